@@ -1,0 +1,60 @@
+"""Paint a few strokes in napari, train a U-Net on them, get label layers back.
+
+The public names are loaded when they are first used, so that importing the package, as napari does when it
+looks for plugins, imports neither torch nor Qt.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from napari_unet._version import __version__
+
+if TYPE_CHECKING:
+    from napari_unet.core.scores import evaluate
+    from napari_unet.core.weights import WeightConfig, border_weights
+    from napari_unet.files.models import load_model, save_model
+    from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
+    from napari_unet.network.prediction import predict
+    from napari_unet.network.training import train
+    from napari_unet.network.unet import UNet
+
+_HOME = {
+    "PredictionConfig": "napari_unet.network.config",
+    "TrainingConfig": "napari_unet.network.config",
+    "UNet": "napari_unet.network.unet",
+    "UNetConfig": "napari_unet.network.config",
+    "WeightConfig": "napari_unet.core.weights",
+    "border_weights": "napari_unet.core.weights",
+    "evaluate": "napari_unet.core.scores",
+    "load_model": "napari_unet.files.models",
+    "predict": "napari_unet.network.prediction",
+    "save_model": "napari_unet.files.models",
+    "train": "napari_unet.network.training",
+}
+
+__all__ = [
+    "PredictionConfig",
+    "TrainingConfig",
+    "UNet",
+    "UNetConfig",
+    "WeightConfig",
+    "__version__",
+    "border_weights",
+    "evaluate",
+    "load_model",
+    "predict",
+    "save_model",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

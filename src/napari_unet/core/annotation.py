@@ -1,0 +1,322 @@
+"""What paint means: which pixels are known, what they are, and what is still missing.
+
+Paint is the integer array of the annotation layer: 0 unlabelled (never background), 1 background, 2 and up
+objects or, in ``classes`` mode, the other classes. All that reads paint reads it through this module.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.errors import InputError
+
+Mode = Literal["objects", "classes"]
+
+BACKGROUND = 1
+"""Paint value of the background, in both modes."""
+
+FIRST_OBJECT = 2
+"""Lowest paint value of an object (``objects`` mode) or of a class other than background (``classes``)."""
+
+MAX_CLASSES = 255
+"""Classes are stored as paint values in uint8."""
+
+IMBALANCE = 40
+"""From this ratio of background to foreground pixels on, or the reverse, the summary asks for the rarer."""
+
+_MAX_ID = int(np.iinfo(np.int32).max)
+_NAMED = 5  # missing classes named in a sentence
+_VALUES = "0 unlabelled, 1 background, 2 and up objects or other classes"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Annotation:
+    """What a network is taught, and where.
+
+    Parameters
+    ----------
+    target : array (…YX) uint8
+        0-based class: 0 background. 0 as well where nothing is known.
+    known : array (…YX) bool
+        True where there is paint.
+    n_classes : int
+        K >= 2, background included.
+    """
+
+    target: NDArray[np.uint8]
+    known: NDArray[np.bool_]
+    n_classes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PaintSummary:
+    """How much of each is painted, and what it cannot teach yet.
+
+    Parameters
+    ----------
+    background, foreground : int
+        Pixels painted 1, and pixels painted 2 and up.
+    objects : int
+        Different values painted from 2 up: objects, or in ``classes`` mode classes other than background.
+    counts : mapping of int to int
+        Pixels of every value painted, in ascending order of the values.
+    teachable : bool
+        Whether :func:`annotate` accepts the paint; if not, ``missing[0]`` is the reason it gives.
+    missing : tuple of str
+        Sentences for the screen, the most important first; empty when nothing is missing.
+    """
+
+    background: int
+    foreground: int
+    objects: int
+    counts: Mapping[int, int]
+    teachable: bool
+    missing: tuple[str, ...]
+
+
+def check_mode(mode: str) -> None:
+    """Raise ``InputError`` unless ``mode`` is "objects" or "classes"."""
+    if mode not in ("objects", "classes"):
+        raise InputError(f"The mode is {mode!r}; choose 'objects' or 'classes'.")
+
+
+def check_paint(paint: NDArray[Any]) -> NDArray[np.int32]:
+    """Return ``paint`` as int32, or say why it cannot be paint.
+
+    Parameters
+    ----------
+    paint : array
+        Any shape and byte order. Integers from 0 to 2**31 - 1; or whole floats, which some programs save, if
+        their type can tell all ids up to the highest apart. A bool mask is refused: nobody can tell whether
+        its True means object or (value 1) background.
+
+    Returns
+    -------
+    array int32
+        Same shape and values, native byte order; not copied when it is int32 already.
+
+    Raises
+    ------
+    InputError
+        If the array is empty, holds negative, fractional or too large values, or is of another type.
+    """
+    paint = np.asanyarray(paint)
+    if paint.size == 0:
+        raise InputError(f"The paint is empty (shape {paint.shape}); choose paint that covers the image.")
+    if paint.dtype.kind == "b":
+        raise InputError(f"The paint is a yes/no mask; give whole numbers instead: {_VALUES}.")
+    if paint.dtype.kind not in "uif":
+        raise InputError(
+            f"The paint has values of type {paint.dtype}; give whole numbers instead: {_VALUES}."
+        )
+    lowest, highest = paint.min(), paint.max()
+    largest = _MAX_ID
+    if paint.dtype.kind == "f":
+        # One NaN or infinity anywhere shows in the extremes.
+        if not (np.isfinite(lowest) and np.isfinite(highest) and np.all(paint == np.rint(paint))):
+            raise InputError(f"The paint has values that are not whole numbers; give whole ones: {_VALUES}.")
+        # From the next number on, neighbouring ids may already have become one.
+        largest = min(_MAX_ID, 2 ** (np.finfo(paint.dtype).nmant + 1) - 1)
+    if lowest < 0:
+        raise InputError(
+            f"The paint has negative values (down to {int(lowest)}); give none below 0: {_VALUES}."
+        )
+    if highest > largest:
+        raise InputError(
+            f"The paint has the value {int(highest)}, more than {largest}, the highest that paint of type "
+            f"{paint.dtype} may have; renumber its objects from 2."
+        )
+    return paint.astype(np.int32, copy=False)
+
+
+def annotate(paint: NDArray[Any], mode: Mode = "objects", *, n_classes: int | None = None) -> Annotation:
+    """Return what ``paint`` teaches, or say why it cannot teach anything yet.
+
+    Parameters
+    ----------
+    paint : array (…YX)
+        See :func:`check_paint`.
+    mode : {"objects", "classes"}
+        In "objects" mode foreground is paint >= 2, less the seams: a pixel of one object that touches (full
+        connectivity, all axes) a pixel of another becomes background, on both sides, so that the network is
+        taught to keep them apart. In "classes" mode the target is paint - 1.
+    n_classes : int, optional
+        Classes of the network, 2 to 255, where there may be more than in this paint. None takes the highest
+        value painted, at least 2.
+
+    Returns
+    -------
+    Annotation
+
+    Raises
+    ------
+    InputError
+        If nothing is painted, only one of background and objects ("objects" mode), only one class ("classes"
+        mode), or more classes than ``n_classes`` or 255.
+
+    See Also
+    --------
+    read_paint : the same for a plane that is one of several and need not teach anything by itself.
+    """
+    paint = check_paint(paint)
+    check_mode(mode)
+    check_teachable(count_values(paint), mode)
+    return read_paint(paint, mode, n_classes=n_classes)
+
+
+def read_paint(paint: NDArray[Any], mode: Mode = "objects", *, n_classes: int | None = None) -> Annotation:
+    """Return target and known pixels of ``paint``, whether or not they are enough to teach.
+
+    Parameters and result are those of :func:`annotate`; only paint that cannot be read at all (see
+    :func:`check_paint`) or has more classes than ``n_classes`` or 255 raises ``InputError``.
+    """
+    paint = check_paint(paint)
+    check_mode(mode)
+    known = paint > 0
+    if mode == "objects":
+        if n_classes not in (None, 2):
+            raise InputError(
+                f"A network of {n_classes} classes was asked for; objects mode has background and object, so "
+                "choose classes mode."
+            )
+        inside = (paint >= FIRST_OBJECT) & ~find_seams(paint)
+        return Annotation(inside.view(np.uint8), known, 2)
+    highest = int(paint.max())
+    limit = MAX_CLASSES if n_classes is None else n_classes
+    if not 2 <= limit <= MAX_CLASSES:
+        raise InputError(
+            f"A network of {n_classes} classes was asked for; choose between 2 and {MAX_CLASSES}."
+        )
+    if highest > limit:
+        raise InputError(_too_many_classes(highest, limit))
+    target = np.where(known, paint - BACKGROUND, 0).astype(np.uint8)
+    return Annotation(target, known, n_classes or max(highest, 2))
+
+
+def find_seams(paint: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return True at every pixel of an object (paint >= 2) that touches a pixel of another object.
+
+    Touching is full connectivity along all axes (8 neighbours in 2-D, 26 in 3-D), so the result commutes with
+    flips, rotations by 90 degrees and transposition. Time and memory are a few passes over the array.
+    """
+    is_object = paint >= FIRST_OBJECT
+    highest = _over_neighbours(np.maximum, paint)
+    lowest = _over_neighbours(np.minimum, np.where(is_object, paint, _MAX_ID))
+    # An object with the id _MAX_ID hides from `lowest`, never from `highest`.
+    seams: NDArray[np.bool_] = is_object & ((highest != paint) | (lowest != paint))
+    return seams
+
+
+def summarise_paint(paint: NDArray[Any], mode: Mode = "objects") -> PaintSummary:
+    """Return how much is painted and, in words, what the paint cannot teach yet.
+
+    Quick enough to call after every stroke: a few passes over the array, and a sort not of its pixels but of
+    its runs of equal pixels (10 ms for 2048x2048 pixels with 2,000 objects).
+
+    Raises
+    ------
+    InputError
+        If the array is not paint at all; see :func:`check_paint`. Paint that is not enough never raises.
+    """
+    paint = check_paint(paint)
+    check_mode(mode)
+    counts = count_values(paint)
+    background = counts.get(BACKGROUND, 0)
+    foreground = sum(counts.values()) - background
+    fault = _fault(counts, mode)
+    return PaintSummary(
+        background=background,
+        foreground=foreground,
+        objects=len(counts) - (BACKGROUND in counts),
+        counts=counts,
+        teachable=fault is None,
+        missing=advise(counts, mode) if fault is None else (fault,),
+    )
+
+
+def count_values(paint: NDArray[np.int32]) -> dict[int, int]:
+    """Return the number of pixels of every value painted (0 left out), in ascending order of the values."""
+    values, lengths = runs(paint)
+    painted = values > 0
+    unique, which = np.unique(values[painted], return_inverse=True)
+    # Weighted counts are float64: exact up to 2**53 pixels.
+    pixels = np.bincount(which, weights=lengths[painted], minlength=unique.size)
+    return dict(zip(unique.tolist(), pixels.astype(np.int64).tolist(), strict=True))
+
+
+def check_teachable(counts: Mapping[int, int], mode: Mode) -> None:
+    """Raise ``InputError`` if pixels of these values, summed over all planes, cannot teach anything."""
+    fault = _fault(counts, mode)
+    if fault is not None:
+        raise InputError(fault)
+
+
+def advise(counts: Mapping[int, int], mode: Mode) -> tuple[str, ...]:
+    """Return, in sentences, what teachable paint with these pixels, summed over all planes, still lacks."""
+    sentences = []
+    if mode == "objects" and len(counts) == 2:
+        sentences.append("One object only is painted, so nothing is to be kept apart; paint another near it.")
+    highest = max(counts) if mode == "classes" else 0
+    absent = [value for value in range(BACKGROUND, highest) if value not in counts]
+    if absent:
+        named = ", ".join(str(value) for value in absent[:_NAMED]) + ", ..." * (len(absent) > _NAMED)
+        classes = "class" if len(absent) == 1 else "classes"
+        sentences.append(f"Nothing is painted of {classes} {named}; paint some, or they are never learnt.")
+    background = counts.get(BACKGROUND, 0)
+    foreground = sum(counts.values()) - background
+    name = "objects" if mode == "objects" else "other classes"
+    if background >= IMBALANCE * foreground:
+        times = background // foreground
+        sentences.append(f"There is {times} times as much background as {name}; paint more {name}.")
+    elif background and foreground >= IMBALANCE * background:
+        times = foreground // background
+        sentences.append(f"There is {times} times as much of {name} as of background; paint more background.")
+    return tuple(sentences)
+
+
+def runs(paint: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return the values and lengths of the runs of equal pixels of the flattened array.
+
+    Paint has few runs, so sorting or renumbering its values by runs costs little, however large the ids are.
+    """
+    flat = paint.reshape(-1)
+    starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
+    return flat[starts], np.diff(starts, append=flat.size)
+
+
+def _over_neighbours(extreme: np.ufunc, values: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the maximum or minimum over the 3x3 (3x3x3 ...) neighbourhood, one axis after the other."""
+    for axis in range(values.ndim):
+        before = np.moveaxis(values, axis, 0)
+        values = values.copy()
+        after = np.moveaxis(values, axis, 0)
+        extreme(after[1:], before[:-1], out=after[1:])
+        extreme(after[:-1], before[1:], out=after[:-1])
+    return values
+
+
+def _too_many_classes(highest: int, limit: int) -> str:
+    return (
+        f"The paint has the value {highest}, and there can be {limit} classes; paint classes with the values "
+        f"1 to {limit}, or choose objects mode."
+    )
+
+
+def _fault(counts: Mapping[int, int], mode: Mode) -> str | None:
+    """Return why nothing can be taught by these pixels, or None."""
+    if not counts:
+        others = "a few objects" if mode == "objects" else "at least one other class"
+        return f"Nothing is painted yet; paint some background (1) and {others} (2 and up)."
+    if mode == "classes" and max(counts) > MAX_CLASSES:
+        return _too_many_classes(max(counts), MAX_CLASSES)
+    if max(counts) == BACKGROUND:
+        others = "a few objects" if mode == "objects" else "another class"
+        return f"Only background is painted; paint {others} (2 and up)."
+    if mode == "objects" and BACKGROUND not in counts:
+        return "No background is painted; paint some background (1) between and around the objects."
+    if mode == "classes" and len(counts) == 1:
+        return f"Only class {max(counts)} is painted; paint at least one other class, such as background (1)."
+    return None

@@ -1,0 +1,149 @@
+"""Where the channels of an image are, and which of its axes are planes.
+
+Everything below the screen works on one layout: ``C, leading..., spatial...`` - channels first, then the axes
+the network does not see (time, or Z for a 2-D network), then the ``ndim`` axes it does see.
+"""
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.errors import InputError
+
+Channels = Literal["auto", "none", "first", "last"]
+
+
+def check_pixels(image: NDArray[Any]) -> NDArray[Any]:
+    """Return ``image`` with a dtype that numpy and torch compute with, or say why it cannot be an image.
+
+    Parameters
+    ----------
+    image : array
+        Any shape; bool, integer or real floating-point, any byte order.
+
+    Returns
+    -------
+    array
+        The same values in native byte order; bool as uint8. Not copied unless it must be.
+
+    Raises
+    ------
+    InputError
+        If the array is empty or its dtype is not that of an image.
+    """
+    image = np.asanyarray(image)
+    if image.size == 0:
+        raise InputError(f"The image is empty (shape {image.shape}); choose an image with pixels in it.")
+    if image.dtype == np.bool_:
+        return image.view(np.uint8)
+    if image.dtype.kind not in "uif":
+        raise InputError(
+            f"The image has values of type {image.dtype}; convert it to whole or real numbers "
+            "(8-bit, 16-bit or float)."
+        )
+    return image.astype(image.dtype.newbyteorder("="), copy=False)
+
+
+def channels_first(
+    image: NDArray[Any],
+    *,
+    ndim: int,
+    channels: Channels = "auto",
+    paint_shape: tuple[int, ...] | None = None,
+    in_channels: int | None = None,
+) -> NDArray[Any]:
+    """Return a view of ``image`` as (C, leading..., spatial...), finding the channel axis if it is not said.
+
+    Parameters
+    ----------
+    image : array
+        With or without a channel axis, which is the first or the last.
+    ndim : int
+        Number of spatial axes of the network, 2 or 3.
+    channels : {"auto", "none", "first", "last"}
+        "auto" takes the axis that must be removed to get ``paint_shape``; without paint, the one whose length
+        is ``in_channels`` (none where ``in_channels`` is 1, unless a last axis of length 1 is to spare).
+    paint_shape : tuple of int, optional
+        Shape of the paint that belongs to the image.
+    in_channels : int, optional
+        Channels the model expects; checked whenever it is given.
+
+    Returns
+    -------
+    array
+        At least ``1 + ndim`` axes.
+
+    Raises
+    ------
+    InputError
+        If no reading of the axes fits, or more than one does.
+    """
+    image = check_pixels(image)
+    where = channels
+    if where == "auto":
+        where = (
+            _from_paint(image.shape, paint_shape)
+            if paint_shape is not None
+            else _from_model(image.shape, ndim, in_channels)
+        )
+    if where == "none":
+        result = image[np.newaxis]
+    elif image.ndim < 1 + ndim:
+        raise InputError(
+            f"The image has shape {image.shape}, too few axes for channels {where} and {ndim} spatial axes; "
+            "choose 'none' for its channels."
+        )
+    else:
+        result = image if where == "first" else np.moveaxis(image, -1, 0)
+    if result.ndim < 1 + ndim:
+        raise InputError(
+            f"The image has shape {image.shape}; a {ndim}-D network needs at least {ndim} spatial axes."
+        )
+    if paint_shape is not None and result.shape[1:] != tuple(paint_shape):
+        raise InputError(
+            f"The image has shape {image.shape} and the paint {tuple(paint_shape)}; they must cover the same "
+            "pixels, so choose the paint that was made for this image."
+        )
+    if in_channels is not None and result.shape[0] != in_channels:
+        raise InputError(
+            f"The image has {result.shape[0]} channel{'s' * (result.shape[0] != 1)} and the model was "
+            f"trained on {in_channels}; choose an image with {in_channels}, say where its channels are, or "
+            "train a model on images like this one."
+        )
+    return result
+
+
+def _from_paint(shape: tuple[int, ...], paint_shape: tuple[int, ...]) -> Channels:
+    paint_shape = tuple(paint_shape)
+    if shape == paint_shape:
+        return "none"
+    first, last = shape[1:] == paint_shape, shape[:-1] == paint_shape
+    if first and last:
+        raise InputError(
+            f"An image of shape {shape} could have its channels first or last for paint of shape "
+            f"{paint_shape}; say which."
+        )
+    if first or last:
+        return "first" if first else "last"
+    raise InputError(
+        f"The image has shape {shape} and the paint {paint_shape}; they must cover the same pixels, "
+        "so choose the paint that was made for this image."
+    )
+
+
+def _from_model(shape: tuple[int, ...], ndim: int, in_channels: int | None) -> Channels:
+    if in_channels is None or in_channels == 1:
+        # A last axis of length 1 on top of the spatial axes can only be a channel; a first one may as well
+        # stay a leading axis.
+        if len(shape) > ndim and shape[-1] == 1:
+            return "last"
+        return "none"
+    if len(shape) <= ndim:
+        return "none"
+    first, last = shape[0] == in_channels, shape[-1] == in_channels
+    if first and last:
+        raise InputError(
+            f"An image of shape {shape} could have its {in_channels} channels first or last; say which."
+        )
+    return "first" if first else "last" if last else "none"

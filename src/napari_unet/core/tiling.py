@@ -1,0 +1,152 @@
+"""Blocks of an image that a network computes one by one, so that together they equal the whole image.
+
+Two facts make this exact. The corners of all blocks lie on the network's pooling grid, so a pixel meets the
+same neighbours in every pooling. And each block is read with so much context around it (its halo) that no
+pixel that is written depends on where the reading ended. Blocks are disjoint: nothing is averaged, and a
+finished block is final.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """What tiling must know of a network; the same for every axis, in pixels.
+
+    Parameters
+    ----------
+    alignment : int
+        The pooling grid; corners of tiles are multiples of it.
+    halo : int
+        Context read on each side of a block; a multiple of ``alignment`` for a same-padded network, the
+        margin for a valid one.
+    padding : {"same", "valid"}
+        "same": the output is as large as the input, whose sizes are multiples of ``alignment``. "valid": the
+        output is smaller by ``halo`` on each side.
+    remainder : int
+        What output sizes of a valid network leave when divided by ``alignment``.
+    """
+
+    alignment: int
+    halo: int
+    padding: Literal["same", "valid"]
+    remainder: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One block: a slice for each spatial axis, always with integer start and stop.
+
+    Parameters
+    ----------
+    read : tuple of slice
+        What the network sees, in pixels of the image; may reach outside (a negative start is *before* the
+        image, not counted from its end), where :func:`read_mirrored` fills in.
+    write : tuple of slice
+        The pixels of the image this tile decides; the tiles of an image cover each pixel once.
+    crop : tuple of slice
+        Where these pixels are in the output of the network.
+    """
+
+    read: tuple[slice, ...]
+    write: tuple[slice, ...]
+    crop: tuple[slice, ...]
+
+
+def plan_tiles(shape: Sequence[int], tile_size: int, geometry: Geometry) -> tuple[Tile, ...]:
+    """Cut an image into tiles, row by row.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Spatial shape of the image, every size >= 1.
+    tile_size : int
+        Largest edge of the blocks that are written, in pixels, rounded up to the alignment. Blocks are made
+        equal: two of 264 pixels, not one of 512 and one of 16.
+    geometry : Geometry
+        Of the network.
+
+    Returns
+    -------
+    tuple of Tile
+        All ``read`` sizes fit the network. A same-padded network sees the image mirrored at its far ends up
+        to a multiple of the alignment, and pads that with zeros itself; a valid one sees it mirrored on all
+        sides.
+    """
+    axes = [_plan_axis(size, tile_size, geometry) for size in shape]
+    return tuple(
+        Tile(
+            read=tuple(part[0] for part in parts),
+            write=tuple(part[1] for part in parts),
+            crop=tuple(part[2] for part in parts),
+        )
+        for parts in itertools.product(*axes)
+    )
+
+
+def _plan_axis(size: int, tile_size: int, geometry: Geometry) -> list[tuple[slice, slice, slice]]:
+    step, halo = geometry.alignment, geometry.halo
+    blocks = _divide_up(size, _round_up(tile_size, step))
+    edge = _round_up(_divide_up(size, blocks), step)
+    parts = []
+    for start in range(0, size, edge):
+        stop = min(start + edge, size)
+        if geometry.padding == "same":
+            read = slice(max(0, start - halo), min(_round_up(size, step), start + edge + halo))
+            offset = start - read.start
+        else:
+            # The smallest output that holds the block and leaves the right remainder.
+            output = _round_up(stop - start - geometry.remainder, step) + geometry.remainder
+            read, offset = slice(start - halo, start + output + halo), 0
+        parts.append((read, slice(start, stop), slice(offset, offset + stop - start)))
+    return parts
+
+
+def _divide_up(number: int, by: int) -> int:
+    return -(-number // by)
+
+
+def _round_up(number: int, step: int) -> int:
+    return _divide_up(number, step) * step
+
+
+def read_mirrored(image: NDArray[Any], slices: Sequence[slice]) -> NDArray[Any]:
+    """Read a block that may reach outside the image, where the image is mirrored at its edge pixels.
+
+    Parameters
+    ----------
+    image : array (..., spatial)
+        The slices apply to its last axes; those before are read whole. Only what is needed is touched.
+    slices : sequence of slice
+        One for each spatial axis, start and stop in pixels, at any distance from the image.
+
+    Returns
+    -------
+    array (..., spatial)
+        A view where the block lies inside. The edge pixel itself is not repeated: ``3 2 1 [0 1 2 3] 2 1 0``.
+    """
+    sizes = image.shape[image.ndim - len(slices) :]
+    indices = [_mirror(part, size) for part, size in zip(slices, sizes, strict=True)]
+    # First the box that holds all of it, by plain slicing: this is what a lazy array can load piece by piece.
+    box: list[Any] = [slice(int(index.min()), int(index.max()) + 1) for index in indices]
+    block = np.asarray(image[(..., *box)])
+    for axis, (part, index) in enumerate(zip(slices, indices, strict=True), start=block.ndim - len(slices)):
+        if part.start < 0 or part.stop > sizes[axis - block.ndim]:
+            block = np.take(block, index - index.min(), axis=axis)
+    return block
+
+
+def _mirror(part: slice, size: int) -> NDArray[np.intp]:
+    index = np.arange(part.start, part.stop)
+    if size == 1:
+        return np.zeros_like(index)
+    period = 2 * (size - 1)
+    index %= period
+    reflected: NDArray[np.intp] = np.minimum(index, period - index)
+    return reflected

@@ -1,0 +1,244 @@
+"""What paint means, against slow and obvious readings of it."""
+
+from itertools import product
+from time import perf_counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from napari_unet.core.annotation import (
+    annotate,
+    check_paint,
+    count_values,
+    find_seams,
+    read_paint,
+    runs,
+    summarise_paint,
+)
+from napari_unet.core.errors import InputError
+
+MAX = 2**31 - 1
+
+small_paint = hnp.arrays(
+    np.int32,
+    hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=6),
+    elements=st.sampled_from([0, 1, 2, 3, 7, MAX - 1, MAX]),
+)
+
+
+def seams_by_hand(paint):
+    """Look at every pixel and all its neighbours."""
+    seams = np.zeros(paint.shape, bool)
+    for here in np.ndindex(paint.shape):
+        for step in product((-1, 0, 1), repeat=paint.ndim):
+            there = tuple(np.add(here, step))
+            if all(0 <= i < n for i, n in zip(there, paint.shape, strict=True)):
+                seams[here] |= paint[here] >= 2 and paint[there] >= 2 and paint[here] != paint[there]
+    return seams
+
+
+@settings(deadline=None)
+@given(small_paint)
+def test_seams_are_both_sides_of_every_touch(paint):
+    np.testing.assert_array_equal(find_seams(paint), seams_by_hand(paint))
+
+
+@settings(deadline=None)
+@given(small_paint, st.data())
+def test_annotation_commutes_with_flips_and_rotations(paint, data):
+    axis = data.draw(st.integers(0, paint.ndim - 1))
+    axes = data.draw(st.permutations(range(paint.ndim)))
+    flipped = read_paint(np.flip(paint, axis).transpose(axes))
+    expected = read_paint(paint)
+    for name in ("target", "known"):
+        np.testing.assert_array_equal(
+            getattr(flipped, name), np.flip(getattr(expected, name), axis).transpose(axes)
+        )
+
+
+def test_objects_mode_by_hand():
+    paint = np.array(
+        [
+            [0, 1, 2, 2, 3, 3, 0],
+            [0, 1, 2, 2, 3, 3, 0],
+            [1, 1, 2, 2, 1, 3, 0],
+            [4, 1, 2, 0, 1, 1, 5],
+        ]
+    )
+    annotation = annotate(paint, "objects")
+    expected = np.array(
+        [
+            [0, 0, 1, 0, 0, 1, 0],
+            [0, 0, 1, 0, 0, 1, 0],
+            [0, 0, 1, 0, 0, 0, 0],  # (2, 3) touches (1, 4) and (2, 5) touches (3, 6) at a corner
+            [1, 0, 1, 0, 0, 0, 0],
+        ]
+    )
+    np.testing.assert_array_equal(annotation.target, expected)
+    np.testing.assert_array_equal(annotation.known, paint > 0)
+    assert (annotation.target.dtype, annotation.known.dtype, annotation.n_classes) == (np.uint8, np.bool_, 2)
+
+
+@pytest.mark.parametrize(("asked", "classes"), [(None, 4), (4, 4), (7, 7), (255, 255)])
+def test_classes_mode_keeps_touching_classes(asked, classes):
+    annotation = annotate(np.array([[0, 1, 2, 4]]), "classes", n_classes=asked)
+    np.testing.assert_array_equal(annotation.target, [[0, 0, 1, 3]])
+    np.testing.assert_array_equal(annotation.known, [[False, True, True, True]])
+    assert annotation.n_classes == classes
+
+
+def test_classes_mode_holds_255_classes():
+    annotation = annotate(np.arange(256)[np.newaxis], "classes")
+    assert annotation.n_classes == 255
+    assert annotation.target.max() == 254
+
+
+@pytest.mark.parametrize(
+    ("paint", "mode", "n_classes", "words"),
+    [
+        ([[0, 0]], "objects", None, "Nothing is painted"),
+        ([[0, 0]], "classes", None, "Nothing is painted"),
+        ([[0, 1]], "objects", None, "Only background"),
+        ([[0, 1]], "classes", None, "Only background"),
+        ([[2, 3]], "objects", None, "No background"),
+        ([[0, 3]], "classes", None, "Only class 3"),
+        ([[1, 256]], "classes", None, "256"),
+        ([[1, 4]], "classes", 3, "3 classes"),
+        ([[1, 2]], "classes", 1, "between 2 and 255"),
+        ([[1, 2]], "classes", 256, "between 2 and 255"),
+        ([[1, 2]], "objects", 3, "objects mode has background and object"),
+        ([[1, 2]], "object", None, "'object'"),
+    ],
+)
+def test_what_cannot_teach_is_said_in_one_sentence(paint, mode, n_classes, words):
+    with pytest.raises(InputError, match=words) as error:
+        annotate(np.array(paint), mode, n_classes=n_classes)
+    assert_one_sentence(str(error.value))
+
+
+def assert_one_sentence(text):
+    assert text[0].isupper()
+    assert text.endswith(".")
+    assert "\n" not in text
+    assert ". " not in text
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "<u2", ">u2", "<i4", ">i4", ">i8", "<u8", "f2", ">f4", "f8"])
+def test_paint_of_any_type_becomes_native_int32(dtype):
+    paint = np.array([[0, 1, 100]]).astype(dtype)[:, ::-1]
+    checked = check_paint(paint)
+    assert checked.dtype == np.int32
+    assert checked.dtype.isnative
+    np.testing.assert_array_equal(checked, [[100, 1, 0]])
+
+
+@pytest.mark.parametrize("dtype", ["<i4", ">i4", "u4", ">i8", "u8", "f8", ">f8"])
+def test_the_highest_id_survives(dtype):
+    assert check_paint(np.array([MAX - 1, MAX], dtype=dtype)).tolist() == [MAX - 1, MAX]
+
+
+def test_int32_paint_is_not_copied():
+    paint = np.ones((2, 2), np.int32)
+    assert np.shares_memory(check_paint(paint), paint)
+
+
+@pytest.mark.parametrize(
+    ("paint", "words"),
+    [
+        (np.zeros((0, 5), int), "empty"),
+        (np.array([True, False]), "yes/no mask"),
+        (np.array([1 + 0j]), "complex"),
+        (np.array([1, None]), "object"),
+        (np.array(["2"]), "<U1"),
+        (np.array([-1, 2]), "negative values .down to -1"),
+        (np.array([-1.0, 2]), "negative"),
+        (np.array([0.5]), "not whole"),
+        (np.array([1, np.nan, 3]), "not whole"),
+        (np.array([1, np.inf]), "not whole"),
+        (np.array([2**31]), "2147483648, more than 2147483647"),
+        (np.array([2**64 - 1], np.uint64), "18446744073709551615"),
+        (np.array([1e300]), "more than 2147483647"),
+        (np.array([2**24], np.float32), "more than 16777215"),  # 2**24 + 1 is the same float32
+        (np.array([2048], np.float16), "more than 2047"),
+    ],
+)
+def test_what_is_not_paint_is_said_in_one_sentence(paint, words):
+    for reader in (check_paint, annotate, summarise_paint):
+        with pytest.raises(InputError, match=words) as error:
+            reader(paint)
+        assert_one_sentence(str(error.value))
+
+
+@settings(deadline=None)
+@given(small_paint)
+def test_counts_and_runs_match_the_pixels(paint):
+    values, counts = np.unique(paint[paint > 0], return_counts=True)
+    assert count_values(paint) == dict(zip(values.tolist(), counts.tolist(), strict=True))
+    np.testing.assert_array_equal(np.repeat(*runs(paint)), paint.ravel())
+
+
+@settings(deadline=None)
+@given(small_paint, st.sampled_from(["objects", "classes"]))
+def test_summary_and_annotate_agree(paint, mode):
+    summary = summarise_paint(paint, mode)
+    assert summary.background == np.count_nonzero(paint == 1)
+    assert summary.foreground == np.count_nonzero(paint >= 2)
+    assert summary.objects == np.unique(paint[paint >= 2]).size
+    for sentence in summary.missing:
+        assert_one_sentence(sentence.replace(", ...", ""))
+    if summary.teachable:
+        assert np.count_nonzero(annotate(paint, mode).known) == sum(summary.counts.values())
+    else:
+        with pytest.raises(InputError) as error:
+            annotate(paint, mode)
+        assert summary.missing == (str(error.value),)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "mode", "teachable", "words"),
+    [
+        ({1: 5, 2: 5, 3: 5}, "objects", True, []),
+        ({1: 5, 2: 5}, "objects", True, ["One object only"]),
+        ({1: 5, 2: 5}, "classes", True, []),
+        ({1: 5, 4: 5}, "classes", True, ["classes 2, 3;"]),
+        ({2: 5, 3: 5}, "classes", True, ["class 1;"]),
+        ({1: 1, 9: 1}, "classes", True, ["classes 2, 3, 4, 5, 6, ...;"]),
+        ({1: 79, 2: 1, 3: 1}, "objects", True, []),
+        ({1: 80, 2: 1, 3: 1}, "objects", True, ["40 times as much background as objects"]),
+        ({1: 2, 2: 40, 3: 39}, "objects", True, []),
+        ({1: 2, 2: 40, 3: 40}, "objects", True, ["40 times as much of objects as of background"]),
+        ({1: 41, 2: 1}, "classes", True, ["41 times as much background as other classes"]),
+        ({1: 400, 2: 1}, "objects", True, ["One object only", "400 times"]),
+        ({1: 1, 256: 1}, "classes", False, ["256"]),
+        ({}, "objects", False, ["Nothing"]),
+        ({1: 3}, "objects", False, ["Only background"]),
+        ({2: 3}, "objects", False, ["No background"]),
+        ({2: 3}, "classes", False, ["Only class 2"]),
+    ],
+)
+def test_summary_says_what_is_missing(pixels, mode, teachable, words):
+    paint = np.repeat([0, *pixels], [3, *pixels.values()])
+    summary = summarise_paint(paint, mode)
+    assert summary.teachable == teachable
+    assert summary.counts == pixels
+    assert len(summary.missing) == len(words)
+    for sentence, word in zip(summary.missing, words, strict=True):
+        assert word in sentence
+
+
+@pytest.mark.parametrize("factor", [1, 500_009], ids=["small ids", "scattered ids"])
+def test_summary_is_quick_enough_for_every_stroke(factor):
+    rows, columns = np.indices((2048, 2048)) // 40
+    ids = (2 + rows * 52 + columns).astype(np.int64)
+    paint = np.where((np.indices(ids.shape) % 40 < 30).all(axis=0), ids * factor % MAX, 1).astype(np.int32)
+    best = min(_seconds(paint) for _ in range(5))
+    assert best < 0.1  # 0.01 s on an idle machine: room for a busy one, none for sorting every pixel
+
+
+def _seconds(paint):
+    start = perf_counter()
+    assert summarise_paint(paint).objects > 2000
+    return perf_counter() - start

@@ -1,0 +1,126 @@
+"""One layout for every image: channels, leading axes, spatial axes."""
+
+import numpy as np
+import pytest
+
+from napari_unet.core.axes import channels_first, check_pixels
+from napari_unet.core.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("shape", "ndim", "paint_shape", "channels", "source"),
+    [
+        # auto, with paint: the axis that the paint has not
+        ((5, 6), 2, (5, 6), "auto", None),
+        ((5, 6, 3), 2, (5, 6), "auto", -1),
+        ((3, 5, 6), 2, (5, 6), "auto", 0),
+        ((1, 5, 6), 2, (5, 6), "auto", 0),
+        ((5, 6, 1), 2, (5, 6), "auto", -1),
+        ((1, 5, 6), 2, (1, 5, 6), "auto", None),
+        ((4, 5, 6), 2, (4, 5, 6), "auto", None),
+        ((4, 5, 6, 3), 2, (4, 5, 6), "auto", -1),
+        ((3, 4, 5, 6), 3, (4, 5, 6), "auto", 0),
+        ((2, 3, 4, 5, 6), 3, (3, 4, 5, 6), "auto", 0),
+        ((3, 3, 3), 3, (3, 3, 3), "auto", None),
+        ((5, 5, 6), 2, (5, 6), "auto", 0),
+        ((5, 6, 6), 2, (5, 6), "auto", -1),
+        # the user says
+        ((5, 5, 5), 2, (5, 5), "first", 0),
+        ((5, 5, 5), 2, (5, 5), "last", -1),
+        ((5, 5, 5), 2, (5, 5, 5), "none", None),
+        ((5, 6, 3), 2, None, "last", -1),
+        ((5, 6, 3), 2, None, "first", 0),
+        ((5, 6, 3), 2, None, "none", None),
+    ],
+)
+def test_channels_are_found_from_the_paint_or_taken_as_said(shape, ndim, paint_shape, channels, source):
+    image = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    found = channels_first(image, ndim=ndim, channels=channels, paint_shape=paint_shape)
+    expected = image[np.newaxis] if source is None else np.moveaxis(image, source, 0)
+    np.testing.assert_array_equal(found, expected)
+    assert np.shares_memory(found, image)
+
+
+@pytest.mark.parametrize(
+    ("shape", "ndim", "in_channels", "source"),
+    [
+        ((5, 6), 2, 1, None),
+        ((5, 6), 2, None, None),
+        ((4, 5, 6), 2, 1, None),
+        ((5, 6, 1), 2, 1, -1),
+        ((1, 5, 6), 2, 1, None),  # a stack of one plane is as good as one channel
+        ((4, 5, 6), 3, 1, None),
+        ((4, 5, 6, 1), 3, 1, -1),
+        ((4, 5, 1), 3, 1, None),  # every axis is spatial
+        ((5, 6, 3), 2, 3, -1),
+        ((3, 5, 6), 2, 3, 0),
+        ((3, 5, 6, 7), 2, 3, 0),
+        ((3, 3, 5, 6), 2, 3, 0),
+        ((4, 5, 6, 2), 3, 2, -1),
+    ],
+)
+def test_channels_are_found_from_the_model(shape, ndim, in_channels, source):
+    image = np.arange(np.prod(shape)).reshape(shape)
+    found = channels_first(image, ndim=ndim, in_channels=in_channels)
+    np.testing.assert_array_equal(
+        found, image[np.newaxis] if source is None else np.moveaxis(image, source, 0)
+    )
+    assert found.ndim >= 1 + ndim
+
+
+@pytest.mark.parametrize(
+    ("shape", "arguments", "words"),
+    [
+        ((5, 5, 5), {"paint_shape": (5, 5)}, "first or last for paint of shape .5, 5.; say which"),
+        ((3, 6, 3), {"in_channels": 3}, "3 channels first or last; say which"),
+        ((5, 6), {"paint_shape": (6, 5)}, "same pixels"),
+        ((5, 6, 3), {"paint_shape": (4, 6)}, "same pixels"),
+        ((4, 3, 5, 6), {"paint_shape": (4, 5, 6)}, "same pixels"),
+        ((5, 6, 3), {"channels": "first", "paint_shape": (5, 6)}, "same pixels"),
+        ((5, 6, 3), {"channels": "none", "paint_shape": (5, 6)}, "same pixels"),
+        ((5,), {}, "at least 2 spatial axes"),
+        ((), {}, "at least 2 spatial axes"),
+        ((5, 6), {"ndim": 3}, "at least 3 spatial axes"),
+        ((5, 6), {"channels": "first"}, "too few axes for channels first"),
+        ((5, 6, 3), {"channels": "last", "ndim": 3}, "too few axes for channels last"),
+        ((5, 6), {"in_channels": 3}, "1 channel and the model was trained on 3"),
+        ((5, 6, 4), {"in_channels": 3}, "1 channel and"),
+        ((5, 6, 4), {"in_channels": 3, "channels": "last"}, "4 channels and"),
+        ((5, 6, 3), {"in_channels": 1, "paint_shape": (5, 6)}, "3 channels and the model was trained on 1"),
+        ((0, 6), {}, "empty"),
+    ],
+)
+def test_what_fits_no_reading_or_two_is_one_sentence(shape, arguments, words):
+    with pytest.raises(InputError, match=words) as error:
+        channels_first(np.zeros(shape), **{"ndim": 2, **arguments})
+    text = str(error.value)
+    assert text.endswith(".")
+    assert ". " not in text
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "<u2", ">u2", ">i4", ">i8", "u8", "f2", ">f4", ">f8", "g"])
+def test_any_number_comes_in_native_order_with_its_values(dtype):
+    image = np.array([[0, 1, 100], [7, 8, 9]]).astype(dtype)
+    for view in (image, image[::-1, ::-1], image.T, image[:, ::2]):
+        checked = check_pixels(view)
+        assert checked.dtype.isnative
+        np.testing.assert_array_equal(checked, view)
+
+
+def test_native_pixels_are_not_copied():
+    image = np.zeros((4, 4), np.uint16)
+    assert np.shares_memory(check_pixels(image[::-1]), image)
+
+
+def test_bool_becomes_zero_and_one():
+    checked = check_pixels(np.array([[True, False], [False, True]])[:, ::-1])
+    assert checked.dtype == np.uint8
+    assert checked.tolist() == [[0, 1], [1, 0]]
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros(3, complex), np.array(["a"]), np.array([None]), np.zeros(2, "M8[s]")]
+)
+def test_what_is_not_a_number_is_refused(image):
+    with pytest.raises(InputError, match="values of type"):
+        check_pixels(image)

@@ -1,0 +1,209 @@
+"""Pairs, planes, classes and balance over a whole set; every refusal a sentence."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_unet.core.control import Control
+from napari_unet.core.dataset import build_dataset
+from napari_unet.core.errors import InputError
+from napari_unet.core.normalisation import Normalisation
+from napari_unet.core.weights import WeightConfig, border_weights
+
+
+def _paint(shape: tuple[int, ...] = (40, 50), background: bool = True, foreground: bool = True) -> np.ndarray:
+    paint = np.zeros(shape, np.int32)
+    if background:
+        paint[..., 2:6, 5:30] = 1
+    if foreground:
+        paint[..., 10:16, 5:12] = 2
+        paint[..., 10:16, 15:22] = 3
+    return paint
+
+
+def _image(shape: tuple[int, ...] = (40, 50), seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 60000, shape).astype(np.uint16)
+
+
+def test_one_image() -> None:
+    paint = _paint()
+    dataset = build_dataset([_image()], [paint], held_out=0)
+    (sample,) = dataset.samples
+    assert (dataset.in_channels, dataset.n_classes, dataset.known_pixels) == (1, 2, 100 + 84)
+    assert sample.image.shape == (1, 40, 50)
+    assert (sample.image.dtype, sample.target.dtype, sample.weight.dtype) == (
+        np.float32,
+        np.uint8,
+        np.float32,
+    )
+    np.testing.assert_array_equal(sample.target, paint >= 2)
+    np.testing.assert_array_equal(sample.weight > 0, paint > 0)
+    assert not sample.held_out.any()
+    for value, pixels in enumerate(sample.pixels):
+        np.testing.assert_array_equal(pixels, np.flatnonzero((paint > 0) & ((paint >= 2) == value)))
+
+
+@pytest.mark.parametrize("balance", ["inverse", "none"])
+def test_the_weights_of_a_single_image_are_its_border_weights(balance: Any) -> None:
+    paint = _paint()
+    config = WeightConfig(class_balance=balance)
+    (sample,) = build_dataset([_image()], [paint], weights=config, held_out=0).samples
+    np.testing.assert_allclose(sample.weight, border_weights(paint, config), rtol=1e-6)
+
+
+def test_classes_are_balanced_over_all_images() -> None:
+    # Alone, the ten pixels of the rare class on the first image would weigh as much as all the others.
+    rare, common = np.ones((40, 40), np.int32), np.full((40, 40), 2, np.int32)
+    rare[0, :10] = 2
+    config = WeightConfig(w0=0)
+    samples = build_dataset([_image((40, 40))] * 2, [rare, common], weights=config, held_out=0).samples
+    both = np.concatenate([rare, common])
+    expected = border_weights(both, config)
+    np.testing.assert_allclose(samples[0].weight, expected[:40], rtol=1e-6)
+    np.testing.assert_allclose(samples[1].weight, expected[40:], rtol=1e-6)
+
+
+def test_held_out_strokes_and_training_paint_share_the_weight_map() -> None:
+    paint = np.zeros((80, 80), np.int32)
+    for number in range(8):
+        paint[10 * number : 10 * number + 4, 5:20] = 1
+        paint[10 * number : 10 * number + 4, 40:60] = 2 + number
+    (sample,) = build_dataset([_image((80, 80))], [paint], held_out=0.25).samples
+    np.testing.assert_allclose(sample.weight + sample.held_out, border_weights(paint), rtol=1e-6)
+    assert not np.any((sample.weight > 0) & (sample.held_out > 0))
+    assert set(sample.target[sample.held_out > 0]) == {0, 1}
+    taught = np.concatenate(sample.pixels)
+    np.testing.assert_array_equal(np.sort(taught), np.flatnonzero(sample.weight))
+
+
+def test_strokes_are_not_held_out_where_that_would_leave_a_class_without_paint() -> None:
+    # Image 1 could spare strokes of classes 1 and 2, and would: image 2 has too few of its own to matter.
+    paint = np.zeros((80, 80), np.int32)
+    for number in range(8):
+        paint[10 * number : 10 * number + 4, 5:20] = 1
+        paint[10 * number : 10 * number + 4, 40:60] = 2
+    single = np.full((80, 80), 3, np.int32)
+    dataset = build_dataset([_image((80, 80))] * 2, [paint, single], mode="classes")
+    taught = {
+        value for sample in dataset.samples for value, pixels in enumerate(sample.pixels) if pixels.size
+    }
+    assert taught == {0, 1, 2}
+
+
+def test_one_sample_per_annotated_plane() -> None:
+    image = _image((3, 4, 40, 50))
+    image[2, 3] = 65535  # the limits come from the whole image, painted or not
+    paint = np.zeros((3, 4, 40, 50), np.int32)
+    paint[0, 1] = _paint(foreground=False)
+    paint[2, 0] = _paint(background=False)
+    dataset = build_dataset([image], [paint], held_out=0)
+    assert len(dataset.samples) == 2
+    low, high = np.percentile(image, (1, 99.8))
+    for sample, index in zip(dataset.samples, [(0, 1), (2, 0)], strict=True):
+        np.testing.assert_allclose(sample.image[0], (image[index] - low) / (high - low), atol=2e-2)
+        np.testing.assert_array_equal(sample.weight > 0, paint[index] > 0)
+
+
+def test_one_sample_per_volume() -> None:
+    paint = np.zeros((2, 6, 40, 50), np.int32)
+    paint[1, 2:4] = _paint()
+    dataset = build_dataset([_image((2, 6, 40, 50))], [paint], ndim=3, held_out=0)
+    (sample,) = dataset.samples
+    assert sample.image.shape == (1, 6, 40, 50)
+    np.testing.assert_array_equal(sample.target, paint[1] >= 2)
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_channels_and_limits_of_each(last: bool) -> None:
+    rgb = np.stack([_image(seed=channel) // (channel + 1) for channel in range(3)])
+    dataset = build_dataset([np.moveaxis(rgb, 0, -1) if last else rgb], [_paint()])
+    assert dataset.in_channels == 3
+    np.testing.assert_allclose(np.percentile(dataset.samples[0].image, 99.8, axis=(1, 2)), 1, atol=1e-3)
+
+
+def test_nan_and_infinite_pixels_stay_local() -> None:
+    image = _image().astype(np.float64)
+    clean = build_dataset([image], [_paint()]).samples[0].image
+    image[0, 0], image[20, 20], image[39, 0] = np.nan, np.inf, -np.inf
+    spoilt = build_dataset([image], [_paint()]).samples[0].image
+    assert np.isfinite(spoilt).all()
+    np.testing.assert_allclose(
+        np.delete(spoilt.ravel(), [0, 1020, 1950]), np.delete(clean.ravel(), [0, 1020, 1950]), atol=0.01
+    )
+
+
+def test_the_largest_object_ids() -> None:
+    paint = _paint().astype(np.int64)
+    paint[paint == 2] = 2**31 - 1
+    paint[paint == 3] = 2**31 - 2
+    (sample,) = build_dataset([_image()], [paint], held_out=0).samples
+    np.testing.assert_array_equal(sample.target, paint >= 2)
+    np.testing.assert_allclose(sample.weight, border_weights(_paint()), rtol=1e-6)
+
+
+def test_all_images_share_the_classes_of_the_set() -> None:
+    first, second = _paint(foreground=False), _paint(background=False)
+    dataset = build_dataset([_image(), _image()], [first, second], mode="classes", held_out=0)
+    assert dataset.n_classes == 3
+    assert [set(sample.target[sample.weight > 0]) for sample in dataset.samples] == [{0}, {1, 2}]
+    assert all(len(sample.pixels) == 3 for sample in dataset.samples)
+
+
+def test_a_missing_class_is_a_warning() -> None:
+    paint = _paint()
+    paint[paint == 3] = 5
+    assert any(
+        "classes 3, 4" in sentence for sentence in build_dataset([_image()], [paint], mode="classes").warnings
+    )
+
+
+@pytest.mark.parametrize(
+    ("images", "paints", "mode", "said"),
+    [
+        ([], [], "objects", "no image"),
+        ([_image()], [], "objects", "1 images and 0 paints"),
+        ([_image()], [np.zeros((40, 50), int)], "objects", "Nothing is painted"),
+        ([_image()], [_paint(foreground=False)], "objects", "Only background"),
+        ([_image()], [_paint(background=False)], "objects", "No background"),
+        ([_image()], [_paint(background=False) * (_paint() != 3)], "classes", "Only class 2"),
+        ([_image()], [_paint((40, 49))], "objects", "same pixels"),
+        ([_image()] * 2, [_paint(), _paint((40, 49))], "objects", "Image 2: "),
+        ([_image()] * 2, [_paint(), -_paint()], "objects", "Image 2: The paint has negative"),
+        (
+            [_image(), _image((40, 50, 3))],
+            [_paint(), _paint()],
+            "objects",
+            "Image 2 has 3 channels and image 1 has 1",
+        ),
+        ([_image((0, 50))], [np.zeros((0, 50), int)], "objects", "empty"),
+        ([_image()], [_paint()], "boxes", "'objects' or 'classes'"),
+    ],
+)
+def test_what_cannot_teach_is_one_sentence(images: Any, paints: Any, mode: Any, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        build_dataset(images, paints, mode=mode)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_union_may_teach_what_its_parts_do_not() -> None:
+    dataset = build_dataset(
+        [_image(), _image()], [_paint(foreground=False), _paint(background=False)], held_out=0
+    )
+    assert [len(sample.pixels[1]) > 0 for sample in dataset.samples] == [False, True]
+
+
+def test_the_input_is_left_alone() -> None:
+    image, paint = _image(), _paint()
+    before = image.copy(), paint.copy()
+    build_dataset([image], [paint], normalisation=Normalisation(5, 95))
+    np.testing.assert_array_equal(image, before[0])
+    np.testing.assert_array_equal(paint, before[1])
+
+
+def test_a_stop_ends_the_preparation() -> None:
+    control = Control()
+    control.stop()
+    with pytest.raises(InputError, match="stopped before its first step"):
+        build_dataset([_image()], [_paint()], control=control)

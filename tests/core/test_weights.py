@@ -1,0 +1,267 @@
+"""The weight map against the naive formula: one distance transform of the whole image for each object."""
+
+from math import exp, inf, nan, sqrt
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import ndimage
+from skimage.measure import label
+
+from napari_unet.core.annotation import annotate, read_paint
+from napari_unet.core.errors import InputError
+from napari_unet.core.weights import (
+    TOLERANCE,
+    WeightConfig,
+    border_weights,
+    class_weights,
+    two_nearest_distances,
+)
+
+MAX = 2**31 - 1
+BARE = WeightConfig(class_balance="none")
+FREIBURG = WeightConfig.preset("freiburg")
+
+
+@st.composite
+def paints(draw, ids=(0, 0, 0, 1, 2, 3, 9, MAX)):
+    """2-D and 3-D paint of boxes over each other: nested, touching, at the edge, cut in two, of one pixel."""
+    ndim = draw(st.integers(2, 3))
+    shape = draw(st.tuples(*[st.integers(1, 30 if ndim == 2 else 12)] * ndim))
+    paint = np.full(shape, draw(st.sampled_from([0, 1])), np.int64)
+    for _ in range(draw(st.integers(0, 7))):
+        start = [draw(st.integers(0, length - 1)) for length in shape]
+        sides = [draw(st.integers(1, 6)) for _ in shape]
+        box = tuple(slice(a, a + n) for a, n in zip(start, sides, strict=True))
+        paint[box] = draw(st.sampled_from(ids))
+    return paint
+
+
+def spacings(ndim):
+    return st.none() | st.tuples(*[st.sampled_from([0.3, 1.0, 2.5])] * ndim)
+
+
+def naive_distances(objects, spacing):
+    """Sort the distances to all objects; two infinities stand for those that are not there."""
+    ids = np.unique(objects[objects > 0])
+    maps = [ndimage.distance_transform_edt(objects != number, sampling=spacing) for number in ids]
+    return np.sort([*maps, *[np.full(objects.shape, inf)] * 2], axis=0)[:2]
+
+
+def naive_weights(paint, config, spacing, mode):
+    annotation = read_paint(paint, mode)
+    known, target = annotation.known, annotation.target
+    kinds = (
+        [np.where(paint >= 2, paint, 0)]
+        if mode == "objects"
+        else [label(paint == value, connectivity=paint.ndim) for value in range(2, paint.max() + 1)]
+    )
+    sums = [naive_distances(objects, spacing).sum(axis=0) for objects in kinds]
+    border = sum((config.w0 * np.exp(-(d**2) / (2 * config.sigma**2)) for d in sums), np.zeros(paint.shape))
+    if config.halo and (paint >= 2).any():
+        d1 = ndimage.distance_transform_edt(paint < 2, sampling=spacing)
+        border += config.halo * np.exp(-(d1**2) / (2 * config.halo_sigma**2))
+    if not config.border_in_foreground:
+        border[target > 0] = 0
+    weights = np.where(target > 0, config.foreground, config.background)
+    if config.class_balance == "inverse":
+        present = np.unique(target[known])
+        for value in present:
+            pixels = known & (target == value)
+            share = known.sum() / (len(present) * pixels.sum())
+            weights[pixels] *= min(max(share, 0.1), 10)
+    return known * (weights + border)
+
+
+@settings(deadline=None)
+@given(paints(), st.data())
+def test_distances_are_exact(paint, data):
+    spacing = data.draw(spacings(paint.ndim))
+    objects = np.where(paint >= 2, paint, 0)
+    expected = naive_distances(objects, spacing)
+    found = two_nearest_distances(objects, spacing=spacing)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+    cutoff = data.draw(st.sampled_from([0.2, 1.0, sqrt(2), 4.0, 1e9, inf]))
+    near = two_nearest_distances(objects, spacing=spacing, cutoff=cutoff)
+    np.testing.assert_allclose(near, np.where(expected <= cutoff, expected, inf), rtol=1e-6)
+
+
+@settings(deadline=None)
+@given(paints(), st.data())
+def test_weights_match_the_naive_formula(paint, data):
+    config = data.draw(
+        st.sampled_from([WeightConfig(), BARE, FREIBURG, WeightConfig(w0=3, sigma=0.8), WeightConfig(w0=0)])
+    )
+    spacing = data.draw(spacings(paint.ndim))
+    weights = border_weights(paint, config, spacing=spacing)
+    assert (weights.dtype, weights.shape) == (np.float32, paint.shape)
+    expected = naive_weights(paint, config, spacing, "objects")
+    np.testing.assert_allclose(weights, expected, rtol=1e-5, atol=TOLERANCE * config.w0)
+    assert not weights[paint == 0].any()
+
+
+@settings(deadline=None)
+@given(paints(ids=(0, 1, 2, 2, 3, 5)), st.data())
+def test_borders_of_classes_add_up(paint, data):
+    config = data.draw(st.sampled_from([WeightConfig(), FREIBURG]))
+    spacing = data.draw(spacings(paint.ndim))
+    weights = border_weights(paint, config, spacing=spacing, mode="classes")
+    expected = naive_weights(paint, config, spacing, "classes")
+    np.testing.assert_allclose(weights, expected, rtol=1e-5, atol=TOLERANCE * config.w0)
+
+
+@settings(deadline=None)
+@given(paints(), st.sampled_from(["objects", "classes"]), st.integers(0, 1))
+def test_weights_commute_with_flips(paint, mode, axis):
+    paint = np.minimum(paint, 9)
+    flipped = border_weights(np.flip(paint, axis), mode=mode)
+    np.testing.assert_allclose(flipped, np.flip(border_weights(paint, mode=mode), axis), rtol=1e-6)
+
+
+def gap(width, *, side=9):
+    """Return one row: an object, background of that width, another object."""
+    return np.repeat([[2, 1, 3]], [side, width, side], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("paint", "config", "spacing", "where", "value"),
+    [
+        # d1 = 1, d2 = 2 in a gap of two pixels
+        (gap(2), BARE, None, 9, 1 + 10 * exp(-9 / 50)),  # 9.35: 8.35 of border
+        (gap(2), FREIBURG, None, 9, 0.1 + 50 * exp(-9 / 72) + 0.9 * exp(-1 / 200)),  # 45.1
+        (gap(2), BARE, (7, 0.5), 9, 1 + 10 * exp(-2.25 / 50)),
+        (gap(1), BARE, None, 9, 1 + 10 * exp(-4 / 50)),
+        # the pixels of an object next to the gap: d1 = 0, d2 = 3
+        (gap(2), BARE, None, 8, 1 + 10 * exp(-9 / 50)),
+        (gap(2), FREIBURG, None, 8, 1),
+        # a seam is background: d1 = 0, d2 = 1
+        (gap(0), BARE, None, 8, 1 + 10 * exp(-1 / 50)),
+        (gap(0), FREIBURG, None, 9, 0.1 + 50 * exp(-1 / 72) + 0.9),
+        # nothing to keep apart
+        (np.array([[2, 1, 1]]), BARE, None, 1, 1),
+        (np.array([[2, 1, 2]]), BARE, None, 1, 1),
+        (np.array([[2, 1, 1]]), FREIBURG, None, 2, 0.1 + 0.9 * exp(-4 / 200)),
+        (np.array([[1, 1, 1]]), FREIBURG, None, 2, 0.1),
+        (np.array([[2, 1, 3]]), WeightConfig(w0=0, class_balance="none"), None, 1, 1),
+        # ids that differ by less than float32 can tell
+        (np.array([[MAX, 1, MAX - 1]]), BARE, None, 1, 1 + 10 * exp(-4 / 50)),
+    ],
+)
+def test_exact_values(paint, config, spacing, where, value):
+    assert border_weights(paint, config, spacing=spacing)[0, where] == pytest.approx(value, rel=1e-6)
+
+
+def test_classes_are_kept_apart_within_each_class_only():
+    paint = np.array([[2, 1, 3, 1, 2]])
+    middle = border_weights(paint, BARE, mode="classes")[0, 2]
+    assert middle == pytest.approx(1 + 10 * exp(-16 / 50))  # to the two parts of class 2; one part of class 3
+
+
+def test_the_cut_off_is_where_the_docstring_says():
+    """Just inside the distance at which the term is 1e-3 of w0 it counts; just outside it does not."""
+    inside, outside = (border_weights(gap(width), BARE)[0, 9] - 1 for width in (17, 18))
+    assert inside == pytest.approx(10 * exp(-(18**2) / 50), rel=1e-3)
+    assert 0 <= outside <= 10 * TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("pixels", "expected"),
+    [
+        ([50, 50], [1, 1]),
+        ([75, 25], [2 / 3, 2]),
+        ([60, 30, 10], [5 / 9, 10 / 9, 10 / 3]),
+        ([60, 0, 40], [5 / 6, None, 5 / 4]),  # an absent class takes no part
+        ([996, 4], [1000 / 1992, 10]),  # clipped: 125 would be its due
+        ([7, 0], [1, None]),
+    ],
+)
+def test_inverse_frequency_has_mean_one_unless_clipped(pixels, expected):
+    weights = class_weights(np.array(pixels), WeightConfig())
+    assert np.isfinite(weights).all()
+    for weight, value in zip(weights, expected, strict=True):
+        assert value is None or weight == pytest.approx(value)
+    if weights.max() < 10:
+        assert (weights * pixels).sum() / sum(pixels) == pytest.approx(1)
+
+
+def test_frequencies_are_those_of_the_target_with_its_seams():
+    paint = np.array([[2, 2, 3, 3, 1, 0, 0, 0]])
+    weights = border_weights(paint, WeightConfig(w0=0))
+    assert annotate(paint).target.sum() == 2
+    np.testing.assert_allclose(weights[0], [5 / 4, 5 / 6, 5 / 6, 5 / 4, 5 / 6, 0, 0, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("config", [WeightConfig(), BARE, FREIBURG])
+@pytest.mark.parametrize("mode", ["objects", "classes"])
+@pytest.mark.parametrize("value", [0, 1, 2])
+def test_incomplete_paint_gives_a_map(config, mode, value):
+    weights = border_weights(np.full((5, 6), value), config, mode=mode)
+    assert np.isfinite(weights).all()
+    assert (weights > 0).all() == (value > 0)
+
+
+def test_scattered_and_many_objects():
+    """Many objects, of which one is all over the image."""
+    paint = np.ones((200, 200), np.int64)
+    paint[::20, ::20] = np.arange(100).reshape(10, 10) * 20_000_003 + 3
+    paint[10::40, 10::40] = 2
+    expected = naive_weights(paint, BARE, None, "objects")
+    np.testing.assert_allclose(border_weights(paint, BARE), expected, atol=TOLERANCE * 10)
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e-6, 1e6])
+def test_weights_do_not_depend_on_the_unit_of_length(unit):
+    paint = np.vstack([gap(2)] * 3)
+    config = WeightConfig(sigma=5 * unit, halo=0.5, halo_sigma=3 * unit)
+    expected = border_weights(paint, WeightConfig(halo=0.5, halo_sigma=3))
+    np.testing.assert_allclose(border_weights(paint, config, spacing=(unit, unit)), expected, rtol=1e-5)
+
+
+def test_a_sigma_far_below_the_pixel_size_gives_no_border():
+    np.testing.assert_array_equal(border_weights(gap(2), WeightConfig(sigma=1e-30, class_balance="none")), 1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"w0": -1}, "w0 is -1; choose 0 or more"),
+        ({"w0": nan}, "w0 is nan"),
+        ({"w0": "10"}, "w0 is '10'"),
+        ({"sigma": 0}, "sigma is 0; choose a distance"),
+        ({"sigma": inf}, "sigma is inf"),
+        ({"halo": -0.1}, "halo is -0.1"),
+        ({"halo_sigma": 0}, "halo_sigma"),
+        ({"foreground": -1}, "foreground"),
+        ({"background": None}, "background is None"),
+        ({"class_balance": "median"}, "'median'; choose 'inverse' or 'none'"),
+        ({"border_in_foreground": "no"}, "border_in_foreground is 'no'"),
+    ],
+)
+def test_a_configuration_that_cannot_be_used_is_refused(fields, words):
+    with pytest.raises(InputError, match=words):
+        WeightConfig(**fields)
+
+
+def test_presets():
+    assert WeightConfig.preset("paper") == WeightConfig(w0=10.0, sigma=5.0)
+    with pytest.raises(InputError, match="'falk'; choose 'paper' or 'freiburg'"):
+        WeightConfig.preset("falk")
+
+
+@pytest.mark.parametrize("spacing", [(1,), (1, 1, 1), (1, 0), (1, -1), (1, nan), (1, inf)])
+def test_a_spacing_that_does_not_fit_is_refused(spacing):
+    with pytest.raises(InputError, match="has 2 axes"):
+        border_weights(gap(2), spacing=spacing)
+
+
+@settings(deadline=None)
+@given(hnp.arrays(np.int32, (9, 9), elements=st.sampled_from([0, 1, 2, 300])))
+def test_more_than_255_classes_are_refused_and_never_crash(paint):
+    if paint.max() < 256:
+        border_weights(paint, mode="classes")
+    else:
+        with pytest.raises(InputError, match="300"):
+            border_weights(paint, mode="classes")
