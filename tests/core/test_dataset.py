@@ -77,18 +77,26 @@ def test_held_out_strokes_and_training_paint_share_the_weight_map() -> None:
     np.testing.assert_array_equal(np.sort(taught), np.flatnonzero(sample.weight))
 
 
-def test_strokes_are_not_held_out_where_that_would_leave_a_class_without_paint() -> None:
-    # Image 1 could spare strokes of classes 1 and 2, and would: image 2 has too few of its own to matter.
+def _seams(count: int) -> np.ndarray:
+    """Five strokes of background, and ``count`` objects so thin that every pixel touches the next object."""
     paint = np.zeros((80, 80), np.int32)
-    for number in range(8):
-        paint[10 * number : 10 * number + 4, 5:20] = 1
-        paint[10 * number : 10 * number + 4, 40:60] = 2
-    single = np.full((80, 80), 3, np.int32)
-    dataset = build_dataset([_image((80, 80))] * 2, [paint, single], mode="classes")
-    taught = {
-        value for sample in dataset.samples for value, pixels in enumerate(sample.pixels) if pixels.size
-    }
-    assert taught == {0, 1, 2}
+    paint[:50:10, 5:20] = 1
+    for number in range(count):
+        paint[60 + number, 5:70] = 2 + number
+    return paint
+
+
+def test_strokes_are_not_held_out_where_a_class_would_be_left_without_paint() -> None:
+    paint = _seams(4)
+    paint[5:15, 40:60] = 100
+    for seed in range(20):
+        (sample,) = build_dataset([_image((80, 80))], [paint], held_out=0.5, seed=seed).samples
+        assert all(pixels.size for pixels in sample.pixels)
+
+
+def test_objects_that_are_all_seam_cannot_teach() -> None:
+    with pytest.raises(InputError, match="paint the objects wider"):
+        build_dataset([_image((80, 80))], [_seams(4)])
 
 
 def test_one_sample_per_annotated_plane() -> None:

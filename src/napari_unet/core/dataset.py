@@ -141,8 +141,17 @@ def build_dataset(
     n_classes = 2 if mode == "objects" else max(2, *counts)
 
     annotations = [read_paint(plane.paint, mode, n_classes=n_classes) for plane in planes]
+    pixels = np.zeros(n_classes, np.int64)
+    for annotation in annotations:
+        pixels += np.bincount(annotation.target[annotation.known], minlength=n_classes)
+    if np.count_nonzero(pixels) < 2:
+        raise InputError(
+            "Every pixel of the painted objects touches another object, so all of it counts as the seam "
+            "between them; paint the objects wider."
+        )
+    # What class balance adds to the weight of each class.
+    balance = class_weights(pixels, weights) - class_weights(pixels, replace(weights, class_balance="none"))
     kept = _choose_held_out(planes, annotations, mode, held_out, seed)
-    balance = _balance(annotations, n_classes, weights)
     samples = []
     for plane, annotation, validation in zip(planes, annotations, kept, strict=True):
         _check_running(control)
@@ -234,24 +243,16 @@ def _choose_held_out(
 ) -> list[NDArray[np.bool_]]:
     """Return for each plane the pixels kept for validation; none where there is too little to share."""
     masks = [hold_out(plane.paint, mode, fraction, seed) for plane in planes]
-    painted: set[int] = set()
+    # Strokes of every class are on either side, but those of an object may consist of seams, which are
+    # background.
     taught: set[int] = set()
     validated: set[int] = set()
     for annotation, mask in zip(annotations, masks, strict=True):
-        painted |= set(np.unique(annotation.target[annotation.known]).tolist())
-        taught |= set(np.unique(annotation.target[annotation.known & ~mask]).tolist())
-        validated |= set(np.unique(annotation.target[mask]).tolist())
-    if taught == painted and len(validated) >= 2:
+        taught.update(np.unique(annotation.target[annotation.known & ~mask]).tolist())
+        validated.update(np.unique(annotation.target[mask]).tolist())
+    if validated <= taught and len(validated) >= 2:
         return masks
     return [np.zeros_like(mask) for mask in masks]
-
-
-def _balance(annotations: Sequence[Annotation], n_classes: int, config: WeightConfig) -> NDArray[np.float32]:
-    """Return what class balance over all planes adds to the weight of each class, (K,)."""
-    pixels = np.zeros(n_classes, np.int64)
-    for annotation in annotations:
-        pixels += np.bincount(annotation.target[annotation.known], minlength=n_classes)
-    return class_weights(pixels, config) - class_weights(pixels, replace(config, class_balance="none"))
 
 
 def _check_running(control: Control | None) -> None:

@@ -1,0 +1,1 @@
+"""The U-Net, its training and its predictions: torch, no screen, no files."""

@@ -1,0 +1,202 @@
+"""Random views of training patches: one geometric transform for image, target and weight, then intensities.
+
+Flips, rotation, zoom and elastic deformation are fused into a single sampling grid, so every patch is
+interpolated once, on the device, for 2-D and 3-D alike. All random numbers come from an explicit generator.
+"""
+
+from collections.abc import Sequence
+from math import atan2, ceil, cos, log, radians, sin
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from napari_unet.network.config import AugmentationConfig
+
+_ELASTIC_REACH = 2.5
+"""Standard deviations of elastic displacement for which real pixels are read around a patch."""
+
+
+def source_margin(size: Sequence[int], config: AugmentationConfig) -> tuple[int, ...]:
+    """Return how many pixels around a patch a transform may look at, along each axis.
+
+    Patches are cut that much larger than they will be, so that their corners, once rotated, show the image
+    and not padding.
+
+    Parameters
+    ----------
+    size : sequence of int
+        Patch shape (…YX) after augmentation, in pixels.
+    config : AugmentationConfig
+
+    Returns
+    -------
+    tuple of int
+        One margin per axis, in pixels; all 0 where nothing geometric but flips is on.
+    """
+    half = [(edge - 1) / 2 for edge in size]
+    reach = list(half)
+    # The half extent of a rotated rectangle is h cos a + w sin a, which is largest at a = atan(w / h).
+    for axis, other in ((-2, -1), (-1, -2)):
+        angle = min(radians(config.rotation), atan2(half[other], half[axis]))
+        reach[axis] = half[axis] * cos(angle) + half[other] * sin(angle)
+    extra = _ELASTIC_REACH * config.elastic
+    return tuple(ceil(far * (1 + config.scale) + extra - near) for far, near in zip(reach, half, strict=True))
+
+
+def augment(
+    image: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    size: Sequence[int],
+    *,
+    config: AugmentationConfig,
+    generator: Generator,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return one random view of the centre of every patch of a batch.
+
+    Parameters
+    ----------
+    image : Tensor (B, C, …YX) float32
+        Normalised intensities, on the device where the work is to be done; larger than ``size`` by twice
+        :func:`source_margin`.
+    target : Tensor (B, …YX) uint8
+    weight : Tensor (B, …YX) float32
+        0 where the target is unknown.
+    size : sequence of int
+        Shape (…YX) of the patches that come out; at most that of ``image``, with an even difference.
+    config : AugmentationConfig
+    generator : torch.Generator
+        On the CPU.
+
+    Returns
+    -------
+    image, target, weight : Tensor
+        (B, C, *size) float32, (B, *size) uint8 and (B, *size) float32. The image is interpolated linearly;
+        target and weight keep their values (nearest pixel), with weight 0 outside the given pixels.
+    """
+    grid = _sampling_grid(image.shape[0], image.shape[2:], size, config, generator)
+    if grid is None:
+        image, target, weight = (_centre(tensor, size) for tensor in (image, target, weight))
+    else:
+        grid = grid.to(image.device)
+        image = functional.grid_sample(
+            image, grid, mode="bilinear", padding_mode="border", align_corners=True
+        )
+        labels = torch.stack((target.to(torch.float32), weight), dim=1)
+        labels = functional.grid_sample(
+            labels, grid, mode="nearest", padding_mode="zeros", align_corners=True
+        )
+        target, weight = labels[:, 0].to(torch.uint8), labels[:, 1]
+    return _change_intensities(image, config, generator), target, weight
+
+
+def _sampling_grid(
+    batch: int, source: Sequence[int], size: Sequence[int], config: AugmentationConfig, generator: Generator
+) -> Tensor | None:
+    """Return where in the source every pixel of ``size`` is read, (B, *size, ndim) in grid_sample's units.
+
+    None stands for the unchanged centre: the identity computed in floating point would blur it a little.
+    """
+    ndim = len(size)
+    flips = _coin(batch, ndim, generator) if config.flip else torch.ones(batch, ndim)
+    angles = _uniform(batch, radians(config.rotation), generator)
+    zooms = torch.exp(_uniform(batch, log(1 + config.scale), generator))
+    displacement = _elastic_field(batch, size, config, generator)
+    if not (config.flip or config.rotation or config.scale or displacement is not None):
+        return None
+    # p -> R(angle) · zoom · flip · p, with p in pixels from the centre and axes in the order …YX.
+    matrix = torch.diag_embed(flips * zooms[:, None])
+    turn = torch.eye(ndim).repeat(batch, 1, 1)
+    turn[:, -2, -2] = turn[:, -1, -1] = torch.cos(angles)
+    turn[:, -2, -1] = -torch.sin(angles)
+    turn[:, -1, -2] = torch.sin(angles)
+    matrix = turn @ matrix
+
+    axes = [torch.arange(edge, dtype=torch.float32) - (edge - 1) / 2 for edge in size]
+    centred = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)  # *size, ndim
+    grid = torch.einsum("bij,...j->b...i", matrix, centred)  # B, *size, ndim
+    if displacement is not None:
+        grid = grid + displacement
+    # grid_sample wants x before y before z, and -1 and 1 at the centres of the first and last pixel.
+    half = torch.tensor([max(edge - 1, 1) / 2 for edge in source])
+    return (grid / half).flip(-1)
+
+
+def _elastic_field(
+    batch: int, size: Sequence[int], config: AugmentationConfig, generator: Generator
+) -> Tensor | None:
+    """Return smooth random displacements in pixels, (B, *size, ndim).
+
+    As in the paper: Gaussian displacements on a coarse grid, bicubic in between.
+    """
+    if config.elastic == 0:
+        return None
+    ndim = len(size)
+    spread = [_bicubic_weights(edge, config.elastic_spacing) for edge in size]  # each: edge, points
+    field = (
+        torch.randn(batch, ndim, *(weights.shape[1] for weights in spread), generator=generator)
+        * config.elastic
+    )
+    for weights in spread:
+        # Contract the first spatial axis and append the fine one: after ndim rounds they are in order again.
+        field = torch.tensordot(field, weights, dims=([2], [1]))
+    return field.movedim(1, -1)
+
+
+def _bicubic_weights(edge: int, spacing: float) -> Tensor:
+    """Return the matrix (edge, points) from coarse points ``spacing`` pixels apart to ``edge`` pixels.
+
+    Cubic convolution with a = -1/2 (Keys 1981), which passes through the points; the outer points lie far
+    enough outside for every pixel to have its four neighbours.
+    """
+    position = (torch.arange(edge, dtype=torch.float32) - (edge - 1) / 2) / spacing
+    reach = ceil(edge / 2 / spacing) + 1
+    distance = (position[:, None] - torch.arange(-reach, reach + 1)[None, :]).abs()
+    near = (1.5 * distance - 2.5) * distance**2 + 1
+    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+    return torch.where(distance <= 1, near, torch.where(distance < 2, far, torch.zeros_like(distance)))
+
+
+def _change_intensities(image: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
+    """Change brightness, contrast and gamma per patch and channel, and add noise, around [0, 1]."""
+    batch, channels = image.shape[:2]
+    shape = (batch, channels) + (1,) * (image.ndim - 2)
+
+    def change(largest: float) -> Tensor:
+        return _uniform(batch * channels, largest, generator).reshape(shape).to(image.device)
+
+    if config.gamma:
+        exponent = torch.exp(change(log(1 + config.gamma)))
+        # Only [0, 1] is bent: a power of negative or of very bright values would be undefined or explode.
+        inside = image.clamp(0, 1)
+        image = image + inside**exponent - inside
+    if config.contrast:
+        middle = image.mean(dim=tuple(range(2, image.ndim)), keepdim=True)
+        image = (image - middle) * torch.exp(change(log(1 + config.contrast))) + middle
+    if config.brightness:
+        image = image + change(config.brightness)
+    if config.noise:
+        # Drawn on the device, for speed, from a seed drawn on the CPU.
+        seed = int(torch.randint(2**31, (1,), generator=generator))
+        local = torch.Generator(image.device).manual_seed(seed)
+        deviation = change(config.noise).abs()
+        image = image + deviation * torch.randn(image.shape, generator=local, device=image.device)
+    return image
+
+
+def _centre(tensor: Tensor, size: Sequence[int]) -> Tensor:
+    """Return the central ``size`` of the last axes."""
+    for axis, edge in zip(range(-len(size), 0), size, strict=True):
+        tensor = tensor.narrow(axis, (tensor.shape[axis] - edge) // 2, edge)
+    return tensor
+
+
+def _uniform(count: int, largest: float, generator: Generator) -> Tensor:
+    """Return ``count`` values uniform in [-largest, largest]."""
+    return (torch.rand(count, generator=generator) * 2 - 1) * largest
+
+
+def _coin(batch: int, ndim: int, generator: Generator) -> Tensor:
+    """Return (batch, ndim) of -1 and 1, evenly."""
+    return torch.randint(2, (batch, ndim), generator=generator).to(torch.float32) * 2 - 1

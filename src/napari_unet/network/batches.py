@@ -1,0 +1,94 @@
+"""From a dataset to batches on the device: sizes that fit network and images, patches, augmentation."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_unet.core.dataset import Dataset
+from napari_unet.core.patches import Patch, draw_patch
+from napari_unet.network import geometry
+from napari_unet.network.augment import augment, source_margin
+from napari_unet.network.config import TrainingConfig, UNetConfig
+from napari_unet.network.unet import centre_crop
+
+_PATCH = {("cpu", 2): 192, ("cpu", 3): 48, ("gpu", 2): 256, ("gpu", 3): 96}
+"""Edge in pixels of what a patch teaches, by kind of device and dimension."""
+
+_BATCH = {("cpu", 2): 4, ("cpu", 3): 2, ("gpu", 2): 8, ("gpu", 3): 2}
+
+
+@dataclass(frozen=True, slots=True)
+class BatchShape:
+    """How many patches make a batch, and their sizes along each spatial axis, in pixels.
+
+    ``taught`` is the size of the output of the network, ``margin`` what a valid network sees beyond it on
+    each side.
+    """
+
+    patches: int
+    taught: tuple[int, ...]
+    margin: tuple[int, ...]
+
+    @property
+    def seen(self) -> tuple[int, ...]:
+        """The size of the input of the network."""
+        return tuple(edge + 2 * extra for edge, extra in zip(self.taught, self.margin, strict=True))
+
+
+def plan_batches(
+    dataset: Dataset, network: UNetConfig, config: TrainingConfig, device: torch.device
+) -> BatchShape:
+    """Return the batch that suits the device, its patches no larger than the images and network need."""
+    kind = "cpu" if device.type == "cpu" else "gpu", network.ndim
+    extra = geometry.margin(network)
+    edge = config.patch_size or _PATCH[kind] + 2 * extra
+    # Two pixels at the bottom of the network are the least that batch normalisation can compute with.
+    smallest = 2 * network.alignment
+    taught = []
+    for axis in range(network.ndim):
+        longest = max(sample.target.shape[axis] for sample in dataset.samples)
+        wanted = max(min(edge, longest + 2 * extra), smallest)
+        if not geometry.fits(network, wanted):
+            wanted = geometry.nearest_sizes(network, wanted)[1]
+        taught.append(wanted - 2 * extra)
+    return BatchShape(config.batch_size or _BATCH[kind], tuple(taught), (extra,) * network.ndim)
+
+
+def draw_batch(
+    dataset: Dataset,
+    shape: BatchShape,
+    config: TrainingConfig,
+    device: torch.device,
+    *,
+    rng: np.random.Generator,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return random, augmented patches on the device.
+
+    Returns
+    -------
+    image, target, weight : Tensor
+        (B, C, *seen) float32, (B, *taught) uint8, (B, *taught) float32.
+    """
+    around = source_margin(shape.seen, config.augmentation)
+    margin = [extra + more for extra, more in zip(shape.margin, around, strict=True)]
+    patches = [draw_patch(dataset, shape.taught, rng, margin=margin) for _ in range(shape.patches)]
+    image, target, weight = augment(
+        *stack(patches, device), shape.seen, config=config.augmentation, generator=generator
+    )
+    return image, crop_margin(target, shape), crop_margin(weight, shape)
+
+
+def stack(patches: list[Patch], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return patches of one size as tensors (B, C, …YX), (B, …YX), (B, …YX) on the device."""
+    image = torch.from_numpy(np.stack([patch.image for patch in patches]))
+    target = torch.from_numpy(np.stack([patch.target for patch in patches]))
+    weight = torch.from_numpy(np.stack([patch.weight for patch in patches]))
+    return image.to(device), target.to(device), weight.to(device)
+
+
+def crop_margin(values: Tensor, shape: BatchShape) -> Tensor:
+    """Return the part of (B, *seen) that the network is taught, (B, *taught)."""
+    return centre_crop(values[:, None], list(shape.taught))[:, 0]

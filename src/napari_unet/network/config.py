@@ -1,0 +1,262 @@
+"""What the network, its training and its predictions can be set to.
+
+Frozen dataclasses, checked when they are made, saved with every model and written as TOML. Nothing here
+imports torch: docks and the command line can build a configuration before the (slow) import of torch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from napari_unet.core.annotation import Mode
+from napari_unet.core.axes import Channels
+from napari_unet.core.errors import InputError
+from napari_unet.core.instances import InstanceConfig
+from napari_unet.core.normalisation import Normalisation
+from napari_unet.core.weights import WeightConfig
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+def _require(condition: bool, sentence: str) -> None:
+    if not condition:
+        raise InputError(sentence)
+
+
+def _one_of(name: str, value: object, allowed: Sequence[object]) -> None:
+    choices = ", ".join(repr(choice) for choice in allowed)
+    _require(value in allowed, f"{name} is {value!r}; choose one of {choices}.")
+
+
+@dataclass(frozen=True, slots=True)
+class UNetConfig:
+    """The shape of a U-Net; see :class:`napari_unet.network.unet.UNet`.
+
+    Parameters
+    ----------
+    ndim : {2, 3}
+        Number of spatial axes the convolutions run over.
+    in_channels : int
+        Channels of the image, C. Training sets it from the images.
+    classes : int
+        Output classes, K >= 2, background included. Training sets it from the paint.
+    levels : int
+        Number of pooling steps (the paper's network has 4).
+    features : int
+        Feature maps of the first level; every level below has twice as many.
+    padding : {"same", "valid"}
+        "same" pads every convolution with zeros, so the output has the size of the input; "valid" does
+        not, as in the paper, so the output is smaller by a fixed margin.
+    upsampling : {"convolution", "nearest", "linear"}
+        2x up-convolution (transposed), or nearest / (bi|tri)linear interpolation with a 1x1 convolution.
+    pooling : {"max", "average"}
+        How 2x2 (2x2x2) pixels become one.
+    norm : {"batch", "none"}
+        Batch normalisation after every 3x3 convolution, or none, as in the paper. Norms whose statistics
+        depend on the tile (group, instance) are left out on purpose: tiled prediction could not equal
+        whole-image prediction.
+    dropout : float
+        Probability in [0, 1) of dropping a feature map at the end of the contracting path, as in the paper.
+    """
+
+    ndim: Literal[2, 3] = 2
+    in_channels: int = 1
+    classes: int = 2
+    levels: int = 4
+    features: int = 32
+    padding: Literal["same", "valid"] = "same"
+    upsampling: Literal["convolution", "nearest", "linear"] = "linear"
+    pooling: Literal["max", "average"] = "max"
+    norm: Literal["batch", "none"] = "batch"
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        _one_of("network.ndim", self.ndim, (2, 3))
+        _require(
+            self.in_channels >= 1,
+            f"network.in_channels is {self.in_channels}; an image has at least 1 channel.",
+        )
+        _require(
+            self.classes >= 2,
+            f"network.classes is {self.classes}; at least 2 are needed, background and one more.",
+        )
+        _require(1 <= self.levels <= 7, f"network.levels is {self.levels}; choose between 1 and 7.")
+        _require(1 <= self.features <= 512, f"network.features is {self.features}; choose between 1 and 512.")
+        _one_of("network.padding", self.padding, ("same", "valid"))
+        _one_of("network.upsampling", self.upsampling, ("convolution", "nearest", "linear"))
+        _one_of("network.pooling", self.pooling, ("max", "average"))
+        _one_of("network.norm", self.norm, ("batch", "none"))
+        _require(
+            0 <= self.dropout < 1, f"network.dropout is {self.dropout}; choose at least 0 and less than 1."
+        )
+
+    @classmethod
+    def paper(cls) -> "UNetConfig":
+        """Return the network of Ronneberger, Fischer & Brox (2015), figure 1: 572x572x1 in, 388x388x2 out."""
+        return cls(features=64, padding="valid", upsampling="convolution", norm="none", dropout=0.5)
+
+    @property
+    def alignment(self) -> int:
+        """The pooling grid in pixels, 2**levels: tiles that start on it see the same grid."""
+        return int(2**self.levels)
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentationConfig:
+    """Random changes of every training patch; geometric ones move image, target and weight together.
+
+    Parameters
+    ----------
+    flip : bool
+        Mirror along each of the last two axes with probability 1/2 (in 3-D, along Z as well).
+    rotation : float
+        Largest rotation in degrees, uniform in [-rotation, rotation], in the plane of the last two axes.
+    scale : float
+        Largest relative zoom: the factor is log-uniform in [1/(1+scale), 1+scale].
+    elastic : float
+        Standard deviation in pixels of the displacements on the coarse elastic grid (the paper: 10 px on
+        3x3 points).
+    elastic_spacing : float
+        Distance in pixels between the points of that grid.
+    brightness, contrast, gamma, noise : float
+        Largest shift of the normalised intensities, largest relative change of their spread, largest
+        relative change of the exponent, and largest standard deviation of added Gaussian noise.
+    """
+
+    flip: bool = True
+    rotation: float = 180.0
+    scale: float = 0.2
+    elastic: float = 4.0
+    elastic_spacing: float = 64.0
+    brightness: float = 0.1
+    contrast: float = 0.2
+    gamma: float = 0.2
+    noise: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name in ("rotation", "scale", "elastic", "brightness", "contrast", "gamma", "noise"):
+            value = getattr(self, name)
+            _require(value >= 0, f"augmentation.{name} is {value}; choose 0 (off) or more.")
+        _require(
+            self.elastic_spacing >= 8,
+            f"augmentation.elastic_spacing is {self.elastic_spacing}; choose at least 8 pixels.",
+        )
+
+    @classmethod
+    def none(cls) -> "AugmentationConfig":
+        """Return the configuration that leaves every patch as it is."""
+        return cls(flip=False, rotation=0, scale=0, elastic=0, brightness=0, contrast=0, gamma=0, noise=0)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """How a network is trained on paint.
+
+    Parameters
+    ----------
+    mode : {"objects", "classes"}
+        What paint values mean; see :mod:`napari_unet.core.annotation`.
+    seconds : float, optional
+        Wall-clock budget of the training loop in seconds (pauses do not count).
+    steps : int, optional
+        Number of optimiser steps. With neither, training ends after 120 s; with both, whichever comes first.
+    seed : int
+        Seeds every random choice. On the CPU the same seed, steps and thread count give the same model,
+        bit for bit.
+    channels : {"auto", "none", "first", "last"}
+        Where the channel axis of the images is; "auto" compares the shapes of image and paint.
+    patch_size : int, optional
+        Edge of the training patches in pixels; None chooses by device and dimension.
+    batch_size : int, optional
+        Patches per step; None chooses by device and dimension.
+    learning_rate : float
+        Peak rate of AdamW.
+    held_out : float
+        Fraction in [0, 0.5] of the strokes kept for validation; 0 validates on the training paint.
+    precision : {"auto", "float32", "bfloat16", "float16"}
+        Arithmetic of the convolutions; "auto" takes bfloat16 where the hardware gains by it.
+    spacing : tuple of float, optional
+        Pixel size along each spatial axis, for distances in the border weights; None counts in pixels.
+    network, weights, augmentation, normalisation
+        The parts; ``network.in_channels`` and ``network.classes`` are set from the images and the paint.
+    """
+
+    mode: Mode = "objects"
+    seconds: float | None = None
+    steps: int | None = None
+    seed: int = 0
+    channels: Channels = "auto"
+    patch_size: int | None = None
+    batch_size: int | None = None
+    learning_rate: float = 2e-3
+    held_out: float = 0.2
+    precision: Precision = "auto"
+    spacing: tuple[float, ...] | None = None
+    network: UNetConfig = field(default_factory=UNetConfig)
+    weights: WeightConfig = field(default_factory=WeightConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    normalisation: Normalisation = field(default_factory=Normalisation)
+
+    def __post_init__(self) -> None:
+        _one_of("training.mode", self.mode, ("objects", "classes"))
+        _one_of("training.channels", self.channels, ("auto", "none", "first", "last"))
+        _one_of("training.precision", self.precision, ("auto", "float32", "bfloat16", "float16"))
+        _require(
+            self.seconds is None or self.seconds > 0,
+            f"training.seconds is {self.seconds}; choose more than 0, or leave it out.",
+        )
+        _require(
+            self.steps is None or self.steps >= 1,
+            f"training.steps is {self.steps}; choose at least 1, or leave it out.",
+        )
+        _require(self.seed >= 0, f"training.seed is {self.seed}; choose 0 or more.")
+        _require(
+            self.patch_size is None or self.patch_size >= 16,
+            f"training.patch_size is {self.patch_size}; choose at least 16 pixels, or leave it out.",
+        )
+        _require(
+            self.batch_size is None or self.batch_size >= 1,
+            f"training.batch_size is {self.batch_size}; choose at least 1, or leave it out.",
+        )
+        _require(
+            0 < self.learning_rate < 1,
+            f"training.learning_rate is {self.learning_rate}; choose between 0 and 1.",
+        )
+        _require(
+            0 <= self.held_out <= 0.5, f"training.held_out is {self.held_out}; choose between 0 and 0.5."
+        )
+        _require(
+            self.spacing is None or all(size > 0 for size in self.spacing),
+            f"training.spacing is {self.spacing}; every pixel size must be more than 0.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionConfig:
+    """How a trained network segments an image.
+
+    Parameters
+    ----------
+    tile_size : int, optional
+        Edge in pixels of the block each tile writes, rounded up to the pooling grid; None plans it from
+        free memory. The result does not depend on it.
+    channels : {"auto", "none", "first", "last"}
+        Where the channel axis of the image is; "auto" compares its shape with what the model expects.
+    precision : {"auto", "float32", "bfloat16", "float16"}
+        Arithmetic of the convolutions; "auto" takes bfloat16 where the hardware gains by it.
+    instances : InstanceConfig
+        How probabilities become objects.
+    """
+
+    tile_size: int | None = None
+    channels: Channels = "auto"
+    precision: Precision = "auto"
+    instances: InstanceConfig = field(default_factory=InstanceConfig)
+
+    def __post_init__(self) -> None:
+        _require(
+            self.tile_size is None or self.tile_size >= 1,
+            f"prediction.tile_size is {self.tile_size}; choose at least 1 pixel, or leave it out.",
+        )
+        _one_of("prediction.channels", self.channels, ("auto", "none", "first", "last"))
+        _one_of("prediction.precision", self.precision, ("auto", "float32", "bfloat16", "float16"))

@@ -1,0 +1,108 @@
+"""What a running training or prediction says of itself.
+
+Long work is a generator of these frozen events; docks, command line and scripts all drain the same generator.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from napari_unet.core.prediction import Prediction
+    from napari_unet.core.tiling import Tile
+    from napari_unet.network.model import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Training is about to make its first step.
+
+    ``device`` is a sentence such as "CPU, 2 cores"; ``precision`` the arithmetic in use; ``parameters``
+    the number of trainable values; ``images`` the number of annotated planes or volumes; ``known_pixels``
+    those with paint.
+    """
+
+    device: str
+    precision: str
+    parameters: int
+    images: int
+    known_pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """One optimiser step is done.
+
+    ``loss`` is the weighted cross-entropy of its batch, ``seconds`` the training time so far.
+    """
+
+    step: int
+    loss: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """The averaged network was scored.
+
+    ``score`` is the mean intersection over union of the non-background classes in [0, 1] on the ``on``
+    paint (NaN-safe: always finite); ``best`` says whether these weights are now the ones that will be kept.
+    """
+
+    step: int
+    score: float
+    loss: float
+    seconds: float
+    on: Literal["held-out", "training"]
+    best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something the user should know, in one sentence, while training goes on."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Training ended; always the last event. ``model`` holds the best weights."""
+
+    reason: Literal["finished", "stopped", "diverged"]
+    model: "Model"
+
+
+TrainingEvent = Started | StepDone | Validated | Warned | Stopped
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TileDone:
+    """One tile is final.
+
+    ``probabilities`` (K, …YX) float32 are those of the block that ``tile.write`` covers on plane ``plane``.
+    ``plane`` indexes the leading axes that the network does not see (``()`` for a single image). ``done``
+    of ``total`` tiles are finished.
+    """
+
+    plane: tuple[int, ...]
+    tile: "Tile"
+    probabilities: NDArray[np.float32]
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predicted:
+    """Prediction ended; always the last event.
+
+    ``finished`` is a boolean mask (…YX) of the pixels whose tile was done, None when all were;
+    unfinished pixels have probability 1 of background.
+    """
+
+    prediction: "Prediction"
+    finished: NDArray[np.bool_] | None
+
+
+PredictionEvent = TileDone | Predicted

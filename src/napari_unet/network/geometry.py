@@ -1,0 +1,110 @@
+"""What a U-Net does to sizes: which images fit, how much smaller the output is, how far it sees.
+
+All of it follows from the configuration alone, so nothing here imports torch. Every axis behaves alike; the
+functions are about one axis, in pixels.
+
+A valid network never computes with made-up pixels, so every 3x3 convolution takes one pixel from each side,
+and so does linear upsampling, whose outermost pixels would be interpolated from a neighbour that is not
+there. Tiles then equal the whole image exactly.
+"""
+
+from collections.abc import Sequence
+
+from napari_unet.core.errors import InputError
+from napari_unet.core.tiling import Geometry
+from napari_unet.network.config import UNetConfig
+
+
+def margin(config: UNetConfig) -> int:
+    """Return the pixels by which the output is smaller than the input on each side (the paper: 92).
+
+    Two convolutions take 2 pixels per level of either path, and 2 at the bottom, each counted in pixels of
+    the input: ``2 (1 + 2 + ... + 2**(L-1)) * 2 + 2 * 2**L = 6 * 2**L - 4``; linear upsampling takes ``1 + 2 +
+    ... + 2**(L-1)`` more.
+    """
+    if config.padding == "same":
+        return 0
+    return 6 * config.alignment - 4 + (config.alignment - 1 if config.upsampling == "linear" else 0)
+
+
+def output_remainder(config: UNetConfig) -> int:
+    """Return what every output size leaves when it is divided by ``config.alignment``.
+
+    Every expanding level doubles the size and takes 4 pixels (6 with linear upsampling), so the output is
+    ``bottom * 2**L - 4 * (2**L - 1)``.
+    """
+    if config.padding == "same":
+        return 0
+    return (6 if config.upsampling == "linear" else 4) % config.alignment
+
+
+def output_size(config: UNetConfig, size: int) -> int:
+    """Return the output size for an input of ``size`` pixels.
+
+    Raises
+    ------
+    InputError
+        If ``size`` does not fit; see :func:`fits`.
+    """
+    check_shape(config, (size,))
+    return size - 2 * margin(config)
+
+
+def fits(config: UNetConfig, size: int) -> bool:
+    """Return whether every pooling of an input of ``size`` pixels meets an even size and leaves something."""
+    output = size - 2 * margin(config)
+    return output > 0 and output % config.alignment == output_remainder(config)
+
+
+def nearest_sizes(config: UNetConfig, size: int) -> tuple[int, int]:
+    """Return the two input sizes that fit and are closest to ``size``, on either side if both exist."""
+    step = config.alignment
+    smallest = 2 * margin(config) + (output_remainder(config) or step)
+    below = max(smallest, smallest + (size - smallest) // step * step)
+    return below, below + step
+
+
+def check_shape(config: UNetConfig, shape: Sequence[int]) -> None:
+    """Check that the spatial ``shape`` of an input fits the network.
+
+    Raises
+    ------
+    InputError
+        Naming the nearest two sizes that fit, if one does not.
+    """
+    for size in shape:
+        if not fits(config, size):
+            below, above = nearest_sizes(config, size)
+            raise InputError(
+                f"An input of {size} pixels does not fit this network of {config.levels} "
+                f"level{'s' * (config.levels != 1)} with {config.padding} convolutions; "
+                f"use {below} or {above} pixels instead."
+            )
+
+
+def seen_by(config: UNetConfig, start: int, stop: int) -> tuple[int, int]:
+    """Return the range ``[first, last)`` of input pixels that the output pixels ``[start, stop)`` depend on.
+
+    For a same-padded network, away from the border of the image; pixels count from a corner of the pooling
+    grid.
+    """
+    first, last = start, stop - 1
+    for _ in range(config.levels):  # down from the output: the expanding path
+        first, last = first - 2, last + 2  # two 3x3 convolutions
+        if config.upsampling == "linear":
+            first, last = first - 1, last + 1  # pixel 2i reads i-1 and i, pixel 2i+1 reads i and i+1
+        first, last = first // 2, last // 2
+    first, last = first - 2, last + 2
+    for _ in range(config.levels):  # up to the input: the contracting path
+        first, last = 2 * first, 2 * last + 1  # 2x2 pooling
+        first, last = first - 2, last + 2
+    return first, last + 1
+
+
+def tile_geometry(config: UNetConfig) -> Geometry:
+    """Return what tiling must know of the network, so that tiles equal the whole image."""
+    if config.padding == "valid":
+        return Geometry(config.alignment, margin(config), "valid", output_remainder(config))
+    first, last = seen_by(config, 0, config.alignment)
+    reach = max(-first, last - config.alignment)
+    return Geometry(config.alignment, -(-reach // config.alignment) * config.alignment, "same")

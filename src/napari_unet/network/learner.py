@@ -1,0 +1,139 @@
+"""One network on its way: the optimiser step, the running average of its weights, and what guards them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from napari_unet.network.loss import weighted_cross_entropy
+from napari_unet.network.unet import UNet
+
+_LARGEST_GRADIENT = 1.0
+"""Gradients are scaled down to this norm: one odd patch must not undo what the others taught."""
+
+_DECAY = 0.99
+"""Largest decay of the weight average per step; see :func:`_ramped_average`."""
+
+
+class Learner:
+    """A U-Net in training.
+
+    Parameters
+    ----------
+    network : UNet
+        Moved to ``device``, in place.
+    device : torch.device
+    precision : torch.dtype
+        Of the convolutions; weights, loss and optimiser are float32.
+    learning_rate : float
+        Peak rate of AdamW.
+    seed : int
+        Seeds drop-out.
+    """
+
+    def __init__(
+        self, network: UNet, *, device: torch.device, precision: torch.dtype, learning_rate: float, seed: int
+    ) -> None:
+        self.device = device
+        self.precision = precision
+        self._seed = seed
+        self._step = 0
+        self._learning_rate = learning_rate
+        # Channels last is what the convolutions of CPUs and GPUs are fastest in; torch has it for 2-D images
+        # alone.
+        layout = torch.channels_last if network.config.ndim == 2 else torch.contiguous_format
+        # The second `to` is an overload that torch's own annotations leave out.
+        self.network = network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+        self.average = AveragedModel(self.network, multi_avg_fn=_ramped_average, use_buffers=True).eval()
+        self._optimiser = torch.optim.AdamW(self.network.parameters(), lr=learning_rate)
+        # Scaling keeps small float16 gradients from becoming 0; every other precision reaches far enough.
+        self._scaler = torch.amp.GradScaler(device.type, init_scale=1024, enabled=precision == torch.float16)
+
+    def step(self, image: Tensor, target: Tensor, weight: Tensor, *, rate: float = 1.0) -> float | None:
+        """Teach the network one batch, (B, C, …YX), (B, …YX), (B, …YX) as in :mod:`napari_unet.network.loss`.
+
+        Parameters
+        ----------
+        image, target, weight : Tensor
+            On the device. Target and weight are as large as the output of the network.
+        rate : float
+            Fraction of the peak learning rate.
+
+        Returns
+        -------
+        float or None
+            The loss; None where loss or gradient were not finite, in which case nothing was changed.
+        """
+        self._step += 1
+        self.network.train()
+        self._optimiser.zero_grad(set_to_none=True)
+        with self._seeded():
+            logits = self._logits(image)
+        loss = weighted_cross_entropy(logits, target, weight)
+        torch.autograd.backward(self._scaler.scale(loss))
+        self._scaler.unscale_(self._optimiser)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
+        finite = bool(torch.isfinite(loss + norm))
+        if finite:
+            for group in self._optimiser.param_groups:
+                group["lr"] = rate * self._learning_rate
+            self._scaler.step(self._optimiser)
+            self.average.update_parameters(self.network)
+        else:
+            # Batch normalisation has counted the bad batch already.
+            for buffer, mean in zip(self.network.buffers(), self.average.module.buffers(), strict=True):
+                buffer.copy_(mean)
+        self._scaler.update()
+        return float(loss.detach()) if finite else None
+
+    @torch.no_grad()
+    def predict(self, image: Tensor) -> Tensor:
+        """Return the logits (B, K, …YX) float32 of the averaged network for ``image`` (B, C, …YX)."""
+        with torch.autocast(self.device.type, dtype=self.precision, enabled=self.precision != torch.float32):
+            logits: Tensor = self.average.module(image)
+        return logits.float()
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return a copy of the averaged weights: a state dict on the CPU."""
+        return {
+            # clone as well: on the CPU, neither of the others copies.
+            name: value.detach().to("cpu").contiguous().clone(memory_format=torch.contiguous_format)
+            for name, value in self.average.module.state_dict().items()
+        }
+
+    def _logits(self, image: Tensor) -> Tensor:
+        layout = torch.channels_last if image.ndim == 4 else torch.contiguous_format
+        image = image.contiguous(memory_format=layout)
+        with torch.autocast(self.device.type, dtype=self.precision, enabled=self.precision != torch.float32):
+            logits: Tensor = self.network(image)
+        return logits
+
+    @contextmanager
+    def _seeded(self) -> Iterator[None]:
+        """Give drop-out, which knows only torch's global generator, numbers of its own on the CPU.
+
+        GPU kernels are not deterministic to the last bit anyway.
+        """
+        if self.network.config.dropout == 0 or self.device.type != "cpu":
+            yield
+            return
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(self._seed + self._step)
+            yield
+
+
+def _ramped_average(averages: Sequence[Tensor], values: Sequence[Tensor], count: Tensor | int) -> None:
+    """Move every average towards its value, in place; a counter takes the value itself.
+
+    The decay grows as (1 + n) / (10 + n) after n steps, up to its final value: early averages forget the
+    random start quickly, so that a training stopped after a minute is a good one, too.
+    """
+    count = int(count)
+    share = 1 - min(_DECAY, (1 + count) / (10 + count))
+    for average, value in zip(averages, values, strict=True):
+        if average.is_floating_point():
+            average.lerp_(value, share)
+        else:
+            average.copy_(value)

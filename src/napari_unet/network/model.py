@@ -1,0 +1,63 @@
+"""A trained network and everything needed to use it and to say how it came to be."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from napari_unet.core.annotation import Mode
+from napari_unet.core.normalisation import Normalisation
+from napari_unet.network.config import TrainingConfig, UNetConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """How a training went.
+
+    ``losses`` holds (step, seconds, loss) for every step, ``scores`` (step, seconds, score, loss) for
+    every validation.
+    """
+
+    losses: tuple[tuple[int, float, float], ...] = ()
+    scores: tuple[tuple[int, float, float, float], ...] = ()
+    best_step: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    device: str = ""
+    started: str = ""
+    """Date and time the training began, ISO 8601 with UTC offset."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Library versions, by name."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """Network configuration, weights, normalisation and training record; what a model file holds.
+
+    Parameters
+    ----------
+    network : UNetConfig
+        Shape of the network.
+    weights : mapping of str to torch.Tensor
+        The state dict, float32 (counters: int64), on the CPU.
+    normalisation : Normalisation
+        How intensities were scaled, and are at predict time.
+    mode : {"objects", "classes"}
+        What the output classes mean: background and foreground, or the paint values 1..K.
+    class_names : tuple of str
+        One name for each of the K output classes, background first.
+    training : TrainingConfig
+        The configuration it was trained with.
+    history : History
+        Curve, duration, device and versions.
+    """
+
+    network: UNetConfig
+    weights: "Mapping[str, Tensor]"
+    normalisation: Normalisation
+    mode: Mode
+    class_names: tuple[str, ...]
+    training: TrainingConfig
+    history: History

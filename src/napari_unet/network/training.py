@@ -1,0 +1,282 @@
+"""Training on paint, as a generator of events that docks, command line and scripts share."""
+
+import platform
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from time import perf_counter
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_unet._version import __version__
+from napari_unet.core.control import Control
+from napari_unet.core.dataset import Dataset, build_dataset
+from napari_unet.network.batches import BatchShape, draw_batch, plan_batches
+from napari_unet.network.config import TrainingConfig
+from napari_unet.network.device import choose_device, choose_precision, describe_device
+from napari_unet.network.events import Started, StepDone, Stopped, TrainingEvent, Validated, Warned
+from napari_unet.network.learner import Learner
+from napari_unet.network.model import History, Model
+from napari_unet.network.transfer import adapted_network, fresh_network
+from napari_unet.network.unet import UNet
+from napari_unet.network.validation import Validation
+
+DEFAULT_SECONDS = 120.0
+"""Budget where neither seconds nor steps are given."""
+
+_VALIDATION_INTERVAL = 25
+"""Steps between validations: a number of steps, not seconds, so that the same seed validates at the same
+steps."""
+
+_WARM_UP = 20
+"""Steps over which the learning rate rises: AdamW's first steps are large and know little.
+
+It then stays. The average of the weights does what a falling rate would, and a training may be stopped at any
+moment.
+"""
+
+_MOST_DROPPED = 10
+"""Steps in a row without a finite loss after which training has diverged."""
+
+
+def train(
+    images: Sequence[NDArray[Any]],
+    paints: Sequence[NDArray[Any]],
+    config: TrainingConfig = TrainingConfig(),
+    *,
+    start: Model | None = None,
+    device: str = "auto",
+) -> Model:
+    """Train a U-Net on painted images.
+
+    Parameters
+    ----------
+    images, paints : sequences of arrays
+        See :func:`napari_unet.core.dataset.build_dataset`.
+    config : TrainingConfig
+    start : Model, optional
+        Go on from these weights, with this network and normalisation. The parts that do not fit these images
+        or classes are learnt anew.
+    device : str
+        See :func:`napari_unet.network.device.choose_device`.
+
+    Returns
+    -------
+    Model
+        With the weights that scored best.
+
+    Raises
+    ------
+    InputError
+        If images and paints do not fit each other, the paint cannot teach, or there is no such device.
+    """
+    last = deque(train_events(images, paints, config, start=start, device=device), maxlen=1).pop()
+    return cast("Stopped", last).model
+
+
+def train_events(
+    images: Sequence[NDArray[Any]],
+    paints: Sequence[NDArray[Any]],
+    config: TrainingConfig = TrainingConfig(),
+    *,
+    start: Model | None = None,
+    device: str = "auto",
+    control: Control | None = None,
+) -> Iterator[TrainingEvent]:
+    """Train as :func:`train` does and tell how it goes.
+
+    Parameters
+    ----------
+    control : Control, optional
+        Polled while the data are prepared, where a stop raises ``InputError`` (there is no model yet), and
+        after every step: whoever has seen ``Started`` gets a model.
+
+    Yields
+    ------
+    TrainingEvent
+        ``Started``, then ``StepDone``, ``Validated`` and ``Warned`` in any order, and ``Stopped`` with the
+        model.
+    """
+    control = control or Control()
+    place = choose_device(device)
+    precision = choose_precision(place, config.precision)
+    if start is not None:
+        config = replace(config, network=start.network, normalisation=start.normalisation)
+    dataset = build_dataset(
+        images,
+        paints,
+        ndim=config.network.ndim,
+        mode=config.mode,
+        channels=config.channels,
+        weights=config.weights,
+        normalisation=config.normalisation,
+        held_out=config.held_out,
+        spacing=config.spacing,
+        seed=config.seed,
+        control=control,
+    )
+    warnings = dataset.warnings
+    if start is not None:
+        network, adapted = adapted_network(start, dataset.in_channels, dataset.n_classes, config.seed)
+        warnings += adapted
+    else:
+        network = fresh_network(
+            replace(config.network, in_channels=dataset.in_channels, classes=dataset.n_classes), config.seed
+        )
+    config = replace(config, network=network.config)
+    yield Started(
+        device=describe_device(place),
+        precision=str(precision).removeprefix("torch."),
+        parameters=sum(values.numel() for values in network.parameters()),
+        images=len(dataset.samples),
+        known_pixels=dataset.known_pixels,
+    )
+    for message in warnings:
+        yield Warned(message)
+    try:
+        yield from _Run(network, dataset, config, control, device=place, precision=precision).events()
+    finally:
+        del network
+        # Other programs, and napari's canvas, share the GPU.
+        if place.type == "cuda":
+            torch.cuda.empty_cache()
+        elif place.type == "mps":
+            torch.mps.empty_cache()
+
+
+class _Run:
+    """The loop over steps, and all it has to remember."""
+
+    def __init__(
+        self,
+        network: UNet,
+        dataset: Dataset,
+        config: TrainingConfig,
+        control: Control,
+        *,
+        device: torch.device,
+        precision: torch.dtype,
+    ) -> None:
+        self._learner = Learner(
+            network, device=device, precision=precision, learning_rate=config.learning_rate, seed=config.seed
+        )
+        self._dataset = dataset
+        self._config = config
+        self._control = control
+        self._budget = DEFAULT_SECONDS if config.seconds is None and config.steps is None else config.seconds
+        self._shape: BatchShape = plan_batches(dataset, config.network, config, device)
+        self._validation = Validation(dataset, self._shape, device, config.seed)
+        self._patch_rng = np.random.default_rng(config.seed)
+        self._augment_rng = torch.Generator().manual_seed(config.seed)
+        self._started = datetime.now().astimezone()
+        self._clock = perf_counter()
+        self._step = 0
+        self._losses: list[tuple[int, float, float]] = []
+        self._scores: list[tuple[int, float, float, float]] = []
+        self._best: dict[str, Tensor] = {}
+        self._best_step = 0
+        self._best_score = 0.0
+
+    def events(self) -> Iterator[TrainingEvent]:
+        """Train until the budget is spent, a stop is asked for, or nothing finite comes out any more."""
+        reason: Literal["finished", "stopped", "diverged"] = "finished"
+        dropped = dropped_in_a_row = 0
+        while True:
+            self._wait_while_paused()
+            loss = self._take_step()
+            if loss is None:
+                dropped, dropped_in_a_row = dropped + 1, dropped_in_a_row + 1
+                if dropped == 1:
+                    yield Warned(
+                        f"Step {self._step} gave a loss that is not a number and was left out; if training "
+                        "ends early, lower the learning rate."
+                    )
+            else:
+                dropped_in_a_row = 0
+                self._losses.append((self._step, self._seconds, loss))
+                yield StepDone(self._step, loss, self._seconds)
+            if dropped_in_a_row == _MOST_DROPPED:
+                reason = "diverged"
+                break
+            # Asked after the step, not before: whoever saw Started gets a model.
+            if self._control.stopped:
+                reason = "stopped"
+                break
+            if self._budget_is_spent():
+                break
+            if self._step % _VALIDATION_INTERVAL == 0:
+                yield self._validate()
+        yield self._validate()
+        yield Stopped(reason, self._model())
+
+    @property
+    def _seconds(self) -> float:
+        return perf_counter() - self._clock
+
+    def _wait_while_paused(self) -> None:
+        before = perf_counter()
+        self._control.wait_while_paused()
+        self._clock += perf_counter() - before
+
+    def _budget_is_spent(self) -> bool:
+        steps = self._config.steps
+        return (steps is not None and self._step >= steps) or (
+            self._budget is not None and self._seconds >= self._budget
+        )
+
+    def _take_step(self) -> float | None:
+        self._step += 1
+        batch = draw_batch(
+            self._dataset,
+            self._shape,
+            self._config,
+            self._learner.device,
+            rng=self._patch_rng,
+            generator=self._augment_rng,
+        )
+        return self._learner.step(*batch, rate=min(1.0, self._step / _WARM_UP))
+
+    def _validate(self) -> Validated:
+        score, loss = self._validation.score(self._learner.predict)
+        # Of two equal scores the later one wins: it has seen more.
+        best = not self._best or score >= self._best_score
+        if best:
+            self._best, self._best_step, self._best_score = self._learner.weights(), self._step, score
+        self._scores.append((self._step, self._seconds, score, loss))
+        return Validated(self._step, score, loss, self._seconds, self._validation.on, best)
+
+    def _model(self) -> Model:
+        config = self._config
+        others = (
+            ["object"]
+            if config.mode == "objects"
+            else [f"class {k}" for k in range(2, config.network.classes + 1)]
+        )
+        return Model(
+            network=config.network,
+            weights=self._best,
+            normalisation=config.normalisation,
+            mode=config.mode,
+            class_names=("background", *others),
+            training=config,
+            history=History(
+                losses=tuple(self._losses),
+                scores=tuple(self._scores),
+                best_step=self._best_step,
+                steps=self._step,
+                seconds=self._seconds,
+                device=describe_device(self._learner.device),
+                started=self._started.isoformat(timespec="seconds"),
+                versions={
+                    "napari-unet": __version__,
+                    "python": platform.python_version(),
+                    "torch": torch.__version__,
+                    "numpy": np.__version__,
+                },
+            ),
+        )

@@ -1,0 +1,54 @@
+"""What a training starts from: fresh weights, or those of a model fitted to these images and classes."""
+
+from dataclasses import replace
+
+import torch
+
+from napari_unet.network.config import UNetConfig
+from napari_unet.network.model import Model
+from napari_unet.network.unet import UNet
+
+
+def fresh_network(config: UNetConfig, seed: int) -> UNet:
+    """Return a network whose weights depend on ``seed`` alone; torch's global generator stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return UNet(config)
+
+
+def adapted_network(start: Model, in_channels: int, classes: int, seed: int) -> tuple[UNet, tuple[str, ...]]:
+    """Return the network of ``start`` for ``in_channels`` and ``classes``, and what had to be learnt anew.
+
+    Weights are taken over wherever their shapes agree; the first or last convolution of a network for another
+    number of channels or classes starts from random weights.
+
+    Returns
+    -------
+    network : UNet
+    warnings : tuple of str
+        A sentence for each layer that could not be taken over.
+    """
+    network = fresh_network(replace(start.network, in_channels=in_channels, classes=classes), seed)
+    fresh = network.state_dict()
+    network.load_state_dict(
+        {
+            name: value if value.shape == fresh[name].shape else fresh[name]
+            for name, value in start.weights.items()
+        }
+    )
+    warnings = []
+    if in_channels != start.network.in_channels:
+        warnings.append(
+            f"The starting model was trained on {_count(start.network.in_channels, 'channel')} and these "
+            f"images have {in_channels}; its first layer is learnt anew."
+        )
+    if classes != start.network.classes:
+        warnings.append(
+            f"The starting model tells {start.network.classes} classes apart and this paint has {classes}; "
+            "its last layer is learnt anew."
+        )
+    return network, tuple(warnings)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"

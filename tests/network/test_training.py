@@ -1,0 +1,431 @@
+"""Small real trainings: they learn, they repeat, they stop, they survive."""
+
+import dataclasses
+import gc
+import math
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
+from napari_unet.core.normalisation import Normalisation, apply_limits
+from napari_unet.network import learner as learner_module
+from napari_unet.network import training
+from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
+from napari_unet.network.events import Started, StepDone, Stopped, Validated, Warned
+from napari_unet.network.model import Model
+from napari_unet.network.training import train, train_events
+from napari_unet.network.unet import UNet
+
+TINY = UNetConfig(features=4, levels=2)
+QUICK = TrainingConfig(steps=3, patch_size=32, batch_size=2, network=TINY, precision="float32")
+CPU = "cpu"
+
+
+def blobs(size: int = 96, seed: int = 0, ndim: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """Return noisy bright discs (balls), and paint: parts of them from 2 up, and of the background, 1."""
+    rng = np.random.default_rng(seed)
+    shape = (size,) * ndim if ndim == 2 else (size // 4, size, size)
+    grid = np.indices(shape)
+    labels = np.zeros(shape, np.int32)
+    for value in range(2, 14):
+        centre = [rng.integers(0, edge) for edge in shape]
+        near = (
+            sum((axis - middle) ** 2 for axis, middle in zip(grid, centre, strict=True))
+            < rng.integers(6, 10) ** 2
+        )
+        labels[near] = value
+    image = ((labels > 0) * 800 + rng.normal(300, 150, shape)).clip(0, 4095).astype(np.uint16)
+    paint = np.where(labels > 0, labels, 1)
+    paint[..., np.arange(size) % 12 < 6] = 0
+    return image, paint.astype(np.int32)
+
+
+IMAGE, PAINT = blobs()
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """So small a network gains nothing by a second thread, and loses much when the cores are busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def _run(config: TrainingConfig = QUICK, images: Any = None, paints: Any = None, **options: Any) -> list[Any]:
+    return list(
+        train_events(
+            [IMAGE] if images is None else images,
+            [PAINT] if paints is None else paints,
+            config,
+            device=CPU,
+            **options,
+        )
+    )
+
+
+def _same(first: Model, second: Model) -> bool:
+    return all(torch.equal(first.weights[name], second.weights[name]) for name in first.weights)
+
+
+def test_it_learns() -> None:
+    config = dataclasses.replace(
+        QUICK,
+        steps=80,
+        batch_size=4,
+        learning_rate=5e-3,
+        held_out=0,
+        network=UNetConfig(features=6, levels=2),
+    )
+    events = _run(config)
+    losses = [event.loss for event in events if isinstance(event, StepDone)]
+    assert np.mean(losses[-10:]) < 0.6 * np.mean(losses[:3])
+    scores = [event.score for event in events if isinstance(event, Validated)]
+    assert max(scores) > 0.7
+    # And on an image it has never seen: the foreground is told from the background.
+    other, paint = blobs(seed=5)
+    model = events[-1].model
+    network = UNet(model.network).eval()
+    network.load_state_dict(model.weights)
+    scaled = apply_limits(other[None], model.normalisation.limits(other[None]))
+    with torch.no_grad():
+        found = network(torch.from_numpy(scaled)[None]).argmax(dim=1)[0].numpy()
+    known = paint > 0
+    truth = paint >= 2
+    iou = np.sum(known & truth & (found == 1)) / np.sum(known & (truth | (found == 1)))
+    assert iou > 0.7
+
+
+def test_the_order_of_events() -> None:
+    events = _run(dataclasses.replace(QUICK, steps=30))
+    assert isinstance(events[0], Started)
+    assert isinstance(events[-1], Stopped)
+    assert events[-1].reason == "finished"
+    assert [event.step for event in events if isinstance(event, StepDone)] == list(range(1, 31))
+    validated = [event for event in events if isinstance(event, Validated)]
+    assert [event.step for event in validated] == [25, 30]
+    assert validated[0].best
+    assert all(0 <= event.score <= 1 and math.isfinite(event.loss) for event in validated)
+    assert events[0].images == 1
+    assert events[0].known_pixels == np.count_nonzero(PAINT)
+    assert events[0].parameters == sum(value.numel() for value in UNet(TINY).parameters())
+
+
+def test_the_model_says_how_it_came_to_be() -> None:
+    model = train([IMAGE], [PAINT], dataclasses.replace(QUICK, steps=2), device=CPU)
+    assert model.class_names == ("background", "object")
+    assert model.network == dataclasses.replace(TINY, in_channels=1, classes=2) == model.training.network
+    assert (model.history.steps, len(model.history.losses), model.history.best_step) == (2, 2, 2)
+    assert {"python", "torch", "numpy", "napari-unet"} <= set(model.history.versions)
+    assert model.history.started[10] == "T"
+    UNet(model.network).load_state_dict(model.weights)
+    for value in model.weights.values():
+        assert value.device.type == "cpu"
+        assert value.is_contiguous()
+        assert value.dtype == (torch.float32 if value.is_floating_point() else torch.int64)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_same_seed_gives_the_same_model_bit_for_bit(precision: Any) -> None:
+    config = dataclasses.replace(
+        QUICK, steps=4, precision=precision, network=dataclasses.replace(TINY, dropout=0.3)
+    )
+    first = train([IMAGE], [PAINT], config, device=CPU)
+    torch.manual_seed(99)  # what the rest of the program draws must not matter
+    np.random.default_rng(99).random()
+    state = torch.random.get_rng_state()
+    again = train([IMAGE], [PAINT], config, device=CPU)
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert _same(first, again)
+    assert [loss for *_, loss in first.history.losses] == [loss for *_, loss in again.history.losses]
+    assert not _same(first, train([IMAGE], [PAINT], dataclasses.replace(config, seed=1), device=CPU))
+
+
+def test_classes_rgb_and_several_images() -> None:
+    rgb = np.repeat(IMAGE[..., None], 3, axis=-1).astype(np.float64)
+    rgb[3, 3] = np.nan
+    paint = np.where(PAINT >= 8, 3, np.minimum(PAINT, 2))
+    events = _run(dataclasses.replace(QUICK, mode="classes"), [rgb, rgb], [paint, np.minimum(paint, 2)])
+    model = events[-1].model
+    assert (model.network.in_channels, model.network.classes) == (3, 3)
+    assert model.class_names == ("background", "class 2", "class 3")
+    assert all(math.isfinite(event.loss) for event in events if isinstance(event, StepDone))
+
+
+def test_a_stack_with_two_annotated_planes() -> None:
+    stack = np.stack([IMAGE] * 4)
+    paint = np.zeros(stack.shape, np.int32)
+    paint[1] = np.where(PAINT == 1, 1, 0)
+    paint[3] = np.where(PAINT >= 2, PAINT, 0)
+    events = _run(images=[stack], paints=[paint])
+    assert events[0].images == 2
+    assert isinstance(events[-1], Stopped)
+
+
+def test_a_volume_thinner_than_its_patch() -> None:
+    image, paint = blobs(size=48, ndim=3)
+    config = dataclasses.replace(
+        QUICK,
+        steps=2,
+        network=UNetConfig(ndim=3, features=4, levels=2),
+        augmentation=AugmentationConfig(elastic=2.0),
+    )
+    events = _run(config, [image], [paint])
+    assert [type(event) for event in events if not isinstance(event, Warned)] == [
+        Started,
+        StepDone,
+        StepDone,
+        Validated,
+        Stopped,
+    ]
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        UNetConfig(features=2, levels=2, padding="valid", norm="none", upsampling="convolution"),
+        UNetConfig(features=2, levels=2, padding="valid"),
+        UNetConfig(features=2, levels=5),
+    ],
+)
+def test_patches_fit_every_network(network: UNetConfig) -> None:
+    model = _run(dataclasses.replace(QUICK, steps=1, batch_size=1, network=network))[-1].model
+    assert model.history.steps == 1
+
+
+def test_an_image_smaller_than_a_patch() -> None:
+    image, paint = IMAGE[:19, :23].copy(), np.zeros((19, 23), np.int32)
+    paint[:5], paint[9:12] = 1, 2
+    events = _run(dataclasses.replace(QUICK, patch_size=128), [image], [paint])
+    assert all(math.isfinite(event.loss) for event in events if isinstance(event, StepDone))
+
+
+def test_the_largest_object_ids() -> None:
+    paint = PAINT.astype(np.int64)
+    paint[paint >= 2] += 2**31 - 1 - paint.max()
+    assert _same(train([IMAGE], [PAINT], QUICK, device=CPU), train([IMAGE], [paint], QUICK, device=CPU))
+
+
+def test_a_started_model_goes_on_from_its_weights() -> None:
+    start = train(
+        [IMAGE], [PAINT], dataclasses.replace(QUICK, normalisation=Normalisation(5, 95)), device=CPU
+    )
+    # A learning rate this small hardly moves the weights.
+    config = dataclasses.replace(QUICK, steps=1, learning_rate=1e-9, network=UNetConfig(features=8))
+    events = _run(config, start=start)
+    model = events[-1].model
+    assert not [event for event in events if isinstance(event, Warned) and "anew" in event.message]
+    assert (model.network, model.normalisation) == (start.network, start.normalisation)
+    for name, value in start.weights.items():
+        if value.is_floating_point() and "running" not in name:
+            torch.testing.assert_close(model.weights[name], value, atol=1e-6, rtol=0)
+
+
+def test_a_started_model_is_adapted_to_channels_and_classes() -> None:
+    start = train([IMAGE], [PAINT], QUICK, device=CPU)
+    rgb = np.repeat(IMAGE[..., None], 3, axis=-1)
+    paint = np.where(PAINT >= 8, 3, np.minimum(PAINT, 2))
+    config = dataclasses.replace(QUICK, steps=1, mode="classes", learning_rate=1e-9)
+    events = _run(config, [rgb], [paint], start=start)
+    sentences = [event.message for event in events if isinstance(event, Warned) and "anew" in event.message]
+    assert len(sentences) == 2
+    assert "1 channel and these images have 3" in sentences[0]
+    model = events[-1].model
+    changed = {name for name, value in model.weights.items() if value.shape != start.weights[name].shape}
+    assert changed == {"contracting.0.0.weight", "head.weight", "head.bias"}
+    kept = "bottom.0.weight"
+    torch.testing.assert_close(model.weights[kept], start.weights[kept], atol=1e-6, rtol=0)
+
+
+def test_a_stop_from_another_thread_ends_within_a_step() -> None:
+    control = Control()
+    events: list[Any] = []
+    stepped = threading.Event()
+
+    def work() -> None:
+        for event in train_events(
+            [IMAGE], [PAINT], dataclasses.replace(QUICK, steps=100_000), device=CPU, control=control
+        ):
+            events.append(event)
+            if isinstance(event, StepDone):
+                stepped.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert stepped.wait(60)
+    control.stop()
+    steps = sum(isinstance(event, StepDone) for event in events)
+    thread.join(60)
+    assert not thread.is_alive()
+    assert events[-1].reason == "stopped"
+    # The step that ran when the stop was asked for, and one that may have ended while we counted.
+    assert events[-1].model.history.steps <= steps + 2
+    assert isinstance(events[-2], Validated)
+
+
+def test_a_stop_after_started_still_gives_a_model() -> None:
+    control = Control()
+    events = []
+    for event in train_events([IMAGE], [PAINT], QUICK, device=CPU, control=control):
+        events.append(event)
+        control.stop()
+    assert events[-1].reason == "stopped"
+    assert events[-1].model.history.steps == 1
+
+
+def test_a_stop_before_started_says_that_there_is_no_model() -> None:
+    control = Control()
+    control.stop()
+    with pytest.raises(InputError, match="no model"):
+        next(train_events([IMAGE], [PAINT], QUICK, device=CPU, control=control))
+
+
+def test_a_pause_pauses_and_does_not_count() -> None:
+    control = Control()
+    iterator = train_events(
+        [IMAGE], [PAINT], dataclasses.replace(QUICK, steps=4), device=CPU, control=control
+    )
+    first = next(event for event in iterator if isinstance(event, StepDone))
+    control.pause()
+    threading.Timer(0.5, control.resume).start()
+    began = time.perf_counter()
+    second = next(event for event in iterator if isinstance(event, StepDone))
+    took = time.perf_counter() - began
+    assert took >= 0.5
+    # 0.1 s: the pause may begin a moment before the timer does.
+    assert second.seconds - first.seconds <= took - 0.4
+    assert isinstance(list(iterator)[-1], Stopped)
+
+
+def test_the_budget_in_seconds() -> None:
+    config = dataclasses.replace(QUICK, steps=None, seconds=0.5)
+    history = _run(config)[-1].model.history
+    assert history.seconds >= 0.5
+    assert all(seconds < 0.5 for _, seconds, _ in history.losses[:-1])
+    both = dataclasses.replace(QUICK, steps=2, seconds=1000.0)
+    assert _run(both)[-1].model.history.steps == 2
+
+
+def test_without_a_budget_there_is_a_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "DEFAULT_SECONDS", 0.3)
+    assert _run(dataclasses.replace(QUICK, steps=None))[-1].reason == "finished"
+
+
+def test_out_of_memory_reaches_the_caller_and_the_next_training_works(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    forward = UNet.forward
+
+    def fail(self: UNet, x: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(UNet, "forward", fail)
+    with pytest.raises(torch.OutOfMemoryError):
+        _run()
+    monkeypatch.setattr(UNet, "forward", forward)
+    assert _run()[-1].reason == "finished"
+
+
+def test_nothing_of_the_network_outlives_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    # GPU memory is given back only if no reference cycle waits for the garbage collector.
+    alive: list[weakref.ref[torch.Tensor]] = []
+    forward = UNet.forward
+
+    def watched(self: UNet, x: torch.Tensor) -> torch.Tensor:
+        alive.extend(weakref.ref(value) for value in self.parameters())
+        return forward(self, x)
+
+    monkeypatch.setattr(UNet, "forward", watched)
+    gc.disable()
+    try:
+        model = _run()[-1].model
+        assert alive
+        assert not any(reference() is not None for reference in alive)
+    finally:
+        gc.enable()
+    assert model.weights
+
+
+def _failing_forward(monkeypatch: pytest.MonkeyPatch, bad: set[int] | None) -> None:
+    """Let the loss be NaN at the given training steps, or at all of them; batch norm sees a NaN as well."""
+    calls = iter(range(1, 10**6))
+    forward = UNet.forward
+
+    def spoilt(self: UNet, x: torch.Tensor) -> torch.Tensor:
+        if self.training and (bad is None or next(calls) in bad):
+            x = x * float("nan")
+        return forward(self, x)
+
+    monkeypatch.setattr(UNet, "forward", spoilt)
+
+
+def test_a_step_without_a_finite_loss_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    _failing_forward(monkeypatch, {2, 3, 5})
+    events = _run(dataclasses.replace(QUICK, steps=8))
+    assert [event.step for event in events if isinstance(event, StepDone)] == [1, 4, 6, 7, 8]
+    assert len([event for event in events if isinstance(event, Warned) and "left out" in event.message]) == 1
+    assert all(value.isfinite().all() for value in events[-1].model.weights.values())
+    assert math.isfinite(events[-2].loss)
+
+
+@pytest.mark.parametrize("good", [0, 3])
+def test_divergence_ends_with_the_last_good_weights(monkeypatch: pytest.MonkeyPatch, good: int) -> None:
+    _failing_forward(monkeypatch, set(range(good + 1, 1000)))
+    events = _run(dataclasses.replace(QUICK, steps=100))
+    assert events[-1].reason == "diverged"
+    assert events[-1].model.history.steps == good + 10
+    assert all(value.isfinite().all() for value in events[-1].model.weights.values())
+
+
+def test_the_best_weights_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores: Iterator[float] = iter([0.5, 0.9, 0.2, 0.9, 0.1])
+    monkeypatch.setattr(training.Validation, "score", lambda self, predict: (next(scores), 1.0))
+    monkeypatch.setattr(training, "_VALIDATION_INTERVAL", 1)
+    copies = []
+    weights = learner_module.Learner.weights
+    monkeypatch.setattr(
+        learner_module.Learner, "weights", lambda self: copies.append(weights(self)) or copies[-1]
+    )
+    events = _run(dataclasses.replace(QUICK, steps=5))
+    assert [event.best for event in events if isinstance(event, Validated)] == [
+        True,
+        True,
+        False,
+        True,
+        False,
+    ]
+    model = events[-1].model
+    assert model.history.best_step == 4
+    assert all(torch.equal(model.weights[name], copies[2][name]) for name in model.weights)
+
+
+def test_validation_uses_held_out_paint_or_says_that_it_does_not() -> None:
+    assert _run()[-2].on == "held-out"
+    assert _run(dataclasses.replace(QUICK, held_out=0))[-2].on == "training"
+
+
+def test_the_learning_rate_rises_and_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = []
+    step = learner_module.Learner.step
+
+    def watched(self: learner_module.Learner, *batch: torch.Tensor, rate: float) -> float | None:
+        rates.append(rate)
+        return step(self, *batch, rate=rate)
+
+    monkeypatch.setattr(learner_module.Learner, "step", watched)
+    _run(dataclasses.replace(QUICK, steps=24))
+    assert rates == pytest.approx([min(1.0, number / 20) for number in range(1, 25)])
+
+
+@pytest.mark.parametrize(("device", "said"), [("toaster", "toaster"), ("cuda:77", "GPU")])
+def test_an_unknown_device_is_one_sentence(device: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        next(train_events([IMAGE], [PAINT], QUICK, device=device))
