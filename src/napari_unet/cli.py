@@ -1,0 +1,413 @@
+"""The same work without a screen: train, predict, weigh, evaluate.
+
+Whatever goes wrong ends in one line on stderr: exit code 2 for bad input, 1 for anything unexpected, 130
+after Ctrl-C. Heavy imports are inside the commands, so that ``--help`` answers at once.
+"""
+
+import math
+import os
+import shutil
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_unet._version import __version__
+from napari_unet.console import Progress, note, print_json, progress_bar, repeat_flags, signals_stop
+from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_unet.files.settings import Settings
+    from napari_unet.network.config import PredictionConfig
+    from napari_unet.network.events import Stopped, TrainingEvent
+    from napari_unet.network.model import Model
+
+_EVENT_NAMES = {"Started": "started", "StepDone": "step_done", "Validated": "validated", "Warned": "warned"}
+_KINDS = ("objects", "classes", "probabilities")
+
+_app = typer.Typer(
+    help="Train a U-Net on painted strokes, and segment images with it.",
+    epilog="PATH is a file, a folder or a quoted pattern; files are paired by their names.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Paths = list[str]
+ImagePaths = Annotated[Paths, typer.Option("--images", metavar="PATH...", help="Images.")]
+Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE.toml", help="Settings to start from.")
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="section.key=value...", help="Settings that replace others."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file.", show_default=False)]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    # What Typer raises for a wrong command line; the class itself has moved between its releases.
+    usage_error = typer.BadParameter.__mro__[2]
+    try:
+        return _app(args=repeat_flags(given), prog_name="napari-unet", standalone_mode=False) or 0
+    except (KeyboardInterrupt, typer.Abort):
+        note("Interrupted; whatever was not finished is not written.")
+        return 130
+    except Exception as error:  # noqa: BLE001 (beyond this there is only a traceback)
+        from napari_unet.network.failures import sentence
+
+        if os.environ.get("NAPARI_UNET_DEBUG"):
+            traceback.print_exc()
+        if isinstance(error, usage_error):
+            note(f"{error.format_message().rstrip('.')}; see napari-unet --help.")  # type: ignore[attr-defined]
+        else:
+            note(sentence(error))
+        return 2 if isinstance(error, (InputError, usage_error)) else 1
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@_app.callback()
+def _global_options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@_app.command()
+def train(
+    *,
+    images: ImagePaths,
+    paint: Annotated[Paths, typer.Option(metavar="PATH...", help="Paint, named as its images are.")],
+    output: Annotated[Path, typer.Option(metavar="MODEL.safetensors", help="Where to save the model.")],
+    start: Annotated[
+        str, typer.Option(metavar="scratch|NAME|MODEL", help="Nothing, a starter, or a model to go on from.")
+    ] = "scratch",
+    mode: Annotated[
+        str | None, typer.Option(metavar="objects|classes", help="What paint values mean. [objects]")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(metavar="S", help="Training time. [120]")] = None,
+    steps: Annotated[int | None, typer.Option(metavar="N", help="Number of training steps.")] = None,
+    device: Device = "auto",
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of every random choice. [0]")] = None,
+    config: ConfigFile = None,
+    assignments: Assignments = None,
+    as_json: AsJson = False,
+) -> int:
+    """Train a network on painted images; Ctrl-C saves the model so far."""
+    from napari_unet.files.atomic import check_writable
+    from napari_unet.files.images import expand_paths, pair_by_stem, read_image
+    from napari_unet.files.models import save_model
+
+    flags = {"mode": mode, "seconds": seconds, "steps": steps, "seed": seed}
+    flagged = [f"training.{name}={value}" for name, value in flags.items() if value is not None]
+    training = _settings(config, [*(assignments or ()), *flagged]).training
+    pairs, unpainted = pair_by_stem(expand_paths(images), expand_paths(paint))
+    if unpainted:
+        note(f"Left out for want of paint: {_listed(unpainted)}.")
+    check_writable(output)
+    model = _starting_point(start)
+    image_pixels = [read_image(image).pixels for image, _ in pairs]
+    paint_pixels = [read_image(paint).pixels for _, paint in pairs]
+
+    from napari_unet.network.events import Stopped
+    from napari_unet.network.training import DEFAULT_SECONDS, train_events
+
+    seconds = training.seconds or (DEFAULT_SECONDS if training.steps is None else math.inf)
+    control = Control()
+    events = train_events(image_pixels, paint_pixels, training, start=model, device=device, control=control)
+    with signals_stop(control) as signals:
+        with progress_bar("Training") as progress:
+            for event in events:
+                if isinstance(event, Stopped):
+                    stopped = event  # always the last
+                else:
+                    _report(event, seconds, training.steps or math.inf, progress, as_json)
+        save_model(stopped.model, output)
+    _report_saved(stopped, output, as_json)
+    return 128 + signals[0] if signals else 0
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    return f"{paths[0]}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''}"
+
+
+def _settings(config: Path | None, assignments: Iterable[str] | None) -> "Settings":
+    from napari_unet.files.settings import Settings, override, read_settings
+
+    return override(read_settings(config) if config else Settings(), assignments or ())
+
+
+def _starting_point(name: str) -> "Model | None":
+    from napari_unet.files.models import load_model
+
+    if name == "scratch":
+        return None
+    if Path(name).suffix == ".safetensors" or Path(name).exists():
+        return load_model(name)
+    raise InputError(
+        f"There is no starter {name!r}, for none comes with this release; give scratch or a model file."
+    )
+
+
+def _report(event: "TrainingEvent", seconds: float, steps: float, progress: Progress, as_json: bool) -> None:
+    from napari_unet.network.events import Started, StepDone, Validated, Warned
+
+    if as_json:
+        print_json({"event": _EVENT_NAMES[type(event).__name__]} | asdict(event))
+    match event:
+        case Started() if not as_json:
+            what = f"{event.images} images, {event.known_pixels} painted pixels"
+            note(f"{what}; {event.device}, {event.precision}")
+        case Warned():
+            note(event.message)
+        case StepDone():
+            part = max(event.seconds / seconds, event.step / steps)
+            progress(part, f"step {event.step}, loss {event.loss:.3f}")
+        case Validated() if not (as_json or sys.stderr.isatty()):  # the log of a run that nobody watches
+            note(f"{event.seconds:.0f} s, step {event.step}: score {event.score:.3f}, loss {event.loss:.3f}")
+
+
+def _report_saved(event: "Stopped", output: Path, as_json: bool) -> None:
+    history = event.model.history
+    score = next((score for step, _, score, _ in history.scores if step == history.best_step), math.nan)
+    if as_json:
+        values = {"reason": event.reason, "output": str(output), "steps": history.steps}
+        print_json({"event": "stopped"} | values | {"seconds": history.seconds, "score": score})
+    else:
+        print(
+            f"Saved {output}: {event.reason} after {history.steps} steps and {history.seconds:.0f} s, "
+            f"with the weights of step {history.best_step}, which scored {score:.3f}."
+        )
+
+
+@_app.command()
+def predict(
+    *,
+    model: ModelFile,
+    images: ImagePaths,
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results.")],
+    what: Annotated[
+        list[str] | None, typer.Option(metavar="objects|classes|probabilities...", help="Results. [objects]")
+    ] = None,
+    device: Device = "auto",
+    config: ConfigFile = None,
+    assignments: Assignments = None,
+    as_json: AsJson = False,
+) -> int:
+    """Segment images: writes DIR/STEM_objects.tif and the like.
+
+    Objects are whole numbers (0 is background), classes are paint values (1 is background), probabilities
+    have one channel for each class. An image that fails does not keep the others from being segmented.
+    """
+    from napari_unet.files.atomic import check_writable
+    from napari_unet.files.images import expand_paths, stem
+    from napari_unet.files.models import load_model
+    from napari_unet.network.failures import sentence
+
+    kinds = what or ["objects"]
+    unknown = [kind for kind in kinds if kind not in _KINDS]
+    if unknown:
+        raise InputError(f"--what is {unknown[0]!r}; choose from {', '.join(_KINDS)}.")
+    settings = _settings(config, assignments).prediction
+    paths = expand_paths(images)
+    outputs = {path: {kind: output / f"{stem(path)}_{kind}.tif" for kind in kinds} for path in paths}
+    _check_distinct(paths)
+    check_writable(outputs[paths[0]][kinds[0]])
+    network = load_model(model)
+    failed = 0
+    for path in paths:
+        try:
+            _predict_one(
+                network, path, outputs=outputs[path], config=settings, device=device, as_json=as_json
+            )
+        except (InputError, RuntimeError, MemoryError) as error:  # torch's failures are RuntimeErrors
+            failed += 1
+            reason = sentence(error)
+            note(reason if str(path) in reason else f"{path}: {reason}")
+            if as_json:
+                print_json({"event": "failed", "image": str(path), "message": reason})
+    return 2 if failed else 0
+
+
+def _check_distinct(paths: Sequence[Path]) -> None:
+    from napari_unet.files.images import stem
+
+    seen: dict[str, Path] = {}
+    for path in paths:
+        if stem(path) in seen:
+            raise InputError(
+                f"{seen[stem(path)]} and {path} would have results of the same name; segment them into "
+                "different folders."
+            )
+        seen[stem(path)] = path
+
+
+def _predict_one(
+    model: "Model",
+    path: Path,
+    *,
+    outputs: Mapping[str, Path],
+    config: "PredictionConfig",
+    device: str,
+    as_json: bool,
+) -> None:
+    from napari_unet.files.images import read_image, write_image
+    from napari_unet.network.events import TileDone
+    from napari_unet.network.prediction import predict_events
+
+    image = read_image(path)
+    if config.channels == "auto":
+        config = replace(config, channels=image.channels)
+    with progress_bar(path.name) as progress:
+        for event in predict_events(model, image.pixels, config, device=device):
+            if isinstance(event, TileDone):
+                progress(event.done / event.total, "")
+                if as_json:
+                    print_json(
+                        {"event": "tile_done", "image": str(path), "done": event.done, "total": event.total}
+                    )
+            else:
+                prediction = event.prediction
+    axes = image.axes.replace("C", "")
+    if len(axes) != prediction.probabilities.ndim - 1:
+        axes = ""
+    for kind, target in outputs.items():
+        pixels = getattr(prediction, kind)
+        write_image(target, pixels, "C" + axes if axes and kind == "probabilities" else axes)
+        if as_json:
+            print_json({"event": "written", "image": str(path), "what": kind, "path": str(target)})
+        else:
+            print(target)
+
+
+@_app.command()
+def weights(
+    *,
+    paint: Annotated[Path, typer.Argument(metavar="PAINT.tif", help="Paint.", show_default=False)],
+    output: Annotated[Path, typer.Option(metavar="WEIGHTS.tif", help="Where to write the weight map.")],
+    w0: Annotated[float | None, typer.Option(help="Height of the border term. [10]")] = None,
+    sigma: Annotated[float | None, typer.Option(help="Width of the border term in pixels. [5]")] = None,
+    preset: Annotated[str, typer.Option(metavar="paper|freiburg", help="Values to start from.")] = "paper",
+) -> None:
+    """Write how much every pixel of the paint counts in training (float32)."""
+    from napari_unet.core.weights import WeightConfig, border_weights
+    from napari_unet.files.images import read_image, write_image
+
+    config = WeightConfig.preset(preset)
+    config = replace(
+        config, w0=config.w0 if w0 is None else w0, sigma=config.sigma if sigma is None else sigma
+    )
+    painted = read_image(paint)
+    write_image(output, border_weights(painted.pixels, config), painted.axes)
+    print(output)
+
+
+@_app.command()
+def evaluate(
+    *,
+    predictions: Annotated[Paths, typer.Option(metavar="PATH...", help="Predicted objects.")],
+    truths: Annotated[
+        Paths, typer.Option(metavar="PATH...", help="True objects, named as the predictions are.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Compare predicted with true objects; STEM_objects.tif is compared with STEM.tif, too."""
+    from napari_unet.core.scores import Scores
+    from napari_unet.core.scores import evaluate as scores_of
+    from napari_unet.files.images import expand_paths, pair_by_stem, read_image
+
+    pairs, left_out = pair_by_stem(expand_paths(predictions), expand_paths(truths), ending="_objects")
+    if left_out:
+        note(f"Left out for want of a truth: {_listed(left_out)}.")
+    names = [field.name for field in fields(Scores)]
+    width = max(len(str(prediction)) for prediction, _ in pairs)
+    if not as_json:
+        print("  ".join(["prediction".ljust(width), *names]))
+    scores = []
+    for prediction, truth in pairs:
+        try:
+            score = scores_of(read_image(prediction).pixels, read_image(truth).pixels)
+        except InputError as error:
+            raise InputError(f"{prediction}: {error}") from error
+        scores.append(asdict(score))
+        if as_json:
+            print_json({"event": "scores", "prediction": str(prediction), "truth": str(truth)} | scores[-1])
+        else:
+            print(_row(str(prediction).ljust(width), scores[-1]))
+    mean = {name: math.fsum(score[name] for score in scores) / len(scores) for name in names}
+    if as_json:
+        print_json({"event": "mean", "pairs": len(pairs)} | mean)
+    else:
+        print(_row("mean".ljust(width), mean))
+
+
+def _row(name: str, values: Mapping[str, Any]) -> str:
+    cells = (f"{value:.3f}" if isinstance(value, float) else str(value) for value in values.values())
+    return "  ".join([name, *(cell.rjust(len(key)) for cell, key in zip(cells, values, strict=True))])
+
+
+@_app.command()
+def info(*, model: ModelFile, as_json: AsJson = False) -> None:
+    """Say what a model is, how it was trained and how well it did."""
+    from napari_unet.files.models import read_info
+
+    record = read_info(model)
+    if as_json:
+        print_json(record)
+        return
+    network, history = record["network"], record["history"]
+    print(f"{model}: {record['format']}, version {record['version']}")
+    print(f"network        {', '.join(f'{name} {value}' for name, value in network.items())}")
+    print(f"parameters     {record['parameters']}")
+    print(f"normalisation  percentiles {record['normalisation']['low']} to {record['normalisation']['high']}")
+    print(f"mode           {record['mode']}: {', '.join(record['class_names'])}")
+    print(f"trained        {history['started']}, on {history['device']}")
+    print(f"steps          {history['steps']} in {history['seconds']:.0f} s")
+    print(f"weights        of step {history['best_step']}")
+    for step, seconds, score, loss in history["scores"]:
+        print(f"  step {step:6d}  {seconds:7.1f} s  score {score:.3f}  loss {loss:.3f}")
+    print(f"versions       {', '.join(f'{name} {version}' for name, version in history['versions'].items())}")
+
+
+@_app.command()
+def demo(
+    *,
+    headless: Annotated[
+        bool, typer.Option("--headless", help="Without a window, on a virtual display.")
+    ] = False,
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder for what it makes.")] = Path(
+        "demo-output"
+    ),
+) -> int:
+    """Show the whole loop on a real micrograph in napari."""
+    command = [sys.executable, "-m", "napari_unet.widgets.demo", "--output", str(output)]
+    has_display = sys.platform != "linux" or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
+    if headless or not has_display:
+        virtual = shutil.which("xvfb-run")
+        if virtual is None:
+            raise InputError(
+                "There is no display and no xvfb-run to stand in for one; install it (Debian and Ubuntu: "
+                "apt install xvfb) or run this on a desktop."
+            )
+        command = [virtual, "-a", *command, "--headless"]
+    # Our own module, run by our own Python.
+    return subprocess.run(command, check=False).returncode  # noqa: S603

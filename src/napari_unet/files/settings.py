@@ -1,0 +1,142 @@
+"""Settings of a training and a prediction as one TOML file, one section for each part."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from napari_unet.core.errors import InputError
+from napari_unet.files.atomic import writing
+from napari_unet.files.plain import from_plain, suggest, to_plain
+from napari_unet.network.config import PredictionConfig, TrainingConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a network is trained, and how it then segments.
+
+    In a file and in overrides every part is a section of its own: ``[training]``, ``[network]``,
+    ``[weights]``, ``[augmentation]``, ``[normalisation]``, ``[prediction]`` and ``[instances]``.
+    """
+
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    prediction: PredictionConfig = field(default_factory=PredictionConfig)
+
+
+_PARENTS = {
+    "network": "training",
+    "weights": "training",
+    "augmentation": "training",
+    "normalisation": "training",
+    "instances": "prediction",
+}
+"""The section that holds each section which stands beside it in a file."""
+
+_SECTIONS = ("training", "prediction", *_PARENTS)
+
+
+def read_settings(path: str | Path) -> Settings:
+    """Read settings from a TOML file; what it leaves out has its default.
+
+    Raises
+    ------
+    InputError
+        One sentence if the file cannot be read, is not TOML, or holds a section, key or value that does not
+        exist.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a text file; give settings in TOML.") from error
+    except OSError as error:
+        raise InputError(
+            f"{path} could not be read ({error.strerror}); check its name and folder."
+        ) from error
+    try:
+        sections = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InputError(f"{path} is not valid TOML ({error}); correct it there.") from error
+    try:
+        return _from_sections(sections)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def override(settings: Settings, assignments: Iterable[str]) -> Settings:
+    """Return ``settings`` with some values replaced.
+
+    Parameters
+    ----------
+    settings : Settings
+        Left as they are.
+    assignments : iterable of str
+        Each "section.key=value", such as "weights.sigma=3". The value is TOML, or plain text where it is not;
+        with nothing after the "=", an optional value is not set. All are applied before any is checked
+        against another.
+
+    Raises
+    ------
+    InputError
+        One sentence for an assignment that cannot be used.
+    """
+    sections = _to_sections(settings)
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        section, dot, key = name.strip().partition(".")
+        if not (equals and dot and section and key):
+            raise InputError(
+                f"{assignment!r} is not a setting; write section.key=value, such as weights.sigma=3."
+            )
+        sections.setdefault(section, {})[key] = _parse_value(text.strip())
+    return _from_sections(sections)
+
+
+def write_settings(settings: Settings, path: str | Path) -> None:
+    """Write ``settings`` as TOML, completely or not at all; optional values that are not set are left out.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    sections = {
+        name: {key: value for key, value in values.items() if value is not None}
+        for name, values in _to_sections(settings).items()
+    }
+    with writing(path) as temporary, temporary.open("wb") as file:
+        tomli_w.dump(sections, file)
+
+
+def _parse_value(text: str) -> Any:
+    if not text:
+        return None
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return text
+    return parsed["value"] if len(parsed) == 1 else text  # further lines would be further keys
+
+
+def _to_sections(settings: Settings) -> dict[str, dict[str, Any]]:
+    nested: dict[str, dict[str, Any]] = to_plain(settings)
+    inner: dict[str, dict[str, Any]] = {name: nested[parent].pop(name) for name, parent in _PARENTS.items()}
+    return nested | inner
+
+
+def _from_sections(sections: Mapping[str, Any]) -> Settings:
+    nested: dict[str, Any] = {}
+    for name, values in sections.items():
+        if name not in _SECTIONS:
+            raise InputError(f"There is no section {name!r}; {suggest(name, _SECTIONS)}")
+        if not isinstance(values, Mapping):
+            raise InputError(f"{name} is {values!r}; give a section with settings of its own.")
+        for key in values:
+            if _PARENTS.get(key) == name:
+                raise InputError(f"{name}.{key} is a section of its own; write [{key}].")
+        where = nested.setdefault(_PARENTS[name], {}) if name in _PARENTS else nested
+        where.setdefault(name, {}).update(values)
+    settings: Settings = from_plain(Settings, nested, "settings")
+    return settings

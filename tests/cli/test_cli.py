@@ -1,0 +1,446 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from skimage.draw import disk
+
+from napari_unet import __version__, border_weights, load_model
+from napari_unet.cli import main
+from napari_unet.core.weights import WeightConfig
+
+SMALL = ["--set", "network.features=2", "network.levels=2", "training.patch_size=32", "training.batch_size=1"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give images a1, a2 and a10, paint for the first two, truths for all, and a model."""
+    folder = tmp_path_factory.mktemp("cli")
+    rng = np.random.default_rng(0)
+    for name in ("images", "paint", "truth"):
+        (folder / name).mkdir()
+    for name in ("a1", "a2", "a10"):
+        truth = np.zeros((48, 40), np.int32)
+        for index, centre in enumerate([(12, 12), (30, 12), (30, 28)], start=2):
+            truth[disk(centre, 7)] = index
+        image = (rng.normal(50, 5, truth.shape) + 100 * (truth > 0)).astype(np.uint8)
+        tifffile.imwrite(folder / "images" / f"{name}.tif", image, imagej=True, metadata={"axes": "YX"})
+        tifffile.imwrite(folder / "truth" / f"{name}.tif", truth)
+        if name != "a10":
+            tifffile.imwrite(folder / "paint" / f"{name}.tif", np.where(truth, truth, 1))
+    arguments = ["train", "--images", str(folder / "images"), "--paint", str(folder / "paint" / "*.tif")]
+    assert main([*arguments, "--output", str(folder / "model.safetensors"), "--steps", "2", *SMALL]) == 0
+    return folder
+
+
+def fails(capsys: pytest.CaptureFixture[str], arguments: list[Any]) -> str:
+    """Run, see it fail as bad input does, and return the one line it says."""
+    capsys.readouterr()
+    assert main([str(argument) for argument in arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    return err
+
+
+def json_lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_what_training_says_and_saves(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.toml").write_text("[training]\nseed = 3\nsteps = 9\n[weights]\nsigma = 2.0\nw0 = 4.0\n")
+    arguments = [
+        "train", "--images", folder / "images" / "a1.tif", folder / "images" / "a10.tif",
+        "--paint", folder / "paint" / "a1.tif", "--output", tmp_path / "new" / "m.safetensors",
+        "--config", tmp_path / "a.toml", *SMALL, "weights.w0=5", "training.steps=8", "--steps", "2", "--json",
+    ]  # fmt: skip
+    assert main([str(argument) for argument in arguments]) == 0
+    out, err = capsys.readouterr()
+    events = json_lines(out)
+    assert [event["event"] for event in events if event["event"] != "warned"] == [
+        "started", "step_done", "step_done", "validated", "stopped",
+    ]  # fmt: skip
+    assert events[0]["images"] == 1
+    assert events[-1] | {"seconds": 0, "score": 0} == {
+        "event": "stopped", "reason": "finished", "output": str(tmp_path / "new" / "m.safetensors"),
+        "steps": 2, "seconds": 0, "score": 0,
+    }  # fmt: skip
+    assert "a10.tif" in err
+    model = load_model(tmp_path / "new" / "m.safetensors")
+    training = model.training
+    assert (training.seed, training.steps, training.weights.sigma, training.weights.w0) == (3, 2, 2.0, 5.0)
+    assert model.network.features == 2
+    assert model.history.steps == 2
+
+
+def test_training_goes_on_from_a_model(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "train",
+        "--images",
+        folder / "images",
+        "--paint",
+        folder / "paint",
+        "--output",
+        tmp_path / "m",
+    ]
+    settings = ["--start", folder / "model.safetensors", "--steps", 1, "--set", "training.patch_size=32"]
+    assert main([str(argument) for argument in [*arguments, *settings]]) == 0
+    assert load_model(tmp_path / "m").network.levels == 2
+    assert "Saved" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"--images": "none*.tif"}, "There is no file"),
+        ({"--paint": "truth/a1.tif", "--images": "images/a2.tif"}, "no counterpart named 'a1'"),
+        ({"--start": "nuclei"}, "There is no starter 'nuclei'"),
+        ({"--start": "none.safetensors"}, "There is no model file"),
+        ({"--start": "images/a1.tif"}, "is not a napari-unet model"),
+        ({"--mode": "boxes"}, "training.mode is 'boxes'; give one of 'objects', 'classes'."),
+        ({"--steps": "0"}, "training.steps is 0"),
+        ({"--steps": "many"}, "Invalid value for '--steps'"),
+        ({"--seconds": "nan"}, "training.seconds is nan"),
+        ({"--seed": "-1"}, "training.seed is -1"),
+        ({"--device": "abacus"}, "abacus"),
+        ({"--set": "network.feature=2"}, "did you mean 'features'?"),
+        ({"--config": "none.toml"}, "could not be read"),
+        ({"--output": "images"}, "is a folder"),
+        ({"--output": "model.safetensors/m"}, "folder is a file"),
+        ({"--frobnicate": "1"}, "No such option"),
+    ],
+)
+def test_bad_input_to_training_is_one_line(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, str],
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(folder)
+    usual = {
+        "--images": "images/a1.tif",
+        "--paint": "paint/a1.tif",
+        "--output": "bad.safetensors",
+        "--steps": "1",
+    }
+    before = sorted(folder.rglob("*"))
+    assert sentence in fails(
+        capsys, ["train", *(word for pair in (usual | changes).items() for word in pair)]
+    )
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "Missing command"),
+        (["fly"], "No such command 'fly'"),
+        (["train"], "Missing option '--images'"),
+        (["train", "--images"], "--images has no value"),
+        (["predict"], "Missing argument 'MODEL'"),
+        (["predict", "none", "--images", "x", "--output", "y"], "There is no file 'x'"),
+        (["info", "none"], "There is no model file none"),
+        (["weights", "none.tif", "--output", "w.tif"], "There is no image file none.tif"),
+        (["evaluate", "--predictions", "x", "--truths", "y"], "There is no file 'x'"),
+    ],
+)
+def test_bad_command_lines_are_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if not arguments:
+        assert main([]) == 0  # as --help
+        assert "evaluate" in capsys.readouterr().out
+    else:
+        assert sentence in fails(capsys, arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_predictions_are_written_as_they_should_be(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kinds = ["objects", "classes", "probabilities"]
+    images = folder / "images"
+    arguments = [
+        "predict",
+        str(folder / "model.safetensors"),
+        "--images",
+        str(images),
+        "--output",
+        str(tmp_path),
+    ]
+    assert main([*arguments, "--what", *kinds, "--set", "prediction.tile_size=16", "--json"]) == 0
+    events = json_lines(capsys.readouterr().out)
+    written = [Path(event["path"]).name for event in events if event["event"] == "written"]
+    assert written == [f"{name}_{kind}.tif" for name in ("a1", "a2", "a10") for kind in kinds]
+    tiles = [event for event in events if event["event"] == "tile_done" and event["image"].endswith("a1.tif")]
+    assert [event["done"] for event in tiles] == list(range(1, tiles[0]["total"] + 1))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(written)
+    objects, classes, probabilities = (tifffile.imread(tmp_path / f"a1_{kind}.tif") for kind in kinds)
+    assert (objects.dtype, objects.shape) == (np.int32, (48, 40))
+    assert (classes.dtype, classes.shape) == (np.uint8, (48, 40))
+    assert (probabilities.dtype, probabilities.shape) == (np.float32, (2, 48, 40))
+    np.testing.assert_array_equal(classes, 1 + (probabilities[1] > probabilities[0]))
+
+
+def test_objects_are_what_is_predicted_unless_said(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = folder / "images" / "a1.tif"
+    assert (
+        main(
+            [
+                "predict",
+                str(folder / "model.safetensors"),
+                "--images",
+                str(image),
+                "--output",
+                str(tmp_path / "x"),
+            ]
+        )
+        == 0
+    )
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["a1_objects.tif"]
+    assert capsys.readouterr().out.strip() == str(tmp_path / "x" / "a1_objects.tif")
+
+
+def test_one_bad_image_does_not_cost_the_others(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    good = (folder / "images" / "a1.tif").read_bytes()
+    (tmp_path / "in" / "1.tif").write_bytes(good[: len(good) // 2])
+    tifffile.imwrite(tmp_path / "in" / "2.tif", np.zeros((20, 20, 3), np.uint8), photometric="rgb")
+    (tmp_path / "in" / "3.tif").write_bytes(good)
+    arguments = [
+        "predict",
+        str(folder / "model.safetensors"),
+        "--images",
+        str(tmp_path / "in"),
+        "--output",
+        str(tmp_path / "out"),
+    ]
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [str(tmp_path / "out" / "3_objects.tif")]
+    first, second = err.splitlines()
+    assert "1.tif" in first
+    assert "could not be read" in first
+    assert "2.tif" in second
+    assert "3 channels" in second
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["3_objects.tif"]
+    assert main([*arguments, "--json"]) == 2
+    assert [event["event"] for event in json_lines(capsys.readouterr().out)][:2] == ["failed", "failed"]
+
+
+def test_predictions_that_cannot_be_are_one_line(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, images = folder / "model.safetensors", folder / "images"
+    usual = ["predict", model, "--images", images]
+    assert "choose from objects" in fails(capsys, [*usual, "--output", tmp_path, "--what", "boxes"])
+    assert "same name" in fails(capsys, [*usual, folder / "truth", "--output", tmp_path])
+    assert "folder is a file" in fails(capsys, [*usual, "--output", model])
+    assert "is not a napari-unet" in fails(
+        capsys, ["predict", images / "a1.tif", *usual[2:], "--output", tmp_path]
+    )
+
+
+def test_weights_are_those_of_the_function(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paint = folder / "paint" / "a1.tif"
+    for flags, config in [
+        ([], WeightConfig()),
+        (["--w0", "3", "--sigma", "2.5"], WeightConfig(w0=3, sigma=2.5)),
+        (["--preset", "freiburg"], WeightConfig.preset("freiburg")),
+    ]:
+        assert main(["weights", str(paint), "--output", str(tmp_path / "w.tif"), *flags]) == 0
+        written = tifffile.imread(tmp_path / "w.tif")
+        assert written.dtype == np.float32
+        np.testing.assert_array_equal(written, border_weights(tifffile.imread(paint), config))
+    assert "preset" in fails(
+        capsys, ["weights", paint, "--output", tmp_path / "x.tif", "--preset", "cellpose"]
+    )
+    assert not (tmp_path / "x.tif").exists()
+
+
+def test_scores_pair_predictions_with_truths(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = tifffile.imread(folder / "truth" / "a1.tif")
+    tifffile.imwrite(tmp_path / "a1_objects.tif", truth)
+    tifffile.imwrite(tmp_path / "a2_objects.tif", np.zeros_like(truth))
+    tifffile.imwrite(tmp_path / "a1_classes.tif", truth)
+    truths = [str(folder / "truth" / name) for name in ("a1.tif", "a2.tif")]
+    assert main(["evaluate", "--predictions", str(tmp_path), "--truths", *truths, "--json"]) == 0
+    out, err = capsys.readouterr()
+    first, second, mean = json_lines(out)
+    assert (first["truth"], first["dice"], first["n_true"]) == (truths[0], 1.0, 3)
+    assert (second["dice"], second["n_predicted"]) == (0.0, 0)
+    assert (mean["event"], mean["pairs"], mean["dice"], mean["n_predicted"]) == ("mean", 2, 0.5, 1.5)
+    assert "a1_classes.tif" in err
+    assert main(["evaluate", "--predictions", str(tmp_path), "--truths", *truths]) == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header.split()[:3] == ["prediction", "foreground_iou", "dice"]
+    assert [row.split()[2] for row in rows] == ["1.000", "0.000", "0.500"]
+    assert len({len(row) for row in rows}) == 1
+    # A truth without a prediction would make the mean too good.
+    assert "no counterpart" in fails(
+        capsys, ["evaluate", "--predictions", tmp_path, "--truths", folder / "truth"]
+    )
+    tifffile.imwrite(tmp_path / "a2_objects.tif", truth[:20])
+    message = fails(
+        capsys, ["evaluate", "--predictions", tmp_path / "a2_objects.tif", "--truths", truths[1], "--json"]
+    )
+    assert "a2_objects.tif" in message
+    assert "shape" in message
+
+
+def test_info_is_for_people_and_programs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(folder / "model.safetensors"), "--json"]) == 0
+    (info,) = json_lines(capsys.readouterr().out)
+    assert info["network"]["features"] == 2
+    assert info["history"]["steps"] == 2
+    assert main(["info", str(folder / "model.safetensors")]) == 0
+    text = capsys.readouterr().out
+    for word in (
+        "version 1",
+        "features 2",
+        "objects",
+        str(info["parameters"]),
+        "2 in",
+        info["history"]["device"],
+    ):
+        assert word in text
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+def test_anything_unexpected_is_one_line_and_a_traceback_on_demand(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def explode(*_arguments: object, **_options: object) -> None:
+        raise RuntimeError("kaboom\nand more")
+
+    monkeypatch.setattr("napari_unet.files.models.read_info", explode)
+    assert main(["info", "x"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "kaboom" in err
+    monkeypatch.setenv("NAPARI_UNET_DEBUG", "1")
+    assert main(["info", "x"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands in for the virtual display")
+def test_the_demo_runs_as_its_own_process_on_a_virtual_display(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "install it" in fails(capsys, ["demo", "--headless"])
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    if sys.platform == "linux":
+        assert "install it" in fails(capsys, ["demo"])
+    virtual = tmp_path / "xvfb-run"
+    virtual.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\nexit 7\n')
+    virtual.chmod(0o755)
+    assert main(["demo", "--headless", "--output", str(tmp_path / "here")]) == 7
+    expected = f"-a {sys.executable} -m napari_unet.widgets.demo --output {tmp_path / 'here'} --headless"
+    assert (tmp_path / "arguments").read_text().strip() == expected
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process there")
+def test_ctrl_c_saves_the_model_so_far(folder: Path, tmp_path: Path) -> None:
+    arguments = [
+        "train",
+        "--images",
+        folder / "images",
+        "--paint",
+        folder / "paint",
+        "--seconds",
+        "100",
+        "--json",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "napari_unet",
+        *map(str, arguments),
+        "--output",
+        str(tmp_path / "m"),
+        *SMALL,
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if json.loads(line)["event"] == "step_done":
+                process.send_signal(signal.SIGINT)
+                break
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert json_lines(out)[-1]["reason"] == "stopped"
+    assert "Traceback" not in err
+    assert load_model(tmp_path / "m").history.steps >= 1
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = """
+import sys
+from napari_unet.cli import main
+assert main(["train", "--help"]) == 0
+heavy = {"torch", "napari", "qtpy", "scipy", "skimage", "tifffile", "numpy"} & sys.modules.keys()
+assert not heavy, heavy
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    for name in [
+        "images",
+        "paint",
+        "output",
+        "start",
+        "mode",
+        "seconds",
+        "steps",
+        "device",
+        "seed",
+        "config",
+        "set",
+        "json",
+    ]:
+        assert f"--{name} " in result.stdout
+
+
+def test_a_closed_pipe_is_no_traceback(folder: Path) -> None:
+    if os.name == "nt":
+        pytest.skip("no shell pipes")
+    command = f"{sys.executable} -m napari_unet info {folder / 'model.safetensors'} | head -c 1"
+    result = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in result.stderr
+
+
+def test_the_entry_point_is_main() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert project["project"]["scripts"] == {"napari-unet": "napari_unet.cli:main"}

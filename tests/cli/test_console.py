@@ -1,0 +1,104 @@
+import json
+import math
+import signal
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_unet.console import MULTIPLE, note, print_json, progress_bar, repeat_flags, signals_stop
+from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("train --images a b --paint c", "train --images a --images b --paint c"),
+        ("train --images a --images b c", "train --images a --images b --images c"),
+        ("train --images=a b --seed 1", "train --images=a --images b --seed 1"),
+        ("train --set a.b=1 c.d=-2 --json", "train --set a.b=1 --set c.d=-2 --json"),
+        ("predict m --images a --output o", "predict m --images a --output o"),
+        ("predict --images a - --output o p", "predict --images a --images - --output o p"),
+        ("predict --images a -h b", "predict --images a -h b"),
+        ("predict --images a -- m --what x", "predict --images a -- m --what x"),
+        ("--version", "--version"),
+        ("", ""),
+    ],
+)
+def test_values_after_one_flag_are_given_to_many(given: str, expected: str) -> None:
+    assert repeat_flags(given.split()) == expected.split()
+
+
+@pytest.mark.parametrize(
+    "given", ["train --images", "train --images --paint c", "train --images -- c", "train --set --json"]
+)
+def test_a_flag_without_a_value_is_named(given: str) -> None:
+    with pytest.raises(InputError, match=r"^--(images|set) has no value; give at least one after it\.$"):
+        repeat_flags(given.split())
+
+
+words = st.text("ab. =[*", min_size=1, max_size=4).filter(lambda word: word != "")
+groups = st.lists(
+    st.tuples(st.sampled_from([*sorted(MULTIPLE), "--output", "--seed"]), st.lists(words, min_size=1))
+)
+
+
+@given(groups)
+def test_every_value_keeps_its_flag_and_its_order(groups: list[tuple[str, list[str]]]) -> None:
+    arguments = [argument for flag, values in groups for argument in (flag, *values)]
+    expected = []
+    for flag, values in groups:
+        for value in values:
+            expected += [flag, value] if flag in MULTIPLE else [value]
+        if flag not in MULTIPLE:
+            expected.insert(len(expected) - len(values), flag)
+    assert repeat_flags(arguments) == expected
+
+
+def test_json_lines_hold_only_what_json_has(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"a": [1, (2.5, math.nan)], "b": {"c": -math.inf}, "text": "two\nlines"})
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    assert json.loads(out) == {"a": [1, [2.5, None]], "b": {"c": None}, "text": "two\nlines"}
+
+
+def test_a_note_is_one_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    note("two\n lines")
+    assert capsys.readouterr() == ("", "two lines\n")
+
+
+def test_the_bar_shows_on_a_terminal_only(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with progress_bar("Training") as progress:
+        progress(0.5, "step 5")
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress_bar("Training") as progress:
+        for part in (0.0, 0.5, 1.0, 1.7):
+            progress(part, f"step {part}")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Training" in err
+    assert "step 1.0" in err
+
+
+def test_the_first_signal_stops_and_the_second_interrupts() -> None:
+    control = Control()
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), signals_stop(control) as received:  # noqa: PT012 (both belong together)
+        signal.raise_signal(signal.SIGTERM)
+        assert control.stopped
+        assert received == [signal.SIGTERM]
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_job_that_was_stopped_before_it_had_a_result_is_interrupted() -> None:
+    with pytest.raises(KeyboardInterrupt), signals_stop(Control()):  # noqa: PT012
+        signal.raise_signal(signal.SIGINT)
+        raise InputError("There is no model yet.")
+    with pytest.raises(InputError, match="bad input"), signals_stop(Control()):
+        raise InputError("bad input")

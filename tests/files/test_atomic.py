@@ -1,0 +1,145 @@
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from napari_unet.core.errors import InputError
+from napari_unet.files.atomic import check_writable, writing
+
+
+@pytest.fixture
+def ordinary_folder() -> Iterator[Path]:
+    """Give a folder of an ordinary user, and be that user: root may write anywhere."""
+    folder = Path(tempfile.mkdtemp())
+    if sys.platform == "win32" or os.geteuid() != 0:
+        yield folder
+    else:
+        nobody = 65534
+        os.chown(folder, nobody, nobody)
+        os.setresuid(nobody, nobody, 0)
+        try:
+            yield folder
+        finally:
+            os.setresuid(0, 0, 0)
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def test_a_new_file_has_its_content_and_nothing_else_is_left(tmp_path: Path) -> None:
+    with writing(tmp_path / "new" / "folder" / "a.bin") as temporary:
+        temporary.write_bytes(b"content")
+        assert temporary.parent == tmp_path / "new" / "folder"
+        assert temporary.name.startswith(".")
+        assert not (tmp_path / "new" / "folder" / "a.bin").exists()
+    assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["a.bin"]
+    assert (tmp_path / "new" / "folder" / "a.bin").read_bytes() == b"content"
+
+
+def fail_half_way(target: Path, error: BaseException) -> None:
+    with writing(target) as temporary:
+        temporary.write_bytes(b"half of the ne")
+        raise error
+
+
+@pytest.mark.parametrize("error", [ValueError("bug"), KeyboardInterrupt(), SystemExit(1)])
+def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path, error: BaseException) -> None:
+    target = tmp_path / "a.bin"
+    target.write_bytes(b"old")
+    with pytest.raises(type(error)):
+        fail_half_way(target, error)
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no permission bits")
+def test_permissions_are_those_of_any_new_file_even_if_the_writer_made_it_private(tmp_path: Path) -> None:
+    (tmp_path / "ordinary").touch()
+    with writing(tmp_path / "a.bin") as temporary:
+        temporary.write_bytes(b"x")
+        temporary.chmod(0o600)
+    ordinary = stat.S_IMODE((tmp_path / "ordinary").stat().st_mode)
+    assert stat.S_IMODE((tmp_path / "a.bin").stat().st_mode) == ordinary != 0o600
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link.bin").symlink_to(tmp_path / "real" / "a.bin")
+    with writing(tmp_path / "link.bin") as temporary:
+        temporary.write_bytes(b"x")
+    assert (tmp_path / "link.bin").is_symlink()
+    assert (tmp_path / "real" / "a.bin").read_bytes() == b"x"
+
+
+def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
+    name = "n" * 251 + ".bin"
+    with writing(tmp_path / name) as temporary:
+        temporary.write_bytes(b"x")
+    assert (tmp_path / name).read_bytes() == b"x"
+
+
+@pytest.mark.parametrize(
+    ("place", "word"),
+    [("folder", "is a folder"), ("file/a.bin", "folder is a file"), ("n" * 300, "could not be")],
+)
+def test_impossible_places_are_one_sentence(tmp_path: Path, place: str, word: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=word) as caught, writing(tmp_path / place):
+        pytest.fail("the block must not run")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match=word):
+        check_writable(tmp_path / place)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no permission bits")
+def test_a_read_only_file_and_a_read_only_folder_are_one_sentence(ordinary_folder: Path) -> None:
+    protected = ordinary_folder / "a.bin"
+    protected.write_bytes(b"protected")
+    protected.chmod(0o444)
+    with pytest.raises(InputError, match=r"write-protected"):
+        check_writable(protected)
+    ordinary_folder.chmod(0o555)
+    for path in (ordinary_folder / "b.bin", ordinary_folder / "new" / "b.bin"):
+        with pytest.raises(InputError, match=r"could not be written \(Permission denied\)"):
+            check_writable(path)
+    assert protected.read_bytes() == b"protected"
+
+
+def test_checking_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"old")
+    check_writable(tmp_path / "a.bin")
+    check_writable(tmp_path / "b.bin")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+    assert (tmp_path / "a.bin").read_bytes() == b"old"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no resource limits")
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
+    """A limit on the size of files fails a write half-way, as a full disk does; Python ignores its signal."""
+    target = tmp_path / "a.bin"
+    target.write_bytes(b"old")
+    program = f"""
+import resource
+from napari_unet.core.errors import InputError
+from napari_unet.files.atomic import writing
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    with writing({str(target)!r}) as temporary, temporary.open("wb", buffering=0) as file:
+        for _ in range(40):
+            file.write(b"x" * 4096)
+except InputError as error:
+    print(error)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "could not be written (File too large)" in result.stdout
+    assert "free some space" in result.stdout
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]

@@ -1,0 +1,292 @@
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+from skimage.io import imsave
+
+from napari_unet.core.errors import InputError
+from napari_unet.files.images import expand_paths, pair_by_stem, read_image, stem, write_image
+
+LARGEST = 2**31 - 1
+dtypes = st.sampled_from([np.uint8, np.uint16, np.int32, np.float32, np.int16, np.uint32, np.float64])
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), axes=st.sampled_from(["", "YX", "ZYX", "CYX", "TZCYX", "CZYX", "TYX"]))
+def test_every_value_survives(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, axes: str
+) -> None:
+    shape = tuple(data.draw(st.integers(2, 5), label="size") for _ in axes or "YX")
+    pixels = data.draw(hnp.arrays(data.draw(dtypes), shape))
+    path = tmp_path_factory.mktemp("images") / "a.tif"
+    write_image(path, pixels, axes)
+    read = read_image(path)
+    if "C" in axes:
+        pixels = np.moveaxis(pixels, axes.index("C"), 0)
+        axes = "C" + axes.replace("C", "")
+    np.testing.assert_array_equal(read.pixels, pixels)
+    assert read.pixels.dtype == pixels.dtype
+    assert read.axes == (axes or "YX")
+    assert read.channels == ("first" if "C" in axes else "auto")
+
+
+def test_large_label_ids_are_exact(tmp_path: Path) -> None:
+    labels = np.array([[0, 2**24 + 1], [LARGEST - 1, LARGEST]], np.int32)
+    write_image(tmp_path / "a.tif", labels, "YX")
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), labels)
+
+
+def test_imagej_gets_its_own_kind_of_file_where_it_can(tmp_path: Path) -> None:
+    for dtype, axes, expected in [
+        (np.uint8, "ZYX", True), (np.float32, "CYX", True), (np.uint16, "YX", True),
+        (np.int32, "YX", False), (np.float32, "CZYX", False), (np.uint8, "", False),
+    ]:  # fmt: skip
+        write_image(tmp_path / "a.tif", np.ones((2,) * len(axes or "YX"), dtype), axes)
+        with tifffile.TiffFile(tmp_path / "a.tif") as file:
+            assert file.is_imagej == expected, (dtype, axes)
+
+
+@pytest.mark.parametrize("planes", [3, 4])
+def test_three_planes_are_not_mistaken_for_colours(tmp_path: Path, planes: int) -> None:
+    stack = np.arange(planes * 30, dtype=np.uint8).reshape(planes, 5, 6)
+    write_image(tmp_path / "a.tif", stack)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif").pixels, stack)
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("bigtiff", [False, True])
+def test_tiff_of_either_byte_order_and_size(tmp_path: Path, byteorder: Any, bigtiff: bool) -> None:
+    pixels = np.arange(30, dtype=byteorder + "u2").reshape(5, 6)
+    tifffile.imwrite(tmp_path / "name without ending", pixels, byteorder=byteorder, bigtiff=bigtiff)
+    np.testing.assert_array_equal(read_image(tmp_path / "name without ending").pixels, pixels)
+
+
+def test_channels_come_first_whatever_wrote_the_tiff(tmp_path: Path) -> None:
+    rgb = np.random.default_rng(0).integers(0, 255, (5, 6, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "rgb.tif", rgb, photometric="rgb")
+    stack = np.moveaxis(rgb, -1, 1)  # Z, C, X
+    tifffile.imwrite(tmp_path / "a.ome.tif", stack[:, :, np.newaxis], metadata={"axes": "ZCYX"}, ome=True)
+    read = read_image(tmp_path / "rgb.tif")
+    assert (read.axes, read.channels) == ("CYX", "first")
+    np.testing.assert_array_equal(read.pixels, np.moveaxis(rgb, -1, 0))
+    read = read_image(tmp_path / "a.ome.tif")
+    assert read.axes == "CZYX"
+    np.testing.assert_array_equal(read.pixels[:, :, 0], stack.swapaxes(0, 1))
+
+
+def test_a_stack_that_says_nothing_of_its_axes(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 5, 6), np.uint16), metadata=None)
+    read = read_image(tmp_path / "a.tif")
+    assert (read.pixels.shape, read.channels) == ((2, 5, 6), "auto")
+
+
+@pytest.mark.parametrize(
+    ("pixels", "shape"),
+    [
+        (np.full((5, 6), 7, np.uint8), (5, 6)),
+        (np.full((5, 6), 700, np.uint16), (5, 6)),
+        (np.full((5, 6, 3), 7, np.uint8), (3, 5, 6)),
+        (np.dstack([np.full((5, 6, 3), 7, np.uint8), np.full((5, 6), 255, np.uint8)]), (3, 5, 6)),
+        (np.dstack([np.full((5, 6, 3), 7, np.uint8), np.full((5, 6), 100, np.uint8)]), (4, 5, 6)),
+    ],
+)
+def test_png(tmp_path: Path, pixels: NDArray[Any], shape: tuple[int, ...]) -> None:
+    imsave(tmp_path / "a.png", pixels, check_contrast=False)
+    read = read_image(tmp_path / "a.png")
+    assert read.pixels.shape == shape
+    assert read.pixels.dtype == pixels.dtype
+    assert read.pixels.ravel()[0] == pixels.ravel()[0]
+
+
+def test_compression_without_a_further_package_is_read(tmp_path: Path) -> None:
+    pixels = np.arange(30, dtype=np.uint16).reshape(5, 6)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, compression="zlib")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif").pixels, pixels)
+
+
+def test_compression_that_needs_a_package_names_it(tmp_path: Path) -> None:
+    pytest.importorskip("tifffile")
+    try:
+        import imagecodecs  # noqa: F401
+    except ImportError:
+        tifffile.imwrite(tmp_path / "a.tif", np.zeros((64, 64), np.uint8))
+        data = (tmp_path / "a.tif").read_bytes()
+        entry = data.index((259).to_bytes(2, "little"))  # the tag of the compression; 5 is LZW
+        (tmp_path / "a.tif").write_bytes(data[: entry + 8] + b"\x05\0" + data[entry + 10 :])
+        with pytest.raises(InputError, match="needs the package imagecodecs"):
+            read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "word"),
+    [
+        ("a.tif", b"", "could not be read as an image"),
+        ("a.tif", b"II*\0", "could not be read as an image"),
+        ("a.png", b"\x89PNG\r\n\x1a\n" + b"\0" * 50, "could not be read as an image"),
+        ("a.txt", b"some text", "could not be read as an image"),
+        ("a.czi", b"ZISRAWFILE" + b"\0" * 50, ".tif, .tiff"),
+    ],
+)
+def test_a_file_that_is_no_image_is_one_sentence(
+    tmp_path: Path, name: str, content: bytes, word: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        read_image(tmp_path / name)
+    assert word in str(caught.value)
+    assert str(tmp_path / name) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_files_and_folders(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="There is no image file"):
+        read_image(tmp_path / "a.tif")
+    with pytest.raises(InputError, match="is a folder"):
+        read_image(tmp_path)
+
+
+@pytest.mark.parametrize("rounds", [150, pytest.param(5_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["a.tif", "imagej.tif", "zlib.tif", "a.png", "a.jpg"])
+@pytest.mark.filterwarnings("ignore")  # decoders warn of what they find in damaged files
+def test_damaged_images_are_read_or_said_to_be_damaged(tmp_path: Path, kind: str, rounds: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 16, 16), np.uint8)
+    path = tmp_path / kind
+    if kind == "imagej.tif":
+        write_image(path, pixels, "ZYX")
+    elif path.suffix == ".tif":
+        tifffile.imwrite(path, pixels, compression="zlib" if kind == "zlib.tif" else None)
+    else:
+        imsave(path, pixels[0], check_contrast=False)
+    original = path.read_bytes()
+    chance = random.Random(0)  # noqa: S311 (a reproducible one is wanted)
+    sentences = []
+    for _ in range(rounds):
+        position = chance.randrange(len(original))
+        damaged = bytearray(original)
+        if chance.random() < 0.3:
+            del damaged[position:]
+        else:
+            # Most of a small file's fragile bytes are at its ends.
+            position = chance.choice([position, position % 300, -1 - position % 300])
+            damaged[position] ^= 1 << chance.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            read_image(path)
+        except InputError as error:
+            sentences.append(str(error))
+    assert sentences
+    assert not any("\n" in sentence for sentence in sentences)
+
+
+def test_truncated_pixels_are_never_filled_in(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.tif", np.ones((64, 64), np.int32), "YX")
+    data = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(data[:-100])
+    with pytest.raises(InputError, match="could not be read as an image"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_writing_into_a_file_that_cannot_be_replaced(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a folder"):
+        write_image(tmp_path, np.zeros((2, 2), np.uint8))
+
+
+def touch(folder: Path, *names: str) -> list[Path]:
+    paths = [folder / name for name in names]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return paths
+
+
+def test_folders_list_images_in_natural_order(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        "t10.tif",
+        "t2.TIF",
+        "t1.png",
+        "notes.txt",
+        ".hidden.tif",
+        "t2b.tif",
+        "deeper/t3.tif",
+        "x.tif.part",
+    )
+    (tmp_path / "folder.tif").mkdir()
+    assert [path.name for path in expand_paths([tmp_path])] == ["t1.png", "t2.TIF", "t2b.tif", "t10.tif"]
+
+
+def test_files_patterns_and_repetitions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "b.tif", "a10.tif", "a9.tif", "deep/er/c.tif", "cells [1].tif", "odd name")
+    monkeypatch.chdir(tmp_path)
+    assert expand_paths(["b.tif", "a*.tif", "b.tif"]) == [Path("b.tif"), Path("a9.tif"), Path("a10.tif")]
+    assert expand_paths(["**/*.tif"])[-1] == Path("deep/er/c.tif")
+    assert expand_paths(["cells [1].tif", "odd name"]) == [Path("cells [1].tif"), Path("odd name")]
+    assert expand_paths([str(tmp_path / "a?.tif")]) == [tmp_path / "a9.tif"]
+
+
+def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a.tif")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert expand_paths(["~/a.tif"]) == [tmp_path / "a.tif"]
+
+
+def test_what_stands_for_no_file_is_named(tmp_path: Path) -> None:
+    touch(tmp_path, "notes.txt")
+    for pattern, word in [
+        ("none.tif", "There is no file"),
+        ("*.tif", "There is no file"),
+        ("", "holds no images"),
+    ]:
+        with pytest.raises(InputError, match=word):
+            expand_paths([tmp_path / "notes.txt", str(tmp_path / pattern)])
+
+
+names = st.lists(st.text("ab12 ü", min_size=1, max_size=3), unique=True, max_size=6)
+
+
+@given(names, names)
+def test_pairs_are_all_of_equal_name(images: list[str], paints: list[str]) -> None:
+    image_paths = [Path("images", name + ".tif") for name in images]
+    paint_paths = [Path("paint", name + ".png") for name in paints]
+    if not paints or set(paints) - set(images):
+        with pytest.raises(InputError):
+            pair_by_stem(image_paths, paint_paths)
+    else:
+        pairs, unpainted = pair_by_stem(image_paths, paint_paths)
+        assert pairs == [(Path("images", name + ".tif"), Path("paint", name + ".png")) for name in paints]
+        assert unpainted == [path for path in image_paths if path.stem not in paints]
+
+
+def test_pairing_sees_through_endings() -> None:
+    assert stem(Path("a.ome.tif")) == "a"
+    assert stem(Path("a.b.TIFF")) == "a.b"
+    pairs, _ = pair_by_stem([Path("x/a.ome.tif")], [Path("y/a.png")])
+    assert len(pairs) == 1
+    pairs, left = pair_by_stem(
+        [Path("x/a_objects.tif"), Path("x/a_classes.tif")], [Path("y/a.tif")], ending="_objects"
+    )
+    assert pairs == [(Path("x/a_objects.tif"), Path("y/a.tif"))]
+    assert left == [Path("x/a_classes.tif")]
+
+
+@pytest.mark.parametrize(
+    ("images", "paints", "word"),
+    [
+        (["x/a.tif"], ["y/b.tif"], r"y.b\.tif has no counterpart named 'b'"),
+        (["x/a.tif", "y/a.png"], ["z/a.tif"], "have the same name 'a'"),
+        (["x/a.tif"], ["y/a.tif", "z/a.tif"], "have the same name 'a'"),
+        (["x/a.tif"], ["x/a.tif"], "in both roles"),
+        (["x/a.tif"], [], "There is no paint"),
+    ],
+)
+def test_pairs_that_cannot_be(images: list[str], paints: list[str], word: str) -> None:
+    with pytest.raises(InputError, match=word):
+        pair_by_stem([Path(name) for name in images], [Path(name) for name in paints])

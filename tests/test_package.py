@@ -1,0 +1,75 @@
+import importlib.metadata
+import subprocess
+import sys
+
+import pytest
+
+import napari_unet
+
+PUBLIC = {
+    "PredictionConfig", "TrainingConfig", "UNet", "UNetConfig", "WeightConfig", "__version__",
+    "border_weights", "evaluate", "load_model", "predict", "save_model", "train",
+}  # fmt: skip
+
+
+def test_the_public_names_are_those_that_scripts_rely_on() -> None:
+    assert set(napari_unet.__all__) == PUBLIC == set(dir(napari_unet))
+    for name in PUBLIC:
+        value = getattr(napari_unet, name)
+        assert isinstance(value, str) or value.__name__ == name
+        assert isinstance(value, str) or value.__doc__
+
+
+def test_other_names_are_not_there() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'segment'"):
+        napari_unet.segment  # noqa: B018 (the look-up is the test)
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert importlib.metadata.version("napari-unet-interactive") == napari_unet.__version__
+
+
+HELPERS = """
+import importlib, pkgutil, sys
+
+def import_all(package):
+    package = importlib.import_module(package)
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+
+def absent(*names):
+    present = [name for name in names if name in sys.modules]
+    assert not present, present
+"""
+
+SCREEN = (
+    "napari",
+    "qtpy",
+    "PyQt5",
+    "PyQt6",
+    "PySide2",
+    "PySide6",
+    "magicgui",
+    "superqt",
+    "pyqtgraph",
+    "vispy",
+)
+
+
+@pytest.mark.parametrize(
+    ("imports", "kept_out"),
+    [
+        ("import napari_unet", ("torch", "numpy", *SCREEN)),
+        ("import napari_unet.cli", ("torch", "numpy", *SCREEN)),
+        ("import napari_unet.network.config, napari_unet.network.events", ("torch", *SCREEN)),
+        ("import napari_unet.network.failures", ("torch", *SCREEN)),
+        ("from napari_unet import UNetConfig, WeightConfig, border_weights, evaluate", ("torch", *SCREEN)),
+        ("import_all('napari_unet.core')", ("torch", "tifffile", "safetensors", "typer", *SCREEN)),
+        ("import_all('napari_unet.files')", ("torch", *SCREEN)),
+        ("import_all('napari_unet.network')", SCREEN),
+    ],
+)
+def test_what_an_import_must_not_bring_along(imports: str, kept_out: tuple[str, ...]) -> None:
+    program = f"{HELPERS}\n{imports}\nabsent(*{kept_out!r})"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
