@@ -1,0 +1,66 @@
+"""What a brush paints: background, the object at hand, the next one, or nothing; by button or by key."""
+
+from collections.abc import Callable
+
+from napari.layers import Labels
+from qtpy.QtGui import QColor, QIcon, QPixmap
+
+from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT
+from napari_unet.widgets.layers import next_object
+
+_PAINTING = ("paint", "polygon", "fill")
+
+
+def paint_background(paint: Labels) -> None:
+    """Take up the brush with background."""
+    take_brush(paint, BACKGROUND)
+
+
+def paint_object(paint: Labels) -> None:
+    """Take up the brush with the object (or class) at hand, or else with the highest that is painted."""
+    value = paint.selected_label
+    take_brush(paint, value if value >= FIRST_OBJECT else max(next_object(paint) - 1, FIRST_OBJECT))
+
+
+def paint_next_object(paint: Labels) -> None:
+    """Take up the brush with a value that nothing has yet."""
+    take_brush(paint, next_object(paint))
+
+
+def erase(paint: Labels) -> None:
+    """Take up the eraser, which makes pixels unlabelled."""
+    paint.mode = "erase"
+
+
+def take_brush(paint: Labels, value: int) -> None:
+    """Paint ``value`` from now on, with the brush unless the fill bucket or the polygon is in use."""
+    paint.selected_label = value
+    if paint.mode not in _PAINTING:
+        paint.mode = "paint"
+
+
+def is_painting(paint: Labels) -> bool:
+    """Return whether the mouse paints the selected value."""
+    return str(paint.mode) in _PAINTING
+
+
+# Letters that napari leaves free for labels; for the eraser it has E itself.
+_KEYS: dict[str, Callable[[Labels], None]] = {
+    "G": paint_background,
+    "O": paint_object,
+    "N": paint_next_object,
+}
+
+
+def bind_keys(paint: Labels) -> None:
+    """Give this layer, and no other, the keys G background, O object and N next object."""
+    for key, action in _KEYS.items():
+        paint.bind_key(key, action, overwrite=True)
+
+
+def swatch(paint: Labels, value: int, size: int = 12) -> QIcon:
+    """Return a square icon, ``size`` pixels wide, of the colour in which ``value`` is shown."""
+    colour = paint.get_color(value)
+    pixels = QPixmap(size, size)
+    pixels.fill(QColor(0, 0, 0, 0) if colour is None else QColor.fromRgbF(*map(float, colour)))
+    return QIcon(pixels)

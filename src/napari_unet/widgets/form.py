@@ -1,0 +1,215 @@
+"""Small parts of which every dock is built, so that all of them look and behave alike.
+
+Colours and fonts are napari's: nothing is styled here but the coloured edge of a :class:`Sentence`, in
+colours that are readable on both themes.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from napari.components import ViewerModel
+from napari.layers import Image, Layer
+from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QFrame,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unet.widgets.layers import is_result
+from napari_unet.widgets.lifetime import follow
+
+__all__ = [
+    "LayerChooser",
+    "Sentence",
+    "Tone",
+    "add_form",
+    "add_row",
+    "button",
+    "choice",
+    "describe",
+    "fill",
+    "follow",
+    "show_row",
+]
+
+Tone = Literal["hint", "warning", "error"]
+
+_EDGE = {"hint": "#7a8290", "warning": "#d59a13", "error": "#d4513f"}
+
+
+def fill(dock: QWidget, *, scrollable: bool = True) -> QVBoxLayout:
+    """Give ``dock`` a column for its parts, which scrolls where the window is too low, and return it.
+
+    ``scrollable=False`` is for a dock inside another one, which scrolls as a whole.
+    """
+    outer = QVBoxLayout(dock)
+    outer.setContentsMargins(0, 0, 0, 0)
+    page = QWidget()
+    column = QVBoxLayout(page)
+    column.setContentsMargins(8, 8, 8, 8)
+    column.setSpacing(8)
+    if scrollable:
+        outer.addWidget(_Scroller(page))
+    else:
+        outer.addWidget(page)
+    return column
+
+
+def add_form(column: QVBoxLayout) -> QFormLayout:
+    """Add a form of labelled rows to ``column`` and return it; its fields take the width that is left."""
+    form = QFormLayout()
+    form.setContentsMargins(0, 0, 0, 0)
+    form.setHorizontalSpacing(8)
+    form.setVerticalSpacing(6)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+    column.addLayout(form)
+    return form
+
+
+def add_row(form: QFormLayout, label: str, field: QWidget, *, name: str, tooltip: str) -> None:
+    """Add a labelled field; its label has its tooltip and moves the focus to it."""
+    describe(field, name=name, tooltip=tooltip)
+    field.setAccessibleName(label)
+    text = QLabel(label)
+    text.setToolTip(tooltip)
+    text.setBuddy(field)
+    form.addRow(text, field)
+
+
+def describe(widget: QWidget, *, name: str, tooltip: str) -> None:
+    """Give a control its stable object name and its tooltip."""
+    widget.setObjectName(name)
+    widget.setToolTip(tooltip)
+
+
+def button(text: str, on_click: Callable[[], Any], *, name: str, tooltip: str) -> QPushButton:
+    """Return a button that is as high as a finger is wide and reachable with the Tab key."""
+    made = QPushButton(text)
+    made.setMinimumHeight(28)
+    made.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    made.clicked.connect(lambda _checked=False: on_click())
+    describe(made, name=name, tooltip=tooltip)
+    return made
+
+
+def choice(options: Sequence[tuple[str, Any]]) -> QComboBox:
+    """Return a list of (text, value) to choose one from; read it with ``currentData()``."""
+    box = QComboBox()
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumWidth(90)
+    for text, value in options:
+        box.addItem(text, value)
+    return box
+
+
+class _Scroller(QScrollArea):
+    """Asks for the size of its page, may be made lower, never narrower."""
+
+    def __init__(self, page: QWidget) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWidget(page)
+        self._page = page
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        return self._page.sizeHint()
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        bar = self.verticalScrollBar()
+        width = self._page.minimumSizeHint().width() + (0 if bar is None else bar.sizeHint().width())
+        # Where several docks share a column, each keeps enough height to be read.
+        return QSize(width, min(self._page.sizeHint().height(), 200))
+
+
+class Sentence(QLabel):
+    """What the dock has to say, in words, with an edge that tells a hint from a warning from an error."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.setObjectName(name)
+        self.setWordWrap(True)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        self.setVisible(False)
+
+    def say(self, text: str, tone: Tone = "hint") -> None:
+        """Show ``text``; an empty one hides the label."""
+        self.setText(text)
+        self.setStyleSheet(f"border-left: 3px solid {_EDGE[tone]}; padding: 2px 0px 2px 6px;")
+        self.setVisible(bool(text))
+
+
+class LayerChooser(QComboBox):
+    """A list of the images of a viewer that stays true while layers come, go and are renamed.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Its image layers are offered, except those this plugin added as results.
+    """
+
+    layer_changed = Signal(object)
+    """The chosen layer, or None when there is none, whenever it becomes another one."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._layer: Layer | None = None
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumWidth(90)  # long names are cut, so that they do not widen the dock
+        self.setPlaceholderText("Open an image first")
+        for emitter in ("inserted", "removed", "reordered", "renamed"):
+            follow(self, getattr(viewer.layers.events, emitter), self._refill)
+        self.currentIndexChanged.connect(self._on_index)
+        self._refill()
+
+    @property
+    def layer(self) -> Image | None:
+        """The chosen image layer."""
+        return self._layer
+
+    def choose(self, layer: Layer | None) -> None:
+        """Choose ``layer`` if it is offered."""
+        index = next((i for i in range(self.count()) if self.itemData(i) is layer), -1)
+        if index >= 0:
+            self.setCurrentIndex(index)
+
+    def _refill(self, _event: object = None) -> None:
+        wanted = self._layer
+        # The topmost first, as in the layer list.
+        layers = reversed(self._viewer.layers)
+        offered = [layer for layer in layers if isinstance(layer, Image) and not is_result(layer)]
+        self.blockSignals(True)
+        self.clear()
+        for layer in offered:
+            self.addItem(layer.name, layer)
+        if offered:
+            self.setCurrentIndex(offered.index(wanted) if wanted in offered else 0)
+        self.setEnabled(bool(offered))
+        self.blockSignals(False)
+        self._on_index()
+
+    def _on_index(self, _index: int = 0) -> None:
+        layer = self.currentData()
+        if layer is not self._layer:
+            self._layer = layer
+            self.layer_changed.emit(layer)
+
+
+def show_row(form: QFormLayout, field: QWidget, visible: bool) -> None:
+    """Show or hide a row of ``form``, its label included."""
+    field.setVisible(visible)
+    label = form.labelForField(field)
+    if label is not None:
+        label.setVisible(visible)

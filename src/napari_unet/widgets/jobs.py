@@ -1,0 +1,291 @@
+"""Long work in a background thread, told to the window event by event.
+
+This is the only module that knows napari's threads. A generator of events (:mod:`napari_unet.network.events`)
+is drained in a worker thread; its events, its failure and its end arrive on the main thread as Qt signals.
+One heavy job computes at a time: two that share a processor are far slower than one after the other.
+"""
+
+import logging
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from napari.qt.threading import FunctionWorker, create_worker
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+
+from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
+from napari_unet.widgets.activity import ActivityBar
+from napari_unet.widgets.lifetime import is_alive
+
+MakeEvents = Callable[[Control], Iterator[Any]]
+Measure = Callable[[Any], tuple[float, float] | None]
+
+_computing = threading.Lock()
+"""Held by the worker thread whose heavy job computes."""
+
+_DELIVERY_MS = 50
+"""Events reach the window in batches this far apart: a GPU makes more than a window can take one by one."""
+
+_BACKLOG = 256
+"""Events that may wait for a busy window before the job waits for it: tiles are large."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The job has not begun, because another one is computing; ``message`` says so in a sentence."""
+
+    message: str = "Waiting for the other computation to end; this one starts by itself."
+
+
+class Job(QObject):
+    """One run of a generator of events in a worker thread; every new run is a new job.
+
+    Made and controlled on the main thread. Deleting it, alone or with its parent or window, stops the run and
+    delivers nothing any more; napari waits for the thread before it quits.
+
+    Parameters
+    ----------
+    make_events : callable
+        Called once, in the worker thread, with the :class:`Control` of this job; returns the iterator of
+        events. It polls ``control`` at every step and comes to its own end after a stop, so that its last
+        event still arrives.
+    title : str
+        What is going on, for the activity dock: "Training on cells".
+    total : int, optional
+        Number of events to come, for the progress bar; None shows a bar without an end.
+    measure : callable, optional
+        ``measure(event) -> (done, total) | None`` instead of counting events; None leaves the bar as it is.
+    heavy : bool
+        False for a quick computation such as a preview: it does not wait for the job that computes, has no
+        progress bar, and its failure does not pop up, since the caller shows it in place.
+    parent : QObject, optional
+        Usually the dock.
+    """
+
+    happened = Signal(object)
+    """Each event of the generator, in order; before them a :class:`Waiting` if another job is computing.
+    (Not named ``event``: that is a method of every QObject, which Qt calls.)"""
+    delivered = Signal()
+    """After each batch of events, at most 20 times a second: the moment to repaint."""
+    failed = Signal(str)
+    """The failure as a sentence for the user, after the last event."""
+    ended = Signal()
+    """The end, whatever it was like; always the last signal, exactly once."""
+
+    def __init__(
+        self,
+        make_events: MakeEvents,
+        title: str,
+        total: int | None = None,
+        *,
+        measure: Measure | None = None,
+        heavy: bool = True,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.control = Control()
+        self._title = title
+        self._measure = measure
+        self._heavy = heavy
+        self._task = _Task(make_events, self.control, title, heavy)
+        self._progress = (0.0, float(total or 0))
+        self._bar: ActivityBar | None = None
+        self._started = self._running = self._delivering = self._done = False
+        self._timer = QTimer(self)
+        self._timer.setInterval(_DELIVERY_MS)
+        self._timer.timeout.connect(self._deliver)
+        # Not the method itself: Qt would hold it weakly, and Python may have taken it apart by then.
+        self.destroyed.connect(lambda _job=None, control=self.control: control.stop())
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the job was started and has not ended; one that waits or is paused is running."""
+        return self._running
+
+    def start(self) -> None:
+        """Begin; a job starts once."""
+        if self._started:
+            raise RuntimeError("This job was started before; make a new one.")
+        self._started = self._running = True
+        if self._heavy:
+            # Made this way, the worker is known to the window, which asks before it closes and then stops it.
+            worker = create_worker(self._task, _worker_class=_Worker, _start_thread=False)
+            worker.bar = self._bar = ActivityBar(self._title, round(self._progress[1]), self.stop)
+            # Not by this object, which may be deleted before the thread ends: the bar must close in any case.
+            worker.finished.connect(self._bar.close)
+        else:
+            worker = _Worker(self._task)
+        worker.finished.connect(self._finish)
+        self._timer.start()
+        worker.start()
+
+    def stop(self) -> None:
+        """Ask the job to end after the step or tile it is at."""
+        self.control.stop()
+        self._describe(" (stopping)")
+
+    def pause(self) -> None:
+        """Ask the job to wait before its next step."""
+        self.control.pause()
+        self._describe(" (paused)")
+
+    def resume(self) -> None:
+        """Let a paused job go on."""
+        self.control.resume()
+        self._describe("")
+
+    def _describe(self, state: str) -> None:
+        if self._running and self._bar is not None:
+            self._bar.describe(self._title + state)
+
+    def _finish(self) -> None:
+        self._done = True
+        self._deliver()
+
+    def _deliver(self) -> None:
+        # A slot, or napari's progress bar, may run the event loop: what that lets in must not overtake this.
+        if self._delivering:
+            return
+        self._delivering = True
+        done, batch = self._done, 0
+        while self._task.queue and is_alive(self):
+            event = self._task.queue.popleft()
+            batch += 1
+            self._measure_progress(event)
+            self.happened.emit(event)
+        if batch and is_alive(self):
+            self.delivered.emit()
+        if self._bar is not None and not done:
+            self._bar.show_progress(*self._progress)
+        self._delivering = False
+        # Any of the slots may have deleted the dock, and this job with it.
+        if not is_alive(self):
+            return
+        if done:
+            self._end()
+        elif self._done:
+            self._deliver()
+
+    def _measure_progress(self, event: Any) -> None:
+        if self._measure is not None:
+            self._progress = self._measure(event) or self._progress
+        elif not isinstance(event, Waiting):
+            self._progress = (self._progress[0] + 1, self._progress[1])
+
+    def _end(self) -> None:
+        if not self._running:
+            return
+        self._running = False
+        self._timer.stop()
+        failure = self._task.failure
+        if failure is not None:
+            if self._heavy:
+                show_error(failure)
+            self.failed.emit(failure)
+        if is_alive(self):
+            self.ended.emit()
+
+
+class _Task:
+    """What a worker thread does for a job: drain the generator into a queue, and put a failure into words."""
+
+    def __init__(self, make_events: MakeEvents, control: Control, title: str, heavy: bool) -> None:
+        self.control = control
+        self.heavy = heavy
+        self.queue: deque[Any] = deque()
+        self.failure: str | None = None
+        self._make_events: MakeEvents | None = make_events
+        self._title = title
+
+    def __str__(self) -> str:
+        # napari shows this when it asks whether to close a window with running tasks.
+        return self._title
+
+    def __call__(self) -> None:
+        error: Exception | None = None
+        try:
+            self._drain()
+        except Exception as caught:  # noqa: BLE001 - any failure must reach the user
+            _log.warning("%s failed:\n%s", self._title, traceback.format_exc())
+            # Without its traceback, whose frames keep the tensors of an out-of-memory error alive; and the
+            # sentence is made after this block, where the interpreter itself has let go of them.
+            error = caught.with_traceback(None)
+        # napari remembers its workers as long as the window is open; the images must not live as long.
+        self._make_events = None
+        if error is not None:
+            self.failure = _sentence(error)
+
+    def _drain(self) -> None:
+        make_events = self._make_events
+        if make_events is None or not self._may_compute():
+            return
+        try:
+            for event in make_events(self.control):
+                self.queue.append(event)
+                while len(self.queue) > _BACKLOG and not self.control.stopped:
+                    time.sleep(0.01)
+        finally:
+            if self.heavy:
+                _computing.release()
+
+    def _may_compute(self) -> bool:
+        if not self.heavy:
+            return not self.control.stopped
+        if not _computing.acquire(blocking=False):
+            self.queue.append(Waiting())
+            while not _computing.acquire(timeout=0.05):
+                if self.control.stopped:
+                    return False
+        return True
+
+
+class _Worker(FunctionWorker):  # type: ignore[misc]  # superqt's base class is untyped
+    """napari's worker with a ``run`` that loses no failure and a ``quit`` that reaches the computation."""
+
+    bar: "ActivityBar | None" = None
+
+    def __init__(self, task: _Task) -> None:
+        super().__init__(task)
+        self._task = task
+
+    def run(self) -> None:
+        # Overridden because the original patches Python's warning filters, and two threads that overlap leave
+        # them patched for good.
+        pool = QThreadPool.globalInstance()
+        if self._task.heavy and pool is not None:
+            # Hours of training must not occupy one of the few threads that previews and other plugins need.
+            pool.releaseThread()
+        self.started.emit()
+        self._running = True
+        self._task()
+        self._running = False
+        if self._task.heavy and pool is not None:
+            pool.reserveThread()
+        self.finished.emit()
+        self._finished.emit(self)
+
+    def quit(self) -> None:
+        super().quit()
+        self._task.control.stop()
+        if self.bar is not None:
+            # The window that shows it may be gone before the thread ends.
+            self.bar.close()
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, InputError):
+        return str(error)
+    try:
+        from napari_unet.network.failures import sentence
+    except ImportError:
+        # Without a working torch there are no better words than its own.
+        return f"{type(error).__name__}: {error}"
+    return sentence(error)

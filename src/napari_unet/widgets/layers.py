@@ -1,0 +1,327 @@
+"""The bridge between napari's layers and arrays: what is read from a layer, and what is added for it.
+
+Everything here runs on the main thread. Layers this plugin makes carry a :class:`_Mark` in their metadata,
+which binds them to their image by its id, so a renamed image keeps its paint and a result never lands on
+another one. No other layer is ever changed or removed.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import Colormap, ensure_colormap
+from numpy.typing import NDArray
+
+from napari_unet.core.annotation import FIRST_OBJECT, Mode
+from napari_unet.core.axes import Channels
+from napari_unet.core.errors import InputError
+
+Kind = Literal["objects", "classes", "probabilities", "weights"]
+
+_KEY = "napari_unet"
+_LAST_ID = int(np.iinfo(np.int32).max)
+
+
+@dataclass(slots=True, eq=False)
+class _Mark:
+    """What the plugin notes in the metadata of a layer that it made.
+
+    ``layer`` and ``image`` are the ``unique_id`` of the layer itself, so that a duplicate the user makes is
+    theirs, and of the image it belongs to; ``kind`` is "paint", or the kind of result, with the
+    number of the class for probabilities; ``channels`` is where that image has its channel axis, and ``mode``
+    what the values of paint mean. ``shown`` is what the plugin last put there: a copy for labels, which the
+    user may edit; the array itself for images.
+    """
+
+    layer: Any
+    image: Any
+    kind: str
+    channels: Channels = "auto"
+    mode: Mode = "objects"
+    shown: NDArray[Any] | None = None
+
+
+def make_annotation(viewer: ViewerModel, image: Image, channels: Channels = "auto") -> Labels:
+    """Return the annotation layer of ``image``: the one it has, or a new, empty one on top of the layer list.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer that holds ``image``.
+    image : napari.layers.Image
+        Any image, RGB and multiscale (its full resolution is painted on) included.
+    channels : {"auto", "none", "first", "last"}
+        Where the image has its channel axis, which paint does not have; "auto" is "last" for RGB, else
+        "none".
+
+    Returns
+    -------
+    napari.layers.Labels
+        int32 zeros of the image's spatial shape (…YX), placed like the image. A layer of the right name and
+        shape that is bound to no image, such as paint that was saved and opened again, is taken instead of a
+        new one.
+
+    Raises
+    ------
+    InputError
+        If the image is not in the viewer, or has too few axes.
+    """
+    if image not in viewer.layers:
+        raise InputError(f"The image '{image.name}' is no longer in the viewer; choose another one.")
+    found = annotation_of(viewer, image)
+    if found is not None:
+        return found
+    axes = _spatial_axes(image, channels)
+    if len(axes) < 2:
+        raise InputError(
+            f"The image '{image.name}' has shape {_full_data(image).shape}, too few axes for channels "
+            f"{channels}; choose 'none' for its channels."
+        )
+    shape = tuple(_full_data(image).shape[axis] for axis in axes)
+    name = f"{image.name} paint"
+    opened = next((layer for layer in viewer.layers if layer.name == name and _may_adopt(layer, shape)), None)
+    paint = opened or Labels(np.zeros(shape, np.int32), name=name, **_placement(image, axes))
+    paint.metadata[_KEY] = _Mark(paint.unique_id, image.unique_id, "paint", channels)
+    if opened is None:
+        viewer.add_layer(paint)
+    else:
+        # Napari tells nobody of metadata; the docks look again when another layer is selected.
+        viewer.layers.selection.active = None
+        viewer.layers.selection.active = paint
+    return paint
+
+
+def annotation_of(viewer: ViewerModel, image: Layer) -> Labels | None:
+    """Return the annotation layer of ``image`` that is in the viewer, if there is one."""
+    return next((layer for layer in viewer.layers if _is_bound(layer, image, "paint")), None)
+
+
+def source_of(viewer: ViewerModel, layer: Layer) -> Image | None:
+    """Return the image in the viewer that ``layer`` (paint, result, or itself) belongs to, or None."""
+    mark = _mark(layer)
+    image_id = layer.unique_id if mark is None else mark.image
+    return next(
+        (other for other in viewer.layers if isinstance(other, Image) and other.unique_id == image_id), None
+    )
+
+
+def is_result(layer: Layer) -> bool:
+    """Return whether this plugin added ``layer`` as a preview or prediction."""
+    mark = _mark(layer)
+    return mark is not None and mark.kind != "paint"
+
+
+def image_channels(image: Layer, paint: Labels | None = None) -> Channels:
+    """Return where ``image`` has its channels: "last" for RGB, else what was said when ``paint`` was made."""
+    if getattr(image, "rgb", False):
+        return "last"
+    mark = None if paint is None else _mark(paint)
+    return "auto" if mark is None else mark.channels
+
+
+def mode_of(paint: Labels) -> Mode:
+    """Return what the values of ``paint`` mean: what the user chose for it, else "objects"."""
+    mark = _mark(paint)
+    return "objects" if mark is None else mark.mode
+
+
+def set_mode(paint: Labels, mode: Mode) -> None:
+    """Note what the values of ``paint`` mean, for all the docks."""
+    mark = _mark(paint)
+    if mark is not None:
+        mark.mode = mode
+
+
+def copy_image(image: Layer) -> Any:
+    """Return the full-resolution pixels of ``image`` for another thread.
+
+    Returns
+    -------
+    array
+        A copy of a numpy array; lazy arrays (dask, zarr, memory-mapped) as they are: nobody paints on them,
+        and a copy might not fit.
+    """
+    data = _full_data(image)
+    return data.copy() if type(data) is np.ndarray else data
+
+
+def copy_paint(paint: Labels) -> NDArray[Any]:
+    """Return a copy of the paint (…YX, an integer type), for another thread to read while the user paints."""
+    return np.array(_full_data(paint))
+
+
+def next_object(paint: Labels) -> int:
+    """Return a paint value that no object has yet: one more than the highest, or else the lowest unused."""
+    used = np.unique(_full_data(paint))
+    highest = int(used[-1]) if used.size else 0
+    if highest < _LAST_ID:
+        return max(highest + 1, FIRST_OBJECT)
+    free = FIRST_OBJECT + np.arange(used.size + 1)
+    return int(free[~np.isin(free, used)][0])
+
+
+def add_result(viewer: ViewerModel, source: Layer, kind: Kind, data: NDArray[Any]) -> Layer | None:
+    """Show ``data`` on top of the image it was computed from.
+
+    A layer that an earlier call made for the same image and kind is updated, unless the user has edited it
+    since: then it is kept and a new one is added. The selected layer stays selected, so that painting can go
+    on.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer of ``source``.
+    source : napari.layers.Layer
+        The image the result belongs to.
+    kind : {"objects", "classes", "probabilities", "weights"}
+        The first two become label layers, the others image layers.
+    data : array
+        (…YX) integers for labels, float32 for weights, (K, …YX) float32 for probabilities.
+
+    Returns
+    -------
+    napari.layers.Layer or None
+        The layer; for probabilities of more than two classes, each of which has one, the first; with two
+        classes only the foreground is shown. None, and nothing is added, if the image is gone from the
+        viewer.
+    """
+    if source not in viewer.layers:
+        return None
+    if kind != "probabilities":
+        return _show(viewer, source, kind, f"{source.name} {kind}", data)
+    if len(data) == 2:
+        return _show(viewer, source, kind, f"{source.name} probability", data[1])
+    shown = [
+        _show(viewer, source, f"{kind} {number}", f"{source.name} probability of class {number}", part)
+        for number, part in enumerate(data, start=1)
+    ]
+    return shown[0]
+
+
+def edited_result(viewer: ViewerModel, image: Layer, kind: Literal["objects", "classes"]) -> Labels | None:
+    """Return the predicted labels of ``image`` that the user edited: the selected, or the topmost layer."""
+    edited = [
+        layer
+        for layer in reversed(viewer.layers)
+        if _is_bound(layer, image, kind) and not np.array_equal(layer.data, layer.metadata[_KEY].shown)
+    ]
+    return next(
+        (layer for layer in edited if layer is viewer.layers.selection.active), next(iter(edited), None)
+    )
+
+
+def predicted_labels(layer: Layer) -> NDArray[Any] | None:
+    """Return the labels (…YX) that were predicted, as they were before the user edited this layer."""
+    mark = _mark(layer)
+    return mark.shown if mark is not None and isinstance(layer, Labels) and mark.kind != "paint" else None
+
+
+def accept_edits(layer: Labels) -> None:
+    """Note that the user's edits of a predicted label layer are in the paint now: they count as predicted."""
+    mark = _mark(layer)
+    if mark is not None:
+        mark.shown = np.array(layer.data)
+
+
+def _show(viewer: ViewerModel, source: Layer, kind: str, name: str, data: NDArray[Any]) -> Layer:
+    is_labels = kind in ("objects", "classes")
+    shown = data.copy() if is_labels else data
+    for layer in viewer.layers:
+        if _is_bound(layer, source, kind) and _is_untouched(layer, data):
+            layer.data = data
+            layer.metadata[_KEY].shown = shown
+            return layer
+    axes = _axes_of(source, data)
+    if is_labels:
+        result: Layer = Labels(data, name=name, opacity=0.6, **_placement(source, axes))
+    else:
+        style: dict[str, Any] = {"colormap": _see_through("viridis"), "opacity": 0.8}
+        if kind != "weights":
+            style["contrast_limits"] = (0.0, 1.0)
+        result = Image(data, name=name, **style, **_placement(source, axes))
+    result.metadata[_KEY] = _Mark(result.unique_id, source.unique_id, kind, shown=shown)
+    active = viewer.layers.selection.active
+    paint = annotation_of(viewer, source)
+    # Predictions below the paint, which must stay visible; the weights of the paint on top of it.
+    above = paint is None or kind == "weights"
+    viewer.layers.insert(len(viewer.layers) if above else viewer.layers.index(paint), result)
+    if active is not None:
+        viewer.layers.selection.active = active
+    return result
+
+
+def _is_untouched(layer: Layer, data: NDArray[Any]) -> bool:
+    """Whether ``layer`` shows what the plugin put there, in the shape of the new ``data``."""
+    shown = layer.metadata[_KEY].shown
+    if layer.data.shape != data.shape or layer.data.dtype != data.dtype:
+        return False
+    return layer.data is shown or (isinstance(layer, Labels) and np.array_equal(layer.data, shown))
+
+
+def _mark(layer: Layer) -> _Mark | None:
+    mark = layer.metadata.get(_KEY)
+    return mark if isinstance(mark, _Mark) and mark.layer == layer.unique_id else None
+
+
+def _is_bound(layer: Layer, image: Layer, kind: str) -> bool:
+    mark = _mark(layer)
+    return mark is not None and mark.kind == kind and mark.image == image.unique_id
+
+
+def _may_adopt(layer: Layer, shape: tuple[int, ...]) -> bool:
+    return (
+        isinstance(layer, Labels)
+        and not layer.multiscale
+        and _mark(layer) is None
+        and layer.data.shape == shape
+    )
+
+
+def _full_data(layer: Layer) -> Any:
+    return layer.data[0] if getattr(layer, "multiscale", False) else layer.data
+
+
+def _spatial_axes(image: Layer, channels: Channels) -> tuple[int, ...]:
+    """Axes of the pixels of ``image`` that paint has too."""
+    axes = tuple(range(image.ndim))  # without the last of RGB, which napari does not count
+    if getattr(image, "rgb", False) or channels in ("auto", "none"):
+        return axes
+    return axes[1:] if channels == "first" else axes[:-1]
+
+
+def _axes_of(source: Layer, data: NDArray[Any]) -> tuple[int, ...]:
+    """Axes of ``source`` that a result of this shape covers."""
+    for channels in ("none", "first", "last"):
+        axes = _spatial_axes(source, channels)
+        if tuple(_full_data(source).shape[axis] for axis in axes) == data.shape:
+            return axes
+    # A part of the image, such as a plane: the last axes.
+    return tuple(range(source.ndim))[-data.ndim :]
+
+
+def _placement(image: Layer, axes: tuple[int, ...]) -> dict[str, Any]:
+    """Where ``image`` is in the world, as arguments of a layer that has only these ``axes`` of it."""
+    keep = list(axes)
+    square = np.ix_(keep, keep)
+    ndim = image.ndim
+    shear = np.eye(ndim)
+    shear[np.triu_indices(ndim, 1)] = image.shear
+    return {
+        "scale": np.asarray(image.scale)[keep],
+        "translate": np.asarray(image.translate)[keep],
+        "rotate": np.asarray(image.rotate)[square],
+        "shear": shear[square][np.triu_indices(len(keep), 1)],
+        "affine": image.affine.set_slice(keep).affine_matrix,
+        "units": [image.units[axis] for axis in keep],
+        "axis_labels": [image.axis_labels[axis] for axis in keep],
+    }
+
+
+def _see_through(name: str) -> Colormap:
+    """Return a colormap that shows what is below where the value is 0: no weight, no probability."""
+    colormap = ensure_colormap(name)
+    colors = colormap.map(np.linspace(0, 1, 256))
+    colors[0, 3] = 0
+    return Colormap(colors, name=f"{name} (0 transparent)")

@@ -1,0 +1,46 @@
+"""Qt objects die when their window says so, whoever in Python still holds them."""
+
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakMethod, ref
+
+from qtpy.compat import isalive
+from qtpy.QtCore import QObject
+
+
+def is_alive(instance: QObject) -> bool:
+    """Return whether Qt has not deleted ``instance`` yet; what is deleted must not be called."""
+    return bool(isalive(instance))  # type: ignore[no-untyped-call]  # qtpy has no types
+
+
+def follow(owner: QObject, emitter: Any, slot: Callable[..., Any]) -> Callable[[], None]:
+    """Call ``slot(event)``, a method of ``owner``, when napari's ``emitter`` fires, while ``owner`` lives.
+
+    napari knows nothing of the life of Qt objects: without this, an event after a dock is closed would reach
+    a deleted one. Qt's own ``destroyed`` cannot tell, because Python may have cleared what it would call. The
+    function returned ends it earlier.
+    """
+    return _Relay(owner, emitter, slot).stop
+
+
+class _Relay:
+    """Passes napari's events on to a method of a Qt object, and disconnects itself when that is deleted."""
+
+    def __init__(self, owner: QObject, emitter: Any, slot: Callable[..., Any]) -> None:
+        self._owner = ref(owner)
+        self._slot = WeakMethod(slot)
+        self._emitter = emitter
+        emitter.connect(self)
+
+    def __call__(self, event: object = None) -> None:
+        owner, slot = self._owner(), self._slot()
+        # The Python half of a deleted Qt object may still be there; to call it would be an error.
+        if owner is None or slot is None or not is_alive(owner):
+            self.stop()
+        else:
+            slot(event)
+
+    def stop(self) -> None:
+        if self._emitter is not None:
+            self._emitter.disconnect(self)
+            self._emitter = None

@@ -1,0 +1,164 @@
+"""A list of the models in a folder that stays true while models come and go."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from qtpy.QtCore import QFileSystemWatcher, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtWidgets import QComboBox, QFileDialog
+
+from napari_unet.core.annotation import Mode
+from napari_unet.core.errors import InputError
+from napari_unet.files.models import read_info
+
+_SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a model file says of itself, as far as the screen needs it."""
+
+    path: Path
+    ndim: int
+    in_channels: int
+    mode: Mode
+    class_names: tuple[str, ...]
+    score: float | None
+    started: str
+    seconds: float
+
+    @classmethod
+    def read(cls, path: Path) -> "ModelFacts":
+        """Return the facts of a file; its weights are not read.
+
+        Raises
+        ------
+        InputError
+            If it is not a model.
+        """
+        info = read_info(path)
+        history = info["history"]
+        best = [score for step, _, score, _ in history["scores"] if step == history["best_step"]]
+        return cls(
+            path=path,
+            ndim=info["network"]["ndim"],
+            in_channels=info["network"]["in_channels"],
+            mode=info["mode"],
+            class_names=tuple(info["class_names"]),
+            score=best[-1] if best else None,
+            started=history["started"],
+            seconds=history["seconds"],
+        )
+
+    def sentence(self) -> str:
+        """Return the facts in words."""
+        if self.mode == "objects":
+            finds = "Finds separate objects"
+        else:
+            finds = f"Finds {len(self.class_names)} classes ({', '.join(self.class_names)})"
+        channels = f"{self.in_channels} channel{'s' * (self.in_channels != 1)}"
+        score = "" if self.score is None else f", score {self.score:.2f}"
+        trained = f"{_date(self.started)} for {_duration(self.seconds)}{score}"
+        return f"{finds} in {self.ndim}-D images of {channels}. Trained {trained}."
+
+
+class ModelChooser(QComboBox):
+    """The model files of a folder, newest first, and any other file.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Watched for models that come and go; it need not exist yet.
+    """
+
+    model_changed = Signal(object)
+    """The ``Path`` of the chosen model, or None."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+        self._others: list[Path] = []
+        self._path: Path | None = None
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(8)
+        self.setPlaceholderText("Train a network first, or browse")
+        self._watcher = QFileSystemWatcher(self)
+        self._watcher.directoryChanged.connect(lambda _folder: self._refill())
+        self.currentIndexChanged.connect(self._on_index)
+        self._refill()
+
+    @property
+    def path(self) -> Path | None:
+        """The chosen model file."""
+        return self._path
+
+    def choose(self, path: Path) -> None:
+        """Choose a model file, wherever it lies."""
+        if path.parent != self._folder and path not in self._others:
+            self._others.append(path)
+        self._refill(path)
+
+    def browse(self) -> None:
+        """Let the user look for a model file."""
+        chosen, _ = QFileDialog.getOpenFileName(
+            self, "Choose a model", str(self._folder), f"Models (*{_SUFFIX})"
+        )
+        if chosen:
+            self.choose(Path(chosen))
+
+    def _refill(self, wanted: Path | None = None) -> None:
+        wanted = wanted or self._path
+        if self._folder.is_dir() and not self._watcher.directories():
+            self._watcher.addPath(str(self._folder))
+        paths = sorted(self._found(), key=lambda entry: entry[1], reverse=True)
+        self.blockSignals(True)
+        self.clear()
+        for path, _ in paths:
+            self.addItem(path.stem, path)
+        names = [path for path, _ in paths]
+        if names:
+            self.setCurrentIndex(names.index(wanted) if wanted in names else 0)
+        self.setEnabled(bool(names))
+        self.blockSignals(False)
+        self._on_index()
+
+    def _found(self) -> list[tuple[Path, float]]:
+        found = []
+        in_folder = list(self._folder.glob(f"*{_SUFFIX}")) if self._folder.is_dir() else []
+        for path in [*in_folder, *self._others]:
+            try:
+                found.append((path, path.stat().st_mtime))
+            except OSError:
+                # Deleted between listing and asking; the watcher will tell.
+                continue
+        return found
+
+    def _on_index(self, _index: int = 0) -> None:
+        path = self.currentData()
+        if path != self._path:
+            self._path = path
+            self.model_changed.emit(path)
+
+
+def read_facts(path: Path | None) -> ModelFacts:
+    """Return the facts of the chosen model, or say that there is none.
+
+    Raises
+    ------
+    InputError
+        If no model is chosen, or it is not one.
+    """
+    if path is None:
+        raise InputError("There is no model yet; train one in the Train dock, or browse for a file.")
+    return ModelFacts.read(path)
+
+
+def _date(iso: str) -> str:
+    try:
+        return datetime.fromisoformat(iso).strftime("%d %b %Y %H:%M")
+    except ValueError:
+        return "at an unknown time"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,335 @@
+"""The Paint dock: choose an image, make its annotation layer, paint, and see what is still missing."""
+
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import napari
+import numpy as np
+from napari.layers import Labels
+from numpy.typing import NDArray
+from qtpy.QtCore import QSize, Qt, QTimer, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtWidgets import QGridLayout, QPushButton, QSpinBox, QWidget
+from superqt import QLabeledSlider
+
+from napari_unet.core.annotation import (
+    BACKGROUND,
+    FIRST_OBJECT,
+    MAX_CLASSES,
+    Mode,
+    PaintSummary,
+    summarise_paint,
+)
+from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
+from napari_unet.widgets import brushes
+from napari_unet.widgets import layers as bridge
+from napari_unet.widgets.corrections import take_corrections
+from napari_unet.widgets.form import LayerChooser, Sentence, add_form, add_row, button, choice, fill, show_row
+from napari_unet.widgets.latest import Latest
+from napari_unet.widgets.preferences import read_preferences
+from napari_unet.widgets.watcher import AnnotationWatcher
+
+_SETTLED_MS = 300
+"""Time without a stroke after which the paint is counted."""
+
+_CHANNELS = (
+    ("None: grey planes", "auto"),
+    ("On the first axis", "first"),
+    ("On the last axis", "last"),
+)
+
+
+class PaintDock(QWidget):
+    """Choose an image, make its annotation layer, and paint on it.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer whose layers are offered.
+    scrollable : bool
+        False where another dock holds this one and scrolls.
+    """
+
+    annotation_changed = Signal(object)
+    """The annotation layer, or None, a moment after its paint, its mode or the layer itself has changed."""
+
+    def __init__(self, viewer: "napari.viewer.Viewer", *, scrollable: bool = True) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._stamp: tuple[object, ...] = ()
+        self._counter = Latest("Counting paint", self)
+        self._counter.result.connect(self._show_summary)
+        self._counter.failed.connect(self._show_fault)
+        self._settled = QTimer(self)
+        self._settled.setSingleShot(True)
+        self._settled.setInterval(_SETTLED_MS)
+        self._settled.timeout.connect(self._count)
+        self._build(scrollable)
+        self._watcher.layer_changed.connect(self._on_annotation)
+        self._watcher.painted.connect(self._settled.start)
+        self._watcher.brush_changed.connect(self._show_brush)
+        self.image.layer_changed.connect(self._show_state)
+        self._on_annotation(self._watcher.layer)
+
+    @property
+    def annotation(self) -> Labels | None:
+        """The annotation layer of the chosen image, if it has one."""
+        return self._watcher.layer
+
+    @property
+    def mode(self) -> Mode:
+        """What the values of the paint mean."""
+        mode: Mode = self.mode_choice.currentData()
+        return mode
+
+    # The parts, from top to bottom.
+
+    def _build(self, scrollable: bool) -> None:
+        column = fill(self, scrollable=scrollable)
+        self.image = LayerChooser(self._viewer)
+        self._watcher = AnnotationWatcher(self._viewer, self.image)
+        self.channels = choice(_CHANNELS)
+        self.mode_choice = choice((("Objects to keep apart", "objects"), ("Classes of pixels", "classes")))
+        self.mode_choice.currentIndexChanged.connect(self._on_mode)
+        self._form = add_form(column)
+        add_row(self._form, "Image", self.image, name="paint_image", tooltip="The image to paint on.")
+        add_row(
+            self._form,
+            "Channels",
+            self.channels,
+            name="paint_channels",
+            tooltip="Which axis holds the colours or stains of one picture; paint has no such axis.",
+        )
+        add_row(
+            self._form,
+            "Teach",
+            self.mode_choice,
+            name="paint_mode",
+            tooltip="Objects: every value from 2 up is one cell or nucleus; touching ones are kept apart.\n"
+            "Classes: every value from 2 up is one kind of pixel, such as nucleus, stroma, lumen.",
+        )
+        self.make_button = button(
+            "",
+            self.make,
+            name="paint_make",
+            tooltip="Add a layer for your strokes, as large as the image and in its place; or select it.",
+        )
+        column.addWidget(self.make_button)
+        column.addLayout(self._build_brushes())
+        self._brush_form = add_form(column)
+        self.class_value = QSpinBox()
+        self.class_value.setRange(FIRST_OBJECT, MAX_CLASSES)
+        self.class_value.valueChanged.connect(self._on_class)
+        add_row(
+            self._brush_form,
+            "Class",
+            self.class_value,
+            name="paint_class",
+            tooltip="The class that is painted; 1 is background. Keys - and = step through them.",
+        )
+        self.brush_size = QLabeledSlider(Qt.Orientation.Horizontal)
+        self.brush_size.setRange(1, 100)
+        self.brush_size.setValue(read_preferences().brush_size)
+        self.brush_size.valueChanged.connect(self._on_brush_size)
+        add_row(
+            self._brush_form,
+            "Brush size",
+            self.brush_size,
+            name="paint_brush_size",
+            tooltip="Diameter of the brush in pixels (keys [ and ]).",
+        )
+        self.summary = Sentence("paint_summary")
+        self.advice = Sentence("paint_advice")
+        column.addWidget(self.summary)
+        column.addWidget(self.advice)
+        self.corrections_button = button(
+            "Take corrections",
+            self.take_corrections,
+            name="paint_corrections",
+            tooltip="Turn what you corrected in the predicted layer of this image into paint,\n"
+            "so that the network learns from it. Undo with Ctrl+Z on the annotation layer.",
+        )
+        column.addWidget(self.corrections_button)
+        self.corrected = Sentence("paint_corrected")
+        column.addWidget(self.corrected)
+        column.addStretch()
+
+    def _build_brushes(self) -> QGridLayout:
+        self.background_button = self._brush(
+            "Background",
+            brushes.paint_background,
+            "paint_background",
+            "Paint what is certainly no object, above all the gaps between them. Key G.",
+        )
+        self.object_button = self._brush(
+            "Object",
+            brushes.paint_object,
+            "paint_object",
+            "Go on painting the object (or class) with this number. Key O.",
+        )
+        self.erase_button = self._brush(
+            "Erase", brushes.erase, "paint_erase", "Make pixels unlabelled again: they teach nothing. Key E."
+        )
+        self.next_button = button(
+            "Next object",
+            partial(self._act, brushes.paint_next_object),
+            name="paint_next",
+            tooltip="Begin the next object (or class), with a number of its own. Key N.",
+        )
+        grid = QGridLayout()
+        grid.setSpacing(4)
+        brushes_in_order = (self.background_button, self.object_button, self.erase_button, self.next_button)
+        for place, brush in enumerate(brushes_in_order):
+            brush.setMinimumHeight(34)
+            grid.addWidget(brush, *divmod(place, 2))
+        return grid
+
+    def _brush(self, text: str, action: Callable[[Labels], None], name: str, tooltip: str) -> QPushButton:
+        made = button(text, partial(self._act, action), name=name, tooltip=tooltip)
+        made.setCheckable(True)
+        made.setIconSize(QSize(12, 12))
+        return made
+
+    # What the controls do.
+
+    def make(self) -> None:
+        """Make the annotation layer of the chosen image if it has none, and take up the brush."""
+        image = self.image.layer
+        if image is None:
+            return
+        is_new = bridge.annotation_of(self._viewer, image) is None
+        try:
+            paint = bridge.make_annotation(self._viewer, image, self.channels.currentData())
+        except InputError as error:
+            self.advice.say(str(error), "error")
+            return
+        if is_new:
+            bridge.set_mode(paint, self.mode)
+            paint.brush_size = self.brush_size.value()
+        self._watcher.look()
+        self._act(brushes.paint_background)
+
+    def take_corrections(self) -> None:
+        """Turn the corrections of the predicted layer of this image into paint, and say how many."""
+        if self.image.layer is None:
+            return
+        try:
+            self.corrected.say(take_corrections(self._viewer, self.image.layer))
+        except InputError as error:
+            self.corrected.say(str(error), "warning")
+
+    def _act(self, action: Callable[[Labels], None]) -> None:
+        paint = self.annotation
+        if paint is not None:
+            self._viewer.layers.selection.active = paint
+            if not paint.visible:  # showing a layer again also gives it its old mode back
+                paint.visible = True
+            action(paint)
+        self._show_brush()
+
+    def _on_mode(self, _index: int = 0) -> None:
+        if self.annotation is not None:
+            bridge.set_mode(self.annotation, self.mode)
+        self._show_brush()
+        self._settled.start()
+
+    def _on_class(self, value: int) -> None:
+        if self.annotation is not None and self.annotation.selected_label != value:
+            self._act(partial(brushes.take_brush, value=value))
+
+    def _on_brush_size(self, size: int) -> None:
+        if self.annotation is not None:
+            self.annotation.brush_size = size
+
+    # What the layers do.
+
+    def _on_annotation(self, paint: Labels | None) -> None:
+        if paint is not None:
+            brushes.bind_keys(paint)
+            self.mode_choice.setCurrentIndex(self.mode_choice.findData(bridge.mode_of(paint)))
+        self._show_state()
+
+    def _show_state(self, _layer: object = None) -> None:
+        image, paint = self.image.layer, self.annotation
+        self.make_button.setEnabled(image is not None)
+        self.make_button.setText("Make annotation layer" if paint is None else "Select annotation layer")
+        show_row(self._form, self.channels, image is not None and not image.rgb and image.ndim > 2)
+        self.channels.setEnabled(paint is None)
+        controls = (self.background_button, self.object_button, self.next_button, self.erase_button)
+        for control in (*controls, self.class_value, self.brush_size, self.corrections_button):
+            control.setEnabled(paint is not None)
+        if image is None:
+            self.summary.say("Open an image to begin: File > Open, or File > Open Sample > U-Net.")
+        elif paint is None:
+            self.summary.say("Make an annotation layer for this image to begin painting.")
+        else:
+            self.summary.say("Take a brush, and paint on the image.")
+        self.advice.say("")
+        self.corrected.say("")
+        self._show_brush()
+        self._settled.start()
+
+    def _show_brush(self) -> None:
+        paint, is_classes = self.annotation, self.mode == "classes"
+        show_row(self._brush_form, self.class_value, is_classes)
+        value = 0 if paint is None else int(paint.selected_label)
+        paints = paint is not None and brushes.is_painting(paint)
+        number = f" {value}" if value >= FIRST_OBJECT else ""
+        self.object_button.setText(("Class" if is_classes else "Object") + number)
+        self.next_button.setText("Next class" if is_classes else "Next object")
+        self.background_button.setChecked(paints and value == BACKGROUND)
+        self.object_button.setChecked(paints and value >= FIRST_OBJECT)
+        self.erase_button.setChecked(paint is not None and str(paint.mode) == "erase")
+        if paint is None:
+            return
+        self.background_button.setIcon(brushes.swatch(paint, BACKGROUND))
+        self.object_button.setIcon(brushes.swatch(paint, max(value, FIRST_OBJECT)))
+        for field, shown in ((self.brush_size, int(paint.brush_size)), (self.class_value, value)):
+            field.blockSignals(True)
+            field.setValue(shown)
+            field.blockSignals(False)
+
+    # How much is painted, counted in the background.
+
+    def _count(self) -> None:
+        paint = self.annotation
+        if paint is None:
+            self._counter.cancel()
+            self._tell_change(None)
+            return
+        copy = bridge.copy_paint(paint)
+        self._counter.submit(partial(_count, copy, self.mode, paint.unique_id))
+
+    def _show_summary(self, counted: "tuple[PaintSummary, tuple[object, ...]]") -> None:
+        summary, stamp = counted
+        if self.annotation is None:
+            return
+        self.summary.say(_in_words(summary, self.mode))
+        self.advice.say(" ".join(summary.missing), "hint" if summary.teachable else "warning")
+        self._tell_change(self.annotation, *stamp)
+
+    def _show_fault(self, sentence: str) -> None:
+        self.advice.say(sentence, "error")
+
+    def _tell_change(self, paint: Labels | None, *stamp: object) -> None:
+        if (paint is None, *stamp) != self._stamp:
+            self._stamp = (paint is None, *stamp)
+            self.annotation_changed.emit(paint)
+
+
+def _count(
+    paint: NDArray[np.integer[Any]], mode: Mode, layer_id: object, _control: Control
+) -> Iterator[tuple[PaintSummary, tuple[object, ...]]]:
+    """Count the paint, with a stamp that is another one whenever any pixel is."""
+    yield summarise_paint(paint, mode), (layer_id, mode, zlib.crc32(paint.tobytes()))
+
+
+def _in_words(summary: PaintSummary, mode: Mode) -> str:
+    what = "object" if mode == "objects" else "other class"
+    plural = "" if summary.objects == 1 else "s" if mode == "objects" else "es"
+    return (
+        f"Painted: background {summary.background:,} px; {summary.objects} {what}{plural}, "
+        f"{summary.foreground:,} px."
+    )

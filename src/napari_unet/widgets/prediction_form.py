@@ -1,0 +1,167 @@
+"""What a prediction can be set to on the screen."""
+
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
+
+from napari_unet.core.axes import Channels
+from napari_unet.core.errors import InputError
+from napari_unet.core.instances import InstanceConfig
+from napari_unet.network.config import PredictionConfig
+from napari_unet.widgets.form import add_form, add_row, choice, describe
+from napari_unet.widgets.layers import Kind
+from napari_unet.widgets.preferences import read_preferences
+from napari_unet.widgets.section import Section
+
+
+class PredictionForm(QWidget):
+    """The settings of the Predict dock but model and image; reads as a ``PredictionConfig``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        self._kinds: dict[Kind, QCheckBox] = {
+            "objects": self._kind("Objects", "objects", "Labels: every object has its own number."),
+            "classes": self._kind("Classes", "classes", "Labels: the most probable class of every pixel."),
+            "probabilities": self._kind(
+                "Probability",
+                "probabilities",
+                "How sure the network is of every pixel, 0 to 1.",
+            ),
+        }
+        self._kinds["objects"].setChecked(True)
+        row = QHBoxLayout()
+        for box in self._kinds.values():
+            row.addWidget(box)
+        row.addStretch()
+        column.addLayout(row)
+        self._add_advanced(column)
+
+    @staticmethod
+    def _kind(text: str, name: str, tooltip: str) -> QCheckBox:
+        box = QCheckBox(text)
+        describe(box, name=f"predict_{name}", tooltip=tooltip)
+        return box
+
+    def _add_advanced(self, column: QVBoxLayout) -> None:
+        advanced = Section("Advanced", name="predict_advanced", tooltip="Finding objects, channels, device.")
+        column.addWidget(advanced)
+        inner = QVBoxLayout(advanced.content)
+        inner.setContentsMargins(12, 0, 0, 0)
+        form = add_form(inner)
+        default = InstanceConfig()
+        self._threshold = _share(default.threshold)
+        add_row(
+            form,
+            "Threshold",
+            self._threshold,
+            name="predict_threshold",
+            tooltip="Pixels more probable than this belong to objects; raise it for smaller objects.\n"
+            "Default: 0.50.",
+        )
+        self._split = _share(default.seed_threshold)
+        add_row(
+            form,
+            "Split touching",
+            self._split,
+            name="predict_split",
+            tooltip="Raise it to split touching objects more eagerly, lower it to keep objects whole.\n"
+            "Default: 0.90.",
+        )
+        self._min_size = QSpinBox()
+        self._min_size.setRange(1, 1_000_000)
+        self._min_size.setSuffix(" px")
+        self._min_size.setValue(default.min_size)
+        add_row(
+            form,
+            "Smallest object",
+            self._min_size,
+            name="predict_min_size",
+            tooltip="Objects of fewer pixels are left out. Default: 16 px.",
+        )
+        self._channels = choice(
+            [("Automatic", "auto"), ("None", "none"), ("First axis", "first"), ("Last axis", "last")]
+        )
+        add_row(
+            form,
+            "Channels",
+            self._channels,
+            name="predict_channels",
+            tooltip="Which axis of the image holds its channels. Default: automatic, as the model needs it.",
+        )
+        self._device = choice(
+            [("Automatic", "auto"), ("CPU", "cpu"), ("NVIDIA GPU", "cuda"), ("Apple GPU", "mps")]
+        )
+        self._device.setCurrentIndex(max(self._device.findData(read_preferences().device), 0))
+        add_row(
+            form,
+            "Device",
+            self._device,
+            name="predict_device",
+            tooltip="What computes. Default: automatic, a GPU where there is one.",
+        )
+        self._keep = QCheckBox("Show finished tiles after a cancel")
+        describe(
+            self._keep,
+            name="predict_keep",
+            tooltip="On: a cancelled prediction adds what it has finished. Off: it adds nothing.",
+        )
+        form.addRow(self._keep)
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """What to make.
+
+        Raises
+        ------
+        InputError
+            If nothing is ticked.
+        """
+        kinds = tuple(kind for kind, box in self._kinds.items() if box.isChecked())
+        if not kinds:
+            raise InputError("Nothing is ticked to be made; choose objects, classes or probability.")
+        return kinds
+
+    @property
+    def channels(self) -> Channels:
+        """Where images have their channels."""
+        channels: Channels = self._channels.currentData()
+        return channels
+
+    @property
+    def device(self) -> str:
+        """The device asked for."""
+        return str(self._device.currentData())
+
+    @property
+    def keeps_unfinished(self) -> bool:
+        """Whether a cancelled prediction gives its finished tiles."""
+        return bool(self._keep.isChecked())
+
+    def config(self) -> PredictionConfig:
+        """Return the form's values.
+
+        Raises
+        ------
+        InputError
+            If they cannot be used together.
+        """
+        if self._split.value() < self._threshold.value():
+            raise InputError(
+                f"“Split touching” is {self._split.value():.2f}, below the threshold of "
+                f"{self._threshold.value():.2f}; raise it, or lower the threshold."
+            )
+        return PredictionConfig(
+            instances=InstanceConfig(
+                threshold=self._threshold.value(),
+                seed_threshold=self._split.value(),
+                min_size=self._min_size.value(),
+            )
+        )
+
+
+def _share(value: float) -> QDoubleSpinBox:
+    box = QDoubleSpinBox()
+    box.setRange(0, 0.99)
+    box.setSingleStep(0.05)
+    box.setValue(value)
+    return box

@@ -1,0 +1,231 @@
+"""What the Predict dock computes in its worker thread: images in, label arrays out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.axes import Channels, channels_first
+from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
+from napari_unet.core.normalisation import Normalisation
+from napari_unet.network.config import PredictionConfig
+from napari_unet.network.events import Predicted, TileDone
+from napari_unet.network.model import Model
+from napari_unet.widgets.layers import Kind
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """An image to segment, or one plane of it.
+
+    Parameters
+    ----------
+    image : array
+        As its layer holds it.
+    channels : {"auto", "none", "first", "last"}
+        Where its channel axis is.
+    plane : tuple of int, optional
+        Index into all its axes but the channels, of which as many as the network does not see are used; None
+        segments every plane.
+    """
+
+    image: Any
+    channels: Channels
+    plane: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TilesDone:
+    """``done`` of ``total`` tiles of source ``number`` are finished."""
+
+    number: int
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segmented:
+    """Source ``number`` is segmented.
+
+    Parameters
+    ----------
+    number : int
+        Index of the source.
+    results : mapping of kind to array
+        Objects and classes (…YX), probabilities (K, …YX), of the plane alone where one was asked for.
+    plane : tuple of int
+        Where that plane is in the stack; () for everything.
+    shape : tuple of int
+        …YX of the whole image.
+    complete : bool
+        Whether all tiles were finished before the stop.
+    """
+
+    number: int
+    results: Mapping[Kind, NDArray[Any]]
+    plane: tuple[int, ...]
+    shape: tuple[int, ...]
+    complete: bool
+
+
+@dataclass(frozen=True)  # no slots: they would clash with those of the base class
+class _KnownLimits(Normalisation):
+    """The intensity limits of the stack that a plane is from: alone it would be scaled differently."""
+
+    known: NDArray[np.float64] | None = None
+
+    def limits(self, image: NDArray[Any]) -> NDArray[np.float64]:
+        return super().limits(image) if self.known is None else self.known
+
+
+def segment(
+    path: Path,
+    sources: Sequence[Source],
+    kinds: Sequence[Kind],
+    config: PredictionConfig,
+    *,
+    device: str,
+    keep_unfinished: bool,
+    control: Control,
+) -> Iterator[TilesDone | Segmented]:
+    """Segment images one after the other; objects are found here as well, not on the main thread.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Model file.
+    sources : sequence of Source
+    kinds : sequence of {"objects", "classes", "probabilities"}
+        What to make of each.
+    config : PredictionConfig
+        Its ``channels`` are those of each source.
+    device : str
+        As for :func:`napari_unet.network.prediction.predict_events`.
+    keep_unfinished : bool
+        Whether the tiles finished before a stop are given.
+    control : Control
+        Polled once per tile.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be read or an image does not suit it.
+    """
+    # torch takes seconds to import.
+    from napari_unet.files.models import load_model
+    from napari_unet.network.prediction import predict_events
+
+    model = load_model(path)
+    config = replace(config, channels="first")
+    for number, source in enumerate(sources):
+        if control.stopped:
+            return
+        pixels, plane, shape, suited = _read(source, model)
+        for event in predict_events(suited, pixels, config, device=device, control=control):
+            if isinstance(event, TileDone):
+                yield TilesDone(number, event.done, event.total)
+            elif event.finished is None or (keep_unfinished and event.finished.any()):
+                results = _results(event, kinds)
+                yield Segmented(number, results, plane, shape, complete=event.finished is None)
+
+
+def _read(source: Source, model: Model) -> tuple[NDArray[Any], tuple[int, ...], tuple[int, ...], Model]:
+    """Return the pixels (C, …YX) to segment, their plane, the shape …YX of the image, the model."""
+    ndim = model.network.ndim
+    pixels = channels_first(
+        source.image, ndim=ndim, channels=source.channels, in_channels=model.network.in_channels
+    )
+    shape: tuple[int, ...] = pixels.shape[1:]
+    plane: tuple[int, ...] = ()
+    if source.plane is not None and len(shape) > ndim:
+        plane = source.plane[: len(shape) - ndim]
+        model = replace(
+            model,
+            normalisation=_KnownLimits(
+                model.normalisation.low, model.normalisation.high, model.normalisation.limits(pixels)
+            ),
+        )
+        where: tuple[Any, ...] = (slice(None), *plane)
+        pixels = pixels[where]
+    return pixels, plane, shape, model
+
+
+def _results(event: Predicted, kinds: Sequence[Kind]) -> dict[Kind, NDArray[Any]]:
+    results: dict[Kind, NDArray[Any]] = {kind: getattr(event.prediction, kind) for kind in kinds}
+    if event.finished is not None and "classes" in results:
+        # Nobody looked at these pixels: neither background nor anything else.
+        results["classes"][~event.finished] = 0
+    return results
+
+
+def resolve_channels(shape: tuple[int, ...], *, channels: Channels, ndim: int, in_channels: int) -> Channels:
+    """Return where an image of this shape has its channels for a model, "auto" resolved, without its pixels.
+
+    Raises
+    ------
+    InputError
+        If the image does not suit the model.
+    """
+    pixels = np.broadcast_to(np.uint8(0), shape)
+
+    def read(where: Channels) -> tuple[int, ...] | None:
+        try:
+            return channels_first(pixels, ndim=ndim, channels=where, in_channels=in_channels).shape
+        except InputError:
+            return None
+
+    result = channels_first(pixels, ndim=ndim, channels=channels, in_channels=in_channels).shape
+    every: tuple[Channels, ...] = ("none", "first", "last")
+    return channels if channels != "auto" else next(where for where in every if read(where) == result)
+
+
+def into_stack(
+    stack: NDArray[Any] | None,
+    plane: tuple[int, ...],
+    result: NDArray[Any],
+    shape: tuple[int, ...],
+    kind: Kind,
+) -> NDArray[Any]:
+    """Return a copy of ``stack`` with ``result`` as one of its planes.
+
+    Parameters
+    ----------
+    stack : array (…YX), or (K, …YX) for probabilities, or None
+        What was predicted of other planes; None, or another shape or type, is an empty stack.
+    plane : tuple of int
+        Index of the plane.
+    result : array (YX), or (K, YX)
+        The new plane; ids of objects are raised so that no other plane has them.
+    shape : tuple of int
+        …YX of the stack.
+    kind : {"objects", "classes", "probabilities"}
+    """
+    where: tuple[Any, ...] = plane
+    if kind == "probabilities":
+        shape, where = (result.shape[0], *shape), (slice(None), *plane)
+    if stack is None or stack.shape != shape or stack.dtype != result.dtype:
+        full = np.zeros(shape, result.dtype)
+    else:
+        full = stack.copy()
+    full[where] = 0
+    if kind == "objects":
+        result = _renumbered(result, taken=full)
+    full[where] = result
+    return full
+
+
+def _renumbered(objects: NDArray[Any], taken: NDArray[Any]) -> NDArray[Any]:
+    count, highest = int(objects.max(initial=0)), int(taken.max(initial=0))
+    if highest + count <= np.iinfo(objects.dtype).max:
+        raised: NDArray[Any] = np.where(objects > 0, objects + highest, 0).astype(objects.dtype)
+        return raised
+    # The user gave an object a huge id: the lowest numbers that are left.
+    used = np.unique(taken)
+    free = np.setdiff1d(np.arange(1, used.size + count + 1), used)[:count]
+    ids: NDArray[Any] = np.concatenate([[0], free]).astype(objects.dtype)
+    renumbered: NDArray[Any] = ids[objects]
+    return renumbered

@@ -1,0 +1,49 @@
+"""What a person sets once, in napari's plugin preferences (``configurations`` in ``napari.yaml``)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from napari.settings import get_plugin_settings
+
+PLUGIN = "napari-unet-interactive"
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """The preferences, with the defaults of the manifest.
+
+    Parameters
+    ----------
+    models_folder : pathlib.Path
+        Folder in which trained models are kept; it need not exist yet.
+    device : {"auto", "cpu", "cuda", "mps"}
+        What computes.
+    brush_size : int
+        Diameter in pixels of the brush of a new annotation layer, 1 to 100.
+    training_minutes : float
+        Minutes after which a training ends by itself, 0.1 to 1440.
+    """
+
+    models_folder: Path
+    device: Device = "auto"
+    brush_size: int = 10
+    training_minutes: float = 2.0
+
+
+def read_preferences() -> Preferences:
+    """Return the preferences as they are now; the defaults where napari does not know this plugin."""
+    default_folder = Path.home() / "U-Net models"
+    try:
+        chosen = get_plugin_settings(PLUGIN).general
+    except KeyError:
+        # Not installed as a plugin, or disabled: a script shows a dock.
+        return Preferences(default_folder)
+    return Preferences(
+        Path(chosen.models_folder).expanduser() if chosen.models_folder.strip() else default_folder,
+        chosen.device,
+        chosen.brush_size,
+        chosen.training_minutes,
+    )

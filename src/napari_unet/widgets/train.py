@@ -1,0 +1,285 @@
+"""The Train dock: from painted images to a trained network on disk."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import napari
+from napari.layers import Image, Labels
+from qtpy.QtCore import QEvent, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtWidgets import QHBoxLayout, QWidget
+
+from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
+from napari_unet.core.weights import WeightConfig
+from napari_unet.network.events import Started, StepDone, Stopped, Validated, Warned
+from napari_unet.network.model import Model
+from napari_unet.widgets.form import Sentence, Tone, button, fill, follow
+from napari_unet.widgets.jobs import Job, Waiting
+from napari_unet.widgets.layers import annotation_of, copy_image, copy_paint, image_channels, mode_of
+from napari_unet.widgets.plot import CurvePlot
+from napari_unet.widgets.preferences import read_preferences
+from napari_unet.widgets.training_form import TrainingForm
+from napari_unet.widgets.training_run import Progress, Saved, describe_place, model_path, train_and_save
+
+
+@dataclass(slots=True)
+class _Run:
+    """The training that goes on."""
+
+    job: Job
+    progress: Progress
+    reason: str = ""
+    failed: bool = False
+
+
+class TrainDock(QWidget):
+    """Choose how to train, start, watch the curve, pause and stop.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Its images and their annotation layers are trained on.
+    weights : callable, optional
+        Returns the border weights to train with, as ``WeightsDock.config`` does; without it, presets are
+        offered.
+    scrollable : bool
+        False inside another dock, which scrolls as a whole.
+    """
+
+    saved = Signal(object)
+    """The ``Path`` of every model saved."""
+    started = Signal()
+    """A training begins, with the paint as it is."""
+    ended = Signal()
+    """A training ended, whatever it was like."""
+
+    def __init__(
+        self,
+        viewer: "napari.viewer.Viewer",
+        *,
+        weights: Callable[[], WeightConfig] | None = None,
+        scrollable: bool = True,
+    ) -> None:
+        super().__init__()
+        self.setObjectName("train_dock")
+        self._viewer = viewer
+        self._weights = weights
+        self._run: _Run | None = None
+        self._last: Model | None = None
+        column = fill(self, scrollable=scrollable)
+        self.form = TrainingForm(viewer, offers_weights=weights is None)
+        column.addWidget(self.form)
+        self._start = button(
+            "Start training",
+            self.start,
+            name="train_start",
+            tooltip="Learn from the paint as it is now; you can go on painting meanwhile.",
+        )
+        self._start.setMinimumHeight(36)
+        self._pause = button(
+            "Pause", self.pause, name="train_pause", tooltip="Wait after this step; press again to go on."
+        )
+        self._stop = button(
+            "Stop and save",
+            self.stop,
+            name="train_stop",
+            tooltip="End after this step; the best network so far is saved.",
+        )
+        row = QHBoxLayout()
+        for widget in (self._start, self._pause, self._stop):
+            row.addWidget(widget)
+        column.addLayout(row)
+        self._status = Sentence("train_status")
+        self._warning = Sentence("train_warning")
+        self._outcome = Sentence("train_outcome")
+        self._place = Sentence("train_place")
+        self.plot = CurvePlot()
+        column.addWidget(self._status)
+        column.addWidget(self._warning)
+        column.addWidget(self._outcome)
+        column.addWidget(self.plot)
+        column.addWidget(self._place)
+        column.addStretch()
+        self.form.device_changed.connect(self._ask_place)
+        self.form.image.layer_changed.connect(self._refresh)
+        for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed):
+            follow(self, emitter, self._refresh)
+        self._refresh()
+        self._ask_place()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a training runs, waits or is paused."""
+        return self._run is not None
+
+    def start(self) -> None:
+        """Train with the form as it is, unless a training runs."""
+        if self._run is not None:
+            return
+        for sentence in (self._warning, self._outcome):
+            sentence.say("")
+        try:
+            job, progress = self._prepare()
+        except InputError as error:
+            self._status.say(str(error), "error")
+            return
+        self._run = _Run(job, progress)
+        self.plot.clear()
+        self._status.say("Preparing: reading the paint and computing its border weights.")
+        job.happened.connect(self._on_event)
+        job.delivered.connect(self._say_progress)
+        job.failed.connect(self._on_failed)
+        job.ended.connect(self._on_ended)
+        job.start()
+        self._refresh()
+        self.started.emit()
+
+    def pause(self) -> None:
+        """Pause the training, or let a paused one go on."""
+        if self._run is None:
+            return
+        job = self._run.job
+        if job.control.paused:
+            job.resume()
+        else:
+            job.pause()
+        self._say_progress()
+        self._refresh()
+
+    def stop(self) -> None:
+        """End the training after its current step; the best network is saved."""
+        if self._run is not None:
+            self._status.say("Stopping after this step.")
+            self._run.job.stop()
+
+    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Stop when napari closes the dock, which takes this widget out of the window and keeps it."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.stop()
+
+    def _prepare(self) -> tuple[Job, Progress]:
+        pairs = self._painted()
+        channels = {image_channels(image, paint) for image, paint in pairs}
+        modes = {mode_of(paint) for _, paint in pairs}
+        if len(modes) > 1:
+            raise InputError(
+                "Some images have paint of objects and some of classes; choose one for all in the Paint dock."
+            )
+        config = self.form.config(
+            mode=modes.pop(),
+            weights=None if self._weights is None else self._weights(),
+            channels=channels.pop() if len(channels) == 1 else "auto",
+        )
+        # Copied now, on the main thread: the user goes on painting, and may delete the layers.
+        images = [copy_image(image) for image, _ in pairs]
+        paints = [copy_paint(paint) for _, paint in pairs]
+        name = pairs[0][0].name
+        path = model_path(read_preferences().models_folder, name, datetime.now().astimezone())
+        start, device = self.form.start_from(self._last), self.form.device
+
+        def events(control: Control) -> Iterator[Any]:
+            return train_and_save(
+                images, paints, config, start=start, device=device, path=path, control=control
+            )
+
+        progress = Progress(self.form.seconds)
+        title = f"Training on {name}"
+        return Job(events, title, round(self.form.seconds), measure=progress.measure, parent=self), progress
+
+    def _painted(self) -> list[tuple[Image, Labels]]:
+        chosen = self.form.image.layer
+        if chosen is None:
+            raise InputError("There is no image to train on; open one with File > Open and paint on it.")
+        paint = annotation_of(self._viewer, chosen)
+        pairs = [] if paint is None else [(chosen, paint)]
+        if self.form.all_painted.isChecked():
+            for layer in self._viewer.layers:
+                paint = annotation_of(self._viewer, layer) if isinstance(layer, Image) else None
+                if layer is not chosen and paint is not None and copy_paint(paint).any():
+                    pairs.append((layer, paint))
+        if not pairs:
+            raise InputError(
+                f"The image '{chosen.name}' has no paint; make its annotation layer in the Paint dock first."
+            )
+        return pairs
+
+    def _on_event(self, event: object) -> None:
+        run = self._run
+        if run is None:
+            return
+        if isinstance(event, StepDone | Validated):
+            self.plot.add(event)
+            run.progress.add(event)
+        elif isinstance(event, Waiting):
+            self._status.say(event.message)
+        elif isinstance(event, Started):
+            weights = f"{event.parameters / 1e6:.1f} million weights"
+            self._place.say(f"{event.device}, {event.precision}; a network of {weights}.")
+        elif isinstance(event, Warned):
+            self._warning.say(event.message, "warning")
+        elif isinstance(event, Stopped):
+            self._last = event.model
+            run.reason = event.reason
+            self.form.offer_last(f"step {event.model.history.best_step}")
+        elif isinstance(event, Saved):
+            self.form.offer_last(event.path.stem)
+            self._outcome.say(f"Saved as {event.path.name}")
+            self._outcome.setToolTip(str(event.path))
+            self.saved.emit(event.path)
+
+    def _say_progress(self) -> None:
+        run = self._run
+        if run is not None and run.progress.has_begun and not run.job.control.stopped:
+            self._status.say(run.progress.now(paused=run.job.control.paused))
+
+    def _on_failed(self, sentence: str) -> None:
+        if self._run is not None:
+            self._run.failed = True
+        self._status.say(sentence, "error")
+
+    def _on_ended(self) -> None:
+        run, self._run = self._run, None
+        if run is None:
+            return
+        run.job.deleteLater()
+        self.plot.repaint_curves()
+        if run.reason == "diverged":
+            self._status.say(
+                f"The loss is not a number any more; choose a lower learning rate. {run.progress.outcome()}",
+                "warning",
+            )
+        elif not run.failed:
+            self._status.say(run.progress.outcome())
+        self._refresh()
+        self.ended.emit()
+
+    def _refresh(self, _event: object = None) -> None:
+        """Show the buttons that can be pressed now."""
+        run = self._run
+        self.form.setEnabled(run is None)
+        self._start.setVisible(run is None)
+        self._pause.setVisible(run is not None)
+        self._stop.setVisible(run is not None)
+        if run is not None:
+            self._pause.setText("Go on" if run.job.control.paused else "Pause")
+
+    def _ask_place(self) -> None:
+        """Let a thread say what computes: it imports torch."""
+        device = self.form.device
+        self._place.say("Looking for a GPU.")
+        job = Job(
+            lambda _control: iter([describe_place(device)]), "Looking for a GPU", heavy=False, parent=self
+        )
+        job.happened.connect(lambda place: self._show_place(device, *place))
+        job.failed.connect(lambda sentence: self._show_place(device, sentence, tone="warning"))
+        job.ended.connect(job.deleteLater)
+        job.start()
+
+    def _show_place(self, device: str, words: str, hint: str = "", tone: Tone = "hint") -> None:
+        # Another device may have been chosen meanwhile; during a training the line tells what it runs on.
+        if device == self.form.device and self._run is None:
+            self._place.say(words, tone)
+            self.form.show_hint(hint)

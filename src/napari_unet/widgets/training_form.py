@@ -1,0 +1,271 @@
+"""What a training can be set to on the screen: a few choices in sight, the rest folded away."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import napari
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFileDialog, QSpinBox, QVBoxLayout, QWidget
+
+from napari_unet.core.annotation import Mode
+from napari_unet.core.axes import Channels
+from napari_unet.core.weights import WeightConfig
+from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
+from napari_unet.network.model import Model
+from napari_unet.widgets.form import LayerChooser, Sentence, add_form, add_row, choice, describe
+from napari_unet.widgets.preferences import read_preferences
+from napari_unet.widgets.section import Section
+
+_SIZES = (
+    ("Small – quick, for a CPU", UNetConfig(features=16, levels=3)),
+    ("Medium", UNetConfig(features=32, levels=4)),
+    ("Large – for a GPU", UNetConfig(features=64, levels=4)),
+)
+
+_AUGMENTATIONS = (
+    ("Off", AugmentationConfig.none()),
+    (
+        "Gentle",
+        AugmentationConfig(
+            rotation=15, scale=0.1, elastic=2, brightness=0.05, contrast=0.1, gamma=0.1, noise=0.02
+        ),
+    ),
+    ("Normal", AugmentationConfig()),
+    ("Strong", AugmentationConfig(scale=0.4, elastic=8, brightness=0.2, contrast=0.4, gamma=0.4, noise=0.1)),
+)
+
+_SCRATCH: Literal["scratch"] = "scratch"
+_LAST: Literal["last"] = "last"
+_BROWSE: Literal["browse"] = "browse"
+
+
+class TrainingForm(QWidget):
+    """The form of the Train dock; reads as a :class:`~napari_unet.network.config.TrainingConfig`.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Its images are offered.
+    offers_weights : bool
+        Whether border weights are chosen here, by preset.
+    """
+
+    device_changed = Signal()
+    """Another device was chosen."""
+
+    def __init__(self, viewer: "napari.viewer.Viewer", *, offers_weights: bool) -> None:
+        super().__init__()
+        preferences = read_preferences()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        form = add_form(column)
+        self.image = LayerChooser(viewer)
+        add_row(form, "Image", self.image, name="train_image", tooltip="The painted image to learn from.")
+        self.all_painted = QCheckBox("and every other painted image")
+        describe(
+            self.all_painted,
+            name="train_all",
+            tooltip="Learn from all images in this viewer that have paint, not from the chosen one alone.",
+        )
+        form.addRow("", self.all_painted)
+        self._start = choice([("Scratch", _SCRATCH), ("A model file…", _BROWSE)])
+        self._start_before = 0
+        self._start.activated.connect(self._on_start_chosen)
+        add_row(
+            form,
+            "Start from",
+            self._start,
+            name="train_start_from",
+            tooltip="Learn from nothing, or go on from a trained model, with fewer strokes and in less time.",
+        )
+        self._size = choice(_SIZES)
+        add_row(
+            form,
+            "Network",
+            self._size,
+            name="train_size",
+            tooltip="A larger network can learn more difficult images and takes longer over every step.\n"
+            "A model that is trained on keeps its size.",
+        )
+        self._minutes = QDoubleSpinBox()
+        self._minutes.setRange(0.1, 1440)
+        self._minutes.setDecimals(1)
+        self._minutes.setSuffix(" min")
+        self._minutes.setValue(preferences.training_minutes)
+        add_row(
+            form,
+            "Time limit",
+            self._minutes,
+            name="train_minutes",
+            tooltip="Training ends by itself after this time; the best network is kept whenever it ends.",
+        )
+        self._add_advanced(column, preferences.device, offers_weights=offers_weights)
+
+    def _add_advanced(self, column: QVBoxLayout, device: str, *, offers_weights: bool) -> None:
+        advanced = Section("Advanced", name="train_advanced", tooltip="Settings that seldom need a change.")
+        column.addWidget(advanced)
+        inner = QVBoxLayout(advanced.content)
+        inner.setContentsMargins(12, 0, 0, 0)
+        form = add_form(inner)
+        self._device = choice(
+            [("Automatic", "auto"), ("CPU", "cpu"), ("NVIDIA GPU", "cuda"), ("Apple GPU", "mps")]
+        )
+        self._device.setCurrentIndex(max(self._device.findData(device), 0))
+        self._device.currentIndexChanged.connect(lambda _index: self.device_changed.emit())
+        add_row(
+            form,
+            "Device",
+            self._device,
+            name="train_device_choice",
+            tooltip="What computes. Default: automatic, a GPU where there is one.",
+        )
+        self._faster = Sentence("train_faster")
+        form.addRow(self._faster)
+        self._ndim = choice([("2-D, plane by plane", 2), ("3-D, whole volumes", 3)])
+        add_row(
+            form,
+            "Dimensions",
+            self._ndim,
+            name="train_ndim",
+            tooltip="3-D sees the planes above and below, and is many times slower. Default: 2-D.",
+        )
+        self._patch = choice([("Automatic", None), *((f"{size} px", size) for size in (64, 128, 256, 512))])
+        add_row(
+            form,
+            "Patch size",
+            self._patch,
+            name="train_patch",
+            tooltip="Edge of the pieces learnt from. Larger ones show more context and need more memory.\n"
+            "Default: automatic.",
+        )
+        self._rate = choice([(f"{rate:g}", rate) for rate in (2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)])
+        self._rate.setCurrentIndex(self._rate.findData(TrainingConfig().learning_rate))
+        add_row(
+            form,
+            "Learning rate",
+            self._rate,
+            name="train_rate",
+            tooltip="Higher learns faster, too high does not learn at all. Default: 0.002.",
+        )
+        self._held_out = QSpinBox()
+        self._held_out.setRange(0, 50)
+        self._held_out.setSingleStep(5)
+        self._held_out.setSuffix(" %")
+        self._held_out.setValue(round(100 * TrainingConfig().held_out))
+        add_row(
+            form,
+            "Held out",
+            self._held_out,
+            name="train_held_out",
+            tooltip="Share of the strokes kept for scoring: more makes the score trustworthy, less leaves\n"
+            "more to learn from. Default: 20 %.",
+        )
+        self._augmentation = choice(_AUGMENTATIONS)
+        self._augmentation.setCurrentIndex(2)
+        add_row(
+            form,
+            "Variation",
+            self._augmentation,
+            name="train_augmentation",
+            tooltip="How much the pieces are turned, bent and dimmed at random. Strong helps with few\n"
+            "strokes and learns more slowly. Default: normal.",
+        )
+        self._preset = choice(
+            [
+                ("Paper (2015)", WeightConfig.preset("paper")),
+                ("Freiburg plugin (2019)", WeightConfig.preset("freiburg")),
+            ]
+        )
+        if offers_weights:
+            add_row(
+                form,
+                "Weights",
+                self._preset,
+                name="train_weights",
+                tooltip="How much the gaps between objects count; the Weights dock shows it. Default: paper.",
+            )
+        self._seed = QSpinBox()
+        self._seed.setRange(0, 2**31 - 1)
+        add_row(
+            form,
+            "Seed",
+            self._seed,
+            name="train_seed",
+            tooltip="Another number is another throw of the dice; the same one repeats it. Default: 0.",
+        )
+
+    @property
+    def seconds(self) -> float:
+        """The time limit in seconds."""
+        return float(self._minutes.value()) * 60
+
+    @property
+    def device(self) -> str:
+        """The device asked for: "auto", "cpu", "cuda" or "mps"."""
+        return str(self._device.currentData())
+
+    def show_hint(self, hint: str) -> None:
+        """Say how to get a faster device; "" says nothing."""
+        self._faster.say(hint)
+
+    def config(self, *, mode: Mode, weights: WeightConfig | None, channels: Channels) -> TrainingConfig:
+        """Return the form's values.
+
+        Raises
+        ------
+        InputError
+            If they cannot be used together.
+        """
+        return TrainingConfig(
+            mode=mode,
+            seconds=self.seconds,
+            seed=self._seed.value(),
+            channels=channels,
+            patch_size=self._patch.currentData(),
+            learning_rate=self._rate.currentData(),
+            held_out=self._held_out.value() / 100,
+            network=replace(self._size.currentData(), ndim=self._ndim.currentData()),
+            weights=weights or self._preset.currentData(),
+            augmentation=self._augmentation.currentData(),
+        )
+
+    def start_from(self, last: Model | None) -> Model | Path | None:
+        """Return the model to go on from: ``last`` of this session, a file, or None for scratch."""
+        chosen = self._start.currentData()
+        if chosen == _LAST:
+            return last
+        return chosen if isinstance(chosen, Path) else None
+
+    def offer_last(self, name: str) -> None:
+        """Offer to go on from the model just trained, and choose that: corrections are learnt on top."""
+        index = self._start.findData(_LAST)
+        if index < 0:
+            index = 1
+            self._start.insertItem(index, "", _LAST)
+        self._start.setItemText(index, f"Last model: {name}")
+        self._choose_start(index)
+
+    def start_from_file(self, path: Path) -> None:
+        """Choose a model file to go on from."""
+        index = self._start.count() - 1
+        self._start.insertItem(index, path.stem, path)
+        self._choose_start(index)
+
+    def _on_start_chosen(self, index: int) -> None:
+        if self._start.itemData(index) != _BROWSE:
+            self._choose_start(index)
+            return
+        self._start.setCurrentIndex(self._start_before)
+        chosen, _ = QFileDialog.getOpenFileName(
+            self, "Go on from a model", str(read_preferences().models_folder), "Models (*.safetensors)"
+        )
+        if chosen:
+            self.start_from_file(Path(chosen))
+
+    def _choose_start(self, index: int) -> None:
+        self._start.setCurrentIndex(index)
+        self._start_before = index
+        is_scratch = self._start.itemData(index) == _SCRATCH
+        self._size.setEnabled(is_scratch)
+        self._ndim.setEnabled(is_scratch)

@@ -1,0 +1,157 @@
+"""What the Train dock computes in its worker thread, and how it is told in words."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
+from napari_unet.files.atomic import check_writable
+from napari_unet.network.config import TrainingConfig
+from napari_unet.network.events import StepDone, Stopped, TrainingEvent, Validated
+from napari_unet.network.model import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The model is on disk, in ``path``."""
+
+    path: Path
+
+
+def train_and_save(
+    images: Sequence[NDArray[Any]],
+    paints: Sequence[NDArray[Any]],
+    config: TrainingConfig,
+    *,
+    start: Model | Path | None,
+    device: str,
+    path: Path,
+    control: Control,
+) -> Iterator[TrainingEvent | Saved]:
+    """Train as :func:`napari_unet.network.training.train_events` does, and save the model.
+
+    Parameters
+    ----------
+    images, paints, config, device, control
+        As for ``train_events``.
+    start : Model, path of a model file, or None
+        What to go on from.
+    path : pathlib.Path
+        Where the model goes; missing folders are made.
+
+    Yields
+    ------
+    TrainingEvent or Saved
+        ``Stopped`` comes before the model is saved: a disk that filled up meanwhile must not lose it. A stop
+        before the first step ends without an event.
+
+    Raises
+    ------
+    InputError
+        If ``path`` cannot be written, which is found out before the training, or as ``train_events`` does.
+    """
+    check_writable(path)
+    # torch takes seconds to import.
+    from napari_unet.files.models import load_model, save_model
+    from napari_unet.network.training import train_events
+
+    begun = False
+    try:
+        model = load_model(start) if isinstance(start, Path) else start
+        for event in train_events(images, paints, config, start=model, device=device, control=control):
+            begun = True
+            yield event
+            if isinstance(event, Stopped):
+                save_model(event.model, path)
+                yield Saved(path)
+    except InputError:
+        # A training that is stopped while it prepares says so in this way, which the user knows already.
+        if begun or not control.stopped:
+            raise
+
+
+def model_path(folder: Path, image_name: str, now: datetime) -> Path:
+    """Return "<image> <date time>.safetensors" in ``folder``, with a name that every system allows."""
+    name = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", image_name).strip(" .")[:80] or "model"
+    return folder / f"{name} {now:%Y-%m-%d %H.%M.%S}.safetensors"
+
+
+def describe_place(device: str) -> tuple[str, str]:
+    """Return the device in words, and how to get a faster one; imports torch.
+
+    Raises
+    ------
+    InputError
+        If there is no such device.
+    """
+    from napari_unet.network.device import acceleration_hint, choose_device, describe_device
+
+    place = choose_device(device)
+    if place.type != "cpu":
+        return f"{describe_device(place)}.", ""
+    return f"{describe_device(place)}: expect to wait for minutes.", acceleration_hint() or ""
+
+
+class Progress:
+    """How far a training is, and how good, as sentences.
+
+    Parameters
+    ----------
+    limit : float
+        Budget in seconds.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._last: StepDone | None = None
+        self._score: Validated | None = None
+        self._best: Validated | None = None
+
+    def add(self, event: StepDone | Validated) -> None:
+        """Take the news of an event."""
+        if isinstance(event, StepDone):
+            self._last = event
+        else:
+            self._score = event
+            if event.best:
+                self._best = event
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a step was made."""
+        return self._last is not None
+
+    def measure(self, event: object) -> tuple[float, float] | None:
+        """Return (seconds done, seconds in all) for a progress bar, None for events that do not tell."""
+        seconds = event.seconds if isinstance(event, StepDone | Validated) else None
+        return None if seconds is None else (min(seconds, self._limit), self._limit)
+
+    def now(self, *, paused: bool) -> str:
+        """Return where the training is."""
+        if self._last is None:
+            return ""
+        parts = [f"Step {self._last.step}", f"loss {self._last.loss:.3f}"]
+        if self._score is not None:
+            parts.append(f"score {self._score.score:.2f} on {self._score.on} paint")
+        parts.append("paused" if paused else f"{clock(self._limit - self._last.seconds)} left")
+        return ", ".join(parts)
+
+    def outcome(self) -> str:
+        """Return which network was kept."""
+        if self._best is None:
+            return "No step was made, so there is nothing to keep."
+        score = f"score {self._best.score:.2f} on {self._best.on} paint"
+        return f"Kept the network of step {self._best.step}: {score}."
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as "m:ss" or "h:mm:ss"."""
+    minutes, rest = divmod(max(round(seconds), 0), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,71 @@
+"""Keeps track of the annotation layer of the chosen image, whatever happens to the layers."""
+
+from collections.abc import Callable
+
+from napari.components import ViewerModel
+from napari.layers import Labels
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+
+from napari_unet.widgets.form import LayerChooser
+from napari_unet.widgets.layers import annotation_of
+from napari_unet.widgets.lifetime import follow
+
+
+class AnnotationWatcher(QObject):
+    """Follows the annotation layer of the image that is chosen in a :class:`LayerChooser`.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer of the layers.
+    chooser : LayerChooser
+        Says of which image. It is the parent: both go together.
+    """
+
+    layer_changed = Signal(object)
+    """The annotation layer, or None, whenever it is another one."""
+    painted = Signal()
+    """The paint may have changed: a stroke, undo and redo, new data, but also another visible plane."""
+    brush_changed = Signal()
+    """The mode, value, size or colours of the brush have changed."""
+
+    def __init__(self, viewer: ViewerModel, chooser: LayerChooser) -> None:
+        super().__init__(chooser)
+        self._viewer = viewer
+        self._chooser = chooser
+        self._layer: Labels | None = None
+        self._unfollow: list[Callable[[], None]] = []
+        chooser.layer_changed.connect(self.look)
+        follow(self, viewer.layers.events.inserted, self.look)
+        follow(self, viewer.layers.events.removed, self.look)
+        follow(self, viewer.layers.selection.events.active, self.look)
+        self.look()
+
+    @property
+    def layer(self) -> Labels | None:
+        """The annotation layer of the chosen image, if it has one."""
+        return self._layer
+
+    def look(self, _event: object = None) -> None:
+        """Look again which layer it is."""
+        image = self._chooser.layer
+        layer = None if image is None else annotation_of(self._viewer, image)
+        if layer is self._layer:
+            return
+        for stop in self._unfollow:
+            stop()
+        self._unfollow.clear()
+        self._layer = layer
+        if layer is not None:
+            events = layer.events
+            for emitter in (events.paint, events.data, events.set_data):
+                self._unfollow.append(follow(self, emitter, self._on_paint))
+            for emitter in (events.selected_label, events.mode, events.brush_size, events.colormap):
+                self._unfollow.append(follow(self, emitter, self._on_brush))
+        self.layer_changed.emit(layer)
+
+    def _on_paint(self, _event: object = None) -> None:
+        self.painted.emit()
+
+    def _on_brush(self, _event: object = None) -> None:
+        self.brush_changed.emit()

@@ -1,0 +1,343 @@
+"""The layer bridge with real viewers: nothing lands elsewhere, nothing of the user's is overwritten."""
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Labels
+
+from napari_unet.core.errors import InputError
+from napari_unet.widgets import layers as bridge
+from napari_unet.widgets.layers import add_result, annotation_of, make_annotation, next_object, source_of
+
+
+@pytest.fixture
+def viewer():
+    return ViewerModel()
+
+
+@pytest.mark.parametrize(
+    ("shape", "arguments", "channels", "expected"),
+    [
+        ((20, 30), {}, "auto", (20, 30)),
+        ((20, 30, 3), {"rgb": True}, "auto", (20, 30)),
+        ((20, 30, 4), {"rgb": True}, "first", (20, 30)),  # RGB speaks for itself
+        ((5, 20, 30, 3), {"rgb": True}, "auto", (5, 20, 30)),
+        ((5, 20, 30), {}, "auto", (5, 20, 30)),
+        ((2, 20, 30), {}, "first", (20, 30)),
+        ((20, 30, 2), {}, "last", (20, 30)),
+        ((2, 5, 20, 30), {}, "first", (5, 20, 30)),
+    ],
+)
+def test_paint_has_the_shape_of_the_pixels(viewer, shape, arguments, channels, expected):
+    image = viewer.add_image(np.zeros(shape, np.uint8), name="cells", **arguments)
+    paint = make_annotation(viewer, image, channels)
+    assert isinstance(paint, Labels)
+    assert paint.name == "cells paint"
+    assert paint.data.shape == expected
+    assert paint.data.dtype == np.int32
+    assert not paint.data.any()
+    assert viewer.layers[-1] is paint
+
+
+def test_a_multiscale_image_is_painted_at_full_resolution(viewer):
+    pyramid = [np.zeros((64, 96)), np.zeros((32, 48)), np.zeros((16, 24))]
+    image = viewer.add_image(pyramid, multiscale=True)
+    paint = make_annotation(viewer, image)
+    assert paint.data.shape == (64, 96)
+    assert not paint.multiscale
+    assert bridge.copy_image(image).shape == (64, 96)
+
+
+def test_paint_lies_where_the_image_lies(viewer):
+    image = viewer.add_image(
+        np.zeros((20, 30)),
+        scale=(0.5, 0.25),
+        translate=(7, 8),
+        rotate=30,
+        shear=[0.2],
+        affine=[[1, 0.1, 5], [0, 1, 6], [0, 0, 1]],
+        units=("um", "um"),
+        axis_labels=("y", "x"),
+    )
+    paint = make_annotation(viewer, image)
+    for point in ((0, 0), (3, 4), (19, 29)):
+        np.testing.assert_allclose(paint.data_to_world(point), image.data_to_world(point))
+    assert paint.units == image.units
+    assert paint.axis_labels == ("y", "x")
+
+
+@pytest.mark.parametrize(("channels", "kept"), [("first", slice(1, None)), ("last", slice(None, -1))])
+def test_dropping_the_channel_axis_keeps_scale_units_and_names_of_the_others(viewer, channels, kept):
+    image = viewer.add_image(
+        np.zeros((4, 5, 6, 7)),
+        scale=(1, 2, 3, 4),
+        translate=(5, 6, 7, 8),
+        units=("pixel", "um", "um", "um"),
+        axis_labels=("a", "b", "c", "d"),
+    )
+    paint = make_annotation(viewer, image, channels)
+    np.testing.assert_array_equal(paint.scale, np.array([1, 2, 3, 4])[kept])
+    np.testing.assert_array_equal(paint.translate, np.array([5, 6, 7, 8])[kept])
+    assert paint.units == image.units[kept]
+    assert paint.axis_labels == image.axis_labels[kept]
+
+
+def test_an_image_has_one_paint_layer_whatever_it_is_called(viewer):
+    image = viewer.add_image(np.zeros((20, 30)), name="cells")
+    other = viewer.add_image(np.zeros((20, 30)), name="cells")
+    paint = make_annotation(viewer, image)
+    image.name, paint.name = "renamed", "my strokes"
+    assert make_annotation(viewer, image) is paint
+    assert annotation_of(viewer, image) is paint
+    assert annotation_of(viewer, other) is None
+    assert source_of(viewer, paint) is image
+    assert make_annotation(viewer, other) is not paint
+
+
+def test_a_new_paint_layer_replaces_one_that_was_deleted(viewer):
+    image = viewer.add_image(np.zeros((20, 30)))
+    first = make_annotation(viewer, image)
+    viewer.layers.remove(first)
+    assert annotation_of(viewer, image) is None
+    assert make_annotation(viewer, image) is not first
+
+
+def test_paint_that_was_saved_and_opened_again_is_taken_up(viewer):
+    image = viewer.add_image(np.zeros((20, 30)), name="cells")
+    opened = viewer.add_labels(np.full((20, 30), 7), name="cells paint")
+    viewer.add_labels(np.zeros((9, 9), int), name="cells objects")
+    assert make_annotation(viewer, image) is opened
+    assert (opened.data == 7).all()
+
+
+def test_paint_of_another_shape_is_not_taken_up(viewer):
+    image = viewer.add_image(np.zeros((20, 30)), name="cells")
+    other = viewer.add_labels(np.zeros((30, 20), int), name="cells paint")
+    assert make_annotation(viewer, image) is not other
+
+
+def test_a_removed_image_gets_no_paint(viewer):
+    image = viewer.add_image(np.zeros((20, 30)), name="cells")
+    viewer.layers.remove(image)
+    with pytest.raises(InputError, match="'cells' is no longer in the viewer"):
+        make_annotation(viewer, image)
+    assert list(viewer.layers) == []
+
+
+def test_channels_that_leave_no_plane_are_refused(viewer):
+    image = viewer.add_image(np.zeros((20, 30)), name="cells")
+    with pytest.raises(InputError, match="choose 'none'"):
+        make_annotation(viewer, image, "first")
+
+
+def test_the_source_of_an_image_is_itself_and_of_a_strange_layer_nothing(viewer):
+    image = viewer.add_image(np.zeros((20, 30)))
+    assert source_of(viewer, image) is image
+    assert source_of(viewer, viewer.add_labels(np.zeros((20, 30), int))) is None
+    paint = make_annotation(viewer, image)
+    viewer.layers.remove(image)
+    assert source_of(viewer, paint) is None
+
+
+def test_copies_do_not_change_when_the_user_paints_on(viewer):
+    image = viewer.add_image(np.zeros((20, 30)))
+    paint = make_annotation(viewer, image)
+    before, pixels = bridge.copy_paint(paint), bridge.copy_image(image)
+    paint.data_setitem((np.array([1]), np.array([2])), 5)
+    image.data[0, 0] = 9
+    assert not before.any()
+    assert not pixels.any()
+
+
+def test_lazy_images_are_handed_on_unread(viewer):
+    dask = pytest.importorskip("dask.array")
+    lazy = dask.zeros((20, 30), chunks=10)
+    assert bridge.copy_image(viewer.add_image(lazy)) is lazy
+
+
+@pytest.mark.parametrize(
+    ("painted", "expected"),
+    [
+        ([], 2),
+        ([1], 2),
+        ([2], 3),
+        ([1, 5], 6),
+        ([2**31 - 2], 2**31 - 1),
+        ([2, 3, 2**31 - 1], 4),
+        ([2**31 - 1], 2),
+    ],
+)
+def test_next_object_is_a_value_nobody_has(viewer, painted, expected):
+    paint = make_annotation(viewer, viewer.add_image(np.zeros((4, 5))))
+    paint.data[0, : len(painted)] = painted
+    assert next_object(paint) == expected
+
+
+def test_the_highest_id_survives_the_viewer(viewer):
+    image = viewer.add_image(np.zeros((4, 5)))
+    paint = make_annotation(viewer, image)
+    paint.selected_label = 2**31 - 1
+    paint.brush_size = 1
+    paint.paint((1, 1), 2**31 - 1)
+    assert bridge.copy_paint(paint)[1, 1] == 2**31 - 1
+    objects = np.full((4, 5), 2**31 - 1, np.int32)
+    shown = add_result(viewer, image, "objects", objects)
+    assert shown.data.dtype == np.int32
+    assert (shown.data == 2**31 - 1).all()
+
+
+def test_image_channels(viewer):
+    rgb = viewer.add_image(np.zeros((4, 5, 3), np.uint8), rgb=True)
+    stack = viewer.add_image(np.zeros((2, 4, 5)))
+    paint = make_annotation(viewer, stack, "first")
+    assert bridge.image_channels(rgb) == "last"
+    assert bridge.image_channels(stack) == "auto"
+    assert bridge.image_channels(stack, paint) == "first"
+
+
+def test_mode_is_noted_on_the_paint(viewer):
+    paint = make_annotation(viewer, viewer.add_image(np.zeros((4, 5))))
+    assert bridge.mode_of(paint) == "objects"
+    bridge.set_mode(paint, "classes")
+    assert bridge.mode_of(paint) == "classes"
+    strange = viewer.add_labels(np.zeros((4, 5), int))
+    bridge.set_mode(strange, "classes")
+    assert bridge.mode_of(strange) == "objects"
+
+
+@pytest.mark.parametrize("kind", ["objects", "classes"])
+def test_labels_come_back_on_their_image_below_its_paint(viewer, kind):
+    image = viewer.add_image(
+        np.zeros((6, 8)), name="cells", scale=(2, 3), translate=(1, 1), units=("um", "um")
+    )
+    paint = make_annotation(viewer, image)
+    other = viewer.add_image(np.zeros((6, 8)))
+    viewer.layers.selection.active = paint
+    result = add_result(viewer, image, kind, np.ones((6, 8), np.int32))
+    assert isinstance(result, Labels)
+    assert result.name == f"cells {kind}"
+    assert source_of(viewer, result) is image
+    np.testing.assert_array_equal(result.scale, (2, 3))
+    np.testing.assert_array_equal(result.translate, (1, 1))
+    assert result.units == image.units
+    assert list(viewer.layers) == [image, result, paint, other]
+    assert viewer.layers.selection.active is paint
+    assert bridge.is_result(result)
+    assert not bridge.is_result(paint)
+    assert not bridge.is_result(image)
+
+
+def test_the_weight_map_lies_on_top_of_the_paint(viewer):
+    image = viewer.add_image(np.zeros((6, 8)))
+    paint = make_annotation(viewer, image)
+    weights = add_result(viewer, image, "weights", np.ones((6, 8), np.float32))
+    assert list(viewer.layers) == [image, paint, weights]
+    assert weights.colormap.colors[0, 3] == 0  # what is unknown is seen through
+
+
+def test_an_unedited_result_is_updated_in_place_and_keeps_the_name_the_user_gave(viewer):
+    image = viewer.add_image(np.zeros((6, 8)))
+    first = add_result(viewer, image, "objects", np.ones((6, 8), np.int32))
+    first.name = "nuclei"
+    second = add_result(viewer, image, "objects", np.full((6, 8), 3, np.int32))
+    assert second is first
+    assert first.name == "nuclei"
+    assert (first.data == 3).all()
+    assert (bridge.predicted_labels(first) == 3).all()
+
+
+def test_an_edited_result_is_never_overwritten(viewer):
+    image = viewer.add_image(np.zeros((6, 8)))
+    first = add_result(viewer, image, "objects", np.ones((6, 8), np.int32))
+    first.data_setitem((np.array([2]), np.array([3])), 0)
+    edited = first.data.copy()
+    second = add_result(viewer, image, "objects", np.full((6, 8), 3, np.int32))
+    assert second is not first
+    assert first in viewer.layers
+    np.testing.assert_array_equal(first.data, edited)
+    assert bridge.predicted_labels(first)[2, 3] == 1
+    assert add_result(viewer, image, "objects", np.full((6, 8), 4, np.int32)) is second
+
+
+def test_edits_that_went_into_the_paint_may_be_overwritten(viewer):
+    image = viewer.add_image(np.zeros((6, 8)))
+    first = add_result(viewer, image, "objects", np.ones((6, 8), np.int32))
+    first.data_setitem((np.array([2]), np.array([3])), 0)
+    bridge.accept_edits(first)
+    assert bridge.predicted_labels(first)[2, 3] == 0
+    assert add_result(viewer, image, "objects", np.full((6, 8), 3, np.int32)) is first
+
+
+def test_a_duplicate_that_the_user_made_is_theirs(viewer):
+    image = viewer.add_image(np.zeros((6, 8)))
+    result = add_result(viewer, image, "objects", np.ones((6, 8), np.int32))
+    data, state, _ = result.as_layer_data_tuple()
+    duplicate = viewer.add_labels(data.copy(), **{**state, "name": "mine"})
+    assert not bridge.is_result(duplicate)
+    viewer.layers.remove(result)
+    assert add_result(viewer, image, "objects", np.full((6, 8), 3, np.int32)) is not duplicate
+    assert (duplicate.data == 1).all()
+
+
+def test_a_layer_of_the_same_name_is_not_touched(viewer):
+    image = viewer.add_image(np.zeros((6, 8)), name="cells")
+    mine = viewer.add_labels(np.ones((6, 8), np.int32), name="cells objects")
+    result = add_result(viewer, image, "objects", np.full((6, 8), 3, np.int32))
+    assert result is not mine
+    assert (mine.data == 1).all()
+
+
+def test_results_of_two_images_of_one_name_stay_apart(viewer):
+    first, second = (viewer.add_image(np.zeros((6, 8)), name="cells") for _ in range(2))
+    on_first = add_result(viewer, first, "objects", np.ones((6, 8), np.int32))
+    on_second = add_result(viewer, second, "objects", np.full((6, 8), 2, np.int32))
+    assert source_of(viewer, on_first) is first
+    assert source_of(viewer, on_second) is second
+    assert (on_first.data == 1).all()
+
+
+@pytest.mark.parametrize("kind", ["objects", "classes", "weights", "probabilities"])
+def test_nothing_is_added_when_the_image_is_gone(viewer, kind):
+    image = viewer.add_image(np.zeros((6, 8)))
+    viewer.layers.remove(image)
+    shape = (2, 6, 8) if kind == "probabilities" else (6, 8)
+    assert add_result(viewer, image, kind, np.ones(shape, np.int32)) is None
+    assert list(viewer.layers) == []
+
+
+def test_two_classes_show_the_foreground_with_fixed_limits(viewer):
+    image = viewer.add_image(np.zeros((6, 8)), name="cells")
+    probabilities = np.stack((np.full((6, 8), 0.9), np.full((6, 8), 0.1))).astype(np.float32)
+    shown = add_result(viewer, image, "probabilities", probabilities)
+    assert shown.name == "cells probability"
+    assert shown.contrast_limits == [0, 1]
+    np.testing.assert_array_equal(shown.data, probabilities[1])
+    assert add_result(viewer, image, "probabilities", probabilities[::-1]) is shown
+    assert len(viewer.layers) == 2
+
+
+def test_more_classes_show_one_layer_each(viewer):
+    image = viewer.add_image(np.zeros((6, 8)), name="cells")
+    probabilities = np.full((3, 6, 8), 1 / 3, np.float32)
+    add_result(viewer, image, "probabilities", probabilities)
+    add_result(viewer, image, "probabilities", probabilities)
+    assert [layer.name for layer in viewer.layers[1:]] == [
+        f"cells probability of class {k}" for k in (1, 2, 3)
+    ]
+
+
+def test_results_of_images_with_channels_lie_on_the_pixels(viewer):
+    stack = viewer.add_image(np.zeros((2, 6, 8)), scale=(1, 2, 3))
+    rgb = viewer.add_image(np.zeros((6, 8, 3), np.uint8), rgb=True, scale=(4, 5))
+    np.testing.assert_array_equal(
+        add_result(viewer, stack, "objects", np.zeros((6, 8), np.int32)).scale, (2, 3)
+    )
+    np.testing.assert_array_equal(
+        add_result(viewer, rgb, "objects", np.zeros((6, 8), np.int32)).scale, (4, 5)
+    )
+
+
+def test_a_change_of_dtype_or_shape_makes_a_new_layer(viewer):
+    image = viewer.add_image(np.zeros((6, 8)))
+    first = add_result(viewer, image, "objects", np.ones((6, 8), np.int32))
+    assert add_result(viewer, image, "objects", np.ones((6, 8), np.uint8)) is not first

@@ -1,0 +1,111 @@
+"""The manifest: valid, complete, found in napari's menus, and cheap to read."""
+
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from napari._app_model.constants._menus import MenuId
+from npe2 import PluginManifest
+
+import napari_unet
+
+FORBID_TORCH = """
+import os, sys, threading
+class Forbid:
+    def find_spec(name, *_):
+        if name == "torch" and threading.current_thread() is threading.main_thread():
+            os._exit(3)
+sys.meta_path.insert(0, Forbid)
+"""
+DISCOVER = """
+from npe2 import PluginManager
+manager = PluginManager.instance()
+manager.discover()
+manager.get_manifest("napari-unet-interactive")
+"""
+OPEN_DOCKS = """
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QApplication
+from napari_unet.widgets.paint import PaintDock
+from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.train import TrainDock
+from napari_unet.widgets.unet import UNetDock
+from napari_unet.widgets.weights import WeightsDock
+application, viewer = QApplication([]), ViewerModel()
+docks = [dock(viewer) for dock in (PaintDock, WeightsDock, TrainDock, PredictDock, UNetDock)]
+application.processEvents()
+"""
+MANIFEST = Path(napari_unet.__file__).parent / "napari.yaml"
+
+
+@pytest.fixture
+def manifest():
+    return PluginManifest.from_file(MANIFEST)
+
+
+def test_npe2_validates_it():
+    result = subprocess.run(
+        [sys.executable, "-m", "npe2", "validate", str(MANIFEST)], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_every_command_exists(manifest):
+    for command in manifest.contributions.commands:
+        module, _, name = command.python_name.partition(":")
+        assert callable(getattr(import_module(module), name)), command.id
+
+
+def test_five_docks_in_the_order_of_work(manifest):
+    widgets = [widget.display_name for widget in manifest.contributions.widgets]
+    assert widgets == ["Paint", "Weights", "Train", "Predict", "U-Net"]
+    assert manifest.display_name == "U-Net"
+
+
+def test_napari_accepts_what_goes_into_its_menus(manifest):
+    for menu in manifest.contributions.menus:
+        assert menu in {str(item) for item in MenuId.contributables()}
+
+
+def test_napari_shows_the_docks_and_samples_in_its_menus(make_napari_viewer, npe2pm, manifest):
+    npe2pm.register(manifest)
+    window = make_napari_viewer().window
+    docks = {f"{name} (U-Net)" for name in ("Paint", "Weights", "Train", "Predict", "U-Net")}
+    assert docks <= _texts(window.plugins_menu)
+    assert docks <= _texts(window.layers_menu)
+    assert {sample.display_name for sample in manifest.contributions.sample_data} <= _texts(window.file_menu)
+
+
+def test_a_dock_opens_by_its_name(make_napari_viewer, npe2pm, manifest):
+    viewer = make_napari_viewer()
+    npe2pm.register(manifest)
+    _, widget = viewer.window.add_plugin_dock_widget("napari-unet-interactive", "Paint")
+    assert type(widget).__name__ == "PaintDock"
+
+
+@pytest.mark.parametrize(
+    "code", [DISCOVER, "import napari_unet\n", OPEN_DOCKS], ids=["discovery", "package", "docks"]
+)
+def test_no_torch_is_imported_on_the_main_thread(code):
+    # Workers may import it (to name the graphics card, say); the window must not wait for it.
+    result = subprocess.run(
+        [sys.executable, "-c", FORBID_TORCH + code + "os._exit(0)"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_torch_on_the_main_thread_would_be_noticed():
+    result = subprocess.run([sys.executable, "-c", FORBID_TORCH + "import torch\n"], check=False)
+    assert result.returncode == 3
+
+
+def _texts(menu):
+    texts = set()
+    for action in menu.actions():
+        texts |= {action.text()} if action.menu() is None else _texts(action.menu())
+    return texts

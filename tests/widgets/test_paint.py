@@ -1,0 +1,379 @@
+"""The Paint dock in a real viewer, by button and by key, whatever happens to the layers."""
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QComboBox, QPushButton, QWidget
+
+from napari_unet.widgets import layers as bridge
+from napari_unet.widgets.paint import PaintDock
+
+
+@pytest.fixture
+def viewer():
+    """The layers of a viewer without its window, which takes a second to make."""
+    return ViewerModel()
+
+
+@pytest.fixture
+def open_dock(qtbot):
+    def make(viewer):
+        dock = PaintDock(viewer)
+        if hasattr(viewer, "window"):
+            viewer.window.add_dock_widget(dock, name="Paint (U-Net)")
+        else:
+            qtbot.addWidget(dock)
+        return dock
+
+    return make
+
+
+def add_image(viewer, shape=(40, 50), **arguments):
+    return viewer.add_image(np.zeros(shape, np.uint8), name=arguments.pop("name", "cells"), **arguments)
+
+
+def fill_box(paint, value, rows, columns):
+    paint.data_setitem(tuple(np.mgrid[rows, columns].reshape(2, -1)), value)
+
+
+def press(viewer, key):
+    """Press a key as the canvas does, with the layer that is selected."""
+    viewer.window._qt_window._qt_viewer._key_map_handler.press_key(key)
+
+
+def test_an_empty_viewer_says_what_to_do(viewer, open_dock):
+    dock = open_dock(viewer)
+    assert "Open an image" in dock.summary.text()
+    assert not dock.make_button.isEnabled()
+    assert not dock.background_button.isEnabled()
+    assert dock.annotation is None
+
+
+def test_make_adds_the_annotation_layer_and_takes_up_the_brush(viewer, open_dock):
+    dock = open_dock(viewer)
+    add_image(viewer)
+    dock.make_button.click()
+    assert dock.annotation.name == "cells paint"
+    assert viewer.layers.selection.active is dock.annotation
+    assert dock.annotation.mode == "paint"
+    assert dock.annotation.selected_label == 1
+    assert dock.annotation.brush_size == 10
+    assert dock.background_button.isChecked()
+    dock.make_button.click()
+    assert len(viewer.layers) == 2
+
+
+def test_buttons_and_napari_agree(viewer, open_dock):
+    dock = open_dock(viewer)
+    add_image(viewer)
+    dock.make()
+    paint = dock.annotation
+    dock.object_button.click()
+    assert (paint.mode, paint.selected_label) == ("paint", 2)
+    assert dock.object_button.text() == "Object 2"
+    dock.erase_button.click()
+    assert paint.mode == "erase"
+    assert dock.erase_button.isChecked()
+    assert not dock.object_button.isChecked()
+    paint.mode = "pan_zoom"
+    assert not dock.erase_button.isChecked()
+    paint.mode = "fill"
+    paint.selected_label = 7
+    assert dock.object_button.isChecked()
+    assert dock.object_button.text() == "Object 7"
+    dock.background_button.click()
+    assert (paint.mode, paint.selected_label) == ("fill", 1)
+    dock.brush_size.setValue(33)
+    assert paint.brush_size == 33
+    paint.brush_size = 5
+    assert dock.brush_size.value() == 5
+
+
+def test_next_takes_a_value_that_nothing_has(viewer, open_dock):
+    dock = open_dock(viewer)
+    add_image(viewer)
+    dock.make()
+    paint = dock.annotation
+    fill_box(paint, 5, slice(0, 4), slice(0, 4))
+    dock.next_button.click()
+    assert (paint.mode, paint.selected_label) == ("paint", 6)
+    dock.background_button.click()
+    dock.object_button.click()
+    assert paint.selected_label == 5  # 6 was never painted
+
+
+def test_keys_work_on_the_annotation_layer_and_nowhere_else(make_napari_viewer, open_dock):
+    viewer = make_napari_viewer()
+    dock = open_dock(viewer)
+    image = add_image(viewer)
+    dock.make()
+    paint = dock.annotation
+    other = viewer.add_labels(np.zeros((40, 50), int))
+    viewer.layers.selection.active = paint
+    fill_box(paint, 3, slice(0, 4), slice(0, 4))
+    for key, expected in (("O", 3), ("N", 4), ("G", 1)):
+        press(viewer, key)
+        assert (paint.mode, paint.selected_label) == ("paint", expected)
+    press(viewer, "E")
+    assert paint.mode == "erase"
+    before = other.selected_label
+    for layer in (other, image):
+        viewer.layers.selection.active = layer
+        for key in "GON":
+            press(viewer, key)
+    assert other.selected_label == before
+    assert (paint.mode, paint.selected_label) == ("erase", 1)
+
+
+def test_no_key_of_napari_is_taken(viewer, open_dock):
+    from napari.utils.shortcuts import default_shortcuts
+
+    taken = {
+        str(binding)
+        for action, bindings in default_shortcuts.items()
+        for binding in bindings
+        if not any(
+            kind in action for kind in ("points", "shape", "vertex", "vectors", "tracks", "surface", "orient")
+        )
+    }
+    dock = open_dock(viewer)
+    add_image(viewer)
+    dock.make()
+    ours = {str(key) for key in dock.annotation.keymap}
+    assert ours == {"G", "O", "N"}
+    assert not ours & taken
+
+
+def test_a_hidden_annotation_layer_is_shown_to_be_painted_on(viewer, open_dock):
+    dock = open_dock(viewer)
+    add_image(viewer)
+    dock.make()
+    dock.annotation.visible = False
+    dock.object_button.click()
+    assert dock.annotation.visible
+    assert dock.annotation.mode == "paint"
+
+
+def test_the_summary_follows_the_strokes_and_says_what_is_missing(viewer, qtbot, open_dock):
+    dock = open_dock(viewer)
+    add_image(viewer)
+    dock.make()
+    changes = []
+    dock.annotation_changed.connect(changes.append)
+    qtbot.waitUntil(lambda: "Nothing is painted yet" in dock.advice.text(), timeout=5000)
+    fill_box(dock.annotation, 1, slice(0, 10), slice(0, 10))
+    qtbot.waitUntil(lambda: "background 100 px; 0 objects" in dock.summary.text(), timeout=5000)
+    assert "Only background is painted" in dock.advice.text()
+    fill_box(dock.annotation, 2, slice(20, 25), slice(0, 10))
+    fill_box(dock.annotation, 3, slice(26, 30), slice(0, 10))
+    qtbot.waitUntil(lambda: "2 objects, 90 px" in dock.summary.text(), timeout=5000)
+    assert dock.advice.text() == ""
+    dock.annotation.undo()
+    qtbot.waitUntil(lambda: "1 object, 50 px" in dock.summary.text(), timeout=5000)
+    assert "One object only" in dock.advice.text()
+    assert set(changes) == {dock.annotation}
+
+
+def test_a_real_stroke_of_the_brush_is_counted(viewer, qtbot, open_dock):
+    dock = open_dock(viewer)
+    add_image(viewer)
+    dock.make()
+    dock.annotation.brush_size = 5
+    dock.annotation.paint((20, 20), 1)
+    qtbot.waitUntil(lambda: "background 21 px" in dock.summary.text(), timeout=5000)
+
+
+def test_walking_through_a_stack_is_no_change_of_paint(viewer, qtbot, open_dock):
+    dock = open_dock(viewer)
+    add_image(viewer, (5, 40, 50))
+    dock.make()
+    qtbot.waitUntil(lambda: "Nothing is painted yet" in dock.advice.text(), timeout=5000)
+    with qtbot.assertNotEmitted(dock.annotation_changed, wait=600):
+        viewer.dims.set_current_step(0, 3)
+
+
+def test_rgb_needs_no_word_on_channels_and_a_stack_does(viewer, open_dock):
+    dock = open_dock(viewer)
+    add_image(viewer, (40, 50, 3), rgb=True)
+    assert dock.channels.isHidden()
+    stack = add_image(viewer, (2, 40, 50), name="two stains")
+    dock.image.choose(stack)
+    assert not dock.channels.isHidden()
+    dock.channels.setCurrentIndex(dock.channels.findData("first"))
+    dock.make()
+    assert dock.annotation.data.shape == (40, 50)
+    assert not dock.channels.isEnabled()
+
+
+def test_classes(viewer, qtbot, open_dock):
+    dock = open_dock(viewer)
+    add_image(viewer)
+    dock.make()
+    assert dock.class_value.isHidden()
+    dock.mode_choice.setCurrentIndex(dock.mode_choice.findData("classes"))
+    assert bridge.mode_of(dock.annotation) == "classes"
+    assert not dock.class_value.isHidden()
+    dock.class_value.setValue(4)
+    assert (dock.annotation.mode, dock.annotation.selected_label) == ("paint", 4)
+    assert dock.object_button.text() == "Class 4"
+    fill_box(dock.annotation, 4, slice(0, 4), slice(0, 4))
+    qtbot.waitUntil(lambda: "Only class 4 is painted" in dock.advice.text(), timeout=5000)
+
+
+def test_the_mode_belongs_to_the_paint_of_each_image(viewer, open_dock):
+    dock = open_dock(viewer)
+    first = add_image(viewer)
+    dock.make()
+    dock.mode_choice.setCurrentIndex(1)
+    second = add_image(viewer, name="others")
+    dock.image.choose(second)
+    dock.mode_choice.setCurrentIndex(0)
+    dock.make()
+    assert dock.mode == "objects"
+    dock.image.choose(first)
+    assert dock.mode == "classes"
+
+
+def test_two_images_keep_their_own_paint(viewer, open_dock):
+    dock = open_dock(viewer)
+    first, second = add_image(viewer), add_image(viewer, name="others")
+    dock.image.choose(first)
+    dock.make()
+    paint = dock.annotation
+    dock.image.choose(second)
+    assert dock.annotation is None
+    dock.make()
+    assert dock.annotation is not paint
+    dock.image.choose(first)
+    assert dock.annotation is paint
+
+
+def test_the_list_of_images_follows_the_viewer(viewer, open_dock):
+    dock = open_dock(viewer)
+    first = add_image(viewer)
+    viewer.add_labels(np.zeros((4, 4), int))
+    second = add_image(viewer, name="others")
+    assert [dock.image.itemText(i) for i in range(dock.image.count())] == ["others", "cells"]
+    assert dock.image.layer is first  # a new image does not steal the choice
+    first.name = "renamed"
+    assert dock.image.currentText() == "renamed"
+    viewer.layers.move(0, 3)
+    assert dock.image.layer is first
+    bridge.add_result(viewer, first, "probabilities", np.zeros((2, 40, 50), np.float32))
+    assert dock.image.count() == 2
+    viewer.layers.remove(first)
+    assert dock.image.layer is second
+    viewer.layers.clear()
+    assert dock.image.layer is None
+
+
+def test_corrections_become_paint_as_one_step_of_undo(viewer, qtbot, open_dock):
+    dock = open_dock(viewer)
+    image = add_image(viewer)
+    dock.make()
+    objects = np.zeros((40, 50), np.int32)
+    objects[5:15, 5:15], objects[20:30, 20:30] = 1, 2
+    result = bridge.add_result(viewer, image, "objects", objects)
+    dock.corrections_button.click()
+    assert "No corrected objects" in dock.corrected.text()
+    fill_box(result, 0, slice(5, 8), slice(5, 15))
+    dock.corrections_button.click()
+    assert "1 object and 30 px of background" in dock.corrected.text()
+    assert (dock.annotation.data[5:8, 5:15] == 1).all()
+    assert len(np.unique(dock.annotation.data[8:15, 5:15])) == 1
+    assert dock.annotation.data[10, 10] >= 2
+    assert not dock.annotation.data[20:30, 20:30].any()
+    dock.corrections_button.click()
+    assert "No corrected objects" in dock.corrected.text()  # not twice
+    dock.annotation.undo()
+    assert not dock.annotation.data.any()
+
+
+def test_corrected_classes_become_paint(viewer, open_dock):
+    dock = open_dock(viewer)
+    image = add_image(viewer)
+    dock.make()
+    dock.mode_choice.setCurrentIndex(1)
+    classes = np.full((40, 50), 1, np.uint8)
+    result = bridge.add_result(viewer, image, "classes", classes)
+    fill_box(result, 3, slice(0, 2), slice(0, 5))
+    fill_box(result, 0, slice(10, 12), slice(0, 5))
+    dock.take_corrections()
+    assert (dock.annotation.data[0:2, 0:5] == 3).all()
+    assert np.count_nonzero(dock.annotation.data) == 10
+
+
+def test_corrections_without_paint_say_so(viewer, open_dock):
+    dock = open_dock(viewer)
+    add_image(viewer)
+    dock.take_corrections()
+    assert "make one first" in dock.corrected.text()
+
+
+@pytest.mark.parametrize("gone", ["paint", "image", "all"])
+def test_deleted_layers_leave_a_usable_dock(viewer, qtbot, gone, open_dock):
+    dock = open_dock(viewer)
+    image = add_image(viewer)
+    dock.make()
+    fill_box(dock.annotation, 1, slice(0, 10), slice(0, 10))
+    if gone == "all":
+        viewer.layers.clear()
+    else:
+        viewer.layers.remove(dock.annotation if gone == "paint" else image)
+    qtbot.wait(500)  # the count that was under way arrives
+    assert dock.annotation is None
+    assert not dock.background_button.isEnabled()
+    assert dock.corrected.text() == ""
+    image = add_image(viewer, name="again")
+    dock.image.choose(image)
+    dock.make()
+    assert dock.annotation is not None
+
+
+def test_a_closed_dock_hears_nothing_more(make_napari_viewer, qtbot, open_dock):
+    viewer = make_napari_viewer()
+    dock = open_dock(viewer)
+    image = add_image(viewer)
+    dock.make()
+    paint = dock.annotation
+    viewer.window.remove_dock_widget(dock)
+    dock.deleteLater()
+    qtbot.wait(50)
+    paint.selected_label = 5
+    fill_box(paint, 1, slice(0, 10), slice(0, 10))
+    image.name = "renamed"
+    add_image(viewer)
+    viewer.layers.remove(paint)
+    qtbot.wait(400)
+
+
+def test_two_docks_show_the_same(viewer, open_dock):
+    first, second = open_dock(viewer), open_dock(viewer)
+    add_image(viewer)
+    first.make()
+    assert second.annotation is first.annotation
+    second.object_button.click()
+    assert first.object_button.isChecked()
+
+
+def test_paint_that_was_opened_from_a_file_is_taken_up_by_every_dock(viewer, open_dock):
+    first, second = open_dock(viewer), open_dock(viewer)
+    add_image(viewer)
+    opened = viewer.add_labels(np.ones((40, 50), int), name="cells paint")
+    first.make()
+    assert first.annotation is second.annotation is opened
+
+
+def test_every_control_has_a_name_a_tooltip_and_is_reached_by_tab(viewer, open_dock):
+    check_controls(open_dock(viewer), "paint_")
+
+
+def check_controls(dock, prefix):
+    from qtpy.QtCore import Qt
+
+    controls = [child for child in dock.findChildren(QWidget) if child.objectName().startswith(prefix)]
+    assert len({child.objectName() for child in controls}) == len(controls) > 4
+    for control in controls:
+        if isinstance(control, QPushButton | QComboBox):
+            assert control.toolTip(), control.objectName()
+            assert control.focusPolicy() & Qt.FocusPolicy.TabFocus, control.objectName()

@@ -1,0 +1,176 @@
+"""The live curve: what it draws, how often, and in which colours."""
+
+import math
+import sys
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from qtpy.QtGui import QColor
+
+from napari_unet.network.events import StepDone, Validated
+from napari_unet.widgets.plot import REPAINT_MS, CurvePlot, RunningMean, decade_ticks, thin
+
+POINTS = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=400)
+
+
+@pytest.fixture
+def plot(qtbot):
+    widget = CurvePlot()
+    qtbot.addWidget(widget)
+    widget.show()
+    return widget
+
+
+def curves(plot):
+    """(loss, mean, score, best) as drawn, each (x, y)."""
+    view = plot._view
+    return [item.getOriginalDataset() for item in (view._raw, view._smooth, view._score)] + [
+        view._best.getData(),
+    ]
+
+
+@given(POINTS, st.integers(4, 60))
+def test_thin_keeps_ends_and_extremes_in_order(values, limit):
+    points = np.column_stack([np.arange(len(values)), values])
+    thinned = thin(points, limit)
+    assert len(thinned) <= max(limit, 2)
+    assert (np.diff(thinned[:, 0]) > 0).all()
+    assert thinned[0, 0] == 0
+    assert thinned[-1, 0] == len(values) - 1
+    assert thinned[:, 1].min() == min(values)
+    assert thinned[:, 1].max() == max(values)
+
+
+@given(POINTS, st.floats(0.0, 0.99))
+def test_running_mean_is_the_weighted_mean_of_its_formula(values, keep):
+    mean = RunningMean(keep)
+    result = [mean.add(value) for value in values][-1]
+    weights = keep ** np.arange(len(values))[::-1]
+    assert result == pytest.approx(np.average(values, weights=weights), abs=1e-6 * (1 + np.abs(values).max()))
+
+
+def test_running_mean_passes_over_what_is_not_finite():
+    mean = RunningMean(0.5)
+    assert math.isnan(mean.add(math.nan))
+    assert mean.add(3.0) == 3.0
+    assert mean.add(math.inf) == 3.0
+    assert mean.add(3.0) == 3.0
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([0.3, 0.9], [f"{0.1 * k:g}" for k in range(1, 10)] + [str(k) for k in range(1, 10)]),
+        ([0.1, 0.9], ["0.1", "0.2", "0.5", "1", "2", "5"]),
+        ([1e-4, 1.0], ["0.0001", "0.001", "0.01", "0.1", "1"]),
+        ([0.0, math.nan], []),
+        ([], []),
+    ],
+)
+def test_ticks_of_the_logarithmic_axis(values, texts):
+    ticks = decade_ticks(np.array(values, dtype=float))
+    assert [text for _, text in ticks] == texts
+    assert all(10**position == pytest.approx(float(text)) for position, text in ticks)
+
+
+def test_empty_plot_says_what_will_appear(plot):
+    assert "appears here while a network trains" in plot._stack.currentWidget().text()
+    assert plot.is_idle
+
+
+def test_draws_losses_and_scores_and_marks_the_last_best(plot):
+    for step in range(1, 4):
+        plot.add(StepDone(step, 1.0 / step, step * 10.0))
+    for step, score, best in ((1, 0.25, True), (2, 0.75, True), (3, 0.5, False)):
+        plot.add(Validated(step, score, 0.1, step * 10.0, "held-out", best))
+    plot.repaint_curves()
+    loss, _, score, best = curves(plot)
+    np.testing.assert_allclose(loss, ([10, 20, 30], [1, 1 / 2, 1 / 3]))
+    np.testing.assert_allclose(score, ([10, 20, 30], [0.25, 0.75, 0.5]))
+    np.testing.assert_allclose(best, ([20], [0.75]))
+
+    plot.set_x_axis("steps")
+    np.testing.assert_allclose(curves(plot)[0][0], [1, 2, 3])
+    np.testing.assert_allclose(curves(plot)[3], ([2], [0.75]))
+
+
+def test_axes_loss_logarithmic_or_linear_score_always_from_0_to_1(plot):
+    plot.add(StepDone(1, 0.5, 1.0))
+    plot.repaint_curves()
+    item = plot._view._plot
+    assert item.getAxis("left").logMode
+    assert not item.getAxis("right").logMode
+    low, high = plot._view._score_box.viewRange()[1]
+    assert -0.1 < low <= 0
+    assert 1 <= high < 1.1
+    plot.set_log(False)
+    assert not item.getAxis("left").logMode
+
+
+def test_losses_that_a_logarithm_cannot_take_are_survived(plot):
+    for step, loss in enumerate([0.0, math.nan, math.inf, -1.0, 0.5], start=1):
+        plot.add(StepDone(step, loss, float(step)))
+    plot.repaint_curves()  # warnings are errors here
+    plot.grab()
+
+
+def test_clear_empties_it_for_the_next_training(plot):
+    plot.add(StepDone(1, 0.5, 1.0))
+    plot.add(Validated(1, 0.5, 0.5, 1.0, "training", True))
+    plot.repaint_curves()
+    plot.clear()
+    assert plot.is_idle
+    assert plot._stack.currentWidget() is plot._empty
+    plot.add(StepDone(1, 0.25, 2.0))
+    plot.repaint_curves()
+    loss, _, score, best = curves(plot)
+    np.testing.assert_allclose(loss, ([2.0], [0.25]))
+    assert score[0] is None or len(score[0]) == 0
+    assert len(best[0]) == 0
+
+
+def test_repaints_at_most_twice_a_second_and_then_rests(plot, qtbot, monkeypatch):
+    plot.add(StepDone(1, 1.0, 0.0))
+    plot.repaint_curves()
+    drawn = []
+    draw = plot._view.draw
+    monkeypatch.setattr(plot._view, "draw", lambda *args, **more: (drawn.append(args), draw(*args, **more)))
+    begin = time.monotonic()
+    while time.monotonic() - begin < 2.6 * REPAINT_MS / 1000:
+        plot.add(StepDone(2, 1.0, 0.1))
+        qtbot.wait(5)
+    assert len(drawn) == 2
+    qtbot.waitUntil(lambda: plot.is_idle, timeout=2000)
+    n = len(drawn)
+    qtbot.wait(int(1.5 * REPAINT_MS))
+    assert len(drawn) == n
+
+
+def test_very_many_points_are_thinned_out(plot):
+    for step in range(50_000):
+        plot.add(StepDone(step, 1.0 + (step % 7), step * 0.1))
+    plot.repaint_curves()
+    assert max(len(x) for x, _ in curves(plot)[:2]) <= 600
+
+
+def test_colours_follow_the_style_sheet(plot, qtbot):
+    """As napari's themes do: a style sheet on the window, replaced while the plot is shown."""
+    plot.add(StepDone(1, 1.0, 0.0))
+    plot.repaint_curves()
+    for text, ground in (("#ffffff", "#202020"), ("#101010", "#f0f0f0")):
+        plot.setStyleSheet(f"QWidget {{color: {text}; background-color: {ground};}}")
+        view = plot._view
+        assert view.widget.backgroundBrush().color() == QColor(ground)
+        line = view._smooth.opts["pen"].color()
+        assert abs(line.lightness() - QColor(ground).lightness()) > 60
+        assert view._plot.getAxis("bottom").textPen().color() == QColor(text)
+
+
+def test_pyqtgraph_waits_for_the_first_point(qtbot, monkeypatch):
+    monkeypatch.delitem(sys.modules, "pyqtgraph", raising=False)
+    widget = CurvePlot()
+    qtbot.addWidget(widget)
+    assert "pyqtgraph" not in sys.modules

@@ -1,0 +1,436 @@
+"""The Predict dock with real threads and untrained networks; what it adds, and where."""
+
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dock_helpers import discs, make_model, save, say
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+from qtpy.QtWidgets import QCheckBox
+
+from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
+from napari_unet.files.models import save_model
+from napari_unet.network.config import PredictionConfig
+from napari_unet.network.prediction import predict
+from napari_unet.widgets.layers import add_result
+from napari_unet.widgets.model_chooser import ModelChooser, ModelFacts
+from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.prediction_run import (
+    Segmented,
+    Source,
+    TilesDone,
+    into_stack,
+    resolve_channels,
+    segment,
+)
+
+LAST_ID = 2**31 - 1
+
+
+@pytest.fixture(autouse=True)
+def models(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    folder = tmp_path / "U-Net models"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def viewer():
+    """Layers without a window, which takes a second to open; test_faults.py has windows."""
+    return ViewerModel()
+
+
+@pytest.fixture
+def dock(viewer, models, qtbot):
+    save(models)
+    dock = PredictDock(viewer)
+    qtbot.addWidget(dock)
+    return dock
+
+
+def tick(dock, **boxes):
+    for name, is_on in boxes.items():
+        dock.findChild(QCheckBox, f"predict_{name}").setChecked(is_on)
+
+
+def predict_with(dock, qtbot):
+    dock.start()
+    qtbot.waitUntil(lambda: not dock.is_running, timeout=60_000)
+
+
+# Planes into stacks.
+
+
+@given(
+    stack=hnp.arrays(np.int32, (3, 4, 5), elements=st.sampled_from([0, 0, 1, 2, 7, LAST_ID])),
+    plane=hnp.arrays(np.int32, (4, 5), elements=st.integers(0, 3)),
+    index=st.integers(0, 2),
+)
+def test_a_plane_keeps_its_objects_and_shares_no_id(stack, plane, index):
+    before = stack.copy()
+    full = into_stack(stack, (index,), plane, stack.shape, "objects")
+    np.testing.assert_array_equal(stack, before)
+    others = [other for other in range(3) if other != index]
+    np.testing.assert_array_equal(full[others], stack[others])
+    new = full[index]
+    np.testing.assert_array_equal(new > 0, plane > 0)
+    pairs = set(zip(plane[plane > 0].tolist(), new[plane > 0].tolist(), strict=True))
+    assert len(pairs) == len({old for old, _ in pairs}) == len({fresh for _, fresh in pairs})
+    assert not set(np.unique(new)) & (set(np.unique(full[others])) - {0})
+
+
+def test_planes_of_probabilities_and_first_planes():
+    plane = np.full((2, 4, 5), 0.5, np.float32)
+    full = into_stack(None, (1,), plane, (3, 4, 5), "probabilities")
+    assert full.shape == (2, 3, 4, 5)
+    assert full.dtype == np.float32
+    np.testing.assert_array_equal(full[:, 1], plane)
+    assert not full[:, (0, 2)].any()
+    # A stack of another shape is not one to write into.
+    assert into_stack(full[:, :2], (1,), plane, (3, 4, 5), "probabilities").shape == (2, 3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels", "in_channels", "result"),
+    [
+        ((9, 8), "auto", 1, "none"),
+        ((5, 9, 8), "auto", 1, "none"),
+        ((9, 8, 3), "auto", 3, "last"),
+        ((3, 9, 8), "auto", 3, "first"),
+        ((7, 9, 8, 2), "auto", 2, "last"),
+        ((9, 8, 1), "auto", 1, "last"),
+        ((3, 9, 8), "first", 3, "first"),
+    ],
+)
+def test_channels_are_found_without_the_pixels(shape, channels, in_channels, result):
+    assert resolve_channels(shape, channels=channels, ndim=2, in_channels=in_channels) == result
+
+
+def test_channels_that_do_not_fit_are_told():
+    with pytest.raises(InputError, match="1 channel "):
+        resolve_channels((9, 8), channels="auto", ndim=2, in_channels=2)
+
+
+# The computation.
+
+
+def run_segment(path, sources, kinds=("probabilities",)):
+    return list(
+        segment(
+            path,
+            sources,
+            kinds,
+            PredictionConfig(),
+            device="cpu",
+            keep_unfinished=False,
+            control=Control(),
+        )
+    )
+
+
+def test_a_plane_alone_is_what_it_is_in_its_stack(models):
+    path = save(models)
+    stack = discs((3, 48, 40)) * np.array([1, 3, 9], np.uint16)[:, None, None]  # each plane brighter
+    *_, whole = run_segment(path, [Source(stack, "none")])
+    *_, alone = run_segment(path, [Source(stack, "none", plane=(2, 10, 10))])
+    assert (alone.plane, alone.shape, whole.plane) == ((2,), (3, 48, 40), ())
+    np.testing.assert_array_equal(alone.results["probabilities"], whole.results["probabilities"][:, 2])
+    np.testing.assert_array_equal(
+        whole.results["probabilities"], predict(make_model(), stack, device="cpu").probabilities
+    )
+
+
+def test_several_images_in_turn(models):
+    events = run_segment(
+        save(models), [Source(discs(), "none"), Source(discs((40, 24)), "none")], ("objects",)
+    )
+    assert [type(event) for event in events] == [TilesDone, Segmented] * 2
+    assert [event.number for event in events] == [0, 0, 1, 1]
+    assert events[3].results["objects"].shape == (40, 24)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_stop_gives_the_finished_tiles_or_nothing(models, keep):
+    control = Control()
+    events = []
+    for event in segment(
+        save(models),
+        [Source(discs(), "none"), Source(discs(), "none")],
+        ("classes",),
+        PredictionConfig(tile_size=16),
+        device="cpu",
+        keep_unfinished=keep,
+        control=control,
+    ):
+        events.append(event)
+        control.stop()
+    if not keep:
+        assert [type(event) for event in events] == [TilesDone]
+        return
+    _, result = events
+    classes = result.results["classes"]
+    assert not result.complete
+    assert (classes[:16, :16] > 0).all()
+    assert not classes[16:].any()
+
+
+# The list of models.
+
+
+def test_models_come_newest_first_and_go(models, qtbot):
+    paths = [save(models, name) for name in ("old", "new")]
+    for age, path in zip((2000, 1000), paths, strict=True):
+        os.utime(path, (1e9 - age, 1e9 - age))
+    chooser = ModelChooser(models)
+    qtbot.addWidget(chooser)
+    told = []
+    chooser.model_changed.connect(told.append)
+    assert [chooser.itemText(i) for i in range(chooser.count())] == ["new", "old"]
+    assert chooser.path == paths[1]
+    chooser.choose(paths[0])
+    newest = save(models, "newest")
+    qtbot.waitUntil(lambda: chooser.count() == 3, timeout=5_000)
+    assert chooser.itemText(0) == "newest"
+    assert chooser.path == paths[0]  # a new file does not take the choice away
+    paths[0].unlink()
+    qtbot.waitUntil(lambda: chooser.count() == 2, timeout=5_000)
+    assert chooser.path == newest
+    assert told == [paths[0], newest]
+
+
+def test_a_model_elsewhere_and_a_folder_that_comes_later(tmp_path, qtbot):
+    folder = tmp_path / "later"
+    chooser = ModelChooser(folder)
+    qtbot.addWidget(chooser)
+    assert chooser.path is None
+    elsewhere = save(tmp_path, "elsewhere")
+    chooser.choose(elsewhere)
+    assert chooser.path == elsewhere
+    folder.mkdir()
+    inside = save(folder, "inside")
+    chooser.choose(inside)
+    assert chooser.path == inside
+    assert chooser.count() == 2
+
+
+def test_a_model_in_words(models):
+    facts = ModelFacts.read(save(models, channels=3))
+    assert facts.sentence() == (
+        "Finds separate objects in 2-D images of 3 channels. Trained 02 Jan 2026 03:04 for 30 s, score 0.75."
+    )
+    assert "3 classes (background, class 2, class 3)" in ModelFacts.read(save(models, classes=3)).sentence()
+
+
+# The dock.
+
+
+def test_results_lie_on_the_source(dock, viewer, qtbot):
+    image = viewer.add_image(
+        discs(), name="cells", scale=(0.5, 0.25), translate=(3, 4), units=("um", "um"), axis_labels=("y", "x")
+    )
+    tick(dock, objects=True, classes=True, probabilities=True)
+    with qtbot.waitSignal(dock.predicted, timeout=60_000):
+        dock.start()
+    qtbot.waitUntil(lambda: not dock.is_running)
+    results = [layer for layer in viewer.layers if layer is not image]
+    assert [layer.name for layer in results] == ["cells objects", "cells classes", "cells probability"]
+    assert [layer.data.dtype for layer in results] == [np.int32, np.uint8, np.float32]
+    for layer in results:
+        assert layer.data.shape == image.data.shape
+        np.testing.assert_array_equal(layer.scale, image.scale)
+        np.testing.assert_array_equal(layer.translate, image.translate)
+        assert layer.units == image.units
+        assert layer.axis_labels == image.axis_labels
+    assert say(dock, "predict_status").startswith("Done")
+
+
+def test_renaming_and_choosing_another_image_meanwhile_misplaces_nothing(dock, viewer, qtbot):
+    source = viewer.add_image(discs((64, 48)), name="source")
+    dock.start()
+    source.name = "renamed"
+    other = viewer.add_image(discs((32, 40)), name="source")
+    viewer.layers.selection.active = other
+    dock.image.choose(other)
+    qtbot.waitUntil(lambda: not dock.is_running, timeout=60_000)
+    (result,) = (layer for layer in viewer.layers if isinstance(layer, Labels))
+    assert result.data.shape == (64, 48)
+    assert result.name == "renamed objects"
+    assert viewer.layers.selection.active is other
+
+
+def test_an_image_that_was_deleted_meanwhile(dock, viewer, qtbot):
+    source = viewer.add_image(discs(), name="cells")
+    dock.start()
+    viewer.layers.remove(source)
+    qtbot.waitUntil(lambda: not dock.is_running, timeout=60_000)
+    assert len(viewer.layers) == 0
+    assert "'cells' was deleted" in say(dock, "predict_status")
+
+
+def test_all_images_that_suit(dock, viewer, qtbot):
+    viewer.add_image(discs(), name="a")
+    viewer.add_image(np.dstack([discs()] * 3).astype(np.uint8), rgb=True, name="colour")
+    viewer.add_image(discs((3, 40, 32)), name="b")
+    dock.image.choose(viewer.layers["a"])
+    tick(dock, all=True)
+    predict_with(dock, qtbot)
+    assert {layer.name for layer in viewer.layers if isinstance(layer, Labels)} == {"a objects", "b objects"}
+    assert "2 images" in say(dock, "predict_status")
+    # What was predicted is no image to predict.
+    predict_with(dock, qtbot)
+    assert len(viewer.layers) == 5
+
+
+def test_slice_by_slice_into_one_stack(dock, viewer, qtbot):
+    stack = viewer.add_image(discs((4, 48, 40)), name="stack", scale=(3, 1, 1), translate=(6, 0, 0))
+    tick(dock, objects=True, probabilities=True, slice=True)
+    shown = {}
+    for plane in (2, 0):
+        viewer.dims.set_point(0, 6 + 3 * plane)
+        predict_with(dock, qtbot)
+        shown[plane] = viewer.layers["stack probability"].data[plane].copy()
+    assert len(viewer.layers) == 3
+    probability, objects = viewer.layers["stack probability"].data, viewer.layers["stack objects"].data
+    assert probability.shape == objects.shape == stack.data.shape
+    for plane in (0, 2):
+        np.testing.assert_array_equal(probability[plane], shown[plane])
+        assert probability[plane].any()
+    assert not probability[[1, 3]].any()
+    tick(dock, slice=False, objects=False)
+    predict_with(dock, qtbot)
+    whole = viewer.layers["stack probability"].data
+    np.testing.assert_array_equal(whole[[0, 2]], probability[[0, 2]])
+    # A plane predicted after the whole stack keeps the rest of it, whichever dock did that.
+    again = PredictDock(viewer)
+    qtbot.addWidget(again)
+    tick(again, objects=False, probabilities=True, slice=True)
+    predict_with(again, qtbot)
+    np.testing.assert_array_equal(viewer.layers["stack probability"].data, whole)
+
+
+def test_only_stacks_have_slices(dock, viewer, models):
+    box = dock.findChild(QCheckBox, "predict_slice")
+    assert not box.isEnabled()
+    viewer.add_image(discs(), name="plane")
+    assert not box.isEnabled()
+    viewer.add_image(discs((3, 40, 32)), name="stack")
+    dock.image.choose(viewer.layers["stack"])
+    assert box.isEnabled()
+    dock.select_model(save(models, "volumes", ndim=3))
+    assert not box.isEnabled()
+    dock.select_model(save(models, "colours", channels=3))
+    assert not box.isEnabled()
+
+
+def test_what_cannot_be_predicted_is_one_sentence(dock, viewer, qtbot, models):
+    dock.start()
+    assert "no image" in say(dock, "predict_status")
+    viewer.add_image(discs(), name="grey")
+    tick(dock, objects=False)
+    dock.start()
+    assert "Nothing is ticked" in say(dock, "predict_status")
+    tick(dock, objects=True)
+    dock.form._split.setValue(0.2)
+    dock.start()
+    assert "Split touching" in say(dock, "predict_status")
+    dock.form._split.setValue(0.9)
+    dock.select_model(save(models, "colours", channels=3))
+    dock.start()
+    assert "1 channel and the model was trained on 3" in say(dock, "predict_status")
+    dock.select_model(save(models, "grey"))
+    predict_with(dock, qtbot)
+    assert say(dock, "predict_status").startswith("Done")
+
+
+def test_without_a_model_it_says_where_one_comes_from(viewer, qtbot):
+    dock = PredictDock(viewer)
+    qtbot.addWidget(dock)
+    assert "Train dock" in say(dock, "predict_facts")
+    dock.start()
+    assert "no model yet" in say(dock, "predict_status")
+
+
+def test_a_file_that_is_no_model(dock, viewer, models):
+    bad = models / "bad.safetensors"
+    bad.write_bytes(b"nonsense")
+    dock.select_model(bad)
+    assert "is not a napari-unet model" in say(dock, "predict_facts")
+    viewer.add_image(discs())
+    dock.start()
+    assert "is not a napari-unet model" in say(dock, "predict_status")
+    assert not dock.is_running
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_cancel(dock, viewer, qtbot, keep, monkeypatch):
+    from napari_unet.network import prediction
+
+    viewer.add_image(discs((6, 64, 64)), name="stack")
+    tick(dock, keep=keep)
+    begun, go_on = threading.Event(), threading.Event()
+    original = prediction.probabilities_of
+
+    def slowly(*args):
+        result = original(*args)
+        begun.set()
+        assert go_on.wait(20)
+        return result
+
+    monkeypatch.setattr(prediction, "probabilities_of", slowly)
+    dock.start()
+    qtbot.waitUntil(begun.is_set, timeout=60_000)
+    dock.stop()
+    go_on.set()
+    qtbot.waitUntil(lambda: not dock.is_running, timeout=60_000)
+    assert len([layer for layer in viewer.layers if isinstance(layer, Labels)]) == int(keep)
+    status = say(dock, "predict_status")
+    assert status == (
+        "Cancelled; the finished tiles were added." if keep else "Cancelled; nothing was added."
+    )
+
+
+def test_objects_are_found_in_the_thread(dock, viewer, qtbot, monkeypatch):
+    from napari_unet.core import prediction
+
+    threads = []
+    original = prediction.find_objects
+
+    def spy(*args, **kwargs):
+        threads.append(threading.current_thread())
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(prediction, "find_objects", spy)
+    viewer.add_image(discs())
+    predict_with(dock, qtbot)
+    assert threads
+    assert threading.main_thread() not in threads
+
+
+def test_edited_results_are_kept(dock, viewer, qtbot):
+    image = viewer.add_image(discs(), name="cells")
+    predict_with(dock, qtbot)
+    first = viewer.layers["cells objects"]
+    first.data[0, 0] = LAST_ID
+    predict_with(dock, qtbot)
+    assert viewer.layers["cells objects"] is first
+    assert first.data[0, 0] == LAST_ID
+    assert len(viewer.layers) == 3
+    assert isinstance(image, Image)
+    assert add_result(viewer, image, "objects", first.data) is not first
+
+
+def test_an_unreadable_history_does_not_matter(models):
+    from dataclasses import replace
+
+    model = make_model()
+    path = models / "x.safetensors"
+    save_model(replace(model, history=replace(model.history, started="?", scores=())), path)
+    assert ModelFacts.read(path).sentence().endswith("Trained at an unknown time for 30 s.")

@@ -1,0 +1,349 @@
+"""The Train dock with real threads and a tiny network."""
+
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dock_helpers import discs, make_model, paint_on, say, tiny_training
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QPushButton
+
+from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
+from napari_unet.files import models
+from napari_unet.network.config import TrainingConfig
+from napari_unet.network.events import StepDone, Stopped, Validated
+from napari_unet.widgets.layers import make_annotation, set_mode
+from napari_unet.widgets.train import TrainDock
+from napari_unet.widgets.training_run import Progress, Saved, clock, model_path, train_and_save
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def viewer():
+    """Layers without a window, which takes a second to open; test_faults.py has windows."""
+    return ViewerModel()
+
+
+@pytest.fixture
+def dock(viewer, qtbot, monkeypatch):
+    tiny_training(monkeypatch)
+    dock = TrainDock(viewer)
+    qtbot.addWidget(dock)
+    return dock
+
+
+def train(dock, qtbot):
+    with qtbot.waitSignal(dock.ended, timeout=60_000):
+        dock.start()
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("cells", "cells 2026-03-04 05.06.07.safetensors"),
+        ("a/b:c?", "a_b_c_ 2026-03-04 05.06.07.safetensors"),
+        ("...", "model 2026-03-04 05.06.07.safetensors"),
+        ("x" * 300, "x" * 80 + " 2026-03-04 05.06.07.safetensors"),
+    ],
+)
+def test_file_names(name, file, tmp_path):
+    assert model_path(tmp_path, name, datetime(2026, 3, 4, 5, 6, 7)) == tmp_path / file
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(-3, "0:00"), (59.6, "1:00"), (61, "1:01"), (3600 + 62, "1:01:02")]
+)
+def test_clock(seconds, text):
+    assert clock(seconds) == text
+
+
+def test_progress_in_words():
+    progress = Progress(60)
+    assert progress.now(paused=False) == ""
+    assert progress.outcome() == "No step was made, so there is nothing to keep."
+    progress.add(StepDone(3, 0.5, 10.0))
+    assert progress.now(paused=False) == "Step 3, loss 0.500, 0:50 left"
+    progress.add(Validated(3, 0.75, 0.4, 10.0, "held-out", True))
+    progress.add(Validated(4, 0.5, 0.6, 12.0, "held-out", False))
+    assert progress.now(paused=True) == "Step 3, loss 0.500, score 0.50 on held-out paint, paused"
+    assert progress.outcome() == "Kept the network of step 3: score 0.75 on held-out paint."
+    assert progress.measure(StepDone(9, 0.1, 80.0)) == (60, 60)
+    assert progress.measure(Saved(Path("x"))) is None
+
+
+def run_events(path, control=None, start=None, paint=None):
+    from dock_helpers import TINY
+
+    image = discs()
+    if paint is None:
+        paint = np.zeros(image.shape, np.int32)
+        paint[2:4, 5:60], paint[12:20, 12:20] = 1, 2
+    config = TrainingConfig(steps=2, network=TINY, patch_size=32, batch_size=1)
+    return train_and_save(
+        [image], [paint], config, start=start, device="cpu", path=path, control=control or Control()
+    )
+
+
+def test_the_model_is_saved_after_it_was_told(tmp_path):
+    path = tmp_path / "new folder" / "model.safetensors"
+    *_, stopped, saved = run_events(path)
+    assert isinstance(stopped, Stopped)
+    assert saved == Saved(path)
+    assert models.load_model(path).history.steps == 2
+
+
+def test_training_goes_on_from_a_file(tmp_path):
+    start = tmp_path / "start.safetensors"
+    models.save_model(make_model(), start)
+    *_, saved = run_events(tmp_path / "next.safetensors", start=start)
+    assert isinstance(saved, Saved)
+
+
+def test_a_stop_before_the_first_step_is_no_failure(tmp_path):
+    control = Control()
+    control.stop()
+    path = tmp_path / "model.safetensors"
+    assert list(run_events(path, control)) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_training(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(InputError, match="folder"):
+        next(run_events(tmp_path / "file" / "model.safetensors"))
+
+
+def test_a_disk_that_fills_up_meanwhile_does_not_lose_the_model(tmp_path, monkeypatch):
+    def full(_model, _path):
+        raise InputError("The disk is full.")
+
+    monkeypatch.setattr(models, "save_model", full)
+    told = []
+    with pytest.raises(InputError, match="full"):
+        told.extend(event for event in run_events(tmp_path / "m.safetensors") if told.append(event))
+    assert isinstance(told[-1], Stopped)
+
+
+def test_train_saves_and_offers_to_go_on(dock, viewer, qtbot, home):
+    paint_on(viewer, viewer.add_image(discs(), name="cells"))
+    with qtbot.waitSignal(dock.saved, timeout=60_000) as saved:
+        train(dock, qtbot)
+    (path,) = saved.args
+    assert path.parent == home / "U-Net models"
+    assert path.name.startswith("cells 20")
+    assert models.load_model(path).history.steps == 4
+    assert path.name in say(dock, "train_outcome")
+    assert "Kept the network of step" in say(dock, "train_status")
+    assert not dock.is_running
+    assert dock.form.start_from(dock._last) is dock._last is not None
+    # ... and the next training does go on: its network is that of the model.
+    train(dock, qtbot)
+    assert "Kept the network" in say(dock, "train_status")
+
+
+def test_start_becomes_pause_and_stop(dock, viewer, qtbot, monkeypatch):
+    tiny_training(monkeypatch, steps=100_000)
+    paint_on(viewer, viewer.add_image(discs()))
+    start, pause, stop = (dock.findChild(QPushButton, f"train_{name}") for name in ("start", "pause", "stop"))
+    assert (start.isHidden(), pause.isHidden(), stop.isHidden()) == (False, True, True)
+    start.click()
+    assert (start.isHidden(), pause.isHidden(), stop.isHidden()) == (True, False, False)
+    steps = []
+    dock._run.job.happened.connect(lambda event: steps.append(event) if isinstance(event, StepDone) else None)
+    qtbot.waitUntil(lambda: len(steps) > 2, timeout=60_000)
+
+    pause.click()
+    assert pause.text() == "Go on"
+    qtbot.wait(300)
+    paused_at = len(steps)
+    qtbot.wait(300)
+    assert len(steps) == paused_at
+    assert "paused" in say(dock, "train_status")
+    pause.click()
+    qtbot.waitUntil(lambda: len(steps) > paused_at, timeout=20_000)
+
+    with qtbot.waitSignal(dock.saved, timeout=20_000) as saved:
+        stop.click()
+    assert saved.args[0].exists()
+    qtbot.waitUntil(lambda: not dock.is_running, timeout=5_000)
+    assert (start.isHidden(), pause.isHidden(), stop.isHidden()) == (False, True, True)
+
+
+def test_a_stop_during_the_preparation(dock, viewer, qtbot, home):
+    paint_on(viewer, viewer.add_image(discs()))
+    with qtbot.waitSignal(dock.ended, timeout=60_000):
+        dock.start()
+        dock.stop()
+    status = say(dock, "train_status")
+    assert "No step was made" in status or "Kept the network" in status
+    assert not list(home.rglob("*.part"))
+
+
+def test_without_an_image_or_paint_a_sentence_and_nothing_else(dock, viewer):
+    dock.start()
+    assert "no image" in say(dock, "train_status")
+    viewer.add_image(discs(), name="cells")
+    dock.start()
+    assert "'cells' has no paint" in say(dock, "train_status")
+    assert not dock.is_running
+
+
+@pytest.mark.parametrize(("values", "word"), [((), "paint"), ((1,), "background"), ((2,), "background")])
+def test_paint_that_cannot_teach_is_one_sentence(dock, qtbot, values, word, home):
+    viewer = dock._viewer
+    layer = viewer.add_image(discs())
+    paint = make_annotation(viewer, layer)
+    for value in values:
+        paint.data[5 * value : 5 * value + 3] = value
+    train(dock, qtbot)
+    sentence = say(dock, "train_status")
+    assert word in sentence
+    assert "\n" not in sentence
+    assert not list((home / "U-Net models").glob("*"))
+    paint_on(viewer, layer)
+    train(dock, qtbot)
+    assert "Kept the network" in say(dock, "train_status")
+
+
+def test_all_painted_images(dock, viewer, qtbot, monkeypatch):
+    seen = []
+    from napari_unet.widgets import train as module
+
+    def spy(images, paints, config, **rest):
+        seen.append((images, paints, config))
+        return iter(())
+
+    monkeypatch.setattr(module, "train_and_save", spy)
+    paint_on(viewer, viewer.add_image(discs(seed=1), name="a"))
+    paint_on(viewer, viewer.add_image(discs(seed=2), name="b"))
+    make_annotation(viewer, viewer.add_image(discs(seed=3), name="unpainted"))
+    chosen = viewer.layers["a"]
+    dock.form.image.choose(chosen)
+    train(dock, qtbot)
+    dock.form.all_painted.setChecked(True)
+    train(dock, qtbot)
+    assert [len(images) for images, _, _ in seen] == [1, 2]
+    images, paints, _ = seen[1]
+    np.testing.assert_array_equal(images[0], viewer.layers["a"].data)
+    np.testing.assert_array_equal(images[1], viewer.layers["b"].data)
+    # Copies: the user goes on painting while the network trains.
+    assert not np.shares_memory(paints[0], viewer.layers["a paint"].data)
+    assert not np.shares_memory(images[0], viewer.layers["a"].data)
+
+
+def test_the_mode_is_that_of_the_paint(dock, viewer, qtbot):
+    first = paint_on(viewer, viewer.add_image(discs(), name="a"))
+    paint_on(viewer, viewer.add_image(discs(), name="b"))
+    set_mode(first, "classes")
+    dock.form.image.choose(viewer.layers["a"])
+    train(dock, qtbot)
+    assert dock._last.mode == "classes"
+    dock.form.all_painted.setChecked(True)
+    dock.start()
+    assert "objects and some of classes" in say(dock, "train_status")
+
+
+def test_the_form_reads_as_a_configuration(viewer, qtbot):
+    from napari_unet.core.weights import WeightConfig
+
+    dock = TrainDock(viewer)
+    qtbot.addWidget(dock)
+    config = dock.form.config(mode="objects", weights=None, channels="auto")
+    default = TrainingConfig()
+    assert config.seconds == 120
+    for name in (
+        "seed",
+        "patch_size",
+        "learning_rate",
+        "held_out",
+        "weights",
+        "augmentation",
+        "normalisation",
+    ):
+        assert getattr(config, name) == getattr(default, name), name
+    given = WeightConfig(w0=3)
+    assert dock.form.config(mode="objects", weights=given, channels="last").weights == given
+    qtbot.waitUntil(lambda: "Looking" not in say(dock, "train_place"), timeout=60_000)
+
+
+def test_the_device_is_told_in_words(dock, qtbot):
+    qtbot.waitUntil(lambda: "Looking" not in say(dock, "train_place"), timeout=60_000)
+    assert say(dock, "train_place")
+    device = dock.form._device
+    device.setCurrentIndex(device.findData("cpu"))
+    qtbot.waitUntil(lambda: say(dock, "train_place").startswith("CPU"), timeout=20_000)
+
+
+def test_a_cpu_user_is_told_how_to_get_faster(viewer, qtbot, monkeypatch):
+    from napari_unet.network import device
+
+    monkeypatch.setattr(device, "acceleration_hint", lambda: "Install it by: pip install torch")
+    dock = TrainDock(viewer)
+    qtbot.addWidget(dock)
+    dock.form._device.setCurrentIndex(dock.form._device.findData("cpu"))
+    qtbot.waitUntil(lambda: "pip install" in say(dock, "train_faster"), timeout=60_000)
+
+
+def test_a_file_to_go_on_from(dock, viewer, qtbot, tmp_path, monkeypatch):
+    from qtpy.QtWidgets import QFileDialog
+
+    path = tmp_path / "start.safetensors"
+    models.save_model(make_model(), path)
+    combo, size = dock.form._start, dock.form._size
+    assert dock.form.start_from(None) is None
+    for answer, chosen in (("", None), (str(path), path)):
+        monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_, answer=answer: (answer, ""))
+        combo.setCurrentIndex(combo.count() - 1)
+        combo.activated.emit(combo.count() - 1)
+        assert dock.form.start_from(None) == chosen
+        assert size.isEnabled() is (chosen is None)
+    paint_on(viewer, viewer.add_image(discs()))
+    train(dock, qtbot)
+    assert "Kept the network" in say(dock, "train_status")
+
+
+IMPORTS = """
+import builtins, sys, threading
+original = builtins.__import__
+def spying(name, *rest, **more):
+    if name.split(".")[0] == "torch" and threading.current_thread() is threading.main_thread():
+        raise SystemExit(f"torch is imported on the main thread: {name}")
+    return original(name, *rest, **more)
+builtins.__import__ = spying
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QApplication
+app = QApplication([])
+from napari_unet.widgets.paint import PaintDock
+from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.train import TrainDock
+from napari_unet.widgets.unet import UNetDock
+from napari_unet.widgets.weights import WeightsDock
+import numpy
+viewer = ViewerModel()
+viewer.add_image(numpy.zeros((8, 8)))
+docks = [dock(viewer) for dock in (PaintDock, WeightsDock, TrainDock, PredictDock, UNetDock)]
+for dock in docks:
+    dock.show()
+from qtpy.QtCore import QThreadPool
+for _ in range(100):
+    app.processEvents()
+    if QThreadPool.globalInstance().waitForDone(200) and "torch" in sys.modules:
+        break
+assert "torch" in sys.modules, "the device was never looked for"
+"""
+
+
+def test_no_dock_imports_torch_on_the_main_thread():
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS], check=False, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
