@@ -1,0 +1,40 @@
+# `make` lists what can be done. Every target makes the environment first, once.
+SHELL := bash
+BIN := $(if $(filter Windows_NT,$(OS)),.venv/Scripts,.venv/bin)
+PYTHON_FILES := src tests benchmarks
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo lint format test test-long clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+env: .venv/ready ## Make .venv with everything that demo and tests need
+	@:
+
+.venv/ready: pyproject.toml constraints.txt scripts/setup.sh scripts/display.sh
+	@scripts/setup.sh
+	@touch $@
+
+demo: .venv/ready ## Paint, train, predict and correct in a real napari; results in demo-output/
+	@$(BIN)/napari-unet demo --output demo-output
+
+lint: .venv/ready ## Style, types, import floors and the napari manifest
+	$(BIN)/ruff check $(PYTHON_FILES)
+	$(BIN)/ruff format --check $(PYTHON_FILES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/npe2 validate napari-unet-interactive
+
+format: .venv/ready ## Mend style and imports in place
+	$(BIN)/ruff check --fix $(PYTHON_FILES)
+	$(BIN)/ruff format $(PYTHON_FILES)
+
+test: lint ## Lint, then all tests but the slow ones
+	$(BIN)/pytest
+
+test-long: lint ## Lint, then all tests
+	$(BIN)/pytest -m ""
+
+clean: ## Remove the environment, caches and demo results
+	rm -rf .venv build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,99 @@
+"""The package as others get it: what a wheel holds, which versions are pinned, what an import may cost."""
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def pins() -> dict[str, Version]:
+    """Return {canonical name: version} of constraints.txt; a line that is not a plain pin fails."""
+    lines = [
+        line
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
+    found = [re.fullmatch(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.]+)", line) for line in lines]
+    assert all(found), [line for line, match in zip(lines, found, strict=True) if not match]
+    return {canonical(match[1]): Version(match[2]) for match in found if match}
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def requirements() -> list[str]:
+    groups = PROJECT["dependency-groups"].values()
+    grouped = [entry for group in groups for entry in group if isinstance(entry, str)]
+    return [*PROJECT["project"]["dependencies"], *grouped]
+
+
+def test_torch_is_pinned_to_the_version_with_one_build_for_all() -> None:
+    assert pins()["torch"] == Version("2.13.0")
+
+
+@pytest.mark.parametrize("text", requirements())
+def test_every_dependency_has_a_lower_bound_and_a_tested_version(text: str) -> None:
+    requirement = Requirement(text)
+    assert [specifier.operator for specifier in requirement.specifier] == [">="], "a bound below, none above"
+    assert pins()[canonical(requirement.name)] in requirement.specifier
+
+
+def brought_in(*packages: str) -> list[str]:
+    """Return what of torch, Qt and napari a fresh Python holds once it has imported ``packages``."""
+    code = (
+        f"import sys, {', '.join(packages)}\n"
+        "print(*[name for name in ('torch', 'qtpy', 'napari', 'pyqtgraph') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_an_import_that_is_dear_would_be_seen() -> None:
+    assert brought_in("qtpy") == ["qtpy"]
+
+
+@pytest.mark.parametrize(
+    "package", ["napari_unet", "napari_unet.network.config", "napari_unet.network.events"]
+)
+def test_import_brings_neither_torch_nor_a_window(package: str) -> None:
+    assert brought_in(package) == []
+
+
+def test_all_of_core_imports_without_torch_and_napari() -> None:
+    names = [f"napari_unet.core.{path.stem}" for path in (ROOT / "src/napari_unet/core").glob("[a-z]*.py")]
+    assert len(names) > 3
+    assert brought_in(*names) == []
+
+
+def test_no_page_sends_readers_to_a_package_that_is_not_ours() -> None:
+    # `napari-unet` on PyPI is an unrelated plugin; ours is `napari-unet-interactive`.
+    wrong = re.compile(r"pip3? install [^\n]*(?<![/\w-])napari-unet(?!-interactive)\b")
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "src").rglob("*.py")]
+    assert [page.name for page in pages if wrong.search(page.read_text(encoding="utf-8"))] == []
+
+
+@pytest.mark.slow
+def test_wheel_holds_what_runs_without_the_repository(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        dist_info = next(name.split("/")[0] for name in names if ".dist-info/" in name)
+        entry_points = archive.read(f"{dist_info}/entry_points.txt").decode()
+    assert wheel.name.startswith("napari_unet_interactive-")
+    assert {"napari_unet/napari.yaml", "napari_unet/py.typed", "napari_unet/data/demo_strokes.json"} <= names
+    assert f"{dist_info}/licenses/LICENSE" in names
+    assert {name.split("/")[0] for name in names} == {"napari_unet", dist_info}, "tests or scripts slipped in"
+    assert "napari-unet-interactive = napari_unet:napari.yaml" in entry_points
+    assert "napari-unet = napari_unet.cli:main" in entry_points
