@@ -6,6 +6,7 @@ import math
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -111,7 +112,7 @@ def test_the_order_of_events() -> None:
     assert events[-1].reason == "finished"
     assert [event.step for event in events if isinstance(event, StepDone)] == list(range(1, 31))
     validated = [event for event in events if isinstance(event, Validated)]
-    assert [event.step for event in validated] == [25, 30]
+    assert [event.step for event in validated] == [5, 25, 30]
     assert validated[0].best
     assert all(0 <= event.score <= 1 and math.isfinite(event.loss) for event in validated)
     assert events[0].images == 1
@@ -332,6 +333,26 @@ def test_out_of_memory_reaches_the_caller_and_the_next_training_works(
         _run()
     monkeypatch.setattr(UNet, "forward", forward)
     assert _run()[-1].reason == "finished"
+
+
+def test_an_error_after_a_validation_comes_after_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = learner_module.Learner.step
+    taken: list[float] = []
+
+    def fail_at_the_eighth(self: Any, *batch: torch.Tensor, rate: float = 1.0) -> float | None:
+        taken.append(rate)
+        if len(taken) == 8:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return step(self, *batch, rate=rate)
+
+    monkeypatch.setattr(learner_module.Learner, "step", fail_at_the_eighth)
+    events: list[Any] = []
+    training_events = train_events([IMAGE], [PAINT], dataclasses.replace(QUICK, steps=20), device=CPU)
+    with pytest.raises(torch.OutOfMemoryError):
+        deque(map(events.append, training_events), maxlen=0)
+    assert events[-1].reason == "failed"
+    assert events[-1].model.history.best_step == 5
+    assert events[-1].model.weights
 
 
 def test_nothing_of_the_network_outlives_the_training(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,9 +68,12 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Training ended; always the last event. ``model`` holds the best weights."""
+    """Training ended; always the last event. ``model`` holds the best weights.
 
-    reason: Literal["finished", "stopped", "diverged"]
+    After "failed" comes the exception that ended it.
+    """
+
+    reason: Literal["finished", "stopped", "diverged", "failed"]
     model: "Model"
 
 

@@ -1,6 +1,7 @@
 """Training on paint, as a generator of events that docks, command line and scripts share."""
 
 import platform
+import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -30,8 +31,13 @@ DEFAULT_SECONDS = 120.0
 """Budget where neither seconds nor steps are given."""
 
 _VALIDATION_INTERVAL = 25
-"""Steps between validations: a number of steps, not seconds, so that the same seed validates at the same
-steps."""
+_FIRST_VALIDATION = 5
+"""Steps between validations, and before the first, which shows that something moves: numbers of steps, not
+seconds, so that the same seed validates at the same steps."""
+
+_NOISE = 0.03
+"""Scores on a few strokes differ by this much by chance. Of two that are as good, the later network wins: it
+has seen more."""
 
 _WARM_UP = 20
 """Steps over which the learning rate rises: AdamW's first steps are large and know little.
@@ -100,7 +106,8 @@ def train_events(
     ------
     TrainingEvent
         ``Started``, then ``StepDone``, ``Validated`` and ``Warned`` in any order, and ``Stopped`` with the
-        model.
+        model. An error after the first validation comes after a ``Stopped`` of its own, so that a failure
+        in the second hour does not cost the first.
     """
     control = control or Control()
     place = choose_device(device)
@@ -138,10 +145,17 @@ def train_events(
     )
     for message in warnings:
         yield Warned(message)
+    run = _Run(network, dataset, config, control, device=place, precision=precision)
     try:
-        yield from _Run(network, dataset, config, control, device=place, precision=precision).events()
+        yield from run.events()
+    except Exception as error:
+        # The frames of an out-of-memory error hold the tensors that filled the memory.
+        traceback.clear_frames(error.__traceback__)
+        if run.has_model:
+            yield Stopped("failed", run.model())
+        raise
     finally:
-        del network
+        del network, run
         # Other programs, and napari's canvas, share the GPU.
         if place.type == "cuda":
             torch.cuda.empty_cache()
@@ -209,10 +223,15 @@ class _Run:
                 break
             if self._budget_is_spent():
                 break
-            if self._step % _VALIDATION_INTERVAL == 0:
+            if self._step == _FIRST_VALIDATION or self._step % _VALIDATION_INTERVAL == 0:
                 yield self._validate()
         yield self._validate()
-        yield Stopped(reason, self._model())
+        yield Stopped(reason, self.model())
+
+    @property
+    def has_model(self) -> bool:
+        """Whether there are weights to keep: those of the best validation."""
+        return bool(self._best)
 
     @property
     def _seconds(self) -> float:
@@ -243,14 +262,15 @@ class _Run:
 
     def _validate(self) -> Validated:
         score, loss = self._validation.score(self._learner.predict)
-        # Of two equal scores the later one wins: it has seen more.
-        best = not self._best or score >= self._best_score
+        best = not self._best or score >= self._best_score - _NOISE
+        self._best_score = max(self._best_score, score)
         if best:
-            self._best, self._best_step, self._best_score = self._learner.weights(), self._step, score
+            self._best, self._best_step = self._learner.weights(), self._step
         self._scores.append((self._step, self._seconds, score, loss))
         return Validated(self._step, score, loss, self._seconds, self._validation.on, best)
 
-    def _model(self) -> Model:
+    def model(self) -> Model:
+        """Return the best network so far and how it came to be."""
         config = self._config
         others = (
             ["object"]
