@@ -6,6 +6,7 @@ imports torch: docks and the command line can build a configuration before the (
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Literal
 
 from napari_unet.core.annotation import Mode
@@ -21,6 +22,14 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 def _require(condition: bool, sentence: str) -> None:
     if not condition:
         raise InputError(sentence)
+
+
+def _whole(name: str, value: object) -> None:
+    """Refuse what is not a whole number before it is compared; None is a value left out."""
+    _require(
+        value is None or (isinstance(value, Integral) and not isinstance(value, bool)),
+        f"{name} is {value!r}; give a whole number.",
+    )
 
 
 def _one_of(name: str, value: object, allowed: Sequence[object]) -> None:
@@ -63,7 +72,7 @@ class UNetConfig:
     in_channels: int = 1
     classes: int = 2
     levels: int = 4
-    features: int = 32
+    features: int = 16
     padding: Literal["same", "valid"] = "same"
     upsampling: Literal["convolution", "nearest", "linear"] = "linear"
     pooling: Literal["max", "average"] = "max"
@@ -188,7 +197,7 @@ class TrainingConfig:
     channels: Channels = "auto"
     patch_size: int | None = None
     batch_size: int | None = None
-    learning_rate: float = 2e-3
+    learning_rate: float = 5e-3
     held_out: float = 0.2
     precision: Precision = "auto"
     spacing: tuple[float, ...] | None = None
@@ -201,6 +210,8 @@ class TrainingConfig:
         _one_of("training.mode", self.mode, ("objects", "classes"))
         _one_of("training.channels", self.channels, ("auto", "none", "first", "last"))
         _one_of("training.precision", self.precision, ("auto", "float32", "bfloat16", "float16"))
+        for name in ("steps", "seed", "patch_size", "batch_size"):
+            _whole(f"training.{name}", getattr(self, name))
         _require(
             self.seconds is None or self.seconds > 0,
             f"training.seconds is {self.seconds}; choose more than 0, or leave it out.",
@@ -254,6 +265,7 @@ class PredictionConfig:
     instances: InstanceConfig = field(default_factory=InstanceConfig)
 
     def __post_init__(self) -> None:
+        _whole("prediction.tile_size", self.tile_size)
         _require(
             self.tile_size is None or self.tile_size >= 1,
             f"prediction.tile_size is {self.tile_size}; choose at least 1 pixel, or leave it out.",

@@ -18,9 +18,9 @@ from napari_unet.widgets.preferences import read_preferences
 from napari_unet.widgets.section import Section
 
 _SIZES = (
-    ("Small – quick, for a CPU", UNetConfig(features=16, levels=3)),
-    ("Medium", UNetConfig(features=32, levels=4)),
-    ("Large – for a GPU", UNetConfig(features=64, levels=4)),
+    ("Small – quick, for a CPU", UNetConfig(features=16)),
+    ("Medium", UNetConfig(features=32)),
+    ("Large – for a GPU", UNetConfig(features=64)),
 )
 
 _AUGMENTATIONS = (
@@ -146,7 +146,8 @@ class TrainingForm(QWidget):
             "Learning rate",
             self._rate,
             name="train_rate",
-            tooltip="Higher learns faster, too high does not learn at all. Default: 0.002.",
+            tooltip="Higher learns faster, too high does not learn at all. "
+            f"Default: {TrainingConfig().learning_rate:g}.",
         )
         self._held_out = QSpinBox()
         self._held_out.setRange(0, 50)

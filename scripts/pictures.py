@@ -1,0 +1,31 @@
+"""Make the pictures of README.md from the screenshots of the demo: `make pictures`."""
+
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+_STAGES = ("02-paint", "03-weights", "05-trained", "06-objects")
+_CENTRE, _SIZE = (0.54, 0.56), 380
+"""Middle of the cut of the loop, as fractions of the window, and its edge in pixels: nuclei that touch."""
+
+
+def main(demo: Path, images: Path) -> None:
+    """Write a smaller copy of every screenshot, and the loop: the same field in four stages."""
+    images.mkdir(parents=True, exist_ok=True)
+    pictures = {path.stem: Image.open(path).convert("RGB") for path in sorted(demo.glob("0*.png"))}
+    for name, picture in pictures.items():
+        small = picture.resize((1040, round(1040 * picture.height / picture.width)), Image.Resampling.LANCZOS)
+        small.quantize(192).save(images / f"{name}.png", optimize=True)
+    loop = Image.new("RGB", (len(_STAGES) * (_SIZE + 8) - 8, _SIZE), "white")
+    for index, name in enumerate(_STAGES):
+        picture = pictures[name]
+        left, top = (round(part * edge - _SIZE / 2) for part, edge in zip(_CENTRE, picture.size, strict=True))
+        if name == "05-trained":  # here it is the curve that tells
+            left, top = picture.width - _SIZE, picture.height // 2 - 160
+        loop.paste(picture.crop((left, top, left + _SIZE, top + _SIZE)), (index * (_SIZE + 8), 0))
+    loop.save(images / "loop.png", optimize=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
