@@ -4,26 +4,44 @@
 Convolutional Networks for Biomedical Image Segmentation" (MICCAI 2015), restricted to known pixels; and its
 successor in Falk et al., "U-Net: deep learning for cell counting, detection, and morphometry" (Nature Methods
 2019), whose border term counts in the background only, where the class weight falls off around objects.
+
+The map is a sum of parts, :class:`WeightParts`, because they change for different reasons: a stroke changes the
+border term near it and nowhere else, but the class balance everywhere.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import isfinite, log, sqrt
+from math import inf, isfinite, log, sqrt
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from skimage.measure import label
 
-from napari_unet.core.annotation import (
-    FIRST_OBJECT,
-    Mode,
-    check_paint,
-    count_values,
-    read_paint,
-    runs,
-)
+from napari_unet.core.annotation import FIRST_OBJECT, Mode, check_mode, check_paint, read_paint
+from napari_unet.core.blocks import Block, for_each_block, plan_blocks, widen
 from napari_unet.core.errors import InputError
+from napari_unet.core.two_nearest import (
+    Metric,
+    check_spacing,
+    make_metric,
+    nearest_keys,
+    two_nearest_distances,
+    two_nearest_keys,
+    with_small_ids,
+)
+
+__all__ = [
+    "CLASS_WEIGHT_RANGE",
+    "TOLERANCE",
+    "WeightConfig",
+    "WeightParts",
+    "border_weights",
+    "class_weights",
+    "measure_parts",
+    "two_nearest_distances",
+]
 
 ClassBalance = Literal["inverse", "none"]
 
@@ -32,6 +50,10 @@ CLASS_WEIGHT_RANGE = (0.1, 10.0)
 
 TOLERANCE = 1e-3
 """The border term is left out where it is smaller than this part of w0, so it is never wrong by more."""
+
+_HUGE = 1e30  # pixels in a sigma, or less; float32 can hold it, and nothing is left of its Gaussian
+
+_HALO_TOLERANCE = 2.0**-32  # of its height: below what float32 can tell, so the halo term counts as exact
 
 
 def _is_number(value: Any) -> bool:
@@ -112,6 +134,40 @@ class WeightConfig:
         raise InputError(f"There is no weight preset {name!r}; choose 'paper' or 'freiburg'.")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class WeightParts:
+    """What the weight map of one paint is the sum of; class balance, which joins all planes, is left open.
+
+    Parameters
+    ----------
+    kinds : array (…YX) uint8
+        0 where nothing is known, otherwise 1 + class, so 1 is background.
+    border : array (…YX) float32
+        The border term; 0 where it does not count.
+    halo : array (…YX) float32 or None
+        The halo term likewise; None where the configuration has none.
+    pixels : array (K,) int64
+        Known pixels of each class.
+    components : array (…YX) int32 or None
+        In "classes" mode the number of the connected part that each pixel of class >= 2 is of.
+    """
+
+    kinds: NDArray[np.uint8]
+    border: NDArray[np.float32]
+    halo: NDArray[np.float32] | None
+    pixels: NDArray[np.int64]
+    components: NDArray[np.int32] | None
+
+    def of_class(self, config: WeightConfig, pixels: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """Return the class weight of every pixel (…YX), balanced by ``pixels`` (K,), by default its own."""
+        return _class_table(self.pixels if pixels is None else pixels, config)[self.kinds]
+
+    def sum(self, config: WeightConfig, pixels: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """Return the weight map (…YX)."""
+        weights = self.border if self.halo is None else self.border + self.halo
+        return weights + self.of_class(config, pixels)
+
+
 def border_weights(
     paint: NDArray[Any],
     config: WeightConfig = WeightConfig(),
@@ -149,23 +205,114 @@ def border_weights(
         If ``paint`` is not paint, ``spacing`` does not fit it, or there are more than 255 classes.
     """
     paint = check_paint(paint)
-    sampling = _check_spacing(spacing, paint.ndim)
-    annotation = read_paint(paint, mode)
-    pixels = np.bincount(annotation.target[annotation.known], minlength=annotation.n_classes)
-    weights = class_weights(pixels, config)[annotation.target] * annotation.known
-    where = annotation.known if config.border_in_foreground else annotation.known & (annotation.target == 0)
-    # Every one of the K - 1 terms may be wrong; in objects mode there is one.
-    reach = config.sigma * sqrt(2 * log((annotation.n_classes - 1) / TOLERANCE))
-    if config.w0:
-        for objects in _objects_of_each_class(paint, mode):
-            nearest, second = two_nearest_distances(objects, spacing=sampling, cutoff=reach)
-            nearest += second
-            weights += np.where(where, config.w0 * _gaussian(nearest, config.sigma), 0)
-    foreground = paint >= FIRST_OBJECT
-    if config.halo and foreground.any():
-        distance = ndimage.distance_transform_edt(~foreground, sampling=sampling)
-        weights += np.where(where, config.halo * _gaussian(distance, config.halo_sigma), 0)
+    parts = measure_parts(paint, config, spacing=spacing, mode=mode)
+    weights = parts.border  # nobody else has it, so it need not be copied
+    table = _class_table(parts.pixels, config)
+
+    def add(block: Block) -> None:
+        weights[block.core] += table[parts.kinds[block.core]]
+        if parts.halo is not None:
+            weights[block.core] += parts.halo[block.core]
+
+    for_each_block(add, list(plan_blocks(paint.shape, (0,) * paint.ndim)))
     return weights
+
+
+def measure_parts(
+    paint: NDArray[Any],
+    config: WeightConfig = WeightConfig(),
+    *,
+    spacing: Sequence[float] | None = None,
+    mode: Mode = "objects",
+    tolerance: float = TOLERANCE,
+) -> WeightParts:
+    """Return the parts of which :func:`border_weights` is the sum; parameters and errors are the same.
+
+    Parameters
+    ----------
+    paint, config, spacing, mode
+        See :func:`border_weights`. Only ``class_balance`` does not matter here.
+    tolerance : float
+        The border term may be left out below this part of w0; 0 computes it everywhere, which takes longer the
+        further the objects are from each other.
+    """
+    paint = check_paint(paint)
+    check_mode(mode)
+    sampling = check_spacing(spacing, paint.ndim)
+    # The highest value says how many classes there are, or that there are too many.
+    n_classes = read_paint(paint.max(keepdims=True), mode).n_classes
+    components = number_components(paint) if mode == "classes" else None
+    return measure_window(paint, components, config, sampling, n_classes, tolerance)
+
+
+def reaches(config: WeightConfig, n_classes: int, tolerance: float = TOLERANCE) -> tuple[float, float]:
+    """Return how far objects matter for border and halo term, in the unit of ``config.sigma``."""
+    # Every one of the K - 1 border terms may be wrong; in objects mode there is one.
+    border = config.sigma * sqrt(2 * log((n_classes - 1) / tolerance)) if tolerance else inf
+    return border if config.w0 else 0.0, config.halo_sigma * sqrt(-2 * log(_HALO_TOLERANCE)) * bool(
+        config.halo
+    )
+
+
+def number_components(paint: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the connected parts (full connectivity) of the classes >= 2, numbered from 1; 0 elsewhere."""
+    numbers = label(np.where(paint >= FIRST_OBJECT, paint, 0), background=0, connectivity=paint.ndim)
+    return numbers.astype(np.int32, copy=False)
+
+
+def measure_window(
+    paint: NDArray[np.int32],
+    components: NDArray[np.int32] | None,
+    config: WeightConfig,
+    sampling: tuple[float, ...],
+    n_classes: int,
+    tolerance: float = TOLERANCE,
+) -> WeightParts:
+    """Return the parts of the weight map of checked paint, or of a window of it.
+
+    Parameters
+    ----------
+    paint : array (…YX) int32
+    components : array (…YX) int32 or None
+        In "classes" mode what :func:`number_components` says of all the paint, in the window; None in
+        "objects" mode.
+    config, sampling, n_classes, tolerance
+        As for all the paint.
+    """
+    mode: Mode = "objects" if components is None else "classes"
+    parts = WeightParts(
+        kinds=np.empty(paint.shape, np.uint8),
+        border=np.zeros(paint.shape, np.float32),
+        halo=np.zeros(paint.shape, np.float32) if config.halo else None,
+        pixels=np.zeros(n_classes, np.int64),
+        components=components,
+    )
+    border_reach, halo_reach = reaches(config, n_classes, tolerance)
+    objects = with_small_ids(paint if components is None else components)
+    metric = make_metric(paint.shape, sampling, border_reach, int(objects.max()))
+    beside = (1,) * paint.ndim
+    counting = Lock()
+
+    def fill(block: Block) -> None:
+        near = Block(block.core, widen(block.core, beside, paint.shape), beside)
+        annotation = read_paint(paint[near.window], mode, n_classes=n_classes)
+        kinds = ((annotation.target + np.uint8(1)) * annotation.known)[near.inner]
+        parts.kinds[block.core] = kinds
+        counts = np.bincount(kinds.reshape(-1), minlength=n_classes + 1)[1:]
+        with counting:
+            parts.pixels[:] += counts
+        where = _counts(kinds, config)
+        if not (config.w0 and where.any()):
+            return
+        for window in _objects_of_each_class(paint[block.window], objects[block.window], mode):
+            keys = two_nearest_keys(window, block, metric)
+            if keys is not None:
+                parts.border[block.core] += where * config.w0 * _border_term(*keys, metric, config.sigma)
+
+    for_each_block(fill, list(plan_blocks(paint.shape, metric.margin)))
+    if parts.halo is not None:
+        _fill_halo(parts.halo, paint, parts.kinds, config, make_metric(paint.shape, sampling, halo_reach, 1))
+    return parts
 
 
 def class_weights(pixels: NDArray[np.int64], config: WeightConfig) -> NDArray[np.float32]:
@@ -190,88 +337,60 @@ def class_weights(pixels: NDArray[np.int64], config: WeightConfig) -> NDArray[np
     return weights
 
 
-def two_nearest_distances(
-    objects: NDArray[np.int32], *, spacing: Sequence[float] | None = None, cutoff: float | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the exact Euclidean distances of every pixel to the nearest and second nearest object.
-
-    One distance transform per object, on its bounding box widened by ``cutoff``: time grows with the sum of
-    these boxes, a small multiple of the image for compact objects. An object scattered over the whole image
-    costs a transform of the whole image, as does every object without a cut-off. Memory is a few times the
-    image.
-
-    Parameters
-    ----------
-    objects : array (…YX) of integers
-        0 where there is no object; every other value is one object, connected or not.
-    spacing : sequence of float, optional
-        Pixel size along each axis; None counts in pixels.
-    cutoff : float, optional
-        Distance, in the unit of ``spacing``, beyond which no object is looked for; None for no limit.
-
-    Returns
-    -------
-    d1, d2 : arrays (…YX) float32
-        d1 <= d2, 0 inside an object for d1; infinite where no such object is within ``cutoff``.
-    """
-    sampling = _check_spacing(spacing, objects.ndim)
-    d1 = np.full(objects.shape, np.inf, np.float32)
-    d2 = np.full(objects.shape, np.inf, np.float32)
-    numbered = _renumber(objects)
-    for number, box in enumerate(ndimage.find_objects(numbered), start=1):
-        window = _widen(box, objects.shape, sampling, cutoff)
-        distance = ndimage.distance_transform_edt(numbered[window] != number, sampling=sampling)
-        if cutoff is not None:
-            distance[distance > cutoff] = np.inf
-        near, far = d1[window], d2[window]
-        np.minimum(far, np.maximum(near, distance), out=far, casting="same_kind")
-        np.minimum(near, distance, out=near, casting="same_kind")
-    return d1, d2
+def _class_table(pixels: NDArray[np.int64], config: WeightConfig) -> NDArray[np.float32]:
+    """Return the class weight of every kind, (K + 1,); unknown is 0."""
+    return np.concatenate(([np.float32(0)], class_weights(pixels, config)))
 
 
-def _check_spacing(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ...]:
-    if spacing is None:
-        return (1.0,) * ndim
-    sampling = tuple(float(size) for size in spacing)
-    if len(sampling) != ndim or not all(isfinite(size) and size > 0 for size in sampling):
-        raise InputError(
-            f"The pixel size is {sampling} and the paint has {ndim} axes; give each axis one of more than 0."
-        )
-    return sampling
+def _counts(kinds: NDArray[np.uint8], config: WeightConfig) -> NDArray[np.bool_]:
+    """Return where border and halo terms count."""
+    return kinds > 0 if config.border_in_foreground else kinds == 1
 
 
-def _objects_of_each_class(paint: NDArray[np.int32], mode: Mode) -> Iterator[NDArray[np.int32]]:
+def _objects_of_each_class(
+    paint: NDArray[np.int32], objects: NDArray[np.int32], mode: Mode
+) -> Iterator[NDArray[np.int32]]:
     if mode == "objects":
-        yield np.where(paint >= FIRST_OBJECT, paint, 0)
+        yield np.where(paint >= FIRST_OBJECT, objects, 0)
         return
-    full = np.ones((3,) * paint.ndim, bool)
-    for value in count_values(paint):
+    for value in np.flatnonzero(np.bincount(paint.reshape(-1))):
         if value >= FIRST_OBJECT:
-            yield ndimage.label(paint == value, structure=full)[0]
+            yield np.where(paint == value, objects, 0)
 
 
-def _gaussian(distance: NDArray[Any], sigma: float) -> NDArray[np.float32]:
-    # Divided first: a pixel size in metres, squared, could leave the range of float32.
+def _border_term(
+    nearest: NDArray[Any], second: NDArray[Any], metric: Metric, sigma: float
+) -> NDArray[np.float32]:
+    """Return ``exp(-(d1 + d2)^2 / (2 sigma^2))``, 0 beyond the cut-off, from the keys of two objects."""
+    squared = second >> metric.bits
+    total = np.sqrt((nearest >> metric.bits).astype(np.float32)) + np.sqrt(squared.astype(np.float32))
+    return _gaussian(total, metric.unit / sigma) * (squared <= metric.limit)
+
+
+def _fill_halo(
+    halo: NDArray[np.float32],
+    paint: NDArray[np.int32],
+    kinds: NDArray[np.uint8],
+    config: WeightConfig,
+    metric: Metric,
+) -> None:
+    def fill(block: Block) -> None:
+        where = _counts(kinds[block.core], config)
+        if not where.any():
+            return
+        keys = nearest_keys(paint[block.window] >= FIRST_OBJECT, block, metric)
+        if keys is not None:
+            squared = keys >> metric.bits
+            term = _gaussian(np.sqrt(squared.astype(np.float32)), metric.unit / config.halo_sigma)
+            halo[block.core] = where * config.halo * term * (squared <= metric.limit)
+
+    for_each_block(fill, list(plan_blocks(paint.shape, metric.margin)))
+
+
+def _gaussian(distance: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
+    # Scaled before it is squared: a pixel size in metres, squared, could leave the range of float32.
     with np.errstate(over="ignore"):
-        scaled = (distance / sigma).astype(np.float32, copy=False)
-        result: NDArray[np.float32] = np.exp(np.float32(-0.5) * scaled**2)
-    return result
-
-
-def _renumber(objects: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return ``objects`` with the ids 1, 2, ... in order, so that tables over ids stay small; 0 stays 0."""
-    values, lengths = runs(objects)
-    _, numbers = np.unique(np.append(values, 0), return_inverse=True)
-    return np.repeat(numbers[:-1].astype(np.int32), lengths).reshape(objects.shape)
-
-
-def _widen(
-    box: tuple[slice, ...], shape: tuple[int, ...], sampling: tuple[float, ...], cutoff: float | None
-) -> tuple[slice, ...]:
-    if cutoff is None:
-        return tuple(slice(0, length) for length in shape)
-    window = []
-    for side, size, length in zip(box, sampling, shape, strict=True):
-        margin = int(min(cutoff / size, length))
-        window.append(slice(max(0, side.start - margin), min(length, side.stop + margin)))
-    return tuple(window)
+        distance = distance * np.float32(min(scale, _HUGE))
+        distance *= distance
+        distance *= np.float32(-0.5)
+        return np.exp(distance, out=distance)

@@ -1,0 +1,89 @@
+"""Work on an array block by block, a few blocks at once, each with the margin that it needs to see.
+
+Blocks stay in the processor's cache, so time per pixel does not depend on the size of the image, and what is
+computed on the way never takes the memory of more than a few blocks.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import product
+
+Box = tuple[slice, ...]
+"""One slice for each axis, with start and stop, both within the array."""
+
+MAX_THREADS = 4
+"""Few, because a training may be running on the same processor, and memory is the limit soon."""
+
+_PIXELS = 2**16  # of a block, without its margin: its arrays fit the second-level cache
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A part of an array.
+
+    Parameters
+    ----------
+    core : tuple of slice
+        Where the result goes; blocks tile the region.
+    window : tuple of slice
+        What is read for it: the core and the margin around it, as far as the array goes.
+    margin : tuple of int
+        Pixels of margin asked for on both sides, along each axis.
+    """
+
+    core: Box
+    window: Box
+    margin: tuple[int, ...]
+
+    @property
+    def inner(self) -> Box:
+        """The core as part of the window."""
+        return tuple(
+            slice(core.start - window.start, core.stop - window.start)
+            for core, window in zip(self.core, self.window, strict=True)
+        )
+
+
+def whole(shape: Sequence[int]) -> Box:
+    """Return the box that is all of an array of that shape."""
+    return tuple(slice(0, length) for length in shape)
+
+
+def widen(box: Box, margin: Sequence[int], shape: Sequence[int]) -> Box:
+    """Return ``box`` with ``margin`` pixels more on both sides of each axis, as far as the array goes."""
+    return tuple(
+        slice(max(0, side.start - more), min(length, side.stop + more))
+        for side, more, length in zip(box, margin, shape, strict=True)
+    )
+
+
+def plan_blocks(shape: Sequence[int], margin: Sequence[int], region: Box | None = None) -> Iterator[Block]:
+    """Cut ``region`` (None: all) of an array of that shape into blocks.
+
+    Sides are four times the margin or more, so that margins cost little more than they must.
+    """
+    region = whole(shape) if region is None else region
+    usual = round(_PIXELS ** (1 / len(shape)))
+    starts = []
+    sides = [max(usual, 4 * more) for more in margin]
+    for part, side in zip(region, sides, strict=True):
+        starts.append(range(part.start, part.stop, side))
+    for corner in product(*starts):
+        core = tuple(
+            slice(start, min(start + side, part.stop))
+            for start, side, part in zip(corner, sides, region, strict=True)
+        )
+        yield Block(core, widen(core, margin, shape), tuple(margin))
+
+
+def for_each_block(work: Callable[[Block], None], blocks: Sequence[Block]) -> None:
+    """Call ``work`` with every block, a few at once; an error in one of them is raised here."""
+    threads = min(MAX_THREADS, os.cpu_count() or 1, len(blocks))
+    if threads <= 1:
+        for block in blocks:
+            work(block)
+        return
+    with ThreadPoolExecutor(threads, thread_name_prefix="blocks") as pool:
+        list(pool.map(work, blocks))
