@@ -1,15 +1,17 @@
 """The weight map against the naive formula: one distance transform of the whole image for each object."""
 
-from math import exp, inf, nan, sqrt
+from math import exp, inf, nan
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from painting import MAX, naive_distances, paints, spacings
 from scipy import ndimage
 from skimage.measure import label
 
+from napari_unet.core import blocks
 from napari_unet.core.annotation import annotate, read_paint
 from napari_unet.core.errors import InputError
 from napari_unet.core.weights import (
@@ -17,37 +19,11 @@ from napari_unet.core.weights import (
     WeightConfig,
     border_weights,
     class_weights,
-    two_nearest_distances,
+    measure_parts,
 )
 
-MAX = 2**31 - 1
 BARE = WeightConfig(class_balance="none")
 FREIBURG = WeightConfig.preset("freiburg")
-
-
-@st.composite
-def paints(draw, ids=(0, 0, 0, 1, 2, 3, 9, MAX)):
-    """2-D and 3-D paint of boxes over each other: nested, touching, at the edge, cut in two, of one pixel."""
-    ndim = draw(st.integers(2, 3))
-    shape = draw(st.tuples(*[st.integers(1, 30 if ndim == 2 else 12)] * ndim))
-    paint = np.full(shape, draw(st.sampled_from([0, 1])), np.int64)
-    for _ in range(draw(st.integers(0, 7))):
-        start = [draw(st.integers(0, length - 1)) for length in shape]
-        sides = [draw(st.integers(1, 6)) for _ in shape]
-        box = tuple(slice(a, a + n) for a, n in zip(start, sides, strict=True))
-        paint[box] = draw(st.sampled_from(ids))
-    return paint
-
-
-def spacings(ndim):
-    return st.none() | st.tuples(*[st.sampled_from([0.3, 1.0, 2.5])] * ndim)
-
-
-def naive_distances(objects, spacing):
-    """Sort the distances to all objects; two infinities stand for those that are not there."""
-    ids = np.unique(objects[objects > 0])
-    maps = [ndimage.distance_transform_edt(objects != number, sampling=spacing) for number in ids]
-    return np.sort([*maps, *[np.full(objects.shape, inf)] * 2], axis=0)[:2]
 
 
 def naive_weights(paint, config, spacing, mode):
@@ -77,20 +53,6 @@ def naive_weights(paint, config, spacing, mode):
 
 @settings(deadline=None)
 @given(paints(), st.data())
-def test_distances_are_exact(paint, data):
-    spacing = data.draw(spacings(paint.ndim))
-    objects = np.where(paint >= 2, paint, 0)
-    expected = naive_distances(objects, spacing)
-    found = two_nearest_distances(objects, spacing=spacing)
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
-
-    cutoff = data.draw(st.sampled_from([0.2, 1.0, sqrt(2), 4.0, 1e9, inf]))
-    near = two_nearest_distances(objects, spacing=spacing, cutoff=cutoff)
-    np.testing.assert_allclose(near, np.where(expected <= cutoff, expected, inf), rtol=1e-6)
-
-
-@settings(deadline=None)
-@given(paints(), st.data())
 def test_weights_match_the_naive_formula(paint, data):
     config = data.draw(
         st.sampled_from([WeightConfig(), BARE, FREIBURG, WeightConfig(w0=3, sigma=0.8), WeightConfig(w0=0)])
@@ -101,6 +63,34 @@ def test_weights_match_the_naive_formula(paint, data):
     expected = naive_weights(paint, config, spacing, "objects")
     np.testing.assert_allclose(weights, expected, rtol=1e-5, atol=TOLERANCE * config.w0)
     assert not weights[paint == 0].any()
+
+
+@settings(deadline=None)
+@given(paints(), st.data())
+def test_without_the_cut_off_weights_are_exact(paint, data):
+    """In blocks so small that every image has many, and in one."""
+    mode = data.draw(st.sampled_from(["objects", "classes"]))
+    if mode == "classes":
+        paint = np.minimum(paint, 4)
+    config = data.draw(st.sampled_from([BARE, FREIBURG, WeightConfig(w0=1, sigma=20)]))
+    spacing = data.draw(spacings(paint.ndim))
+    parts = measure_parts(paint, config, spacing=spacing, mode=mode, tolerance=0)
+    expected = naive_weights(paint, config, spacing, mode)
+    np.testing.assert_allclose(parts.sum(config), expected, rtol=1e-6, atol=1e-6 * config.w0)
+
+
+@settings(deadline=None)
+@given(paints(), st.data())
+def test_blocks_leave_no_trace(paint, data):
+    mode = data.draw(st.sampled_from(["objects", "classes"]))
+    if mode == "classes":
+        paint = np.minimum(paint, 4)
+    config = data.draw(st.sampled_from([WeightConfig(sigma=0.5, halo=0.5, halo_sigma=0.3), FREIBURG]))
+    spacing = data.draw(spacings(paint.ndim))
+    at_once = border_weights(paint, config, spacing=spacing, mode=mode)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "_PIXELS", data.draw(st.sampled_from([1, 8, 64])))
+        np.testing.assert_array_equal(border_weights(paint, config, spacing=spacing, mode=mode), at_once)
 
 
 @settings(deadline=None)

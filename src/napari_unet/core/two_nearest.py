@@ -1,16 +1,13 @@
 """Exact distances to the nearest and to the second nearest object, for every pixel, in any dimension.
 
 The squared distance to an object is a sum over the axes, so it can be minimised one axis after the other, as in
-the distance transform of Felzenszwalb & Huttenlocher (2012). The same holds for the two nearest *different*
-objects: of all the pixels of a line at the same place along it, a third object can be neither. So each axis in
-turn replaces the two best of a pixel by the two best of its line. Time grows with the number of pixels and with
-the cut-off, or the distance to the second object where that is less; the number of objects does not enter.
+the distance transform of Felzenszwalb & Huttenlocher (Theory of Computing 2012). The same holds for the two
+nearest *different* objects: among all pixels of a line, seen from one beside it, only the two nearest of the
+line can matter. So each axis in turn replaces the two best of a pixel by the two best of its line. Time grows
+with the number of pixels and with the cut-off, or the distance to the second object where that is less; the
+number of objects does not enter.
 
-A choice that was measured (2048x2048 pixels, 2,000 touching cells, cut-off 18.6 pixels; docs/benchmarks.md has
-the figures of today): one distance transform per cropped object with scipy costs ten times as much, the same
-steps as here in numpy eight times, and `edt`'s transform of the label image, which knows one distance only,
-three times. numba's import costs 0.3 s and compiling 3 s once per installation, both at first use and off the
-main thread; a C extension would need a compiler for every platform.
+FIGURES
 """
 
 from collections.abc import Sequence
@@ -116,10 +113,10 @@ def make_metric(
         reach = min(reach, cutoff / smallest)
     bits = max(highest_id, 1).bit_length()
     squares = [ratio * ratio for ratio in ratios]
-    whole = all(square == round(square) for square in squares)
     # A key of int64 has 62 bits for id and squared distance; what is left goes behind the point.
-    fraction = 0 if whole else 61 - bits - frexp(reach * reach + 1)[1]
-    scale = 2.0 ** min(fraction, 40)
+    fraction = min(61 - bits - frexp(reach * reach + 1)[1], 40)
+    whole = fraction >= 0 and all(square == round(square) for square in squares)
+    scale = 1.0 if whole else 2.0**fraction
     # Sums of rounded squares may be half a unit too large per axis; the cut-off must not lose them.
     limit = floor(reach * reach * scale * (1 + 1e-12) + (0 if whole else len(shape) / 2))
     steps = []
@@ -155,21 +152,22 @@ def two_nearest_keys(
     if nearest.min() == objects.max(initial=0):
         return None
     id_bits = metric.dtype.type((1 << metric.bits) - 1)
-    out_nearest, out_second = np.empty_like(nearest), np.empty_like(nearest)
-    second, spare = None, np.empty_like(nearest)
+    nothing = metric.dtype.type(metric.none)
+    second: NDArray[Any] | None = None  # before the first axis no pixel has one
     for axis, steps in enumerate(metric.steps):
         starts, width = _lines(block, axis, nearest.shape)
         stride = nearest.strides[axis] // nearest.itemsize
         scaled = (steps << metric.bits).astype(metric.dtype)
+        flat = None if second is None else second.reshape(-1)
+        # New arrays for each axis: the allocator hands back those of the axis before the last.
+        to_nearest, to_second = np.empty_like(nearest), np.empty_like(nearest)
         spread_along_axis(
-            nearest.reshape(-1), None if second is None else second.reshape(-1),
-            out_nearest.reshape(-1), out_second.reshape(-1),
-            starts, width, stride, scaled, id_bits, metric.dtype.type(metric.none),
+            nearest.reshape(-1), flat, to_nearest.reshape(-1), to_second.reshape(-1),
+            starts, width, stride, scaled, id_bits, nothing,
         )  # fmt: skip
-        nearest, out_nearest = out_nearest, nearest
-        second, out_second = out_second, spare if second is None else second
+        nearest, second = to_nearest, to_second
     core = _core(block)
-    return nearest[core], second[core]
+    return nearest[core], to_second[core]
 
 
 def nearest_keys(objects: NDArray[Any], block: Block, metric: Metric) -> NDArray[Any] | None:

@@ -5,8 +5,8 @@ Convolutional Networks for Biomedical Image Segmentation" (MICCAI 2015), restric
 successor in Falk et al., "U-Net: deep learning for cell counting, detection, and morphometry" (Nature Methods
 2019), whose border term counts in the background only, where the class weight falls off around objects.
 
-The map is a sum of parts, :class:`WeightParts`, because they change for different reasons: a stroke changes the
-border term near it and nowhere else, but the class balance everywhere.
+The map is a sum of parts, :class:`WeightParts`, because they change for different reasons: a stroke changes
+the border term near it and nowhere else, but the class balance everywhere.
 """
 
 from collections.abc import Iterator, Sequence
@@ -210,9 +210,9 @@ def border_weights(
     table = _class_table(parts.pixels, config)
 
     def add(block: Block) -> None:
-        weights[block.core] += table[parts.kinds[block.core]]
         if parts.halo is not None:
             weights[block.core] += parts.halo[block.core]
+        weights[block.core] += table[parts.kinds[block.core]]
 
     for_each_block(add, list(plan_blocks(paint.shape, (0,) * paint.ndim)))
     return weights
@@ -233,8 +233,8 @@ def measure_parts(
     paint, config, spacing, mode
         See :func:`border_weights`. Only ``class_balance`` does not matter here.
     tolerance : float
-        The border term may be left out below this part of w0; 0 computes it everywhere, which takes longer the
-        further the objects are from each other.
+        The border term may be left out below this part of w0; 0 computes it everywhere, which takes longer
+        the further the objects are from each other.
     """
     paint = check_paint(paint)
     check_mode(mode)
@@ -242,7 +242,7 @@ def measure_parts(
     # The highest value says how many classes there are, or that there are too many.
     n_classes = read_paint(paint.max(keepdims=True), mode).n_classes
     components = number_components(paint) if mode == "classes" else None
-    return measure_window(paint, components, config, sampling, n_classes, tolerance)
+    return measure_window(paint, components, config, sampling, n_classes=n_classes, tolerance=tolerance)
 
 
 def reaches(config: WeightConfig, n_classes: int, tolerance: float = TOLERANCE) -> tuple[float, float]:
@@ -256,7 +256,8 @@ def reaches(config: WeightConfig, n_classes: int, tolerance: float = TOLERANCE) 
 
 def number_components(paint: NDArray[np.int32]) -> NDArray[np.int32]:
     """Return the connected parts (full connectivity) of the classes >= 2, numbered from 1; 0 elsewhere."""
-    numbers = label(np.where(paint >= FIRST_OBJECT, paint, 0), background=0, connectivity=paint.ndim)
+    classes = np.where(paint >= FIRST_OBJECT, paint, 0)
+    numbers: NDArray[Any] = label(classes, background=0, connectivity=paint.ndim)  # type: ignore[no-untyped-call]
     return numbers.astype(np.int32, copy=False)
 
 
@@ -265,6 +266,7 @@ def measure_window(
     components: NDArray[np.int32] | None,
     config: WeightConfig,
     sampling: tuple[float, ...],
+    *,
     n_classes: int,
     tolerance: float = TOLERANCE,
 ) -> WeightParts:

@@ -1,0 +1,137 @@
+"""Keep a weight map up to date while somebody paints: only what a stroke changed is measured again.
+
+Distances have a cut-off, so paint in a box has no say beyond the box and the cut-off around it. Class balance
+does have one everywhere, but it only multiplies, and the parts are kept apart (see
+:class:`napari_unet.core.weights.WeightParts`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import ceil
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.annotation import Mode, check_mode, check_paint, read_paint
+from napari_unet.core.blocks import Box, whole, widen
+from napari_unet.core.two_nearest import check_spacing
+from napari_unet.core.weights import (
+    WeightConfig,
+    WeightParts,
+    measure_parts,
+    measure_window,
+    number_components,
+    reaches,
+)
+
+
+def update_parts(
+    parts: WeightParts,
+    paint: NDArray[Any],
+    changed: Box,
+    config: WeightConfig = WeightConfig(),
+    *,
+    spacing: Sequence[float] | None = None,
+    mode: Mode = "objects",
+) -> tuple[WeightParts, Box]:
+    """Return the parts of the weight map of edited paint, the same as if all of it were measured again.
+
+    Parameters
+    ----------
+    parts : WeightParts
+        Of the paint before the edit, by :func:`napari_unet.core.weights.measure_parts` or this function, with
+        the same configuration, spacing and mode. It is left as it is, so an update that nobody waits for any
+        more can be dropped.
+    paint : array (…YX)
+        The paint after the edit.
+    changed : tuple of slice
+        A box, with starts and stops within the paint, outside of which nothing was edited.
+    config, spacing, mode
+        See :func:`napari_unet.core.weights.border_weights`.
+
+    Returns
+    -------
+    parts : WeightParts
+    region : tuple of slice
+        Outside of it kinds, border and halo are what they were. Class weights may still differ everywhere:
+        where the configuration balances classes and ``pixels`` changed, the sum must be taken anew.
+
+    Raises
+    ------
+    InputError
+        As :func:`napari_unet.core.weights.border_weights`.
+    """
+    paint = check_paint(paint)
+    check_mode(mode)
+    sampling = check_spacing(spacing, paint.ndim)
+    n_classes = read_paint(paint.max(keepdims=True), mode).n_classes
+    if n_classes != parts.pixels.size:  # the cut-off depends on it
+        return measure_parts(paint, config, spacing=spacing, mode=mode), whole(paint.shape)
+
+    beside = (1,) * paint.ndim
+    region = widen(changed, beside, paint.shape)  # seams, and what may join or part there
+    components = parts.components
+    if components is not None:
+        components, region = _reconnect(components, paint, region)
+    # A pixel more than needed costs nothing, and covers the rounding of a distance just within reach.
+    margin = [
+        min(ceil(max(reaches(config, n_classes)) / size) + 1, length)
+        for size, length in zip(sampling, paint.shape, strict=True)
+    ]
+    region = widen(region, margin, paint.shape)
+    window = widen(region, margin, paint.shape)
+    inner = tuple(
+        slice(part.start - all_of_it.start, part.stop - all_of_it.start)
+        for part, all_of_it in zip(region, window, strict=True)
+    )
+    part_of_components = None if components is None else components[window]
+    measured = measure_window(paint[window], part_of_components, config, sampling, n_classes=n_classes)
+
+    before, after = parts.kinds[region], measured.kinds[inner]
+    updated = replace(
+        parts,
+        kinds=_pasted(parts.kinds, region, after),
+        border=_pasted(parts.border, region, measured.border[inner]),
+        halo=None
+        if parts.halo is None or measured.halo is None
+        else _pasted(parts.halo, region, measured.halo[inner]),
+        pixels=parts.pixels + _count(after, n_classes) - _count(before, n_classes),
+        components=components,
+    )
+    return updated, region
+
+
+def _reconnect(
+    components: NDArray[np.int32], paint: NDArray[np.int32], region: Box
+) -> tuple[NDArray[np.int32], Box]:
+    """Return the connected parts after an edit well inside ``region``, and a box with all that changed.
+
+    A part is one object however far it goes: joined to another by one pixel, it no longer has a border to it.
+    Parts that do not come into ``region`` can be neither joined nor split, and keep their numbers.
+    """
+    highest = int(components.max())
+    touched = np.zeros(highest + 1, bool)
+    touched[components[region]] = True
+    touched[0] = False
+    where = touched[components]
+    where[region] = True
+    sides = []
+    for axis in range(where.ndim):
+        filled = np.flatnonzero(where.any(axis=tuple(other for other in range(where.ndim) if other != axis)))
+        sides.append(slice(int(filled[0]), int(filled[-1]) + 1))
+    box = tuple(sides)
+    anew = number_components(np.where(where[box], paint[box], 0))
+    anew[anew > 0] += highest
+    return _pasted(components, box, np.where(where[box], anew, components[box])), box
+
+
+def _pasted(whole_of_it: NDArray[Any], region: Box, values: NDArray[Any]) -> NDArray[Any]:
+    pasted = whole_of_it.copy()
+    pasted[region] = values
+    return pasted
+
+
+def _count(kinds: NDArray[np.uint8], n_classes: int) -> NDArray[np.int64]:
+    counts: NDArray[np.int64] = np.bincount(kinds.reshape(-1), minlength=n_classes + 1)[1:]
+    return counts

@@ -1,0 +1,39 @@
+"""Paint made up by hypothesis, and the slow, obvious way to measure it, for the tests of the weight map."""
+
+from math import inf
+
+import numpy as np
+from hypothesis import strategies as st
+from scipy import ndimage
+
+MAX = 2**31 - 1
+
+
+@st.composite
+def paints(draw, ids=(0, 0, 0, 1, 2, 3, 9, MAX)):
+    """2-D and 3-D paint of boxes over each other: nested, touching, at the edge, cut in two, of one pixel."""
+    ndim = draw(st.integers(2, 3))
+    shape = draw(st.tuples(*[st.integers(1, 30 if ndim == 2 else 12)] * ndim))
+    paint = np.full(shape, draw(st.sampled_from([0, 1])), np.int64)
+    for _ in range(draw(st.integers(0, 7))):
+        paint[draw(boxes(shape))] = draw(st.sampled_from(ids))
+    return paint
+
+
+@st.composite
+def boxes(draw, shape):
+    """A box in an array of that shape, with up to 6 pixels a side."""
+    start = [draw(st.integers(0, length - 1)) for length in shape]
+    sides = [draw(st.integers(1, 6)) for _ in shape]
+    return tuple(slice(a, min(a + n, length)) for a, n, length in zip(start, sides, shape, strict=True))
+
+
+def spacings(ndim):
+    return st.none() | st.tuples(*[st.sampled_from([0.3, 1.0, 2.5])] * ndim)
+
+
+def naive_distances(objects, spacing):
+    """Sort the distances to all objects; two infinities stand for those that are not there."""
+    ids = np.unique(objects[objects > 0])
+    maps = [ndimage.distance_transform_edt(objects != number, sampling=spacing) for number in ids]
+    return np.sort([*maps, *[np.full(objects.shape, inf)] * 2], axis=0)[:2]

@@ -1,0 +1,55 @@
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_unet.core import blocks
+from napari_unet.core.blocks import Block, for_each_block, plan_blocks, whole, widen
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 12), st.integers(0, 5)), min_size=1, max_size=3), st.data())
+def test_cores_tile_the_region_and_windows_hold_their_margins(sides, data):
+    shape = [length for length, _ in sides]
+    margin = [more for _, more in sides]
+    region = None
+    if data.draw(st.booleans()):
+        stops = [data.draw(st.integers(1, length)) for length in shape]
+        region = tuple(slice(data.draw(st.integers(0, stop - 1)), stop) for stop in stops)
+    seen = np.zeros(shape, int)
+    image = np.arange(seen.size).reshape(shape)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "_PIXELS", data.draw(st.sampled_from([1, 50, 2**16])))
+        for block in plan_blocks(shape, margin, region):
+            seen[block.core] += 1
+            np.testing.assert_array_equal(image[block.window][block.inner], image[block.core])
+            for core, window, more, length in zip(block.core, block.window, margin, shape, strict=True):
+                assert window == slice(max(0, core.start - more), min(length, core.stop + more))
+    expected = np.zeros(shape, int)
+    expected[whole(shape) if region is None else region] = 1
+    np.testing.assert_array_equal(seen, expected)
+
+
+def test_widen_stays_in_the_array():
+    assert widen((slice(3, 5), slice(0, 2)), (4, 1), (6, 9)) == (slice(0, 6), slice(0, 3))
+
+
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_every_block_is_worked_on_once(count):
+    planned = [Block((slice(n, n + 1),), (slice(n, n + 1),), (0,)) for n in range(count)]
+    done = []
+    for_each_block(done.append, planned)
+    assert sorted(done, key=lambda block: block.core[0].start) == planned
+
+
+def test_an_error_in_a_block_is_raised_and_no_thread_is_left():
+    planned = [Block((slice(n, n + 1),), (slice(n, n + 1),), (0,)) for n in range(9)]
+
+    def fail(block):
+        raise MemoryError(block.core[0].start)
+
+    with pytest.raises(MemoryError):
+        for_each_block(fail, planned)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("blocks")]
