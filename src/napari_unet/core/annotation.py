@@ -6,6 +6,7 @@ objects or, in ``classes`` mode, the other classes. All that reads paint reads i
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +28,11 @@ MAX_CLASSES = 255
 IMBALANCE = 40
 """From this ratio of background to foreground pixels on, or the reverse, the summary asks for the rarer."""
 
+_PAIRS = {  # where a pixel and its neighbour can be, along an axis, if the neighbour is so many pixels on
+    -1: (slice(1, None), slice(None, -1)),
+    0: (slice(None), slice(None)),
+    1: (slice(None, -1), slice(1, None)),
+}
 _MAX_ID = int(np.iinfo(np.int32).max)
 _NAMED = 5  # missing classes named in a sentence
 _VALUES = "0 unlabelled, 1 background, 2 and up objects or other classes"
@@ -200,13 +206,18 @@ def find_seams(paint: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Return True at every pixel of an object (paint >= 2) that touches a pixel of another object.
 
     Touching is full connectivity along all axes (8 neighbours in 2-D, 26 in 3-D), so the result commutes with
-    flips, rotations by 90 degrees and transposition. Time and memory are a few passes over the array.
+    flips, rotations by 90 degrees and transposition. Time is a few passes over the array for each direction (4
+    in 2-D, 13 in 3-D), memory a few bytes a pixel.
     """
     is_object = paint >= FIRST_OBJECT
-    highest = _over_neighbours(np.maximum, paint)
-    lowest = _over_neighbours(np.minimum, np.where(is_object, paint, _MAX_ID))
-    # An object with the id _MAX_ID hides from `lowest`, never from `highest`.
-    seams: NDArray[np.bool_] = is_object & ((highest != paint) | (lowest != paint))
+    seams = np.zeros(paint.shape, bool)
+    for step in product((-1, 0, 1), repeat=paint.ndim):
+        if step <= (0,) * paint.ndim:  # every pair of neighbours is seen from one of its two sides
+            continue
+        here, there = zip(*(_PAIRS[side] for side in step), strict=True)
+        touching = (paint[here] != paint[there]) & is_object[here] & is_object[there]
+        seams[here] |= touching
+        seams[there] |= touching
     return seams
 
 
@@ -285,17 +296,6 @@ def runs(paint: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64]
     flat = paint.reshape(-1)
     starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
     return flat[starts], np.diff(starts, append=flat.size)
-
-
-def _over_neighbours(extreme: np.ufunc, values: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return the maximum or minimum over the 3x3 (3x3x3 ...) neighbourhood, one axis after the other."""
-    for axis in range(values.ndim):
-        before = np.moveaxis(values, axis, 0)
-        values = values.copy()
-        after = np.moveaxis(values, axis, 0)
-        extreme(after[1:], before[:-1], out=after[1:])
-        extreme(after[:-1], before[1:], out=after[:-1])
-    return values
 
 
 def _too_many_classes(highest: int, limit: int) -> str:

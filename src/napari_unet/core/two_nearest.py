@@ -65,10 +65,14 @@ class Metric:
         """The key of no object: above all others, and the sum of it and any step still fits."""
         return int(np.iinfo(self.dtype).max) // 2 + 1
 
+    def key_steps(self, axis: int) -> NDArray[Any]:
+        """Return what 0, 1, 2 ... pixels along an axis add to a key."""
+        return (self.steps[axis] << self.bits).astype(self.dtype)
+
     def distances(self, keys: NDArray[Any]) -> NDArray[np.float32]:
         """Return the distances of ``keys``, infinite beyond the cut-off."""
         squared = keys >> self.bits
-        distances = self.unit * np.sqrt(squared)
+        distances: NDArray[np.float64] = self.unit * np.sqrt(squared)
         distances[squared > self.limit] = np.inf
         return distances.astype(np.float32)
 
@@ -128,16 +132,18 @@ def make_metric(
 
 
 def two_nearest_keys(
-    objects: NDArray[np.int32], block: Block, metric: Metric
+    objects: NDArray[np.int32], there: NDArray[np.bool_], block: Block, metric: Metric
 ) -> tuple[NDArray[Any], NDArray[Any]] | None:
     """Return the keys of the two nearest objects in the core of a block.
 
     Parameters
     ----------
     objects : array of int32
-        What ``block.window`` holds: 0 where there is no object, otherwise its id. ``block.margin`` is that of
-        ``metric`` or more.
+        The ids of the objects in ``block.window``.
+    there : array of bool
+        Where in the window there are objects.
     block : Block
+        Its margin is that of ``metric`` or more.
     metric : Metric
 
     Returns
@@ -146,43 +152,44 @@ def two_nearest_keys(
         ``key >> metric.bits`` is a squared distance; none counts that is above ``metric.limit``. None where
         there are fewer than two objects in the window.
     """
-    from napari_unet.core.two_nearest_kernels import spread_along_axis
+    from napari_unet.core.two_nearest_kernels import spread_along_axis, sweep_first_axis
 
-    nearest = _surrounded(objects, block, metric)
-    if nearest.min() == objects.max(initial=0):
+    nearest = _surrounded(objects, there, block, metric)
+    if np.count_nonzero(nearest == nearest.min()) >= np.count_nonzero(there):
         return None
-    id_bits = metric.dtype.type((1 << metric.bits) - 1)
-    nothing = metric.dtype.type(metric.none)
-    second: NDArray[Any] | None = None  # before the first axis no pixel has one
-    for axis, steps in enumerate(metric.steps):
+    second, to_nearest, to_second = (np.empty_like(nearest) for _ in range(3))
+    rows = _core(block)[0]
+    sweep_first_axis(
+        nearest.reshape(len(nearest), -1), to_nearest.reshape(len(nearest), -1),
+        to_second.reshape(len(nearest), -1), rows.start, rows.stop,
+        metric.key_steps(0), metric.bits, metric.dtype.type(metric.none),
+    )  # fmt: skip
+    for axis in range(1, nearest.ndim):
+        nearest, second, to_nearest, to_second = to_nearest, to_second, nearest, second
         starts, width = _lines(block, axis, nearest.shape)
         stride = nearest.strides[axis] // nearest.itemsize
-        scaled = (steps << metric.bits).astype(metric.dtype)
-        flat = None if second is None else second.reshape(-1)
-        # New arrays for each axis: the allocator hands back those of the axis before the last.
-        to_nearest, to_second = np.empty_like(nearest), np.empty_like(nearest)
         spread_along_axis(
-            nearest.reshape(-1), flat, to_nearest.reshape(-1), to_second.reshape(-1),
-            starts, width, stride, scaled, id_bits, nothing,
+            nearest.reshape(-1), second.reshape(-1), to_nearest.reshape(-1), to_second.reshape(-1),
+            starts, width, stride, metric.key_steps(axis), metric.dtype.type((1 << metric.bits) - 1),
         )  # fmt: skip
-        nearest, second = to_nearest, to_second
     core = _core(block)
-    return nearest[core], to_second[core]
+    return to_nearest[core], to_second[core]
 
 
-def nearest_keys(objects: NDArray[Any], block: Block, metric: Metric) -> NDArray[Any] | None:
-    """Return the keys of the nearest object alone; otherwise as :func:`two_nearest_keys`."""
+def nearest_keys(there: NDArray[np.bool_], block: Block, metric: Metric) -> NDArray[Any] | None:
+    """Return the keys of the nearest object alone, whichever it is, or None; see :func:`two_nearest_keys`."""
     from napari_unet.core.two_nearest_kernels import spread_nearest_along_axis
 
-    if not objects.any():
+    if not there.any():
         return None
-    nearest = _surrounded(objects, block, metric)
+    nearest = _surrounded(there, there, block, metric)
     out = np.empty_like(nearest)
-    for axis, steps in enumerate(metric.steps):
+    for axis in range(nearest.ndim):
         starts, width = _lines(block, axis, nearest.shape)
         stride = nearest.strides[axis] // nearest.itemsize
-        scaled = (steps << metric.bits).astype(metric.dtype)
-        spread_nearest_along_axis(nearest.reshape(-1), out.reshape(-1), starts, width, stride, scaled)
+        spread_nearest_along_axis(
+            nearest.reshape(-1), out.reshape(-1), starts, width, stride, metric.key_steps(axis)
+        )
         nearest, out = out, nearest
     return nearest[_core(block)]
 
@@ -223,11 +230,11 @@ def two_nearest_distances(
 
     def fill(block: Block) -> None:
         window = objects[block.window]
-        keys = two_nearest_keys(window, block, metric)
+        keys = two_nearest_keys(window, window > 0, block, metric)
         if keys is not None:
             d1[block.core], d2[block.core] = map(metric.distances, keys)
             return
-        only = nearest_keys(window, block, metric)
+        only = nearest_keys(window > 0, block, metric)
         if only is not None:
             d1[block.core] = metric.distances(only)
 
@@ -244,7 +251,9 @@ def with_small_ids(objects: NDArray[np.int32]) -> NDArray[np.int32]:
     return np.repeat(numbers[:-1].astype(np.int32), lengths).reshape(objects.shape)
 
 
-def _surrounded(objects: NDArray[Any], block: Block, metric: Metric) -> NDArray[Any]:
+def _surrounded(
+    objects: NDArray[Any], there: NDArray[np.bool_], block: Block, metric: Metric
+) -> NDArray[Any]:
     """Return the keys of the window before the first axis, with all the margin, in the image or not."""
     shape = [core.stop - core.start + 2 * more for core, more in zip(block.core, block.margin, strict=True)]
     keys = np.full(shape, metric.none, metric.dtype)
@@ -252,7 +261,7 @@ def _surrounded(objects: NDArray[Any], block: Block, metric: Metric) -> NDArray[
         slice(window.start - core.start + more, window.stop - core.start + more)
         for window, core, more in zip(block.window, block.core, block.margin, strict=True)
     )
-    keys[inside] = np.where(objects > 0, objects, keys[inside])
+    keys[inside] = np.where(there, objects, metric.dtype.type(metric.none))
     return keys
 
 

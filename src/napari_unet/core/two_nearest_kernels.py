@@ -11,6 +11,7 @@ their own, so any number of Python threads may call them at once.
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numba import njit
 
 _CHUNK = 64  # pixels of a line that stop together: a few registers full
@@ -59,17 +60,70 @@ def _insert_two(first: Any, second: Any, nearest: Any, farther: Any, step: Any, 
 
 
 @_compile()
+def sweep_first_axis(
+    objects: Any, out_nearest: Any, out_second: Any, start: int, stop: int, steps: Any, bits: int, none: Any
+) -> None:
+    """Find the two nearest objects of each pixel along the first axis, in one sweep down and one up.
+
+    Parameters
+    ----------
+    objects : array (n, m) int32 or int64
+        The ids of objects, and ``none`` elsewhere; all axes but the first are one.
+    out_nearest, out_second : arrays (n, m)
+        The result: keys; only the rows from ``start`` to ``stop`` are written.
+    start, stop : int
+    steps : array (reach + 1,)
+        What to add to the id of an object 0, 1, ... pixels away, as far as the cut-off reaches.
+    bits : int
+        Bits of the id in a key.
+    none : int
+        The key of no object.
+    """
+    whole = objects.dtype.type
+    row, id_bits, reach = whole(1 << bits), whole((1 << bits) - 1), steps.size
+    low, high = np.empty(_CHUNK, objects.dtype), np.empty(_CHUNK, objects.dtype)
+    for left in range(0, objects.shape[1], _CHUNK):
+        right = min(left + _CHUNK, objects.shape[1])
+        # On the way the distance in a key is not squared yet, so that a row further adds 1 to all of them.
+        near, far = low[: right - left], high[: right - left]
+        near[:] = none
+        far[:] = none
+        for y in range(stop):
+            for i in range(near.size):
+                near[i] = min(whole(near[i] + row), none)
+                far[i] = min(whole(far[i] + row), none)
+            _insert(near, far, objects[y, left:right], whole(0), id_bits)
+            if y >= start:
+                out_nearest[y, left:right] = near
+                out_second[y, left:right] = far
+        near[:] = none
+        far[:] = none
+        for y in range(objects.shape[0] - 1, start - 1, -1):
+            for i in range(near.size):
+                near[i] = min(whole(near[i] + row), none)
+                far[i] = min(whole(far[i] + row), none)
+            _insert(near, far, objects[y, left:right], whole(0), id_bits)
+            if y < stop:
+                out_near, out_far = out_nearest[y, left:right], out_second[y, left:right]
+                _insert_two(out_near, out_far, near, far, whole(0), id_bits)
+                for out in (out_near, out_far):
+                    for i in range(out.size):
+                        distance = out[i] >> bits
+                        squared = steps[min(distance, reach - 1)] if distance < reach else none
+                        out[i] = whole(squared + (out[i] & id_bits))
+
+
+@_compile()
 def spread_along_axis(
     nearest: Any, second: Any, out_nearest: Any, out_second: Any,
-    starts: Any, width: int, stride: int, steps: Any, id_bits: Any, none: Any,
+    starts: Any, width: int, stride: int, steps: Any, id_bits: Any,
 ) -> None:  # fmt: skip
     """Take into each pixel's two lowest keys those of the pixels before and behind it along one axis.
 
     Parameters
     ----------
     nearest, second : arrays (n,) int32 or int64
-        Keys, flattened. Around each line there are as many more pixels as ``steps`` reaches. ``second`` is
-        None before the first axis, where no pixel has a second object.
+        Keys, flattened. Around each line there are as many more pixels as ``steps`` reaches.
     out_nearest, out_second : arrays (n,)
         The result; only the lines are written.
     starts : array of int64
@@ -80,8 +134,6 @@ def spread_along_axis(
         What to add to the key of a pixel 0, 1, ... further along.
     id_bits : int
         Mask of the object id in a key.
-    none : int
-        The key of no object.
     """
     for start in starts:
         for offset in range(0, width, _CHUNK):
@@ -89,10 +141,7 @@ def spread_along_axis(
             stop = here + min(_CHUNK, width - offset)
             low, high = out_nearest[here:stop], out_second[here:stop]
             low[:] = nearest[here:stop]
-            if second is None:
-                high[:] = none
-            else:
-                high[:] = second[here:stop]
+            high[:] = second[here:stop]
             for distance in range(1, steps.size):
                 step = steps[distance]
                 highest = high[0]
@@ -100,14 +149,9 @@ def spread_along_axis(
                     highest = max(highest, high[i])
                 if highest <= step:  # from here on everything is further than what is there
                     break
-                up, down = distance * stride, -distance * stride
-                if second is None:
-                    _insert(low, high, nearest[here + up : stop + up], step, id_bits)
-                    _insert(low, high, nearest[here + down : stop + down], step, id_bits)
-                else:
-                    after, before = second[here + up : stop + up], second[here + down : stop + down]
-                    _insert_two(low, high, nearest[here + up : stop + up], after, step, id_bits)
-                    _insert_two(low, high, nearest[here + down : stop + down], before, step, id_bits)
+                for shift in (-distance * stride, distance * stride):
+                    near, far = nearest[here + shift : stop + shift], second[here + shift : stop + shift]
+                    _insert_two(low, high, near, far, step, id_bits)
 
 
 @_compile()

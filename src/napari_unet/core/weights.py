@@ -300,16 +300,21 @@ def measure_window(
         annotation = read_paint(paint[near.window], mode, n_classes=n_classes)
         kinds = ((annotation.target + np.uint8(1)) * annotation.known)[near.inner]
         parts.kinds[block.core] = kinds
-        counts = np.bincount(kinds.reshape(-1), minlength=n_classes + 1)[1:]
+        counts = [np.count_nonzero(kinds == kind) for kind in range(1, int(kinds.max()) + 1)]
+        counts += [0] * (n_classes - len(counts))
         with counting:
             parts.pixels[:] += counts
         where = _counts(kinds, config)
         if not (config.w0 and where.any()):
             return
-        for window in _objects_of_each_class(paint[block.window], objects[block.window], mode):
-            keys = two_nearest_keys(window, block, metric)
+        window = objects[block.window]
+        for there in _of_each_class(paint[block.window], mode):
+            keys = two_nearest_keys(window, there, block, metric)
             if keys is not None:
-                parts.border[block.core] += where * config.w0 * _border_term(*keys, metric, config.sigma)
+                term = _border_term(*keys, metric, config.sigma)
+                term *= np.float32(config.w0)
+                term *= where
+                parts.border[block.core] += term
 
     for_each_block(fill, list(plan_blocks(paint.shape, metric.margin)))
     if parts.halo is not None:
@@ -349,15 +354,14 @@ def _counts(kinds: NDArray[np.uint8], config: WeightConfig) -> NDArray[np.bool_]
     return kinds > 0 if config.border_in_foreground else kinds == 1
 
 
-def _objects_of_each_class(
-    paint: NDArray[np.int32], objects: NDArray[np.int32], mode: Mode
-) -> Iterator[NDArray[np.int32]]:
+def _of_each_class(paint: NDArray[np.int32], mode: Mode) -> Iterator[NDArray[np.bool_]]:
+    """Yield where there are objects between which there is a border."""
     if mode == "objects":
-        yield np.where(paint >= FIRST_OBJECT, objects, 0)
+        yield paint >= FIRST_OBJECT
         return
     for value in np.flatnonzero(np.bincount(paint.reshape(-1))):
         if value >= FIRST_OBJECT:
-            yield np.where(paint == value, objects, 0)
+            yield paint == value
 
 
 def _border_term(
@@ -384,7 +388,10 @@ def _fill_halo(
         if keys is not None:
             squared = keys >> metric.bits
             term = _gaussian(np.sqrt(squared.astype(np.float32)), metric.unit / config.halo_sigma)
-            halo[block.core] = where * config.halo * term * (squared <= metric.limit)
+            term *= np.float32(config.halo)
+            term *= where
+            term *= squared <= metric.limit
+            halo[block.core] = term
 
     for_each_block(fill, list(plan_blocks(paint.shape, metric.margin)))
 
