@@ -36,7 +36,7 @@ def test_widen_stays_in_the_array():
     assert widen((slice(3, 5), slice(0, 2)), (4, 1), (6, 9)) == (slice(0, 6), slice(0, 3))
 
 
-@pytest.mark.parametrize("count", [0, 1, 7])
+@pytest.mark.parametrize("count", [0, 1, 7, 40])
 def test_every_block_is_worked_on_once(count):
     planned = [Block((slice(n, n + 1),), (slice(n, n + 1),), (0,)) for n in range(count)]
     done = []
@@ -45,7 +45,7 @@ def test_every_block_is_worked_on_once(count):
 
 
 def test_an_error_in_a_block_is_raised_and_no_thread_is_left():
-    planned = [Block((slice(n, n + 1),), (slice(n, n + 1),), (0,)) for n in range(9)]
+    planned = [Block((slice(n, n + 1),), (slice(n, n + 1),), (0,)) for n in range(20)]
 
     def fail(block):
         raise MemoryError(block.core[0].start)

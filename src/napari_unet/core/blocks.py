@@ -18,6 +18,8 @@ MAX_THREADS = 4
 
 _PIXELS = 2**16  # of a block, without its margin: its arrays fit the second-level cache
 
+_BLOCKS_PER_THREAD = 4  # for fewer it does not pay to start one
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -80,7 +82,7 @@ def plan_blocks(shape: Sequence[int], margin: Sequence[int], region: Box | None 
 
 def for_each_block(work: Callable[[Block], None], blocks: Sequence[Block]) -> None:
     """Call ``work`` with every block, a few at once; an error in one of them is raised here."""
-    threads = min(MAX_THREADS, os.cpu_count() or 1, len(blocks))
+    threads = min(MAX_THREADS, os.cpu_count() or 1, len(blocks) // _BLOCKS_PER_THREAD)
     if threads <= 1:
         for block in blocks:
             work(block)

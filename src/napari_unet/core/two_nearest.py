@@ -1,13 +1,13 @@
 """Exact distances to the nearest and to the second nearest object, for every pixel, in any dimension.
 
-The squared distance to an object is a sum over the axes, so it can be minimised one axis after the other, as in
-the distance transform of Felzenszwalb & Huttenlocher (Theory of Computing 2012). The same holds for the two
+The squared distance to an object is a sum over the axes, so it can be minimised one axis after the other, as
+in the distance transform of Felzenszwalb & Huttenlocher (Theory of Computing 2012). The same holds for the two
 nearest *different* objects: among all pixels of a line, seen from one beside it, only the two nearest of the
 line can matter. So each axis in turn replaces the two best of a pixel by the two best of its line. Time grows
 with the number of pixels and with the cut-off, or the distance to the second object where that is less; the
 number of objects does not enter.
 
-FIGURES
+Why numba: FIGURES
 """
 
 from collections.abc import Sequence

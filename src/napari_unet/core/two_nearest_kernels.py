@@ -1,9 +1,9 @@
-"""The compiled inner loop of :mod:`napari_unet.core.two_nearest`; importing this module imports numba.
+"""The compiled inner loops of :mod:`napari_unet.core.two_nearest`; importing this module imports numba.
 
 A pixel's distance to an object is one whole number, its key: ``squared distance << bits | object id``. Keys
-compare as distances do, and an addition makes the key of a pixel further along. The loops have no branches, so
-the compiler makes one instruction of 8 or 16 pixels. They run without Python's lock and start no threads of
-their own, so any number of Python threads may call them at once.
+compare as distances do, and an addition makes the key of a pixel further along. The loops have no branches,
+so the compiler makes one instruction of 8 or 16 pixels. They run without Python's lock and start no threads
+of their own, so any number of Python threads may call them at once.
 """
 
 # ruff: noqa: PLR0917 (numba passes keyword arguments slowly, or not at all)

@@ -45,8 +45,8 @@ class WeightReading:
             some = f"{self.touching} of {self.objects} objects {verb}"
             return f"{some}; borders carry {percent} % of the loss."
         return (
-            f"None of {self.objects} objects touch; borders carry {percent} % of the loss. Paint objects that "
-            "touch, with background between them, or choose a larger \N{GREEK SMALL LETTER SIGMA}."
+            f"None of {self.objects} objects touch; borders carry {percent} % of the loss. Paint objects "
+            "that touch, with background between them, or choose a larger \N{GREEK SMALL LETTER SIGMA}."
         )
 
 
