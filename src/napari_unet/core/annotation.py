@@ -205,9 +205,9 @@ def read_paint(paint: NDArray[Any], mode: Mode = "objects", *, n_classes: int | 
 def find_seams(paint: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Return True at every pixel of an object (paint >= 2) that touches a pixel of another object.
 
-    Touching is full connectivity along all axes (8 neighbours in 2-D, 26 in 3-D), so the result commutes with
-    flips, rotations by 90 degrees and transposition. Time is a few passes over the array for each direction (4
-    in 2-D, 13 in 3-D), memory a few bytes a pixel.
+    Touching is full connectivity along all axes (8 neighbours in 2-D, 26 in 3-D), so the result commutes
+    with flips, rotations by 90 degrees and transposition. Time is a few passes over the array for each
+    direction (4 in 2-D, 13 in 3-D), memory a few bytes a pixel.
     """
     is_object = paint >= FIRST_OBJECT
     seams = np.zeros(paint.shape, bool)

@@ -1,13 +1,18 @@
 """Exact distances to the nearest and to the second nearest object, for every pixel, in any dimension.
 
 The squared distance to an object is a sum over the axes, so it can be minimised one axis after the other, as
-in the distance transform of Felzenszwalb & Huttenlocher (Theory of Computing 2012). The same holds for the two
-nearest *different* objects: among all pixels of a line, seen from one beside it, only the two nearest of the
-line can matter. So each axis in turn replaces the two best of a pixel by the two best of its line. Time grows
-with the number of pixels and with the cut-off, or the distance to the second object where that is less; the
-number of objects does not enter.
+in the distance transform of Felzenszwalb & Huttenlocher (Theory of Computing 2012). The same holds for the
+two nearest *different* objects: a third that is farther at one place of a line is so for all who look from
+across it. So each axis in turn replaces the two best of a pixel by the two best of its line. Time grows with
+the number of pixels and with the cut-off, or the distance to the second object where that is less; the number
+of objects does not enter.
 
-Why numba: FIGURES
+Chosen by measurement (``benchmarks/border_weights.py``; one core, 2048x2048 pixels, 2,000 touching cells,
+cut-off 18.6 pixels): 0.11 s, where `edt`'s multi-label transform, which knows no second object, takes 0.13 s,
+transforms of cropped objects 0.53 s with either scipy or `edt`, and whole transforms six minutes. numpy alone
+would read and write memory at each of the hundreds of comparisons per pixel. numba costs 0.15 s to import,
+3.5 s to compile once per installation and 0.2 s to load in later processes, all of it at the first call and in
+the thread that calls. A C extension would need a compiler or a wheel for every platform.
 """
 
 from collections.abc import Sequence
