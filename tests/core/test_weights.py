@@ -157,6 +157,14 @@ def test_the_cut_off_is_where_the_docstring_says():
     assert 0 <= outside <= 10 * TOLERANCE
 
 
+def test_the_cut_off_is_further_where_many_classes_add_up():
+    """Four terms, each of less than 1e-3 of w0 and the more together."""
+    paint = np.ones((41, 41), np.int64)
+    paint[[19, 1], 20], paint[[21, 39], 20], paint[20, [19, 1]], paint[20, [21, 39]] = 2, 3, 4, 5
+    border = border_weights(paint, BARE, mode="classes")[20, 20] - 1
+    assert border == pytest.approx(4 * 10 * exp(-(20**2) / 50), rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("pixels", "expected"),
     [

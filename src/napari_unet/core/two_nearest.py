@@ -9,10 +9,10 @@ of objects does not enter.
 
 Chosen by measurement (``benchmarks/border_weights.py``; one core, 2048x2048 pixels, 2,000 touching cells,
 cut-off 18.6 pixels): 0.11 s, where `edt`'s multi-label transform, which knows no second object, takes 0.13 s,
-transforms of cropped objects 0.53 s with either scipy or `edt`, and whole transforms six minutes. numpy alone
-would read and write memory at each of the hundreds of comparisons per pixel. numba costs 0.15 s to import,
-3.5 s to compile once per installation and 0.2 s to load in later processes, all of it at the first call and in
-the thread that calls. A C extension would need a compiler or a wheel for every platform.
+transforms of cropped objects 0.53 s with either scipy or `edt`, and whole transforms six minutes. numpy would
+read and write memory at each of the hundreds of comparisons per pixel. numba costs 0.15 s to import, 3.5 s to
+compile once per installation and 0.2 s to load in later processes, all of it at the first call and in the
+thread that calls. A C extension would need a compiler or a wheel for every platform.
 """
 
 from collections.abc import Sequence
