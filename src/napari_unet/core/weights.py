@@ -11,9 +11,9 @@ the border term near it and nowhere else, but the class balance everywhere.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import inf, isfinite, log, sqrt
+from math import inf, log, sqrt
 from threading import Lock
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,6 @@ from skimage.measure import label
 
 from napari_unet.core.annotation import FIRST_OBJECT, Mode, check_mode, check_paint, read_paint
 from napari_unet.core.blocks import Block, for_each_block, plan_blocks, widen
-from napari_unet.core.errors import InputError
 from napari_unet.core.two_nearest import (
     Metric,
     check_spacing,
@@ -31,6 +30,7 @@ from napari_unet.core.two_nearest import (
     two_nearest_keys,
     with_small_ids,
 )
+from napari_unet.core.weight_config import CLASS_WEIGHT_RANGE, TOLERANCE, WeightConfig, class_weights
 
 __all__ = [
     "CLASS_WEIGHT_RANGE",
@@ -43,95 +43,9 @@ __all__ = [
     "two_nearest_distances",
 ]
 
-ClassBalance = Literal["inverse", "none"]
-
-CLASS_WEIGHT_RANGE = (0.1, 10.0)
-"""Inverse class frequencies are clipped to this range: a speck of a class must not drown all the others."""
-
-TOLERANCE = 1e-3
-"""The border term is left out where it is smaller than this part of w0, so it is never wrong by more."""
-
 _HUGE = 1e30  # pixels in a sigma, or less; float32 can hold it, and nothing is left of its Gaussian
 
 _HALO_TOLERANCE = 2.0**-32  # of its height: below what float32 can tell, so the halo term counts as exact
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.number)) and isfinite(value)
-
-
-@dataclass(frozen=True, slots=True)
-class WeightConfig:
-    """How the weight map is made from paint.
-
-    ``w = known * (class weight + border term + halo term)``; see :func:`border_weights`. The defaults are the
-    paper's.
-
-    Parameters
-    ----------
-    w0 : float
-        Height of the border term, >= 0.
-    sigma : float
-        Width of the border term in pixels, or in the unit of ``spacing``; > 0.
-    class_balance : {"inverse", "none"}
-        "inverse" multiplies the weight of every class c by ``N / (K n_c)``, clipped to [0.1, 10]: of N known
-        pixels in K classes, n_c are of class c. Its mean over the known pixels is 1 unless the clip acts.
-    foreground, background : float
-        Weight of a pixel of each before class balance, >= 0.
-    border_in_foreground : bool
-        Whether border and halo terms count inside objects too, or in the background and seams only.
-    halo, halo_sigma : float
-        Height (>= 0) and width (> 0, as ``sigma``) of ``halo exp(-d1^2 / (2 halo_sigma^2))``, which raises
-        the background near any object.
-    """
-
-    w0: float = 10.0
-    sigma: float = 5.0
-    class_balance: ClassBalance = "inverse"
-    foreground: float = 1.0
-    background: float = 1.0
-    border_in_foreground: bool = True
-    halo: float = 0.0
-    halo_sigma: float = 10.0
-
-    def __post_init__(self) -> None:
-        for name in ("w0", "foreground", "background", "halo"):
-            value = getattr(self, name)
-            if not (_is_number(value) and value >= 0):
-                raise InputError(f"weights.{name} is {value!r}; choose 0 or more.")
-        for name in ("sigma", "halo_sigma"):
-            value = getattr(self, name)
-            if not (_is_number(value) and value > 0):
-                raise InputError(f"weights.{name} is {value!r}; choose a distance of more than 0.")
-        if not isinstance(self.border_in_foreground, bool):
-            raise InputError(
-                f"weights.border_in_foreground is {self.border_in_foreground!r}; choose true or false."
-            )
-        if self.class_balance not in ("inverse", "none"):
-            raise InputError(f"weights.class_balance is {self.class_balance!r}; choose 'inverse' or 'none'.")
-
-    @classmethod
-    def preset(cls, name: str) -> "WeightConfig":
-        """Return the configuration of the 2015 "paper", or of the "freiburg" plugin (Falk et al. 2019).
-
-        Raises
-        ------
-        InputError
-            If there is no preset of that name.
-        """
-        if name == "paper":
-            return cls()
-        if name == "freiburg":
-            return cls(
-                w0=50.0,
-                sigma=6.0,
-                class_balance="none",
-                background=0.1,
-                border_in_foreground=False,
-                halo=0.9,
-                halo_sigma=10.0,
-            )
-        raise InputError(f"There is no weight preset {name!r}; choose 'paper' or 'freiburg'.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -249,9 +163,8 @@ def reaches(config: WeightConfig, n_classes: int, tolerance: float = TOLERANCE) 
     """Return how far objects matter for border and halo term, in the unit of ``config.sigma``."""
     # Every one of the K - 1 border terms may be wrong; in objects mode there is one.
     border = config.sigma * sqrt(2 * log((n_classes - 1) / tolerance)) if tolerance else inf
-    return border if config.w0 else 0.0, config.halo_sigma * sqrt(-2 * log(_HALO_TOLERANCE)) * bool(
-        config.halo
-    )
+    halo = config.halo_sigma * sqrt(-2 * log(_HALO_TOLERANCE))
+    return border if config.w0 else 0.0, halo if config.halo else 0.0
 
 
 def number_components(paint: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -320,28 +233,6 @@ def measure_window(
     if parts.halo is not None:
         _fill_halo(parts.halo, paint, parts.kinds, config, make_metric(paint.shape, sampling, halo_reach, 1))
     return parts
-
-
-def class_weights(pixels: NDArray[np.int64], config: WeightConfig) -> NDArray[np.float32]:
-    """Return the weight of each class, before border and halo terms.
-
-    Parameters
-    ----------
-    pixels : array (K,) of integers
-        Known pixels of each class, background first: of one image, or of all images of a training.
-    config : WeightConfig
-
-    Returns
-    -------
-    array (K,) float32
-    """
-    weights = np.full(pixels.size, config.foreground, np.float32)
-    weights[0] = config.background
-    if config.class_balance == "inverse":
-        # An absent class has no pixel that its weight could count for; 1 only avoids the division by zero.
-        mean = pixels.sum() / max(np.count_nonzero(pixels), 1)
-        weights *= np.clip(mean / np.maximum(pixels, 1), *CLASS_WEIGHT_RANGE)
-    return weights
 
 
 def _class_table(pixels: NDArray[np.int64], config: WeightConfig) -> NDArray[np.float32]:
