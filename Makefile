@@ -1,10 +1,10 @@
 # `make` lists what can be done. Every target makes the environment first, once.
 SHELL := bash
 BIN := $(if $(filter Windows_NT,$(OS)),.venv/Scripts,.venv/bin)
-PYTHON_FILES := src tests benchmarks
+PYTHON_FILES := src tests benchmarks scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo lint format test test-long clean
+.PHONY: help env demo pictures lint format test test-long clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ env: .venv/ready ## Make .venv with everything that demo and tests need
 
 demo: .venv/ready ## Paint, train, predict and correct in a real napari; results in demo-output/
 	@$(BIN)/napari-unet demo --output demo-output
+
+pictures: demo ## Run the demo and renew the pictures of README.md from it
+	$(BIN)/python scripts/pictures.py demo-output docs/images
 
 lint: .venv/ready ## Style, types, import floors and the napari manifest
 	$(BIN)/ruff check $(PYTHON_FILES)
