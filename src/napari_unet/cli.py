@@ -173,7 +173,8 @@ def _report(event: "TrainingEvent", seconds: float, steps: float, progress: Prog
         print_json({"event": _EVENT_NAMES[type(event).__name__]} | asdict(event))
     match event:
         case Started() if not as_json:
-            what = f"{event.images} images, {event.known_pixels} painted pixels"
+            images = f"{event.images} image{'s' * (event.images != 1)}"
+            what = f"{images}, {event.known_pixels} painted pixels"
             note(f"{what}; {event.device}, {event.precision}")
         case Warned():
             note(event.message)
@@ -231,6 +232,10 @@ def predict(
     _check_distinct(paths)
     check_writable(outputs[paths[0]][kinds[0]])
     network = load_model(model)
+
+    from napari_unet.network.device import choose_device
+
+    choose_device(device)  # to say once, not for every image, that there is no such device
     failed = 0
     for path in paths:
         try:

@@ -173,6 +173,13 @@ def test_bad_command_lines_are_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_device_that_is_not_there_is_told_once_for_all_images(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["predict", folder / "model.safetensors", "--images", folder / "images"]
+    assert "abacus" in fails(capsys, [*arguments, "--output", tmp_path / "results", "--device", "abacus"])
+
+
 def test_predictions_are_written_as_they_should_be(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -124,3 +124,12 @@ def test_bool_becomes_zero_and_one():
 def test_what_is_not_a_number_is_refused(image):
     with pytest.raises(InputError, match="values of type"):
         check_pixels(image)
+
+
+@pytest.mark.parametrize("colours", [3, 4])
+def test_colour_is_no_stack_of_narrow_planes(colours: int) -> None:
+    image = np.zeros((64, 50, colours), np.uint8)
+    with pytest.raises(InputError, match=f"has {colours} channels and the model was trained on 1"):
+        channels_first(image, ndim=2, in_channels=1)
+    assert channels_first(image, ndim=2, channels="none", in_channels=1).shape == (1, 64, 50, colours)
+    assert channels_first(image[0], ndim=2, in_channels=1).shape == (1, 50, colours)

@@ -185,6 +185,23 @@ def test_damaged_images_are_read_or_said_to_be_damaged(tmp_path: Path, kind: str
     assert not any("\n" in sentence for sentence in sentences)
 
 
+def test_a_text_file_with_the_ending_of_an_image_is_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(b"some text")
+    with pytest.raises(InputError, match="it holds no kind of image known here"):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(("alpha", "channels"), [(255, 3), (254, 4)])
+def test_only_an_opaque_alpha_channel_of_a_tiff_is_left_out(
+    tmp_path: Path, alpha: int, channels: int
+) -> None:
+    pixels = np.full((8, 9, 4), 7, np.uint8)
+    pixels[..., 3] = alpha
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extrasamples=["unassalpha"])
+    image = read_image(tmp_path / "a.tif")
+    assert (image.axes, image.pixels.shape) == ("CYX", (channels, 8, 9))
+
+
 def test_truncated_pixels_are_never_filled_in(tmp_path: Path) -> None:
     write_image(tmp_path / "a.tif", np.ones((64, 64), np.int32), "YX")
     data = (tmp_path / "a.tif").read_bytes()

@@ -10,9 +10,11 @@ import weakref
 import pytest
 from napari.utils import progress
 from napari.utils.notifications import notification_manager
+from PyQt6 import sip
 from qtpy.QtCore import QCoreApplication, QThreadPool
 from qtpy.QtWidgets import QPushButton, QWidget
 
+from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.widgets import jobs
 from napari_unet.widgets.jobs import Job, Waiting
@@ -448,3 +450,14 @@ def test_latest_can_be_cancelled(qtbot):
 def test_importing_jobs_imports_no_torch():
     check = "import sys, napari_unet.widgets.jobs; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_a_thread_that_outlives_the_program_ends_in_silence(qtbot):
+    def quit_meanwhile():
+        sip.delete(worker.signals)
+
+    task = jobs._Task(lambda control: iter([]), Control(), "Work", heavy=False)
+    worker = jobs._Worker(task)
+    worker._task = quit_meanwhile
+    quit_meanwhile.heavy = False
+    worker.run()

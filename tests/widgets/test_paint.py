@@ -301,6 +301,41 @@ def test_corrected_classes_become_paint(viewer, open_dock):
     dock.take_corrections()
     assert (dock.annotation.data[0:2, 0:5] == 3).all()
     assert np.count_nonzero(dock.annotation.data) == 10
+    fill_box(result, 0, slice(20, 22), slice(0, 5))
+    dock.take_corrections()
+    assert "only erased" in dock.corrected.text()
+    assert np.count_nonzero(dock.annotation.data) == 10
+
+
+@pytest.mark.parametrize(
+    ("value", "rows", "told"),
+    [
+        (0, slice(0, 2), "Took 10 px of background into"),
+        (5, slice(20, 22), "Took 1 object into"),
+        (5, slice(2, 4), "Took 1 object into"),
+    ],
+)
+def test_what_was_not_corrected_is_not_told(viewer, open_dock, value, rows, told):
+    dock = open_dock(viewer)
+    image = add_image(viewer)
+    dock.make()
+    objects = np.zeros((40, 50), np.int32)
+    objects[0:2, 0:5] = 2
+    result = bridge.add_result(viewer, image, "objects", objects)
+    fill_box(result, value, rows, slice(0, 5))
+    dock.take_corrections()
+    assert told in dock.corrected.text()
+
+
+def test_corrections_that_the_paint_holds_already(viewer, open_dock):
+    dock = open_dock(viewer)
+    image = add_image(viewer)
+    dock.make()
+    result = bridge.add_result(viewer, image, "objects", np.zeros((40, 50), np.int32))
+    fill_box(dock.annotation, 2, slice(0, 2), slice(0, 5))
+    fill_box(result, 2, slice(0, 2), slice(0, 5))
+    dock.take_corrections()
+    assert "holds these corrections already" in dock.corrected.text()
 
 
 def test_corrections_without_paint_say_so(viewer, open_dock):

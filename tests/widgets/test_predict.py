@@ -427,6 +427,16 @@ def test_edited_results_are_kept(dock, viewer, qtbot):
     assert add_result(viewer, image, "objects", first.data) is not first
 
 
+def test_a_model_of_classes_gives_classes(dock, models):
+    assert dock.form.kinds == ("objects",)
+    tick(dock, probabilities=True)
+    dock.select_model(save(models, "classes", classes=3))
+    assert dock.form.kinds == ("classes", "probabilities")
+    tick(dock, objects=True)
+    dock.select_model(save(models, "more", classes=4))
+    assert dock.form.kinds == ("objects", "classes", "probabilities")  # as it was chosen
+
+
 def test_an_unreadable_history_does_not_matter(models):
     from dataclasses import replace
 

@@ -347,3 +347,15 @@ def test_no_dock_imports_torch_on_the_main_thread():
         [sys.executable, "-c", IMPORTS], check=False, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_every_warning_can_be_read(dock, viewer, qtbot):
+    paint = paint_on(viewer, viewer.add_image(discs(), name="cells"))
+    paint.data[paint.data == 3] = 0
+    paint.data[12:20, 12:62] = 2
+    paint.data[paint.data == 1] = 0
+    paint.data[2, 5:12] = 1
+    train(dock, qtbot)
+    warning = say(dock, "train_warning")
+    assert "One object only" in warning
+    assert "as much of objects as of background" in warning

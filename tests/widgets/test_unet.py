@@ -23,6 +23,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.widgets.form import LayerChooser
+from napari_unet.widgets.model_chooser import ModelChooser
 from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.section import Section
@@ -55,7 +57,7 @@ def viewer():
         (Stage(True, True, True), 3, "Start training"),
         (Stage(True, True, True, is_training=True), 3, "learns"),
         (Stage(True, True, True, trained=True), 4, "Press Predict"),
-        (Stage(True, True, True, trained=True, predicted=True), 4, "Correct the wrong objects"),
+        (Stage(True, True, True, trained=True, predicted=True), 4, "Correct what is wrong"),
         (Stage(True, True, True, trained=True, predicted=True, corrected=True), 1, "Take corrections"),
         (Stage(True, True, True, trained=True, predicted=True, painted_on=True), 3, "Train again"),
     ],
@@ -95,7 +97,7 @@ def test_the_whole_loop(make_napari_viewer, qtbot, monkeypatch):
     assert objects.data.dtype == np.int32
     np.testing.assert_array_equal(objects.scale, image.scale)
     assert objects.units == image.units
-    assert "Correct the wrong objects" in say(dock, "unet_next")
+    assert "Correct what is wrong" in say(dock, "unet_next")
 
     objects.data_setitem((np.arange(30, 34), np.arange(30, 34)), 77)
     assert "Take corrections" in say(dock, "unet_next")
@@ -160,6 +162,22 @@ def test_every_control_that_shows_is_reached_with_the_tab_key(kind, viewer, qtbo
     # In the order of the eye: from top to bottom.
     heights = [control.mapTo(dock, control.rect().center()).y() for control in reached if control in usable]
     assert all(later >= earlier - 20 for earlier, later in pairwise(heights))
+
+
+@pytest.mark.parametrize("kind", DOCKS)
+def test_a_dock_opens_wide_enough_for_its_choices(kind, viewer, qtbot):
+    dock = kind(viewer)
+    qtbot.addWidget(dock)
+    dock.resize(dock.sizeHint())  # as it opens, with its sections folded
+    dock.show()
+    assert dock.width() <= WIDTH
+    for section in dock.findChildren(Section):
+        section.set_open(True)
+    qtbot.wait(10)
+    for box in dock.findChildren(QComboBox):
+        if box.isVisible() and not isinstance(box, LayerChooser | ModelChooser):
+            texts = [box.itemText(index) for index in range(box.count())]
+            assert box.width() > max(map(box.fontMetrics().horizontalAdvance, texts))
 
 
 @pytest.mark.parametrize("kind", DOCKS)

@@ -13,6 +13,9 @@ from napari_unet.core.errors import InputError
 
 Channels = Literal["auto", "none", "first", "last"]
 
+_COLOURS = (1, 3, 4)
+"""Lengths of a last axis that is one of colours (grey, RGB, RGBA) wherever it can be."""
+
 
 def check_pixels(image: NDArray[Any]) -> NDArray[Any]:
     """Return ``image`` with a dtype that numpy and torch compute with, or say why it cannot be an image.
@@ -63,7 +66,8 @@ def channels_first(
         Number of spatial axes of the network, 2 or 3.
     channels : {"auto", "none", "first", "last"}
         "auto" takes the axis that must be removed to get ``paint_shape``; without paint, the one whose length
-        is ``in_channels`` (none where ``in_channels`` is 1, unless a last axis of length 1 is to spare).
+        is ``in_channels``. Where that is 1 there is none, unless the last axis is to spare and has a length
+        of 1, 3 or 4: an image in colour, not a stack of planes so narrow.
     paint_shape : tuple of int, optional
         Shape of the paint that belongs to the image.
     in_channels : int, optional
@@ -136,9 +140,7 @@ def _from_model(shape: tuple[int, ...], ndim: int, in_channels: int | None) -> C
     if in_channels is None or in_channels == 1:
         # A last axis of length 1 on top of the spatial axes can only be a channel; a first one may as well
         # stay a leading axis.
-        if len(shape) > ndim and shape[-1] == 1:
-            return "last"
-        return "none"
+        return "last" if len(shape) > ndim and shape[-1] in _COLOURS else "none"
     if len(shape) <= ndim:
         return "none"
     first, last = shape[0] == in_channels, shape[-1] == in_channels

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.holdout import hold_out
 from napari_unet.core.normalisation import Normalisation, apply_limits
-from napari_unet.core.weights import WeightConfig, border_weights, class_weights
+from napari_unet.core.weights import WeightConfig, measure_parts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,16 +149,11 @@ def build_dataset(
             "Every pixel of the painted objects touches another object, so all of it counts as the seam "
             "between them; paint the objects wider."
         )
-    # What class balance adds to the weight of each class.
-    balance = class_weights(pixels, weights) - class_weights(pixels, replace(weights, class_balance="none"))
     kept = _choose_held_out(planes, annotations, mode, held_out, seed)
     samples = []
     for plane, annotation, validation in zip(planes, annotations, kept, strict=True):
         _check_running(control)
-        weight = border_weights(
-            plane.paint, replace(weights, class_balance="none"), spacing=spacing, mode=mode
-        )
-        weight += balance[annotation.target] * annotation.known
+        weight = measure_parts(plane.paint, weights, spacing=spacing, mode=mode).sum(weights, pixels)
         taught = annotation.known & ~validation
         samples.append(
             Sample(
@@ -189,7 +184,7 @@ def _check_pairs(
             f"There are {len(images)} images and {len(paints)} paints; give one paint for each image, in the "
             "same order."
         )
-    if not images:
+    if len(images) == 0:  # not `not images`: several images of one shape may come as one array
         raise InputError("There is no image to train on; choose at least one image and its paint.")
     pairs: list[tuple[NDArray[Any], NDArray[Any]]] = []
     for number, (pixels, labels) in enumerate(zip(images, paints, strict=True), start=1):

@@ -90,6 +90,8 @@ def _read_tiff(path: Path) -> tuple[NDArray[Any], str]:
     with tifffile.TiffFile(path) as file:
         series = file.series[0].levels[0]
         pixels = np.asarray(series.asarray())
+        if series.axes.endswith("S"):
+            pixels = _without_opaque_alpha(pixels)
         axes = series.axes.replace("S", "C").replace("I", "Q")
         # A file of colour channels (C) in colour (S) has no one channel axis; its user can still say where
         # they are.
@@ -101,15 +103,19 @@ def _read_other(path: Path) -> tuple[NDArray[Any], str]:
 
     # From memory: given a path, the decoders leave damaged files open, which Windows cannot delete then.
     pixels = np.asarray(imread(io.BytesIO(path.read_bytes())))
-    if (
-        pixels.ndim == 3
-        and pixels.shape[-1] in (2, 4)
-        and (pixels[..., -1] == np.iinfo(pixels.dtype).max).all()
-    ):
-        pixels = pixels[..., :-1]  # an opaque alpha channel, which screenshots have, says nothing
+    if pixels.ndim == 3:
+        pixels = _without_opaque_alpha(pixels)
     if pixels.ndim == 3 and pixels.shape[-1] == 1:
         pixels = pixels[..., 0]
     return pixels, {2: "YX", 3: "YXC"}.get(pixels.ndim, "")
+
+
+def _without_opaque_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Leave out the alpha channel where it is opaque, as in screenshots: it says nothing."""
+    has_alpha = pixels.shape[-1] in (2, 4) and pixels.dtype.kind == "u"
+    if has_alpha and (pixels[..., -1] == np.iinfo(pixels.dtype).max).all():
+        return pixels[..., :-1]
+    return pixels
 
 
 def _why_unreadable(path: Path, error: Exception) -> str:
@@ -121,6 +127,8 @@ def _why_unreadable(path: Path, error: Exception) -> str:
         )
     if isinstance(error, MemoryError):
         return f"{path} does not fit into memory, or is damaged; crop it or use a computer with more memory."
+    if "BytesIO" in reason:  # what was given to the decoders, none of which knew it
+        reason = "it holds no kind of image known here"
     known = ", ".join(SUFFIXES)
     return (
         f"{path} could not be read as an image ({reason}); use another copy of it, or one of these formats: "

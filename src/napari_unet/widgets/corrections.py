@@ -44,14 +44,20 @@ def take_corrections(viewer: ViewerModel, image: Layer) -> str:
         )
     if mode == "objects":
         edit = corrections_to_paint(predicted, edited.data, paint.data)
-        objects = f"{edit.n_objects} object{'s' * (edit.n_objects != 1)}"
-        told = f"{objects} and {edit.n_background:,} px of background"
         indices, values = edit.indices, edit.values
+        objects = f"{edit.n_objects} object{'s' * (edit.n_objects != 1)}" if edit.n_objects else ""
+        background = f"{edit.n_background:,} px of background" if edit.n_background else ""
+        told = " and ".join(filter(None, (objects, background)))
+        nothing = "The paint holds these corrections already."
     else:
         indices, values = _changed_classes(predicted, edited.data, paint.data)
-        told = f"{values.size:,} px"
-    paint.data_setitem(indices, values)
+        told = f"{values.size:,} px" if values.size else ""
+        nothing = "Pixels were only erased, which teaches nothing; paint the right class over them."
+    if told:
+        paint.data_setitem(indices, values)
     accept_edits(edited)
+    if not told:
+        return nothing
     return f"Took {told} into the paint; undo with Ctrl+Z while the annotation layer is selected."
 
 

@@ -41,6 +41,10 @@ __all__ = [
 
 Tone = Literal["hint", "warning", "error"]
 
+_WIDTH = 320
+"""Pixels a dock asks for at first: its folded sections are wider than the open ones, and it must not open so
+narrow that its choices are cut."""
+
 _EDGE = {"hint": "#7a8290", "warning": "#d59a13", "error": "#d4513f"}
 
 
@@ -103,7 +107,8 @@ def button(text: str, on_click: Callable[[], Any], *, name: str, tooltip: str) -
 def choice(options: Sequence[tuple[str, Any]]) -> QComboBox:
     """Return a list of (text, value) to choose one from; read it with ``currentData()``."""
     box = QComboBox()
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    # As wide as its longest text where there is room, and narrower than that where there is none.
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
     box.setMinimumWidth(90)
     for text, value in options:
         box.addItem(text, value)
@@ -122,7 +127,7 @@ class _Scroller(QScrollArea):
         self._page = page
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
-        return self._page.sizeHint()
+        return self._page.sizeHint().expandedTo(QSize(_WIDTH, 0))
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         bar = self.verticalScrollBar()

@@ -102,8 +102,9 @@ class Job(QObject):
         self._timer = QTimer(self)
         self._timer.setInterval(_DELIVERY_MS)
         self._timer.timeout.connect(self._deliver)
-        # Not the method itself: Qt would hold it weakly, and Python may have taken it apart by then.
-        self.destroyed.connect(lambda _job=None, control=self.control: control.stop())
+        # Neither a method of the job nor a lambda, which Python may have taken apart by then: the control,
+        # which Qt holds weakly, lives as long as the thread that must be stopped.
+        self.destroyed.connect(self.control.stop)
 
     @property
     def is_running(self) -> bool:
@@ -269,8 +270,10 @@ class _Worker(FunctionWorker):  # type: ignore[misc]  # superqt's base class is 
         self._running = False
         if self._task.heavy and pool is not None:
             pool.reserveThread()
-        self.finished.emit()
-        self._finished.emit(self)
+        # A program that quits may delete the signals before its threads have ended: nobody listens then.
+        if is_alive(self.signals):
+            self.finished.emit()
+            self._finished.emit(self)
 
     def quit(self) -> None:
         super().quit()

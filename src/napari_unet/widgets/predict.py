@@ -308,6 +308,7 @@ class PredictDock(QWidget):
         try:
             self._facts = read_facts(path)
             self._facts_line.say(self._facts.sentence())
+            self.form.suit(self._facts.mode)
         except InputError as error:
             self._facts_line.say(str(error), "hint" if path is None else "error")
         self._refresh()

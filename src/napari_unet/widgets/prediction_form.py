@@ -2,6 +2,7 @@
 
 from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
 
+from napari_unet.core.annotation import Mode
 from napari_unet.core.axes import Channels
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
@@ -28,6 +29,7 @@ class PredictionForm(QWidget):
                 "How sure the network is of every pixel, 0 to 1.",
             ),
         }
+        self._mode: Mode = "objects"
         self._kinds["objects"].setChecked(True)
         row = QHBoxLayout()
         for box in self._kinds.values():
@@ -106,6 +108,13 @@ class PredictionForm(QWidget):
             tooltip="On: a cancelled prediction adds what it has finished. Off: it adds nothing.",
         )
         form.addRow(self._keep)
+
+    def suit(self, mode: Mode) -> None:
+        """Tick objects or classes, when a model of another mode than the last one is chosen."""
+        if mode != self._mode:
+            self._mode = mode
+            self._kinds["objects"].setChecked(mode == "objects")
+            self._kinds["classes"].setChecked(mode == "classes")
 
     @property
     def kinds(self) -> tuple[Kind, ...]:

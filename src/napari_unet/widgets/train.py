@@ -219,7 +219,8 @@ class TrainDock(QWidget):
             weights = f"{event.parameters / 1e6:.1f} million weights"
             self._place.say(f"{event.device}, {event.precision}; a network of {weights}.")
         elif isinstance(event, Warned):
-            self._warning.say(event.message, "warning")
+            # Several may come; the first one must not be gone before it is read.
+            self._warning.say(" ".join(filter(None, (self._warning.text(), event.message))), "warning")
         elif isinstance(event, Stopped):
             self._last = event.model
             run.reason = event.reason

@@ -67,7 +67,7 @@ def next_step(stage: Stage) -> tuple[int, str]:
     elif stage.painted_on:
         step = 3, "Train again in step 3: it goes on from the last model and learns the new paint."
     else:
-        step = 4, "Correct the wrong objects in the predicted layer with napari's brush, eraser and fill."
+        step = 4, "Correct what is wrong in the predicted layer with napari's brush, eraser and fill."
     return step
 
 
