@@ -1,17 +1,26 @@
 """The Weights dock and its preview: exact, live, and quiet when layers go."""
 
+import subprocess
+import sys
+import threading
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from napari.components import ViewerModel
 
+from napari_unet.core.annotation import read_paint
 from napari_unet.core.control import Control
 from napari_unet.core.dataset import build_dataset
-from napari_unet.core.weights import WeightConfig, border_weights
+from napari_unet.core.weights import WeightConfig, border_weights, class_weights
 from napari_unet.widgets import layers as bridge
-from napari_unet.widgets.layers import make_annotation
-from napari_unet.widgets.weight_preview import preview_weights
+from napari_unet.widgets import weight_preview
+from napari_unet.widgets.latest import Latest
+from napari_unet.widgets.layers import make_annotation, next_object
+from napari_unet.widgets.weight_preview import WeightPreviews
 from napari_unet.widgets.weights import WeightsDock
 
 
@@ -79,13 +88,13 @@ def test_the_dock_says_what_is_needed(viewer, dock, image, qtbot):
     paint = make_annotation(viewer, image)
     qtbot.waitUntil(lambda: "Nothing is painted" in dock.sentence.text(), timeout=5000)
     paint.data_setitem((np.array([1]), np.array([1])), 1)
-    qtbot.waitUntil(lambda: "No two painted objects" in dock.sentence.text(), timeout=5000)
+    qtbot.waitUntil(lambda: "No object is painted" in dock.sentence.text(), timeout=5000)
 
 
 def test_nothing_is_added_before_the_box_is_ticked(viewer, dock, image, qtbot):
     make_annotation(viewer, image).data[:] = two_objects()
     dock.sigma.setValue(4)
-    qtbot.waitUntil(lambda: "Where objects are closest" in dock.sentence.text(), timeout=5000)
+    qtbot.waitUntil(lambda: "2 of 2 objects touch" in dock.sentence.text(), timeout=5000)
     assert weights_layer(viewer) is None
 
 
@@ -168,38 +177,276 @@ def test_a_fault_in_the_paint_is_a_sentence(viewer, dock, image, qtbot):
     qtbot.waitUntil(lambda: "negative" in dock.sentence.text(), timeout=5000)
 
 
+def expected(paint, config=WeightConfig(), mode="objects"):
+    """Every plane from scratch, its classes balanced over all planes."""
+    n_classes = 2 if mode == "objects" else max(2, int(paint.max()))
+    planes = list(np.ndindex(paint.shape[:-2]))
+    read = {plane: read_paint(paint[plane], mode, n_classes=n_classes) for plane in planes}
+    pixels = sum(np.bincount(one.target[one.known], minlength=n_classes) for one in read.values())
+    plain = replace(config, class_balance="none", foreground=0.0, background=0.0)
+    weights = np.stack([border_weights(paint[plane], plain, mode=mode) for plane in planes])
+    balanced = class_weights(pixels, config)
+    weights += np.stack([balanced[read[plane].target] * read[plane].known for plane in planes])
+    return weights.reshape(paint.shape)
+
+
+class Display:
+    """What a dock shows: the maps that it was told of, in the order of their coming."""
+
+    def __init__(self, shape):
+        self.weights, self.keys, self.order = np.zeros(shape, np.float32), {}, []
+        self.previews = WeightPreviews()
+
+    def show(self, paint, config=WeightConfig(), mode="objects", visible=(), control=None):
+        control = control or Control()
+        self.order = []
+        for preview in self.previews.maps(
+            paint, config, mode, control, visible=visible, shown=dict(self.keys)
+        ):
+            self.weights[preview.plane], self.keys[preview.plane] = preview.weights, preview.key
+            self.order.append(preview.plane)
+        (sentence,) = self.previews.sentence(config, control)
+        return sentence
+
+
 @pytest.mark.parametrize("mode", ["objects", "classes"])
 @pytest.mark.parametrize("name", ["paper", "freiburg"])
 def test_a_stack_is_weighed_as_in_training_visible_plane_first(mode, name):
     paint = np.stack([two_objects(), np.zeros((30, 40), np.int32), two_objects()[::-1, ::-1], two_objects()])
     paint[3, 10:] = 0
     config = WeightConfig.preset(name)
-    first, last = preview_weights(paint, config, mode, (2,), Control())
+    display = Display(paint.shape)
+    display.show(paint, config, mode, (2,))
     samples = build_dataset(
         [paint], [paint], weights=config, mode=mode, ndim=2, held_out=0, channels="none"
     ).samples
     for plane, sample in zip((0, 2, 3), samples, strict=True):
-        np.testing.assert_allclose(last.weights[plane], sample.weight, rtol=1e-5)
-    np.testing.assert_array_equal(first.weights[2], last.weights[2])
-    assert not first.weights[[0, 1, 3]].any()
-    assert not last.weights[1].any()
+        np.testing.assert_allclose(display.weights[plane], sample.weight, rtol=1e-5, atol=1e-5)
+    assert not display.weights[1].any()
+    assert display.order[0] == (2,)
+    assert set(display.order) == {(0,), (2,), (3,)}
+    display.show(paint, config, mode, (0,))
+    assert display.order == []  # all of it is on display
 
 
-def test_a_stopped_preview_ends_within_a_plane():
+@settings(max_examples=40)
+@given(data=st.data(), mode=st.sampled_from(["objects", "classes"]))
+def test_edited_paint_has_the_map_of_the_paint_from_scratch(data, mode):
+    paint = data.draw(st.sampled_from([two_objects(), np.stack([two_objects()] * 3)])).copy()
+    display = Display(paint.shape)
+    names, values = st.sampled_from(["paper", "freiburg"]), st.integers(0, 4)
+    for _ in range(data.draw(st.integers(1, 6))):
+        plane = tuple(data.draw(st.integers(0, length - 1)) for length in paint.shape[:-2])
+        top, left = data.draw(st.integers(0, 29)), data.draw(st.integers(0, 39))
+        height, width = data.draw(st.integers(1, 30)), data.draw(st.integers(1, 40))
+        paint[plane][top : top + height, left : left + width] = data.draw(values)
+        config = WeightConfig.preset(data.draw(names))
+        config = replace(config, w0=data.draw(st.sampled_from([0.0, 3.0, config.w0])))
+        display.show(paint, config, mode, plane)
+        np.testing.assert_allclose(display.weights, expected(paint, config, mode), rtol=1e-5, atol=1e-4)
+
+
+def test_a_preview_that_was_given_up_spoils_nothing():
+    paint = np.stack([two_objects()] * 3)
+    display = Display(paint.shape)
+    display.show(paint, visible=(0,))
+    paint[:, 9:12, 17:30] = 2
     control = Control()
-    events = preview_weights(np.stack([two_objects()] * 50), WeightConfig(), "objects", (0,), control)
-    next(events)
+    maps = display.previews.maps(paint, WeightConfig(), "objects", control, visible=(1,), shown=display.keys)
+    assert next(maps).plane == (1,)
     control.stop()
-    assert list(events) == []
+    assert list(maps) == []
+    paint[2, 9:12, 17:30] = 0
+    display.show(paint, visible=(0,))
+    np.testing.assert_allclose(display.weights, expected(paint), rtol=1e-5, atol=1e-5)
+
+
+def test_only_what_changed_is_measured(monkeypatch):
+    """A slider of a height, or class balance, measures nothing; a stroke its box; sigma everything."""
+    calls = []
+    for name in ("measure_parts", "update_parts"):
+        real = getattr(weight_preview, name)
+
+        def counted(*args, _real=real, _name=name, **kwargs):
+            calls.append(_name)
+            return _real(*args, **kwargs)
+
+        monkeypatch.setattr(weight_preview, name, counted)
+    paint = np.stack([two_objects((300, 400))] * 2)
+    display = Display(paint.shape)
+    steps = [
+        (WeightConfig(), ["measure_parts"] * 2),
+        (WeightConfig(w0=0), []),
+        (WeightConfig(w0=20, class_balance="none"), []),
+        (WeightConfig(w0=20, class_balance="none", background=0.3), []),
+        (WeightConfig(sigma=6), ["measure_parts"] * 2),
+    ]
+    for config, expected_calls in steps:
+        calls.clear()
+        display.show(paint, config, visible=(0,))
+        assert calls == expected_calls
+    calls.clear()
+    paint[1, 5, 5] = 4
+    display.show(paint, WeightConfig(sigma=6), visible=(0,))
+    assert calls == ["update_parts"]
 
 
 def test_sentences():
-    def say(paint, config=WeightConfig()):
-        *_, last = preview_weights(paint, config, "objects", (), Control())
-        return last.sentence
+    def say(paint, config=WeightConfig(), mode="objects"):
+        return Display(paint.shape).show(paint, config, mode)
 
     assert "Nothing is painted" in say(np.zeros((9, 9), np.int32))
     assert "no border term" in say(two_objects(), WeightConfig(w0=0))
     one = np.where(two_objects() == 3, 1, two_objects())
-    assert "No two painted objects" in say(one)
-    assert "up to 10" in say(two_objects(), WeightConfig(class_balance="none"))
+    assert "One object only" in say(one)
+    assert "None of 2 objects touch" in say(two_objects(), WeightConfig(sigma=0.5))
+    stack = np.stack([two_objects(), two_objects()])
+    display = Display(stack.shape)
+    assert "4 of 4 objects" in display.show(stack, visible=(0,))
+    stack[1] = 0
+    assert "2 of 2 objects" in display.show(stack, visible=(0,))
+
+
+@pytest.mark.parametrize("name", ["paper", "freiburg"])
+@pytest.mark.parametrize("mode", ["objects", "classes"])
+def test_the_sentence_is_of_all_planes_together(name, mode):
+    paint = np.stack([two_objects(), two_objects()])
+    paint[1][paint[1] == 3] = 1
+    config = WeightConfig.preset(name)
+    said = Display(paint.shape).show(paint, config, mode, (0,))
+    every = expected(paint, config, mode)
+    share = 1 - expected(paint, replace(config, w0=0.0), mode).sum(dtype=float) / every.sum(dtype=float)
+    counted = "2 of 3 objects touch" if mode == "objects" else "None of 3 objects touch"
+    assert f"{counted}; borders carry {100 * share:.0f} % of the loss" in said
+
+
+def wait_for_map(qtbot, viewer, paint, config=WeightConfig()):
+    def is_right():
+        layer = weights_layer(viewer)
+        return layer is not None and np.allclose(layer.data, expected(paint.data, config), atol=1e-4)
+
+    qtbot.waitUntil(is_right, timeout=5000)
+
+
+def test_the_map_follows_all_that_napari_can_do_to_paint(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    dock = WeightsDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    image = viewer.add_image(np.zeros((2, 60, 80), np.uint8), name="cells")
+    paint = make_annotation(viewer, image)
+    dock.show_map.setChecked(True)
+    paint.brush_size = 9
+    rng = np.random.default_rng(0)
+
+    def stroke(value):
+        with paint.block_history():  # as one drag of the mouse
+            for place in np.linspace(rng.integers(5, 55, 2), rng.integers(5, 55, 2), 4):
+                paint.paint((viewer.dims.current_step[0], *place), value)
+
+    def replace_data():
+        paint.data = np.roll(paint.data, 3, axis=-1)
+
+    def write_into_it():
+        paint.data[0, :4, :4] = 7
+        paint.refresh()
+
+    steps = [
+        *(lambda value=value: stroke(value) for value in (1, 2, 1, 3, 4, 1, 0)),
+        lambda: viewer.dims.set_current_step(0, 1),
+        *(lambda value=value: stroke(value) for value in (1, next_object(paint), 5, 0)),
+        paint.undo,
+        paint.undo,
+        paint.redo,
+        lambda: viewer.dims.set_current_step(0, 0),
+        paint.undo,  # on the plane that nobody sees
+        lambda: paint.fill((0, 30, 30), 6),
+        lambda: paint.data_setitem((np.array([0, 1]), np.array([5, 6]), np.array([7, 8])), 2),
+        replace_data,
+        write_into_it,
+        lambda: paint.fill((0, 59, 79), 1),
+    ]
+    for step in steps:
+        step()
+        wait_for_map(qtbot, viewer, paint)
+    layer = weights_layer(viewer)
+    for value in (1, 9, 0, 1, 2, 3) * 3:  # no time to compute in between
+        stroke(value)
+    wait_for_map(qtbot, viewer, paint)
+    viewer.layers.remove(layer)
+    stroke(2)
+    wait_for_map(qtbot, viewer, paint)
+    assert weights_layer(viewer) is not layer
+
+
+def test_the_newest_request_wins_and_a_slider_in_motion_shows_something(viewer, dock, image, qtbot):
+    paint = make_annotation(viewer, image)
+    paint.data[:] = two_objects()
+    dock.show_map.setChecked(True)
+    wait_for_map(qtbot, viewer, paint)
+    layer, seen = weights_layer(viewer), set()
+    layer.events.set_data.connect(lambda _event: seen.add(float(layer.data.max())))
+    for number in range(200):
+        dock.w0.setValue(11 + number % 50 + number / 10)
+        qtbot.wait(1)
+    assert len(seen) > 3
+    dock.w0.setValue(17)
+    wait_for_map(qtbot, viewer, paint, WeightConfig(w0=17))
+
+
+@pytest.mark.parametrize("patient", [True, False])
+def test_a_patient_preview_gives_a_first_result_of_what_was_overtaken(qtbot, patient):
+    latest, told = Latest("Counting", patient=patient), []
+    latest.result.connect(told.append)
+
+    def slowly(number, control):
+        never.wait(0.05)
+        yield number
+        never.wait(0.05)
+        yield number + 0.5
+
+    never = threading.Event()
+    for number in range(60):
+        latest.submit(partial(slowly, number), lambda _control, number=number: iter([f"end of {number}"]))
+        qtbot.wait(10)
+    before = list(told)
+    qtbot.waitUntil(lambda: told[-1:] == ["end of 59"], timeout=5000)
+    assert told[-3:] == [59, 59.5, "end of 59"]
+    if patient:
+        assert len(before) > 2
+        assert all(value == int(value) for value in before)  # no more than the first of each
+    else:
+        assert before == []
+    qtbot.waitUntil(lambda: not latest.is_running, timeout=5000)
+
+
+_IMPORTS = """
+import sys, threading
+real, where = __import__, []
+def watch(name, globals=None, *args, **kwargs):
+    # napari itself imports numba where it is installed
+    by = (globals or {}).get("__name__", "")
+    if name.split(".")[0] in ("numba", "torch") and by.startswith("napari_unet"):
+        where.append((by, name, threading.current_thread() is threading.main_thread()))
+    return real(name, globals, *args, **kwargs)
+import builtins
+builtins.__import__ = watch
+import napari, numpy as np
+from qtpy.QtWidgets import QApplication
+app = QApplication([])
+from napari.components import ViewerModel
+from napari_unet.widgets.layers import make_annotation
+from napari_unet.widgets.weights import WeightsDock
+viewer = ViewerModel()
+dock = WeightsDock(viewer)
+paint = make_annotation(viewer, viewer.add_image(np.zeros((9, 9))))
+paint.data[2:4, 2:4], paint.data[5:7, 2:4] = 2, 3
+dock.show_map.setChecked(True)
+while "objects touch" not in dock.sentence.text():
+    app.processEvents()
+assert any(name == "numba" for _, name, _ in where), where
+assert not any(on_main for *_, on_main in where), where
+"""
+
+
+def test_numba_and_torch_are_not_imported_on_the_main_thread():
+    subprocess.run([sys.executable, "-c", _IMPORTS], check=True, timeout=60)

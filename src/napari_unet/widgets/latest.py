@@ -16,6 +16,9 @@ class Latest(QObject):
         What is computed.
     parent : QObject, optional
         Usually the dock; deleting it drops everything.
+    patient : bool
+        Whether a request that was overtaken may still give its first result, if it has given none: a slider
+        that moves all the time would otherwise show nothing until it rests.
     """
 
     result = Signal(object)
@@ -23,36 +26,47 @@ class Latest(QObject):
     failed = Signal(str)
     """Why the newest request failed, as a sentence."""
 
-    def __init__(self, title: str, parent: QObject | None = None) -> None:
+    def __init__(self, title: str, parent: QObject | None = None, *, patient: bool = False) -> None:
         super().__init__(parent)
         self._title = title
+        self._patient = patient
+        self._has_result = False
         self._job: Job | None = None
-        self._next: MakeEvents | None = None
+        self._next: tuple[MakeEvents, ...] = ()
+        self._stages: tuple[MakeEvents, ...] = ()
 
     @property
     def is_running(self) -> bool:
         """Whether a request is being computed."""
         return self._job is not None
 
-    def submit(self, compute: MakeEvents) -> None:
-        """Compute what ``compute(control)`` yields; it may poll ``control`` to give up early."""
-        self._next = compute
+    def submit(self, *stages: MakeEvents) -> None:
+        """Compute what each ``stage(control)`` yields in turn; they may poll ``control`` to give up early.
+
+        The results of a stage are here as soon as it ends, while a running one is only looked at now and
+        then: what cannot wait for the rest is a stage of its own.
+        """
+        self._next = stages
         if self._job is None:
             self._start()
-        else:
+        elif self._has_result or not self._patient:
             self._job.control.stop()
 
     def cancel(self) -> None:
         """Drop what is being computed and what waits."""
-        self._next = None
+        self._next = self._stages = ()
         if self._job is not None:
             self._job.control.stop()
 
     def _start(self) -> None:
-        compute, self._next = self._next, None
-        if compute is None:
+        if self._next:
+            self._stages, self._next = self._next, ()
+            self._has_result = False
+        if not self._stages:
             return
-        job = self._job = Job(compute, self._title, heavy=False, parent=self)
+        stage, *rest = self._stages
+        self._stages = tuple(rest)
+        job = self._job = Job(stage, self._title, heavy=False, parent=self)
         job.happened.connect(self._on_result)
         job.failed.connect(self._on_failed)
         job.ended.connect(self._on_ended)
@@ -60,9 +74,13 @@ class Latest(QObject):
 
     def _on_result(self, value: Any) -> None:
         if self._job is not None and not self._job.control.stopped:
+            self._has_result = True
+            if self._next:
+                self._job.control.stop()
             self.result.emit(value)
 
     def _on_failed(self, sentence: str) -> None:
+        self._stages = ()
         if self._job is not None and not self._job.control.stopped:
             self.failed.emit(sentence)
 

@@ -1,11 +1,13 @@
 """The Weights dock: see how much every painted pixel will count, before the network is taught."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 import napari
 import numpy as np
 from napari.layers import Image, Layer
+from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QCheckBox, QWidget
 from superqt import QLabeledDoubleSlider
@@ -15,10 +17,7 @@ from napari_unet.widgets import layers as bridge
 from napari_unet.widgets.form import LayerChooser, Sentence, add_form, add_row, choice, describe, fill
 from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.watcher import AnnotationWatcher
-from napari_unet.widgets.weight_preview import WeightPreview, preview_weights
-
-_SETTLED_MS = 150
-"""Time without a change of the controls or the paint after which the map is computed."""
+from napari_unet.widgets.weight_preview import Plane, PlaneMap, WeightPreviews
 
 _CUSTOM = "custom"
 
@@ -41,20 +40,23 @@ class WeightsDock(QWidget):
         super().__init__()
         self._viewer = viewer
         self._base = WeightConfig()
-        self._fit_limits = True
+        self._peak: float | None = 0.0
         self._source: Image | None = None
         self._map: Layer | None = None
-        self._latest = Latest("Weight map", self)
+        self._pixels: NDArray[np.float32] | None = None
+        self._keys: dict[Plane, object] = {}
+        self._all_asked = True
+        self._previews = WeightPreviews()
+        self._latest = Latest("Weight map", self, patient=True)
         self._latest.result.connect(self._show_preview)
         self._latest.failed.connect(self._show_fault)
-        self._settled = QTimer(self)
-        self._settled.setSingleShot(True)
-        self._settled.setInterval(_SETTLED_MS)
-        self._settled.timeout.connect(self._compute)
+        # What happens in one turn of the event loop is one request, and several planes are one refresh.
+        self._due = _soon(self, self._compute)
+        self._written = _soon(self, self._refresh)
         self._build(scrollable)
         self._show_values(self._base)
         self._watcher.layer_changed.connect(self._on_annotation)
-        self._watcher.painted.connect(self._settled.start)
+        self._watcher.painted.connect(self._due.start)
         self._on_annotation()
 
     def config(self) -> WeightConfig:
@@ -141,27 +143,31 @@ class WeightsDock(QWidget):
             return
         self._base = WeightConfig.preset(name)
         self._show_values(self._base)
-        self._fit_limits = True
+        self._latest.cancel()  # its map has nothing to do with the limits of the new one
+        self._peak = 0.0
         self._changed()
 
     def _on_value(self, _value: object) -> None:
         config = self.config()
         presets = (name for name in ("paper", "freiburg") if WeightConfig.preset(name) == config)
         self.preset.setCurrentIndex(self.preset.findData(next(presets, _CUSTOM)))
+        self._keep_limits()
         self._changed()
 
     def _changed(self) -> None:
         self.config_changed.emit(self.config())
-        self._settled.start()
+        self._due.start()
 
     def _on_annotation(self, _layer: object = None) -> None:
-        self._fit_limits = True
-        self._settled.start()
+        self._latest.cancel()  # what is computed belongs to another layer
+        self._previews = WeightPreviews()
+        self._peak = 0.0
+        self._due.start()
 
     def _on_show(self, show: bool) -> None:
-        if self._map is not None and not show:
-            self._map.visible = False
-        self._settled.start()
+        if self._map is not None:
+            self._map.visible = show
+        self._due.start()
 
     # The preview, computed in the background and shown while the box is ticked.
 
@@ -175,26 +181,77 @@ class WeightsDock(QWidget):
         point = np.round(paint.world_to_data(self._viewer.dims.point)[-paint.ndim :]).astype(int)
         visible = tuple(np.clip(point, 0, np.array(paint.data.shape) - 1).tolist())[:-2]
         self._source = image
-        self._latest.submit(
-            partial(preview_weights, bridge.copy_paint(paint), self.config(), bridge.mode_of(paint), visible)
+        shown = None
+        if self.show_map.isChecked():
+            shown = dict(self._keys) if self._is_mine(image, paint.data.shape) else {}
+        self._all_asked = not shown
+        config = self.config()
+        # Not a copy of the paint: plane by plane, the thread copies what it sees has changed.
+        maps = partial(
+            self._previews.maps, paint.data, config, bridge.mode_of(paint), visible=visible, shown=shown
+        )
+        self._latest.submit(maps, partial(self._previews.sentence, config))
+
+    def _is_mine(self, image: Image, shape: tuple[int, ...]) -> bool:
+        """Whether the map layer is still there, of this image, with the pixels that were put there."""
+        layer, pixels = self._map, self._pixels
+        return (
+            layer is not None
+            and pixels is not None
+            and layer in self._viewer.layers
+            and layer.data is pixels
+            and pixels.shape == shape
+            and bridge.source_of(self._viewer, layer) is image
         )
 
-    def _show_preview(self, preview: WeightPreview) -> None:
-        self.sentence.say(preview.sentence)
-        if not self.show_map.isChecked() or self._source is None:
+    def _show_preview(self, preview: PlaneMap | str) -> None:
+        if isinstance(preview, str):
+            self.sentence.say(preview)
+            self._keep_limits()
             return
-        layer = bridge.add_result(self._viewer, self._source, "weights", preview.weights)
-        if layer is None:
+        paint, image = self._watcher.layer, self._source
+        if not self.show_map.isChecked() or image is None or paint is None:
             return
-        self._map = layer
-        layer.visible = True
-        if self._fit_limits:
-            # Only now: limits that moved with the sliders would hide what the sliders do.
-            self._fit_limits = False
-            layer.contrast_limits = (0, max(1.0, float(preview.weights.max())))
+        if not self._is_mine(image, paint.data.shape):
+            self._add_map(image, paint.data.shape)
+        if self._map is None or self._pixels is None:
+            return
+        self._pixels[preview.plane] = preview.weights
+        self._keys[preview.plane] = preview.key
+        self._written.start()
+        if self._peak is not None:
+            self._peak = max(self._peak, float(preview.weights.max()))
+            self._map.contrast_limits = (0, max(1.0, self._peak))
+
+    def _keep_limits(self) -> None:
+        """Fit the limits no more, once there was a map: they would hide what the sliders do."""
+        if self._peak:
+            self._peak = None
+
+    def _refresh(self) -> None:
+        if self._map is not None:
+            self._map.refresh(extent=False, highlight=False)
+
+    def _add_map(self, image: Image, shape: tuple[int, ...]) -> None:
+        self._pixels = np.zeros(shape, np.float32)
+        self._keys = {}
+        self._map = bridge.add_result(self._viewer, image, "weights", self._pixels)
+        if self._map is not None:
+            self._map.visible = True
+        if not self._all_asked:  # the layer went after the request that left out what was on it
+            self._due.start()
 
     def _show_fault(self, sentence: str) -> None:
         self.sentence.say(sentence, "warning")
+
+
+def _soon(dock: QWidget, slot: Callable[[], None]) -> QTimer:
+    """Return a timer that, once started, calls ``slot`` when the event loop has done what it has."""
+    timer = QTimer(dock)
+    timer.setSingleShot(True)
+    timer.setInterval(0)
+    timer.timeout.connect(slot)
+    return timer
 
 
 def _slider(lowest: float, highest: float, *, decimals: int, step: float) -> QLabeledDoubleSlider:
