@@ -18,17 +18,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_unet._version import __version__
-from napari_unet.console import Progress, note, print_json, progress_bar, repeat_flags, signals_stop
+from napari_unet.console import (
+    note,
+    print_json,
+    progress_bar,
+    repeat_flags,
+    report_saved,
+    report_training,
+    signals_stop,
+)
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 
 if TYPE_CHECKING:
     from napari_unet.files.settings import Settings
     from napari_unet.network.config import PredictionConfig
-    from napari_unet.network.events import Stopped, TrainingEvent
     from napari_unet.network.model import Model
 
-_EVENT_NAMES = {"Started": "started", "StepDone": "step_done", "Validated": "validated", "Warned": "warned"}
 _KINDS = ("objects", "classes", "probabilities")
 
 _app = typer.Typer(
@@ -132,15 +138,19 @@ def train(
     seconds = training.seconds or (DEFAULT_SECONDS if training.steps is None else math.inf)
     control = Control()
     events = train_events(image_pixels, paint_pixels, training, start=model, device=device, control=control)
+    stopped: Stopped | None = None
     with signals_stop(control) as signals:
-        with progress_bar("Training") as progress:
-            for event in events:
-                if isinstance(event, Stopped):
-                    stopped = event  # always the last
-                else:
-                    _report(event, seconds, training.steps or math.inf, progress, as_json)
-        save_model(stopped.model, output)
-    _report_saved(stopped, output, as_json)
+        try:
+            with progress_bar("Training") as progress:
+                for event in events:
+                    if isinstance(event, Stopped):
+                        save_model(event.model, output)  # at once: after it an error may come
+                        stopped = event
+                    else:
+                        report_training(event, seconds, training.steps or math.inf, progress, as_json)
+        finally:
+            if stopped is not None:
+                report_saved(stopped, output, as_json)
     return 128 + signals[0] if signals else 0
 
 
@@ -164,38 +174,6 @@ def _starting_point(name: str) -> "Model | None":
     raise InputError(
         f"There is no starter {name!r}, for none comes with this release; give scratch or a model file."
     )
-
-
-def _report(event: "TrainingEvent", seconds: float, steps: float, progress: Progress, as_json: bool) -> None:
-    from napari_unet.network.events import Started, StepDone, Validated, Warned
-
-    if as_json:
-        print_json({"event": _EVENT_NAMES[type(event).__name__]} | asdict(event))
-    match event:
-        case Started() if not as_json:
-            images = f"{event.images} image{'s' * (event.images != 1)}"
-            what = f"{images}, {event.known_pixels} painted pixels"
-            note(f"{what}; {event.device}, {event.precision}")
-        case Warned():
-            note(event.message)
-        case StepDone():
-            part = max(event.seconds / seconds, event.step / steps)
-            progress(part, f"step {event.step}, loss {event.loss:.3f}")
-        case Validated() if not (as_json or sys.stderr.isatty()):  # the log of a run that nobody watches
-            note(f"{event.seconds:.0f} s, step {event.step}: score {event.score:.3f}, loss {event.loss:.3f}")
-
-
-def _report_saved(event: "Stopped", output: Path, as_json: bool) -> None:
-    history = event.model.history
-    score = next((score for step, _, score, _ in history.scores if step == history.best_step), math.nan)
-    if as_json:
-        values = {"reason": event.reason, "output": str(output), "steps": history.steps}
-        print_json({"event": "stopped"} | values | {"seconds": history.seconds, "score": score})
-    else:
-        print(
-            f"Saved {output}: {event.reason} after {history.steps} steps and {history.seconds:.0f} s, "
-            f"with the weights of step {history.best_step}, which scored {score:.3f}."
-        )
 
 
 @_app.command()

@@ -6,13 +6,18 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_unet.network.events import Stopped, TrainingEvent
 
 MULTIPLE = frozenset({"--images", "--paint", "--set", "--what", "--predictions", "--truths"})
 """Flags that take every value up to the next flag."""
@@ -21,6 +26,8 @@ Progress = Callable[[float, str], None]
 """Called with the part that is done, in [0, 1], and a few words on it."""
 
 _BAR_LENGTH = 1000
+
+_EVENT_NAMES = {"Started": "started", "StepDone": "step_done", "Validated": "validated", "Warned": "warned"}
 
 
 def repeat_flags(arguments: Sequence[str]) -> list[str]:
@@ -91,6 +98,42 @@ def progress_bar(label: str) -> Iterator[Progress]:
             bar.update(round(min(part, 1) * _BAR_LENGTH) - bar.pos)
 
         yield show
+
+
+def report_training(
+    event: "TrainingEvent", seconds: float, steps: float, progress: Progress, as_json: bool
+) -> None:
+    """Say what a training says; ``seconds`` and ``steps`` are its budget, infinite where there is none."""
+    from napari_unet.network.events import Started, StepDone, Validated, Warned
+
+    if as_json:
+        print_json({"event": _EVENT_NAMES[type(event).__name__]} | asdict(event))
+    match event:
+        case Started() if not as_json:
+            images = f"{event.images} image{'s' * (event.images != 1)}"
+            what = f"{images}, {event.known_pixels} painted pixels"
+            note(f"{what}; {event.device}, {event.precision}")
+        case Warned():
+            note(event.message)
+        case StepDone():
+            part = max(event.seconds / seconds, event.step / steps)
+            progress(part, f"step {event.step}, loss {event.loss:.3f}")
+        case Validated() if not (as_json or sys.stderr.isatty()):  # the log of a run that nobody watches
+            note(f"{event.seconds:.0f} s, step {event.step}: score {event.score:.3f}, loss {event.loss:.3f}")
+
+
+def report_saved(event: "Stopped", output: Path, as_json: bool) -> None:
+    """Say which model was saved, and where."""
+    history = event.model.history
+    score = next((score for step, _, score, _ in history.scores if step == history.best_step), math.nan)
+    if as_json:
+        values = {"reason": event.reason, "output": str(output), "steps": history.steps}
+        print_json({"event": "stopped"} | values | {"seconds": history.seconds, "score": score})
+    else:
+        print(
+            f"Saved {output}: {event.reason} after {history.steps} steps and {history.seconds:.0f} s, "
+            f"with the weights of step {history.best_step}, which scored {score:.3f}."
+        )
 
 
 @contextmanager

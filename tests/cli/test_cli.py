@@ -173,6 +173,30 @@ def test_bad_command_lines_are_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_training_that_fails_late_saves_the_model_so_far(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from napari_unet.network.learner import Learner
+
+    step, taken = Learner.step, []
+
+    def fail_at_the_eighth(self: Learner, *batch: Any, rate: float = 1.0) -> float | None:
+        taken.append(rate)
+        if len(taken) == 8:
+            raise RuntimeError("CUDA error: unspecified launch failure")
+        return step(self, *batch, rate=rate)
+
+    monkeypatch.setattr(Learner, "step", fail_at_the_eighth)
+    model = tmp_path / "late.safetensors"
+    arguments = ["train", "--images", str(folder / "images"), "--paint", str(folder / "paint")]
+    assert main([*arguments, "--output", str(model), "--steps", "20", *SMALL]) == 1
+    out, err = capsys.readouterr()
+    assert "failed" in out
+    assert "launch failure" in err
+    assert "Traceback" not in err
+    assert load_model(model).history.best_step == 5
+
+
 def test_a_device_that_is_not_there_is_told_once_for_all_images(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
