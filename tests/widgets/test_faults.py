@@ -12,6 +12,7 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QThreadPool
 
 from napari_unet.core.errors import InputError
+from napari_unet.files.models import load_model
 from napari_unet.network import prediction, training
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.train import TrainDock
@@ -102,6 +103,19 @@ class Hold:
 
     def let_go(self):
         self._go.set()
+
+
+def test_a_training_that_fails_late_leaves_its_best_network(train, qtbot, told, home, monkeypatch):
+    hold = Hold(monkeypatch, training, "draw_batch", calls=8, error=ERRORS[0])
+    train.start()
+    hold.wait(qtbot)
+    hold.let_go()
+    wait_for_end(train, qtbot)
+    (model,) = (home / "U-Net models").glob("*.safetensors")
+    assert load_model(model).history.best_step == 5
+    assert is_sentence(say(train, "train_status"))
+    assert model.name in say(train, "train_outcome")
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)

@@ -1,22 +1,40 @@
 """The progress bar of a job in napari's activity dock."""
 
-import time
 from collections.abc import Callable
 
 from napari.utils import cancelable_progress
+from qtpy.QtWidgets import QLabel, QWidget
 
-_BAR_S = 0.5
-"""Shortest time in seconds between two repaints of the activity dock: more would slow the training down."""
+from napari_unet.widgets.lifetime import is_alive
+
+_CALM = 5
+"""Speed in percent of the spinner that napari turns while a bar is open. Every picture of it, 30 a second, has
+the whole window composed anew; without a graphics card a training made 39 steps beside it, and 61 like this."""
 
 
 class ActivityBar(cancelable_progress):  # type: ignore[misc]  # napari's base class is untyped
-    """A bar in napari's activity dock that can be cancelled, painted seldom, and closed twice."""
+    """A bar in napari's activity dock that can be cancelled, and closed twice.
 
-    def __init__(self, title: str, total: int, cancel: Callable[[], None]) -> None:
+    Parameters
+    ----------
+    title : str
+        What is going on.
+    total : int
+        What it counts up to; 0 is unknown.
+    cancel : callable
+        What the Cancel button does.
+    window : QWidget, optional
+        The window whose spinner turns slowly as long as the bar is open.
+    """
+
+    def __init__(
+        self, title: str, total: int, cancel: Callable[[], None], window: QWidget | None = None
+    ) -> None:
+        self._window = window
         super().__init__(desc=title, total=total)
         self._cancel = cancel
-        self._painted = 0.0
         self._shown_total = total
+        self._turn_spinner(_CALM)
 
     def cancel(self) -> None:
         """Do what the Cancel button asks for."""
@@ -30,11 +48,23 @@ class ActivityBar(cancelable_progress):  # type: ignore[misc]  # napari's base c
             self.set_description(text)
 
     def show_progress(self, done: float, total: float) -> None:
-        """Show ``done`` of ``total``, unless it was painted a moment ago; a total of 0 is unknown."""
-        now = time.monotonic()
-        if self.disable or total <= 0 or now - self._painted < _BAR_S:
+        """Show ``done`` of ``total``; a total of 0 is unknown."""
+        if self.disable or total <= 0:
             return
-        self._painted = now
         if round(total) != self._shown_total:
             self._shown_total = self.total = round(total)
         self.update(min(round(done), self._shown_total) - self.n)
+
+    def close(self) -> None:
+        """Take the bar out of the dock."""
+        super().close()
+        self._turn_spinner(100)
+        self._window = None  # closed again, it may be by the garbage collector of another thread
+
+    def _turn_spinner(self, speed: int) -> None:
+        if self._window is None or not is_alive(self._window):
+            return
+        for label in self._window.findChildren(QLabel):
+            movie = label.movie()
+            if movie is not None:
+                movie.setSpeed(speed)

@@ -17,6 +17,7 @@ from typing import Any
 from napari.qt.threading import FunctionWorker, create_worker
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtWidgets import QWidget
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
@@ -31,6 +32,10 @@ _computing = threading.Lock()
 
 _DELIVERY_MS = 50
 """Events reach the window in batches this far apart: a GPU makes more than a window can take one by one."""
+
+_REPAINT_S = 1.0
+"""Time between repaints of what a job shows. Each one has napari compose its canvas anew, which without a
+graphics card takes the processor from the training: at five a second it took half of it."""
 
 _BACKLOG = 256
 """Events that may wait for a busy window before the job waits for it: tiles are large."""
@@ -74,7 +79,7 @@ class Job(QObject):
     """Each event of the generator, in order; before them a :class:`Waiting` if another job is computing.
     (Not named ``event``: that is a method of every QObject, which Qt calls.)"""
     delivered = Signal()
-    """After each batch of events, at most 20 times a second: the moment to repaint."""
+    """After events, at most once a second, and before the end: the moment to repaint, for all at once."""
     failed = Signal(str)
     """The failure as a sentence for the user, after the last event."""
     ended = Signal()
@@ -99,6 +104,8 @@ class Job(QObject):
         self._progress = (0.0, float(total or 0))
         self._bar: ActivityBar | None = None
         self._started = self._running = self._delivering = self._done = False
+        self._has_news = False
+        self._next_repaint = 0.0
         self._timer = QTimer(self)
         self._timer.setInterval(_DELIVERY_MS)
         self._timer.timeout.connect(self._deliver)
@@ -119,7 +126,9 @@ class Job(QObject):
         if self._heavy:
             # Made this way, the worker is known to the window, which asks before it closes and then stops it.
             worker = create_worker(self._task, _worker_class=_Worker, _start_thread=False)
-            worker.bar = self._bar = ActivityBar(self._title, round(self._progress[1]), self.stop)
+            owner = self.parent()
+            window = owner.window() if isinstance(owner, QWidget) else None
+            worker.bar = self._bar = ActivityBar(self._title, round(self._progress[1]), self.stop, window)
             # Not by this object, which may be deleted before the thread ends: the bar must close in any case.
             worker.finished.connect(self._bar.close)
         else:
@@ -156,16 +165,14 @@ class Job(QObject):
         if self._delivering:
             return
         self._delivering = True
-        done, batch = self._done, 0
+        done = self._done
         while self._task.queue and is_alive(self):
             event = self._task.queue.popleft()
-            batch += 1
+            self._has_news = True
             self._measure_progress(event)
             self.happened.emit(event)
-        if batch and is_alive(self):
-            self.delivered.emit()
-        if self._bar is not None and not done:
-            self._bar.show_progress(*self._progress)
+        if is_alive(self) and (done or time.monotonic() >= self._next_repaint):
+            self._repaint(done)
         self._delivering = False
         # Any of the slots may have deleted the dock, and this job with it.
         if not is_alive(self):
@@ -174,6 +181,15 @@ class Job(QObject):
             self._end()
         elif self._done:
             self._deliver()
+
+    def _repaint(self, done: bool) -> None:
+        if not self._has_news:
+            return
+        self._has_news = False
+        self._next_repaint = time.monotonic() + _REPAINT_S
+        self.delivered.emit()
+        if self._bar is not None and not done:
+            self._bar.show_progress(*self._progress)
 
     def _measure_progress(self, event: Any) -> None:
         if self._measure is not None:

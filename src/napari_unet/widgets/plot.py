@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QLabel, QSizePolicy, QStackedLayout, QWidget
 
 from napari_unet.network.events import StepDone, Validated
 
-REPAINT_MS = 500
+REPAINT_MS = 1000
 """Time between repaints. More often than twice a second, painting takes the CPU that trains the network."""
 
 _HEIGHT = 210
@@ -72,7 +72,7 @@ class CurvePlot(QWidget):
         self._stack.setCurrentWidget(self._empty)
 
     def add(self, event: StepDone | Validated) -> None:
-        """Take a point from an event; it shows within half a second."""
+        """Take a point from an event; it shows within a second."""
         if isinstance(event, StepDone):
             self._steps.append((event.step, event.seconds, event.loss, self._mean.add(event.loss)))
         else:

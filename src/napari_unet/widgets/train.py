@@ -129,7 +129,7 @@ class TrainDock(QWidget):
         self.plot.clear()
         self._status.say("Preparing: reading the paint and computing its border weights.")
         job.happened.connect(self._on_event)
-        job.delivered.connect(self._say_progress)
+        job.delivered.connect(self._show_progress)
         job.failed.connect(self._on_failed)
         job.ended.connect(self._on_ended)
         job.start()
@@ -230,6 +230,10 @@ class TrainDock(QWidget):
             self._outcome.say(f"Saved as {event.path.name}")
             self._outcome.setToolTip(str(event.path))
             self.saved.emit(event.path)
+
+    def _show_progress(self) -> None:
+        self._say_progress()
+        self.plot.repaint_curves()  # now, with the words: one repaint of the window for both
 
     def _say_progress(self) -> None:
         run = self._run
