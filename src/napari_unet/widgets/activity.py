@@ -8,8 +8,8 @@ from qtpy.QtWidgets import QLabel, QWidget
 from napari_unet.widgets.lifetime import is_alive
 
 _CALM = 5
-"""Speed in percent of the spinner that napari turns while a bar is open. Every picture of it, 30 a second, has
-the whole window composed anew; without a graphics card a training made 39 steps beside it, and 61 like this."""
+"""Speed in percent of the spinner that napari turns while a bar is open. Each of its 30 pictures a second has
+the whole window composed anew; without a graphics card a training made 39 steps beside it, 61 like this."""
 
 
 class ActivityBar(cancelable_progress):  # type: ignore[misc]  # napari's base class is untyped
