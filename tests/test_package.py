@@ -1,6 +1,7 @@
 import importlib.metadata
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +74,9 @@ def test_what_an_import_must_not_bring_along(imports: str, kept_out: tuple[str, 
     program = f"{HELPERS}\n{imports}\nabsent(*{kept_out!r})"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+def test_jobs_alone_knows_the_threads_of_napari() -> None:
+    folder = Path(napari_unet.__file__).parent
+    knowing = [path.name for path in folder.rglob("*.py") if "qt.threading" in path.read_text("utf-8")]
+    assert knowing == ["jobs.py"]
