@@ -407,7 +407,8 @@ def test_divergence_ends_with_the_last_good_weights(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_best_weights_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    scores: Iterator[float] = iter([0.5, 0.9, 0.2, 0.9, 0.1])
+    # 0.88 is as good as 0.9 on a few strokes, and later; 0.86 is as good as 0.88, but not as the best ever.
+    scores: Iterator[float] = iter([0.5, 0.9, 0.2, 0.88, 0.86])
     monkeypatch.setattr(training.Validation, "score", lambda self, predict: (next(scores), 1.0))
     monkeypatch.setattr(training, "_VALIDATION_INTERVAL", 1)
     copies = []

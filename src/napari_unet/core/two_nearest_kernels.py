@@ -23,9 +23,8 @@ def _compile(**options: Any) -> Callable[[Any], Any]:
     def decorate(function: Any) -> Any:
         try:
             return njit(nogil=True, cache=True, **options)(function)
-        except (
-            RuntimeError
-        ):  # numba's "no locator available": neither beside the source nor in the home folder
+        except RuntimeError:
+            # Numba's "no locator available": neither beside the source nor in the home folder.
             return njit(nogil=True, **options)(function)
 
     return decorate

@@ -145,17 +145,20 @@ def train_events(
     )
     for message in warnings:
         yield Warned(message)
-    run = _Run(network, dataset, config, control, device=place, precision=precision)
     try:
-        yield from run.events()
-    except Exception as error:
-        # The frames of an out-of-memory error hold the tensors that filled the memory.
-        traceback.clear_frames(error.__traceback__)
-        if run.has_model:
-            yield Stopped("failed", run.model())
-        raise
+        run = _Run(network, dataset, config, control, device=place, precision=precision)
+        try:
+            yield from run.events()
+        except Exception as error:
+            # The frames of an out-of-memory error hold the tensors that filled the memory.
+            traceback.clear_frames(error.__traceback__)
+            if run.has_model:
+                yield Stopped("failed", run.model())
+            raise
+        finally:
+            del run
     finally:
-        del network, run
+        del network
         # Other programs, and napari's canvas, share the GPU.
         if place.type == "cuda":
             torch.cuda.empty_cache()

@@ -118,9 +118,7 @@ class _Upsampling(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # A 1x1 convolution and an interpolation commute (its weights add up to 1), and first is 4x (3-D: 8x)
         # cheaper.
-        x = self.convolution(
-            x
-        )  #                                         (B, n_in/2, s), or 2s if by convolution
+        x = self.convolution(x)  #               (B, n_in/2, s), or 2s if by convolution
         if self.by_convolution:
             return x
         x = functional.interpolate(x, scale_factor=2, mode=self.mode)  #   (B, n_in/2, 2s)
