@@ -9,7 +9,7 @@ from napari_unet.widgets.lifetime import is_alive
 
 _CALM = 5
 """Speed in percent of the spinner that napari turns while a bar is open. Each of its 30 pictures a second has
-the whole window composed anew; without a graphics card a training made 39 steps beside it, 61 like this."""
+the whole window composed anew, which without a graphics card takes the processor from the training."""
 
 
 class ActivityBar(cancelable_progress):  # type: ignore[misc]  # napari's base class is untyped

@@ -34,8 +34,8 @@ _DELIVERY_MS = 50
 """Events reach the window in batches this far apart: a GPU makes more than a window can take one by one."""
 
 _REPAINT_S = 1.0
-"""Time between repaints of what a job shows. Each one has napari compose its canvas anew, which without a
-graphics card takes the processor from the training: at five a second it took half of it."""
+"""Seconds between repaints of what a job shows. Each one has napari compose its canvas anew, which without a
+graphics card takes the processor from the training."""
 
 _BACKLOG = 256
 """Events that may wait for a busy window before the job waits for it: tiles are large."""
