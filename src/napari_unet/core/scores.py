@@ -1,14 +1,16 @@
 """How well predicted objects agree with true ones."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import maximum_bipartite_matching
 
+from napari_unet.core.agreement import Agreement, measure_agreement
 from napari_unet.core.errors import InputError
+from napari_unet.core.overlap import planes
 from napari_unet.core.prediction import Prediction
 
 
@@ -16,7 +18,8 @@ from napari_unet.core.prediction import Prediction
 class Scores:
     """Agreement between predicted and true objects.
 
-    All ratios are in [0, 1] and always finite. Where neither image holds an object, they agree perfectly.
+    Every score is finite. Ratios are in [0, 1]; where neither image holds an object they agree perfectly (1),
+    where one alone does they do not at all (0).
 
     Parameters
     ----------
@@ -28,8 +31,8 @@ class Scores:
         many match as can (the Data Science Bowl 2018 at one IoU; Caicedo et al., Nature Methods 2019).
     adapted_rand_error : float
         1 - F score of the pixel pairs inside true objects that are in the same object (Arganda-Carreras et
-        al., Frontiers in Neuroanatomy 2015); 0 is perfect. Predicted background counts as one object, as in
-        ``skimage.metrics.adapted_rand_error``, which it equals.
+        al., Frontiers in Neuroanatomy 2015); 0 is perfect. True background does not count, and predicted
+        background counts as one object: ``skimage.metrics.adapted_rand_error``, which it equals.
     splits : int
         True objects in which two or more predicted objects lie, each with more than half of its pixels.
     merges : int
@@ -37,6 +40,24 @@ class Scores:
         vertices to split of Matula et al., PLOS ONE 2015).
     n_true, n_predicted : int
         Number of objects.
+    n_matched : int
+        Pairs of objects that match at 0.5: TP.
+    precision, recall, f1 : float
+        TP / predicted objects, TP / true objects, and 2 TP / both together, at 0.5.
+    touching_recall : float
+        Part of the touching true objects that have a partner with an intersection over union above 0.5; 1
+        where nothing touches. Objects touch if, along an axis, at most one pixel lies between them.
+    n_touching : int
+        True objects that touch another one.
+    pixel_error : float
+        Part of all pixels that are object in one image and background in the other (Arganda-Carreras et al.,
+        2015); 0 is perfect.
+    variation_of_information : float
+        Bits a pixel that the two labels do not tell of each other (Meilă, Journal of Multivariate Analysis
+        2007), the sum of the next two; 0 is perfect. All pixels count, and background is one object like the
+        others, as in ``skimage.metrics.variation_of_information``, which it equals.
+    vi_oversegmentation, vi_undersegmentation : float
+        Its two parts, H(predicted | true), which splits raise, and H(true | predicted), which merges raise.
     """
 
     foreground_iou: float
@@ -49,18 +70,34 @@ class Scores:
     merges: int
     n_true: int
     n_predicted: int
+    n_matched: int
+    precision: float
+    recall: float
+    f1: float
+    touching_recall: float
+    n_touching: int
+    pixel_error: float
+    variation_of_information: float
+    vi_oversegmentation: float
+    vi_undersegmentation: float
 
     def __str__(self) -> str:
         return (
-            f"{self.n_predicted} objects predicted, {self.n_true} true: "
+            f"{self.n_predicted} objects predicted, {self.n_true} true, {self.n_matched} matched: "
             f"foreground IoU {self.foreground_iou:.3f}, Dice {self.dice:.3f}, "
             f"average precision {self.ap_50:.3f} at IoU 0.5, {self.ap_75:.3f} at 0.75, "
             f"{self.ap_90:.3f} at 0.9, adapted Rand error {self.adapted_rand_error:.3f}, "
+            f"variation of information {self.variation_of_information:.3f} bits, "
             f"{self.splits} split, {self.merges} merged."
         )
 
 
-def evaluate(prediction: Prediction | NDArray[np.integer[Any]], truth: NDArray[np.integer[Any]]) -> Scores:
+def evaluate(
+    prediction: Prediction | NDArray[np.integer[Any]],
+    truth: NDArray[np.integer[Any]],
+    *,
+    ndim: int | None = None,
+) -> Scores:
     """Compare predicted with true objects.
 
     Parameters
@@ -70,6 +107,9 @@ def evaluate(prediction: Prediction | NDArray[np.integer[Any]], truth: NDArray[n
     truth : array of int
         Labels of the same shape. A value is one object wherever it lies: in a stack, planes share no value
         unless they show the same object.
+    ndim : int, optional
+        Number of axes, counted from the last, along which objects extend: 2 compares every plane of a stack
+        by itself and adds up the counts. Default: all axes; those of the network for a prediction.
 
     Returns
     -------
@@ -80,92 +120,69 @@ def evaluate(prediction: Prediction | NDArray[np.integer[Any]], truth: NDArray[n
     InputError
         If the shapes differ, or labels are negative or not whole numbers.
     """
-    predicted = prediction.objects if isinstance(prediction, Prediction) else np.asarray(prediction)
-    truth = np.asarray(truth)
-    _check_labels("predicted", predicted)
-    _check_labels("true", truth)
-    if predicted.shape != truth.shape:
-        raise InputError(
-            f"The predicted labels have shape {predicted.shape} and the true ones {truth.shape}; "
-            "compare labels of the same image."
-        )
-    overlap = _overlap_table(truth, predicted)
-    true_sizes, predicted_sizes = overlap.sum(axis=1), overlap.sum(axis=0)
-    n_true, n_predicted = len(true_sizes) - 1, len(predicted_sizes) - 1
-    shared = int(overlap.data[(overlap.row > 0) & (overlap.col > 0)].sum())
-    in_true, in_predicted = int(true_sizes[1:].sum()), int(predicted_sizes[1:].sum())
-
-    pairs = (overlap.row > 0) & (overlap.col > 0)
-    true_id, predicted_id, pixels = overlap.row[pairs] - 1, overlap.col[pairs] - 1, overlap.data[pairs]
-    true_size, predicted_size = true_sizes[1:][true_id], predicted_sizes[1:][predicted_id]
-    iou = pixels / (true_size + predicted_size - pixels)
-    ap_50, ap_75, ap_90 = (
-        _average_precision(true_id[iou >= least], predicted_id[iou >= least], n_true, n_predicted)
-        for least in (0.5, 0.75, 0.9)
+    if isinstance(prediction, Prediction):
+        prediction, ndim = prediction.objects, prediction.ndim if ndim is None else ndim
+    return pooled_scores(
+        measure_agreement(*plane) for plane in planes(np.asarray(prediction), np.asarray(truth), ndim)
     )
-    inside_true = np.bincount(true_id[2 * pixels > predicted_size], minlength=n_true)
-    inside_predicted = np.bincount(predicted_id[2 * pixels > true_size], minlength=n_predicted)
+
+
+def pooled_scores(agreements: Iterable[Agreement]) -> Scores:
+    """Return the scores of many images as if all their objects were in one: large images count more.
+
+    Parameters
+    ----------
+    agreements : iterable of Agreement
+        One for each image or plane. Of none, the scores are those of an empty image.
+    """
+    total = sum(agreements, Agreement())
+    objects = total.n_true + total.n_predicted
+    none = 0.0 if objects else 1.0
+
+    def average_precision(matched: int) -> float:
+        return _ratio(matched, objects - matched, none)
+
+    agreed_pairs = _ratio(2 * total.pairs_together, total.pairs_true + total.pairs_predicted, 1.0)
+    over, under = (_ratio(bits, total.pixels, 0.0) for bits in (total.bits_over, total.bits_under))
+    in_either = total.in_true + total.in_predicted - total.shared
     return Scores(
-        foreground_iou=_ratio(shared, in_true + in_predicted - shared),
-        dice=_ratio(2 * shared, in_true + in_predicted),
-        ap_50=ap_50,
-        ap_75=ap_75,
-        ap_90=ap_90,
-        adapted_rand_error=_adapted_rand_error(overlap),
-        splits=int(np.count_nonzero(inside_true >= 2)),
-        merges=int(np.count_nonzero(inside_predicted >= 2)),
-        n_true=n_true,
-        n_predicted=n_predicted,
+        foreground_iou=_ratio(total.shared, in_either, none),
+        dice=_ratio(2 * total.shared, total.in_true + total.in_predicted, none),
+        ap_50=average_precision(total.matched_50),
+        ap_75=average_precision(total.matched_75),
+        ap_90=average_precision(total.matched_90),
+        adapted_rand_error=1.0 - (agreed_pairs if total.n_true else none),
+        splits=total.splits,
+        merges=total.merges,
+        n_true=total.n_true,
+        n_predicted=total.n_predicted,
+        n_matched=total.matched_50,
+        precision=_ratio(total.matched_50, total.n_predicted, none),
+        recall=_ratio(total.matched_50, total.n_true, none),
+        f1=_ratio(2 * total.matched_50, objects, none),
+        touching_recall=_ratio(total.touching_found, total.n_touching, 1.0),
+        n_touching=total.n_touching,
+        pixel_error=_ratio(in_either - total.shared, total.pixels, 0.0),
+        variation_of_information=over + under,
+        vi_oversegmentation=over,
+        vi_undersegmentation=under,
     )
 
 
-def _check_labels(which: str, labels: NDArray[Any]) -> None:
-    if labels.dtype.kind not in "ui":
-        raise InputError(
-            f"The {which} labels are of type {labels.dtype}; give whole numbers, 0 for background and "
-            "another value for each object."
-        )
-    if labels.dtype.kind == "i" and labels.size and labels.min() < 0:
-        raise InputError(
-            f"The {which} labels hold negative values (down to {labels.min()}); give 0 for background and "
-            "a positive value for each object."
-        )
+def mean_scores(scores: Sequence[Scores]) -> dict[str, float]:
+    """Return the mean of every field over images: every image counts alike, however many objects it has.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    if not scores:
+        raise InputError("There are no scores to take the mean of; compare at least one pair of images.")
+    rows = [asdict(score) for score in scores]
+    names = [field.name for field in fields(Scores)]
+    return {name: math.fsum(row[name] for row in rows) / len(rows) for name in names}
 
 
-def _overlap_table(truth: NDArray[Any], predicted: NDArray[Any]) -> coo_array:
-    """Count the pixels of every pair of values that occurs: rows truth, columns prediction, 0 background."""
-    rows, n_true = _consecutive(truth)
-    columns, n_predicted = _consecutive(predicted)
-    table = coo_array((np.ones(rows.size, np.int64), (rows, columns)), shape=(n_true + 1, n_predicted + 1))
-    return table.tocsr().tocoo()  # adds up equal pairs without sorting all pixels
-
-
-def _consecutive(labels: NDArray[Any]) -> tuple[NDArray[np.intp], int]:
-    # Ids can be as large as 2**31 - 1, so nothing may be as long as the largest one.
-    flat = labels.ravel()
-    inside = flat > 0
-    ids = np.unique(flat[inside])
-    # Searching among the ids is faster than sorting all pixels, as the inverse of `unique` would.
-    return np.where(inside, np.searchsorted(ids, flat) + 1, 0), len(ids)
-
-
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole else 1.0
-
-
-def _average_precision(
-    true_id: NDArray[np.intp], predicted_id: NDArray[np.intp], n_true: int, n_predicted: int
-) -> float:
-    graph = coo_array((np.ones(true_id.size, np.int8), (true_id, predicted_id)), shape=(n_true, n_predicted))
-    matched = int(np.count_nonzero(maximum_bipartite_matching(graph.tocsr()) >= 0))
-    return _ratio(matched, n_true + n_predicted - matched)
-
-
-def _adapted_rand_error(overlap: coo_array) -> float:
-    table = overlap.tocsr()[1:].astype(np.float64)
-    if table.nnz == 0:
-        return 1.0 if overlap.shape[1] > 1 else 0.0
-    together, in_true, in_predicted = (
-        float(sizes @ sizes - sizes.sum()) for sizes in (table.data, table.sum(axis=1), table.sum(axis=0))
-    )
-    return 1.0 - _ratio(2 * together, in_true + in_predicted)
+def _ratio(part: float, whole: float, of_nothing: float) -> float:
+    return part / whole if whole else of_nothing
