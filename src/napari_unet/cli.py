@@ -11,9 +11,9 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +24,8 @@ from napari_unet.console import (
     progress_bar,
     repeat_flags,
     report_saved,
+    report_scores,
+    report_summary,
     report_training,
     signals_stop,
 )
@@ -309,41 +311,51 @@ def evaluate(
     truths: Annotated[
         Paths, typer.Option(metavar="PATH...", help="True objects, named as the predictions are.")
     ],
+    by_plane: Annotated[
+        bool, typer.Option("--by-plane", help="Compare stacks plane by plane, not as volumes.")
+    ] = False,
+    errors: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for maps of what is wrong, STEM_errors.tif.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all scores as a table.")] = None,
     as_json: AsJson = False,
-) -> None:
-    """Compare predicted with true objects; STEM_objects.tif is compared with STEM.tif, too."""
-    from napari_unet.core.scores import Scores
-    from napari_unet.core.scores import evaluate as scores_of
-    from napari_unet.files.images import expand_paths, pair_by_stem, read_image
+) -> int:
+    """Compare predicted with true objects; STEM_objects.tif is compared with STEM.tif, too.
 
-    pairs, left_out = pair_by_stem(expand_paths(predictions), expand_paths(truths), ending="_objects")
-    if left_out:
-        note(f"Left out for want of a truth: {_listed(left_out)}.")
-    names = [field.name for field in fields(Scores)]
+    Prints the main scores of every pair, of all objects together (pooled) and on average (mean); --json and
+    --csv have all scores. Maps of errors hold 1 for missed objects, 2 invented, 3 split, 4 merged. A pair
+    that cannot be compared does not keep the others from it.
+    """
+    from napari_unet.core.scores import mean_scores, pooled_scores
+    from napari_unet.files.atomic import check_writable
+    from napari_unet.files.evaluation import Compared, Failed, compare_files, pair_labels, write_csv
+    from napari_unet.files.images import expand_paths
+
+    pairs, untrue, failed = pair_labels(expand_paths(predictions), expand_paths(truths))
+    for target in [csv, errors / "errors.tif" if errors else None]:
+        if target:
+            check_writable(target)
     width = max(len(str(prediction)) for prediction, _ in pairs)
-    if not as_json:
-        print("  ".join(["prediction".ljust(width), *names]))
-    scores = []
-    for prediction, truth in pairs:
-        try:
-            score = scores_of(read_image(prediction).pixels, read_image(truth).pixels)
-        except InputError as error:
-            raise InputError(f"{prediction}: {error}") from error
-        scores.append(asdict(score))
+    compared: list[Compared] = []
+    for result in compare_files(pairs, ndim=2 if by_plane else None, errors_folder=errors):
+        if isinstance(result, Failed):
+            failed.append(result)
+            continue
+        report_scores(result, width, as_json, is_first=not compared)
+        compared.append(result)
+    if compared:
+        pooled = asdict(pooled_scores(result.agreement for result in compared))
+        mean = mean_scores([result.scores for result in compared])
+        report_summary({"pooled": pooled, "mean": mean}, len(compared), width, as_json)
+        if csv:
+            write_csv(csv, compared)
+    if untrue:
+        note(f"Left out for want of a truth: {_listed(untrue)}.")
+    for failure in failed:
+        note(failure.message)
         if as_json:
-            print_json({"event": "scores", "prediction": str(prediction), "truth": str(truth)} | scores[-1])
-        else:
-            print(_row(str(prediction).ljust(width), scores[-1]))
-    mean = {name: math.fsum(score[name] for score in scores) / len(scores) for name in names}
-    if as_json:
-        print_json({"event": "mean", "pairs": len(pairs)} | mean)
-    else:
-        print(_row("mean".ljust(width), mean))
-
-
-def _row(name: str, values: Mapping[str, Any]) -> str:
-    cells = (f"{value:.3f}" if isinstance(value, float) else str(value) for value in values.values())
-    return "  ".join([name, *(cell.rjust(len(key)) for cell, key in zip(cells, values, strict=True))])
+            print_json({"event": "failed", "path": str(failure.path), "message": failure.message})
+    return 2 if failed else 0
 
 
 @_app.command()

@@ -17,6 +17,7 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 
 if TYPE_CHECKING:
+    from napari_unet.files.evaluation import Compared
     from napari_unet.network.events import Stopped, TrainingEvent
 
 MULTIPLE = frozenset({"--images", "--paint", "--set", "--what", "--predictions", "--truths"})
@@ -26,6 +27,12 @@ Progress = Callable[[float, str], None]
 """Called with the part that is done, in [0, 1], and a few words on it."""
 
 _BAR_LENGTH = 1000
+
+_COLUMNS = (
+    *("n_true", "n_predicted", "f1", "splits", "merges", "touching_recall", "ap_50", "ap_75", "ap_90"),
+    *("foreground_iou", "dice", "adapted_rand_error", "variation_of_information", "pixel_error"),
+)
+"""The scores that fit on a line."""
 
 _EVENT_NAMES = {"Started": "started", "StepDone": "step_done", "Validated": "validated", "Warned": "warned"}
 
@@ -134,6 +141,32 @@ def report_saved(event: "Stopped", output: Path, as_json: bool) -> None:
             f"Saved {output}: {event.reason} after {history.steps} steps and {history.seconds:.0f} s, "
             f"with the weights of step {history.best_step}, which scored {score:.3f}."
         )
+
+
+def report_scores(compared: "Compared", width: int, as_json: bool, *, is_first: bool) -> None:
+    """Print the scores of two files, in columns of which the first, of their names, has this ``width``."""
+    if as_json:
+        paths = {"prediction": str(compared.prediction), "truth": str(compared.truth)}
+        print_json({"event": "scores"} | paths | asdict(compared.scores))
+        return
+    if is_first:
+        print("  ".join(["prediction".ljust(width), *_COLUMNS]))
+    print(_row(str(compared.prediction).ljust(width), asdict(compared.scores)))
+
+
+def report_summary(summary: Mapping[str, Mapping[str, float]], pairs: int, width: int, as_json: bool) -> None:
+    """Print the scores of all ``pairs`` of files together, one line for each way to put them together."""
+    for name, values in summary.items():
+        if as_json:
+            print_json({"event": name, "pairs": pairs} | dict(values))
+        else:
+            print(_row(name.ljust(width), values))
+
+
+def _row(name: str, values: Mapping[str, float]) -> str:
+    from napari_unet.core.score_table import value_text
+
+    return "  ".join([name, *(value_text(values[key]).rjust(len(key)) for key in _COLUMNS)])
 
 
 @contextmanager

@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import signal
@@ -313,36 +314,108 @@ def test_weights_are_those_of_the_function(
     assert not (tmp_path / "x.tif").exists()
 
 
-def test_scores_pair_predictions_with_truths(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def predictions(folder: Path, tmp_path: Path) -> Path:
+    """Give a perfect prediction of a1, an empty one of a2, and a file without a truth."""
     truth = tifffile.imread(folder / "truth" / "a1.tif")
-    tifffile.imwrite(tmp_path / "a1_objects.tif", truth)
-    tifffile.imwrite(tmp_path / "a2_objects.tif", np.zeros_like(truth))
-    tifffile.imwrite(tmp_path / "a1_classes.tif", truth)
+    made = tmp_path / "predictions"
+    made.mkdir()
+    tifffile.imwrite(made / "a1_objects.tif", truth)
+    tifffile.imwrite(made / "a2_objects.tif", np.zeros_like(truth))
+    tifffile.imwrite(made / "a1_classes.tif", truth)
+    return made
+
+
+def test_scores_pair_predictions_with_truths(
+    folder: Path, predictions: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     truths = [str(folder / "truth" / name) for name in ("a1.tif", "a2.tif")]
-    assert main(["evaluate", "--predictions", str(tmp_path), "--truths", *truths, "--json"]) == 0
+    assert main(["evaluate", "--predictions", str(predictions), "--truths", *truths, "--json"]) == 0
     out, err = capsys.readouterr()
-    first, second, mean = json_lines(out)
+    first, second, pooled, mean = json_lines(out)
     assert (first["truth"], first["dice"], first["n_true"]) == (truths[0], 1.0, 3)
     assert (second["dice"], second["n_predicted"]) == (0.0, 0)
     assert (mean["event"], mean["pairs"], mean["dice"], mean["n_predicted"]) == ("mean", 2, 0.5, 1.5)
+    assert (pooled["event"], pooled["recall"], pooled["precision"], pooled["n_true"]) == ("pooled", 0.5, 1, 6)
     assert "a1_classes.tif" in err
-    assert main(["evaluate", "--predictions", str(tmp_path), "--truths", *truths]) == 0
+    assert main(["evaluate", "--predictions", str(predictions), "--truths", *truths]) == 0
     header, *rows = capsys.readouterr().out.splitlines()
-    assert header.split()[:3] == ["prediction", "foreground_iou", "dice"]
-    assert [row.split()[2] for row in rows] == ["1.000", "0.000", "0.500"]
+    columns = header.split()
+    assert columns[:3] == ["prediction", "n_true", "n_predicted"]
+    assert [row.split()[0] for row in rows[2:]] == ["pooled", "mean"]
+    assert [row.split()[columns.index("dice")] for row in rows] == ["1.000", "0.000", "0.667", "0.500"]
     assert len({len(row) for row in rows}) == 1
-    # A truth without a prediction would make the mean too good.
+
+
+def test_what_cannot_be_scored_is_told_at_the_end(
+    folder: Path, predictions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truths = folder / "truth"
+    tifffile.imwrite(predictions / "a2_objects.tif", np.zeros((20, 40), np.int32))
+    arguments = ["evaluate", "--predictions", str(predictions), "--truths", str(truths), "--json"]
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert [line["event"] for line in json_lines(out)] == ["scores", "pooled", "mean", "failed", "failed"]
+    # A truth without a prediction would make the mean too good; a prediction without a truth does not.
+    left_out, unpaired, misshapen = err.splitlines()
+    assert "a1_classes.tif" in left_out
+    assert "a10.tif has no counterpart" in unpaired
+    assert "a2_objects.tif" in misshapen
+    assert "(20, 40)" in misshapen
+    (predictions / "a2_objects.tif").write_bytes(b"II*\0 broken")
+    assert main(arguments[:-1]) == 2
+    out, err = capsys.readouterr()
+    assert "a2_objects.tif could not be read" in err
+    assert len(out.splitlines()) == 4
+    # Nothing is left to score.
+    only = [predictions / "a2_objects.tif", "--truths", truths / "a2.tif", "--csv", tmp_path / "x.csv"]
+    assert "could not be read" in fails(capsys, ["evaluate", "--predictions", *only])
+    assert not (tmp_path / "x.csv").exists()
     assert "no counterpart" in fails(
-        capsys, ["evaluate", "--predictions", tmp_path, "--truths", folder / "truth"]
+        capsys, ["evaluate", "--predictions", predictions, "--truths", truths / "a10.tif"]
     )
-    tifffile.imwrite(tmp_path / "a2_objects.tif", truth[:20])
-    message = fails(
-        capsys, ["evaluate", "--predictions", tmp_path / "a2_objects.tif", "--truths", truths[1], "--json"]
-    )
-    assert "a2_objects.tif" in message
-    assert "shape" in message
+
+
+def test_scores_as_a_table_and_errors_as_maps(
+    folder: Path, predictions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truths = [str(folder / "truth" / name) for name in ("a1.tif", "a2.tif")]
+    table, maps = tmp_path / "scores.csv", tmp_path / "new" / "maps"
+    arguments = ["evaluate", "--predictions", str(predictions), "--truths", *truths]
+    assert main([*arguments, "--csv", str(table), "--errors", str(maps)]) == 0
+    with table.open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert (first["truth"], float(first["f1"]), second["n_true"]) == (truths[0], 1, "3")
+    assert sorted(path.name for path in maps.iterdir()) == ["a1_errors.tif", "a2_errors.tif"]
+    assert not tifffile.imread(maps / "a1_errors.tif").any()
+    missed = tifffile.imread(maps / "a2_errors.tif")
+    assert missed.dtype == np.uint8
+    np.testing.assert_array_equal(missed, tifffile.imread(truths[1]) > 0)
+    blocked = table / "maps"
+    assert "cannot be written" in fails(capsys, [*arguments, "--errors", blocked])
+
+
+def test_stacks_are_scored_as_volumes_or_by_plane(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, shift in (("predictions", 0), ("truths", 2)):
+        (tmp_path / name).mkdir()
+        stack = np.zeros((3, 8, 8), np.uint16)
+        stack[:2, 1:5, 1:5] = 1
+        stack[2, 1:5, 1 + shift : 5 + shift] = 1
+        tifffile.imwrite(tmp_path / name / "a.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    arguments = [
+        "--predictions",
+        str(tmp_path / "predictions"),
+        "--truths",
+        str(tmp_path / "truths"),
+        "--json",
+    ]
+    for flags, objects, matched in (([], 1, 1), (["--by-plane"], 3, 2)):
+        assert main(["evaluate", *arguments, *flags, "--errors", str(tmp_path / "maps")]) == 0
+        scores, *_ = json_lines(capsys.readouterr().out)
+        assert (scores["n_true"], scores["n_matched"]) == (objects, matched)
+        errors = tifffile.imread(tmp_path / "maps" / "a_errors.tif")
+        assert errors.shape == (3, 8, 8)
+        assert bool(errors[2].any()) == (objects == 3)
 
 
 def test_info_is_for_people_and_programs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
