@@ -28,13 +28,14 @@ manager.get_manifest("napari-unet-interactive")
 OPEN_DOCKS = """
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QApplication
+from napari_unet.widgets.evaluate import EvaluateDock
 from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.train import TrainDock
 from napari_unet.widgets.unet import UNetDock
 from napari_unet.widgets.weights import WeightsDock
 application, viewer = QApplication([]), ViewerModel()
-docks = [dock(viewer) for dock in (PaintDock, WeightsDock, TrainDock, PredictDock, UNetDock)]
+docks = [dock(viewer) for dock in (PaintDock, WeightsDock, TrainDock, PredictDock, EvaluateDock, UNetDock)]
 application.processEvents()
 """
 MANIFEST = Path(napari_unet.__file__).parent / "napari.yaml"
@@ -58,9 +59,9 @@ def test_every_command_exists(manifest):
         assert callable(getattr(import_module(module), name)), command.id
 
 
-def test_five_docks_in_the_order_of_work(manifest):
+def test_six_docks_in_the_order_of_work(manifest):
     widgets = [widget.display_name for widget in manifest.contributions.widgets]
-    assert widgets == ["Paint", "Weights", "Train", "Predict", "U-Net"]
+    assert widgets == ["Paint", "Weights", "Train", "Predict", "Evaluate", "U-Net"]
     assert manifest.display_name == "U-Net"
 
 
@@ -72,7 +73,7 @@ def test_napari_accepts_what_goes_into_its_menus(manifest):
 def test_napari_shows_the_docks_and_samples_in_its_menus(make_napari_viewer, npe2pm, manifest):
     npe2pm.register(manifest)
     window = make_napari_viewer().window
-    docks = {f"{name} (U-Net)" for name in ("Paint", "Weights", "Train", "Predict", "U-Net")}
+    docks = {f"{widget.display_name} (U-Net)" for widget in manifest.contributions.widgets}
     assert docks <= _texts(window.plugins_menu)
     assert docks <= _texts(window.layers_menu)
     assert {sample.display_name for sample in manifest.contributions.sample_data} <= _texts(window.file_menu)

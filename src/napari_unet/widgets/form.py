@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from napari.components import ViewerModel
-from napari.layers import Image, Layer
+from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import (
     QComboBox,
@@ -22,10 +22,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.widgets.layers import is_result
+from napari_unet.widgets.layers import is_error_map, is_result
 from napari_unet.widgets.lifetime import follow
 
 __all__ = [
+    "LabelsChooser",
     "LayerChooser",
     "Sentence",
     "Tone",
@@ -167,13 +168,15 @@ class LayerChooser(QComboBox):
     layer_changed = Signal(object)
     """The chosen layer, or None when there is none, whenever it becomes another one."""
 
+    _PLACEHOLDER = "Open an image first"
+
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
         self._viewer = viewer
-        self._layer: Layer | None = None
+        self._layer: Any = None
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumWidth(90)  # long names are cut, so that they do not widen the dock
-        self.setPlaceholderText("Open an image first")
+        self.setPlaceholderText(self._PLACEHOLDER)
         for emitter in ("inserted", "removed", "reordered", "renamed"):
             follow(self, getattr(viewer.layers.events, emitter), self._refill)
         self.currentIndexChanged.connect(self._on_index)
@@ -190,11 +193,15 @@ class LayerChooser(QComboBox):
         if index >= 0:
             self.setCurrentIndex(index)
 
+    @staticmethod
+    def _offers(layer: Layer) -> bool:
+        return isinstance(layer, Image) and not is_result(layer)
+
     def _refill(self, _event: object = None) -> None:
         wanted = self._layer
         # The topmost first, as in the layer list.
         layers = reversed(self._viewer.layers)
-        offered = [layer for layer in layers if isinstance(layer, Image) and not is_result(layer)]
+        offered = [layer for layer in layers if self._offers(layer)]
         self.blockSignals(True)
         self.clear()
         for layer in offered:
@@ -210,6 +217,27 @@ class LayerChooser(QComboBox):
         if layer is not self._layer:
             self._layer = layer
             self.layer_changed.emit(layer)
+
+
+class LabelsChooser(LayerChooser):
+    """The same for label layers, except maps of errors.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Its label layers are offered, predicted and painted ones included.
+    """
+
+    _PLACEHOLDER = "Open or make labels first"
+
+    @property
+    def labels(self) -> Labels | None:
+        """The chosen label layer."""
+        return self._layer
+
+    @staticmethod
+    def _offers(layer: Layer) -> bool:
+        return isinstance(layer, Labels) and not is_error_map(layer)
 
 
 def show_row(form: QFormLayout, field: QWidget, visible: bool) -> None:

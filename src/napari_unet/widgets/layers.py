@@ -11,16 +11,21 @@ from typing import Any, Literal
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
-from napari.utils.colormaps import Colormap, ensure_colormap
+from napari.utils.colormaps import Colormap, DirectLabelColormap, ensure_colormap
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import FIRST_OBJECT, Mode
 from napari_unet.core.axes import Channels
 from napari_unet.core.errors import InputError
+from napari_unet.core.label_errors import ERROR_COLOURS
 
 Kind = Literal["objects", "classes", "probabilities", "weights"]
 
 _KEY = "napari_unet"
+
+_DIMMED = (0.0, 0.0, 0.0, 0.6)
+"""An error map where nothing is wrong: the colours of labels below must not pass for those of errors."""
+
 _LAST_ID = int(np.iinfo(np.int32).max)
 
 
@@ -113,6 +118,18 @@ def is_result(layer: Layer) -> bool:
     return mark is not None and mark.kind != "paint"
 
 
+def is_error_map(layer: Layer) -> bool:
+    """Return whether this plugin added ``layer`` as the map of what is wrong with other labels."""
+    mark = _mark(layer)
+    return mark is not None and mark.kind == "errors"
+
+
+def is_paint(layer: Layer) -> bool:
+    """Return whether ``layer`` is an annotation layer."""
+    mark = _mark(layer)
+    return mark is not None and mark.kind == "paint"
+
+
 def image_channels(image: Layer, paint: Labels | None = None) -> Channels:
     """Return where ``image`` has its channels: "last" for RGB, else what was said when ``paint`` was made."""
     if getattr(image, "rgb", False):
@@ -150,6 +167,27 @@ def copy_image(image: Layer) -> Any:
 def copy_paint(paint: Labels) -> NDArray[Any]:
     """Return a copy of the paint (…YX, an integer type), for another thread to read while the user paints."""
     return np.array(_full_data(paint))
+
+
+def copy_objects(labels: Labels) -> NDArray[Any]:
+    """Return a copy of the objects of a label layer (…YX): 0 is background, every other value one object.
+
+    In paint 1 is background, and so is, here, what was not painted.
+
+    Raises
+    ------
+    InputError
+        If the layer shows classes, which are no objects.
+    """
+    mark = _mark(labels)
+    if mark is not None and (mark.kind == "classes" or (mark.kind == "paint" and mark.mode == "classes")):
+        raise InputError(
+            f"'{labels.name}' shows classes, in which objects are not told apart; choose labels of objects."
+        )
+    objects = np.array(_full_data(labels))
+    if is_paint(labels):
+        objects[objects < FIRST_OBJECT] = 0
+    return objects
 
 
 def next_object(paint: Labels) -> int:
@@ -200,6 +238,47 @@ def add_result(viewer: ViewerModel, source: Layer, kind: Kind, data: NDArray[Any
     return shown[0]
 
 
+def add_error_map(viewer: ViewerModel, labels: Labels, errors: NDArray[np.uint8]) -> Labels:
+    """Show what is wrong with ``labels`` on top of them, in the colours of each kind of error.
+
+    A map that an earlier call made of the same labels is updated, unless the user has edited it since.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer of ``labels``.
+    labels : napari.layers.Labels
+        What was compared with the truth.
+    errors : array (…YX) uint8
+        As :func:`napari_unet.core.label_errors.label_errors` returns it, of the shape of ``labels``.
+
+    Returns
+    -------
+    napari.layers.Labels
+        The map, placed like the labels; the pointer on it is told the kind of error.
+
+    Raises
+    ------
+    InputError
+        If ``labels`` are gone from the viewer.
+    """
+    if labels not in viewer.layers:
+        raise InputError(
+            f"The layer '{labels.name}' is no longer in the viewer, so its errors cannot be shown; open it "
+            "again and evaluate."
+        )
+    layer = _show(viewer, labels, "errors", f"errors of {labels.name}", errors)
+    layer.colormap = DirectLabelColormap(
+        color_dict={None: "transparent", 0: _DIMMED}
+        | {int(kind): colour for kind, colour in ERROR_COLOURS.items()}
+    )
+    kinds = sorted(ERROR_COLOURS)
+    layer.opacity = 1.0
+    layer.features = {"index": [int(kind) for kind in kinds], "error": [kind.name.lower() for kind in kinds]}
+    layer.visible = True
+    return layer
+
+
 def edited_result(viewer: ViewerModel, image: Layer, kind: Literal["objects", "classes"]) -> Labels | None:
     """Return the predicted labels of ``image`` that the user edited: the selected, or the topmost layer."""
     edited = [
@@ -226,7 +305,7 @@ def accept_edits(layer: Labels) -> None:
 
 
 def _show(viewer: ViewerModel, source: Layer, kind: str, name: str, data: NDArray[Any]) -> Layer:
-    is_labels = kind in ("objects", "classes")
+    is_labels = kind in ("objects", "classes", "errors")
     shown = data.copy() if is_labels else data
     for layer in viewer.layers:
         if _is_bound(layer, source, kind) and _is_untouched(layer, data):

@@ -1,0 +1,302 @@
+"""The Evaluate dock: how good predicted labels are, and where they are wrong."""
+
+from collections.abc import Callable, Iterator
+from math import sqrt
+
+import napari
+import numpy as np
+from napari.layers import Labels
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+
+from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
+from napari_unet.core.label_errors import ErrorSite
+from napari_unet.widgets.evaluation_run import Evaluated, PlanesDone, compare_labels
+from napari_unet.widgets.form import (
+    LabelsChooser,
+    Sentence,
+    add_form,
+    add_row,
+    button,
+    choice,
+    fill,
+    follow,
+    show_row,
+)
+from napari_unet.widgets.jobs import Job
+from napari_unet.widgets.layers import add_error_map, copy_objects, is_paint, is_result
+from napari_unet.widgets.score_view import ErrorLegend, ScoreTable
+
+_SITE_PIXELS = 100
+"""Pixels on the screen that an error takes at least when it is looked at, with what is around it."""
+
+_AROUND = 20
+"""Pixels of the image around an error that are looked at with it."""
+
+
+class EvaluateDock(QWidget):
+    """Compare a label layer with the truth; see the scores, and the errors one by one.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Its label layers are compared, and the map of errors is added to it.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        super().__init__()
+        self.setObjectName("evaluate_dock")
+        self._viewer = viewer
+        self._job: Job | None = None
+        self._compared: Labels | None = None
+        self._result: Evaluated | None = None
+        self._problem = self._hint = ""
+        self._site = -1
+        self._watched: list[Callable[[], None]] = []
+        column = fill(self)
+        self._add_inputs(column)
+        self._evaluate = button(
+            "Evaluate",
+            self.start,
+            name="evaluate_start",
+            tooltip="Compare the two layers as they are now.",
+        )
+        self._evaluate.setMinimumHeight(36)
+        self._cancel = button(
+            "Cancel", self.stop, name="evaluate_cancel", tooltip="End after the plane that is being compared."
+        )
+        self._status = Sentence("evaluate_status")
+        for widget in (self._evaluate, self._cancel, self._status):
+            column.addWidget(widget)
+        self._add_results(column)
+        column.addStretch()
+        for chooser in (self.prediction, self.truth):
+            chooser.layer_changed.connect(self._on_choice)
+        for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed):
+            follow(self, emitter, self._on_layers)
+        self._on_layers()
+
+    def _add_inputs(self, column: QVBoxLayout) -> None:
+        self._form = add_form(column)
+        self.prediction = LabelsChooser(self._viewer)
+        add_row(
+            self._form,
+            "Prediction",
+            self.prediction,
+            name="evaluate_prediction",
+            tooltip="The labels to judge: 0 is background, every other value one object.",
+        )
+        self.truth = LabelsChooser(self._viewer)
+        add_row(
+            self._form,
+            "Truth",
+            self.truth,
+            name="evaluate_truth",
+            tooltip="Labels of the same image that are right everywhere, such as those made by an expert.",
+        )
+        self.extent = choice([("Plane by plane", 2), ("Whole volume", None)])
+        add_row(
+            self._form,
+            "Stack",
+            self.extent,
+            name="evaluate_extent",
+            tooltip="Plane by plane: the outline of an object in each plane is an object by itself.\n"
+            "Whole volume: an object extends over the planes in which it has the same number.",
+        )
+
+    def _add_results(self, column: QVBoxLayout) -> None:
+        self._results = QWidget()
+        inner = QVBoxLayout(self._results)
+        inner.setContentsMargins(0, 0, 0, 0)
+        self._legend = ErrorLegend()
+        self._show = button(
+            "Show errors",
+            self.show_errors,
+            name="evaluate_show",
+            tooltip="Add a layer that colours what is missed, invented, split or merged; it dims the rest.",
+        )
+        self._next = button(
+            "&Next error",
+            self.next_error,
+            name="evaluate_next",
+            tooltip="Move the view to the next error, the largest first (Alt+N).",
+        )
+        self._place = Sentence("evaluate_place")
+        self.table = ScoreTable()
+        self._copy = button(
+            "Copy table",
+            self.table.copy,
+            name="evaluate_copy",
+            tooltip="Copy all scores, to be pasted into a spreadsheet or a text.",
+        )
+        buttons = QHBoxLayout()
+        buttons.addWidget(self._show)
+        buttons.addWidget(self._next)
+        inner.addWidget(self._legend)
+        inner.addLayout(buttons)
+        for widget in (self._place, self.table, self._copy):
+            inner.addWidget(widget)
+        column.addWidget(self._results)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a comparison runs."""
+        return self._job is not None
+
+    def start(self) -> None:
+        """Compare the chosen layers as they are, unless a comparison runs."""
+        if self._job is not None:
+            return
+        try:
+            job = self._prepare()
+        except InputError as error:
+            self._status.say(str(error), "error")
+            return
+        self._job = job
+        self._result, self._problem, self._site = None, "", -1
+        self._status.say("Comparing.")
+        job.happened.connect(self._on_event)
+        job.failed.connect(self._on_failed)
+        job.ended.connect(self._on_ended)
+        job.start()
+        self._refresh()
+
+    def stop(self) -> None:
+        """End the comparison after the plane that is being compared."""
+        if self._job is not None:
+            self._job.stop()
+
+    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Stop when napari closes the dock, which takes this widget out of the window and keeps it."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.stop()
+
+    def _prepare(self) -> Job:
+        prediction, truth = self.prediction.labels, self.truth.labels
+        if prediction is None or truth is None:
+            raise InputError("There are no labels to compare; predict, paint or open some first.")
+        if prediction is truth:
+            raise InputError(
+                f"Prediction and truth are the same layer '{truth.name}'; choose another one for the truth."
+            )
+        predicted, true = copy_objects(prediction), copy_objects(truth)
+        if predicted.shape != true.shape:
+            raise InputError(
+                f"'{prediction.name}' has shape {predicted.shape} and '{truth.name}' {true.shape}; choose "
+                "labels of the same image."
+            )
+        ndim = self.extent.currentData()
+
+        def events(control: Control) -> Iterator[PlanesDone | Evaluated]:
+            return compare_labels(predicted, true, ndim, control)
+
+        self._compared = prediction
+        self._hint = ""
+        if is_paint(prediction) or is_paint(truth):
+            self._hint = " What is not painted counted as background."
+        self._watch(prediction, truth)
+        # Not heavy: seconds at most, which must not wait for hours of training.
+        return Job(events, f"Evaluating {prediction.name}", heavy=False, parent=self)
+
+    def _watch(self, *layers: Labels) -> None:
+        for end in self._watched:
+            end()
+        self._watched = [
+            follow(self, emitter, self._on_edited)
+            for layer in layers
+            for emitter in (layer.events.paint, layer.events.data)
+        ]
+
+    def _on_edited(self, _event: object = None) -> None:
+        if self._result is not None:
+            self._status.say("The labels have changed since; evaluate again for their new scores.")
+
+    def _on_event(self, event: object) -> None:
+        if isinstance(event, PlanesDone) and event.total > 1:
+            self._status.say(f"Comparing: {event.done} of {event.total} planes.")
+        elif isinstance(event, Evaluated):
+            self._result = event
+            self.table.show_scores(event.scores)
+            self._legend.show_places(event)
+
+    def _on_failed(self, sentence: str) -> None:
+        self._problem = sentence
+
+    def _on_ended(self) -> None:
+        job, self._job = self._job, None
+        if job is None:
+            return
+        job.deleteLater()
+        if self._problem:
+            self._status.say(self._problem, "error")
+        elif self._result is None:
+            self._status.say("Cancelled; there are no scores.")
+        else:
+            self._status.say(self._result.sentence() + self._hint, "warning" if self._hint else "hint")
+        self._refresh()
+
+    def show_errors(self) -> None:
+        """Add the map of errors, or bring the one that is there up to date."""
+        if self._result is None or self._compared is None:
+            return
+        try:
+            add_error_map(self._viewer, self._compared, self._result.errors)
+        except InputError as error:
+            self._status.say(str(error), "error")
+
+    def next_error(self) -> None:
+        """Move the view to the next error."""
+        if self._result is None or self._compared is None or not self._result.sites:
+            return
+        sites = self._result.sites
+        self._site = (self._site + 1) % len(sites)
+        site = sites[self._site]
+        pixels = f"{site.size} pixel{'s' * (site.size != 1)}"
+        self._place.say(f"Error {self._site + 1} of {len(sites)}: {site.kind.name.lower()}, {pixels}.")
+        self._look_at(self._compared, site)
+
+    def _look_at(self, labels: Labels, site: ErrorSite) -> None:
+        dims = self._viewer.dims
+        # A layer with fewer axes than the viewer has the last ones.
+        world = np.array(dims.point, float)
+        world[-labels.ndim :] = labels.data_to_world(site.centre)
+        dims.set_point(range(dims.ndim), tuple(world))
+        shown = [float(world[axis]) for axis in dims.displayed]
+        camera = self._viewer.scene.camera
+        camera.center = (0.0,) * (3 - len(shown)) + tuple(shown)
+        side = (sqrt(site.size) + _AROUND) * float(np.min(np.abs(labels.scale[-2:])))
+        camera.zoom = max(camera.zoom, _SITE_PIXELS / side)
+
+    def _on_choice(self, _layer: object = None) -> None:
+        """Take away the scores of other layers than the chosen ones, but not of layers that were deleted."""
+        if self._job is None and self._compared in self._viewer.layers:
+            self._result = None
+            self._status.say("")
+        self._refresh()
+
+    def _on_layers(self, _event: object = None) -> None:
+        """Let the truth be another layer than the prediction, where the user has chosen neither."""
+        layers = [self.truth.itemData(index) for index in range(self.truth.count())]
+        if len(layers) > 1 and self.truth.labels is self.prediction.labels:
+            predicted = next((layer for layer in layers if is_result(layer)), layers[0])
+            self.prediction.choose(predicted)
+            self.truth.choose(next(layer for layer in layers if layer is not predicted))
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Enable what can be used now."""
+        running, result = self._job is not None, self._result
+        for chooser in (self.prediction, self.truth):
+            chooser.setEnabled(not running and chooser.count() > 0)
+        self._evaluate.setVisible(not running)
+        self._cancel.setVisible(running)
+        labels = self.prediction.labels
+        show_row(self._form, self.extent, labels is not None and labels.ndim > 2)
+        self._results.setVisible(result is not None)
+        has_errors = result is not None and bool(result.sites)
+        self._show.setEnabled(has_errors)
+        self._next.setEnabled(has_errors)
+        if self._site < 0:
+            self._place.say("")

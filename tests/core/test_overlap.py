@@ -1,0 +1,95 @@
+"""The table behind the scores, against scikit-image's, and the map of errors made along with them."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from skimage.metrics import contingency_table
+
+from napari_unet.core.agreement import measure_agreement
+from napari_unet.core.comparison import compare_parts
+from napari_unet.core.label_errors import label_errors
+from napari_unet.core.overlap import find_overlap, planes, touching_ids
+from napari_unet.core.scores import evaluate, pooled_scores
+
+shapes = st.lists(st.integers(0, 5), min_size=1, max_size=3).map(tuple)
+pairs = shapes.flatmap(lambda shape: st.tuples(*[arrays(np.uint8, shape, elements=st.integers(0, 4))] * 2))
+
+
+@settings(deadline=None)
+@given(pairs)
+def test_the_table_is_that_of_scikit_image(pair):
+    predicted, truth = pair
+    overlap = find_overlap(predicted, truth)
+    assert overlap.run_lengths.sum() == truth.size
+    if not truth.size:
+        assert (overlap.n_true, overlap.n_predicted, overlap.pixels.size) == (0, 0, 0)
+        return
+    expected = contingency_table(truth, predicted, sparse_type="array").toarray()
+    predicted_ids = np.unique(predicted[predicted > 0])
+    expected = expected[np.r_[0, overlap.true_ids.astype(int)]][:, np.r_[0, predicted_ids.astype(int)]]
+    table = np.zeros_like(expected)
+    table[overlap.true, overlap.predicted] = overlap.pixels
+    np.testing.assert_array_equal(table, expected)
+    np.testing.assert_array_equal(overlap.true_sizes, expected.sum(1))
+    np.testing.assert_array_equal(overlap.predicted_sizes, expected.sum(0))
+    assert overlap.pixels.all()
+
+
+@given(pairs)
+def test_runs_are_the_images(pair):
+    predicted, truth = pair
+    overlap = find_overlap(predicted, truth)
+    numbers = np.repeat(overlap.run_true, overlap.run_lengths).reshape(truth.shape)
+    ids = np.concatenate([[0], overlap.true_ids])
+    np.testing.assert_array_equal(ids[numbers], truth)
+
+
+def test_memory_does_not_follow_the_largest_id():
+    labels = np.array([[0, 2**63 - 1, 2**40]])
+    overlap = find_overlap(labels, labels)
+    assert (overlap.n_true, overlap.pixels.tolist()) == (2, [1, 1, 1])
+
+
+@pytest.mark.parametrize("dtype", [np.int32, ">u2", np.uint64])
+def test_labels_of_any_whole_type_and_order(dtype):
+    labels = np.arange(12).reshape(3, 4)[::-1, ::2] // 3
+    assert find_overlap(labels.astype(dtype), labels).n_predicted == len(np.unique(labels[labels > 0]))
+
+
+def test_what_touches():
+    labels = np.zeros((9, 9), int)
+    labels[0, 0:2], labels[0, 2:4] = 1, 2  # side by side
+    labels[3, 0], labels[5, 0] = 3, 4  # one pixel between
+    labels[8, 0], labels[8, 3] = 5, 6  # two between
+    labels[3, 5], labels[4, 6] = 7, 8  # by a corner only
+    assert touching_ids(labels).tolist() == [1, 2, 3, 4]
+    assert touching_ids(labels[None].repeat(2, 0)).tolist() == [1, 2, 3, 4]
+    assert touching_ids(np.array([[[1]], [[2]]])).tolist() == [1, 2]
+    assert touching_ids(np.zeros((0, 3), int)).size == 0
+
+
+@pytest.mark.parametrize(("ndim", "parts"), [(None, 1), (4, 1), (9, 1), (3, 2), (2, 6), (1, 24)])
+def test_parts(ndim, parts):
+    labels = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    found = list(planes(labels, labels * 2, ndim))
+    assert len(found) == parts
+    np.testing.assert_array_equal(np.array([part for part, _ in found]).reshape(labels.shape), labels)
+    np.testing.assert_array_equal(np.array([part for _, part in found]).reshape(labels.shape), labels * 2)
+
+
+@pytest.mark.parametrize("ndim", [None, 2])
+def test_scores_and_errors_from_one_table_are_those_made_alone(ndim):
+    predicted, truth = np.random.default_rng(0).integers(0, 5, (2, 3, 6, 7))
+    parts = list(compare_parts(predicted, truth, ndim=ndim))
+    assert pooled_scores(part.agreement for part in parts) == evaluate(predicted, truth, ndim=ndim)
+    errors = np.array([part.errors for part in parts]).reshape(truth.shape)
+    np.testing.assert_array_equal(errors, label_errors(predicted, truth, ndim=ndim))
+
+
+def test_agreements_add_up_field_by_field():
+    predicted, truth = np.random.default_rng(1).integers(0, 5, (2, 6, 7))
+    one = measure_agreement(predicted, truth)
+    both = one + one
+    assert (both.pixels, both.n_true, both.bits_over) == (84, 2 * one.n_true, 2 * one.bits_over)

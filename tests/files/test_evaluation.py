@@ -1,0 +1,71 @@
+"""Label files in pairs: which belong together, and what becomes of those that cannot be compared."""
+
+import csv
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_unet.core.errors import InputError
+from napari_unet.core.scores import Scores
+from napari_unet.files.evaluation import Compared, Failed, compare_files, pair_labels, write_csv
+
+
+def paths(*names: str) -> list[Path]:
+    return [Path(name) for name in names]
+
+
+def test_names_pair_files() -> None:
+    predictions = paths("p/a_objects.tif", "p/b.tif", "p/d.tif")
+    truths = paths("t/b_objects.png", "t/a.ome.tif", "t/c.tif")
+    pairs, untrue, failed = pair_labels(predictions, truths)
+    assert pairs == [(predictions[1], truths[0]), (predictions[0], truths[1])]
+    assert untrue == [predictions[2]]
+    assert [failure.path for failure in failed] == [truths[2]]
+    assert str(truths[2]) in failed[0].message
+
+
+@pytest.mark.parametrize(
+    ("predictions", "truths", "sentence"),
+    [
+        (["a.tif"], ["b.tif"], "no counterpart named 'b'"),
+        (["x/a.tif", "y/a_objects.tif"], ["a.tif"], "same name 'a'"),
+        (["x/a.tif"], ["x/a.tif"], "both roles"),
+    ],
+)
+def test_names_that_pair_nothing(predictions: list[str], truths: list[str], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        pair_labels(paths(*predictions), paths(*truths))
+
+
+def test_one_failure_does_not_keep_the_others(tmp_path: Path) -> None:
+    right, flat, real = (tmp_path / f"{name}.tif" for name in ("right", "flat", "real"))
+    tifffile.imwrite(right, np.eye(4, dtype=np.uint8))
+    tifffile.imwrite(flat, np.zeros((2, 4), np.uint8))
+    tifffile.imwrite(real, np.zeros((4, 4), np.float32))
+    pairs = [(flat, right), (right, real), (tmp_path / "none.tif", right), (right, right)]
+    misshapen, not_whole, missing, compared = compare_files(pairs)
+    for failure, words in [(misshapen, "shape (2, 4)"), (not_whole, "float32"), (missing, "none.tif")]:
+        assert isinstance(failure, Failed)
+        assert words in failure.message
+    assert isinstance(not_whole, Failed)
+    assert str(real) in not_whole.message
+    assert isinstance(compared, Compared)
+    assert compared.scores.ap_90 == 1
+
+
+def test_a_table_holds_every_score_exactly(tmp_path: Path) -> None:
+    labels = np.zeros((3, 7), np.uint8)
+    labels[1, :3] = 1
+    tifffile.imwrite(tmp_path / "a, b.tif", labels)
+    tifffile.imwrite(tmp_path / "truth.tif", labels[:, ::-1])
+    results = list(compare_files([(tmp_path / "a, b.tif", tmp_path / "truth.tif")]))
+    write_csv(tmp_path / "scores.csv", [result for result in results if isinstance(result, Compared)])
+    with (tmp_path / "scores.csv").open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert row["prediction"] == str(tmp_path / "a, b.tif")
+    assert isinstance(results[0], Compared)
+    for field in fields(Scores):
+        assert float(row[field.name]) == getattr(results[0].scores, field.name)
