@@ -294,6 +294,21 @@ def test_cancel(viewer, dock, held, qtbot):
     assert dock.findChild(QWidget, "evaluate_scores").parent().isHidden()
 
 
+def test_a_dock_that_is_closed_stops(viewer, held, qtbot):
+    for name in ("truth", "found"):
+        viewer.add_labels(np.stack([TRUE, TRUE]), name=name)
+    window = QWidget()
+    qtbot.addWidget(window)
+    dock = EvaluateDock(viewer)
+    dock.setParent(window)
+    qtbot.addWidget(dock)
+    dock.start()
+    dock.setParent(None)
+    held.set()
+    qtbot.waitUntil(lambda: not dock.is_running, timeout=30_000)
+    assert "Cancelled" in say(dock, "evaluate_status")
+
+
 def test_edits_make_scores_old_and_another_choice_takes_them_away(viewer, compared, qtbot):
     found = viewer.layers["found"]
     found.paint((5, 5), 7)
