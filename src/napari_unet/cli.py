@@ -19,6 +19,7 @@ import typer
 
 from napari_unet._version import __version__
 from napari_unet.console import (
+    TrainingReport,
     note,
     print_json,
     progress_bar,
@@ -26,7 +27,6 @@ from napari_unet.console import (
     report_saved,
     report_scores,
     report_summary,
-    report_training,
     signals_stop,
 )
 from napari_unet.core.control import Control
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from napari_unet.files.settings import Settings
     from napari_unet.network.config import PredictionConfig
     from napari_unet.network.model import Model
+    from napari_unet.network.state import TrainingState
 
 _KINDS = ("objects", "classes", "probabilities")
 
@@ -116,21 +117,39 @@ def train(
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of every random choice. [0]")] = None,
     config: ConfigFile = None,
     assignments: Assignments = None,
+    state: Annotated[
+        bool,
+        typer.Option("--state/--no-state", help="Save beside the model what it takes to go on another day."),
+    ] = True,
+    fresh_optimiser: Annotated[
+        bool, typer.Option("--fresh-optimiser", help="Go on from the weights of a model alone.")
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Train a network on painted images; Ctrl-C saves the model so far."""
+    """Train a network on painted images; Ctrl-C saves the model so far.
+
+    A training that starts from a model goes on where that one stopped, with its settings, its optimiser and
+    its curve; time and steps are further ones.
+    """
     from napari_unet.files.atomic import check_writable
     from napari_unet.files.images import expand_paths, pair_by_stem, read_image
     from napari_unet.files.models import save_model
+    from napari_unet.files.states import save_state
 
+    model, resume = _starting_point(start, fresh_optimiser=fresh_optimiser)
     flags = {"mode": mode, "seconds": seconds, "steps": steps, "seed": seed}
     flagged = [f"training.{name}={value}" for name, value in flags.items() if value is not None]
-    training = _settings(config, [*(assignments or ()), *flagged]).training
+    training = _settings(config, [*(assignments or ()), *flagged], model).training
+    if model is not None:
+        fixed = [
+            name for name in ("network", "normalisation") if getattr(training, name) != getattr(model, name)
+        ]
+        if fixed:
+            note(f"The settings of {' and '.join(fixed)} are those of {start}; others are not used.")
     pairs, unpainted = pair_by_stem(expand_paths(images), expand_paths(paint))
     if unpainted:
         note(f"Left out for want of paint: {_listed(unpainted)}.")
     check_writable(output)
-    model = _starting_point(start)
     image_pixels = [read_image(image).pixels for image, _ in pairs]
     paint_pixels = [read_image(paint).pixels for _, paint in pairs]
 
@@ -139,7 +158,10 @@ def train(
 
     seconds = training.seconds or (DEFAULT_SECONDS if training.steps is None else math.inf)
     control = Control()
-    events = train_events(image_pixels, paint_pixels, training, start=model, device=device, control=control)
+    events = train_events(
+        image_pixels, paint_pixels, training, start=model, resume=resume, device=device, control=control
+    )
+    report = TrainingReport(seconds, training.steps or math.inf, as_json=as_json)
     stopped: Stopped | None = None
     with signals_stop(control) as signals:
         try:
@@ -148,8 +170,10 @@ def train(
                     if isinstance(event, Stopped):
                         save_model(event.model, output)  # at once: after it an error may come
                         stopped = event
+                        if state and event.state is not None:
+                            save_state(event.state, event.model, output)
                     else:
-                        report_training(event, seconds, training.steps or math.inf, progress, as_json)
+                        report.show(event, progress)
         finally:
             if stopped is not None:
                 report_saved(stopped, output, as_json)
@@ -160,19 +184,30 @@ def _listed(paths: Sequence[Path]) -> str:
     return f"{paths[0]}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''}"
 
 
-def _settings(config: Path | None, assignments: Iterable[str] | None) -> "Settings":
+def _settings(
+    config: Path | None, assignments: Iterable[str] | None, model: "Model | None" = None
+) -> "Settings":
+    """Return the settings of file and flags; the others are those of ``model``, or the defaults."""
     from napari_unet.files.settings import Settings, override, read_settings
 
-    return override(read_settings(config) if config else Settings(), assignments or ())
+    # How long it trained is no setting of a model.
+    base = Settings() if model is None else Settings(replace(model.training, seconds=None, steps=None))
+    return override(read_settings(config, base) if config else base, assignments or ())
 
 
-def _starting_point(name: str) -> "Model | None":
+def _starting_point(name: str, *, fresh_optimiser: bool) -> "tuple[Model | None, TrainingState | None]":
     from napari_unet.files.models import load_model
+    from napari_unet.files.states import load_to_continue
 
     if name == "scratch":
-        return None
+        return None, None
     if Path(name).suffix == ".safetensors" or Path(name).exists():
-        return load_model(name)
+        if fresh_optimiser:
+            return load_model(name), None
+        model, state, sentence = load_to_continue(name)
+        if sentence:
+            note(sentence)
+        return model, state
     raise InputError(
         f"There is no starter {name!r}, for none comes with this release; give scratch or a model file."
     )
@@ -362,10 +397,15 @@ def evaluate(
 def info(*, model: ModelFile, as_json: AsJson = False) -> None:
     """Say what a model is, how it was trained and how well it did."""
     from napari_unet.files.models import read_info
+    from napari_unet.files.states import step_to_continue
 
     record = read_info(model)
+    try:
+        step, hindrance = step_to_continue(model), "there is no training state beside it"
+    except InputError as error:
+        step, hindrance = None, str(error)
     if as_json:
-        print_json(record)
+        print_json(record | {"continues_from_step": step})
         return
     network, history = record["network"], record["history"]
     print(f"{model}: {record['format']}, version {record['version']}")
@@ -375,7 +415,10 @@ def info(*, model: ModelFile, as_json: AsJson = False) -> None:
     print(f"mode           {record['mode']}: {', '.join(record['class_names'])}")
     print(f"trained        {history['started']}, on {history['device']}")
     print(f"steps          {history['steps']} in {history['seconds']:.0f} s")
+    for started, last, seconds in history["sessions"][1:]:
+        print(f"  continued    {started}, to step {last} and {seconds:.0f} s")
     print(f"weights        of step {history['best_step']}")
+    print(f"to go on       {hindrance if step is None else f'from step {step}, with its optimiser'}")
     for step, seconds, score, loss in history["scores"]:
         print(f"  step {step:6d}  {seconds:7.1f} s  score {score:.3f}  loss {loss:.3f}")
     print(f"versions       {', '.join(f'{name} {version}' for name, version in history['versions'].items())}")

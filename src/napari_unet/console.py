@@ -34,7 +34,13 @@ _COLUMNS = (
 )
 """The scores that fit on a line."""
 
-_EVENT_NAMES = {"Started": "started", "StepDone": "step_done", "Validated": "validated", "Warned": "warned"}
+_EVENT_NAMES = {
+    "Started": "started",
+    "Continued": "continued",
+    "StepDone": "step_done",
+    "Validated": "validated",
+    "Warned": "warned",
+}
 
 
 def repeat_flags(arguments: Sequence[str]) -> list[str]:
@@ -107,32 +113,63 @@ def progress_bar(label: str) -> Iterator[Progress]:
         yield show
 
 
-def report_training(
-    event: "TrainingEvent", seconds: float, steps: float, progress: Progress, as_json: bool
-) -> None:
-    """Say what a training says; ``seconds`` and ``steps`` are its budget, infinite where there is none."""
-    from napari_unet.network.events import Started, StepDone, Validated, Warned
+class TrainingReport:
+    """Says what a training says.
 
-    if as_json:
-        print_json({"event": _EVENT_NAMES[type(event).__name__]} | asdict(event))
-    match event:
-        case Started() if not as_json:
-            images = f"{event.images} image{'s' * (event.images != 1)}"
-            what = f"{images}, {event.known_pixels} painted pixels"
-            note(f"{what}; {event.device}, {event.precision}")
-        case Warned():
-            note(event.message)
-        case StepDone():
-            part = max(event.seconds / seconds, event.step / steps)
-            progress(part, f"step {event.step}, loss {event.loss:.3f}")
-        case Validated() if not (as_json or sys.stderr.isatty()):  # the log of a run that nobody watches
-            note(f"{event.seconds:.0f} s, step {event.step}: score {event.score:.3f}, loss {event.loss:.3f}")
+    Parameters
+    ----------
+    seconds, steps : float
+        Its budget, infinite where there is none.
+    as_json : bool
+        Whether events are printed as JSON.
+    """
+
+    def __init__(self, seconds: float, steps: float, *, as_json: bool) -> None:
+        self._seconds = seconds
+        self._steps = steps
+        self._as_json = as_json
+        self._before = 0.0, 0  # seconds and steps of earlier sessions
+
+    def show(self, event: "TrainingEvent", progress: Progress) -> None:
+        """Print an event, or move the progress bar."""
+        from napari_unet.network.events import Continued, Started, StepDone, Validated, Warned
+
+        if self._as_json:
+            print_json({"event": _EVENT_NAMES[type(event).__name__]} | _json_values(event))
+        match event:
+            case Started() if not self._as_json:
+                images = f"{event.images} image{'s' * (event.images != 1)}"
+                what = f"{images}, {event.known_pixels} painted pixels"
+                note(f"{what}; {event.device}, {event.precision}")
+            case Continued():
+                self._before = event.history.seconds, event.history.steps
+                note(event.sentence())
+            case Warned():
+                note(event.message)
+            case StepDone():
+                seconds, steps = event.seconds - self._before[0], event.step - self._before[1]
+                part = max(seconds / self._seconds, steps / self._steps)
+                progress(part, f"step {event.step}, loss {event.loss:.3f}")
+            case Validated() if not (self._as_json or sys.stderr.isatty()):  # a log that nobody watches
+                what = f"score {event.score:.3f}, loss {event.loss:.3f}"
+                note(f"{event.seconds:.0f} s, step {event.step}: {what}")
+
+
+def _json_values(event: "TrainingEvent") -> dict[str, Any]:
+    from napari_unet.network.events import Continued
+
+    if isinstance(event, Continued):  # whose curve is in the model file
+        history = event.history
+        return {"step": history.steps, "seconds": history.seconds, "same_data": event.same_data}
+    return asdict(event)
 
 
 def report_saved(event: "Stopped", output: Path, as_json: bool) -> None:
     """Say which model was saved, and where."""
     history = event.model.history
-    score = next((score for step, _, score, _ in history.scores if step == history.best_step), math.nan)
+    # The last one: a network that continues on other paint is scored again.
+    scores = [score for step, _, score, _ in history.scores if step == history.best_step]
+    score = scores[-1] if scores else math.nan
     if as_json:
         values = {"reason": event.reason, "output": str(output), "steps": history.steps}
         print_json({"event": "stopped"} | values | {"seconds": history.seconds, "score": score})

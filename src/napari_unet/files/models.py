@@ -1,23 +1,18 @@
 """Models as single files: weights as safetensors, everything else as JSON in their header.
 
-Nothing is ever unpickled. A SHA-256 checksum covers every byte of the file, and the header can be read
-without torch.
+See :mod:`napari_unet.files.container` for how they are kept from damage.
 """
 
-import hashlib
-import json
-import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
 from napari_unet.core.annotation import Mode
 from napari_unet.core.errors import InputError
 from napari_unet.core.normalisation import Normalisation
-from napari_unet.files.atomic import writing
+from napari_unet.files.container import Kind, read_container, write_container
 from napari_unet.files.plain import from_plain, to_plain
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.model import History, Model
@@ -25,12 +20,13 @@ from napari_unet.network.model import History, Model
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = "napari-unet model"
-VERSION = 1
-"""Raised whenever a file of the new kind would be misunderstood by an older release."""
-
-_ENTRY = "napari_unet"
-"""The only metadata key: safetensors writes several in an order that changes from run to run."""
+MODEL = Kind(
+    noun="model",
+    version=1,
+    if_other="choose a .safetensors file saved by it",
+    if_damaged="use another copy of it, or train again",
+    if_newer="update napari-unet",
+)
 
 _PARTS: dict[str, Any] = {
     "network": UNetConfig,
@@ -41,15 +37,6 @@ _PARTS: dict[str, Any] = {
     "history": History,
 }
 """Every field of :class:`Model` but its weights."""
-
-_HEADER_LIMIT = 100_000_000
-"""Longest header in bytes that the safetensors format allows."""
-
-_NO_CHECKSUM = b"0" * 64
-_CHECKSUM = re.compile(rb'(?<=\\"sha256\\":\\")[0-9a-f]{64}')
-"""The checksum as it stands in the header: JSON in a JSON string, so every quotation mark of a name is
-escaped twice and cannot be mistaken for one of these.
-"""
 
 
 def save_model(model: Model, path: str | Path) -> None:
@@ -67,23 +54,8 @@ def save_model(model: Model, path: str | Path) -> None:
     InputError
         If the file cannot be written, or the weights are not ones that :func:`load_model` would take.
     """
-    from safetensors.torch import save
-
-    # `contiguous`: training keeps weights channels-last, which the format does not know.
-    weights = {name: tensor.detach().to("cpu").contiguous() for name, tensor in model.weights.items()}
-    _check_weights(weights, model.network, "The model")
-    record = {
-        "format": FORMAT,
-        "version": VERSION,
-        "sha256": _NO_CHECKSUM.decode(),
-        **{name: to_plain(getattr(model, name)) for name in _PARTS},
-    }
-    data = save(weights, {_ENTRY: json.dumps(record, separators=(",", ":"))})
-    end = 8 + int.from_bytes(data[:8], "little")
-    header, tensors = data[:end], data[end:]
-    with writing(path) as temporary, temporary.open("wb") as file:
-        file.write(_CHECKSUM.sub(_digest(header, tensors).encode(), header, count=1))
-        file.write(tensors)
+    _check_weights(model.weights, model.network, "The model")
+    write_container(path, MODEL, model.weights, {name: to_plain(getattr(model, name)) for name in _PARTS})
 
 
 def load_model(path: str | Path) -> Model:
@@ -103,7 +75,7 @@ def load_model(path: str | Path) -> Model:
     from safetensors.torch import load
 
     path = Path(path)
-    data, record = _read(path)
+    data, record = read_container(path, MODEL)
     parts = _read_parts(record, path)
     try:
         weights = load(data)
@@ -128,62 +100,9 @@ def read_info(path: str | Path) -> dict[str, Any]:
         As :func:`load_model`, except that the weights are not looked at.
     """
     path = Path(path)
-    _, record = _read(path)
+    _, record = read_container(path, MODEL)
     parts = {name: to_plain(part) for name, part in _read_parts(record, path).items()}
     return {key: record[key] for key in ("format", "version", "sha256", "parameters")} | parts
-
-
-def _read(path: Path) -> tuple[bytes, dict[str, Any]]:
-    """Return all of an undamaged file, and what it says of itself."""
-    try:
-        with path.open("rb") as file:
-            header = _read_header(file, path)
-            record = _read_record(header, path)
-            tensors = file.read()
-    except IsADirectoryError as error:
-        raise InputError(f"{path} is a folder; give a model file.") from error
-    except FileNotFoundError as error:
-        raise InputError(f"There is no model file {path}; check its name and folder.") from error
-    except OSError as error:
-        raise InputError(f"{path} could not be read ({error.strerror}); check its permissions.") from error
-    if record.get("sha256") != _digest(_CHECKSUM.sub(_NO_CHECKSUM, header, count=1), tensors):
-        raise InputError(
-            f"{path} is damaged: its checksum does not match; use another copy of it, or train again."
-        )
-    return header + tensors, record
-
-
-def _read_header(file: BinaryIO, path: Path) -> bytes:
-    """Return how a safetensors file begins: the length of its header (8 bytes, little-endian), and that."""
-    size = file.read(8)
-    length = int.from_bytes(size, "little")
-    # Looked at before it is read: eight bytes of any other file are a number of many terabytes.
-    header = file.read(length) if len(size) == 8 and 2 <= length <= _HEADER_LIMIT else b""
-    if not header.startswith(b"{"):
-        raise InputError(f"{path} is not a napari-unet model; choose a .safetensors file saved by it.")
-    if len(header) < length:
-        raise InputError(f"{path} is cut off; use another copy of it, or train again.")
-    return size + header
-
-
-def _read_record(header: bytes, path: Path) -> dict[str, Any]:
-    other = InputError(f"{path} is not a napari-unet model; choose a .safetensors file saved by it.")
-    try:
-        tensors = json.loads(header[8:])
-        record: dict[str, Any] = json.loads(tensors.pop("__metadata__")[_ENTRY])
-        is_ours = record["format"] == FORMAT
-        version = record["version"]
-        record["parameters"] = sum(math.prod(tensor["shape"]) for tensor in tensors.values())
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise other from error
-    if not is_ours or type(version) is not int:
-        raise other
-    if version > VERSION:
-        raise InputError(
-            f"{path} has model file version {version} and this napari-unet reads up to {VERSION}; update "
-            "napari-unet."
-        )
-    return record
 
 
 def _read_parts(record: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -231,9 +150,3 @@ def _check_weights(weights: "Mapping[str, Tensor]", network: UNetConfig, what: s
             raise InputError(
                 f"{what} has weights that are not finite numbers; train again with a lower learning rate."
             )
-
-
-def _digest(header: bytes, tensors: bytes) -> str:
-    digest = hashlib.sha256(header)
-    digest.update(tensors)
-    return digest.hexdigest()

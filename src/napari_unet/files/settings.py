@@ -38,8 +38,8 @@ _PARENTS = {
 _SECTIONS = ("training", "prediction", *_PARENTS)
 
 
-def read_settings(path: str | Path) -> Settings:
-    """Read settings from a TOML file; what it leaves out has its default.
+def read_settings(path: str | Path, base: Settings | None = None) -> Settings:
+    """Read settings from a TOML file; what it leaves out is as in ``base``, or has its default.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def read_settings(path: str | Path) -> Settings:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not valid TOML ({error}); correct it there.") from error
     try:
-        return _from_sections(sections)
+        return _from_sections(sections, base)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -126,8 +126,8 @@ def _to_sections(settings: Settings) -> dict[str, dict[str, Any]]:
     return nested | inner
 
 
-def _from_sections(sections: Mapping[str, Any]) -> Settings:
-    nested: dict[str, Any] = {}
+def _from_sections(sections: Mapping[str, Any], base: Settings | None = None) -> Settings:
+    nested: dict[str, Any] = {} if base is None else to_plain(base)
     for name, values in sections.items():
         if name not in _SECTIONS:
             raise InputError(f"There is no section {name!r}; {suggest(name, _SECTIONS)}")

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from napari_unet.core.prediction import Prediction
     from napari_unet.core.tiling import Tile
-    from napari_unet.network.model import Model
+    from napari_unet.network.model import History, Model
+    from napari_unet.network.state import TrainingState
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,24 @@ class Started:
     parameters: int
     images: int
     known_pixels: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Continued:
+    """Training goes on where an earlier one stopped, its optimiser included.
+
+    ``history`` is the curve so far: later events count their steps and seconds from its ``steps`` and
+    ``seconds``. ``same_data`` is False where paint, images or what they are read with have changed since; the
+    scores before and after do not compare then.
+    """
+
+    history: "History"
+    same_data: bool
+
+    def sentence(self) -> str:
+        """Return the news in words."""
+        words = f"Going on from step {self.history.steps} with its optimiser"
+        return f"{words}." if self.same_data else f"{words}; paint, images or settings have changed since."
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +89,16 @@ class Warned:
 class Stopped:
     """Training ended; always the last event. ``model`` holds the best weights.
 
-    After "failed" comes the exception that ended it.
+    ``state`` is what another training needs to go on from there; None after "diverged" and "failed", where
+    that would lead to the same end. After "failed" comes the exception that ended it.
     """
 
     reason: Literal["finished", "stopped", "diverged", "failed"]
     model: "Model"
+    state: "TrainingState | None" = None
 
 
-TrainingEvent = Started | StepDone | Validated | Warned | Stopped
+TrainingEvent = Started | Continued | StepDone | Validated | Warned | Stopped
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,6 +1,6 @@
 """One network on its way: the optimiser step, the running average of its weights, and what guards them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from napari_unet.network.loss import weighted_cross_entropy
+from napari_unet.network.state import LearnerState
 from napari_unet.network.unet import UNet
 
 _LARGEST_GRADIENT = 1.0
@@ -15,6 +16,9 @@ _LARGEST_GRADIENT = 1.0
 
 _DECAY = 0.99
 """Largest decay of the weight average per step; see :func:`_ramped_average`."""
+
+_FIRST_SCALE = 1024.0
+"""Factor of the loss in float16 at first: a step or two find the right one."""
 
 
 class Learner:
@@ -49,7 +53,9 @@ class Learner:
         self.average = AveragedModel(self.network, multi_avg_fn=_ramped_average, use_buffers=True).eval()
         self._optimiser = torch.optim.AdamW(self.network.parameters(), lr=learning_rate)
         # Scaling keeps small float16 gradients from becoming 0; every other precision reaches far enough.
-        self._scaler = torch.amp.GradScaler(device.type, init_scale=1024, enabled=precision == torch.float16)
+        self._scaler = torch.amp.GradScaler(
+            device.type, init_scale=_FIRST_SCALE, enabled=precision == torch.float16
+        )
 
     def step(self, image: Tensor, target: Tensor, weight: Tensor, *, rate: float = 1.0) -> float | None:
         """Teach the network one batch, (B, C, …YX), (B, …YX), (B, …YX) as in :mod:`napari_unet.network.loss`.
@@ -97,11 +103,40 @@ class Learner:
 
     def weights(self) -> dict[str, Tensor]:
         """Return a copy of the averaged weights: a state dict on the CPU."""
-        return {
-            # clone as well: on the CPU, neither of the others copies.
-            name: value.detach().to("cpu").contiguous().clone(memory_format=torch.contiguous_format)
-            for name, value in self.average.module.state_dict().items()
+        return _copies(self.average.module.state_dict())
+
+    def state(self) -> LearnerState:
+        """Return a copy of all that further steps depend on; a step must have been made."""
+        scaler = self._scaler.state_dict()
+        moments = {
+            name: self._optimiser.state[parameter] for name, parameter in self.network.named_parameters()
         }
+        return LearnerState(
+            updates=int(self.average.n_averaged),
+            network=_copies(self.network.state_dict()),
+            average=self.weights(),
+            first_moment=_copies({name: moment["exp_avg"] for name, moment in moments.items()}),
+            second_moment=_copies({name: moment["exp_avg_sq"] for name, moment in moments.items()}),
+            loss_scale=float(scaler.get("scale", _FIRST_SCALE)),
+            scale_growth=int(scaler.get("_growth_tracker", 0)),
+        )
+
+    def load(self, state: LearnerState, step: int) -> None:
+        """Go on from ``state``, which fits the network, after ``step`` steps, as if there was no stop."""
+        self._step = step
+        self.network.load_state_dict(state.network)
+        self.average.module.load_state_dict(state.average)
+        self.average.n_averaged.fill_(state.updates)
+        for name, parameter in self.network.named_parameters():
+            self._optimiser.state[parameter] = {
+                "step": torch.tensor(float(state.updates)),
+                # In the memory layout of the parameter, as the optimiser makes them.
+                "exp_avg": torch.zeros_like(parameter).copy_(state.first_moment[name]),
+                "exp_avg_sq": torch.zeros_like(parameter).copy_(state.second_moment[name]),
+            }
+        if self._scaler.is_enabled():
+            numbers = {"scale": state.loss_scale, "_growth_tracker": state.scale_growth}
+            self._scaler.load_state_dict(self._scaler.state_dict() | numbers)
 
     def _logits(self, image: Tensor) -> Tensor:
         layout = torch.channels_last if image.ndim == 4 else torch.contiguous_format
@@ -122,6 +157,14 @@ class Learner:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self._seed + self._step)
             yield
+
+
+def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        # clone as well: on the CPU, neither of the others copies.
+        name: value.detach().to("cpu").contiguous().clone(memory_format=torch.contiguous_format)
+        for name, value in tensors.items()
+    }
 
 
 def _ramped_average(averages: Sequence[Tensor], values: Sequence[Tensor], count: Tensor | int) -> None:

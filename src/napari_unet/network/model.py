@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class History:
     """How a training went.
 
-    ``losses`` holds (step, seconds, loss) for every step, ``scores`` (step, seconds, score, loss) for
-    every validation.
+    A training that was continued has one history: its steps and seconds run on from session to session.
+    ``losses`` holds (step, seconds, loss) for every step, ``scores`` (step, seconds, score, loss) for every
+    validation; both are thinned after 4096 steps, see :func:`napari_unet.network.record.thin_curve`.
     """
 
     losses: tuple[tuple[int, float, float], ...] = ()
@@ -27,9 +28,11 @@ class History:
     seconds: float = 0.0
     device: str = ""
     started: str = ""
-    """Date and time the training began, ISO 8601 with UTC offset."""
+    """Date and time the first session began, ISO 8601 with UTC offset."""
     versions: Mapping[str, str] = field(default_factory=dict)
-    """Library versions, by name."""
+    """Library versions of the last session, by name."""
+    sessions: tuple[tuple[str, int, float], ...] = ()
+    """For every session when it began, as ``started``, and the steps and seconds there were at its end."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

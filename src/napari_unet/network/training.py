@@ -1,29 +1,35 @@
 """Training on paint, as a generator of events that docks, command line and scripts share."""
 
-import platform
 import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
 from time import perf_counter
 from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from napari_unet._version import __version__
 from napari_unet.core.control import Control
 from napari_unet.core.dataset import Dataset, build_dataset
 from napari_unet.network.batches import BatchShape, draw_batch, plan_batches
 from napari_unet.network.config import TrainingConfig
 from napari_unet.network.device import choose_device, choose_precision, describe_device
-from napari_unet.network.events import Started, StepDone, Stopped, TrainingEvent, Validated, Warned
+from napari_unet.network.events import (
+    Continued,
+    Started,
+    StepDone,
+    Stopped,
+    TrainingEvent,
+    Validated,
+    Warned,
+)
 from napari_unet.network.learner import Learner
 from napari_unet.network.model import History, Model
-from napari_unet.network.transfer import adapted_network, fresh_network
+from napari_unet.network.record import Record
+from napari_unet.network.state import Best, TrainingState, fingerprint
+from napari_unet.network.transfer import starting_network
 from napari_unet.network.unet import UNet
 from napari_unet.network.validation import Validation
 
@@ -56,6 +62,7 @@ def train(
     config: TrainingConfig = TrainingConfig(),
     *,
     start: Model | None = None,
+    resume: TrainingState | None = None,
     device: str = "auto",
 ) -> Model:
     """Train a U-Net on painted images.
@@ -68,6 +75,12 @@ def train(
     start : Model, optional
         Go on from these weights, with this network and normalisation. The parts that do not fit these images
         or classes are learnt anew.
+    resume : TrainingState, optional
+        Of the training that ``start`` came out of: go on with its optimiser and its curve as well. Steps and
+        seconds of ``config`` are further ones. With the same images, paints and other settings the model is
+        that of one long training, bit for bit on the CPU with the same number of threads. Where images or
+        paint have changed, it goes on with those; where the network had to be fitted to them, the state is
+        not used.
     device : str
         See :func:`napari_unet.network.device.choose_device`.
 
@@ -81,7 +94,9 @@ def train(
     InputError
         If images and paints do not fit each other, the paint cannot teach, or there is no such device.
     """
-    last = deque(train_events(images, paints, config, start=start, device=device), maxlen=1).pop()
+    last = deque(
+        train_events(images, paints, config, start=start, resume=resume, device=device), maxlen=1
+    ).pop()
     return cast("Stopped", last).model
 
 
@@ -91,6 +106,7 @@ def train_events(
     config: TrainingConfig = TrainingConfig(),
     *,
     start: Model | None = None,
+    resume: TrainingState | None = None,
     device: str = "auto",
     control: Control | None = None,
 ) -> Iterator[TrainingEvent]:
@@ -105,9 +121,9 @@ def train_events(
     Yields
     ------
     TrainingEvent
-        ``Started``, then ``StepDone``, ``Validated`` and ``Warned`` in any order, and ``Stopped`` with the
-        model. An error after the first validation comes after a ``Stopped`` of its own, so that a failure
-        in the second hour does not cost the first.
+        ``Started``, ``Continued`` if the training goes on from ``resume``, then ``StepDone``, ``Validated``
+        and ``Warned`` in any order, and ``Stopped`` with the model. An error after the first validation comes
+        after a ``Stopped`` of its own, so that a failure in the second hour does not cost the first.
     """
     control = control or Control()
     place = choose_device(device)
@@ -127,14 +143,9 @@ def train_events(
         seed=config.seed,
         control=control,
     )
-    warnings = dataset.warnings
-    if start is not None:
-        network, adapted = adapted_network(start, dataset.in_channels, dataset.n_classes, config.seed)
-        warnings += adapted
-    else:
-        network = fresh_network(
-            replace(config.network, in_channels=dataset.in_channels, classes=dataset.n_classes), config.seed
-        )
+    network, warnings, resume = starting_network(
+        start, resume, config, in_channels=dataset.in_channels, classes=dataset.n_classes
+    )
     config = replace(config, network=network.config)
     yield Started(
         device=describe_device(place),
@@ -143,11 +154,13 @@ def train_events(
         images=len(dataset.samples),
         known_pixels=dataset.known_pixels,
     )
-    for message in warnings:
+    for message in (*dataset.warnings, *warnings):
         yield Warned(message)
     try:
         run = _Run(network, dataset, config, control, device=place, precision=precision)
         try:
+            if start is not None and resume is not None:
+                yield from run.go_on(start.history, resume)
             yield from run.events()
         except Exception as error:
             # The frames of an out-of-memory error hold the tensors that filled the memory.
@@ -190,14 +203,27 @@ class _Run:
         self._validation = Validation(dataset, self._shape, device, config.seed)
         self._patch_rng = np.random.default_rng(config.seed)
         self._augment_rng = torch.Generator().manual_seed(config.seed)
-        self._started = datetime.now().astimezone()
         self._clock = perf_counter()
         self._step = 0
-        self._losses: list[tuple[int, float, float]] = []
-        self._scores: list[tuple[int, float, float, float]] = []
-        self._best: dict[str, Tensor] = {}
-        self._best_step = 0
-        self._best_score = 0.0
+        self._earlier = History()
+        self._record = Record(self._earlier)
+        self._best: Best | None = None
+
+    def go_on(self, earlier: History, state: TrainingState) -> Iterator[TrainingEvent]:
+        """Continue the training that stopped in ``state``, after ``earlier``."""
+        self._learner.load(state.learner, state.step)
+        self._patch_rng.bit_generator.state = state.patch_rng
+        self._augment_rng.set_state(state.augment_rng)
+        self._step = state.step
+        self._earlier, self._record = earlier, Record(earlier)
+        self._clock = perf_counter() - earlier.seconds
+        same = state.data == self._data
+        yield Continued(earlier, same)
+        if same:
+            self._best = state.best
+        else:
+            # Scores on other data do not compare: what comes must be better than this network is on these.
+            yield self._validate()
 
     def events(self) -> Iterator[TrainingEvent]:
         """Train until the budget is spent, a stop is asked for, or nothing finite comes out any more."""
@@ -215,7 +241,7 @@ class _Run:
                     )
             else:
                 dropped_in_a_row = 0
-                self._losses.append((self._step, self._seconds, loss))
+                self._record.add_loss(self._step, self._seconds, loss)
                 yield StepDone(self._step, loss, self._seconds)
             if dropped_in_a_row == _MOST_DROPPED:
                 reason = "diverged"
@@ -226,15 +252,28 @@ class _Run:
                 break
             if self._budget_is_spent():
                 break
-            if self._step == _FIRST_VALIDATION or self._step % _VALIDATION_INTERVAL == 0:
+            if self._validation_is_due:
                 yield self._validate()
+        # A longer training would have validated here if that was due, and not otherwise: nor may its best
+        # network depend on where it was interrupted.
+        best = self._best
         yield self._validate()
-        yield Stopped(reason, self.model())
+        if self._validation_is_due:
+            best = self._best
+        yield Stopped(reason, self.model(), None if reason == "diverged" else self._state(best))
 
     @property
     def has_model(self) -> bool:
         """Whether there are weights to keep: those of the best validation."""
-        return bool(self._best)
+        return self._best is not None
+
+    @property
+    def _data(self) -> str:
+        return fingerprint(self._dataset, self._shape, self._config.seed)
+
+    @property
+    def _validation_is_due(self) -> bool:
+        return self._step == _FIRST_VALIDATION or self._step % _VALIDATION_INTERVAL == 0
 
     @property
     def _seconds(self) -> float:
@@ -246,9 +285,9 @@ class _Run:
         self._clock += perf_counter() - before
 
     def _budget_is_spent(self) -> bool:
-        steps = self._config.steps
-        return (steps is not None and self._step >= steps) or (
-            self._budget is not None and self._seconds >= self._budget
+        steps, seconds = self._step - self._earlier.steps, self._seconds - self._earlier.seconds
+        return (self._config.steps is not None and steps >= self._config.steps) or (
+            self._budget is not None and seconds >= self._budget
         )
 
     def _take_step(self) -> float | None:
@@ -265,15 +304,17 @@ class _Run:
 
     def _validate(self) -> Validated:
         score, loss = self._validation.score(self._learner.predict)
-        best = not self._best or score >= self._best_score - _NOISE
-        self._best_score = max(self._best_score, score)
-        if best:
-            self._best, self._best_step = self._learner.weights(), self._step
-        self._scores.append((self._step, self._seconds, score, loss))
+        before = self._best
+        best = before is None or score >= before.score - _NOISE
+        highest = score if before is None else max(before.score, score)
+        if before is None or best:
+            self._best = Best(self._learner.weights(), self._step, highest)
+        self._record.add_score(self._step, self._seconds, score, loss)
         return Validated(self._step, score, loss, self._seconds, self._validation.on, best)
 
     def model(self) -> Model:
-        """Return the best network so far and how it came to be."""
+        """Return the best network so far and how it came to be; there must have been a validation."""
+        best = cast("Best", self._best)
         config = self._config
         others = (
             ["object"]
@@ -282,24 +323,25 @@ class _Run:
         )
         return Model(
             network=config.network,
-            weights=self._best,
+            weights=best.weights,
             normalisation=config.normalisation,
             mode=config.mode,
             class_names=("background", *others),
             training=config,
-            history=History(
-                losses=tuple(self._losses),
-                scores=tuple(self._scores),
-                best_step=self._best_step,
+            history=self._record.history(
+                best_step=best.step,
                 steps=self._step,
                 seconds=self._seconds,
                 device=describe_device(self._learner.device),
-                started=self._started.isoformat(timespec="seconds"),
-                versions={
-                    "napari-unet": __version__,
-                    "python": platform.python_version(),
-                    "torch": torch.__version__,
-                    "numpy": np.__version__,
-                },
             ),
+        )
+
+    def _state(self, best: Best | None) -> TrainingState:
+        return TrainingState(
+            step=self._step,
+            learner=self._learner.state(),
+            patch_rng=self._patch_rng.bit_generator.state,
+            augment_rng=self._augment_rng.get_state(),
+            best=best,
+            data=self._data,
         )

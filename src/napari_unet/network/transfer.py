@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import torch
 
-from napari_unet.network.config import UNetConfig
+from napari_unet.core.errors import InputError
+from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.model import Model
+from napari_unet.network.state import TrainingState, reason_against
 from napari_unet.network.unet import UNet
 
 
@@ -14,6 +16,40 @@ def fresh_network(config: UNetConfig, seed: int) -> UNet:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return UNet(config)
+
+
+def starting_network(
+    start: Model | None,
+    resume: TrainingState | None,
+    config: TrainingConfig,
+    *,
+    in_channels: int,
+    classes: int,
+) -> tuple[UNet, tuple[str, ...], TrainingState | None]:
+    """Return what a training with ``config`` begins with.
+
+    Returns
+    -------
+    network : UNet
+        For ``in_channels`` and ``classes``.
+    warnings : tuple of str
+        A sentence for everything that could not be taken over from ``start`` and ``resume``.
+    resume : TrainingState or None
+        None if it does not fit.
+
+    Raises
+    ------
+    InputError
+        If there is a state without its model.
+    """
+    if start is None:
+        if resume is not None:
+            raise InputError("A training state came without its model; give the model to start from as well.")
+        network = replace(config.network, in_channels=in_channels, classes=classes)
+        return fresh_network(network, config.seed), (), None
+    adapted, warnings = adapted_network(start, in_channels, classes, config.seed)
+    reason = "" if resume is None else reason_against(resume, start, adapted, config.mode)
+    return (adapted, (*warnings, reason), None) if reason else (adapted, warnings, resume)
 
 
 def adapted_network(start: Model, in_channels: int, classes: int, seed: int) -> tuple[UNet, tuple[str, ...]]:

@@ -10,6 +10,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QLabel, QSizePolicy, QStackedLayout, QWidget
 
 from napari_unet.network.events import StepDone, Validated
+from napari_unet.network.model import History
 
 REPAINT_MS = 1000
 """Time between repaints. More often than twice a second, painting takes the CPU that trains the network."""
@@ -81,6 +82,17 @@ class CurvePlot(QWidget):
             self._scores.append((event.step, event.seconds, event.score))
         if not self._timer.isActive():
             self._timer.start()
+
+    def show_history(self, history: History) -> None:
+        """Show the curve of a training that goes on."""
+        self.clear()
+        for step, seconds, loss in history.losses:
+            self._steps.append((step, seconds, loss, self._mean.add(loss)))
+        for index, (step, seconds, score, _) in enumerate(history.scores):
+            self._scores.append((step, seconds, score))
+            if step == history.best_step:
+                self._best = index
+        self.repaint_curves()
 
     @property
     def is_idle(self) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import napari
@@ -13,8 +14,7 @@ from qtpy.QtWidgets import QHBoxLayout, QWidget
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.weights import WeightConfig
-from napari_unet.network.events import Started, StepDone, Stopped, Validated, Warned
-from napari_unet.network.model import Model
+from napari_unet.network.events import Continued, Started, StepDone, Stopped, Validated, Warned
 from napari_unet.widgets.form import Sentence, Tone, button, fill, follow
 from napari_unet.widgets.jobs import Job, Waiting
 from napari_unet.widgets.layers import annotation_of, copy_image, copy_paint, image_channels, mode_of
@@ -67,7 +67,8 @@ class TrainDock(QWidget):
         self._viewer = viewer
         self._weights = weights
         self._run: _Run | None = None
-        self._last: Model | None = None
+        self._last: Stopped | None = None
+        self._last_path: Path | None = None
         column = fill(self, scrollable=scrollable)
         self.form = TrainingForm(viewer, offers_weights=weights is None)
         column.addWidget(self.form)
@@ -75,7 +76,8 @@ class TrainDock(QWidget):
             "Start training",
             self.start,
             name="train_start",
-            tooltip="Learn from the paint as it is now; you can go on painting meanwhile.",
+            tooltip="Learn from the paint as it is now; you can go on painting meanwhile.\n"
+            "After a training, this goes on where it stopped.",
         )
         self._start.setMinimumHeight(36)
         self._pause = button(
@@ -179,10 +181,18 @@ class TrainDock(QWidget):
         name = pairs[0][0].name
         path = model_path(read_preferences().models_folder, name, datetime.now().astimezone())
         start, device = self.form.start_from(self._last), self.form.device
+        before = self._last_path if isinstance(start, Stopped) else None
 
         def events(control: Control) -> Iterator[Any]:
             return train_and_save(
-                images, paints, config, start=start, device=device, path=path, control=control
+                images,
+                paints,
+                config,
+                start=start,
+                device=device,
+                path=path,
+                control=control,
+                before=before,
             )
 
         progress = Progress(self.form.seconds)
@@ -213,6 +223,10 @@ class TrainDock(QWidget):
         if isinstance(event, StepDone | Validated):
             self.plot.add(event)
             run.progress.add(event)
+        elif isinstance(event, Continued):
+            self.plot.show_history(event.history)
+            run.progress.go_on(event)
+            self._outcome.say(event.sentence())
         elif isinstance(event, Waiting):
             self._status.say(event.message)
         elif isinstance(event, Started):
@@ -222,10 +236,11 @@ class TrainDock(QWidget):
             # Several may come; the first one must not be gone before it is read.
             self._warning.say(" ".join(filter(None, (self._warning.text(), event.message))), "warning")
         elif isinstance(event, Stopped):
-            self._last = event.model
+            self._last, self._last_path = event, None
             run.reason = event.reason
             self.form.offer_last(f"step {event.model.history.best_step}")
         elif isinstance(event, Saved):
+            self._last_path = event.path
             self.form.offer_last(event.path.stem)
             self._outcome.say(f"Saved as {event.path.name}")
             self._outcome.setToolTip(str(event.path))

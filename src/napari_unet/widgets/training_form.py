@@ -1,5 +1,6 @@
 """What a training can be set to on the screen: a few choices in sight, the rest folded away."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -10,9 +11,12 @@ from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFileDialog, QSpinBox, QVB
 
 from napari_unet.core.annotation import Mode
 from napari_unet.core.axes import Channels
+from napari_unet.core.errors import InputError
 from napari_unet.core.weights import WeightConfig
+from napari_unet.files.models import read_info
+from napari_unet.files.plain import from_plain
 from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
-from napari_unet.network.model import Model
+from napari_unet.network.events import Stopped
 from napari_unet.widgets.form import LayerChooser, Sentence, add_form, add_row, choice, describe
 from napari_unet.widgets.preferences import read_preferences
 from napari_unet.widgets.section import Section
@@ -77,7 +81,8 @@ class TrainingForm(QWidget):
             "Start from",
             self._start,
             name="train_start_from",
-            tooltip="Learn from nothing, or go on from a trained model, with fewer strokes and in less time.",
+            tooltip="Learn from nothing, or go on where the training of a model stopped, with fewer strokes\n"
+            "and in less time.",
         )
         self._size = choice(_SIZES)
         add_row(
@@ -231,8 +236,8 @@ class TrainingForm(QWidget):
             augmentation=self._augmentation.currentData(),
         )
 
-    def start_from(self, last: Model | None) -> Model | Path | None:
-        """Return the model to go on from: ``last`` of this session, a file, or None for scratch."""
+    def start_from(self, last: Stopped | None) -> Stopped | Path | None:
+        """Return what to go on from: ``last`` of this session, a file, or None for scratch."""
         chosen = self._start.currentData()
         if chosen == _LAST:
             return last
@@ -248,10 +253,31 @@ class TrainingForm(QWidget):
         self._choose_start(index)
 
     def start_from_file(self, path: Path) -> None:
-        """Choose a model file to go on from."""
+        """Choose a model file to go on from, with the settings it was trained with."""
+        # Whatever is wrong with the file is said when the training starts.
+        with suppress(InputError):
+            training = read_info(path)["training"]
+            self._show_settings(from_plain(TrainingConfig, training, "training", ignore_unknown=True))
         index = self._start.count() - 1
         self._start.insertItem(index, path.stem, path)
         self._choose_start(index)
+
+    def _show_settings(self, config: TrainingConfig) -> None:
+        """Choose what ``config`` says, but for what belongs to image, paint and machine."""
+        for box, value in (
+            (self._ndim, config.network.ndim),
+            (self._patch, config.patch_size),
+            (self._rate, config.learning_rate),
+            (self._augmentation, config.augmentation),
+            (self._preset, config.weights),
+        ):
+            # Not `findData`, which compares what Qt makes of the values.
+            values = [box.itemData(index) for index in range(box.count())]
+            if value not in values:
+                box.addItem("As the model", value)
+            box.setCurrentIndex(values.index(value) if value in values else len(values))
+        self._held_out.setValue(round(100 * config.held_out))
+        self._seed.setValue(config.seed)
 
     def _on_start_chosen(self, index: int) -> None:
         if self._start.itemData(index) != _BROWSE:

@@ -13,8 +13,7 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.files.atomic import check_writable
 from napari_unet.network.config import TrainingConfig
-from napari_unet.network.events import StepDone, Stopped, TrainingEvent, Validated
-from napari_unet.network.model import Model
+from napari_unet.network.events import Continued, StepDone, Stopped, TrainingEvent, Validated, Warned
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +28,25 @@ def train_and_save(
     paints: Sequence[NDArray[Any]],
     config: TrainingConfig,
     *,
-    start: Model | Path | None,
+    start: Stopped | Path | None,
     device: str,
     path: Path,
     control: Control,
+    before: Path | None = None,
 ) -> Iterator[TrainingEvent | Saved]:
-    """Train as :func:`napari_unet.network.training.train_events` does, and save the model.
+    """Train as :func:`napari_unet.network.training.train_events` does; save the model, and its state beside.
 
     Parameters
     ----------
     images, paints, config, device, control
         As for ``train_events``.
-    start : Model, path of a model file, or None
-        What to go on from.
+    start : Stopped, path of a model file, or None
+        What to go on from: the end of another training, or a file and the state beside it.
     path : pathlib.Path
         Where the model goes; missing folders are made.
+    before : pathlib.Path, optional
+        The model file of ``start``. Its state is deleted once that of the new model is saved, for a state is
+        four times as large as its model and a day holds many trainings.
 
     Yields
     ------
@@ -58,18 +61,31 @@ def train_and_save(
     """
     check_writable(path)
     # torch takes seconds to import.
-    from napari_unet.files.models import load_model, save_model
+    from napari_unet.files.models import save_model
+    from napari_unet.files.states import load_to_continue, save_state, state_path
     from napari_unet.network.training import train_events
 
     begun = False
     try:
-        model = load_model(start) if isinstance(start, Path) else start
-        for event in train_events(images, paints, config, start=model, device=device, control=control):
+        model, state = None, None
+        if isinstance(start, Path):
+            model, state, sentence = load_to_continue(start)
+            if sentence:
+                yield Warned(sentence)
+        elif start is not None:
+            model, state = start.model, start.state
+        for event in train_events(
+            images, paints, config, start=model, resume=state, device=device, control=control
+        ):
             begun = True
             yield event
             if isinstance(event, Stopped):
                 save_model(event.model, path)
                 yield Saved(path)
+                if event.state is not None:
+                    save_state(event.state, event.model, path)
+                    if before not in (None, path):
+                        state_path(before).unlink(missing_ok=True)
     except InputError:
         # A training that is stopped while it prepares says so in this way, which the user knows already.
         if begun or not control.stopped:
@@ -109,6 +125,7 @@ class Progress:
 
     def __init__(self, limit: float) -> None:
         self._limit = limit
+        self._before = 0.0  # seconds of earlier sessions
         self._last: StepDone | None = None
         self._score: Validated | None = None
         self._best: Validated | None = None
@@ -122,6 +139,10 @@ class Progress:
             if event.best:
                 self._best = event
 
+    def go_on(self, event: Continued) -> None:
+        """Count time from where an earlier training stopped."""
+        self._before = event.history.seconds
+
     @property
     def has_begun(self) -> bool:
         """Whether a step was made."""
@@ -129,8 +150,9 @@ class Progress:
 
     def measure(self, event: object) -> tuple[float, float] | None:
         """Return (seconds done, seconds in all) for a progress bar, None for events that do not tell."""
-        seconds = event.seconds if isinstance(event, StepDone | Validated) else None
-        return None if seconds is None else (min(seconds, self._limit), self._limit)
+        if not isinstance(event, StepDone | Validated):
+            return None
+        return min(event.seconds - self._before, self._limit), self._limit
 
     def now(self, *, paused: bool) -> str:
         """Return where the training is."""
@@ -139,7 +161,7 @@ class Progress:
         parts = [f"Step {self._last.step}", f"loss {self._last.loss:.3f}"]
         if self._score is not None:
             parts.append(f"score {self._score.score:.2f} on {self._score.on} paint")
-        parts.append("paused" if paused else f"{clock(self._limit - self._last.seconds)} left")
+        parts.append("paused" if paused else f"{clock(self._before + self._limit - self._last.seconds)} left")
         return ", ".join(parts)
 
     def outcome(self) -> str:

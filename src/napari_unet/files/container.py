@@ -1,0 +1,149 @@
+"""Safetensors files that also hold a JSON record, under one checksum.
+
+Nothing is ever unpickled. A SHA-256 checksum covers every byte of the file, and the record can be read
+without torch.
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from napari_unet.core.errors import InputError
+from napari_unet.files.atomic import writing
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_ENTRY = "napari_unet"
+"""The only metadata key: safetensors writes several in an order that changes from run to run."""
+
+_HEADER_LIMIT = 100_000_000
+"""Longest header in bytes that the safetensors format allows."""
+
+_NO_CHECKSUM = b"0" * 64
+_CHECKSUM = re.compile(rb'(?<=\\"sha256\\":\\")[0-9a-f]{64}')
+"""The checksum as it stands in the header: JSON in a JSON string, so every quotation mark of a name is
+escaped twice and cannot be mistaken for one of these.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of file, and what its user can do if one cannot be used.
+
+    Parameters
+    ----------
+    noun : str
+        What it holds, after "napari-unet", which is its format.
+    version : int
+        Raised whenever a file of the new kind would be misunderstood by an older release.
+    if_other, if_damaged, if_newer : str
+        The end of the sentence on a file of another kind, a damaged one, and one of a newer version.
+    """
+
+    noun: str
+    version: int
+    if_other: str
+    if_damaged: str
+    if_newer: str
+
+
+def write_container(
+    path: str | Path, kind: Kind, tensors: "Mapping[str, Tensor]", entries: Mapping[str, Any]
+) -> None:
+    """Write tensors and JSON ``entries`` to one file, completely or not at all.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    from safetensors.torch import save
+
+    record = {
+        "format": f"napari-unet {kind.noun}",
+        "version": kind.version,
+        "sha256": _NO_CHECKSUM.decode(),
+        **entries,
+    }
+    # `contiguous`: training keeps weights channels-last, which the format does not know.
+    plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+    data = save(plain, {_ENTRY: json.dumps(record, separators=(",", ":"))})
+    end = 8 + int.from_bytes(data[:8], "little")
+    header, rest = data[:end], data[end:]
+    with writing(path) as temporary, temporary.open("wb") as file:
+        file.write(_CHECKSUM.sub(_digest(header, rest).encode(), header, count=1))
+        file.write(rest)
+
+
+def read_container(path: Path, kind: Kind) -> tuple[bytes, dict[str, Any]]:
+    """Return all of an undamaged file, for safetensors to load, and its record.
+
+    The record has an entry more: ``parameters``, the number of values in all tensors.
+
+    Raises
+    ------
+    InputError
+        One sentence if the file is missing, is something else, is damaged or comes from a newer version.
+    """
+    try:
+        with path.open("rb") as file:
+            header = _read_header(file, path, kind)
+            record = _read_record(header, path, kind)
+            tensors = file.read()
+    except IsADirectoryError as error:
+        raise InputError(f"{path} is a folder; give a {kind.noun} file.") from error
+    except FileNotFoundError as error:
+        raise InputError(f"There is no {kind.noun} file {path}; check its name and folder.") from error
+    except OSError as error:
+        raise InputError(f"{path} could not be read ({error.strerror}); check its permissions.") from error
+    if record.get("sha256") != _digest(_CHECKSUM.sub(_NO_CHECKSUM, header, count=1), tensors):
+        raise InputError(f"{path} is damaged: its checksum does not match; {kind.if_damaged}.")
+    return header + tensors, record
+
+
+def _read_header(file: BinaryIO, path: Path, kind: Kind) -> bytes:
+    """Return how a safetensors file begins: the length of its header (8 bytes, little-endian), and that."""
+    size = file.read(8)
+    length = int.from_bytes(size, "little")
+    # Looked at before it is read: eight bytes of any other file are a number of many terabytes.
+    header = file.read(length) if len(size) == 8 and 2 <= length <= _HEADER_LIMIT else b""
+    if not header.startswith(b"{"):
+        raise _other(path, kind)
+    if len(header) < length:
+        raise InputError(f"{path} is cut off; {kind.if_damaged}.")
+    return size + header
+
+
+def _read_record(header: bytes, path: Path, kind: Kind) -> dict[str, Any]:
+    try:
+        tensors = json.loads(header[8:])
+        record: dict[str, Any] = json.loads(tensors.pop("__metadata__")[_ENTRY])
+        is_of_kind = record["format"] == f"napari-unet {kind.noun}"
+        version = record["version"]
+        record["parameters"] = sum(math.prod(tensor["shape"]) for tensor in tensors.values())
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise _other(path, kind) from error
+    if not is_of_kind or type(version) is not int:
+        raise _other(path, kind)
+    if version > kind.version:
+        raise InputError(
+            f"{path} has {kind.noun} file version {version} and this napari-unet reads up to {kind.version}; "
+            f"{kind.if_newer}."
+        )
+    return record
+
+
+def _other(path: Path, kind: Kind) -> InputError:
+    return InputError(f"{path} is not a napari-unet {kind.noun}; {kind.if_other}.")
+
+
+def _digest(header: bytes, tensors: bytes) -> str:
+    digest = hashlib.sha256(header)
+    digest.update(tensors)
+    return digest.hexdigest()

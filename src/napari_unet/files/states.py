@@ -1,0 +1,240 @@
+"""Training states beside their models, so that a training goes on another day.
+
+The state of ``cells.safetensors`` is ``cells.safetensors.training``: the moments of the optimiser, the
+weights as the last step left them and the generators of random numbers, as safetensors with a JSON record. It
+is about four times as large as the model, of use for training alone, and can be deleted at any time. It names
+the model it belongs to by the checksum of that file: for any other, it is not used.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors import SafetensorError
+
+from napari_unet.core.errors import InputError
+from napari_unet.files.container import Kind, read_container, write_container
+from napari_unet.files.models import MODEL, load_model
+from napari_unet.files.plain import from_plain, to_plain
+from napari_unet.network.model import Model
+from napari_unet.network.state import Best, LearnerState, Tensors, TrainingState
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_ALONE = "training starts from the weights of the model alone"
+
+STATE = Kind(
+    noun="training state",
+    version=1,
+    if_other=_ALONE,
+    if_damaged=_ALONE,
+    if_newer=f"update napari-unet, or {_ALONE}",
+)
+
+_GROUPS = ("network", "average", "first_moment", "second_moment", "best")
+"""The mappings of tensors of a state; each has its name before those of its tensors."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    """All of a state that is not tensors; ``model`` is the checksum of the file of its model.
+
+    ``as_model`` names the mappings that are equal to the weights of the model and are not written again.
+    ``patch_rng`` is (state, increment, has_uint32, uinteger) of numpy's PCG64, the first two in hexadecimals:
+    they have 128 bits.
+    """
+
+    model: str
+    step: int
+    updates: int
+    loss_scale: float
+    scale_growth: int
+    patch_rng: tuple[str, str, int, int]
+    best_step: int
+    best_score: float | None
+    data: str
+    as_model: tuple[str, ...]
+
+
+def state_path(model_path: str | Path) -> Path:
+    """Return where the state of a model file is."""
+    # An ending of its own: nothing that lists *.safetensors takes it for a model.
+    return Path(f"{model_path}.training")
+
+
+def save_state(state: TrainingState, model: Model, model_path: str | Path) -> None:
+    """Write ``state`` beside the file of the model it belongs to, completely or not at all.
+
+    Parameters
+    ----------
+    state : TrainingState
+    model : Model
+        Of the same training, as it is in ``model_path``.
+    model_path : str or Path
+
+    Raises
+    ------
+    InputError
+        If the state cannot be written, or the model not be read.
+    """
+    _, record = read_container(Path(model_path), MODEL)
+    best: Tensors = {} if state.best is None else state.best.weights
+    learner = state.learner
+    groups = {name: getattr(learner, name) for name in _GROUPS if name != "best"} | {"best": best}
+    as_model = tuple(name for name, tensors in groups.items() if _equal(tensors, model.weights))
+    generator = state.patch_rng["state"]
+    numbers = _Numbers(
+        model=record["sha256"],
+        step=state.step,
+        updates=learner.updates,
+        loss_scale=learner.loss_scale,
+        scale_growth=learner.scale_growth,
+        patch_rng=(
+            f"{generator['state']:x}",
+            f"{generator['inc']:x}",
+            state.patch_rng["has_uint32"],
+            state.patch_rng["uinteger"],
+        ),
+        best_step=0 if state.best is None else state.best.step,
+        best_score=None if state.best is None else state.best.score,
+        data=state.data,
+        as_model=as_model,
+    )
+    tensors = {
+        f"{group}.{name}": tensor
+        for group in groups.keys() - set(as_model)
+        for name, tensor in groups[group].items()
+    }
+    write_container(
+        state_path(model_path), STATE, {**tensors, "augment_rng": state.augment_rng}, to_plain(numbers)
+    )
+
+
+def load_state(model: Model, model_path: str | Path) -> TrainingState | None:
+    """Read the state beside a model file.
+
+    Parameters
+    ----------
+    model : Model
+        What ``model_path`` holds.
+    model_path : str or Path
+
+    Returns
+    -------
+    TrainingState or None
+        None if there is none.
+
+    Raises
+    ------
+    InputError
+        One sentence if there is one which cannot be used: it is damaged, comes from a newer version, or
+        belongs to another model.
+    """
+    import torch
+    from safetensors.torch import load
+
+    path = state_path(model_path)
+    if not path.exists():
+        return None
+    data, numbers = _read(path, Path(model_path))
+    try:
+        tensors = load(data)
+        augment_rng = tensors.pop("augment_rng")
+        torch.Generator().set_state(augment_rng)
+        patch_rng = _generator_state(numbers)
+    except (SafetensorError, LookupError, ValueError, TypeError, OverflowError, RuntimeError) as error:
+        raise InputError(f"{path} is damaged; {_ALONE}.") from error
+    groups: dict[str, Tensors] = {name: _group(tensors, name) for name in _GROUPS}
+    groups |= {name: model.weights for name in numbers.as_model if name in groups}
+    best_weights = groups.pop("best")
+    return TrainingState(
+        step=numbers.step,
+        learner=LearnerState(
+            updates=numbers.updates,
+            loss_scale=numbers.loss_scale,
+            scale_growth=numbers.scale_growth,
+            **groups,
+        ),
+        patch_rng=patch_rng,
+        augment_rng=augment_rng,
+        best=(
+            None if numbers.best_score is None else Best(best_weights, numbers.best_step, numbers.best_score)
+        ),
+        data=numbers.data,
+    )
+
+
+def step_to_continue(model_path: str | Path) -> int | None:
+    """Return the step from which the training of a model file can go on, None if no state is beside it.
+
+    Neither torch nor the tensors are loaded.
+
+    Raises
+    ------
+    InputError
+        As :func:`load_state`.
+    """
+    path = state_path(model_path)
+    return _read(path, Path(model_path))[1].step if path.exists() else None
+
+
+def load_to_continue(path: str | Path) -> tuple[Model, TrainingState | None, str]:
+    """Read a model and the state beside it.
+
+    Returns
+    -------
+    model : Model
+    state : TrainingState or None
+        None if there is none that can be used.
+    sentence : str
+        Why there is none; "" where there is.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be read.
+    """
+    model = load_model(path)
+    try:
+        state = load_state(model, path)
+    except InputError as error:
+        return model, None, str(error)
+    if state is None:
+        return model, None, f"There is no training state beside {path}; {_ALONE}."
+    return model, state, ""
+
+
+def _read(path: Path, model_path: Path) -> tuple[bytes, _Numbers]:
+    data, record = read_container(path, STATE)
+    try:
+        numbers: _Numbers = from_plain(_Numbers, record, "state", ignore_unknown=True)
+    except (InputError, TypeError) as error:  # TypeError: an entry is absent
+        raise InputError(f"{path} is incomplete; {_ALONE}.") from error
+    _, model_record = read_container(model_path, MODEL)
+    if numbers.model != model_record["sha256"]:
+        raise InputError(f"{path} belongs to another model than {model_path.name}; {_ALONE}.")
+    return data, numbers
+
+
+def _generator_state(numbers: _Numbers) -> dict[str, Any]:
+    """Return the state of the numpy generator, after numpy has taken it once."""
+    state, increment, has_uint32, uinteger = numbers.patch_rng
+    generator = np.random.PCG64()
+    generator.state = {
+        "bit_generator": "PCG64",
+        "state": {"state": int(state, 16), "inc": int(increment, 16)},
+        "has_uint32": has_uint32,
+        "uinteger": uinteger,
+    }
+    return dict(generator.state)
+
+
+def _group(tensors: "dict[str, Tensor]", group: str) -> "dict[str, Tensor]":
+    start = f"{group}."
+    return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
+
+
+def _equal(first: Tensors, second: Tensors) -> bool:
+    return first.keys() == second.keys() and all(bool((first[name] == second[name]).all()) for name in first)
