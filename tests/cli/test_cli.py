@@ -5,17 +5,20 @@ import signal
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
+import torch
 from skimage.draw import disk
 
 from napari_unet import __version__, border_weights, load_model
 from napari_unet.cli import main
 from napari_unet.core.weights import WeightConfig
+from napari_unet.files.states import step_to_continue
 
 SMALL = ["--set", "network.features=2", "network.levels=2", "training.patch_size=32", "training.batch_size=1"]
 
@@ -100,6 +103,56 @@ def test_training_goes_on_from_a_model(
     assert main([str(argument) for argument in [*arguments, *settings]]) == 0
     assert load_model(tmp_path / "m").network.levels == 2
     assert "Saved" in capsys.readouterr().out
+
+
+def test_training_goes_on_with_optimiser_curve_and_settings(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usual = ["train", "--images", str(folder / "images"), "--paint", str(folder / "paint")]
+    settings = [*SMALL, "training.learning_rate=0.002", "weights.sigma=3"]
+    model, whole = tmp_path / "m.safetensors", tmp_path / "whole.safetensors"
+    assert main([*usual, "--output", str(model), "--steps", "3", *settings]) == 0
+    assert main([*usual, "--output", str(whole), "--steps", "5", *settings, "--no-state"]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "m.safetensors", "m.safetensors.training", "whole.safetensors",
+    ]  # fmt: skip
+    capsys.readouterr()
+    again = ["--start", str(model), "--steps", "2"]
+    # Into the file it goes on from, as people do who train every evening.
+    assert main([*usual, "--output", str(model), *again, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert "Going on from step 3 with its optimiser." in err
+    events = json_lines(out)
+    (continued,) = [event for event in events if event["event"] == "continued"]
+    assert (continued["step"], continued["same_data"], "history" in continued) == (3, True, False)
+    assert [event["step"] for event in events if event["event"] == "step_done"] == [4, 5]
+    found, expected = load_model(model), load_model(whole)
+    assert all(torch.equal(found.weights[name], value) for name, value in expected.weights.items())
+    assert found.training == replace(expected.training, steps=2)
+
+    assert main(["info", str(model)]) == 0
+    text = capsys.readouterr().out
+    assert "from step 5, with its optimiser" in text
+    assert text.count("continued") == 1
+    assert main(["info", str(whole), "--json"]) == 0
+    assert json_lines(capsys.readouterr().out)[0]["continues_from_step"] is None
+    assert main(["info", str(whole)]) == 0
+    assert "no training state beside it" in capsys.readouterr().out
+
+    other = ["--output", str(tmp_path / "other"), "--seed", "4", "--set", "network.features=3"]
+    assert main([*usual, *again, *other, "--fresh-optimiser"]) == 0
+    err = capsys.readouterr().err
+    assert "Going on" not in err
+    assert "settings of network are those of" in err
+    fresh = load_model(tmp_path / "other")
+    assert (fresh.history.steps, fresh.training.seed, fresh.training.weights.sigma) == (2, 4, 3.0)
+
+    state = tmp_path / "m.safetensors.training"
+    state.write_bytes(state.read_bytes()[:-1])
+    assert main([*usual, *again, *other]) == 0
+    assert "is damaged" in capsys.readouterr().err
+    assert main(["info", str(model)]) == 0
+    assert "is damaged" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -507,7 +560,9 @@ def test_ctrl_c_saves_the_model_so_far(folder: Path, tmp_path: Path) -> None:
     assert process.returncode == 130, err
     assert json_lines(out)[-1]["reason"] == "stopped"
     assert "Traceback" not in err
-    assert load_model(tmp_path / "m").history.steps >= 1
+    steps = load_model(tmp_path / "m").history.steps
+    assert steps >= 1
+    assert step_to_continue(tmp_path / "m") == steps
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -532,6 +587,8 @@ assert not heavy, heavy
         "seed",
         "config",
         "set",
+        "state",
+        "fresh-optimiser",
         "json",
     ]:
         assert f"--{name} " in result.stdout

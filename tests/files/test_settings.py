@@ -1,4 +1,4 @@
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -154,3 +154,10 @@ def test_overrides_that_cannot_be_used(assignment: str, sentence: str) -> None:
         override(Settings(), [assignment])
     assert sentence in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+def test_what_a_file_leaves_out_is_as_in_the_base(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("[training]\nseed = 3\n[weights]\nsigma = 2.0\n")
+    training = TrainingConfig(seed=1, learning_rate=0.01, weights=WeightConfig(w0=4.0))
+    found = read_settings(tmp_path / "a.toml", Settings(training)).training
+    assert found == replace(training, seed=3, weights=WeightConfig(w0=4.0, sigma=2.0))

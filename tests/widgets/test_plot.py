@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from qtpy.QtGui import QColor
 
 from napari_unet.network.events import StepDone, Validated
+from napari_unet.network.model import History
 from napari_unet.widgets.plot import REPAINT_MS, CurvePlot, RunningMean, decade_ticks, thin
 
 POINTS = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=400)
@@ -174,3 +175,19 @@ def test_pyqtgraph_waits_for_the_first_point(qtbot, monkeypatch):
     widget = CurvePlot()
     qtbot.addWidget(widget)
     assert "pyqtgraph" not in sys.modules
+
+
+def test_the_curve_of_a_training_that_goes_on_is_shown_first(plot):
+    history = History(
+        losses=((1, 0.5, 0.9), (2, 1.0, 0.8)),
+        scores=((1, 0.5, 0.3, 0.9), (2, 1.0, 0.2, 0.9), (2, 1.0, 0.6, 0.9)),
+        best_step=2,
+    )
+    plot.add(StepDone(99, 0.1, 99.0))
+    plot.show_history(history)
+    plot.add(StepDone(3, 0.7, 1.5))
+    plot.repaint_curves()
+    loss, _, score, best = curves(plot)
+    np.testing.assert_array_equal(loss[0], [0.5, 1.0, 1.5])
+    np.testing.assert_array_equal(score[1], [0.3, 0.2, 0.6])
+    assert best[1][0] == 0.6

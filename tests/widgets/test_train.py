@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.files import models
-from napari_unet.network.config import TrainingConfig
-from napari_unet.network.events import StepDone, Stopped, Validated
+from napari_unet.files import models, states
+from napari_unet.files.states import step_to_continue
+from napari_unet.network.config import AugmentationConfig, TrainingConfig
+from napari_unet.network.events import Continued, StepDone, Stopped, Validated
+from napari_unet.network.model import History
 from napari_unet.widgets.layers import make_annotation, set_mode
 from napari_unet.widgets.train import TrainDock
 from napari_unet.widgets.training_run import Progress, Saved, clock, model_path, train_and_save
@@ -78,6 +81,9 @@ def test_progress_in_words():
     assert progress.outcome() == "Kept the network of step 3: score 0.75 on held-out paint."
     assert progress.measure(StepDone(9, 0.1, 80.0)) == (60, 60)
     assert progress.measure(Saved(Path("x"))) is None
+    progress.go_on(Continued(History(steps=2, seconds=8.0), same_data=True))
+    assert progress.measure(StepDone(9, 0.1, 18.0)) == (10, 60)
+    assert progress.now(paused=False).endswith("0:58 left")
 
 
 def run_events(path, control=None, start=None, paint=None):
@@ -104,8 +110,9 @@ def test_the_model_is_saved_after_it_was_told(tmp_path):
 def test_training_goes_on_from_a_file(tmp_path):
     start = tmp_path / "start.safetensors"
     models.save_model(make_model(), start)
-    *_, saved = run_events(tmp_path / "next.safetensors", start=start)
+    first, *_, saved = run_events(tmp_path / "next.safetensors", start=start)
     assert isinstance(saved, Saved)
+    assert "no training state beside" in first.message
 
 
 def test_a_stop_before_the_first_step_is_no_failure(tmp_path):
@@ -145,9 +152,73 @@ def test_train_saves_and_offers_to_go_on(dock, viewer, qtbot, home):
     assert "Kept the network of step" in say(dock, "train_status")
     assert not dock.is_running
     assert dock.form.start_from(dock._last) is dock._last is not None
-    # ... and the next training does go on: its network is that of the model.
-    train(dock, qtbot)
+    # ... and the next training does go on, its curve first.
+    assert step_to_continue(path) == 4
+    with qtbot.waitSignal(dock.saved, timeout=60_000) as saved:
+        train(dock, qtbot)
     assert "Kept the network" in say(dock, "train_status")
+    (again,) = saved.args
+    history = models.load_model(again).history
+    assert (history.steps, [last for _, last, _ in history.sessions]) == (8, [4, 8])
+    assert [step for step, *_ in dock.plot._steps] == list(range(1, 9))
+    # Of one training after the other, the last can go on with its optimiser.
+    if again != path:  # file names tell seconds
+        assert (step_to_continue(path), step_to_continue(again)) == (None, 8)
+
+
+def test_a_model_of_another_day_goes_on_with_its_settings_and_its_curve(
+    dock, viewer, qtbot, monkeypatch, home
+):
+    image = viewer.add_image(discs(), name="cells")
+    paint = paint_on(viewer, image)
+    dock.form._seed.setValue(7)
+    dock.form._rate.setCurrentIndex(0)
+    with qtbot.waitSignal(dock.saved, timeout=60_000) as saved:
+        train(dock, qtbot)
+    (path,) = saved.args
+    told = []
+    another = TrainDock(viewer)
+    qtbot.addWidget(another)
+    say_outcome = another._outcome.say
+    monkeypatch.setattr(another._outcome, "say", lambda *words: told.append(words[0]) or say_outcome(*words))
+    another.form.start_from_file(path)
+    config = another.form.config(mode="objects", weights=None, channels="auto")
+    assert (config.seed, config.learning_rate) == (7, 2e-4)
+    paint.data[50:52, 5:60] = 1
+    train(another, qtbot)
+    assert "Going on from step 4 with its optimiser; paint, images or settings have changed since." in told
+    assert another._last.model.history.steps == 8
+    assert [step for step, *_ in another.plot._scores] == [4, 4, 5, 8]
+    # The file the user chose keeps its state.
+    assert step_to_continue(path) == 4
+
+
+def test_settings_that_the_form_does_not_offer_are_those_of_the_model(dock, tmp_path):
+    path = tmp_path / "start.safetensors"
+    config = TrainingConfig(
+        learning_rate=0.003, patch_size=80, held_out=0.1, augmentation=AugmentationConfig(elastic=9)
+    )
+    models.save_model(replace(make_model(), training=config), path)
+    dock.form.start_from_file(path)
+    found = dock.form.config(mode="objects", weights=None, channels="auto")
+    for name in ("learning_rate", "held_out", "augmentation"):
+        assert getattr(found, name) == getattr(config, name)
+    dock.form.start_from_file(path)  # chosen twice, offered once
+    assert [dock.form._rate.itemData(i) for i in range(dock.form._rate.count())].count(0.003) == 1
+    path.write_text("no model any more")
+    dock.form.start_from_file(path)
+
+
+def test_a_state_that_cannot_be_saved_does_not_cost_the_model(tmp_path, monkeypatch):
+    def full(*_):
+        raise InputError("The disk is full.")
+
+    monkeypatch.setattr(states, "save_state", full)
+    told = []
+    with pytest.raises(InputError, match="full"):
+        told.extend(event for event in run_events(tmp_path / "m.safetensors") if told.append(event))
+    assert isinstance(told[-1], Saved)
+    assert models.load_model(tmp_path / "m.safetensors").history.steps == 2
 
 
 def test_start_becomes_pause_and_stop(dock, viewer, qtbot, monkeypatch):
@@ -246,7 +317,7 @@ def test_the_mode_is_that_of_the_paint(dock, viewer, qtbot):
     set_mode(first, "classes")
     dock.form.image.choose(viewer.layers["a"])
     train(dock, qtbot)
-    assert dock._last.mode == "classes"
+    assert dock._last.model.mode == "classes"
     dock.form.all_painted.setChecked(True)
     dock.start()
     assert "objects and some of classes" in say(dock, "train_status")
