@@ -86,7 +86,7 @@ def test_the_whole_loop(make_napari_viewer, qtbot, monkeypatch):
     with qtbot.waitSignal(dock.train.ended, timeout=60_000):
         dock.train.start()
         assert "learns" in say(dock, "unet_next")
-    assert dock.train._last.training.weights.w0 == 3
+    assert dock.train._last.model.training.weights.w0 == 3
     assert dock.predict.model.path.parent.name == "U-Net models"
     assert "Press Predict" in say(dock, "unet_next")
 
