@@ -75,11 +75,10 @@ def augment(
         (B, C, *size) float32, (B, *size) uint8 and (B, *size) float32. The image is interpolated linearly;
         target and weight keep their values (nearest pixel), with weight 0 outside the given pixels.
     """
-    grid = _sampling_grid(image.shape[0], image.shape[2:], size, config, generator)
+    grid = _sampling_grid(image.shape[0], image.shape[2:], size, config, generator, device=image.device)
     if grid is None:
         image, target, weight = (_centre(tensor, size) for tensor in (image, target, weight))
     else:
-        grid = grid.to(image.device)
         image = functional.grid_sample(
             image, grid, mode="bilinear", padding_mode="border", align_corners=True
         )
@@ -92,17 +91,24 @@ def augment(
 
 
 def _sampling_grid(
-    batch: int, source: Sequence[int], size: Sequence[int], config: AugmentationConfig, generator: Generator
+    batch: int,
+    source: Sequence[int],
+    size: Sequence[int],
+    config: AugmentationConfig,
+    generator: Generator,
+    *,
+    device: torch.device,
 ) -> Tensor | None:
     """Return where in the source every pixel of ``size`` is read, (B, *size, ndim) in grid_sample's units.
 
     None stands for the unchanged centre: the identity computed in floating point would blur it a little.
+    Only a few numbers per patch go to the device; what has a value per pixel is made there.
     """
     ndim = len(size)
     flips = _coin(batch, ndim, generator) if config.flip else torch.ones(batch, ndim)
     angles = _uniform(batch, radians(config.rotation), generator)
     zooms = torch.exp(_uniform(batch, log(1 + config.scale), generator))
-    displacement = _elastic_field(batch, size, config, generator)
+    displacement = _elastic_field(batch, size, config, generator, device)
     if not (config.flip or config.rotation or config.scale or displacement is not None):
         return None
     # p -> R(angle) · zoom · flip · p, with p in pixels from the centre and axes in the order …YX.
@@ -113,20 +119,20 @@ def _sampling_grid(
     turn[:, -1, -2] = torch.sin(angles)
     matrix = turn @ matrix
 
-    axes = [torch.arange(edge, dtype=torch.float32) - (edge - 1) / 2 for edge in size]
+    axes = [torch.arange(edge, dtype=torch.float32, device=device) - (edge - 1) / 2 for edge in size]
     centred = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)  # *size, ndim
-    grid = torch.einsum("bij,...j->b...i", matrix, centred)  # B, *size, ndim
+    grid = torch.einsum("bij,...j->b...i", matrix.to(device), centred)  # B, *size, ndim
     if displacement is not None:
         grid = grid + displacement
     # grid_sample wants x before y before z, and -1 and 1 at the centres of the first and last pixel.
-    half = torch.tensor([max(edge - 1, 1) / 2 for edge in source])
+    half = torch.tensor([max(edge - 1, 1) / 2 for edge in source], device=device)
     return (grid / half).flip(-1)
 
 
 def _elastic_field(
-    batch: int, size: Sequence[int], config: AugmentationConfig, generator: Generator
+    batch: int, size: Sequence[int], config: AugmentationConfig, generator: Generator, device: torch.device
 ) -> Tensor | None:
-    """Return smooth random displacements in pixels, (B, *size, ndim).
+    """Return smooth random displacements in pixels, (B, *size, ndim), on the device.
 
     As in the paper: Gaussian displacements on a coarse grid, bicubic in between.
     """
@@ -137,10 +143,10 @@ def _elastic_field(
     field = (
         torch.randn(batch, ndim, *(weights.shape[1] for weights in spread), generator=generator)
         * config.elastic
-    )
+    ).to(device)
     for weights in spread:
         # Contract the first spatial axis and append the fine one: after ndim rounds they are in order again.
-        field = torch.tensordot(field, weights, dims=([2], [1]))
+        field = torch.tensordot(field, weights.to(device), dims=([2], [1]))
     return field.movedim(1, -1)
 
 

@@ -1,0 +1,80 @@
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from napari_unet.network import learner as module
+from napari_unet.network.config import UNetConfig
+from napari_unet.network.learner import Learner
+from napari_unet.network.unet import UNet
+
+CONFIG = UNetConfig(levels=1, features=2)
+
+
+def _learner() -> Learner:
+    torch.manual_seed(0)
+    return Learner(
+        UNet(CONFIG), device=torch.device("cpu"), precision=torch.float32, learning_rate=0.01, seed=0
+    )
+
+
+def _batch(seed: int) -> Any:
+    generator = torch.Generator().manual_seed(seed)
+    image = torch.rand(2, 1, 8, 8, generator=generator)
+    return image, (image[:, 0] > 0.5).to(torch.uint8), torch.ones(2, 8, 8)
+
+
+def _state(learner: Learner) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in learner.network.state_dict().items()}
+
+
+def test_the_average_is_the_ramped_one_of_all_weights_and_of_the_statistics() -> None:
+    learner = _learner()
+    expected: dict[str, torch.Tensor] = {}
+    for step in range(5):
+        assert learner.step(*_batch(step)) is not None
+        now = _state(learner)
+        # Written out: after the first step the weights themselves, then decay (1 + n) / (10 + n).
+        share = 1.0 if step == 0 else 1 - min(0.99, (1 + step) / (10 + step))
+        for name, value in now.items():
+            if value.is_floating_point():
+                expected[name] = value if step == 0 else (1 - share) * expected[name] + share * value
+            else:
+                expected[name] = value
+    average = learner.weights()
+    assert average.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(average[name], value, rtol=1e-5, atol=1e-7)
+    assert any(not torch.equal(average[name], value) for name, value in _state(learner).items())
+
+
+def test_a_step_returns_the_loss_of_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    original = module.weighted_cross_entropy
+
+    def spy(*arguments: torch.Tensor) -> torch.Tensor:
+        seen.append(original(*arguments))
+        return seen[-1]
+
+    monkeypatch.setattr(module, "weighted_cross_entropy", spy)
+    learner = _learner()
+    losses = [learner.step(*_batch(0)) for _ in range(20)]
+    assert losses == [float(loss.detach()) for loss in seen]
+    assert all(math.isfinite(loss) for loss in losses if loss is not None)
+    assert (losses[-1] or 9) < 0.7 * (losses[0] or 0)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_batch_without_a_finite_loss_changes_nothing(bad: float) -> None:
+    learner = _learner()
+    learner.step(*_batch(0))
+    before, average = _state(learner), learner.weights()
+    image, target, weight = _batch(1)
+    image[0, 0, 3, 3] = bad
+    assert learner.step(image, target, weight) is None
+    after = _state(learner)
+    for name, _ in learner.network.named_parameters():
+        assert torch.equal(after[name], before[name])
+    assert all(torch.equal(average[name], value) for name, value in learner.weights().items())
+    assert learner.step(*_batch(2)) is not None
