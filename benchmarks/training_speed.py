@@ -1,4 +1,4 @@
-"""What a training step spends its time on, and how fast it is against a bare loop: bars of docs/benchmarks.md.
+"""What a training step spends its time on, and how fast it is against a bare loop.
 
     python benchmarks/training_speed.py                          # CPU, about five minutes
     python benchmarks/training_speed.py --device cuda
@@ -19,7 +19,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from statistics import median
 from typing import Any
@@ -84,7 +84,7 @@ CASES = {
 def make_nuclei(
     shape: tuple[int, ...], rng: np.random.Generator, *, channels: int = 1, radius: float = 8.0
 ) -> Painted:
-    """Return noisy balls of about ``radius`` pixels, (…YX) or (…YXC), with strokes on some and between them."""
+    """Return noisy balls of about ``radius`` pixels, (…YX) or (…YXC), with strokes on some and around them."""
     image = rng.normal(0.1, 0.05, shape).astype(np.float32)
     paint = np.zeros(shape, np.int32)
     count = int(np.prod(shape) / (4 * radius) ** len(shape)) + 2
@@ -199,41 +199,33 @@ def bare_loop(
         yield
 
 
-def steps_of(events: Iterator[object]) -> Iterator[object]:
-    """Go to the end of every step: a validation belongs to the step after it."""
-    return (event for event in events if isinstance(event, StepDone))
-
-
 class Trainings:
     """The same training of a case, as often as it is asked for."""
+
+    started: Started
+    network: UNetConfig
+    shape: tuple[int, ...]
+    """Of a batch, (B, C, …YX)."""
 
     def __init__(self, case: Case, device: str) -> None:
         self._images, self._paints = zip(*case.images(), strict=True)
         self._config = case.config
         self._device = device
-        self.started: Started
-        self.shape: tuple[int, ...]
+        hook = torch.nn.modules.module.register_module_forward_pre_hook(self._look)
+        self.steps()
+        hook.remove()
 
     def steps(self) -> Iterator[object]:
-        """Return an iterator of steps, the first made."""
+        """Return an iterator of steps, the first made; a validation belongs to the step after it."""
         events = training.train_events(self._images, self._paints, self._config, device=self._device)
-        seen: list[tuple[int, ...]] = []
-        forward = UNet.forward
-
-        def spy(net: UNet, x: torch.Tensor) -> torch.Tensor:
-            seen.append(tuple(x.shape))
-            self.network = net.config
-            return forward(net, x)
-
         self.started = next(event for event in events if isinstance(event, Started))
-        UNet.forward = spy  # type: ignore[method-assign]
-        try:
-            steps = steps_of(events)
-            next(steps)
-        finally:
-            UNet.forward = forward  # type: ignore[method-assign]
-        self.shape = seen[0]
+        steps = (event for event in events if isinstance(event, StepDone))
+        next(steps)
         return steps
+
+    def _look(self, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if isinstance(module, UNet):
+            self.network, self.shape = module.config, tuple(inputs[0].shape)
 
 
 def measure_parts(trainings: Trainings, steps: int, device: torch.device) -> None:
@@ -247,16 +239,14 @@ def measure_parts(trainings: Trainings, steps: int, device: torch.device) -> Non
         with clocks.part("events and the rest"):
             for _ in islice(run, steps):
                 pass
-    run.close()  # type: ignore[attr-defined]
     spent = {part: clocks.spent[part] for part in PARTS}
     total = np.sum(list(spent.values()), axis=0)
     print("| part | ms a step, processor | share | ms a step, wall | share |\n|---|---|---|---|---|")
     for part, seconds in spent.items():
         report(part, seconds, steps, total)
-    report("**outside the first three**", total - sum(spent[part] for part in INSIDE), steps, total)
-    report(
-        "**of it, without validation**", total - sum(spent[p] for p in (*INSIDE, "validation")), steps, total
-    )
+    outside = total - sum(spent[part] for part in INSIDE)
+    report("**outside the first three**", outside, steps, total)
+    report("**of it, without validation**", outside - spent["validation"], steps, total)
 
 
 def report(name: str, seconds: NDArray[np.float64], steps: int, total: NDArray[np.float64]) -> None:
@@ -268,13 +258,8 @@ def report(name: str, seconds: NDArray[np.float64], steps: int, total: NDArray[n
 def compare_loops(trainings: Trainings, steps: int, device: torch.device) -> None:
     """Print how many patches a second are taught, and by the bare loop."""
     ours = trainings.steps()
-    bare = bare_loop(
-        trainings.network,
-        trainings.shape,
-        TrainingConfig().learning_rate,
-        device,
-        trainings.started.precision,
-    )
+    rate, precision = TrainingConfig().learning_rate, trainings.started.precision
+    bare = bare_loop(trainings.network, trainings.shape, rate, device, precision)
     taken: list[tuple[float, float]] = []
     for turn in range(-1, max(2, steps // TURN)):
         pair = []
@@ -313,10 +298,8 @@ def main() -> None:
     for name in args.cases:
         case = CASES[name]
         trainings = Trainings(case, args.device)
-        next(iter(trainings.steps()))
-        print(
-            f"\n### {name}: {case.count} x {case.shape}, batch {trainings.shape}, {trainings.started.precision}\n",
-        )
+        precision = trainings.started.precision
+        print(f"\n### {name}: {case.count} x {case.shape}, batch {trainings.shape}, {precision}\n")
         measure_parts(trainings, args.steps, device)
         if not args.no_bare:
             compare_loops(trainings, args.steps, device)
