@@ -28,7 +28,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel
 
 from napari_unet.network import batches, learner, training
 from napari_unet.network.config import TrainingConfig, UNetConfig
@@ -84,7 +83,7 @@ CASES = {
 def make_nuclei(
     shape: tuple[int, ...], rng: np.random.Generator, *, channels: int = 1, radius: float = 8.0
 ) -> Painted:
-    """Return noisy balls of about ``radius`` pixels, (…YX) or (…YXC), with strokes on some and around them."""
+    """Return noisy balls of about ``radius`` pixels, (…YX) or (…YXC), with strokes on and around some."""
     image = rng.normal(0.1, 0.05, shape).astype(np.float32)
     paint = np.zeros(shape, np.int32)
     count = int(np.prod(shape) / (4 * radius) ** len(shape)) + 2
@@ -164,7 +163,7 @@ def watched(clocks: Clocks) -> Iterator[None]:
         (torch.nn.utils, "clip_grad_norm_", "optimiser"),
         (torch.optim.AdamW, "step", "optimiser"),
         (torch.optim.AdamW, "zero_grad", "optimiser"),
-        (AveragedModel, "update_parameters", "average"),
+        (learner.Learner, "_update_average", "average"),
         (Validation, "score", "validation"),
         (learner.Learner, "predict", "validation"),
         (learner.Learner, "weights", "keep the best"),

@@ -1,6 +1,7 @@
 """Jobs with real threads: every way to begin, end, fail and vanish."""
 
 import gc
+import os
 import subprocess
 import sys
 import threading
@@ -83,6 +84,26 @@ def test_the_work_is_done_in_another_thread_and_told_on_the_main_one(qtbot):
 def failing(error):
     yield 1
     raise error
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of threads")
+def test_what_computes_gives_way_to_the_window_and_previews_do_not(qtbot):
+    def priority():
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def priorities(control):
+        inner = []  # as torch starts threads
+        thread = threading.Thread(target=lambda: inner.append(priority()))
+        thread.start()
+        thread.join()
+        yield priority(), *inner
+
+    mine = priority()
+    for heavy in (True, False, True, False):  # the thread that a pool uses again must not stay slow
+        log = run(qtbot, Job(priorities, "Priority", heavy=heavy))
+        expected = min(mine + 10, 19) if heavy else mine
+        assert log.events == [(expected, expected)]
+    assert priority() == mine
 
 
 @pytest.mark.parametrize("heavy", [True, False])

@@ -23,6 +23,7 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.widgets.activity import ActivityBar
 from napari_unet.widgets.lifetime import is_alive
+from napari_unet.widgets.priority import give_way
 
 MakeEvents = Callable[[Control], Iterator[Any]]
 Measure = Callable[[Any], tuple[float, float] | None]
@@ -227,6 +228,8 @@ class _Task:
         return self._title
 
     def __call__(self) -> None:
+        if self.heavy:
+            give_way()
         error: Exception | None = None
         try:
             self._drain()
@@ -282,7 +285,14 @@ class _Worker(FunctionWorker):  # type: ignore[misc]  # superqt's base class is 
             pool.releaseThread()
         self.started.emit()
         self._running = True
-        self._task()
+        if self._task.heavy:
+            # It gives its priority away for good: in a thread of its own, as the pool uses its threads again.
+            # A daemon, since it is the pool's thread that a program awaits when it quits.
+            thread = threading.Thread(target=self._task, name=str(self._task), daemon=True)
+            thread.start()
+            thread.join()
+        else:
+            self._task()
         self._running = False
         if self._task.heavy and pool is not None:
             pool.reserveThread()

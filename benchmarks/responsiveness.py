@@ -1,0 +1,145 @@
+"""How long the window does not answer while a network trains and the user paints.
+
+    xvfb-run -a python benchmarks/responsiveness.py
+
+A real viewer, the Train dock, an image of 2048x2048 pixels. A timer marks the annotation layer 50 times
+a second, as a brush does; another notes when the main thread answers. Turns of painting in idle napari and of
+painting while the dock trains (from the press of Start, preparation included) alternate in one run, so that a
+busy machine slows down both. A gap is the time from one answer to the next, 5 ms at best.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import napari
+import numpy as np
+from napari.layers import Labels
+from qtpy.QtCore import QEventLoop, Qt, QTimer
+
+from napari_unet.widgets import train
+from napari_unet.widgets.layers import make_annotation
+from napari_unet.widgets.train import TrainDock
+from training_speed import make_nuclei
+
+SIDE, BEAT_MS, MARK_MS = 2048, 5, 20
+PATIENCE_S = 300.0
+WORST = (50, 95, 99, 100)
+
+
+class Brush:
+    """Paints one stroke after the other, a mark at a time."""
+
+    def __init__(self, layer: Labels) -> None:
+        self._layer = layer
+        self._rng = np.random.default_rng(0)
+        self._left = 0
+
+    def mark(self) -> None:
+        """Move the brush by a few pixels and paint."""
+        if self._left == 0:
+            self._left = 40
+            self._place = self._rng.uniform(200, SIDE - 200, 2)
+            self._step = self._rng.normal(0, 3, 2)
+            self._value = int(self._rng.integers(1, 30))
+        self._left -= 1
+        last, self._place = self._place, self._place + self._step
+        self._layer.paint(tuple(np.round(last)), self._value)
+
+
+def turn(seconds: float, brush: Brush) -> list[float]:
+    """Paint for so long; return the gaps in seconds."""
+    loop, heart, hand = QEventLoop(), QTimer(), QTimer()
+    beats: list[float] = []
+    end = time.perf_counter() + seconds
+
+    def beat() -> None:
+        beats.append(time.perf_counter())
+        if beats[-1] > end:
+            loop.quit()
+
+    for timer, slot, interval in ((heart, beat, BEAT_MS), (hand, brush.mark, MARK_MS)):
+        timer.setTimerType(Qt.TimerType.PreciseTimer)
+        timer.timeout.connect(slot)
+        timer.start(interval)
+    loop.exec()
+    heart.stop()
+    hand.stop()
+    return [after - before for before, after in pairwise(beats)]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Run the event loop until ``condition()``."""
+    loop, timer, end = QEventLoop(), QTimer(), time.perf_counter() + PATIENCE_S
+    timer.timeout.connect(loop.quit)
+    timer.start(20)
+    while not condition():
+        loop.exec()
+        if time.perf_counter() > end:
+            raise TimeoutError("Nothing happened.")
+
+
+def report(name: str, gaps: list[float]) -> list[float]:
+    """Print a row and return its figures in ms."""
+    figures = [1000 * float(value) for value in np.percentile(gaps, WORST)]
+    print(f"| {name} | {' | '.join(f'{value:.1f}' for value in figures)} | {len(gaps)} |", flush=True)
+    return figures
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--turns", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each turn")
+    args = parser.parse_args()
+    viewer = napari.Viewer()
+    pixels, strokes = make_nuclei((SIDE, SIDE), np.random.default_rng(0))
+    image = viewer.add_image(pixels, name="nuclei")
+    paint = make_annotation(viewer, image)
+    paint.data = strokes
+    paint.brush_size = 12
+    viewer.layers.selection.active = paint
+    steps: list[int] = []
+    with tempfile.TemporaryDirectory() as folder:
+        preferences = replace(train.read_preferences(), models_folder=Path(folder))
+        train.read_preferences = lambda: preferences  # type: ignore[assignment]
+        dock = TrainDock(viewer)
+        viewer.window.add_dock_widget(dock, name="Train")
+        brush = Brush(paint)
+        turn(5, brush)  # napari's own warm-up
+        dock.start()
+        wait_for(lambda: "Step" in dock._status.text())  # the import of torch, once
+        dock.stop()
+        wait_for(lambda: not dock.is_running)
+        idle: list[float] = []
+        busy: list[float] = []
+        print("| ms | median | p95 | p99 | max | gaps |\n|---|---|---|---|---|---|")
+        for number in range(1, args.turns + 1):
+            quiet = turn(args.seconds, brush)
+            dock.start()
+            trained = turn(args.seconds, brush)
+            dock.stop()
+            wait_for(lambda: not dock.is_running)
+            if dock._last is not None:
+                steps.append(dock._last.history.steps)
+            report(f"{number}: idle", quiet)
+            report(f"{number}: training", trained)
+            idle += quiet
+            busy += trained
+        before, after = report("**idle**", idle), report("**training**", busy)
+        print(
+            "| **ratio** | " + " | ".join(f"{b / a:.2f}" for a, b in zip(before, after, strict=True)) + " | |"
+        )
+        print(f"\nsteps in {args.seconds:.0f} s, preparation included: {steps}")
+        viewer.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
