@@ -1,0 +1,96 @@
+"""What the methods of the score sheet have in common: the task, the clock, and the moments they stop at."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from annotator import Labels, Painted
+from kinds import Image
+from napari_unet.files.settings import Settings
+
+
+class Clock:
+    """Seconds of training, on the wall or of the processor.
+
+    Parameters
+    ----------
+    kind : {"processor", "wall"}
+        Processor time does not change when the machine has other work.
+    factor : float
+        Processor seconds that count as one; see ``--factor``.
+    """
+
+    def __init__(self, kind: Literal["processor", "wall"] = "processor", factor: float = 1.0) -> None:
+        self._now = time.process_time if kind == "processor" else time.perf_counter
+        self._factor = factor if kind == "processor" else 1.0
+        self._begun = self._now()
+
+    def restart(self) -> None:
+        """Begin at 0."""
+        self._begun = self._now()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start, pauses left out."""
+        return (self._now() - self._begun) / self._factor
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave out what happens inside."""
+        before = self._now()
+        try:
+            yield
+        finally:
+            self._begun += self._now() - before
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method learns from.
+
+    Parameters
+    ----------
+    images, painted : lists
+        One paint for each image.
+    marks : tuple of float
+        Moments in seconds of training, in order, at which the model is asked for; the last ends it.
+    clock : Clock
+    seed : int
+    settings : Settings
+        Of ours; the network, its precision and patches are those of the recipes, too.
+    folder : Path
+        For files of this task.
+    """
+
+    images: list[Image]
+    painted: list[Painted]
+    marks: tuple[float, ...]
+    clock: Clock
+    seed: int
+    folder: Path
+    settings: Settings = field(default_factory=Settings)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A method stopped at some moment.
+
+    Parameters
+    ----------
+    marks : tuple of float
+        The moments at which this is what the user would have.
+    segment : callable
+        From an image to what its objects are, for each way the method can find them.
+    steps : int
+        Steps of its optimiser by then.
+    """
+
+    marks: tuple[float, ...]
+    segment: Callable[[Image], dict[str, Labels]]
+    steps: int
+
+
+Method = Callable[[Task], Iterator[Snapshot]]
