@@ -25,9 +25,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from skimage import io
-from threadpoolctl import threadpool_limits
 
-from annotator import Painted, paint_for, paint_image
+from annotator import BACKGROUND, Painted, paint_for, paint_image
 from correcting import correct
 from forest import forest
 from kinds import DEVELOPMENT, REPORT, Kind, load_kind
@@ -46,9 +45,6 @@ _ROUNDS = 3
 _FIRST_SECONDS = 7.0
 _ROUND_SECONDS = 4.5
 """Annotation of an image before and in every round of corrections: as much in all as 8 + 8 strokes."""
-
-_ROUND_TRAINING = 30.0
-"""Seconds of training before every round."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +78,8 @@ def main() -> None:
         for paint in args.paints
         for method in args.methods
     ]
+    from threadpoolctl import threadpool_limits
+
     if args.clock == "processor":
         torch.set_num_threads(1)
     # Libraries may have made their pools before: a spinning thread would count as processor time of ours.
@@ -112,7 +110,9 @@ def run(cell: Cell, args: argparse.Namespace) -> Iterator[dict[str, object]]:
     )
     task = replace(task, painted=_paint(cell, kind, task, args))
     for number, (painted, (image, _)) in enumerate(zip(task.painted, kind.paint, strict=True)):
-        io.imsave(folder / f"paint-{number}.png", picture(image, painted.paint), check_contrast=False)
+        objects, background = painted.paint * (painted.paint > BACKGROUND), painted.paint == BACKGROUND
+        drawn = picture(image, objects, background.astype(np.int32))
+        io.imsave(folder / f"paint-{number}.png", drawn, check_contrast=False)
     for snapshot in METHODS[cell.method](task):
         found = [snapshot.segment(image) for image, _ in kind.score]
         # The better of the ways to find objects, on the images that are scored: generous, to rivals only.
@@ -147,12 +147,12 @@ def _paint(cell: Cell, kind: Kind, task: Task, args: argparse.Namespace) -> list
         return [paint_for(truth, seconds, rng=rng) for truth in truths]
     if cell.paint == "corrections":
         painted = [paint_for(truth, _FIRST_SECONDS, rng=rng) for truth in truths]
-        for _ in range(_ROUNDS):
-            trial = replace(task, painted=painted, marks=(_ROUND_TRAINING,))
+        for number in range(1, _ROUNDS + 1):
+            trial = replace(task, painted=painted, marks=(args.training,))
             *_, last = METHODS[cell.method](trial)
             predicted = [next(iter(last.segment(image).values())) for image, _ in kind.paint]
             painted = [
-                correct(truth, objects, before, _ROUND_SECONDS, rng=rng)
+                correct(truth, objects, before, _FIRST_SECONDS + number * _ROUND_SECONDS, rng=rng)
                 for truth, objects, before in zip(truths, predicted, painted, strict=True)
             ]
         return painted
@@ -206,6 +206,7 @@ def _parse() -> argparse.Namespace:
     )
     add("--objects", type=int, help="objects painted on an image; default: 8 strokes, 10 filled")
     add("--background", type=int, default=8, help="background strokes on an image")
+    add("--training", type=float, default=30.0, help="seconds of training before every round of corrections")
     add("--scored", type=int, default=4, help="at most so many images of a kind are scored")
     add("--set", nargs="*", default=[], help="settings of ours: section.key=value, as on the command line")
     add("--name", help="what ours is called in the results; default: 'ours' and what --set says")

@@ -72,7 +72,7 @@ def paint_image(
         touching neighbours preferred; or a box in which every object is filled and the rest is background.
         Objects that reach out of the box are filled whole.
     objects : int
-        How many objects to paint; a region is grown until the middles of as many lie in it.
+        How many objects to paint; a region holds as many neighbours, and whatever else lies between them.
     background : int
         Number of background strokes; none in a region.
     rng : numpy.random.Generator
@@ -140,7 +140,7 @@ class Canvas:
         self.clearance: NDArray[np.float64] = ndimage.distance_transform_edt(self.labels == 0)
         if not self.labels.any():
             # Without objects, scipy measures the distance to nothing.
-            self.clearance = np.full(labels.shape, np.inf)
+            self.clearance = np.full(labels.shape, float(sum(labels.shape)))
         self._rng = rng
         self._paint = start.paint.copy() if start else np.zeros(labels.shape, np.int32)
         self._full = set(start.full if start else ())
@@ -181,8 +181,8 @@ class Canvas:
         return self.put(stroke, drawn, BACKGROUND)
 
     def complete_region(self, objects: int) -> None:
-        """Paint everything in a box that holds the middles of so many objects."""
-        box = _box_with(self.labels, objects, self._rng)
+        """Paint everything in a box around so many objects, and whole the objects that reach out of it."""
+        box = _box_with(self.labels, objects, self._rng, margin=round(2 * self.brush))
         for label in np.unique(self.labels[box]):
             if label:
                 self.fill(int(label))
@@ -260,7 +260,7 @@ def background_stroke(
 
 
 def _choose(labels: Labels, count: int, *, neighbours: bool, rng: np.random.Generator) -> list[int]:
-    """Random objects, not the tiniest; with ``neighbours`` touching partners come right after each other."""
+    """Random objects, not the tiniest; with ``neighbours`` touching pairs, then others."""
     sizes = np.bincount(labels.ravel())
     present = np.flatnonzero(sizes[1:]) + 1
     if not present.size:
@@ -270,31 +270,37 @@ def _choose(labels: Labels, count: int, *, neighbours: bool, rng: np.random.Gene
     if not neighbours:
         return order[:count]
     chosen: list[int] = []
+    alone: list[int] = []
     for label in order:
         if len(chosen) >= count:
             break
+        if label in chosen:
+            continue
         around = labels[ndimage.binary_dilation(labels == label, iterations=2)]
-        partners = [
-            int(p) for p in np.unique(around) if p not in (0, label) and p not in chosen and p in usable
-        ]
-        if label not in chosen:
-            chosen.extend([label, *partners[:1]])
-    return chosen[:count]
+        partners = [int(p) for p in np.unique(around) if p != label and p in usable and p not in chosen]
+        if partners:
+            chosen.extend([label, partners[0]])
+        else:
+            alone.append(label)
+    return [*chosen, *alone][:count]
 
 
-def _box_with(labels: Labels, objects: int, rng: np.random.Generator) -> tuple[slice, slice]:
-    """Return the smallest box around a random object that holds the middles of ``objects`` objects."""
-    ids = np.unique(labels)
-    ids = ids[ids > 0]
-    if not ids.size:
+def _box_with(labels: Labels, objects: int, rng: np.random.Generator, *, margin: int) -> tuple[slice, slice]:
+    """Return the box around a random object and those nearest to it, and ``margin`` pixels around them."""
+    boxes = [box for box in ndimage.find_objects(labels) if box is not None]
+    if not boxes:
         return slice(0, labels.shape[0]), slice(0, labels.shape[1])
-    middles = np.array(ndimage.center_of_mass(labels > 0, labels, ids))
-    start = middles[rng.integers(len(middles))]
-    # A square as long as it fits; the distance of a middle is the half edge at which it comes in.
-    reach = np.sort(np.abs(middles - start).max(axis=1))[min(objects, len(ids)) - 1] + 1
-    low = np.maximum(np.floor(start - reach).astype(int), 0)
-    high = np.minimum(np.ceil(start + reach).astype(int) + 1, labels.shape)
-    return slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))
+    middles = np.array([[(side.start + side.stop) / 2 for side in box] for box in boxes])
+    distances = np.abs(middles - middles[rng.integers(len(boxes))]).max(axis=1)
+    chosen = [boxes[index] for index in np.argsort(distances, kind="stable")[:objects]]
+    rows, columns = (
+        slice(
+            max(min(box[axis].start for box in chosen) - margin, 0),
+            min(max(box[axis].stop for box in chosen) + margin, labels.shape[axis]),
+        )
+        for axis in (0, 1)
+    )
+    return rows, columns
 
 
 def _direction_away(clearance: NDArray[np.float64], cell: tuple[int, ...]) -> NDArray[np.float64] | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.segmentation import expand_labels
 
 from annotator import BACKGROUND, Canvas, Labels, Mask, Painted, axis_stroke
 
@@ -35,19 +36,18 @@ def correct(
     labels: NDArray[np.integer],
     predicted: NDArray[np.integer],
     painted: Painted,
-    seconds: float,
+    until: float,
     *,
     rng: np.random.Generator,
     brush: float = 3.0,
 ) -> Painted:
-    """Return the paint with strokes on the worst errors, until ``seconds`` more are spent or none is left.
+    """Return the paint with strokes on the worst errors, until it cost ``until`` seconds or none is left.
 
     A missed object gets a stroke inside; an invented one a background stroke; of objects that were merged,
     the seam between two is painted as background where there is room, or else both sides of it as two
     objects; one that was split gets one stroke across.
     """
     canvas = Canvas(labels, rng, start=painted, brush=brush)
-    until = painted.seconds + seconds
     for error in sorted(errors(canvas.labels, predicted.astype(np.int32)), key=lambda e: -e.pixels):
         if canvas.seconds >= until:
             break
@@ -63,30 +63,30 @@ def errors(labels: Labels, predicted: Labels) -> Iterator[Error]:
     for label in np.flatnonzero(sizes[1:]) + 1:
         missing = int(table[label, 0])
         if 2 * missing > sizes[label]:
-            yield Error("missed", missing, _stroke(label))
+            yield Error("missed", missing, _stroke(int(label)))
         elif np.count_nonzero(2 * table[label, 1:] > predicted_sizes[1:]) >= 2:
             # Of several parts, all but the largest are wrong.
             parts = np.where(2 * table[label, 1:] > predicted_sizes[1:], table[label, 1:], 0)
-            yield Error("split", int(parts.sum() - parts.max()), _stroke(label))
+            yield Error("split", int(parts.sum() - parts.max()), _stroke(int(label)))
     for part in np.flatnonzero(predicted_sizes[1:]) + 1:
-        inside = np.flatnonzero(2 * table[1:, part] > sizes[1:]) + 1
+        inside = np.flatnonzero((2 * table[1:, part] > sizes[1:]) & (sizes[1:] > 0)) + 1
         if inside.size >= 2:
-            yield Error("merged", int(np.sort(table[inside, part])[:-1].sum()), _part(labels, inside))
+            wrong = int(np.sort(table[inside, part])[:-1].sum())
+            yield Error("merged", wrong, _seam(labels, inside, predicted == part))
     invented, count = ndimage.label((predicted > 0) & (labels == 0))
-    for number, box in enumerate(ndimage.find_objects(invented, max_label=count), start=1):
-        blob = np.zeros(labels.shape, bool)
-        blob[box] = invented[box] == number
-        yield Error("invented", int(blob.sum()), _background(blob))
+    areas = np.bincount(invented.ravel(), minlength=count + 1)
+    for number in range(1, count + 1):
+        yield Error("invented", int(areas[number]), _background(invented, number))
 
 
 def _stroke(label: int) -> Callable[[Canvas], bool]:
-    return lambda canvas: canvas.stroke(int(label))
+    return lambda canvas: canvas.stroke(label)
 
 
-def _background(blob: Mask) -> Callable[[Canvas], bool]:
+def _background(invented: Labels, number: int) -> Callable[[Canvas], bool]:
     def mend(canvas: Canvas) -> bool:
         # A pixel of clearance, so that the stroke does not touch an object.
-        room = blob & (canvas.clearance > 1.5)
+        room = (invented == number) & (canvas.clearance > 1.5)
         if not room.any():
             return False
         pieces, count = ndimage.label(room)
@@ -97,26 +97,41 @@ def _background(blob: Mask) -> Callable[[Canvas], bool]:
     return mend
 
 
-def _part(labels: Labels, inside: NDArray[np.intp]) -> Callable[[Canvas], bool]:
-    """Paint what keeps the two objects apart that are nearest to each other."""
+def _seam(labels: Labels, inside: NDArray[np.intp], merged: Mask) -> Callable[[Canvas], bool]:
+    """Keep apart those two of the objects inside ``merged`` that lie along each other for longest."""
 
     def mend(canvas: Canvas) -> bool:
-        distances = {int(label): ndimage.distance_transform_edt(labels != label) for label in inside}
-        _, one, other = min(
-            (float(distances[a][labels == b].min()), a, b) for a in distances for b in distances if a < b
-        )
-        between = (labels == 0) & (distances[one] <= _SEAM) & (distances[other] <= _SEAM)
-        # One pixel off both, where that leaves anything: background paint must not touch an object.
-        between &= canvas.clearance > 1
+        pair = _closest_pair(np.where(np.isin(labels, inside), labels, 0))
+        if pair is None:  # what joins them is far from both, and an invented object
+            return False
+        near = [ndimage.distance_transform_edt(labels != label) <= _SEAM for label in pair]
+        between = merged & (labels == 0) & near[0] & near[1]
         if between.any():
-            return canvas.put(between, _length(between), BACKGROUND)
-        changed = False
-        for label, far in ((one, distances[other]), (other, distances[one])):
-            along = (labels == label) & (far <= _SEAM)
-            changed |= canvas.put_object(label, along, _length(along))
-        return changed
+            # Off both objects where the gap is wide enough; else a thin line that fills it.
+            middle = between & (canvas.clearance > 1)
+            line = middle if middle.any() else between
+            return canvas.put(line, _length(line), BACKGROUND)
+        sides = [(labels == label) & other for label, other in zip(pair, near[::-1], strict=True)]
+        changed = [
+            canvas.put_object(label, side, _length(side)) for label, side in zip(pair, sides, strict=True)
+        ]
+        return any(changed)
 
     return mend
+
+
+def _closest_pair(labels: Labels) -> tuple[int, int] | None:
+    """Return the two objects whose surroundings share the longest line; None where none meet."""
+    grown = expand_labels(labels, _SEAM)
+    pairs = []
+    for one, other in ((grown[1:], grown[:-1]), (grown[:, 1:], grown[:, :-1])):
+        meet = (one != other) & (one > 0) & (other > 0)
+        pairs.append(np.sort(np.stack((one[meet], other[meet]), axis=1), axis=1))
+    found, counts = np.unique(np.concatenate(pairs), axis=0, return_counts=True)
+    if not counts.size:
+        return None
+    one, other = found[counts.argmax()]
+    return int(one), int(other)
 
 
 def _length(pixels: Mask) -> float:

@@ -5,21 +5,19 @@ smoothed intensity, gradient magnitude, Laplacian, and the eigenvalues of Hessia
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.feature import hessian_matrix_eigvals, structure_tensor_eigenvalues
-from sklearn.ensemble import RandomForestClassifier
 
 from annotator import Labels
 from kinds import Image
 from methods import Snapshot, Task
 from napari_unet.core.annotation import read_paint
 from napari_unet.core.axes import channels_first
-from napari_unet.core.instances import InstanceConfig, find_objects
 from napari_unet.core.normalisation import Normalisation, apply_limits
+from scoring import both_ways
 
 SCALES = (0.7, 1.0, 1.6, 3.5, 5.0, 10.0)
 """Standard deviations in pixels: ilastik's list."""
@@ -30,7 +28,9 @@ _CHUNK = 65_536
 
 
 def forest(task: Task) -> Iterator[Snapshot]:
-    """Fit to the painted pixels; it needs seconds, so it is the same at every mark."""
+    """Fit to the painted pixels, for as long as that takes: it is the same at every mark."""
+    from sklearn.ensemble import RandomForestClassifier
+
     examples: list[NDArray[np.float32]] = []
     classes: list[NDArray[np.uint8]] = []
     for image, painted in zip(task.images, task.painted, strict=True):
@@ -53,14 +53,6 @@ def forest(task: Task) -> Iterator[Snapshot]:
         return both_ways(probability.reshape(shape))
 
     yield Snapshot(task.marks, segment, steps=0)
-
-
-def both_ways(probability: NDArray[np.floating[Any]]) -> dict[str, Labels]:
-    """Return the objects as connected components and by our seeded watershed; a rival is given the better."""
-    return {
-        "components": find_objects(probability, InstanceConfig(seed_threshold=0.5), ndim=2),
-        "watershed": find_objects(probability, InstanceConfig(), ndim=2),
-    }
 
 
 def pixel_features(image: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -33,9 +33,11 @@ def ours(task: Task) -> Iterator[Snapshot]:
             task.clock.restart()
         elif isinstance(event, StepDone):
             steps = event.step
-            if task.clock.seconds >= marks[0] and len(marks) == 1:
+            if task.clock.seconds < marks[0]:
+                continue
+            if len(marks) == 1:
                 control.stop()
-            elif task.clock.seconds >= marks[0]:
+            else:
                 with task.clock.paused():
                     path = task.folder / f"{marks[0]:g}.safetensors"
                     yield _snapshot((marks.pop(0),), _model_if_stopped(events, control, path), task, steps)

@@ -27,7 +27,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from annotator import Labels
-from forest import both_ways
 from kinds import Image
 from methods import Snapshot, Task
 from napari_unet import predict
@@ -41,6 +40,7 @@ from napari_unet.network.device import choose_device, choose_precision
 from napari_unet.network.model import History, Model
 from napari_unet.network.transfer import fresh_network
 from napari_unet.network.validation import Validation
+from scoring import both_ways
 
 _RATE = 0.01
 _MOMENTUM = 0.99
