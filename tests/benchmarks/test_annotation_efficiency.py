@@ -11,14 +11,14 @@ from scipy import ndimage
 from truths import touching_cells
 
 from kinds import load_kind
-from tables import markdown, read
+from tables import markdown, plot, read
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "annotation_efficiency.py"
 
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four small images of one kind, ten of another."""
+    """Return a folder with four small images of one kind, and as many as 13 of another."""
     root = tmp_path_factory.mktemp("data")
     folder = root / "nuclei_dsb2018"
     for part in ("images", "labels"):
@@ -33,23 +33,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _run(data: Path, output: Path, *more: str) -> list[dict]:
-    command = [
-        sys.executable,
-        SCRIPT,
-        "--data",
-        data,
-        "--output",
-        output,
-        "--kinds",
-        "fluo_256",
-        "--scored",
-        "1",
-    ]
-    command += ["--seeds", "0", "--seconds", "0.6", "--marks", "0.2", *more]
+    options = (
+        f"--data {data} --output {output} --kinds fluo_256 --scored 1 --seeds 0 --seconds 0.6 --marks 0.2"
+    )
+    command = [sys.executable, SCRIPT, *options.split(), *more]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a training is copied to be stopped before its end")
 def test_a_sheet_is_filled_resumed_and_shown(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("sklearn", reason="in the dependency group bench")
@@ -65,11 +58,14 @@ def test_a_sheet_is_filled_resumed_and_shown(data: Path, tmp_path: Path) -> None
     assert len({row["annotation_seconds"] for row in rows}) == 1  # the same paint
     assert len(list(tmp_path.glob("development-fluo_256-filled-ours-0/*.png"))) == 3
 
-    assert _run(data, tmp_path, "--paints", "filled") == []
     assert read(tmp_path / "results.jsonl") == rows
     assert "| fluo_256 | filled | ours |" in markdown(rows)
-    more = _run(data, tmp_path, "--paints", "corrections", "--methods", "nnunet", "--training", "0.2")
-    assert [row["paint"] for row in more] == ["corrections"] * 2
+    plot(rows, tmp_path)
+    assert (tmp_path / "development-filled.png").stat().st_size > 5000
+
+    more = ("--paints", "filled", "corrections", "--methods", "nnunet", "--training", "0.2")
+    rows = _run(data, tmp_path, *more)
+    assert [row["paint"] for row in rows] == ["corrections"] * 2  # the others are there
 
 
 def test_report_images_are_none_of_development(data: Path) -> None:
