@@ -204,7 +204,10 @@ def outline(mask: Mask) -> float:
 
 
 def axis_stroke(mask: Mask, brush: float) -> tuple[Mask, int]:
-    """Cover the medial axis of ``mask`` with discs that stay one pixel inside; and the pixels of the axis."""
+    """Cover the medial axis of ``mask`` with discs that stay one pixel inside; and the length of the axis.
+
+    Where the mask is too thin for the brush in places, the stroke is the longest part that holds together.
+    """
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
     small = np.pad(mask[box], 1)
     axis, depth = medial_axis(small, return_distance=True, rng=0)
@@ -213,9 +216,18 @@ def axis_stroke(mask: Mask, brush: float) -> tuple[Mask, int]:
     stroke = np.zeros_like(small)
     for y, x in points:
         stroke[disk((y, x), max(min(brush, depth[y, x] - 1), 0.6), shape=small.shape)] = True
+    stroke = largest_part(stroke & small)
     result = np.zeros_like(mask)
-    result[box] = (stroke & small)[1:-1, 1:-1]
-    return result, len(points)
+    result[box] = stroke[1:-1, 1:-1]
+    return result, int(stroke[tuple(points.T)].sum())
+
+
+def largest_part(mask: Mask) -> Mask:
+    """Return the largest connected part of ``mask``, diagonals included: what one stroke can cover."""
+    parts, count = ndimage.label(mask, structure=np.ones((3, 3)))
+    return (
+        mask & (parts == np.bincount(parts.ravel(), minlength=count + 1)[1:].argmax() + 1) if count else mask
+    )
 
 
 def background_stroke(

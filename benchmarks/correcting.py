@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.segmentation import expand_labels
 
-from annotator import BACKGROUND, Canvas, Labels, Mask, Painted, axis_stroke
+from annotator import BACKGROUND, Canvas, Labels, Mask, Painted, axis_stroke, largest_part
 
 _SEAM = 3
 """Pixels at most this far from two objects lie between them; strokes along a seam are as wide."""
@@ -89,9 +89,7 @@ def _background(invented: Labels, number: int) -> Callable[[Canvas], bool]:
         room = (invented == number) & (canvas.clearance > 1.5)
         if not room.any():
             return False
-        pieces, count = ndimage.label(room)
-        largest = pieces == np.bincount(pieces.ravel(), minlength=count + 1)[1:].argmax() + 1
-        stroke, length = axis_stroke(largest, canvas.brush)
+        stroke, length = axis_stroke(largest_part(room), canvas.brush)
         return canvas.put(stroke, length, BACKGROUND)
 
     return mend
@@ -109,9 +107,11 @@ def _seam(labels: Labels, inside: NDArray[np.intp], merged: Mask) -> Callable[[C
         if between.any():
             # Off both objects where the gap is wide enough; else a thin line that fills it.
             middle = between & (canvas.clearance > 1)
-            line = middle if middle.any() else between
+            line = largest_part(middle if middle.any() else between)
             return canvas.put(line, _length(line), BACKGROUND)
-        sides = [(labels == label) & other for label, other in zip(pair, near[::-1], strict=True)]
+        sides = [
+            largest_part((labels == label) & other) for label, other in zip(pair, near[::-1], strict=True)
+        ]
         changed = [
             canvas.put_object(label, side, _length(side)) for label, side in zip(pair, sides, strict=True)
         ]

@@ -44,6 +44,7 @@ def test_a_stroke_stays_off_the_rim(seed: int) -> None:
         stroke = painted.paint == value
         mask = truth == truth[stroke][0]
         assert stroke.sum() < mask.sum()
+        assert ndimage.label(stroke, np.ones((3, 3)))[1] == 1
         assert not (ndimage.binary_dilation(stroke) & ~mask).any()
 
 

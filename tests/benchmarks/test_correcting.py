@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 from truths import touching_cells
 
 from annotator import AIM, Painted
@@ -103,6 +104,15 @@ def test_an_object_keeps_its_value_and_paint_its_place() -> None:
     assert painted.full == {9}
     assert painted.seconds > before.seconds
     assert not before.paint[truth == 2].any()
+
+
+def test_a_halo_of_invented_pixels_gets_one_stroke() -> None:
+    truth = np.zeros((60, 60), np.int32)
+    truth[np.hypot(*(np.indices(truth.shape) - 30)) < 15] = 1
+    predicted = (np.hypot(*(np.indices(truth.shape) - 30)) < 18.5).astype(np.int32)
+    painted = _correct(truth, predicted)
+    assert not truth[painted.paint == 1].any()
+    assert ndimage.label(painted.paint == 1, np.ones((3, 3)))[1] == 1
 
 
 @pytest.mark.parametrize("seed", range(4))
