@@ -82,5 +82,9 @@ def apply_limits(image: NDArray[Any], limits: NDArray[np.float64]) -> NDArray[np
     span = (limits[:, 1] - limits[:, 0]).reshape(shape)
     with np.errstate(invalid="ignore", over="ignore"):
         # In float64: 32-bit integers and 1e30 floats must not lose their differences before they are small.
-        scaled = (np.asarray(image, dtype=np.float64) - low) / span
-    return np.nan_to_num(np.clip(scaled, *_CLIP), nan=0.0).astype(np.float32)
+        scaled = np.subtract(image, low, dtype=np.float64, casting="unsafe")  # bool has no difference
+        scaled /= span
+        np.clip(scaled, *_CLIP, out=scaled)
+    result = scaled.astype(np.float32)
+    result[np.isnan(result)] = 0
+    return result

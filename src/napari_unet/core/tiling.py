@@ -59,8 +59,10 @@ class Tile:
     crop: tuple[slice, ...]
 
 
-def plan_tiles(shape: Sequence[int], tile_size: int, geometry: Geometry) -> tuple[Tile, ...]:
-    """Cut an image into tiles, row by row.
+def plan_tiles(
+    shape: Sequence[int], tile_size: int, geometry: Geometry, region: Sequence[slice] | None = None
+) -> tuple[Tile, ...]:
+    """Cut an image, or a region of it, into tiles, row by row.
 
     Parameters
     ----------
@@ -71,6 +73,9 @@ def plan_tiles(shape: Sequence[int], tile_size: int, geometry: Geometry) -> tupl
         equal: two of 264 pixels, not one of 512 and one of 16.
     geometry : Geometry
         Of the network.
+    region : sequence of slice, optional
+        The pixels to cover, such as the ``write`` of a tile; starts are multiples of the alignment. None is
+        the whole image.
 
     Returns
     -------
@@ -79,7 +84,8 @@ def plan_tiles(shape: Sequence[int], tile_size: int, geometry: Geometry) -> tupl
         to a multiple of the alignment, and pads that with zeros itself; a valid one sees it mirrored on all
         sides.
     """
-    axes = [_plan_axis(size, tile_size, geometry) for size in shape]
+    region = [slice(0, size) for size in shape] if region is None else region
+    axes = [_plan_axis(size, part, tile_size, geometry) for size, part in zip(shape, region, strict=True)]
     return tuple(
         Tile(
             read=tuple(part[0] for part in parts),
@@ -90,13 +96,16 @@ def plan_tiles(shape: Sequence[int], tile_size: int, geometry: Geometry) -> tupl
     )
 
 
-def _plan_axis(size: int, tile_size: int, geometry: Geometry) -> list[tuple[slice, slice, slice]]:
+def _plan_axis(
+    size: int, region: slice, tile_size: int, geometry: Geometry
+) -> list[tuple[slice, slice, slice]]:
     step, halo = geometry.alignment, geometry.halo
-    blocks = _divide_up(size, _round_up(tile_size, step))
-    edge = _round_up(_divide_up(size, blocks), step)
+    length = region.stop - region.start
+    blocks = _divide_up(length, _round_up(tile_size, step))
+    edge = _round_up(_divide_up(length, blocks), step)
     parts = []
-    for start in range(0, size, edge):
-        stop = min(start + edge, size)
+    for start in range(region.start, region.stop, edge):
+        stop = min(start + edge, region.stop)
         if geometry.padding == "same":
             read = slice(max(0, start - halo), min(_round_up(size, step), start + edge + halo))
             offset = start - read.start

@@ -255,6 +255,9 @@ class PredictionConfig:
         Where the channel axis of the image is; "auto" compares its shape with what the model expects.
     precision : {"auto", "float32", "bfloat16", "float16"}
         Arithmetic of the convolutions; "auto" takes bfloat16 where the hardware gains by it.
+    test_time_augmentation : bool
+        Whether the network sees every tile in eight orientations, whose probabilities are averaged: a little
+        better, and eight times slower. See :mod:`napari_unet.network.orientation`.
     instances : InstanceConfig
         How probabilities become objects.
     """
@@ -262,6 +265,7 @@ class PredictionConfig:
     tile_size: int | None = None
     channels: Channels = "auto"
     precision: Precision = "auto"
+    test_time_augmentation: bool = False
     instances: InstanceConfig = field(default_factory=InstanceConfig)
 
     def __post_init__(self) -> None:
@@ -271,4 +275,5 @@ class PredictionConfig:
             f"prediction.tile_size is {self.tile_size}; choose at least 1 pixel, or leave it out.",
         )
         _one_of("prediction.channels", self.channels, ("auto", "none", "first", "last"))
+        _one_of("prediction.test_time_augmentation", self.test_time_augmentation, (True, False))
         _one_of("prediction.precision", self.precision, ("auto", "float32", "bfloat16", "float16"))

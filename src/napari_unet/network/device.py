@@ -4,11 +4,11 @@ import re
 import shutil
 import sys
 
-import psutil
 import torch
 
 from napari_unet.core.errors import InputError
 from napari_unet.network.config import Precision
+from napari_unet.network.memory import free_host_memory
 
 _FAST_BFLOAT16 = ("avx512_bf16", "amx_bf16")
 """CPU features that make bfloat16 faster than float32; without one it is emulated, and slower."""
@@ -116,4 +116,4 @@ def free_memory(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         # What torch holds in its cache from an earlier job is free to this one.
         return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
-    return int(psutil.virtual_memory().available)
+    return free_host_memory()

@@ -107,7 +107,8 @@ class TileDone:
 
     ``probabilities`` (K, …YX) float32 are those of the block that ``tile.write`` covers on plane ``plane``.
     ``plane`` indexes the leading axes that the network does not see (``()`` for a single image). ``done``
-    of ``total`` tiles are finished.
+    of ``total`` tiles are finished; ``total`` grows with :class:`TilesHalved`. ``share`` in (0, 1] of the
+    pixels are finished, which never goes back.
     """
 
     plane: tuple[int, ...]
@@ -115,6 +116,26 @@ class TileDone:
     probabilities: NDArray[np.float32]
     done: int
     total: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class TilesHalved:
+    """The memory was not enough for a tile; what is left is done in tiles of ``tile_size`` pixels.
+
+    ``total`` tiles are now to be done, those that are finished included.
+    """
+
+    tile_size: int
+    total: int
+
+    @property
+    def message(self) -> str:
+        """One sentence for the user."""
+        return (
+            f"The memory was not enough, so the work goes on in tiles of {self.tile_size} pixels; closing "
+            "other programs would make it faster."
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,4 +150,4 @@ class Predicted:
     finished: NDArray[np.bool_] | None
 
 
-PredictionEvent = TileDone | Predicted
+PredictionEvent = TileDone | TilesHalved | Predicted

@@ -9,6 +9,7 @@ there. Tiles then equal the whole image exactly.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from napari_unet.core.errors import InputError
 from napari_unet.core.tiling import Geometry
@@ -99,6 +100,64 @@ def seen_by(config: UNetConfig, start: int, stop: int) -> tuple[int, int]:
         first, last = 2 * first, 2 * last + 1  # 2x2 pooling
         first, last = first - 2, last + 2
     return first, last + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What one level of the expanding path computes along one axis, in pixels of that level.
+
+    Parameters
+    ----------
+    joined : slice
+        Of the copied and the upsampled features: what the two convolutions read.
+    upsampled : slice
+        Where these are in the upsampled output of the level below.
+    kept : slice
+        Where, in the output of the two convolutions, is what the level above (or the head) reads.
+    """
+
+    joined: slice
+    upsampled: slice
+    kept: slice
+
+
+def expanding_stages(config: UNetConfig, size: int, crop: slice) -> tuple[slice, tuple[Stage, ...]]:
+    """Return the least that the expanding path must compute for a part of the output along one axis.
+
+    A tile's halo is there for the contracting path and the bottom. The expanding path, which does two thirds
+    of the work, needs a few pixels of it at its upper levels.
+
+    Parameters
+    ----------
+    config : UNetConfig
+        Of a same-padded network.
+    size : int
+        Of the input, a multiple of the alignment.
+    crop : slice
+        The part of the output that is wanted, start and stop in pixels.
+
+    Returns
+    -------
+    bottom : slice
+        The part of the bottom's features that is read.
+    stages : tuple of Stage
+        From the lowest level up, as the path runs.
+    """
+    stages: list[Stage] = []
+    more = int(config.upsampling == "linear")  # pixel 2i reads i-1 and i, pixel 2i+1 reads i and i+1
+    wanted = crop
+    for _ in range(config.levels):
+        # Two 3x3 convolutions; at the border of the image they pad with zeros, as they do for all of it.
+        joined = slice(max(0, wanted.start - 2), min(size, wanted.stop + 2))
+        size //= 2
+        below = slice(max(0, (joined.start - more) // 2), min(size, (joined.stop - 1 + more) // 2 + 1))
+        stages.append(Stage(joined, _within(joined, 2 * below.start), _within(wanted, joined.start)))
+        wanted = below
+    return wanted, tuple(reversed(stages))
+
+
+def _within(part: slice, origin: int) -> slice:
+    return slice(part.start - origin, part.stop - origin)
 
 
 def tile_geometry(config: UNetConfig) -> Geometry:

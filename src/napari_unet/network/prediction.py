@@ -11,13 +11,15 @@ from napari_unet.core.axes import channels_first
 from napari_unet.core.control import Control
 from napari_unet.core.normalisation import apply_limits
 from napari_unet.core.prediction import Prediction
-from napari_unet.core.tiling import Tile, plan_tiles, read_mirrored
+from napari_unet.core.tiling import Tile, read_mirrored
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.device import choose_device, choose_precision, free_memory
-from napari_unet.network.events import Predicted, PredictionEvent, TileDone
+from napari_unet.network.events import Predicted, PredictionEvent, TileDone, TilesHalved
 from napari_unet.network.geometry import tile_geometry
 from napari_unet.network.inference import plan_tile_size, probabilities_of, ready_network
 from napari_unet.network.model import Model
+from napari_unet.network.orientation import ORIENTATIONS
+from napari_unet.network.tile_run import TileRun, free_cache, tiles_at_once
 
 
 def predict(
@@ -46,9 +48,8 @@ def predict(
     Raises
     ------
     InputError
-        If the image does not suit the model, or there is no such device.
-    torch.OutOfMemoryError
-        If a tile is too large for the GPU.
+        If the image does not suit the model, there is no such device, or not even the smallest tile fits
+        the memory.
     """
     *_, last = predict_events(model, image, config, device=device)
     return cast("Predicted", last).prediction
@@ -73,6 +74,8 @@ def predict_events(
 
     Yields
     ------
+    TilesHalved
+        When the memory was not enough for a tile, before work goes on with smaller ones.
     TileDone
         After every tile. Its array is a view of the result: final, not to be written to.
     Predicted
@@ -95,49 +98,41 @@ def predict_events(
     torch_device = choose_device(device)
     precision = choose_precision(torch_device, config.precision)
     geometry = tile_geometry(network_config)
+    workers = tiles_at_once(torch_device)
     tile_size = config.tile_size or plan_tile_size(
         shape,
         geometry,
         network_config,
-        memory=free_memory(torch_device),
+        memory=free_memory(torch_device) // workers,
         itemsize=precision.itemsize,
         cached=torch_device.type == "cpu",
     )
     # Of the whole image, so that a tile looks to the network as it does in the image.
     limits = model.normalisation.limits(pixels)
     network = ready_network(model, torch_device, precision)
+    orientations = len(ORIENTATIONS) if config.test_time_augmentation else 1
     probabilities = np.zeros((network_config.classes, *leading, *shape), np.float32)
-    work = [(plane, tile) for plane in np.ndindex(leading) for tile in plan_tiles(shape, tile_size, geometry)]
-    done = 0
+
+    def compute(plane: tuple[int, ...], tile: Tile) -> NDArray[np.float32]:
+        block = apply_limits(read_mirrored(pixels[(slice(None), *plane)], tile.read), limits)
+        return probabilities_of(network, np.ascontiguousarray(block), tile.crop, orientations)
+
+    run = TileRun(shape, leading, geometry, tile_size, workers)
     try:
-        for plane, tile in work:
-            control.wait_while_paused()
-            if control.stopped:
-                break
-            block = apply_limits(read_mirrored(pixels[(slice(None), *plane)], tile.read), limits)
+        for event in run.events(compute, torch_device, control):
+            if isinstance(event, TilesHalved):
+                yield event
+                continue
+            (plane, tile), values = event
             result = probabilities[(slice(None), *plane, *tile.write)]
-            result[...] = probabilities_of(network, np.ascontiguousarray(block), tile.crop)
-            done += 1
-            yield TileDone(plane, tile, result, done, len(work))
+            result[...] = values
+            yield TileDone(plane, tile, result, run.done, run.total, run.share)
     finally:
-        del network
-        if torch_device.type == "cuda":
-            # Else torch keeps the memory of the largest tile, and other programs cannot have it.
-            torch.cuda.empty_cache()
-        elif torch_device.type == "mps":
-            torch.mps.empty_cache()
-    finished = None if done == len(work) else _finished_pixels(work[:done], (*leading, *shape))
-    if finished is not None:
-        probabilities[0][~finished] = 1
+        del network, compute
+        free_cache(torch_device)
+    if run.finished is not None:
+        probabilities[0][~run.finished] = 1
     yield Predicted(
         Prediction(probabilities, ndim=network_config.ndim, mode=model.mode, instances=config.instances),
-        finished,
+        run.finished,
     )
-
-
-def _finished_pixels(work: list[tuple[tuple[int, ...], Tile]], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    finished = np.zeros(shape, np.bool_)
-    for plane, tile in work:
-        where: tuple[Any, ...] = (*plane, *tile.write)
-        finished[where] = True
-    return finished

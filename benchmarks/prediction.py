@@ -1,0 +1,228 @@
+"""How fast and how exactly images are segmented, against the network alone, a notebook and MONAI.
+
+    python benchmarks/prediction.py [--size 4096] [--features 16] [--threads 2] [--quick] [--rows NAME ...]
+
+What is compared runs in turn in one process, and times are medians, of the clock and of the processor: where the
+processor is shared, the latter says more. The network has random weights, which changes nothing but the picture.
+A row is a function of ``Bench`` in ``ROWS``; it returns lines of the table.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from monai.inferers import sliding_window_inference
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from napari_unet.core.normalisation import Normalisation, apply_limits
+from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
+from napari_unet.network.device import choose_precision
+from napari_unet.network.inference import ready_network
+from napari_unet.network.model import History, Model
+from napari_unet.network.prediction import predict
+from napari_unet.network.unet import UNet
+
+CPU = torch.device("cpu")
+WINDOW = 512  # of MONAI; smaller ones cost it more
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the table: what was compared, both figures, their ratio, the bar and whether it is met."""
+
+    name: str
+    here: str
+    other: str
+    ratio: str
+    bar: str
+    met: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """Median of the repeats."""
+
+    wall: float
+    cpu: float
+
+
+class Bench:
+    """An image, a model, and the ways to segment the one with the other.
+
+    Parameters
+    ----------
+    size : int
+        Edge of the image in pixels.
+    features : int
+        Of the network.
+    quick : bool
+        Measure once.
+    """
+
+    def __init__(self, size: int, features: int, *, quick: bool) -> None:
+        self.size = size
+        self.repeats = 1 if quick else 3
+        self.precision = choose_precision(CPU)
+        self.image = np.random.default_rng(0).integers(0, 4096, (size, size), dtype=np.uint16)
+        self.model = _random_model(UNetConfig(features=features))
+
+    def tensor(self, size: int | None = None) -> Tensor:
+        """Return the normalised image, or its corner, (1, 1, Y, X) float32."""
+        limits = self.model.normalisation.limits(self.image[np.newaxis])
+        corner = self.image[np.newaxis, :size, :size]
+        return torch.from_numpy(apply_limits(corner, limits))[None]
+
+    @cached_property
+    def ready(self) -> UNet:
+        """The network as tiles are computed: folded, channels last, in the best precision."""
+        return ready_network(self.model, CPU, self.precision)
+
+    @cached_property
+    def plain(self) -> UNet:
+        """The network as a notebook has it: float32, batch normalisation apart."""
+        network = UNet(self.model.network).eval()
+        network.load_state_dict(dict(self.model.weights))
+        return network
+
+    def in_layout(self, x: Tensor) -> Tensor:
+        """Return the input that ``ready`` likes best."""
+        return x.to(self.precision).contiguous(memory_format=torch.channels_last)
+
+    @cached_property
+    def seconds(self) -> Mapping[str, Seconds]:
+        """Time of every way to segment the image."""
+        x = self.tensor()
+        fast = self.in_layout(x)
+        return in_turn(
+            {
+                "tiles": lambda: predict(self.model, self.image, device="cpu"),
+                "whole": lambda: self.ready(fast),
+                "eager": lambda: self.plain(x),
+                "monai eager": lambda: _monai(self.plain, x),
+                "monai ready": lambda: _monai(self.ready, fast),
+            },
+            self.repeats,
+        )
+
+
+def _random_model(config: UNetConfig) -> Model:
+    torch.manual_seed(0)
+    network = UNet(config)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.normal_(module.running_mean, std=0.3)
+    return Model(
+        network=config,
+        weights=network.state_dict(),
+        normalisation=Normalisation(),
+        mode="objects",
+        class_names=("background", "object"),
+        training=TrainingConfig(network=config),
+        history=History(),
+    )
+
+
+def _monai(network: nn.Module, x: Tensor) -> Tensor:
+    result = sliding_window_inference(x, WINDOW, 1, network, overlap=0.5, mode="gaussian")
+    assert isinstance(result, Tensor)
+    return result
+
+
+@torch.inference_mode()
+def in_turn(ways: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, Seconds]:
+    """Time every way ``repeats`` times, one after the other, so that all meet the same disturbances."""
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    for repeat in range(repeats):
+        for name, way in ways.items():
+            start = time.perf_counter(), time.process_time()
+            way()
+            times[name].append((time.perf_counter() - start[0], time.process_time() - start[1]))
+            print(f"{repeat + 1}: {name} {times[name][-1][0]:.1f} s", file=sys.stderr)
+    return {name: Seconds(*(median(column) for column in zip(*rows))) for name, rows in times.items()}
+
+
+def speed(bench: Bench) -> Iterator[Line]:
+    """Pixels a second, everything from the array of the camera to probabilities, against less than that."""
+    rows = [
+        ("one forward of the same network (bare)", "whole", 0.85),
+        ("plain eager float32, whole", "eager", 6.0),
+        (f"MONAI, windows of {WINDOW}, plain float32", "monai eager", 3.0),
+        (f"MONAI, windows of {WINDOW}, the same network as here", "monai ready", 3.0),
+    ]
+    pixels = bench.size**2 / 1e6
+    here = bench.seconds["tiles"]
+    for name, key, bar in rows:
+        other = bench.seconds[key]
+        ratio = other.wall / here.wall
+        yield Line(
+            f"Mpx/s, tiles / {name}",
+            f"{pixels / here.wall:.2f}",
+            f"{pixels / other.wall:.2f}",
+            f"{ratio:.2f} (processor: {other.cpu / here.cpu:.2f})",
+            f">= {bar}",
+            ratio >= bar,
+        )
+
+
+@torch.inference_mode()
+def exactness(bench: Bench) -> Iterator[Line]:
+    """Largest difference of probabilities, in float32, to one forward of the same network over all of it."""
+    edge = min(bench.size, 1024)
+    x = bench.tensor(edge)
+    image = bench.image[:edge, :edge]
+    # The corner's own percentiles are not those of the image: give it the limits of x.
+    network = ready_network(bench.model, CPU, torch.float32)
+    limits = bench.model.normalisation.limits(image[np.newaxis])
+    x = torch.from_numpy(apply_limits(image[np.newaxis], limits))[None]
+    whole = network(x.contiguous(memory_format=torch.channels_last)).softmax(1)[0].numpy()
+    for tile_size in (64, 176, 512):
+        config = PredictionConfig(tile_size=tile_size, precision="float32")
+        tiled = predict(bench.model, image, config, device="cpu").probabilities
+        yield _difference(f"largest difference, tiles of {tile_size}", tiled, whole, 1e-5)
+    seams = _monai(network, x).softmax(1)[0].numpy()
+    worst = float(np.abs(seams - whole).max())
+    yield Line("the same, MONAI", "", f"{worst:.1g}", "", "", met=True)
+
+
+def _difference(name: str, result: NDArray[Any], truth: NDArray[Any], bar: float) -> Line:
+    worst = float(np.abs(result - truth).max())
+    return Line(name, f"{worst:.1g}", "", "", f"<= {bar:g}", worst <= bar)
+
+
+ROWS: dict[str, Callable[[Bench], Iterator[Line]]] = {"exactness": exactness, "speed": speed}
+
+
+def main() -> int:
+    """Measure and print; 1 if a bar is not met."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, default=4096)
+    parser.add_argument("--features", type=int, default=UNetConfig().features)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--quick", action="store_true", help="measure once")
+    parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    bench = Bench(args.size, args.features, quick=args.quick)
+    print(f"{args.size}², {args.features} features, {args.threads} threads, {bench.precision}\n")
+    print("| case | here | the other | ratio | bar | |\n|---|---|---|---|---|---|")
+    met = True
+    for name in args.rows:
+        for line in ROWS[name](bench):
+            verdict = ("met" if line.met else "missed") if line.bar else ""
+            cells = (line.name, line.here, line.other, line.ratio, line.bar, verdict)
+            print("| " + " | ".join(cells) + " |", flush=True)
+            met &= line.met
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
