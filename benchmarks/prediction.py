@@ -2,8 +2,9 @@
 
     python benchmarks/prediction.py [--size 4096] [--features 16] [--threads 2] [--quick] [--rows NAME ...]
 
-What is compared runs in turn in one process, and times are medians, of the clock and of the processor: where the
-processor is shared, the latter says more. The network has random weights, which changes nothing but the picture.
+What is compared runs in turn in one process, and times are medians, of the clock and of the processor: where
+the processor is shared, the latter says more. The network has random weights, which changes nothing but the
+picture.
 A row is a function of ``Bench`` in ``ROWS``; it returns lines of the table.
 """
 
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.inferers import sliding_window_inference
+from monai.inferers.utils import sliding_window_inference
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -101,6 +102,8 @@ class Bench:
         """Time of every way to segment the image."""
         x = self.tensor()
         fast = self.in_layout(x)
+        # What is paid once in a process: torch imports and compiles on first use.
+        predict(self.model, self.image[:64, :64], device="cpu")
         return in_turn(
             {
                 "tiles": lambda: predict(self.model, self.image, device="cpu"),
@@ -118,8 +121,8 @@ def _random_model(config: UNetConfig) -> Model:
     network = UNet(config)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_var, 0.5, 2)
-            nn.init.normal_(module.running_mean, std=0.3)
+            nn.init.uniform_(module.weight, 0.5, 2)
+            nn.init.normal_(module.bias, std=0.3)
     return Model(
         network=config,
         weights=network.state_dict(),
@@ -147,7 +150,9 @@ def in_turn(ways: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, Se
             way()
             times[name].append((time.perf_counter() - start[0], time.process_time() - start[1]))
             print(f"{repeat + 1}: {name} {times[name][-1][0]:.1f} s", file=sys.stderr)
-    return {name: Seconds(*(median(column) for column in zip(*rows))) for name, rows in times.items()}
+    return {
+        name: Seconds(*(median(column) for column in zip(*rows, strict=True))) for name, rows in times.items()
+    }
 
 
 def speed(bench: Bench) -> Iterator[Line]:

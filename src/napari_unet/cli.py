@@ -289,7 +289,7 @@ def _predict_one(
     as_json: bool,
 ) -> None:
     from napari_unet.files.images import read_image, write_image
-    from napari_unet.network.events import TileDone
+    from napari_unet.network.events import TileDone, TilesHalved
     from napari_unet.network.prediction import predict_events
 
     image = read_image(path)
@@ -298,11 +298,13 @@ def _predict_one(
     with progress_bar(path.name) as progress:
         for event in predict_events(model, image.pixels, config, device=device):
             if isinstance(event, TileDone):
-                progress(event.done / event.total, "")
+                progress(event.share, "")
                 if as_json:
                     print_json(
                         {"event": "tile_done", "image": str(path), "done": event.done, "total": event.total}
                     )
+            elif isinstance(event, TilesHalved):
+                note(event.message)
             else:
                 prediction = event.prediction
     axes = image.axes.replace("C", "")

@@ -155,6 +155,55 @@ def test_a_halo_that_is_too_small_would_be_seen(monkeypatch: pytest.MonkeyPatch)
     assert np.abs(predict(model, image, settings_of(16)).probabilities - whole).max() > 1e-5
 
 
+# ---- turned and mirrored
+
+
+def slow_average(model: Model, image: NDArray[Any]) -> NDArray[np.float32]:
+    """The mean of what the plain network says of the eight views of an image that fits it."""
+    plane = (image.ndim - 2, image.ndim - 1)
+    total = np.zeros((), np.float32)
+    for turns in range(4):
+        for mirrored in (False, True):
+            view = np.rot90(image, turns, plane)
+            view = np.flip(view, 1) if mirrored else view
+            result = slow_probabilities(model, np.ascontiguousarray(view))
+            result = np.flip(result, 1) if mirrored else result
+            total = total + np.rot90(result, -turns, plane) / 8
+    return total
+
+
+@pytest.mark.parametrize("tile_size", [8, 24, 100])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(("ndim", "shape"), [(2, (48, 64)), (3, (8, 24, 16))])
+def test_orientations_are_averaged(ndim: int, shape: tuple[int, ...], padding: str, tile_size: int):
+    levels = 4 - ndim
+    model = make_model(ndim=ndim, levels=levels, features=2, padding=padding, in_channels=2)
+    if padding == "valid":  # so that nothing has to be mirrored at one end alone
+        shape = tuple(size + tile_geometry(model.network).remainder for size in shape)
+    image = noise(2, *shape)
+    result = predict(model, image, settings_of(tile_size, test_time_augmentation=True)).probabilities
+    np.testing.assert_allclose(result, slow_average(model, image), rtol=0, atol=1e-5)
+    once = predict(model, image, settings_of(tile_size)).probabilities
+    assert np.abs(result - once).max() > 1e-3
+
+
+@pytest.mark.usefixtures("in_float64")
+@settings(deadline=None, max_examples=15)
+@given(
+    shape=st.tuples(st.integers(1, 50), st.integers(1, 50)),
+    tile_size=st.integers(8, 60),
+    variant=st.sampled_from(VARIANTS),
+)
+def test_tiles_equal_one_tile_in_all_orientations(shape, tile_size, variant):
+    model = make_model(features=2, **variant)
+    image = noise(*shape)
+    tiled, whole = (
+        predict(model, image, settings_of(size, test_time_augmentation=True)).probabilities
+        for size in (tile_size, 200)
+    )
+    np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-6)
+
+
 # ---- the network made ready
 
 
@@ -383,19 +432,19 @@ def test_a_pause_waits_and_a_resume_goes_on():
 
 
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("shape"), ValueError("odd")]
+    "error", [RuntimeError("shape"), ValueError("odd"), InputError("too small"), KeyboardInterrupt("stop")]
 )
-def test_a_failure_in_a_tile_comes_out_as_it_is(error: Exception, monkeypatch: pytest.MonkeyPatch):
+def test_a_failure_in_a_tile_comes_out_as_it_is(error: BaseException, monkeypatch: pytest.MonkeyPatch):
     model = make_model()
     calls = 0
     forward = UNet.forward
 
-    def fail(network: UNet, x: torch.Tensor) -> torch.Tensor:
+    def fail(network: UNet, x: torch.Tensor, crop: tuple[slice, ...]) -> torch.Tensor:
         nonlocal calls
         calls += 1
         if calls == 3:
             raise error
-        return forward(network, x)
+        return forward(network, x, crop)
 
     monkeypatch.setattr(UNet, "forward", fail)
     events = predict_events(model, noise(64, 64), settings_of(16))
@@ -424,7 +473,7 @@ def test_tiles_take_the_memory_there_is():
 def test_tiles_on_a_cpu_stay_in_its_cache_and_tiny_memory_still_plans():
     config = UNetConfig()
     plan = {"memory": 2**40, "itemsize": 4, "cached": True}
-    assert plan_tile_size((4096, 4096), tile_geometry(config), config, **plan) == 512
+    assert plan_tile_size((4096, 4096), tile_geometry(config), config, **plan) == 688
     assert plan_tile_size((700, 800), tile_geometry(config), config, **plan) == 800  # whole: no halo at all
     assert plan_tile_size((1, 1), tile_geometry(config), config, **plan) == 16
     assert plan_tile_size((4096, 4096), tile_geometry(config), config, **{**plan, "memory": 0}) == 16

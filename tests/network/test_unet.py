@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
@@ -292,3 +294,25 @@ def test_halos_of_the_default_networks():
     assert tile_geometry(UNetConfig(upsampling="nearest")).halo == 96
     assert tile_geometry(UNetConfig()).halo == 112
     assert math.gcd(tile_geometry(UNetConfig()).halo, 16) == 16
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    data=st.data(),
+    levels=st.integers(1, 3),
+    upsampling=st.sampled_from(["linear", "nearest", "convolution"]),
+    padding=st.sampled_from(["same", "valid"]),
+)
+def test_a_crop_is_the_same_part_of_the_whole_output(data, levels, upsampling, padding):
+    config = UNetConfig(levels=levels, features=2, upsampling=upsampling, padding=padding, norm="none")
+    torch.manual_seed(0)
+    network = UNet(config).double().eval()
+    _, size = nearest_sizes(config, 64)
+    with torch.no_grad():
+        x = torch.randn(1, 1, size, size + config.alignment, dtype=torch.float64)
+        whole = network(x)
+        crop = []
+        for length in whole.shape[2:]:
+            start = data.draw(st.integers(0, length - 1))
+            crop.append(slice(start, data.draw(st.integers(start + 1, length))))
+        torch.testing.assert_close(network(x, crop), whole[(..., *crop)], rtol=0, atol=1e-9)

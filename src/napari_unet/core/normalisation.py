@@ -85,6 +85,6 @@ def apply_limits(image: NDArray[Any], limits: NDArray[np.float64]) -> NDArray[np
         scaled = np.subtract(image, low, dtype=np.float64, casting="unsafe")  # bool has no difference
         scaled /= span
         np.clip(scaled, *_CLIP, out=scaled)
-    result = scaled.astype(np.float32)
+    result: NDArray[np.float32] = scaled.astype(np.float32)
     result[np.isnan(result)] = 0
     return result

@@ -1,7 +1,7 @@
 """Work on items in a few threads at once, and have the results in the order of the items."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Barrier
 from typing import TypeVar
@@ -17,7 +17,7 @@ def map_in_order(
     *,
     prepare: Callable[[], None] = lambda: None,
     stopped: Callable[[], bool] = lambda: False,
-) -> Iterator[tuple[Item, Result]]:
+) -> Generator[tuple[Item, Result], None, None]:
     """Yield every item with its result.
 
     One more item than there are threads is taken in advance, so that no thread is idle while the caller

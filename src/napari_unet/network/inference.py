@@ -101,15 +101,12 @@ def probabilities_of(
     x = x.to(weight.device, non_blocking=True).to(weight.dtype)
     lost = 2 * margin(network.config)
     seen = [size - lost for size in block.shape[1:]]
-    total = None
-    for orientation in ORIENTATIONS[:orientations]:
+    mean = torch.zeros(())
+    for count, orientation in enumerate(ORIENTATIONS[:orientations], start=1):
         logits = network(_in_layout(orientation.turn(x)), orientation.turn_crop(crop, seen))  # (1, K, ...)
         probabilities = orientation.turn_back(_activate(logits[0].float()))
-        total = probabilities if total is None else total.add_(probabilities)
-    assert total is not None
-    if orientations > 1:
-        total.div_(orientations)
-    result: NDArray[np.float32] = total.contiguous().cpu().numpy()
+        mean = probabilities if count == 1 else mean.lerp_(probabilities, 1 / count)
+    result: NDArray[np.float32] = mean.contiguous().cpu().numpy()
     return result
 
 

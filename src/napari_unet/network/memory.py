@@ -9,17 +9,17 @@ _OWN = Path("/proc/self/cgroup")
 
 
 def free_host_memory() -> int:
-    """Return the bytes that are free, for this process: a Linux control group may be allowed less than there is.
+    """Return the bytes that this process may still take: those free, or fewer in a Linux control group.
 
-    Containers and schedulers such as SLURM end a process that goes beyond its group's limit, and psutil does not
-    know of it.
+    Containers and schedulers such as SLURM end a process that goes beyond its group's limit, of which psutil
+    does not know.
     """
     free = int(psutil.virtual_memory().available)
     return min([free, *_free_in_groups(_ROOT, _OWN)])
 
 
 def _free_in_groups(root: Path, own: Path) -> list[int]:
-    """Return what is free in every limited group that the process is in, for versions 2 and 1 of the interface.
+    """Return what is free in every limited group around the process, of either version of the interface.
 
     Parameters
     ----------

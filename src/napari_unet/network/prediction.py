@@ -1,10 +1,11 @@
 """Segment whole images, stacks and volumes tile by tile, as if the network saw each of them whole."""
 
 from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from napari_unet.core.axes import channels_first
@@ -20,6 +21,7 @@ from napari_unet.network.inference import plan_tile_size, probabilities_of, read
 from napari_unet.network.model import Model
 from napari_unet.network.orientation import ORIENTATIONS
 from napari_unet.network.tile_run import TileRun, free_cache, tiles_at_once
+from napari_unet.network.unet import UNet
 
 
 def predict(
@@ -113,20 +115,19 @@ def predict_events(
     orientations = len(ORIENTATIONS) if config.test_time_augmentation else 1
     probabilities = np.zeros((network_config.classes, *leading, *shape), np.float32)
 
-    def compute(plane: tuple[int, ...], tile: Tile) -> NDArray[np.float32]:
-        block = apply_limits(read_mirrored(pixels[(slice(None), *plane)], tile.read), limits)
-        return probabilities_of(network, np.ascontiguousarray(block), tile.crop, orientations)
-
     run = TileRun(shape, leading, geometry, tile_size, workers)
+    compute = partial(_compute, network, pixels, limits, orientations)
     try:
-        for event in run.events(compute, torch_device, control):
-            if isinstance(event, TilesHalved):
-                yield event
-                continue
-            (plane, tile), values = event
-            result = probabilities[(slice(None), *plane, *tile.write)]
-            result[...] = values
-            yield TileDone(plane, tile, result, run.done, run.total, run.share)
+        with closing(run.events(compute, torch_device, control)) as events:
+            for event in events:
+                if isinstance(event, TilesHalved):
+                    yield event
+                    continue
+                (plane, tile), values = event
+                where: tuple[Any, ...] = (slice(None), *plane, *tile.write)
+                result = probabilities[where]
+                result[...] = values
+                yield TileDone(plane, tile, result, run.done, run.total, run.share)
     finally:
         del network, compute
         free_cache(torch_device)
@@ -136,3 +137,16 @@ def predict_events(
         Prediction(probabilities, ndim=network_config.ndim, mode=model.mode, instances=config.instances),
         run.finished,
     )
+
+
+def _compute(  # noqa: PLR0917 - bound in this order before the tile is known
+    network: UNet,
+    pixels: NDArray[Any],
+    limits: NDArray[np.float64],
+    orientations: int,
+    plane: tuple[int, ...],
+    tile: Tile,
+) -> NDArray[np.float32]:
+    of_plane: tuple[Any, ...] = (slice(None), *plane)
+    block = apply_limits(read_mirrored(pixels[of_plane], tile.read), limits)
+    return probabilities_of(network, np.ascontiguousarray(block), tile.crop, orientations)

@@ -5,7 +5,7 @@ layer of the network, and reading and normalising one tile overlaps with the net
 GPU the threads have a stream each, so that copies overlap with the network, too.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from math import prod
 from queue import SimpleQueue
@@ -46,7 +46,7 @@ def tiles_at_once(device: torch.device) -> int:
 
 
 def free_cache(device: torch.device) -> None:
-    """Give back the memory that torch keeps for later, else other programs and larger tiles cannot have it."""
+    """Give back what torch keeps for later; else other programs and other tiles cannot have it."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
@@ -109,7 +109,7 @@ class TileRun:
 
     def events(
         self, compute: Compute, device: torch.device, control: Control
-    ) -> Iterator[tuple[Place, NDArray[np.float32]] | TilesHalved]:
+    ) -> Generator[tuple[Place, NDArray[np.float32]] | TilesHalved, None, None]:
         """Compute what is to be done, in order, until the end or a stop.
 
         Parameters
@@ -138,7 +138,7 @@ class TileRun:
 
     def _until_memory_ends(
         self, compute: Compute, device: torch.device, control: Control
-    ) -> Iterator[tuple[Place, NDArray[np.float32]]]:
+    ) -> Generator[tuple[Place, NDArray[np.float32]], None, None]:
         """Compute the tiles as they are; some are left after a stop, or if the memory was not enough."""
         failed = 0
         at_once = min(self._workers, len(self._todo))
@@ -215,14 +215,14 @@ class _Threads:
             torch.cuda.synchronize(device)  # what other streams computed, such as the weights, is there
             self._streams = SimpleQueue()
             for _ in range(number):
-                self._streams.put(torch.cuda.Stream(device))
+                self._streams.put(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
 
     def prepare(self) -> None:
         """Let the calling thread compute with its part of the processor alone."""
         with _NUMBER_OF_THREADS:
             torch.get_num_threads()  # torch sets up a thread when it is first asked, and would undo the next
             torch.set_num_threads(self._each)
-            # That was also set for threads to come, a training's among them; a thread of its own sets it back.
+            # That was also set for threads to come, such as a training's; one of its own sets it back.
             restoring = Thread(target=torch.set_num_threads, args=(self._all,))
             restoring.start()
             restoring.join()

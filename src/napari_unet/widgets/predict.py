@@ -50,6 +50,7 @@ class _Run:
     done: float = 0.0
     added: int = 0
     problem: str = ""
+    note: str = ""
 
 
 class PredictDock(QWidget):
@@ -246,7 +247,8 @@ class PredictDock(QWidget):
         if isinstance(event, Waiting):
             self._status.say(event.message)
         elif isinstance(event, TilesDone):
-            run.done = (event.number + event.done / event.total) / len(run.layers)
+            run.done = (event.number + event.share) / len(run.layers)
+            run.note = event.note
         elif isinstance(event, Segmented):
             self._show(run, event)
 
@@ -279,7 +281,7 @@ class PredictDock(QWidget):
         run = self._run
         if run is not None and not run.job.control.stopped and run.done > 0:
             self._bar.setValue(round(1000 * run.done))
-            self._status.say(f"Predicting: {run.done:.0%} done.")
+            self._status.say(f"Predicting: {run.done:.0%} done. {run.note}".rstrip())
 
     def _on_failed(self, sentence: str) -> None:
         if self._run is not None:
@@ -339,5 +341,5 @@ def _shape(layer: Image) -> tuple[int, ...]:
 
 def _measure(event: object, images: int) -> tuple[float, float] | None:
     if isinstance(event, TilesDone):
-        return 1000 * (event.number + event.done / event.total) / images, 1000
+        return 1000 * (event.number + event.share) / images, 1000
     return None

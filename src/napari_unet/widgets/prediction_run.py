@@ -13,7 +13,7 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.normalisation import Normalisation
 from napari_unet.network.config import PredictionConfig
-from napari_unet.network.events import Predicted, TileDone
+from napari_unet.network.events import Predicted, TileDone, TilesHalved
 from napari_unet.network.model import Model
 from napari_unet.widgets.layers import Kind
 
@@ -40,11 +40,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class TilesDone:
-    """``done`` of ``total`` tiles of source ``number`` are finished."""
+    """A ``share`` (0 to 1) of source ``number`` is finished; ``note`` is what the user should know, or ""."""
 
     number: int
-    done: int
-    total: int
+    share: float
+    note: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,9 +125,12 @@ def segment(
         if control.stopped:
             return
         pixels, plane, shape, suited = _read(source, model)
+        note = ""
         for event in predict_events(suited, pixels, config, device=device, control=control):
             if isinstance(event, TileDone):
-                yield TilesDone(number, event.done, event.total)
+                yield TilesDone(number, event.share, note)
+            elif isinstance(event, TilesHalved):
+                note = event.message
             elif event.finished is None or (keep_unfinished and event.finished.any()):
                 results = _results(event, kinds)
                 yield Segmented(number, results, plane, shape, complete=event.finished is None)
