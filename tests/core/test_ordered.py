@@ -78,26 +78,3 @@ def test_a_thread_that_cannot_be_started_is_an_error(monkeypatch: pytest.MonkeyP
         patch.setattr(threading.Thread, "start", refuse)
         with pytest.raises(RuntimeError, match="start new thread"):
             list(map_in_order(lambda item: item, range(5), 3))
-
-
-def test_what_was_not_begun_is_dropped_after_a_stop():
-    stop, go_on, begun = threading.Event(), threading.Event(), []
-
-    def work(item: int) -> int:
-        begun.append(item)
-        if item:
-            assert go_on.wait(10)
-        return item
-
-    def items():
-        yield from range(3)  # 1 and 2 begin, 3 waits for a thread
-        yield 3
-        while len(begun) < 3:
-            time.sleep(0.001)
-        stop.set()
-        go_on.set()
-
-    # Item 3 may have begun by the time the stop is seen; what was begun is never lost.
-    done = [item for item, _ in map_in_order(work, items(), 2, stopped=stop.is_set)]
-    assert done == sorted(begun)
-    assert set(done) >= {0, 1, 2}

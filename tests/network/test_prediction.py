@@ -177,7 +177,7 @@ def slow_average(model: Model, image: NDArray[Any]) -> NDArray[np.float32]:
 @pytest.mark.parametrize(("ndim", "shape"), [(2, (48, 64)), (3, (8, 24, 16))])
 def test_orientations_are_averaged(ndim: int, shape: tuple[int, ...], padding: str, tile_size: int):
     levels = 4 - ndim
-    model = make_model(ndim=ndim, levels=levels, features=2, padding=padding, in_channels=2)
+    model = make_model(ndim=ndim, levels=levels, padding=padding, in_channels=2)
     if padding == "valid":  # so that nothing has to be mirrored at one end alone
         shape = tuple(size + tile_geometry(model.network).remainder for size in shape)
     image = noise(2, *shape)

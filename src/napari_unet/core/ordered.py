@@ -16,7 +16,6 @@ def map_in_order(
     threads: int,
     *,
     prepare: Callable[[], None] = lambda: None,
-    stopped: Callable[[], bool] = lambda: False,
 ) -> Generator[tuple[Item, Result], None, None]:
     """Yield every item with its result.
 
@@ -33,8 +32,6 @@ def map_in_order(
         How many; with 1, everything runs in the caller's own thread.
     prepare : callable, optional
         Called in each of the threads as it starts, before any work; not called if there is only the caller's.
-    stopped : callable, optional
-        Asked when the items are at their end: whether to drop those that no thread has begun.
     """
     if threads == 1:
         for item in items:
@@ -48,7 +45,7 @@ def map_in_order(
             waiting.append((item, pool.submit(work, item)))
             if len(waiting) > threads:
                 yield _first(waiting)
-        while waiting and not (stopped() and waiting[0][1].cancel()):
+        while waiting:
             yield _first(waiting)
     finally:
         pool.shutdown(cancel_futures=True)

@@ -167,7 +167,6 @@ class TileRun:
             places(),
             at_once,
             prepare=threads.prepare,
-            stopped=lambda: control.stopped or failed > 0,
         )
         with closing(results):
             for place, values in results:

@@ -8,7 +8,7 @@ Segmentation, MICCAI 2015, https://arxiv.org/abs/1505.04597. Shapes in the comme
 
 import math
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -102,21 +102,26 @@ class UNet(nn.Module):
             x = up(x)  #                                    (B, F 2^l, S/2^l)           56, 104, 200, 392
             x = torch.cat([centre_crop(skips.pop(), x.shape[2:]), x], dim=1)  # (B, 2 F 2^l, S/2^l)
             x = block(x)  #                                 (B, F 2^l, S/2^l)           52, 100, 196, 388
-        x = cast("Tensor", self.head(x))  #                               (B, K, S)                   388
-        return x if crop is None else x[(..., *crop)]
+        x = self.head(x)  #                                 (B, K, S)                   388
+        return x if crop is None else _part(x, crop)
 
     def _expand_cropped(self, x: Tensor, skips: list[Tensor], crop: Sequence[slice]) -> Tensor:
         """Run the expanding path of a same-padded network for ``crop`` of the output alone."""
         sizes = skips[0].shape[2:]
         axes = [expanding_stages(self.config, size, part) for size, part in zip(sizes, crop, strict=True)]
-        bottom = [part for part, _ in axes]
-        x = x[(..., *bottom)]
+        x = _part(x, [bottom for bottom, _ in axes])
         levels = zip(*(stages for _, stages in axes), strict=True)
         for up, block, stages in zip(self.upsampling, self.expanding, levels, strict=True):
-            x = up(x)[(..., *[stage.upsampled for stage in stages])]
-            x = torch.cat([skips.pop()[(..., *[stage.joined for stage in stages])], x], dim=1)
-            x = block(x)[(..., *[stage.kept for stage in stages])]
+            x = _part(up(x), [stage.upsampled for stage in stages])
+            x = torch.cat([_part(skips.pop(), [stage.joined for stage in stages]), x], dim=1)
+            x = _part(block(x), [stage.kept for stage in stages])
         return cast("Tensor", self.head(x))
+
+
+def _part(x: Tensor, slices: Sequence[slice]) -> Tensor:
+    """Return a view of ``x`` (B, C, ...), of its spatial axes the given parts."""
+    where: tuple[Any, ...] = (..., *slices)
+    return x[where]
 
 
 class _Upsampling(nn.Module):
