@@ -47,7 +47,7 @@ def touching_recall(predicted: Labels, truth: Labels, threshold: float = 0.5) ->
 def both_ways(probability: NDArray[np.floating[Any]]) -> dict[str, Labels]:
     """Return the objects as connected components and by our seeded watershed; the better counts."""
     return {
-        "components": find_objects(probability, InstanceConfig(seed_threshold=0.5), ndim=2),
+        "components": find_objects(probability, InstanceConfig(contrast=1000), ndim=2),
         "watershed": find_objects(probability, InstanceConfig(), ndim=2),
     }
 

@@ -1,5 +1,7 @@
 """Objects from probabilities: hand cases, and properties of every result."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -65,8 +67,8 @@ CASES = {
 
 @pytest.mark.parametrize(("foreground", "expected"), CASES.values(), ids=CASES)
 def test_hand_cases(foreground, expected):
-    # 0.89 rather than 0.9: the nines of the pictures are seeds.
-    config = InstanceConfig(seed_threshold=0.89, min_size=1)
+    # From 0.9 to 0.7 the log-odds fall by 1.35.
+    config = InstanceConfig(separate_by="probability", contrast=1.3, min_size=1)
     result = find_objects(foreground, config, ndim=2)
     assert result.dtype == np.int32
     np.testing.assert_array_equal(result, expected)
@@ -80,15 +82,41 @@ def test_touching_discs_are_split_where_they_touch():
 
 
 def test_discs_that_overlap_widely_stay_one():
-    assert find_objects(two_discs(10), ndim=2).max() == 1
+    # A network is as certain everywhere well inside.
+    assert find_objects(np.minimum(two_discs(10), 0.97), ndim=2).max() == 1
 
 
 def test_a_speck_of_certainty_does_not_cut_an_object_up():
     foreground = np.full((10, 30), 0.8, np.float32)
     foreground[2:8, 2:8] = foreground[2:8, 22:28] = 0.95
     foreground[5, 13:16] = 0.95
-    assert find_objects(foreground, InstanceConfig(min_size=16), ndim=2).max() == 2
-    assert find_objects(foreground, InstanceConfig(min_size=1), ndim=2).max() == 3
+    by_probability = {"separate_by": "probability", "contrast": 1.5}
+    assert find_objects(foreground, InstanceConfig(**by_probability, min_size=16), ndim=2).max() == 2
+    assert find_objects(foreground, InstanceConfig(**by_probability, min_size=1), ndim=2).max() == 3
+
+
+def test_what_separates_is_the_seam_or_the_outline_as_asked_for():
+    seam = np.full((12, 40), 0.98, np.float32)
+    seam[:, 20] = 0.7
+    waist = np.pad(np.full((12, 40), 0.9, np.float32), 1)
+    waist[:5, 18:24] = waist[-5:, 18:24] = 0
+
+    def count(foreground, separate_by):
+        return find_objects(foreground, InstanceConfig(separate_by=separate_by), ndim=2).max()
+
+    # A straight band has no waist.
+    assert [count(seam, by) for by in ("probability", "shape", "both")] == [2, 1, 2]
+    assert [count(waist, by) for by in ("probability", "shape", "both")] == [1, 2, 2]
+
+
+def test_lower_contrast_splits_more():
+    rng = np.random.default_rng(3)
+    noise = ndimage.gaussian_filter(rng.normal(size=(120, 120)), 3)
+    foreground = (1 / (1 + np.exp(-12 * noise / noise.std() / 4 - 1))).astype(np.float32)
+    counts = [find_objects(foreground, InstanceConfig(contrast=c), ndim=2).max() for c in (0.5, 1, 2, 4, 900)]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > counts[2] > counts[-1]
+    assert counts[-1] == find_objects(foreground, InstanceConfig(contrast=400), ndim=2).max()
 
 
 def test_small_objects_are_removed_and_the_ids_close_up():
@@ -132,14 +160,14 @@ def test_axes_that_do_not_exist(ndim):
         ("threshold", -0.1),
         ("threshold", 1.0),
         ("threshold", float("nan")),
-        ("seed_threshold", 0.4),
-        ("seed_threshold", 1.0),
-        ("seed_threshold", float("nan")),
+        ("contrast", 0),
+        ("contrast", float("nan")),
         ("min_size", 0),
+        ("separate_by", "colour"),
     ],
 )
 def test_settings_that_cannot_be_used(field, value):
-    with pytest.raises(InputError, match=f"instances.{field} is {value}"):
+    with pytest.raises(InputError, match=f"instances.{field} is {value!r}"):
         InstanceConfig(**{field: value})
 
 
@@ -150,7 +178,8 @@ volumes = arrays(np.float32, st.tuples(*[st.integers(1, 5)] * 3), elements=level
 configs = st.builds(
     InstanceConfig,
     threshold=st.sampled_from([0.0, 0.5, 0.7]),
-    seed_threshold=st.sampled_from([0.7, 0.9]),
+    separate_by=st.sampled_from(["both", "probability", "shape"]),
+    contrast=st.sampled_from([0.1, 1.0, 3.0]),
     min_size=st.integers(1, 6),
     fill_holes=st.booleans(),
 )
@@ -185,7 +214,7 @@ def test_every_result_is_well_formed(foreground, config):
 @settings(deadline=None, max_examples=60)
 @given(planes, configs)
 def test_holes_agree_with_filling_object_by_object(foreground, config):
-    open_config = InstanceConfig(config.threshold, config.seed_threshold, config.min_size, fill_holes=False)
+    open_config = replace(config, fill_holes=False)
     expected = find_objects(foreground, open_config, ndim=2)
     n_objects = expected.max()
     for i in range(1, n_objects + 1):
@@ -195,7 +224,7 @@ def test_holes_agree_with_filling_object_by_object(foreground, config):
             rim = ndimage.binary_dilation(parts == part) & (parts != part)
             if (expected[rim] == i).all():
                 expected[parts == part] = i
-    closed = InstanceConfig(config.threshold, config.seed_threshold, config.min_size, fill_holes=True)
+    closed = replace(config, fill_holes=True)
     np.testing.assert_array_equal(find_objects(foreground, closed, ndim=2), expected)
 
 

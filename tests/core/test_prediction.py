@@ -58,7 +58,7 @@ def test_a_pixel_two_classes_claim_goes_to_the_more_probable():
     second = np.array([[0.5, 0.5, 0.4, 0.0]], np.float32)
     third = np.array([[0.0, 0.4, 0.5, 0.5]], np.float32)
     probabilities = np.stack((1 - second - third, second, third))
-    config = InstanceConfig(threshold=0.3, seed_threshold=0.3, min_size=1)
+    config = InstanceConfig(threshold=0.3, min_size=1)
     prediction = Prediction(probabilities, 2, "classes", config)
     assert prediction.objects.tolist() == [[1, 1, 2, 2]]
 
@@ -67,7 +67,7 @@ def test_an_object_another_class_covers_leaves_no_gap_in_the_ids():
     # The middle of the second class's object goes to the third; the weak object of the second class vanishes.
     second = np.array([[0.4, 0.0, 0.6, 0.0]], np.float32)
     third = np.array([[0.5, 0.0, 0.0, 0.9]], np.float32)
-    config = InstanceConfig(threshold=0.3, seed_threshold=0.3, min_size=1)
+    config = InstanceConfig(threshold=0.3, min_size=1)
     prediction = Prediction(np.stack((1 - second - third, second, third)), 2, "classes", config)
     assert prediction.objects.tolist() == [[1, 0, 2, 3]]
 

@@ -142,10 +142,10 @@ assert all((weights == maps[0]).all() for weights in maps) and maps[0][10, 10] >
 def test_without_a_folder_to_write_to_it_still_compiles(monkeypatch):
     from numba.core import caching
 
-    from napari_unet.core.two_nearest_kernels import _compile
+    from napari_unet.core.compiling import compiled
 
     monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
-    assert _compile()(lambda number: number + 1)(2) == 3
+    assert compiled()(lambda number: number + 1)(2) == 3
 
 
 def test_just_below_the_cut_off_is_out():

@@ -1,14 +1,27 @@
 """From the probability of foreground to separate objects."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
+from edt import edt
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.segmentation import watershed
 
 from napari_unet.core.errors import InputError
+from napari_unet.core.flooding import find_basins
+
+Separation = Literal["both", "probability", "shape"]
+
+_DEPTH_WEIGHT = 4.0
+"""What the logarithm of the depth counts against the log-odds of the probability: half the depth as much as
+2.8 in log-odds."""
+
+_CERTAIN = 1e-4
+"""Probabilities are this far from 0 and 1 at least: further out, rounding decides."""
+
+_SPARED = 2
+"""A part splits off only if it has this many times the smallest size above the saddle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,29 +32,36 @@ class InstanceConfig:
     ----------
     threshold : float
         Pixels whose probability of foreground is above it belong to objects, in [0, 1).
-    seed_threshold : float
-        Connected pixels above it are the seed of one object, in [threshold, 1): raise it to split touching
-        objects more eagerly, lower it to keep objects whole.
+    separate_by : {"both", "probability", "shape"}
+        What tells where touching objects meet: a seam of lower probability, as training with border weights
+        makes it; the outline, which is narrow there; or both together.
+    contrast : float
+        How clear the place where objects meet must be for them to stay apart, more than 0: the fall, from the
+        lesser of two summits to the saddle between them, in log-odds of the probability (2 is the fall from
+        0.95 to 0.72) plus four times the logarithm of the depth (2 is the fall to 0.6 of it). Lower it to
+        split touching objects more eagerly, raise it to keep objects whole.
     min_size : int
-        Objects of fewer pixels (voxels in 3-D) are removed, at least 1. Seeds of less than half of that do
-        not count: they are noise, and would cut objects up.
+        Objects of fewer pixels (voxels in 3-D) are removed, at least 1. Parts of less than twice that are not
+        split off: they are noise, and would cut objects up.
     fill_holes : bool
         Whether background that one object encloses becomes part of it.
     """
 
     threshold: float = 0.5
-    seed_threshold: float = 0.9
+    separate_by: Separation = "both"
+    contrast: float = 2.0
     min_size: int = 16
     fill_holes: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold < 1:
             raise InputError(f"instances.threshold is {self.threshold}; choose at least 0 and less than 1.")
-        if not self.threshold <= self.seed_threshold < 1:
+        if self.separate_by not in get_args(Separation):
             raise InputError(
-                f"instances.seed_threshold is {self.seed_threshold}; choose at least instances.threshold "
-                f"({self.threshold}) and less than 1."
+                f"instances.separate_by is {self.separate_by!r}; choose 'both', 'probability' or 'shape'."
             )
+        if not self.contrast > 0:
+            raise InputError(f"instances.contrast is {self.contrast}; choose more than 0.")
         if self.min_size < 1:
             raise InputError(
                 f"instances.min_size is {self.min_size}; choose 1 pixel (keeps everything) or more."
@@ -51,11 +71,10 @@ class InstanceConfig:
 def find_objects(
     foreground: NDArray[np.floating[Any]], config: InstanceConfig | None = None, *, ndim: int
 ) -> NDArray[np.int32]:
-    """Separate the foreground into objects by a seeded watershed.
+    """Separate the foreground into objects: the hills of a landscape of probability and depth.
 
-    Every connected part of ``p > seed_threshold`` is the seed of one object and grows, most probable pixels
-    first, within ``p > threshold``. A part of ``p > threshold`` without a seed is an object as it is: dim
-    objects must not vanish.
+    See :mod:`napari_unet.core.flooding`. A part of ``p > threshold`` that has one summit is an object
+    however low it is: dim objects must not vanish.
 
     Parameters
     ----------
@@ -71,7 +90,8 @@ def find_objects(
     array (leading..., spatial...) int32
         0 background; objects 1, 2, 3, ... in the raster order of their first pixels, so the same
         probabilities always give the same ids, and no two planes share one. Every object is connected through
-        faces.
+        faces. What becomes of a connected part of ``p > threshold`` depends on that part alone, so images
+        may be separated block by block (`core/block_objects.py`).
 
     Raises
     ------
@@ -80,12 +100,11 @@ def find_objects(
 
     Notes
     -----
-    Compared on simulated probabilities (blurred, noisy, some objects dim) of discs and of real masks of
-    nuclei and spindly cells; AP at IoU 0.5 / AP at 0.75 / touching objects found. With seams that are at all
-    visible, as the border weights teach them: connected components .78/.65/.64, seeds of any size
-    .92/.84/.97, these seeds .94/.86/.97, watershed on the distance transform (h-maxima, h = 1 px)
-    .92/.82/.94. Where no seam is visible the distance transform wins, .85/.71/.81 against .67/.54/.46, at ten
-    times the cost.
+    AP at IoU 0.5 / AP at 0.75 / touching objects found, in one trial each on other images than those painted
+    (docs/benchmarks.md has the scores of whole trainings). Phase contrast, where seams are faint and outlines
+    misleading: connected components .13/.06/.02, seeds of p > 0.9 grown by a watershed .21/.08/.04, by
+    shape .26/.08/.09, by both .44/.11/.41, by probability .52/.13/.54. Fluorescent nuclei, whose outlines
+    tell most: seeds .76/.56/.35, by probability .66/.37/.58, by both .81/.57/.62, by shape .84/.63/.49.
     """
     config = config or InstanceConfig()
     if not 1 <= ndim <= foreground.ndim:
@@ -96,7 +115,13 @@ def find_objects(
     objects = np.zeros(foreground.shape, np.int32)
     used = 0
     for plane in np.ndindex(foreground.shape[: foreground.ndim - ndim]):
-        labels, count = _grow_seeds(foreground[plane], config)
+        mask = foreground[plane] > config.threshold
+        labels, count = find_basins(
+            _landscape(foreground[plane], mask, config.separate_by),
+            mask,
+            contrast=config.contrast,
+            min_area=_SPARED * config.min_size,
+        )
         labels = _drop_small(labels, count, config.min_size)
         if config.fill_holes:
             _fill_holes(labels)
@@ -106,27 +131,20 @@ def find_objects(
     return objects
 
 
-def _grow_seeds(probability: NDArray[Any], config: InstanceConfig) -> tuple[NDArray[np.int32], int]:
-    parts, n_parts = ndimage.label(probability > config.threshold)
-    seeds, n_seeds = ndimage.label(probability > config.seed_threshold)
-    seeds = _drop_small(seeds, n_seeds, config.min_size // 2)
-    part_of_seed = np.zeros(n_seeds + 1, np.intp)
-    part_of_seed[seeds] = parts
-    part_of_seed[0] = 0
-    seeds_in_part = np.bincount(part_of_seed[1:], minlength=n_parts + 1)
-    # Only parts with several seeds need the watershed, by far the slowest step; the others are one object.
-    shared = seeds_in_part > 1
-    shared[0] = False
-    ids = np.where(shared, 0, n_seeds + np.arange(n_parts + 1))
-    ids[0] = 0
-    labels = ids[parts].astype(np.int32)
-    if shared.any():
-        contested = shared[parts]
-        grown = watershed(  # type: ignore[no-untyped-call]  # scikit-image has no types
-            -probability, np.where(contested, seeds, 0), mask=contested
-        )
-        labels += grown
-    return labels, n_seeds + n_parts
+def _landscape(
+    probability: NDArray[Any], mask: NDArray[np.bool_], separate_by: Separation
+) -> NDArray[np.float32]:
+    """Return the height of every pixel of the mask: log-odds plus the weighted logarithm of its depth."""
+    height = np.zeros(mask.shape, np.float32)
+    if separate_by != "shape":
+        certain = np.clip(probability[mask], _CERTAIN, 1 - _CERTAIN)
+        height[mask] = np.log(certain / (1 - certain))
+    if separate_by != "probability":
+        # The depth is the distance to the nearest background; the edge of the image is no border.
+        depth = edt(mask)[mask] if not mask.all() else np.float32(1)
+        # Half a pixel more: from 1 to 2 pixels of depth is not yet twice as deep.
+        height[mask] += _DEPTH_WEIGHT * np.log(depth + 0.5)
+    return height
 
 
 def _drop_small(labels: NDArray[np.int32], count: int, min_size: int) -> NDArray[np.int32]:
@@ -140,6 +158,25 @@ def _fill_holes(labels: NDArray[np.int32]) -> None:
     # A hole is a connected part of the background that touches one object only and not the image's edge.
     # Looking at the background once, not object by object, keeps the cost independent of their number.
     holes, n_holes = ndimage.label(labels == 0)
+    enclosed = np.arange(n_holes + 1, dtype=np.int32)
+    for axis in range(labels.ndim):
+        across = np.moveaxis(holes, axis, 0)
+        enclosed[across[0]] = enclosed[across[-1]] = 0
+    if not enclosed.any():
+        return
+    lowest, highest = neighbours_of_holes(enclosed[holes], n_holes, labels)
+    owner = np.where(lowest == highest, lowest, 0).astype(np.int32)
+    owner[0] = 0
+    labels += owner[holes]
+
+
+def neighbours_of_holes(
+    holes: NDArray[np.int32], n_holes: int, labels: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the lowest and the highest label that touches each hole 0..n_holes through a face.
+
+    A hole that touches none has the largest int32 and 0.
+    """
     lowest = np.full(n_holes + 1, np.iinfo(np.int32).max, np.int32)
     highest = np.zeros(n_holes + 1, np.int32)
     for axis in range(labels.ndim):
@@ -151,10 +188,7 @@ def _fill_holes(labels: NDArray[np.int32]) -> None:
             rim = (hole > 0) & (neighbour > 0)
             np.minimum.at(lowest, hole[rim], neighbour[rim])
             np.maximum.at(highest, hole[rim], neighbour[rim])
-        lowest[forward_holes[0]] = lowest[forward_holes[-1]] = 0
-    owner = np.where(lowest == highest, lowest, 0).astype(np.int32)
-    owner[0] = 0
-    labels += owner[holes]
+    return lowest, highest
 
 
 def number_in_raster_order(labels: NDArray[np.int32], count: int) -> tuple[NDArray[np.int32], int]:
@@ -162,12 +196,18 @@ def number_in_raster_order(labels: NDArray[np.int32], count: int) -> tuple[NDArr
 
     ``count`` is at least the largest label.
     """
+    first = first_pixels(labels, count)
+    order = np.argsort(first, kind="stable")
+    n_objects = int(np.count_nonzero(first < labels.size))
+    ids = np.zeros(count + 1, np.int32)
+    ids[order[:n_objects]] = np.arange(1, n_objects + 1)
+    return ids[labels], n_objects
+
+
+def first_pixels(labels: NDArray[np.int32], count: int) -> NDArray[np.intp]:
+    """Return the raster index of the first pixel of each label 0..count; of 0 and absent ones, the size."""
     flat = labels.ravel()
     backwards = np.flatnonzero(flat)[::-1]
     first = np.full(count + 1, flat.size)
     first[flat[backwards]] = backwards  # of repeated ids the last assignment stays: the first pixel
-    order = np.argsort(first, kind="stable")
-    n_objects = int(np.count_nonzero(first < flat.size))
-    ids = np.zeros(count + 1, np.int32)
-    ids[order[:n_objects]] = np.arange(1, n_objects + 1)
-    return ids[labels], n_objects
+    return first

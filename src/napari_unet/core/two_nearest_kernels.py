@@ -8,29 +8,16 @@ of their own, so any number of Python threads may call them at once.
 
 # ruff: noqa: PLR0917 (numba passes keyword arguments slowly, or not at all)
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from napari_unet.core.compiling import compiled
 
 _CHUNK = 64  # pixels of a line that stop together: a few registers full
 
 
-def _compile(**options: Any) -> Callable[[Any], Any]:
-    """Return the decorator; where no folder can be written to, it compiles anew in each process."""
-
-    def decorate(function: Any) -> Any:
-        try:
-            return njit(nogil=True, cache=True, **options)(function)
-        except RuntimeError:
-            # Numba's "no locator available": neither beside the source nor in the home folder.
-            return njit(nogil=True, **options)(function)
-
-    return decorate
-
-
-@_compile(inline="always")
+@compiled(inline="always")
 def _insert(first: Any, second: Any, keys: Any, step: Any, id_bits: Any) -> None:
     """Take ``keys + step`` into the two lowest keys of different ids, ``first`` and ``second``."""
     whole = first.dtype.type  # numba would compute in 64 bits, at half the speed
@@ -42,7 +29,7 @@ def _insert(first: Any, second: Any, keys: Any, step: Any, id_bits: Any) -> None
         first[i] = min(low, key)
 
 
-@_compile(inline="always")
+@compiled(inline="always")
 def _insert_two(first: Any, second: Any, nearest: Any, farther: Any, step: Any, id_bits: Any) -> None:
     """Do that with two arrays of keys in one go."""
     whole = first.dtype.type
@@ -58,7 +45,7 @@ def _insert_two(first: Any, second: Any, nearest: Any, farther: Any, step: Any, 
         first[i] = min(low, key)
 
 
-@_compile()
+@compiled()
 def sweep_first_axis(
     objects: Any, out_nearest: Any, out_second: Any, start: int, stop: int, steps: Any, bits: int, none: Any
 ) -> None:
@@ -112,7 +99,7 @@ def sweep_first_axis(
                         out[i] = whole(squared + (out[i] & id_bits))
 
 
-@_compile()
+@compiled()
 def spread_along_axis(
     nearest: Any, second: Any, out_nearest: Any, out_second: Any,
     starts: Any, width: int, stride: int, steps: Any, id_bits: Any,
@@ -153,7 +140,7 @@ def spread_along_axis(
                     _insert_two(low, high, near, far, step, id_bits)
 
 
-@_compile()
+@compiled()
 def spread_nearest_along_axis(
     nearest: Any, out: Any, starts: Any, width: int, stride: int, steps: Any
 ) -> None:

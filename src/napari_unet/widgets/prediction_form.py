@@ -60,14 +60,28 @@ class PredictionForm(QWidget):
             tooltip="Pixels more probable than this belong to objects; raise it for smaller objects.\n"
             "Default: 0.50.",
         )
-        self._split = _share(default.seed_threshold)
+        self._separate_by = choice(
+            [("Seam and outline", "both"), ("Seam", "probability"), ("Outline", "shape")]
+        )
         add_row(
             form,
-            "Split touching",
-            self._split,
-            name="predict_split",
-            tooltip="Raise it to split touching objects more eagerly, lower it to keep objects whole.\n"
-            "Default: 0.90.",
+            "Separate by",
+            self._separate_by,
+            name="predict_separate_by",
+            tooltip="What tells where touching objects meet: a seam of lower probability, or a narrow\n"
+            "outline. Default: both.",
+        )
+        self._contrast = QDoubleSpinBox()
+        self._contrast.setRange(0.1, 10)
+        self._contrast.setSingleStep(0.25)
+        self._contrast.setValue(default.contrast)
+        add_row(
+            form,
+            "Seam contrast",
+            self._contrast,
+            name="predict_contrast",
+            tooltip="How clear the place where objects meet must be: lower it to split touching\n"
+            f"objects more eagerly, raise it to keep objects whole. Default: {default.contrast:.2f}.",
         )
         self._min_size = QSpinBox()
         self._min_size.setRange(1, 1_000_000)
@@ -162,16 +176,12 @@ class PredictionForm(QWidget):
         InputError
             If they cannot be used together.
         """
-        if self._split.value() < self._threshold.value():
-            raise InputError(
-                f"“Split touching” is {self._split.value():.2f}, below the threshold of "
-                f"{self._threshold.value():.2f}; raise it, or lower the threshold."
-            )
         return PredictionConfig(
             test_time_augmentation=self._orientations.isChecked(),
             instances=InstanceConfig(
                 threshold=self._threshold.value(),
-                seed_threshold=self._split.value(),
+                separate_by=self._separate_by.currentData(),
+                contrast=self._contrast.value(),
                 min_size=self._min_size.value(),
             ),
         )

@@ -1,0 +1,115 @@
+"""Basins against scikit-image's extended maxima, and against the same rules written down with sets."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from scipy import ndimage
+from skimage.morphology import local_maxima, reconstruction
+
+from napari_unet.core.flooding import find_basins
+
+landscapes = array_shapes(min_dims=1, max_dims=3, max_side=9).flatmap(
+    lambda shape: st.tuples(
+        arrays(np.int16, shape, elements=st.integers(0, 12)), arrays(np.bool_, shape, elements=st.booleans())
+    )
+)
+
+
+def basins_with_sets(height, mask, contrast, min_area):
+    """Return the basins as a set of sets of pixels: one pixel after the other, all of it recomputed."""
+    basins: list[list[tuple[int, ...]]] = []  # each begins with its summit
+    for pixel in sorted(map(tuple, np.argwhere(mask)), key=lambda p: (-height[p], p)):
+        near = [
+            tuple(np.add(pixel, step))
+            for step in itertools.product((-1, 0, 1), repeat=mask.ndim)
+            if np.abs(step).sum() == 1
+        ]
+        touched = [basin for basin in basins if any(p in basin for p in near)]
+        if not touched:
+            basins.append([pixel])
+            continue
+        flooded = [p for p in near if any(p in basin for basin in basins)]
+        # The kernel looks forward along the axes before it looks back; of equal neighbours the first counts.
+        ahead = [p for p in flooded if p > pixel] + [p for p in flooded if p < pixel]
+        ahead.sort(key=lambda p: (p < pixel, [a == b for a, b in zip(p, pixel, strict=True)].index(False)))
+        highest = max(height[p] for p in flooded)
+        mine = next(b for p in ahead if height[p] == highest for b in basins if p in b)
+        mine.append(pixel)
+        for p in ahead:
+            other = next(b for b in basins if p in b)
+            if other is mine:
+                continue
+            low, high = (mine, other) if height[mine[0]] < height[other[0]] else (other, mine)
+            if height[low[0]] - height[pixel] < contrast or len(low) < min_area:
+                high.extend(low)
+                basins = [b for b in basins if b is not low]
+                mine = high
+    return {frozenset(basin) for basin in basins}
+
+
+@settings(max_examples=150, deadline=None)
+@given(landscapes, st.integers(1, 6), st.integers(0, 8))
+def test_the_rules_written_down_with_sets(landscape, contrast, min_area):
+    height, mask = landscape
+    labels, count = find_basins(height, mask, contrast=contrast, min_area=min_area)
+    assert labels.dtype == np.int32
+    assert labels.shape == mask.shape
+    np.testing.assert_array_equal(np.unique(labels[mask]), np.arange(1, count + 1))
+    assert not labels[~mask].any()
+    found = {frozenset(map(tuple, np.argwhere(labels == i))) for i in range(1, count + 1)}
+    assert found == basins_with_sets(height, mask, contrast, min_area)
+
+
+@settings(max_examples=100, deadline=None)
+@given(landscapes.filter(lambda both: both[1].any()), st.integers(1, 6))
+def test_as_many_basins_as_extended_maxima(landscape, contrast):
+    height, mask = landscape
+    _, count = find_basins(height, mask, contrast=contrast, min_area=0)
+    # Extended maxima: the regional maxima of the landscape rebuilt from itself less a hair under the
+    # contrast. The moat around is so deep that the highest summit of every part of the mask stands out.
+    padded = np.pad(np.where(mask, height + 100.0, 0), 1)
+    cross = ndimage.generate_binary_structure(mask.ndim, 1)
+    rebuilt = reconstruction(np.maximum(padded - contrast + 0.5, 0), padded, footprint=cross)
+    _, expected = ndimage.label(local_maxima(rebuilt, footprint=cross))
+    assert count == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(landscapes, st.integers(1, 6), st.integers(0, 8))
+def test_every_basin_is_connected_and_every_part_its_own_business(landscape, contrast, min_area):
+    height, mask = landscape
+    labels, count = find_basins(height, mask, contrast=contrast, min_area=min_area)
+    for value in range(1, count + 1):
+        assert ndimage.label(labels == value)[1] == 1
+    parts, n_parts = ndimage.label(mask)
+    for part in range(1, n_parts + 1):
+        inside = parts == part
+        alone, _ = find_basins(height, inside, contrast=contrast, min_area=min_area)
+        np.testing.assert_array_equal(alone[inside], np.unique(labels[inside], return_inverse=True)[1] + 1)
+
+
+@pytest.mark.parametrize(
+    ("contrast", "min_area", "expected"),
+    [
+        (2, 0, [1, 1, 1, 2, 2, 2, 0, 3]),
+        (2.5, 0, [1, 1, 1, 1, 1, 1, 0, 2]),
+        (1, 4, [1, 1, 1, 1, 1, 1, 0, 2]),
+    ],
+)
+def test_hand_cases(contrast, min_area, expected):
+    height = np.array([4, 5, 2, 2.5, 4, 3, 9, 0.5])
+    labels, count = find_basins(height, height != 9, contrast=contrast, min_area=min_area)
+    np.testing.assert_array_equal(labels, expected)
+    assert count == max(expected)
+
+
+def test_heights_beyond_the_scale_are_cut_off():
+    labels, count = find_basins(
+        np.array([1e9, -1e9, 1e9, np.inf]), np.ones(4, bool), contrast=900, min_area=0
+    )
+    assert count == 2
+    np.testing.assert_array_equal(labels, [1, 2, 2, 2])
