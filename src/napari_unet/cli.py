@@ -27,6 +27,7 @@ from napari_unet.console import (
     report_saved,
     report_scores,
     report_summary,
+    say_interval,
     signals_stop,
 )
 from napari_unet.core.control import Control
@@ -108,6 +109,10 @@ def train(
     start: Annotated[
         str, typer.Option(metavar="scratch|NAME|MODEL", help="Nothing, a starter, or a model to go on from.")
     ] = "scratch",
+    validation: Annotated[
+        Paths | None,
+        typer.Option(metavar="PATH...", help="Painted images to score on alone. [held-out strokes]"),
+    ] = None,
     mode: Annotated[
         str | None, typer.Option(metavar="objects|classes", help="What paint values mean. [objects]")
     ] = None,
@@ -146,7 +151,17 @@ def train(
         ]
         if fixed:
             note(f"The settings of {' and '.join(fixed)} are those of {start}; others are not used.")
-    pairs, unpainted = pair_by_stem(expand_paths(images), expand_paths(paint))
+    scored = expand_paths(validation or ())
+    shown = {path.resolve() for path in scored}
+    learnt = [path for path in expand_paths(images) if path.resolve() not in shown]
+    pairs, unpainted = pair_by_stem([*learnt, *scored], expand_paths(paint))
+    # In two groups: those to learn from, and those to score on alone.
+    pairs.sort(key=lambda pair: pair[0] in scored)
+    first_scored = sum(pair[0] not in scored for pair in pairs)
+    if scored and first_scored == len(pairs):
+        raise InputError(f"{_listed(scored)} cannot be scored on for want of paint; give paint of that name.")
+    if first_scored == 0:
+        raise InputError("Every painted image is for scoring alone; give at least one more to learn from.")
     if unpainted:
         note(f"Left out for want of paint: {_listed(unpainted)}.")
     check_writable(output)
@@ -156,10 +171,18 @@ def train(
     from napari_unet.network.events import Stopped
     from napari_unet.network.training import DEFAULT_SECONDS, train_events
 
-    seconds = training.seconds or (DEFAULT_SECONDS if training.steps is None else math.inf)
+    is_endless = training.steps is None and training.patience is None
+    seconds = training.seconds or (DEFAULT_SECONDS if is_endless else math.inf)
     control = Control()
     events = train_events(
-        image_pixels, paint_pixels, training, start=model, resume=resume, device=device, control=control
+        image_pixels[:first_scored],
+        paint_pixels[:first_scored],
+        training,
+        start=model,
+        resume=resume,
+        validation=(image_pixels[first_scored:], paint_pixels[first_scored:]),
+        device=device,
+        control=control,
     )
     report = TrainingReport(seconds, training.steps or math.inf, as_json=as_json)
     stopped: Stopped | None = None
@@ -191,7 +214,11 @@ def _settings(
     from napari_unet.files.settings import Settings, override, read_settings
 
     # How long it trained is no setting of a model.
-    base = Settings() if model is None else Settings(replace(model.training, seconds=None, steps=None))
+    base = (
+        Settings()
+        if model is None
+        else Settings(replace(model.training, seconds=None, steps=None, patience=None))
+    )
     return override(read_settings(config, base) if config else base, assignments or ())
 
 
@@ -421,8 +448,9 @@ def info(*, model: ModelFile, as_json: AsJson = False) -> None:
         print(f"  continued    {started}, to step {last} and {seconds:.0f} s")
     print(f"weights        of step {history['best_step']}")
     print(f"to go on       {hindrance if step is None else f'from step {step}, with its optimiser'}")
-    for step, seconds, score, loss in history["scores"]:
-        print(f"  step {step:6d}  {seconds:7.1f} s  score {score:.3f}  loss {loss:.3f}")
+    for step, seconds, score, loss, *interval in history["scores"]:
+        scored = f"score {score:.3f}{say_interval(interval)}"
+        print(f"  step {step:6d}  {seconds:7.1f} s  {scored}  loss {loss:.3f}")
     print(f"versions       {', '.join(f'{name} {version}' for name, version in history['versions'].items())}")
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_unet.files.evaluation import Compared
     from napari_unet.network.events import Stopped, TrainingEvent
 
-MULTIPLE = frozenset({"--images", "--paint", "--set", "--what", "--predictions", "--truths"})
+MULTIPLE = frozenset({"--images", "--paint", "--validation", "--set", "--what", "--predictions", "--truths"})
 """Flags that take every value up to the next flag."""
 
 Progress = Callable[[float, str], None]
@@ -151,7 +151,7 @@ class TrainingReport:
                 part = max(seconds / self._seconds, steps / self._steps)
                 progress(part, f"step {event.step}, loss {event.loss:.3f}")
             case Validated() if not (self._as_json or sys.stderr.isatty()):  # a log that nobody watches
-                what = f"score {event.score:.3f}, loss {event.loss:.3f}"
+                what = f"{event.words}, loss {event.loss:.3f}"
                 note(f"{event.seconds:.0f} s, step {event.step}: {what}")
 
 
@@ -168,15 +168,17 @@ def report_saved(event: "Stopped", output: Path, as_json: bool) -> None:
     """Say which model was saved, and where."""
     history = event.model.history
     # The last one: a network that continues on other paint is scored again.
-    scores = [score for step, _, score, _ in history.scores if step == history.best_step]
-    score = scores[-1] if scores else math.nan
+    kept = [score for score in history.scores if score[0] == history.best_step]
+    score, _, *interval = kept[-1][2:] if kept else (math.nan, math.nan)
     if as_json:
         values = {"reason": event.reason, "output": str(output), "steps": history.steps}
-        print_json({"event": "stopped"} | values | {"seconds": history.seconds, "score": score})
+        print_json(
+            {"event": "stopped"} | values | {"seconds": history.seconds, "score": score, "interval": interval}
+        )
     else:
         print(
             f"Saved {output}: {event.reason} after {history.steps} steps and {history.seconds:.0f} s, "
-            f"with the weights of step {history.best_step}, which scored {score:.3f}."
+            f"with the weights of step {history.best_step}, which scored {score:.3f}{say_interval(interval)}."
         )
 
 
@@ -204,6 +206,11 @@ def _row(name: str, values: Mapping[str, float]) -> str:
     from napari_unet.core.score_table import value_text
 
     return "  ".join([name, *(value_text(values[key]).rjust(len(key)) for key in _COLUMNS)])
+
+
+def say_interval(interval: Sequence[float]) -> str:
+    """Return the low and the high end of a score in words; models of the first release have neither."""
+    return " ({:.2f} to {:.2f})".format(*interval) if interval else ""
 
 
 @contextmanager

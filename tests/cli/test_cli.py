@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -75,9 +76,12 @@ def test_what_training_says_and_saves(
         "started", "step_done", "step_done", "validated", "stopped",
     ]  # fmt: skip
     assert events[0]["images"] == 1
-    assert events[-1] | {"seconds": 0, "score": 0} == {
+    scored = events[-2]
+    assert 0 <= scored["interval"][0] <= scored["score"] <= scored["interval"][1] <= 1
+    assert events[-1]["interval"] == scored["interval"]
+    assert events[-1] | {"seconds": 0, "score": 0, "interval": 0} == {
         "event": "stopped", "reason": "finished", "output": str(tmp_path / "new" / "m.safetensors"),
-        "steps": 2, "seconds": 0, "score": 0,
+        "steps": 2, "seconds": 0, "score": 0, "interval": 0,
     }  # fmt: skip
     assert "a10.tif" in err
     model = load_model(tmp_path / "new" / "m.safetensors")
@@ -155,9 +159,53 @@ def test_training_goes_on_with_optimiser_curve_and_settings(
     assert "is damaged" in capsys.readouterr().out
 
 
+def test_validation_images_are_scored_and_not_learnt_from(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The images hold that of the validation, too, as a folder of all images does.
+    arguments = [
+        "train",
+        "--images",
+        folder / "images",
+        "--paint",
+        folder / "paint",
+        "--output",
+        tmp_path / "m",
+    ]
+    more = ["--validation", folder / "images" / "a1.tif", "--steps", 1, *SMALL, "--json"]
+    assert main([str(argument) for argument in [*arguments, *more]]) == 0
+    started, *_, validated, _ = json_lines(capsys.readouterr().out)
+    assert (started["images"], started["known_pixels"]) == (1, 48 * 40)
+    assert (validated["on"], validated["strokes"]) == ("validation", 4)
+    assert main(["info", str(tmp_path / "m")]) == 0
+    low, high = validated["interval"]
+    assert f"score {validated['score']:.3f} ({low:.2f} to {high:.2f})" in capsys.readouterr().out
+
+
+def test_a_log_says_how_far_a_score_can_be_trusted(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "train",
+        "--images",
+        folder / "images",
+        "--paint",
+        folder / "paint",
+        "--output",
+        tmp_path / "m",
+    ]
+    assert main([str(argument) for argument in [*arguments, "--steps", 1, *SMALL]]) == 0
+    out, err = capsys.readouterr()
+    assert re.search(r"step 1: score \d\.\d\d \(.*\) on the \d+ strokes learnt from, loss", err)
+    assert re.search(r"which scored \d\.\d{3} \(\d\.\d\d to \d\.\d\d\)\.", out)
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
+        ({"--validation": "images/a2.tif"}, "cannot be scored on for want of paint"),
+        ({"--validation": "images/a1.tif"}, "Every painted image is for scoring alone"),
+        ({"--set": "training.patience=0"}, "training.patience is 0"),
         ({"--images": "none*.tif"}, "There is no file"),
         ({"--paint": "truth/a1.tif", "--images": "images/a2.tif"}, "no counterpart named 'a1'"),
         ({"--start": "nuclei"}, "There is no starter 'nuclei'"),

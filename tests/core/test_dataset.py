@@ -222,3 +222,34 @@ def test_images_may_come_as_one_array() -> None:
     assert len(build_dataset(images, paints).samples) == 2
     with pytest.raises(InputError, match="needs at least 2 spatial axes"):
         build_dataset(_image(), _paint())
+
+
+def test_validation_images_teach_nothing_and_hold_nothing_out() -> None:
+    alone = build_dataset([_image()], [_paint()], held_out=0)
+    dataset = build_dataset([_image(), _image(seed=1)], [_paint(), _paint() // 2 * 2], validation=1)
+    taught, scored = dataset.samples
+    np.testing.assert_array_equal(
+        taught.weight, alone.samples[0].weight
+    )  # nor do they shift the class balance
+    assert not taught.held_out.any()
+    assert not scored.weight.any()
+    assert all(pixels.size == 0 for pixels in scored.pixels)
+    assert (scored.held_out > 0).sum() == np.count_nonzero(_paint() // 2 * 2)
+    assert dataset.known_pixels == np.count_nonzero(_paint())
+    assert (alone.on, dataset.on) == ("training", "validation")
+    assert any("no paint of background" in sentence for sentence in dataset.warnings)
+
+
+def test_validation_images_have_no_other_classes() -> None:
+    with pytest.raises(InputError, match=r"Image 2: The paint has the value 9.* 3 classes"):
+        build_dataset(
+            [_image()] * 2, [_paint(), np.where(_paint() == 3, 9, _paint())], mode="classes", validation=1
+        )
+
+
+def test_strokes_are_numbered_over_all_samples() -> None:
+    dataset = build_dataset([_image(), _image()], [_paint(), _paint()], held_out=0)
+    numbers = [set(np.unique(sample.strokes).tolist()) - {0} for sample in dataset.samples]
+    assert not numbers[0] & numbers[1]
+    for sample in dataset.samples:
+        np.testing.assert_array_equal(sample.strokes > 0, _paint() > 0)

@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 from skimage.measure import label
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.holdout import hold_out
+from napari_unet.core.holdout import BLOCK, GUARD, split_strokes
+
+
+def hold_out(paint, mode, fraction, seed):
+    (split,) = split_strokes([paint], mode, fraction, seed)
+    return split.held_out
 
 
 @st.composite
@@ -159,3 +164,129 @@ def test_volumes():
     mask = hold_out(paint, "objects", 0.2, 0)
     assert (mask == mask[:1]).all()  # a stroke through all planes is one
     assert 0 < mask[0].sum() <= 20
+
+
+# Large strokes, cut into blocks
+
+
+@st.composite
+def filled(draw):
+    """Planes of one image with two large strokes, or few; some with a third class in small strokes."""
+    shape = draw(st.tuples(st.integers(60, 250), st.integers(60, 250)))
+    paints = []
+    for _ in range(draw(st.integers(1, 2))):
+        paint = np.zeros(shape, np.int32)
+        for value in (1, 2):
+            for _ in range(draw(st.integers(1, 3))):
+                start = [draw(st.integers(0, length - 20)) for length in shape]
+                sides = [draw(st.integers(5, 200)) for _ in shape]
+                paint[start[0] : start[0] + sides[0], start[1] : start[1] + sides[1]] = value
+        paints.append(paint)
+    return paints
+
+
+def window(mask, reach):
+    """Whether any pixel is True within ``reach`` along both axes: the slow way, by shifting."""
+    padded = np.pad(mask, reach)
+    shifts = range(2 * reach + 1)
+    return np.any(
+        [padded[y : y + mask.shape[0], x : x + mask.shape[1]] for y in shifts for x in shifts], axis=0
+    )
+
+
+@settings(deadline=None, max_examples=30)
+@given(filled(), st.integers(0, 5), st.sampled_from([0.1, 0.2, 0.5]))
+def test_no_held_out_pixel_is_near_a_taught_one_of_its_class(paints, seed, fraction):
+    splits = split_strokes(paints, "classes", fraction, seed, images=[0] * len(paints))
+    again = split_strokes(paints, "classes", fraction, seed, images=[0] * len(paints))
+    for paint, split, same in zip(paints, splits, again, strict=True):
+        np.testing.assert_array_equal(split.held_out, same.held_out)
+        np.testing.assert_array_equal(split.strokes > 0, paint > 0)
+        assert not (split.taught & split.held_out).any()
+        assert not ((split.taught | split.held_out) & (paint == 0)).any()
+        for value in (1, 2):
+            held, taught = (mask & (paint == value) for mask in (split.held_out, split.taught))
+            is_large = held.any() and sum(label(p == value, connectivity=2).max() for p in paints) < 5
+            if is_large:
+                assert not (held & window(taught, GUARD)).any()
+    if len(splits) == 2 and all(split.held_out.any() for split in splits):
+        # A block goes through all planes: what is held out on one is not taught on the next.
+        for value in (1, 2):
+            if sum(label(p == value, connectivity=2).max() for p in paints) < 5:
+                one, other = (
+                    split.held_out & (paint == value) for split, paint in zip(splits, paints, strict=True)
+                )
+                assert not (one & splits[1].taught & (paints[1] == value)).any()
+                assert not (other & splits[0].taught & (paints[0] == value)).any()
+
+
+def filled_background(size=480):
+    """A background filled in one go around twenty objects."""
+    paint = np.ones((size, size), np.int32)
+    for number in range(20):
+        y, x = divmod(number, 5)
+        paint[40 + 100 * y : 60 + 100 * y, 40 + 90 * x : 60 + 90 * x] = 2 + number
+    return paint
+
+
+def test_blocks_of_a_filled_background_and_whole_objects():
+    paint = filled_background()
+    (split,) = split_strokes([paint], "objects", 0.2, 0)
+    background = split.held_out & (paint == 1)
+    kept = np.unique(paint[split.held_out & (paint > 1)])
+    np.testing.assert_array_equal(split.held_out & (paint > 1), np.isin(paint, kept))
+    assert 1 <= kept.size <= 4
+    # A hundred blocks, of which a fifth is kept, and of these the inner 32 x 32 pixels of 48 x 48.
+    cells = {(y // BLOCK, x // BLOCK) for y, x in np.argwhere(background).tolist()}
+    assert 8 <= len(cells) <= 20
+    assert background.sum() <= len(cells) * (BLOCK - 2 * GUARD) ** 2
+    lost = (paint == 1) & ~split.taught
+    assert 0.05 < lost.mean() < 0.25
+
+
+def test_painting_elsewhere_leaves_the_blocks_where_they_are():
+    paint = filled_background()
+    paint[:, 400:] = 0
+    before = split_strokes([paint], "objects", 0.2, 0)[0].held_out & (paint == 1)
+    paint[:, 400:470] = 1
+    after = split_strokes([paint], "objects", 0.2, 0)[0].held_out & (paint == 1)
+    changed = (before != after)[:, :384]
+    assert changed.any(axis=1).sum() <= BLOCK  # one row of blocks at most
+
+
+def test_a_stroke_that_is_most_of_its_class_is_never_held_out_whole():
+    paint = np.zeros((200, 200), np.int32)
+    paint[:60:6, :150:10] = np.arange(2, 152).reshape(10, 15)  # dots
+    paint[100:, :100] = 1
+    paint[100::20, 110:120] = 1
+    seen = set()
+    for seed in range(30):
+        held = hold_out(paint, "objects", 0.5, seed) & (paint == 1)
+        assert not held[100:, :100].all()
+        seen.add(bool(held[100:, :100].any()))
+    assert seen == {True, False}
+
+
+def test_few_strokes_on_each_of_many_planes_are_enough():
+    planes = []
+    for number in range(6):
+        paint = np.zeros((40, 40), np.int32)
+        paint[5, 5 + number : 15] = 1
+        paint[20, 5 + number : 15] = 2 + number
+        planes.append(paint)
+    assert not any(split_strokes([plane], "objects", 0.2, 0)[0].held_out.any() for plane in planes)
+    splits = split_strokes(planes, "objects", 0.2, 0, images=[0] * 6)
+    held = [(plane[split.held_out] > 1).any() for plane, split in zip(planes, splits, strict=True)]
+    assert sum(held) == 1
+    numbers = [set(np.unique(split.strokes[split.strokes > 0]).tolist()) for split in splits]
+    assert len(set.union(*numbers)) == sum(map(len, numbers)) == 12
+
+
+def test_an_object_on_many_planes_of_one_image_is_one_stroke():
+    paint = grid(20)
+    both = split_strokes([paint, paint], "objects", 0.2, 0, images=[0, 0])
+    np.testing.assert_array_equal(both[0].held_out & (paint > 1), both[1].held_out & (paint > 1))
+    np.testing.assert_array_equal(both[0].strokes[paint > 1], both[1].strokes[paint > 1])
+    assert not set(both[0].strokes[paint == 1]) & set(both[1].strokes[paint == 1])
+    apart = split_strokes([paint, paint], "objects", 0.2, 0)
+    assert not set(apart[0].strokes[paint > 1]) & set(apart[1].strokes[paint > 1])

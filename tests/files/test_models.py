@@ -29,7 +29,7 @@ def make_model(config: UNetConfig = CONFIG, **changes: Any) -> Model:
     torch.manual_seed(0)
     history = History(
         losses=((1, 0.5, 0.7), (2, 1.0, float("inf"))),
-        scores=((2, 1.0, 0.25, 0.5),),
+        scores=((2, 1.0, 0.25, 0.5, 0.125, 0.75),),
         best_step=2,
         steps=2,
         seconds=1.5,
@@ -92,6 +92,13 @@ unet_configs = st.builds(
 )
 
 
+def test_a_history_of_the_first_release_has_scores_without_an_interval(tmp_path: Path, saved: bytes) -> None:
+    path = tmp_path / "old"
+    path.write_bytes(saved)
+    forge(path, lambda record, _: record["history"].update(scores=[[2, 1.0, 0.25, 0.5]]))
+    assert load_model(path).history.scores == ((2, 1.0, 0.25, 0.5),)
+
+
 @settings(max_examples=20, deadline=None)
 @given(config=unet_configs, seconds=st.none() | st.floats(1e-3, 1e6), seed=st.integers(0, 2**40))
 def test_round_trip(
@@ -143,7 +150,7 @@ assert "torch" not in sys.modules
     assert info["version"] == 1
     assert info["network"]["features"] == 1
     assert info["class_names"] == ["background", "Zellkern µ"]
-    assert info["history"]["scores"] == [[2, 1.0, 0.25, 0.5]]
+    assert info["history"]["scores"] == [[2, 1.0, 0.25, 0.5, 0.125, 0.75]]
     assert info["parameters"] == sum(tensor.numel() for tensor in model.weights.values())
     assert info == read_info(path)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_unet.core.confidence import Tally
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.network.config import TrainingConfig, UNetConfig
@@ -52,6 +53,13 @@ def run(steps: int, config: TrainingConfig = QUICK, after: Stopped | None = None
         given = {"start": after.model, "resume": after.state} | given
     image, paint = given.pop("image", IMAGE), given.pop("paint", PAINT)
     return list(train_events([image], [paint], replace(config, steps=steps), device="cpu", **given))
+
+
+def tally(score: float) -> Tally:
+    """Twenty strokes of either class; of the pixels of the second, the part ``score`` is right."""
+    right = round(1000 * score)
+    strokes = [[[1000, 0], [0, 0]]] * 20 + [[[0, 0], [1000 - right, right]]] * 20
+    return Tally(np.array(strokes), 1.0)
 
 
 def assert_same(found: Model, expected: Model) -> None:
@@ -100,10 +108,21 @@ def test_the_best_network_does_not_depend_on_the_stop(
     monkeypatch: pytest.MonkeyPatch, first: int, scores: list[float], best: int
 ) -> None:
     told = iter(scores)
-    monkeypatch.setattr(Validation, "score", lambda self, predict: (next(told), 1.0))
+    monkeypatch.setattr(Validation, "tally", lambda self, predict: tally(next(told)))
     stopped = run(first)[-1]
     assert stopped.model.history.best_step == first
     assert run(30 - first, after=stopped)[-1].model.history.best_step == best
+
+
+def test_on_changed_paint_the_model_that_goes_on_is_the_one_to_beat(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(6)[-1]
+    told = iter([0.9, 0.1])
+    monkeypatch.setattr(Validation, "tally", lambda self, predict: tally(next(told)))
+    paint = PAINT.copy()
+    paint[:, :20] = 0
+    last = run(3, after=first, paint=paint)[-1].model
+    assert last.history.best_step == first.model.history.best_step
+    assert all(torch.equal(last.weights[name], value) for name, value in first.model.weights.items())
 
 
 def test_a_stop_by_hand_can_be_continued_as_well() -> None:

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from skimage.measure import label
 
+from napari_unet.core.confidence import Tally
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.normalisation import Normalisation, apply_limits
@@ -24,6 +26,7 @@ from napari_unet.network.events import Started, StepDone, Stopped, Validated, Wa
 from napari_unet.network.model import Model
 from napari_unet.network.training import train, train_events
 from napari_unet.network.unet import UNet
+from napari_unet.network.validation import Validation
 
 TINY = UNetConfig(features=4, levels=2)
 QUICK = TrainingConfig(steps=3, patch_size=32, batch_size=2, network=TINY, precision="float32")
@@ -406,11 +409,18 @@ def test_divergence_ends_with_the_last_good_weights(monkeypatch: pytest.MonkeyPa
     assert all(value.isfinite().all() for value in events[-1].model.weights.values())
 
 
+def tally(score: float, loss: float = 1.0) -> Tally:
+    """Ten strokes of either class; of the pixels of the second, the part ``score`` is right."""
+    right = round(1000 * score)
+    strokes = [[[1000, 0], [0, 0]]] * 10 + [[[0, 0], [1000 - right, right]]] * 10
+    return Tally(np.array(strokes), loss)
+
+
 def test_the_best_weights_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    # 0.88 is as good as 0.9 on a few strokes, and later; 0.86 is as good as 0.88, but not as the best ever.
-    scores: Iterator[float] = iter([0.5, 0.9, 0.2, 0.88, 0.86])
-    monkeypatch.setattr(training.Validation, "score", lambda self, predict: (next(scores), 1.0))
-    monkeypatch.setattr(training, "_VALIDATION_INTERVAL", 1)
+    # On ten strokes, 0.85 may be as good as 0.9, and is later; 0.8 may be as good as 0.85, not as the best.
+    scores: Iterator[float] = iter([0.5, 0.9, 0.2, 0.85, 0.8])
+    monkeypatch.setattr(Validation, "tally", lambda self, predict: tally(next(scores)))
+    monkeypatch.setattr(training, "INTERVAL", 1)
     copies = []
     weights = learner_module.Learner.weights
     monkeypatch.setattr(
@@ -432,6 +442,67 @@ def test_the_best_weights_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_validation_uses_held_out_paint_or_says_that_it_does_not() -> None:
     assert _run()[-2].on == "held-out"
     assert _run(dataclasses.replace(QUICK, held_out=0))[-2].on == "training"
+
+
+def test_a_model_to_go_on_from_is_the_one_to_beat(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = train([IMAGE], [PAINT], QUICK, device=CPU)
+    scores = iter([0.9, 0.5, 0.6])
+    monkeypatch.setattr(Validation, "tally", lambda self, predict: tally(next(scores)))
+    events = _run(dataclasses.replace(QUICK, steps=6), start=start)
+    assert [(event.step, event.best) for event in events if isinstance(event, Validated)] == [
+        (0, True),
+        (5, False),
+        (6, False),
+    ]
+    model = events[-1].model
+    assert (model.history.best_step, model.history.steps) == (0, 6)
+    assert _same(model, start)
+
+
+def test_a_model_that_does_not_fit_is_nothing_to_beat() -> None:
+    start = train([IMAGE], [PAINT], QUICK, device=CPU)
+    events = _run(images=[np.repeat(IMAGE[..., None], 3, axis=-1)], start=start)
+    assert [event.step for event in events if isinstance(event, Validated)] == [3]
+
+
+def test_training_ends_when_it_has_converged(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 0.5004 is no progress, 0.7 is one.
+    scores = iter([0.5, 0.5004, 0.7, 0.6, 0.6, 0.9])
+    monkeypatch.setattr(Validation, "tally", lambda self, predict: tally(next(scores)))
+    monkeypatch.setattr(training, "INTERVAL", 5)
+    events = _run(dataclasses.replace(QUICK, steps=None, patience=2))
+    assert events[-1].reason == "converged"
+    model = events[-1].model
+    assert (model.history.steps, model.history.best_step) == (25, 15)
+    assert [score for _, _, score, *_ in model.history.scores] == [0.5, 0.5, 0.7, 0.6, 0.6]
+
+
+def test_validation_images_are_never_learnt_from() -> None:
+    other, paint = blobs(seed=3)
+    config = dataclasses.replace(QUICK, patch_size=64)
+    one = train([IMAGE], [PAINT], dataclasses.replace(config, held_out=0), device=CPU)
+    scored = _run(config, validation=([other], [paint]))
+    # Not a bit of it: same weights as without, and every stroke of the image is learnt from.
+    assert _same(scored[-1].model, one)
+    assert scored[0].known_pixels == np.count_nonzero(PAINT)
+    assert scored[0].images == 1
+    (validated,) = [event for event in scored if isinstance(event, Validated)]
+    assert validated.on == "validation"
+    assert validated.strokes == np.unique(paint[paint > 1]).size + label(paint == 1, connectivity=2).max()
+    assert "of the validation images" in validated.words
+
+
+@pytest.mark.parametrize(
+    ("paint", "said"),
+    [
+        (np.zeros_like(PAINT), "No validation image has paint"),
+        (PAINT[:50], "Image 2: "),
+        (-PAINT, "Image 2: "),
+    ],
+)
+def test_validation_images_that_cannot_be_used_are_one_sentence(paint: np.ndarray, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        _run(validation=([IMAGE], [paint]))
 
 
 def test_the_learning_rate_rises_and_stays(monkeypatch: pytest.MonkeyPatch) -> None:

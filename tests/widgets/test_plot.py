@@ -85,13 +85,21 @@ def test_empty_plot_says_what_will_appear(plot):
 def test_draws_losses_and_scores_and_marks_the_last_best(plot):
     for step in range(1, 4):
         plot.add(StepDone(step, 1.0 / step, step * 10.0))
+    intervals = ((0.1, 0.4), (0.6, 0.9), (0.3, 1.0))
     for step, score, best in ((1, 0.25, True), (2, 0.75, True), (3, 0.5, False)):
-        plot.add(Validated(step, score, 0.1, step * 10.0, "held-out", best))
+        interval = intervals[step - 1]
+        plot.add(Validated(step, score, 0.1, step * 10.0, "held-out", best, interval, 6))
     plot.repaint_curves()
     loss, _, score, best = curves(plot)
     np.testing.assert_allclose(loss, ([10, 20, 30], [1, 1 / 2, 1 / 3]))
     np.testing.assert_allclose(score, ([10, 20, 30], [0.25, 0.75, 0.5]))
     np.testing.assert_allclose(best, ([20], [0.75]))
+
+    for item, bound in ((plot._view._low, [0.1, 0.6, 0.3]), (plot._view._high, [0.4, 0.9, 1.0])):
+        np.testing.assert_allclose(item.getOriginalDataset(), ([10, 20, 30], bound))
+    band = plot._view._band.path().boundingRect()
+    assert (band.left(), band.right(), band.top(), band.bottom()) == pytest.approx((10, 30, 0.1, 1.0))
+    assert 0 < plot._view._band.brush().color().alpha() < 128
 
     plot.set_x_axis("steps")
     np.testing.assert_allclose(curves(plot)[0][0], [1, 2, 3])

@@ -75,10 +75,14 @@ def test_progress_in_words():
     assert progress.outcome() == "No step was made, so there is nothing to keep."
     progress.add(StepDone(3, 0.5, 10.0))
     assert progress.now(paused=False) == "Step 3, loss 0.500, 0:50 left"
-    progress.add(Validated(3, 0.75, 0.4, 10.0, "held-out", True))
-    progress.add(Validated(4, 0.5, 0.6, 12.0, "held-out", False))
-    assert progress.now(paused=True) == "Step 3, loss 0.500, score 0.50 on held-out paint, paused"
-    assert progress.outcome() == "Kept the network of step 3: score 0.75 on held-out paint."
+    progress.add(Validated(3, 0.75, 0.4, 10.0, "held-out", True, (0.5, 0.9), 6))
+    progress.add(Validated(4, 0.5, 0.6, 12.0, "held-out", False, (0.3, 0.7), 6))
+    score = "score 0.50 (0.30 to 0.70) on 6 strokes held out"
+    assert progress.now(paused=True) == f"Step 3, loss 0.500, {score}, paused"
+    score = "score 0.75 (0.50 to 0.90) on 6 strokes held out"
+    assert progress.outcome() == f"Kept the network of step 3: {score}."
+    progress.add(Validated(0, 0.75, 0.4, 10.0, "held-out", True, (0.5, 0.9), 6))
+    assert progress.outcome().startswith("Kept the model it started from")
     assert progress.measure(StepDone(9, 0.1, 80.0)) == (60, 60)
     assert progress.measure(Saved(Path("x"))) is None
     progress.go_on(Continued(History(steps=2, seconds=8.0), same_data=True))
@@ -309,6 +313,43 @@ def test_all_painted_images(dock, viewer, qtbot, monkeypatch):
     # Copies: the user goes on painting while the network trains.
     assert not np.shares_memory(paints[0], viewer.layers["a paint"].data)
     assert not np.shares_memory(images[0], viewer.layers["a"].data)
+
+
+def test_an_image_to_score_on_alone(dock, viewer, qtbot):
+    for name in ("a", "b"):
+        paint_on(viewer, viewer.add_image(discs(), name=name))
+    unpainted = viewer.add_image(discs(), name="c")
+    scored = dock.form._validation
+    assert scored.currentText() == "Held-out strokes"
+    dock.form.image.choose(viewer.layers["a"])
+    scored.choose(viewer.layers["b"])
+    # Learnt from are all the others.
+    dock.form.all_painted.setChecked(True)
+    train(dock, qtbot)
+    assert "of the validation images" in say(dock, "train_status")
+    assert dock._run is None
+    dock.form.image.choose(viewer.layers["b"])
+    dock.form.all_painted.setChecked(False)
+    dock.start()
+    assert "'b' is for scoring alone" in say(dock, "train_status")
+    scored.choose(unpainted)
+    dock.start()
+    assert "'c' is for scoring and has no paint" in say(dock, "train_status")
+    viewer.layers.remove(unpainted)
+    assert scored.currentText() == "Held-out strokes"
+    train(dock, qtbot)
+    assert "learnt from" in say(dock, "train_status")
+
+
+def test_training_that_no_longer_improves_stops_if_asked_to(viewer, qtbot):
+    dock = TrainDock(viewer)
+    qtbot.addWidget(dock)
+    given = {"mode": "objects", "weights": None, "channels": "auto"}
+    assert dock.form.config(**given).patience is None
+    dock.form._patience.setChecked(True)
+    assert dock.form.config(**given).patience == 20
+    assert "20 scores" in dock.form._patience.toolTip()
+    qtbot.waitUntil(lambda: "Looking" not in say(dock, "train_place"), timeout=60_000)
 
 
 def test_the_mode_is_that_of_the_paint(dock, viewer, qtbot):

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,11 @@ from napari_unet.core.annotation import (
 from napari_unet.core.axes import Channels, channels_first
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.core.holdout import hold_out
+from napari_unet.core.holdout import Split, split_strokes
 from napari_unet.core.normalisation import Normalisation, apply_limits
 from napari_unet.core.weights import WeightConfig, measure_parts
+
+ScoredOn = Literal["held-out", "training", "validation"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +43,9 @@ class Sample:
         Weight map of the paint to train on; 0 elsewhere.
     held_out : array (*spatial) float32
         Weight map of the paint kept for validation; 0 elsewhere. No pixel is in both.
+    strokes : array (*spatial) int32
+        Number of the stroke, or block of a large stroke, that each known pixel belongs to, 0 elsewhere;
+        unique in the dataset.
     pixels : tuple of arrays of int
         For each class the flat indices of the pixels to train on.
     """
@@ -49,6 +54,7 @@ class Sample:
     target: NDArray[np.uint8]
     weight: NDArray[np.float32]
     held_out: NDArray[np.float32]
+    strokes: NDArray[np.int32]
     pixels: tuple[NDArray[np.intp], ...]
 
 
@@ -62,9 +68,11 @@ class Dataset:
     in_channels, n_classes : int
         Channels of every image, C, and classes of every target, K.
     known_pixels : int
-        Pixels with paint, over all samples.
+        Pixels with paint, over all samples but those of validation images.
     warnings : tuple of str
-        Sentences for the user: what the paint cannot teach well.
+        Sentences for the user: what the paint cannot teach well, or not tell about what was learnt.
+    on : {"held-out", "training", "validation"}
+        The paint to score on: strokes held out of it, the very paint that is trained on, or whole images.
     """
 
     samples: tuple[Sample, ...]
@@ -72,12 +80,19 @@ class Dataset:
     n_classes: int
     known_pixels: int
     warnings: tuple[str, ...] = ()
+    on: ScoredOn = "training"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Plane:
-    """An annotated plane as it came: ``image`` (C, *spatial) is a view, ``limits`` are of the whole image."""
+    """An annotated plane as it came, of image ``number`` (from 0).
 
+    ``image`` (C, *spatial) is a view, ``limits`` are of the whole image; ``scored`` is whether it is of a
+    validation image.
+    """
+
+    number: int
+    scored: bool
     image: NDArray[Any]
     limits: NDArray[np.float64]
     paint: NDArray[np.int32]
@@ -95,6 +110,7 @@ def build_dataset(
     held_out: float = 0.2,
     spacing: Sequence[float] | None = None,
     seed: int = 0,
+    validation: int = 0,
     control: Control | None = None,
 ) -> Dataset:
     """Return what a network can be trained on, or say why these images and paints cannot teach it.
@@ -114,10 +130,14 @@ def build_dataset(
         As in :class:`napari_unet.network.config.TrainingConfig`. Class balance is over all paints together: a
         plane with little of a class must not weigh that class more than another plane does.
     held_out : float
-        Fraction of the strokes kept for validation. Nothing is kept where a class would be left without
-        training paint, or the validation with fewer than two classes.
+        Fraction of the strokes kept for validation; see :func:`napari_unet.core.holdout.split_strokes`.
+        Nothing is kept where a class would be left without training paint, or the validation with fewer than
+        two classes.
     seed : int
         Seeds the choice of the strokes.
+    validation : int
+        So many of the last images are for scoring alone: nothing is learnt from them, not even the class
+        balance, and nothing is held out of the others.
     control : Control, optional
         Polled once per plane.
 
@@ -133,36 +153,45 @@ def build_dataset(
     """
     check_mode(mode)
     pairs = _check_pairs(images, paints, ndim, channels)
-    planes = _painted_planes(pairs, ndim, normalisation, control)
+    planes = _painted_planes(pairs, ndim, normalisation, validation, control)
+    if validation and not any(plane.scored for plane in planes):
+        raise InputError(
+            "No validation image has paint; paint on one, or leave the choice to held-out strokes."
+        )
     counts: Counter[int] = Counter()
     for plane in planes:
-        counts.update(count_values(plane.paint))
+        if not plane.scored:
+            counts.update(count_values(plane.paint))
     check_teachable(counts, mode)
     n_classes = 2 if mode == "objects" else max(2, *counts)
 
-    annotations = [read_paint(plane.paint, mode, n_classes=n_classes) for plane in planes]
+    annotations = []
     pixels = np.zeros(n_classes, np.int64)
-    for annotation in annotations:
-        pixels += np.bincount(annotation.target[annotation.known], minlength=n_classes)
+    for plane in planes:
+        with _naming(plane.number + 1, len(pairs)):
+            annotation = read_paint(plane.paint, mode, n_classes=n_classes)
+        annotations.append(annotation)
+        if not plane.scored:
+            pixels += np.bincount(annotation.target[annotation.known], minlength=n_classes)
     if np.count_nonzero(pixels) < 2:
         raise InputError(
             "Every pixel of the painted objects touches another object, so all of it counts as the seam "
             "between them; paint the objects wider."
         )
-    kept = _choose_held_out(planes, annotations, mode, held_out, seed)
+    splits, on = _choose_scored(planes, annotations, mode, held_out, seed)
     samples = []
-    for plane, annotation, validation in zip(planes, annotations, kept, strict=True):
+    for plane, annotation, split in zip(planes, annotations, splits, strict=True):
         _check_running(control)
         weight = measure_parts(plane.paint, weights, spacing=spacing, mode=mode).sum(weights, pixels)
-        taught = annotation.known & ~validation
         samples.append(
             Sample(
                 image=apply_limits(plane.image, plane.limits),
                 target=annotation.target,
-                weight=weight * taught,
-                held_out=weight * validation,
+                weight=weight * split.taught,
+                held_out=weight * split.held_out,
+                strokes=split.strokes,
                 pixels=tuple(
-                    np.flatnonzero(taught & (annotation.target == value)) for value in range(n_classes)
+                    np.flatnonzero(split.taught & (annotation.target == value)) for value in range(n_classes)
                 ),
             )
         )
@@ -171,7 +200,8 @@ def build_dataset(
         in_channels=samples[0].image.shape[0],
         n_classes=n_classes,
         known_pixels=sum(counts.values()),
-        warnings=advise(counts, mode),
+        warnings=advise(counts, mode) + _doubts(samples, n_classes, mode, on),
+        on=on,
     )
 
 
@@ -205,19 +235,22 @@ def _painted_planes(
     pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]],
     ndim: int,
     normalisation: Normalisation,
+    validation: int,
     control: Control | None,
 ) -> list[_Plane]:
     """Return every plane with paint on it."""
     planes: list[_Plane] = []
-    for number, (image, paint) in enumerate(pairs, start=1):
+    for number, (image, paint) in enumerate(pairs):
         _check_running(control)
+        scored = number >= len(pairs) - validation
         indices = [index for index in np.ndindex(paint.shape[:-ndim]) if paint[index].any()]
         if not indices:
             continue
         limits = normalisation.limits(image)
-        with _naming(number, len(pairs)):
+        with _naming(number + 1, len(pairs)):
             planes.extend(
-                _Plane(image[(slice(None), *index)], limits, check_paint(paint[index])) for index in indices
+                _Plane(number, scored, image[(slice(None), *index)], limits, check_paint(paint[index]))
+                for index in indices
             )
     return planes
 
@@ -233,21 +266,41 @@ def _naming(number: int, total: int) -> Iterator[None]:
         raise InputError(f"Image {number}: {error}") from None
 
 
-def _choose_held_out(
+def _choose_scored(
     planes: Sequence[_Plane], annotations: Sequence[Annotation], mode: Mode, fraction: float, seed: int
-) -> list[NDArray[np.bool_]]:
-    """Return for each plane the pixels kept for validation; none where there is too little to share."""
-    masks = [hold_out(plane.paint, mode, fraction, seed) for plane in planes]
+) -> tuple[list[Split], ScoredOn]:
+    """Return for each plane what is taught and what is scored, and on what paint that is."""
+    paints, numbers = [plane.paint for plane in planes], [plane.number for plane in planes]
+    if any(plane.scored for plane in planes):
+        splits = [
+            Split(split.held_out, split.taught, split.strokes) if plane.scored else split
+            for plane, split in zip(planes, split_strokes(paints, mode, 0, seed, images=numbers), strict=True)
+        ]
+        return splits, "validation"
+    splits = split_strokes(paints, mode, fraction, seed, images=numbers)
     # Strokes of every class are on either side, but those of an object may consist of seams, which are
     # background.
     taught: set[int] = set()
     validated: set[int] = set()
-    for annotation, mask in zip(annotations, masks, strict=True):
-        taught.update(np.unique(annotation.target[annotation.known & ~mask]).tolist())
-        validated.update(np.unique(annotation.target[mask]).tolist())
+    for annotation, split in zip(annotations, splits, strict=True):
+        taught.update(np.unique(annotation.target[split.taught]).tolist())
+        validated.update(np.unique(annotation.target[split.held_out]).tolist())
     if validated <= taught and len(validated) >= 2:
-        return masks
-    return [np.zeros_like(mask) for mask in masks]
+        return splits, "held-out"
+    return split_strokes(paints, mode, 0, seed, images=numbers), "training"
+
+
+def _doubts(samples: Sequence[Sample], n_classes: int, mode: Mode, on: ScoredOn) -> tuple[str, ...]:
+    """Return, in sentences, what a score on these samples cannot tell."""
+    if on != "validation":
+        return ()
+    counts = sum(np.bincount(sample.target[sample.held_out > 0], minlength=n_classes) for sample in samples)
+    absent = np.flatnonzero(counts == 0)
+    if not absent.size:
+        return ()
+    others = "objects" if mode == "objects" else "class {}"
+    names = ", ".join(others.format(value + 1) if value else "background" for value in absent.tolist())
+    return (f"The validation images have no paint of {names}, so their score says little; paint some there.",)
 
 
 def _check_running(control: Control | None) -> None:

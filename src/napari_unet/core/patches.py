@@ -85,11 +85,11 @@ def cut_patch(
     """
     wide = [slice(cut.start - extra, cut.stop + extra) for cut, extra in zip(box, margin, strict=True)]
     return Patch(
-        read_mirrored(sample.image, wide), _read_padded(sample.target, wide), _read_padded(weight, wide)
+        read_mirrored(sample.image, wide), read_padded(sample.target, wide), read_padded(weight, wide)
     )
 
 
-def _read_padded(array: NDArray[Any], box: Sequence[slice]) -> NDArray[Any]:
+def read_padded(array: NDArray[Any], box: Sequence[slice]) -> NDArray[Any]:
     """Return ``array[box]``, 0 where the box reaches outside."""
     result = np.zeros([cut.stop - cut.start for cut in box], dtype=array.dtype)
     inside = tuple(slice(max(cut.start, 0), max(cut.stop, 0)) for cut in box)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors import SafetensorError
 
+from napari_unet.core.confidence import Tally
 from napari_unet.core.errors import InputError
 from napari_unet.files.container import Kind, read_container, write_container
 from napari_unet.files.models import MODEL, load_model
@@ -37,6 +38,10 @@ _GROUPS = ("network", "average", "first_moment", "second_moment", "best")
 """The mappings of tensors of a state; each has its name before those of its tensors."""
 
 
+_CONFUSIONS = "highest"
+"""The tensor of what the best network so far got right and wrong, stroke by stroke."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Numbers:
     """All of a state that is not tensors; ``model`` is the checksum of the file of its model.
@@ -53,7 +58,7 @@ class _Numbers:
     scale_growth: int
     patch_rng: tuple[str, str, int, int]
     best_step: int
-    best_score: float | None
+    best_loss: float | None
     data: str
     as_model: tuple[str, ...]
 
@@ -79,6 +84,8 @@ def save_state(state: TrainingState, model: Model, model_path: str | Path) -> No
     InputError
         If the state cannot be written, or the model not be read.
     """
+    import torch
+
     _, record = read_container(Path(model_path), MODEL)
     best: Tensors = {} if state.best is None else state.best.weights
     learner = state.learner
@@ -98,7 +105,7 @@ def save_state(state: TrainingState, model: Model, model_path: str | Path) -> No
             state.patch_rng["uinteger"],
         ),
         best_step=0 if state.best is None else state.best.step,
-        best_score=None if state.best is None else state.best.score,
+        best_loss=None if state.best is None else state.best.highest.loss,
         data=state.data,
         as_model=as_model,
     )
@@ -107,6 +114,8 @@ def save_state(state: TrainingState, model: Model, model_path: str | Path) -> No
         for group in groups.keys() - set(as_model)
         for name, tensor in groups[group].items()
     }
+    if state.best is not None:
+        tensors[_CONFUSIONS] = torch.from_numpy(state.best.highest.confusions)
     write_container(
         state_path(model_path), STATE, {**tensors, "augment_rng": state.augment_rng}, to_plain(numbers)
     )
@@ -144,6 +153,9 @@ def load_state(model: Model, model_path: str | Path) -> TrainingState | None:
         augment_rng = tensors.pop("augment_rng")
         torch.Generator().set_state(augment_rng)
         patch_rng = _generator_state(numbers)
+        highest = (
+            None if numbers.best_loss is None else Tally(tensors.pop(_CONFUSIONS).numpy(), numbers.best_loss)
+        )
     except (SafetensorError, LookupError, ValueError, TypeError, OverflowError, RuntimeError) as error:
         raise InputError(f"{path} is damaged; {_ALONE}.") from error
     groups: dict[str, Tensors] = {name: _group(tensors, name) for name in _GROUPS}
@@ -159,9 +171,7 @@ def load_state(model: Model, model_path: str | Path) -> TrainingState | None:
         ),
         patch_rng=patch_rng,
         augment_rng=augment_rng,
-        best=(
-            None if numbers.best_score is None else Best(best_weights, numbers.best_step, numbers.best_score)
-        ),
+        best=None if highest is None else Best(best_weights, numbers.best_step, highest),
         data=numbers.data,
     )
 

@@ -168,7 +168,12 @@ class TrainingConfig:
     seconds : float, optional
         Wall-clock budget of the training loop in seconds (pauses do not count).
     steps : int, optional
-        Number of optimiser steps. With neither, training ends after 120 s; with both, whichever comes first.
+        Number of optimiser steps.
+    patience : int, optional
+        Validations (one every 25 steps) without a higher score after which training has converged and ends.
+        Off by default: scores on a few strokes stand still by chance, and the best network is kept whenever
+        training ends. The first of ``seconds``, ``steps`` and ``patience`` to come ends it; with none of
+        them, 120 s.
     seed : int
         Seeds every random choice. On the CPU the same seed, steps and thread count give the same model,
         bit for bit.
@@ -181,7 +186,8 @@ class TrainingConfig:
     learning_rate : float
         Peak rate of AdamW.
     held_out : float
-        Fraction in [0, 0.5] of the strokes kept for validation; 0 validates on the training paint.
+        Fraction in [0, 0.5] of the strokes kept for validation; 0 validates on the training paint. Where
+        there are validation images, nothing is held out.
     precision : {"auto", "float32", "bfloat16", "float16"}
         Arithmetic of the convolutions; "auto" takes bfloat16 where the hardware gains by it.
     spacing : tuple of float, optional
@@ -193,6 +199,7 @@ class TrainingConfig:
     mode: Mode = "objects"
     seconds: float | None = None
     steps: int | None = None
+    patience: int | None = None
     seed: int = 0
     channels: Channels = "auto"
     patch_size: int | None = None
@@ -210,7 +217,7 @@ class TrainingConfig:
         _one_of("training.mode", self.mode, ("objects", "classes"))
         _one_of("training.channels", self.channels, ("auto", "none", "first", "last"))
         _one_of("training.precision", self.precision, ("auto", "float32", "bfloat16", "float16"))
-        for name in ("steps", "seed", "patch_size", "batch_size"):
+        for name in ("steps", "patience", "seed", "patch_size", "batch_size"):
             _whole(f"training.{name}", getattr(self, name))
         _require(
             self.seconds is None or self.seconds > 0,
@@ -219,6 +226,10 @@ class TrainingConfig:
         _require(
             self.steps is None or self.steps >= 1,
             f"training.steps is {self.steps}; choose at least 1, or leave it out.",
+        )
+        _require(
+            self.patience is None or self.patience >= 1,
+            f"training.patience is {self.patience}; choose at least 1, or leave it out.",
         )
         _require(self.seed >= 0, f"training.seed is {self.seed}; choose 0 or more.")
         _require(

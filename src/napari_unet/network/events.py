@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from napari_unet.core.dataset import ScoredOn
     from napari_unet.core.prediction import Prediction
     from napari_unet.core.tiling import Tile
     from napari_unet.network.model import History, Model
@@ -67,15 +68,32 @@ class Validated:
     """The averaged network was scored.
 
     ``score`` is the mean intersection over union of the non-background classes in [0, 1] on the ``on``
-    paint (NaN-safe: always finite); ``best`` says whether these weights are now the ones that will be kept.
+    paint (NaN-safe: always finite), on so many ``strokes`` of it; ``best`` says whether these weights are now
+    the ones that will be kept. ``interval`` holds the score on ever so many such strokes in 9 of 10
+    trainings; (0, 1) is: too few strokes to know. Step 0 is the model that training went on from.
     """
 
     step: int
     score: float
     loss: float
     seconds: float
-    on: Literal["held-out", "training"]
+    on: "ScoredOn"
     best: bool
+    interval: tuple[float, float] = (0.0, 1.0)
+    strokes: int = 0
+
+    @property
+    def words(self) -> str:
+        """The score as a user reads it."""
+        low, high = self.interval
+        doubt = "unsure: too few strokes" if (low, high) == (0, 1) else f"{low:.2f} to {high:.2f}"
+        strokes = f"{self.strokes} stroke{'s' * (self.strokes != 1)}"
+        where = {
+            "held-out": f"{strokes} held out",
+            "training": f"the {strokes} learnt from",
+            "validation": f"{strokes} of the validation images",
+        }[self.on]
+        return f"score {self.score:.2f} ({doubt}) on {where}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +107,12 @@ class Warned:
 class Stopped:
     """Training ended; always the last event. ``model`` holds the best weights.
 
-    ``state`` is what another training needs to go on from there; None after "diverged" and "failed", where
-    that would lead to the same end. After "failed" comes the exception that ended it.
+    "finished" is at the end of its budget, "converged" at the end of its patience. ``state`` is what another
+    training needs to go on from there; None after "diverged" and "failed", where that would lead to the same
+    end. After "failed" comes the exception that ended it.
     """
 
-    reason: Literal["finished", "stopped", "diverged", "failed"]
+    reason: Literal["finished", "converged", "stopped", "diverged", "failed"]
     model: "Model"
     state: "TrainingState | None" = None
 

@@ -142,6 +142,16 @@ class Learner:
             numbers = {"scale": state.loss_scale, "_growth_tracker": state.scale_growth}
             self._scaler.load_state_dict(self._scaler.state_dict() | numbers)
 
+    @contextmanager
+    def wearing(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
+        """Predict with ``weights``, as :meth:`weights` returned them, in place of the average."""
+        own = self.weights()
+        self.average.module.load_state_dict(weights)
+        try:
+            yield
+        finally:
+            self.average.module.load_state_dict(own)
+
     def _logits(self, image: Tensor) -> Tensor:
         layout = torch.channels_last if image.ndim == 4 else torch.contiguous_format
         image = image.contiguous(memory_format=layout)

@@ -12,17 +12,22 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+Score = tuple[int, float, float, float, float, float] | tuple[int, float, float, float]
+"""A validation: (step, seconds, score, loss, low, high). Files of the first release lack the interval, low to
+high."""
+
+
 @dataclass(frozen=True, slots=True)
 class History:
     """How a training went.
 
     A training that was continued has one history: its steps and seconds run on from session to session.
-    ``losses`` holds (step, seconds, loss) for every step, ``scores`` (step, seconds, score, loss) for every
-    validation; both are thinned after 4096 steps, see :func:`napari_unet.network.record.thin_curve`.
+    ``losses`` holds (step, seconds, loss) for every step, ``scores`` a :data:`Score` for every validation;
+    both are thinned after 4096 steps, see :func:`napari_unet.network.record.thin_curve`.
     """
 
     losses: tuple[tuple[int, float, float], ...] = ()
-    scores: tuple[tuple[int, float, float, float], ...] = ()
+    scores: tuple[Score, ...] = ()
     best_step: int = 0
     steps: int = 0
     seconds: float = 0.0

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from napari_unet._version import __version__
-from napari_unet.network.model import History
+from napari_unet.network.model import History, Score
 
 MOST_POINTS = 4096
 """Losses, and scores, that a history holds at most."""
 
-_Point = TypeVar("_Point", tuple[int, float, float], tuple[int, float, float, float])
+_Point = TypeVar("_Point", tuple[int, float, float], Score)
 
 
 class Record:
@@ -39,9 +39,9 @@ class Record:
         if len(self._losses) > 2 * MOST_POINTS:
             self._losses = thin_curve(self._losses, step)
 
-    def add_score(self, step: int, seconds: float, score: float, loss: float) -> None:
+    def add_score(self, score: Score) -> None:
         """Note the result of a validation."""
-        self._scores.append((step, seconds, score, loss))
+        self._scores.append(score)
 
     def history(self, *, best_step: int, steps: int, seconds: float, device: str) -> History:
         """Return all that was noted; steps and seconds are those of all sessions together."""
@@ -76,7 +76,7 @@ def thin_curve(points: list[_Point], steps: int, keep: Collection[int] = ()) -> 
     Parameters
     ----------
     points : list of tuple
-        Each begins with its step, 1 or more; in order.
+        Each begins with its step; in order, but for networks that were scored again.
     steps : int
         Steps so far.
     keep : collection of int

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.core.confidence import Tally
 from napari_unet.core.dataset import Dataset
 from napari_unet.network.model import Model
 
@@ -47,11 +48,14 @@ class LearnerState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Best:
-    """The network that will be kept: its weights, its step, and the best score of any network so far."""
+    """The network that will be kept: its weights, its step, and the result of the best of all so far.
+
+    The kept network is the later of two that are as good, so its own result may be a little short of that.
+    """
 
     weights: Tensors
     step: int
-    score: float
+    highest: Tally
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,9 +88,9 @@ class TrainingState:
 
 def fingerprint(dataset: Dataset, shape: "BatchShape", seed: int) -> str:
     """Return a checksum of all that scores depend on: equal where the scores of two trainings compare."""
-    digest = sha256(repr((shape, seed, dataset.n_classes)).encode())
+    digest = sha256(repr((shape, seed, dataset.n_classes, dataset.on)).encode())
     for sample in dataset.samples:
-        for array in (sample.image, sample.target, sample.weight, sample.held_out):
+        for array in (sample.image, sample.target, sample.weight, sample.held_out, sample.strokes):
             digest.update(repr(array.shape).encode())
             digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

@@ -25,25 +25,20 @@ from napari_unet.network.events import (
     Validated,
     Warned,
 )
+from napari_unet.network.incumbent import Incumbent
 from napari_unet.network.learner import Learner
 from napari_unet.network.model import History, Model
 from napari_unet.network.record import Record
 from napari_unet.network.state import Best, TrainingState, fingerprint
 from napari_unet.network.transfer import starting_network
 from napari_unet.network.unet import UNet
-from napari_unet.network.validation import Validation
+from napari_unet.network.validation import INTERVAL
 
 DEFAULT_SECONDS = 120.0
-"""Budget where neither seconds nor steps are given."""
+"""Budget where neither seconds, steps nor patience are given."""
 
-_VALIDATION_INTERVAL = 25
 _FIRST_VALIDATION = 5
-"""Steps between validations, and before the first, which shows that something moves: numbers of steps, not
-seconds, so that the same seed validates at the same steps."""
-
-_NOISE = 0.03
-"""Scores on a few strokes differ by this much by chance. Of two that are as good, the later network wins: it
-has seen more."""
+"""Step of the first validation, which shows that something moves; further ones come every ``INTERVAL``."""
 
 _WARM_UP = 20
 """Steps over which the learning rate rises: AdamW's first steps are large and know little.
@@ -56,6 +51,10 @@ _MOST_DROPPED = 10
 """Steps in a row without a finite loss after which training has diverged."""
 
 
+Painted = tuple[Sequence[NDArray[Any]], Sequence[NDArray[Any]]]
+"""Images and their paints."""
+
+
 def train(
     images: Sequence[NDArray[Any]],
     paints: Sequence[NDArray[Any]],
@@ -63,6 +62,7 @@ def train(
     *,
     start: Model | None = None,
     resume: TrainingState | None = None,
+    validation: Painted | None = None,
     device: str = "auto",
 ) -> Model:
     """Train a U-Net on painted images.
@@ -74,13 +74,17 @@ def train(
     config : TrainingConfig
     start : Model, optional
         Go on from these weights, with this network and normalisation. The parts that do not fit these images
-        or classes are learnt anew.
+        or classes are learnt anew. Where all fit, the result is not worse on the validation paint than this
+        model, as far as its strokes can tell.
     resume : TrainingState, optional
         Of the training that ``start`` came out of: go on with its optimiser and its curve as well. Steps and
         seconds of ``config`` are further ones. With the same images, paints and other settings the model is
         that of one long training, bit for bit on the CPU with the same number of threads. Where images or
         paint have changed, it goes on with those; where the network had to be fitted to them, the state is
         not used.
+    validation : (images, paints), optional
+        Two lists like ``images`` and ``paints``, for scoring alone: nothing is learnt from them, and nothing
+        is held out of the others. By default, some strokes are held out; see ``TrainingConfig.held_out``.
     device : str
         See :func:`napari_unet.network.device.choose_device`.
 
@@ -95,7 +99,10 @@ def train(
         If images and paints do not fit each other, the paint cannot teach, or there is no such device.
     """
     last = deque(
-        train_events(images, paints, config, start=start, resume=resume, device=device), maxlen=1
+        train_events(
+            images, paints, config, start=start, resume=resume, validation=validation, device=device
+        ),
+        maxlen=1,
     ).pop()
     return cast("Stopped", last).model
 
@@ -107,6 +114,7 @@ def train_events(
     *,
     start: Model | None = None,
     resume: TrainingState | None = None,
+    validation: Painted | None = None,
     device: str = "auto",
     control: Control | None = None,
 ) -> Iterator[TrainingEvent]:
@@ -130,9 +138,10 @@ def train_events(
     precision = choose_precision(place, config.precision)
     if start is not None:
         config = replace(config, network=start.network, normalisation=start.normalisation)
+    more_images, more_paints = validation or ((), ())
     dataset = build_dataset(
-        images,
-        paints,
+        [*images, *more_images],
+        [*paints, *more_paints],
         ndim=config.network.ndim,
         mode=config.mode,
         channels=config.channels,
@@ -141,6 +150,7 @@ def train_events(
         held_out=config.held_out,
         spacing=config.spacing,
         seed=config.seed,
+        validation=len(more_images),
         control=control,
     )
     network, warnings, resume = starting_network(
@@ -151,7 +161,7 @@ def train_events(
         device=describe_device(place),
         precision=str(precision).removeprefix("torch."),
         parameters=sum(values.numel() for values in network.parameters()),
-        images=len(dataset.samples),
+        images=sum(any(pixels.size for pixels in sample.pixels) for sample in dataset.samples),
         known_pixels=dataset.known_pixels,
     )
     for message in (*dataset.warnings, *warnings):
@@ -160,7 +170,9 @@ def train_events(
         run = _Run(network, dataset, config, control, device=place, precision=precision)
         try:
             if start is not None and resume is not None:
-                yield from run.go_on(start.history, resume)
+                yield from run.go_on(start, resume)
+            elif start is not None and start.network == network.config and start.mode == config.mode:
+                yield run.validate()  # the one to beat
             yield from run.events()
         except Exception as error:
             # The frames of an out-of-memory error hold the tensors that filled the memory.
@@ -198,19 +210,22 @@ class _Run:
         self._dataset = dataset
         self._config = config
         self._control = control
-        self._budget = DEFAULT_SECONDS if config.seconds is None and config.steps is None else config.seconds
+        limits = (config.seconds, config.steps, config.patience)
+        self._budget = DEFAULT_SECONDS if limits == (None, None, None) else config.seconds
         self._shape: BatchShape = plan_batches(dataset, config.network, config, device)
-        self._validation = Validation(dataset, self._shape, device, config.seed)
+        self._incumbent = Incumbent(
+            dataset, self._shape, self._learner, patience=config.patience, seed=config.seed
+        )
         self._patch_rng = np.random.default_rng(config.seed)
         self._augment_rng = torch.Generator().manual_seed(config.seed)
         self._clock = perf_counter()
         self._step = 0
         self._earlier = History()
         self._record = Record(self._earlier)
-        self._best: Best | None = None
 
-    def go_on(self, earlier: History, state: TrainingState) -> Iterator[TrainingEvent]:
-        """Continue the training that stopped in ``state``, after ``earlier``."""
+    def go_on(self, start: Model, state: TrainingState) -> Iterator[TrainingEvent]:
+        """Continue the training that stopped in ``state`` and gave ``start``."""
+        earlier = start.history
         self._learner.load(state.learner, state.step)
         self._patch_rng.bit_generator.state = state.patch_rng
         self._augment_rng.set_state(state.augment_rng)
@@ -220,13 +235,13 @@ class _Run:
         same = state.data == self._data
         yield Continued(earlier, same)
         if same:
-            self._best = state.best
+            self._incumbent.best = state.best
         else:
-            # Scores on other data do not compare: what comes must be better than this network is on these.
-            yield self._validate()
+            # Scores on other data do not compare: what comes must be as good as this model is on these.
+            yield self._recorded(self._incumbent.keep(start.weights, earlier.best_step, self._seconds))
 
     def events(self) -> Iterator[TrainingEvent]:
-        """Train until the budget is spent, a stop is asked for, or nothing finite comes out any more."""
+        """Train until the budget is spent, a stop is asked for, or nothing finite or better comes up."""
         reason: Literal["finished", "stopped", "diverged"] = "finished"
         dropped = dropped_in_a_row = 0
         while True:
@@ -253,19 +268,22 @@ class _Run:
             if self._budget_is_spent():
                 break
             if self._validation_is_due:
-                yield self._validate()
+                yield self.validate()
+                if self._incumbent.has_converged:
+                    yield Stopped("converged", self.model(), self._state(self._incumbent.best))
+                    return
         # A longer training would have validated here if that was due, and not otherwise: nor may its best
         # network depend on where it was interrupted.
-        best = self._best
-        yield self._validate()
+        best = self._incumbent.best
+        yield self.validate()
         if self._validation_is_due:
-            best = self._best
+            best = self._incumbent.best
         yield Stopped(reason, self.model(), None if reason == "diverged" else self._state(best))
 
     @property
     def has_model(self) -> bool:
         """Whether there are weights to keep: those of the best validation."""
-        return self._best is not None
+        return self._incumbent.best is not None
 
     @property
     def _data(self) -> str:
@@ -273,7 +291,7 @@ class _Run:
 
     @property
     def _validation_is_due(self) -> bool:
-        return self._step == _FIRST_VALIDATION or self._step % _VALIDATION_INTERVAL == 0
+        return self._step == _FIRST_VALIDATION or self._step % INTERVAL == 0
 
     @property
     def _seconds(self) -> float:
@@ -302,19 +320,17 @@ class _Run:
         )
         return self._learner.step(*batch, rate=min(1.0, self._step / _WARM_UP))
 
-    def _validate(self) -> Validated:
-        score, loss = self._validation.score(self._learner.predict)
-        before = self._best
-        best = before is None or score >= before.score - _NOISE
-        highest = score if before is None else max(before.score, score)
-        if before is None or best:
-            self._best = Best(self._learner.weights(), self._step, highest)
-        self._record.add_score(self._step, self._seconds, score, loss)
-        return Validated(self._step, score, loss, self._seconds, self._validation.on, best)
+    def validate(self) -> Validated:
+        """Score the network as it is now."""
+        return self._recorded(self._incumbent.validate(self._step, self._seconds))
+
+    def _recorded(self, event: Validated) -> Validated:
+        self._record.add_score((event.step, event.seconds, event.score, event.loss, *event.interval))
+        return event
 
     def model(self) -> Model:
         """Return the best network so far and how it came to be; there must have been a validation."""
-        best = cast("Best", self._best)
+        best = cast("Best", self._incumbent.best)
         config = self._config
         others = (
             ["object"]

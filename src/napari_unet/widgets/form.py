@@ -163,6 +163,8 @@ class LayerChooser(QComboBox):
     ----------
     viewer : napari.components.ViewerModel
         Its image layers are offered, except those this plugin added as results.
+    none : str, optional
+        What stands for no layer, where none need be chosen; it is offered first.
     """
 
     layer_changed = Signal(object)
@@ -170,9 +172,10 @@ class LayerChooser(QComboBox):
 
     _PLACEHOLDER = "Open an image first"
 
-    def __init__(self, viewer: ViewerModel) -> None:
+    def __init__(self, viewer: ViewerModel, *, none: str | None = None) -> None:
         super().__init__()
         self._viewer = viewer
+        self._none = [] if none is None else [(none, None)]
         self._layer: Any = None
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumWidth(90)  # long names are cut, so that they do not widen the dock
@@ -204,11 +207,13 @@ class LayerChooser(QComboBox):
         offered = [layer for layer in layers if self._offers(layer)]
         self.blockSignals(True)
         self.clear()
-        for layer in offered:
-            self.addItem(layer.name, layer)
-        if offered:
-            self.setCurrentIndex(offered.index(wanted) if wanted in offered else 0)
-        self.setEnabled(bool(offered))
+        options = [*self._none, *((layer.name, layer) for layer in offered)]
+        for text, layer in options:
+            self.addItem(text, layer)
+        if options:
+            layers = [layer for _, layer in options]
+            self.setCurrentIndex(layers.index(wanted) if wanted in layers else 0)
+        self.setEnabled(bool(options))
         self.blockSignals(False)
         self._on_index()
 

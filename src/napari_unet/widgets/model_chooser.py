@@ -38,7 +38,7 @@ class ModelFacts:
         """
         info = read_info(path)
         history = info["history"]
-        best = [score for step, _, score, _ in history["scores"] if step == history["best_step"]]
+        best = [score[2] for score in history["scores"] if score[0] == history["best_step"]]
         return cls(
             path=path,
             ndim=info["network"]["ndim"],

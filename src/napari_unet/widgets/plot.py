@@ -44,7 +44,8 @@ class CurvePlot(QWidget):
         super().__init__(parent)
         self.setObjectName("curve_plot")
         self.setToolTip(
-            "Loss (left) and score on the validation paint (right); a circle marks the kept network."
+            "Loss (left) and score on the validation paint (right). The band is what the score may be on\n"
+            "other strokes; a circle marks the kept network."
         )
         self.setFixedHeight(_HEIGHT)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -67,7 +68,7 @@ class CurvePlot(QWidget):
         """Forget every point: a new training begins."""
         self._steps: list[tuple[int, float, float, float]] = []  # step, seconds, loss, its running mean
         self._mean = RunningMean()
-        self._scores: list[tuple[int, float, float]] = []  # step, seconds, score
+        self._scores: list[tuple[int, float, float, float, float]] = []  # step, seconds, score, low, high
         self._best: int | None = None  # index into _scores
         self._timer.stop()
         self._stack.setCurrentWidget(self._empty)
@@ -79,7 +80,7 @@ class CurvePlot(QWidget):
         else:
             if event.best:
                 self._best = len(self._scores)
-            self._scores.append((event.step, event.seconds, event.score))
+            self._scores.append((event.step, event.seconds, event.score, *event.interval))
         if not self._timer.isActive():
             self._timer.start()
 
@@ -88,8 +89,10 @@ class CurvePlot(QWidget):
         self.clear()
         for step, seconds, loss in history.losses:
             self._steps.append((step, seconds, loss, self._mean.add(loss)))
-        for index, (step, seconds, score, _) in enumerate(history.scores):
-            self._scores.append((step, seconds, score))
+        for index, (step, seconds, score, _, *interval) in enumerate(history.scores):
+            # Of a model of the first release, the interval is not known: no band.
+            low, high = interval or (score, score)
+            self._scores.append((step, seconds, score, low, high))
             if step == history.best_step:
                 self._best = index
         self.repaint_curves()
@@ -121,13 +124,14 @@ class CurvePlot(QWidget):
         self._stack.setCurrentWidget(self._view.widget)
         column = 1 if self._x_axis == "seconds" else 0
         losses = np.asarray(self._steps, dtype=np.float64).reshape(-1, 4)
-        scores = np.asarray(self._scores, dtype=np.float64).reshape(-1, 3)
+        scores = np.asarray(self._scores, dtype=np.float64).reshape(-1, 5)
         self._view.draw(
             self._x_axis,
-            losses[:, (column, 2)],
-            losses[:, (column, 3)],
-            scores[:, (column, 2)],
-            None if self._best is None else scores[self._best, (column, 2)],
+            losses=losses[:, (column, 2)],
+            means=losses[:, (column, 3)],
+            scores=scores[:, (column, 2)],
+            interval=(scores[:, (column, 3)], scores[:, (column, 4)]),
+            best=None if self._best is None else scores[self._best, (column, 2)],
             log=self._log,
         )
 
@@ -172,6 +176,9 @@ class _CurveView:
         self._score_box.setYRange(0, 1, padding=0.02)
         self._score = pyqtgraph.PlotDataItem(symbol="o", symbolSize=4)
         self._best = pyqtgraph.ScatterPlotItem(symbol="o", size=12)
+        self._low, self._high = pyqtgraph.PlotDataItem(), pyqtgraph.PlotDataItem()
+        self._band = pyqtgraph.FillBetweenItem(self._low, self._high)
+        self._score_box.addItem(self._band)
         self._score_box.addItem(self._score)
         self._score_box.addItem(self._best)
         self._plot.getViewBox().sigResized.connect(self._align)
@@ -184,19 +191,21 @@ class _CurveView:
     def draw(
         self,
         x_axis: str,
+        *,
         losses: NDArray[np.float64],
         means: NDArray[np.float64],
         scores: NDArray[np.float64],
+        interval: tuple[NDArray[np.float64], NDArray[np.float64]],
         best: NDArray[np.float64] | None,
-        *,
         log: bool,
     ) -> None:
-        """Show (n, 2) arrays of x and y, and the (x, y) of the kept network."""
+        """Show (n, 2) arrays of x and y, the lower and the upper edge of a band, and the kept network."""
         self._plot.setLogMode(x=False, y=log)
         self._plot.getAxis("right").setLogMode(x=False, y=False)  # the line above sets every vertical axis
         self._plot.setLabel("bottom", "training time (s)" if x_axis == "seconds" else "steps")
         self._plot.getAxis("left").setTicks([decade_ticks(losses[:, 1])] if log else None)
-        for curve, points in ((self._raw, losses), (self._smooth, means), (self._score, scores)):
+        curves = (self._raw, self._smooth, self._score, self._low, self._high)
+        for curve, points in zip(curves, (losses, means, scores, *interval), strict=True):
             curve.setData(*thin(points).T)
         self._best.setData(*([[value] for value in best] if best is not None else ([], [])))
         self._align()
@@ -213,6 +222,10 @@ class _CurveView:
         self._raw.setPen(pyqtgraph.mkPen(faint, width=1))
         self._smooth.setPen(pyqtgraph.mkPen(loss, width=2))
         self._score.setPen(pyqtgraph.mkPen(score, width=2))
+        band = QColor(score)
+        band.setAlpha(45)
+        self._band.setBrush(pyqtgraph.mkBrush(band))
+        self._band.setPen(pyqtgraph.mkPen(None))
         self._score.setSymbolBrush(score)
         self._score.setSymbolPen(score)
         self._best.setPen(pyqtgraph.mkPen(score, width=2))

@@ -163,9 +163,15 @@ class TrainDock(QWidget):
             self.stop()
 
     def _prepare(self) -> tuple[Job, Progress]:
-        pairs = self._painted()
-        channels = {image_channels(image, paint) for image, paint in pairs}
-        modes = {mode_of(paint) for _, paint in pairs}
+        pairs, scored = self._painted(), self._scored()
+        pairs = [pair for pair in pairs if pair not in scored]
+        if not pairs:
+            raise InputError(
+                f"The image '{scored[0][0].name}' is for scoring alone and there is no other to learn from; "
+                "choose another image, or score on held-out strokes."
+            )
+        channels = {image_channels(image, paint) for image, paint in [*pairs, *scored]}
+        modes = {mode_of(paint) for _, paint in [*pairs, *scored]}
         if len(modes) > 1:
             raise InputError(
                 "Some images have paint of objects and some of classes; choose one for all in the Paint dock."
@@ -178,6 +184,7 @@ class TrainDock(QWidget):
         # Copied now, on the main thread: the user goes on painting, and may delete the layers.
         images = [copy_image(image) for image, _ in pairs]
         paints = [copy_paint(paint) for _, paint in pairs]
+        validation = [copy_image(image) for image, _ in scored], [copy_paint(paint) for _, paint in scored]
         name = pairs[0][0].name
         path = model_path(read_preferences().models_folder, name, datetime.now().astimezone())
         start, device = self.form.start_from(self._last), self.form.device
@@ -189,6 +196,7 @@ class TrainDock(QWidget):
                 paints,
                 config,
                 start=start,
+                validation=validation,
                 device=device,
                 path=path,
                 control=control,
@@ -215,6 +223,19 @@ class TrainDock(QWidget):
                 f"The image '{chosen.name}' has no paint; make its annotation layer in the Paint dock first."
             )
         return pairs
+
+    def _scored(self) -> list[tuple[Image, Labels]]:
+        """Return the image to validate on and its paint; none where strokes are held out."""
+        image = self.form.validation_image
+        if image is None:
+            return []
+        paint = annotation_of(self._viewer, image)
+        if paint is None or not copy_paint(paint).any():
+            raise InputError(
+                f"The image '{image.name}' is for scoring and has no paint; paint on it, or score on "
+                "held-out strokes."
+            )
+        return [(image, paint)]
 
     def _on_event(self, event: object) -> None:
         run = self._run

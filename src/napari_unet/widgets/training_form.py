@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import napari
+from napari.layers import Image
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFileDialog, QSpinBox, QVBoxLayout, QWidget
 
@@ -39,6 +40,9 @@ _AUGMENTATIONS = (
     ("Strong", AugmentationConfig(scale=0.4, elastic=8, brightness=0.2, contrast=0.4, gamma=0.4, noise=0.1)),
 )
 
+_PATIENCE = 20
+"""Validations without progress, 500 steps: shorter stands are common on the way up."""
+
 _SCRATCH: Literal["scratch"] = "scratch"
 _LAST: Literal["last"] = "last"
 _BROWSE: Literal["browse"] = "browse"
@@ -60,6 +64,7 @@ class TrainingForm(QWidget):
 
     def __init__(self, viewer: "napari.viewer.Viewer", *, offers_weights: bool) -> None:
         super().__init__()
+        self._viewer = viewer
         preferences = read_preferences()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -167,6 +172,23 @@ class TrainingForm(QWidget):
             tooltip="Share of the strokes kept for scoring: more makes the score trustworthy, less leaves\n"
             "more to learn from. Default: 20 %.",
         )
+        self._validation = LayerChooser(self._viewer, none="Held-out strokes")
+        add_row(
+            form,
+            "Score on",
+            self._validation,
+            name="train_validation",
+            tooltip="What tells how good the network is: some strokes kept out of the training, or a\n"
+            "painted image kept out whole, which costs an image and says more. Default: held-out strokes.",
+        )
+        self._patience = QCheckBox("Stop when it no longer improves")
+        describe(
+            self._patience,
+            name="train_patience",
+            tooltip=f"End before the time limit when {_PATIENCE} scores in a row are no better than before.\n"
+            "The best network is kept either way; this frees the computer. Default: off.",
+        )
+        form.addRow("", self._patience)
         self._augmentation = choice(_AUGMENTATIONS)
         self._augmentation.setCurrentIndex(2)
         add_row(
@@ -211,6 +233,11 @@ class TrainingForm(QWidget):
         """The device asked for: "auto", "cpu", "cuda" or "mps"."""
         return str(self._device.currentData())
 
+    @property
+    def validation_image(self) -> Image | None:
+        """The image to score on, None for held-out strokes."""
+        return self._validation.layer
+
     def show_hint(self, hint: str) -> None:
         """Say how to get a faster device; "" says nothing."""
         self._faster.say(hint)
@@ -231,6 +258,7 @@ class TrainingForm(QWidget):
             patch_size=self._patch.currentData(),
             learning_rate=self._rate.currentData(),
             held_out=self._held_out.value() / 100,
+            patience=_PATIENCE if self._patience.isChecked() else None,
             network=replace(self._size.currentData(), ndim=self._ndim.currentData()),
             weights=weights or self._preset.currentData(),
             augmentation=self._augmentation.currentData(),

@@ -15,6 +15,9 @@ from napari_unet.files.atomic import check_writable
 from napari_unet.network.config import TrainingConfig
 from napari_unet.network.events import Continued, StepDone, Stopped, TrainingEvent, Validated, Warned
 
+Painted = tuple[Sequence[NDArray[Any]], Sequence[NDArray[Any]]]
+"""Images and their paints."""
+
 
 @dataclass(frozen=True, slots=True)
 class Saved:
@@ -29,6 +32,7 @@ def train_and_save(
     config: TrainingConfig,
     *,
     start: Stopped | Path | None,
+    validation: Painted | None = None,
     device: str,
     path: Path,
     control: Control,
@@ -38,7 +42,7 @@ def train_and_save(
 
     Parameters
     ----------
-    images, paints, config, device, control
+    images, paints, config, validation, device, control
         As for ``train_events``.
     start : Stopped, path of a model file, or None
         What to go on from: the end of another training, or a file and the state beside it.
@@ -74,9 +78,17 @@ def train_and_save(
                 yield Warned(sentence)
         elif start is not None:
             model, state = start.model, start.state
-        for event in train_events(
-            images, paints, config, start=model, resume=state, device=device, control=control
-        ):
+        events = train_events(
+            images,
+            paints,
+            config,
+            start=model,
+            resume=state,
+            validation=validation,
+            device=device,
+            control=control,
+        )
+        for event in events:
             begun = True
             yield event
             if isinstance(event, Stopped):
@@ -160,7 +172,7 @@ class Progress:
             return ""
         parts = [f"Step {self._last.step}", f"loss {self._last.loss:.3f}"]
         if self._score is not None:
-            parts.append(f"score {self._score.score:.2f} on {self._score.on} paint")
+            parts.append(self._score.words)
         parts.append("paused" if paused else f"{clock(self._before + self._limit - self._last.seconds)} left")
         return ", ".join(parts)
 
@@ -168,8 +180,9 @@ class Progress:
         """Return which network was kept."""
         if self._best is None:
             return "No step was made, so there is nothing to keep."
-        score = f"score {self._best.score:.2f} on {self._best.on} paint"
-        return f"Kept the network of step {self._best.step}: {score}."
+        if self._best.step == 0:
+            return f"Kept the model it started from, for nothing learnt since was better: {self._best.words}."
+        return f"Kept the network of step {self._best.step}: {self._best.words}."
 
 
 def clock(seconds: float) -> str:

@@ -1,0 +1,162 @@
+"""How far a score on a few strokes can be trusted, and whether they tell one network from another.
+
+The pixels of one stroke are right or wrong together, so strokes are what is counted, not pixels: a million
+pixels in two strokes are two observations.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEVEL = 0.9
+"""Part of the trainings in which the interval is to hold the score on all strokes of the kind."""
+
+_DRAWS = 1000
+
+_EXTRA = 0.5
+"""How much of a stroke that nobody painted joins those of a class."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tally:
+    """What the network got right and wrong.
+
+    Parameters
+    ----------
+    confusions : array (S, K, K) int64
+        Pixels by (truth, prediction) of every stroke, in the same order for the same paint.
+    loss : float
+        Weighted cross-entropy of all of it; not finite where the network computes nonsense.
+    """
+
+    confusions: NDArray[np.int64]
+    loss: float
+
+    @property
+    def score(self) -> float:
+        """The mean intersection over union of the classes but background; see :func:`mean_iou`."""
+        return float(mean_iou(self.confusions.sum(axis=0)))
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the network computes numbers at all."""
+        return math.isfinite(self.loss)
+
+    def interval(self, seed: int) -> tuple[float, float]:
+        """Return how far the score can be trusted; see :func:`score_interval`."""
+        return score_interval(self.confusions, seed=seed)
+
+
+def mean_iou(confusion: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Return the mean intersection over union of all classes but the first.
+
+    Parameters
+    ----------
+    confusion : array (..., K, K)
+        Counts, or sums of weights, of pixels by (truth, prediction).
+
+    Returns
+    -------
+    array (...) float64
+        In [0, 1]. Classes with neither truth nor prediction do not count, and it is 1 if there are no others.
+    """
+    counts = np.asarray(confusion, np.float64)
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)[..., 1:]
+    unions = (counts.sum(axis=-2) + counts.sum(axis=-1))[..., 1:] - hits
+    present = unions > 0
+    ratios = np.divide(hits, unions, out=np.zeros_like(hits), where=present)
+    classes = present.sum(axis=-1)
+    means = np.divide(ratios.sum(axis=-1), classes, out=np.ones(classes.shape), where=classes > 0)
+    clipped: NDArray[np.float64] = np.minimum(means, 1.0)  # weighted sums may be a rounding error above
+    return clipped
+
+
+def score_interval(confusions: NDArray[np.integer], *, seed: int) -> tuple[float, float]:
+    """Return between which scores the network would score, were there ever so many strokes like these.
+
+    A Bayesian bootstrap (Rubin 1981) over the strokes of each class. By itself, it would put five strokes
+    that are all right at exactly 1, and hold the true score in half of all cases instead of 9 in 10. So, for
+    the lower end, half a stroke of every class that is all wrong joins the others, and for the upper end half
+    a one that is all right, as large as the mean of its class. For strokes that are either right or wrong,
+    this is close to the interval of Jeffreys (Brown, Cai & DasGupta 2001).
+
+    Parameters
+    ----------
+    confusions : array (S, K, K) int
+        Pixels by (truth, prediction), for every stroke. A stroke belongs to the class of most of its pixels.
+    seed : int
+        Seeds the draws; the same seed and counts give the same interval.
+
+    Returns
+    -------
+    low, high : float
+        0 <= low <= score <= high <= 1. (0, 1), nothing is known, where there are not two classes with
+        strokes, or one of them has a single stroke.
+    """
+    counts = np.asarray(confusions, np.float64)
+    groups = [(value, counts[chosen]) for value, chosen in _members(counts)]
+    if len(groups) < 2 or min(len(strokes) for _, strokes in groups) < 2:
+        return 0.0, 1.0
+    classes = counts.shape[-1]
+    score = float(mean_iou(counts.sum(axis=0)))
+    rng = np.random.default_rng(seed)
+    worst, best = np.zeros((2, _DRAWS, classes, classes))
+    for value, strokes in groups:
+        number = len(strokes)
+        shares = rng.standard_exponential((_DRAWS, number + 1))
+        shares[:, -1] = rng.standard_gamma(_EXTRA, _DRAWS)
+        shares *= number / shares.sum(axis=1, keepdims=True)
+        drawn = np.tensordot(shares[:, :-1], strokes, axes=1)
+        extra = shares[:, -1, None] * (strokes.sum() / number)
+        worst += drawn
+        worst[:, value] += extra * _wrong(value, classes)
+        best += drawn
+        best[:, value] += extra * _right(value, classes)
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(mean_iou(worst), tail), np.quantile(mean_iou(best), 1 - tail)
+    return min(float(low), score), max(float(high), score)
+
+
+def may_be_as_good(later: NDArray[np.integer], best: NDArray[np.integer]) -> bool:
+    """Return whether too few strokes are scored to call one network worse than another.
+
+    It is not worse if half a stroke more of every class, on which it alone is right, would make it as good:
+    the half stroke of :func:`score_interval`, which counts for much among two strokes and for little among a
+    hundred.
+
+    Parameters
+    ----------
+    later, best : arrays (S, K, K) int
+        As for :func:`score_interval`, of two networks on the same strokes.
+    """
+    after, before = later.sum(axis=0, dtype=np.float64), best.sum(axis=0, dtype=np.float64)
+    for value, chosen in _members(best.astype(np.float64)):
+        extra = _EXTRA * best[chosen].sum() / chosen.size
+        after[value] += extra * _right(value, len(after))
+        before[value] += extra * _wrong(value, len(before))
+    return bool(mean_iou(after) >= mean_iou(before))
+
+
+def _right(value: int, classes: int) -> NDArray[np.float64]:
+    """Return how a stroke of class ``value`` is predicted that is all right, (K,)."""
+    right = np.zeros(classes)
+    right[value] = 1
+    return right
+
+
+def _wrong(value: int, classes: int) -> NDArray[np.float64]:
+    """Return how a stroke of class ``value`` is predicted that is all wrong, (K,): as all others alike."""
+    return (1 - _right(value, classes)) / (classes - 1)
+
+
+def _members(counts: NDArray[np.float64]) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """Yield every class that has strokes, and which of ``counts`` (S, K, K) are theirs."""
+    truths = counts.sum(axis=-1)
+    painted = truths.sum(axis=-1) > 0
+    for value in range(counts.shape[-1]):
+        chosen = np.flatnonzero(painted & (truths.argmax(axis=-1) == value))
+        if chosen.size:
+            yield value, chosen

@@ -1,0 +1,95 @@
+"""The network that is kept: the best so far on today's validation paint, and since when none was better."""
+
+from napari_unet.core.confidence import Tally, may_be_as_good
+from napari_unet.core.dataset import Dataset
+from napari_unet.network.batches import BatchShape
+from napari_unet.network.events import Validated
+from napari_unet.network.learner import Learner
+from napari_unet.network.state import Best, Tensors
+from napari_unet.network.validation import Validation
+
+_PROGRESS = 1e-3
+"""A score that is higher by less than this is no progress: it would creep for ever."""
+
+
+class Incumbent:
+    """Judges networks, keeps the best, and runs out of patience.
+
+    The later of two networks is kept, for it has seen more, unless the strokes tell that it is worse than the
+    best (:func:`~napari_unet.core.confidence.may_be_as_good`). It is compared with the best ever, not with
+    the one before, or small steps down would add up.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With the paint to score on.
+    shape : BatchShape
+    learner : Learner
+        Its averaged network is scored.
+    patience : int or None
+        Validations without progress after which :attr:`has_converged`.
+    seed : int
+    """
+
+    def __init__(
+        self, dataset: Dataset, shape: BatchShape, learner: Learner, *, patience: int | None, seed: int
+    ) -> None:
+        self._shape = shape
+        self._learner = learner
+        self._patience = patience
+        self._seed = seed
+        self._validation = Validation(dataset, shape, learner.device)
+        self._idle = 0
+        self.best: Best | None = None
+
+    def validate(self, step: int, seconds: float) -> Validated:
+        """Score the network as it is now, and keep it if none was better."""
+        tally = self._validation.tally(self._learner.predict)
+        best = self.best
+        if best is None or not best.highest.is_finite:
+            self.best, self._idle = Best(self._learner.weights(), step, tally), 0
+            return self._told(tally, step, seconds, is_best=True)
+        before = best.highest
+        is_progress = tally.is_finite and tally.score >= before.score + _PROGRESS
+        self._idle = 0 if is_progress else self._idle + 1
+        is_higher = tally.is_finite and tally.score > before.score
+        keeps = tally.is_finite and (
+            tally.score >= before.score or may_be_as_good(tally.confusions, before.confusions)
+        )
+        if keeps:
+            self.best = Best(self._learner.weights(), step, tally if is_higher else before)
+        return self._told(tally, step, seconds, is_best=keeps)
+
+    def keep(self, weights: Tensors, step: int, seconds: float) -> Validated:
+        """Let the network of ``weights``, of an earlier ``step``, be the one to beat; be patient again."""
+        with self._learner.wearing(weights):
+            tally = self._validation.tally(self._learner.predict)
+        self.best, self._idle = Best(weights, step, tally), 0
+        return self._told(tally, step, seconds, is_best=True)
+
+    def rescore(self, dataset: Dataset, seconds: float) -> Validated | None:
+        """Go on with the paint of another dataset: score the kept network, if there is one, on that.
+
+        Scores on other paint do not compare. The next network is measured against the kept one, on the same
+        strokes.
+        """
+        self._validation = Validation(dataset, self._shape, self._learner.device)
+        self._idle = 0
+        return None if self.best is None else self.keep(self.best.weights, self.best.step, seconds)
+
+    @property
+    def has_converged(self) -> bool:
+        """Whether patience is at its end."""
+        return self._patience is not None and self._idle >= self._patience
+
+    def _told(self, tally: Tally, step: int, seconds: float, *, is_best: bool) -> Validated:
+        return Validated(
+            step=step,
+            score=tally.score,
+            loss=tally.loss,
+            seconds=seconds,
+            on=self._validation.on,
+            best=is_best,
+            interval=tally.interval(self._seed),
+            strokes=self._validation.strokes,
+        )
