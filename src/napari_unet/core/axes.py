@@ -7,9 +7,9 @@ the network does not see (time, or Z for a 2-D network), then the ``ndim`` axes 
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_unet.core.errors import InputError
+from napari_unet.core.lazy import LazyPixels, Pixels, as_pixels
 
 Channels = Literal["auto", "none", "first", "last"]
 
@@ -17,7 +17,7 @@ _COLOURS = (1, 3, 4)
 """Lengths of a last axis that is one of colours (grey, RGB, RGBA) wherever it can be."""
 
 
-def check_pixels(image: NDArray[Any]) -> NDArray[Any]:
+def check_pixels(image: Any) -> Pixels:
     """Return ``image`` with a dtype that numpy and torch compute with, or say why it cannot be an image.
 
     Parameters
@@ -27,35 +27,38 @@ def check_pixels(image: NDArray[Any]) -> NDArray[Any]:
 
     Returns
     -------
-    array
-        The same values in native byte order; bool as uint8. Not copied unless it must be.
+    array or LazyPixels
+        The same values in native byte order; bool as uint8. Not copied unless it must be. Of a dask, zarr or
+        memory-mapped array a view, which reads the parts that are needed when they are.
 
     Raises
     ------
     InputError
         If the array is empty or its dtype is not that of an image.
     """
-    image = np.asanyarray(image)
-    if image.size == 0:
-        raise InputError(f"The image is empty (shape {image.shape}); choose an image with pixels in it.")
-    if image.dtype == np.bool_:
-        return image.view(np.uint8)
-    if image.dtype.kind not in "uif":
+    pixels = as_pixels(image)
+    if pixels.size == 0:
+        raise InputError(f"The image is empty (shape {pixels.shape}); choose an image with pixels in it.")
+    if pixels.dtype.kind not in "buif":
         raise InputError(
-            f"The image has values of type {image.dtype}; convert it to whole or real numbers "
+            f"The image has values of type {pixels.dtype}; convert it to whole or real numbers "
             "(8-bit, 16-bit or float)."
         )
-    return image.astype(image.dtype.newbyteorder("="), copy=False)
+    if isinstance(pixels, LazyPixels):
+        return pixels
+    if pixels.dtype == np.bool_:
+        return pixels.view(np.uint8)
+    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
 
 
 def channels_first(
-    image: NDArray[Any],
+    image: Any,
     *,
     ndim: int,
     channels: Channels = "auto",
     paint_shape: tuple[int, ...] | None = None,
     in_channels: int | None = None,
-) -> NDArray[Any]:
+) -> Pixels:
     """Return a view of ``image`` as (C, leading..., spatial...), finding the channel axis if it is not said.
 
     Parameters
@@ -75,7 +78,7 @@ def channels_first(
 
     Returns
     -------
-    array
+    array or LazyPixels
         At least ``1 + ndim`` axes.
 
     Raises
@@ -83,30 +86,34 @@ def channels_first(
     InputError
         If no reading of the axes fits, or more than one does.
     """
-    image = check_pixels(image)
+    pixels = check_pixels(image)
+    shape = pixels.shape
     where = channels
     if where == "auto":
         where = (
-            _from_paint(image.shape, paint_shape)
+            _from_paint(shape, paint_shape)
             if paint_shape is not None
-            else _from_model(image.shape, ndim, in_channels)
+            else _from_model(shape, ndim, in_channels)
         )
+    result = pixels
     if where == "none":
-        result = image[np.newaxis]
-    elif image.ndim < 1 + ndim:
+        result = pixels.with_channel_axis() if isinstance(pixels, LazyPixels) else pixels[np.newaxis]
+    elif pixels.ndim < 1 + ndim:
         raise InputError(
-            f"The image has shape {image.shape}, too few axes for channels {where} and {ndim} spatial axes; "
+            f"The image has shape {shape}, too few axes for channels {where} and {ndim} spatial axes; "
             "choose 'none' for its channels."
         )
-    else:
-        result = image if where == "first" else np.moveaxis(image, -1, 0)
+    elif where == "last":
+        result = (
+            pixels.with_last_axis_first() if isinstance(pixels, LazyPixels) else np.moveaxis(pixels, -1, 0)
+        )
     if result.ndim < 1 + ndim:
         raise InputError(
-            f"The image has shape {image.shape}; a {ndim}-D network needs at least {ndim} spatial axes."
+            f"The image has shape {shape}; a {ndim}-D network needs at least {ndim} spatial axes."
         )
     if paint_shape is not None and result.shape[1:] != tuple(paint_shape):
         raise InputError(
-            f"The image has shape {image.shape} and the paint {tuple(paint_shape)}; they must cover the same "
+            f"The image has shape {shape} and the paint {tuple(paint_shape)}; they must cover the same "
             "pixels, so choose the paint that was made for this image."
         )
     if in_channels is not None and result.shape[0] != in_channels:

@@ -1,15 +1,28 @@
 """Robust scaling of intensities, the same for training and prediction."""
 
 from dataclasses import dataclass
+from itertools import product
+from math import ceil, prod, sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.errors import InputError
+from napari_unet.core.lazy import Pixels
 
 _SAMPLE = 1_000_000
 """Percentiles are read from about this many pixels on a regular grid: exact enough, and fast."""
+
+_PLANES = 32
+"""So many YX planes of a stack, at equal distances, are read for its percentiles; more if they are small."""
+
+_WHOLE = 2**26
+"""Pixels of a plane (8192 x 8192) up to which the grid covers all of it. Of a larger plane it covers windows,
+because a grid over the whole plane, however wide, would read every chunk of an image on disk."""
+
+_WINDOWS, _WINDOW = 16, 512
+"""How many windows along an axis, at equal distances, and their edge in pixels."""
 
 _CLIP = (-1.0, 4.0)
 """Range kept after scaling, in units of the percentile range: a hot pixel must not swamp those around it."""
@@ -22,8 +35,8 @@ _LARGEST = float(np.finfo(np.float32).max)
 class Normalisation:
     """Map the ``low`` and ``high`` percentile of every channel of an image to 0 and 1.
 
-    The percentiles are stored with the model; their values are read from each whole image or stack, never
-    from a crop or tile, so images of different exposure look alike to the network, and a tile like its image.
+    The percentiles are stored with the model; their values are those of each whole image or stack, never
+    of a crop or tile, so images of different exposure look alike to the network, and a tile like its image.
 
     Parameters
     ----------
@@ -41,12 +54,19 @@ class Normalisation:
                 "choose 0 <= low < high <= 100."
             )
 
-    def limits(self, image: NDArray[Any]) -> NDArray[np.float64]:
+    def limits(self, image: Pixels) -> NDArray[np.float64]:
         """Return the values that become 0 and 1.
+
+        They are exact for images of up to a million pixels, and estimated from a sample of larger ones. Which
+        pixels are in the sample follows from the shape of the image alone, so an image has the same limits in
+        training as in prediction, in memory as on disk: of the YX planes 32 at equal distances, the first and
+        the last included, or as many as have a million pixels; of a plane of more than 2**26 pixels, 16
+        windows of 512 pixels along every axis longer than 8192; and there every n-th pixel of every n-th row,
+        n the smallest number that leaves a million pixels of each channel.
 
         Parameters
         ----------
-        image : array (C, ...)
+        image : array or LazyPixels (C, ..., Y, X)
             Any real dtype; pixels that are NaN, infinite or beyond the range of float32 are left out.
 
         Returns
@@ -55,10 +75,9 @@ class Normalisation:
             Lower and upper value of each channel, never equal: a constant channel, or one without a finite
             pixel, gets a range of 1 (or, where float64 cannot add 1, the next higher number).
         """
-        step = max(1, int(np.ceil((image[0].size / _SAMPLE) ** (1 / max(image.ndim - 1, 1)))))
         result = np.empty((image.shape[0], 2))
-        for channel, pixels in enumerate(image):
-            sample = np.asarray(pixels[(slice(None, None, step),) * pixels.ndim], dtype=np.float64)
+        for channel, pixels in enumerate(_sample(image)):
+            sample = pixels.astype(np.float64)
             finite = sample[np.abs(sample) <= _LARGEST]
             low, high = np.percentile(finite, (self.low, self.high)) if finite.size else (0.0, 1.0)
             if high <= low and finite.size:
@@ -68,7 +87,33 @@ class Normalisation:
         return result
 
 
-def apply_limits(image: NDArray[Any], limits: NDArray[np.float64]) -> NDArray[np.float32]:
+def _sample(image: Pixels) -> NDArray[Any]:
+    """Return the pixels that :meth:`Normalisation.limits` is about, (C, n)."""
+    *leading, rows, columns = image.shape[1:]
+    total = prod(leading)
+    count = min(total, max(_PLANES, _SAMPLE // (rows * columns)))
+    planes = np.linspace(0, total - 1, count).round().astype(int)
+    windows = [_windows(length, whole=rows * columns <= _WHOLE) for length in (rows, columns)]
+    edges = [sum(part.stop - part.start for part in parts) for parts in windows]
+    step = max(1, ceil(sqrt(planes.size * prod(edges) / _SAMPLE)))
+    parts = []
+    for plane in planes:
+        for window in product(*windows):
+            grid = [slice(part.start, part.stop, step) for part in window]
+            part = np.asarray(image[(slice(None), *np.unravel_index(plane, leading), *grid)])
+            parts.append(part.reshape(part.shape[0], -1))
+    return np.concatenate(parts, axis=1)
+
+
+def _windows(length: int, *, whole: bool) -> list[slice]:
+    """Return the parts of an axis that are looked at."""
+    if whole or length <= _WINDOWS * _WINDOW:
+        return [slice(0, length)]
+    starts = np.linspace(0, length - _WINDOW, _WINDOWS).round().astype(int).tolist()
+    return [slice(start, start + _WINDOW) for start in starts]
+
+
+def apply_limits(image: Pixels, limits: NDArray[np.float64]) -> NDArray[np.float32]:
     """Scale ``image`` (C, ...) so that ``limits`` (C, 2) become 0 and 1.
 
     Returns

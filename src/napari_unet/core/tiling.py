@@ -14,6 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.lazy import Pixels
+
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
@@ -125,12 +127,12 @@ def _round_up(number: int, step: int) -> int:
     return _divide_up(number, step) * step
 
 
-def read_mirrored(image: NDArray[Any], slices: Sequence[slice]) -> NDArray[Any]:
+def read_mirrored(image: Pixels, slices: Sequence[slice]) -> NDArray[Any]:
     """Read a block that may reach outside the image, where the image is mirrored at its edge pixels.
 
     Parameters
     ----------
-    image : array (..., spatial)
+    image : array or LazyPixels (..., spatial)
         The slices apply to its last axes; those before are read whole. Only what is needed is touched.
     slices : sequence of slice
         One for each spatial axis, start and stop in pixels, at any distance from the image.

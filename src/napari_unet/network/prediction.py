@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.axes import channels_first
 from napari_unet.core.control import Control
+from napari_unet.core.lazy import Pixels
 from napari_unet.core.normalisation import apply_limits
 from napari_unet.core.prediction import Prediction
 from napari_unet.core.tiling import Tile, read_mirrored
@@ -25,7 +26,7 @@ from napari_unet.network.unet import UNet
 
 
 def predict(
-    model: Model, image: NDArray[Any], config: PredictionConfig = PredictionConfig(), *, device: str = "auto"
+    model: Model, image: Pixels, config: PredictionConfig = PredictionConfig(), *, device: str = "auto"
 ) -> Prediction:
     """Segment an image.
 
@@ -59,7 +60,7 @@ def predict(
 
 def predict_events(
     model: Model,
-    image: NDArray[Any],
+    image: Pixels,
     config: PredictionConfig = PredictionConfig(),
     *,
     device: str = "auto",

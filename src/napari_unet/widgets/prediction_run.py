@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_unet.core.axes import Channels, channels_first
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
+from napari_unet.core.lazy import Pixels
 from napari_unet.core.normalisation import Normalisation
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import Predicted, TileDone, TilesHalved
@@ -78,7 +79,7 @@ class _KnownLimits(Normalisation):
 
     known: NDArray[np.float64] | None = None
 
-    def limits(self, image: NDArray[Any]) -> NDArray[np.float64]:
+    def limits(self, image: Pixels) -> NDArray[np.float64]:
         return super().limits(image) if self.known is None else self.known
 
 
@@ -136,7 +137,7 @@ def segment(
                 yield Segmented(number, results, plane, shape, complete=event.finished is None)
 
 
-def _read(source: Source, model: Model) -> tuple[NDArray[Any], tuple[int, ...], tuple[int, ...], Model]:
+def _read(source: Source, model: Model) -> tuple[Pixels, tuple[int, ...], tuple[int, ...], Model]:
     """Return the pixels (C, …YX) to segment, their plane, the shape …YX of the image, the model."""
     ndim = model.network.ndim
     pixels = channels_first(

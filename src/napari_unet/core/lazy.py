@@ -1,0 +1,104 @@
+"""Images that need not fit into memory: dask, zarr, HDF5 and memory-mapped arrays, read piece by piece."""
+
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class LazyPixels:
+    """A view of an array that is on disk or still to be computed; it reads nothing until numpy asks for it.
+
+    Indexing with whole numbers, slices and an ellipsis gives another view. ``np.asarray(view)`` reads that
+    part of the array and no other, in native byte order.
+
+    Parameters
+    ----------
+    array : array-like
+        With ``shape``, ``dtype`` and basic indexing.
+    """
+
+    __slots__ = ("_array", "_axes", "_chosen")
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+        # Every axis of the view: the axis of the array that it shows (None for a new one), and what of it.
+        self._axes: list[tuple[int | None, range]] = [(n, range(size)) for n, size in enumerate(array.shape)]
+        # The one index that was chosen along each of the other axes of the array.
+        self._chosen: dict[int, int] = {}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of every axis of the view."""
+        return tuple(len(part) for _, part in self._axes)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes of the view."""
+        return len(self._axes)
+
+    @property
+    def size(self) -> int:
+        """Number of pixels of the view."""
+        return prod(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the pixels that are read."""
+        dtype: np.dtype[Any] = self._array.dtype
+        return dtype.newbyteorder("=")
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> "LazyPixels":
+        given = list(key) if isinstance(key, tuple) else [key]
+        place = next((n for n, item in enumerate(given) if item is Ellipsis), len(given))
+        whole = [slice(None)] * (self.ndim - sum(item is not Ellipsis for item in given))
+        items = given[:place] + whole + given[place + 1 :]
+        axes, chosen = [], dict(self._chosen)
+        for (axis, part), item in zip(self._axes, items, strict=True):
+            left = part[item]
+            if isinstance(left, range):
+                # zarr cannot read backwards.
+                if left.step < 0 or (axis is None and not left):
+                    raise IndexError(f"A lazy image cannot be indexed with {item}.")
+                axes.append((axis, left))
+            elif axis is not None:
+                chosen[axis] = left
+        return self._view(axes, chosen)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        key: dict[int, int | slice] = dict(self._chosen)
+        key |= {n: slice(part.start, part.stop, part.step) for n, part in self._axes if n is not None}
+        pixels = np.asarray(self._array[tuple(key[n] for n in range(len(key)))])
+        kept = sorted(n for n, _ in self._axes if n is not None)
+        pixels = pixels.transpose([kept.index(n) for n, _ in self._axes if n is not None])
+        new = tuple(place for place, (n, _) in enumerate(self._axes) if n is None)
+        return np.expand_dims(pixels, new).astype(dtype or self.dtype, copy=bool(copy))
+
+    def with_channel_axis(self) -> "LazyPixels":
+        """Return a view with a new axis of length 1 in front."""
+        return self._view([(None, range(1)), *self._axes], self._chosen)
+
+    def with_last_axis_first(self) -> "LazyPixels":
+        """Return a view with the last axis in front of the others."""
+        return self._view([self._axes[-1], *self._axes[:-1]], self._chosen)
+
+    def _view(self, axes: list[tuple[int | None, range]], chosen: dict[int, int]) -> "LazyPixels":
+        view = LazyPixels(self._array)
+        view._axes, view._chosen = axes, chosen
+        return view
+
+
+Pixels = NDArray[Any] | LazyPixels
+"""An array in memory, or a view of one that is not."""
+
+
+def as_pixels(array: Any) -> Pixels:
+    """Return an array in memory as it is, and any other array as a view that reads it piece by piece."""
+    if isinstance(array, LazyPixels) or (isinstance(array, np.ndarray) and not isinstance(array, np.memmap)):
+        return array
+    is_array = isinstance(getattr(array, "dtype", None), np.dtype) and hasattr(array, "shape")
+    return LazyPixels(array) if is_array else np.asanyarray(array)
