@@ -40,6 +40,7 @@ _EVENT_NAMES = {
     "StepDone": "step_done",
     "Validated": "validated",
     "Warned": "warned",
+    "Resolved": "resolved",
 }
 
 
@@ -132,7 +133,7 @@ class TrainingReport:
 
     def show(self, event: "TrainingEvent", progress: Progress) -> None:
         """Print an event, or move the progress bar."""
-        from napari_unet.network.events import Continued, Started, StepDone, Validated, Warned
+        from napari_unet.network.events import Continued, Resolved, Started, StepDone, Validated, Warned
 
         if self._as_json:
             print_json({"event": _EVENT_NAMES[type(event).__name__]} | _json_values(event))
@@ -146,6 +147,8 @@ class TrainingReport:
                 note(event.sentence())
             case Warned():
                 note(event.message)
+            case Resolved():
+                note(f"No longer so: {event.message}")
             case StepDone():
                 seconds, steps = event.seconds - self._before[0], event.step - self._before[1]
                 part = max(seconds / self._seconds, steps / self._steps)

@@ -23,7 +23,9 @@ from napari_unet.core.axes import Channels, channels_first
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.holdout import Split, split_strokes
+from napari_unet.core.lazy import Pixels, as_pixels
 from napari_unet.core.normalisation import Normalisation, apply_limits
+from napari_unet.core.painted_objects import PaintedObjects, find_painted_objects
 from napari_unet.core.weights import WeightConfig, measure_parts
 
 ScoredOn = Literal["held-out", "training", "validation"]
@@ -48,6 +50,8 @@ class Sample:
         unique in the dataset.
     pixels : tuple of arrays of int
         For each class the flat indices of the pixels to train on.
+    objects : PaintedObjects or None
+        What the painted objects are like; None in "classes" mode.
     """
 
     image: NDArray[np.float32]
@@ -56,6 +60,7 @@ class Sample:
     held_out: NDArray[np.float32]
     strokes: NDArray[np.int32]
     pixels: tuple[NDArray[np.intp], ...]
+    objects: PaintedObjects | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +75,8 @@ class Dataset:
     known_pixels : int
         Pixels with paint, over all samples but those of validation images.
     warnings : tuple of str
-        Sentences for the user: what the paint cannot teach well, or not tell about what was learnt.
+        Sentences for the user: what images and paint cannot teach well, or not tell about what was
+        learnt.
     on : {"held-out", "training", "validation"}
         The paint to score on: strokes held out of it, the very paint that is trained on, or whole images.
     """
@@ -93,14 +99,14 @@ class _Plane:
 
     number: int
     scored: bool
-    image: NDArray[Any]
+    image: Pixels
     limits: NDArray[np.float64]
     paint: NDArray[np.int32]
 
 
 def build_dataset(
-    images: Sequence[NDArray[Any]],
-    paints: Sequence[NDArray[Any]],
+    images: Sequence[Any],
+    paints: Sequence[Any],
     *,
     ndim: int = 2,
     mode: Mode = "objects",
@@ -115,8 +121,10 @@ def build_dataset(
 ) -> Dataset:
     """Return what a network can be trained on, or say why these images and paints cannot teach it.
 
-    Planes without paint are neither normalised nor copied; intensity limits are read from each whole image
-    all the same, as they are at predict time.
+    Images and paints may be of different shapes, dtypes and contrasts, in memory or not (dask, zarr,
+    memory-mapped). Paint is read plane by plane. Of the image, planes without paint are neither normalised
+    nor copied; some are looked at for the intensity limits, which are of the whole image as they are at
+    predict time (see :meth:`napari_unet.core.normalisation.Normalisation.limits`).
 
     Parameters
     ----------
@@ -182,7 +190,8 @@ def build_dataset(
     samples = []
     for plane, annotation, split in zip(planes, annotations, splits, strict=True):
         _check_running(control)
-        weight = measure_parts(plane.paint, weights, spacing=spacing, mode=mode).sum(weights, pixels)
+        parts = measure_parts(plane.paint, weights, spacing=spacing, mode=mode)
+        weight = parts.sum(weights, pixels)
         samples.append(
             Sample(
                 image=apply_limits(plane.image, plane.limits),
@@ -193,6 +202,9 @@ def build_dataset(
                 pixels=tuple(
                     np.flatnonzero(split.taught & (annotation.target == value)) for value in range(n_classes)
                 ),
+                objects=find_painted_objects(plane.paint, parts.border, weights.w0)
+                if mode == "objects"
+                else None,
             )
         )
     return Dataset(
@@ -200,14 +212,14 @@ def build_dataset(
         in_channels=samples[0].image.shape[0],
         n_classes=n_classes,
         known_pixels=sum(counts.values()),
-        warnings=advise(counts, mode) + _doubts(samples, n_classes, mode, on),
+        warnings=advise(counts, mode) + _advise_on_images(samples) + _doubts(samples, n_classes, mode, on),
         on=on,
     )
 
 
 def _check_pairs(
-    images: Sequence[NDArray[Any]], paints: Sequence[NDArray[Any]], ndim: int, channels: Channels
-) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    images: Sequence[Any], paints: Sequence[Any], ndim: int, channels: Channels
+) -> list[tuple[Pixels, Pixels]]:
     """Return every image, channels first, with its paint, after checking that all of them fit together."""
     if len(images) != len(paints):
         raise InputError(
@@ -216,9 +228,9 @@ def _check_pairs(
         )
     if len(images) == 0:  # not `not images`: several images of one shape may come as one array
         raise InputError("There is no image to train on; choose at least one image and its paint.")
-    pairs: list[tuple[NDArray[Any], NDArray[Any]]] = []
+    pairs: list[tuple[Pixels, Pixels]] = []
     for number, (pixels, labels) in enumerate(zip(images, paints, strict=True), start=1):
-        paint = np.asanyarray(labels)
+        paint = as_pixels(labels)
         with _naming(number, len(images)):
             image = channels_first(pixels, ndim=ndim, channels=channels, paint_shape=paint.shape)
         pairs.append((image, paint))
@@ -232,7 +244,7 @@ def _check_pairs(
 
 
 def _painted_planes(
-    pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]],
+    pairs: Sequence[tuple[Pixels, Pixels]],
     ndim: int,
     normalisation: Normalisation,
     validation: int,
@@ -241,17 +253,16 @@ def _painted_planes(
     """Return every plane with paint on it."""
     planes: list[_Plane] = []
     for number, (image, paint) in enumerate(pairs):
-        _check_running(control)
         scored = number >= len(pairs) - validation
-        indices = [index for index in np.ndindex(paint.shape[:-ndim]) if paint[index].any()]
-        if not indices:
-            continue
-        limits = normalisation.limits(image)
-        with _naming(number + 1, len(pairs)):
-            planes.extend(
-                _Plane(number, scored, image[(slice(None), *index)], limits, check_paint(paint[index]))
-                for index in indices
-            )
+        limits = None
+        for index in np.ndindex(paint.shape[:-ndim]):
+            _check_running(control)
+            painted = np.asarray(paint[index])
+            if painted.any():
+                limits = normalisation.limits(image) if limits is None else limits
+                pixels = image[(slice(None), *index)]
+                with _naming(number + 1, len(pairs)):
+                    planes.append(_Plane(number, scored, pixels, limits, check_paint(painted)))
     return planes
 
 
@@ -301,6 +312,19 @@ def _doubts(samples: Sequence[Sample], n_classes: int, mode: Mode, on: ScoredOn)
     others = "objects" if mode == "objects" else "class {}"
     names = ", ".join(others.format(value + 1) if value else "background" for value in absent.tolist())
     return (f"The validation images have no paint of {names}, so their score says little; paint some there.",)
+
+
+def _advise_on_images(samples: Sequence[Sample]) -> tuple[str, ...]:
+    """Return, in sentences, what images cannot teach, whatever is painted on them."""
+    blank = sum(bool((sample.image == sample.image.flat[0]).all()) for sample in samples)
+    if not blank:
+        return ()
+    verb = "is" if blank == 1 else "are"
+    sentence = (
+        f"{blank} of {len(samples)} painted images or planes {verb} of one brightness throughout, so nothing "
+        "can be learnt there; check that the right image and channel are chosen."
+    )
+    return (sentence,)
 
 
 def _check_running(control: Control | None) -> None:

@@ -104,6 +104,13 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class Resolved:
+    """What :class:`Warned` said in this sentence does not hold any more."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """Training ended; always the last event. ``model`` holds the best weights.
 
@@ -117,7 +124,7 @@ class Stopped:
     state: "TrainingState | None" = None
 
 
-TrainingEvent = Started | Continued | StepDone | Validated | Warned | Stopped
+TrainingEvent = Started | Continued | StepDone | Validated | Warned | Resolved | Stopped
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -151,6 +153,28 @@ class Learner:
             yield
         finally:
             self.average.module.load_state_dict(own)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return a copy of all that steps change, on the device."""
+        return deepcopy({name: part.state_dict() for name, part in self._parts().items()})
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Go back to what :meth:`snapshot` returned."""
+        for name, part in self._parts().items():
+            # Copied again: the optimiser goes on with the very tensors it is given.
+            part.load_state_dict(deepcopy(snapshot[name]))
+
+    def slow_down(self) -> None:
+        """Halve the peak learning rate."""
+        self._learning_rate /= 2
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "network": self.network,
+            "average": self.average,
+            "optimiser": self._optimiser,
+            "scaler": self._scaler,
+        }
 
     def _logits(self, image: Tensor) -> Tensor:
         layout = torch.channels_last if image.ndim == 4 else torch.contiguous_format

@@ -4,18 +4,19 @@ import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import isfinite
 from time import perf_counter
 from typing import Any, Literal, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from napari_unet.core.control import Control
 from napari_unet.core.dataset import Dataset, build_dataset
 from napari_unet.network.batches import BatchShape, draw_batch, plan_batches
 from napari_unet.network.config import TrainingConfig
 from napari_unet.network.device import choose_device, choose_precision, describe_device
+from napari_unet.network.diagnosis import Watch, doubts
 from napari_unet.network.events import (
     Continued,
     Started,
@@ -29,6 +30,7 @@ from napari_unet.network.incumbent import Incumbent
 from napari_unet.network.learner import Learner
 from napari_unet.network.model import History, Model
 from napari_unet.network.record import Record
+from napari_unet.network.recovery import Recovery
 from napari_unet.network.state import Best, TrainingState, fingerprint
 from napari_unet.network.transfer import starting_network
 from napari_unet.network.unet import UNet
@@ -47,17 +49,14 @@ It then stays. The average of the weights does what a falling rate would, and a 
 moment.
 """
 
-_MOST_DROPPED = 10
-"""Steps in a row without a finite loss after which training has diverged."""
 
-
-Painted = tuple[Sequence[NDArray[Any]], Sequence[NDArray[Any]]]
-"""Images and their paints."""
+Painted = tuple[Sequence[Any], Sequence[Any]]
+"""Images and their paints, arrays both."""
 
 
 def train(
-    images: Sequence[NDArray[Any]],
-    paints: Sequence[NDArray[Any]],
+    images: Sequence[Any],
+    paints: Sequence[Any],
     config: TrainingConfig = TrainingConfig(),
     *,
     start: Model | None = None,
@@ -108,8 +107,8 @@ def train(
 
 
 def train_events(
-    images: Sequence[NDArray[Any]],
-    paints: Sequence[NDArray[Any]],
+    images: Sequence[Any],
+    paints: Sequence[Any],
     config: TrainingConfig = TrainingConfig(),
     *,
     start: Model | None = None,
@@ -129,9 +128,10 @@ def train_events(
     Yields
     ------
     TrainingEvent
-        ``Started``, ``Continued`` if the training goes on from ``resume``, then ``StepDone``, ``Validated``
-        and ``Warned`` in any order, and ``Stopped`` with the model. An error after the first validation comes
-        after a ``Stopped`` of its own, so that a failure in the second hour does not cost the first.
+        ``Started``, ``Continued`` if the training goes on from ``resume``, then ``StepDone``, ``Validated``,
+        ``Warned`` and ``Resolved`` in any order, and ``Stopped`` with the model. An error after the first
+        validation comes after a ``Stopped`` of its own, so that a failure in the second hour does not cost
+        the first.
     """
     control = control or Control()
     place = choose_device(device)
@@ -164,7 +164,7 @@ def train_events(
         images=sum(any(pixels.size for pixels in sample.pixels) for sample in dataset.samples),
         known_pixels=dataset.known_pixels,
     )
-    for message in (*dataset.warnings, *warnings):
+    for message in (*dataset.warnings, *warnings, *doubts(dataset, config)):
         yield Warned(message)
     try:
         run = _Run(network, dataset, config, control, device=place, precision=precision)
@@ -216,6 +216,8 @@ class _Run:
         self._incumbent = Incumbent(
             dataset, self._shape, self._learner, patience=config.patience, seed=config.seed
         )
+        self._recovery = Recovery(self._learner)
+        self._watch = Watch(dataset, self._shape, device, config.seed)
         self._patch_rng = np.random.default_rng(config.seed)
         self._augment_rng = torch.Generator().manual_seed(config.seed)
         self._clock = perf_counter()
@@ -230,6 +232,7 @@ class _Run:
         self._patch_rng.bit_generator.state = state.patch_rng
         self._augment_rng.set_state(state.augment_rng)
         self._step = state.step
+        self._recovery.keep(self._step)
         self._earlier, self._record = earlier, Record(earlier)
         self._clock = perf_counter() - earlier.seconds
         same = state.data == self._data
@@ -243,22 +246,15 @@ class _Run:
     def events(self) -> Iterator[TrainingEvent]:
         """Train until the budget is spent, a stop is asked for, or nothing finite or better comes up."""
         reason: Literal["finished", "stopped", "diverged"] = "finished"
-        dropped = dropped_in_a_row = 0
         while True:
             self._wait_while_paused()
             loss = self._take_step()
-            if loss is None:
-                dropped, dropped_in_a_row = dropped + 1, dropped_in_a_row + 1
-                if dropped == 1:
-                    yield Warned(
-                        f"Step {self._step} gave a loss that is not a number and was left out; if training "
-                        "ends early, lower the learning rate."
-                    )
-            else:
-                dropped_in_a_row = 0
+            self._recovery.after_step(loss)
+            if loss is not None:
                 self._record.add_loss(self._step, self._seconds, loss)
                 yield StepDone(self._step, loss, self._seconds)
-            if dropped_in_a_row == _MOST_DROPPED:
+            yield from self._news()
+            if self._recovery.has_given_up:
                 reason = "diverged"
                 break
             # Asked after the step, not before: whoever saw Started gets a model.
@@ -276,9 +272,16 @@ class _Run:
         # network depend on where it was interrupted.
         best = self._incumbent.best
         yield self.validate()
+        yield from self._news()
         if self._validation_is_due:
             best = self._incumbent.best
         yield Stopped(reason, self.model(), None if reason == "diverged" else self._state(best))
+
+    def _news(self) -> Iterator[TrainingEvent]:
+        """Tell what has become apparent since the last time."""
+        if sentence := self._recovery.news():
+            yield Warned(sentence)
+        yield from self._watch.look(self._step, self._learner.predict)
 
     @property
     def has_model(self) -> bool:
@@ -321,8 +324,14 @@ class _Run:
         return self._learner.step(*batch, rate=min(1.0, self._step / _WARM_UP))
 
     def validate(self) -> Validated:
-        """Score the network as it is now."""
-        return self._recorded(self._incumbent.validate(self._step, self._seconds))
+        """Score the network as it is now, or, if that gives no numbers, the one to go back to."""
+        event = self._incumbent.validate(self._step, self._seconds)
+        if not isfinite(event.loss):
+            self._recovery.go_back()
+            event = self._incumbent.validate(self._step, self._seconds)
+        if event.best:
+            self._recovery.keep(self._step)
+        return self._recorded(event)
 
     def _recorded(self, event: Validated) -> Validated:
         self._record.add_score((event.step, event.seconds, event.score, event.loss, *event.interval))

@@ -1,7 +1,7 @@
 """The Train dock: from painted images to a trained network on disk."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QHBoxLayout, QWidget
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.weights import WeightConfig
-from napari_unet.network.events import Continued, Started, StepDone, Stopped, Validated, Warned
+from napari_unet.network.events import Continued, Resolved, Started, StepDone, Stopped, Validated, Warned
 from napari_unet.widgets.form import Sentence, Tone, button, fill, follow
 from napari_unet.widgets.jobs import Job, Waiting
 from napari_unet.widgets.layers import annotation_of, copy_image, copy_paint, image_channels, mode_of
@@ -30,8 +30,8 @@ class _Run:
 
     job: Job
     progress: Progress
-    reason: str = ""
     failed: bool = False
+    warnings: list[str] = field(default_factory=list)
 
 
 class TrainDock(QWidget):
@@ -254,11 +254,13 @@ class TrainDock(QWidget):
             weights = f"{event.parameters / 1e6:.1f} million weights"
             self._place.say(f"{event.device}, {event.precision}; a network of {weights}.")
         elif isinstance(event, Warned):
-            # Several may come; the first one must not be gone before it is read.
-            self._warning.say(" ".join(filter(None, (self._warning.text(), event.message))), "warning")
+            run.warnings.append(event.message)
+            self._show_warnings(run)
+        elif isinstance(event, Resolved):
+            run.warnings = [message for message in run.warnings if message != event.message]
+            self._show_warnings(run)
         elif isinstance(event, Stopped):
             self._last, self._last_path = event, None
-            run.reason = event.reason
             self.form.offer_last(f"step {event.model.history.best_step}")
         elif isinstance(event, Saved):
             self._last_path = event.path
@@ -276,6 +278,10 @@ class TrainDock(QWidget):
         if run is not None and run.progress.has_begun and not run.job.control.stopped:
             self._status.say(run.progress.now(paused=run.job.control.paused))
 
+    def _show_warnings(self, run: _Run) -> None:
+        """Show all that holds, one sentence below the other, until the next training starts."""
+        self._warning.say("\n".join(run.warnings), "warning")
+
     def _on_failed(self, sentence: str) -> None:
         if self._run is not None:
             self._run.failed = True
@@ -287,12 +293,7 @@ class TrainDock(QWidget):
             return
         run.job.deleteLater()
         self.plot.repaint_curves()
-        if run.reason == "diverged":
-            self._status.say(
-                f"The loss is not a number any more; choose a lower learning rate. {run.progress.outcome()}",
-                "warning",
-            )
-        elif not run.failed:
+        if not run.failed:
             self._status.say(run.progress.outcome())
         self._refresh()
         self.ended.emit()
