@@ -91,6 +91,27 @@ def test_what_training_says_and_saves(
     assert model.history.steps == 2
 
 
+def test_warnings_are_on_stderr_whether_or_not_there_is_json(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from napari_unet.network import diagnosis
+    from napari_unet.network.events import Resolved, Warned
+
+    monkeypatch.setattr(diagnosis.Watch, "look", lambda self, step, _: iter([Warned("W."), Resolved("W.")]))
+    arguments = [
+        "train", "--images", folder / "images", "--paint", folder / "paint", "--output", tmp_path / "m",
+        "--steps", "1", "--set", "training.held_out=0.5", *SMALL[1:],
+    ]  # fmt: skip
+    for more in ([], ["--json"]):
+        capsys.readouterr()
+        assert main([str(argument) for argument in [*arguments, *more]]) == 0
+        out, err = capsys.readouterr()
+        lines = err.splitlines()
+        assert "There is too little paint to hold some out" in err
+        assert lines.index("No longer so: W.") == lines.index("W.") + 1
+    assert {"event": "resolved", "message": "W."} in json_lines(out)
+
+
 def test_training_goes_on_from_a_model(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

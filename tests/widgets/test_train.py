@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dock_helpers import discs, make_model, paint_on, say, tiny_training
+from dock_helpers import TINY, discs, make_model, paint_on, say, tiny_training
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QPushButton
 
@@ -17,7 +17,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.files import models, states
 from napari_unet.files.states import step_to_continue
 from napari_unet.network.config import AugmentationConfig, TrainingConfig
-from napari_unet.network.events import Continued, StepDone, Stopped, Validated
+from napari_unet.network.events import Continued, Resolved, Started, StepDone, Stopped, Validated, Warned
 from napari_unet.network.model import History
 from napari_unet.widgets.layers import make_annotation, set_mode
 from napari_unet.widgets.train import TrainDock
@@ -459,6 +459,123 @@ def test_no_dock_imports_torch_on_the_main_thread():
         [sys.executable, "-c", IMPORTS], check=False, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
+
+
+def volume(viewer, name, scale=(2.0, 1.0, 1.0), **more):
+    """A small stack with paint on one plane."""
+    return paint_on(viewer, viewer.add_image(discs((6, 64, 64)), name=name, scale=scale, **more))
+
+
+def configs_of_trainings(monkeypatch):
+    """Return a list that every training adds its configuration to; none of them trains."""
+    from napari_unet.network import training
+
+    seen = []
+
+    def events(images, paints, config, **rest):
+        seen.append(config)
+        yield Started("CPU", "float32", 1, 1, 1)
+
+    monkeypatch.setattr(training, "train_events", events)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("how", "ndim", "expected"),
+    [
+        ({"scale": (2.0, 1.0, 1.0), "units": None}, 3, (2.0, 1.0, 1.0)),
+        ({"scale": (0.5, 0.25, 0.25), "units": ("um",) * 3}, 3, (2.0, 1.0, 1.0)),
+        ({"scale": (500, 0.25, 0.25), "units": ("nm", "um", "um")}, 3, (2.0, 1.0, 1.0)),
+        ({"scale": (2.0, 1.0, -1.0), "units": None}, 3, (2.0, 1.0, 1.0)),
+        ({"scale": (0.3, 0.3, 0.30001), "units": None}, 3, None),
+        ({"scale": (2.0, 1.0, 1.0), "units": None}, 2, None),
+        ({"scale": (2.0, 1.0, 3.0), "units": None}, 2, (1.0, 3.0)),
+        ({"scale": (2.0, 1.0, 1.0), "units": ("second", "um", "um")}, 2, None),
+    ],
+)
+def test_distances_stay_in_pixels(dock, qtbot, monkeypatch, how, ndim, expected):  # noqa: PLR0917 (fixtures and a table)
+    seen = configs_of_trainings(monkeypatch)
+    original = dock.form.config
+    network = replace(TINY, ndim=ndim)
+    monkeypatch.setattr(dock.form, "config", lambda **given: replace(original(**given), network=network))
+    volume(dock._viewer, "cells", **how)
+    train(dock, qtbot)
+    assert seen[0].spacing == expected
+    assert seen[0].weights.sigma == 5
+
+
+def test_the_model_that_training_goes_on_from_says_how_many_axes_count(dock, viewer, qtbot, monkeypatch):
+    seen = configs_of_trainings(monkeypatch)
+    dock._last = Stopped("finished", make_model(ndim=3))
+    dock.form.offer_last("volumes")
+    volume(viewer, "cells")
+    train(dock, qtbot)
+    assert seen[0].spacing == (2.0, 1.0, 1.0)
+
+
+def test_images_with_pixels_of_two_shapes_are_told_of(dock, viewer, qtbot, monkeypatch):
+    seen = configs_of_trainings(monkeypatch)
+    dock._last = Stopped("finished", make_model(ndim=3))
+    dock.form.offer_last("volumes")
+    volume(viewer, "a", (3.0, 1.0, 1.0))
+    volume(viewer, "b", (1.0, 1.0, 1.0))
+    dock.form.image.choose(viewer.layers["a"])
+    dock.form.all_painted.setChecked(True)
+    train(dock, qtbot)
+    assert seen[0].spacing == (3.0, 1.0, 1.0)
+    assert "not of one shape" in say(dock, "train_warning")
+
+
+def test_a_real_training_in_3d_on_an_anisotropic_volume(dock, viewer, qtbot, monkeypatch):
+    original = dock.form.config
+    monkeypatch.setattr(
+        dock.form, "config", lambda **given: replace(original(**given), network=replace(TINY, ndim=3))
+    )
+    volume(viewer, "cells")
+    train(dock, qtbot)
+    assert "Kept the network" in say(dock, "train_status")
+    assert dock._last.model.training.spacing == (2.0, 1.0, 1.0)
+
+
+def test_warnings_stay_until_they_are_withdrawn(dock, viewer, qtbot, monkeypatch):
+    from napari_unet.network import training
+
+    def events(images, paints, config, **rest):
+        yield Started("CPU", "float32", 1, 1, 1)
+        yield Warned("First.")
+        yield StepDone(1, 0.5, 1.0)
+        yield Warned("Second.")
+        yield StepDone(2, 0.5, 2.0)
+        yield Warned("Third.")
+        yield Resolved("Second.")
+        yield StepDone(3, 0.5, 3.0)
+
+    monkeypatch.setattr(training, "train_events", events)
+    paint_on(viewer, viewer.add_image(discs(), name="cells"))
+    train(dock, qtbot)
+    assert say(dock, "train_warning") == "First.\nThird."
+    monkeypatch.setattr(training, "train_events", lambda *_, **__: iter(()))
+    train(dock, qtbot)
+    assert say(dock, "train_warning") == ""
+
+
+def test_a_training_that_diverges_says_why_and_what_was_kept(dock, viewer, qtbot, monkeypatch):
+    from napari_unet.network.learner import Learner
+
+    tiny_training(monkeypatch, steps=50)
+    step, calls = Learner.step, []
+
+    def spoilt(self, *batch, rate):
+        calls.append(rate)
+        return step(self, *batch, rate=rate) if len(calls) <= 6 else None
+
+    monkeypatch.setattr(Learner, "step", spoilt)
+    paint_on(viewer, viewer.add_image(discs(), name="cells"))
+    train(dock, qtbot)
+    assert len(calls) == 6 + 6 * 5
+    assert "with a lower learning rate" in say(dock, "train_warning")
+    assert "Kept the network of step" in say(dock, "train_status")
+    assert say(dock, "train_outcome").startswith("Saved as")
 
 
 def test_every_warning_can_be_read(dock, viewer, qtbot):

@@ -197,11 +197,11 @@ class Display:
         self.weights, self.keys, self.order = np.zeros(shape, np.float32), {}, []
         self.previews = WeightPreviews()
 
-    def show(self, paint, config=WeightConfig(), mode="objects", visible=(), control=None):
+    def show(self, paint, config=WeightConfig(), mode="objects", visible=(), control=None, *, spacing=None):
         control = control or Control()
         self.order = []
         for preview in self.previews.maps(
-            paint, config, mode, control, visible=visible, shown=dict(self.keys)
+            paint, config, mode, control, visible=visible, shown=dict(self.keys), spacing=spacing
         ):
             self.weights[preview.plane], self.keys[preview.plane] = preview.weights, preview.key
             self.order.append(preview.plane)
@@ -227,6 +227,16 @@ def test_a_stack_is_weighed_as_in_training_visible_plane_first(mode, name):
     assert set(display.order) == {(0,), (2,), (3,)}
     display.show(paint, config, mode, (0,))
     assert display.order == []  # all of it is on display
+
+
+def test_pixels_that_are_not_square_are_weighed_as_in_training():
+    paint = two_objects()
+    display = Display(paint.shape)
+    for spacing in (None, (3.0, 1.0), (1.0, 3.0)):
+        display.show(paint, spacing=spacing)
+        expected = border_weights(paint, spacing=spacing)
+        np.testing.assert_allclose(display.weights, expected, rtol=1e-5, atol=1e-5)
+    assert not np.allclose(expected, border_weights(paint))
 
 
 @settings(max_examples=40)

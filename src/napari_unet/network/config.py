@@ -191,7 +191,9 @@ class TrainingConfig:
     precision : {"auto", "float32", "bfloat16", "float16"}
         Arithmetic of the convolutions; "auto" takes bfloat16 where the hardware gains by it.
     spacing : tuple of float, optional
-        Pixel size along each spatial axis, for distances in the border weights; None counts in pixels.
+        Pixel size along each spatial axis, for distances in the border weights: those of ``weights`` are in
+        its unit. None counts in pixels. The docks give the scale of the layer divided by its smallest entry,
+        so that distances stay in pixels, of the finest axis.
     network, weights, augmentation, normalisation
         The parts; ``network.in_channels`` and ``network.classes`` are set from the images and the paint.
     """

@@ -5,6 +5,7 @@ which binds them to their image by its id, so a renamed image keeps its paint an
 another one. No other layer is ever changed or removed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -188,6 +189,30 @@ def copy_objects(labels: Labels) -> NDArray[Any]:
     if is_paint(labels):
         objects[objects < FIRST_OBJECT] = 0
     return objects
+
+
+def pixel_sizes(paint: Labels) -> tuple[float, ...]:
+    """Return how long a pixel is along every axis, in the unit of the last axis.
+
+    Of an axis whose unit cannot be compared with that, such as time, the scale counts alone.
+    """
+    last = paint.units[-1]
+    factors = [
+        float((1 * unit).to(last).magnitude) if unit.is_compatible_with(last) else 1.0 for unit in paint.units
+    ]
+    # A layer shown mirrored has a negative scale.
+    return tuple(abs(float(size)) * factor for size, factor in zip(paint.scale, factors, strict=True))
+
+
+def relative_spacing(sizes: Sequence[float]) -> tuple[float, ...] | None:
+    """Return pixel sizes as multiples of the smallest, or None if they are equal to 0.1 %.
+
+    So that distances such as the border width stay in pixels, of the finest axis: 5 pixels must not become
+    5 µm when a layer has a scale.
+    """
+    smallest = min(sizes)
+    spacing = tuple(round(size / smallest, 6) for size in sizes)
+    return None if max(spacing) < 1.001 else spacing
 
 
 def next_object(paint: Labels) -> int:

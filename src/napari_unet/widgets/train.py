@@ -17,7 +17,14 @@ from napari_unet.core.weights import WeightConfig
 from napari_unet.network.events import Continued, Resolved, Started, StepDone, Stopped, Validated, Warned
 from napari_unet.widgets.form import Sentence, Tone, button, fill, follow
 from napari_unet.widgets.jobs import Job, Waiting
-from napari_unet.widgets.layers import annotation_of, copy_image, copy_paint, image_channels, mode_of
+from napari_unet.widgets.layers import (
+    annotation_of,
+    copy_image,
+    copy_paint,
+    image_channels,
+    mode_of,
+    pixel_sizes,
+)
 from napari_unet.widgets.plot import CurvePlot
 from napari_unet.widgets.preferences import read_preferences
 from napari_unet.widgets.training_form import TrainingForm
@@ -185,6 +192,7 @@ class TrainDock(QWidget):
         images = [copy_image(image) for image, _ in pairs]
         paints = [copy_paint(paint) for _, paint in pairs]
         validation = [copy_image(image) for image, _ in scored], [copy_paint(paint) for _, paint in scored]
+        sizes = [pixel_sizes(paint) for _, paint in (*pairs, *scored)]
         name = pairs[0][0].name
         path = model_path(read_preferences().models_folder, name, datetime.now().astimezone())
         start, device = self.form.start_from(self._last), self.form.device
@@ -201,6 +209,7 @@ class TrainDock(QWidget):
                 path=path,
                 control=control,
                 before=before,
+                sizes=sizes,
             )
 
         progress = Progress(self.form.seconds)

@@ -138,7 +138,8 @@ class TrainingForm(QWidget):
             "Dimensions",
             self._ndim,
             name="train_ndim",
-            tooltip="3-D sees the planes above and below, and is many times slower. Default: 2-D.",
+            tooltip="3-D sees the planes above and below, and is many times slower. Border widths are in\n"
+            "pixels of the finest axis; the others count by the scale of the layer. Default: 2-D.",
         )
         self._patch = choice([("Automatic", None), *((f"{size} px", size) for size in (64, 128, 256, 512))])
         add_row(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,16 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.files.atomic import check_writable
 from napari_unet.network.config import TrainingConfig
-from napari_unet.network.events import Continued, StepDone, Stopped, TrainingEvent, Validated, Warned
+from napari_unet.network.events import (
+    Continued,
+    Started,
+    StepDone,
+    Stopped,
+    TrainingEvent,
+    Validated,
+    Warned,
+)
+from napari_unet.widgets.layers import relative_spacing
 
 Painted = tuple[Sequence[NDArray[Any]], Sequence[NDArray[Any]]]
 """Images and their paints."""
@@ -37,6 +46,7 @@ def train_and_save(
     path: Path,
     control: Control,
     before: Path | None = None,
+    sizes: Sequence[tuple[float, ...]] = (),
 ) -> Iterator[TrainingEvent | Saved]:
     """Train as :func:`napari_unet.network.training.train_events` does; save the model, and its state beside.
 
@@ -51,6 +61,10 @@ def train_and_save(
     before : pathlib.Path, optional
         The model file of ``start``. Its state is deleted once that of the new model is saved, for a state is
         four times as large as its model and a day holds many trainings.
+    sizes : sequence of tuple of float
+        Of every image, how long a pixel is along each axis of its paint. Of the axes that the network sees,
+        they become the spacing of the training, as multiples of the smallest: distances in the weight map
+        stay in pixels of the finest axis. Without them ``config.spacing`` stays.
 
     Yields
     ------
@@ -78,6 +92,9 @@ def train_and_save(
                 yield Warned(sentence)
         elif start is not None:
             model, state = start.model, start.state
+        ndim = (config if model is None else model).network.ndim
+        spacings = [relative_spacing(size[-ndim:]) for size in sizes]
+        config = replace(config, spacing=spacings[0]) if spacings else config
         events = train_events(
             images,
             paints,
@@ -91,6 +108,11 @@ def train_and_save(
         for event in events:
             begun = True
             yield event
+            if isinstance(event, Started) and len(set(spacings)) > 1:
+                yield Warned(
+                    "The pixels of these images are not of one shape, and distances are counted as in the "
+                    "first; give their layers the same scale, or train on them one after the other."
+                )
             if isinstance(event, Stopped):
                 save_model(event.model, path)
                 yield Saved(path)

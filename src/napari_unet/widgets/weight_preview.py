@@ -64,6 +64,7 @@ class WeightPreviews:
     or as it is now.
     """
 
+    _spacing: tuple[float, ...] | None = None
     _asked: tuple[WeightConfig, Mode] | None = None
     _shape: tuple[int, ...] = ()
     _measured: dict[Plane, _Measured] = field(default_factory=dict)
@@ -78,6 +79,7 @@ class WeightPreviews:
         *,
         visible: Plane,
         shown: Mapping[Plane, object] | None,
+        spacing: tuple[float, ...] | None = None,
     ) -> Iterator[PlaneMap]:
         """Compute the maps as training on planes does: borders within each plane, class balance over all.
 
@@ -98,6 +100,8 @@ class WeightPreviews:
             The :attr:`PlaneMap.key` of the maps on display, which are not computed again; planes that are
             left out display zeros. None: no maps are asked for, and planes only
             measured for :meth:`sentence`.
+        spacing : tuple of float, optional
+            Size of a pixel of a plane along Y and X, as in training; None where it is square.
 
         Yields
         ------
@@ -111,8 +115,8 @@ class WeightPreviews:
             If ``paint`` is not paint.
         """
         unit = _unit(config)
-        if (self._asked, self._shape) != ((unit, mode), paint.shape):
-            self._asked, self._shape = (unit, mode), paint.shape
+        if (self._asked, self._shape, self._spacing) != ((unit, mode), paint.shape, spacing):
+            self._asked, self._shape, self._spacing = (unit, mode), paint.shape, spacing
             self._measured.clear()
             self._said.clear()
         planes = sorted(np.ndindex(paint.shape[:-2]), key=lambda plane: plane != visible)
@@ -152,9 +156,9 @@ class WeightPreviews:
         paint = np.array(paint)  # the user may be painting on the other
         changed = None if before is None else _changed(before.paint, paint)
         if before is None or changed is None:
-            parts = measure_parts(paint, unit, mode=mode)
+            parts = measure_parts(paint, unit, spacing=self._spacing, mode=mode)
         else:
-            parts, _ = update_parts(before.parts, paint, changed, unit, mode=mode)
+            parts, _ = update_parts(before.parts, paint, changed, unit, spacing=self._spacing, mode=mode)
         self._measured[plane] = _Measured(paint, parts)
 
     def _pixels(self) -> NDArray[np.int64]:

@@ -101,7 +101,8 @@ class WeightsDock(QWidget):
             "Width \N{GREEK SMALL LETTER SIGMA}",
             self.sigma,
             name="weights_sigma",
-            tooltip="How wide a gap still counts as a border, in pixels: more where objects lie loosely.",
+            tooltip="How wide a gap still counts as a border, in pixels: more where objects lie loosely.\n"
+            "Where pixels are not square or cubic, those of the finest axis, by the scale of the layer.",
         )
         self.class_balance = choice((("Balanced", "inverse"), ("As painted", "none")))
         add_row(
@@ -187,8 +188,15 @@ class WeightsDock(QWidget):
         self._all_asked = not shown
         config = self.config()
         # Not a copy of the paint: plane by plane, the thread copies what it sees has changed.
+        spacing = bridge.relative_spacing(bridge.pixel_sizes(paint)[-2:])
         maps = partial(
-            self._previews.maps, paint.data, config, bridge.mode_of(paint), visible=visible, shown=shown
+            self._previews.maps,
+            paint.data,
+            config,
+            bridge.mode_of(paint),
+            visible=visible,
+            shown=shown,
+            spacing=spacing,
         )
         self._latest.submit(maps, partial(self._previews.sentence, config))
 
