@@ -131,6 +131,11 @@ def test_objects_that_run_together_where_no_border_was_shown() -> None:
     assert _looks(Watch(_dataset(_paint(gap=15)), SHAPE, CPU, 0), {100: CHECKS}) == []
 
 
+def test_where_all_is_one_object_nothing_more_is_said() -> None:
+    (only,) = _looks(Watch(_dataset(_paint(gap=15)), SHAPE, CPU, 0), {100: 1, 150: 1})
+    assert "everything for objects" in only.message
+
+
 def test_a_border_drawn_between_two_objects_far_from_the_others_is_enough() -> None:
     paint = _paint(gap=30)
     paint[90:98, 4:12], paint[90:98, 13:21] = 20, 21
