@@ -136,6 +136,28 @@ def test_weights_that_never_recover_end_the_training_with_a_model(monkeypatch: p
     assert all(value.isfinite().all() for value in events[-1].model.weights.values())
 
 
+@pytest.mark.parametrize("steps", [3, 6])
+def test_a_training_without_a_single_good_step_still_ends_with_a_model(
+    monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    monkeypatch.setattr(Learner, "step", lambda *_, **__: None)
+    stopped = _run(dataclasses.replace(QUICK, steps=steps))[-1]
+    assert stopped.reason == "finished"
+    assert stopped.state is None  # there is nothing that another training could go on from
+    assert stopped.model.weights
+
+
+def test_a_training_that_is_continued_goes_back_no_further_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = _run(dataclasses.replace(QUICK, steps=20))[-1]
+    rates = _poison(monkeypatch, {2: float("nan")})
+    config = dataclasses.replace(QUICK, steps=12)
+    events = list(train_events([IMAGE], [PAINT], config, start=first.model, resume=first.state, device="cpu"))
+    assert "from step 20, at half" in _sentences(events)[0]
+    losses = [event.loss for event in events if isinstance(event, StepDone)]
+    assert max(losses[2:]) < 1.5 * max(loss for *_, loss in first.model.history.losses[-10:])
+    assert rates[-1] == pytest.approx(1e-3)
+
+
 def _learner() -> Learner:
     torch.manual_seed(0)
     return Learner(

@@ -39,7 +39,9 @@ class Recovery:
 
     def keep(self, step: int) -> None:
         """Note that the network of this step is the best so far."""
-        self._copy, self._step = self._learner.snapshot(), step
+        # The average, which is what was scored, may be sound while the network itself is already lost.
+        if self._bad_in_a_row == 0:
+            self._copy, self._step = self._learner.snapshot(), step
 
     def after_step(self, loss: float | None) -> None:
         """Take note of the loss of a step, None if it was not finite, and go back if there were too many."""

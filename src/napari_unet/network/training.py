@@ -275,7 +275,9 @@ class _Run:
         yield from self._news()
         if self._validation_is_due:
             best = self._incumbent.best
-        yield Stopped(reason, self.model(), None if reason == "diverged" else self._state(best))
+        # Where no step was finite, there is nothing to go on from.
+        goes_on = reason != "diverged" and bool(self._learner.average.n_averaged)
+        yield Stopped(reason, self.model(), self._state(best) if goes_on else None)
 
     def _news(self) -> Iterator[TrainingEvent]:
         """Tell what has become apparent since the last time."""
