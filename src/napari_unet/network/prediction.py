@@ -142,7 +142,7 @@ def predict_events(
 
 def _compute(  # noqa: PLR0917 - bound in this order before the tile is known
     network: UNet,
-    pixels: NDArray[Any],
+    pixels: Pixels,
     limits: NDArray[np.float64],
     orientations: int,
     plane: tuple[int, ...],
