@@ -62,6 +62,16 @@ def test_file_names(name, file, tmp_path):
     assert model_path(tmp_path, name, datetime(2026, 3, 4, 5, 6, 7)) == tmp_path / file
 
 
+def test_a_model_of_the_same_second_is_not_replaced(tmp_path):
+    now = datetime(2026, 3, 4, 5, 6, 7)
+    names = []
+    for _ in range(3):
+        path = model_path(tmp_path, "cells", now)
+        path.touch()
+        names.append(path.stem.removeprefix("cells 2026-03-04 05.06.07"))
+    assert names == ["", " (2)", " (3)"]
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(-3, "0:00"), (59.6, "1:00"), (61, "1:01"), (3600 + 62, "1:01:02")]
 )

@@ -127,9 +127,13 @@ def train_and_save(
 
 
 def model_path(folder: Path, image_name: str, now: datetime) -> Path:
-    """Return "<image> <date time>.safetensors" in ``folder``, with a name that every system allows."""
+    """Return "<image> <date time>.safetensors" in ``folder``, with a name that every system allows and no file has."""
     name = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", image_name).strip(" .")[:80] or "model"
-    return folder / f"{name} {now:%Y-%m-%d %H.%M.%S}.safetensors"
+    stem = f"{name} {now:%Y-%m-%d %H.%M.%S}"
+    # A short training can end within the second in which it began, and must not take the next one's name.
+    endings = ("", *(f" ({number})" for number in range(2, 100)))
+    paths = (folder / f"{stem}{ending}.safetensors" for ending in endings)
+    return next(path for path in paths if not path.exists())
 
 
 def describe_place(device: str) -> tuple[str, str]:
