@@ -84,7 +84,7 @@ def test_training_goes_on_from_the_last_good_weights_at_half_rate(
     # It did not start anew: the loss goes on where it was, and comes to where it would have come.
     losses = {event.step: event.loss for event in events if isinstance(event, StepDone)}
     assert np.mean([losses[n] for n in range(36, 41)]) < 0.75 * np.mean([losses[n] for n in range(1, 6)])
-    assert scores[-1].score > 0.5
+    assert scores[-1].loss < 0.8 * scores[0].loss
     assert all(value.isfinite().all() for value in events[-1].model.weights.values())
 
 

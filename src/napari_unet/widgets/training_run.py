@@ -127,7 +127,7 @@ def train_and_save(
 
 
 def model_path(folder: Path, image_name: str, now: datetime) -> Path:
-    """Return "<image> <date time>.safetensors" in ``folder``, with a name that every system allows and no file has."""
+    """Return "<image> <date time>.safetensors" in ``folder``: a name that systems allow and no file has."""
     name = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", image_name).strip(" .")[:80] or "model"
     stem = f"{name} {now:%Y-%m-%d %H.%M.%S}"
     # A short training can end within the second in which it began, and must not take the next one's name.
