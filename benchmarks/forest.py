@@ -17,7 +17,7 @@ from methods import Snapshot, Task
 from napari_unet.core.annotation import read_paint
 from napari_unet.core.axes import channels_first
 from napari_unet.core.normalisation import Normalisation, apply_limits
-from scoring import both_ways
+from scoring import every_way
 
 SCALES = (0.7, 1.0, 1.6, 3.5, 5.0, 10.0)
 """Standard deviations in pixels: ilastik's list."""
@@ -50,7 +50,7 @@ def forest(task: Task) -> Iterator[Snapshot]:
                 for first in range(0, len(features), _CHUNK)
             ]
         )
-        return both_ways(probability.reshape(shape))
+        return every_way(probability.reshape(shape), [painted.paint for painted in task.painted])
 
     yield Snapshot(task.marks, segment, steps=0)
 

@@ -26,7 +26,8 @@ def ours(task: Task) -> Iterator[Snapshot]:
     config = replace(task.settings.training, seconds=None, steps=_ENDLESS, seed=task.seed)
     control = Control()
     paints = [painted.paint for painted in task.painted]
-    events = train_events(task.images, paints, config, control=control)
+    full = [painted.full for painted in task.painted]
+    events = train_events(task.images, paints, config, full=full, control=control)
     marks, steps = list(task.marks), 0
     for event in events:
         if isinstance(event, Started):

@@ -40,7 +40,7 @@ from napari_unet.network.device import choose_device, choose_precision
 from napari_unet.network.model import History, Model
 from napari_unet.network.transfer import fresh_network
 from napari_unet.network.validation import Validation
-from scoring import both_ways
+from scoring import every_way
 
 _RATE = 0.01
 _MOMENTUM = 0.99
@@ -201,11 +201,12 @@ class _Run:
             weight_decay=recipe.weight_decay,
         )
         self._shape: BatchShape = plan_batches(self._dataset, shape, self._config, self._device)
-        self._validation = Validation(dataset, self._shape, self._device, task.seed)
+        self._validation = Validation(dataset, self._shape, self._device)
         self._rng = np.random.default_rng(task.seed)
         self._generator = torch.Generator().manual_seed(task.seed)
         self._best: dict[str, Tensor] = {}
         self._best_score = 0.0
+        self._paints = [painted.paint for painted in task.painted]
         self.steps = 0
 
     def step(self, fraction: float) -> None:
@@ -240,7 +241,7 @@ class _Run:
             history=History(),
         )
         settings = self._settings.prediction
-        return lambda image: both_ways(predict(model, image, settings).probabilities[1])
+        return lambda image: every_way(predict(model, image, settings).probabilities[1], self._paints)
 
     def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
         shape, recipe = self._shape, self._recipe
@@ -251,14 +252,15 @@ class _Run:
             sample, middle = recipe.draw(self._dataset, number, shape.taught, self._rng)
             box = place_box(middle, shape.taught, sample.target.shape)
             patches.append(cut_patch(sample, sample.weight, box, margin))
-        image, target, weight = augment(
-            *stack(patches, self._device), shape.seen, config=recipe.augmentation, generator=self._generator
+        image, target, weight, _ = stack(patches, self._device)
+        image, target, weight, _ = augment(
+            image, target, weight, shape.seen, config=recipe.augmentation, generator=self._generator
         )
         return image, crop_margin(target, shape), crop_margin(weight, shape)
 
     def _keep_best(self) -> None:
         # F1 = 2 IoU / (1 + IoU), so both choose the same; F1 is not a number, hence never better, at IoU 0.
-        score, _ = self._validation.score(self._predict)
+        score = self._validation.tally(self._predict).score
         if score > self._best_score:
             self._best_score, self._best = score, self._weights()
 

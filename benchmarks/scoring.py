@@ -1,6 +1,7 @@
 """How good a segmentation is, by object; the same code for every method."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from skimage.segmentation import find_boundaries, mark_boundaries
 from annotator import Labels
 from kinds import Image, Pair
 from napari_unet import evaluate
-from napari_unet.core.instances import InstanceConfig, find_objects
+from napari_unet.core.instance_fit import Example, fit_instances
+from napari_unet.core.instances import find_objects
 
 
 def score(predicted: Sequence[Labels], pairs: Sequence[Pair]) -> dict[str, float | None]:
@@ -44,12 +46,19 @@ def touching_recall(predicted: Labels, truth: Labels, threshold: float = 0.5) ->
     return int(found), len(touching)
 
 
-def both_ways(probability: NDArray[np.floating[Any]]) -> dict[str, Labels]:
-    """Return the objects as connected components and by our seeded watershed; the better counts."""
-    return {
-        "components": find_objects(probability, InstanceConfig(contrast=1000), ndim=2),
-        "watershed": find_objects(probability, InstanceConfig(), ndim=2),
+def every_way(probability: NDArray[np.floating[Any]], paints: Iterable[Labels]) -> dict[str, Labels]:
+    """Return the objects as connected components and as ours separates them; the best on the truth counts.
+
+    Small ones are left out by the size of what was painted, as ours does.
+    """
+    reading = fit_instances([Example(np.zeros(0, np.float32), paint, full=False) for paint in paints])
+    ways = {
+        "components": replace(reading, contrast=1000.0),
+        "both": reading,
+        "probability": replace(reading, separate_by="probability"),
+        "shape": replace(reading, separate_by="shape"),
     }
+    return {name: find_objects(probability, way, ndim=2) for name, way in ways.items()}
 
 
 def picture(image: Image, labels: Labels, truth: Labels | None = None) -> NDArray[np.uint8]:

@@ -164,7 +164,7 @@ def watched(clocks: Clocks) -> Iterator[None]:
         (torch.optim.AdamW, "step", "optimiser"),
         (torch.optim.AdamW, "zero_grad", "optimiser"),
         (learner.Learner, "_update_average", "average"),
-        (Validation, "score", "validation"),
+        (Validation, "tally", "validation"),
         (learner.Learner, "predict", "validation"),
         (learner.Learner, "weights", "keep the best"),
     ]

@@ -212,12 +212,16 @@ def _settings(
 ) -> "Settings":
     """Return the settings of file and flags; the others are those of ``model``, or the defaults."""
     from napari_unet.files.settings import Settings, override, read_settings
+    from napari_unet.network.config import PredictionConfig
 
     # How long it trained is no setting of a model.
     base = (
         Settings()
         if model is None
-        else Settings(replace(model.training, seconds=None, steps=None, patience=None))
+        else Settings(
+            replace(model.training, seconds=None, steps=None, patience=None),
+            PredictionConfig(instances=model.instances),
+        )
     )
     return override(read_settings(config, base) if config else base, assignments or ())
 
@@ -268,12 +272,12 @@ def predict(
     unknown = [kind for kind in kinds if kind not in _KINDS]
     if unknown:
         raise InputError(f"--what is {unknown[0]!r}; choose from {', '.join(_KINDS)}.")
-    settings = _settings(config, assignments).prediction
     paths = expand_paths(images)
     outputs = {path: {kind: output / f"{stem(path)}_{kind}.tif" for kind in kinds} for path in paths}
     _check_distinct(paths)
     check_writable(outputs[paths[0]][kinds[0]])
     network = load_model(model)
+    settings = _settings(config, assignments, network).prediction
 
     from napari_unet.network.device import choose_device
 

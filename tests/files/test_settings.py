@@ -62,7 +62,9 @@ def test_every_optional_setting_is_unset_by_default() -> None:
 
 
 def test_the_file_has_one_section_for_each_part(tmp_path: Path) -> None:
-    write_settings(Settings(), tmp_path / "a.toml")
+    settings = Settings(prediction=PredictionConfig(instances=InstanceConfig(contrast=1.5)))
+    write_settings(settings, tmp_path / "a.toml")
+    assert read_settings(tmp_path / "a.toml") == settings
     text = (tmp_path / "a.toml").read_text()
     headings = {line for line in text.splitlines() if line.startswith("[")}
     names = ("training", "network", "weights", "augmentation", "normalisation", "prediction", "instances")

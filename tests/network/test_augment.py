@@ -82,7 +82,7 @@ def test_image_target_and_weight_move_together(size: tuple[int, ...], seed: int)
     # Large blocks: linear and nearest reading then differ only along their rims.
     coarse = torch.rand((1, 1, *(max(edge // 12, 1) for edge in shape)), generator=_generator(seed))
     pattern = (torch.nn.functional.interpolate(coarse, size=shape, mode="nearest") > 0.5).float()
-    image, target, weight = augment(
+    image, target, weight, _ = augment(
         pattern,
         pattern[:, 0].to(torch.uint8),
         1 + pattern[:, 0],
@@ -107,7 +107,7 @@ def test_image_target_and_weight_move_together(size: tuple[int, ...], seed: int)
 def test_targets_and_weights_keep_their_values(seed: int, size: tuple[int, int]) -> None:
     # No margin here: much of the result lies outside the source.
     image, target, weight = _batch(size, seed=seed)
-    _, new_target, new_weight = augment(
+    _, new_target, new_weight, _ = augment(
         image, target, weight, size, config=GEOMETRY, generator=_generator(seed)
     )
     assert set(new_target.unique().tolist()) <= set(target.unique().tolist()) | {0}
@@ -119,7 +119,7 @@ def test_unknown_stays_unknown() -> None:
     image, target, weight = _batch((40, 40))
     target = torch.where(weight > 0, 5, 1).to(torch.uint8)
     for seed in range(10):
-        _, new_target, new_weight = augment(
+        _, new_target, new_weight, _ = augment(
             image, target, weight, (40, 40), config=GEOMETRY, generator=_generator(seed)
         )
         assert torch.equal(new_weight > 0, new_target == 5)
@@ -152,13 +152,13 @@ def test_the_margin_holds_all_that_rotation_and_zoom_look_at(size: tuple[int, ..
     config = _only(flip=True, rotation=180.0, scale=0.3)
     margin = source_margin(size, config)
     ones = torch.ones(400, *(edge + 2 * extra for edge, extra in zip(size, margin, strict=True)))
-    _, _, weight = augment(
+    _, _, weight, _ = augment(
         ones[:, None], ones.to(torch.uint8), ones, size, config=config, generator=_generator()
     )
     assert weight.all()
     # A few pixels less show outside: the margin is not much larger than it must be.
     tight = ones[..., 3:-3, 3:-3]
-    _, _, weight = augment(
+    _, _, weight, _ = augment(
         tight[:, None], tight.to(torch.uint8), tight, size, config=config, generator=_generator()
     )
     assert not weight.all()
@@ -182,7 +182,7 @@ def test_intensities_change_in_the_image_alone_and_stay_finite() -> None:
     image, target, weight = _batch((24, 24))
     image = image * 5 - 1
     config = _only(brightness=0.1, contrast=0.2, gamma=0.2, noise=0.05)
-    new_image, new_target, new_weight = augment(
+    new_image, new_target, new_weight, _ = augment(
         image, target, weight, (24, 24), config=config, generator=_generator()
     )
     assert torch.isfinite(new_image).all()
@@ -197,7 +197,7 @@ def test_the_same_seed_gives_the_same_patches() -> None:
     first, again, other = (
         augment(*batch, (24, 24), config=config, generator=_generator(seed)) for seed in (3, 3, 4)
     )
-    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(first[:3], again[:3], strict=True))
     assert not torch.equal(first[0], other[0])
     state = torch.random.get_rng_state()
     augment(*batch, (24, 24), config=config, generator=_generator())

@@ -25,6 +25,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.holdout import Split, split_strokes
 from napari_unet.core.lazy import Pixels, as_pixels
 from napari_unet.core.normalisation import Normalisation, apply_limits
+from napari_unet.core.object_distance import Full, choose_reach, object_distance
 from napari_unet.core.painted_objects import PaintedObjects, find_painted_objects
 from napari_unet.core.weights import WeightConfig, measure_parts
 
@@ -50,6 +51,13 @@ class Sample:
         unique in the dataset.
     pixels : tuple of arrays of int
         For each class the flat indices of the pixels to train on.
+    paint : array (*spatial) int32
+        What all of this was read from.
+    full : Full
+        Which objects of it are painted in full.
+    distance : array (*spatial) float32, optional
+        See :func:`napari_unet.core.object_distance.object_distance`; None where no object of any sample is
+        painted in full.
     objects : PaintedObjects or None
         What the painted objects are like; None in "classes" mode.
     """
@@ -60,6 +68,9 @@ class Sample:
     held_out: NDArray[np.float32]
     strokes: NDArray[np.int32]
     pixels: tuple[NDArray[np.intp], ...]
+    paint: NDArray[np.int32]
+    full: Full = False
+    distance: NDArray[np.float32] | None = None
     objects: PaintedObjects | None = None
 
 
@@ -88,13 +99,18 @@ class Dataset:
     warnings: tuple[str, ...] = ()
     on: ScoredOn = "training"
 
+    @property
+    def has_distance(self) -> bool:
+        """Whether any object is painted in full, so that its depth can be learnt."""
+        return any(sample.distance is not None for sample in self.samples)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Plane:
     """An annotated plane as it came, of image ``number`` (from 0).
 
     ``image`` (C, *spatial) is a view, ``limits`` are of the whole image; ``scored`` is whether it is of a
-    validation image.
+    validation image, ``full`` which of its objects are painted in full.
     """
 
     number: int
@@ -102,6 +118,7 @@ class _Plane:
     image: Pixels
     limits: NDArray[np.float64]
     paint: NDArray[np.int32]
+    full: Full
 
 
 def build_dataset(
@@ -117,6 +134,7 @@ def build_dataset(
     spacing: Sequence[float] | None = None,
     seed: int = 0,
     validation: int = 0,
+    full: Sequence[Full] | None = None,
     control: Control | None = None,
 ) -> Dataset:
     """Return what a network can be trained on, or say why these images and paints cannot teach it.
@@ -146,6 +164,9 @@ def build_dataset(
     validation : int
         So many of the last images are for scoring alone: nothing is learnt from them, not even the class
         balance, and nothing is held out of the others.
+    full : sequence of Full, optional
+        For each image, which of its objects are painted in full; None for none. See
+        :mod:`napari_unet.core.object_distance`. Only objects mode has a use for it.
     control : Control, optional
         Polled once per plane.
 
@@ -161,7 +182,9 @@ def build_dataset(
     """
     check_mode(mode)
     pairs = _check_pairs(images, paints, ndim, channels)
-    planes = _painted_planes(pairs, ndim, normalisation, validation, control)
+    planes = _painted_planes(
+        pairs, full or (False,) * len(pairs), ndim, normalisation, validation=validation, control=control
+    )
     if validation and not any(plane.scored for plane in planes):
         raise InputError(
             "No validation image has paint; paint on one, or leave the choice to held-out strokes."
@@ -187,6 +210,9 @@ def build_dataset(
             "between them; paint the objects wider."
         )
     splits, on = _choose_scored(planes, annotations, mode, held_out, seed)
+    reach = None
+    if mode == "objects":
+        reach = choose_reach([plane.paint for plane in planes], [plane.full for plane in planes], spacing)
     samples = []
     for plane, annotation, split in zip(planes, annotations, splits, strict=True):
         _check_running(control)
@@ -202,6 +228,9 @@ def build_dataset(
                 pixels=tuple(
                     np.flatnonzero(split.taught & (annotation.target == value)) for value in range(n_classes)
                 ),
+                paint=plane.paint,
+                full=plane.full,
+                distance=None if reach is None else object_distance(plane.paint, plane.full, reach, spacing),
                 objects=find_painted_objects(plane.paint, parts.border, weights.w0)
                 if mode == "objects"
                 else None,
@@ -245,14 +274,16 @@ def _check_pairs(
 
 def _painted_planes(
     pairs: Sequence[tuple[Pixels, Pixels]],
+    full: Sequence[Full],
     ndim: int,
     normalisation: Normalisation,
+    *,
     validation: int,
     control: Control | None,
 ) -> list[_Plane]:
     """Return every plane with paint on it."""
     planes: list[_Plane] = []
-    for number, (image, paint) in enumerate(pairs):
+    for number, ((image, paint), whole) in enumerate(zip(pairs, full, strict=True)):
         scored = number >= len(pairs) - validation
         limits = None
         for index in np.ndindex(paint.shape[:-ndim]):
@@ -262,7 +293,7 @@ def _painted_planes(
                 limits = normalisation.limits(image) if limits is None else limits
                 pixels = image[(slice(None), *index)]
                 with _naming(number + 1, len(pairs)):
-                    planes.append(_Plane(number, scored, pixels, limits, check_paint(painted)))
+                    planes.append(_Plane(number, scored, pixels, limits, check_paint(painted), whole))
     return planes
 
 

@@ -30,21 +30,21 @@ _BETTER = 0.005
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """A part of a painted image: ``probability`` of foreground and ``paint`` (…YX), and what of it is full."""
+    """A part of a painted image: ``probability`` of foreground, ``paint`` (…YX), and what of it is full."""
 
     probability: NDArray[np.float32]
     paint: NDArray[np.int32]
     full: Full
 
 
-def fit_instances(examples: Sequence[Example], start: InstanceConfig = InstanceConfig()) -> InstanceConfig:
+def fit_instances(examples: Sequence[Example], start: InstanceConfig | None = None) -> InstanceConfig:
     """Return the reading that gives the painted objects back best.
 
     Parameters
     ----------
     examples : sequence of Example
         Objects that are cut by the edge of an example should not count as full in it.
-    start : InstanceConfig
+    start : InstanceConfig, optional
         What is kept where the paint does not tell.
 
     Returns
@@ -54,9 +54,8 @@ def fit_instances(examples: Sequence[Example], start: InstanceConfig = InstanceC
         other, by the mean over these objects of the intersection over union with the object that covers most
         of them. Without, only the smallest size follows from the paint.
     """
-    sizes = [
-        int(np.count_nonzero(mask)) for e in examples for _, _, mask in full_objects(e.paint, e.full)
-    ]
+    start = start or InstanceConfig()
+    sizes = [int(np.count_nonzero(mask)) for e in examples for _, _, mask in full_objects(e.paint, e.full)]
     if not sizes:
         strokes = np.concatenate([np.zeros(0, np.intp), *(_object_sizes(e.paint) for e in examples)])
         if not strokes.size:

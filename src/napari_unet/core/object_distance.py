@@ -13,7 +13,7 @@ from scipy import ndimage
 from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT
 
 Full = bool | Collection[int]
-"""Which objects of a paint are painted in full: all (True), none (False), or those with these paint values."""
+"""Which objects of a paint are painted in full: all (True), none (False), or those with these values."""
 
 UNKNOWN = -1.0
 """Where there is no distance to learn: unpainted pixels, and objects that are not painted in full."""

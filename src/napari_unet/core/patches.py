@@ -20,11 +20,15 @@ and enlarged by up to 1.4.
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Patch:
-    """A training crop: image (C, *spatial) float32, target (*spatial) uint8, weight (*spatial) float32."""
+    """A training crop: image (C, *spatial) float32, target (*spatial) uint8, weight (*spatial) float32.
+
+    ``distance`` (*spatial) float32 is there where the dataset has it.
+    """
 
     image: NDArray[np.float32]
     target: NDArray[np.uint8]
     weight: NDArray[np.float32]
+    distance: NDArray[np.float32] | None = None
 
 
 def draw_patch(
@@ -85,7 +89,10 @@ def cut_patch(
     """
     wide = [slice(cut.start - extra, cut.stop + extra) for cut, extra in zip(box, margin, strict=True)]
     return Patch(
-        read_mirrored(sample.image, wide), read_padded(sample.target, wide), read_padded(weight, wide)
+        image=read_mirrored(sample.image, wide),
+        target=read_padded(sample.target, wide),
+        weight=read_padded(weight, wide),
+        distance=None if sample.distance is None else read_padded(sample.distance, wide),
     )
 
 

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 
 from napari_unet.core.annotation import Mode
 from napari_unet.core.errors import InputError
+from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.normalisation import Normalisation
 from napari_unet.files.container import Kind, read_container, write_container
 from napari_unet.files.plain import from_plain, to_plain
@@ -35,8 +36,12 @@ _PARTS: dict[str, Any] = {
     "class_names": tuple[str, ...],
     "training": TrainingConfig,
     "history": History,
+    "instances": InstanceConfig,
 }
 """Every field of :class:`Model` but its weights."""
+
+_LATER_PARTS = {"instances"}
+"""Parts that files written by earlier releases lack."""
 
 
 def save_model(model: Model, path: str | Path) -> None:
@@ -107,13 +112,14 @@ def read_info(path: str | Path) -> dict[str, Any]:
 
 def _read_parts(record: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Return every part of a model but its weights."""
-    absent = _PARTS.keys() - record.keys()
+    absent = _PARTS.keys() - _LATER_PARTS - record.keys()
     if absent:
         raise InputError(f"{path} is incomplete: it lacks {', '.join(sorted(absent))}; train again.")
     try:
         parts = {
             name: from_plain(kind, record[name], name, ignore_unknown=name in ("training", "history"))
             for name, kind in _PARTS.items()
+            if name in record
         }
     except InputError as error:
         raise InputError(f"{path} describes a model that cannot be used: {error}") from error

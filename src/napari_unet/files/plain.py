@@ -47,8 +47,9 @@ def from_plain(kind: Any, value: object, name: str, *, ignore_unknown: bool = Fa
     InputError
         One sentence for the first key that cannot be used.
     """
-    if is_dataclass(kind) and isinstance(kind, type):
-        return kind(**_arguments(kind, value, name, ignore_unknown))
+    section = _section(kind)
+    if section is not None and (value is not None or section is kind):
+        return section(**_arguments(section, value, name, ignore_unknown))
     found = _plain_value(kind, value)
     if found is MISSING:
         raise InputError(f"{name} is {reprlib.repr(value)}; give {_describe(kind)}.")
@@ -62,11 +63,19 @@ def _arguments(kind: type, value: object, name: str, ignore_unknown: bool) -> di
     arguments: dict[str, Any] = {}
     for key, item in value.items():
         if key in hints:
-            full_name = key if is_dataclass(hints[key]) else f"{name}.{key}"
+            full_name = f"{name}.{key}" if _section(hints[key]) is None else key
             arguments[key] = from_plain(hints[key], item, full_name, ignore_unknown=ignore_unknown)
         elif not ignore_unknown:
             raise InputError(f"{name} has no setting {reprlib.repr(key)}; {suggest(str(key), hints)}")
     return arguments
+
+
+def _section(kind: Any) -> type | None:
+    """Return the dataclass that ``kind`` is, or that it is an option of; else None."""
+    for option in (kind, *get_args(kind)):
+        if is_dataclass(option) and isinstance(option, type):
+            return option
+    return None
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

@@ -122,8 +122,9 @@ def _parse_value(text: str) -> Any:
 
 def _to_sections(settings: Settings) -> dict[str, dict[str, Any]]:
     nested: dict[str, dict[str, Any]] = to_plain(settings)
-    inner: dict[str, dict[str, Any]] = {name: nested[parent].pop(name) for name, parent in _PARENTS.items()}
-    return nested | inner
+    inner = {name: nested[parent].pop(name) for name, parent in _PARENTS.items()}
+    # A part that is not set (the model's instances are taken) has no section.
+    return nested | {name: values for name, values in inner.items() if values is not None}
 
 
 def _from_sections(sections: Mapping[str, Any], base: Settings | None = None) -> Settings:

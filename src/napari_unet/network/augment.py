@@ -6,6 +6,7 @@ interpolated once, on the device, for 2-D and 3-D alike. All random numbers come
 
 from collections.abc import Sequence
 from math import atan2, ceil, cos, log, radians, sin
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -15,6 +16,20 @@ from napari_unet.network.config import AugmentationConfig
 
 _ELASTIC_REACH = 2.5
 """Standard deviations of elastic displacement for which real pixels are read around a patch."""
+
+
+class Batch(NamedTuple):
+    """Patches that are taught together: what a step of training sees and learns.
+
+    ``image`` (B, C, …YX) float32 are normalised intensities, ``target`` (B, …YX) uint8 classes, ``weight``
+    (B, …YX) float32 is 0 where they are unknown. ``distance`` (B, …YX) float32, if there is one, is the depth
+    in objects painted in full, negative where it is unknown.
+    """
+
+    image: Tensor
+    target: Tensor
+    weight: Tensor
+    distance: Tensor | None
 
 
 def source_margin(size: Sequence[int], config: AugmentationConfig) -> tuple[int, ...]:
@@ -52,7 +67,8 @@ def augment(
     *,
     config: AugmentationConfig,
     generator: Generator,
-) -> tuple[Tensor, Tensor, Tensor]:
+    distance: Tensor | None = None,
+) -> Batch:
     """Return one random view of the centre of every patch of a batch.
 
     Parameters
@@ -68,26 +84,30 @@ def augment(
     config : AugmentationConfig
     generator : torch.Generator
         On the CPU.
+    distance : Tensor (B, …YX) float32, optional
 
     Returns
     -------
-    image, target, weight : Tensor
-        (B, C, *size) float32, (B, *size) uint8 and (B, *size) float32. The image is interpolated linearly;
-        target and weight keep their values (nearest pixel), with weight 0 outside the given pixels.
+    Batch
+        Of spatial shape ``size``. The image is interpolated linearly; all else keeps its values (nearest
+        pixel), with weight 0 outside the given pixels.
     """
     grid = _sampling_grid(image.shape[0], image.shape[2:], size, config, generator, device=image.device)
     if grid is None:
         image, target, weight = (_centre(tensor, size) for tensor in (image, target, weight))
+        distance = None if distance is None else _centre(distance, size)
     else:
         image = functional.grid_sample(
             image, grid, mode="bilinear", padding_mode="border", align_corners=True
         )
-        labels = torch.stack((target.to(torch.float32), weight), dim=1)
+        maps = [target.to(torch.float32), weight]
+        labels = torch.stack(maps if distance is None else [*maps, distance], dim=1)
         labels = functional.grid_sample(
             labels, grid, mode="nearest", padding_mode="zeros", align_corners=True
         )
         target, weight = labels[:, 0].to(torch.uint8), labels[:, 1]
-    return _change_intensities(image, config, generator), target, weight
+        distance = None if distance is None else labels[:, 2]
+    return Batch(_change_intensities(image, config, generator), target, weight, distance)
 
 
 def _sampling_grid(

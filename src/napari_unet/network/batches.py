@@ -9,7 +9,7 @@ from torch import Tensor
 from napari_unet.core.dataset import Dataset
 from napari_unet.core.patches import Patch, draw_patch
 from napari_unet.network import geometry
-from napari_unet.network.augment import augment, source_margin
+from napari_unet.network.augment import Batch, augment, source_margin
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.unet import centre_crop
 
@@ -64,29 +64,43 @@ def draw_batch(
     *,
     rng: np.random.Generator,
     generator: torch.Generator,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> Batch:
     """Return random, augmented patches on the device.
 
     Returns
     -------
-    image, target, weight : Tensor
-        (B, C, *seen) float32, (B, *taught) uint8, (B, *taught) float32.
+    Batch
+        The image is as large as the network sees, (B, C, *seen), all else (B, *taught).
     """
     around = source_margin(shape.seen, config.augmentation)
     margin = [extra + more for extra, more in zip(shape.margin, around, strict=True)]
     patches = [draw_patch(dataset, shape.taught, rng, margin=margin) for _ in range(shape.patches)]
-    image, target, weight = augment(
-        *stack(patches, device), shape.seen, config=config.augmentation, generator=generator
+    image, target, weight, distance = stack(patches, device)
+    image, target, weight, distance = augment(
+        image,
+        target,
+        weight,
+        shape.seen,
+        config=config.augmentation,
+        generator=generator,
+        distance=distance,
     )
-    return image, crop_margin(target, shape), crop_margin(weight, shape)
+    return Batch(
+        image,
+        crop_margin(target, shape),
+        crop_margin(weight, shape),
+        None if distance is None else crop_margin(distance, shape),
+    )
 
 
-def stack(patches: list[Patch], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Return patches of one size as tensors (B, C, …YX), (B, …YX), (B, …YX) on the device."""
+def stack(patches: list[Patch], device: torch.device) -> Batch:
+    """Return patches of one size as a batch on the device."""
     image = torch.from_numpy(np.stack([patch.image for patch in patches]))
     target = torch.from_numpy(np.stack([patch.target for patch in patches]))
     weight = torch.from_numpy(np.stack([patch.weight for patch in patches]))
-    return image.to(device), target.to(device), weight.to(device)
+    distances = [patch.distance for patch in patches if patch.distance is not None]
+    distance = torch.from_numpy(np.stack(distances)).to(device) if distances else None
+    return Batch(image.to(device), target.to(device), weight.to(device), distance)
 
 
 def crop_margin(values: Tensor, shape: BatchShape) -> Tensor:

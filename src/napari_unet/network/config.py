@@ -66,6 +66,10 @@ class UNetConfig:
         whole-image prediction.
     dropout : float
         Probability in [0, 1) of dropping a feature map at the end of the contracting path, as in the paper.
+    distance : bool
+        Whether a second head learns how deep each pixel lies in its object, from objects painted in full; see
+        :mod:`napari_unet.core.object_distance`. It teaches the features where touching objects part;
+        predictions do without it. Training sets it from the paint.
     """
 
     ndim: Literal[2, 3] = 2
@@ -78,6 +82,7 @@ class UNetConfig:
     pooling: Literal["max", "average"] = "max"
     norm: Literal["batch", "none"] = "batch"
     dropout: float = 0.0
+    distance: bool = False
 
     def __post_init__(self) -> None:
         _one_of("network.ndim", self.ndim, (2, 3))
@@ -271,15 +276,15 @@ class PredictionConfig:
     test_time_augmentation : bool
         Whether the network sees every tile in eight orientations, whose probabilities are averaged: a little
         better, and eight times slower. See :mod:`napari_unet.network.orientation`.
-    instances : InstanceConfig
-        How probabilities become objects.
+    instances : InstanceConfig, optional
+        How probabilities become objects; None takes what was fitted to the paint that the model learnt from.
     """
 
     tile_size: int | None = None
     channels: Channels = "auto"
     precision: Precision = "auto"
     test_time_augmentation: bool = False
-    instances: InstanceConfig = field(default_factory=InstanceConfig)
+    instances: InstanceConfig | None = None
 
     def __post_init__(self) -> None:
         _whole("prediction.tile_size", self.tile_size)

@@ -1,6 +1,7 @@
 """A trained network made ready to predict: folded, moved to its device, and how large its tiles may be."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import cast
 
@@ -38,12 +39,19 @@ def ready_network(model: Model, device: torch.device, precision: torch.dtype) ->
     InputError
         If the weights are not those of the network that the model describes.
     """
+    # Only training has a use for the distance.
+    config = replace(model.network, distance=False)
     with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
-        network = UNet(model.network)
+        network = UNet(config)
     try:
         # Detached, so that what is done to the network's parameters is not done to the model's.
         network.load_state_dict(
-            {name: values.detach() for name, values in model.weights.items()}, assign=True
+            {
+                name: values.detach()
+                for name, values in model.weights.items()
+                if not name.startswith("distance_head.")
+            },
+            assign=True,
         )
     except RuntimeError as error:
         raise InputError(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from napari_unet.network.loss import weighted_cross_entropy
+from napari_unet.network.loss import distance_loss, weighted_cross_entropy
 from napari_unet.network.state import LearnerState
 from napari_unet.network.unet import UNet
 
@@ -61,32 +61,46 @@ class Learner:
             device.type, init_scale=_FIRST_SCALE, enabled=precision == torch.float16
         )
 
-    def step(self, image: Tensor, target: Tensor, weight: Tensor, *, rate: float = 1.0) -> float | None:
-        """Teach the network one batch, (B, C, …YX), (B, …YX), (B, …YX) as in :mod:`napari_unet.network.loss`.
+    def step(
+        self,
+        image: Tensor,
+        target: Tensor,
+        weight: Tensor,
+        distance: Tensor | None = None,
+        *,
+        rate: float = 1.0,
+    ) -> float | None:
+        """Teach the network one batch; see :class:`napari_unet.network.augment.Batch`.
 
         Parameters
         ----------
-        image, target, weight : Tensor
-            On the device. Target and weight are as large as the output of the network.
+        image, target, weight, distance : Tensor
+            On the device. All but the image are as large as the output of the network. A network without a
+            head for the distance leaves it aside.
         rate : float
             Fraction of the peak learning rate.
 
         Returns
         -------
         float or None
-            The loss; None where loss or gradient were not finite, in which case nothing was changed.
+            The loss of the classes; None where loss or gradient were not finite, in which case nothing was
+            changed.
         """
         self._step += 1
         self.network.train()
         self._optimiser.zero_grad(set_to_none=True)
         with self._seeded():
             logits = self._logits(image)
-        loss = weighted_cross_entropy(logits, target, weight)
-        torch.autograd.backward(self._scaler.scale(loss))
+        classes = self.network.config.classes
+        loss = weighted_cross_entropy(logits[:, :classes], target, weight)
+        total = loss
+        if self.network.config.distance and distance is not None:
+            total = loss + distance_loss(logits[:, classes], distance, weight)
+        torch.autograd.backward(self._scaler.scale(total))
         self._scaler.unscale_(self._optimiser)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
         # Read together: a GPU and the processor wait for each other at every value that is read.
-        values = torch.stack((loss.detach(), norm)).tolist()
+        values = torch.stack((loss.detach(), total.detach(), norm)).tolist()
         finite = math.isfinite(sum(values))
         if finite:
             for group in self._optimiser.param_groups:
@@ -105,7 +119,7 @@ class Learner:
         """Return the logits (B, K, …YX) float32 of the averaged network for ``image`` (B, C, …YX)."""
         with torch.autocast(self.device.type, dtype=self.precision, enabled=self.precision != torch.float32):
             logits: Tensor = self.average.module(image)
-        return logits.float()
+        return logits[:, : self.network.config.classes].float()
 
     def weights(self) -> dict[str, Tensor]:
         """Return a copy of the averaged weights: a state dict on the CPU."""

@@ -1,4 +1,4 @@
-"""Cross-entropy over the painted pixels, each with its own weight."""
+"""Cross-entropy over the painted pixels: of their classes, each with its own weight, and of their depth."""
 
 import torch
 from torch import Tensor
@@ -31,3 +31,30 @@ def weighted_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Te
     logits = logits.float().masked_fill((weight == 0).unsqueeze(1), 0.0)
     entropy = functional.cross_entropy(logits, target.long(), reduction="none")
     return (entropy * weight).sum() / weight.sum().clamp_min(torch.finfo(torch.float32).tiny)
+
+
+def distance_loss(logits: Tensor, distance: Tensor, weight: Tensor) -> Tensor:
+    """Return the mean cross-entropy of ``sigmoid(logits)`` against the distance where both are known.
+
+    Cross-entropy with a target between 0 and 1: its gradient, ``sigmoid(logit) - distance``, is that of a
+    regression, and as large far from the truth as near it.
+
+    Parameters
+    ----------
+    logits : Tensor (B, ...), any floating dtype
+        Output of the distance head.
+    distance : Tensor (B, ...), float32
+        In [0, 1] where it is known, else negative; see :mod:`napari_unet.core.object_distance`.
+    weight : Tensor (B, ...), float32
+        0 where nothing may be learnt, such as held-out paint; otherwise its size plays no part.
+
+    Returns
+    -------
+    Tensor (), float32
+        0, with zero gradient, where nothing is known.
+    """
+    known = (weight > 0) & (distance >= 0)
+    # Filled first, as in :func:`weighted_cross_entropy`.
+    logits = logits.float().masked_fill(~known, 0.0)
+    entropy = functional.binary_cross_entropy_with_logits(logits, distance.clamp(0, 1), reduction="none")
+    return (entropy * known).sum() / known.sum().clamp_min(1)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_unet.core.annotation import Mode
+from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.normalisation import Normalisation
 from napari_unet.network.config import TrainingConfig, UNetConfig
 
@@ -60,6 +61,9 @@ class Model:
         The configuration it was trained with.
     history : History
         Curve, duration, device and versions.
+    instances : InstanceConfig
+        How its probabilities are best read, fitted to the paint it learnt from; see
+        :mod:`napari_unet.core.instance_fit`.
     """
 
     network: UNetConfig
@@ -69,3 +73,4 @@ class Model:
     class_names: tuple[str, ...]
     training: TrainingConfig
     history: History
+    instances: InstanceConfig = field(default_factory=InstanceConfig)

@@ -135,7 +135,12 @@ def predict_events(
     if run.finished is not None:
         probabilities[0][~run.finished] = 1
     yield Predicted(
-        Prediction(probabilities, ndim=network_config.ndim, mode=model.mode, instances=config.instances),
+        Prediction(
+            probabilities,
+            ndim=network_config.ndim,
+            mode=model.mode,
+            instances=config.instances or model.instances,
+        ),
         run.finished,
     )
 

@@ -90,7 +90,8 @@ def fingerprint(dataset: Dataset, shape: "BatchShape", seed: int) -> str:
     """Return a checksum of all that scores depend on: equal where the scores of two trainings compare."""
     digest = sha256(repr((shape, seed, dataset.n_classes, dataset.on)).encode())
     for sample in dataset.samples:
-        for array in (sample.image, sample.target, sample.weight, sample.held_out, sample.strokes):
+        maps = (sample.target, sample.weight, sample.held_out, sample.strokes, sample.distance)
+        for array in (sample.image, *(values for values in maps if values is not None)):
             digest.update(repr(array.shape).encode())
             digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

@@ -13,6 +13,7 @@ import torch
 
 from napari_unet.core.control import Control
 from napari_unet.core.dataset import Dataset, build_dataset
+from napari_unet.core.object_distance import Full
 from napari_unet.network.batches import BatchShape, draw_batch, plan_batches
 from napari_unet.network.config import TrainingConfig
 from napari_unet.network.device import choose_device, choose_precision, describe_device
@@ -26,6 +27,7 @@ from napari_unet.network.events import (
     Validated,
     Warned,
 )
+from napari_unet.network.fitting import fit_reading
 from napari_unet.network.incumbent import Incumbent
 from napari_unet.network.learner import Learner
 from napari_unet.network.model import History, Model
@@ -62,6 +64,7 @@ def train(
     start: Model | None = None,
     resume: TrainingState | None = None,
     validation: Painted | None = None,
+    full: Sequence[Full] | None = None,
     device: str = "auto",
 ) -> Model:
     """Train a U-Net on painted images.
@@ -84,6 +87,10 @@ def train(
     validation : (images, paints), optional
         Two lists like ``images`` and ``paints``, for scoring alone: nothing is learnt from them, and nothing
         is held out of the others. By default, some strokes are held out; see ``TrainingConfig.held_out``.
+    full : sequence, optional
+        For each image which of its objects are painted up to their border: True for all, False for none (the
+        default), or their paint values. Such objects also teach where touching ones part, and how the
+        probabilities are best read.
     device : str
         See :func:`napari_unet.network.device.choose_device`.
 
@@ -99,7 +106,14 @@ def train(
     """
     last = deque(
         train_events(
-            images, paints, config, start=start, resume=resume, validation=validation, device=device
+            images,
+            paints,
+            config,
+            start=start,
+            resume=resume,
+            validation=validation,
+            full=full,
+            device=device,
         ),
         maxlen=1,
     ).pop()
@@ -114,6 +128,7 @@ def train_events(
     start: Model | None = None,
     resume: TrainingState | None = None,
     validation: Painted | None = None,
+    full: Sequence[Full] | None = None,
     device: str = "auto",
     control: Control | None = None,
 ) -> Iterator[TrainingEvent]:
@@ -151,10 +166,16 @@ def train_events(
         spacing=config.spacing,
         seed=config.seed,
         validation=len(more_images),
+        full=None if full is None else [*full, *(False for _ in more_images)],
         control=control,
     )
     network, warnings, resume = starting_network(
-        start, resume, config, in_channels=dataset.in_channels, classes=dataset.n_classes
+        start,
+        resume,
+        config,
+        in_channels=dataset.in_channels,
+        classes=dataset.n_classes,
+        distance=dataset.has_distance,
     )
     config = replace(config, network=network.config)
     yield Started(
@@ -348,7 +369,7 @@ class _Run:
             if config.mode == "objects"
             else [f"class {k}" for k in range(2, config.network.classes + 1)]
         )
-        return Model(
+        model = Model(
             network=config.network,
             weights=best.weights,
             normalisation=config.normalisation,
@@ -362,6 +383,8 @@ class _Run:
                 device=describe_device(self._learner.device),
             ),
         )
+        reading = fit_reading(model, self._dataset, self._learner.device, self._learner.precision)
+        return replace(model, instances=reading)
 
     def _state(self, best: Best | None) -> TrainingState:
         return TrainingState(

@@ -25,13 +25,14 @@ def starting_network(
     *,
     in_channels: int,
     classes: int,
+    distance: bool = False,
 ) -> tuple[UNet, tuple[str, ...], TrainingState | None]:
     """Return what a training with ``config`` begins with.
 
     Returns
     -------
     network : UNet
-        For ``in_channels`` and ``classes``.
+        For ``in_channels`` and ``classes``, with a head for the ``distance`` if it is to be learnt.
     warnings : tuple of str
         A sentence for everything that could not be taken over from ``start`` and ``resume``.
     resume : TrainingState or None
@@ -45,18 +46,21 @@ def starting_network(
     if start is None:
         if resume is not None:
             raise InputError("A training state came without its model; give the model to start from as well.")
-        network = replace(config.network, in_channels=in_channels, classes=classes)
+        network = replace(config.network, in_channels=in_channels, classes=classes, distance=distance)
         return fresh_network(network, config.seed), (), None
-    adapted, warnings = adapted_network(start, in_channels, classes, config.seed)
+    adapted, warnings = adapted_network(start, in_channels, classes, config.seed, distance=distance)
     reason = "" if resume is None else reason_against(resume, start, adapted, config.mode)
     return (adapted, (*warnings, reason), None) if reason else (adapted, warnings, resume)
 
 
-def adapted_network(start: Model, in_channels: int, classes: int, seed: int) -> tuple[UNet, tuple[str, ...]]:
+def adapted_network(
+    start: Model, in_channels: int, classes: int, seed: int, *, distance: bool = False
+) -> tuple[UNet, tuple[str, ...]]:
     """Return the network of ``start`` for ``in_channels`` and ``classes``, and what had to be learnt anew.
 
     Weights are taken over wherever their shapes agree; the first or last convolution of a network for another
-    number of channels or classes starts from random weights.
+    number of channels or classes starts from random weights. A head for the distance is kept, and added where
+    ``distance`` is to be learnt.
 
     Returns
     -------
@@ -64,13 +68,16 @@ def adapted_network(start: Model, in_channels: int, classes: int, seed: int) -> 
     warnings : tuple of str
         A sentence for each layer that could not be taken over.
     """
-    network = fresh_network(replace(start.network, in_channels=in_channels, classes=classes), seed)
+    config = replace(
+        start.network,
+        in_channels=in_channels,
+        classes=classes,
+        distance=distance or start.network.distance,
+    )
+    network = fresh_network(config, seed)
     fresh = network.state_dict()
     network.load_state_dict(
-        {
-            name: value if value.shape == fresh[name].shape else fresh[name]
-            for name, value in start.weights.items()
-        }
+        fresh | {name: value for name, value in start.weights.items() if value.shape == fresh[name].shape}
     )
     warnings = []
     if in_channels != start.network.in_channels:

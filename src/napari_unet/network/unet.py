@@ -58,10 +58,12 @@ class UNet(nn.Module):
             _two_convolutions(config, 2 * width, width) for width in reversed(widths[:-1])
         )
         self.head = _CONV[config.ndim](config.features, config.classes, 1)
+        if config.distance:
+            self.distance_head = _CONV[config.ndim](config.features, 1, 1)
         initialise(self)
 
     def forward(self, x: Tensor, crop: Sequence[slice] | None = None) -> Tensor:
-        """Return the logits of every class.
+        """Return the logits of every class and, last, of the distance where the network has a head for it.
 
         Parameters
         ----------
@@ -73,7 +75,7 @@ class UNet(nn.Module):
 
         Returns
         -------
-        Tensor (B, K, ...)
+        Tensor (B, K, ...), or (B, K + 1, ...) with the distance
             As large as the input, or smaller by the margin of a valid network; or as large as ``crop``.
 
         Raises
@@ -102,7 +104,7 @@ class UNet(nn.Module):
             x = up(x)  #                                    (B, F 2^l, S/2^l)           56, 104, 200, 392
             x = torch.cat([centre_crop(skips.pop(), x.shape[2:]), x], dim=1)  # (B, 2 F 2^l, S/2^l)
             x = block(x)  #                                 (B, F 2^l, S/2^l)           52, 100, 196, 388
-        x = self.head(x)  #                                 (B, K, S)                   388
+        x = self._heads(x)  #                               (B, K, S)                   388
         return x if crop is None else _part(x, crop)
 
     def _expand_cropped(self, x: Tensor, skips: list[Tensor], crop: Sequence[slice]) -> Tensor:
@@ -115,7 +117,13 @@ class UNet(nn.Module):
             x = _part(up(x), [stage.upsampled for stage in stages])
             x = torch.cat([_part(skips.pop(), [stage.joined for stage in stages]), x], dim=1)
             x = _part(block(x), [stage.kept for stage in stages])
-        return cast("Tensor", self.head(x))
+        return self._heads(x)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        logits = self.head(x)
+        if self.config.distance:
+            logits = torch.cat((logits, self.distance_head(x)), dim=1)
+        return cast("Tensor", logits)
 
 
 def _part(x: Tensor, slices: Sequence[slice]) -> Tensor:

@@ -47,7 +47,7 @@ class Validation:
         self._batches = []
         for first in range(0, len(crops), shape.patches):
             part = slice(first, first + shape.patches)
-            image, target, weight = stack([patch for patch, _ in crops[part]], device)
+            image, target, weight, _ = stack([patch for patch, _ in crops[part]], device)
             strokes = torch.from_numpy(indices[part]).to(device)
             self._batches.append((image, crop_margin(target, shape), crop_margin(weight, shape), strokes))
 

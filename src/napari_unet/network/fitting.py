@@ -1,0 +1,83 @@
+"""How a trained network is best read: fit what separates objects to the paint it was trained on."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from napari_unet.core.dataset import Dataset, Sample
+from napari_unet.core.instance_fit import Example, fit_instances
+from napari_unet.core.instances import InstanceConfig
+from napari_unet.core.object_distance import full_objects
+from napari_unet.core.patches import place_box
+from napari_unet.core.tiling import read_mirrored
+from napari_unet.network.geometry import fits, margin, nearest_sizes
+from napari_unet.network.inference import probabilities_of, ready_network
+from napari_unet.network.model import Model
+
+_MOST_WINDOWS = 6
+_EDGE = {2: 384, 3: 64}
+"""Pixels along each side of a window: all windows together are read in about a second."""
+
+
+def fit_reading(
+    model: Model, dataset: Dataset, device: torch.device, precision: torch.dtype
+) -> InstanceConfig:
+    """Return how the probabilities of ``model`` are best read, judged by the paint of ``dataset``.
+
+    Objects painted in full decide; see :func:`napari_unet.core.instance_fit.fit_instances`. A few windows
+    around them are predicted, spread over the images. In classes mode nothing is fitted.
+    """
+    if model.mode != "objects":
+        return InstanceConfig()
+    windows = list(_choose_windows(dataset, model.network.ndim))
+    if not windows:
+        # Strokes tell the size of objects, not their border: no need to look at probabilities.
+        return fit_instances(
+            [Example(np.zeros(0, np.float32), sample.paint, False) for sample in dataset.samples]
+        )
+    network = ready_network(model, device, precision)
+    extra = margin(model.network)
+    examples = []
+    for sample, box in windows:
+        read = []
+        for cut in box:
+            size = cut.stop - cut.start + 2 * extra
+            if not fits(model.network, size):
+                size = nearest_sizes(model.network, size)[1]  # more on the far side
+            read.append(slice(cut.start - extra, cut.start - extra + size))
+        crop = tuple(slice(0, cut.stop - cut.start) for cut in box)
+        block = np.ascontiguousarray(read_mirrored(sample.image, read))
+        probability = probabilities_of(network, block, crop)[1]
+        examples.append(Example(probability, sample.paint[box], _whole_inside(sample, box)))
+    return fit_instances(examples)
+
+
+def _choose_windows(dataset: Dataset, ndim: int) -> Iterator[tuple[Sample, tuple[slice, ...]]]:
+    """Yield windows around full objects, one sample after the other, until all objects are shown."""
+    left = [
+        [(value, box) for value, box, _ in full_objects(sample.paint, sample.full)]
+        for sample in dataset.samples
+    ]
+    shown = 0
+    while shown < _MOST_WINDOWS and any(left):
+        for number, sample in enumerate(dataset.samples):
+            if left[number] and shown < _MOST_WINDOWS:
+                middle = [(cut.start + cut.stop) // 2 for cut in left[number][0][1]]
+                edge = [min(_EDGE[ndim], length) for length in sample.paint.shape]
+                window = place_box(middle, edge, sample.paint.shape)
+                left[number] = [(value, box) for value, box in left[number][1:] if not _contains(window, box)]
+                shown += 1
+                yield sample, window
+
+
+def _whole_inside(sample: Sample, window: tuple[slice, ...]) -> set[int]:
+    """Return the full objects that lie in the window as a whole."""
+    return {value for value, box, _ in full_objects(sample.paint, sample.full) if _contains(window, box)}
+
+
+def _contains(window: tuple[slice, ...], box: tuple[slice, ...]) -> bool:
+    return all(
+        outer.start <= inner.start and inner.stop <= outer.stop
+        for outer, inner in zip(window, box, strict=True)
+    )

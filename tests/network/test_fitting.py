@@ -1,0 +1,113 @@
+"""From full paint to a model that learnt depth and knows how it is best read."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet import load_model, predict, save_model, train
+from napari_unet.core.dataset import build_dataset
+from napari_unet.core.instances import InstanceConfig
+from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
+from napari_unet.network.fitting import fit_reading
+
+SMALL = TrainingConfig(
+    steps=12, patch_size=32, batch_size=2, network=UNetConfig(levels=2, features=4), precision="float32"
+)
+
+
+def squares(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return an image of touching bright squares, and paint that fills them, with background strokes."""
+    rng = np.random.default_rng(seed)
+    paint = np.zeros((96, 96), np.int32)
+    for number in range(12):
+        y, x = 6 + 30 * (number // 4), 8 + 20 * (number % 4)
+        paint[y : y + 20, x : x + 20] = number + 2
+    image = np.where(paint > 0, 200, 30) + rng.normal(0, 5, paint.shape)
+    paint[28:34] = 1
+    return image.astype(np.float32), paint
+
+
+def test_full_paint_teaches_depth_and_the_reading():
+    image, paint = squares()
+    taught = train([image], [paint], SMALL, full=[True])
+    assert taught.network.distance
+    assert {"distance_head.weight", "distance_head.bias"} <= taught.weights.keys()
+    assert taught.instances.min_size in (20, 40, 80)
+    plain = train([image], [paint], SMALL)
+    assert not plain.network.distance
+    assert plain.instances == InstanceConfig(min_size=200)  # half of a square
+    assert any(not torch.equal(plain.weights[name], taught.weights[name]) for name in plain.weights)
+
+
+def test_a_model_is_read_as_it_was_fitted_unless_told_otherwise(tmp_path):
+    image, paint = squares()
+    model = train([image], [paint], SMALL, full=[True])
+    save_model(model, tmp_path / "model.safetensors")
+    loaded = load_model(tmp_path / "model.safetensors")
+    assert loaded.instances == model.instances
+    assert predict(loaded, image).instances == model.instances
+    other = InstanceConfig(contrast=3)
+    assert predict(loaded, image, PredictionConfig(instances=other)).instances == other
+
+
+def test_predictions_do_without_the_distance():
+    image, paint = squares()
+    model = train([image], [paint], SMALL, full=[True])
+    plain = replace(
+        model,
+        network=replace(model.network, distance=False),
+        weights={name: value for name, value in model.weights.items() if "distance" not in name},
+    )
+    np.testing.assert_array_equal(predict(model, image).probabilities, predict(plain, image).probabilities)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_training_goes_on_from_a_model_with_and_without_a_distance(full):
+    image, paint = squares()
+    first = train([image], [paint], SMALL, full=[not full])
+    second = train([image], [paint], SMALL, start=first, full=[full])
+    assert second.network.distance  # once learnt it stays
+
+
+def test_only_some_objects_may_be_full():
+    image, paint = squares()
+    dataset = build_dataset([image], [paint], full=[(3, 4)])
+    (sample,) = dataset.samples
+    assert sample.distance is not None
+    assert (sample.distance[(paint == 3) | (paint == 4)] > 0).all()
+    assert (sample.distance[paint == 5] == -1).all()
+    assert build_dataset([image], [paint], full=[False]).samples[0].distance is None
+    assert (
+        build_dataset([image], [np.minimum(paint, 3)], full=[True], mode="classes").samples[0].distance
+        is None
+    )
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("shape", [(96, 96), (41, 70), (450, 96)])
+def test_windows_of_any_shape_are_read(padding, shape):
+    image, paint = (np.resize(array, shape) for array in squares())
+    config = replace(SMALL, steps=1, network=replace(SMALL.network, padding=padding))
+    model = train([image], [paint], config, full=[True])
+    dataset = build_dataset([image], [paint], full=[True])
+    fitted = fit_reading(model, dataset, torch.device("cpu"), torch.float32)
+    assert fitted == model.instances
+
+
+def test_classes_are_not_fitted():
+    image, paint = squares()
+    model = train([image], [np.minimum(paint, 3)], replace(SMALL, mode="classes"), full=[True])
+    assert model.instances == InstanceConfig()
+
+
+def test_volumes():
+    rng = np.random.default_rng(1)
+    paint = np.zeros((16, 40, 40), np.int32)
+    paint[4:12, 4:18, 4:18], paint[4:12, 18:32, 4:18], paint[14:] = 2, 3, 1
+    image = (np.where(paint > 1, 200, 20) + rng.normal(0, 4, paint.shape)).astype(np.float32)
+    config = replace(SMALL, steps=2, patch_size=16, network=UNetConfig(ndim=3, levels=2, features=4))
+    model = train([image], [paint], config, full=[True])
+    assert model.network.distance
+    assert predict(model, image).objects.shape == image.shape
