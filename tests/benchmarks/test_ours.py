@@ -50,7 +50,7 @@ def test_a_snapshot_is_the_model_of_a_shorter_training(tmp_path: Path) -> None:
         settings = TrainingConfig(
             patch_size=32, batch_size=1, network=config.network, seed=3, steps=snapshot.steps
         )
-        alone = train([image], [painted.paint], settings).weights
+        alone = train([image], [painted.paint], settings, full=[painted.full]).weights
         kept = load_model(tmp_path / f"{name}.safetensors").weights
         for key, values in alone.items():
             assert torch.equal(kept[key], values)
