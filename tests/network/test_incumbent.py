@@ -70,7 +70,15 @@ def follow(monkeypatch: pytest.MonkeyPatch, *tallies: Tally, patience: int | Non
 
 @pytest.mark.parametrize(
     ("strokes", "second", "kept"),
-    [(4, 0.8, True), (4, 0.75, True), (40, 0.79, True), (40, 0.75, False), (4, 0.3, False), (1, 0.05, False)],
+    [
+        (4, 0.8, True),
+        (4, 0.75, True),
+        (40, 0.71, True),
+        (40, 0.69, False),
+        (4, 0.3, False),
+        (1, 0.45, True),
+        (1, 0.35, False),
+    ],
 )
 def test_the_later_is_kept_if_it_is_worse_by_chance_alone(
     monkeypatch: pytest.MonkeyPatch, strokes: int, second: float, kept: bool

@@ -120,26 +120,6 @@ def score_interval(confusions: NDArray[np.integer], *, seed: int) -> tuple[float
     return min(float(low), score), max(float(high), score)
 
 
-def may_be_as_good(later: NDArray[np.integer], best: NDArray[np.integer]) -> bool:
-    """Return whether too few strokes are scored to call one network worse than another.
-
-    It is not worse if half a stroke more of every class, on which it alone is right, would make it as good:
-    the half stroke of :func:`score_interval`, which counts for much among two strokes and for little among a
-    hundred.
-
-    Parameters
-    ----------
-    later, best : arrays (S, K, K) int
-        As for :func:`score_interval`, of two networks on the same strokes.
-    """
-    after, before = later.sum(axis=0, dtype=np.float64), best.sum(axis=0, dtype=np.float64)
-    for value, chosen in _members(best.astype(np.float64)):
-        extra = _EXTRA * best[chosen].sum() / chosen.size
-        after[value] += extra * _right(value, len(after))
-        before[value] += extra * _wrong(value, len(before))
-    return bool(mean_iou(after) >= mean_iou(before))
-
-
 def _right(value: int, classes: int) -> NDArray[np.float64]:
     """Return how a stroke of class ``value`` is predicted that is all right, (K,)."""
     right = np.zeros(classes)
