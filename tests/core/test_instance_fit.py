@@ -30,16 +30,6 @@ def test_full_objects_decide_how_eagerly_touching_ones_are_split():
     assert find_objects(probability, fitted, ndim=2).max() == 3
 
 
-def test_full_objects_decide_the_threshold():
-    y, x = np.indices((50, 50))
-    radius = np.hypot(y - 25, x - 25)
-    probability = (1 / (1 + np.exp((radius - 15) / 3))).astype(np.float32)
-    small = np.where(radius < 12.5, 2, 0).astype(np.int32)
-    assert fit_instances([Example(probability, small, True)]).threshold == 0.7
-    large = np.where(radius < 15, 2, 0).astype(np.int32)
-    assert fit_instances([Example(probability, large, True)]).threshold == 0.5
-
-
 def test_the_smallest_object_follows_from_what_is_painted():
     probability, objects = cells(seam=0.6)
     assert fit_instances([Example(probability, objects, True)]).min_size == int(0.1 * 30 * 12.5)

@@ -21,9 +21,6 @@ _OF_STROKE = 0.5
 """The same of the median stroke, which covers a third of its object or so."""
 
 _CONTRASTS = (2.0, 1.5, 1.0, 3.0)
-_THRESHOLDS = (0.5, 0.6, 0.7)
-"""Higher ones suit the painted objects still better than any others: these have been learnt by heart."""
-
 _BETTER = 0.005
 """Gain in mean IoU for which another value than the usual one is taken."""
 
@@ -50,9 +47,10 @@ def fit_instances(examples: Sequence[Example], start: InstanceConfig | None = No
     Returns
     -------
     InstanceConfig
-        With full objects, what separates, contrast, smallest size and threshold are chosen one after the
-        other, by the mean over these objects of the intersection over union with the object that covers most
-        of them. Without, only the smallest size follows from the paint.
+        With full objects, first what separates and the contrast, then the smallest size are chosen, by the
+        mean over these objects of the intersection over union with the object that covers most of them. The
+        threshold stays: of objects that have been learnt by heart, too high a one finds most. Without full
+        objects, only the smallest size follows from the paint.
     """
     start = start or InstanceConfig()
     sizes = [int(np.count_nonzero(mask)) for e in examples for _, _, mask in full_objects(e.paint, e.full)]
@@ -69,7 +67,6 @@ def fit_instances(examples: Sequence[Example], start: InstanceConfig | None = No
     trials: tuple[list[dict[str, object]], ...] = (
         [{"separate_by": by, "contrast": contrast} for by in separations for contrast in _CONTRASTS],
         [{"min_size": size} for size in smallest],
-        [{"threshold": threshold} for threshold in _THRESHOLDS],
     )
     for changes in trials:
         usual = agreement
