@@ -130,6 +130,8 @@ def run(cell: Cell, args: argparse.Namespace) -> Iterator[dict[str, object]]:
                 "budget": task.marks[-1],
                 **scores[best],
                 "objects": best,
+                # What users of the others get: parts of the foreground, whatever touches in one piece.
+                "components": scores["components"]["ap_50"] if "components" in scores else None,
                 "steps": snapshot.steps,
                 "annotation_seconds": round(sum(painted.seconds for painted in task.painted), 1),
             }
