@@ -62,7 +62,8 @@ def _ratios(rows: list[Row], of_forest: str) -> str:
     values: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     for row in rows:
         metric = of_forest if row["method"] == "forest" else "ap_50"
-        values[row["kind"], row["paint"], row["method"]].append(row[metric])
+        if row.get(metric) is not None:
+            values[row["kind"], row["paint"], row["method"]].append(row[metric])
     methods = [method for method in _methods(rows) if method.startswith("ours")]
     lines = [_line("kind", "paint", *methods), _line(*["---"] * (2 + len(methods)))]
     for kind, paint in sorted({key[:2] for key in values}):
