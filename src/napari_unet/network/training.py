@@ -76,8 +76,8 @@ def train(
     config : TrainingConfig
     start : Model, optional
         Go on from these weights, with this network and normalisation. The parts that do not fit these images
-        or classes are learnt anew. Where all fit, the result is not worse on the validation paint than this
-        model, as far as its strokes can tell.
+        or classes are learnt anew. Where all fit, this model is the one to beat; see
+        :class:`napari_unet.network.incumbent.Incumbent`.
     resume : TrainingState, optional
         Of the training that ``start`` came out of: go on with its optimiser and its curve as well. Steps and
         seconds of ``config`` are further ones. With the same images, paints and other settings the model is
