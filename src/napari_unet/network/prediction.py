@@ -1,11 +1,13 @@
 """Segment whole images, stacks and volumes tile by tile, as if the network saw each of them whole."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from napari_unet.core.axes import channels_first
@@ -13,7 +15,7 @@ from napari_unet.core.control import Control
 from napari_unet.core.lazy import Pixels
 from napari_unet.core.normalisation import apply_limits
 from napari_unet.core.prediction import Prediction
-from napari_unet.core.tiling import Tile, read_mirrored
+from napari_unet.core.tiling import Geometry, Tile, read_mirrored
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.device import choose_device, choose_precision, free_memory
 from napari_unet.network.events import Predicted, PredictionEvent, TileDone, TilesHalved
@@ -89,60 +91,145 @@ def predict_events(
     InputError
         With the first event, as in :func:`predict`.
     """
-    control = Control() if control is None else control
-    network_config = model.network
+    plan = plan_prediction(model, image, config, device=device)
+    shape = (*plan.leading, *plan.shape)
+    probabilities = np.zeros((model.network.classes, *shape), np.float32)
+    run = plan.tile_run()
+    for event in predict_tiles(model, plan, run, control):
+        if isinstance(event, TilesHalved):
+            yield event
+            continue
+        where: tuple[Any, ...] = (slice(None), *event.plane, *event.tile.write)
+        result = probabilities[where]
+        result[...] = event.probabilities
+        yield replace(event, probabilities=result)
+    finished = run.finished
+    if finished is not None:
+        probabilities[0][~finished] = 1
+    yield Predicted(
+        Prediction(
+            probabilities,
+            ndim=model.network.ndim,
+            mode=model.mode,
+            instances=config.instances or model.instances,
+        ),
+        finished,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PredictionPlan:
+    """An image as the network will read it, and where and how it will be computed.
+
+    Parameters
+    ----------
+    pixels : array or LazyPixels (C, leading..., spatial...)
+        The image.
+    limits : array (C, 2) float64
+        Intensities that become 0 and 1: of the whole image, so that a tile looks to the network as it does
+        in the image.
+    leading, shape : tuple of int
+        Shape of the axes that the network does not see, and of one plane or volume.
+    device : torch.device
+    precision : torch.dtype
+    geometry : Geometry
+    tile_size : int
+        Of the blocks that are written.
+    workers : int
+        Tiles computed at the same time.
+    orientations : int
+        In which each tile is computed and averaged.
+    """
+
+    pixels: Pixels
+    limits: NDArray[np.float64]
+    leading: tuple[int, ...]
+    shape: tuple[int, ...]
+    device: torch.device
+    precision: torch.dtype
+    geometry: Geometry
+    tile_size: int
+    workers: int
+    orientations: int
+
+    def tile_run(self, is_finished: Callable[[tuple[int, ...], Tile], bool] | None = None) -> TileRun:
+        """Return the tiles, of which those of an earlier run may be finished."""
+        return TileRun(
+            self.shape, self.leading, self.geometry, self.tile_size, self.workers, is_finished=is_finished
+        )
+
+
+def plan_prediction(
+    model: Model, image: Pixels, config: PredictionConfig, *, device: str = "auto"
+) -> PredictionPlan:
+    """Return how :func:`predict_tiles` will go about an image; arguments and errors as in :func:`predict`."""
+    network = model.network
     pixels = channels_first(
-        image,
-        ndim=network_config.ndim,
-        channels=config.channels,
-        in_channels=network_config.in_channels,
-    )  # (C, leading..., spatial...)
-    leading, shape = pixels.shape[1 : -network_config.ndim], pixels.shape[-network_config.ndim :]
+        image, ndim=network.ndim, channels=config.channels, in_channels=network.in_channels
+    )
+    leading, shape = pixels.shape[1 : -network.ndim], pixels.shape[-network.ndim :]
     torch_device = choose_device(device)
     precision = choose_precision(torch_device, config.precision)
-    geometry = tile_geometry(network_config)
+    geometry = tile_geometry(network)
     workers = tiles_at_once(torch_device)
     tile_size = config.tile_size or plan_tile_size(
         shape,
         geometry,
-        network_config,
+        network,
         memory=free_memory(torch_device) // workers,
         itemsize=precision.itemsize,
         cached=torch_device.type == "cpu",
     )
-    # Of the whole image, so that a tile looks to the network as it does in the image.
-    limits = model.normalisation.limits(pixels)
-    network = ready_network(model, torch_device, precision)
-    orientations = len(ORIENTATIONS) if config.test_time_augmentation else 1
-    probabilities = np.zeros((network_config.classes, *leading, *shape), np.float32)
+    return PredictionPlan(
+        pixels=pixels,
+        limits=model.normalisation.limits(pixels),
+        leading=leading,
+        shape=shape,
+        device=torch_device,
+        precision=precision,
+        geometry=geometry,
+        tile_size=tile_size,
+        workers=workers,
+        orientations=len(ORIENTATIONS) if config.test_time_augmentation else 1,
+    )
 
-    run = TileRun(shape, leading, geometry, tile_size, workers)
-    compute = partial(_compute, network, pixels, limits, orientations)
+
+def predict_tiles(
+    model: Model, plan: PredictionPlan, run: TileRun, control: Control | None = None
+) -> Iterator[TileDone | TilesHalved]:
+    """Segment an image tile by tile and keep nothing of it.
+
+    Parameters
+    ----------
+    model : Model
+        A trained network.
+    plan : PredictionPlan
+        Made for the same model.
+    run : TileRun
+        From ``plan.tile_run()``; afterwards it says what is finished.
+    control : Control, optional
+        Pauses or stops the work before the next tile.
+
+    Yields
+    ------
+    TileDone
+        After every tile, with an array of its own.
+    TilesHalved
+        As in :func:`predict_events`.
+    """
+    network = ready_network(model, plan.device, plan.precision)
+    compute = partial(_compute, network, plan.pixels, plan.limits, plan.orientations)
     try:
-        with closing(run.events(compute, torch_device, control)) as events:
+        with closing(run.events(compute, plan.device, control or Control())) as events:
             for event in events:
                 if isinstance(event, TilesHalved):
                     yield event
                     continue
                 (plane, tile), values = event
-                where: tuple[Any, ...] = (slice(None), *plane, *tile.write)
-                result = probabilities[where]
-                result[...] = values
-                yield TileDone(plane, tile, result, run.done, run.total, run.share)
+                yield TileDone(plane, tile, values, run.done, run.total, run.share)
     finally:
         del network, compute
-        free_cache(torch_device)
-    if run.finished is not None:
-        probabilities[0][~run.finished] = 1
-    yield Predicted(
-        Prediction(
-            probabilities,
-            ndim=network_config.ndim,
-            mode=model.mode,
-            instances=config.instances or model.instances,
-        ),
-        run.finished,
-    )
+        free_cache(plan.device)
 
 
 def _compute(  # noqa: PLR0917 - bound in this order before the tile is known

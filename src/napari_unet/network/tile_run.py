@@ -69,16 +69,28 @@ class TileRun:
         alignment when the memory is not enough.
     workers : int
         Tiles computed at the same time; one alone once the memory was not enough.
+    is_finished : callable, optional
+        Called with every plane and tile; those that an earlier run finished are not done again.
     """
 
     def __init__(
-        self, shape: Sequence[int], leading: Sequence[int], geometry: Geometry, tile_size: int, workers: int
+        self,
+        shape: Sequence[int],
+        leading: Sequence[int],
+        geometry: Geometry,
+        tile_size: int,
+        workers: int,
+        *,
+        is_finished: Callable[[tuple[int, ...], Tile], bool] | None = None,
     ) -> None:
         self._shape, self._leading, self._geometry = tuple(shape), tuple(leading), geometry
         tiles = plan_tiles(shape, tile_size, geometry)
-        self._todo: list[Place] = [(plane, tile) for plane in np.ndindex(*leading) for tile in tiles]
+        places: list[Place] = [(plane, tile) for plane in np.ndindex(*leading) for tile in tiles]
         self._done: list[Place] = []
-        self._pixels_done = 0
+        self._todo: list[Place] = []
+        for place in places:
+            (self._done if is_finished is not None and is_finished(*place) else self._todo).append(place)
+        self._pixels_done = sum(prod(part.stop - part.start for part in tile.write) for _, tile in self._done)
         self._workers = workers
 
     @property
