@@ -84,7 +84,11 @@ class LazyPixels:
 
     def with_last_axis_first(self) -> "LazyPixels":
         """Return a view with the last axis in front of the others."""
-        return self._view([self._axes[-1], *self._axes[:-1]], self._chosen)
+        return self.with_axis_first(self.ndim - 1)
+
+    def with_axis_first(self, axis: int) -> "LazyPixels":
+        """Return a view with axis number ``axis`` in front of the others."""
+        return self._view([self._axes[axis], *self._axes[:axis], *self._axes[axis + 1 :]], self._chosen)
 
     def _view(self, axes: list[tuple[int | None, range]], chosen: dict[int, int]) -> "LazyPixels":
         view = LazyPixels(self._array)

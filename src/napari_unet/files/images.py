@@ -1,7 +1,9 @@
 """Images and label images as files, one by one and paired by name."""
 
+import contextlib
 import glob
 import io
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,12 +16,16 @@ from numpy.typing import NDArray
 from napari_unet.core.axes import Channels
 from napari_unet.core.errors import InputError
 from napari_unet.files.atomic import writing
+from napari_unet.files.pixel_size import PixelSize, tiff_pixel_size
 
 SUFFIXES = (".tif", ".tiff", ".lsm", ".png", ".jpg", ".jpeg", ".bmp", ".webp")
 """Endings of the files that are taken from a folder."""
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """How TIFF and BigTIFF begin, in either byte order."""
+
+SOFTWARE = "napari-unet"
+"""What the files written here name as their maker; a folder of images may hold earlier results."""
 
 _IMAGEJ_AXES = "TZCYX"
 _IMAGEJ_DTYPES = ("uint8", "uint16", "float32")
@@ -35,13 +41,17 @@ class StoredImage:
     ----------
     pixels : array
         Any shape; the dtype of the file. An axis that the file calls channels comes first.
+        From :func:`napari_unet.files.sources.open_image` a view of the file that reads what is asked for.
     axes : str
         One letter for each axis, such as "TCYX", or "" where the file does not say; "Q" is an axis of unknown
         kind.
+    pixel_size : PixelSize, optional
+        How large a pixel is, where the file says so.
     """
 
-    pixels: NDArray[Any]
+    pixels: Any
     axes: str
+    pixel_size: PixelSize | None = None
 
     @property
     def channels(self) -> Channels:
@@ -67,27 +77,39 @@ def read_image(path: str | Path) -> StoredImage:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder; give an image file.")
+    reads = _read_tiff if is_tiff(path) else _read_other
+    try:
+        pixels, axes, pixel_size = reads(path)
+    except Exception as error:  # decoders raise whatever a damaged file makes them run into
+        raise InputError(why_unreadable(path, error)) from error
+    if "C" in axes:
+        channel = axes.index("C")
+        return StoredImage(np.moveaxis(pixels, channel, 0), "C" + axes.replace("C", ""), pixel_size)
+    return StoredImage(pixels, axes, pixel_size)
+
+
+def is_tiff(path: Path) -> bool:
+    """Return whether a file is a TIFF, whatever its name.
+
+    Raises
+    ------
+    InputError
+        If it is missing or cannot be read.
+    """
     try:
         with path.open("rb") as file:
-            is_tiff = file.read(4) in _TIFF_MAGIC
+            return file.read(4) in _TIFF_MAGIC
     except FileNotFoundError as error:
         raise InputError(f"There is no image file {path}; check its name and folder.") from error
     except OSError as error:
         raise InputError(f"{path} could not be read ({error.strerror}); check its permissions.") from error
-    try:
-        pixels, axes = _read_tiff(path) if is_tiff else _read_other(path)
-    except Exception as error:  # decoders raise whatever a damaged file makes them run into
-        raise InputError(_why_unreadable(path, error)) from error
-    if "C" in axes:
-        channel = axes.index("C")
-        return StoredImage(np.moveaxis(pixels, channel, 0), "C" + axes.replace("C", ""))
-    return StoredImage(pixels, axes)
 
 
-def _read_tiff(path: Path) -> tuple[NDArray[Any], str]:
+def _read_tiff(path: Path) -> tuple[NDArray[Any], str, PixelSize | None]:
     import tifffile
 
     with tifffile.TiffFile(path) as file:
+        pixel_size = tiff_pixel_size(file)
         series = file.series[0].levels[0]
         pixels = np.asarray(series.asarray())
         if series.axes.endswith("S"):
@@ -95,10 +117,10 @@ def _read_tiff(path: Path) -> tuple[NDArray[Any], str]:
         axes = series.axes.replace("S", "C").replace("I", "Q")
         # A file of colour channels (C) in colour (S) has no one channel axis; its user can still say where
         # they are.
-        return pixels, axes if len(axes) == pixels.ndim and axes.count("C") <= 1 else ""
+        return pixels, axes if len(axes) == pixels.ndim and axes.count("C") <= 1 else "", pixel_size
 
 
-def _read_other(path: Path) -> tuple[NDArray[Any], str]:
+def _read_other(path: Path) -> tuple[NDArray[Any], str, PixelSize | None]:
     from skimage.io import imread
 
     # From memory: given a path, the decoders leave damaged files open, which Windows cannot delete then.
@@ -107,7 +129,7 @@ def _read_other(path: Path) -> tuple[NDArray[Any], str]:
         pixels = _without_opaque_alpha(pixels)
     if pixels.ndim == 3 and pixels.shape[-1] == 1:
         pixels = pixels[..., 0]
-    return pixels, {2: "YX", 3: "YXC"}.get(pixels.ndim, "")
+    return pixels, {2: "YX", 3: "YXC"}.get(pixels.ndim, ""), None
 
 
 def _without_opaque_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -118,7 +140,8 @@ def _without_opaque_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
     return pixels
 
 
-def _why_unreadable(path: Path, error: Exception) -> str:
+def why_unreadable(path: Path, error: Exception) -> str:
+    """Return a sentence on why a decoder could not read a file."""
     reason = " ".join(str(error).split()) or type(error).__name__
     if "imagecodecs" in reason:
         return (
@@ -136,7 +159,9 @@ def _why_unreadable(path: Path, error: Exception) -> str:
     )
 
 
-def write_image(path: str | Path, pixels: NDArray[Any], axes: str = "") -> None:
+def write_image(
+    path: str | Path, pixels: NDArray[Any], axes: str = "", pixel_size: PixelSize | None = None
+) -> None:
     """Write a TIFF file, completely or not at all, with every value exactly as it is.
 
     Parameters
@@ -149,6 +174,8 @@ def write_image(path: str | Path, pixels: NDArray[Any], axes: str = "") -> None:
         2^24 rounded.
     axes : str
         One letter for each axis, or "" if not known.
+    pixel_size : PixelSize, optional
+        Kept in the file, where ImageJ and others look for it.
 
     Raises
     ------
@@ -165,6 +192,15 @@ def write_image(path: str | Path, pixels: NDArray[Any], axes: str = "") -> None:
         and pixels.dtype.name in _IMAGEJ_DTYPES
         and pixels.nbytes < _IMAGEJ_LIMIT
     )
+    metadata: dict[str, Any] = {"axes": axes} if axes else {}
+    resolution: dict[str, Any] = {}
+    if pixel_size is not None:
+        metadata["unit"] = "um"
+        if pixel_size.z is not None:
+            metadata["spacing"] = pixel_size.z
+        # ImageJ counts pixels in the unit of its description, all others per centimetre.
+        unit, length = ("NONE", 1.0) if imagej else ("CENTIMETER", 1e4)
+        resolution = {"resolution": (length / pixel_size.x, length / pixel_size.y), "resolutionunit": unit}
     with writing(path) as temporary:
         tifffile.imwrite(
             temporary,
@@ -172,18 +208,35 @@ def write_image(path: str | Path, pixels: NDArray[Any], axes: str = "") -> None:
             imagej=imagej,
             # Otherwise three planes of 8 bits would become one in colour.
             photometric="minisblack",
-            metadata={"axes": axes} if axes else {},
+            metadata=metadata,
+            software=SOFTWARE,
+            **resolution,
         )
 
 
-def expand_paths(patterns: Iterable[str | Path]) -> list[Path]:
-    """Return the files that are meant, each once.
+def is_own_result(path: Path) -> bool:
+    """Return whether ``path`` was written here: no image to segment, though it may lie among them."""
+    import tifffile
+
+    if path.suffix.lower() in (".tif", ".tiff") and path.is_file():
+        # Whatever a damaged file is, it is not ours; reading it as an image will say what is wrong.
+        with contextlib.suppress(OSError, tifffile.TiffFileError), tifffile.TiffFile(path) as file:
+            return bool(file.pages.first.tags.valueof("Software") == SOFTWARE)
+    with contextlib.suppress(OSError, ValueError):
+        return SOFTWARE in json.loads((path / ".zattrs").read_text())
+    return False
+
+
+def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> list[Path]:
+    """Return the images that are meant, each once: files, and folders that are zarr.
 
     Parameters
     ----------
     patterns : iterable of str or Path
         Files, folders (all images directly inside, hidden ones left out) and patterns such as "data/*.tif" or
         "data/**/*.tif". They keep their order; within a folder or pattern 2 comes before 10.
+    results : bool
+        Whether what :func:`write_image` wrote is taken from folders and patterns, too.
 
     Raises
     ------
@@ -193,26 +246,36 @@ def expand_paths(patterns: Iterable[str | Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for pattern in patterns:
         path = Path(pattern).expanduser()
-        if path.is_dir():
-            files = [item for item in path.iterdir() if _is_image_name(item) and item.is_file()]
+        named = path.exists() and not (path.is_dir() and not is_zarr(path))
+        if named:  # before it is taken for a pattern: "cells [1].tif" is a name, too
+            files = [path]
+        elif path.is_dir():
+            files = [item for item in path.iterdir() if _is_image(item) and not item.name.startswith(".")]
             if not files:
                 raise InputError(
                     f"The folder {path} holds no images; choose one with {', '.join(SUFFIXES)} files."
                 )
-        elif path.exists():  # before it is taken for a pattern: "cells [1].tif" is a name, too
-            files = [path]
         else:
             # Not `Path.glob`, which takes hidden files and refuses absolute patterns.
             names = glob.glob(str(path), recursive=True)  # noqa: PTH207
-            files = [Path(name) for name in names if Path(name).is_file()]
+            files = [Path(name) for name in names if Path(name).is_file() or is_zarr(Path(name))]
             if not files:
                 raise InputError(f"There is no file {str(pattern)!r}; check its name and folder.")
+        if not (named or results):
+            files = [item for item in files if not is_own_result(item)]
+            if not files:
+                raise InputError(f"{pattern} holds only results of napari-unet; give the images.")
         found.update(dict.fromkeys(sorted(files, key=_natural)))
     return list(found)
 
 
-def _is_image_name(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+def is_zarr(path: Path) -> bool:
+    """Return whether ``path`` is a folder that holds a zarr array or group, of version 2 or 3."""
+    return any((path / name).is_file() for name in (".zarray", ".zgroup", "zarr.json"))
+
+
+def _is_image(path: Path) -> bool:
+    return (path.suffix.lower() in SUFFIXES and path.is_file()) or is_zarr(path)
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:
@@ -222,7 +285,7 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
 
 
 def stem(path: Path) -> str:
-    """Return the name of an image without its folder and ending; ".ome.tif" is one ending."""
+    """Return the name of an image without its folder and ending; ".ome.tif" and ".ome.zarr" are endings."""
     return re.sub(r"(?i)\.ome$", "", path.stem)
 
 

@@ -53,9 +53,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _MEMORY_WORDS)
 
 
+def is_disk_full(error: OSError) -> bool:
+    """Return whether there was no room for a file: on the disk, in a quota, or below a limit of its size."""
+    return error.errno in _FULL
+
+
 def _about_files(error: OSError) -> str:
     name = f" {str(error.filename)!r}" if error.filename else ""
-    if error.errno in _FULL:
+    if is_disk_full(error):
         return (
             f"The disk is full, so the file{name} was not written; free some space or choose another folder."
         )

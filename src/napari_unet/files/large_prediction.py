@@ -1,0 +1,255 @@
+"""Segment an image of any size straight to disk, and go on where an earlier run was ended."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import psutil
+
+from napari_unet.core.block_classes import find_class_objects_in_blocks
+from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
+from napari_unet.core.instances import InstanceConfig
+from napari_unet.core.lazy import LazyPixels
+from napari_unet.core.prediction import Prediction
+from napari_unet.files.pixel_size import PixelSize
+from napari_unet.files.plain import to_plain
+from napari_unet.files.prediction_store import Grid, PredictionStore, check_replaceable
+from napari_unet.network.config import PredictionConfig
+from napari_unet.network.events import TileDone
+from napari_unet.network.failures import is_disk_full
+from napari_unet.network.model import Model
+from napari_unet.network.prediction import PredictionPlan, plan_prediction, predict_tiles
+
+Kind = Literal["objects", "classes", "probabilities"]
+
+_LABELS = {"classes": "uint8", "objects": "int32", "scratch": "int32"}
+
+_OBJECT_BLOCK = 2**20
+"""Pixels of the blocks in which objects are found, about: whole chunks, and few borders."""
+
+_MEMORY_SHARE = 0.5
+"""Part of the free memory that the largest connected region may take."""
+
+_WITNESSES, _WITNESS = 16, 64
+"""Blocks of an image, along its diagonal, and their edge in pixels, by which it is known again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectsFound:
+    """Part ``done``, in [0, 1], of the work of finding the objects is finished."""
+
+    done: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Prediction ended; always the last event.
+
+    ``outputs`` are the zarr folders by kind. ``finished`` is False after a stop: they are not there yet, and
+    the same call goes on.
+    """
+
+    outputs: Mapping[Kind, Path]
+    finished: bool
+
+
+StoredEvent = TileDone | ObjectsFound | Stored
+
+
+def predict_to_zarr(
+    model: Model,
+    source: Any,
+    folder: str | Path,
+    name: str,
+    config: PredictionConfig = PredictionConfig(),
+    *,
+    kinds: Sequence[Kind] = ("objects",),
+    axes: str = "",
+    pixel_size: PixelSize | None = None,
+    device: str = "auto",
+    control: Control | None = None,
+) -> Iterator[StoredEvent]:
+    """Segment an image to zarr, in memory that does not depend on its size.
+
+    Every finished tile is noted in a journal. If the work is ended, by ``control``, Ctrl-C, a full disk or a
+    kill, the same call goes on with the tiles that are missing; with another model, image or setting it
+    begins anew. A power cut may lose what the system had not written yet.
+
+    Parameters
+    ----------
+    model : Model
+        A trained network.
+    source : array-like
+        As the image of :func:`napari_unet.network.prediction.predict`; dask, zarr and memory-mapped arrays
+        are read block by block.
+    folder : str or Path
+        Where the results go: ``folder/NAME_KIND.zarr``, each an OME-Zarr 0.4 image or label image. They
+        appear when they are complete, and replace earlier ones.
+    name : str
+        Of the image.
+    config : PredictionConfig
+        How. The objects are those that ``predict`` finds, id by id.
+    kinds : sequence of {"objects", "classes", "probabilities"}
+        Objects (…YX) int32, classes (…YX) uint8 as paint values, probabilities (K, …YX) float32.
+    axes : str
+        One letter for each axis of the image but the channels, such as "ZYX", or "".
+    pixel_size : PixelSize, optional
+        Of the image, kept with the results.
+    device : str
+        As in ``predict``.
+    control : Control, optional
+        Pauses or stops the work before the next tile or block.
+
+    Yields
+    ------
+    TileDone
+        After every tile; those of an earlier run count as done.
+    ObjectsFound
+        While objects are found.
+    Stored
+        Once, at the end.
+
+    Raises
+    ------
+    InputError
+        As ``predict``; if something else is where the results go, or it cannot be written (the disk is full:
+        what is finished is kept); or if one connected region of foreground does not fit into memory.
+    """
+    control = Control() if control is None else control
+    outputs = {kind: Path(folder) / f"{name}_{kind}.zarr" for kind in kinds}
+    with _told(Path(folder)):
+        for target in outputs.values():
+            check_replaceable(target)
+        plan = plan_prediction(model, source, config, device=device)
+        # For the objects alone the probability of background is of no use.
+        first = 0 if "probabilities" in kinds else 1
+        names = ["probabilities", *(kind for kind in ("classes", "objects") if kind in kinds)]
+        if "objects" in kinds and model.network.classes > 2:
+            names.append("scratch")
+        identity = {
+            "model": _digest_of_model(model),
+            "image": _digest_of_image(plan),
+            # Other objects can be found in the same probabilities.
+            "settings": to_plain(replace(config, instances=PredictionConfig().instances)),
+            "precision": str(plan.precision),
+            "channels": model.network.classes - first,
+        }
+        store = PredictionStore(Path(folder) / f".{name}.napari-unet", identity, names, plan.tile_size)
+        plan = replace(plan, tile_size=store.tile_size)
+        grid = Grid((*plan.leading, *plan.shape), _block(plan), axes, pixel_size)
+        arrays = {
+            "probabilities": store.array("probabilities", grid, "float32", channels=identity["channels"]),
+            **{
+                label: store.array(label, grid, dtype, is_label=True)
+                for label, dtype in _LABELS.items()
+                if label in names
+            },
+        }
+        for event in predict_tiles(model, plan, control=control, is_finished=store.is_finished):
+            where = (*event.plane, *event.tile.write)
+            arrays["probabilities"][(slice(None), *where)] = event.probabilities[first:]
+            if "classes" in arrays:
+                prediction = Prediction(event.probabilities, ndim=model.network.ndim, mode=model.mode)
+                arrays["classes"][where] = prediction.classes
+            store.finish(event.plane, event.tile)
+            yield event
+        if "objects" in arrays:
+            yield from _find_objects(
+                arrays, grid, config.instances, background=1 - first, store=store, control=control
+            )
+        if not control.stopped:
+            store.publish({str(kind): target for kind, target in outputs.items()})
+    yield Stored(outputs, finished=not control.stopped)
+
+
+def _find_objects(
+    arrays: Mapping[str, Any],
+    grid: Grid,
+    config: InstanceConfig,
+    *,
+    background: int,
+    store: PredictionStore,
+    control: Control,
+) -> Iterator[ObjectsFound]:
+    """Find the objects of all planes that do not have them yet, as far as ``control`` lets.
+
+    ``background`` channels of the probabilities, 0 or 1, are skipped.
+    """
+    planes = list(np.ndindex(grid.shape[: -len(grid.block)]))
+    settings = to_plain(config)
+    done, used = store.objects_until(settings)
+    for number, plane in enumerate(planes[done:], start=done):
+        work = find_class_objects_in_blocks(
+            LazyPixels(arrays["probabilities"])[background:],
+            config,
+            block=_object_block(grid.block),
+            out=arrays["objects"],
+            scratch=arrays.get("scratch"),
+            plane=plane,
+            used=used,
+            memory=int(_MEMORY_SHARE * psutil.virtual_memory().available),
+        )
+        while True:
+            control.wait_while_paused()
+            if control.stopped:
+                return
+            try:
+                part = next(work)
+            except StopIteration as end:
+                used = end.value
+                break
+            yield ObjectsFound((number + part) / len(planes))
+        store.finish_objects(settings, number + 1, used)
+
+
+def _block(plan: PredictionPlan) -> tuple[int, ...]:
+    """Return what the first tile writes: the largest of the grid."""
+    _, tile = plan.work[0]
+    return tuple(part.stop - part.start for part in tile.write)
+
+
+def _object_block(chunk: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a whole number of chunks, of about ``_OBJECT_BLOCK`` pixels."""
+    times = max(1, round((_OBJECT_BLOCK / math.prod(chunk)) ** (1 / len(chunk))))
+    return tuple(side * times for side in chunk)
+
+
+def _digest_of_model(model: Model) -> str:
+    described = {name: to_plain(getattr(model, name)) for name in ("network", "normalisation", "mode")}
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
+    for name, tensor in sorted(model.weights.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _digest_of_image(plan: PredictionPlan) -> str:
+    """Return what tells an image from others: its shape, its intensities, and what blocks of it hold."""
+    pixels = plan.pixels
+    digest = hashlib.sha256(repr((pixels.shape, str(pixels.dtype), plan.limits.tolist())).encode())
+    for number in range(_WITNESSES):
+        corner = [(size - min(size, _WITNESS)) * number // (_WITNESSES - 1) for size in pixels.shape[1:]]
+        box: tuple[Any, ...] = (slice(None), *(slice(start, start + _WITNESS) for start in corner))
+        digest.update(np.ascontiguousarray(pixels[box]).tobytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """Tell of a full disk in a sentence."""
+    try:
+        yield
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        raise InputError(
+            f"The disk is full, so the results in {folder} are not complete; free some space and start "
+            "again: what is finished is kept."
+        ) from error

@@ -1,0 +1,88 @@
+"""How large a pixel is in the world, as TIFF files say it in their several ways, and OME-Zarr in its own."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_MICROMETRES: dict[str, float] = {
+    "nm": 1e-3,
+    "nanometer": 1e-3,
+    "um": 1.0,
+    "µm": 1.0,  # the micro sign ...
+    "μm": 1.0,  # ... and the Greek letter
+    "micron": 1.0,
+    "microns": 1.0,
+    "micrometer": 1.0,
+    "mm": 1e3,
+    "millimeter": 1e3,
+    "cm": 1e4,
+    "centimeter": 1e4,
+    "inch": 25400.0,
+    "m": 1e6,
+    "meter": 1e6,
+}
+"""Length of the units that images are measured in; \\u00B5m is how ImageJ writes its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class PixelSize:
+    """Size of a pixel (voxel) in micrometres; ``z`` is None where it is not known."""
+
+    y: float
+    x: float
+    z: float | None = None
+
+    @classmethod
+    def of(cls, sizes: Mapping[str, tuple[float, str]]) -> "PixelSize | None":
+        """Return the size from (value, unit) by axis ("Z", "Y", "X"), or None if it cannot be known."""
+        known = {axis: _in_micrometres(value, unit) for axis, (value, unit) in sizes.items()}
+        y, x = known.get("Y"), known.get("X")
+        return None if y is None or x is None else cls(y, x, known.get("Z"))
+
+    def along(self, axis: str) -> float | None:
+        """Return the size along "Z", "Y" or "X"; None along any other axis."""
+        return {"Z": self.z, "Y": self.y, "X": self.x}.get(axis)
+
+
+def _in_micrometres(value: float, unit: str) -> float | None:
+    factor = _MICROMETRES.get(unit.replace("\\u00B5", "µ").lower())
+    return value * factor if factor is not None and math.isfinite(value) and value > 0 else None
+
+
+def tiff_pixel_size(file: Any) -> PixelSize | None:
+    """Return what an open ``tifffile.TiffFile`` says in OME, LSM or ImageJ terms, or as its resolution."""
+    if file.is_ome:
+        return _of_ome(file.ome_metadata)
+    if file.is_lsm:
+        voxel = {axis: (file.lsm_metadata.get(f"VoxelSize{axis}", 0), "m") for axis in "ZYX"}
+        return PixelSize.of(voxel)
+    described = (file.imagej_metadata if file.is_imagej else (file.shaped_metadata or [{}])[0]) or {}
+    tags = file.pages.first.tags
+    unit = {2: "inch", 3: "cm"}.get(tags.valueof("ResolutionUnit", 2), "")
+    if file.is_imagej:
+        unit = str(described.get("unit", unit))
+    sizes = {}
+    for axis in "YX":
+        count, length = tags.valueof(f"{axis}Resolution", (0, 1))
+        if count:
+            sizes[axis] = (length / count, unit)
+    if "spacing" in described:
+        sizes["Z"] = (float(described["spacing"]), str(described.get("unit", unit)))
+    return PixelSize.of(sizes)
+
+
+def _of_ome(description: str) -> PixelSize | None:
+    import tifffile
+
+    image = tifffile.xml2dict(description)["OME"]["Image"]
+    pixels = (image[0] if isinstance(image, list) else image)["Pixels"]
+    return PixelSize.of(
+        {
+            axis: (
+                float(pixels.get(f"PhysicalSize{axis}", 0)),
+                str(pixels.get(f"PhysicalSize{axis}Unit", "µm")),
+            )
+            for axis in "ZYX"
+        }
+    )

@@ -1,0 +1,231 @@
+"""Results that grow on disk block by block, and the journal from which a run that was ended goes on.
+
+While it grows, everything is in one hidden folder next to where the results will be. At the end each result,
+an OME-Zarr image or label image of its own, takes its place in one step.
+"""
+
+import itertools
+import json
+import math
+import shutil
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_unet.core.errors import InputError
+from napari_unet.core.tiling import Tile
+from napari_unet.files.images import SOFTWARE
+from napari_unet.files.pixel_size import PixelSize
+
+_JOURNAL = "journal.jsonl"
+_VERSION = 1
+_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Where the pixels of a result are.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (leading..., spatial...) of the image.
+    block : tuple of int
+        Pixels that a tile writes along each spatial axis: the chunks.
+    axes : str
+        One letter for each axis, or "".
+    pixel_size : PixelSize, optional
+        Of the image.
+    """
+
+    shape: tuple[int, ...]
+    block: tuple[int, ...]
+    axes: str = ""
+    pixel_size: PixelSize | None = None
+
+
+class PredictionStore:
+    """The hidden folder of one prediction.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it is, or will be.
+    identity : mapping
+        All that the probabilities depend on (image, model, settings), as JSON holds it. What is there of
+        another identity is removed: two models never meet in one result.
+    names : sequence of str
+        The results; :meth:`array` makes them.
+    tile_size : int
+        Of the tiles. What is there goes on with its own, see ``self.tile_size``: another amount of free
+        memory is no reason to begin anew.
+
+    Raises
+    ------
+    InputError
+        If the folder is not one of these.
+    """
+
+    def __init__(
+        self, folder: Path, identity: Mapping[str, Any], names: Sequence[str], tile_size: int
+    ) -> None:
+        self.folder = folder
+        self._journal = folder / _JOURNAL
+        self._finished: defaultdict[tuple[Any, ...], int] = defaultdict(int)
+        self._objects: dict[str, Any] = {}
+        head = _as_json({"journal": SOFTWARE, "version": _VERSION, **identity, "names": list(names)})
+        entries = self._read()
+        first = entries[0] if entries else {}
+        complete = all((folder / f"{name}.zarr").is_dir() for name in names)  # else it ended while publishing
+        if {**head, "tile_size": first.get("tile_size")} == first and (complete or len(entries) == 1):
+            head = first
+        else:
+            self.remove()
+            folder.mkdir(parents=True)
+            head["tile_size"] = tile_size
+            self._append(head)
+            entries = []
+        self.tile_size = int(head["tile_size"])
+        """Of the tiles of this run and those before."""
+        for entry in entries[1:]:
+            self._note(entry)
+
+    def _read(self) -> list[dict[str, Any]]:
+        """Return what the journal holds; a last line that was cut off does not count."""
+        if not self._journal.is_file():
+            return []
+        entries = []
+        text = self._journal.read_text(encoding="utf-8")
+        for line in text.splitlines(keepends=True):
+            if not line.endswith("\n"):
+                # The next line must not be joined to it.
+                self._journal.write_text(text[: len(text) - len(line)], encoding="utf-8")
+                break
+            entries.append(json.loads(line))
+        return entries
+
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        with self._journal.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def _note(self, entry: Mapping[str, Any]) -> None:
+        if "start" in entry:
+            self._finished[self._block_of(entry["plane"], entry["start"])] += math.prod(
+                stop - start for start, stop in zip(entry["start"], entry["stop"], strict=True)
+            )
+        else:
+            self._objects = dict(entry)
+
+    def _block_of(self, plane: Sequence[int], start: Sequence[int]) -> tuple[Any, ...]:
+        return (*plane, *(at // self.tile_size for at in start))
+
+    def is_finished(self, plane: tuple[int, ...], tile: Tile) -> bool:
+        """Return whether all pixels of a tile were written, by this run or one before."""
+        corner = [part.start for part in tile.write]
+        pixels = math.prod(part.stop - part.start for part in tile.write)
+        return bool(self._finished[self._block_of(plane, corner)] == pixels)
+
+    def finish(self, plane: tuple[int, ...], tile: Tile) -> None:
+        """Note that the pixels of a tile are written."""
+        start, stop = [part.start for part in tile.write], [part.stop for part in tile.write]
+        entry = {"plane": list(map(int, plane)), "start": start, "stop": stop}
+        self._append(entry)
+        self._note(entry)
+
+    def objects_until(self, settings: Mapping[str, Any]) -> tuple[int, int]:
+        """Return how many planes have their objects by these settings, and the highest id in them."""
+        if self._objects.get("objects") != _as_json(settings):
+            return 0, 0
+        return self._objects["planes"], self._objects["used"]
+
+    def finish_objects(self, settings: Mapping[str, Any], planes: int, used: int) -> None:
+        """Note that so many planes have their objects, and the highest id in them."""
+        self._append({"objects": dict(settings), "planes": planes, "used": used})
+
+    def array(self, name: str, grid: Grid, dtype: str, *, channels: int = 0, is_label: bool = False) -> Any:
+        """Return the zarr array of one result; made, as an OME-Zarr image of its own, if there is none."""
+        import zarr
+
+        path = self.folder / f"{name}.zarr"
+        group = zarr.open_group(path, mode="a", zarr_format=2)
+        if "0" in group:
+            return group["0"]
+        group.attrs.update(_metadata(name, grid, channels, is_label))
+        leading = (1,) * (len(grid.shape) - len(grid.block))
+        return group.create_array(
+            "0",
+            shape=(channels, *grid.shape) if channels else grid.shape,
+            chunks=(1, *leading, *grid.block) if channels else (*leading, *grid.block),
+            dtype=dtype,
+            fill_value=0,
+            chunk_key_encoding={"name": "v2", "separator": "/"},
+        )
+
+    def publish(self, outputs: Mapping[str, Path]) -> None:
+        """Put the results in their places and remove the rest.
+
+        Raises
+        ------
+        InputError
+            If there is something in its place that is not an earlier result.
+        """
+        for name, target in outputs.items():
+            check_replaceable(target)
+            old = self.folder / f"old {name}"
+            if target.exists():
+                target.rename(old)
+            (self.folder / f"{name}.zarr").rename(target)
+        self.remove()
+
+    def remove(self) -> None:
+        """Remove the folder and all in it."""
+        if not self.folder.exists():
+            return
+        if not self._is_ours():
+            raise InputError(
+                f"{self.folder} is no folder of napari-unet; move it away, or choose another one."
+            )
+        # The journal last: without it, what is left of the folder would not be known for what it is.
+        for item in self.folder.iterdir():
+            if item.is_dir():
+                shutil.rmtree(item)
+        shutil.rmtree(self.folder)
+
+    def _is_ours(self) -> bool:
+        if not self._journal.is_file():
+            return not any(self.folder.iterdir())
+        with self._journal.open(encoding="utf-8") as file:
+            return f'"journal": "{SOFTWARE}"' in file.readline()
+
+
+def check_replaceable(path: Path) -> None:
+    """Say so if ``path`` is anything but free, or a result that was stored here before."""
+    attributes = path / ".zattrs"
+    if path.exists() and not (attributes.is_file() and SOFTWARE in json.loads(attributes.read_text("utf-8"))):
+        raise InputError(f"{path} is there already, and no result of napari-unet; choose another folder.")
+
+
+def _metadata(name: str, grid: Grid, channels: int, is_label: bool) -> dict[str, Any]:
+    """Return the metadata of an OME-Zarr 0.4 image (https://ngff.openmicroscopy.org/0.4)."""
+    letters = grid.axes.lower()
+    if letters not in {"".join(some) for n in range(5) for some in itertools.combinations("tzyx", n)}:
+        letters = ""
+    letters = letters or "tzyx"[-len(grid.shape) :]
+    label = {"image-label": {"version": "0.4"}} if is_label else {}
+    ours = {**label, SOFTWARE: {"kind": name}}
+    if len(letters) != len(grid.shape) or (channels and "t" in letters):
+        return ours  # version 0.4 knows no more axes, and no channels before time
+    axes, scale = [], []
+    for letter in ("c" if channels else "") + letters:
+        size = None if grid.pixel_size is None else grid.pixel_size.along(letter.upper())
+        axes.append({"name": letter, "type": _TYPES[letter]} | ({"unit": "micrometer"} if size else {}))
+        scale.append(size or 1.0)
+    dataset = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+    return {"multiscales": [{"version": "0.4", "name": name, "axes": axes, "datasets": [dataset]}], **ours}
+
+
+def _as_json(value: Mapping[str, Any]) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(json.dumps(value))
+    return result

@@ -1,0 +1,200 @@
+"""Images on disk that are read piece by piece: zarr, OME-Zarr and TIFF files of any size."""
+
+import itertools
+import math
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.errors import InputError
+from napari_unet.core.lazy import LazyPixels
+from napari_unet.files.images import StoredImage, is_tiff, is_zarr, why_unreadable
+from napari_unet.files.pixel_size import PixelSize, tiff_pixel_size
+
+_CACHE = 2**28
+"""Bytes of decoded TIFF strips that are kept: one row of tiles reads the same strips again and again."""
+
+
+def open_image(path: str | Path) -> StoredImage:
+    """Open an image without reading its pixels, whatever its size.
+
+    Parameters
+    ----------
+    path : str or Path
+        A zarr array; an OME-Zarr image of version 0.4 or 0.5, of which the full resolution is taken; a TIFF
+        file of one or many pages, in any compression that tifffile reads. Of a file with several images, the
+        first is taken.
+
+    Returns
+    -------
+    StoredImage
+        Its ``pixels`` are a :class:`~napari_unet.core.lazy.LazyPixels`; an axis of channels comes first.
+
+    Raises
+    ------
+    InputError
+        One sentence if there is nothing, or nothing that can be read in pieces.
+    """
+    path = Path(path)
+    if is_zarr(path):
+        return _open_zarr(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder without an image in it; give an image file or a zarr folder.")
+    if not is_tiff(path):
+        raise InputError(
+            f"{path} can only be read whole, for it is neither zarr nor TIFF; convert it to one of these."
+        )
+    try:
+        return _open_tiff(path)
+    except Exception as error:  # decoders raise whatever a damaged file makes them run into
+        raise InputError(why_unreadable(path, error)) from error
+
+
+def _stored(array: Any, axes: str, pixel_size: PixelSize | None = None) -> StoredImage:
+    pixels = LazyPixels(array)
+    if "C" not in axes:
+        return StoredImage(pixels, axes, pixel_size)
+    return StoredImage(pixels.with_axis_first(axes.index("C")), "C" + axes.replace("C", ""), pixel_size)
+
+
+def _open_zarr(path: Path) -> StoredImage:
+    import zarr
+
+    try:
+        node: Any = zarr.open(path, mode="r")
+        if isinstance(node, zarr.Array):
+            names = getattr(node.metadata, "dimension_names", None) or ()
+            return _stored(node, _letters(names, node.ndim))
+        attributes = _ome(node.attrs.asdict())
+        if "bioformats2raw.layout" in attributes and "0" in node:
+            node = node["0"]
+            attributes = _ome(node.attrs.asdict())
+        if "multiscales" in attributes:
+            return _open_multiscale(node, attributes["multiscales"][0])
+        arrays = [item for _, item in node.arrays()]
+    except Exception as error:
+        raise InputError(why_unreadable(path, error)) from error
+    if len(arrays) != 1:
+        inside = ", ".join(sorted(node)[:5]) or "nothing"
+        raise InputError(f"{path} is a zarr group, not one image; give the path of one inside ({inside}).")
+    return _stored(arrays[0], "")
+
+
+def _ome(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the OME metadata, which version 0.5 keeps in a section of their own."""
+    return {**attributes, **attributes.get("ome", {})}
+
+
+def _open_multiscale(group: Any, multiscale: Mapping[str, Any]) -> StoredImage:
+    dataset = multiscale["datasets"][0]
+    array = group[dataset["path"]]
+    # Version 0.3 named its axes by text alone; before it they were always these.
+    given = multiscale.get("axes") or list("tczyx")[-array.ndim :]
+    axes = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in given]
+    letters = _letters(
+        ["c" if axis.get("type") == "channel" else str(axis["name"]) for axis in axes], array.ndim
+    )
+    scale = np.ones(array.ndim)
+    for part in (dataset, multiscale):
+        for transformation in part.get("coordinateTransformations", ()):
+            if transformation.get("type") == "scale":
+                scale = scale * np.array(transformation["scale"], float)
+    sizes = {
+        letter: (float(size), str(axis["unit"]))
+        for letter, size, axis in zip(letters, scale, axes, strict=False)
+        if letter in "ZYX" and axis.get("unit") and math.isfinite(size) and size > 0
+    }
+    return _stored(array, letters, PixelSize.of(sizes))
+
+
+def _letters(names: Sequence[Any], ndim: int) -> str:
+    """Return one letter for each axis, or "" where the names are not all there or not all different."""
+    letters = "".join(str(name)[:1].upper() for name in names if name)
+    return letters if len(letters) == ndim == len(set(letters)) else ""
+
+
+def _open_tiff(path: Path) -> StoredImage:
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        series = file.series[0].levels[0]
+        axes = series.axes.replace("S", "C").replace("I", "Q")
+        size = tiff_pixel_size(file)
+        is_plain = series.dataoffset is not None and series.dtype.kind in "uif"  # neither compressed nor bits
+        shape, dtype = tuple(series.shape), np.dtype(f"{file.byteorder}{series.dtype.char}")
+        offset = series.dataoffset
+    pixels: Any = np.memmap(path, dtype, "r", offset or 0, shape) if is_plain else _TiffPixels(path)
+    return _stored(pixels, axes if len(axes) == len(shape) and axes.count("C") <= 1 else "", size)
+
+
+class _TiffPixels:
+    """The first image of a TIFF file, decoded strip by strip (or tile by tile) as it is read.
+
+    Strips that were decoded lately are kept, because a block of pixels seldom covers whole strips.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import tifffile
+        import zarr
+
+        file = tifffile.TiffFile(path)
+        # The file stays open as long as somebody reads from it.
+        weakref.finalize(self, file.close)
+        array: Any = zarr.open(file.series[0].levels[0].aszarr(), mode="r")
+        self._array = array
+        self.shape: tuple[int, ...] = array.shape
+        self.dtype: np.dtype[Any] = array.dtype
+        self.chunks: tuple[int, ...] = array.chunks
+        self._cache: OrderedDict[tuple[int, ...], NDArray[Any]] = OrderedDict()
+        self._cached = 0
+        self._lock = threading.Lock()
+
+    def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[Any]:
+        ranges = [
+            axis[item] if isinstance(item, slice) else range(item, item + 1)
+            for axis, item in zip(map(range, self.shape), key, strict=True)
+        ]
+        result = np.empty([len(part) for part in ranges], self.dtype)
+        if result.size:
+            chunks = [
+                range(part[0] // size, part[-1] // size + 1)
+                for part, size in zip(ranges, self.chunks, strict=True)
+            ]
+            for index in itertools.product(*chunks):
+                self._copy(index, ranges, result)
+        return result[tuple(slice(None) if isinstance(item, slice) else 0 for item in key)]
+
+    def _copy(self, index: tuple[int, ...], ranges: list[range], result: NDArray[Any]) -> None:
+        """Copy what is wanted of one chunk."""
+        source, target = [], []
+        for part, number, size in zip(ranges, index, self.chunks, strict=True):
+            start, stop = number * size, (number + 1) * size
+            first = max(0, -((part.start - start) // part.step))  # of the range that is in the chunk
+            last = min(len(part), -((part.start - stop) // part.step))
+            if first >= last:
+                return
+            target.append(slice(first, last))
+            source.append(slice(part[first] - start, part[last - 1] - start + 1, part.step))
+        result[tuple(target)] = self._chunk(index)[tuple(source)]
+
+    def _chunk(self, index: tuple[int, ...]) -> NDArray[Any]:
+        with self._lock:
+            if index in self._cache:
+                self._cache.move_to_end(index)
+                return self._cache[index]
+            box = tuple(
+                slice(number * size, (number + 1) * size)
+                for number, size in zip(index, self.chunks, strict=True)
+            )
+            chunk: NDArray[Any] = np.asarray(self._array[box])
+            self._cache[index] = chunk
+            self._cached += chunk.nbytes
+            while self._cached > _CACHE and len(self._cache) > 1:
+                self._cached -= self._cache.popitem(last=False)[1].nbytes
+            return chunk
