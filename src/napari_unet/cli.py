@@ -10,11 +10,12 @@ import shutil
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
+import psutil
 import typer
 
 from napari_unet._version import __version__
@@ -27,6 +28,8 @@ from napari_unet.console import (
     report_saved,
     report_scores,
     report_summary,
+    report_tile,
+    report_written,
     say_interval,
     signals_stop,
 )
@@ -34,12 +37,17 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 
 if TYPE_CHECKING:
+    from napari_unet.files.large_prediction import Kind
     from napari_unet.files.settings import Settings
     from napari_unet.network.config import PredictionConfig
     from napari_unet.network.model import Model
     from napari_unet.network.state import TrainingState
 
 _KINDS = ("objects", "classes", "probabilities")
+_FORMATS = ("auto", "tiff", "zarr")
+
+_MEMORY_SHARE = 0.7
+"""Part of the free memory that an image may take; a larger one is segmented block by block."""
 
 _app = typer.Typer(
     help="Train a U-Net on painted strokes, and segment images with it.",
@@ -253,6 +261,9 @@ def predict(
     what: Annotated[
         list[str] | None, typer.Option(metavar="objects|classes|probabilities...", help="Results. [objects]")
     ] = None,
+    file_format: Annotated[
+        str, typer.Option("--format", metavar="auto|tiff|zarr", help="Of the results; zarr for large images.")
+    ] = "auto",
     device: Device = "auto",
     config: ConfigFile = None,
     assignments: Assignments = None,
@@ -262,20 +273,24 @@ def predict(
 
     Objects are whole numbers (0 is background), classes are paint values (1 is background), probabilities
     have one channel for each class. An image that fails does not keep the others from being segmented.
+
+    Images that do not fit into memory, zarr and TIFF, are read and written block by block: the results are
+    DIR/STEM_objects.zarr and the like, and the same command goes on where it was ended.
     """
     from napari_unet.files.atomic import check_writable
     from napari_unet.files.images import expand_paths, stem
     from napari_unet.files.models import load_model
     from napari_unet.network.failures import sentence
 
-    kinds = what or ["objects"]
+    kinds: list[Any] = what or ["objects"]
     unknown = [kind for kind in kinds if kind not in _KINDS]
     if unknown:
         raise InputError(f"--what is {unknown[0]!r}; choose from {', '.join(_KINDS)}.")
-    paths = expand_paths(images)
-    outputs = {path: {kind: output / f"{stem(path)}_{kind}.tif" for kind in kinds} for path in paths}
+    if file_format not in _FORMATS:
+        raise InputError(f"--format is {file_format!r}; choose from {', '.join(_FORMATS)}.")
+    paths = expand_paths(images, results=False)
     _check_distinct(paths)
-    check_writable(outputs[paths[0]][kinds[0]])
+    check_writable(output / f"{stem(paths[0])}_{kinds[0]}.tif")
     network = load_model(model)
     settings = _settings(config, assignments, network).prediction
 
@@ -285,9 +300,14 @@ def predict(
     failed = 0
     for path in paths:
         try:
-            _predict_one(
-                network, path, outputs=outputs[path], config=settings, device=device, as_json=as_json
-            )
+            if _is_stored(path, network, file_format):
+                signals = _predict_to_zarr(
+                    network, path, output, kinds, settings, device=device, as_json=as_json
+                )
+                if signals:
+                    return 128 + signals[0]
+            else:
+                _predict_to_tiff(network, path, output, kinds, settings, device=device, as_json=as_json)
         except (InputError, RuntimeError, MemoryError) as error:  # torch's failures are RuntimeErrors
             failed += 1
             reason = sentence(error)
@@ -310,44 +330,103 @@ def _check_distinct(paths: Sequence[Path]) -> None:
         seen[stem(path)] = path
 
 
-def _predict_one(
+def _is_stored(path: Path, model: "Model", file_format: str) -> bool:
+    """Return whether an image is segmented block by block, to zarr: if asked for, or if it must be."""
+    from napari_unet.files.images import is_tiff, is_zarr
+    from napari_unet.files.sources import open_image
+
+    if file_format != "auto":
+        return file_format == "zarr"
+    if is_zarr(path):
+        return True
+    if not is_tiff(path):
+        return False
+    pixels = open_image(path).pixels
+    # Pixels as they are and as float64; probabilities, labels and what finding objects takes.
+    bytes_per_pixel = pixels.dtype.itemsize + (8 * model.network.classes + 40) / model.network.in_channels
+    return bool(pixels.size * bytes_per_pixel > _MEMORY_SHARE * psutil.virtual_memory().available)
+
+
+def _predict_to_tiff(
     model: "Model",
     path: Path,
-    *,
-    outputs: Mapping[str, Path],
+    output: Path,
+    kinds: Sequence[str],
     config: "PredictionConfig",
+    *,
     device: str,
     as_json: bool,
 ) -> None:
-    from napari_unet.files.images import read_image, write_image
-    from napari_unet.network.events import TileDone, TilesHalved
+    from napari_unet.files.images import is_zarr, read_image, stem, write_image
+    from napari_unet.files.sources import open_image
+    from napari_unet.network.events import Predicted
     from napari_unet.network.prediction import predict_events
 
-    image = read_image(path)
+    image = open_image(path) if is_zarr(path) else read_image(path)
     if config.channels == "auto":
         config = replace(config, channels=image.channels)
     with progress_bar(path.name) as progress:
         for event in predict_events(model, image.pixels, config, device=device):
-            if isinstance(event, TileDone):
-                progress(event.share, "")
-                if as_json:
-                    print_json(
-                        {"event": "tile_done", "image": str(path), "done": event.done, "total": event.total}
-                    )
-            elif isinstance(event, TilesHalved):
-                note(event.message)
-            else:
+            if isinstance(event, Predicted):
                 prediction = event.prediction
+            else:
+                report_tile(event, path, progress, as_json)
     axes = image.axes.replace("C", "")
     if len(axes) != prediction.probabilities.ndim - 1:
         axes = ""
-    for kind, target in outputs.items():
+    for kind in kinds:
+        target = output / f"{stem(path)}_{kind}.tif"
         pixels = getattr(prediction, kind)
-        write_image(target, pixels, "C" + axes if axes and kind == "probabilities" else axes)
-        if as_json:
-            print_json({"event": "written", "image": str(path), "what": kind, "path": str(target)})
-        else:
-            print(target)
+        with_channels = "C" + axes if axes and kind == "probabilities" else axes
+        write_image(target, pixels, with_channels, image.pixel_size)
+        report_written(path, kind, target, as_json)
+
+
+def _predict_to_zarr(
+    model: "Model",
+    path: Path,
+    output: Path,
+    kinds: Sequence["Kind"],
+    config: "PredictionConfig",
+    *,
+    device: str,
+    as_json: bool,
+) -> list[int]:
+    """Return the signals that ended it."""
+    from napari_unet.files.images import stem
+    from napari_unet.files.large_prediction import ObjectsFound, Stored, predict_to_zarr
+    from napari_unet.files.sources import open_image
+
+    image = open_image(path)
+    if config.channels == "auto":
+        config = replace(config, channels=image.channels)
+    control = Control()
+    events = predict_to_zarr(
+        model,
+        image.pixels,
+        output,
+        stem(path),
+        config,
+        kinds=kinds,
+        axes=image.axes.replace("C", ""),
+        pixel_size=image.pixel_size,
+        device=device,
+        control=control,
+    )
+    with signals_stop(control) as signals, progress_bar(path.name) as progress:
+        for event in events:
+            if isinstance(event, Stored):
+                last = event
+            elif isinstance(event, ObjectsFound):
+                progress(event.done, "objects")
+            else:
+                report_tile(event, path, progress, as_json)
+    if last.finished:
+        for kind, target in last.outputs.items():
+            report_written(path, kind, target, as_json)
+        return []
+    note(f"{path}: interrupted; the same command goes on where it was.")
+    return signals
 
 
 @_app.command()

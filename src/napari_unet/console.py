@@ -18,7 +18,7 @@ from napari_unet.core.errors import InputError
 
 if TYPE_CHECKING:
     from napari_unet.files.evaluation import Compared
-    from napari_unet.network.events import Stopped, TrainingEvent
+    from napari_unet.network.events import Stopped, TileDone, TilesHalved, TrainingEvent
 
 MULTIPLE = frozenset({"--images", "--paint", "--validation", "--set", "--what", "--predictions", "--truths"})
 """Flags that take every value up to the next flag."""
@@ -214,6 +214,26 @@ def _row(name: str, values: Mapping[str, float]) -> str:
 def say_interval(interval: Sequence[float]) -> str:
     """Return the low and the high end of a score in words; models of the first release have neither."""
     return " ({:.2f} to {:.2f})".format(*interval) if interval else ""
+
+
+def report_tile(event: "TileDone | TilesHalved", image: Path, progress: Progress, as_json: bool) -> None:
+    """Say that a tile of an image is finished, or that those that follow are smaller."""
+    from napari_unet.network.events import TilesHalved
+
+    if isinstance(event, TilesHalved):
+        note(event.message)
+        return
+    progress(event.share, "")
+    if as_json:
+        print_json({"event": "tile_done", "image": str(image), "done": event.done, "total": event.total})
+
+
+def report_written(image: Path, kind: str, path: Path, as_json: bool) -> None:
+    """Say where a result of an image is."""
+    if as_json:
+        print_json({"event": "written", "image": str(image), "what": kind, "path": str(path)})
+    else:
+        print(path)
 
 
 @contextmanager

@@ -14,11 +14,14 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+import zarr
 from skimage.draw import disk
 
 from napari_unet import __version__, border_weights, load_model
 from napari_unet.cli import main
 from napari_unet.core.weights import WeightConfig
+from napari_unet.files.images import read_image
+from napari_unet.files.pixel_size import PixelSize
 from napari_unet.files.states import step_to_continue
 
 SMALL = ["--set", "network.features=2", "network.levels=2", "training.patch_size=32", "training.batch_size=1"]
@@ -373,6 +376,76 @@ def test_objects_are_what_is_predicted_unless_said(
     )
     assert [path.name for path in (tmp_path / "x").iterdir()] == ["a1_objects.tif"]
     assert capsys.readouterr().out.strip() == str(tmp_path / "x" / "a1_objects.tif")
+
+
+def test_results_are_no_images_and_keep_the_size_of_pixels(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = tifffile.imread(folder / "images" / "a1.tif")
+    metadata = {"axes": "YX", "unit": "um"}
+    tifffile.imwrite(tmp_path / "a.tif", image, imagej=True, resolution=(4, 2), metadata=metadata)
+    model = folder / "model.safetensors"
+    arguments = ["predict", str(model), "--images", str(tmp_path), "--output", str(tmp_path)]
+    for _ in range(2):
+        assert main([*arguments, "--what", "objects", "classes"]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tif", "a_classes.tif", "a_objects.tif"]
+    for kind in ("objects", "classes"):
+        assert read_image(tmp_path / f"a_{kind}.tif").pixel_size == PixelSize(y=0.5, x=0.25)
+
+
+def test_zarr_and_images_beyond_the_memory_are_written_to_zarr(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder / "images" / "a1.tif"
+    zarr.create_array(tmp_path / "in" / "z.zarr", data=tifffile.imread(path), chunks=(20, 20))
+    tiles = ["--set", "prediction.tile_size=16"]
+    model = str(folder / "model.safetensors")
+
+    def predict(image: Path, *flags: str) -> list[str]:
+        capsys.readouterr()
+        assert (
+            main(["predict", model, "--images", str(image), "--output", str(tmp_path), *tiles, *flags]) == 0
+        )
+        return [Path(line).name for line in capsys.readouterr().out.splitlines()]
+
+    assert predict(path) == ["a1_objects.tif"]
+    assert predict(path, "--format", "zarr", "--what", "objects", "classes") == [
+        "a1_objects.zarr",
+        "a1_classes.zarr",
+    ]
+    assert predict(tmp_path / "in") == ["z_objects.zarr"]
+    assert predict(tmp_path / "in", "--format", "tiff") == ["z_objects.tif"]
+    monkeypatch.setattr("napari_unet.cli._MEMORY_SHARE", 0)
+    assert predict(folder / "images" / "a2.tif") == ["a2_objects.zarr"]
+    expected = tifffile.imread(tmp_path / "a1_objects.tif")
+    assert expected.any()
+    for name in ("a1_objects.zarr", "z_objects.zarr"):
+        np.testing.assert_array_equal(zarr.open_array(tmp_path / name / "0", mode="r")[...], expected)
+    usual = ["predict", model, "--images", path, "--output", tmp_path]
+    assert "choose from auto" in fails(capsys, [*usual, "--format", "png"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process there")
+def test_ctrl_c_while_predicting_to_zarr_is_gone_on_from(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((640, 640), np.uint8))
+    arguments = [
+        "predict", str(folder / "model.safetensors"), "--images", str(tmp_path / "a.tif"),
+        "--output", str(tmp_path), "--format", "zarr", "--json", "--set", "prediction.tile_size=32",
+    ]  # fmt: skip
+    command = [sys.executable, "-m", "napari_unet", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "the same command goes on" in err
+    done = 1 + len(out.splitlines())
+    assert done < 400
+    assert main(arguments) == 0
+    assert json_lines(capsys.readouterr().out)[0]["done"] == done + 1
 
 
 def test_one_bad_image_does_not_cost_the_others(

@@ -1,3 +1,4 @@
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from skimage.io import imsave
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.images import expand_paths, pair_by_stem, read_image, stem, write_image
+from napari_unet.files.images import SOFTWARE, expand_paths, pair_by_stem, read_image, stem, write_image
+from napari_unet.files.pixel_size import PixelSize
 
 LARGEST = 2**31 - 1
 dtypes = st.sampled_from([np.uint8, np.uint16, np.int32, np.float32, np.int16, np.uint32, np.float64])
@@ -307,3 +309,68 @@ def test_pairing_sees_through_endings() -> None:
 def test_pairs_that_cannot_be(images: list[str], paints: list[str], word: str) -> None:
     with pytest.raises(InputError, match=word):
         pair_by_stem([Path(name) for name in images], [Path(name) for name in paints])
+
+
+SIZES: dict[str, tuple[dict[str, Any], PixelSize | None]] = {
+    "ImageJ": (
+        {"imagej": True, "resolution": (4, 2), "metadata": {"axes": "ZYX", "spacing": 2.0, "unit": "micron"}},
+        PixelSize(z=2.0, y=0.5, x=0.25),
+    ),
+    "ImageJ without a unit": ({"imagej": True, "metadata": {"axes": "ZYX"}}, None),
+    "OME": (
+        {
+            "ome": True,
+            "metadata": {
+                "axes": "ZYX",
+                "PhysicalSizeX": 250.0,
+                "PhysicalSizeXUnit": "nm",
+                "PhysicalSizeY": 0.5,
+                "PhysicalSizeZ": 2.0,
+            },
+        },
+        PixelSize(z=2.0, y=0.5, x=0.25),
+    ),
+    "OME without sizes": ({"ome": True, "metadata": {"axes": "ZYX"}}, None),
+    "per centimetre": (
+        {"resolution": (40000, 20000), "resolutionunit": "CENTIMETER"},
+        PixelSize(y=0.5, x=0.25),
+    ),
+    "nothing": ({}, None),
+}
+
+
+@pytest.mark.parametrize(("options", "expected"), SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float32])
+def test_the_size_of_pixels_is_kept(tmp_path: Path, options: dict[str, Any], expected: Any, dtype: Any):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 30, 40), np.uint8), photometric="minisblack", **options)
+    read = read_image(tmp_path / "a.tif")
+    assert read.pixel_size == expected
+    write_image(tmp_path / "b.tif", np.zeros((2, 30, 40), dtype), "ZYX", read.pixel_size)
+    again = read_image(tmp_path / "b.tif").pixel_size
+    if expected is None:
+        assert again is None
+    else:
+        assert again is not None
+        assert (again.y, again.x) == pytest.approx((expected.y, expected.x))
+        assert again.z == expected.z
+
+
+def test_results_among_the_images_are_no_images(tmp_path: Path):
+    for name in ("a", "b"):
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.zeros((9, 9), np.uint8))
+    tifffile.imwrite(tmp_path / "a_objects_by_hand.tif", np.zeros((9, 9), np.int32))
+    write_image(tmp_path / "a_objects.tif", np.zeros((9, 9), np.int32))
+    (tmp_path / "broken.tif").write_bytes(b"II*")
+    (tmp_path / "b_objects.zarr").mkdir()
+    (tmp_path / "b_objects.zarr" / ".zgroup").write_text("{}")
+    (tmp_path / "b_objects.zarr" / ".zattrs").write_text(json.dumps({SOFTWARE: {}}))
+    (tmp_path / "c.zarr").mkdir()
+    (tmp_path / "c.zarr" / "zarr.json").write_text("{}")
+    images = ["a.tif", "a_objects_by_hand.tif", "b.tif", "broken.tif", "c.zarr"]
+    for pattern in (tmp_path, tmp_path / "*"):
+        assert [path.name for path in expand_paths([pattern], results=False)] == images
+    assert len(expand_paths([tmp_path])) == 7
+    result = tmp_path / "a_objects.tif"
+    assert expand_paths([result], results=False) == [result]  # asked for by name
+    with pytest.raises(InputError, match="holds only results of napari-unet"):
+        expand_paths([tmp_path / "*_objects.*"], results=False)

@@ -219,8 +219,8 @@ def is_own_result(path: Path) -> bool:
     import tifffile
 
     if path.suffix.lower() in (".tif", ".tiff") and path.is_file():
-        # Whatever a damaged file is, it is not ours; reading it as an image will say what is wrong.
-        with contextlib.suppress(OSError, tifffile.TiffFileError), tifffile.TiffFile(path) as file:
+        # Decoders raise whatever a damaged file makes them run into; reading the image will say what is wrong.
+        with contextlib.suppress(Exception), tifffile.TiffFile(path) as file:
             return bool(file.pages.first.tags.valueof("Software") == SOFTWARE)
     with contextlib.suppress(OSError, ValueError):
         return SOFTWARE in json.loads((path / ".zattrs").read_text())

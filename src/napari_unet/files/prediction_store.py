@@ -7,8 +7,8 @@ an OME-Zarr image or label image of its own, takes its place in one step.
 import itertools
 import json
 import math
+import operator
 import shutil
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,9 @@ from napari_unet.files.pixel_size import PixelSize
 _JOURNAL = "journal.jsonl"
 _VERSION = 1
 _TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
+
+
+Corner = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ class PredictionStore:
     ) -> None:
         self.folder = folder
         self._journal = folder / _JOURNAL
-        self._finished: defaultdict[tuple[Any, ...], int] = defaultdict(int)
+        self._finished: dict[tuple[Corner, Corner], Corner] = {}  # from plane and first corner to last corner
         self._objects: dict[str, Any] = {}
         head = _as_json({"journal": SOFTWARE, "version": _VERSION, **identity, "names": list(names)})
         entries = self._read()
@@ -112,25 +115,27 @@ class PredictionStore:
 
     def _note(self, entry: Mapping[str, Any]) -> None:
         if "start" in entry:
-            self._finished[self._block_of(entry["plane"], entry["start"])] += math.prod(
-                stop - start for start, stop in zip(entry["start"], entry["stop"], strict=True)
-            )
+            self._finished[tuple(entry["plane"]), tuple(entry["start"])] = tuple(entry["stop"])
         else:
             self._objects = dict(entry)
 
-    def _block_of(self, plane: Sequence[int], start: Sequence[int]) -> tuple[Any, ...]:
-        return (*plane, *(at // self.tile_size for at in start))
-
     def is_finished(self, plane: tuple[int, ...], tile: Tile) -> bool:
         """Return whether all pixels of a tile were written, by this run or one before."""
-        corner = [part.start for part in tile.write]
-        pixels = math.prod(part.stop - part.start for part in tile.write)
-        return bool(self._finished[self._block_of(plane, corner)] == pixels)
+        start, stop = _corners(tile)
+        found = self._finished.get((plane, start))
+        if found is None or found == stop:
+            return found is not None
+        # The tile was written in smaller ones, for want of memory.
+        inside = 0
+        for (of_plane, corner), end in self._finished.items():
+            if of_plane == plane and all(map(operator.le, start, corner)):
+                inside += math.prod(max(0, min(a, b) - c) for a, b, c in zip(end, stop, corner, strict=True))
+        return bool(inside == math.prod(map(operator.sub, stop, start)))
 
     def finish(self, plane: tuple[int, ...], tile: Tile) -> None:
         """Note that the pixels of a tile are written."""
-        start, stop = [part.start for part in tile.write], [part.stop for part in tile.write]
-        entry = {"plane": list(map(int, plane)), "start": start, "stop": stop}
+        start, stop = _corners(tile)
+        entry = {"plane": plane, "start": start, "stop": stop}
         self._append(entry)
         self._note(entry)
 
@@ -224,6 +229,10 @@ def _metadata(name: str, grid: Grid, channels: int, is_label: bool) -> dict[str,
         scale.append(size or 1.0)
     dataset = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}
     return {"multiscales": [{"version": "0.4", "name": name, "axes": axes, "datasets": [dataset]}], **ours}
+
+
+def _corners(tile: Tile) -> tuple[Corner, Corner]:
+    return tuple(part.start for part in tile.write), tuple(part.stop for part in tile.write)
 
 
 def _as_json(value: Mapping[str, Any]) -> dict[str, Any]:

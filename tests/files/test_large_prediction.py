@@ -1,0 +1,318 @@
+"""Segmented to disk or in memory: the same; ended at any moment: continued."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+import zarr
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import nn
+
+from napari_unet.cli import main
+from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
+from napari_unet.core.instances import InstanceConfig
+from napari_unet.core.normalisation import Normalisation
+from napari_unet.core.tiling import Tile
+from napari_unet.files.large_prediction import ObjectsFound, Stored, predict_to_zarr
+from napari_unet.files.models import save_model
+from napari_unet.files.pixel_size import PixelSize
+from napari_unet.files.prediction_store import PredictionStore
+from napari_unet.files.sources import open_image
+from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
+from napari_unet.network.events import TileDone
+from napari_unet.network.model import History, Model
+from napari_unet.network.prediction import predict
+from napari_unet.network.unet import UNet
+
+KINDS = ("objects", "classes", "probabilities")
+
+
+def make_model(seed: int = 0, classes: int = 2) -> Model:
+    config = UNetConfig(levels=1, features=2, classes=classes)
+    torch.manual_seed(seed)
+    network = UNet(config)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.bias, std=0.3)
+    return Model(
+        network=config,
+        weights=network.state_dict(),
+        normalisation=Normalisation(),
+        mode="objects" if classes == 2 else "classes",
+        class_names=tuple(f"class {number}" for number in range(classes)),
+        training=TrainingConfig(network=config),
+        history=History(),
+    )
+
+
+def picture(*shape: int) -> NDArray[np.float32]:
+    noise = np.random.default_rng(0).random(shape)
+    return ndimage.gaussian_filter(noise, (0,) * (len(shape) - 2) + (2, 2)).astype(np.float32)
+
+
+def config_for(model: Model, image: NDArray[Any]) -> PredictionConfig:
+    """Thresholds that make many objects out of whatever an untrained network says, in tiles of 32 pixels."""
+    config = PredictionConfig(tile_size=32, precision="float32")
+    threshold, seeds = np.quantile(predict(model, image, config).probabilities[1], [0.6, 0.8])
+    return replace(config, instances=InstanceConfig(float(threshold), float(seeds)))
+
+
+def tiles_in(events: list[Any]) -> int:
+    return sum(isinstance(event, TileDone) for event in events)
+
+
+def stored(folder: Path, kind: str) -> NDArray[Any]:
+    return np.asarray(zarr.open_array(folder / f"a_{kind}.zarr" / "0", mode="r")[...])
+
+
+def assert_same(folder: Path, expected: Any, kinds: tuple[str, ...] = KINDS) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == sorted(f"a_{kind}.zarr" for kind in kinds)
+    for kind in kinds:
+        result = stored(folder, kind)
+        assert result.dtype == getattr(expected, kind).dtype
+        np.testing.assert_array_equal(result, getattr(expected, kind))
+
+
+@pytest.mark.parametrize(("shape", "classes"), [((100, 83), 2), ((3, 50, 40), 2), ((2, 40, 50), 4)])
+def test_on_disk_is_what_is_in_memory(tmp_path: Path, shape: tuple[int, ...], classes: int):
+    model, image = make_model(seed=5, classes=classes), picture(*shape)
+    config = config_for(model, image)
+    source = zarr.create_array(tmp_path / "in.zarr", data=image, chunks=(1,) * (len(shape) - 2) + (37, 29))
+    *events, last = predict_to_zarr(model, source, tmp_path / "out", "a", config, kinds=KINDS)
+    assert last == Stored({kind: tmp_path / "out" / f"a_{kind}.zarr" for kind in KINDS}, finished=True)
+    expected = predict(model, image, config)
+    assert expected.objects.max() > 5
+    assert_same(tmp_path / "out", expected)
+    parts = [event.done for event in events if isinstance(event, ObjectsFound)]
+    assert parts == sorted(parts)
+    assert parts[-1] == pytest.approx(1)
+
+
+def test_the_metadata_are_those_of_ome_zarr(tmp_path: Path):
+    model, image = make_model(), picture(3, 40, 40)
+    size = PixelSize(y=0.25, x=0.5, z=2.0)
+    events = predict_to_zarr(
+        model, image, tmp_path, "a", PredictionConfig(tile_size=32), kinds=KINDS, axes="ZYX", pixel_size=size
+    )
+    list(events)
+    objects = open_image(tmp_path / "a_objects.zarr")
+    assert (objects.axes, objects.pixel_size, objects.pixels.shape) == ("ZYX", size, image.shape)
+    probabilities = open_image(tmp_path / "a_probabilities.zarr")
+    assert (probabilities.axes, probabilities.pixels.shape) == ("CZYX", (2, *image.shape))
+    attributes = json.loads((tmp_path / "a_objects.zarr" / ".zattrs").read_text())
+    assert attributes["image-label"] == {"version": "0.4"}
+    assert attributes["multiscales"][0]["version"] == "0.4"
+    assert "image-label" not in json.loads((tmp_path / "a_probabilities.zarr" / ".zattrs").read_text())
+
+
+def test_a_stop_ends_after_the_tile_and_the_next_run_goes_on(tmp_path: Path):
+    model, image = make_model(), picture(100, 83)
+    config = config_for(model, image)
+    control, first = Control(), []
+    for event in predict_to_zarr(model, image, tmp_path, "a", config, kinds=KINDS, control=control):
+        first.append(event)
+        if len(first) == 5:
+            control.stop()
+    assert tiles_in(first) == 5
+    assert isinstance(first[-1], Stored)
+    assert not first[-1].finished
+    assert [path.name for path in tmp_path.iterdir()] == [".a.napari-unet"]
+    second = list(predict_to_zarr(model, image, tmp_path, "a", config, kinds=KINDS))
+    total = second[0].total
+    assert tiles_in(first) + tiles_in(second) == total == 12
+    assert second[0].done == 6
+    assert_same(tmp_path, predict(model, image, config))
+
+
+def test_a_stop_while_objects_are_found_keeps_the_planes_that_have_theirs(tmp_path: Path):
+    model, image = make_model(), picture(3, 40, 40)
+    config = config_for(model, image)
+    control, planes = Control(), []
+    for event in predict_to_zarr(model, image, tmp_path, "a", config, control=control):
+        if isinstance(event, ObjectsFound):
+            planes.append(event.done)
+            if event.done > 0.5:
+                control.stop()
+    second = list(predict_to_zarr(model, image, tmp_path, "a", config))
+    assert tiles_in(second) == 0
+    again = [event.done for event in second if isinstance(event, ObjectsFound)]
+    assert planes[0] < 1 / 3 < again[0]
+    assert_same(tmp_path, predict(model, image, config), kinds=("objects",))
+
+
+def stop_after(model: Model, image: Any, folder: Path, config: PredictionConfig, tiles: int = 5) -> None:
+    control = Control()
+    for number, _ in enumerate(predict_to_zarr(model, image, folder, "a", config, control=control), start=1):
+        if number == tiles:
+            control.stop()
+
+
+def test_nothing_of_another_model_image_or_setting_is_taken(tmp_path: Path):
+    model, image = make_model(), picture(100, 83)
+    config = config_for(model, image)
+    other_image = image.copy()
+    other_image[0, 0] += 0.1
+    others = [
+        (make_model(seed=1), image, config),
+        (model, other_image, config),
+        (model, image, replace(config, precision="bfloat16")),
+        (model, image, replace(config, tile_size=48)),
+        (replace(model, normalisation=Normalisation(low=2)), image, config),
+    ]
+    for number, (a_model, an_image, a_config) in enumerate(others):
+        folder = tmp_path / str(number)
+        stop_after(model, image, folder, config)
+        events = list(predict_to_zarr(a_model, an_image, folder, "a", a_config))
+        assert tiles_in(events) == events[0].total
+        assert_same(folder, predict(a_model, an_image, a_config), kinds=("objects",))
+
+
+def test_other_objects_are_found_in_the_same_probabilities(tmp_path: Path):
+    model, image = make_model(), picture(100, 83)
+    config = config_for(model, image)
+    stop_after(model, image, tmp_path, config, tiles=14)  # among the objects
+    other = replace(config, instances=replace(config.instances, min_size=30))
+    events = list(predict_to_zarr(model, image, tmp_path, "a", other))
+    assert tiles_in(events) == 0
+    assert_same(tmp_path, predict(model, image, other), kinds=("objects",))
+
+
+def test_tiles_planned_from_the_memory_stay_when_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    model, image = make_model(), picture(100, 83)
+    config = PredictionConfig(precision="float32")
+    plan = "napari_unet.network.prediction.plan_tile_size"
+    monkeypatch.setattr(plan, lambda *_, **__: 32)
+    stop_after(model, image, tmp_path, config)
+    monkeypatch.setattr(plan, lambda *_, **__: 64)
+    events = list(predict_to_zarr(model, image, tmp_path, "a", config))
+    assert (tiles_in(events), events[0].total) == (7, 12)
+
+
+def test_a_tile_written_in_smaller_ones_counts(tmp_path: Path):
+    def tile(*sides: slice) -> Tile:
+        return Tile(sides, sides, sides)
+
+    whole = tile(slice(0, 8), slice(8, 16))
+    store = PredictionStore(tmp_path / "x", {}, [], 8)
+    for y in (0, 4):
+        for x in (8, 12):
+            assert not store.is_finished((1,), whole)
+            store.finish((1,), tile(slice(y, y + 4), slice(x, x + 4)))
+    for again in (store, PredictionStore(tmp_path / "x", {}, [], 8)):
+        assert again.is_finished((1,), whole)
+        assert not again.is_finished((0,), whole)
+        assert not again.is_finished((1,), tile(slice(0, 8), slice(0, 8)))
+
+
+KILLED = """
+import os, signal, sys
+import numpy as np
+from napari_unet import load_model
+from napari_unet.core.instances import InstanceConfig
+from napari_unet.files.large_prediction import predict_to_zarr
+from napari_unet.files.sources import open_image
+from napari_unet.network.config import PredictionConfig
+
+folder, threshold, seeds, events = sys.argv[1], *map(float, sys.argv[2:4]), int(sys.argv[4])
+config = PredictionConfig(tile_size=32, precision="float32", instances=InstanceConfig(threshold, seeds))
+model, image = load_model(folder + "/model.safetensors"), open_image(folder + "/in.tif")
+work = predict_to_zarr(model, image.pixels, folder + "/out", "a", config)
+for number, event in enumerate(work, start=1):
+    if number == events:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_killed_process_is_continued(tmp_path: Path):
+    model, image = make_model(), picture(100, 83)
+    config = config_for(model, image)
+    save_model(model, tmp_path / "model.safetensors")
+    tifffile.imwrite(tmp_path / "in.tif", image, compression="zlib", rowsperstrip=10)
+    thresholds = [repr(config.instances.threshold), repr(config.instances.seed_threshold)]
+    command = [sys.executable, "-c", KILLED, str(tmp_path), *thresholds]
+    for events in ("5", "8"):  # among the tiles; after the 7 that are left, among the objects
+        run = subprocess.run([*command, events], check=False, stderr=subprocess.PIPE)
+        assert run.returncode == -signal.SIGKILL, run.stderr
+    # The last line of the journal is cut off, as a crash may leave it.
+    with (tmp_path / "out" / ".a.napari-unet" / "journal.jsonl").open("a") as file:
+        file.write('{"plane": [')
+    pixels = open_image(tmp_path / "in.tif").pixels
+    assert tiles_in(list(predict_to_zarr(model, pixels, tmp_path / "out", "a", config))) == 0
+    assert_same(tmp_path / "out", predict(model, image, config), kinds=("objects",))
+
+
+FULL = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+sys.argv = ["napari-unet", *sys.argv[2:]]
+from napari_unet.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of file sizes")
+def test_a_full_disk_is_one_sentence_and_the_rest_is_done_later(tmp_path: Path):
+    model, image = make_model(), picture(100, 83)
+    save_model(model, tmp_path / "model.safetensors")
+    tifffile.imwrite(tmp_path / "a.tif", image)
+    arguments = [
+        "predict", tmp_path / "model.safetensors", "--images", tmp_path / "a.tif",
+        "--output", tmp_path / "out", "--format", "zarr",
+        "--set", "prediction.tile_size=32", "prediction.precision=float32",
+    ]  # fmt: skip
+    arguments = [str(argument) for argument in arguments]
+    run = [sys.executable, "-c", FULL, "1500", *arguments]  # bytes: less than a chunk
+    full = subprocess.run(run, check=False, capture_output=True, text=True)
+    assert full.returncode == 2
+    assert full.stderr.count("\n") == 1
+    assert "The disk is full" in full.stderr
+    assert main(arguments) == 0
+    expected = predict(model, image, PredictionConfig(tile_size=32, precision="float32"))
+    assert_same(tmp_path / "out", expected, kinds=("objects",))
+
+
+def test_earlier_results_are_replaced_and_nothing_else_is(tmp_path: Path):
+    model, image = make_model(), picture(40, 40)
+    config = config_for(model, image)
+    list(predict_to_zarr(make_model(seed=1), image, tmp_path, "a", config))
+    list(predict_to_zarr(model, image, tmp_path, "a", config))
+    assert_same(tmp_path, predict(model, image, config), kinds=("objects",))
+    for name in ("b_objects.zarr", ".c.napari-unet"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine").touch()
+        with pytest.raises(InputError, match="napari-unet; "):
+            list(predict_to_zarr(model, image, tmp_path, name.strip(".")[0], config))
+        assert os.listdir(tmp_path / name) == ["mine"]  # noqa: PTH208
+
+
+def test_a_region_too_large_to_separate_is_refused_and_its_probabilities_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    model, image = make_model(), picture(64, 64)
+    config = PredictionConfig(tile_size=32, precision="float32", instances=InstanceConfig(0, 0))
+    monkeypatch.setattr("napari_unet.files.large_prediction._MEMORY_SHARE", 1e-12)
+    monkeypatch.setattr("napari_unet.files.large_prediction._OBJECT_BLOCK", 32**2)
+    with pytest.raises(InputError, match="connected over 64 × 64 pixels"):
+        list(predict_to_zarr(model, image, tmp_path, "a", config))
+    monkeypatch.undo()
+    assert tiles_in(list(predict_to_zarr(model, image, tmp_path, "a", config))) == 0
+
+
+def test_objects_across_chunks_in_several_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("napari_unet.files.large_prediction._OBJECT_BLOCK", 32**2)
+    model, image = make_model(), picture(100, 83)
+    config = config_for(model, image)
+    list(predict_to_zarr(model, image, tmp_path, "a", config))
+    assert_same(tmp_path, predict(model, image, config), kinds=("objects",))

@@ -1,0 +1,176 @@
+"""Images of every kind, opened without being read."""
+
+import gc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import tifffile
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_unet.core.errors import InputError
+from napari_unet.core.lazy import LazyPixels
+from napari_unet.files import sources
+from napari_unet.files.images import read_image
+from napari_unet.files.pixel_size import PixelSize
+from napari_unet.files.sources import open_image
+
+STACK = np.random.default_rng(0).integers(0, 60000, (3, 45, 70)).astype(np.uint16)
+
+
+def write_ome(path: Path, version: str, pixels: np.ndarray, axes: str, scale: list[float]) -> None:
+    """Write an OME-Zarr image with two resolutions."""
+    group = zarr.open_group(path, mode="w", zarr_format=2 if version == "0.4" else 3)
+    kinds = {"t": "time", "c": "channel"}
+    multiscale = {
+        "axes": [
+            {"name": name, "type": kinds.get(name, "space")}
+            | ({} if name in kinds else {"unit": "nanometer"})
+            for name in axes
+        ],
+        "datasets": [
+            {"path": path, "coordinateTransformations": [{"type": "scale", "scale": [n * s for s in scale]}]}
+            for path, n in (("full", 1), ("half", 2))
+        ],
+    }
+    attributes = {"multiscales": [multiscale]}
+    group.attrs.update(attributes if version == "0.4" else {"ome": {"version": version, **attributes}})
+    group.create_array("full", data=pixels, chunks=(1,) * (pixels.ndim - 2) + (20, 30))
+    group.create_array("half", data=pixels[..., ::2, ::2], chunks=(1,) * (pixels.ndim - 2) + (20, 30))
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_ome_zarr_is_read_at_full_resolution_with_its_channels_first(tmp_path: Path, version: str):
+    pixels = np.stack([STACK, STACK // 2])[np.newaxis].swapaxes(1, 2)  # (1, Z, C, Y, X): T, Z, C ...
+    pixels = pixels.swapaxes(1, 2)  # ... as T, C, Z
+    write_ome(tmp_path / "a.zarr", version, pixels, "tczyx", [1, 1, 2000, 250, 500])
+    image = open_image(tmp_path / "a.zarr")
+    assert isinstance(image.pixels, LazyPixels)
+    assert (image.axes, image.channels) == ("CTZYX", "first")
+    assert image.pixel_size == PixelSize(z=2.0, y=0.25, x=0.5)
+    np.testing.assert_array_equal(np.asarray(image.pixels), pixels.swapaxes(0, 1))
+
+
+def test_plain_zarr_arrays_and_groups_of_one(tmp_path: Path):
+    zarr.create_array(tmp_path / "array.zarr", data=STACK)
+    zarr.open_group(tmp_path / "group.zarr").create_array("only", data=STACK)
+    named = zarr.create_array(
+        tmp_path / "named.zarr", shape=STACK.shape, dtype="u2", dimension_names=["z", "y", "x"]
+    )
+    named[...] = STACK
+    for name, axes in (("array", ""), ("group", ""), ("named", "ZYX")):
+        image = open_image(tmp_path / f"{name}.zarr")
+        assert image.axes == axes
+        np.testing.assert_array_equal(np.asarray(image.pixels), STACK)
+
+
+def test_the_first_image_of_a_converted_file_is_taken(tmp_path: Path):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    group.attrs["bioformats2raw.layout"] = 3
+    write_ome(tmp_path / "a.zarr" / "0", "0.4", STACK, "zyx", [1, 1, 1])
+    assert open_image(tmp_path / "a.zarr").axes == "ZYX"
+
+
+TIFFS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "deflated, one strip a page": {"compression": "zlib"},
+    "deflated, narrow strips": {"compression": "zlib", "rowsperstrip": 7},
+    "tiled": {"compression": "zlib", "tile": (16, 32)},
+    "big-endian": {"byteorder": ">"},
+    "BigTIFF": {"bigtiff": True},
+    "ImageJ": {"imagej": True, "metadata": {"axes": "ZYX", "spacing": 2.0, "unit": "um"}},
+    "OME": {"ome": True, "metadata": {"axes": "ZYX"}},
+}
+
+
+@pytest.mark.parametrize("options", TIFFS.values(), ids=TIFFS)
+def test_tiff_files_of_many_pages_are_what_they_are_when_read(tmp_path: Path, options: dict[str, Any]):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK, photometric="minisblack", **{"metadata": {"axes": "ZYX"}, **options})
+    image, expected = open_image(path), read_image(path)
+    assert isinstance(image.pixels, LazyPixels)
+    assert (image.axes, image.channels, image.pixel_size) == (
+        expected.axes,
+        expected.channels,
+        expected.pixel_size,
+    )
+    np.testing.assert_array_equal(np.asarray(image.pixels), STACK)
+    part = np.asarray(image.pixels[1, 5:40, 11:33])
+    np.testing.assert_array_equal(part, STACK[1, 5:40, 11:33])
+    assert part.dtype == np.uint16  # in native byte order
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_any_part_of_a_compressed_file(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject):
+    path = tmp_path_factory.getbasetemp() / "parts.tif"
+    if not path.exists():
+        tifffile.imwrite(path, STACK, photometric="minisblack", compression="zlib", tile=(16, 32))
+    key = []
+    for size in STACK.shape:
+        start = data.draw(st.integers(0, size - 1))
+        stop = data.draw(st.integers(start, size))
+        step = data.draw(st.integers(1, 20))
+        key.append(start if data.draw(st.booleans()) else slice(start, stop, step))
+    np.testing.assert_array_equal(np.asarray(open_image(path).pixels[tuple(key)]), STACK[tuple(key)])
+
+
+def test_strips_are_decoded_once_for_a_row_of_blocks_and_then_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    tifffile.imwrite(tmp_path / "a.tif", STACK[0], compression="zlib", rowsperstrip=5)
+    pixels = sources._TiffPixels(tmp_path / "a.tif")
+    decoded = []
+    array = pixels._array
+
+    class Counting:
+        def __getitem__(self, key: Any) -> Any:
+            decoded.append(key)
+            return array[key]
+
+    pixels._array = Counting()
+    for _ in range(2):
+        for x in range(0, 70, 10):
+            np.testing.assert_array_equal(pixels[slice(0, 10), slice(x, x + 10)], STACK[0, :10, x : x + 10])
+    assert len(decoded) == 2
+    monkeypatch.setattr(sources, "_CACHE", 2 * 70 * 5)  # bytes: less than two strips of 16 bits
+    pixels[slice(0, 45), slice(0, 1)]
+    assert len(pixels._cache) == 1
+
+
+def test_a_file_is_closed_when_nobody_reads_it_any_more(tmp_path: Path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK, photometric="minisblack", compression="zlib")
+
+    def is_open() -> bool:
+        return any(Path(file.path) == path for file in psutil.Process().open_files())
+
+    view = open_image(path).pixels[1:]
+    assert is_open()
+    del view
+    gc.collect()
+    assert not is_open()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: path.mkdir(), "a folder without an image"),
+        (lambda path: None, "There is no image file"),
+        (lambda path: path.write_bytes(b"\x89PNG"), "neither zarr nor TIFF"),
+        (lambda path: path.write_bytes(b"II*\0" + b"\xff" * 40), "could not be read"),
+        (
+            lambda path: zarr.open_group(path, mode="w"),
+            r"not one image; give the path of one inside \(nothing",
+        ),
+        (lambda path: (path.mkdir(), (path / ".zarray").write_text("{")), "could not be read"),
+    ],
+)
+def test_what_cannot_be_opened_is_a_sentence(tmp_path: Path, make: Any, words: str):
+    make(tmp_path / "a")
+    with pytest.raises(InputError, match=words):
+        open_image(tmp_path / "a")
