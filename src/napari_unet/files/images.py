@@ -219,7 +219,8 @@ def is_own_result(path: Path) -> bool:
     import tifffile
 
     if path.suffix.lower() in (".tif", ".tiff") and path.is_file():
-        # Decoders raise whatever a damaged file makes them run into; reading the image will say what is wrong.
+        # Decoders raise whatever a damaged file makes them run into; reading the image will say what is
+        # wrong.
         with contextlib.suppress(Exception), tifffile.TiffFile(path) as file:
             return bool(file.pages.first.tags.valueof("Software") == SOFTWARE)
     with contextlib.suppress(OSError, ValueError):
