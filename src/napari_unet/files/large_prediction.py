@@ -21,6 +21,7 @@ from napari_unet.core.prediction import Prediction
 from napari_unet.files.pixel_size import PixelSize
 from napari_unet.files.plain import to_plain
 from napari_unet.files.prediction_store import Grid, PredictionStore, check_replaceable
+from napari_unet.files.pyramid import build_levels
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import TileDone
 from napari_unet.network.failures import is_disk_full
@@ -90,8 +91,8 @@ def predict_to_zarr(
         As the image of :func:`napari_unet.network.prediction.predict`; dask, zarr and memory-mapped arrays
         are read block by block.
     folder : str or Path
-        Where the results go: ``folder/NAME_KIND.zarr``, each an OME-Zarr 0.4 image or label image. They
-        appear when they are complete, and replace earlier ones.
+        Where the results go: ``folder/NAME_KIND.zarr``, each an OME-Zarr 0.4 image or label image, with
+        smaller copies if it is large. They appear when they are complete, and replace earlier ones.
     name : str
         Of the image.
     config : PredictionConfig
@@ -164,6 +165,11 @@ def predict_to_zarr(
             yield from _find_objects(
                 arrays, grid, config.instances, background=1 - first, store=store, control=control
             )
+        for kind in kinds:
+            for _ in build_levels(store.group(kind), is_label=kind in _LABELS):
+                control.wait_while_paused()
+                if control.stopped:
+                    break
         if not control.stopped:
             store.publish({str(kind): target for kind, target in outputs.items()})
     yield Stored(outputs, finished=not control.stopped)

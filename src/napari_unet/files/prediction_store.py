@@ -151,10 +151,7 @@ class PredictionStore:
 
     def array(self, name: str, grid: Grid, dtype: str, *, channels: int = 0, is_label: bool = False) -> Any:
         """Return the zarr array of one result; made, as an OME-Zarr image of its own, if there is none."""
-        import zarr
-
-        path = self.folder / f"{name}.zarr"
-        group = zarr.open_group(path, mode="a", zarr_format=2)
+        group = self.group(name)
         if "0" in group:
             return group["0"]
         group.attrs.update(_metadata(name, grid, channels, is_label))
@@ -167,6 +164,12 @@ class PredictionStore:
             fill_value=0,
             chunk_key_encoding={"name": "v2", "separator": "/"},
         )
+
+    def group(self, name: str) -> Any:
+        """Return the zarr group of one result; made if there is none."""
+        import zarr
+
+        return zarr.open_group(self.folder / f"{name}.zarr", mode="a", zarr_format=2)
 
     def publish(self, outputs: Mapping[str, Path]) -> None:
         """Put the results in their places and remove the rest.

@@ -1,0 +1,87 @@
+"""Smaller copies of a large image, so that a viewer need not read all of it to show it."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+LARGEST = 4096
+"""Pixels along an axis of the smallest copy, at most; what is no larger gets none."""
+
+
+def build_levels(group: Any, *, is_label: bool) -> Iterator[float]:
+    """Add to an OME-Zarr image its smaller copies, each half as large along Y and X as the one before.
+
+    Parameters
+    ----------
+    group : zarr.Group
+        With an array "0" and the metadata of OME-Zarr 0.4. Copies from a run that was ended are replaced.
+    is_label : bool
+        Whether a copy has every second pixel; else the mean of four.
+
+    Yields
+    ------
+    float
+        After every chunk that was written, the part of the work that is done.
+    """
+    attributes = group.attrs.asdict()
+    if "multiscales" not in attributes:
+        return
+    sizes = []
+    shape = tuple(group["0"].shape)
+    while max(shape[-2:]) > LARGEST:
+        shape = (*shape[:-2], *(-(-size // 2) for size in shape[-2:]))
+        sizes.append(shape)
+    chunks = group["0"].chunks
+    work = [
+        (level, place)
+        for level, size in enumerate(sizes, start=1)
+        for place in itertools.product(
+            *(range(0, length, side) for length, side in zip(size, chunks, strict=True))
+        )
+    ]
+    larger = smaller = group["0"]
+    made = 0
+    for number, (level, corner) in enumerate(work, start=1):
+        if level > made:
+            made, larger = level, smaller
+            smaller = group.create_array(
+                str(level),
+                shape=sizes[level - 1],
+                chunks=chunks,
+                dtype=larger.dtype,
+                fill_value=0,
+                chunk_key_encoding={"name": "v2", "separator": "/"},
+                overwrite=True,
+            )
+        box = [
+            slice(start, min(start + side, length))
+            for start, side, length in zip(corner, chunks, smaller.shape, strict=True)
+        ]
+        twice = [slice(2 * part.start, 2 * part.stop) for part in box[-2:]]
+        pixels = np.asarray(larger[(*box[:-2], *twice)])
+        smaller[tuple(box)] = pixels[..., ::2, ::2] if is_label else _mean_of_four(pixels)
+        yield number / len(work)
+    multiscale = attributes["multiscales"][0]
+    first = multiscale["datasets"][0]["coordinateTransformations"][0]["scale"]
+    multiscale["datasets"] = [
+        {
+            "path": str(level),
+            "coordinateTransformations": [
+                {"type": "scale", "scale": [*first[:-2], *(2**level * size for size in first[-2:])]}
+            ],
+        }
+        for level in range(len(sizes) + 1)
+    ]
+    group.attrs.update(attributes)
+
+
+def _mean_of_four(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return the means of 2 x 2 pixels, at the far end of an odd side of those there are."""
+    odd = [(0, 0)] * (pixels.ndim - 2) + [(0, size % 2) for size in pixels.shape[-2:]]
+    even = np.pad(pixels, odd, mode="edge")
+    total = even[..., ::2, ::2] + even[..., 1::2, ::2] + even[..., ::2, 1::2] + even[..., 1::2, 1::2]
+    mean: NDArray[Any] = (total / 4).astype(pixels.dtype)
+    return mean
