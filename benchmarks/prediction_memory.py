@@ -24,7 +24,7 @@ TILE = 512
 
 def make_image(path: Path, size: int) -> None:
     """Write an image of that many pixels squared, chunk by chunk."""
-    noise = ndimage.gaussian_filter(np.random.default_rng(0).random((TILE, TILE)), 4, mode="wrap")
+    noise = ndimage.gaussian_filter(np.random.default_rng(0).random((TILE, TILE)), 8, mode="wrap")
     chunk = np.uint16(60000 * (noise - noise.min()) / np.ptp(noise))
     image = zarr.create_array(path, shape=(size, size), chunks=(TILE, TILE), dtype="uint16")
     for y in range(0, size, TILE):

@@ -15,7 +15,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import psutil
 import typer
 
 from napari_unet._version import __version__
@@ -45,9 +44,6 @@ if TYPE_CHECKING:
 
 _KINDS = ("objects", "classes", "probabilities")
 _FORMATS = ("auto", "tiff", "zarr")
-
-_MEMORY_SHARE = 0.7
-"""Part of the free memory that an image may take; a larger one is segmented block by block."""
 
 _app = typer.Typer(
     help="Train a U-Net on painted strokes, and segment images with it.",
@@ -333,6 +329,7 @@ def _check_distinct(paths: Sequence[Path]) -> None:
 def _is_stored(path: Path, model: "Model", file_format: str) -> bool:
     """Return whether an image is segmented block by block, to zarr: if asked for, or if it must be."""
     from napari_unet.files.images import is_tiff, is_zarr
+    from napari_unet.files.large_prediction import fits_into_memory
     from napari_unet.files.sources import open_image
 
     if file_format != "auto":
@@ -341,10 +338,7 @@ def _is_stored(path: Path, model: "Model", file_format: str) -> bool:
         return True
     if not is_tiff(path):
         return False
-    pixels = open_image(path).pixels
-    # Pixels as they are and as float64; probabilities, labels and what finding objects takes.
-    bytes_per_pixel = pixels.dtype.itemsize + (8 * model.network.classes + 40) / model.network.in_channels
-    return bool(pixels.size * bytes_per_pixel > _MEMORY_SHARE * psutil.virtual_memory().available)
+    return not fits_into_memory(open_image(path).pixels, model)
 
 
 def _predict_to_tiff(

@@ -415,7 +415,7 @@ def test_zarr_and_images_beyond_the_memory_are_written_to_zarr(
     ]
     assert predict(tmp_path / "in") == ["z_objects.zarr"]
     assert predict(tmp_path / "in", "--format", "tiff") == ["z_objects.tif"]
-    monkeypatch.setattr("napari_unet.cli._MEMORY_SHARE", 0)
+    monkeypatch.setattr("napari_unet.files.large_prediction._FITTING_SHARE", 0)
     assert predict(folder / "images" / "a2.tif") == ["a2_objects.zarr"]
     expected = tifffile.imread(tmp_path / "a1_objects.tif")
     assert expected.any()

@@ -148,6 +148,12 @@ def test_a_plane_alone_is_what_it_is_in_its_stack(models):
     )
 
 
+def test_an_image_beyond_the_memory_is_a_sentence_with_the_way_out(models, monkeypatch):
+    monkeypatch.setattr("napari_unet.files.large_prediction._FITTING_SHARE", 0)
+    with pytest.raises(InputError, match=r"20 × 30 pixels is too large.*napari-unet predict .*--format zarr"):
+        run_segment(save(models), [Source(np.zeros((20, 30)), "none")])
+
+
 def test_several_images_in_turn(models):
     events = run_segment(
         save(models), [Source(discs(), "none"), Source(discs((40, 24)), "none")], ("objects",)

@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 
 from napari_unet.core.block_classes import find_class_objects_in_blocks
+from napari_unet.core.block_objects import BYTES_PER_PIXEL
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
@@ -23,7 +24,7 @@ from napari_unet.files.plain import to_plain
 from napari_unet.files.prediction_store import Grid, PredictionStore, check_replaceable
 from napari_unet.files.pyramid import build_levels
 from napari_unet.network.config import PredictionConfig
-from napari_unet.network.events import TileDone
+from napari_unet.network.events import TileDone, TilesHalved
 from napari_unet.network.failures import is_disk_full
 from napari_unet.network.model import Model
 from napari_unet.network.prediction import PredictionPlan, plan_prediction, predict_tiles
@@ -37,6 +38,9 @@ _OBJECT_BLOCK = 2**20
 
 _MEMORY_SHARE = 0.5
 """Part of the free memory that the largest connected region may take."""
+
+_FITTING_SHARE = 0.7
+"""Part of the free memory that an image may take to be segmented in memory."""
 
 _WITNESSES, _WITNESS = 16, 64
 """Blocks of an image, along its diagonal, and their edge in pixels, by which it is known again."""
@@ -61,7 +65,18 @@ class Stored:
     finished: bool
 
 
-StoredEvent = TileDone | ObjectsFound | Stored
+StoredEvent = TileDone | TilesHalved | ObjectsFound | Stored
+
+
+def fits_into_memory(image: Any, model: Model) -> bool:
+    """Return whether an image can be segmented in the memory that is free now, as arrays.
+
+    That is its pixels (``shape`` and ``dtype`` are looked at), the probabilities, and what finding objects
+    takes.
+    """
+    per_pixel = image.dtype.itemsize
+    per_pixel += (4 * model.network.classes + BYTES_PER_PIXEL) / model.network.in_channels
+    return bool(math.prod(image.shape) * per_pixel <= _FITTING_SHARE * psutil.virtual_memory().available)
 
 
 def predict_to_zarr(
@@ -112,6 +127,8 @@ def predict_to_zarr(
     ------
     TileDone
         After every tile; those of an earlier run count as done.
+    TilesHalved
+        When the memory was not enough for a tile, before work goes on with smaller ones.
     ObjectsFound
         While objects are found.
     Stored
@@ -153,7 +170,10 @@ def predict_to_zarr(
                 if label in names
             },
         }
-        for event in predict_tiles(model, plan, control=control, is_finished=store.is_finished):
+        for event in predict_tiles(model, plan, plan.tile_run(store.is_finished), control):
+            if isinstance(event, TilesHalved):
+                yield event
+                continue
             where = (*event.plane, *event.tile.write)
             arrays["probabilities"][(slice(None), *where)] = event.probabilities[first:]
             if "classes" in arrays:

@@ -114,9 +114,10 @@ def segment(
     Raises
     ------
     InputError
-        If the model cannot be read or an image does not suit it.
+        If the model cannot be read, or an image does not suit it or the memory.
     """
     # torch takes seconds to import.
+    from napari_unet.files.large_prediction import fits_into_memory
     from napari_unet.files.models import load_model
     from napari_unet.network.prediction import predict_events
 
@@ -126,6 +127,12 @@ def segment(
         if control.stopped:
             return
         pixels, plane, shape, suited = _read(source, model)
+        if not fits_into_memory(pixels, model):
+            sides = " × ".join(map(str, shape))
+            raise InputError(
+                f"The image of {sides} pixels is too large to be segmented in memory; do it on disk, with "
+                f"the command: napari-unet predict '{path}' --images FILE --output FOLDER --format zarr"
+            )
         note = ""
         for event in predict_events(suited, pixels, config, device=device, control=control):
             if isinstance(event, TileDone):
