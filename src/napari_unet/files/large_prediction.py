@@ -19,6 +19,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.lazy import LazyPixels
 from napari_unet.core.prediction import Prediction
+from napari_unet.core.tiling import plan_tiles
 from napari_unet.files.pixel_size import PixelSize
 from napari_unet.files.plain import to_plain
 from napari_unet.files.prediction_store import Grid, PredictionStore, check_replaceable
@@ -237,7 +238,7 @@ def _find_objects(
 
 def _block(plan: PredictionPlan) -> tuple[int, ...]:
     """Return what the first tile writes: the largest of the grid."""
-    _, tile = plan.work[0]
+    tile = plan_tiles(plan.shape, plan.tile_size, plan.geometry)[0]
     return tuple(part.stop - part.start for part in tile.write)
 
 

@@ -90,7 +90,9 @@ class TileRun:
         self._todo: list[Place] = []
         for place in places:
             (self._done if is_finished is not None and is_finished(*place) else self._todo).append(place)
-        self._pixels_done = sum(prod(part.stop - part.start for part in tile.write) for _, tile in self._done)
+        self._pixels_done: int = sum(
+            prod(part.stop - part.start for part in tile.write) for _, tile in self._done
+        )
         self._workers = workers
 
     @property
