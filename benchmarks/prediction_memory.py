@@ -3,8 +3,8 @@
     python benchmarks/prediction_memory.py [--sizes 4096 8192 16384] [--folder DIR]
 
 Each size is segmented by a process of its own, whose resident memory is read every 50 ms. The images are
-blurred noise repeated, in chunks of 512 pixels, and the network is small and untrained with thresholds that
-give many objects: memory depends on tiles, chunks and objects, not on what they show.
+blurred noise repeated, in chunks of 512 pixels, and the network is small and untrained with a threshold that
+gives many objects: memory depends on tiles, chunks and objects, not on what they show.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def segment(folder: Path) -> None:
     pixels = open_image(folder / "image.zarr").pixels
     config = PredictionConfig(tile_size=TILE, precision="float32")
     some = predict(model, np.asarray(pixels[:TILE, :TILE]), config).probabilities[1]
-    instances = InstanceConfig(*(float(value) for value in np.quantile(some, (0.7, 0.9))))
+    instances = InstanceConfig(float(np.quantile(some, 0.7)))
     config = PredictionConfig(tile_size=TILE, precision="float32", instances=instances)
     start = time.perf_counter()
     tiles = 0.0

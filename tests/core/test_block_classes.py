@@ -25,7 +25,7 @@ def test_blocks_give_the_objects_of_the_prediction(*, seed, n_classes, shape, bl
     smooth = ndimage.gaussian_filter(noise, (0, 0, 1.5, 1.5))
     probabilities = softmax(12 * smooth, axis=0).astype(np.float32)
     probabilities = np.round(probabilities, 1)  # draws between classes
-    config = InstanceConfig(threshold, 0.6, min_size=3)
+    config = InstanceConfig(threshold, contrast=0.5, min_size=3)
     mode = "objects" if n_classes == 2 else "classes"
     expected = Prediction(probabilities, ndim=2, mode=mode, instances=config).objects
     out, scratch = np.full(shape, 9, np.int32), np.full(shape, 9, np.int32)

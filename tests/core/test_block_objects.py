@@ -45,13 +45,12 @@ def blobs(seed: int, shape: tuple[int, ...], smoothness: float, levels: int) -> 
 
 
 configs = st.builds(
-    lambda threshold, gap, min_size, fill_holes: InstanceConfig(
-        threshold, min(threshold + gap, 0.99), min_size, fill_holes
-    ),
-    st.sampled_from([0.2, 0.5, 0.7]),
-    st.sampled_from([0.0, 0.1, 0.25]),
-    st.sampled_from([1, 4, 16]),
-    st.booleans(),
+    InstanceConfig,
+    threshold=st.sampled_from([0.2, 0.5, 0.7]),
+    separate_by=st.sampled_from(["both", "probability", "shape"]),
+    contrast=st.sampled_from([0.1, 0.5, 2.0]),
+    min_size=st.sampled_from([1, 4, 16]),
+    fill_holes=st.booleans(),
 )
 
 

@@ -64,8 +64,8 @@ def picture(*shape: int) -> NDArray[np.float32]:
 def config_for(model: Model, image: NDArray[Any]) -> PredictionConfig:
     """Thresholds that make many objects out of whatever an untrained network says, in tiles of 32 pixels."""
     config = PredictionConfig(tile_size=32, precision="float32")
-    threshold, seeds = np.quantile(predict(model, image, config).probabilities[1], [0.6, 0.8])
-    return replace(config, instances=InstanceConfig(float(threshold), float(seeds)))
+    threshold = float(np.quantile(predict(model, image, config).probabilities[1], 0.6))
+    return replace(config, instances=InstanceConfig(threshold, contrast=0.2))
 
 
 @pytest.fixture(autouse=True)
@@ -230,8 +230,9 @@ from napari_unet.files.large_prediction import predict_to_zarr
 from napari_unet.files.sources import open_image
 from napari_unet.network.config import PredictionConfig
 
-folder, threshold, seeds, events = sys.argv[1], *map(float, sys.argv[2:4]), int(sys.argv[4])
-config = PredictionConfig(tile_size=32, precision="float32", instances=InstanceConfig(threshold, seeds))
+folder, threshold, events = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
+instances = InstanceConfig(threshold, contrast=0.2)
+config = PredictionConfig(tile_size=32, precision="float32", instances=instances)
 model, image = load_model(folder + "/model.safetensors"), open_image(folder + "/in.tif")
 work = predict_to_zarr(model, image.pixels, folder + "/out", "a", config)
 for number, event in enumerate(work, start=1):
@@ -246,8 +247,8 @@ def test_a_killed_process_is_continued(tmp_path: Path):
     config = config_for(model, image)
     save_model(model, tmp_path / "model.safetensors")
     tifffile.imwrite(tmp_path / "in.tif", image, compression="zlib", rowsperstrip=10)
-    thresholds = [repr(config.instances.threshold), repr(config.instances.seed_threshold)]
-    command = [sys.executable, "-c", KILLED, str(tmp_path), *thresholds]
+    threshold = repr(config.instances.threshold)
+    command = [sys.executable, "-c", KILLED, str(tmp_path), threshold]
     for events in ("5", "8"):  # among the tiles; after the 7 that are left, among the objects
         run = subprocess.run([*command, events], check=False, stderr=subprocess.PIPE)
         assert run.returncode == -signal.SIGKILL, run.stderr
@@ -307,7 +308,7 @@ def test_a_region_too_large_to_separate_is_refused_and_its_probabilities_are_kep
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     model, image = make_model(), picture(64, 64)
-    config = PredictionConfig(tile_size=32, precision="float32", instances=InstanceConfig(0, 0))
+    config = PredictionConfig(tile_size=32, precision="float32", instances=InstanceConfig(0))
     monkeypatch.setattr("napari_unet.files.large_prediction._MEMORY_SHARE", 1e-12)
     monkeypatch.setattr("napari_unet.files.large_prediction._OBJECT_BLOCK", 32**2)
     with pytest.raises(InputError, match="connected over 64 × 64 pixels"):

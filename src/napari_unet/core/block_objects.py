@@ -17,7 +17,7 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from napari_unet.core.blocks import Box
+from napari_unet.core.blocks import Box, widen
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig, find_objects, first_pixels, neighbours_of_holes
 
@@ -237,6 +237,8 @@ class _Plane:
         for members in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
             corner, end = starts[members].min(axis=0), stops[members].max(axis=0)
             box = tuple(slice(int(a), int(b)) for a, b in zip(corner, end, strict=True))
+            # With the background next to them, from which depths are measured: none is nearer.
+            box = widen(box, (1,) * len(box), self.shape)
             self._check_memory(box)
             groups.append((box, np.sort(ids[members])))
         return groups
