@@ -105,6 +105,16 @@ def test_on_disk_is_what_is_in_memory(tmp_path: Path, shape: tuple[int, ...], cl
     assert parts[-1] == pytest.approx(1)
 
 
+def test_objects_are_read_as_the_model_says_where_nothing_else_is_asked_for(tmp_path: Path):
+    model, image = make_model(seed=5), picture(60, 50)
+    config = config_for(model, image)
+    fitted = replace(model, instances=config.instances)
+    list(predict_to_zarr(fitted, image, tmp_path, "a", replace(config, instances=None)))
+    expected = predict(model, image, config)
+    assert expected.objects.max() > 5
+    assert_same(tmp_path, expected, kinds=("objects",))
+
+
 def test_the_metadata_are_those_of_ome_zarr(tmp_path: Path):
     model, image = make_model(), picture(3, 40, 40)
     size = PixelSize(y=0.25, x=0.5, z=2.0)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import psutil
@@ -28,7 +28,9 @@ from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import TileDone, TilesHalved
 from napari_unet.network.failures import is_disk_full
 from napari_unet.network.model import Model
-from napari_unet.network.prediction import PredictionPlan, plan_prediction, predict_tiles
+
+if TYPE_CHECKING:
+    from napari_unet.network.prediction import PredictionPlan
 
 Kind = Literal["objects", "classes", "probabilities"]
 
@@ -141,6 +143,8 @@ def predict_to_zarr(
         As ``predict``; if something else is where the results go, or it cannot be written (the disk is full:
         what is finished is kept); or if one connected region of foreground does not fit into memory.
     """
+    from napari_unet.network.prediction import plan_prediction, predict_tiles  # torch takes seconds
+
     control = Control() if control is None else control
     outputs = {kind: Path(folder) / f"{name}_{kind}.zarr" for kind in kinds}
     with _told(Path(folder)):
@@ -183,8 +187,9 @@ def predict_to_zarr(
             store.finish(event.plane, event.tile)
             yield event
         if "objects" in arrays:
+            instances = config.instances or model.instances
             yield from _find_objects(
-                arrays, grid, config.instances, background=1 - first, store=store, control=control
+                arrays, grid, instances, background=1 - first, store=store, control=control
             )
         for kind in kinds:
             for _ in build_levels(store.group(kind), is_label=kind in _LABELS):
@@ -236,7 +241,7 @@ def _find_objects(
         store.finish_objects(settings, number + 1, used)
 
 
-def _block(plan: PredictionPlan) -> tuple[int, ...]:
+def _block(plan: "PredictionPlan") -> tuple[int, ...]:
     """Return what the first tile writes: the largest of the grid."""
     tile = plan_tiles(plan.shape, plan.tile_size, plan.geometry)[0]
     return tuple(part.stop - part.start for part in tile.write)
@@ -257,7 +262,7 @@ def _digest_of_model(model: Model) -> str:
     return digest.hexdigest()
 
 
-def _digest_of_image(plan: PredictionPlan) -> str:
+def _digest_of_image(plan: "PredictionPlan") -> str:
     """Return what tells an image from others: its shape, its intensities, and what blocks of it hold."""
     pixels = plan.pixels
     digest = hashlib.sha256(repr((pixels.shape, str(pixels.dtype), plan.limits.tolist())).encode())
