@@ -11,24 +11,21 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_unet._version import __version__
 from napari_unet.console import (
     TrainingReport,
+    listed,
     note,
     print_json,
     progress_bar,
     repeat_flags,
     report_saved,
-    report_scores,
-    report_summary,
-    report_tile,
-    report_written,
     say_interval,
     signals_stop,
 )
@@ -36,14 +33,9 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 
 if TYPE_CHECKING:
-    from napari_unet.files.large_prediction import Kind
     from napari_unet.files.settings import Settings
-    from napari_unet.network.config import PredictionConfig
     from napari_unet.network.model import Model
     from napari_unet.network.state import TrainingState
-
-_KINDS = ("objects", "classes", "probabilities")
-_FORMATS = ("auto", "tiff", "zarr")
 
 _app = typer.Typer(
     help="Train a U-Net on painted strokes, and segment images with it.",
@@ -163,11 +155,11 @@ def train(
     pairs.sort(key=lambda pair: pair[0] in scored)
     first_scored = sum(pair[0] not in scored for pair in pairs)
     if scored and first_scored == len(pairs):
-        raise InputError(f"{_listed(scored)} cannot be scored on for want of paint; give paint of that name.")
+        raise InputError(f"{listed(scored)} cannot be scored on for want of paint; give paint of that name.")
     if first_scored == 0:
         raise InputError("Every painted image is for scoring alone; give at least one more to learn from.")
     if unpainted:
-        note(f"Left out for want of paint: {_listed(unpainted)}.")
+        note(f"Left out for want of paint: {listed(unpainted)}.")
     check_writable(output)
     image_pixels = [read_image(image).pixels for image, _ in pairs]
     paint_pixels = [read_image(paint).pixels for _, paint in pairs]
@@ -205,10 +197,6 @@ def train(
             if stopped is not None:
                 report_saved(stopped, output, as_json)
     return 128 + signals[0] if signals else 0
-
-
-def _listed(paths: Sequence[Path]) -> str:
-    return f"{paths[0]}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''}"
 
 
 def _settings(
@@ -273,154 +261,13 @@ def predict(
     Images that do not fit into memory, zarr and TIFF, are read and written block by block: the results are
     DIR/STEM_objects.zarr and the like, and the same command goes on where it was ended.
     """
-    from napari_unet.files.atomic import check_writable
-    from napari_unet.files.images import expand_paths, stem
+    from napari_unet.cli_predict import plan_work, segment_files
     from napari_unet.files.models import load_model
-    from napari_unet.network.failures import sentence
 
-    kinds: list[Any] = what or ["objects"]
-    unknown = [kind for kind in kinds if kind not in _KINDS]
-    if unknown:
-        raise InputError(f"--what is {unknown[0]!r}; choose from {', '.join(_KINDS)}.")
-    if file_format not in _FORMATS:
-        raise InputError(f"--format is {file_format!r}; choose from {', '.join(_FORMATS)}.")
-    paths = expand_paths(images, results=False)
-    _check_distinct(paths)
-    check_writable(output / f"{stem(paths[0])}_{kinds[0]}.tif")
+    work = plan_work(images, output, what or ["objects"], file_format)
     network = load_model(model)
     settings = _settings(config, assignments, network).prediction
-
-    from napari_unet.network.device import choose_device
-
-    choose_device(device)  # to say once, not for every image, that there is no such device
-    failed = 0
-    for path in paths:
-        try:
-            if _is_stored(path, network, file_format):
-                signals = _predict_to_zarr(
-                    network, path, output, kinds, settings, device=device, as_json=as_json
-                )
-                if signals:
-                    return 128 + signals[0]
-            else:
-                _predict_to_tiff(network, path, output, kinds, settings, device=device, as_json=as_json)
-        except (InputError, RuntimeError, MemoryError) as error:  # torch's failures are RuntimeErrors
-            failed += 1
-            reason = sentence(error)
-            note(reason if str(path) in reason else f"{path}: {reason}")
-            if as_json:
-                print_json({"event": "failed", "image": str(path), "message": reason})
-    return 2 if failed else 0
-
-
-def _check_distinct(paths: Sequence[Path]) -> None:
-    from napari_unet.files.images import stem
-
-    seen: dict[str, Path] = {}
-    for path in paths:
-        if stem(path) in seen:
-            raise InputError(
-                f"{seen[stem(path)]} and {path} would have results of the same name; segment them into "
-                "different folders."
-            )
-        seen[stem(path)] = path
-
-
-def _is_stored(path: Path, model: "Model", file_format: str) -> bool:
-    """Return whether an image is segmented block by block, to zarr: if asked for, or if it must be."""
-    from napari_unet.files.images import is_tiff, is_zarr
-    from napari_unet.files.large_prediction import fits_into_memory
-    from napari_unet.files.sources import open_image
-
-    if file_format != "auto":
-        return file_format == "zarr"
-    if is_zarr(path):
-        return True
-    if not is_tiff(path):
-        return False
-    return not fits_into_memory(open_image(path).pixels, model)
-
-
-def _predict_to_tiff(
-    model: "Model",
-    path: Path,
-    output: Path,
-    kinds: Sequence[str],
-    config: "PredictionConfig",
-    *,
-    device: str,
-    as_json: bool,
-) -> None:
-    from napari_unet.files.images import is_zarr, read_image, stem, write_image
-    from napari_unet.files.sources import open_image
-    from napari_unet.network.events import Predicted
-    from napari_unet.network.prediction import predict_events
-
-    image = open_image(path) if is_zarr(path) else read_image(path)
-    if config.channels == "auto":
-        config = replace(config, channels=image.channels)
-    with progress_bar(path.name) as progress:
-        for event in predict_events(model, image.pixels, config, device=device):
-            if isinstance(event, Predicted):
-                prediction = event.prediction
-            else:
-                report_tile(event, path, progress, as_json)
-    axes = image.axes.replace("C", "")
-    if len(axes) != prediction.probabilities.ndim - 1:
-        axes = ""
-    for kind in kinds:
-        target = output / f"{stem(path)}_{kind}.tif"
-        pixels = getattr(prediction, kind)
-        with_channels = "C" + axes if axes and kind == "probabilities" else axes
-        write_image(target, pixels, with_channels, image.pixel_size)
-        report_written(path, kind, target, as_json)
-
-
-def _predict_to_zarr(
-    model: "Model",
-    path: Path,
-    output: Path,
-    kinds: Sequence["Kind"],
-    config: "PredictionConfig",
-    *,
-    device: str,
-    as_json: bool,
-) -> list[int]:
-    """Return the signals that ended it."""
-    from napari_unet.files.images import stem
-    from napari_unet.files.large_prediction import ObjectsFound, Stored, predict_to_zarr
-    from napari_unet.files.sources import open_image
-
-    image = open_image(path)
-    if config.channels == "auto":
-        config = replace(config, channels=image.channels)
-    control = Control()
-    events = predict_to_zarr(
-        model,
-        image.pixels,
-        output,
-        stem(path),
-        config,
-        kinds=kinds,
-        axes=image.axes.replace("C", ""),
-        pixel_size=image.pixel_size,
-        device=device,
-        control=control,
-    )
-    with signals_stop(control) as signals, progress_bar(path.name) as progress:
-        for event in events:
-            if isinstance(event, Stored):
-                last = event
-            elif isinstance(event, ObjectsFound):
-                progress(event.done, "objects")
-            else:
-                report_tile(event, path, progress, as_json)
-    if last.finished:
-        for kind, target in last.outputs.items():
-            report_written(path, kind, target, as_json)
-        return []
-    note(f"{path}: interrupted; the same command goes on where it was.")
-    return signals
+    return segment_files(network, work, settings, device=device, as_json=as_json)
 
 
 @_app.command()
@@ -467,36 +314,11 @@ def evaluate(
     --csv have all scores. Maps of errors hold 1 for missed objects, 2 invented, 3 split, 4 merged. A pair
     that cannot be compared does not keep the others from it.
     """
-    from napari_unet.core.scores import mean_scores, pooled_scores
-    from napari_unet.files.atomic import check_writable
-    from napari_unet.files.evaluation import Compared, Failed, compare_files, pair_labels, write_csv
-    from napari_unet.files.images import expand_paths
+    from napari_unet.cli_evaluate import compare
 
-    pairs, untrue, failed = pair_labels(expand_paths(predictions), expand_paths(truths))
-    for target in [csv, errors / "errors.tif" if errors else None]:
-        if target:
-            check_writable(target)
-    width = max(len(str(prediction)) for prediction, _ in pairs)
-    compared: list[Compared] = []
-    for result in compare_files(pairs, ndim=2 if by_plane else None, errors_folder=errors):
-        if isinstance(result, Failed):
-            failed.append(result)
-            continue
-        report_scores(result, width, as_json, is_first=not compared)
-        compared.append(result)
-    if compared:
-        pooled = asdict(pooled_scores(result.agreement for result in compared))
-        mean = mean_scores([result.scores for result in compared])
-        report_summary({"pooled": pooled, "mean": mean}, len(compared), width, as_json)
-        if csv:
-            write_csv(csv, compared)
-    if untrue:
-        note(f"Left out for want of a truth: {_listed(untrue)}.")
-    for failure in failed:
-        note(failure.message)
-        if as_json:
-            print_json({"event": "failed", "path": str(failure.path), "message": failure.message})
-    return 2 if failed else 0
+    return compare(
+        predictions, truths, ndim=2 if by_plane else None, errors=errors, table=csv, as_json=as_json
+    )
 
 
 @_app.command()

@@ -81,6 +81,11 @@ def note(text: str) -> None:
     print(over_a_bar + " ".join(text.split()), file=sys.stderr, flush=True)
 
 
+def listed(paths: Sequence[Path]) -> str:
+    """Return the first of some paths, and how many more there are."""
+    return f"{paths[0]}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''}"
+
+
 def print_json(values: Mapping[str, Any]) -> None:
     """Print one JSON object on one line of stdout; numbers that JSON does not have are null."""
     print(json.dumps(_finite(values), allow_nan=False), flush=True)

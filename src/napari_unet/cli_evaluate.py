@@ -1,0 +1,67 @@
+"""The work of ``napari-unet evaluate``: pairs of files compared, one after the other, and reported."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from napari_unet.console import listed, note, print_json, report_scores, report_summary
+from napari_unet.core.scores import mean_scores, pooled_scores
+from napari_unet.files.atomic import check_writable
+from napari_unet.files.evaluation import Compared, Failed, compare_files, pair_labels, write_csv
+from napari_unet.files.images import expand_paths
+
+
+def compare(
+    predictions: Sequence[str],
+    truths: Sequence[str],
+    *,
+    ndim: int | None,
+    errors: Path | None,
+    table: Path | None,
+    as_json: bool,
+) -> int:
+    """Compare label images and print their scores.
+
+    Parameters
+    ----------
+    predictions, truths : sequence of str
+        Files, folders or patterns; paired by their names.
+    ndim : int, optional
+        Spatial axes; None takes all.
+    errors : Path, optional
+        Folder for maps of what is wrong.
+    table : Path, optional
+        A file for all scores as comma-separated values.
+    as_json : bool
+        Whether to print JSON lines.
+
+    Returns
+    -------
+    int
+        The exit code: 2 if a pair could not be compared.
+    """
+    pairs, untrue, failed = pair_labels(expand_paths(predictions), expand_paths(truths))
+    for target in [table, errors / "errors.tif" if errors else None]:
+        if target:
+            check_writable(target)
+    width = max(len(str(prediction)) for prediction, _ in pairs)
+    compared: list[Compared] = []
+    for result in compare_files(pairs, ndim=ndim, errors_folder=errors):
+        if isinstance(result, Failed):
+            failed.append(result)
+            continue
+        report_scores(result, width, as_json, is_first=not compared)
+        compared.append(result)
+    if compared:
+        pooled = asdict(pooled_scores(result.agreement for result in compared))
+        mean = mean_scores([result.scores for result in compared])
+        report_summary({"pooled": pooled, "mean": mean}, len(compared), width, as_json)
+        if table:
+            write_csv(table, compared)
+    if untrue:
+        note(f"Left out for want of a truth: {listed(untrue)}.")
+    for failure in failed:
+        note(failure.message)
+        if as_json:
+            print_json({"event": "failed", "path": str(failure.path), "message": failure.message})
+    return 2 if failed else 0
