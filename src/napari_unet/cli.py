@@ -112,6 +112,9 @@ def train(
     mode: Annotated[
         str | None, typer.Option(metavar="objects|classes", help="What paint values mean. [objects]")
     ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="All painted objects are filled up to their border, not stroked.")
+    ] = False,
     seconds: Annotated[float | None, typer.Option(metavar="S", help="Training time. [120]")] = None,
     steps: Annotated[int | None, typer.Option(metavar="N", help="Number of training steps.")] = None,
     device: Device = "auto",
@@ -133,7 +136,7 @@ def train(
     its curve; time and steps are further ones.
     """
     from napari_unet.files.atomic import check_writable
-    from napari_unet.files.images import expand_paths, pair_by_stem, read_image
+    from napari_unet.files.images import read_image
     from napari_unet.files.models import save_model
     from napari_unet.files.states import save_state
 
@@ -141,25 +144,15 @@ def train(
     flags = {"mode": mode, "seconds": seconds, "steps": steps, "seed": seed}
     flagged = [f"training.{name}={value}" for name, value in flags.items() if value is not None]
     training = _settings(config, [*(assignments or ()), *flagged], model).training
+    if full and training.mode != "objects":
+        raise InputError("--full tells of objects and this paint is of classes; leave --full out.")
     if model is not None:
         fixed = [
             name for name in ("network", "normalisation") if getattr(training, name) != getattr(model, name)
         ]
         if fixed:
             note(f"The settings of {' and '.join(fixed)} are those of {start}; others are not used.")
-    scored = expand_paths(validation or ())
-    shown = {path.resolve() for path in scored}
-    learnt = [path for path in expand_paths(images) if path.resolve() not in shown]
-    pairs, unpainted = pair_by_stem([*learnt, *scored], expand_paths(paint))
-    # In two groups: those to learn from, and those to score on alone.
-    pairs.sort(key=lambda pair: pair[0] in scored)
-    first_scored = sum(pair[0] not in scored for pair in pairs)
-    if scored and first_scored == len(pairs):
-        raise InputError(f"{listed(scored)} cannot be scored on for want of paint; give paint of that name.")
-    if first_scored == 0:
-        raise InputError("Every painted image is for scoring alone; give at least one more to learn from.")
-    if unpainted:
-        note(f"Left out for want of paint: {listed(unpainted)}.")
+    pairs, first_scored = _pairs_to_train(images, paint, validation or ())
     check_writable(output)
     image_pixels = [read_image(image).pixels for image, _ in pairs]
     paint_pixels = [read_image(paint).pixels for _, paint in pairs]
@@ -177,6 +170,7 @@ def train(
         start=model,
         resume=resume,
         validation=(image_pixels[first_scored:], paint_pixels[first_scored:]),
+        full=[full] * first_scored,
         device=device,
         control=control,
     )
@@ -197,6 +191,27 @@ def train(
             if stopped is not None:
                 report_saved(stopped, output, as_json)
     return 128 + signals[0] if signals else 0
+
+
+def _pairs_to_train(
+    images: Sequence[str], paint: Sequence[str], validation: Sequence[str]
+) -> tuple[list[tuple[Path, Path]], int]:
+    """Return every painted image with its paint, and how many are to learn from: the others are scored."""
+    from napari_unet.files.images import expand_paths, pair_by_stem
+
+    scored = expand_paths(validation)
+    shown = {path.resolve() for path in scored}
+    learnt = [path for path in expand_paths(images) if path.resolve() not in shown]
+    pairs, unpainted = pair_by_stem([*learnt, *scored], expand_paths(paint))
+    pairs.sort(key=lambda pair: pair[0] in scored)
+    first_scored = sum(pair[0] not in scored for pair in pairs)
+    if scored and first_scored == len(pairs):
+        raise InputError(f"{listed(scored)} cannot be scored on for want of paint; give paint of that name.")
+    if first_scored == 0:
+        raise InputError("Every painted image is for scoring alone; give at least one more to learn from.")
+    if unpainted:
+        note(f"Left out for want of paint: {listed(unpainted)}.")
+    return pairs, first_scored
 
 
 def _settings(
@@ -341,6 +356,10 @@ def info(*, model: ModelFile, as_json: AsJson = False) -> None:
     print(f"parameters     {record['parameters']}")
     print(f"normalisation  percentiles {record['normalisation']['low']} to {record['normalisation']['high']}")
     print(f"mode           {record['mode']}: {', '.join(record['class_names'])}")
+    if network["distance"]:
+        print("depth          learnt from objects filled to their border")
+    if reading := record.get("instances"):  # files of the first release have none
+        print(f"objects        {', '.join(f'{name} {value}' for name, value in reading.items())}")
     print(f"trained        {history['started']}, on {history['device']}")
     print(f"steps          {history['steps']} in {history['seconds']:.0f} s")
     for started, last, seconds in history["sessions"][1:]:

@@ -17,12 +17,14 @@ import torch
 import zarr
 from skimage.draw import disk
 
-from napari_unet import __version__, border_weights, load_model
+from napari_unet import __version__, border_weights, load_model, predict, save_model
 from napari_unet.cli import main
+from napari_unet.core.instances import InstanceConfig, find_objects
 from napari_unet.core.weights import WeightConfig
 from napari_unet.files.images import read_image
 from napari_unet.files.pixel_size import PixelSize
 from napari_unet.files.states import step_to_continue
+from napari_unet.network.model import Model
 
 SMALL = ["--set", "network.features=2", "network.levels=2", "training.patch_size=32", "training.batch_size=1"]
 
@@ -611,6 +613,53 @@ def test_stacks_are_scored_as_volumes_or_by_plane(tmp_path: Path, capsys: pytest
         errors = tifffile.imread(tmp_path / "maps" / "a_errors.tif")
         assert errors.shape == (3, 8, 8)
         assert bool(errors[2].any()) == (objects == 3)
+
+
+def test_full_objects_teach_depth_and_how_predictions_are_read(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full, other = tmp_path / "full.safetensors", tmp_path / "other.safetensors"
+    arguments = ["train", "--images", folder / "images", "--paint", folder / "paint", "--steps", 12, *SMALL]
+    assert main([str(argument) for argument in [*arguments, "--full", "--output", full]]) == 0
+    model = load_model(full)
+    assert model.network.distance
+    assert not load_model(folder / "model.safetensors").network.distance
+    # A tenth of an object, or a part near that; of strokes it would be half.
+    assert model.instances.min_size < 30
+
+    # Another reading of the same network shows in what is predicted with it.
+    reading = InstanceConfig(threshold=0.9 * float(_foreground(model, folder).max()), min_size=1)
+    save_model(replace(model, instances=reading), other)
+    found = []
+    for path in (full, other):
+        output = tmp_path / path.stem
+        assert main(["predict", str(path), "--images", str(folder / "images"), "--output", str(output)]) == 0
+        found.append(tifffile.imread(output / "a10_objects.tif"))
+        instances = load_model(path).instances
+        np.testing.assert_array_equal(found[-1], find_objects(_foreground(model, folder), instances, ndim=2))
+    assert not np.array_equal(*found)
+
+    capsys.readouterr()
+    assert main(["info", str(full), "--json"]) == 0
+    (info,) = json_lines(capsys.readouterr().out)
+    assert info["network"]["distance"] is True
+    assert info["instances"]["min_size"] == model.instances.min_size
+    assert main(["info", str(full)]) == 0
+    text = capsys.readouterr().out
+    assert "learnt from objects filled to their border" in text
+    assert f"min_size {model.instances.min_size}" in text
+    assert main(["info", str(folder / "model.safetensors")]) == 0
+    assert "filled to their border" not in capsys.readouterr().out
+
+
+def _foreground(model: Model, folder: Path) -> np.ndarray:
+    return predict(model, tifffile.imread(folder / "images" / "a10.tif")).probabilities[1]
+
+
+def test_full_is_of_objects(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", "--images", folder / "images", "--paint", folder / "paint", "--full"]
+    error = fails(capsys, [*arguments, "--output", tmp_path / "m", "--mode", "classes"])
+    assert "leave --full out" in error
 
 
 def test_info_is_for_people_and_programs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -91,13 +91,18 @@ def test_every_edit_says_what_was_corrected(layers):
     assert len(set(zip(*edit.indices, strict=True))) == len(edit.values)
     assert (edit.values >= 1).all()
     assert edit.n_background == (edit.values == 1).sum()
+    # At least half of an accepted object was predicted, and the paint holds it from border to border.
+    mostly = [i for i in np.unique(corrected[taken]) if np.mean(predicted[corrected == i] > 0) >= 0.5]
+    assert len(edit.accepted) == len(set(edit.accepted)) == len(mostly)
+    masks = {(after == value).tobytes() for value in edit.accepted}
+    assert masks == {(corrected == i).tobytes() for i in mostly}
     np.testing.assert_array_equal(applied(predicted, corrected, after), after)  # twice is once
 
 
 @given(arrays(np.int32, (3, 4), elements=few_ids), arrays(np.int32, (3, 4), elements=st.integers(0, 5)))
 def test_no_correction_no_edit(objects, paint):
     edit = corrections_to_paint(objects, objects.copy(), paint)
-    assert len(edit.values) == edit.n_objects == edit.n_background == 0
+    assert len(edit.values) == edit.n_objects == edit.n_background == len(edit.accepted) == 0
     assert len(edit.indices) == 2
 
 

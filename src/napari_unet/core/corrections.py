@@ -24,12 +24,17 @@ class PaintEdit:
         Number of corrected objects among the values.
     n_background : int
         Number of pixels of background among the values.
+    accepted : tuple of int
+        The paint values of the corrected objects that were predicted, at least half of each: with the edit
+        the paint holds them up to their border. Those are included that it held already. What was drawn
+        where nothing was predicted may be a stroke.
     """
 
     indices: tuple[NDArray[np.intp], ...]
     values: NDArray[np.int32]
     n_objects: int
     n_background: int
+    accepted: tuple[int, ...]
 
 
 def corrections_to_paint(
@@ -80,6 +85,8 @@ def corrections_to_paint(
     wanted = np.zeros(paint.shape, np.int32)
     wanted[background] = BACKGROUND
     wanted[taken] = new_value[which]
+    sizes = np.bincount(which, minlength=len(ids))
+    predicted_sizes = np.bincount(which[predicted[taken] > 0], minlength=len(ids))
     indices = np.nonzero((wanted > 0) & (wanted != paint))
     values = wanted[indices]
     return PaintEdit(
@@ -87,6 +94,7 @@ def corrections_to_paint(
         values=values,
         n_objects=len(np.unique(values[values >= FIRST_OBJECT])),
         n_background=int(np.count_nonzero(values == BACKGROUND)),
+        accepted=tuple(new_value[2 * predicted_sizes >= sizes].tolist()),
     )
 
 

@@ -97,7 +97,8 @@ def read_info(path: str | Path) -> dict[str, Any]:
     -------
     dict
         ``format``, ``version``, ``sha256``, ``network``, ``normalisation``, ``mode``, ``class_names``,
-        ``training``, ``history`` as plain values, and ``parameters``, the number of values it holds.
+        ``training``, ``history``, ``instances`` (not in files of the first release) as plain values, and
+        ``parameters``, the number of values it holds.
 
     Raises
     ------

@@ -11,6 +11,7 @@ from napari_unet.core.corrections import corrections_to_paint
 from napari_unet.core.errors import InputError
 from napari_unet.widgets.layers import (
     accept_edits,
+    accept_objects,
     annotation_of,
     edited_result,
     mode_of,
@@ -55,6 +56,8 @@ def take_corrections(viewer: ViewerModel, image: Layer) -> str:
         nothing = "Pixels were only erased, which teaches nothing; paint the right class over them."
     if told:
         paint.data_setitem(indices, values)
+    if mode == "objects":
+        accept_objects(paint, edit.accepted)
     accept_edits(edited)
     if not told:
         return nothing

@@ -5,8 +5,8 @@ which binds them to their image by its id, so a renamed image keeps its paint an
 another one. No other layer is ever changed or removed.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from napari_unet.core.annotation import FIRST_OBJECT, Mode
 from napari_unet.core.axes import Channels
 from napari_unet.core.errors import InputError
+from napari_unet.core.known_full import KnownFull
 from napari_unet.core.label_errors import ERROR_COLOURS
 
 Kind = Literal["objects", "classes", "probabilities", "weights"]
@@ -36,9 +37,10 @@ class _Mark:
 
     ``layer`` and ``image`` are the ``unique_id`` of the layer itself, so that a duplicate the user makes is
     theirs, and of the image it belongs to; ``kind`` is "paint", or the kind of result, with the
-    number of the class for probabilities; ``channels`` is where that image has its channel axis, and ``mode``
-    what the values of paint mean. ``shown`` is what the plugin last put there: a copy for labels, which the
-    user may edit; the array itself for images.
+    number of the class for probabilities; ``channels`` is where that image has its channel axis, ``mode``
+    what the values of paint mean, and ``full`` which of its objects are painted up to their border.
+    ``shown`` is what the plugin last put there: a copy for labels, which the user may edit; the array itself
+    for images.
     """
 
     layer: Any
@@ -46,6 +48,7 @@ class _Mark:
     kind: str
     channels: Channels = "auto"
     mode: Mode = "objects"
+    full: KnownFull = field(default_factory=KnownFull)
     shown: NDArray[Any] | None = None
 
 
@@ -148,8 +151,31 @@ def mode_of(paint: Labels) -> Mode:
 def set_mode(paint: Labels, mode: Mode) -> None:
     """Note what the values of ``paint`` mean, for all the docks."""
     mark = _mark(paint)
-    if mark is not None:
+    if mark is not None and mark.mode != mode:
         mark.mode = mode
+        paint.events.metadata()
+
+
+def full_objects_of(paint: Labels) -> KnownFull:
+    """Return what is known of the objects of ``paint`` that are painted up to their border."""
+    mark = _mark(paint)
+    return KnownFull() if mark is None else mark.full
+
+
+def set_filled(paint: Labels, filled: bool) -> None:
+    """Note whether all objects of ``paint`` are painted up to their border."""
+    mark = _mark(paint)
+    if mark is not None and mark.full.filled != filled:
+        mark.full = replace(mark.full, filled=filled)
+        paint.events.metadata()
+
+
+def accept_objects(paint: Labels, values: Collection[int]) -> None:
+    """Note that the objects of these ``values`` are painted up to their border, as they are now."""
+    mark = _mark(paint)
+    if mark is not None:
+        mark.full = mark.full.accept(_full_data(paint), values)
+        paint.events.metadata()
 
 
 def copy_image(image: Layer) -> Any:
@@ -168,6 +194,11 @@ def copy_image(image: Layer) -> Any:
 def copy_paint(paint: Labels) -> NDArray[Any]:
     """Return a copy of the paint (…YX, an integer type), for another thread to read while the user paints."""
     return np.array(_full_data(paint))
+
+
+def has_paint(paint: Labels) -> bool:
+    """Return whether anything is painted."""
+    return bool(np.any(_full_data(paint)))
 
 
 def copy_objects(labels: Labels) -> NDArray[Any]:

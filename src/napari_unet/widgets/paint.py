@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QSize, Qt, QTimer, Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QGridLayout, QPushButton, QSpinBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QPushButton, QSpinBox, QWidget
 from superqt import QLabeledSlider
 
 from napari_unet.core.annotation import (
@@ -23,16 +23,34 @@ from napari_unet.core.annotation import (
 )
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
+from napari_unet.core.known_full import KnownFull
 from napari_unet.widgets import brushes
 from napari_unet.widgets import layers as bridge
 from napari_unet.widgets.corrections import take_corrections
-from napari_unet.widgets.form import LayerChooser, Sentence, add_form, add_row, button, choice, fill, show_row
+from napari_unet.widgets.form import (
+    LayerChooser,
+    Sentence,
+    add_form,
+    add_row,
+    button,
+    choice,
+    describe,
+    fill,
+    show_row,
+)
 from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.preferences import read_preferences
 from napari_unet.widgets.watcher import AnnotationWatcher
 
 _SETTLED_MS = 300
 """Time without a stroke after which the paint is counted."""
+
+_FILLED = (
+    "Tick this if every object you paint here is filled up to its border. Full objects teach where\n"
+    "touching ones part, and how large objects are. Do not tick it for strokes along their middles:\n"
+    "where these end would pass for the border. Objects from Take corrections count without it."
+)
+_NO_OBJECTS = "Only for objects: classes of pixels are not kept apart."
 
 _CHANNELS = (
     ("None: grey planes", "auto"),
@@ -53,7 +71,7 @@ class PaintDock(QWidget):
     """
 
     annotation_changed = Signal(object)
-    """The annotation layer, or None, a moment after its paint, its mode or the layer itself has changed."""
+    """The annotation layer, or None, a moment after it, its paint or what that means has changed."""
 
     def __init__(self, viewer: "napari.viewer.Viewer", *, scrollable: bool = True) -> None:
         super().__init__()
@@ -70,6 +88,7 @@ class PaintDock(QWidget):
         self._watcher.layer_changed.connect(self._on_annotation)
         self._watcher.painted.connect(self._settled.start)
         self._watcher.brush_changed.connect(self._show_brush)
+        self._watcher.noted.connect(self._on_noted)
         self.image.layer_changed.connect(self._show_state)
         self._on_annotation(self._watcher.layer)
 
@@ -140,6 +159,10 @@ class PaintDock(QWidget):
             name="paint_brush_size",
             tooltip="Diameter of the brush in pixels (keys [ and ]).",
         )
+        self.filled = QCheckBox("Objects are filled to their border")
+        describe(self.filled, name="paint_full", tooltip=_FILLED)
+        self.filled.toggled.connect(self._on_filled)
+        column.addWidget(self.filled)
         self.summary = Sentence("paint_summary")
         self.advice = Sentence("paint_advice")
         column.addWidget(self.summary)
@@ -200,13 +223,14 @@ class PaintDock(QWidget):
         if image is None:
             return
         is_new = bridge.annotation_of(self._viewer, image) is None
+        mode = self.mode  # a new layer is shown in the usual one at first
         try:
             paint = bridge.make_annotation(self._viewer, image, self.channels.currentData())
         except InputError as error:
             self.advice.say(str(error), "error")
             return
         if is_new:
-            bridge.set_mode(paint, self.mode)
+            bridge.set_mode(paint, mode)
             paint.brush_size = self.brush_size.value()
         self._watcher.look()
         self._act(brushes.paint_background)
@@ -232,8 +256,13 @@ class PaintDock(QWidget):
     def _on_mode(self, _index: int = 0) -> None:
         if self.annotation is not None:
             bridge.set_mode(self.annotation, self.mode)
+        self._show_filled()
         self._show_brush()
         self._settled.start()
+
+    def _on_filled(self, filled: bool) -> None:
+        if self.annotation is not None:
+            bridge.set_filled(self.annotation, filled)
 
     def _on_class(self, value: int) -> None:
         if self.annotation is not None and self.annotation.selected_label != value:
@@ -248,8 +277,15 @@ class PaintDock(QWidget):
     def _on_annotation(self, paint: Labels | None) -> None:
         if paint is not None:
             brushes.bind_keys(paint)
-            self.mode_choice.setCurrentIndex(self.mode_choice.findData(bridge.mode_of(paint)))
+            self._on_noted()
         self._show_state()
+
+    def _on_noted(self) -> None:
+        """Show what another dock, or another annotation layer, says of the paint."""
+        if self.annotation is not None:
+            self.mode_choice.setCurrentIndex(self.mode_choice.findData(bridge.mode_of(self.annotation)))
+        self._show_filled()
+        self._settled.start()
 
     def _show_state(self, _layer: object = None) -> None:
         image, paint = self.image.layer, self.annotation
@@ -268,8 +304,17 @@ class PaintDock(QWidget):
             self.summary.say("Take a brush, and paint on the image.")
         self.advice.say("")
         self.corrected.say("")
+        self._show_filled()
         self._show_brush()
         self._settled.start()
+
+    def _show_filled(self) -> None:
+        paint, is_objects = self.annotation, self.mode == "objects"
+        self.filled.blockSignals(True)
+        self.filled.setChecked(paint is not None and bridge.full_objects_of(paint).filled)
+        self.filled.blockSignals(False)
+        self.filled.setEnabled(paint is not None and is_objects)
+        self.filled.setToolTip(_FILLED if is_objects else _NO_OBJECTS)
 
     def _show_brush(self) -> None:
         paint, is_classes = self.annotation, self.mode == "classes"
@@ -300,7 +345,8 @@ class PaintDock(QWidget):
             self._tell_change(None)
             return
         copy = bridge.copy_paint(paint)
-        self._counter.submit(partial(_count, copy, self.mode, paint.unique_id))
+        full = bridge.full_objects_of(paint)
+        self._counter.submit(partial(_count, copy, self.mode, full, paint.unique_id))
 
     def _show_summary(self, counted: "tuple[PaintSummary, tuple[object, ...]]") -> None:
         summary, stamp = counted
@@ -320,10 +366,10 @@ class PaintDock(QWidget):
 
 
 def _count(
-    paint: NDArray[np.integer[Any]], mode: Mode, layer_id: object, _control: Control
+    paint: NDArray[np.integer[Any]], mode: Mode, full: KnownFull, layer_id: object, _control: Control
 ) -> Iterator[tuple[PaintSummary, tuple[object, ...]]]:
-    """Count the paint, with a stamp that is another one whenever any pixel is."""
-    yield summarise_paint(paint, mode), (layer_id, mode, zlib.crc32(paint.tobytes()))
+    """Count the paint, with a stamp that is another one whenever any pixel, or what it means, is."""
+    yield summarise_paint(paint, mode), (layer_id, mode, full, zlib.crc32(paint.tobytes()))
 
 
 def _in_words(summary: PaintSummary, mode: Mode) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import napari
 from napari.layers import Image, Labels
 from qtpy.QtCore import QEvent, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QHBoxLayout, QWidget
 
 from napari_unet.core.control import Control
@@ -21,10 +22,13 @@ from napari_unet.widgets.layers import (
     annotation_of,
     copy_image,
     copy_paint,
+    full_objects_of,
+    has_paint,
     image_channels,
     mode_of,
     pixel_sizes,
 )
+from napari_unet.widgets.paint_tally import PaintTally
 from napari_unet.widgets.plot import CurvePlot
 from napari_unet.widgets.preferences import read_preferences
 from napari_unet.widgets.training_form import TrainingForm
@@ -79,6 +83,8 @@ class TrainDock(QWidget):
         column = fill(self, scrollable=scrollable)
         self.form = TrainingForm(viewer, offers_weights=weights is None)
         column.addWidget(self.form)
+        self._tally = PaintTally("train_paint", viewer, self._learnt_from)
+        column.addWidget(self._tally)
         self._start = button(
             "Start training",
             self.start,
@@ -112,6 +118,7 @@ class TrainDock(QWidget):
         column.addWidget(self._place)
         column.addStretch()
         self.form.device_changed.connect(self._ask_place)
+        self.form.images_changed.connect(self._tally.look)
         self.form.image.layer_changed.connect(self._refresh)
         for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed):
             follow(self, emitter, self._refresh)
@@ -163,6 +170,11 @@ class TrainDock(QWidget):
             self._status.say("Stopping after this step.")
             self._run.job.stop()
 
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Count what was painted while nobody could see it."""
+        super().showEvent(event)
+        self._tally.look()
+
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
         """Stop when napari closes the dock, which takes this widget out of the window and keeps it."""
         super().changeEvent(event)
@@ -170,13 +182,7 @@ class TrainDock(QWidget):
             self.stop()
 
     def _prepare(self) -> tuple[Job, Progress]:
-        pairs, scored = self._painted(), self._scored()
-        pairs = [pair for pair in pairs if pair not in scored]
-        if not pairs:
-            raise InputError(
-                f"The image '{scored[0][0].name}' is for scoring alone and there is no other to learn from; "
-                "choose another image, or score on held-out strokes."
-            )
+        pairs, scored = self._learnt_from(), self._scored()
         channels = {image_channels(image, paint) for image, paint in [*pairs, *scored]}
         modes = {mode_of(paint) for _, paint in [*pairs, *scored]}
         if len(modes) > 1:
@@ -191,6 +197,9 @@ class TrainDock(QWidget):
         # Copied now, on the main thread: the user goes on painting, and may delete the layers.
         images = [copy_image(image) for image, _ in pairs]
         paints = [copy_paint(paint) for _, paint in pairs]
+        full = [
+            full_objects_of(paint).within(pixels) for (_, paint), pixels in zip(pairs, paints, strict=True)
+        ]
         validation = [copy_image(image) for image, _ in scored], [copy_paint(paint) for _, paint in scored]
         sizes = [pixel_sizes(paint) for _, paint in (*pairs, *scored)]
         name = pairs[0][0].name
@@ -205,6 +214,7 @@ class TrainDock(QWidget):
                 config,
                 start=start,
                 validation=validation,
+                full=full,
                 device=device,
                 path=path,
                 control=control,
@@ -216,6 +226,16 @@ class TrainDock(QWidget):
         title = f"Training on {name}"
         return Job(events, title, round(self.form.seconds), measure=progress.measure, parent=self), progress
 
+    def _learnt_from(self) -> list[tuple[Image, Labels]]:
+        pairs, scored = self._painted(), self._scored()
+        pairs = [pair for pair in pairs if pair not in scored]
+        if not pairs:
+            raise InputError(
+                f"The image '{scored[0][0].name}' is for scoring alone and there is no other to learn from; "
+                "choose another image, or score on held-out strokes."
+            )
+        return pairs
+
     def _painted(self) -> list[tuple[Image, Labels]]:
         chosen = self.form.image.layer
         if chosen is None:
@@ -225,7 +245,7 @@ class TrainDock(QWidget):
         if self.form.all_painted.isChecked():
             for layer in self._viewer.layers:
                 paint = annotation_of(self._viewer, layer) if isinstance(layer, Image) else None
-                if layer is not chosen and paint is not None and copy_paint(paint).any():
+                if layer is not chosen and paint is not None and has_paint(paint):
                     pairs.append((layer, paint))
         if not pairs:
             raise InputError(
@@ -239,7 +259,7 @@ class TrainDock(QWidget):
         if image is None:
             return []
         paint = annotation_of(self._viewer, image)
-        if paint is None or not copy_paint(paint).any():
+        if paint is None or not has_paint(paint):
             raise InputError(
                 f"The image '{image.name}' is for scoring and has no paint; paint on it, or score on "
                 "held-out strokes."

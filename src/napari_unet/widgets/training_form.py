@@ -61,6 +61,8 @@ class TrainingForm(QWidget):
 
     device_changed = Signal()
     """Another device was chosen."""
+    images_changed = Signal()
+    """Other images were chosen to learn from or to score on."""
 
     def __init__(self, viewer: "napari.viewer.Viewer", *, offers_weights: bool) -> None:
         super().__init__()
@@ -78,6 +80,8 @@ class TrainingForm(QWidget):
             tooltip="Learn from all images in this viewer that have paint, not from the chosen one alone.",
         )
         form.addRow("", self.all_painted)
+        self.image.layer_changed.connect(lambda _layer: self.images_changed.emit())
+        self.all_painted.toggled.connect(lambda _all: self.images_changed.emit())
         self._start = choice([("Scratch", _SCRATCH), ("A model file…", _BROWSE)])
         self._start_before = 0
         self._start.activated.connect(self._on_start_chosen)
@@ -174,6 +178,7 @@ class TrainingForm(QWidget):
             "more to learn from. Default: 20 %.",
         )
         self._validation = LayerChooser(self._viewer, none="Held-out strokes")
+        self._validation.layer_changed.connect(lambda _layer: self.images_changed.emit())
         add_row(
             form,
             "Score on",

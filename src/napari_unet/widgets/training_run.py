@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
+from napari_unet.core.object_distance import Full
 from napari_unet.files.atomic import check_writable
 from napari_unet.network.config import TrainingConfig
 from napari_unet.network.events import (
@@ -42,6 +43,7 @@ def train_and_save(
     *,
     start: Stopped | Path | None,
     validation: Painted | None = None,
+    full: Sequence[Full] | None = None,
     device: str,
     path: Path,
     control: Control,
@@ -52,7 +54,7 @@ def train_and_save(
 
     Parameters
     ----------
-    images, paints, config, validation, device, control
+    images, paints, config, validation, full, device, control
         As for ``train_events``.
     start : Stopped, path of a model file, or None
         What to go on from: the end of another training, or a file and the state beside it.
@@ -102,6 +104,7 @@ def train_and_save(
             start=model,
             resume=state,
             validation=validation,
+            full=full,
             device=device,
             control=control,
         )

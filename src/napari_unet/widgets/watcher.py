@@ -26,6 +26,8 @@ class AnnotationWatcher(QObject):
     """The annotation layer, or None, whenever it is another one."""
     painted = Signal()
     """The paint may have changed: a stroke, undo and redo, new data, but also another visible plane."""
+    noted = Signal()
+    """Something was noted with the paint: its mode, or which objects are filled to their border."""
     brush_changed = Signal()
     """The mode, value, size or colours of the brush have changed."""
 
@@ -60,12 +62,16 @@ class AnnotationWatcher(QObject):
             events = layer.events
             for emitter in (events.paint, events.data, events.set_data):
                 self._unfollow.append(follow(self, emitter, self._on_paint))
+            self._unfollow.append(follow(self, events.metadata, self._on_note))
             for emitter in (events.selected_label, events.mode, events.brush_size, events.colormap):
                 self._unfollow.append(follow(self, emitter, self._on_brush))
         self.layer_changed.emit(layer)
 
     def _on_paint(self, _event: object = None) -> None:
         self.painted.emit()
+
+    def _on_note(self, _event: object = None) -> None:
+        self.noted.emit()
 
     def _on_brush(self, _event: object = None) -> None:
         self.brush_changed.emit()

@@ -1,0 +1,67 @@
+"""What counts as full after any history of strokes, against masks kept one by one."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from napari_unet.core.known_full import KnownFull
+
+values = st.integers(0, 4)
+histories = array_shapes(min_dims=2, max_dims=3, max_side=4).flatmap(
+    lambda shape: st.tuples(
+        arrays(np.int32, shape, elements=values),
+        st.lists(
+            st.one_of(
+                st.sets(st.integers(2, 5)),  # accepted
+                st.tuples(st.integers(0, int(np.prod(shape)) - 1), values),  # painted: where, and what
+                st.just("undo"),
+            ),
+            max_size=15,
+        ),
+    )
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(histories)
+def test_objects_are_full_while_they_are_as_they_were_accepted(history):
+    paint, happenings = history
+    known, strokes = KnownFull(), []
+    accepted: list[tuple[int, np.ndarray]] = []
+    for happening in happenings:
+        if isinstance(happening, set):
+            known = known.accept(paint, happening)
+            accepted += [(value, paint == value) for value in happening]
+        elif happening == "undo":
+            paint = strokes.pop() if strokes else paint
+        else:
+            strokes.append(paint)
+            paint = paint.copy()
+            paint.flat[happening[0]] = happening[1]
+        expected = {value for value, mask in accepted if mask.any() and np.array_equal(mask, paint == value)}
+        assert (known.within(paint) or set()) == expected
+
+
+def test_nothing_told_is_nothing_full_and_all_filled_is_all():
+    paint = np.full((3, 3), 2, np.int32)
+    assert KnownFull().within(paint) is False
+    assert KnownFull(filled=True).within(paint) is True
+    assert KnownFull(filled=True).accept(paint, {2}).within(paint) is True
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.uint32])
+def test_what_is_accepted_in_one_type_is_full_in_another(dtype):
+    paint = np.array([[0, 2, 2], [3, 0, 200]], dtype)
+    known = KnownFull().accept(paint, [2, 200])
+    assert known.within(paint.astype(np.int32)) == {2, 200}
+    assert known.within(np.asfortranarray(paint)) == {2, 200}
+
+
+def test_a_stroke_elsewhere_under_the_value_counts():
+    paint = np.zeros((4, 4), np.int32)
+    paint[:2, :2] = 2
+    known = KnownFull().accept(paint, [2])
+    paint[3, 3] = 2
+    assert known.within(paint) is False
