@@ -257,21 +257,8 @@ def test_every_paint_goes_to_the_training_with_what_is_full_of_it(
     assert scored == 1
 
 
-@pytest.mark.parametrize("filled", [False, True])
-def test_a_real_training_learns_depth_where_objects_are_filled(viewer, train_dock, qtbot, filled):
-    paint = paint_on(viewer, add_image(viewer))
-    bridge.set_filled(paint, filled)
-    train(train_dock, qtbot)
-    model = load_model(train_dock._last_path)
-    assert model.network.distance == filled
-
-
-def test_a_real_training_learns_depth_from_corrections(viewer, dock, train_dock, qtbot):
-    image = add_image(viewer)
-    paint_on(viewer, image)
-    dock.image.choose(image)
-    predict_two(viewer, image)
-    dock.take_corrections()
+def test_a_real_training_learns_depth_where_objects_are_filled(viewer, train_dock, qtbot):
+    bridge.set_filled(paint_on(viewer, add_image(viewer)), True)
     train(train_dock, qtbot)
     assert load_model(train_dock._last_path).network.distance
 

@@ -194,7 +194,7 @@ class TrainingForm(QWidget):
             tooltip=f"End before the time limit when {_PATIENCE} scores in a row are no better than before.\n"
             "The best network is kept either way; this frees the computer. Default: off.",
         )
-        form.addRow("", self._patience)
+        form.addRow(self._patience)  # over both columns: it is too long for one
         self._augmentation = choice(_AUGMENTATIONS)
         self._augmentation.setCurrentIndex(2)
         add_row(
