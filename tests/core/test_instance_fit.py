@@ -35,7 +35,7 @@ def test_the_smallest_object_follows_from_what_is_painted():
     assert fit_instances([Example(probability, objects, True)]).min_size == int(0.1 * 30 * 12.5)
     strokes = np.zeros_like(objects)
     strokes[20:24, 8:12], strokes[20:22, 20:24] = 2, 3
-    assert fit_instances([Example(probability, strokes, False)]) == InstanceConfig(min_size=6)
+    assert fit_instances([Example(probability, strokes, False)]) == InstanceConfig(min_size=3)
 
 
 @pytest.mark.parametrize("paint", [np.zeros((60, 100), np.int32), np.ones((60, 100), np.int32)])

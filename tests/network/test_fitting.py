@@ -37,7 +37,7 @@ def test_full_paint_teaches_depth_and_the_reading():
     assert taught.instances.min_size in (20, 40, 80)
     plain = train([image], [paint], SMALL)
     assert not plain.network.distance
-    assert plain.instances == InstanceConfig(min_size=200)  # half of a square
+    assert plain.instances == InstanceConfig(min_size=100)  # a quarter of a square
     assert any(not torch.equal(plain.weights[name], taught.weights[name]) for name in plain.weights)
 
 

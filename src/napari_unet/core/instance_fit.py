@@ -17,7 +17,7 @@ from napari_unet.core.object_distance import Full, full_objects
 _OF_FULL = (0.1, 0.05, 0.2)
 """Smallest object as a part of the median full object: the first is taken unless another is better."""
 
-_OF_STROKE = 0.5
+_OF_STROKE = 0.25
 """The same of the median stroke, which covers a third of its object or so."""
 
 _CONTRASTS = (2.0, 1.5, 1.0, 3.0)
