@@ -10,13 +10,23 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 from skimage.morphology import local_maxima, reconstruction
 
-from napari_unet.core.flooding import find_basins
+from napari_unet.core.flooding import survey
 
 landscapes = array_shapes(min_dims=1, max_dims=3, max_side=9).flatmap(
     lambda shape: st.tuples(
         arrays(np.int16, shape, elements=st.integers(0, 12)), arrays(np.bool_, shape, elements=st.booleans())
     )
 )
+
+
+def find_basins(height, mask, *, contrast, min_area):
+    """Return the basins (spatial...) as 1..N in the raster order of their summits, 0 outside, and N."""
+    relief = survey(height, mask)
+    basins, sizes = relief.basins(contrast, min_area)
+    of_pixel = np.where(mask, relief.regions, 0)
+    labels = np.searchsorted(np.unique(basins), basins).astype(np.int32)[of_pixel]
+    np.testing.assert_array_equal(sizes[sizes > 0], np.bincount(labels.ravel())[1:])
+    return labels, int(np.count_nonzero(sizes))
 
 
 def basins_with_sets(height, mask, contrast, min_area):

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.instances import InstanceConfig, find_objects
+from napari_unet.core.instances import InstanceConfig, Landscape, find_objects
 
 KEEP_ALL = InstanceConfig(min_size=1)
 
@@ -209,6 +209,20 @@ def test_every_result_is_well_formed(foreground, config):
         assert not (objects > 0)[~mask].any()
     if config.min_size == 1:
         assert (objects > 0)[mask].all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(planes | volumes, st.lists(configs, min_size=2, max_size=5))
+def test_a_landscape_is_read_again_and_again(foreground, readings):
+    landscape = Landscape.of(foreground, readings[0])
+    for config in readings:
+        if not landscape.suits(config):
+            with pytest.raises(ValueError, match="other settings"):
+                landscape.objects(config)
+            continue
+        objects, count = landscape.objects(config)
+        np.testing.assert_array_equal(objects, find_objects(foreground, config, ndim=foreground.ndim))
+        assert count == objects.max()
 
 
 @settings(deadline=None, max_examples=60)

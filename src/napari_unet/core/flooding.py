@@ -8,54 +8,136 @@ saddle, or is smaller there than ``min_area``. What is not merged stays apart, a
 This is the segmentation by persistence of Chazal, Guibas, Oudot & Skraba (2013), "Persistence-based
 clustering in Riemannian manifolds", J. ACM 60(6), with an area beside the height; without the area, its
 basins are those of a watershed from h-maxima (Grimaud's dynamics, 1992), found in one pass instead of three.
+
+Which summit is uphill of a pixel, and in which order hills touch, depends on the landscape alone. So the
+pixels are looked at once, by :func:`survey`; what merges for one contrast and area is then told from hills,
+of which there are a hundred times fewer.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 _STEPS = 64
 """Levels that one unit of height is divided into: finer than bfloat16 tells log-odds apart."""
 
 _HIGHEST = 500.0
-"""Heights are counted in 16 bits, which sort fast: from -500 to 500 in 1/64."""
+"""Heights are counted in 16 bits, from -500 to 500 in 1/64."""
 
 
-def find_basins(
-    height: NDArray[np.floating], mask: NDArray[np.bool_], *, contrast: float, min_area: int
-) -> tuple[NDArray[np.int32], int]:
-    """Return the basins of the pixels of ``mask``, and how many there are.
+@dataclass(frozen=True, slots=True, eq=False)
+class Relief:
+    """A landscape cut into regions: its hills, one for every summit however low, and the ground between.
+
+    Parameters
+    ----------
+    regions : array (spatial...) int32
+        Hills 1..H in the raster order of their summits, then the connected parts of the ground H+1..R.
+    first : array (R + 1,) int32
+        Raster index of the first pixel of each region; of region 0, which is none, the number of pixels.
+    at_edge : array (R + 1,) bool
+        Whether a region touches the edge of the image.
+    rims : array (…, 2) int32
+        Pairs of regions that touch, some more than once.
+    summits, order, saddles, heights, near : arrays of int32
+        What is met from the top down, see :func:`napari_unet.core.flooding_kernel.sort_pixels`.
+    """
+
+    regions: NDArray[np.int32]
+    first: NDArray[np.int32]
+    at_edge: NDArray[np.bool_]
+    rims: NDArray[np.int32]
+    summits: NDArray[np.int32]
+    order: NDArray[np.int32]
+    saddles: NDArray[np.int32]
+    heights: NDArray[np.int32]
+    near: NDArray[np.int32]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory it takes."""
+        return sum(
+            array.nbytes
+            for array in (self.regions, self.rims, self.order, self.saddles, self.heights, self.near)
+        )
+
+    def basins(self, contrast: float, min_area: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Return which hills make up each basin.
+
+        Parameters
+        ----------
+        contrast : float
+            Height by which a basin stands out of the saddle at least, else it is merged.
+        min_area : int
+            Pixels of a basin above the saddle at least, else it is merged.
+
+        Returns
+        -------
+        basins : array (H + 1,) int32
+            The hill with the summit of the basin that each hill belongs to; of equal summits it is one that
+            was flooded earlier. 0 for 0.
+        sizes : array (H + 1,) int32
+            Pixels of the basin of each such hill, 0 for all others.
+        """
+        from napari_unet.core.flooding_kernel import flood
+
+        return flood(  # type: ignore[no-any-return]  # numba has no types
+            self.summits,
+            self.order,
+            self.saddles,
+            self.heights,
+            self.near,
+            round(contrast * _STEPS),
+            min_area,
+        )
+
+    def fill(self, labels: NDArray[np.int32]) -> None:
+        """Give every hole the label of the one object around it.
+
+        A hole is a connected part of what has label 0, hills included, that touches one object only and not
+        the edge of the image.
+
+        Parameters
+        ----------
+        labels : array (R + 1,) int32
+            Object of every region, written to.
+        """
+        from napari_unet.core.flooding_kernel import fill_regions
+
+        fill_regions(labels, self.at_edge, self.rims)
+
+
+def survey(height: NDArray[np.floating], mask: NDArray[np.bool_]) -> Relief:
+    """Cut a landscape into regions.
 
     Parameters
     ----------
     height : array (spatial...) float
-        The landscape, in [-500, 500]; it counts in steps of 1/64.
+        The landscape, in [-500, 500]; it counts in steps of 1/64. Of equal heights the first in raster order
+        counts as the higher.
     mask : array (spatial...) bool
-        Pixels to flood. Basins of parts that are not connected through faces know nothing of each other.
-    contrast : float
-        Height by which a basin stands out of the saddle at least, else it is merged.
-    min_area : int
-        Pixels of a basin above the saddle at least, else it is merged.
-
-    Returns
-    -------
-    labels : array (spatial...) int32
-        0 outside, basins 1..N in the raster order of their summits. Each is connected through faces. Of equal
-        heights the first in raster order counts as the higher.
-    count : int
+        Pixels to flood; all others are ground. Hills are connected through faces, and so are parts of the
+        ground; parts of the mask that are not connected know nothing of each other.
     """
-    from napari_unet.core.flooding_kernel import flood
+    from napari_unet.core.flooding_kernel import OUTSIDE, climb, find_rims, first_pixels, sort_pixels
 
+    inside = (slice(1, -1),) * mask.ndim
     # A frame, so that every pixel of the mask has all its neighbours.
-    framed = np.pad(mask, 1)
-    pixels = np.flatnonzero(framed)
-    levels = np.zeros(framed.size, np.int32)
-    levels[pixels] = np.rint(np.clip(height[mask], -_HIGHEST, _HIGHEST) * _STEPS)
-    order = pixels[np.argsort(-levels[pixels].astype(np.int16), kind="stable")]
-    strides = np.array(framed.strides) // framed.itemsize
-    summits = flood(order, levels, np.concatenate((strides, -strides)), round(contrast * _STEPS), min_area)
-    numbers = np.zeros(framed.size, np.int32)
-    is_summit = np.flatnonzero(summits[pixels] == pixels)
-    numbers[pixels[is_summit]] = np.arange(1, is_summit.size + 1)
-    labels = np.zeros(mask.shape, np.int32)
-    labels[mask] = numbers[summits[pixels]]
-    return labels, int(is_summit.size)
+    level = np.full([size + 2 for size in mask.shape], OUTSIDE, np.int16)
+    level[inside][mask] = np.rint(np.clip(height[mask], -_HIGHEST, _HIGHEST) * _STEPS)
+    strides = np.array(level.strides) // level.itemsize
+    steps = np.concatenate((strides, -strides))
+    hills, n_hills = climb(level.ravel(), steps)
+    parts, n_parts = ndimage.label(~mask)
+    framed = hills.reshape(level.shape).copy()
+    np.add(parts, n_hills, out=framed[inside], where=parts > 0)
+    rims = find_rims(framed.ravel(), strides)
+    met = sort_pixels(level.ravel(), hills, n_hills, steps)
+    regions = np.ascontiguousarray(framed[inside])
+    at_edge = np.zeros(n_hills + n_parts + 1, np.bool_)
+    for axis in range(mask.ndim):
+        across = np.moveaxis(regions, axis, 0)
+        at_edge[across[0]] = at_edge[across[-1]] = True
+    return Relief(regions, first_pixels(regions.ravel(), at_edge.size), at_edge, rims, *met)

@@ -6,10 +6,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from edt import edt
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.flooding import find_basins
+from napari_unet.core.flooding import Relief, survey
 
 Separation = Literal["both", "probability", "shape"]
 
@@ -115,23 +114,65 @@ def find_objects(
     objects = np.zeros(foreground.shape, np.int32)
     used = 0
     for plane in np.ndindex(foreground.shape[: foreground.ndim - ndim]):
-        mask = foreground[plane] > config.threshold
-        labels, count = find_basins(
-            _landscape(foreground[plane], mask, config.separate_by),
-            mask,
-            contrast=config.contrast,
-            min_area=_SPARED * config.min_size,
-        )
-        labels = _drop_small(labels, count, config.min_size)
-        if config.fill_holes:
-            _fill_holes(labels)
-        labels, count = number_in_raster_order(labels, count)
+        labels, count = Landscape.of(foreground[plane], config).objects(config)
         np.add(labels, used, out=objects[plane], where=labels > 0)
         used += count
     return objects
 
 
-def _landscape(
+@dataclass(frozen=True, slots=True, eq=False)
+class Landscape:
+    """The foreground of one plane or volume, as its objects are read from it with any contrast and sizes.
+
+    Parameters
+    ----------
+    threshold, separate_by
+        Of the configurations that it can be read with.
+    relief : Relief
+        Its hills of probability and depth, and the ground between them.
+    """
+
+    threshold: float
+    separate_by: Separation
+    relief: Relief
+
+    @classmethod
+    def of(cls, foreground: NDArray[np.floating[Any]], config: InstanceConfig) -> "Landscape":
+        """Survey a plane or volume (spatial...) of probabilities of foreground, most of the work."""
+        mask = foreground > config.threshold
+        relief = survey(_heights(foreground, mask, config.separate_by), mask)
+        return cls(config.threshold, config.separate_by, relief)
+
+    def suits(self, config: InstanceConfig) -> bool:
+        """Return whether :meth:`objects` can be asked for with this configuration."""
+        return (self.threshold, self.separate_by) == (config.threshold, config.separate_by)
+
+    def objects(self, config: InstanceConfig) -> tuple[NDArray[np.int32], int]:
+        """Return the objects (spatial...) as :func:`find_objects` numbers them, and how many there are.
+
+        Raises
+        ------
+        ValueError
+            If the configuration does not suit.
+        """
+        if not self.suits(config):
+            raise ValueError(f"The landscape was surveyed for other settings than {config}.")
+        relief = self.relief
+        basins, sizes = relief.basins(config.contrast, _SPARED * config.min_size)
+        first = np.full(basins.size, relief.regions.size, np.int32)
+        np.minimum.at(first, basins, relief.first[: basins.size])
+        kept = np.flatnonzero(sizes >= config.min_size)
+        numbers = np.zeros(basins.size, np.int32)
+        numbers[kept[np.argsort(first[kept])]] = np.arange(1, kept.size + 1)
+        labels = np.zeros(relief.first.size, np.int32)
+        labels[: basins.size] = numbers[basins]
+        if config.fill_holes:
+            relief.fill(labels)  # a hole begins after the object around it, so the order stays
+        objects: NDArray[np.int32] = labels[relief.regions]
+        return objects, int(kept.size)
+
+
+def _heights(
     probability: NDArray[Any], mask: NDArray[np.bool_], separate_by: Separation
 ) -> NDArray[np.float32]:
     """Return the height of every pixel of the mask: log-odds plus the weighted logarithm of its depth."""
@@ -145,29 +186,6 @@ def _landscape(
         # Half a pixel more: from 1 to 2 pixels of depth is not yet twice as deep.
         height[mask] += _DEPTH_WEIGHT * np.log(depth + 0.5)
     return height
-
-
-def _drop_small(labels: NDArray[np.int32], count: int, min_size: int) -> NDArray[np.int32]:
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    ids = np.arange(count + 1, dtype=np.int32)
-    ids[sizes < min_size] = 0
-    return ids[labels]
-
-
-def _fill_holes(labels: NDArray[np.int32]) -> None:
-    # A hole is a connected part of the background that touches one object only and not the image's edge.
-    # Looking at the background once, not object by object, keeps the cost independent of their number.
-    holes, n_holes = ndimage.label(labels == 0)
-    enclosed = np.arange(n_holes + 1, dtype=np.int32)
-    for axis in range(labels.ndim):
-        across = np.moveaxis(holes, axis, 0)
-        enclosed[across[0]] = enclosed[across[-1]] = 0
-    if not enclosed.any():
-        return
-    lowest, highest = neighbours_of_holes(enclosed[holes], n_holes, labels)
-    owner = np.where(lowest == highest, lowest, 0).astype(np.int32)
-    owner[0] = 0
-    labels += owner[holes]
 
 
 def neighbours_of_holes(

@@ -1,5 +1,6 @@
 """What a network says of an image, and the label images read from it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -74,19 +75,37 @@ class Prediction:
         probability. Where a filled hole or a threshold below 0.5 lets objects of two classes overlap, the
         more probable class has the pixel.
         """
-        objects = find_objects(self.probabilities[1], self.instances, ndim=self.ndim)
-        if self.probabilities.shape[0] > 2:
-            # Below any probability where nothing is yet: a filled hole may hold zeros.
-            highest = np.where(objects > 0, self.probabilities[1], np.float32(-1))
-            for probability in self.probabilities[2:]:
-                of_class = find_objects(probability, self.instances, ndim=self.ndim)
-                wins = (of_class > 0) & (probability > highest)
-                objects[wins] = of_class[wins] + objects.max()
-                highest[wins] = probability[wins]
-            # An object can be covered whole: its id must leave no gap.
-            objects, _ = number_in_raster_order(objects, int(objects.max(initial=0)))
-        return objects
+        found = [
+            find_objects(probability, self.instances, ndim=self.ndim)
+            for probability in self.probabilities[1:]
+        ]
+        return join_classes(found, self.probabilities[1:])
 
     def with_instances(self, instances: InstanceConfig) -> "Prediction":
         """Return the same probabilities read with other thresholds; nothing is copied."""
         return replace(self, instances=instances)
+
+
+def join_classes(found: Sequence[NDArray[np.int32]], probabilities: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Return the objects of all classes in one array, numbered in raster order.
+
+    Parameters
+    ----------
+    found : sequence of arrays (…YX) int32
+        The objects of every class but the background.
+    probabilities : array (K - 1, …YX) float32
+        Of these classes. Where objects of two overlap, the more probable class has the pixel.
+    """
+    objects = found[0]
+    if len(found) == 1:
+        return objects
+    objects = objects.copy()
+    # Below any probability where nothing is yet: a filled hole may hold zeros.
+    highest = np.where(objects > 0, probabilities[0], np.float32(-1))
+    for of_class, probability in zip(found[1:], probabilities[1:], strict=True):
+        wins = (of_class > 0) & (probability > highest)
+        objects[wins] = of_class[wins] + objects.max()
+        highest[wins] = probability[wins]
+    # An object can be covered whole: its id must leave no gap.
+    objects, _ = number_in_raster_order(objects, int(objects.max(initial=0)))
+    return objects
