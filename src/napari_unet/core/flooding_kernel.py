@@ -181,9 +181,9 @@ def find_rims(regions: Any, strides: Any) -> Any:
             continue
         for stride in strides:
             other = regions[pixel + stride]
-            if other in (one, 0):
-                continue
             low, high = min(one, other), max(one, other)
+            if not 0 < low < high:
+                continue
             slot = (low * 31 + high) % _REMEMBERED
             if seen[slot, 0] == low and seen[slot, 1] == high:
                 continue
