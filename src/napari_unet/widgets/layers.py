@@ -353,6 +353,37 @@ def predicted_labels(layer: Layer) -> NDArray[Any] | None:
     return mark.shown if mark is not None and isinstance(layer, Labels) and mark.kind != "paint" else None
 
 
+def update_plane(
+    layer: Labels, plane: tuple[int, ...], labels: NDArray[Any], *, discard_edits: bool = False
+) -> bool:
+    """Show other labels in one plane of a predicted layer, unless the user edited that plane since.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+        Predicted labels (leading..., spatial...).
+    plane : tuple of int
+        Index along the leading axes; () is all of it.
+    labels : array (spatial...)
+        What the plane is to show.
+    discard_edits : bool
+        Whether edits may be lost.
+
+    Returns
+    -------
+    bool
+        Whether the labels are shown now.
+    """
+    shown = predicted_labels(layer)
+    if shown is None or shown.shape != layer.data.shape:
+        return False
+    if not discard_edits and not np.array_equal(layer.data[plane], shown[plane]):
+        return False
+    layer.data[plane] = shown[plane] = labels
+    layer.refresh(extent=False)
+    return True
+
+
 def accept_edits(layer: Labels) -> None:
     """Note that the user's edits of a predicted label layer are in the paint now: they count as predicted."""
     mark = _mark(layer)

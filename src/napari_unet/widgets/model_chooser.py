@@ -9,7 +9,9 @@ from qtpy.QtWidgets import QComboBox, QFileDialog
 
 from napari_unet.core.annotation import Mode
 from napari_unet.core.errors import InputError
+from napari_unet.core.instances import InstanceConfig
 from napari_unet.files.models import read_info
+from napari_unet.files.plain import from_plain
 
 _SUFFIX = ".safetensors"
 
@@ -26,6 +28,7 @@ class ModelFacts:
     score: float | None
     started: str
     seconds: float
+    instances: InstanceConfig
 
     @classmethod
     def read(cls, path: Path) -> "ModelFacts":
@@ -48,6 +51,7 @@ class ModelFacts:
             score=best[-1] if best else None,
             started=history["started"],
             seconds=history["seconds"],
+            instances=from_plain(InstanceConfig, info.get("instances", {}), "instances"),
         )
 
     def sentence(self) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import napari
-from napari.layers import Image
+from napari.layers import Image, Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QCheckBox, QProgressBar, QVBoxLayout, QWidget
@@ -25,6 +25,7 @@ from napari_unet.widgets.layers import (
     is_result,
     source_of,
 )
+from napari_unet.widgets.live_objects import LiveObjects
 from napari_unet.widgets.model_chooser import ModelChooser, ModelFacts, read_facts
 from napari_unet.widgets.prediction_form import PredictionForm
 from napari_unet.widgets.prediction_run import (
@@ -91,9 +92,21 @@ class PredictDock(QWidget):
         describe(self._bar, name="predict_progress", tooltip="Tiles finished, of all images.")
         self._bar.setRange(0, 1000)
         self._status = Sentence("predict_status")
-        for widget in (self._predict, self._cancel, self._bar, self._status):
+        self._discard = button(
+            "Discard my edits",
+            self._reread_anyway,
+            name="predict_discard",
+            tooltip="Replace the objects you edited by those of the settings above.",
+        )
+        self._discard.setVisible(False)
+        for widget in (self._predict, self._cancel, self._bar, self._status, self._discard):
             column.addWidget(widget)
         column.addStretch()
+        self._live = LiveObjects(viewer, self)
+        self._live.refreshed.connect(self._on_reread)
+        self._live.blocked.connect(lambda sentence: self._status.say(sentence, "warning"))
+        self._live.edited.connect(self._on_edited)
+        self.form.objects.changed.connect(self._reread)
         self.image.layer_changed.connect(self._refresh)
         self.model.model_changed.connect(self._on_model)
         for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed):
@@ -155,6 +168,7 @@ class PredictDock(QWidget):
             self._status.say(str(error), "error")
             return
         self._run = run
+        self._live.cancel()
         self._bar.setValue(0)
         self._status.say("Reading the model and the image.")
         run.job.happened.connect(self._on_event)
@@ -178,6 +192,7 @@ class PredictDock(QWidget):
 
     def _prepare(self) -> _Run:
         facts = read_facts(self.model.path)
+        self.form.objects.choose(facts.path, facts.instances)  # the file may have been trained on
         kinds, config = self.form.kinds, self.form.config()
         chosen = self.image.layer
         if chosen is None:
@@ -264,6 +279,8 @@ class PredictDock(QWidget):
             layer = add_result(self._viewer, source, kind, data)
             if layer is not None:
                 layer.metadata[_STACK] = (kind, data)
+            if kind == "objects" and isinstance(layer, Labels):
+                self._live.remember(source, layer, event.rereading)
         run.added += 1
         if not event.complete:
             run.problem = "Cancelled; the finished tiles were added."
@@ -311,13 +328,31 @@ class PredictDock(QWidget):
             self._facts = read_facts(path)
             self._facts_line.say(self._facts.sentence())
             self.form.suit(self._facts.mode)
+            self.form.objects.choose(self._facts.path, self._facts.instances)
         except InputError as error:
             self._facts_line.say(str(error), "hint" if path is None else "error")
         self._refresh()
 
+    def _reread(self) -> None:
+        """Read the objects of the image again, if they were predicted, with the settings of the form."""
+        self._live.refresh(self.image.layer, self.form.objects.config)
+
+    def _reread_anyway(self) -> None:
+        self._discard.setVisible(False)
+        self._live.refresh(self.image.layer, self.form.objects.config, discard_edits=True)
+
+    def _on_reread(self, count: int) -> None:
+        self._discard.setVisible(False)
+        self._status.say(f"{count:,} object{'s' * (count != 1)} with these settings.")
+
+    def _on_edited(self, sentence: str) -> None:
+        self._discard.setVisible(True)
+        self._status.say(sentence, "warning")
+
     def _refresh(self, _event: object = None) -> None:
         """Enable what can be used now."""
         running = self._run is not None
+        self._discard.setVisible(False)
         self._inputs.setEnabled(not running)
         self._predict.setVisible(not running)
         self._cancel.setVisible(running)

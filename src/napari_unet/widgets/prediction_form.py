@@ -1,14 +1,14 @@
 """What a prediction can be set to on the screen."""
 
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_unet.core.annotation import Mode
 from napari_unet.core.axes import Channels
 from napari_unet.core.errors import InputError
-from napari_unet.core.instances import InstanceConfig
 from napari_unet.network.config import PredictionConfig
 from napari_unet.widgets.form import add_form, add_row, choice, describe
 from napari_unet.widgets.layers import Kind
+from napari_unet.widgets.object_form import ObjectForm
 from napari_unet.widgets.preferences import read_preferences
 from napari_unet.widgets.section import Section
 
@@ -36,6 +36,8 @@ class PredictionForm(QWidget):
             row.addWidget(box)
         row.addStretch()
         column.addLayout(row)
+        self.objects = ObjectForm()
+        column.addWidget(self.objects)
         self._add_advanced(column)
 
     @staticmethod
@@ -45,55 +47,11 @@ class PredictionForm(QWidget):
         return box
 
     def _add_advanced(self, column: QVBoxLayout) -> None:
-        advanced = Section("Advanced", name="predict_advanced", tooltip="Finding objects, channels, device.")
+        advanced = Section("Advanced", name="predict_advanced", tooltip="Channels, device.")
         column.addWidget(advanced)
         inner = QVBoxLayout(advanced.content)
         inner.setContentsMargins(12, 0, 0, 0)
         form = add_form(inner)
-        default = InstanceConfig()
-        self._threshold = _share(default.threshold)
-        add_row(
-            form,
-            "Threshold",
-            self._threshold,
-            name="predict_threshold",
-            tooltip="Pixels more probable than this belong to objects; raise it for smaller objects.\n"
-            "Default: 0.50.",
-        )
-        self._separate_by = choice(
-            [("Seam and outline", "both"), ("Seam", "probability"), ("Outline", "shape")]
-        )
-        add_row(
-            form,
-            "Separate by",
-            self._separate_by,
-            name="predict_separate_by",
-            tooltip="What tells where touching objects meet: a seam of lower probability, or a narrow\n"
-            "outline. Default: both.",
-        )
-        self._contrast = QDoubleSpinBox()
-        self._contrast.setRange(0.1, 10)
-        self._contrast.setSingleStep(0.25)
-        self._contrast.setValue(default.contrast)
-        add_row(
-            form,
-            "Seam contrast",
-            self._contrast,
-            name="predict_contrast",
-            tooltip="How clear the place where objects meet must be: lower it to split touching\n"
-            f"objects more eagerly, raise it to keep objects whole. Default: {default.contrast:.2f}.",
-        )
-        self._min_size = QSpinBox()
-        self._min_size.setRange(1, 1_000_000)
-        self._min_size.setSuffix(" px")
-        self._min_size.setValue(default.min_size)
-        add_row(
-            form,
-            "Smallest object",
-            self._min_size,
-            name="predict_min_size",
-            tooltip="Objects of fewer pixels are left out. Default: 16 px.",
-        )
         self._channels = choice(
             [("Automatic", "auto"), ("None", "none"), ("First axis", "first"), ("Last axis", "last")]
         )
@@ -169,27 +127,8 @@ class PredictionForm(QWidget):
         return bool(self._keep.isChecked())
 
     def config(self) -> PredictionConfig:
-        """Return the form's values.
-
-        Raises
-        ------
-        InputError
-            If they cannot be used together.
-        """
+        """Return the form's values."""
         return PredictionConfig(
             test_time_augmentation=self._orientations.isChecked(),
-            instances=InstanceConfig(
-                threshold=self._threshold.value(),
-                separate_by=self._separate_by.currentData(),
-                contrast=self._contrast.value(),
-                min_size=self._min_size.value(),
-            ),
+            instances=self.objects.config,
         )
-
-
-def _share(value: float) -> QDoubleSpinBox:
-    box = QDoubleSpinBox()
-    box.setRange(0, 0.99)
-    box.setSingleStep(0.05)
-    box.setValue(value)
-    return box

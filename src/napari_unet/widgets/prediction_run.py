@@ -13,6 +13,7 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.lazy import Pixels
 from napari_unet.core.normalisation import Normalisation
+from napari_unet.core.rereading import Rereading
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import Predicted, TileDone, TilesHalved
 from napari_unet.network.model import Model
@@ -64,6 +65,8 @@ class Segmented:
         …YX of the whole image.
     complete : bool
         Whether all tiles were finished before the stop.
+    rereading : Rereading
+        What other objects can be read from.
     """
 
     number: int
@@ -71,6 +74,7 @@ class Segmented:
     plane: tuple[int, ...]
     shape: tuple[int, ...]
     complete: bool
+    rereading: Rereading
 
 
 @dataclass(frozen=True)  # no slots: they would clash with those of the base class
@@ -141,7 +145,9 @@ def segment(
                 note = event.message
             elif event.finished is None or (keep_unfinished and event.finished.any()):
                 results = _results(event, kinds)
-                yield Segmented(number, results, plane, shape, complete=event.finished is None)
+                rereading = Rereading.of(_foreground(event, kinds), event.prediction.ndim, plane)
+                complete = event.finished is None
+                yield Segmented(number, results, plane, shape, complete, rereading)
 
 
 def _read(source: Source, model: Model) -> tuple[Pixels, tuple[int, ...], tuple[int, ...], Model]:
@@ -171,6 +177,12 @@ def _results(event: Predicted, kinds: Sequence[Kind]) -> dict[Kind, NDArray[Any]
         # Nobody looked at these pixels: neither background nor anything else.
         results["classes"][~event.finished] = 0
     return results
+
+
+def _foreground(event: Predicted, kinds: Sequence[Kind]) -> NDArray[np.float32]:
+    """Return the probabilities without those of the background, which nobody keeps unless they are shown."""
+    foreground = event.prediction.probabilities[1:]
+    return foreground if "probabilities" in kinds else foreground.copy()
 
 
 def resolve_channels(shape: tuple[int, ...], *, channels: Channels, ndim: int, in_channels: int) -> Channels:
