@@ -52,13 +52,14 @@ class Rereading:
         Its landscape stays in memory if there is room, and of a plane that ``is_visible`` in any case.
         """
         foreground = self.foregrounds[plane]
-        landscapes = self._landscapes.pop(plane, ())
+        landscapes = self._landscapes.get(plane, ())
         if not landscapes or not landscapes[0].suits(config):
             landscapes = tuple(Landscape.of(probability, config) for probability in foreground)
-        self._landscapes[plane] = landscapes
-        for oldest in list(self._landscapes) if is_visible else [plane]:
-            if self._room() < 0 and not (is_visible and oldest == plane):
-                del self._landscapes[oldest]
+            self._landscapes.pop(plane, None)  # which makes this the latest
+            self._landscapes[plane] = landscapes
+            for other in list(self._landscapes)[:-1] if is_visible else [plane]:
+                if self._room() < 0:
+                    del self._landscapes[other]
         return join_classes([landscape.objects(config)[0] for landscape in landscapes], foreground)
 
     def read_all(self, config: InstanceConfig, taken: int = 0) -> Iterator[tuple[Plane, NDArray[np.int32]]]:

@@ -30,7 +30,7 @@ def eagerness_of(contrast: float) -> int:
 
 
 class ObjectForm(QWidget):
-    """The fields of an ``InstanceConfig`` in a section; what the user changes is remembered for each model."""
+    """A section with the fields of ``InstanceConfig``; what the user changes is remembered for each model."""
 
     changed = Signal()
     """The user changed a setting."""
