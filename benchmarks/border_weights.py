@@ -55,6 +55,14 @@ def make_cells(shape: tuple[int, ...], count: int, seed: int = 0) -> Paint:
     return paint.reshape(shape)
 
 
+def make_probabilities(cells: Paint, seed: int = 0) -> NDArray[np.float32]:
+    """Return what a network might say of paint: certain inside, seams between cells, smooth noise (Y, X)."""
+    depth = edt.edt(np.where(cells > 1, cells, 0))
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=cells.shape), 1.5)
+    log_odds = np.where(cells > 1, np.minimum(1.2 * (depth - 1.2), 5), -4) + 2.5 * noise
+    return (1 / (1 + np.exp(-log_odds))).astype(np.float32)
+
+
 def repeat(paint: Paint, times: int) -> Paint:
     """Return the image side by side, ``times`` along both axes, with objects of their own in each."""
     wide = np.tile(paint, (times, times))

@@ -2,10 +2,10 @@
 
     xvfb-run -a python benchmarks/live_objects.py [--hidden]
 
-A real viewer, 2048x2048 pixels, 2,000 touching objects, the Predict dock with a result. They have arrived when
-the label layer holds all of the new objects and has told the canvas. With ``--hidden`` the window is not shown
-and nothing is drawn, which leaves the plugin's own part. Beside the clock the time of the processor, drawing
-included, which says more where it is shared.
+A real viewer, 2048x2048 pixels, 2,000 touching objects, the Predict dock with a result. They have arrived
+when the label layer holds all of the new objects and has told the canvas. With ``--hidden`` the window is not
+shown and nothing is drawn, which leaves the plugin's own part. Beside the clock the time of the processor,
+drawing included, which says more where it is shared.
 """
 
 import sys
@@ -15,11 +15,8 @@ from statistics import median
 
 import napari
 import numpy as np
-from edt import edt
-from numpy.typing import NDArray
-from scipy import ndimage
 
-from border_weights import make_cells
+from border_weights import make_cells, make_probabilities
 from napari_unet.core.instances import InstanceConfig, Landscape, find_objects
 from napari_unet.core.rereading import Rereading
 from napari_unet.widgets.layers import add_result
@@ -29,14 +26,6 @@ from weights_preview import until, wait
 SIDE, OBJECTS = 2048, 2000
 WARM_UP, CHANGES = 3, 20
 BAR_MS = 300
-
-
-def make_probabilities(cells: NDArray[np.int32], seed: int = 0) -> NDArray[np.float32]:
-    """Return what a network might say of paint: certain inside, seams between cells, smooth noise (Y, X)."""
-    depth = edt(np.where(cells > 1, cells, 0))
-    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=cells.shape), 1.5)
-    log_odds = np.where(cells > 1, np.minimum(1.2 * (depth - 1.2), 5), -4) + 2.5 * noise
-    return (1 / (1 + np.exp(-log_odds))).astype(np.float32)
 
 
 def report(name: str, seconds: list[tuple[float, float]]) -> float:
