@@ -253,7 +253,7 @@ def test_memory_is_given_back(dock, viewer, qtbot, monkeypatch):
     child(dock, QLabeledSlider, "split").setValue(90)
     assert not dock._live._latest.is_running
     show(dock, viewer, hills()[np.newaxis])
-    monkeypatch.setattr(live_objects, "_ROOM", hills().nbytes)
+    monkeypatch.setattr(live_objects, "MOST_KEPT", hills().nbytes)
     newest, layer = show(dock, viewer, hills()[np.newaxis])
     assert [result.rereading is None for result in dock._live._results.values()] == [True, False]
     dock.image.choose(next(iter(dock._live._results)))

@@ -160,6 +160,11 @@ def test_several_images_in_turn(models):
     )
     assert [type(event) for event in events] == [TilesDone, Segmented] * 2
     assert [event.number for event in events] == [0, 0, 1, 1]
+    # One image of float32 is kept, not both classes, and none where no objects are wanted.
+    assert events[3].rereading.nbytes == 4 * 40 * 24
+    assert events[3].rereading.foregrounds[()].base.nbytes == 4 * 40 * 24
+    *_, without = run_segment(models / "model.safetensors", [Source(discs(), "none")], ("classes",))
+    assert without.rereading is None
     assert events[3].results["objects"].shape == (40, 24)
 
 

@@ -16,9 +16,7 @@ from napari_unet.core.rereading import Plane, Rereading
 from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.layers import predicted_labels, update_plane
 from napari_unet.widgets.lifetime import follow
-
-_ROOM = 2**31
-"""Bytes of probabilities that are kept, of all images together: 128 images of 2048² with one class."""
+from napari_unet.widgets.prediction_run import MOST_KEPT
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,11 +64,14 @@ class LiveObjects(QObject):
         self._latest.failed.connect(self.blocked)
         follow(self, viewer.layers.events.removed, self._forget)
 
-    def remember(self, image: Image, layer: Labels, rereading: Rereading) -> None:
-        """Keep what was predicted of ``image``, or of a plane of it, and is shown by ``layer``."""
+    def remember(self, image: Image, layer: Labels, rereading: Rereading | None) -> None:
+        """Keep what was predicted of ``image``, or of a plane of it, and is shown by ``layer``.
+
+        Without ``rereading``, which is too large to be kept, changes of settings say so.
+        """
         self._latest.cancel()
         before = self._results.pop(image, None)
-        if before is not None and before.layer is layer and before.rereading is not None:
+        if before is not None and before.layer is layer and before.rereading and rereading:
             first, new = (next(iter(some.foregrounds.items())) for some in (before.rereading, rereading))
             if (len(first[0]), first[1].shape) == (len(new[0]), new[1].shape):
                 rereading = before.rereading.with_planes(rereading)
@@ -79,7 +80,7 @@ class LiveObjects(QObject):
         for source, result in reversed(list(self._results.items())):
             if result.rereading is not None:
                 kept += result.rereading.nbytes
-                if kept > _ROOM:
+                if kept > MOST_KEPT:
                     self._results[source] = _Result(result.layer, None)
 
     def cancel(self) -> None:

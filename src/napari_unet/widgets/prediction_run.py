@@ -19,6 +19,9 @@ from napari_unet.network.events import Predicted, TileDone, TilesHalved
 from napari_unet.network.model import Model
 from napari_unet.widgets.layers import Kind
 
+MOST_KEPT = 2**31
+"""Bytes of probabilities that are kept, of all images together: 128 images of 2048² with one class."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
@@ -65,8 +68,8 @@ class Segmented:
         …YX of the whole image.
     complete : bool
         Whether all tiles were finished before the stop.
-    rereading : Rereading
-        What other objects can be read from.
+    rereading : Rereading or None
+        What other objects can be read from, unless none were asked for or it would be too large to keep.
     """
 
     number: int
@@ -74,7 +77,7 @@ class Segmented:
     plane: tuple[int, ...]
     shape: tuple[int, ...]
     complete: bool
-    rereading: Rereading
+    rereading: Rereading | None
 
 
 @dataclass(frozen=True)  # no slots: they would clash with those of the base class
@@ -145,9 +148,8 @@ def segment(
                 note = event.message
             elif event.finished is None or (keep_unfinished and event.finished.any()):
                 results = _results(event, kinds)
-                rereading = Rereading.of(_foreground(event, kinds), event.prediction.ndim, plane)
                 complete = event.finished is None
-                yield Segmented(number, results, plane, shape, complete, rereading)
+                yield Segmented(number, results, plane, shape, complete, _rereading(event, kinds, plane))
 
 
 def _read(source: Source, model: Model) -> tuple[Pixels, tuple[int, ...], tuple[int, ...], Model]:
@@ -179,10 +181,13 @@ def _results(event: Predicted, kinds: Sequence[Kind]) -> dict[Kind, NDArray[Any]
     return results
 
 
-def _foreground(event: Predicted, kinds: Sequence[Kind]) -> NDArray[np.float32]:
-    """Return the probabilities without those of the background, which nobody keeps unless they are shown."""
+def _rereading(event: Predicted, kinds: Sequence[Kind], plane: tuple[int, ...]) -> Rereading | None:
     foreground = event.prediction.probabilities[1:]
-    return foreground if "probabilities" in kinds else foreground.copy()
+    if "objects" not in kinds or foreground.nbytes > MOST_KEPT:
+        return None
+    if "probabilities" not in kinds:
+        foreground = foreground.copy()  # those of the background, which nobody needs, shall go
+    return Rereading.of(foreground, event.prediction.ndim, plane)
 
 
 def resolve_channels(shape: tuple[int, ...], *, channels: Channels, ndim: int, in_channels: int) -> Channels:
