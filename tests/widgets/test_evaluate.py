@@ -19,7 +19,8 @@ from napari_unet.core.score_table import MEANINGS
 from napari_unet.widgets import evaluate as module
 from napari_unet.widgets.evaluate import EvaluateDock
 from napari_unet.widgets.evaluation_run import PlanesDone, compare_labels
-from napari_unet.widgets.layers import add_error_map, add_result, make_annotation, set_mode
+from napari_unet.widgets.layers import add_error_map, add_result, make_annotation
+from napari_unet.widgets.marks import set_mode
 
 
 def labels_of(*boxes, shape=(40, 60)):

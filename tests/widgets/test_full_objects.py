@@ -8,6 +8,7 @@ from napari.components import ViewerModel
 from napari_unet.core.known_full import KnownFull
 from napari_unet.files.models import load_model
 from napari_unet.widgets import layers as bridge
+from napari_unet.widgets import marks
 from napari_unet.widgets import train as train_module
 from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.paint_tally import Told, describe_paint
@@ -42,7 +43,7 @@ def fill_box(layer, value, rows, columns):
 
 
 def full_values(paint):
-    return bridge.full_objects_of(paint).within(bridge.copy_paint(paint))
+    return marks.full_objects_of(paint).within(bridge.copy_paint(paint))
 
 
 def predict_two(viewer, image):
@@ -125,7 +126,7 @@ def test_the_mode_chosen_before_the_layer_is_made_is_its_mode(viewer, dock):
     add_image(viewer)
     choose_mode(dock, "classes")
     dock.make()
-    assert bridge.mode_of(dock.annotation) == "classes"
+    assert marks.mode_of(dock.annotation) == "classes"
 
 
 def test_a_stroke_that_is_said_to_be_full_is_not_doubted(viewer, dock, qtbot):
@@ -242,8 +243,8 @@ def test_every_paint_goes_to_the_training_with_what_is_full_of_it(
     monkeypatch.setattr(train_module, "train_and_save", spy)
     images = {name: add_image(viewer, name) for name in ("plain", "ticked", "corrected", "scored")}
     paints = {name: paint_on(viewer, image) for name, image in images.items()}
-    bridge.set_filled(paints["ticked"], True)
-    bridge.set_filled(paints["scored"], True)
+    marks.set_filled(paints["ticked"], True)
+    marks.set_filled(paints["scored"], True)
     dock.image.choose(images["corrected"])
     predict_two(viewer, images["corrected"])
     dock.take_corrections()
@@ -258,7 +259,7 @@ def test_every_paint_goes_to_the_training_with_what_is_full_of_it(
 
 
 def test_a_real_training_learns_depth_where_objects_are_filled(viewer, train_dock, qtbot):
-    bridge.set_filled(paint_on(viewer, add_image(viewer)), True)
+    marks.set_filled(paint_on(viewer, add_image(viewer)), True)
     train(train_dock, qtbot)
     assert load_model(train_dock._last_path).network.distance
 
@@ -302,7 +303,7 @@ def test_the_train_dock_says_what_there_is_to_learn_from(viewer, dock, train_doc
     assert say(train_dock, "train_paint") == ""  # nobody sees it
     train_dock.show()
     says("Painted: 1 image, 2 objects.")
-    bridge.set_filled(first, True)
+    marks.set_filled(first, True)
     says("Painted: 1 image, 2 objects, all filled to their border.")
     fill_box(first, 4, slice(40, 42), slice(0, 9))
     says("Painted: 1 image, 3 objects, all filled to their border.")

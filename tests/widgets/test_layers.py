@@ -7,7 +7,9 @@ from napari.layers import Labels
 
 from napari_unet.core.errors import InputError
 from napari_unet.widgets import layers as bridge
-from napari_unet.widgets.layers import add_result, annotation_of, make_annotation, next_object, source_of
+from napari_unet.widgets import marks
+from napari_unet.widgets.layers import add_result, annotation_of, make_annotation, next_object
+from napari_unet.widgets.marks import source_of
 
 
 @pytest.fixture
@@ -190,19 +192,19 @@ def test_image_channels(viewer):
     rgb = viewer.add_image(np.zeros((4, 5, 3), np.uint8), rgb=True)
     stack = viewer.add_image(np.zeros((2, 4, 5)))
     paint = make_annotation(viewer, stack, "first")
-    assert bridge.image_channels(rgb) == "last"
-    assert bridge.image_channels(stack) == "auto"
-    assert bridge.image_channels(stack, paint) == "first"
+    assert marks.image_channels(rgb) == "last"
+    assert marks.image_channels(stack) == "auto"
+    assert marks.image_channels(stack, paint) == "first"
 
 
 def test_mode_is_noted_on_the_paint(viewer):
     paint = make_annotation(viewer, viewer.add_image(np.zeros((4, 5))))
-    assert bridge.mode_of(paint) == "objects"
-    bridge.set_mode(paint, "classes")
-    assert bridge.mode_of(paint) == "classes"
+    assert marks.mode_of(paint) == "objects"
+    marks.set_mode(paint, "classes")
+    assert marks.mode_of(paint) == "classes"
     strange = viewer.add_labels(np.zeros((4, 5), int))
-    bridge.set_mode(strange, "classes")
-    assert bridge.mode_of(strange) == "objects"
+    marks.set_mode(strange, "classes")
+    assert marks.mode_of(strange) == "objects"
 
 
 @pytest.mark.parametrize("kind", ["objects", "classes"])
@@ -222,9 +224,9 @@ def test_labels_come_back_on_their_image_below_its_paint(viewer, kind):
     assert result.units == image.units
     assert list(viewer.layers) == [image, result, paint, other]
     assert viewer.layers.selection.active is paint
-    assert bridge.is_result(result)
-    assert not bridge.is_result(paint)
-    assert not bridge.is_result(image)
+    assert marks.is_result(result)
+    assert not marks.is_result(paint)
+    assert not marks.is_result(image)
 
 
 def test_the_weight_map_lies_on_top_of_the_paint(viewer):
@@ -273,7 +275,7 @@ def test_a_duplicate_that_the_user_made_is_theirs(viewer):
     result = add_result(viewer, image, "objects", np.ones((6, 8), np.int32))
     data, state, _ = result.as_layer_data_tuple()
     duplicate = viewer.add_labels(data.copy(), **{**state, "name": "mine"})
-    assert not bridge.is_result(duplicate)
+    assert not marks.is_result(duplicate)
     viewer.layers.remove(result)
     assert add_result(viewer, image, "objects", np.full((6, 8), 3, np.int32)) is not duplicate
     assert (duplicate.data == 1).all()

@@ -6,6 +6,7 @@ from napari.components import ViewerModel
 from qtpy.QtWidgets import QComboBox, QPushButton, QWidget
 
 from napari_unet.widgets import layers as bridge
+from napari_unet.widgets import marks
 from napari_unet.widgets.paint import PaintDock
 
 
@@ -211,7 +212,7 @@ def test_classes(viewer, qtbot, open_dock):
     dock.make()
     assert dock.class_value.isHidden()
     dock.mode_choice.setCurrentIndex(dock.mode_choice.findData("classes"))
-    assert bridge.mode_of(dock.annotation) == "classes"
+    assert marks.mode_of(dock.annotation) == "classes"
     assert not dock.class_value.isHidden()
     dock.class_value.setValue(4)
     assert (dock.annotation.mode, dock.annotation.selected_label) == ("paint", 4)

@@ -19,7 +19,8 @@ from napari_unet.files.states import step_to_continue
 from napari_unet.network.config import AugmentationConfig, TrainingConfig
 from napari_unet.network.events import Continued, Resolved, Started, StepDone, Stopped, Validated, Warned
 from napari_unet.network.model import History
-from napari_unet.widgets.layers import make_annotation, set_mode
+from napari_unet.widgets.layers import make_annotation
+from napari_unet.widgets.marks import set_mode
 from napari_unet.widgets.train import TrainDock
 from napari_unet.widgets.training_run import Progress, Saved, clock, model_path, train_and_save
 

@@ -17,7 +17,7 @@ from napari_unet.core.control import Control
 from napari_unet.core.dataset import build_dataset
 from napari_unet.core.weights import WeightConfig, border_weights, class_weights
 from napari_unet.widgets import layers as bridge
-from napari_unet.widgets import weight_preview
+from napari_unet.widgets import marks, weight_preview
 from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.layers import make_annotation, next_object
 from napari_unet.widgets.weight_preview import WeightPreviews
@@ -107,7 +107,7 @@ def test_the_preview_is_the_map_of_the_paint_and_follows_it(viewer, dock, image,
     )
     layer = weights_layer(viewer)
     np.testing.assert_allclose(layer.data, border_weights(paint.data), rtol=1e-5)
-    assert bridge.source_of(viewer, layer) is image
+    assert marks.source_of(viewer, layer) is image
     paint.undo()
     qtbot.waitUntil(lambda: not weights_layer(viewer).data.any(), timeout=5000)
     assert weights_layer(viewer) is layer
@@ -166,7 +166,7 @@ def test_switching_the_image_during_a_computation_does_not_misplace_the_map(view
     qtbot.waitUntil(lambda: any(layer.name == "others weights" for layer in viewer.layers), timeout=5000)
     for layer in viewer.layers:
         if layer.name.endswith("weights"):
-            paint = bridge.annotation_of(viewer, bridge.source_of(viewer, layer))
+            paint = bridge.annotation_of(viewer, marks.source_of(viewer, layer))
             np.testing.assert_allclose(layer.data, border_weights(paint.data), rtol=1e-5)
 
 

@@ -9,14 +9,8 @@ from numpy.typing import NDArray
 
 from napari_unet.core.corrections import corrections_to_paint
 from napari_unet.core.errors import InputError
-from napari_unet.widgets.layers import (
-    accept_edits,
-    accept_objects,
-    annotation_of,
-    edited_result,
-    mode_of,
-    predicted_labels,
-)
+from napari_unet.widgets.layers import accept_edits, annotation_of, edited_result, predicted_labels
+from napari_unet.widgets.marks import accept_objects, mode_of
 
 
 def take_corrections(viewer: ViewerModel, image: Layer) -> str:

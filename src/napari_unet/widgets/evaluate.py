@@ -25,7 +25,8 @@ from napari_unet.widgets.form import (
     show_row,
 )
 from napari_unet.widgets.jobs import Job
-from napari_unet.widgets.layers import add_error_map, copy_objects, is_paint, is_result
+from napari_unet.widgets.layers import add_error_map, copy_objects
+from napari_unet.widgets.marks import is_paint, is_result
 from napari_unet.widgets.score_view import ErrorLegend, ScoreTable
 
 _SITE_PIXELS = 100

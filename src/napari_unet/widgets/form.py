@@ -22,8 +22,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.widgets.layers import is_error_map, is_result
 from napari_unet.widgets.lifetime import follow
+from napari_unet.widgets.marks import is_error_map, is_result
 
 __all__ = [
     "LabelsChooser",

@@ -1,12 +1,11 @@
 """The bridge between napari's layers and arrays: what is read from a layer, and what is added for it.
 
-Everything here runs on the main thread. Layers this plugin makes carry a :class:`_Mark` in their metadata,
+Everything here runs on the main thread. Layers this plugin makes carry a :class:`Mark` in their metadata,
 which binds them to their image by its id, so a renamed image keeps its paint and a result never lands on
 another one. No other layer is ever changed or removed.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -15,41 +14,18 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import Colormap, DirectLabelColormap, ensure_colormap
 from numpy.typing import NDArray
 
-from napari_unet.core.annotation import FIRST_OBJECT, Mode
+from napari_unet.core.annotation import FIRST_OBJECT
 from napari_unet.core.axes import Channels
 from napari_unet.core.errors import InputError
-from napari_unet.core.known_full import KnownFull
 from napari_unet.core.label_errors import ERROR_COLOURS
+from napari_unet.widgets.marks import KEY, Mark, full_data, is_paint, mark_of
 
 Kind = Literal["objects", "classes", "probabilities", "weights"]
-
-_KEY = "napari_unet"
 
 _DIMMED = (0.0, 0.0, 0.0, 0.6)
 """An error map where nothing is wrong: the colours of labels below must not pass for those of errors."""
 
 _LAST_ID = int(np.iinfo(np.int32).max)
-
-
-@dataclass(slots=True, eq=False)
-class _Mark:
-    """What the plugin notes in the metadata of a layer that it made.
-
-    ``layer`` and ``image`` are the ``unique_id`` of the layer itself, so that a duplicate the user makes is
-    theirs, and of the image it belongs to; ``kind`` is "paint", or the kind of result, with the
-    number of the class for probabilities; ``channels`` is where that image has its channel axis, ``mode``
-    what the values of paint mean, and ``full`` which of its objects are painted up to their border.
-    ``shown`` is what the plugin last put there: a copy for labels, which the user may edit; the array itself
-    for images.
-    """
-
-    layer: Any
-    image: Any
-    kind: str
-    channels: Channels = "auto"
-    mode: Mode = "objects"
-    full: KnownFull = field(default_factory=KnownFull)
-    shown: NDArray[Any] | None = None
 
 
 def make_annotation(viewer: ViewerModel, image: Image, channels: Channels = "auto") -> Labels:
@@ -85,14 +61,14 @@ def make_annotation(viewer: ViewerModel, image: Image, channels: Channels = "aut
     axes = _spatial_axes(image, channels)
     if len(axes) < 2:
         raise InputError(
-            f"The image '{image.name}' has shape {_full_data(image).shape}, too few axes for channels "
+            f"The image '{image.name}' has shape {full_data(image).shape}, too few axes for channels "
             f"{channels}; choose 'none' for its channels."
         )
-    shape = tuple(_full_data(image).shape[axis] for axis in axes)
+    shape = tuple(full_data(image).shape[axis] for axis in axes)
     name = f"{image.name} paint"
     opened = next((layer for layer in viewer.layers if layer.name == name and _may_adopt(layer, shape)), None)
     paint = opened or Labels(np.zeros(shape, np.int32), name=name, **_placement(image, axes))
-    paint.metadata[_KEY] = _Mark(paint.unique_id, image.unique_id, "paint", channels)
+    paint.metadata[KEY] = Mark(paint.unique_id, image.unique_id, "paint", channels)
     if opened is None:
         viewer.add_layer(paint)
     else:
@@ -107,77 +83,6 @@ def annotation_of(viewer: ViewerModel, image: Layer) -> Labels | None:
     return next((layer for layer in viewer.layers if _is_bound(layer, image, "paint")), None)
 
 
-def source_of(viewer: ViewerModel, layer: Layer) -> Image | None:
-    """Return the image in the viewer that ``layer`` (paint, result, or itself) belongs to, or None."""
-    mark = _mark(layer)
-    image_id = layer.unique_id if mark is None else mark.image
-    return next(
-        (other for other in viewer.layers if isinstance(other, Image) and other.unique_id == image_id), None
-    )
-
-
-def is_result(layer: Layer) -> bool:
-    """Return whether this plugin added ``layer`` as a preview or prediction."""
-    mark = _mark(layer)
-    return mark is not None and mark.kind != "paint"
-
-
-def is_error_map(layer: Layer) -> bool:
-    """Return whether this plugin added ``layer`` as the map of what is wrong with other labels."""
-    mark = _mark(layer)
-    return mark is not None and mark.kind == "errors"
-
-
-def is_paint(layer: Layer) -> bool:
-    """Return whether ``layer`` is an annotation layer."""
-    mark = _mark(layer)
-    return mark is not None and mark.kind == "paint"
-
-
-def image_channels(image: Layer, paint: Labels | None = None) -> Channels:
-    """Return where ``image`` has its channels: "last" for RGB, else what was said when ``paint`` was made."""
-    if getattr(image, "rgb", False):
-        return "last"
-    mark = None if paint is None else _mark(paint)
-    return "auto" if mark is None else mark.channels
-
-
-def mode_of(paint: Labels) -> Mode:
-    """Return what the values of ``paint`` mean: what the user chose for it, else "objects"."""
-    mark = _mark(paint)
-    return "objects" if mark is None else mark.mode
-
-
-def set_mode(paint: Labels, mode: Mode) -> None:
-    """Note what the values of ``paint`` mean, for all the docks."""
-    mark = _mark(paint)
-    if mark is not None and mark.mode != mode:
-        mark.mode = mode
-        paint.events.metadata()
-
-
-def full_objects_of(paint: Labels) -> KnownFull:
-    """Return what is known of the objects of ``paint`` that are painted up to their border."""
-    mark = _mark(paint)
-    return KnownFull() if mark is None else mark.full
-
-
-def set_filled(paint: Labels, filled: bool) -> None:
-    """Note whether all objects of ``paint`` are painted up to their border."""
-    mark = _mark(paint)
-    if mark is not None and mark.full.filled != filled:
-        mark.full = replace(mark.full, filled=filled)
-        paint.events.metadata()
-
-
-def accept_objects(paint: Labels, values: Collection[int]) -> None:
-    """Note that the objects of these ``values`` are painted up to their border, as they are now."""
-    mark = _mark(paint)
-    if mark is not None:
-        mark.full = mark.full.accept(_full_data(paint), values)
-        paint.events.metadata()
-
-
 def copy_image(image: Layer) -> Any:
     """Return the full-resolution pixels of ``image`` for another thread.
 
@@ -187,18 +92,18 @@ def copy_image(image: Layer) -> Any:
         A copy of a numpy array; lazy arrays (dask, zarr, memory-mapped) as they are: nobody paints on them,
         and a copy might not fit.
     """
-    data = _full_data(image)
+    data = full_data(image)
     return data.copy() if type(data) is np.ndarray else data
 
 
 def copy_paint(paint: Labels) -> NDArray[Any]:
     """Return a copy of the paint (…YX, an integer type), for another thread to read while the user paints."""
-    return np.array(_full_data(paint))
+    return np.array(full_data(paint))
 
 
 def has_paint(paint: Labels) -> bool:
     """Return whether anything is painted."""
-    return bool(np.any(_full_data(paint)))
+    return bool(np.any(full_data(paint)))
 
 
 def copy_objects(labels: Labels) -> NDArray[Any]:
@@ -211,12 +116,12 @@ def copy_objects(labels: Labels) -> NDArray[Any]:
     InputError
         If the layer shows classes, which are no objects.
     """
-    mark = _mark(labels)
+    mark = mark_of(labels)
     if mark is not None and (mark.kind == "classes" or (mark.kind == "paint" and mark.mode == "classes")):
         raise InputError(
             f"'{labels.name}' shows classes, in which objects are not told apart; choose labels of objects."
         )
-    objects = np.array(_full_data(labels))
+    objects = np.array(full_data(labels))
     if is_paint(labels):
         objects[objects < FIRST_OBJECT] = 0
     return objects
@@ -248,7 +153,7 @@ def relative_spacing(sizes: Sequence[float]) -> tuple[float, ...] | None:
 
 def next_object(paint: Labels) -> int:
     """Return a paint value that no object has yet: one more than the highest, or else the lowest unused."""
-    used = np.unique(_full_data(paint))
+    used = np.unique(full_data(paint))
     highest = int(used[-1]) if used.size else 0
     if highest < _LAST_ID:
         return max(highest + 1, FIRST_OBJECT)
@@ -340,7 +245,7 @@ def edited_result(viewer: ViewerModel, image: Layer, kind: Literal["objects", "c
     edited = [
         layer
         for layer in reversed(viewer.layers)
-        if _is_bound(layer, image, kind) and not np.array_equal(layer.data, layer.metadata[_KEY].shown)
+        if _is_bound(layer, image, kind) and not np.array_equal(layer.data, layer.metadata[KEY].shown)
     ]
     return next(
         (layer for layer in edited if layer is viewer.layers.selection.active), next(iter(edited), None)
@@ -349,7 +254,7 @@ def edited_result(viewer: ViewerModel, image: Layer, kind: Literal["objects", "c
 
 def predicted_labels(layer: Layer) -> NDArray[Any] | None:
     """Return the labels (…YX) that were predicted, as they were before the user edited this layer."""
-    mark = _mark(layer)
+    mark = mark_of(layer)
     return mark.shown if mark is not None and isinstance(layer, Labels) and mark.kind != "paint" else None
 
 
@@ -386,7 +291,7 @@ def update_plane(
 
 def accept_edits(layer: Labels) -> None:
     """Note that the user's edits of a predicted label layer are in the paint now: they count as predicted."""
-    mark = _mark(layer)
+    mark = mark_of(layer)
     if mark is not None:
         mark.shown = np.array(layer.data)
 
@@ -397,7 +302,7 @@ def _show(viewer: ViewerModel, source: Layer, kind: str, name: str, data: NDArra
     for layer in viewer.layers:
         if _is_bound(layer, source, kind) and _is_untouched(layer, data):
             layer.data = data
-            layer.metadata[_KEY].shown = shown
+            layer.metadata[KEY].shown = shown
             return layer
     axes = _axes_of(source, data)
     if is_labels:
@@ -407,7 +312,7 @@ def _show(viewer: ViewerModel, source: Layer, kind: str, name: str, data: NDArra
         if kind != "weights":
             style["contrast_limits"] = (0.0, 1.0)
         result = Image(data, name=name, **style, **_placement(source, axes))
-    result.metadata[_KEY] = _Mark(result.unique_id, source.unique_id, kind, shown=shown)
+    result.metadata[KEY] = Mark(result.unique_id, source.unique_id, kind, shown=shown)
     active = viewer.layers.selection.active
     paint = annotation_of(viewer, source)
     # Predictions below the paint, which must stay visible; the weights of the paint on top of it.
@@ -420,19 +325,14 @@ def _show(viewer: ViewerModel, source: Layer, kind: str, name: str, data: NDArra
 
 def _is_untouched(layer: Layer, data: NDArray[Any]) -> bool:
     """Whether ``layer`` shows what the plugin put there, in the shape of the new ``data``."""
-    shown = layer.metadata[_KEY].shown
+    shown = layer.metadata[KEY].shown
     if layer.data.shape != data.shape or layer.data.dtype != data.dtype:
         return False
     return layer.data is shown or (isinstance(layer, Labels) and np.array_equal(layer.data, shown))
 
 
-def _mark(layer: Layer) -> _Mark | None:
-    mark = layer.metadata.get(_KEY)
-    return mark if isinstance(mark, _Mark) and mark.layer == layer.unique_id else None
-
-
 def _is_bound(layer: Layer, image: Layer, kind: str) -> bool:
-    mark = _mark(layer)
+    mark = mark_of(layer)
     return mark is not None and mark.kind == kind and mark.image == image.unique_id
 
 
@@ -440,13 +340,9 @@ def _may_adopt(layer: Layer, shape: tuple[int, ...]) -> bool:
     return (
         isinstance(layer, Labels)
         and not layer.multiscale
-        and _mark(layer) is None
+        and mark_of(layer) is None
         and layer.data.shape == shape
     )
-
-
-def _full_data(layer: Layer) -> Any:
-    return layer.data[0] if getattr(layer, "multiscale", False) else layer.data
 
 
 def _spatial_axes(image: Layer, channels: Channels) -> tuple[int, ...]:
@@ -461,7 +357,7 @@ def _axes_of(source: Layer, data: NDArray[Any]) -> tuple[int, ...]:
     """Axes of ``source`` that a result of this shape covers."""
     for channels in ("none", "first", "last"):
         axes = _spatial_axes(source, channels)
-        if tuple(_full_data(source).shape[axis] for axis in axes) == data.shape:
+        if tuple(full_data(source).shape[axis] for axis in axes) == data.shape:
             return axes
     # A part of the image, such as a plane: the last axes.
     return tuple(range(source.ndim))[-data.ndim :]

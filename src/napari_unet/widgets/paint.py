@@ -24,7 +24,7 @@ from napari_unet.core.annotation import (
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.known_full import KnownFull
-from napari_unet.widgets import brushes
+from napari_unet.widgets import brushes, marks
 from napari_unet.widgets import layers as bridge
 from napari_unet.widgets.corrections import take_corrections
 from napari_unet.widgets.form import (
@@ -230,7 +230,7 @@ class PaintDock(QWidget):
             self.advice.say(str(error), "error")
             return
         if is_new:
-            bridge.set_mode(paint, mode)
+            marks.set_mode(paint, mode)
             paint.brush_size = self.brush_size.value()
         self._watcher.look()
         self._act(brushes.paint_background)
@@ -255,14 +255,14 @@ class PaintDock(QWidget):
 
     def _on_mode(self, _index: int = 0) -> None:
         if self.annotation is not None:
-            bridge.set_mode(self.annotation, self.mode)
+            marks.set_mode(self.annotation, self.mode)
         self._show_filled()
         self._show_brush()
         self._settled.start()
 
     def _on_filled(self, filled: bool) -> None:
         if self.annotation is not None:
-            bridge.set_filled(self.annotation, filled)
+            marks.set_filled(self.annotation, filled)
 
     def _on_class(self, value: int) -> None:
         if self.annotation is not None and self.annotation.selected_label != value:
@@ -283,7 +283,7 @@ class PaintDock(QWidget):
     def _on_noted(self) -> None:
         """Show what another dock, or another annotation layer, says of the paint."""
         if self.annotation is not None:
-            self.mode_choice.setCurrentIndex(self.mode_choice.findData(bridge.mode_of(self.annotation)))
+            self.mode_choice.setCurrentIndex(self.mode_choice.findData(marks.mode_of(self.annotation)))
         self._show_filled()
         self._settled.start()
 
@@ -311,7 +311,7 @@ class PaintDock(QWidget):
     def _show_filled(self) -> None:
         paint, is_objects = self.annotation, self.mode == "objects"
         self.filled.blockSignals(True)
-        self.filled.setChecked(paint is not None and bridge.full_objects_of(paint).filled)
+        self.filled.setChecked(paint is not None and marks.full_objects_of(paint).filled)
         self.filled.blockSignals(False)
         self.filled.setEnabled(paint is not None and is_objects)
         self.filled.setToolTip(_FILLED if is_objects else _NO_OBJECTS)
@@ -345,7 +345,7 @@ class PaintDock(QWidget):
             self._tell_change(None)
             return
         copy = bridge.copy_paint(paint)
-        full = bridge.full_objects_of(paint)
+        full = marks.full_objects_of(paint)
         self._counter.submit(partial(_count, copy, self.mode, full, paint.unique_id))
 
     def _show_summary(self, counted: "tuple[PaintSummary, tuple[object, ...]]") -> None:

@@ -15,7 +15,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.known_full import KnownFull
 from napari_unet.widgets.form import Sentence, follow
 from napari_unet.widgets.latest import Latest
-from napari_unet.widgets.layers import full_objects_of, mode_of
+from napari_unet.widgets.marks import full_objects_of, mode_of
 
 _SETTLED_MS = 300
 """Time without a stroke after which the paint is counted."""

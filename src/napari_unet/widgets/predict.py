@@ -16,16 +16,9 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.widgets.form import LayerChooser, Sentence, add_form, add_row, button, describe, fill, follow
 from napari_unet.widgets.jobs import Job, Waiting
-from napari_unet.widgets.layers import (
-    Kind,
-    add_result,
-    annotation_of,
-    copy_image,
-    image_channels,
-    is_result,
-    source_of,
-)
+from napari_unet.widgets.layers import Kind, add_result, annotation_of, copy_image
 from napari_unet.widgets.live_objects import LiveObjects
+from napari_unet.widgets.marks import image_channels, is_result, source_of
 from napari_unet.widgets.model_chooser import ModelChooser, ModelFacts, read_facts
 from napari_unet.widgets.prediction_form import PredictionForm
 from napari_unet.widgets.prediction_run import (

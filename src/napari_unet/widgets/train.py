@@ -18,16 +18,8 @@ from napari_unet.core.weights import WeightConfig
 from napari_unet.network.events import Continued, Resolved, Started, StepDone, Stopped, Validated, Warned
 from napari_unet.widgets.form import Sentence, Tone, button, fill, follow
 from napari_unet.widgets.jobs import Job, Waiting
-from napari_unet.widgets.layers import (
-    annotation_of,
-    copy_image,
-    copy_paint,
-    full_objects_of,
-    has_paint,
-    image_channels,
-    mode_of,
-    pixel_sizes,
-)
+from napari_unet.widgets.layers import annotation_of, copy_image, copy_paint, has_paint, pixel_sizes
+from napari_unet.widgets.marks import full_objects_of, image_channels, mode_of
 from napari_unet.widgets.paint_tally import PaintTally
 from napari_unet.widgets.plot import CurvePlot
 from napari_unet.widgets.preferences import read_preferences

@@ -14,7 +14,8 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_unet.core.annotation import Mode, summarise_paint
 from napari_unet.widgets.form import Sentence, fill, follow
 from napari_unet.widgets.latest import Latest
-from napari_unet.widgets.layers import copy_paint, edited_result, is_result, source_of
+from napari_unet.widgets.layers import copy_paint, edited_result
+from napari_unet.widgets.marks import is_result, source_of
 from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.section import Section

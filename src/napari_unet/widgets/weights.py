@@ -14,6 +14,7 @@ from superqt import QLabeledDoubleSlider
 
 from napari_unet.core.weights import WeightConfig
 from napari_unet.widgets import layers as bridge
+from napari_unet.widgets import marks
 from napari_unet.widgets.form import LayerChooser, Sentence, add_form, add_row, choice, describe, fill
 from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.watcher import AnnotationWatcher
@@ -193,7 +194,7 @@ class WeightsDock(QWidget):
             self._previews.maps,
             paint.data,
             config,
-            bridge.mode_of(paint),
+            marks.mode_of(paint),
             visible=visible,
             shown=shown,
             spacing=spacing,
@@ -209,7 +210,7 @@ class WeightsDock(QWidget):
             and layer in self._viewer.layers
             and layer.data is pixels
             and pixels.shape == shape
-            and bridge.source_of(self._viewer, layer) is image
+            and marks.source_of(self._viewer, layer) is image
         )
 
     def _show_preview(self, preview: PlaneMap | str) -> None:
