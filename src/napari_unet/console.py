@@ -221,14 +221,13 @@ def say_interval(interval: Sequence[float]) -> str:
     return " ({:.2f} to {:.2f})".format(*interval) if interval else ""
 
 
-def report_tile(event: "TileDone | TilesHalved", image: Path, progress: Progress, as_json: bool) -> None:
+def report_tile(event: "TileDone | TilesHalved", image: Path, as_json: bool) -> None:
     """Say that a tile of an image is finished, or that those that follow are smaller."""
     from napari_unet.network.events import TilesHalved
 
     if isinstance(event, TilesHalved):
         note(event.message)
         return
-    progress(event.share, "")
     if as_json:
         print_json({"event": "tile_done", "image": str(image), "done": event.done, "total": event.total})
 

@@ -469,7 +469,8 @@ def test_one_bad_image_does_not_cost_the_others(
     assert main(arguments) == 2
     out, err = capsys.readouterr()
     assert out.splitlines() == [str(tmp_path / "out" / "3_objects.tif")]
-    first, second = err.splitlines()
+    first, second, last = err.splitlines()
+    assert last == "1 of 3 images segmented, 2 failed: 1.tif, 2.tif"
     assert "1.tif" in first
     assert "could not be read" in first
     assert "2.tif" in second

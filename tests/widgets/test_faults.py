@@ -10,6 +10,7 @@ from dock_helpers import discs, paint_on, save, say, tiny_training
 from napari.layers import Labels
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QThreadPool
+from qtpy.QtWidgets import QPlainTextEdit
 
 from napari_unet.core.errors import InputError
 from napari_unet.files.models import load_model
@@ -260,8 +261,7 @@ def test_closing_the_dock_of_all_steps(viewer, qtbot, monkeypatch, home, job):
 
 def test_deleting_one_of_several_images_keeps_the_others_results(predict, viewer, qtbot, monkeypatch):
     doomed = viewer.add_image(discs(), name="doomed")
-    predict._all.setChecked(True)
-    predict.image.choose(doomed)
+    predict.image.choose_several("all")
     hold = Hold(monkeypatch, prediction, "probabilities_of")
     predict.start()
     hold.wait(qtbot)
@@ -269,7 +269,8 @@ def test_deleting_one_of_several_images_keeps_the_others_results(predict, viewer
     hold.let_go()
     wait_for_end(predict, qtbot)
     assert [layer.name for layer in viewer.layers if isinstance(layer, Labels)] == ["cells objects"]
-    assert "'doomed' was deleted" in say(predict, "predict_status")
+    assert say(predict, "predict_status").startswith("1 of 2 images segmented, 1 failed")
+    assert "'doomed' was deleted" in predict.findChild(QPlainTextEdit, "predict_failures").toPlainText()
 
 
 def test_a_models_folder_that_cannot_be_written(train, qtbot, home, told, monkeypatch):

@@ -25,6 +25,7 @@ from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.prediction_run import (
     Segmented,
     Source,
+    SourceWanted,
     TilesDone,
     into_stack,
     resolve_channels,
@@ -123,17 +124,25 @@ def test_channels_that_do_not_fit_are_told():
 
 
 def run_segment(path, sources, kinds=("probabilities",)):
-    return list(
-        segment(
-            path,
-            sources,
-            kinds,
-            PredictionConfig(),
-            device="cpu",
-            keep_unfinished=False,
-            control=Control(),
-        )
+    events = segment(
+        path,
+        len(sources),
+        kinds,
+        PredictionConfig(),
+        device="cpu",
+        keep_unfinished=False,
+        control=Control(),
     )
+    return list(answered(events, sources))
+
+
+def answered(events, sources):
+    """The events but those that ask for a source, which are answered."""
+    for event in events:
+        if isinstance(event, SourceWanted):
+            event.answer.put(sources[event.number])
+        else:
+            yield event
 
 
 def test_a_plane_alone_is_what_it_is_in_its_stack(models):
@@ -172,15 +181,16 @@ def test_several_images_in_turn(models):
 def test_a_stop_gives_the_finished_tiles_or_nothing(models, keep):
     control = Control()
     events = []
-    for event in segment(
+    running = segment(
         save(models),
-        [Source(discs(), "none"), Source(discs(), "none")],
+        2,
         ("classes",),
         PredictionConfig(tile_size=16),
         device="cpu",
         keep_unfinished=keep,
         control=control,
-    ):
+    )
+    for event in answered(running, [Source(discs(), "none")] * 2):
         events.append(event)
         control.stop()
     tiles = [event for event in events if isinstance(event, TilesDone)]
@@ -293,7 +303,8 @@ def test_all_images_that_suit(dock, viewer, qtbot):
     viewer.add_image(np.dstack([discs()] * 3).astype(np.uint8), rgb=True, name="colour")
     viewer.add_image(discs((3, 40, 32)), name="b")
     dock.image.choose(viewer.layers["a"])
-    tick(dock, all=True)
+    dock.image.choose_several("all")
+    assert say(dock, "predict_suits") == "2 of 3 images suit the model."
     predict_with(dock, qtbot)
     assert {layer.name for layer in viewer.layers if isinstance(layer, Labels)} == {"a objects", "b objects"}
     assert "2 images" in say(dock, "predict_status")

@@ -4,7 +4,8 @@ Colours and fonts are napari's: nothing is styled here but the coloured edge of 
 colours that are readable on both themes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 from napari.components import ViewerModel
@@ -165,6 +166,9 @@ class LayerChooser(QComboBox):
         Its image layers are offered, except those this plugin added as results.
     none : str, optional
         What stands for no layer, where none need be chosen; it is offered first.
+    several : mapping of str to str
+        What is offered after the layers instead of one of them, such as all: names of these choices, and
+        their texts.
     """
 
     layer_changed = Signal(object)
@@ -172,11 +176,22 @@ class LayerChooser(QComboBox):
 
     _PLACEHOLDER = "Open an image first"
 
-    def __init__(self, viewer: ViewerModel, *, none: str | None = None) -> None:
+    several_changed = Signal(str)
+    """The name of the choice made instead of one layer, or "", whenever it becomes another one."""
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        *,
+        none: str | None = None,
+        several: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         super().__init__()
         self._viewer = viewer
         self._none = [] if none is None else [(none, None)]
+        self._instead = [(text, name) for name, text in several.items()]
         self._layer: Any = None
+        self._several = ""
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumWidth(90)  # long names are cut, so that they do not widen the dock
         self.setPlaceholderText(self._PLACEHOLDER)
@@ -187,8 +202,17 @@ class LayerChooser(QComboBox):
 
     @property
     def layer(self) -> Image | None:
-        """The chosen image layer."""
+        """The chosen image layer; None if there is none, or several are chosen."""
         return self._layer
+
+    @property
+    def several(self) -> str:
+        """The name of what is chosen instead of one layer, or ""."""
+        return self._several
+
+    def choose_several(self, name: str) -> None:
+        """Choose what is offered instead of one layer."""
+        self.setCurrentIndex(self.findData(name))
 
     def choose(self, layer: Layer | None) -> None:
         """Choose ``layer`` if it is offered."""
@@ -201,27 +225,33 @@ class LayerChooser(QComboBox):
         return isinstance(layer, Image) and not is_result(layer)
 
     def _refill(self, _event: object = None) -> None:
-        wanted = self._layer
+        wanted = self._several or self._layer
         # The topmost first, as in the layer list.
         layers = reversed(self._viewer.layers)
         offered = [layer for layer in layers if self._offers(layer)]
         self.blockSignals(True)
         self.clear()
         options = [*self._none, *((layer.name, layer) for layer in offered)]
-        for text, layer in options:
-            self.addItem(text, layer)
-        if options:
-            layers = [layer for _, layer in options]
-            self.setCurrentIndex(layers.index(wanted) if wanted in layers else 0)
-        self.setEnabled(bool(options))
+        for text, value in [*options, *self._instead]:
+            self.addItem(text, value)
+        values = [self.itemData(index) for index in range(self.count())]
+        # Nobody is given several where he did not choose them.
+        self.setCurrentIndex(values.index(wanted) if wanted in values else 0 if options else -1)
+        self.setEnabled(bool(values))
         self.blockSignals(False)
         self._on_index()
 
     def _on_index(self, _index: int = 0) -> None:
-        layer = self.currentData()
+        chosen = self.currentData()
+        several = chosen if isinstance(chosen, str) else ""
+        layer = None if several else chosen
+        is_other = several != self._several
+        self._several = several
         if layer is not self._layer:
             self._layer = layer
             self.layer_changed.emit(layer)
+        if is_other:
+            self.several_changed.emit(several)
 
 
 class LabelsChooser(LayerChooser):

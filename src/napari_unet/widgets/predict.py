@@ -1,12 +1,12 @@
 """The Predict dock: from a trained network and images to label layers."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import napari
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QCheckBox, QProgressBar, QVBoxLayout, QWidget
@@ -14,20 +14,30 @@ from qtpy.QtWidgets import QCheckBox, QProgressBar, QVBoxLayout, QWidget
 from napari_unet.core.axes import Channels
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
+from napari_unet.files.predicted_files import FileSuspended, FileWritten
+from napari_unet.network.failures import sentence
+from napari_unet.network.in_turn import ImageFailed
+from napari_unet.widgets.batch_report import BatchReport, Finished
+from napari_unet.widgets.batch_tally import Tally
+from napari_unet.widgets.files_form import FilesForm
 from napari_unet.widgets.form import LayerChooser, Sentence, add_form, add_row, button, describe, fill, follow
-from napari_unet.widgets.jobs import Job, Waiting
+from napari_unet.widgets.jobs import Job, MakeEvents, Waiting
 from napari_unet.widgets.layers import Kind, add_result, annotation_of, copy_image
 from napari_unet.widgets.live_objects import LiveObjects
 from napari_unet.widgets.marks import image_channels, is_result, source_of
 from napari_unet.widgets.model_chooser import ModelChooser, ModelFacts, read_facts
 from napari_unet.widgets.prediction_form import PredictionForm
 from napari_unet.widgets.prediction_run import (
+    FilesFound,
+    Opened,
     Segmented,
     Source,
+    SourceWanted,
     TilesDone,
     into_stack,
     resolve_channels,
     segment,
+    segment_files,
 )
 from napari_unet.widgets.preferences import read_preferences
 
@@ -35,16 +45,29 @@ _STACK = "napari_unet stack"
 """Metadata of a result layer: the (kind, array) it shows, to which planes are added one by one."""
 
 
-@dataclass(slots=True)
+_ALL, _FILES = "all", "files"
+"""What can be chosen instead of one image layer."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Target:
+    """An image layer to segment, where its channels are, and which plane of it, None being every one."""
+
+    layer: Image
+    channels: Channels
+    plane: tuple[int, ...] | None
+
+
+@dataclass(slots=True, eq=False)
 class _Run:
-    """The prediction that goes on: its images, and what came of it."""
+    """The prediction that goes on: its images, and what came of them."""
 
     job: Job
-    layers: list[Image]
-    done: float = 0.0
-    added: int = 0
+    tally: Tally
+    targets: list[_Target] = field(default_factory=list)
+    paths: tuple[Path, ...] = ()
+    files: list[Finished] = field(default_factory=list)
     problem: str = ""
-    note: str = ""
 
 
 class PredictDock(QWidget):
@@ -92,7 +115,9 @@ class PredictDock(QWidget):
             tooltip="Replace the objects you edited by those of the settings above.",
         )
         self._discard.setVisible(False)
-        for widget in (self._predict, self._cancel, self._bar, self._status, self._discard):
+        self._report = BatchReport()
+        self._report.opened.connect(self._on_opened)
+        for widget in (self._predict, self._cancel, self._bar, self._status, self._discard, self._report):
             column.addWidget(widget)
         column.addStretch()
         self._live = LiveObjects(viewer, self)
@@ -101,6 +126,7 @@ class PredictDock(QWidget):
         self._live.edited.connect(self._on_edited)
         self.form.objects.changed.connect(self._reread)
         self.image.layer_changed.connect(self._refresh)
+        self.image.several_changed.connect(self._refresh)
         self.model.model_changed.connect(self._on_model)
         for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed):
             follow(self, emitter, self._refresh)
@@ -127,17 +153,25 @@ class PredictDock(QWidget):
         )
         form.addRow("", browse)
         form.addRow(self._facts_line)
-        self.image = LayerChooser(self._viewer)
-        add_row(form, "Image", self.image, name="predict_image", tooltip="The image to segment.")
-        self._all = QCheckBox("and all others that suit the model")
-        describe(self._all, name="predict_all", tooltip="Segment all images with as many channels.")
+        self.image = LayerChooser(self._viewer, several={_ALL: "All images", _FILES: "A folder of files…"})
+        add_row(
+            form,
+            "Image",
+            self.image,
+            name="predict_image",
+            tooltip="The image to segment; or all images of the viewer that suit the model; or files, whose\n"
+            "results are written to a folder.",
+        )
+        self._suits = Sentence("predict_suits")
+        form.addRow(self._suits)
+        self.files = FilesForm()
+        form.addRow(self.files)
         self._slice = QCheckBox("only the slice shown")
         describe(
             self._slice,
             name="predict_slice",
             tooltip="Segment the plane on the screen alone, and add it to the result of the other planes.",
         )
-        form.addRow("", self._all)
         form.addRow("", self._slice)
         self.form = PredictionForm()
         column.addWidget(self.form)
@@ -163,7 +197,8 @@ class PredictDock(QWidget):
         self._run = run
         self._live.cancel()
         self._bar.setValue(0)
-        self._status.say("Reading the model and the image.")
+        self._report.clear()
+        self._status.say(f"Reading the model and the image{'' if self.image.layer else 's'}.")
         run.job.happened.connect(self._on_event)
         run.job.delivered.connect(self._show_progress)
         run.job.failed.connect(self._on_failed)
@@ -186,36 +221,55 @@ class PredictDock(QWidget):
     def _prepare(self) -> _Run:
         facts = read_facts(self.model.path)
         self.form.objects.choose(facts.path, facts.instances)  # the file may have been trained on
+        return self._prepare_files(facts) if self.image.several == _FILES else self._prepare_layers(facts)
+
+    def _prepare_layers(self, facts: ModelFacts) -> _Run:
         kinds, config = self.form.kinds, self.form.config()
+        layers = self._suiting(facts) if self.image.several == _ALL else [self._chosen(facts)]
+        if not layers:
+            raise InputError("None of the images suits the model; choose one of them, to be told why.")
+        only_slice = self._only_slice
+        targets = [
+            _Target(layer, where, self._plane(layer, where) if only_slice else None)
+            for layer, where in layers
+        ]
+        names = [layer.name for layer, _ in layers]
+        device, keep = self.form.device, self.form.keeps_unfinished
+
+        def events(control: Control) -> Iterator[SourceWanted | TilesDone | Segmented | ImageFailed]:
+            return segment(
+                facts.path, len(names), kinds, config, device=device, keep_unfinished=keep, control=control
+            )
+
+        title = names[0] if len(names) == 1 else f"{len(names)} images"
+        tally = Tally(names)
+        return _Run(self._job(events, title, tally), tally, targets)
+
+    def _prepare_files(self, facts: ModelFacts) -> _Run:
+        kinds, config, device = self.form.kinds, self.form.config(), self.form.device
+        if self.form.channels != "auto":
+            config = replace(config, channels=self.form.channels)
+        pattern, output = self.files.pattern, self.files.output
+
+        def events(control: Control) -> Iterator[object]:
+            return segment_files(facts.path, pattern, output, kinds, config, device=device, control=control)
+
+        tally = Tally(folder=str(output))
+        return _Run(self._job(events, pattern, tally), tally)
+
+    def _job(self, events: MakeEvents, title: str, tally: Tally) -> Job:
+        def measure(_event: object) -> tuple[float, float]:
+            return 1000 * tally.share, 1000
+
+        return Job(events, f"Predicting {title}", 1000, measure=measure, parent=self)
+
+    def _chosen(self, facts: ModelFacts) -> tuple[Image, Channels]:
         chosen = self.image.layer
         if chosen is None:
             raise InputError("There is no image to segment; open one with File > Open.")
         if chosen not in self._viewer.layers:
             raise InputError(f"The image '{chosen.name}' is no longer in the viewer; choose another one.")
-        # The chosen one first, even if it does not suit: its sentence says why.
-        layers = [(chosen, self._channels(chosen, facts))]
-        if self._all.isChecked():
-            layers += [(layer, where) for layer, where in self._suiting(facts) if layer is not chosen]
-        sources = [
-            Source(copy_image(layer), where, self._plane(layer, where) if self._only_slice else None)
-            for layer, where in layers
-        ]
-        device, keep = self.form.device, self.form.keeps_unfinished
-
-        def events(control: Control) -> Iterator[TilesDone | Segmented]:
-            return segment(
-                facts.path, sources, kinds, config, device=device, keep_unfinished=keep, control=control
-            )
-
-        total = len(sources)
-        job = Job(
-            events,
-            f"Predicting {chosen.name}",
-            1000,
-            measure=lambda event: _measure(event, total),
-            parent=self,
-        )
-        return _Run(job, [layer for layer, _ in layers])
+        return chosen, self._channels(chosen, facts)
 
     @property
     def _only_slice(self) -> bool:
@@ -231,13 +285,16 @@ class PredictDock(QWidget):
 
     def _suiting(self, facts: ModelFacts) -> list[tuple[Image, Channels]]:
         found = []
-        for layer in self._viewer.layers:
-            if isinstance(layer, Image) and not is_result(layer):
-                try:
-                    found.append((layer, self._channels(layer, facts)))
-                except InputError:
-                    continue
+        for layer in self._images():
+            try:
+                found.append((layer, self._channels(layer, facts)))
+            except InputError:
+                continue
         return found
+
+    def _images(self) -> list[Image]:
+        """Return the images of the viewer, the lowest first."""
+        return [layer for layer in self._viewer.layers if isinstance(layer, Image) and not is_result(layer)]
 
     def _plane(self, layer: Image, channels: Channels) -> tuple[int, ...]:
         """Index of the slice on the screen along the axes of ``layer`` that are not channels."""
@@ -252,31 +309,61 @@ class PredictDock(QWidget):
         run = self._run
         if run is None:
             return
-        if isinstance(event, Waiting):
-            self._status.say(event.message)
-        elif isinstance(event, TilesDone):
-            run.done = (event.number + event.share) / len(run.layers)
-            run.note = event.note
-        elif isinstance(event, Segmented):
-            self._show(run, event)
+        match event:
+            case Waiting():
+                self._status.say(event.message)
+            case SourceWanted():
+                event.answer.put(self._source(run.targets[event.number]))
+            case FilesFound():
+                run.tally.names = [path.name for path in event.paths]
+                run.paths = event.paths
+            case TilesDone():
+                run.tally.advance(event.number, event.share, event.note)
+            case Segmented():
+                self._show(run, event)
+            case FileWritten():
+                run.tally.finish(event.number)
+                run.files.append((run.paths[event.number], event.outputs))
+            case FileSuspended():
+                run.tally.has_part = True
+            case ImageFailed():
+                run.tally.fail(event.number, event.message)
+
+    def _source(self, target: _Target) -> Source | str:
+        """Return a copy of an image whose turn has come, or why there is none."""
+        layer = target.layer
+        if layer not in self._viewer.layers:
+            return f"The image '{layer.name}' was deleted meanwhile, so it was not segmented."
+        try:
+            return Source(copy_image(layer), target.channels, target.plane)
+        except MemoryError as error:
+            return sentence(error)
 
     def _show(self, run: _Run, event: Segmented) -> None:
-        source = run.layers[event.number]
+        source = run.targets[event.number].layer
         if source not in self._viewer.layers:
-            run.problem = f"The image '{source.name}' was deleted meanwhile, so its result was not added."
+            run.tally.fail(
+                event.number,
+                f"The image '{source.name}' was deleted meanwhile, so its result was not added.",
+            )
             return
         for kind, result in event.results.items():
             data = result
             if event.plane:
                 data = into_stack(self._stack_of(source, kind), event.plane, result, event.shape, kind)
-            layer = add_result(self._viewer, source, kind, data)
-            if layer is not None:
-                layer.metadata[_STACK] = (kind, data)
+            layer = self._add(source, kind, data)
             if kind == "objects" and isinstance(layer, Labels):
                 self._live.remember(source, layer, event.rereading)
-        run.added += 1
-        if not event.complete:
-            run.problem = "Cancelled; the finished tiles were added."
+        if event.complete:
+            run.tally.finish(event.number)
+        else:
+            run.tally.has_part = True
+
+    def _add(self, source: Image, kind: Kind, data: NDArray[Any]) -> Layer | None:
+        layer = add_result(self._viewer, source, kind, data)
+        if layer is not None:
+            layer.metadata[_STACK] = (kind, data)
+        return layer
 
     def _stack_of(self, source: Image, kind: Kind) -> NDArray[Any] | None:
         """Return what is shown of the other planes, with the user's corrections."""
@@ -289,31 +376,35 @@ class PredictDock(QWidget):
 
     def _show_progress(self) -> None:
         run = self._run
-        if run is not None and not run.job.control.stopped and run.done > 0:
-            self._bar.setValue(round(1000 * run.done))
-            self._status.say(f"Predicting: {run.done:.0%} done. {run.note}".rstrip())
+        if run is not None and not run.job.control.stopped and run.tally.progress():
+            self._bar.setValue(round(1000 * run.tally.share))
+            self._status.say(run.tally.progress())
 
-    def _on_failed(self, sentence: str) -> None:
+    def _on_failed(self, problem: str) -> None:
         if self._run is not None:
-            self._run.problem = sentence
+            self._run.problem = problem
 
     def _on_ended(self) -> None:
         run, self._run = self._run, None
         if run is None:
             return
         run.job.deleteLater()
-        if run.added:
+        tally = run.tally
+        if tally.finished or tally.has_part:
             self.predicted.emit()
         if run.problem:
-            self._status.say(run.problem, "warning" if run.added else "error")
-        elif not run.added:
-            self._status.say("Cancelled; nothing was added.")
+            self._status.say(run.problem, "error")
         else:
-            images = f"{run.added} image{'s' * (run.added != 1)}"
-            self._status.say(
-                f"Done: see the results of {images} in the layer list, and correct them like any labels."
-            )
+            self._status.say(*tally.outcome(cancelled=run.job.control.stopped))
+        failures = tally.failure_lines() if len(tally.names) > 1 else []
+        self._report.show_result(failures, run.files)
         self._refresh()
+
+    def _on_opened(self, event: Opened) -> None:
+        image = Image(event.image, name=event.name, rgb=event.rgb)
+        self._viewer.add_layer(image)
+        for kind, data in event.results.items():
+            self._add(image, kind, data)
 
     def _on_model(self, path: Path | None) -> None:
         self._facts = None
@@ -350,24 +441,25 @@ class PredictDock(QWidget):
         self._predict.setVisible(not running)
         self._cancel.setVisible(running)
         self._bar.setVisible(running)
-        self._slice.setEnabled(self._is_stack())
+        several = self.image.several
+        self.files.setVisible(several == _FILES)
+        layers, facts = self._candidates(), self._facts
+        self._slice.setEnabled(facts is not None and any(_is_stack(*layer, facts) for layer in layers))
+        self._slice.setVisible(several != _FILES)
+        suits = f"{len(layers)} of {len(self._images())} images suit the model."
+        self._suits.say(suits if several == _ALL and facts is not None else "")
 
-    def _is_stack(self) -> bool:
-        layer, facts = self.image.layer, self._facts
-        if layer is None or facts is None:
-            return False
-        try:
-            channels = self._channels(layer, facts)
-        except InputError:
-            return False
-        return len(_shape(layer)) - (channels != "none") > facts.ndim
+    def _candidates(self) -> list[tuple[Image, Channels]]:
+        """Return the chosen layers, as far as they suit the model."""
+        if self._facts is None or self.image.several == _FILES:
+            return []
+        suiting = self._suiting(self._facts)
+        return [pair for pair in suiting if self.image.several or pair[0] is self.image.layer]
+
+
+def _is_stack(layer: Image, channels: Channels, facts: ModelFacts) -> bool:
+    return len(_shape(layer)) - (channels != "none") > facts.ndim
 
 
 def _shape(layer: Image) -> tuple[int, ...]:
     return tuple((layer.data[0] if layer.multiscale else layer.data).shape)
-
-
-def _measure(event: object, images: int) -> tuple[float, float] | None:
-    if isinstance(event, TilesDone):
-        return 1000 * (event.number + event.share) / images, 1000
-    return None

@@ -1,9 +1,12 @@
-"""What the Predict dock computes in its worker thread: images in, label arrays out."""
+"""What the Predict dock computes in its worker thread: images in, label arrays or files out."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
-from typing import Any
+from queue import Empty, SimpleQueue
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +17,20 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.lazy import Pixels
 from napari_unet.core.normalisation import Normalisation
 from napari_unet.core.rereading import Rereading
+from napari_unet.files.images import expand_paths, is_zarr, read_image, stem
+from napari_unet.files.large_prediction import Kind as FileKind
+from napari_unet.files.predicted_files import (
+    FileAdvanced,
+    FilesPlan,
+    FileSuspended,
+    FileWritten,
+    predict_files,
+)
+from napari_unet.files.sources import open_image
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import Predicted, TileDone, TilesHalved
+from napari_unet.network.in_turn import ImageFailed, in_turn
+from napari_unet.network.memory import free_host_memory
 from napari_unet.network.model import Model
 from napari_unet.widgets.layers import Kind
 
@@ -41,6 +56,24 @@ class Source:
     image: Any
     channels: Channels
     plane: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceWanted:
+    """It is the turn of source ``number``: the dock answers with it, or with a sentence on why there is none.
+
+    Asked for one by one, so that no more than one image is copied at a time, and on the main thread.
+    """
+
+    number: int
+    answer: "SimpleQueue[Source | str]"
+
+
+@dataclass(frozen=True, slots=True)
+class FilesFound:
+    """The files to segment."""
+
+    paths: tuple[Path, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,21 +125,22 @@ class _KnownLimits(Normalisation):
 
 def segment(
     path: Path,
-    sources: Sequence[Source],
+    count: int,
     kinds: Sequence[Kind],
     config: PredictionConfig,
     *,
     device: str,
     keep_unfinished: bool,
     control: Control,
-) -> Iterator[TilesDone | Segmented]:
+) -> Iterator[SourceWanted | TilesDone | Segmented | ImageFailed]:
     """Segment images one after the other; objects are found here as well, not on the main thread.
 
     Parameters
     ----------
     path : pathlib.Path
         Model file.
-    sources : sequence of Source
+    count : int
+        Number of sources; each is asked for with :class:`SourceWanted` when its turn comes.
     kinds : sequence of {"objects", "classes", "probabilities"}
         What to make of each.
     config : PredictionConfig
@@ -121,7 +155,8 @@ def segment(
     Raises
     ------
     InputError
-        If the model cannot be read, or an image does not suit it or the memory.
+        If the model cannot be read, or the only image does not suit it or the memory. Of several images, one
+        that fails is an :class:`ImageFailed`, and the others are segmented.
     """
     # torch takes seconds to import.
     from napari_unet.files.large_prediction import fits_into_memory
@@ -130,8 +165,14 @@ def segment(
 
     model = load_model(path)
     config = replace(config, channels="first")
-    for number, source in enumerate(sources):
-        if control.stopped:
+
+    def one(number: int) -> Iterator[SourceWanted | TilesDone | Segmented | ImageFailed]:
+        wanted = SourceWanted(number, SimpleQueue())
+        yield wanted
+        source = _receive(wanted, control)
+        if isinstance(source, str):
+            yield ImageFailed(number, source)
+        if not isinstance(source, Source):
             return
         pixels, plane, shape, suited = _read(source, model)
         if not fits_into_memory(pixels, model):
@@ -150,6 +191,99 @@ def segment(
                 results = _results(event, kinds)
                 complete = event.finished is None
                 yield Segmented(number, results, plane, shape, complete, _rereading(event, kinds, plane))
+
+    yield from one(0) if count == 1 else in_turn(one, count, control)
+
+
+def _receive(wanted: SourceWanted, control: Control) -> Source | str | None:
+    """Return what the dock answers, or None after a stop: a dock that was deleted never answers."""
+    while not control.stopped:
+        with suppress(Empty):
+            return wanted.answer.get(timeout=0.05)
+    return None
+
+
+def segment_files(
+    path: Path,
+    pattern: str,
+    output: Path,
+    kinds: Sequence[Kind],
+    config: PredictionConfig,
+    *,
+    device: str,
+    control: Control,
+) -> Iterator[FilesFound | TilesDone | FileWritten | FileSuspended | ImageFailed]:
+    """Segment the files of a folder into another one.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Model file.
+    pattern : str
+        Folder, pattern or file, as for :func:`napari_unet.files.images.expand_paths`.
+    output : pathlib.Path
+        Folder for the results.
+    kinds, config, device, control
+        As for :func:`segment`. Of a file that is not finished at a stop nothing is written.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be read, there are no files, or the results cannot be written. One file that
+        fails is an :class:`ImageFailed`.
+    """
+    from napari_unet.files.models import load_model
+
+    plan = FilesPlan(
+        tuple(expand_paths([pattern], results=False)), output, cast("tuple[FileKind, ...]", tuple(kinds))
+    )
+    yield FilesFound(plan.paths)
+    note = ""
+    for event in predict_files(load_model(path), plan, config, device=device, control=control):
+        if not isinstance(event, FileAdvanced):
+            note = ""
+            yield event
+        elif isinstance(event.event, TilesHalved):
+            note = event.event.message
+        else:
+            yield TilesDone(event.number, event.share, note)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """An image file as a layer shows it (channels last if ``rgb``), and its results by kind."""
+
+    name: str
+    image: NDArray[Any]
+    rgb: bool
+    results: Mapping[Kind, NDArray[Any]]
+
+
+def open_results(path: Path, outputs: Mapping[FileKind, Path]) -> Iterator[Opened]:
+    """Read an image file and the results that were written of it.
+
+    Raises
+    ------
+    InputError
+        If one of them cannot be read.
+    """
+    image = open_image(path) if is_zarr(path) else read_image(path)
+    pixels = _in_memory(path, image.pixels)
+    # Channels come first; three of 8 bits are colours, which a layer has last.
+    rgb = image.channels == "first" and pixels.shape[0] == 3 and pixels.dtype == np.uint8
+    if rgb:
+        pixels = np.moveaxis(pixels, 0, -1)
+    results: dict[Kind, NDArray[Any]] = {}
+    for kind, target in outputs.items():
+        result = open_image(target) if is_zarr(target) else read_image(target)
+        results[kind] = _in_memory(target, result.pixels)
+    yield Opened(stem(path), pixels, rgb, results)
+
+
+def _in_memory(path: Path, pixels: Any) -> NDArray[Any]:
+    if prod(pixels.shape) * pixels.dtype.itemsize > free_host_memory() / 2:
+        raise InputError(f"{path} is too large to be opened here; open it with File > Open, piece by piece.")
+    return np.asarray(pixels)
 
 
 def _read(source: Source, model: Model) -> tuple[Pixels, tuple[int, ...], tuple[int, ...], Model]:

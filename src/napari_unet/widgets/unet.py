@@ -132,9 +132,10 @@ class UNetDock(QWidget):
         follow(self, events.removed, self._refresh)
 
     def _share_image(self, layer: Layer | None) -> None:
-        """Choose in all steps the image that was chosen in one."""
+        """Choose in all steps the image that was chosen in one, but where several images are chosen."""
         for chooser in self._choosers:
-            chooser.choose(layer)
+            if not chooser.several:
+                chooser.choose(layer)
         self._refresh()
 
     def _on_annotation(self, paint: Labels | None) -> None:

@@ -1,0 +1,209 @@
+"""Segment image files into a folder, one after the other; docks and command line share it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
+from napari_unet.files.atomic import check_writable
+from napari_unet.files.images import StoredImage, is_tiff, is_zarr, read_image, stem, write_image
+from napari_unet.files.large_prediction import Kind, ObjectsFound, Stored, fits_into_memory, predict_to_zarr
+from napari_unet.files.sources import open_image
+from napari_unet.network.config import PredictionConfig
+from napari_unet.network.events import Predicted, TileDone, TilesHalved
+from napari_unet.network.in_turn import ImageFailed, in_turn
+from napari_unet.network.model import Model
+
+Format = Literal["auto", "tiff", "zarr"]
+"""Of results: "auto" is TIFF, and zarr of zarr and of what does not fit into memory."""
+
+_ENDS = (".tif", ".zarr")
+"""Of the names of results."""
+
+_TILES_SHARE = 0.8
+"""Part of the work on an image that its tiles are, where objects are found block by block after them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FileAdvanced:
+    """What happens to file ``number`` while it is segmented; ``share`` of it is done, 0 to 1."""
+
+    number: int
+    share: float
+    event: TileDone | TilesHalved | ObjectsFound
+
+
+@dataclass(frozen=True, slots=True)
+class FileWritten:
+    """The results of file ``number`` are written; ``outputs`` are their paths by kind."""
+
+    number: int
+    outputs: Mapping[Kind, Path]
+
+
+@dataclass(frozen=True, slots=True)
+class FileSuspended:
+    """File ``number`` was stopped half-way: what is done of it is on disk, and the same run goes on there."""
+
+    number: int
+
+
+FileEvent = FileAdvanced | FileWritten | FileSuspended | ImageFailed
+
+
+@dataclass(frozen=True, slots=True)
+class FilesPlan:
+    """Image files, and the kinds, folder and format of their results.
+
+    Raises
+    ------
+    InputError
+        If two images would have the same result, a result would replace an image, or the folder cannot be
+        written to.
+    """
+
+    paths: tuple[Path, ...]
+    output: Path
+    kinds: tuple[Kind, ...]
+    file_format: Format = "auto"
+
+    def __post_init__(self) -> None:
+        seen: dict[str, Path] = {}
+        for path in self.paths:
+            name = stem(path)
+            if name in seen:
+                raise InputError(
+                    f"{seen[name]} and {path} would have results of the same name; segment them into "
+                    "different folders."
+                )
+            seen[name] = path
+        images = {path.resolve() for path in self.paths}
+        targets = (
+            self.target(path, kind, end) for path in self.paths for kind in self.kinds for end in _ENDS
+        )
+        for target in targets:
+            if target.resolve() in images:
+                raise InputError(
+                    f"A result would replace the image {target}; choose another folder for the results."
+                )
+        check_writable(self.target(self.paths[0], self.kinds[0]))
+
+    def target(self, path: Path, kind: Kind, ending: str = ".tif") -> Path:
+        """Return where a result of an image goes."""
+        return self.output / f"{stem(path)}_{kind}{ending}"
+
+
+def predict_files(
+    model: Model,
+    plan: FilesPlan,
+    config: PredictionConfig,
+    *,
+    device: str = "auto",
+    control: Control | None = None,
+) -> Iterator[FileEvent]:
+    """Segment image files, each written as soon as it is finished; memory holds one image at a time.
+
+    Parameters
+    ----------
+    model : Model
+    plan : FilesPlan
+    config : PredictionConfig
+        Its ``channels`` "auto" are those that a file names, if it does.
+    device : str
+        As for :func:`napari_unet.network.prediction.predict_events`.
+    control : Control, optional
+        Polled once per tile. Of an image that is not finished at a stop no result is written.
+
+    Yields
+    ------
+    FileAdvanced, FileWritten, FileSuspended, ImageFailed
+        A file that fails does not keep the others from being segmented.
+
+    Raises
+    ------
+    InputError
+        At once, if there is no such device.
+    """
+    from napari_unet.network.device import choose_device
+
+    choose_device(device)  # to say once, not for every image, that there is no such device
+    control = Control() if control is None else control
+
+    def one(number: int) -> Iterator[FileEvent]:
+        segments = _to_zarr if _is_stored(plan.paths[number], model, plan.file_format) else _to_tiff
+        return segments(number, model, plan, config, device, control)
+
+    return in_turn(one, len(plan.paths), control)
+
+
+def _is_stored(path: Path, model: Model, file_format: Format) -> bool:
+    """Return whether an image is segmented block by block, to zarr: if asked for, or if it must be."""
+    if file_format != "auto":
+        return file_format == "zarr"
+    if is_zarr(path):
+        return True
+    if not is_tiff(path):
+        return False
+    return not fits_into_memory(open_image(path).pixels, model)
+
+
+def _to_tiff(  # noqa: PLR0917 - what predict_files is given, for one file
+    number: int, model: Model, plan: FilesPlan, config: PredictionConfig, device: str, control: Control
+) -> Iterator[FileEvent]:
+    from napari_unet.network.prediction import predict_events
+
+    path = plan.paths[number]
+    image = open_image(path) if is_zarr(path) else read_image(path)
+    share = 0.0
+    config = _with_channels(config, image)
+    for event in predict_events(model, image.pixels, config, device=device, control=control):
+        if not isinstance(event, Predicted):
+            share = event.share if isinstance(event, TileDone) else share
+            yield FileAdvanced(number, share, event)
+        elif event.finished is None:
+            outputs = {kind: plan.target(path, kind) for kind in plan.kinds}
+            _write(event, image, outputs)
+            yield FileWritten(number, outputs)
+
+
+def _write(event: Predicted, image: StoredImage, outputs: Mapping[Kind, Path]) -> None:
+    prediction, axes = event.prediction, image.axes.replace("C", "")
+    if len(axes) != prediction.probabilities.ndim - 1:
+        axes = ""
+    for kind, target in outputs.items():
+        with_channels = "C" + axes if axes and kind == "probabilities" else axes
+        write_image(target, getattr(prediction, kind), with_channels, image.pixel_size)
+
+
+def _to_zarr(  # noqa: PLR0917 - what predict_files is given, for one file
+    number: int, model: Model, plan: FilesPlan, config: PredictionConfig, device: str, control: Control
+) -> Iterator[FileEvent]:
+    path = plan.paths[number]
+    image = open_image(path)
+    share = 0.0
+    for event in predict_to_zarr(
+        model,
+        image.pixels,
+        plan.output,
+        stem(path),
+        _with_channels(config, image),
+        kinds=plan.kinds,
+        axes=image.axes.replace("C", ""),
+        pixel_size=image.pixel_size,
+        device=device,
+        control=control,
+    ):
+        if isinstance(event, Stored):
+            yield FileWritten(number, event.outputs) if event.finished else FileSuspended(number)
+            return
+        if isinstance(event, TileDone):
+            share = _TILES_SHARE * event.share
+        elif isinstance(event, ObjectsFound):
+            share = _TILES_SHARE + (1 - _TILES_SHARE) * event.done
+        yield FileAdvanced(number, share, event)
+
+
+def _with_channels(config: PredictionConfig, image: StoredImage) -> PredictionConfig:
+    return replace(config, channels=image.channels) if config.channels == "auto" else config

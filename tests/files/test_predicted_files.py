@@ -1,0 +1,143 @@
+"""Image files into a folder of results, with real files and an untrained network."""
+
+import os
+import re
+
+import numpy as np
+import pytest
+import tifffile
+from dock_helpers import discs, make_model
+
+from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
+from napari_unet.files import predicted_files
+from napari_unet.files.images import expand_paths, read_image, write_image
+from napari_unet.files.predicted_files import (
+    FileAdvanced,
+    FilesPlan,
+    FileSuspended,
+    FileWritten,
+    predict_files,
+)
+from napari_unet.files.sources import open_image
+from napari_unet.network.config import PredictionConfig
+from napari_unet.network.in_turn import ImageFailed
+from napari_unet.network.prediction import predict
+
+KINDS = ("objects", "probabilities")
+CONFIG = PredictionConfig(tile_size=32)
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Five files, the third of which is damaged."""
+    folder = tmp_path / "images"
+    for number in range(5):
+        write_image(folder / f"c{number}.tif", discs((64, 48), seed=number), "YX")
+    damaged = folder / "c2.tif"
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    return folder
+
+
+def run(paths, output, control=None, kinds=KINDS, **how):
+    plan = FilesPlan(tuple(paths), output, kinds, **how)
+    return predict_files(make_model(), plan, CONFIG, device="cpu", control=control)
+
+
+def test_a_damaged_file_does_not_keep_the_others_from_being_segmented(images, tmp_path):
+    paths = expand_paths([images])
+    events = list(run(paths, tmp_path / "new" / "out"))
+    (failed,) = (event for event in events if isinstance(event, ImageFailed))
+    assert failed.number == 2
+    assert str(paths[2]) in failed.message
+    written = [event for event in events if isinstance(event, FileWritten)]
+    assert [event.number for event in written] == [0, 1, 3, 4]
+    for event in written:
+        expected = predict(make_model(), read_image(paths[event.number]).pixels, CONFIG, device="cpu")
+        for kind in KINDS:
+            found = read_image(event.outputs[kind]).pixels
+            np.testing.assert_array_equal(found, getattr(expected, kind))
+    assert len(list((tmp_path / "new" / "out").iterdir())) == 8
+    shares = [(event.number, event.event.share) for event in events if isinstance(event, FileAdvanced)]
+    assert shares == sorted(shares)
+    assert len(shares) == 4 * 4
+
+
+def test_a_stop_keeps_what_is_finished_and_writes_nothing_else(images, tmp_path):
+    control = Control()
+    for event in run(expand_paths([images]), tmp_path / "out", control):
+        if isinstance(event, FileAdvanced) and event.number == 1:
+            control.stop()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "c0_objects.tif",
+        "c0_probabilities.tif",
+    ]
+
+
+def test_a_full_disk_costs_the_images_it_has_no_room_for(images, tmp_path, monkeypatch):
+    original = predicted_files.write_image
+
+    def full(path, *rest):
+        if path.name.startswith("c1"):
+            raise InputError(f"{path} could not be written; free some space there.")
+        original(path, *rest)
+
+    monkeypatch.setattr(predicted_files, "write_image", full)
+    events = list(run(expand_paths([images]), tmp_path / "out", kinds=("objects",)))
+    assert [event.number for event in events if isinstance(event, ImageFailed)] == [1, 2]
+    assert len(list((tmp_path / "out").glob("*_objects.tif"))) == 3
+
+
+def test_names_and_folders_that_cannot_work_are_told_before(images, tmp_path):
+    paths = expand_paths([images])
+    (tmp_path / "other").mkdir()
+    twin = tmp_path / "other" / "c0.png"
+    with pytest.raises(InputError, match=r"c0.tif and .*c0.png would have results of the same name"):
+        FilesPlan((*paths, twin), tmp_path, KINDS)
+    foreign = images / "c0_objects.tif"
+    tifffile.imwrite(foreign, np.zeros((8, 8), np.uint8))
+    with pytest.raises(InputError, match=rf"would replace the image {re.escape(str(foreign))}"):
+        FilesPlan(tuple(expand_paths([images])), images, KINDS)
+    before = foreign.read_bytes()
+    (tmp_path / "file").write_text("a file")
+    with pytest.raises(InputError, match="part of its folder is a file"):
+        FilesPlan(tuple(paths), tmp_path / "file" / "out", KINDS)
+    assert foreign.read_bytes() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_a_result_does_not_replace_an_image_through_a_link(images, tmp_path):
+    tifffile.imwrite(images / "c0_objects.tif", np.zeros((8, 8), np.uint8))
+    (tmp_path / "link").symlink_to(images)
+    with pytest.raises(InputError, match="would replace the image"):
+        FilesPlan(tuple(expand_paths([images])), tmp_path / "link", KINDS)
+
+
+def test_a_device_that_is_not_there_is_told_once(images, tmp_path):
+    paths = expand_paths([images])
+    plan = FilesPlan(tuple(paths), tmp_path / "out", KINDS)
+    with pytest.raises(InputError):
+        predict_files(make_model(), plan, CONFIG, device="nonsense")
+
+
+def test_to_zarr_it_is_the_same_and_a_stop_is_gone_on_from(images, tmp_path):
+    paths = expand_paths([images / "c0.tif", images / "c1.tif"])
+    control = Control()
+    shares, events = [], []
+    for event in run(paths, tmp_path / "out", control, file_format="zarr"):
+        events.append(event)
+        if isinstance(event, FileAdvanced):
+            shares.append((event.number, event.share))
+            if event.number == 1:
+                control.stop()
+    assert events[-1] == FileSuspended(1)
+    assert shares == sorted(shares)
+    assert len(list((tmp_path / "out").glob("*_*.zarr"))) == 2
+    again = list(run(paths[1:], tmp_path / "out", file_format="zarr"))
+    first = next(event.event for event in again if isinstance(event, FileAdvanced))
+    assert first.done > 1
+    written = again[-1]
+    expected = predict(make_model(), read_image(paths[1]).pixels, CONFIG, device="cpu")
+    for kind in KINDS:
+        found = np.asarray(open_image(written.outputs[kind]).pixels)
+        np.testing.assert_array_equal(found, getattr(expected, kind))

@@ -1,0 +1,93 @@
+"""What the Predict dock says of many images: exact sentences."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_unet.widgets.batch_tally import Tally
+
+
+def tally(total, finished=(), failed=(), *, part=False, folder=""):
+    made = Tally([f"c{number}.tif" for number in range(total)], folder)
+    for number in range(total):
+        if number in failed:
+            made.fail(number, "It is damaged.")
+        elif number in finished:
+            made.finish(number)
+    made.has_part = part
+    return made
+
+
+@pytest.mark.parametrize(
+    ("made", "cancelled", "sentence", "tone"),
+    [
+        (
+            tally(1, [0]),
+            False,
+            "Done: see the results of 1 image in the layer list, and correct them like any labels.",
+            "hint",
+        ),
+        (tally(1, failed=[0]), False, "It is damaged.", "error"),
+        (tally(1), True, "Cancelled; nothing was added.", "hint"),
+        (tally(0, folder="/r"), True, "Cancelled; nothing was written.", "hint"),
+        (tally(1, part=True), True, "Cancelled; the finished tiles were added.", "hint"),
+        (tally(3, [0, 1, 2], folder="/r"), False, "Done: see the results of 3 images in /r.", "hint"),
+        (
+            tally(60, range(58), [58, 59], folder="/r"),
+            False,
+            "58 of 60 images segmented, 2 failed: the list below says why. The results are in /r.",
+            "warning",
+        ),
+        (
+            tally(2, failed=[0, 1], folder="/r"),
+            False,
+            "0 of 2 images segmented, 2 failed: the list below says why.",
+            "error",
+        ),
+        (
+            tally(5, [0, 2], [1], folder="/r"),
+            True,
+            "Cancelled: 2 of 5 images segmented, 1 failed. What is finished is in /r.",
+            "warning",
+        ),
+        (tally(5, folder="/r"), True, "Cancelled: 0 of 5 images segmented.", "hint"),
+        (
+            tally(5, [0], part=True),
+            True,
+            (
+                "Cancelled: 1 of 5 images segmented. What is finished is in the layer list, with the "
+                "finished tiles of one more."
+            ),
+            "hint",
+        ),
+        # The stop came after the last image was finished.
+        (tally(2, [0, 1], folder="/r"), True, "Done: see the results of 2 images in /r.", "hint"),
+    ],
+)
+def test_outcomes(made, cancelled, sentence, tone):
+    assert made.outcome(cancelled=cancelled) == (sentence, tone)
+
+
+def test_the_place_in_words():
+    made = tally(60)
+    assert made.progress() == ""
+    made.advance(2, 0.5, "Smaller tiles.")
+    assert made.progress() == "Image 3 of 60, c2.tif: 4% done. Smaller tiles."
+    single = tally(1)
+    single.advance(0, 0.25)
+    assert single.progress() == "Predicting: 25% done."
+
+
+@given(st.lists(st.sampled_from(["finish", "fail"]), min_size=1, max_size=20), st.data())
+def test_progress_grows_from_nothing_to_all(fates, data):
+    made = tally(len(fates))
+    shares = [made.share]
+    for number, fate in enumerate(fates):
+        for share in sorted(data.draw(st.lists(st.floats(0, 1), max_size=3))):
+            made.advance(number, share)
+            shares.append(made.share)
+        made.finish(number) if fate == "finish" else made.fail(number, "Why.")
+        shares.append(made.share)
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0, 1)
+    assert len(made.finished) + len(made.failure_lines()) == len(fates)

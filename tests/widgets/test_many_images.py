@@ -1,0 +1,366 @@
+"""The Predict dock over many images, in real windows, with real threads and files; and what goes wrong."""
+
+import gc
+import threading
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from dock_helpers import discs, make_model, save, say
+from napari.layers import Image, Labels
+from qtpy.QtCore import QThreadPool
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QComboBox, QLineEdit, QPlainTextEdit, QProgressBar, QPushButton
+from skimage.io import imsave
+
+from napari_unet.files.images import read_image
+from napari_unet.network import prediction
+from napari_unet.network.prediction import predict
+from napari_unet.widgets import predict as predict_module
+from napari_unet.widgets.layers import source_of
+from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.unet import UNetDock
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    (tmp_path / "U-Net models").mkdir()
+    save(tmp_path / "U-Net models")
+    return tmp_path
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Five files, the third of which is damaged."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(5):
+        tifffile.imwrite(folder / f"c{number}.tif", discs((64, 48), seed=number))
+    damaged = folder / "c2.tif"
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    return folder
+
+
+@pytest.fixture
+def dock(make_napari_viewer, home):
+    viewer = make_napari_viewer()
+    dock = PredictDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    return dock
+
+
+@pytest.fixture
+def files_dock(dock, images):
+    """The dock, about to segment the five files."""
+    dock.image.choose_several("files")
+    dock.files.choose(images)
+    return dock
+
+
+class Gate:
+    """Holds the network before its tile number ``number`` until it is opened."""
+
+    def __init__(self, monkeypatch, number):
+        self.reached, self._open = threading.Event(), threading.Event()
+        original, calls = prediction.probabilities_of, []
+
+        def held(*args):
+            calls.append(0)
+            if len(calls) == number:
+                self.reached.set()
+                assert self._open.wait(60)
+            return original(*args)
+
+        monkeypatch.setattr(prediction, "probabilities_of", held)
+
+    def wait(self, qtbot):
+        qtbot.waitUntil(self.reached.is_set, timeout=60_000)
+
+    def open(self):
+        self._open.set()
+
+
+def wait_for_end(dock, qtbot):
+    qtbot.waitUntil(lambda: not dock.is_running, timeout=60_000)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def failures(dock):
+    text = dock.findChild(QPlainTextEdit, "predict_failures")
+    return [] if text.isHidden() or dock._report.isHidden() else text.toPlainText().splitlines()
+
+
+def test_a_folder_with_a_damaged_file(files_dock, images, qtbot, monkeypatch):
+    said = []
+    original = files_dock._status.say
+    monkeypatch.setattr(
+        files_dock._status, "say", lambda text, *tone: (said.append(text), original(text, *tone))
+    )
+    files_dock.start()
+    wait_for_end(files_dock, qtbot)
+    results = images / "results"
+    assert say(files_dock, "predict_status") == (
+        "4 of 5 images segmented, 1 failed: the list below says why. The results are in " + str(results) + "."
+    )
+    (line,) = failures(files_dock)
+    assert line.startswith("c2.tif: ")
+    assert "could not be read" in line
+    files_dock.findChild(QPushButton, "predict_failures_copy").click()
+    assert QGuiApplication.clipboard().text() == line
+    assert names(results) == [f"c{n}_objects.tif" for n in (0, 1, 3, 4)]
+    expected = predict(make_model(), read_image(images / "c3.tif").pixels, device="cpu").objects
+    np.testing.assert_array_equal(read_image(results / "c3_objects.tif").pixels, expected)
+    assert len(files_dock._viewer.layers) == 0  # nothing is loaded unless asked for
+    assert any(text.startswith("Image ") and " of 5, c" in text for text in said)
+    # The results lie in a folder of their own: they are no images of the next run.
+    files_dock.start()
+    wait_for_end(files_dock, qtbot)
+    assert say(files_dock, "predict_status").startswith("4 of 5 images")
+
+
+def test_earlier_results_among_the_images_are_not_segmented(files_dock, images, qtbot):
+    (images / "c2.tif").unlink()
+    files_dock.files.choose(images, images)
+    for _ in range(2):
+        files_dock.start()
+        wait_for_end(files_dock, qtbot)
+        assert say(files_dock, "predict_status") == f"Done: see the results of 4 images in {images}."
+    assert len(names(images)) == 8
+
+
+def test_results_are_opened_when_asked_for(files_dock, images, qtbot):
+    imsave(images / "colour.png", np.zeros((8, 9, 3), np.uint8), check_contrast=False)
+    files_dock.start()
+    wait_for_end(files_dock, qtbot)
+    assert [line.split(":")[0] for line in failures(files_dock)] == ["c2.tif", "colour.png"]
+    box = files_dock.findChild(QComboBox, "predict_finished")
+    assert [box.itemText(i) for i in range(box.count())] == ["c0.tif", "c1.tif", "c3.tif", "c4.tif"]
+    box.setCurrentIndex(2)
+    button = files_dock.findChild(QPushButton, "predict_open")
+    button.click()
+    viewer = files_dock._viewer
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=20_000)
+    image, objects = viewer.layers
+    assert (image.name, objects.name) == ("c3", "c3 objects")
+    np.testing.assert_array_equal(image.data, read_image(images / "c3.tif").pixels)
+    assert isinstance(objects, Labels)
+    assert source_of(viewer, objects) is image
+    assert files_dock.image.several == "files"  # the new image does not end the choice of the folder
+    qtbot.waitUntil(lambda: files_dock._report._job is None, timeout=20_000)
+    (images / "c3.tif").unlink()
+    button.click()
+    qtbot.waitUntil(lambda: "no image file" in say(files_dock, "predict_open_problem"), timeout=20_000)
+    assert len(viewer.layers) == 2
+
+
+def test_colours_are_opened_as_colours(dock, images, home, qtbot):
+    save(home / "U-Net models", "colours", channels=3)
+    for path in images.iterdir():
+        path.unlink()
+    colours = np.random.default_rng(0).integers(0, 255, (40, 48, 3)).astype(np.uint8)
+    imsave(images / "colour.png", colours)
+    dock.select_model(home / "U-Net models" / "colours.safetensors")
+    dock.image.choose_several("files")
+    dock.files.choose(images)
+    dock.start()
+    wait_for_end(dock, qtbot)
+    dock.findChild(QPushButton, "predict_open").click()
+    qtbot.waitUntil(lambda: len(dock._viewer.layers) == 2, timeout=20_000)
+    image, objects = dock._viewer.layers
+    assert image.rgb
+    np.testing.assert_array_equal(image.data, colours)
+    assert objects.data.shape == (40, 48)
+
+
+def test_cancel_in_the_middle_keeps_what_is_finished(files_dock, images, qtbot, monkeypatch):
+    gate = Gate(monkeypatch, 2)
+    files_dock.start()
+    gate.wait(qtbot)
+    qtbot.waitUntil(lambda: "Image 1 of 5, c0.tif" in say(files_dock, "predict_status"), timeout=20_000)
+    files_dock.stop()
+    gate.open()
+    wait_for_end(files_dock, qtbot)
+    results = images / "results"
+    assert say(files_dock, "predict_status") == (
+        f"Cancelled: 2 of 5 images segmented. What is finished is in {results}."
+    )
+    assert names(results) == ["c0_objects.tif", "c1_objects.tif"]  # whose only tile was finished
+    assert files_dock.findChild(QComboBox, "predict_finished").count() == 2
+    assert failures(files_dock) == []
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_computed(files_dock, images, qtbot):
+    # Not by permissions, which mean nothing to an administrator: a file is in the way.
+    (images / "results").write_text("a file")
+    computed = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prediction, "probabilities_of", lambda *_: computed.append(0))
+        files_dock.start()
+        wait_for_end(files_dock, qtbot)
+    assert "choose another folder" in say(files_dock, "predict_status")
+    assert not computed
+    files_dock.files.choose(images, images.parent / "elsewhere")
+    files_dock.start()
+    wait_for_end(files_dock, qtbot)
+    assert say(files_dock, "predict_status").startswith("4 of 5")
+
+
+def test_folders_that_are_missing_or_empty(dock, tmp_path, qtbot):
+    dock.image.choose_several("files")
+    dock.start()
+    assert say(dock, "predict_status") == (
+        "No folder of images is chosen; choose one with Browse, next to Files."
+    )
+    (tmp_path / "empty").mkdir()
+    dock.files.choose(tmp_path / "empty")
+    dock.start()
+    wait_for_end(dock, qtbot)
+    assert "holds no images" in say(dock, "predict_status")
+    dock.files.choose(tmp_path / "absent" / "*.tif", "")
+    dock.start()
+    assert "No folder for the results" in say(dock, "predict_status")
+
+
+def test_the_folder_of_results_follows_that_of_the_images_until_it_is_chosen(dock, images, tmp_path):
+    output = dock.files.findChild(QLineEdit, "predict_output")
+    dock.files.choose(images)
+    assert output.text() == str(images / "results")
+    dock.files.choose(f"{images.parent}/*.tif")
+    assert output.text() == str(images.parent / "results")
+    output.setText("/mine")
+    dock.files.choose(images)
+    assert output.text() == "/mine"
+
+
+def test_one_progress_bar_over_all(files_dock, qtbot, monkeypatch):
+    values = []
+    bar = files_dock.findChild(QProgressBar, "predict_progress")
+    bar.valueChanged.connect(values.append)
+    monkeypatch.setattr("napari_unet.widgets.jobs._REPAINT_S", 0)
+    files_dock.start()
+    wait_for_end(files_dock, qtbot)
+    assert values == sorted(values)
+    assert values[-1] == 1000
+
+
+@pytest.mark.parametrize("close", ["window", "dock"])
+def test_closing_in_the_middle_keeps_the_finished_files(files_dock, images, qtbot, monkeypatch, close):
+    viewer = files_dock._viewer
+    gate = Gate(monkeypatch, 2)
+    files_dock.start()
+    gate.wait(qtbot)
+    viewer.close() if close == "window" else viewer.window.remove_dock_widget(files_dock)
+    gate.open()
+    assert QThreadPool.globalInstance().waitForDone(30_000)
+    qtbot.wait(100)
+    assert names(images / "results") == ["c0_objects.tif", "c1_objects.tif"]
+
+
+def add_images(viewer, count=3):
+    return [viewer.add_image(discs((48, 40 + 8 * n), seed=n), name=f"i{n}") for n in range(count)]
+
+
+def test_every_layer_gets_its_own_result(dock, qtbot):
+    viewer = dock._viewer
+    layers = add_images(viewer)
+    dock.image.choose_several("all")
+    dock.start()
+    layers[1].name = "renamed"
+    viewer.layers.move(2, 0)
+    wait_for_end(dock, qtbot)
+    results = [layer for layer in viewer.layers if isinstance(layer, Labels)]
+    assert {source_of(viewer, layer): layer.data.shape for layer in results} == {
+        layer: layer.data.shape for layer in layers
+    }
+    assert say(dock, "predict_status").startswith("Done: see the results of 3 images")
+
+
+@pytest.mark.parametrize("doomed", [0, 2])
+def test_a_layer_that_is_deleted_meanwhile_is_left_out_and_named(dock, qtbot, monkeypatch, doomed):
+    viewer = dock._viewer
+    layers = add_images(viewer)
+    dock.image.choose_several("all")
+    gate = Gate(monkeypatch, 1)
+    dock.start()
+    gate.wait(qtbot)
+    viewer.layers.remove(layers[doomed])
+    gate.open()
+    wait_for_end(dock, qtbot)
+    results = [source_of(viewer, layer) for layer in viewer.layers if isinstance(layer, Labels)]
+    assert set(results) == {layer for number, layer in enumerate(layers) if number != doomed}
+    (line,) = failures(dock)
+    assert f"'i{doomed}' was deleted meanwhile" in line
+    # An image that was deleted before its turn was not computed for nothing.
+    assert ("not segmented" in line) == (doomed == 2)
+
+
+def test_a_layer_that_fails_does_not_keep_the_others(dock, home, qtbot):
+    save(home / "U-Net models", "colours", channels=3)
+    dock.select_model(home / "U-Net models" / "colours.safetensors")
+    viewer = dock._viewer
+    layers = [viewer.add_image(discs((3, 32, 40)), name=f"i{number}") for number in range(3)]
+    dock.image.choose_several("all")
+    dock.start()
+    layers[1].data = np.zeros((4, 32, 40))
+    wait_for_end(dock, qtbot)
+    assert say(dock, "predict_status").startswith("2 of 3 images segmented, 1 failed")
+    assert [line.split(":")[0] for line in failures(dock)] == ["i1"]
+
+
+def test_one_image_at_a_time_is_copied(dock, qtbot, monkeypatch):
+    add_images(dock._viewer, 4)
+    dock.image.choose_several("all")
+    copies, most = [], []
+    original = predict_module.copy_image
+
+    def spy(layer):
+        assert threading.current_thread() is threading.main_thread()
+        copy = original(layer)
+        copies.append(weakref.ref(copy))
+        gc.collect()
+        most.append(sum(ref() is not None for ref in copies))
+        return copy
+
+    monkeypatch.setattr(predict_module, "copy_image", spy)
+    dock.start()
+    wait_for_end(dock, qtbot)
+    assert most == [1, 1, 1, 1]
+
+
+def test_the_model_is_read_once(files_dock, qtbot, monkeypatch):
+    from napari_unet.files import models
+
+    read = []
+    original = models.load_model
+    monkeypatch.setattr(models, "load_model", lambda path: (read.append(path), original(path))[1])
+    files_dock.start()
+    wait_for_end(files_dock, qtbot)
+    assert len(read) == 1
+
+
+def test_no_image_suits(dock):
+    dock._viewer.add_image(np.zeros((40, 48, 3), np.uint8), rgb=True, name="colour")
+    dock.image.choose_several("all")
+    assert say(dock, "predict_suits") == "0 of 1 images suit the model."
+    dock.start()
+    assert "None of the images suits" in say(dock, "predict_status")
+
+
+def test_in_the_dock_of_all_steps_a_folder_stays_chosen(make_napari_viewer, home, images, qtbot):
+    viewer = make_napari_viewer()
+    whole = UNetDock(viewer)
+    viewer.window.add_dock_widget(whole)
+    dock = whole.predict
+    dock.image.choose_several("files")
+    layer = viewer.add_image(discs(), name="cells")
+    assert whole.paint.image.layer is layer
+    assert (dock.image.several, dock.image.layer) == ("files", None)
+    dock.image.choose(layer)
+    assert (dock.image.several, dock.image.layer) == ("", layer)
+    assert isinstance(dock.image.layer, Image)
