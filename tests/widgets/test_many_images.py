@@ -360,6 +360,8 @@ def test_in_the_dock_of_all_steps_a_folder_stays_chosen(make_napari_viewer, home
     dock.image.choose_several("files")
     layer = viewer.add_image(discs(), name="cells")
     assert whole.paint.image.layer is layer
+    other = viewer.add_image(discs(), name="other")
+    whole.paint.image.choose(other)
     assert (dock.image.several, dock.image.layer) == ("files", None)
     dock.image.choose(layer)
     assert (dock.image.several, dock.image.layer) == ("", layer)
