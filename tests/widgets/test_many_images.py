@@ -19,7 +19,7 @@ from napari_unet.files.images import read_image
 from napari_unet.network import prediction
 from napari_unet.network.prediction import predict
 from napari_unet.widgets import predict as predict_module
-from napari_unet.widgets.layers import source_of
+from napari_unet.widgets.marks import source_of
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.unet import UNetDock
 
