@@ -18,7 +18,7 @@ from skimage.io import imsave
 from napari_unet.files.images import read_image
 from napari_unet.network import prediction
 from napari_unet.network.prediction import predict
-from napari_unet.widgets import predict as predict_module
+from napari_unet.widgets import prediction_targets
 from napari_unet.widgets.marks import source_of
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.unet import UNetDock
@@ -317,7 +317,7 @@ def test_one_image_at_a_time_is_copied(dock, qtbot, monkeypatch):
     add_images(dock._viewer, 4)
     dock.image.choose_several("all")
     copies, most = [], []
-    original = predict_module.copy_image
+    original = prediction_targets.copy_image
 
     def spy(layer):
         assert threading.current_thread() is threading.main_thread()
@@ -327,7 +327,7 @@ def test_one_image_at_a_time_is_copied(dock, qtbot, monkeypatch):
         most.append(sum(ref() is not None for ref in copies))
         return copy
 
-    monkeypatch.setattr(predict_module, "copy_image", spy)
+    monkeypatch.setattr(prediction_targets, "copy_image", spy)
     dock.start()
     wait_for_end(dock, qtbot)
     assert most == [1, 1, 1, 1]

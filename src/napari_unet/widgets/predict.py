@@ -3,59 +3,47 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import napari
-from napari.layers import Image, Labels, Layer
-from numpy.typing import NDArray
+from napari.layers import Image, Labels
 from qtpy.QtCore import QEvent, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QCheckBox, QProgressBar, QVBoxLayout, QWidget
 
-from napari_unet.core.axes import Channels
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.files.predicted_files import FileSuspended, FileWritten
-from napari_unet.network.failures import sentence
 from napari_unet.network.in_turn import ImageFailed
 from napari_unet.widgets.batch_report import BatchReport, Finished
 from napari_unet.widgets.batch_tally import Tally
 from napari_unet.widgets.files_form import FilesForm
 from napari_unet.widgets.form import LayerChooser, Sentence, add_form, add_row, button, describe, fill, follow
 from napari_unet.widgets.jobs import Job, MakeEvents, Waiting
-from napari_unet.widgets.layers import Kind, add_result, annotation_of, copy_image
 from napari_unet.widgets.live_objects import LiveObjects
-from napari_unet.widgets.marks import image_channels, is_result, source_of
 from napari_unet.widgets.model_chooser import ModelChooser, ModelFacts, read_facts
 from napari_unet.widgets.prediction_form import PredictionForm
 from napari_unet.widgets.prediction_run import (
     FilesFound,
     Opened,
     Segmented,
-    Source,
     SourceWanted,
     TilesDone,
-    into_stack,
-    resolve_channels,
     segment,
     segment_files,
 )
+from napari_unet.widgets.prediction_targets import (
+    Target,
+    add_results,
+    copy_of,
+    images_of,
+    is_stack,
+    plane_shown,
+    target_of,
+    targets_that_suit,
+)
 from napari_unet.widgets.preferences import read_preferences
-
-_STACK = "napari_unet stack"
-"""Metadata of a result layer: the (kind, array) it shows, to which planes are added one by one."""
-
 
 _ALL, _FILES = "all", "files"
 """What can be chosen instead of one image layer."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Target:
-    """An image layer to segment, where its channels are, and which plane of it, None being every one."""
-
-    layer: Image
-    channels: Channels
-    plane: tuple[int, ...] | None
 
 
 @dataclass(slots=True, eq=False)
@@ -64,7 +52,7 @@ class _Run:
 
     job: Job
     tally: Tally
-    targets: list[_Target] = field(default_factory=list)
+    targets: list[Target] = field(default_factory=list)
     paths: tuple[Path, ...] = ()
     files: list[Finished] = field(default_factory=list)
     problem: str = ""
@@ -225,15 +213,15 @@ class PredictDock(QWidget):
 
     def _prepare_layers(self, facts: ModelFacts) -> _Run:
         kinds, config = self.form.kinds, self.form.config()
-        layers = self._suiting(facts) if self.image.several == _ALL else [self._chosen(facts)]
-        if not layers:
+        if self.image.several == _ALL:
+            targets = targets_that_suit(self._viewer, self.form.channels, facts)
+        else:
+            targets = [target_of(self._viewer, self.image.layer, self.form.channels, facts)]
+        if not targets:
             raise InputError("None of the images suits the model; choose one of them, to be told why.")
-        only_slice = self._only_slice
-        targets = [
-            _Target(layer, where, self._plane(layer, where) if only_slice else None)
-            for layer, where in layers
-        ]
-        names = [layer.name for layer, _ in layers]
+        if self._only_slice:
+            targets = [replace(target, plane=plane_shown(self._viewer, target)) for target in targets]
+        names = [target.layer.name for target in targets]
         device, keep = self.form.device, self.form.keeps_unfinished
 
         def events(control: Control) -> Iterator[SourceWanted | TilesDone | Segmented | ImageFailed]:
@@ -263,47 +251,9 @@ class PredictDock(QWidget):
 
         return Job(events, f"Predicting {title}", 1000, measure=measure, parent=self)
 
-    def _chosen(self, facts: ModelFacts) -> tuple[Image, Channels]:
-        chosen = self.image.layer
-        if chosen is None:
-            raise InputError("There is no image to segment; open one with File > Open.")
-        if chosen not in self._viewer.layers:
-            raise InputError(f"The image '{chosen.name}' is no longer in the viewer; choose another one.")
-        return chosen, self._channels(chosen, facts)
-
     @property
     def _only_slice(self) -> bool:
         return self._slice.isChecked() and self._slice.isEnabled()
-
-    def _channels(self, layer: Image, facts: ModelFacts) -> Channels:
-        channels = self.form.channels
-        if channels == "auto":
-            channels = image_channels(layer, annotation_of(self._viewer, layer))
-        return resolve_channels(
-            _shape(layer), channels=channels, ndim=facts.ndim, in_channels=facts.in_channels
-        )
-
-    def _suiting(self, facts: ModelFacts) -> list[tuple[Image, Channels]]:
-        found = []
-        for layer in self._images():
-            try:
-                found.append((layer, self._channels(layer, facts)))
-            except InputError:
-                continue
-        return found
-
-    def _images(self) -> list[Image]:
-        """Return the images of the viewer, the lowest first."""
-        return [layer for layer in self._viewer.layers if isinstance(layer, Image) and not is_result(layer)]
-
-    def _plane(self, layer: Image, channels: Channels) -> tuple[int, ...]:
-        """Index of the slice on the screen along the axes of ``layer`` that are not channels."""
-        position = layer.world_to_data(self._viewer.dims.point[-layer.ndim :])
-        shape = _shape(layer)[: layer.ndim]
-        index = [min(max(round(float(at)), 0), size - 1) for at, size in zip(position, shape, strict=True)]
-        if not layer.rgb and channels in ("first", "last"):
-            del index[0 if channels == "first" else -1]
-        return tuple(index)
 
     def _on_event(self, event: object) -> None:
         run = self._run
@@ -313,7 +263,7 @@ class PredictDock(QWidget):
             case Waiting():
                 self._status.say(event.message)
             case SourceWanted():
-                event.answer.put(self._source(run.targets[event.number]))
+                event.answer.put(copy_of(self._viewer, run.targets[event.number]))
             case FilesFound():
                 run.tally.names = [path.name for path in event.paths]
                 run.paths = event.paths
@@ -329,16 +279,6 @@ class PredictDock(QWidget):
             case ImageFailed():
                 run.tally.fail(event.number, event.message)
 
-    def _source(self, target: _Target) -> Source | str:
-        """Return a copy of an image whose turn has come, or why there is none."""
-        layer = target.layer
-        if layer not in self._viewer.layers:
-            return f"The image '{layer.name}' was deleted meanwhile, so it was not segmented."
-        try:
-            return Source(copy_image(layer), target.channels, target.plane)
-        except MemoryError as error:
-            return sentence(error)
-
     def _show(self, run: _Run, event: Segmented) -> None:
         source = run.targets[event.number].layer
         if source not in self._viewer.layers:
@@ -347,32 +287,14 @@ class PredictDock(QWidget):
                 f"The image '{source.name}' was deleted meanwhile, so its result was not added.",
             )
             return
-        for kind, result in event.results.items():
-            data = result
-            if event.plane:
-                data = into_stack(self._stack_of(source, kind), event.plane, result, event.shape, kind)
-            layer = self._add(source, kind, data)
+        layers = add_results(self._viewer, source, event.results, plane=event.plane, shape=event.shape)
+        for kind, layer in layers.items():
             if kind == "objects" and isinstance(layer, Labels):
                 self._live.remember(source, layer, event.rereading)
         if event.complete:
             run.tally.finish(event.number)
         else:
             run.tally.has_part = True
-
-    def _add(self, source: Image, kind: Kind, data: NDArray[Any]) -> Layer | None:
-        layer = add_result(self._viewer, source, kind, data)
-        if layer is not None:
-            layer.metadata[_STACK] = (kind, data)
-        return layer
-
-    def _stack_of(self, source: Image, kind: Kind) -> NDArray[Any] | None:
-        """Return what is shown of the other planes, with the user's corrections."""
-        for layer in reversed(self._viewer.layers):
-            of_kind, data = layer.metadata.get(_STACK, (None, None))
-            if of_kind == kind and source_of(self._viewer, layer) is source:
-                stack: NDArray[Any] = data if kind == "probabilities" else layer.data
-                return stack
-        return None
 
     def _show_progress(self) -> None:
         run = self._run
@@ -403,8 +325,7 @@ class PredictDock(QWidget):
     def _on_opened(self, event: Opened) -> None:
         image = Image(event.image, name=event.name, rgb=event.rgb)
         self._viewer.add_layer(image)
-        for kind, data in event.results.items():
-            self._add(image, kind, data)
+        add_results(self._viewer, image, event.results)
 
     def _on_model(self, path: Path | None) -> None:
         self._facts = None
@@ -443,23 +364,15 @@ class PredictDock(QWidget):
         self._bar.setVisible(running)
         several = self.image.several
         self.files.setVisible(several == _FILES)
-        layers, facts = self._candidates(), self._facts
-        self._slice.setEnabled(facts is not None and any(_is_stack(*layer, facts) for layer in layers))
+        targets, facts = self._candidates(), self._facts
+        self._slice.setEnabled(facts is not None and any(is_stack(target, facts) for target in targets))
         self._slice.setVisible(several != _FILES)
-        suits = f"{len(layers)} of {len(self._images())} images suit the model."
+        suits = f"{len(targets)} of {len(images_of(self._viewer))} images suit the model."
         self._suits.say(suits if several == _ALL and facts is not None else "")
 
-    def _candidates(self) -> list[tuple[Image, Channels]]:
+    def _candidates(self) -> list[Target]:
         """Return the chosen layers, as far as they suit the model."""
         if self._facts is None or self.image.several == _FILES:
             return []
-        suiting = self._suiting(self._facts)
-        return [pair for pair in suiting if self.image.several or pair[0] is self.image.layer]
-
-
-def _is_stack(layer: Image, channels: Channels, facts: ModelFacts) -> bool:
-    return len(_shape(layer)) - (channels != "none") > facts.ndim
-
-
-def _shape(layer: Image) -> tuple[int, ...]:
-    return tuple((layer.data[0] if layer.multiscale else layer.data).shape)
+        suiting = targets_that_suit(self._viewer, self.form.channels, self._facts)
+        return [target for target in suiting if self.image.several or target.layer is self.image.layer]

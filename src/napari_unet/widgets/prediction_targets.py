@@ -1,0 +1,136 @@
+"""Which images of a viewer a model can segment, where their channels are, and what comes of each.
+
+Everything here runs on the main thread.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.layers import Image, Layer
+from numpy.typing import NDArray
+
+from napari_unet.core.axes import Channels
+from napari_unet.core.errors import InputError
+from napari_unet.network.failures import sentence
+from napari_unet.widgets.layers import Kind, add_result, annotation_of, copy_image
+from napari_unet.widgets.marks import image_channels, is_result, source_of
+from napari_unet.widgets.model_chooser import ModelFacts
+from napari_unet.widgets.prediction_run import Source, into_stack, resolve_channels
+
+_STACK = "napari_unet stack"
+"""Metadata of a result layer: the (kind, array) it shows, to which planes are added one by one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """An image layer to segment, where its channels are, and which plane of it, None being every one."""
+
+    layer: Image
+    channels: Channels
+    plane: tuple[int, ...] | None = None
+
+
+def images_of(viewer: ViewerModel) -> list[Image]:
+    """Return the images of the viewer, the lowest first; no results."""
+    return [layer for layer in viewer.layers if isinstance(layer, Image) and not is_result(layer)]
+
+
+def target_of(viewer: ViewerModel, layer: Image | None, channels: Channels, facts: ModelFacts) -> Target:
+    """Return ``layer`` as what is to be segmented, or say why it cannot be.
+
+    Parameters
+    ----------
+    channels : {"auto", "none", "first", "last"}
+        What the user says of its channels.
+    facts : ModelFacts
+        Of the model.
+    """
+    if layer is None:
+        raise InputError("There is no image to segment; open one with File > Open.")
+    if layer not in viewer.layers:
+        raise InputError(f"The image '{layer.name}' is no longer in the viewer; choose another one.")
+    if channels == "auto":
+        channels = image_channels(layer, annotation_of(viewer, layer))
+    return Target(
+        layer,
+        resolve_channels(_shape(layer), channels=channels, ndim=facts.ndim, in_channels=facts.in_channels),
+    )
+
+
+def targets_that_suit(viewer: ViewerModel, channels: Channels, facts: ModelFacts) -> list[Target]:
+    """Return every image that the model can segment."""
+    found = []
+    for layer in images_of(viewer):
+        try:
+            found.append(target_of(viewer, layer, channels, facts))
+        except InputError:
+            continue
+    return found
+
+
+def is_stack(target: Target, facts: ModelFacts) -> bool:
+    """Return whether the image has more planes than the model sees at once."""
+    return len(_shape(target.layer)) - (target.channels != "none") > facts.ndim
+
+
+def plane_shown(viewer: ViewerModel, target: Target) -> tuple[int, ...]:
+    """Return the index of the slice on the screen along the axes of the image that are not channels."""
+    layer = target.layer
+    position = layer.world_to_data(viewer.dims.point[-layer.ndim :])
+    shape = _shape(layer)[: layer.ndim]
+    index = [min(max(round(float(at)), 0), size - 1) for at, size in zip(position, shape, strict=True)]
+    if not layer.rgb and target.channels in ("first", "last"):
+        del index[0 if target.channels == "first" else -1]
+    return tuple(index)
+
+
+def copy_of(viewer: ViewerModel, target: Target) -> Source | str:
+    """Return a copy of an image whose turn has come, or why there is none."""
+    layer = target.layer
+    if layer not in viewer.layers:
+        return f"The image '{layer.name}' was deleted meanwhile, so it was not segmented."
+    try:
+        return Source(copy_image(layer), target.channels, target.plane)
+    except MemoryError as error:
+        return sentence(error)
+
+
+def add_results(
+    viewer: ViewerModel,
+    source: Image,
+    results: Mapping[Kind, NDArray[Any]],
+    *,
+    plane: tuple[int, ...] = (),
+    shape: tuple[int, ...] = (),
+) -> dict[Kind, Layer | None]:
+    """Show what was found in ``source``, and return the layer of each kind, None where nothing is shown.
+
+    Parameters
+    ----------
+    results : mapping
+        Of the whole image; or of its ``plane``, which joins those that are shown of an image of ``shape``.
+    """
+    shown: dict[Kind, Layer | None] = {}
+    for kind, result in results.items():
+        data = into_stack(_stack_of(viewer, source, kind), plane, result, shape, kind) if plane else result
+        layer = add_result(viewer, source, kind, data)
+        if layer is not None:
+            layer.metadata[_STACK] = (kind, data)
+        shown[kind] = layer
+    return shown
+
+
+def _stack_of(viewer: ViewerModel, source: Image, kind: Kind) -> NDArray[Any] | None:
+    """Return what is shown of the other planes, with the user's corrections."""
+    for layer in reversed(viewer.layers):
+        of_kind, data = layer.metadata.get(_STACK, (None, None))
+        if of_kind == kind and source_of(viewer, layer) is source:
+            stack: NDArray[Any] = data if kind == "probabilities" else layer.data
+            return stack
+    return None
+
+
+def _shape(layer: Image) -> tuple[int, ...]:
+    return tuple((layer.data[0] if layer.multiscale else layer.data).shape)
