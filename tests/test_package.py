@@ -9,7 +9,8 @@ import napari_unet
 
 PUBLIC = {
     "PredictionConfig", "TrainingConfig", "UNet", "UNetConfig", "WeightConfig", "__version__",
-    "border_weights", "evaluate", "load_model", "predict", "save_model", "train",
+    "border_weights", "evaluate", "load_model", "load_starter", "predict", "save_model",
+    "starter_names", "train",
 }  # fmt: skip
 
 

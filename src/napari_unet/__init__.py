@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from napari_unet.core.scores import evaluate
     from napari_unet.core.weights import WeightConfig, border_weights
     from napari_unet.files.models import load_model, save_model
+    from napari_unet.files.starters import load_starter, starter_names
     from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
     from napari_unet.network.prediction import predict
     from napari_unet.network.training import train
@@ -27,8 +28,10 @@ _HOME = {
     "border_weights": "napari_unet.core.weights",
     "evaluate": "napari_unet.core.scores",
     "load_model": "napari_unet.files.models",
+    "load_starter": "napari_unet.files.starters",
     "predict": "napari_unet.network.prediction",
     "save_model": "napari_unet.files.models",
+    "starter_names": "napari_unet.files.starters",
     "train": "napari_unet.network.training",
 }
 
@@ -42,8 +45,10 @@ __all__ = [
     "border_weights",
     "evaluate",
     "load_model",
+    "load_starter",
     "predict",
     "save_model",
+    "starter_names",
     "train",
 ]
 

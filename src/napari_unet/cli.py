@@ -56,7 +56,9 @@ Assignments = Annotated[
     typer.Option("--set", metavar="section.key=value...", help="Settings that replace others."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
-ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file.", show_default=False)]
+ModelFile = Annotated[
+    str, typer.Argument(metavar="NAME|MODEL", help="A starter or a model file.", show_default=False)
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -217,38 +219,37 @@ def _pairs_to_train(
 def _settings(
     config: Path | None, assignments: Iterable[str] | None, model: "Model | None" = None
 ) -> "Settings":
-    """Return the settings of file and flags; the others are those of ``model``, or the defaults."""
+    """Return the settings of file and flags; the others are those of ``model``, or the defaults.
+
+    How a starter was made is no example for a training on strokes: of it, only network and scaling are taken.
+    """
     from napari_unet.files.settings import Settings, override, read_settings
     from napari_unet.network.config import PredictionConfig
 
-    # How long it trained is no setting of a model.
-    base = (
-        Settings()
-        if model is None
-        else Settings(
-            replace(model.training, seconds=None, steps=None, patience=None),
-            PredictionConfig(instances=model.instances),
-        )
-    )
+    base = Settings()
+    if model is not None:
+        # How long it trained is no setting of a model.
+        training = replace(model.training, seconds=None, steps=None, patience=None)
+        if model.is_starter:
+            training = replace(base.training, network=model.network, normalisation=model.normalisation)
+        base = Settings(training, PredictionConfig(instances=model.instances))
     return override(read_settings(config, base) if config else base, assignments or ())
 
 
 def _starting_point(name: str, *, fresh_optimiser: bool) -> "tuple[Model | None, TrainingState | None]":
     from napari_unet.files.models import load_model
+    from napari_unet.files.starters import find_model, is_starter
     from napari_unet.files.states import load_to_continue
 
     if name == "scratch":
         return None, None
-    if Path(name).suffix == ".safetensors" or Path(name).exists():
-        if fresh_optimiser:
-            return load_model(name), None
-        model, state, sentence = load_to_continue(name)
-        if sentence:
-            note(sentence)
-        return model, state
-    raise InputError(
-        f"There is no starter {name!r}, for none comes with this release; give scratch or a model file."
-    )
+    path = find_model(name)
+    if fresh_optimiser or is_starter(path):
+        return load_model(path), None
+    model, state, sentence = load_to_continue(path)
+    if sentence:
+        note(sentence)
+    return model, state
 
 
 @_app.command()
@@ -278,9 +279,10 @@ def predict(
     """
     from napari_unet.cli_predict import plan_work, segment_files
     from napari_unet.files.models import load_model
+    from napari_unet.files.starters import find_model
 
     work = plan_work(images, output, what or ["objects"], file_format)
-    network = load_model(model)
+    network = load_model(find_model(model))
     settings = _settings(config, assignments, network).prediction
     return segment_files(network, work, settings, device=device, as_json=as_json)
 
@@ -340,11 +342,13 @@ def evaluate(
 def info(*, model: ModelFile, as_json: AsJson = False) -> None:
     """Say what a model is, how it was trained and how well it did."""
     from napari_unet.files.models import read_info
+    from napari_unet.files.starters import find_model
     from napari_unet.files.states import step_to_continue
 
-    record = read_info(model)
+    path = find_model(model)
+    record = read_info(path)
     try:
-        step, hindrance = step_to_continue(model), "there is no training state beside it"
+        step, hindrance = step_to_continue(path), "there is no training state beside it"
     except InputError as error:
         step, hindrance = None, str(error)
     if as_json:
@@ -360,6 +364,8 @@ def info(*, model: ModelFile, as_json: AsJson = False) -> None:
         print("depth          learnt from objects filled to their border")
     if reading := record.get("instances"):  # files of the first release have none
         print(f"objects        {', '.join(f'{name} {value}' for name, value in reading.items())}")
+    if size := record.get("object_size"):
+        print(f"starter        for objects of about {size:g} pixels, to which images are scaled")
     print(f"trained        {history['started']}, on {history['device']}")
     print(f"steps          {history['steps']} in {history['seconds']:.0f} s")
     for started, last, seconds in history["sessions"][1:]:

@@ -234,7 +234,7 @@ def test_a_log_says_how_far_a_score_can_be_trusted(
         ({"--set": "training.patience=0"}, "training.patience is 0"),
         ({"--images": "none*.tif"}, "There is no file"),
         ({"--paint": "truth/a1.tif", "--images": "images/a2.tif"}, "no counterpart named 'a1'"),
-        ({"--start": "nuclei"}, "There is no starter 'nuclei'"),
+        ({"--start": "nuclei"}, "There is no model file nuclei and no starter of that name"),
         ({"--start": "none.safetensors"}, "There is no model file"),
         ({"--start": "images/a1.tif"}, "is not a napari-unet model"),
         ({"--mode": "boxes"}, "training.mode is 'boxes'; give one of 'objects', 'classes'."),
@@ -278,7 +278,7 @@ def test_bad_input_to_training_is_one_line(
         (["fly"], "No such command 'fly'"),
         (["train"], "Missing option '--images'"),
         (["train", "--images"], "--images has no value"),
-        (["predict"], "Missing argument 'MODEL'"),
+        (["predict"], "Missing argument 'NAME|MODEL'"),
         (["predict", "none", "--images", "x", "--output", "y"], "There is no file 'x'"),
         (["info", "none"], "There is no model file none"),
         (["weights", "none.tif", "--output", "w.tif"], "There is no image file none.tif"),
@@ -693,13 +693,13 @@ def test_anything_unexpected_is_one_line_and_a_traceback_on_demand(
         raise RuntimeError("kaboom\nand more")
 
     monkeypatch.setattr("napari_unet.files.models.read_info", explode)
-    assert main(["info", "x"]) == 1
+    assert main(["info", "x.safetensors"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
     assert "kaboom" in err
     monkeypatch.setenv("NAPARI_UNET_DEBUG", "1")
-    assert main(["info", "x"]) == 1
+    assert main(["info", "x.safetensors"]) == 1
     assert "Traceback" in capsys.readouterr().err
 
 

@@ -37,14 +37,15 @@ _PARTS: dict[str, Any] = {
     "training": TrainingConfig,
     "history": History,
     "instances": InstanceConfig,
+    "object_size": float | None,
 }
 """Every field of :class:`Model` but its weights."""
 
-_LATER_PARTS = {"instances"}
+_LATER_PARTS = {"instances", "object_size"}
 """Parts that files written by earlier releases lack."""
 
 
-def save_model(model: Model, path: str | Path) -> None:
+def save_model(model: Model, path: str | Path, *, half: bool = False) -> None:
     """Write ``model`` to one file, completely or not at all.
 
     Parameters
@@ -53,6 +54,9 @@ def save_model(model: Model, path: str | Path) -> None:
         With finite weights that fit its network.
     path : str or Path
         Any name; ``.safetensors`` is the usual ending. An existing file is replaced.
+    half : bool
+        Write convolutions in half precision: half the size, three correct digits. A model that is read back
+        has float32 weights in any case.
 
     Raises
     ------
@@ -60,7 +64,11 @@ def save_model(model: Model, path: str | Path) -> None:
         If the file cannot be written, or the weights are not ones that :func:`load_model` would take.
     """
     _check_weights(model.weights, model.network, "The model")
-    write_container(path, MODEL, model.weights, {name: to_plain(getattr(model, name)) for name in _PARTS})
+    weights = model.weights
+    if half:
+        weights = _halved(weights)
+        _check_weights(_in_full(weights), model.network, "The model in half precision")
+    write_container(path, MODEL, weights, {name: to_plain(getattr(model, name)) for name in _PARTS})
 
 
 def load_model(path: str | Path) -> Model:
@@ -83,7 +91,7 @@ def load_model(path: str | Path) -> Model:
     data, record = read_container(path, MODEL)
     parts = _read_parts(record, path)
     try:
-        weights = load(data)
+        weights = _in_full(load(data))
     except SafetensorError as error:
         raise InputError(f"{path} is damaged ({error}); use another copy of it, or train again.") from error
     _check_weights(weights, parts["network"], str(path))
@@ -97,8 +105,8 @@ def read_info(path: str | Path) -> dict[str, Any]:
     -------
     dict
         ``format``, ``version``, ``sha256``, ``network``, ``normalisation``, ``mode``, ``class_names``,
-        ``training``, ``history``, ``instances`` (not in files of the first release) as plain values, and
-        ``parameters``, the number of values it holds.
+        ``training``, ``history``, ``instances`` and ``object_size`` (not in files of earlier releases) as
+        plain values, and ``parameters``, the number of values it holds.
 
     Raises
     ------
@@ -109,6 +117,23 @@ def read_info(path: str | Path) -> dict[str, Any]:
     _, record = read_container(path, MODEL)
     parts = {name: to_plain(part) for name, part in _read_parts(record, path).items()}
     return {key: record[key] for key in ("format", "version", "sha256", "parameters")} | parts
+
+
+def _halved(weights: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
+    """Return the kernels in half precision; factors and statistics are few, and stay as they are."""
+    return {
+        name: tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
+        for name, tensor in weights.items()
+    }
+
+
+def _in_full(weights: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
+    """Return what is stored in half precision as float32."""
+    import torch
+
+    return {
+        name: tensor.float() if tensor.dtype == torch.float16 else tensor for name, tensor in weights.items()
+    }
 
 
 def _read_parts(record: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -129,6 +154,9 @@ def _read_parts(record: Mapping[str, Any], path: Path) -> dict[str, Any]:
             f"{path} names {len(parts['class_names'])} classes and its network has "
             f"{parts['network'].classes}; train again."
         )
+    size = parts.get("object_size")
+    if size is not None and not 1 <= size < 1e6:
+        raise InputError(f"{path} is made for objects of {size} pixels, which cannot be; train again.")
     return parts
 
 

@@ -64,6 +64,9 @@ class Model:
     instances : InstanceConfig
         How its probabilities are best read, fitted to the paint it learnt from; see
         :mod:`napari_unet.core.instance_fit`.
+    object_size : float, optional
+        Of a starter, the diameter in pixels that objects have in images it sees best; any image is scaled
+        so, see ``PredictionConfig.object_size``. None for a model of its own images alone.
     """
 
     network: UNetConfig
@@ -74,3 +77,9 @@ class Model:
     training: TrainingConfig
     history: History
     instances: InstanceConfig = field(default_factory=InstanceConfig)
+    object_size: float | None = None
+
+    @property
+    def is_starter(self) -> bool:
+        """Whether it is made for images of any scale and any number of channels."""
+        return self.object_size is not None

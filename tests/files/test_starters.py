@@ -1,0 +1,132 @@
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import napari_unet
+from napari_unet.core.errors import InputError
+from napari_unet.core.normalisation import Normalisation
+from napari_unet.files import starters
+from napari_unet.files.models import load_model, save_model
+from napari_unet.files.starters import find_model, is_starter, load_starter, starter_names, starter_path
+from napari_unet.network.config import TrainingConfig, UNetConfig
+from napari_unet.network.model import History, Model
+from napari_unet.network.unet import UNet
+
+
+def a_starter() -> Model:
+    torch.manual_seed(0)
+    network = UNetConfig(features=2, levels=1)
+    return Model(
+        network=network,
+        weights=UNet(network).state_dict(),
+        normalisation=Normalisation(),
+        mode="objects",
+        class_names=("background", "object"),
+        training=TrainingConfig(network=network),
+        history=History(),
+        object_size=20.0,
+    )
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A package with two starters in it."""
+    folder = tmp_path / "package" / "data" / "starters"
+    folder.mkdir(parents=True)
+    save_model(a_starter(), folder / "dots.safetensors", half=True)
+    save_model(a_starter(), folder / "balls.safetensors")
+    (folder / "README.md").write_text("not a starter")
+    monkeypatch.setattr(starters, "files", lambda _name: tmp_path / "package")
+    starter_path.cache_clear()
+    yield tmp_path / "package"
+    starter_path.cache_clear()
+
+
+def test_starters_are_opened_by_name(package: Path) -> None:
+    assert starter_names() == ("balls", "dots")
+    assert load_starter("dots").object_size == 20
+    assert starter_path("dots") == package / "data" / "starters" / "dots.safetensors"
+    assert is_starter(starter_path("dots"))
+
+
+def test_a_wrong_name_is_a_sentence_with_the_right_ones(package: Path) -> None:
+    with pytest.raises(InputError, match=r"^There is no starter 'dot'; give balls, dots or a model file\.$"):
+        load_starter("dot")
+    with pytest.raises(InputError, match=r"^There is no model file dot and no starter of that name; give b"):
+        find_model("dot")
+
+
+def test_a_name_is_a_starter_and_a_path_is_a_file(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("dots").mkdir()  # a folder of images, say
+    assert find_model("dots") == starter_path("dots")
+    own = Path("dots.safetensors")
+    save_model(a_starter(), own)
+    assert find_model("dots.safetensors") == own
+    assert not is_starter(own)
+    assert find_model("absent.safetensors") == Path("absent.safetensors")  # opening it says what is wrong
+
+
+def test_without_any_the_sentence_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starters, "files", lambda _name: tmp_path)
+    assert starter_names() == ()
+    with pytest.raises(InputError, match=r"none comes with this release; give a model file\.$"):
+        load_starter("cells")
+
+
+def test_half_precision_keeps_three_digits_and_opens_as_float32(tmp_path: Path) -> None:
+    model = a_starter()
+    save_model(model, tmp_path / "half.safetensors", half=True)
+    save_model(model, tmp_path / "full.safetensors")
+    found = load_model(tmp_path / "half.safetensors")
+    for name, tensor in model.weights.items():
+        assert found.weights[name].dtype == tensor.dtype
+        torch.testing.assert_close(found.weights[name], tensor, rtol=1e-3, atol=1e-7)
+        if tensor.ndim < 2:
+            assert torch.equal(found.weights[name], tensor)
+    assert (tmp_path / "half.safetensors").stat().st_size < (tmp_path / "full.safetensors").stat().st_size
+
+
+def test_what_half_precision_cannot_hold_is_refused(tmp_path: Path) -> None:
+    model = a_starter()
+    weights = dict(model.weights)
+    weights["head.weight"] = weights["head.weight"] + 1e5
+    with pytest.raises(InputError, match="in half precision has weights that are not finite"):
+        save_model(replace(model, weights=weights), tmp_path / "m.safetensors", half=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_size_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    save_model(replace(a_starter(), object_size=-3.0), tmp_path / "m.safetensors")
+    with pytest.raises(InputError, match=r"made for objects of -3\.0 pixels"):
+        load_model(tmp_path / "m.safetensors")
+
+
+def test_starters_open_from_a_zip_archive(tmp_path: Path) -> None:
+    source = Path(napari_unet.__file__).parent
+    save_model(a_starter(), tmp_path / "zipped.safetensors")
+    archive = tmp_path / "package.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in source.rglob("*.py"):
+            file.write(path, path.relative_to(source.parent))
+        file.write(tmp_path / "zipped.safetensors", "napari_unet/data/starters/zipped.safetensors")
+    script = (
+        "import napari_unet; assert '.zip' in napari_unet.__file__\n"
+        "print(napari_unet.starter_names(), napari_unet.load_starter('zipped').object_size)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": str(archive), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout.strip(), done.stderr) == ("('zipped',) 20.0", "")
