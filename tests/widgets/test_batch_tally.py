@@ -91,3 +91,12 @@ def test_progress_grows_from_nothing_to_all(fates, data):
     assert shares == sorted(shares)
     assert (shares[0], shares[-1]) == (0, 1)
     assert len(made.finished) + len(made.failure_lines()) == len(fates)
+
+
+def test_a_note_is_told_even_if_the_image_is_finished_at_once_and_not_of_the_next_one():
+    made = tally(2)
+    made.advance(0, 0.5, "The memory was not enough.")
+    made.finish(0)
+    assert made.progress() == "Image 1 of 2, c0.tif: 50% done. The memory was not enough."
+    made.advance(1, 0.5)
+    assert made.progress() == "Image 2 of 2, c1.tif: 75% done."

@@ -50,10 +50,10 @@ def train(viewer, monkeypatch):
 
 @pytest.fixture
 def predict(viewer, home):
-    """A Predict dock with an image of four planes and a model."""
+    """A Predict dock with a model and an image of more planes than threads can have begun at a time."""
     (home / "U-Net models").mkdir()
     save(home / "U-Net models")
-    viewer.add_image(discs((4, 64, 64)), name="cells")
+    viewer.add_image(discs((12, 64, 64)), name="cells")
     dock = PredictDock(viewer)
     viewer.window.add_dock_widget(dock)
     return dock

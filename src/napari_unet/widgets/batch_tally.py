@@ -25,6 +25,7 @@ class Tally:
         """Whether the finished tiles of an image that is not finished were kept."""
         self._share = 0.0
         self._place = ""
+        self._note = ""
 
     @property
     def share(self) -> float:
@@ -34,6 +35,7 @@ class Tally:
     def advance(self, number: int, share: float, note: str = "") -> None:
         """Note that a ``share`` of image ``number`` is done; ``note`` is what the user should know of it."""
         total = len(self.names)
+        self._note = note
         self._share = (number + share) / total
         where = f"Image {number + 1} of {total}, {self.names[number]}" if total > 1 else "Predicting"
         self._place = f"{where}: {self._share:.0%} done. {note}".rstrip()
@@ -41,7 +43,7 @@ class Tally:
     def finish(self, number: int) -> None:
         """Note that an image is finished, and its results are where they belong."""
         self.finished.append(number)
-        self.advance(number, 1)
+        self.advance(number, 1, self._note)  # a short prediction may be told of for the first time here
 
     def fail(self, number: int, message: str) -> None:
         """Note why nothing came of an image."""
