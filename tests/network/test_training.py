@@ -239,14 +239,28 @@ def test_a_started_model_is_adapted_to_channels_and_classes() -> None:
     paint = np.where(PAINT >= 8, 3, np.minimum(PAINT, 2))
     config = dataclasses.replace(QUICK, steps=1, mode="classes", learning_rate=1e-9)
     events = _run(config, [rgb], [paint], start=start)
-    sentences = [event.message for event in events if isinstance(event, Warned) and "anew" in event.message]
+    sentences = [event.message for event in events if isinstance(event, Warned) and "begin" in event.message]
     assert len(sentences) == 2
-    assert "1 channel and these images have 3" in sentences[0]
+    assert "images of 1 channel and these have 3: it begins with what it sees in their mean" in sentences[0]
+    assert "2 classes apart, background included, and this paint has 3: each begins as" in sentences[1]
     model = events[-1].model
     changed = {name for name, value in model.weights.items() if value.shape != start.weights[name].shape}
     assert changed == {"contracting.0.0.weight", "head.weight", "head.bias"}
     kept = "bottom.0.weight"
     torch.testing.assert_close(model.weights[kept], start.weights[kept], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("channels", "classes"), [(1, 2), (3, 4), (5, 3)])
+def test_a_starter_suits_any_channels_and_classes_and_is_the_one_to_beat(channels: int, classes: int) -> None:
+    starter = dataclasses.replace(train([IMAGE], [PAINT], QUICK, device=CPU), object_size=9.0)
+    image = np.stack([IMAGE] * channels)
+    paint = np.where(PAINT > 1, 2 + PAINT % (classes - 1), PAINT)
+    config = dataclasses.replace(QUICK, mode="objects" if classes == 2 else "classes", channels="first")
+    events = _run(config, [image], [paint], start=starter)
+    assert next(event.step for event in events if isinstance(event, Validated)) == 0
+    model = events[-1].model
+    assert (model.network.in_channels, model.network.classes) == (channels, classes)
+    assert not model.is_starter  # it has become a model of these images
 
 
 def test_a_stop_from_another_thread_ends_within_a_step() -> None:

@@ -75,8 +75,9 @@ def train(
         See :func:`napari_unet.core.dataset.build_dataset`.
     config : TrainingConfig
     start : Model, optional
-        Go on from these weights, with this network and normalisation. The parts that do not fit these images
-        or classes are learnt anew. Where all fit, this model is the one to beat; see
+        Go on from these weights, with this network and normalisation, adapted to the channels and classes of
+        these images (of a starter also to ``config.network.ndim``), see
+        :mod:`napari_unet.network.adaptation`. A starter, or a model that fits, is the one to beat; see
         :class:`napari_unet.network.incumbent.Incumbent`.
     resume : TrainingState, optional
         Of the training that ``start`` came out of: go on with its optimiser and its curve as well. Steps and
@@ -152,7 +153,10 @@ def train_events(
     place = choose_device(device)
     precision = choose_precision(place, config.precision)
     if start is not None:
-        config = replace(config, network=start.network, normalisation=start.normalisation)
+        # A starter may become 3-D; a training that is continued stays what it was.
+        ndim = config.network.ndim if start.is_starter else start.network.ndim
+        network_config = replace(start.network, ndim=ndim)
+        config = replace(config, network=network_config, normalisation=start.normalisation)
     more_images, more_paints = validation or ((), ())
     dataset = build_dataset(
         [*images, *more_images],
@@ -192,7 +196,9 @@ def train_events(
         try:
             if start is not None and resume is not None:
                 yield from run.go_on(start, resume)
-            elif start is not None and start.network == network.config and start.mode == config.mode:
+            elif start is not None and (
+                start.is_starter or (start.network == network.config and start.mode == config.mode)
+            ):
                 yield run.validate()  # the one to beat
             yield from run.events()
         except Exception as error:

@@ -1,10 +1,12 @@
 """What a training starts from: fresh weights, or those of a model fitted to these images and classes."""
 
 from dataclasses import replace
+from typing import Literal
 
 import torch
 
 from napari_unet.core.errors import InputError
+from napari_unet.network.adaptation import adapted_weights
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.model import Model
 from napari_unet.network.state import TrainingState, reason_against
@@ -34,7 +36,8 @@ def starting_network(
     network : UNet
         For ``in_channels`` and ``classes``, with a head for the ``distance`` if it is to be learnt.
     warnings : tuple of str
-        A sentence for everything that could not be taken over from ``start`` and ``resume``.
+        A sentence for everything that had to be adapted, or could not be taken over, from ``start`` and
+        ``resume``.
     resume : TrainingState or None
         None if it does not fit.
 
@@ -48,49 +51,68 @@ def starting_network(
             raise InputError("A training state came without its model; give the model to start from as well.")
         network = replace(config.network, in_channels=in_channels, classes=classes, distance=distance)
         return fresh_network(network, config.seed), (), None
-    adapted, warnings = adapted_network(start, in_channels, classes, config.seed, distance=distance)
+    adapted, warnings = adapted_network(
+        start, in_channels, classes, config.seed, ndim=config.network.ndim, distance=distance
+    )
     reason = "" if resume is None else reason_against(resume, start, adapted, config.mode)
     return (adapted, (*warnings, reason), None) if reason else (adapted, warnings, resume)
 
 
 def adapted_network(
-    start: Model, in_channels: int, classes: int, seed: int, *, distance: bool = False
+    start: Model,
+    in_channels: int,
+    classes: int,
+    seed: int,
+    *,
+    ndim: Literal[2, 3] | None = None,
+    distance: bool = False,
 ) -> tuple[UNet, tuple[str, ...]]:
-    """Return the network of ``start`` for ``in_channels`` and ``classes``, and what had to be learnt anew.
+    """Return the network of ``start`` for ``in_channels`` and ``classes``, and how it was adapted.
 
-    Weights are taken over wherever their shapes agree; the first or last convolution of a network for another
-    number of channels or classes starts from random weights. A head for the distance is kept, and added where
-    ``distance`` is to be learnt.
+    See :mod:`napari_unet.network.adaptation`. A head for the distance is kept, and added, with random
+    weights, where ``distance`` is to be learnt.
 
     Returns
     -------
     network : UNet
-    warnings : tuple of str
-        A sentence for each layer that could not be taken over.
+    sentences : tuple of str
+        One for each adaptation that a user should know of.
     """
+    old = start.network
     config = replace(
-        start.network,
+        old,
+        ndim=ndim or old.ndim,
         in_channels=in_channels,
         classes=classes,
-        distance=distance or start.network.distance,
+        distance=distance or old.distance,
     )
     network = fresh_network(config, seed)
-    fresh = network.state_dict()
-    network.load_state_dict(
-        fresh | {name: value for name, value in start.weights.items() if value.shape == fresh[name].shape}
-    )
-    warnings = []
-    if in_channels != start.network.in_channels:
-        warnings.append(
-            f"The starting model was trained on {_count(start.network.in_channels, 'channel')} and these "
-            f"images have {in_channels}; its first layer is learnt anew."
+    network.load_state_dict(network.state_dict() | adapted_weights(start.weights, old, config))
+    sentences = []
+    if in_channels != old.in_channels:
+        sentences.append(
+            f"The starting model knows images of {_count(old.in_channels, 'channel')} and these have "
+            f"{in_channels}: it begins with what it sees in their mean, and learns to tell them apart."
         )
-    if classes != start.network.classes:
-        warnings.append(
-            f"The starting model tells {start.network.classes} classes apart and this paint has {classes}; "
-            "its last layer is learnt anew."
+    if classes != old.classes:
+        sentences.append(
+            f"The starting model tells {old.classes} classes apart, background included, and this paint has "
+            f"{classes}: {_begins(old.classes, classes)}."
         )
-    return network, tuple(warnings)
+    if config.ndim != old.ndim:
+        sentences.append(
+            "The starting model is 2-D and this training 3-D: it begins by seeing each plane alone, and "
+            "learns to join them."
+        )
+    return network, tuple(sentences)
+
+
+def _begins(old: int, new: int) -> str:
+    if old == 2:
+        return "each begins as what it knows as an object"
+    if new == 2:
+        return "all but the background begin as one"
+    return "the last ones are left out" if new < old else "new ones begin as the mean of the others"
 
 
 def _count(number: int, noun: str) -> str:
