@@ -22,11 +22,9 @@ from napari_unet.console import (
     TrainingReport,
     listed,
     note,
-    print_json,
     progress_bar,
     repeat_flags,
     report_saved,
-    say_interval,
     signals_stop,
 )
 from napari_unet.core.control import Control
@@ -339,43 +337,18 @@ def evaluate(
 
 
 @_app.command()
-def info(*, model: ModelFile, as_json: AsJson = False) -> None:
+def info(
+    *,
+    model: ModelFile,
+    methods: Annotated[
+        bool, typer.Option("--methods", help="Print a paragraph for the methods section of a paper.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Say what a model is, how it was trained and how well it did."""
-    from napari_unet.files.models import read_info
-    from napari_unet.files.starters import find_model
-    from napari_unet.files.states import step_to_continue
+    from napari_unet.cli_info import tell
 
-    path = find_model(model)
-    record = read_info(path)
-    try:
-        step, hindrance = step_to_continue(path), "there is no training state beside it"
-    except InputError as error:
-        step, hindrance = None, str(error)
-    if as_json:
-        print_json(record | {"continues_from_step": step})
-        return
-    network, history = record["network"], record["history"]
-    print(f"{model}: {record['format']}, version {record['version']}")
-    print(f"network        {', '.join(f'{name} {value}' for name, value in network.items())}")
-    print(f"parameters     {record['parameters']}")
-    print(f"normalisation  percentiles {record['normalisation']['low']} to {record['normalisation']['high']}")
-    print(f"mode           {record['mode']}: {', '.join(record['class_names'])}")
-    if network["distance"]:
-        print("depth          learnt from objects filled to their border")
-    if reading := record.get("instances"):  # files of the first release have none
-        print(f"objects        {', '.join(f'{name} {value}' for name, value in reading.items())}")
-    if size := record.get("object_size"):
-        print(f"starter        for objects of about {size:g} pixels, to which images are scaled")
-    print(f"trained        {history['started']}, on {history['device']}")
-    print(f"steps          {history['steps']} in {history['seconds']:.0f} s")
-    for started, last, seconds in history["sessions"][1:]:
-        print(f"  continued    {started}, to step {last} and {seconds:.0f} s")
-    print(f"weights        of step {history['best_step']}")
-    print(f"to go on       {hindrance if step is None else f'from step {step}, with its optimiser'}")
-    for step, seconds, score, loss, *interval in history["scores"]:
-        scored = f"score {score:.3f}{say_interval(interval)}"
-        print(f"  step {step:6d}  {seconds:7.1f} s  {scored}  loss {loss:.3f}")
-    print(f"versions       {', '.join(f'{name} {version}' for name, version in history['versions'].items())}")
+    tell(model, methods=methods, as_json=as_json)
 
 
 @_app.command()

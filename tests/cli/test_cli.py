@@ -681,6 +681,16 @@ def test_info_is_for_people_and_programs(folder: Path, capsys: pytest.CaptureFix
         assert word in text
 
 
+def test_info_writes_the_methods_of_a_paper(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(folder / "model.safetensors"), "--methods"]) == 0
+    text = capsys.readouterr().out
+    assert "U-Net (Ronneberger et al., 2015)" in text
+    assert "for 2 steps" in text
+    assert main(["info", str(folder / "model.safetensors"), "--methods", "--json"]) == 0
+    (info,) = json_lines(capsys.readouterr().out)
+    assert info["methods"] == text.strip()
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == __version__
@@ -692,7 +702,7 @@ def test_anything_unexpected_is_one_line_and_a_traceback_on_demand(
     def explode(*_arguments: object, **_options: object) -> None:
         raise RuntimeError("kaboom\nand more")
 
-    monkeypatch.setattr("napari_unet.files.models.read_info", explode)
+    monkeypatch.setattr("napari_unet.cli_info.find_model", explode)
     assert main(["info", "x.safetensors"]) == 1
     out, err = capsys.readouterr()
     assert out == ""

@@ -1,0 +1,72 @@
+"""The work of ``napari-unet info``: what a model file says, for people, for programs and for papers."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from napari_unet.console import print_json, say_interval
+from napari_unet.core.errors import InputError
+from napari_unet.files.methods_text import methods_text
+from napari_unet.files.models import read_info
+from napari_unet.files.starters import find_model
+from napari_unet.files.states import step_to_continue
+
+
+def tell(model: str, *, methods: bool, as_json: bool) -> None:
+    """Print what a model is, how it was trained and how well it did.
+
+    Parameters
+    ----------
+    model : str
+        A starter or a model file.
+    methods : bool
+        Whether to print a paragraph for a paper instead.
+    as_json : bool
+        Whether to print all of it as one JSON object.
+    """
+    path = find_model(model)
+    record = read_info(path)
+    if as_json:
+        print_json(
+            record
+            | {"continues_from_step": _continues(path)[0]}
+            | ({"methods": methods_text(record)} if methods else {})
+        )
+    elif methods:
+        print(methods_text(record))
+    else:
+        _print_record(model, path, record)
+
+
+def _continues(path: Path) -> tuple[int | None, str]:
+    """Return the step from which a training can go on, and what stands in the way."""
+    try:
+        return step_to_continue(path), "there is no training state beside it"
+    except InputError as error:
+        return None, str(error)
+
+
+def _print_record(model: str, path: Path, record: Mapping[str, Any]) -> None:
+    step, hindrance = _continues(path)
+    network, history = record["network"], record["history"]
+    print(f"{model}: {record['format']}, version {record['version']}")
+    print(f"network        {', '.join(f'{name} {value}' for name, value in network.items())}")
+    print(f"parameters     {record['parameters']}")
+    print(f"normalisation  percentiles {record['normalisation']['low']} to {record['normalisation']['high']}")
+    print(f"mode           {record['mode']}: {', '.join(record['class_names'])}")
+    if network["distance"]:
+        print("depth          learnt from objects filled to their border")
+    if reading := record.get("instances"):  # files of the first release have none
+        print(f"objects        {', '.join(f'{name} {value}' for name, value in reading.items())}")
+    if size := record.get("object_size"):
+        print(f"starter        for objects of about {size:g} pixels, to which images are scaled")
+    print(f"trained        {history['started']}, on {history['device']}")
+    print(f"steps          {history['steps']} in {history['seconds']:.0f} s")
+    for started, last, seconds in history["sessions"][1:]:
+        print(f"  continued    {started}, to step {last} and {seconds:.0f} s")
+    print(f"weights        of step {history['best_step']}")
+    print(f"to go on       {hindrance if step is None else f'from step {step}, with its optimiser'}")
+    for at, seconds, score, loss, *interval in history["scores"]:
+        scored = f"score {score:.3f}{say_interval(interval)}"
+        print(f"  step {at:6d}  {seconds:7.1f} s  {scored}  loss {loss:.3f}")
+    print(f"versions       {', '.join(f'{name} {version}' for name, version in history['versions'].items())}")

@@ -1,0 +1,126 @@
+"""What a paper should say of a model, written from its file, so that nothing has to be remembered."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+_UPSAMPLING = {
+    "convolution": "transposed convolutions",
+    "nearest": "nearest-neighbour upsampling",
+    "linear": "linear upsampling",
+}
+_SEPARATION = {
+    "probability": "how far the foreground probability falls between them",
+    "shape": "the waist between them",
+    "both": "the waist between them and how far the foreground probability falls there",
+}
+
+_REFERENCE = (
+    "Ronneberger, O., Fischer, P. & Brox, T. (2015). U-Net: Convolutional Networks for Biomedical Image "
+    "Segmentation. MICCAI, LNCS 9351, 234-241."
+)
+
+
+def methods_text(record: Mapping[str, Any]) -> str:
+    """Return a paragraph for the methods section of a paper, and the reference it cites.
+
+    Parameters
+    ----------
+    record : mapping
+        Of a model file, as :func:`napari_unet.files.models.read_info` returns it.
+
+    Returns
+    -------
+    str
+        Two paragraphs, an empty line between them. It says what the file knows: which images were painted,
+        and how much, is for the authors to add.
+    """
+    sentences = [
+        _network(record["network"], record["parameters"]),
+        _intensities(record["normalisation"]),
+        _training(record["training"], record["history"]),
+        _weights(record["training"]["weights"], record["mode"]),
+        _score(record["history"]),
+        _objects(record),
+    ]
+    return " ".join(filter(None, sentences)) + f"\n\n{_REFERENCE}"
+
+
+def _network(network: Mapping[str, Any], parameters: int) -> str:
+    norm = "batch normalisation" if network["norm"] == "batch" else "no normalisation layers"
+    padding = "zero-padded" if network["padding"] == "same" else "unpadded"
+    return (
+        f"Images were segmented with a {network['ndim']}-D U-Net (Ronneberger et al., 2015) of "
+        f"{network['levels']} pooling step{'s' * (network['levels'] != 1)}, {network['features']} feature "
+        f"maps at full resolution, {padding} convolutions, {norm} and {_UPSAMPLING[network['upsampling']]} "
+        f"({parameters:,} parameters)."
+    )
+
+
+def _intensities(normalisation: Mapping[str, Any]) -> str:
+    return (
+        f"Intensities were scaled so that percentiles {normalisation['low']:g} and {normalisation['high']:g} "
+        "of each channel of the whole image became 0 and 1."
+    )
+
+
+def _training(training: Mapping[str, Any], history: Mapping[str, Any]) -> str:
+    versions = history["versions"]
+    made_with = ", ".join(
+        f"{label} {versions[name]}"
+        for name, label in (("napari-unet", "napari-unet"), ("torch", "PyTorch"))
+        if name in versions
+    )
+    sessions = len(history.get("sessions") or ()) or 1
+    in_sessions = f" in {sessions} sessions" if sessions > 1 else ""
+    day = datetime.fromisoformat(history["started"]) if history["started"] else None
+    began = f", begun on {day.day} {day:%B %Y}" if day else ""
+    augmented = (
+        ", and random flips, rotations, scaling, elastic deformations and intensity changes"
+        if training["augmentation"]["rotation"]
+        else ""
+    )
+    return (
+        f"It was trained on sparse manual annotations with {made_with or 'napari-unet'} for "
+        f"{history['steps']:,} steps ({history['seconds'] / 60:.1f} min{in_sessions} on {history['device']}"
+        f"{began}) with AdamW (learning rate {training['learning_rate']:g}, seed {training['seed']}), an "
+        f"exponential moving average of the weights{augmented}; unannotated pixels did not enter the loss."
+    )
+
+
+def _weights(weights: Mapping[str, Any], mode: str) -> str:
+    balance = "balanced by inverse class frequency" if weights["class_balance"] == "inverse" else "unbalanced"
+    if not weights["w0"]:
+        return f"The loss was cross-entropy with classes {balance}."
+    between = "objects" if mode == "objects" else "objects of the classes"
+    return (
+        f"The loss was cross-entropy with classes {balance} and a border weight map between "
+        f"touching {between} (w0 = {weights['w0']:g}, sigma = {weights['sigma']:g} px; "
+        "Ronneberger et al., 2015)."
+    )
+
+
+def _score(history: Mapping[str, Any]) -> str:
+    kept: Sequence[Sequence[float]] = [
+        score for score in history["scores"] if score[0] == history["best_step"]
+    ]
+    if not kept:
+        return ""
+    _, _, score, _, *interval = kept[-1]
+    spread = " (90 % interval {:.2f} to {:.2f})".format(*interval) if interval else ""
+    return (
+        f"The weights of step {history['best_step']:,} were kept; their mean intersection over union "
+        f"was {score:.2f}{spread} on annotations held out of the training."
+    )
+
+
+def _objects(record: Mapping[str, Any]) -> str:
+    reading = record.get("instances")
+    if record["mode"] != "objects" or not reading:
+        return ""
+    holes = ", and holes were filled" if reading["fill_holes"] else ""
+    return (
+        f"Objects were read from the probabilities at a threshold of {reading['threshold']:g}; touching "
+        f"objects were separated by {_SEPARATION.get(reading['separate_by'], 'their shape')}, objects "
+        f"of fewer than {reading['min_size']} pixels were left out{holes}."
+    )

@@ -1,0 +1,55 @@
+"""The paragraph for a paper: exact, from the record of a model that was really trained."""
+
+import numpy as np
+import pytest
+
+from napari_unet import TrainingConfig, save_model, train
+from napari_unet.files.methods_text import methods_text
+from napari_unet.files.models import read_info
+from napari_unet.network.config import UNetConfig
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory):
+    image = np.random.default_rng(0).normal(size=(48, 48))
+    paint = np.zeros((48, 48), int)
+    paint[4:14, 4:14], paint[20:30, 20:30], paint[36:44, 4:44] = 2, 3, 1
+    config = TrainingConfig(steps=2, network=UNetConfig(levels=1, features=2))
+    path = tmp_path_factory.mktemp("model") / "m.safetensors"
+    save_model(train([image], [paint], config), path)
+    return read_info(path)
+
+
+def test_it_says_what_the_file_knows(record):
+    text, reference = methods_text(record).split("\n\n")
+    versions = record["history"]["versions"]
+    for phrase in (
+        "2-D U-Net (Ronneberger et al., 2015) of 1 pooling step, 2 feature maps",
+        f"({record['parameters']:,} parameters)",
+        "percentiles 1 and 99.8",
+        f"napari-unet {versions['napari-unet']}, PyTorch {versions['torch']}",
+        "for 2 steps",
+        "learning rate 0.005, seed 0",
+        "balanced by inverse class frequency",
+        "w0 = 10, sigma = 5 px",
+        "at a threshold of 0.5",
+    ):
+        assert phrase in text
+    assert "Ronneberger" in reference
+
+
+def test_it_claims_no_border_weights_and_no_objects_where_there_were_none(record):
+    weights = record["training"]["weights"] | {"w0": 0.0, "class_balance": "none"}
+    text = methods_text(record | {"training": record["training"] | {"weights": weights}, "mode": "classes"})
+    assert "border" not in text
+    assert "unbalanced" in text
+    assert "Objects were read" not in text
+
+
+def test_a_file_of_the_first_release_has_no_interval_sessions_or_reading(record):
+    history = {key: value for key, value in record["history"].items() if key != "sessions"}
+    history |= {"scores": [(history["best_step"], 1.0, 0.5, 0.7)], "started": ""}
+    old = {key: value for key, value in record.items() if key != "instances"} | {"history": history}
+    text = methods_text(old)
+    assert "was 0.50 on annotations" in text
+    assert "begun" not in text
