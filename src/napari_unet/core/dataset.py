@@ -24,7 +24,7 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.holdout import Split, split_strokes
 from napari_unet.core.lazy import Pixels, as_pixels
-from napari_unet.core.normalisation import Normalisation, apply_limits
+from napari_unet.core.normalisation import Normalisation
 from napari_unet.core.object_distance import Full, choose_reach, object_distance
 from napari_unet.core.painted_objects import PaintedObjects, find_painted_objects
 from napari_unet.core.weights import WeightConfig, measure_parts
@@ -220,7 +220,7 @@ def build_dataset(
         weight = parts.sum(weights, pixels)
         samples.append(
             Sample(
-                image=apply_limits(plane.image, plane.limits),
+                image=normalisation.scale(plane.image, plane.limits),
                 target=annotation.target,
                 weight=weight * split.taught,
                 held_out=weight * split.held_out,

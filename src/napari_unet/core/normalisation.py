@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from itertools import product
 from math import ceil, prod, sqrt
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,18 @@ because a grid over the whole plane, however wide, would read every chunk of an 
 _WINDOWS, _WINDOW = 16, 512
 """How many windows along an axis, at equal distances, and their edge in pixels."""
 
+Method = Literal["percentiles", "range", "deviations"]
+
 _CLIP = (-1.0, 4.0)
-"""Range kept after scaling, in units of the percentile range: a hot pixel must not swamp those around it."""
+_CLIPS: dict[Method, tuple[float, float]] = {
+    "percentiles": _CLIP,
+    "range": _CLIP,
+    "deviations": (-20.0, 20.0),
+}
+"""Range kept after scaling, the limits being 0 and 1: a hot pixel must not swamp those around it."""
+
+_RANGES = (1.0, 255.0, 65535.0)
+"""Largest intensities of images between 0 and 1, of 8 and of 16 bits."""
 
 _LARGEST = float(np.finfo(np.float32).max)
 """No camera counts beyond it, and differences of larger values could leave the range of float64."""
@@ -42,12 +52,21 @@ class Normalisation:
     ----------
     low, high : float
         Percentiles, 0 <= low < high <= 100.
+    method : {"percentiles", "range", "deviations"}
+        The others are there for networks that were trained elsewhere and leave ``low`` and ``high`` unused:
+        "range" maps 0 to 0, and the least of 1, 255 and 65535 that no pixel exceeds to 1; "deviations" the
+        mean of every channel to 0 and its standard deviation to 1.
     """
 
     low: float = 1.0
     high: float = 99.8
+    method: Method = "percentiles"
 
     def __post_init__(self) -> None:
+        if self.method not in get_args(Method):
+            raise InputError(
+                f"normalisation.method is {self.method!r}; choose percentiles, range or deviations."
+            )
         if not 0 <= self.low < self.high <= 100:
             raise InputError(
                 f"normalisation.low is {self.low} and normalisation.high {self.high}; "
@@ -79,12 +98,28 @@ class Normalisation:
         for channel, pixels in enumerate(_sample(image)):
             sample = pixels.astype(np.float64)
             finite = sample[np.abs(sample) <= _LARGEST]
-            low, high = np.percentile(finite, (self.low, self.high)) if finite.size else (0.0, 1.0)
-            if high <= low and finite.size:
-                # Sparse signal: most pixels are equal, the percentiles coincide, the full range still tells.
-                low, high = float(finite.min()), float(finite.max())
+            low, high = self._limits(finite) if finite.size else (0.0, 1.0)
             result[channel] = low, high if high > low else max(low + 1.0, np.nextafter(low, np.inf))
+        if self.method == "range":
+            result[:, 1] = result[:, 1].max()  # the channels of one image are of one kind
         return result
+
+    def _limits(self, pixels: NDArray[np.float64]) -> tuple[float, float]:
+        match self.method:
+            case "percentiles":
+                low, high = np.percentile(pixels, (self.low, self.high))
+                # Sparse signal: most pixels are equal, the percentiles coincide, the full range still tells.
+                return (low, high) if high > low else (float(pixels.min()), float(pixels.max()))
+            case "range":
+                largest = pixels.max()
+                return 0.0, next((limit for limit in _RANGES if largest <= limit), float(largest))
+            case "deviations":
+                mean = float(pixels.mean())
+                return mean, mean + float(pixels.std())
+
+    def scale(self, image: Pixels, limits: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return ``image`` (C, ...) so that ``limits`` (C, 2) are 0 and 1; see :func:`apply_limits`."""
+        return apply_limits(image, limits, _CLIPS[self.method])
 
 
 def _sample(image: Pixels) -> NDArray[Any]:
@@ -113,13 +148,15 @@ def _windows(length: int, *, whole: bool) -> list[slice]:
     return [slice(start, start + _WINDOW) for start in starts]
 
 
-def apply_limits(image: Pixels, limits: NDArray[np.float64]) -> NDArray[np.float32]:
+def apply_limits(
+    image: Pixels, limits: NDArray[np.float64], clip: tuple[float, float] = _CLIP
+) -> NDArray[np.float32]:
     """Scale ``image`` (C, ...) so that ``limits`` (C, 2) become 0 and 1.
 
     Returns
     -------
     array (C, ...) float32
-        Clipped to [-1, 4]; NaN becomes 0, infinities the ends of that range: one bad pixel would otherwise
+        Clipped to ``clip``; NaN becomes 0, infinities the ends of that range: one bad pixel would otherwise
         spoil every pixel within the network's receptive field.
     """
     shape = (-1,) + (1,) * (image.ndim - 1)
@@ -129,7 +166,7 @@ def apply_limits(image: Pixels, limits: NDArray[np.float64]) -> NDArray[np.float
         # In float64: 32-bit integers and 1e30 floats must not lose their differences before they are small.
         scaled = np.subtract(image, low, dtype=np.float64, casting="unsafe")  # bool has no difference
         scaled /= span
-        np.clip(scaled, *_CLIP, out=scaled)
+        np.clip(scaled, *clip, out=scaled)
     result: NDArray[np.float32] = scaled.astype(np.float32)
     result[np.isnan(result)] = 0
     return result

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from napari_unet.core.lazy import Pixels
 
+WHOLE = 2**40
+"""A halo that reaches beyond every image, for a network that must see all of it; on every pooling grid."""
+
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
@@ -27,7 +30,7 @@ class Geometry:
         The pooling grid; corners of tiles are multiples of it.
     halo : int
         Context read on each side of a block; a multiple of ``alignment`` for a same-padded network, the
-        margin for a valid one.
+        margin for a valid one. With :data:`WHOLE` every tile reads the whole image.
     padding : {"same", "valid"}
         "same": the output is as large as the input, whose sizes are multiples of ``alignment``. "valid": the
         output is smaller by ``halo`` on each side.

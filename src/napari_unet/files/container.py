@@ -32,6 +32,10 @@ escaped twice and cannot be mistaken for one of these.
 """
 
 
+class NotOursError(InputError):
+    """A file is something else than a model or training state of ours."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of file, and what its user can do if one cannot be used.
@@ -89,7 +93,8 @@ def read_container(path: Path, kind: Kind) -> tuple[bytes, dict[str, Any]]:
     Raises
     ------
     InputError
-        One sentence if the file is missing, is something else, is damaged or comes from a newer version.
+        One sentence if the file is missing, is something else (``NotOursError``), is damaged or comes from a
+        newer version.
     """
     try:
         with path.open("rb") as file:
@@ -139,8 +144,8 @@ def _read_record(header: bytes, path: Path, kind: Kind) -> dict[str, Any]:
     return record
 
 
-def _other(path: Path, kind: Kind) -> InputError:
-    return InputError(f"{path} is not a napari-unet {kind.noun}; {kind.if_other}.")
+def _other(path: Path, kind: Kind) -> NotOursError:
+    return NotOursError(f"{path} is not a napari-unet {kind.noun}; {kind.if_other}.")
 
 
 def _digest(header: bytes, tensors: bytes) -> str:

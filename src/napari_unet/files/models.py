@@ -13,7 +13,7 @@ from napari_unet.core.annotation import Mode
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.normalisation import Normalisation
-from napari_unet.files.container import Kind, read_container, write_container
+from napari_unet.files.container import Kind, NotOursError, read_container, write_container
 from napari_unet.files.plain import from_plain, to_plain
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.model import History, Model
@@ -38,10 +38,12 @@ _PARTS: dict[str, Any] = {
     "history": History,
     "instances": InstanceConfig,
     "object_size": float | None,
+    "pixel_size": tuple[float, ...] | None,
+    "origin": str,
 }
 """Every field of :class:`Model` but its weights."""
 
-_LATER_PARTS = {"instances", "object_size"}
+_LATER_PARTS = {"instances", "object_size", "pixel_size", "origin"}
 """Parts that files written by earlier releases lack."""
 
 
@@ -72,7 +74,9 @@ def save_model(model: Model, path: str | Path, *, half: bool = False) -> None:
 
 
 def load_model(path: str | Path) -> Model:
-    """Read a model that :func:`save_model` wrote.
+    """Read a model that :func:`save_model` wrote, or a U-Net that was trained elsewhere.
+
+    The latter are those of :func:`napari_unet.files.foreign.load_foreign`.
 
     Further entries in its description, its training configuration or its history, from a later release with
     the same file version, are left out; an unknown entry in its network or normalisation, which would change
@@ -88,7 +92,12 @@ def load_model(path: str | Path) -> Model:
     from safetensors.torch import load
 
     path = Path(path)
-    data, record = read_container(path, MODEL)
+    try:
+        data, record = read_container(path, MODEL)
+    except NotOursError:
+        from napari_unet.files.foreign import load_foreign
+
+        return load_foreign(path)
     parts = _read_parts(record, path)
     try:
         weights = _in_full(load(data))

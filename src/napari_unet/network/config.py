@@ -56,8 +56,10 @@ class UNetConfig:
     padding : {"same", "valid"}
         "same" pads every convolution with zeros, so the output has the size of the input; "valid" does
         not, as in the paper, so the output is smaller by a fixed margin.
-    upsampling : {"convolution", "nearest", "linear"}
+    upsampling : {"convolution", "nearest", "linear", "aligned"}
         2x up-convolution (transposed), or nearest / (bi|tri)linear interpolation with a 1x1 convolution.
+        "aligned" is linear with the corner pixels of input and output aligned, as networks from elsewhere may
+        have it: where it looks depends on the size of the image, so such a network must see whole images.
     pooling : {"max", "average"}
         How 2x2 (2x2x2) pixels become one.
     norm : {"batch", "none"}
@@ -78,7 +80,7 @@ class UNetConfig:
     levels: int = 4
     features: int = 16
     padding: Literal["same", "valid"] = "same"
-    upsampling: Literal["convolution", "nearest", "linear"] = "linear"
+    upsampling: Literal["convolution", "nearest", "linear", "aligned"] = "linear"
     pooling: Literal["max", "average"] = "max"
     norm: Literal["batch", "none"] = "batch"
     dropout: float = 0.0
@@ -97,7 +99,11 @@ class UNetConfig:
         _require(1 <= self.levels <= 7, f"network.levels is {self.levels}; choose between 1 and 7.")
         _require(1 <= self.features <= 512, f"network.features is {self.features}; choose between 1 and 512.")
         _one_of("network.padding", self.padding, ("same", "valid"))
-        _one_of("network.upsampling", self.upsampling, ("convolution", "nearest", "linear"))
+        _one_of("network.upsampling", self.upsampling, ("convolution", "nearest", "linear", "aligned"))
+        _require(
+            self.upsampling != "aligned" or self.padding == "same",
+            "network.upsampling is 'aligned' and network.padding 'valid'; choose padding 'same' with it.",
+        )
         _one_of("network.pooling", self.pooling, ("max", "average"))
         _one_of("network.norm", self.norm, ("batch", "none"))
         _require(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.tiling import Geometry
+from napari_unet.core.tiling import WHOLE, Geometry
 from napari_unet.network.config import UNetConfig
 
 
@@ -92,7 +92,7 @@ def seen_by(config: UNetConfig, start: int, stop: int) -> tuple[int, int]:
     first, last = start, stop - 1
     for _ in range(config.levels):  # down from the output: the expanding path
         first, last = first - 2, last + 2  # two 3x3 convolutions
-        if config.upsampling == "linear":
+        if config.upsampling in {"linear", "aligned"}:
             first, last = first - 1, last + 1  # pixel 2i reads i-1 and i, pixel 2i+1 reads i and i+1
         first, last = first // 2, last // 2
     first, last = first - 2, last + 2
@@ -162,6 +162,8 @@ def _within(part: slice, origin: int) -> slice:
 
 def tile_geometry(config: UNetConfig) -> Geometry:
     """Return what tiling must know of the network, so that tiles equal the whole image."""
+    if config.upsampling == "aligned":
+        return Geometry(config.alignment, WHOLE, "same")
     if config.padding == "valid":
         return Geometry(config.alignment, margin(config), "valid", output_remainder(config))
     first, last = seen_by(config, 0, config.alignment)

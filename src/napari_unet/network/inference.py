@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.tiling import Geometry, plan_tiles
+from napari_unet.core.tiling import WHOLE, Geometry, plan_tiles
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.geometry import margin
 from napari_unet.network.model import Model
@@ -155,6 +155,8 @@ def plan_tile_size(
     int
         A multiple of the alignment; the alignment itself if nothing fits.
     """
+    if geometry.halo == WHOLE:  # smaller tiles would each do all the work
+        return -(-max(shape) // geometry.alignment) * geometry.alignment
     pixels = min(
         memory * _MEMORY_SHARE / bytes_per_pixel(config, itemsize), _MOST_VALUES / (2 * config.features)
     )

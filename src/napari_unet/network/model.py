@@ -67,6 +67,11 @@ class Model:
     object_size : float, optional
         Of a starter, the diameter in pixels that objects have in images it sees best; any image is scaled
         so, see ``PredictionConfig.object_size``. None for a model of its own images alone.
+    pixel_size : tuple of float, optional
+        Size of a pixel of the images it learnt from along each spatial axis, in micrometres; None where it
+        is not known, or not one.
+    origin : str
+        In words where its weights come from, if they were trained elsewhere; "" if they were not.
     """
 
     network: UNetConfig
@@ -78,6 +83,8 @@ class Model:
     history: History
     instances: InstanceConfig = field(default_factory=InstanceConfig)
     object_size: float | None = None
+    pixel_size: tuple[float, ...] | None = None
+    origin: str = ""
 
     @property
     def is_starter(self) -> bool:

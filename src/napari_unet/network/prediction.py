@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from napari_unet.core.axes import channels_first
 from napari_unet.core.control import Control
 from napari_unet.core.lazy import Pixels
-from napari_unet.core.normalisation import apply_limits
 from napari_unet.core.prediction import Prediction
 from napari_unet.core.tiling import Geometry, Tile, read_mirrored
 from napari_unet.network.config import PredictionConfig
@@ -218,7 +217,8 @@ def predict_tiles(
         As in :func:`predict_events`.
     """
     network = ready_network(model, plan.device, plan.precision)
-    compute = partial(_compute, network, plan.pixels, plan.limits, plan.orientations)
+    scale = partial(model.normalisation.scale, limits=plan.limits)
+    compute = partial(_compute, network, plan.pixels, scale, plan.orientations)
     try:
         with closing(run.events(compute, plan.device, control or Control())) as events:
             for event in events:
@@ -235,11 +235,11 @@ def predict_tiles(
 def _compute(  # noqa: PLR0917 - bound in this order before the tile is known
     network: UNet,
     pixels: Pixels,
-    limits: NDArray[np.float64],
+    scale: Callable[[Pixels], NDArray[np.float32]],
     orientations: int,
     plane: tuple[int, ...],
     tile: Tile,
 ) -> NDArray[np.float32]:
     of_plane: tuple[Any, ...] = (slice(None), *plane)
-    block = apply_limits(read_mirrored(pixels[of_plane], tile.read), limits)
+    block = scale(read_mirrored(pixels[of_plane], tile.read))
     return probabilities_of(network, np.ascontiguousarray(block), tile.crop, orientations)

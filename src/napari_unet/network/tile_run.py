@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.ordered import map_in_order
-from napari_unet.core.tiling import Geometry, Tile, plan_tiles
+from napari_unet.core.tiling import WHOLE, Geometry, Tile, plan_tiles
 from napari_unet.network.events import TilesHalved
 from napari_unet.network.failures import is_out_of_memory
 
@@ -195,12 +195,18 @@ class TileRun:
     def _halve(self) -> TilesHalved:
         largest = max(part.stop - part.start for _, tile in self._todo for part in tile.write)
         alignment = self._geometry.alignment
+        whole = self._geometry.halo == WHOLE
+        if whole and self._workers == 1:
+            raise InputError(
+                "The memory is not enough for this network, which must see the whole image at once; close "
+                "other programs, or segment a part of the image."
+            )
         if largest <= alignment and self._workers == 1:
             raise InputError(
                 f"The memory is not enough for tiles of {alignment} pixels, the smallest this network can "
                 "have; close other programs, or use a model with fewer features or levels."
             )
-        size = max(alignment, largest // 2)
+        size = largest if whole else max(alignment, largest // 2)
         self._workers = 1
         self._todo = [
             (plane, part)

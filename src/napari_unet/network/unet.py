@@ -98,7 +98,7 @@ class UNet(nn.Module):
             skips.append(x)
             x = self.pool(x)  #                             (B, F 2^l, S/2^(l+1))       284, 140, 68, 32
         x = self.dropout(self.bottom(x))  #                 (B, F 2^L, S/2^L)           28
-        if crop is not None and config.padding == "same":
+        if crop is not None and config.padding == "same" and config.upsampling != "aligned":
             return self._expand_cropped(x, skips, crop)
         for up, block in zip(self.upsampling, self.expanding, strict=True):  # level l = L-1 ... 0
             x = up(x)  #                                    (B, F 2^l, S/2^l)           56, 104, 200, 392
@@ -138,7 +138,8 @@ class _Upsampling(nn.Module):
     def __init__(self, config: UNetConfig, n_in: int) -> None:
         super().__init__()
         self.by_convolution = config.upsampling == "convolution"
-        self.mode = _LINEAR[config.ndim] if config.upsampling == "linear" else "nearest"
+        self.mode = _LINEAR[config.ndim] if config.upsampling in {"linear", "aligned"} else "nearest"
+        self.align_corners = True if config.upsampling == "aligned" else None
         # A linear interpolation at the border invents the neighbour that is not there, which valid networks
         # never do.
         self.crop = config.upsampling == "linear" and config.padding == "valid"
@@ -154,7 +155,8 @@ class _Upsampling(nn.Module):
         x = self.convolution(x)  #               (B, n_in/2, s), or 2s if by convolution
         if self.by_convolution:
             return x
-        x = functional.interpolate(x, scale_factor=2, mode=self.mode)  #   (B, n_in/2, 2s)
+        x = functional.interpolate(x, scale_factor=2, mode=self.mode, align_corners=self.align_corners)
+        #                                        (B, n_in/2, 2s)
         return centre_crop(x, [size - 2 for size in x.shape[2:]]) if self.crop else x
 
 

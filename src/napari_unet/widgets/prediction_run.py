@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from math import prod
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -299,7 +299,7 @@ def _read(source: Source, model: Model) -> tuple[Pixels, tuple[int, ...], tuple[
         model = replace(
             model,
             normalisation=_KnownLimits(
-                model.normalisation.low, model.normalisation.high, model.normalisation.limits(pixels)
+                **asdict(model.normalisation), known=model.normalisation.limits(pixels)
             ),
         )
         where: tuple[Any, ...] = (slice(None), *plane)

@@ -1,0 +1,338 @@
+"""U-Nets that were trained elsewhere: the weights of two widely used layouts as a model of ours.
+
+The layouts are those of https://github.com/milesial/Pytorch-UNet and
+https://github.com/mateuszbuda/brain-segmentation-pytorch, of any width, depth and number of channels and
+classes. Their networks differ from ours in names and in a few conventions, all of which weights can express,
+so that ours computes the same. Everything else is refused in one sentence.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from napari_unet.core.errors import InputError
+from napari_unet.core.normalisation import Normalisation
+from napari_unet.files.checkpoints import read_state_dict
+from napari_unet.network.config import TrainingConfig, UNetConfig
+from napari_unet.network.model import History, Model
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Tensors = dict[str, Tensor]
+
+_KNOWN = "milesial/Pytorch-UNet or mateuszbuda/brain-segmentation-pytorch"
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How a foreign U-Net calls its parts.
+
+    In names, ``{down}`` is the level counted from 1 at the top, ``{below}`` the same counted from 0, and
+    ``{up}`` the step of the expanding path, counted from 1 at the bottom.
+
+    Parameters
+    ----------
+    origin : str
+        Where networks of this layout come from.
+    top, down, bottom, expanding : str
+        Blocks of two convolutions: the first, those after it, the one at the bottom, and the expanding ones.
+    layers : tuple of str
+        What first convolution, first norm, second convolution and second norm add to the name of a block.
+    upsampling, head : str
+        The up-convolutions, and the last convolution.
+    upsampled_first : bool
+        Whether the upsampled features come before the copied ones where both are joined; ours come after.
+    normalisation : Normalisation
+        How those who trained it scaled their images.
+    """
+
+    origin: str
+    top: str
+    down: str
+    bottom: str
+    expanding: str
+    layers: tuple[str, str, str, str]
+    upsampling: str
+    head: str
+    upsampled_first: bool
+    normalisation: Normalisation
+
+
+_MILESIAL = _Layout(
+    origin="milesial/Pytorch-UNet",
+    top="inc.double_conv",
+    down="down{below}.maxpool_conv.1.double_conv",
+    bottom="down{below}.maxpool_conv.1.double_conv",
+    expanding="up{up}.conv.double_conv",
+    layers=(".0", ".1", ".3", ".4"),
+    upsampling="up{up}.up",
+    head="outc.conv",
+    upsampled_first=False,
+    normalisation=Normalisation(method="range"),
+)
+
+_BUDA = _Layout(
+    origin="mateuszbuda/brain-segmentation-pytorch",
+    top="encoder{down}.enc{down}",
+    down="encoder{down}.enc{down}",
+    bottom="bottleneck.bottleneck",
+    expanding="decoder{down}.dec{down}",
+    layers=("conv1", "norm1", "conv2", "norm2"),
+    upsampling="upconv{down}",
+    head="conv",
+    upsampled_first=True,
+    normalisation=Normalisation(method="deviations"),
+)
+
+_LEVELS = {
+    _MILESIAL.origin: re.compile(r"down(\d)\.maxpool_conv\.1\.double_conv\.0\.weight"),
+    _BUDA.origin: re.compile(r"decoder(\d)\.dec\1conv1\.weight"),
+}
+"""The weights there is one of for every level."""
+
+
+def load_foreign(path: Path) -> Model:
+    """Read a checkpoint of a U-Net of a known layout.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A state dict that ``torch.save`` or safetensors wrote, by itself or in a dictionary.
+
+    Returns
+    -------
+    Model
+        With two classes where the network has one logit, whose sigmoid is the softmax of (0, logit).
+        Images are scaled as by those who trained such networks first: to the range of their bits (milesial),
+        or to mean 0 and standard deviation 1 (mateuszbuda).
+
+    Raises
+    ------
+    InputError
+        One sentence if the file cannot be read safely, or is not such a network.
+    """
+    state, values = read_state_dict(path)
+    return convert(state, str(path), values)
+
+
+def convert(state: "Mapping[str, Tensor]", name: str, values: tuple[int, ...] = ()) -> Model:
+    """Return the model that a state dict of a known layout describes.
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+    name : str
+        Of the file, for sentences.
+    values : tuple of int
+        What the classes were called in the masks it learnt from, if known.
+
+    Raises
+    ------
+    InputError
+        One sentence if it is none.
+    """
+    for layout in (_MILESIAL, _BUDA):
+        levels = sum(_LEVELS[layout.origin].fullmatch(key) is not None for key in state)
+        if levels and f"{layout.head}.weight" in state:
+            return _Conversion(layout, dict(state), name).model(levels, values)
+    raise InputError(
+        f"{name} is not a napari-unet model, and its weights are those of an unknown network; give a model, "
+        f"or a U-Net of {_KNOWN}."
+    )
+
+
+class _Conversion:
+    """Takes the weights out of a foreign state dict one by one, so that what is left over is noticed."""
+
+    def __init__(self, layout: _Layout, state: "Tensors", name: str) -> None:
+        self._layout, self._state, self._name = layout, state, name
+
+    def model(self, levels: int, values: tuple[int, ...]) -> Model:
+        layout = self._layout
+        config = self._config(levels)
+        weights: Tensors = {}
+        for ours, theirs in self._blocks(config):
+            weights |= self._block(ours, theirs, config)
+        for step in range(levels):
+            weights |= self._upsampling(step, config)
+        weights |= self._head()
+        if self._state:
+            raise self._other(f"{min(self._state)!r} is too many")
+        self._check(weights, config)
+        mode: Literal["objects", "classes"] = "objects" if config.classes == 2 else "classes"
+        return Model(
+            network=config,
+            weights=weights,
+            normalisation=layout.normalisation,
+            mode=mode,
+            class_names=_class_names(config.classes, values),
+            training=TrainingConfig(mode=mode, network=config, normalisation=layout.normalisation),
+            history=History(),
+            origin=f"converted from {Path(self._name).name}, a network of the layout of {layout.origin}",
+        )
+
+    def _check(self, weights: "Tensors", config: UNetConfig) -> None:
+        import torch
+
+        from napari_unet.network.unet import UNet
+
+        with torch.device("meta"):
+            expected = UNet(config).state_dict()
+        for name, tensor in weights.items():
+            if tensor.shape != expected[name].shape:
+                raise self._other(
+                    f"its {name} has shape {tuple(tensor.shape)} instead of {tuple(expected[name].shape)}"
+                )
+            if not bool(torch.isfinite(tensor).all()):
+                raise InputError(
+                    f"{self._name} has weights that are not finite numbers; use another checkpoint."
+                )
+
+    def _config(self, levels: int) -> UNetConfig:
+        layout = self._layout
+        first = self._peek(layout.top.format(down=1) + layout.layers[0])
+        head = self._peek(layout.head)
+        has_convolutions = f"{self._up_name(0, levels)}.weight" in self._state
+        try:
+            return UNetConfig(
+                in_channels=first.shape[1],
+                classes=max(2, head.shape[0]),
+                levels=levels,
+                features=first.shape[0],
+                upsampling="convolution" if has_convolutions else "aligned",
+            )
+        except InputError as error:
+            raise self._other(str(error).rstrip(".")) from error
+
+    def _blocks(self, config: UNetConfig) -> Iterator[tuple[str, str]]:
+        """Yield our name and theirs of every block of two convolutions."""
+        layout, levels = self._layout, config.levels
+        yield "contracting.0", layout.top.format(down=1)
+        for level in range(1, levels):
+            yield f"contracting.{level}", layout.down.format(down=level + 1, below=level)
+        yield "bottom", layout.bottom.format(below=levels)
+        for step in range(levels):
+            yield f"expanding.{step}", layout.expanding.format(up=step + 1, down=levels - step)
+
+    def _up_name(self, step: int, levels: int) -> str:
+        return self._layout.upsampling.format(up=step + 1, down=levels - step)
+
+    def _block(self, ours: str, theirs: str, config: UNetConfig) -> "Tensors":
+        """Return two convolutions, each with its norm, as our sequence (0, 1) and (3, 4) of them."""
+        conv1, norm1, conv2, norm2 = (f"{theirs}{layer}" for layer in self._layout.layers)
+        result = self._convolution(f"{ours}.0", f"{ours}.1", conv1, norm1)
+        result |= self._convolution(f"{ours}.3", f"{ours}.4", conv2, norm2)
+        if ours.startswith("expanding"):
+            weight = result[f"{ours}.0.weight"]
+            if self._layout.upsampled_first:
+                half = weight.shape[1] // 2
+                result[f"{ours}.0.weight"] = weight.roll(-half, dims=1).contiguous()
+        if config.upsampling == "aligned":
+            if 2 * len(statistics := result[f"{ours}.4.bias"]) < _width(ours, config):
+                raise self._other(f"{theirs} has only {len(statistics)} features")
+            result = {name: _widened(tensor, _width(ours, config), name) for name, tensor in result.items()}
+        return result
+
+    def _convolution(self, conv: str, norm: str, their_conv: str, their_norm: str) -> "Tensors":
+        weight = self._take(f"{their_conv}.weight", 4)
+        statistics = {
+            name: self._take(f"{their_norm}.{name}", 1)
+            for name in ("weight", "bias", "running_mean", "running_var")
+        }
+        bias = self._state.pop(f"{their_conv}.bias", None)
+        if bias is not None:
+            if bias.shape != statistics["running_mean"].shape:
+                raise self._other(f"{their_conv}.bias is of shape {tuple(bias.shape)}")
+            # The norm subtracts the mean of what the convolution gives: without its bias, that is less.
+            statistics["running_mean"] = statistics["running_mean"] - bias.float()
+        import torch
+
+        self._state.pop(f"{their_norm}.num_batches_tracked", None)
+        return {
+            f"{conv}.weight": weight,
+            **{f"{norm}.{name}": tensor for name, tensor in statistics.items()},
+            f"{norm}.num_batches_tracked": torch.tensor(0),
+        }
+
+    def _upsampling(self, step: int, config: UNetConfig) -> "Tensors":
+        ours = f"upsampling.{step}.convolution"
+        theirs = self._up_name(step, config.levels)
+        if config.upsampling == "convolution":
+            return {
+                f"{ours}.weight": self._take(f"{theirs}.weight", 4),
+                f"{ours}.bias": self._take(f"{theirs}.bias", 1),
+            }
+        import torch
+
+        # They have no convolution here and half our features: of ours, the upper half is zero.
+        width = config.features * 2 ** (config.levels - step)
+        weight = torch.zeros(width // 2, width, 1, 1)
+        weight[range(width // 2), range(width // 2)] = 1
+        return {f"{ours}.weight": weight, f"{ours}.bias": torch.zeros(width // 2)}
+
+    def _head(self) -> "Tensors":
+        import torch
+
+        weight, bias = (
+            self._take(f"{self._layout.head}.weight", 4),
+            self._take(f"{self._layout.head}.bias", 1),
+        )
+        if self._layout is _BUDA and len(weight) > 1:
+            raise self._other(f"it has {len(weight)} sigmoid outputs that need not exclude each other")
+        if len(weight) == 1:
+            weight, bias = (torch.cat((torch.zeros_like(part), part)) for part in (weight, bias))
+        return {"head.weight": weight, "head.bias": bias}
+
+    def _peek(self, name: str) -> "Tensor":
+        tensor = self._state.get(f"{name}.weight")
+        if tensor is None or tensor.ndim != 4:
+            raise self._other(f"{name}.weight is missing or not that of a 2-D convolution")
+        return tensor
+
+    def _take(self, name: str, ndim: int) -> "Tensor":
+        tensor = self._state.pop(name, None)
+        if tensor is None or tensor.ndim != ndim:
+            raise self._other(f"{name} is missing or not of {ndim} dimensions")
+        return tensor.float().contiguous()
+
+    def _other(self, reason: str) -> InputError:
+        return InputError(
+            f"{self._name} looks like a U-Net of {self._layout.origin}, but {reason}; only networks of just "
+            "this layout can be converted."
+        )
+
+
+def _class_names(classes: int, values: tuple[int, ...]) -> tuple[str, ...]:
+    if classes == 2:
+        return "background", "object"
+    if len(values) == classes:
+        return tuple(f"mask value {value}" for value in values)
+    return "background", *(f"class {k}" for k in range(2, classes + 1))
+
+
+def _width(block: str, config: UNetConfig) -> int:
+    """Return how many features a block of ours gives."""
+    path, _, number = block.partition(".")
+    levels = config.levels
+    level = {"contracting": int(number or 0), "expanding": levels - 1 - int(number or 0), "bottom": levels}
+    return int(config.features * 2 ** level[path])
+
+
+def _widened(tensor: "Tensor", width: int, name: str) -> "Tensor":
+    """Return weights of a block with zeros for the features that it lacks.
+
+    In networks without convolutions between levels, the bottom and every expanding block but the last give
+    half the features that ours do. A feature whose norm has factor and offset 0 is 0.
+    """
+    from torch.nn.functional import pad
+
+    if tensor.ndim == 0:
+        return tensor
+    outputs = max(0, width - tensor.shape[0])
+    if tensor.ndim == 1:
+        return pad(tensor, (0, outputs), value=1.0 if name.endswith("running_var") else 0.0)
+    inputs = max(0, width - tensor.shape[1]) if name.endswith(".3.weight") else 0
+    return pad(tensor, (0, 0, 0, 0, 0, inputs, 0, outputs))
