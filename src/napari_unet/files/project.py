@@ -1,0 +1,354 @@
+"""What a project holds, as the text file `project.toml` in its folder; docs/projects.md describes it.
+
+A project comes from anywhere, also from somebody else: what it names inside its folder is checked to be a
+plain name, so nothing is ever written outside, and what it says of sizes is compared with what is there.
+"""
+
+import re
+import secrets
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+
+from napari_unet._version import __version__
+from napari_unet.core.annotation import Mode
+from napari_unet.core.axes import Channels
+from napari_unet.core.errors import InputError
+from napari_unet.core.known_full import KnownFull
+from napari_unet.files.atomic import writing
+from napari_unet.files.plain import from_plain, to_plain
+
+FILE = "project.toml"
+FORMAT = "napari-unet project"
+VERSION = 1
+"""Raised whenever an older release would misunderstand or spoil a project of the new kind."""
+
+PAINT, IMAGES, MODELS = "paint", "images", "models"
+"""The folders inside a project."""
+
+SETTINGS = "settings.toml"
+"""The file of what the docks are set to."""
+
+_SIZE_LIMIT = 64 * 2**20
+"""Bytes of a project file that are read; thousands of images take less."""
+
+_NAME = re.compile(r"\w[\w .,()+-]{0,99}")
+_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+"""Names that Windows keeps for devices."""
+
+Kind = Literal["paint", "objects", "classes"]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerLook:
+    """Where a layer is in the world, and how it is shown; entries that are empty are as napari chooses.
+
+    ``rotate`` and ``affine`` are matrices, row by row; ``order`` is its place in the layer list, 0 lowest.
+    """
+
+    name: str
+    order: int = 0
+    scale: tuple[float, ...] = ()
+    translate: tuple[float, ...] = ()
+    rotate: tuple[tuple[float, ...], ...] = ()
+    shear: tuple[float, ...] = ()
+    affine: tuple[tuple[float, ...], ...] = ()
+    units: tuple[str, ...] = ()
+    axis_labels: tuple[str, ...] = ()
+    visible: bool = True
+    opacity: float = 1.0
+    blending: str = ""
+    colormap: str = ""
+    contrast_limits: tuple[float, ...] = ()
+    gamma: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectImage:
+    """An image of a project: a file elsewhere, or a copy in the project of what is in no file.
+
+    Parameters
+    ----------
+    key : str
+        Names it in the project; no two images have the same.
+    path : str
+        Its file, seen from the folder of the project, with "/" between the parts; "" where it was kept.
+    absolute : str
+        The same file from the root of the computer it was last saved on.
+    reader : str
+        The napari plugin that read it; "" if not known.
+    kept : str
+        Its file in the folder ``images`` of the project; "" where it is linked.
+    shape, dtype, sample
+        What it was like when it was painted on, see :func:`napari_unet.files.project_images.sample`.
+    size, modified : int
+        Of its file in bytes, and when it was last changed, in nanoseconds since 1970.
+    rgb : bool
+        Whether its last axis is colour.
+    look : LayerLook
+    """
+
+    key: str
+    look: LayerLook
+    shape: tuple[int, ...]
+    dtype: str
+    path: str = ""
+    absolute: str = ""
+    reader: str = ""
+    kept: str = ""
+    sample: str = ""
+    size: int = 0
+    modified: int = 0
+    rgb: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectLabels:
+    """Paint of an image, or objects or classes predicted for it, which the user may have corrected.
+
+    Parameters
+    ----------
+    file : str
+        A zarr array in the folder ``paint`` of the project.
+    image : str
+        The key of its image.
+    kind : {"paint", "objects", "classes"}
+    look : LayerLook
+    mode, channels
+        What the values mean, and where the image has its channels; of paint.
+    filled, accepted
+        Which objects are painted up to their border, see :class:`napari_unet.core.known_full.KnownFull`.
+    predicted : str
+        The file, also in ``paint``, of what was predicted, before it was corrected; "" for paint.
+    """
+
+    file: str
+    image: str
+    look: LayerLook
+    kind: Kind = "paint"
+    mode: Mode = "objects"
+    channels: Channels = "auto"
+    filled: bool = False
+    accepted: tuple[tuple[int, int], ...] = ()
+    predicted: str = ""
+
+    @property
+    def full(self) -> KnownFull:
+        """What is known of the objects that are painted up to their border."""
+        return KnownFull(self.filled, frozenset(self.accepted))
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """All that `project.toml` says.
+
+    Parameters
+    ----------
+    identity : str
+        A random name: the same project on another computer is known by it, a copy of its folder included.
+    images : tuple of ProjectImage
+    labels : tuple of ProjectLabels
+    model : str
+        The model file, in the folder ``models``, that was trained last; "" if there is none.
+    """
+
+    identity: str = field(default_factory=lambda: secrets.token_hex(8))
+    images: tuple[ProjectImage, ...] = ()
+    labels: tuple[ProjectLabels, ...] = ()
+    model: str = ""
+
+    def labels_of(self, image: str) -> tuple[ProjectLabels, ...]:
+        """Return the labels of the image of this key."""
+        return tuple(labels for labels in self.labels if labels.image == image)
+
+
+def is_project(path: Path) -> bool:
+    """Return whether ``path`` is the folder of a project, or its `project.toml`, as far as names tell."""
+    return path.name == FILE if path.is_file() else (path / FILE).is_file()
+
+
+def project_folder(path: str | Path) -> Path:
+    """Return the folder of a project, of which ``path`` is either that or its `project.toml`."""
+    path = Path(path).expanduser()
+    return path.parent if path.name == FILE and path.is_file() else path
+
+
+def read_project(folder: Path) -> Project:
+    """Read what a project holds.
+
+    Raises
+    ------
+    InputError
+        One sentence if there is no project, or one that is damaged, comes from a newer version, or names
+        files outside its folder.
+    """
+    path = folder / FILE
+    try:
+        if path.stat().st_size > _SIZE_LIMIT:
+            raise InputError(f"{path} is too large to be a project of napari-unet; choose another folder.")
+        plain = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{folder} is no napari-unet project: it holds no {FILE}; choose one that does."
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path} could not be read ({error.strerror}); check its permissions.") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is damaged ({error}); correct it, or take it from a backup.") from error
+    if plain.get("format") != FORMAT or type(plain.get("version")) is not int:
+        raise InputError(f"{path} does not belong to a napari-unet project; choose another folder.")
+    if plain["version"] > VERSION:
+        raise InputError(
+            f"{path} has project version {plain['version']} and this napari-unet reads up to {VERSION}; "
+            "update napari-unet."
+        )
+    try:
+        return _project(plain)
+    except (InputError, TypeError) as error:  # TypeError: an entry is absent
+        raise InputError(f"{path} cannot be used: {error}") from error
+
+
+def write_project(folder: Path, project: Project) -> str:
+    """Write `project.toml`, completely or not at all, and return its text.
+
+    Raises
+    ------
+    InputError
+        If it names files outside the project, or cannot be written.
+    """
+    text = project_text(project)
+    with writing(folder / FILE) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return text
+
+
+def project_text(project: Project) -> str:
+    """Return the text of `project.toml`.
+
+    Raises
+    ------
+    InputError
+        If a file it names would be outside the project.
+    """
+    _check(project)
+    entries = {
+        "format": FORMAT,
+        "version": VERSION,
+        "written_by": f"napari-unet {__version__}",
+        "identity": project.identity,
+        "model": project.model,
+        "images": [_without_defaults(image) for image in project.images],
+        "labels": [_without_defaults(labels) for labels in project.labels],
+    }
+    return tomli_w.dumps({key: value for key, value in entries.items() if value})
+
+
+def check_name(name: str, what: str) -> str:
+    """Return ``name`` if it is that of a file inside a folder, on any system.
+
+    Raises
+    ------
+    InputError
+        If it may be something else, such as a path that leads out of the folder.
+    """
+    if not _NAME.fullmatch(name) or _RESERVED.fullmatch(name) or name[-1] in " .":
+        raise InputError(
+            f"{what} is named {name!r}, which is not the plain name of a file in the project; correct it."
+        )
+    return name
+
+
+def inside(folder: Path, path: Path) -> Path:
+    """Return ``path``, if links do not lead out of ``folder``.
+
+    Raises
+    ------
+    InputError
+        If they do.
+    """
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"{path} leads out of the project; replace it by what it leads to.")
+    return path
+
+
+def plain_name(text: str, taken: Sequence[str] = ()) -> str:
+    """Return a name like ``text`` that every file system allows, and that none of ``taken`` is."""
+    name = re.sub(r"[^\w .,()+-]|^\W+", "_", text)[:60].rstrip(" .") or "_"
+    if _RESERVED.fullmatch(name) or not re.match(r"\w", name):
+        name = f"_{name}"
+    # Some file systems do not tell capitals from small letters.
+    known = {other.casefold() for other in taken}
+    number, free = 2, name
+    while free.casefold() in known:
+        free, number = f"{name} {number}", number + 1
+    return free
+
+
+def _project(plain: Mapping[str, Any]) -> Project:
+    kinds: dict[str, type] = {"images": ProjectImage, "labels": ProjectLabels}
+    lists: dict[str, tuple[Any, ...]] = {}
+    for name, kind in kinds.items():
+        items = plain.get(name, [])
+        if not isinstance(items, list):
+            raise InputError(f"{name} is no list of sections; write [[{name}]].")
+        lists[name] = tuple(
+            from_plain(kind, item, f"{name} {number}", ignore_unknown=True)
+            for number, item in enumerate(items, start=1)
+        )
+    texts = {name: from_plain(str, plain.get(name, ""), name) for name in ("identity", "model")}
+    project = Project(images=lists["images"], labels=lists["labels"], model=texts["model"])
+    project = replace(project, identity=texts["identity"]) if texts["identity"] else project
+    _check(project)
+    return project
+
+
+def _check(project: Project) -> None:
+    keys = [check_name(image.key, "An image") for image in project.images]
+    for image in project.images:
+        if image.kept:
+            check_name(image.kept, f"The file of image '{image.key}'")
+        if any(length < 0 for length in image.shape):
+            raise InputError(f"The image '{image.key}' has the shape {image.shape}; correct it.")
+    files = []
+    for labels in project.labels:
+        files.append(check_name(labels.file, "A file of paint"))
+        if labels.predicted:
+            files.append(check_name(labels.predicted, "A file of predicted labels"))
+        if labels.image not in keys:
+            raise InputError(f"{labels.file} belongs to the image '{labels.image}', which is not listed.")
+    if project.model:
+        check_name(project.model, "The model")
+    for what, names in (("images", keys), ("files of paint", files)):
+        if len({name.casefold() for name in names}) < len(names):
+            raise InputError(f"Two {what} have the same name; rename one.")
+
+
+def _without_defaults(entry: ProjectImage | ProjectLabels) -> dict[str, Any]:
+    """Return what differs from the defaults: what is left to read is what was set."""
+    plain: dict[str, Any] = to_plain(entry)
+    bare = to_plain(replace(entry, **_DEFAULTS[type(entry)]))
+    look, bare_look = plain.pop("look"), to_plain(LayerLook(entry.look.name))
+    kept = {key: value for key, value in plain.items() if value != bare[key] or key in _ALWAYS}
+    shown = {key: value for key, value in look.items() if value != bare_look[key] or key == "name"}
+    return {**kept, "look": shown}
+
+
+_ALWAYS = ("key", "file", "image", "kind", "mode", "shape", "dtype")
+
+_DEFAULTS: dict[type, dict[str, Any]] = {
+    ProjectImage: {
+        "path": "",
+        "absolute": "",
+        "reader": "",
+        "kept": "",
+        "sample": "",
+        "size": 0,
+        "modified": 0,
+        "rgb": False,
+    },
+    ProjectLabels: {"channels": "auto", "filled": False, "accepted": (), "predicted": ""},
+}

@@ -1,0 +1,140 @@
+"""One window writes a project: a file in its folder tells which, and that it is still there."""
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from napari_unet.core.errors import InputError
+from napari_unet.files.atomic import writing
+from napari_unet.files.project import FILE as PROJECT
+
+FILE = "project.lock"
+
+_FORGOTTEN_S = 60.0
+"""Seconds without a sign of life after which the window of another computer is taken for gone."""
+
+
+class InUseError(InputError):
+    """Another window writes this project."""
+
+
+class ProjectLock:
+    """The right to write a project, from :meth:`acquire` until :meth:`release`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE
+        own = psutil.Process()
+        self._entry = {
+            "host": socket.gethostname(),
+            "process": own.pid,
+            "started": own.create_time(),
+            "token": secrets.token_hex(8),
+        }
+
+    @classmethod
+    def acquire(cls, folder: Path) -> "ProjectLock":
+        """Take the right to write the project in ``folder``, also from a window that was ended by force.
+
+        Raises
+        ------
+        InUseError
+            If a window has it.
+        InputError
+            If the folder cannot be written.
+        """
+        path = folder / FILE
+        holder = _read(path)
+        if holder is not None and _is_alive(holder, path):
+            where = "on this computer" if holder["host"] == socket.gethostname() else f"on {holder['host']}"
+            raise InUseError(
+                f"The project {folder.name} is open in another window {where}, so nothing you paint here is "
+                "saved; close one of the two and open it again, or save this one elsewhere."
+            )
+        lock = cls(folder)
+        lock._write()
+        # Two that found it free at the same moment: the one that wrote last has it.
+        lock.check()
+        return lock
+
+    def check(self) -> None:
+        """Give a sign of life.
+
+        Raises
+        ------
+        InUseError
+            If another window has taken the right, as it may when this computer slept for long.
+        InputError
+            If the folder is gone.
+        """
+        if not (self._path.parent / PROJECT).is_file():
+            raise InputError(
+                f"The project {self._path.parent} is gone, so nothing is saved; bring the folder back, or "
+                "save the project elsewhere."
+            )
+        holder = _read(self._path)
+        if holder is None:
+            self._write()
+        elif holder["token"] != self._entry["token"]:
+            raise InUseError(
+                f"Another window took over the project {self._path.parent.name}, so nothing you paint here "
+                "is saved any more; save this one elsewhere."
+            )
+        with contextlib.suppress(OSError):  # what cannot be written is told by what is saved
+            os.utime(self._path)
+
+    def release(self) -> None:
+        """Give the right back; to do so twice does no harm."""
+        holder = _read(self._path)
+        if holder is not None and holder["token"] == self._entry["token"]:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+    def _write(self) -> None:
+        with writing(self._path) as temporary:
+            temporary.write_text(json.dumps(self._entry), encoding="utf-8")
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return who holds the lock, None if nobody does or nobody can tell."""
+    try:
+        holder = json.loads(path.read_text(encoding="utf-8"))
+        if {"host": str, "process": int, "token": str} == {
+            key: type(holder[key]) for key in ("host", "process", "token")
+        }:
+            return dict(holder)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        pass
+    return None
+
+
+def _is_alive(holder: dict[str, Any], path: Path) -> bool:
+    if holder["host"] != socket.gethostname():
+        try:
+            return _now(path.parent) - path.stat().st_mtime < _FORGOTTEN_S
+        except OSError:
+            return False
+    try:
+        # A number is given to another process after a restart; that one began at another time.
+        return bool(abs(psutil.Process(holder["process"]).create_time() - holder.get("started", 0)) < 2)
+    except (psutil.Error, ValueError, TypeError, OverflowError):
+        return False
+
+
+def _now(folder: Path) -> float:
+    """Return the time by the clock that dates the files of ``folder``: that of a server may be another."""
+    probe = folder / f".{FILE}-{secrets.token_hex(4)}"
+    try:
+        probe.touch()
+        return probe.stat().st_mtime
+    except OSError:
+        return time.time()
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()

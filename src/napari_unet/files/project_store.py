@@ -1,0 +1,294 @@
+"""Keeps a project on disk as it is in the window: what changed is written, what would be missed most first.
+
+Nothing here knows windows: a thread of theirs calls :meth:`ProjectStore.save` again and again.
+"""
+
+import contextlib
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+
+from napari_unet.core.errors import InputError
+from napari_unet.files.atomic import writing
+from napari_unet.files.project import (
+    FILE,
+    IMAGES,
+    MODELS,
+    PAINT,
+    SETTINGS,
+    Project,
+    ProjectImage,
+    ProjectLabels,
+    inside,
+    plain_name,
+    project_text,
+    read_project,
+)
+from napari_unet.files.project_images import keep, link, sample
+from napari_unet.files.project_labels import Chunk, LabelsFile, chunks_in
+from napari_unet.files.project_lock import FILE as LOCK
+from napari_unet.files.project_lock import ProjectLock
+
+_UNFINISHED = ".napari-unet-*.part"
+"""What :func:`napari_unet.files.atomic.writing` leaves when its process is killed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageState:
+    """An image as it is in the window.
+
+    ``entry`` tells all but where its file is; ``source`` is the file it was opened from, or None, and
+    ``reads`` gives what that file holds now, one array for each layer.
+    """
+
+    entry: ProjectImage
+    pixels: Any
+    source: Path | None = None
+    reads: Callable[[Path], Iterable[Any]] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelsState:
+    """Labels as they are in the window; ``chunks`` may have changed since they were saved, no others have."""
+
+    entry: ProjectLabels
+    pixels: Any
+    chunks: Sequence[Chunk]
+    predicted: Any = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProjectState:
+    """All that is to be saved."""
+
+    images: tuple[ImageState, ...] = ()
+    labels: tuple[LabelsState, ...] = ()
+    model: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ProjectStore:
+    """The folder of a project that this process may write.
+
+    Made by :meth:`create` or :meth:`open`; :meth:`close` lets others write it.
+    """
+
+    def __init__(self, folder: Path, project: Project, lock: ProjectLock) -> None:
+        self.folder = folder
+        self._project = project
+        self._lock = lock
+        self._one_at_a_time = threading.Lock()
+        self._files: dict[str, LabelsFile] = {}
+        self._predicted: dict[str, Any] = {}
+        self._images = {image.key: image for image in project.images}
+        self._text = self._settings = ""
+        self._notes: list[str] = []
+
+    @classmethod
+    def create(cls, folder: Path) -> "ProjectStore":
+        """Make an empty project in ``folder``, which is new or empty.
+
+        Raises
+        ------
+        InputError
+            If there is something in the folder, or it cannot be written.
+        """
+        if (folder / FILE).exists():
+            raise InputError(f"{folder} is a project already; open it, or choose another folder.")
+        if folder.is_dir() and any(not item.name.startswith(".") for item in folder.iterdir()):
+            raise InputError(f"The folder {folder} is not empty; choose a new one for the project.")
+        project = Project()
+        with writing(folder / FILE) as temporary:
+            temporary.write_text(project_text(project), encoding="utf-8")
+        store = cls(folder, project, ProjectLock.acquire(folder))
+        with contextlib.suppress(OSError):  # else it is made with the first model
+            (folder / MODELS).mkdir(exist_ok=True)
+        return store
+
+    @classmethod
+    def open(cls, folder: Path) -> "ProjectStore":
+        """Open a project to write it.
+
+        Raises
+        ------
+        InputError
+            As :func:`napari_unet.files.project.read_project` and
+            :meth:`napari_unet.files.project_lock.ProjectLock.acquire`.
+        """
+        project = read_project(folder)
+        for name in (FILE, SETTINGS, LOCK, PAINT, IMAGES, MODELS):
+            inside(folder, folder / name)
+        store = cls(folder, project, ProjectLock.acquire(folder))
+        store._sweep()
+        return store
+
+    @property
+    def project(self) -> Project:
+        """What is on disk."""
+        return self._project
+
+    def close(self) -> None:
+        """Let other windows write the project."""
+        with self._one_at_a_time:
+            self._lock.release()
+
+    def save(self, state: ProjectState) -> list[str]:
+        """Bring the folder up to date; only what changed is written.
+
+        Strokes first, then what is said of them, then what takes long: images in no file.
+
+        Returns
+        -------
+        list of str
+            What could not be kept, as sentences; each is told once.
+
+        Raises
+        ------
+        InputError
+            If something cannot be written, or another window writes the project. What was written is, each
+            file for itself, as it was or as it is now.
+        """
+        with self._one_at_a_time:
+            self._lock.check()
+            labels = tuple([self._save_labels(item) for item in state.labels])
+            self._describe(state, labels)
+            self._save_settings(state.settings)
+            for image in state.images:
+                self._place(image)
+            self._describe(state, labels)
+            notes, self._notes = self._notes, []
+            return notes
+
+    def copy_models(self, folder: Path) -> None:
+        """Copy the models of another project; what cannot be read is left out and said with the next save."""
+        for path in sorted((folder / MODELS).glob("*")) if (folder / MODELS).is_dir() else ():
+            if path.is_file() and not path.name.startswith("."):
+                try:
+                    with writing(self.folder / MODELS / path.name) as temporary:
+                        shutil.copyfile(path, temporary)
+                except OSError as error:
+                    self._notes.append(f"The model {path} could not be copied ({error.strerror}).")
+
+    def _save_labels(self, state: LabelsState) -> ProjectLabels:
+        entry = state.entry
+        file, chunks = self._file(entry.file, state.pixels, state.chunks)
+        file.update(state.pixels, chunks)
+        entry = replace(entry, file=file.folder.name)
+        if state.predicted is None:
+            return replace(entry, predicted="")
+        of_it = f"{entry.file} predicted"
+        file, chunks = self._file(of_it, state.predicted, ())
+        if self._predicted.get(of_it) is not state.predicted:
+            file.update(state.predicted, chunks_in(file.shape))
+            self._predicted[of_it] = state.predicted
+        return replace(entry, predicted=file.folder.name)
+
+    def _file(self, name: str, pixels: Any, chunks: Sequence[Chunk]) -> tuple[LabelsFile, Iterable[Chunk]]:
+        """Return the file of some labels, a new one if they fit into none, and what to write of it."""
+        file = self._files.get(name)
+        paint = self.folder / PAINT
+        if file is None and (paint / name / ".zarray").exists():
+            file = LabelsFile(inside(self.folder, paint / name))
+        if file is None or not file.fits(pixels):
+            taken = [item.name for item in paint.iterdir()] if paint.is_dir() else []
+            # Paint of another shape is kept beside it: it may be what was wanted.
+            free = name if file is None and name not in taken else plain_name(name, taken)
+            file = LabelsFile.create(inside(self.folder, paint / free), tuple(pixels.shape), pixels.dtype)
+            chunks = list(chunks_in(file.shape))
+        self._files[name] = file
+        return file, chunks
+
+    def _describe(self, state: ProjectState, labels: tuple[ProjectLabels, ...]) -> None:
+        images = tuple(
+            replace(self._images.get(image.entry.key, image.entry), look=image.entry.look)
+            for image in state.images
+        )
+        self._project = replace(self._project, images=images, labels=labels, model=state.model)
+        text = project_text(self._project)
+        if text != self._text:
+            with writing(self.folder / FILE) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+            self._text = text
+
+    def _save_settings(self, settings: Mapping[str, Any]) -> None:
+        text = tomli_w.dumps(settings)
+        if settings and text != self._settings:
+            with writing(self.folder / SETTINGS) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+            self._settings = text
+
+    def _place(self, image: ImageState) -> None:
+        """Link an image that is not linked yet, or keep it if it is in no file, or not in this form."""
+        entry = image.entry
+        known = self._images.get(entry.key)
+        if known is not None and (known.shape, known.dtype) == (entry.shape, entry.dtype):
+            return
+        entry = replace(entry, sample=sample(image.pixels))
+        try:
+            if image.source is not None and _holds(image, entry):
+                entry = link(entry, self.folder, image.source)
+            else:
+                entry = keep(entry, self.folder, image.pixels)
+        except InputError as error:
+            if not (self.folder / FILE).exists() or isinstance(error.__cause__, OSError):
+                raise
+            self._notes.append(str(error))
+        self._images[entry.key] = entry
+
+    def relink(self, key: str, path: Path) -> None:
+        """Note that the file of an image has been found in another place."""
+        with self._one_at_a_time:
+            self._images[key] = link(self._images[key], self.folder, path)
+
+    def _sweep(self) -> None:
+        """Remove what writes that were cut off have left."""
+        for pattern in (_UNFINISHED, f"*/{_UNFINISHED}", f"{PAINT}/*/{_UNFINISHED}"):
+            for path in list(self.folder.glob(pattern)):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
+
+def _holds(image: ImageState, entry: ProjectImage) -> bool:
+    """Return whether the file an image was opened from holds the pixels that the window shows."""
+    if image.source is None or not image.source.exists():
+        return False
+    if image.reads is None:
+        return True
+    return any(matches(entry, pixels) for pixels in image.reads(image.source))
+
+
+def matches(entry: ProjectImage, pixels: Any) -> bool:
+    """Return whether ``pixels`` are those of an image of the project, as far as a sample tells."""
+    return is_alike(entry, pixels) and sample(pixels) == entry.sample
+
+
+def is_alike(entry: ProjectImage, pixels: Any) -> bool:
+    """Return whether ``pixels`` have the shape and type of an image of the project."""
+    return tuple(pixels.shape) == entry.shape and str(np.dtype(pixels.dtype)) == entry.dtype
+
+
+def read_labels(folder: Path, name: str) -> tuple[Any, str]:
+    """Return labels of the project in ``folder``, and a sentence on parts that could not be read, or "".
+
+    Raises
+    ------
+    InputError
+        If nothing of them can be read.
+    """
+    return LabelsFile(inside(folder, folder / PAINT / name)).read()
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """Return the settings of the docks; those that cannot be read are the defaults: {}."""
+    import tomllib
+
+    try:
+        return tomllib.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}

@@ -1,0 +1,109 @@
+"""Processes that are killed at random moments, as a crash or the power button would: what is on disk opens.
+
+Of each kind a few in every run; the long run kills more than fifty.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_unet.files.project import read_project
+from napari_unet.files.project_images import read_kept
+from napari_unet.files.project_store import ProjectStore, read_labels
+
+HERE = Path(__file__).parent
+LOST_S = 2.0
+"""Seconds of strokes that a kill may cost."""
+
+often = pytest.mark.parametrize(
+    "kills",
+    [pytest.param(3, id="3"), pytest.param(25, id="25", marks=[pytest.mark.slow, pytest.mark.timeout(900)])],
+)
+
+
+class Victim:
+    """A process whose lines are read as they come."""
+
+    def __init__(self, script, *arguments, given=""):
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path]),
+            "OMP_NUM_THREADS": "1",
+        }
+        self.lines = []
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / script), *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(f"{given}\n")
+            self._process.stdin.flush()
+        self._reader = threading.Thread(
+            target=lambda: self.lines.extend(iter(self._process.stdout.readline, ""))
+        )
+        self._reader.start()
+
+    def wait_for_lines(self, count=1, seconds=60):
+        """Wait until the process has begun what it is killed in."""
+        end = time.monotonic() + seconds
+        while len(self.lines) < count:
+            assert self._process.poll() is None, self._process.stderr.read()
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    def kill(self):
+        """End it at once, and return when, by the clock of its lines."""
+        assert self._process.poll() is None, self._process.stderr.read()
+        moment = time.monotonic()
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
+        return moment
+
+
+@often
+def test_painting(tmp_path, kills):
+    from painter import SIZE, place
+
+    moments = np.random.default_rng(kills)
+    folder, painted = tmp_path / "p", 0
+    for _ in range(kills):
+        victim = Victim("painter.py", folder, given=painted)
+        victim.wait_for_lines()
+        time.sleep(moments.uniform(0.05, 2.5 if kills > 3 else 1.0))
+        killed = victim.kill()
+        strokes = [line.split() for line in victim.lines if line.endswith("\n")]
+        safe = [int(number) for number, moment in strokes if float(moment) < killed - LOST_S]
+        told = int(strokes[-1][0])
+        if not (folder / "project.toml").exists():
+            assert not safe  # killed as the project was made
+            continue
+        project = read_project(folder)
+        paint = np.zeros((SIZE, SIZE), np.int32)
+        for labels in project.labels:
+            paint, damage = read_labels(folder, labels.file)
+            assert damage == ""
+        for image in project.images:
+            if image.kept:
+                assert read_kept(image, folder).shape == (SIZE, SIZE)
+        for number in [*range(painted), *safe]:
+            assert (paint[place(number)] == number + 2).all(), (number, painted, told)
+        # Nothing is there that nobody painted; of the last stroke perhaps a part.
+        values = set(np.unique(paint).tolist()) - {0}
+        assert values <= set(range(2, told + 4))
+        ProjectStore.open(folder).close()
+        assert not list(folder.rglob("*.part"))
+        painted = next(number for number in range(told + 2) if not (paint[place(number)] == number + 2).all())
