@@ -263,6 +263,9 @@ def predict(
         str, typer.Option("--format", metavar="auto|tiff|zarr", help="Of the results; zarr for large images.")
     ] = "auto",
     device: Device = "auto",
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Of a dask cluster, see docs.")
+    ] = None,
     config: ConfigFile = None,
     assignments: Assignments = None,
     as_json: AsJson = False,
@@ -271,18 +274,19 @@ def predict(
 
     Objects are whole numbers (0 is background), classes are paint values (1 is background), probabilities
     have one channel for each class. An image that fails does not keep the others from being segmented.
-
     Images that do not fit into memory, zarr and TIFF, are read and written block by block: the results are
-    DIR/STEM_objects.zarr and the like, and the same command goes on where it was ended.
+    DIR/STEM_objects.zarr and the like, and the same command goes on where it was ended. So it is with a
+    dask.distributed cluster (--scheduler), whose workers must see the files under the same paths.
     """
-    from napari_unet.cli_predict import plan_work, segment_files
+    from napari_unet.cli_predict import connected, plan_work, segment_files
     from napari_unet.files.models import load_model
     from napari_unet.files.starters import find_model
 
     work = plan_work(images, output, what or ["objects"], file_format)
-    network = load_model(find_model(model))
-    settings = _settings(config, assignments, network).prediction
-    return segment_files(network, work, settings, device=device, as_json=as_json)
+    with connected(scheduler) as cluster:
+        network = load_model(find_model(model))
+        settings = _settings(config, assignments, network).prediction
+        return segment_files(network, work, settings, device=device, as_json=as_json, cluster=cluster)
 
 
 @_app.command()

@@ -1,12 +1,15 @@
 """The work of ``napari-unet predict``: images segmented one after the other, to TIFF or to zarr."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast, get_args
 
 from napari_unet.console import note, print_json, progress_bar, report_tile, report_written, signals_stop
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
+from napari_unet.files.cluster import Cluster
 from napari_unet.files.images import expand_paths
 from napari_unet.files.large_prediction import Kind, ObjectsFound
 from napari_unet.files.predicted_files import (
@@ -46,8 +49,32 @@ def plan_work(images: Sequence[str], output: Path, kinds: Sequence[str], file_fo
     )
 
 
+@contextmanager
+def connected(scheduler: str | None) -> Iterator[Cluster | None]:
+    """Connect with a dask.distributed scheduler for a while, if one is given.
+
+    Raises
+    ------
+    InputError
+        If it does not answer.
+    """
+    if scheduler is None:
+        yield None
+        return
+    # Only what this command says itself: dask's own words on a lost worker look like a failure.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    with Cluster(scheduler) as cluster:
+        yield cluster
+
+
 def segment_files(
-    model: Model, plan: FilesPlan, config: PredictionConfig, *, device: str, as_json: bool
+    model: Model,
+    plan: FilesPlan,
+    config: PredictionConfig,
+    *,
+    device: str,
+    as_json: bool,
+    cluster: Cluster | None,
 ) -> int:
     """Segment images, under one progress bar; one that fails does not keep the others from it.
 
@@ -63,7 +90,7 @@ def segment_files(
     """
     paths, total = plan.paths, len(plan.paths)
     control, written, failed = Control(), 0, list[Path]()
-    events = predict_files(model, plan, config, device=device, control=control)
+    events = predict_files(model, plan, config, device=device, control=control, cluster=cluster)
     label = paths[0].name if total == 1 else f"{total} images"
     with signals_stop(control) as signals, progress_bar(label) as progress:
         for event in events:

@@ -18,7 +18,7 @@ from napari_unet.core.errors import InputError
 
 if TYPE_CHECKING:
     from napari_unet.files.evaluation import Compared
-    from napari_unet.network.events import Stopped, TileDone, TilesHalved, TrainingEvent
+    from napari_unet.network.events import Stopped, TileDone, TilesHalved, TileStored, TrainingEvent
 
 MULTIPLE = frozenset({"--images", "--paint", "--validation", "--set", "--what", "--predictions", "--truths"})
 """Flags that take every value up to the next flag."""
@@ -221,7 +221,7 @@ def say_interval(interval: Sequence[float]) -> str:
     return " ({:.2f} to {:.2f})".format(*interval) if interval else ""
 
 
-def report_tile(event: "TileDone | TilesHalved", image: Path, as_json: bool) -> None:
+def report_tile(event: "TileDone | TileStored | TilesHalved", image: Path, as_json: bool) -> None:
     """Say that a tile of an image is finished, or that those that follow are smaller."""
     from napari_unet.network.events import TilesHalved
 

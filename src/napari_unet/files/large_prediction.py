@@ -1,7 +1,6 @@
 """Segment an image of any size straight to disk, and go on where an earlier run was ended."""
 
 import hashlib
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,17 +19,20 @@ from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.lazy import LazyPixels
 from napari_unet.core.prediction import Prediction
 from napari_unet.core.tiling import plan_tiles
+from napari_unet.files.models import model_digest
 from napari_unet.files.pixel_size import PixelSize
 from napari_unet.files.plain import to_plain
-from napari_unet.files.prediction_store import Grid, PredictionStore, check_replaceable
+from napari_unet.files.prediction_store import Grid, PredictionStore, check_replaceable, write_tile
 from napari_unet.files.pyramid import build_levels
 from napari_unet.network.config import PredictionConfig
-from napari_unet.network.events import TileDone, TilesHalved
+from napari_unet.network.events import TileDone, TilesHalved, TileStored
 from napari_unet.network.failures import is_disk_full
 from napari_unet.network.model import Model
 
 if TYPE_CHECKING:
+    from napari_unet.files.cluster import OnCluster
     from napari_unet.network.prediction import PredictionPlan
+    from napari_unet.network.tile_run import TileRun
 
 Kind = Literal["objects", "classes", "probabilities"]
 
@@ -68,7 +70,7 @@ class Stored:
     finished: bool
 
 
-StoredEvent = TileDone | TilesHalved | ObjectsFound | Stored
+StoredEvent = TileDone | TileStored | TilesHalved | ObjectsFound | Stored
 
 
 def fits_into_memory(image: Any, model: Model) -> bool:
@@ -94,6 +96,8 @@ def predict_to_zarr(
     pixel_size: PixelSize | None = None,
     device: str = "auto",
     control: Control | None = None,
+    start_at: Sequence[float] | None = None,
+    cluster: "OnCluster | None" = None,
 ) -> Iterator[StoredEvent]:
     """Segment an image to zarr, in memory that does not depend on its size.
 
@@ -125,10 +129,14 @@ def predict_to_zarr(
         As in ``predict``.
     control : Control, optional
         Pauses or stops the work before the next tile or block.
+    start_at : sequence of float, optional
+        A pixel (leading..., spatial...); the tiles around it are computed first. The result is the same.
+    cluster : OnCluster, optional
+        Segments the tiles instead of this process, which still finds the objects.
 
     Yields
     ------
-    TileDone
+    TileDone, or TileStored from a cluster
         After every tile; those of an earlier run count as done.
     TilesHalved
         When the memory was not enough for a tile, before work goes on with smaller ones.
@@ -143,48 +151,52 @@ def predict_to_zarr(
         As ``predict``; if something else is where the results go, or it cannot be written (the disk is full:
         what is finished is kept); or if one connected region of foreground does not fit into memory.
     """
-    from napari_unet.network.prediction import plan_prediction, predict_tiles  # torch takes seconds
+    from napari_unet.network.prediction import plan_prediction  # torch takes seconds
 
-    control = Control() if control is None else control
+    control = control or Control()
     outputs = {kind: Path(folder) / f"{name}_{kind}.zarr" for kind in kinds}
     with _told(Path(folder)):
         for target in outputs.values():
             check_replaceable(target)
-        plan = plan_prediction(model, source, config, device=device)
+        planned = plan_prediction if cluster is None else cluster.cluster.plan
+        plan = planned(model, source, config, device=device)
         # For the objects alone the probability of background is of no use.
         first = 0 if "probabilities" in kinds else 1
-        names = ["probabilities", *(kind for kind in ("classes", "objects") if kind in kinds)]
+        kept = ["probabilities", *(kind for kind in ("classes", "objects") if kind in kinds)]
         if "objects" in kinds and model.network.classes > 2:
-            names.append("scratch")
+            kept.append("scratch")
         identity = {
-            "model": _digest_of_model(model),
+            "model": model_digest(model),
             "image": _digest_of_image(plan),
             # Other objects can be found in the same probabilities.
             "settings": to_plain(replace(config, instances=PredictionConfig().instances)),
             "precision": str(plan.precision),
             "channels": model.network.classes - first,
         }
-        store = PredictionStore(Path(folder) / f".{name}.napari-unet", identity, names, plan.tile_size)
+        store = PredictionStore(Path(folder) / f".{name}.napari-unet", identity, kept, plan.tile_size)
         plan = replace(plan, tile_size=store.tile_size)
         grid = Grid((*plan.leading, *plan.shape), _block(plan), axes, pixel_size)
-        arrays = {
-            "probabilities": store.array("probabilities", grid, "float32", channels=identity["channels"]),
-            **{
-                label: store.array(label, grid, dtype, is_label=True)
-                for label, dtype in _LABELS.items()
-                if label in names
-            },
-        }
-        for event in predict_tiles(model, plan, plan.tile_run(store.is_finished), control):
-            if isinstance(event, TilesHalved):
-                yield event
-                continue
-            where = (*event.plane, *event.tile.write)
-            arrays["probabilities"][(slice(None), *where)] = event.probabilities[first:]
-            if "classes" in arrays:
-                prediction = Prediction(event.probabilities, ndim=model.network.ndim, mode=model.mode)
-                arrays["classes"][where] = prediction.classes
-            store.finish(event.plane, event.tile)
+        arrays = {"probabilities": store.array(kept[0], grid, "float32", channels=identity["channels"])}
+        arrays |= {label: store.array(label, grid, _LABELS[label], is_label=True) for label in kept[1:]}
+        run = plan.tile_run(store.is_finished, start_at)
+        events: Iterator[TileDone | TileStored | TilesHalved]
+        if cluster is None:
+            events = _segment_here(model, plan, run, arrays, control)
+        else:
+            names = tuple(arrays.keys() & {"probabilities", "classes"})
+            events = cluster.segment(
+                model,
+                plan,
+                run,
+                store.folder,
+                names,
+                channels=config.channels,
+                device=device,
+                control=control,
+            )
+        for event in events:
+            if not isinstance(event, TilesHalved):
+                store.finish(event.plane, event.tile)
             yield event
         if "objects" in arrays:
             instances = config.instances or model.instances
@@ -199,6 +211,19 @@ def predict_to_zarr(
         if not control.stopped:
             store.publish({str(kind): target for kind, target in outputs.items()})
     yield Stored(outputs, finished=not control.stopped)
+
+
+def _segment_here(
+    model: Model, plan: "PredictionPlan", run: "TileRun", arrays: Mapping[str, Any], control: Control
+) -> Iterator[TileDone | TilesHalved]:
+    """Segment the tiles in this process, and write each before it is told."""
+    from napari_unet.network.prediction import predict_tiles
+
+    for event in predict_tiles(model, plan, run, control):
+        if isinstance(event, TileDone):
+            prediction = Prediction(event.probabilities, ndim=model.network.ndim, mode=model.mode)
+            write_tile(arrays, (*event.plane, *event.tile.write), prediction)
+        yield event
 
 
 def _find_objects(
@@ -251,15 +276,6 @@ def _object_block(chunk: tuple[int, ...]) -> tuple[int, ...]:
     """Return a whole number of chunks, of about ``_OBJECT_BLOCK`` pixels."""
     times = max(1, round((_OBJECT_BLOCK / math.prod(chunk)) ** (1 / len(chunk))))
     return tuple(side * times for side in chunk)
-
-
-def _digest_of_model(model: Model) -> str:
-    described = {name: to_plain(getattr(model, name)) for name in ("network", "normalisation", "mode")}
-    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
-    for name, tensor in sorted(model.weights.items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _digest_of_image(plan: "PredictionPlan") -> str:

@@ -3,6 +3,8 @@
 See :mod:`napari_unet.files.container` for how they are kept from damage.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,6 +128,16 @@ def read_info(path: str | Path) -> dict[str, Any]:
     _, record = read_container(path, MODEL)
     parts = {name: to_plain(part) for name, part in _read_parts(record, path).items()}
     return {key: record[key] for key in ("format", "version", "sha256", "parameters")} | parts
+
+
+def model_digest(model: Model) -> str:
+    """Return what tells a network, and how it reads intensities, from others."""
+    described = {name: to_plain(getattr(model, name)) for name in ("network", "normalisation", "mode")}
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
+    for name, tensor in sorted(model.weights.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _halved(weights: "Mapping[str, Tensor]") -> "dict[str, Tensor]":

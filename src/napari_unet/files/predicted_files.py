@@ -8,11 +8,12 @@ from typing import Literal
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.files.atomic import check_writable
+from napari_unet.files.cluster import Cluster, OnCluster
 from napari_unet.files.images import StoredImage, is_tiff, is_zarr, read_image, stem, write_image
 from napari_unet.files.large_prediction import Kind, ObjectsFound, Stored, fits_into_memory, predict_to_zarr
 from napari_unet.files.sources import open_image
 from napari_unet.network.config import PredictionConfig
-from napari_unet.network.events import Predicted, TileDone, TilesHalved
+from napari_unet.network.events import Predicted, TileDone, TilesHalved, TileStored
 from napari_unet.network.in_turn import ImageFailed, in_turn
 from napari_unet.network.model import Model
 
@@ -32,7 +33,7 @@ class FileAdvanced:
 
     number: int
     share: float
-    event: TileDone | TilesHalved | ObjectsFound
+    event: TileDone | TileStored | TilesHalved | ObjectsFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ def predict_files(
     *,
     device: str = "auto",
     control: Control | None = None,
+    cluster: Cluster | None = None,
 ) -> Iterator[FileEvent]:
     """Segment image files, each written as soon as it is finished; memory holds one image at a time.
 
@@ -115,6 +117,8 @@ def predict_files(
         As for :func:`napari_unet.network.prediction.predict_events`.
     control : Control, optional
         Polled once per tile. Of an image that is not finished at a stop no result is written.
+    cluster : Cluster, optional
+        Segments the tiles, of all images to zarr.
 
     Yields
     ------
@@ -124,16 +128,24 @@ def predict_files(
     Raises
     ------
     InputError
-        At once, if there is no such device.
+        At once, if there is no such device, or the format is TIFF and a cluster is given.
     """
     from napari_unet.network.device import choose_device
 
-    choose_device(device)  # to say once, not for every image, that there is no such device
+    if cluster is None:
+        choose_device(device)  # to say once, not for every image, that there is no such device
+    elif plan.file_format == "tiff":
+        raise InputError(
+            "A cluster writes zarr, and the format asked for is TIFF; leave it out, or the cluster."
+        )
     control = Control() if control is None else control
 
     def one(number: int) -> Iterator[FileEvent]:
-        segments = _to_zarr if _is_stored(plan.paths[number], model, plan.file_format) else _to_tiff
-        return segments(number, model, plan, config, device, control)
+        path = plan.paths[number]
+        if cluster is not None or _is_stored(path, model, plan.file_format):
+            there = None if cluster is None else OnCluster(cluster, path)
+            return _to_zarr(number, model, plan, config, device, control, there)
+        return _to_tiff(number, model, plan, config, device, control)
 
     return in_turn(one, len(plan.paths), control)
 
@@ -178,7 +190,13 @@ def _write(event: Predicted, image: StoredImage, outputs: Mapping[Kind, Path]) -
 
 
 def _to_zarr(  # noqa: PLR0917 - what predict_files is given, for one file
-    number: int, model: Model, plan: FilesPlan, config: PredictionConfig, device: str, control: Control
+    number: int,
+    model: Model,
+    plan: FilesPlan,
+    config: PredictionConfig,
+    device: str,
+    control: Control,
+    cluster: OnCluster | None,
 ) -> Iterator[FileEvent]:
     path = plan.paths[number]
     image = open_image(path)
@@ -194,11 +212,12 @@ def _to_zarr(  # noqa: PLR0917 - what predict_files is given, for one file
         pixel_size=image.pixel_size,
         device=device,
         control=control,
+        cluster=cluster,
     ):
         if isinstance(event, Stored):
             yield FileWritten(number, event.outputs) if event.finished else FileSuspended(number)
             return
-        if isinstance(event, TileDone):
+        if isinstance(event, (TileDone, TileStored)):
             share = _TILES_SHARE * event.share
         elif isinstance(event, ObjectsFound):
             share = _TILES_SHARE + (1 - _TILES_SHARE) * event.done

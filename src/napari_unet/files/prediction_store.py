@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.core.errors import InputError
+from napari_unet.core.prediction import Prediction
 from napari_unet.core.tiling import Tile
 from napari_unet.files.images import SOFTWARE
 from napari_unet.files.pixel_size import PixelSize
@@ -206,6 +207,31 @@ class PredictionStore:
             return not any(self.folder.iterdir())
         with self._journal.open(encoding="utf-8") as file:
             return f'"journal": "{SOFTWARE}"' in file.readline()
+
+
+def open_results(folder: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Open the arrays of some results that grow in the folder of a :class:`PredictionStore`, by name."""
+    import zarr
+
+    return {name: zarr.open_array(folder / f"{name}.zarr" / "0", mode="r+") for name in names}
+
+
+def write_tile(results: Mapping[str, Any], where: tuple[Any, ...], prediction: Prediction) -> None:
+    """Write what a tile says into those results that are there.
+
+    Parameters
+    ----------
+    results : mapping of str to array
+        "probabilities" (the last channels of those that are predicted, …YX) and "classes" (…YX).
+    where : tuple
+        The part of …YX that the tile covers.
+    prediction : Prediction
+        Of the tile.
+    """
+    probabilities = results["probabilities"]
+    probabilities[(slice(None), *where)] = prediction.probabilities[-probabilities.shape[0] :]
+    if "classes" in results:
+        results["classes"][where] = prediction.classes
 
 
 def check_replaceable(path: Path) -> None:

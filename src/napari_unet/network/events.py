@@ -146,6 +146,17 @@ class TileDone:
 
 
 @dataclass(frozen=True, slots=True)
+class TileStored:
+    """One tile is final and on disk, where another process wrote it; fields as in :class:`TileDone`."""
+
+    plane: tuple[int, ...]
+    tile: "Tile"
+    done: int
+    total: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class TilesHalved:
     """The memory was not enough for a tile; what is left is done in tiles of ``tile_size`` pixels.
 

@@ -1,6 +1,6 @@
 """Segment whole images, stacks and volumes tile by tile, as if the network saw each of them whole."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -66,6 +66,7 @@ def predict_events(
     *,
     device: str = "auto",
     control: Control | None = None,
+    start_at: Sequence[float] | None = None,
 ) -> Iterator[PredictionEvent]:
     """Segment an image and tell of every tile.
 
@@ -75,6 +76,8 @@ def predict_events(
         As in :func:`predict`.
     control : Control, optional
         Pauses or stops the work before the next tile.
+    start_at : sequence of float, optional
+        A pixel (leading..., spatial...); the tiles around it are computed first. The result is the same.
 
     Yields
     ------
@@ -93,7 +96,7 @@ def predict_events(
     plan = plan_prediction(model, image, config, device=device)
     shape = (*plan.leading, *plan.shape)
     probabilities = np.zeros((model.network.classes, *shape), np.float32)
-    run = plan.tile_run()
+    run = plan.tile_run(start_at=start_at)
     for event in predict_tiles(model, plan, run, control):
         if isinstance(event, TilesHalved):
             yield event
@@ -151,10 +154,20 @@ class PredictionPlan:
     workers: int
     orientations: int
 
-    def tile_run(self, is_finished: Callable[[tuple[int, ...], Tile], bool] | None = None) -> TileRun:
-        """Return the tiles, of which those of an earlier run may be finished."""
+    def tile_run(
+        self,
+        is_finished: Callable[[tuple[int, ...], Tile], bool] | None = None,
+        start_at: Sequence[float] | None = None,
+    ) -> TileRun:
+        """Return the tiles, those around a pixel first; those of an earlier run may be finished."""
         return TileRun(
-            self.shape, self.leading, self.geometry, self.tile_size, self.workers, is_finished=is_finished
+            self.shape,
+            self.leading,
+            self.geometry,
+            self.tile_size,
+            self.workers,
+            is_finished=is_finished,
+            start_at=start_at,
         )
 
 
@@ -218,7 +231,7 @@ def predict_tiles(
     """
     network = ready_network(model, plan.device, plan.precision)
     scale = partial(model.normalisation.scale, limits=plan.limits)
-    compute = partial(_compute, network, plan.pixels, scale, plan.orientations)
+    compute = partial(compute_tile, network, plan.pixels, scale, plan.orientations)
     try:
         with closing(run.events(compute, plan.device, control or Control())) as events:
             for event in events:
@@ -232,7 +245,7 @@ def predict_tiles(
         free_cache(plan.device)
 
 
-def _compute(  # noqa: PLR0917 - bound in this order before the tile is known
+def compute_tile(  # noqa: PLR0917 - bound in this order before the tile is known
     network: UNet,
     pixels: Pixels,
     scale: Callable[[Pixels], NDArray[np.float32]],
@@ -240,6 +253,7 @@ def _compute(  # noqa: PLR0917 - bound in this order before the tile is known
     plane: tuple[int, ...],
     tile: Tile,
 ) -> NDArray[np.float32]:
+    """Return the probabilities (K, spatial...) of what a tile writes; arguments as in `PredictionPlan`."""
     of_plane: tuple[Any, ...] = (slice(None), *plane)
     block = scale(read_mirrored(pixels[of_plane], tile.read))
     return probabilities_of(network, np.ascontiguousarray(block), tile.crop, orientations)

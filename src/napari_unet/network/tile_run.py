@@ -7,6 +7,7 @@ GPU the threads have a stream each, so that copies overlap with the network, too
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from math import prod
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -71,6 +72,8 @@ class TileRun:
         Tiles computed at the same time; one alone once the memory was not enough.
     is_finished : callable, optional
         Called with every plane and tile; those that an earlier run finished are not done again.
+    start_at : sequence of float, optional
+        A pixel (leading..., spatial...); the tiles around it are computed first. None is row by row.
     """
 
     def __init__(
@@ -82,17 +85,18 @@ class TileRun:
         workers: int,
         *,
         is_finished: Callable[[tuple[int, ...], Tile], bool] | None = None,
+        start_at: Sequence[float] | None = None,
     ) -> None:
         self._shape, self._leading, self._geometry = tuple(shape), tuple(leading), geometry
         tiles = plan_tiles(shape, tile_size, geometry)
         places: list[Place] = [(plane, tile) for plane in np.ndindex(*leading) for tile in tiles]
+        if start_at is not None:
+            places.sort(key=partial(distance_to, start_at))
         self._done: list[Place] = []
         self._todo: list[Place] = []
         for place in places:
             (self._done if is_finished is not None and is_finished(*place) else self._todo).append(place)
-        self._pixels_done: int = sum(
-            prod(part.stop - part.start for part in tile.write) for _, tile in self._done
-        )
+        self._pixels_done = sum(_pixels(tile) for _, tile in self._done)
         self._workers = workers
 
     @property
@@ -109,6 +113,20 @@ class TileRun:
     def share(self) -> float:
         """The part of the pixels that is finished, 0 to 1."""
         return self._pixels_done / prod((*self._leading, *self._shape))
+
+    @property
+    def todo(self) -> tuple[Place, ...]:
+        """What is still to be done, in order."""
+        return tuple(self._todo)
+
+    def finish(self, place: Place) -> None:
+        """Note that a place is finished which something else than :meth:`events` computed."""
+        self._todo.remove(place)
+        self._note(place)
+
+    def _note(self, place: Place) -> None:
+        self._done.append(place)
+        self._pixels_done += _pixels(place[1])
 
     @property
     def finished(self) -> NDArray[np.bool_] | None:
@@ -164,48 +182,28 @@ class TileRun:
                     return
                 yield place
 
-        threads = _Threads(at_once, device)
+        threads = DeviceThreads(at_once, device)
 
         def attempt(place: Place) -> NDArray[np.float32] | None:
-            try:
-                with threads.stream():
-                    return compute(*place)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-            # Here the error is gone, and with its traceback all that the attempt had allocated.
-            return None
+            with threads.stream():
+                return attempt_tile(compute, place)
 
-        results = map_in_order(
-            attempt,
-            places(),
-            at_once,
-            prepare=threads.prepare,
-        )
+        results = map_in_order(attempt, places(), at_once, prepare=threads.prepare)
         with closing(results):
             for place, values in results:
                 if values is None:
                     failed += 1
                     continue
                 del self._todo[failed]  # those before it did not fit
-                self._done.append(place)
-                self._pixels_done += values[0].size
+                self._note(place)
                 yield place, values
 
     def _halve(self) -> TilesHalved:
         largest = max(part.stop - part.start for _, tile in self._todo for part in tile.write)
         alignment = self._geometry.alignment
         whole = self._geometry.halo == WHOLE
-        if whole and self._workers == 1:
-            raise InputError(
-                "The memory is not enough for this network, which must see the whole image at once; close "
-                "other programs, or segment a part of the image."
-            )
-        if largest <= alignment and self._workers == 1:
-            raise InputError(
-                f"The memory is not enough for tiles of {alignment} pixels, the smallest this network can "
-                "have; close other programs, or use a model with fewer features or levels."
-            )
+        if (whole or largest <= alignment) and self._workers == 1:
+            raise no_memory(self._geometry)
         size = largest if whole else max(alignment, largest // 2)
         self._workers = 1
         self._todo = [
@@ -216,7 +214,50 @@ class TileRun:
         return TilesHalved(size, self.total)
 
 
-class _Threads:
+def attempt_tile(compute: Compute, place: Place) -> NDArray[np.float32] | None:
+    """Return the result of a tile, or None if the memory was not enough for it."""
+    try:
+        return compute(*place)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    # Here the error is gone, and with its traceback all that the attempt had allocated.
+    return None
+
+
+def no_memory(geometry: Geometry) -> InputError:
+    """Return what is to be said when not even the smallest tile fits."""
+    if geometry.halo == WHOLE:
+        return InputError(
+            "The memory is not enough for this network, which must see the whole image at once; close "
+            "other programs, or segment a part of the image."
+        )
+    return InputError(
+        f"The memory is not enough for tiles of {geometry.alignment} pixels, the smallest this network can "
+        "have; close other programs, or use a model with fewer features or levels."
+    )
+
+
+def distance_to(point: Sequence[float], place: Place) -> tuple[float, float]:
+    """Return how far a place is from a pixel (leading..., spatial...): in planes, and in pixels squared.
+
+    Of a tile that holds the pixel, 0 pixels.
+    """
+    plane, tile = place
+    at, within = point[: len(plane)], point[len(plane) :]
+    planes = sum(abs(there - here) for there, here in zip(plane, at, strict=True))
+    beyond = (
+        max(part.start - here, here - (part.stop - 1), 0.0)
+        for part, here in zip(tile.write, within, strict=True)
+    )
+    return planes, sum(far**2 for far in beyond)
+
+
+def _pixels(tile: Tile) -> int:
+    return prod(part.stop - part.start for part in tile.write)
+
+
+class DeviceThreads:
     """What threads that share a device need: their part of the processor, or a stream of the GPU.
 
     Parameters

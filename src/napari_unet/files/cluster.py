@@ -1,0 +1,278 @@
+"""Segment the tiles of an image on a dask.distributed cluster, such as one that SLURM started.
+
+The scheduler hands the tiles to its workers, and hands those of a worker that is lost to another one; see
+`files/cluster_worker.py` for what they do. Nothing of dask is needed, or imported, without a cluster.
+"""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from napari_unet._version import __version__
+from napari_unet.core.axes import Channels
+from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
+from napari_unet.files.models import model_digest
+from napari_unet.network.config import PredictionConfig
+from napari_unet.network.events import TileStored
+from napari_unet.network.model import Model
+
+if TYPE_CHECKING:
+    from distributed import Future
+
+    from napari_unet.files.cluster_worker import NetworkPlugin, TileTask, WorkerFacts
+    from napari_unet.network.prediction import PredictionPlan
+    from napari_unet.network.tile_run import Place, TileRun
+
+_ANSWER_S = 5.0
+"""Seconds that a scheduler has to answer."""
+
+_POLL_S = 0.2
+"""Seconds between looks at whether the work is to be stopped."""
+
+_DESERTED_S = 60.0
+"""Seconds without any worker after which the work ends."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OnCluster:
+    """An image that is segmented on a cluster: its workers open the file or folder ``image`` themselves."""
+
+    cluster: "Cluster"
+    image: Path
+
+    def segment(
+        self,
+        model: Model,
+        plan: "PredictionPlan",
+        run: "TileRun",
+        results: Path,
+        names: tuple[str, ...],
+        *,
+        channels: Channels,
+        device: str,
+        control: Control,
+    ) -> Iterator[TileStored]:
+        """Have the tiles of a run written to the results of these names; see :meth:`Cluster.segment`."""
+        from napari_unet.files.cluster_worker import TileTask
+
+        task = TileTask(
+            image=str(self.image.resolve()),
+            channels=channels,
+            shape=(*plan.leading, *plan.shape),
+            limits=plan.limits,
+            results=str(results.resolve()),
+            names=names,
+            geometry=plan.geometry,
+            precision=plan.precision,
+            orientations=plan.orientations,
+        )
+        return self.cluster.segment(model, task, run, device, control)
+
+
+class Cluster:
+    """A connection with a running cluster; a context manager.
+
+    Parameters
+    ----------
+    address : str
+        Of the scheduler, such as "tcp://10.0.0.1:8786", or a scheduler file.
+
+    Raises
+    ------
+    InputError
+        If dask.distributed is not installed, or the scheduler does not answer within 5 seconds.
+    """
+
+    def __init__(self, address: str) -> None:
+        try:
+            from distributed import Client
+        except ImportError as error:
+            raise InputError(
+                "A scheduler was given, but dask.distributed is not installed; install it with: pip install "
+                "distributed"
+            ) from error
+        given = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
+        if "scheduler_file" in given and not Path(address).is_file():
+            raise InputError(f"There is no scheduler file {address}; check its name, or give an address.")
+        self.address = address
+        self._plugin: NetworkPlugin | None = None
+        try:
+            self._client = Client(**given, timeout=_ANSWER_S, set_as_default=False)
+        except (OSError, ValueError) as error:  # TimeoutError is one of the first
+            raise InputError(
+                f"There is no scheduler at {address}, or it does not answer; check the address, such as "
+                "tcp://10.0.0.1:8786, and that it runs (dask scheduler)."
+            ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the workers forget the network, and end the connection; the cluster goes on."""
+        try:
+            if self._plugin is not None:
+                self._client.unregister_worker_plugin(self._plugin.name)
+        except (OSError, CancelledError):  # the cluster is gone, and the network with it
+            pass
+        finally:
+            self._client.close()
+
+    def plan(self, model: Model, source: Any, config: PredictionConfig, device: str) -> "PredictionPlan":
+        """Return how an image is segmented by these workers: in the arithmetic and tiles that suit them all.
+
+        Raises
+        ------
+        InputError
+            As for :func:`napari_unet.network.prediction.plan_prediction`; or if there are no workers, or one
+            of them cannot do it.
+        """
+        import torch
+
+        from napari_unet.network.inference import plan_tile_size
+        from napari_unet.network.prediction import plan_prediction
+
+        facts = self._survey(config, device)
+        precisions = {fact.precision for fact in facts}
+        precision = precisions.pop() if len(precisions) == 1 else torch.float32
+        plan = plan_prediction(model, source, config, device="cpu")
+        tile_size = config.tile_size or plan_tile_size(
+            plan.shape,
+            plan.geometry,
+            model.network,
+            memory=min(fact.memory for fact in facts),
+            itemsize=precision.itemsize,
+            cached=all(fact.device == "cpu" for fact in facts),
+        )
+        return replace(plan, precision=precision, tile_size=tile_size)
+
+    def _survey(self, config: PredictionConfig, device: str) -> "list[WorkerFacts]":
+        from napari_unet.files.cluster_worker import WorkerFacts, describe_worker
+
+        answers = self._client.run(describe_worker, device, config.precision, on_error="return")
+        if not answers:
+            raise InputError(
+                f"The scheduler at {self.address} has no workers yet; start some (dask worker "
+                f"{self.address}), then give the same command again."
+            )
+        facts = []
+        for worker, answer in answers.items():
+            if not isinstance(answer, WorkerFacts):
+                raise InputError(
+                    f"The worker {worker} cannot do this ({type(answer).__name__}: {answer}); install the "
+                    "same napari-unet there as here, or choose another device."
+                )
+            if answer.version != __version__:
+                raise InputError(
+                    f"The worker {worker} has version {answer.version} of napari-unet, and here it is "
+                    f"{__version__}; install the same one on both."
+                )
+            facts.append(answer)
+        return facts
+
+    def segment(
+        self, model: Model, task: "TileTask", run: "TileRun", device: str, control: Control
+    ) -> Iterator[TileStored]:
+        """Have the tiles of a run segmented and written, and tell of each as it is finished.
+
+        Parameters
+        ----------
+        model : Model
+            The workers keep it until another comes.
+        task : TileTask
+            The image, and how it is segmented.
+        run : TileRun
+            Says what is to be done, and afterwards what is finished.
+        device : str
+            Every worker chooses its own by it.
+        control : Control
+            After a stop only what was begun is told.
+
+        Raises
+        ------
+        InputError
+            If the workers do not see the files, or the cluster or all of its workers are lost.
+        """
+        from distributed import KilledWorker
+
+        name = self._register(model, device)
+        waiting: dict[Future, Place] = {}
+        try:
+            for future, place in self._finished(name, task, run.todo, waiting, control):
+                future.result()
+                run.finish(place)
+                yield TileStored(*place, run.done, run.total, run.share)
+        except KilledWorker as error:
+            raise InputError(
+                "Several workers ended while they computed the same tile, most likely for want of memory; "
+                "give them more of it or fewer threads, and start again: what is finished is kept."
+            ) from error
+        except CancelledError as error:
+            raise InputError(
+                f"The connection with the scheduler at {self.address} was lost; start it again, then give "
+                "the same command again: what is finished is kept."
+            ) from error
+        finally:
+            self._client.cancel(list(waiting))
+
+    def _finished(
+        self,
+        name: str,
+        task: "TileTask",
+        places: "tuple[Place, ...]",
+        waiting: "dict[Future, Place]",
+        control: Control,
+    ) -> "Iterator[tuple[Future, Place]]":
+        """Keep the workers busy with the tiles in their order, and give those that are done, in any order."""
+        from distributed import wait
+
+        from napari_unet.files.cluster_worker import segment_tile
+
+        left = list(places)[::-1]
+        last_seen = time.monotonic()
+        while left or waiting:
+            threads = self._client.nthreads()
+            last_seen = time.monotonic() if threads else last_seen
+            if time.monotonic() - last_seen > _DESERTED_S:
+                raise InputError(
+                    f"The scheduler at {self.address} has lost all of its workers; start some, then give the "
+                    "same command again: what is finished is kept."
+                )
+            control.wait_while_paused()
+            if control.stopped:
+                left.clear()
+            # One more for each worker, so that none waits for the next.
+            while left and len(waiting) < sum(threads.values()) + len(threads):
+                place = left.pop()
+                waiting[self._client.submit(segment_tile, name, task, place, pure=False)] = place
+            if not waiting:
+                return
+            try:
+                with self._client.as_current():
+                    done = wait(list(waiting), timeout=_POLL_S, return_when="FIRST_COMPLETED").done
+            except TimeoutError:
+                continue
+            for future in done:
+                yield future, waiting.pop(future)
+
+    def _register(self, model: Model, device: str) -> str:
+        """Have every worker keep the network, and return by which name."""
+        from napari_unet.files.cluster_worker import NetworkPlugin
+
+        plugin = NetworkPlugin(model, model_digest(model), device)
+        if self._plugin is not None and self._plugin.name == plugin.name:
+            return plugin.name
+        if self._plugin is not None:
+            self._client.unregister_worker_plugin(self._plugin.name)
+        self._client.register_plugin(plugin)
+        self._plugin = plugin
+        return plugin.name

@@ -1,0 +1,218 @@
+"""What a worker of a dask.distributed cluster does: read a tile, segment it, and write it where it belongs.
+
+The workers share their files with the process that asks for the work; between them travel only the network,
+once for each worker, and the places of the tiles. Imported by `files/cluster.py`, and by the workers.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from threading import Lock, local
+from typing import Any
+
+import numpy as np
+import torch
+from distributed import Worker, WorkerPlugin, get_worker
+from numpy.typing import NDArray
+
+from napari_unet._version import __version__
+from napari_unet.core.axes import Channels, channels_first
+from napari_unet.core.errors import InputError
+from napari_unet.core.lazy import Pixels
+from napari_unet.core.prediction import Prediction
+from napari_unet.core.tiling import WHOLE, Geometry, Tile, plan_tiles
+from napari_unet.files.prediction_store import open_results, write_tile
+from napari_unet.files.sources import open_image
+from napari_unet.network.config import Precision
+from napari_unet.network.device import choose_device, choose_precision, free_memory
+from napari_unet.network.inference import ready_network
+from napari_unet.network.model import Model
+from napari_unet.network.prediction import compute_tile
+from napari_unet.network.tile_run import (
+    Compute,
+    DeviceThreads,
+    Place,
+    attempt_tile,
+    free_cache,
+    no_memory,
+)
+from napari_unet.network.unet import UNet
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFacts:
+    """What a worker says of itself: version of this package, device, arithmetic, and memory for a tile."""
+
+    version: str
+    device: str
+    precision: torch.dtype
+    memory: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TileTask:
+    """What the workers must know of an image, but for the network.
+
+    Parameters
+    ----------
+    image : str
+        Its path, with :func:`napari_unet.files.sources.open_image` to be opened.
+    channels : {"auto", "none", "first", "last"}
+        Where its channels are.
+    shape : tuple of int
+        (leading..., spatial...).
+    limits : array (C, 2) float64
+        Intensities that become 0 and 1.
+    results : str
+        The folder of the store that grows, see :func:`napari_unet.files.prediction_store.open_results`.
+    names : tuple of str
+        Of the results there that tiles are written to.
+    geometry : Geometry
+        Of the network.
+    precision : torch.dtype
+        The arithmetic, the same for all workers.
+    orientations : int
+        In which each tile is computed and averaged.
+    """
+
+    image: str
+    channels: Channels
+    shape: tuple[int, ...]
+    limits: NDArray[np.float64]
+    results: str
+    names: tuple[str, ...]
+    geometry: Geometry
+    precision: torch.dtype
+    orientations: int
+
+
+def describe_worker(device: str, precision: Precision, dask_worker: Worker) -> WorkerFacts:
+    """Return what the worker that runs this can do; dask fills in the worker itself."""
+    torch_device = choose_device(device)
+    memory = free_memory(torch_device)
+    if torch_device.type != "cuda" and dask_worker.memory_manager.memory_limit:
+        # Beyond its own limit, dask ends the worker.
+        memory = min(memory, dask_worker.memory_manager.memory_limit)
+    return WorkerFacts(
+        version=__version__,
+        device=torch_device.type,
+        precision=choose_precision(torch_device, precision),
+        memory=memory // dask_worker.state.nthreads,
+    )
+
+
+class NetworkPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed is untyped
+    """Keeps the network of one model in every worker, those that join later included; readied once.
+
+    Parameters
+    ----------
+    model : Model
+    digest : str
+        Of the model; the plugin has its name from it.
+    device : str
+        As for :func:`napari_unet.network.device.choose_device`; every worker chooses its own.
+    """
+
+    def __init__(self, model: Model, digest: str, device: str) -> None:
+        self.name = f"napari-unet {digest} {device}"
+        self.model = model
+        self._device = device
+
+    def setup(self, worker: Worker) -> None:
+        """Get ready in a worker; the network itself waits for the first tile."""
+        self._number_of_threads = worker.state.nthreads
+        self._lock = Lock()
+        self._network: UNet | None = None
+        self._precision: torch.dtype | None = None
+        self._opened: tuple[TileTask, _Files] | None = None
+        self._prepared = local()
+
+    def teardown(self, worker: Worker) -> None:  # noqa: ARG002 - dask gives it
+        """Give the memory back, that of a GPU too."""
+        self._network = self._opened = None
+        with suppress(AttributeError):  # no tile was computed here
+            free_cache(self._torch_device)
+
+    def segment(self, task: TileTask, place: Place) -> None:
+        """Segment and write one tile, in smaller ones where the memory is not enough."""
+        network, files = self._ready(task)
+        if not hasattr(self._prepared, "done"):
+            self._threads.prepare()
+            self._prepared.done = True
+        scale = partial(self.model.normalisation.scale, limits=task.limits)
+        compute = partial(compute_tile, network, files.pixels, scale, task.orientations)
+        plane, tile = place
+        with self._threads.stream():
+            for part, probabilities in self._parts(compute, task, plane, tile):
+                prediction = Prediction(probabilities, ndim=self.model.network.ndim, mode=self.model.mode)
+                write_tile(files.results, (*plane, *part.write), prediction)
+
+    def _ready(self, task: TileTask) -> tuple[UNet, "_Files"]:
+        """Return the network and the open files of an image, both kept for the tiles to come."""
+        with self._lock:
+            if self._network is None or self._precision != task.precision:
+                self._torch_device = choose_device(self._device)
+                self._threads = DeviceThreads(self._number_of_threads, self._torch_device)
+                self._network = ready_network(self.model, self._torch_device, task.precision)
+                self._precision = task.precision
+            if self._opened is None or self._opened[0].results != task.results:
+                self._opened = (task, _open(task, self.model))
+            return self._network, self._opened[1]
+
+    def _parts(
+        self, compute: Compute, task: TileTask, plane: tuple[int, ...], tile: Tile
+    ) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
+        probabilities = attempt_tile(compute, (plane, tile))
+        if probabilities is not None:
+            yield tile, probabilities
+            return
+        free_cache(self._torch_device)
+        size, alignment = max(part.stop - part.start for part in tile.write), task.geometry.alignment
+        if size <= alignment or task.geometry.halo == WHOLE:
+            raise no_memory(task.geometry)
+        shape = task.shape[len(plane) :]
+        for part in plan_tiles(shape, max(alignment, size // 2), task.geometry, tile.write):
+            yield from self._parts(compute, task, plane, part)
+
+
+def segment_tile(plugin: str, task: TileTask, place: Place) -> None:
+    """Segment one tile with the network that a plugin keeps in the worker which runs this."""
+    get_worker().plugins[plugin].segment(task, place)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Files:
+    """The image (C, leading..., spatial...) and the results by name, open."""
+
+    pixels: Pixels
+    results: Mapping[str, Any]
+
+
+def _open(task: TileTask, model: Model) -> _Files:
+    """Open what a task is about.
+
+    Raises
+    ------
+    InputError
+        If the worker does not see the image or the folder of the results, or sees others in their places.
+    """
+    for path in (Path(task.image), Path(task.results)):
+        if not path.exists():
+            raise InputError(
+                f"The worker {get_worker().address} does not see {path}; put the image and the results on a "
+                "disk that all workers share, under the same path."
+            )
+    pixels = channels_first(
+        open_image(task.image).pixels,
+        ndim=model.network.ndim,
+        channels=task.channels,
+        in_channels=model.network.in_channels,
+    )
+    if pixels.shape[1:] != task.shape:
+        raise InputError(
+            f"The worker {get_worker().address} finds an image of shape {pixels.shape[1:]} in {task.image}, "
+            f"not {task.shape}; put it on a disk that all workers share, under the same path."
+        )
+    return _Files(pixels, open_results(Path(task.results), task.names))
