@@ -374,6 +374,18 @@ def test_every_tile_is_told_once_and_the_result_comes_last():
     np.testing.assert_array_equal(rebuilt, last.prediction.probabilities)
 
 
+def test_tiles_around_the_place_asked_for_come_first_and_the_result_is_the_same():
+    model, image = make_model(), noise(3, 40, 40)
+    expected = predict(model, image, settings_of(16)).probabilities
+    *tiles, last = predict_events(model, image, settings_of(16), start_at=(1, 25.0, 39.5))
+    assert isinstance(last, Predicted)
+    np.testing.assert_array_equal(last.prediction.probabilities, expected)
+    order = [(tile.plane, [part.start for part in tile.tile.write]) for tile in tiles]
+    assert order[:3] == [((1,), [16, 32]), ((1,), [32, 32]), ((1,), [16, 16])]
+    assert [plane for plane, _ in order[::9]] == [(1,), (0,), (2,)]
+    assert {(tile.done, tile.total) for tile in tiles} == {(number, 27) for number in range(1, 28)}
+
+
 def test_a_stop_from_another_thread_keeps_the_finished_tiles():
     model = make_model()
     image = noise(64, 64)
