@@ -1,9 +1,9 @@
 """Which objects of a paint are known to be painted up to their border: told by the user, never guessed.
 
-Either all of them are filled, or some came from a prediction that the user mended and accepted. Such an
-object counts as long as its pixels are just those that were accepted: once something is painted over it,
-added to it or erased of it, nobody has said that it is still right. Undoing that makes it count again, and
-redoing it does not.
+Either all of them are filled; or some lie in a complete region, with all their border in it; or some came
+from a prediction that the user accepted or mended. Such an accepted object counts as long as its pixels are
+just those that were accepted: once something is painted over it, added to it or erased of it, nobody has said
+that it is still right. Undoing that makes it count again, and redoing it does not.
 """
 
 import zlib
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.object_distance import Full
+from napari_unet.core.regions import Region, objects_inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +29,13 @@ class KnownFull:
     accepted : frozenset of (int, int)
         Paint value and checksum of the pixels of every accepted object, as it was then. An object that was
         accepted twice is in it twice, so that the first shape is still known when the second is undone.
+    regions : tuple of Region
+        Where everything is annotated.
     """
 
     filled: bool = False
     accepted: frozenset[tuple[int, int]] = frozenset()
+    regions: tuple[Region, ...] = ()
 
     def accept(self, paint: NDArray[np.integer[Any]], values: Collection[int]) -> "KnownFull":
         """Return the same with the objects of these ``values`` accepted as they are in ``paint`` (…YX)."""
@@ -43,12 +47,17 @@ class KnownFull:
         Returns
         -------
         Full
-            True where all are, else the values of those that are as they were accepted; False for none.
+            True where all are, else the values of those in complete regions and of those that are as they
+            were accepted; False for none.
         """
         if self.filled:
             return True
+        return self.still_accepted(paint) | objects_inside(paint, self.regions) or False
+
+    def still_accepted(self, paint: NDArray[np.integer[Any]]) -> set[int]:
+        """Return the values of the objects of ``paint`` (…YX) that are as they were accepted."""
         present = _checksums(paint, {value for value, _ in self.accepted})
-        return {value for value, checksum in present if (value, checksum) in self.accepted} or False
+        return {value for value, checksum in present if (value, checksum) in self.accepted}
 
 
 def _checksums(paint: NDArray[np.integer[Any]], values: Collection[int]) -> Iterable[tuple[int, int]]:

@@ -18,7 +18,8 @@ from napari_unet.core.annotation import FIRST_OBJECT
 from napari_unet.core.axes import Channels
 from napari_unet.core.errors import InputError
 from napari_unet.core.label_errors import ERROR_COLOURS
-from napari_unet.widgets.marks import KEY, Mark, full_data, is_paint, mark_of
+from napari_unet.core.regions import complete
+from napari_unet.widgets.marks import KEY, Mark, full_data, full_objects_of, is_paint, mark_of
 
 Kind = Literal["objects", "classes", "probabilities", "weights"]
 
@@ -67,7 +68,7 @@ def make_annotation(viewer: ViewerModel, image: Image, channels: Channels = "aut
     shape = tuple(full_data(image).shape[axis] for axis in axes)
     name = f"{image.name} paint"
     opened = next((layer for layer in viewer.layers if layer.name == name and _may_adopt(layer, shape)), None)
-    paint = opened or Labels(np.zeros(shape, np.int32), name=name, **_placement(image, axes))
+    paint = opened or Labels(np.zeros(shape, np.int32), name=name, **placement(image, axes))
     paint.metadata[KEY] = Mark(paint.unique_id, image.unique_id, "paint", channels)
     if opened is None:
         viewer.add_layer(paint)
@@ -97,13 +98,16 @@ def copy_image(image: Layer) -> Any:
 
 
 def copy_paint(paint: Labels) -> NDArray[Any]:
-    """Return a copy of the paint (…YX, an integer type), for another thread to read while the user paints."""
-    return np.array(full_data(paint))
+    """Return a copy of the paint (…YX, an integer type), for another thread to read while the user paints.
+
+    Unlabelled pixels of its complete regions are background in the copy.
+    """
+    return complete(np.array(full_data(paint)), full_objects_of(paint).regions)
 
 
 def has_paint(paint: Labels) -> bool:
-    """Return whether anything is painted."""
-    return bool(np.any(full_data(paint)))
+    """Return whether anything is painted, or is in a complete region."""
+    return bool(full_objects_of(paint).regions) or bool(np.any(full_data(paint)))
 
 
 def copy_objects(labels: Labels) -> NDArray[Any]:
@@ -306,12 +310,12 @@ def _show(viewer: ViewerModel, source: Layer, kind: str, name: str, data: NDArra
             return layer
     axes = _axes_of(source, data)
     if is_labels:
-        result: Layer = Labels(data, name=name, opacity=0.6, **_placement(source, axes))
+        result: Layer = Labels(data, name=name, opacity=0.6, **placement(source, axes))
     else:
         style: dict[str, Any] = {"colormap": _see_through("viridis"), "opacity": 0.8}
         if kind != "weights":
             style["contrast_limits"] = (0.0, 1.0)
-        result = Image(data, name=name, **style, **_placement(source, axes))
+        result = Image(data, name=name, **style, **placement(source, axes))
     result.metadata[KEY] = Mark(result.unique_id, source.unique_id, kind, shown=shown)
     active = viewer.layers.selection.active
     paint = annotation_of(viewer, source)
@@ -363,8 +367,8 @@ def _axes_of(source: Layer, data: NDArray[Any]) -> tuple[int, ...]:
     return tuple(range(source.ndim))[-data.ndim :]
 
 
-def _placement(image: Layer, axes: tuple[int, ...]) -> dict[str, Any]:
-    """Where ``image`` is in the world, as arguments of a layer that has only these ``axes`` of it."""
+def placement(image: Layer, axes: tuple[int, ...]) -> dict[str, Any]:
+    """Return where ``image`` is in the world, as arguments of a layer that has only these ``axes`` of it."""
     keep = list(axes)
     square = np.ix_(keep, keep)
     ndim = image.ndim

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_unet.core.annotation import Mode
 from napari_unet.core.axes import Channels
 from napari_unet.core.known_full import KnownFull
+from napari_unet.core.regions import Region
 
 KEY = "napari_unet"
 """Where the mark is in the metadata of a layer."""
@@ -25,11 +26,11 @@ class Mark:
     """What the plugin notes in the metadata of a layer that it made.
 
     ``layer`` and ``image`` are the ``unique_id`` of the layer itself, so that a duplicate the user makes is
-    theirs, and of the image it belongs to; ``kind`` is "paint", or the kind of result, with the
-    number of the class for probabilities; ``channels`` is where that image has its channel axis, ``mode``
-    what the values of paint mean, and ``full`` which of its objects are painted up to their border.
-    ``shown`` is what the plugin last put there: a copy for labels, which the user may edit; the array itself
-    for images.
+    theirs, and of the image it belongs to; ``kind`` is "paint", "regions", or the kind of
+    result, with the number of the class for probabilities; ``channels`` is where that image has its channel
+    axis, ``mode`` what the values of paint mean, and ``full`` which of its objects are painted up to their
+    border, and where everything is. ``shown`` is what the plugin last put there: a copy for labels, which the
+    user may edit; the array itself for images.
     """
 
     layer: Any
@@ -59,7 +60,7 @@ def source_of(viewer: ViewerModel, layer: Layer) -> Image | None:
 def is_result(layer: Layer) -> bool:
     """Return whether this plugin added ``layer`` as a preview or prediction."""
     mark = mark_of(layer)
-    return mark is not None and mark.kind != "paint"
+    return mark is not None and mark.kind not in ("paint", "regions")
 
 
 def is_error_map(layer: Layer) -> bool:
@@ -107,6 +108,14 @@ def set_filled(paint: Labels, filled: bool) -> None:
     mark = mark_of(paint)
     if mark is not None and mark.full.filled != filled:
         mark.full = replace(mark.full, filled=filled)
+        paint.events.metadata()
+
+
+def set_regions(paint: Labels, regions: tuple[Region, ...]) -> None:
+    """Note in which regions of ``paint`` everything is annotated."""
+    mark = mark_of(paint)
+    if mark is not None and mark.full.regions != regions:
+        mark.full = replace(mark.full, regions=regions)
         paint.events.metadata()
 
 

@@ -40,6 +40,7 @@ from napari_unet.widgets.form import (
 )
 from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.preferences import read_preferences
+from napari_unet.widgets.regions import RegionTools
 from napari_unet.widgets.watcher import AnnotationWatcher
 
 _SETTLED_MS = 300
@@ -163,6 +164,7 @@ class PaintDock(QWidget):
         describe(self.filled, name="paint_full", tooltip=_FILLED)
         self.filled.toggled.connect(self._on_filled)
         column.addWidget(self.filled)
+        column.addWidget(RegionTools(self._viewer, self._watcher))
         self.summary = Sentence("paint_summary")
         self.advice = Sentence("paint_advice")
         column.addWidget(self.summary)

@@ -13,6 +13,7 @@ from napari_unet.core.annotation import FIRST_OBJECT, Mode, check_paint, count_v
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.known_full import KnownFull
+from napari_unet.core.regions import complete
 from napari_unet.widgets.form import Sentence, follow
 from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.marks import full_objects_of, mode_of
@@ -93,7 +94,7 @@ def _describe(told: Sequence[Told], control: Control) -> Iterator[str]:
         if control.stopped:
             return
         # The user goes on painting; what is painted meanwhile is told by an event of its own.
-        counted.append(Told(check_paint(np.array(paint)), mode, full))
+        counted.append(Told(check_paint(complete(np.array(paint), full.regions)), mode, full))
     yield describe_paint(counted)
 
 

@@ -12,6 +12,7 @@ from qtpy.QtCore import Qt, QTimer, Signal  # type: ignore[attr-defined]  # no q
 from qtpy.QtWidgets import QCheckBox, QWidget
 from superqt import QLabeledDoubleSlider
 
+from napari_unet.core.regions import CompletePaint
 from napari_unet.core.weights import WeightConfig
 from napari_unet.widgets import layers as bridge
 from napari_unet.widgets import marks
@@ -58,6 +59,7 @@ class WeightsDock(QWidget):
         self._show_values(self._base)
         self._watcher.layer_changed.connect(self._on_annotation)
         self._watcher.painted.connect(self._due.start)
+        self._watcher.noted.connect(self._due.start)
         self._on_annotation()
 
     def config(self) -> WeightConfig:
@@ -192,7 +194,7 @@ class WeightsDock(QWidget):
         spacing = bridge.relative_spacing(bridge.pixel_sizes(paint)[-2:])
         maps = partial(
             self._previews.maps,
-            paint.data,
+            CompletePaint(paint.data, marks.full_objects_of(paint).regions),
             config,
             marks.mode_of(paint),
             visible=visible,

@@ -1,0 +1,151 @@
+"""Complete regions, drawn with the mouse in a real window."""
+
+import numpy as np
+import pytest
+from mouse import Hand
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QLabel, QPushButton
+
+from napari_unet.widgets.layers import annotation_of, copy_paint, has_paint, make_annotation
+from napari_unet.widgets.marks import full_objects_of
+from napari_unet.widgets.paint import PaintDock
+from napari_unet.widgets.regions import regions_layer, take_region_tool
+
+
+def add_image(viewer, shape=(60, 80), **arguments):
+    return viewer.add_image(np.zeros(shape, np.uint8), name="cells", **arguments)
+
+
+def boxed(paint, first, last, plane=()):
+    """What is to become background: the unlabelled pixels of a box, its last row and column included."""
+    expected = paint.data.copy()
+    box = expected[plane][first[0] : last[0] + 1, first[1] : last[1] + 1]
+    box[box == 0] = 1
+    return expected
+
+
+def test_a_box_drawn_with_the_mouse_makes_the_rest_background(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    image = add_image(viewer, scale=(2, 2), translate=(7, -3))
+    dock = PaintDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    button = dock.findChild(QPushButton, "paint_region_box")
+    assert not button.isEnabled()
+    dock.make()
+    paint = dock.annotation
+    paint.data[20:24, 20:24] = 5
+    paint.data[30, 70:79] = 6
+    paint.refresh()
+    button.click()
+    layer = regions_layer(viewer, paint)
+    assert (layer.name, layer.mode) == ("cells complete regions", "add_rectangle")
+    assert viewer.layers.selection.active is layer
+    assert viewer.layers.index(layer) < viewer.layers.index(paint)
+    hand = Hand(viewer)
+    world = 2 * np.array([(9.6, 9.6), (40.4, 50.4)]) + (7, -3)
+    hand.drag(world)
+    assert len(layer.data) == 1
+    assert np.array_equal(copy_paint(paint), boxed(paint, (10, 10), (40, 50)))
+    assert full_objects_of(paint).within(paint.data) == {5}
+    assert "1 complete region:" in dock.findChild(QLabel, "paint_regions").text()
+    background = 31 * 41 - 16
+    qtbot.waitUntil(lambda: f"background {background:,} px" in dock.summary.text(), timeout=10_000)
+    layer.selected_data = {0}
+    layer.remove_selected()
+    assert np.array_equal(copy_paint(paint), paint.data)
+    assert full_objects_of(paint).within(paint.data) is False
+    assert dock.findChild(QLabel, "paint_regions").text() == ""
+    assert image in viewer.layers
+
+
+def test_a_polygon_drawn_with_the_mouse_counts_when_it_is_finished(make_napari_viewer):
+    viewer = make_napari_viewer()
+    add_image(viewer)
+    paint = make_annotation(viewer, viewer.layers["cells"])
+    layer = take_region_tool(viewer, paint, "polygon")
+    hand = Hand(viewer)
+    for place in ((10.3, 10.3), (10.3, 40.3), (40.3, 40.3)):
+        hand.click(place)
+        hand.hover(place)
+    assert full_objects_of(paint).regions == ()
+    hand.press("Escape")
+    assert len(layer.data) == 1
+    completed = copy_paint(paint)
+    y, x = np.indices(paint.data.shape)
+    expected = (y > 10.3) & (x < 40.3) & (x > y)
+    near = np.abs(x - y) < 2  # the mouse moves in pixels of the screen
+    assert np.array_equal((completed == 1) | near, expected | near)
+
+
+def test_the_region_holds_for_the_slice_it_was_drawn_on(make_napari_viewer):
+    viewer = make_napari_viewer()
+    add_image(viewer, (4, 60, 80), scale=(3, 1, 1))
+    paint = make_annotation(viewer, viewer.layers["cells"])
+    take_region_tool(viewer, paint, "rectangle")
+    viewer.dims.set_current_step(0, 2)
+    Hand(viewer).drag([(9.6, 9.6), (40.4, 50.4)])
+    assert np.array_equal(copy_paint(paint), boxed(paint, (10, 10), (40, 50), (2,)))
+
+
+@pytest.fixture
+def viewer():
+    return ViewerModel()
+
+
+SQUARE = np.array([(9.6, 9.6), (9.6, 20.4), (20.4, 20.4), (20.4, 9.6)])
+
+
+def test_the_regions_go_with_their_layer_and_come_to_a_new_annotation_layer(viewer):
+    image = add_image(viewer)
+    paint = make_annotation(viewer, image)
+    assert not has_paint(paint)
+    layer = take_region_tool(viewer, paint, "rectangle")
+    layer.add_rectangles(SQUARE)
+    assert has_paint(paint)
+    viewer.layers.remove(paint)
+    paint = make_annotation(viewer, image)
+    assert np.array_equal(copy_paint(paint), boxed(paint, (10, 10), (20, 20)))
+    viewer.layers.remove(layer)
+    assert not has_paint(paint)
+    layer.add_rectangles(SQUARE + 5)  # nobody listens any more
+    assert not has_paint(annotation_of(viewer, image))
+    again = take_region_tool(viewer, paint, "rectangle")
+    assert again is not layer
+
+
+def test_saved_regions_that_are_opened_again_count_once_they_are_selected(viewer, qtbot):
+    image = add_image(viewer)
+    paint = make_annotation(viewer, image)
+    opened = viewer.add_shapes([SQUARE], name="cells complete regions")
+    other = viewer.add_shapes([SQUARE], name="mine")
+    assert take_region_tool(viewer, paint, "polygon") is opened
+    assert np.array_equal(copy_paint(paint), boxed(paint, (10, 10), (20, 20)))
+    assert other in viewer.layers
+
+
+def test_shapes_that_do_not_count_are_told(viewer, qtbot):
+    add_image(viewer, (3, 60, 80))
+    dock = PaintDock(viewer)
+    qtbot.addWidget(dock)
+    dock.make()
+    layer = take_region_tool(viewer, dock.annotation, "rectangle")
+    flat = np.insert(SQUARE, 0, 1, axis=1)
+    layer.add_polygons(flat)
+    layer.add_lines(flat[:2])
+    layer.add_polygons(np.insert(SQUARE, 1, 30, axis=1))
+    told = dock.findChild(QLabel, "paint_regions").text()
+    assert told.startswith("1 complete region:")
+    assert "2 shapes enclose no pixels of one plane" in told
+    layer.data = []
+    assert dock.findChild(QLabel, "paint_regions").text() == ""
+
+
+def test_an_ellipse_is_round(viewer):
+    paint = make_annotation(viewer, add_image(viewer))
+    layer = take_region_tool(viewer, paint, "rectangle")
+    layer.add_ellipses(np.array([(10, 10), (10, 50), (40, 50), (40, 10)]))
+    y, x = np.indices(paint.data.shape)
+    inside = ((y - 25) / 15) ** 2 + ((x - 30) / 20) ** 2
+    completed = copy_paint(paint)
+    assert (completed[inside < 0.98] == 1).all()
+    assert (completed[inside > 1.02] == 0).all()
