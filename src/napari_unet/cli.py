@@ -138,6 +138,7 @@ def train(
     from napari_unet.files.atomic import check_writable
     from napari_unet.files.images import read_image
     from napari_unet.files.models import save_model
+    from napari_unet.files.pixel_size import common_pixel_size
     from napari_unet.files.states import save_state
 
     model, resume = _starting_point(start, fresh_optimiser=fresh_optimiser)
@@ -154,7 +155,8 @@ def train(
             note(f"The settings of {' and '.join(fixed)} are those of {start}; others are not used.")
     pairs, first_scored = _pairs_to_train(images, paint, validation or ())
     check_writable(output)
-    image_pixels = [read_image(image).pixels for image, _ in pairs]
+    stored = [read_image(image) for image, _ in pairs]
+    image_pixels = [image.pixels for image in stored]
     paint_pixels = [read_image(paint).pixels for _, paint in pairs]
 
     from napari_unet.network.events import Stopped
@@ -181,7 +183,11 @@ def train(
             with progress_bar("Training") as progress:
                 for event in events:
                     if isinstance(event, Stopped):
-                        save_model(event.model, output)  # at once: after it an error may come
+                        sizes = (image.pixel_size for image in stored)
+                        size = common_pixel_size(sizes, event.model.network.ndim)
+                        origin = "" if model is None else model.origin
+                        # At once: after it an error may come.
+                        save_model(replace(event.model, pixel_size=size, origin=origin), output)
                         stopped = event
                         if state and event.state is not None:
                             save_state(event.state, event.model, output)

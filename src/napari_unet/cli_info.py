@@ -6,10 +6,17 @@ from typing import Any
 
 from napari_unet.console import print_json, say_interval
 from napari_unet.core.errors import InputError
+from napari_unet.files.container import NotOursError
 from napari_unet.files.methods_text import methods_text
-from napari_unet.files.models import read_info
+from napari_unet.files.models import describe, load_model, read_info
 from napari_unet.files.starters import find_model
 from napari_unet.files.states import step_to_continue
+
+_SCALINGS = {
+    "percentiles": "percentiles {low} to {high}",
+    "range": "of the range of intensities, such as 0 to 255",
+    "deviations": "mean 0 and standard deviation 1",
+}
 
 
 def tell(model: str, *, methods: bool, as_json: bool) -> None:
@@ -25,7 +32,10 @@ def tell(model: str, *, methods: bool, as_json: bool) -> None:
         Whether to print all of it as one JSON object.
     """
     path = find_model(model)
-    record = read_info(path)
+    try:
+        record = read_info(path)
+    except NotOursError:
+        record = describe(load_model(path))
     if as_json:
         print_json(
             record
@@ -48,11 +58,11 @@ def _continues(path: Path) -> tuple[int | None, str]:
 
 def _print_record(model: str, path: Path, record: Mapping[str, Any]) -> None:
     step, hindrance = _continues(path)
-    network, history = record["network"], record["history"]
+    network, normalisation, history = record["network"], record["normalisation"], record["history"]
     print(f"{model}: {record['format']}, version {record['version']}")
     print(f"network        {', '.join(f'{name} {value}' for name, value in network.items())}")
     print(f"parameters     {record['parameters']}")
-    print(f"normalisation  percentiles {record['normalisation']['low']} to {record['normalisation']['high']}")
+    print(f"normalisation  {_SCALINGS[normalisation['method']].format(**normalisation)}")
     print(f"mode           {record['mode']}: {', '.join(record['class_names'])}")
     if network["distance"]:
         print("depth          learnt from objects filled to their border")
@@ -60,6 +70,13 @@ def _print_record(model: str, path: Path, record: Mapping[str, Any]) -> None:
         print(f"objects        {', '.join(f'{name} {value}' for name, value in reading.items())}")
     if size := record.get("object_size"):
         print(f"starter        for objects of about {size:g} pixels, to which images are scaled")
+    if origin := record.get("origin"):
+        print(f"origin         {origin}")
+    sizes = record.get("pixel_size")
+    print(f"pixel size     {' x '.join(f'{size:g}' for size in sizes) + ' µm' if sizes else 'not known'}")
+    if history["steps"] == 0:
+        print("trained        not by napari-unet")
+        return
     print(f"trained        {history['started']}, on {history['device']}")
     print(f"steps          {history['steps']} in {history['seconds']:.0f} s")
     for started, last, seconds in history["sessions"][1:]:

@@ -15,13 +15,14 @@ import pytest
 import tifffile
 import torch
 import zarr
+from foreign_networks import Milesial, randomise
 from skimage.draw import disk
 
 from napari_unet import __version__, border_weights, load_model, predict, save_model
 from napari_unet.cli import main
 from napari_unet.core.instances import InstanceConfig, find_objects
 from napari_unet.core.weights import WeightConfig
-from napari_unet.files.images import read_image
+from napari_unet.files.images import read_image, write_image
 from napari_unet.files.pixel_size import PixelSize
 from napari_unet.files.states import step_to_continue
 from napari_unet.network.model import Model
@@ -807,3 +808,48 @@ def test_a_closed_pipe_is_no_traceback(folder: Path) -> None:
 def test_the_entry_point_is_main() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     assert project["project"]["scripts"] == {"napari-unet": "napari_unet.cli:main"}
+
+
+def test_a_model_knows_the_pixel_size_of_its_images(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, size in enumerate([0.5, 0.5, 0.65]):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        pixels = tifffile.imread(folder / "images" / "a1.tif")
+        write_image(tmp_path / "images" / f"{number}.tif", pixels, "YX", PixelSize(size, size))
+        write_image(tmp_path / "paint" / f"{number}.tif", tifffile.imread(folder / "paint" / "a1.tif"), "YX")
+    for count, known in ((2, "pixel size     0.5 x 0.5 µm"), (3, "pixel size     not known")):
+        images = [str(tmp_path / "images" / f"{number}.tif") for number in range(count)]
+        paint = [path.replace("images", "paint") for path in images]
+        arguments = ["train", "--images", *images, "--paint", *paint, "--steps", "1", *SMALL]
+        assert main([*arguments, "--output", str(tmp_path / "m")]) == 0
+        assert main(["info", str(tmp_path / "m")]) == 0
+        assert known in capsys.readouterr().out
+    assert load_model(tmp_path / "m").pixel_size is None
+
+
+def test_a_checkpoint_from_elsewhere_is_told_of_used_and_trained_on(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint, model = tmp_path / "un et.pth", tmp_path / "m.safetensors"
+    torch.save(randomise(Milesial(1, 1, width=2)).state_dict(), checkpoint)
+    assert main(["info", str(checkpoint)]) == 0
+    text = capsys.readouterr().out
+    assert "converted from un et.pth, a network of the layout of milesial/Pytorch-UNet" in text
+    assert "such as 0 to 255" in text
+    assert "not by napari-unet" in text
+    assert main(["info", str(checkpoint), "--methods"]) == 0
+    assert "Its weights were converted from un et.pth" in capsys.readouterr().out
+    images = ["--images", str(folder / "images")]
+    assert main(["predict", str(checkpoint), *images, "--output", str(tmp_path / "out")]) == 0
+    assert len(list((tmp_path / "out").glob("*_objects.tif"))) == 3
+    arguments = ["train", *images, "--paint", str(folder / "paint"), "--start", str(checkpoint)]
+    assert main([*arguments, "--steps", "1", "--output", str(model)]) == 0
+    capsys.readouterr()
+    assert main(["info", str(model)]) == 0
+    text = capsys.readouterr().out
+    assert "converted from un et.pth" in text
+    assert "steps          1 in" in text
+    (tmp_path / "other.pth").write_bytes(b"\x80\x02}.")
+    error = fails(capsys, ["predict", tmp_path / "other.pth", *images, "--output", tmp_path / "out"])
+    assert "not a napari-unet model" in error

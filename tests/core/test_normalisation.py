@@ -32,6 +32,38 @@ def test_percentiles_by_hand():
 
 
 @pytest.mark.parametrize(
+    ("dtype", "values", "largest"),
+    [
+        ("u1", [3, 200, 255], 255),
+        ("u1", [0, 0, 1], 1),
+        ("f4", [0.0, 0.5, 1.0], 1),
+        ("u2", [0, 256, 4095], 65535),
+        ("i4", [-5, 0, 70000], 70000),
+        ("f4", [np.nan, np.nan, np.nan], 1),
+    ],
+)
+def test_the_range_of_the_bits(dtype, values, largest):
+    image = np.array([[values], [[0, 0, 0]]]).astype(dtype)  # the channels of an image are of one kind
+    np.testing.assert_array_equal(Normalisation(method="range").limits(image), [[0, largest], [0, largest]])
+
+
+def test_mean_and_deviation_of_every_channel():
+    image = np.random.default_rng(0).normal([[[5.0]], [[-900.0]]], [[[2.0]], [[30.0]]], (2, 40, 50))
+    scaling = Normalisation(method="deviations")
+    scaled = scaling.scale(image, scaling.limits(image))
+    np.testing.assert_allclose(scaled.mean((1, 2)), 0, atol=1e-6)
+    np.testing.assert_allclose(scaled.std((1, 2)), 1, rtol=1e-6)
+    assert scaled.min() < -2.5  # dark pixels are not clipped, as they are between percentiles
+    flat = np.full((1, 4, 4), 7.0)
+    assert (scaling.scale(flat, scaling.limits(flat)) == 0).all()
+
+
+def test_there_is_no_other_method():
+    with pytest.raises(InputError, match="choose percentiles, range or deviations"):
+        Normalisation(method="z-score")
+
+
+@pytest.mark.parametrize(
     ("pixels", "expected"),
     [
         ([5.0, 5.0, 5.0], [0, 0, 0]),

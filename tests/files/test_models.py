@@ -5,7 +5,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,14 @@ def make_model(config: UNetConfig = CONFIG, **changes: Any) -> Model:
         class_names=("background", "Zellkern µ"),
         training=TrainingConfig(seconds=2.0, spacing=(0.5, 0.25), network=config),
         history=history,
+        pixel_size=(0.5, 0.25),
+        origin="converted from elsewhere",
     )
     return replace(model, **changes)
 
 
 def assert_equal(found: Model, expected: Model) -> None:
-    for name in ("network", "normalisation", "mode", "class_names", "training", "history"):
+    for name in (field.name for field in fields(Model) if field.name != "weights"):
         assert getattr(found, name) == getattr(expected, name)
     assert found.weights.keys() == expected.weights.keys()
     for name, tensor in expected.weights.items():
@@ -97,6 +99,23 @@ def test_a_history_of_the_first_release_has_scores_without_an_interval(tmp_path:
     path.write_bytes(saved)
     forge(path, lambda record, _: record["history"].update(scores=[[2, 1.0, 0.25, 0.5]]))
     assert load_model(path).history.scores == ((2, 1.0, 0.25, 0.5),)
+
+
+def test_a_model_of_the_first_release_opens(tmp_path: Path, saved: bytes) -> None:
+    """It knew neither how its objects are best read, nor anything of the later parts."""
+    path = tmp_path / "old"
+    path.write_bytes(saved)
+
+    def strip(record: dict[str, Any], _tensors: Any) -> None:
+        for later in ("instances", "object_size", "pixel_size", "origin"):
+            del record[later]
+        del record["normalisation"]["method"]
+        del record["training"]["normalisation"]["method"]
+        del record["training"]["network"]["distance"]
+        del record["network"]["distance"]
+
+    forge(path, strip)
+    assert_equal(load_model(path), make_model(pixel_size=None, origin=""))
 
 
 @settings(max_examples=20, deadline=None)
@@ -151,6 +170,8 @@ assert "torch" not in sys.modules
     assert info["network"]["features"] == 1
     assert info["class_names"] == ["background", "Zellkern µ"]
     assert info["history"]["scores"] == [[2, 1.0, 0.25, 0.5, 0.125, 0.75]]
+    assert info["pixel_size"] == [0.5, 0.25]
+    assert info["history"]["versions"]["torch"] == "2.6"
     assert info["parameters"] == sum(tensor.numel() for tensor in model.weights.values())
     assert info == read_info(path)
 

@@ -101,7 +101,7 @@ VARIANTS = [
     {"padding": padding, "upsampling": upsampling, "pooling": pooling}
     for padding in ("same", "valid")
     for upsampling, pooling in (("linear", "max"), ("nearest", "average"), ("convolution", "max"))
-]
+] + [{"padding": "same", "upsampling": "aligned", "pooling": "max"}]
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: "-".join(variant.values()))

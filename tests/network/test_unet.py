@@ -26,10 +26,11 @@ from napari_unet.network.geometry import (
 from napari_unet.network.unet import UNet, centre_crop, initialise
 
 PADDINGS = ("same", "valid")
-UPSAMPLINGS = ("convolution", "nearest", "linear")
+UPSAMPLINGS = ("convolution", "nearest", "linear", "aligned")
 VARIANTS = [
     UNetConfig(ndim=ndim, levels=levels, features=2, padding=padding, upsampling=upsampling)
     for ndim, levels, padding, upsampling in itertools.product((2, 3), (1, 2, 3), PADDINGS, UPSAMPLINGS)
+    if (padding, upsampling) != ("valid", "aligned")
 ]
 
 
@@ -265,6 +266,7 @@ SEEN = [
     (config, pooling)
     for config, pooling in itertools.product(VARIANTS, ("max", "average"))
     if config.ndim == 2 or (config.levels < 3 and pooling == "average")
+    if config.upsampling != "aligned"  # which sees all of the image
 ]
 
 

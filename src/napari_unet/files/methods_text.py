@@ -8,6 +8,7 @@ _UPSAMPLING = {
     "convolution": "transposed convolutions",
     "nearest": "nearest-neighbour upsampling",
     "linear": "linear upsampling",
+    "aligned": "linear upsampling with aligned corners",
 }
 _SEPARATION = {
     "probability": "how far the foreground probability falls between them",
@@ -38,8 +39,7 @@ def methods_text(record: Mapping[str, Any]) -> str:
     sentences = [
         _network(record["network"], record["parameters"]),
         _intensities(record["normalisation"]),
-        _training(record["training"], record["history"]),
-        _weights(record["training"]["weights"], record["mode"]),
+        *_teaching(record),
         _score(record["history"]),
         _objects(record),
     ]
@@ -58,10 +58,23 @@ def _network(network: Mapping[str, Any], parameters: int) -> str:
 
 
 def _intensities(normalisation: Mapping[str, Any]) -> str:
+    method = normalisation.get("method", "percentiles")
+    if method == "range":
+        return "Intensities were divided by the largest value of their bit depth."
+    if method == "deviations":
+        return "Each channel of the whole image was scaled to mean 0 and standard deviation 1."
     return (
         f"Intensities were scaled so that percentiles {normalisation['low']:g} and {normalisation['high']:g} "
         "of each channel of the whole image became 0 and 1."
     )
+
+
+def _teaching(record: Mapping[str, Any]) -> tuple[str, ...]:
+    if record["history"]["steps"] == 0:
+        return (f"Its weights were {record.get('origin') or 'made elsewhere'}.",)
+    training = record["training"]
+    sentences = (_training(training, record["history"]), _weights(training["weights"], record["mode"]))
+    return (f"Its first weights were {record['origin']}.", *sentences) if record.get("origin") else sentences
 
 
 def _training(training: Mapping[str, Any], history: Mapping[str, Any]) -> str:

@@ -116,8 +116,8 @@ def read_info(path: str | Path) -> dict[str, Any]:
     -------
     dict
         ``format``, ``version``, ``sha256``, ``network``, ``normalisation``, ``mode``, ``class_names``,
-        ``training``, ``history``, ``instances`` and ``object_size`` (not in files of earlier releases) as
-        plain values, and ``parameters``, the number of values it holds.
+        ``training``, ``history`` and, not in files of earlier releases, ``instances``, ``object_size``,
+        ``pixel_size`` and ``origin`` as plain values, and ``parameters``, the number of values it holds.
 
     Raises
     ------
@@ -138,6 +138,13 @@ def model_digest(model: Model) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """Return what :func:`read_info` would, of a model that is in no file of ours."""
+    parts = {name: to_plain(getattr(model, name)) for name in _PARTS}
+    parameters = sum(tensor.numel() for tensor in model.weights.values())
+    return {"format": "checkpoint", "version": 0, "sha256": "", "parameters": parameters} | parts
 
 
 def _halved(weights: "Mapping[str, Tensor]") -> "dict[str, Tensor]":

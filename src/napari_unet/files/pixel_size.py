@@ -1,7 +1,7 @@
 """How large a pixel is in the world, as TIFF files say it in their several ways, and OME-Zarr in its own."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,22 @@ class PixelSize:
     def along(self, axis: str) -> float | None:
         """Return the size along "Z", "Y" or "X"; None along any other axis."""
         return {"Z": self.z, "Y": self.y, "X": self.x}.get(axis)
+
+
+def common_pixel_size(sizes: Iterable[PixelSize | None], ndim: int) -> tuple[float, ...] | None:
+    """Return what images have in common: the size along the last ``ndim`` axes, in micrometres.
+
+    None if one is not known, or two differ by more than 1 %.
+    """
+    axes = "ZYX"[-ndim:]
+    found = [tuple(None if size is None else size.along(axis) for axis in axes) for size in sizes]
+    result: list[float] = []
+    for lengths in zip(*found, strict=True):
+        known = [length for length in lengths if length is not None]
+        if len(known) < len(lengths) or max(known) > 1.01 * min(known):
+            return None
+        result.append(known[0])
+    return tuple(result) or None
 
 
 def _in_micrometres(value: float, unit: str) -> float | None:

@@ -23,6 +23,7 @@ from napari_unet.widgets.marks import full_objects_of, image_channels, mode_of
 from napari_unet.widgets.paint_tally import PaintTally
 from napari_unet.widgets.plot import CurvePlot
 from napari_unet.widgets.preferences import read_preferences
+from napari_unet.widgets.scales import micrometres
 from napari_unet.widgets.training_form import TrainingForm
 from napari_unet.widgets.training_run import Progress, Saved, describe_place, model_path, train_and_save
 
@@ -194,6 +195,7 @@ class TrainDock(QWidget):
         ]
         validation = [copy_image(image) for image, _ in scored], [copy_paint(paint) for _, paint in scored]
         sizes = [pixel_sizes(paint) for _, paint in (*pairs, *scored)]
+        in_world = [micrometres(paint) for _, paint in pairs]
         name = pairs[0][0].name
         path = model_path(read_preferences().models_folder, name, datetime.now().astimezone())
         start, device = self.form.start_from(self._last), self.form.device
@@ -212,6 +214,7 @@ class TrainDock(QWidget):
                 control=control,
                 before=before,
                 sizes=sizes,
+                in_world=in_world,
             )
 
         progress = Progress(self.form.seconds)

@@ -13,6 +13,7 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.object_distance import Full
 from napari_unet.files.atomic import check_writable
+from napari_unet.files.pixel_size import PixelSize, common_pixel_size
 from napari_unet.network.config import TrainingConfig
 from napari_unet.network.events import (
     Continued,
@@ -49,6 +50,7 @@ def train_and_save(
     control: Control,
     before: Path | None = None,
     sizes: Sequence[tuple[float, ...]] = (),
+    in_world: Sequence[PixelSize | None] = (),
 ) -> Iterator[TrainingEvent | Saved]:
     """Train as :func:`napari_unet.network.training.train_events` does; save the model, and its state beside.
 
@@ -67,6 +69,8 @@ def train_and_save(
         Of every image, how long a pixel is along each axis of its paint. Of the axes that the network sees,
         they become the spacing of the training, as multiples of the smallest: distances in the weight map
         stay in pixels of the finest axis. Without them ``config.spacing`` stays.
+    in_world : sequence of PixelSize or None
+        Of every image it learns from; what they have in common is saved with the model.
 
     Yields
     ------
@@ -117,7 +121,9 @@ def train_and_save(
                     "first; give their layers the same scale, or train on them one after the other."
                 )
             if isinstance(event, Stopped):
-                save_model(event.model, path)
+                size = common_pixel_size(in_world, event.model.network.ndim)
+                origin = "" if model is None else model.origin
+                save_model(replace(event.model, pixel_size=size, origin=origin), path)
                 yield Saved(path)
                 if event.state is not None:
                     save_state(event.state, event.model, path)

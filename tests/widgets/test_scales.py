@@ -1,0 +1,45 @@
+"""The size of the pixels of layers in the world, and in the models that learn from them."""
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+
+from napari_unet.files.pixel_size import PixelSize, common_pixel_size
+from napari_unet.widgets.scales import micrometres
+
+
+@pytest.mark.parametrize(
+    ("scale", "units", "expected"),
+    [
+        ((2, 3), ("um", "um"), PixelSize(2, 3)),
+        ((500, 0.25), ("nm", "um"), PixelSize(0.5, 0.25)),
+        ((0.001, -0.001), ("mm", "mm"), PixelSize(1, 1)),
+        ((4, 2, 3), ("um", "um", "um"), PixelSize(2, 3, 4)),
+        ((4, 2, 3), ("second", "um", "um"), PixelSize(2, 3)),
+        ((2, 3), ("pixel", "pixel"), None),
+    ],
+)
+def test_of_layers(scale, units, expected):
+    layer = Labels(np.zeros((2,) * len(scale), np.uint8), scale=scale, units=units)
+    found = micrometres(layer)
+    if expected is None:
+        assert found is None
+    else:
+        for axis in "XYZ":
+            assert found.along(axis) == pytest.approx(expected.along(axis))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "ndim", "expected"),
+    [
+        ([PixelSize(1, 2)], 2, (1, 2)),
+        ([PixelSize(1, 2), PixelSize(1.005, 2)], 2, (1, 2)),
+        ([PixelSize(1, 2), PixelSize(1.02, 2)], 2, None),
+        ([PixelSize(1, 2), None], 2, None),
+        ([PixelSize(1, 2)], 3, None),
+        ([PixelSize(1, 2, 3), PixelSize(1, 2, 3)], 3, (3, 1, 2)),
+        ([], 2, None),
+    ],
+)
+def test_what_images_have_in_common(sizes, ndim, expected):
+    assert common_pixel_size(sizes, ndim) == expected
