@@ -4,7 +4,7 @@ BIN := $(if $(filter Windows_NT,$(OS)),.venv/Scripts,.venv/bin)
 PYTHON_FILES := src tests benchmarks scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo pictures lint format test test-long clean
+.PHONY: help env demo figures docs lint format test test-long clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,8 +19,13 @@ env: .venv/ready ## Make .venv with everything that demo and tests need
 demo: .venv/ready ## Paint, train, predict and correct in a real napari; results in demo-output/
 	@$(BIN)/napari-unet demo --output demo-output
 
-pictures: demo ## Run the demo and renew the pictures of README.md from it
+figures: demo ## Renew every picture of README.md and docs/ from the running program
 	$(BIN)/python scripts/pictures.py demo-output docs/images
+	$(BIN)/python scripts/network_figure.py docs/images
+	$(BIN)/python scripts/weights_figure.py docs/images
+
+docs: .venv/ready ## Build the documentation into site/; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 lint: .venv/ready ## Style, types, import floors and the napari manifest
 	$(BIN)/ruff check $(PYTHON_FILES)
@@ -40,4 +45,4 @@ test-long: lint ## Lint, then all tests
 	$(BIN)/pytest -m ""
 
 clean: ## Remove the environment, caches and demo results
-	rm -rf .venv build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv site build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

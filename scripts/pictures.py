@@ -1,4 +1,4 @@
-"""Make the pictures of README.md from the screenshots of the demo: `make pictures`."""
+"""Make the pictures of README.md from the screenshots of the demo: `make figures`."""
 
 import sys
 from pathlib import Path
