@@ -175,9 +175,14 @@ class Canvas:
         self.seconds += AIM + length / SPEED
         return True
 
-    def background_stroke(self, *, close: bool, length: int = 60) -> bool:
-        """Paint background, close along an object or anywhere; False, and free, where there is no room."""
-        stroke, drawn = background_stroke(self.clearance, self.brush, length, close=close, rng=self._rng)
+    def background_stroke(self, *, close: bool, length: int = 60, within: Mask | None = None) -> bool:
+        """Paint background, close along an object or anywhere; False, and free, where there is no room.
+
+        It begins ``within`` a mask, where one is given.
+        """
+        stroke, drawn = background_stroke(
+            self.clearance, self.brush, length, close=close, rng=self._rng, within=within
+        )
         return self.put(stroke, drawn, BACKGROUND)
 
     def complete_region(self, objects: int) -> None:
@@ -231,7 +236,13 @@ def largest_part(mask: Mask) -> Mask:
 
 
 def background_stroke(
-    clearance: NDArray[np.float64], brush: float, length: int, *, close: bool, rng: np.random.Generator
+    clearance: NDArray[np.float64],
+    brush: float,
+    length: int,
+    *,
+    close: bool,
+    rng: np.random.Generator,
+    within: Mask | None = None,
 ) -> tuple[Mask, int]:
     """Walk with a slowly turning heading, staying at least a brush away from every object.
 
@@ -243,8 +254,9 @@ def background_stroke(
         Pixels walked.
     """
     room = clearance > brush + 1
-    near = room & (clearance < 3 * brush + 2)
-    starts = np.argwhere(near if close and near.any() else room)
+    begin = room if within is None else room & within
+    near = begin & (clearance < 3 * brush + 2)
+    starts = np.argwhere(near if close and near.any() else begin)
     best, longest = np.zeros(clearance.shape, bool), 0
     # A stroke that runs into a corner at once is a dab; a person would have begun elsewhere.
     for _ in range(5 if len(starts) else 0):

@@ -72,7 +72,7 @@ def errors(labels: Labels, predicted: Labels) -> Iterator[Error]:
         inside = np.flatnonzero((2 * table[1:, part] > sizes[1:]) & (sizes[1:] > 0)) + 1
         if inside.size >= 2:
             wrong = int(np.sort(table[inside, part])[:-1].sum())
-            yield Error("merged", wrong, _seam(labels, inside, predicted == part))
+            yield Error("merged", wrong, _seam(inside, predicted == part))
     invented, count = ndimage.label((predicted > 0) & (labels == 0))
     areas = np.bincount(invented.ravel(), minlength=count + 1)
     for number in range(1, count + 1):
@@ -95,29 +95,29 @@ def _background(invented: Labels, number: int) -> Callable[[Canvas], bool]:
     return mend
 
 
-def _seam(labels: Labels, inside: NDArray[np.intp], merged: Mask) -> Callable[[Canvas], bool]:
-    """Keep apart those two of the objects inside ``merged`` that lie along each other for longest."""
+def _seam(inside: NDArray[np.intp], merged: Mask) -> Callable[[Canvas], bool]:
+    return lambda canvas: mend_seam(canvas, inside, merged)
 
-    def mend(canvas: Canvas) -> bool:
-        pair = _closest_pair(np.where(np.isin(labels, inside), labels, 0))
-        if pair is None:  # what joins them is far from both, and an invented object
-            return False
-        near = [ndimage.distance_transform_edt(labels != label) <= _SEAM for label in pair]
-        between = merged & (labels == 0) & near[0] & near[1]
-        if between.any():
-            # Off both objects where the gap is wide enough; else a thin line that fills it.
-            middle = between & (canvas.clearance > 1)
-            line = largest_part(middle if middle.any() else between)
-            return canvas.put(line, _length(line), BACKGROUND)
-        sides = [
-            largest_part((labels == label) & other) for label, other in zip(pair, near[::-1], strict=True)
-        ]
-        changed = [
-            canvas.put_object(label, side, _length(side)) for label, side in zip(pair, sides, strict=True)
-        ]
-        return any(changed)
 
-    return mend
+def mend_seam(canvas: Canvas, inside: NDArray[np.integer], where: Mask) -> bool:
+    """Paint between those two of the objects ``inside`` that lie along each other for longest.
+
+    Only ``where`` they meet; says whether anything changed.
+    """
+    labels = canvas.labels
+    pair = _closest_pair(np.where(np.isin(labels, inside), labels, 0))
+    if pair is None:  # what joins them is far from both, and an invented object
+        return False
+    near = [ndimage.distance_transform_edt(labels != label) <= _SEAM for label in pair]
+    between = where & (labels == 0) & near[0] & near[1]
+    if between.any():
+        # Off both objects where the gap is wide enough; else a thin line that fills it.
+        middle = between & (canvas.clearance > 1)
+        line = largest_part(middle if middle.any() else between)
+        return canvas.put(line, _length(line), BACKGROUND)
+    sides = [largest_part((labels == label) & other) for label, other in zip(pair, near[::-1], strict=True)]
+    changed = [canvas.put_object(label, side, _length(side)) for label, side in zip(pair, sides, strict=True)]
+    return any(changed)
 
 
 def _closest_pair(labels: Labels) -> tuple[int, int] | None:

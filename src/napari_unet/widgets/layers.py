@@ -21,7 +21,7 @@ from napari_unet.core.label_errors import ERROR_COLOURS
 from napari_unet.core.regions import complete
 from napari_unet.widgets.marks import KEY, Mark, full_data, full_objects_of, is_paint, mark_of
 
-Kind = Literal["objects", "classes", "probabilities", "weights"]
+Kind = Literal["objects", "classes", "probabilities", "weights", "uncertainty"]
 
 _DIMMED = (0.0, 0.0, 0.0, 0.6)
 """An error map where nothing is wrong: the colours of labels below must not pass for those of errors."""
@@ -178,10 +178,10 @@ def add_result(viewer: ViewerModel, source: Layer, kind: Kind, data: NDArray[Any
         The viewer of ``source``.
     source : napari.layers.Layer
         The image the result belongs to.
-    kind : {"objects", "classes", "probabilities", "weights"}
+    kind : {"objects", "classes", "probabilities", "weights", "uncertainty"}
         The first two become label layers, the others image layers.
     data : array
-        (…YX) integers for labels, float32 for weights, (K, …YX) float32 for probabilities.
+        (…YX) integers for labels, float32 for weights and uncertainty, (K, …YX) float32 for probabilities.
 
     Returns
     -------
@@ -312,7 +312,8 @@ def _show(viewer: ViewerModel, source: Layer, kind: str, name: str, data: NDArra
     if is_labels:
         result: Layer = Labels(data, name=name, opacity=0.6, **placement(source, axes))
     else:
-        style: dict[str, Any] = {"colormap": _see_through("viridis"), "opacity": 0.8}
+        colours = "inferno" if kind == "uncertainty" else "viridis"
+        style: dict[str, Any] = {"colormap": _see_through(colours), "opacity": 0.8}
         if kind != "weights":
             style["contrast_limits"] = (0.0, 1.0)
         result = Image(data, name=name, **style, **placement(source, axes))

@@ -16,15 +16,21 @@ from napari_unet.core.rereading import Plane, Rereading
 from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.layers import predicted_labels, update_plane
 from napari_unet.widgets.lifetime import follow
+from napari_unet.widgets.model_chooser import ModelFacts
+from napari_unet.widgets.next_place_run import Known
 from napari_unet.widgets.prediction_run import MOST_KEPT
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Result:
-    """A layer of predicted objects; ``rereading`` is None if its probabilities had to go."""
+    """A layer of predicted objects; ``rereading`` is None if its probabilities had to go.
+
+    ``facts`` are those of the model that predicted it.
+    """
 
     layer: Labels
     rereading: Rereading | None
+    facts: ModelFacts | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,10 +70,13 @@ class LiveObjects(QObject):
         self._latest.failed.connect(self.blocked)
         follow(self, viewer.layers.events.removed, self._forget)
 
-    def remember(self, image: Image, layer: Labels, rereading: Rereading | None) -> None:
+    def remember(
+        self, image: Image, layer: Labels, rereading: Rereading | None, facts: ModelFacts | None = None
+    ) -> None:
         """Keep what was predicted of ``image``, or of a plane of it, and is shown by ``layer``.
 
-        Without ``rereading``, which is too large to be kept, changes of settings say so.
+        Without ``rereading``, which is too large to be kept, changes of settings say so. ``facts`` are those
+        of the model.
         """
         self._latest.cancel()
         before = self._results.pop(image, None)
@@ -75,13 +84,20 @@ class LiveObjects(QObject):
             first, new = (next(iter(some.foregrounds.items())) for some in (before.rereading, rereading))
             if (len(first[0]), first[1].shape) == (len(new[0]), new[1].shape):
                 rereading = before.rereading.with_planes(rereading)
-        self._results[image] = _Result(layer, rereading)
+        self._results[image] = _Result(layer, rereading, facts)
         kept = 0
         for source, result in reversed(list(self._results.items())):
             if result.rereading is not None:
                 kept += result.rereading.nbytes
                 if kept > MOST_KEPT:
                     self._results[source] = _Result(result.layer, None)
+
+    def known(self, image: Image) -> Known | None:
+        """Return what is kept of ``image``, and which model said so."""
+        result = self._results.get(image)
+        if result is None or result.rereading is None or result.facts is None:
+            return None
+        return Known(result.facts.path, result.rereading, result.facts.class_names)
 
     def cancel(self) -> None:
         """Drop what is being computed."""

@@ -1,5 +1,6 @@
 """A list of the models in a folder that stays true while models come and go."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -114,7 +115,8 @@ class ModelChooser(QComboBox):
         wanted = wanted or self._path
         if self._folder.is_dir() and not self._watcher.directories():
             self._watcher.addPath(str(self._folder))
-        paths = sorted(self._found(), key=lambda entry: entry[1], reverse=True)
+        in_folder = self._folder.glob(f"*{_SUFFIX}") if self._folder.is_dir() else ()
+        paths = _by_age([*in_folder, *self._others])
         self.blockSignals(True)
         self.clear()
         for path, _ in paths:
@@ -125,17 +127,6 @@ class ModelChooser(QComboBox):
         self.setEnabled(bool(names))
         self.blockSignals(False)
         self._on_index()
-
-    def _found(self) -> list[tuple[Path, float]]:
-        found = []
-        in_folder = list(self._folder.glob(f"*{_SUFFIX}")) if self._folder.is_dir() else []
-        for path in [*in_folder, *self._others]:
-            try:
-                found.append((path, path.stat().st_mtime))
-            except OSError:
-                # Deleted between listing and asking; the watcher will tell.
-                continue
-        return found
 
     def _on_index(self, _index: int = 0) -> None:
         path = self.currentData()
@@ -155,6 +146,24 @@ def read_facts(path: Path | None) -> ModelFacts:
     if path is None:
         raise InputError("There is no model yet; train one in the Train dock, or browse for a file.")
     return ModelFacts.read(path)
+
+
+def newest_model(folder: Path) -> Path | None:
+    """Return the model that was saved last in ``folder``, or None without any."""
+    found = _by_age(folder.glob(f"*{_SUFFIX}")) if folder.is_dir() else []
+    return found[0][0] if found else None
+
+
+def _by_age(paths: Iterable[Path]) -> list[tuple[Path, float]]:
+    """Return those that exist and when they were written, the newest first."""
+    found = []
+    for path in paths:
+        try:
+            found.append((path, path.stat().st_mtime))
+        except OSError:
+            # Deleted between listing and asking; the watcher will tell.
+            continue
+    return sorted(found, key=lambda entry: entry[1], reverse=True)
 
 
 def _date(iso: str) -> str:

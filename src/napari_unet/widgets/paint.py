@@ -39,6 +39,7 @@ from napari_unet.widgets.form import (
     show_row,
 )
 from napari_unet.widgets.latest import Latest
+from napari_unet.widgets.next_place import NextPlace
 from napari_unet.widgets.preferences import read_preferences
 from napari_unet.widgets.regions import RegionTools
 from napari_unet.widgets.watcher import AnnotationWatcher
@@ -169,6 +170,8 @@ class PaintDock(QWidget):
         self.advice = Sentence("paint_advice")
         column.addWidget(self.summary)
         column.addWidget(self.advice)
+        self.next_place = NextPlace(self._viewer, self.image)
+        column.addWidget(self.next_place)
         self.corrections_button = button(
             "Take corrections",
             self.take_corrections,
@@ -279,6 +282,7 @@ class PaintDock(QWidget):
     def _on_annotation(self, paint: Labels | None) -> None:
         if paint is not None:
             brushes.bind_keys(paint)
+            self.next_place.bind_key(paint)
             self._on_noted()
         self._show_state()
 

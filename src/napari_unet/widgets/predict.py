@@ -20,6 +20,7 @@ from napari_unet.widgets.form import LayerChooser, Sentence, add_form, add_row, 
 from napari_unet.widgets.jobs import Job, MakeEvents, Waiting
 from napari_unet.widgets.live_objects import LiveObjects
 from napari_unet.widgets.model_chooser import ModelChooser, ModelFacts, read_facts
+from napari_unet.widgets.next_place_run import Known
 from napari_unet.widgets.prediction_form import PredictionForm
 from napari_unet.widgets.prediction_run import (
     FilesFound,
@@ -52,6 +53,7 @@ class _Run:
 
     job: Job
     tally: Tally
+    facts: ModelFacts
     targets: list[Target] = field(default_factory=list)
     paths: tuple[Path, ...] = ()
     files: list[Finished] = field(default_factory=list)
@@ -173,6 +175,10 @@ class PredictDock(QWidget):
         """Choose a model file."""
         self.model.choose(path)
 
+    def known(self, image: Image) -> Known | None:
+        """Return the probabilities that are kept of ``image``."""
+        return self._live.known(image)
+
     def start(self) -> None:
         """Predict with the form as it is, unless a prediction runs."""
         if self._run is not None:
@@ -231,7 +237,7 @@ class PredictDock(QWidget):
 
         title = names[0] if len(names) == 1 else f"{len(names)} images"
         tally = Tally(names)
-        return _Run(self._job(events, title, tally), tally, targets)
+        return _Run(self._job(events, title, tally), tally, facts, targets)
 
     def _prepare_files(self, facts: ModelFacts) -> _Run:
         kinds, config, device = self.form.kinds, self.form.config(), self.form.device
@@ -243,7 +249,7 @@ class PredictDock(QWidget):
             return segment_files(facts.path, pattern, output, kinds, config, device=device, control=control)
 
         tally = Tally(folder=str(output))
-        return _Run(self._job(events, pattern, tally), tally)
+        return _Run(self._job(events, pattern, tally), tally, facts)
 
     def _job(self, events: MakeEvents, title: str, tally: Tally) -> Job:
         def measure(_event: object) -> tuple[float, float]:
@@ -290,7 +296,7 @@ class PredictDock(QWidget):
         layers = add_results(self._viewer, source, event.results, plane=event.plane, shape=event.shape)
         for kind, layer in layers.items():
             if kind == "objects" and isinstance(layer, Labels):
-                self._live.remember(source, layer, event.rereading)
+                self._live.remember(source, layer, event.rereading, run.facts)
         if event.complete:
             run.tally.finish(event.number)
         else:

@@ -90,6 +90,7 @@ class UNetDock(QWidget):
         self.weights = WeightsDock(viewer, scrollable=False)
         self.train = TrainDock(viewer, weights=self.weights.config, scrollable=False)
         self.predict = PredictDock(viewer, scrollable=False)
+        self.paint.next_place.use(lambda: self.predict.model.path, self.predict.known)
         column = fill(self)
         self._advice = Sentence("unet_next")
         column.addWidget(self._advice)
@@ -118,6 +119,7 @@ class UNetDock(QWidget):
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.train.stop()
             self.predict.stop()
+            self.paint.next_place.stop()
 
     def _connect(self) -> None:
         for chooser in self._choosers:

@@ -1,0 +1,86 @@
+"""The annotator paints where the product says: one look at each place, as long as the seconds last."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator import Canvas, Labels, Mask, Painted
+from correcting import mend_seam
+from kinds import Image
+from napari_unet.core.annotation import FIRST_OBJECT
+from napari_unet.core.axes import channels_first
+from napari_unet.core.next_place import next_places, typical_extent
+from napari_unet.core.place import Place
+
+_EXTENT = (32.0, 32.0)
+"""Of objects in pixels where fewer than two are painted."""
+
+
+def guide(
+    labels: Labels,
+    image: Image,
+    foreground: NDArray[np.float32],
+    painted: Painted,
+    until: float,
+    *,
+    rng: np.random.Generator,
+) -> Painted:
+    """Return the paint with strokes where ``next_places`` leads, until it cost ``until`` seconds.
+
+    Parameters
+    ----------
+    labels : array (Y, X) of int
+        The truth, which the annotator sees at the place they are led to and nowhere else.
+    image : array
+        With or without channels.
+    foreground : array (K - 1, Y, X) float32
+        What the network trained so far says of it.
+    painted : Painted
+        Goes on from this.
+    """
+    canvas = Canvas(labels, rng, start=painted)
+    pixels = channels_first(image, ndim=2, paint_shape=labels.shape)
+    shown: list[tuple[int, ...]] = []
+    while canvas.seconds < until:
+        paint = canvas.painted().paint
+        extent = typical_extent(np.where(paint >= FIRST_OBJECT, paint, 0), 2) or _EXTENT
+        places = next_places(paint, extent, foregrounds={(): foreground}, image=pixels, shown=shown, count=1)
+        if not places:
+            break
+        shown.append(places[0].centre)
+        _look(canvas, places[0], _window(labels.shape, places[0], extent), until)
+    return canvas.painted()
+
+
+def _window(shape: tuple[int, ...], place: Place, extent: tuple[float, ...]) -> Mask:
+    window = np.zeros(shape, bool)
+    window[
+        tuple(
+            slice(max(at - round(size), 0), at + round(size) + 1)
+            for at, size in zip(place.centre, extent, strict=True)
+        )
+    ] = True
+    return window
+
+
+def _look(canvas: Canvas, place: Place, window: Mask, until: float) -> None:
+    """Paint what is true at the place, and then what else is beside it: a seam, an object, background."""
+    inside = canvas.labels * window
+    objects = np.unique(inside[inside > 0])
+    if place.why == "seam" and objects.size >= 2 and mend_seam(canvas, objects, window):
+        return
+    nearest = canvas.labels[place.centre] or _nearest(inside, place.centre)
+    on_object = canvas.labels[place.centre] > 0
+    for paints_object in (on_object, not on_object):
+        if canvas.seconds >= until:
+            return
+        if paints_object and nearest:
+            canvas.stroke(int(nearest))
+        elif not paints_object:
+            canvas.background_stroke(close=True, within=window)
+
+
+def _nearest(inside: Labels, centre: tuple[int, ...]) -> int:
+    pixels = np.argwhere(inside > 0)
+    if not pixels.size:
+        return 0
+    return int(inside[tuple(pixels[((pixels - centre) ** 2).sum(axis=1).argmin()])])

@@ -1,0 +1,149 @@
+"""What is computed for the next place to paint, in a worker thread."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_unet.core.annotation import FIRST_OBJECT, Mode
+from napari_unet.core.axes import Channels, channels_first
+from napari_unet.core.next_place import next_places, typical_extent
+from napari_unet.core.place import Place
+from napari_unet.core.rereading import Plane, Rereading
+from napari_unet.core.uncertainty import uncertainty
+
+_EXTENT = 32.0
+"""Of an object in pixels, where neither paint nor prediction tell."""
+
+_SMALLEST = 8.0
+
+_MOST_PLANES = 9
+"""Planes of a stack that are looked at where nothing was predicted."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """What a model says of an image: ``names`` are those of its classes, background first."""
+
+    model: Path
+    rereading: Rereading
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranked:
+    """Places, the best first; whether those shown before count ``again``; the map, if it was asked for.
+
+    ``known`` is what they were ranked by, None where it was their looks.
+    """
+
+    places: Sequence[Place]
+    known: Known | None
+    again: bool
+    uncertainty: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """An image and its paint, copied on the main thread.
+
+    Parameters
+    ----------
+    image : array
+        As its layer holds it.
+    channels : {"auto", "none", "first", "last"}
+    paint : array (…YX) of int
+    mode : {"objects", "classes"}
+        Of the paint.
+    known : Known or None
+        What a network says; None goes by the looks alone.
+    planes : sequence of tuple of int
+        Those to look at where nothing is known.
+    shown : sequence of tuple of int
+        Places that were shown before.
+    wants_map : bool
+        Whether the uncertainty itself is to be shown.
+    """
+
+    image: Any
+    channels: Channels
+    paint: NDArray[np.integer[Any]]
+    mode: Mode
+    known: Known | None
+    planes: Sequence[Plane]
+    shown: Sequence[tuple[int, ...]]
+    wants_map: bool
+
+
+def rank(question: Question) -> Iterator[Ranked]:
+    """Yield where to paint next."""
+    paint, known = question.paint, question.known
+    foregrounds: Mapping[Plane, NDArray[np.float32] | None] = (
+        dict.fromkeys(question.planes) if known is None else known.rereading.foregrounds
+    )
+    leading = len(next(iter(foregrounds)))
+    ndim = paint.ndim - leading
+    pixels = channels_first(question.image, ndim=ndim, channels=question.channels, paint_shape=paint.shape)
+    extent = _extent(paint, question.mode, foregrounds, ndim)
+    places = next_places(paint, extent, foregrounds=foregrounds, image=pixels, shown=question.shown)
+    again = not places and bool(question.shown)
+    if again:
+        places = next_places(paint, extent, foregrounds=foregrounds, image=pixels)
+    yield Ranked(places, known, again, _map(paint.shape, foregrounds) if question.wants_map else None)
+
+
+def planes_to_look_at(leading: Sequence[int], visible: Plane) -> list[Plane]:
+    """Return the ``visible`` plane and others at equal distances, in order; at most nine."""
+    count = int(np.prod(leading, dtype=int))
+    chosen = np.linspace(0, count - 1, min(count, _MOST_PLANES)).round().astype(int)
+    planes = {tuple(int(at) for at in np.unravel_index(plane, leading)) for plane in chosen}
+    if visible not in planes:
+        others = sorted(planes)
+        others.pop(len(others) // 2)
+        planes = {visible, *others}
+    return sorted(planes)
+
+
+def _extent(
+    paint: NDArray[np.integer[Any]],
+    mode: Mode,
+    foregrounds: Mapping[Plane, NDArray[np.float32] | None],
+    ndim: int,
+) -> tuple[float, ...]:
+    """Return how large objects are, by the painted ones, by what the network sees, or by default."""
+    objects = np.where(paint >= FIRST_OBJECT, paint, 0)
+    if mode == "classes":
+        objects = _parts(objects > 0, ndim)
+    extent = typical_extent(objects, ndim)
+    for foreground in foregrounds.values():
+        if extent is not None:
+            break
+        if foreground is not None:
+            extent = typical_extent(_parts(foreground.sum(axis=0) > 0.5, ndim), ndim)
+    shape = paint.shape[paint.ndim - ndim :]
+    sizes = extent or (_EXTENT,) * ndim
+    return tuple(
+        min(max(size, _SMALLEST), max(length / 4, 1.0)) for size, length in zip(sizes, shape, strict=True)
+    )
+
+
+def _parts(mask: NDArray[np.bool_], ndim: int) -> NDArray[np.int32]:
+    """Return connected parts of every plane."""
+    result = np.zeros(mask.shape, np.int32)
+    for plane in np.ndindex(mask.shape[: mask.ndim - ndim]):
+        ndimage.label(mask[plane], output=result[plane])
+    return result
+
+
+def _map(
+    shape: tuple[int, ...], foregrounds: Mapping[Plane, NDArray[np.float32] | None]
+) -> NDArray[np.float32]:
+    result = np.zeros(shape, np.float32)
+    for plane, foreground in foregrounds.items():
+        if foreground is not None:
+            result[plane] = uncertainty(foreground)
+    return result

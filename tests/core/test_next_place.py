@@ -1,0 +1,216 @@
+"""Places to paint next: properties that hold of any image and paint, and scenes with a known answer."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from napari_unet.core.looks import block_mean
+from napari_unet.core.next_place import next_places, typical_extent
+from napari_unet.core.place import Place, in_words
+from napari_unet.core.uncertainty import has_unclear_seam, uncertainty
+
+EXTENT = (8.0, 8.0)
+
+
+def apart(one, other, extent):
+    """How far two centres are from each other, in objects."""
+    return np.linalg.norm((np.array(one) - other)[-len(extent) :] / np.array(extent))
+
+
+def blob(shape, centre, radius, height=1.0):
+    """A disc (or ball) of ``height``."""
+    squares = sum((axis - at) ** 2 for axis, at in zip(np.indices(shape), centre, strict=True))
+    return np.where(squares < radius**2, height, 0).astype(np.float32)
+
+
+# Uncertainty.
+
+
+@given(
+    hnp.arrays(
+        np.float32, st.tuples(st.integers(1, 4), st.just(3), st.just(4)), elements=st.floats(0, 1, width=32)
+    )
+)
+def test_uncertainty_is_the_margin_of_the_two_most_probable_classes(raw):
+    foreground = raw / max(1, float(raw.sum(axis=0).max()))
+    every = np.concatenate([1 - foreground.sum(axis=0, keepdims=True), foreground])
+    ordered = np.sort(every, axis=0)
+    np.testing.assert_allclose(uncertainty(foreground), 1 - (ordered[-1] - ordered[-2]), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("probability", "expected"), [(0, 0), (0.25, 0.5), (0.5, 1), (0.75, 0.5), (1, 0), (np.nan, 0)]
+)
+def test_uncertainty_of_one_foreground(probability, expected):
+    assert uncertainty(np.full((1, 2, 2), probability, np.float32))[0, 0] == pytest.approx(expected)
+
+
+def test_the_mean_of_blocks_counts_small_ones_at_the_edge_in_full():
+    plane = np.arange(35, dtype=np.float32).reshape(5, 7)
+    means = block_mean(plane, (2, 3))
+    assert means.shape == (3, 3)
+    assert means[0, 0] == plane[:2, :3].mean()
+    assert means[2, 2] == plane[4:, 6:].mean()
+
+
+# Properties.
+
+
+@st.composite
+def scenes(draw):
+    leading = draw(st.sampled_from([(), (3,)]))
+    shape = (*leading, draw(st.integers(6, 40)), draw(st.integers(6, 40)))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    paint = np.where(
+        rng.random(shape) < draw(st.sampled_from([0, 0.02, 0.3, 1])), rng.integers(1, 4, shape), 0
+    )
+    foreground = rng.random((1, *shape), dtype=np.float32)
+    image = rng.random((2, *shape))
+    planes = list(np.ndindex(leading))
+    known = draw(st.booleans())
+    foregrounds = {plane: foreground[(slice(None), *plane)] if known else None for plane in planes}
+    return paint, foregrounds, image
+
+
+@settings(max_examples=40)
+@given(scenes(), st.integers(1, 6))
+def test_places_are_unpainted_inside_apart_and_always_the_same(scene, count):
+    paint, foregrounds, image = scene
+    places = next_places(paint, EXTENT, foregrounds=foregrounds, image=image, count=count)
+    assert len(places) <= count
+    for place in places:
+        assert len(place.centre) == paint.ndim
+        assert all(0 <= at < length for at, length in zip(place.centre, paint.shape, strict=True))
+        assert paint[place.centre] == 0
+        assert place.score >= 0.01
+    scores = [place.score for place in places]
+    assert scores == sorted(scores, reverse=True)
+    for number, one in enumerate(places):
+        for other in places[:number]:
+            far_planes = any(abs(a - b) >= 2 for a, b in zip(one.centre[:-2], other.centre[:-2], strict=True))
+            # To a block, within which the pixel is chosen.
+            assert far_planes or apart(one.centre, other.centre, EXTENT) > 1.3
+    assert places == next_places(paint, EXTENT, foregrounds=foregrounds, image=image, count=count)
+
+
+@settings(max_examples=40)
+@given(scenes())
+def test_a_place_that_was_shown_is_not_shown_again(scene):
+    paint, foregrounds, image = scene
+    shown = []
+    for _ in range(4):
+        places = next_places(paint, EXTENT, foregrounds=foregrounds, image=image, shown=shown, count=1)
+        for place in places:
+            for before in shown:
+                far_planes = any(abs(a - b) >= 2 for a, b in zip(place.centre[:-2], before[:-2], strict=True))
+                assert far_planes or apart(place.centre, before, EXTENT) > 1.3
+            shown.append(place.centre)
+
+
+# Scenes with a known answer.
+
+
+def test_it_leads_to_the_blob_that_the_network_does_not_know():
+    shape = (100, 120)
+    foreground = blob(shape, (20, 20), 8) + blob(shape, (60, 90), 8, 0.5)
+    place, *_ = next_places(np.zeros(shape, int), (16, 16), foregrounds={(): foreground[np.newaxis]})
+    assert np.linalg.norm(np.array(place.centre) - (60, 90)) < 8
+    assert place.why == "wavers"
+    assert place.between == (1, 2)
+
+
+def test_outlines_are_never_quite_certain_and_do_not_count():
+    shape = (100, 120)
+    foreground = blob(shape, (20, 20), 8) + blob(shape, (60, 90), 8, 0.5)
+    for radius, probability in ((9, 0.5), (8, 1.0)):  # rings one pixel wide around many certain objects
+        for y in range(10, 100, 22):
+            for x in range(10, 70, 22):
+                foreground[blob(shape, (y, x), radius) > 0] = probability
+    place, *_ = next_places(np.zeros(shape, int), (16, 16), foregrounds={(): foreground[np.newaxis]})
+    assert np.linalg.norm(np.array(place.centre) - (60, 90)) < 8
+
+
+def test_paint_sends_it_elsewhere():
+    shape = (100, 120)
+    foreground = (blob(shape, (20, 20), 8, 0.5) + blob(shape, (60, 90), 8, 0.45))[np.newaxis]
+    paint = np.zeros(shape, int)
+    first, *_ = next_places(paint, (16, 16), foregrounds={(): foreground})
+    assert np.linalg.norm(np.array(first.centre) - (20, 20)) < 8
+    paint[18:22, 16:24] = 2
+    second, *_ = next_places(paint, (16, 16), foregrounds={(): foreground})
+    assert np.linalg.norm(np.array(second.centre) - (60, 90)) < 8
+    assert second.distance == pytest.approx(78, abs=10)
+
+
+def test_of_two_uncertain_blobs_it_prefers_what_looks_new():
+    shape = (100, 120)
+    foreground = (blob(shape, (20, 20), 8, 0.5) + blob(shape, (60, 90), 8, 0.5))[np.newaxis]
+    image = (blob(shape, (20, 20), 8) + blob(shape, (60, 90), 8, 3) + blob(shape, (80, 20), 8))[np.newaxis]
+    image = image + 0.01 * np.random.default_rng(0).normal(size=image.shape)
+    paint = np.zeros(shape, int)
+    paint[76:84, 16:24] = 2
+    paint[5, :] = 1
+    place, other, *_ = next_places(paint, (16, 16), foregrounds={(): foreground}, image=image)
+    assert np.linalg.norm(np.array(place.centre) - (60, 90)) < 8
+    assert place.novelty > other.novelty
+    # Without a network, by the looks alone.
+    place, *_ = next_places(paint, (16, 16), foregrounds={(): None}, image=image)
+    assert np.linalg.norm(np.array(place.centre) - (60, 90)) < 16
+    assert place.why == "unlike"
+
+
+def test_it_finds_the_plane_of_a_stack():
+    shape = (5, 60, 60)
+    foregrounds = {(z,): np.zeros((1, 60, 60), np.float32) for z in range(5)}
+    foregrounds[3,] = blob((60, 60), (30, 40), 8, 0.5)[np.newaxis]
+    place, *_ = next_places(np.zeros(shape, int), (16, 16), foregrounds=foregrounds)
+    assert place.centre[0] == 3
+    assert np.linalg.norm(np.array(place.centre[1:]) - (30, 40)) < 8
+
+
+def test_a_volume_has_places_too():
+    shape = (20, 40, 40)
+    foreground = (blob(shape, (6, 10, 10), 5) + blob(shape, (12, 30, 28), 5, 0.5))[np.newaxis]
+    paint = np.zeros(shape, int)
+    place, *_ = next_places(paint, (8, 10, 10), foregrounds={(): foreground}, image=foreground)
+    assert np.linalg.norm(np.array(place.centre) - (12, 30, 28)) < 5
+
+
+def test_where_all_is_certain_or_painted_there_is_no_place():
+    certain = {(): np.ones((1, 20, 20), np.float32)}
+    assert next_places(np.zeros((20, 20), int), EXTENT, foregrounds=certain) == []
+    assert next_places(np.ones((20, 20), int), EXTENT, foregrounds={(): None}) == []
+
+
+@pytest.mark.parametrize(("valley", "unclear"), [(1.0, False), (0.5, True), (0.1, False)])
+def test_a_seam_is_unclear_where_cores_are_joined_by_less_than_certain_foreground(valley, unclear):
+    foreground = np.zeros((1, 30, 40), np.float32)
+    foreground[0, 10:20, 5:35] = 1
+    foreground[0, :, 18:22] *= valley
+    assert has_unclear_seam(foreground) is unclear
+
+
+def test_the_extent_is_the_median_of_the_boxes():
+    labels = np.zeros((2, 60, 60), int)
+    assert typical_extent(labels, 2) is None
+    labels[1, 5:15, 5:25] = 7
+    labels[1, 30:42, 5:29] = 900
+    labels[1, 30:40, 40:48] = 5
+    assert typical_extent(labels, 2) == (10, 20)
+
+
+@pytest.mark.parametrize(
+    ("why", "novelty", "between", "words"),
+    [
+        ("seam", 0.1, (1, 2), "Touching objects, the seam is unclear"),
+        ("wavers", 0.1, (1, 2), "wavers between background and object here"),
+        ("wavers", 0.9, (2, 3), "wavers between object and class 3 here"),
+        ("unlike", 0.9, (1, 2), "unlike what is painted"),
+    ],
+)
+def test_the_reason_in_words(why, novelty, between, words):
+    place = Place((3, 4), 30, why, between, 57.4, novelty, 1.0)
+    assert words in in_words(place)
+    assert ("57 px away" in in_words(place)) is (novelty > 0.5 and why != "unlike")

@@ -1,0 +1,289 @@
+"""Where to paint next, with real layers, threads, model files and, where the camera counts, a real window."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from app_model.types import KeyBinding
+from dock_helpers import discs, make_model, paint_on, save, say
+from napari.components import ViewerModel
+from napari.layers import Points
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QCheckBox, QPushButton
+
+from napari_unet.core.rereading import Rereading
+from napari_unet.widgets.layers import annotation_of, make_annotation
+from napari_unet.widgets.next_place import KEY
+from napari_unet.widgets.next_place_run import Known, planes_to_look_at
+from napari_unet.widgets.paint import PaintDock
+from napari_unet.widgets.unet import UNetDock
+
+
+@pytest.fixture(autouse=True)
+def models(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    folder = tmp_path / "U-Net models"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def viewer():
+    return ViewerModel()
+
+
+@pytest.fixture
+def dock(viewer, qtbot):
+    dock = PaintDock(viewer)
+    qtbot.addWidget(dock)
+    return dock
+
+
+def known(foreground, plane=()):
+    """What a network said, as a prediction keeps it."""
+    return Known(Path("model"), Rereading.of(foreground, 2, plane), ("background", "object"))
+
+
+def knows(dock, foreground):
+    """Let the dock know this of every image."""
+    of_all = known(foreground)
+    dock.next_place.use(lambda: None, lambda _image: of_all)
+
+
+def spots(shape, *centres):
+    """A network that is certain of background, but for squares of 12 pixels around these centres."""
+    foreground = np.zeros((1, *shape), np.float32)
+    for number, centre in enumerate(centres):
+        *plane, y, x = centre
+        foreground[(0, *plane, slice(y - 6, y + 6), slice(x - 6, x + 6))] = 0.5 - 0.02 * number
+    return foreground
+
+
+def press(dock, qtbot):
+    dock.findChild(QPushButton, "next_go").click()
+    qtbot.waitUntil(lambda: not dock.next_place.is_busy, timeout=60_000)
+
+
+def centre(viewer):
+    return np.array(viewer.scene.camera.center[-2:])
+
+
+# In a window.
+
+
+def test_the_camera_goes_to_what_is_uncertain_and_not_to_the_same_place_again(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    dock = PaintDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    image = viewer.add_image(np.zeros((200, 300)), scale=(0.5, 0.5), translate=(10, 0), name="cells")
+    dock.make()
+    paint = annotation_of(viewer, image)
+    paint.data[190:195, 5:15] = 2
+    knows(dock, spots((200, 300), (50, 60), (150, 240), (60, 200)))
+    viewer.scene.camera.zoom = zoom = 0.5  # too far away to see anything
+    press(dock, qtbot)
+    np.testing.assert_allclose(centre(viewer), (50 * 0.5 + 10, 60 * 0.5), atol=4)
+    assert viewer.scene.camera.zoom > zoom
+    assert "wavers between background and object" in say(dock, "next_sentence")
+    (ring,) = (layer for layer in viewer.layers if isinstance(layer, Points))
+    np.testing.assert_allclose(ring.data_to_world(ring.data[0]), centre(viewer))
+    assert viewer.layers.selection.active is paint
+
+    # By key, on the canvas; the brush is in the hand.
+    zoom = viewer.scene.camera.zoom
+    canvas = viewer.window._qt_viewer.canvas.native
+    QTest.keyClick(canvas, Qt.Key(ord(KEY)))
+    qtbot.waitUntil(lambda: not dock.next_place.is_busy, timeout=60_000)
+    np.testing.assert_allclose(centre(viewer), (150 * 0.5 + 10, 240 * 0.5), atol=4)
+    assert viewer.scene.camera.zoom == zoom
+    press(dock, qtbot)
+    np.testing.assert_allclose(centre(viewer), (60 * 0.5 + 10, 200 * 0.5), atol=4)
+    assert len([layer for layer in viewer.layers if isinstance(layer, Points)]) == 1
+
+
+# With layers alone.
+
+
+def test_a_painted_place_is_left_out(dock, viewer, qtbot):
+    image = viewer.add_image(np.zeros((200, 300)), name="cells")
+    paint = make_annotation(viewer, image)
+    knows(dock, spots((200, 300), (50, 60), (150, 240)))
+    paint.data[45:55, 50:70] = 2
+    press(dock, qtbot)
+    np.testing.assert_allclose(centre(viewer), (150, 240), atol=8)
+
+
+def test_after_the_last_place_it_begins_anew_and_says_so(dock, viewer, qtbot):
+    viewer.add_image(np.zeros((200, 300)), name="cells")
+    dock.make()
+    knows(dock, spots((200, 300), (50, 60), (150, 240)))
+    told = []
+    for _ in range(3):
+        press(dock, qtbot)
+        told.append("begins anew" in say(dock, "next_sentence"))
+    assert told == [False, False, True]
+    np.testing.assert_allclose(centre(viewer), (50, 60), atol=8)
+
+
+def test_a_stack_moves_to_the_slice_and_a_channel_axis_stays(dock, viewer, qtbot):
+    image = viewer.add_image(np.zeros((2, 5, 120, 120), np.uint16), name="cells", scale=(1, 3, 1, 1))
+    make_annotation(viewer, image, "first")
+    viewer.dims.set_point(0, 1)
+    knows(dock, spots((5, 120, 120), (3, 50, 60)))
+    press(dock, qtbot)
+    assert viewer.dims.point[:2] == (1, 9)
+    np.testing.assert_allclose(centre(viewer), (50, 60), atol=8)
+
+
+def test_a_transposed_view_goes_there_too(dock, viewer, qtbot):
+    image = viewer.add_image(np.zeros((5, 120, 120), np.uint16), name="cells")
+    make_annotation(viewer, image)
+    viewer.dims.order = (1, 2, 0)
+    knows(dock, spots((5, 120, 120), (3, 50, 60)))
+    press(dock, qtbot)
+    assert viewer.dims.point[1] == pytest.approx(50, abs=8)
+    np.testing.assert_allclose(centre(viewer), (60, 3), atol=8)
+
+
+def test_the_newest_model_looks_if_nobody_has(dock, viewer, qtbot, models):
+    save(models, name="old", channels=3)
+    save(models)
+    paint_on(viewer, viewer.add_image(discs(), name="cells"))
+    press(dock, qtbot)
+    assert "network wavers" in say(dock, "next_sentence")
+    own = dock.next_place._own
+    assert own[1].model == models / "model.safetensors"
+    press(dock, qtbot)
+    assert dock.next_place._own is own  # it looks once
+
+
+def test_of_a_stack_it_looks_at_some_planes(dock, viewer, qtbot, models):
+    save(models)
+    paint_on(viewer, viewer.add_image(discs((30, 64, 64)), name="cells"))
+    viewer.dims.set_point(0, 13)
+    press(dock, qtbot)
+    planes = dock.next_place._own[1].rereading.foregrounds
+    assert (13,) in planes
+    assert len(planes) == 9
+
+
+def test_without_a_model_it_goes_by_the_looks(dock, viewer, qtbot):
+    image = viewer.add_image(discs(), name="cells")
+    paint_on(viewer, image)
+    press(dock, qtbot)
+    assert "looks alone" in say(dock, "next_sentence")
+    paint = annotation_of(viewer, image)
+    (ring,) = (layer for layer in viewer.layers if isinstance(layer, Points))
+    assert paint.data[tuple(ring.data[0].astype(int))] == 0
+
+
+def test_a_model_that_does_not_suit_is_not_asked(dock, viewer, qtbot, models):
+    save(models, channels=2)
+    paint_on(viewer, viewer.add_image(discs(), name="cells"))
+    press(dock, qtbot)
+    assert "looks alone" in say(dock, "next_sentence")
+
+
+def test_it_says_what_is_missing(dock, viewer, qtbot):
+    press(dock, qtbot)
+    assert "Make the annotation layer" in say(dock, "next_sentence")
+    image = viewer.add_image(discs(), name="cells")
+    press(dock, qtbot)
+    assert "Make the annotation layer" in say(dock, "next_sentence")
+    make_annotation(viewer, image)
+    press(dock, qtbot)
+    assert "Paint some background and one object" in say(dock, "next_sentence")
+    assert len(viewer.layers) == 2
+
+
+def test_where_all_is_certain_it_says_so(dock, viewer, qtbot):
+    viewer.add_image(discs(), name="cells")
+    dock.make()
+    knows(dock, np.ones((1, 64, 64), np.float32))
+    press(dock, qtbot)
+    assert "certain" in say(dock, "next_sentence")
+
+
+def test_the_map_shows_what_is_uncertain_and_hides(dock, viewer, qtbot):
+    image = viewer.add_image(np.zeros((200, 300)), name="cells", scale=(0.5, 0.5))
+    dock.make()
+    knows(dock, spots((200, 300), (50, 60)))
+    box = dock.findChild(QCheckBox, "next_map")
+    box.setChecked(True)
+    qtbot.waitUntil(lambda: "cells uncertainty" in viewer.layers, timeout=30_000)
+    shown = viewer.layers["cells uncertainty"]
+    np.testing.assert_array_equal(np.unique(shown.data), [0, 1])
+    np.testing.assert_array_equal(shown.scale, image.scale)
+    assert not any(isinstance(layer, Points) for layer in viewer.layers)
+    press(dock, qtbot)
+    assert viewer.layers["cells uncertainty"] is shown
+    box.setChecked(False)
+    assert not shown.visible
+    box.setChecked(True)
+    qtbot.waitUntil(lambda: shown.visible, timeout=30_000)
+    viewer.layers.remove(shown)
+    assert not box.isChecked()
+
+
+def test_layers_that_go_meanwhile_do_no_harm(dock, viewer, qtbot, models):
+    save(models)
+    for gone in ("cells", "cells paint"):
+        image = viewer.add_image(discs(), name="cells")
+        paint_on(viewer, image)
+        dock.image.choose(image)
+        dock.findChild(QPushButton, "next_go").click()
+        assert dock.next_place.is_busy
+        viewer.layers.remove(viewer.layers[gone])
+        qtbot.waitUntil(lambda: not dock.next_place.is_busy, timeout=60_000)
+        assert not any(isinstance(layer, Points) for layer in viewer.layers)
+        viewer.layers.clear()
+
+
+def test_a_dock_that_is_gone_is_not_called_by_the_key(viewer, qtbot):
+    dock = PaintDock(viewer)
+    image = viewer.add_image(discs(), name="cells")
+    dock.make()
+    lead = annotation_of(viewer, image).keymap[KeyBinding.from_str(KEY)]
+    dock.deleteLater()
+    qtbot.wait(10)
+    lead(annotation_of(viewer, image))
+
+
+def test_in_the_whole_dock_a_prediction_is_asked_twice_only_of_another_model(viewer, qtbot, models):
+    save(models)
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    paint_on(viewer, viewer.add_image(discs(), name="cells"))
+    dock.predict.start()
+    qtbot.waitUntil(lambda: not dock.predict.is_running, timeout=60_000)
+    press(dock.paint, qtbot)
+    assert dock.paint.next_place._own is None
+    dock.predict.select_model(save(models, name="other"))
+    press(dock.paint, qtbot)
+    assert dock.paint.next_place._own[1].model == models / "other.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("leading", "visible", "planes"),
+    [
+        ((), (), [()]),
+        ((3,), (1,), [(0,), (1,), (2,)]),
+        ((17,), (2,), [(z,) for z in range(0, 17, 2)]),
+        ((17,), (3,), [(0,), (2,), (3,), (4,), (6,), (10,), (12,), (14,), (16,)]),
+        ((2, 2), (1, 0), [(0, 0), (0, 1), (1, 0), (1, 1)]),
+    ],
+)
+def test_the_planes_to_look_at(leading, visible, planes):
+    assert planes_to_look_at(leading, visible) == planes
+
+
+def test_the_names_of_classes_are_those_of_the_model(dock, viewer, qtbot):
+    viewer.add_image(np.zeros((100, 100)), name="tissue")
+    dock.make()
+    foreground = np.zeros((2, 100, 100), np.float32)
+    foreground[:, 44:56, 44:56] = 0.5
+    of_all = Known(Path("m"), Rereading.of(foreground, 2), make_model(classes=3).class_names)
+    dock.next_place.use(lambda: None, lambda _image: of_all)
+    press(dock, qtbot)
+    assert "between class 2 and class 3" in say(dock, "next_sentence")
