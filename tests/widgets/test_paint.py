@@ -141,7 +141,7 @@ def test_no_key_of_napari_is_taken(viewer, open_dock):
     add_image(viewer)
     dock.make()
     ours = {str(key) for key in dock.annotation.keymap}
-    assert ours == {"G", "O", "N"}
+    assert ours == {"G", "O", "N", "J"}
     assert not ours & taken
 
 
