@@ -7,7 +7,7 @@ that it is still right. Undoing that makes it count again, and redoing it does n
 """
 
 import zlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,6 +41,16 @@ class KnownFull:
         """Return the same with the objects of these ``values`` accepted as they are in ``paint`` (…YX)."""
         return replace(self, accepted=self.accepted.union(_checksums(paint, values)))
 
+    def accept_pixels(self, painted: Mapping[int, NDArray[np.intp]]) -> "KnownFull":
+        """Return the same with objects accepted of which the pixels are known.
+
+        Parameters
+        ----------
+        painted : mapping of int to array of int
+            Of every object, its paint value and its places in the flattened paint, in ascending order.
+        """
+        return replace(self, accepted=self.accepted.union((v, _checksum(at)) for v, at in painted.items()))
+
     def within(self, paint: NDArray[np.integer[Any]]) -> Full:
         """Return which objects of ``paint`` (…YX) are painted in full.
 
@@ -70,4 +80,8 @@ def _checksums(paint: NDArray[np.integer[Any]], values: Collection[int]) -> Iter
     order = np.argsort(held, kind="stable")  # so that the pixels of a value stay in raster order
     present, first = np.unique(held[order], return_index=True)
     for value, pixels in zip(present.tolist(), np.split(where[order], first[1:]), strict=False):
-        yield value, zlib.crc32(pixels.astype("<i8").tobytes())
+        yield value, _checksum(pixels)
+
+
+def _checksum(pixels: NDArray[np.intp]) -> int:
+    return zlib.crc32(pixels.astype("<i8").tobytes())

@@ -13,6 +13,7 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]  # no qtpy
 from napari_unet.core.control import Control
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.rereading import Plane, Rereading
+from napari_unet.widgets.corrector import forget_steps, with_corrections
 from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.layers import predicted_labels, update_plane
 from napari_unet.widgets.lifetime import follow
@@ -151,11 +152,12 @@ class LiveObjects(QObject):
         layer = objects.layer
         if layer not in self._viewer.layers:
             return
-        if objects.labels is not None and update_plane(
-            layer, objects.plane, objects.labels, discard_edits=objects.discard_edits
-        ):
-            self.refreshed.emit(int(objects.labels.max(initial=0)))
-            return
+        if objects.labels is not None:
+            labels = with_corrections(self._viewer, layer, objects.plane, objects.labels)
+            if update_plane(layer, objects.plane, labels, discard_edits=objects.discard_edits):
+                forget_steps(self._viewer, layer)
+                self.refreshed.emit(int(labels.max(initial=0)))
+                return
         self._latest.cancel()
         self.edited.emit(
             f"You edited '{layer.name}', so it was left as it is; press Take corrections in the Paint dock, "

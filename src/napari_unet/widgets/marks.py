@@ -4,9 +4,9 @@ A mark binds a layer to its image by its id, so a renamed image keeps its paint 
 another one. Everything here runs on the main thread.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
@@ -16,6 +16,10 @@ from napari_unet.core.annotation import Mode
 from napari_unet.core.axes import Channels
 from napari_unet.core.known_full import KnownFull
 from napari_unet.core.regions import Region
+
+if TYPE_CHECKING:
+    from napari_unet.widgets.corrector import Corrector
+    from napari_unet.widgets.timeline import Timeline
 
 KEY = "napari_unet"
 """Where the mark is in the metadata of a layer."""
@@ -30,7 +34,8 @@ class Mark:
     result, with the number of the class for probabilities; ``channels`` is where that image has its channel
     axis, ``mode`` what the values of paint mean, and ``full`` which of its objects are painted up to their
     border, and where everything is. ``shown`` is what the plugin last put there: a copy for labels, which the
-    user may edit; the array itself for images.
+    user may edit; the array itself for images. ``timeline`` is the order of undo of paint, ``corrector``
+    makes the gestures on predicted objects.
     """
 
     layer: Any
@@ -40,6 +45,8 @@ class Mark:
     mode: Mode = "objects"
     full: KnownFull = field(default_factory=KnownFull)
     shown: NDArray[Any] | None = None
+    timeline: "Timeline | None" = None
+    corrector: "Corrector | None" = None
 
 
 def mark_of(layer: Layer) -> Mark | None:
@@ -124,6 +131,14 @@ def accept_objects(paint: Labels, values: Collection[int]) -> None:
     mark = mark_of(paint)
     if mark is not None:
         mark.full = mark.full.accept(full_data(paint), values)
+        paint.events.metadata()
+
+
+def accept_painted(paint: Labels, painted: Mapping[int, NDArray[Any]]) -> None:
+    """Note that these objects are painted up to their border, given their places in the flattened paint."""
+    mark = mark_of(paint)
+    if mark is not None:
+        mark.full = mark.full.accept_pixels(painted)
         paint.events.metadata()
 
 

@@ -15,6 +15,7 @@ from napari_unet.files.predicted_files import FileSuspended, FileWritten
 from napari_unet.network.in_turn import ImageFailed
 from napari_unet.widgets.batch_report import BatchReport, Finished
 from napari_unet.widgets.batch_tally import Tally
+from napari_unet.widgets.correct_section import CorrectSection
 from napari_unet.widgets.files_form import FilesForm
 from napari_unet.widgets.form import LayerChooser, Sentence, add_form, add_row, button, describe, fill, follow
 from napari_unet.widgets.jobs import Job, MakeEvents, Waiting
@@ -109,6 +110,8 @@ class PredictDock(QWidget):
         self._report.opened.connect(self._on_opened)
         for widget in (self._predict, self._cancel, self._bar, self._status, self._discard, self._report):
             column.addWidget(widget)
+        self.correct = CorrectSection(viewer, self.image)
+        column.addWidget(self.correct)
         column.addStretch()
         self._live = LiveObjects(viewer, self)
         self._live.refreshed.connect(self._on_reread)
