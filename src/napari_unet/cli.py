@@ -6,8 +6,6 @@ after Ctrl-C. Heavy imports are inside the commands, so that ``--help`` answers 
 
 import math
 import os
-import shutil
-import subprocess
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
@@ -362,6 +360,27 @@ def info(
 
 
 @_app.command()
+def export(
+    *,
+    model: ModelFile,
+    output: Annotated[Path, typer.Option(metavar="PACKAGE.zip", help="Where to write the package.")],
+    author: Annotated[list[str], typer.Option(metavar="NAME...", help="Who made the model.")],
+    image: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="An image it is for, as the example. [made up]")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the model, for people. [that of its file]")] = None,
+    license_id: Annotated[
+        str, typer.Option("--license", metavar="SPDX", help="Who may use it.")
+    ] = "CC-BY-4.0",
+) -> None:
+    """Write a model as a bioimage.io package, which other tools run."""
+    from napari_unet.cli_export import export as write
+    from napari_unet.files.bioimageio import PackageInfo
+
+    write(model, output, PackageInfo(name or Path(model).stem, tuple(author), license_id), image)
+
+
+@_app.command()
 def demo(
     *,
     headless: Annotated[
@@ -372,17 +391,6 @@ def demo(
     ),
 ) -> int:
     """Show the whole loop on a real micrograph in napari."""
-    command = [sys.executable, "-m", "napari_unet.widgets.demo", "--output", str(output)]
-    has_display = sys.platform != "linux" or bool(
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    )
-    if headless or not has_display:
-        virtual = shutil.which("xvfb-run")
-        if virtual is None:
-            raise InputError(
-                "There is no display and no xvfb-run to stand in for one; install it (Debian and Ubuntu: "
-                "apt install xvfb) or run this on a desktop."
-            )
-        command = [virtual, "-a", *command, "--headless"]
-    # Our own module, run by our own Python.
-    return subprocess.run(command, check=False).returncode  # noqa: S603
+    from napari_unet.cli_demo import run_demo
+
+    return run_demo(output, headless=headless)

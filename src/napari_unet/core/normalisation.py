@@ -27,7 +27,7 @@ _WINDOWS, _WINDOW = 16, 512
 Method = Literal["percentiles", "range", "deviations"]
 
 _CLIP = (-1.0, 4.0)
-_CLIPS: dict[Method, tuple[float, float]] = {
+CLIPS: dict[Method, tuple[float, float]] = {
     "percentiles": _CLIP,
     "range": _CLIP,
     "deviations": (-20.0, 20.0),
@@ -119,7 +119,7 @@ class Normalisation:
 
     def scale(self, image: Pixels, limits: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return ``image`` (C, ...) so that ``limits`` (C, 2) are 0 and 1; see :func:`apply_limits`."""
-        return apply_limits(image, limits, _CLIPS[self.method])
+        return apply_limits(image, limits, CLIPS[self.method])
 
 
 def _sample(image: Pixels) -> NDArray[Any]:

@@ -84,7 +84,8 @@ def _read_torch(path: Path, start: bytes) -> object:
     else:
         _check_pickle(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # of a path, torch would go by its ending
+            return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch says nearly anything of a damaged file
         raise InputError(
             f"{path} is not a napari-unet model, and as a checkpoint it is damaged or holds more than "

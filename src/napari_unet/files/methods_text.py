@@ -16,7 +16,7 @@ _SEPARATION = {
     "both": "the waist between them and how far the foreground probability falls there",
 }
 
-_REFERENCE = (
+REFERENCE = (
     "Ronneberger, O., Fischer, P. & Brox, T. (2015). U-Net: Convolutional Networks for Biomedical Image "
     "Segmentation. MICCAI, LNCS 9351, 234-241."
 )
@@ -43,7 +43,7 @@ def methods_text(record: Mapping[str, Any]) -> str:
         _score(record["history"]),
         _objects(record),
     ]
-    return " ".join(filter(None, sentences)) + f"\n\n{_REFERENCE}"
+    return " ".join(filter(None, sentences)) + f"\n\n{REFERENCE}"
 
 
 def _network(network: Mapping[str, Any], parameters: int) -> str:

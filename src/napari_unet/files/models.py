@@ -78,7 +78,8 @@ def save_model(model: Model, path: str | Path, *, half: bool = False) -> None:
 def load_model(path: str | Path) -> Model:
     """Read a model that :func:`save_model` wrote, or a U-Net that was trained elsewhere.
 
-    The latter are those of :func:`napari_unet.files.foreign.load_foreign`.
+    The latter are those of :func:`napari_unet.files.foreign.load_foreign`, by themselves or in a bioimage.io
+    package.
 
     Further entries in its description, its training configuration or its history, from a later release with
     the same file version, are left out; an unknown entry in its network or normalisation, which would change
@@ -98,8 +99,9 @@ def load_model(path: str | Path) -> Model:
         data, record = read_container(path, MODEL)
     except NotOursError:
         from napari_unet.files.foreign import load_foreign
+        from napari_unet.files.package_reading import is_package, load_package
 
-        return load_foreign(path)
+        return load_package(path) if is_package(path) else load_foreign(path)
     parts = _read_parts(record, path)
     try:
         weights = _in_full(load(data))

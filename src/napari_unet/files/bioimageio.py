@@ -1,0 +1,262 @@
+"""Models as packages of https://bioimage.io, which other tools run.
+
+A package is a zip archive: a description, the network as TorchScript, an image and what the network says of
+it, a picture, a page to read, and our own model file, so that nothing is lost on the way back. The
+description is YAML by specification; it is written as JSON, which is YAML as well and needs no library.
+"""
+
+import hashlib
+import io
+import json
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.errors import InputError
+from napari_unet.core.normalisation import CLIPS, Normalisation
+from napari_unet.files.atomic import writing
+from napari_unet.files.methods_text import REFERENCE, methods_text
+from napari_unet.files.models import describe, save_model
+from napari_unet.files.package_sample import halo_of, least_size, make_sample
+from napari_unet.network.geometry import margin
+from napari_unet.network.model import Model
+
+_FORMAT_VERSION = "0.5.4"
+"""Of the specification: what is used here has been in it since then, and tools that know it are many."""
+
+_DESCRIPTION = "bioimageio.yaml"
+
+_PAPER = {
+    "text": REFERENCE,
+    "doi": "10.1007/978-3-319-24574-4_28",
+}
+
+_NAME = re.compile(r"[^A-Za-z0-9_+\-() ]+")
+"""What names may not hold."""
+
+_LICENSE = re.compile(r"[A-Za-z0-9.+\-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class PackageInfo:
+    """What a package says of itself beside the model.
+
+    Parameters
+    ----------
+    name : str
+        For people; what the specification does not allow in it is left out.
+    authors : tuple of str
+        Who made the model.
+    license : str
+        SPDX identifier, such as "CC-BY-4.0" or "CC0-1.0".
+    description : str
+        A sentence; "" writes one.
+    """
+
+    name: str
+    authors: tuple[str, ...]
+    license: str = "CC-BY-4.0"
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        if not any(author.strip() for author in self.authors):
+            raise InputError("A package names who made the model; give at least one author.")
+        if _LICENSE.fullmatch(self.license) is None:
+            raise InputError(
+                f"The license is {self.license!r}; give its SPDX identifier, such as CC-BY-4.0 or CC0-1.0."
+            )
+
+
+def export_package(
+    model: Model, path: str | Path, info: PackageInfo, image: NDArray[Any] | None = None
+) -> None:
+    """Write a model as a bioimage.io package, completely or not at all.
+
+    Parameters
+    ----------
+    model : Model
+    path : str or Path
+        Of the zip archive.
+    info : PackageInfo
+    image : array (C, spatial...), optional
+        An image such as the model is for, of which the middle becomes the example in the package; None makes
+        one up.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written, or the image does not suit the model.
+    """
+    from napari_unet.network.exchange import to_torchscript
+
+    sample = make_sample(model, image)
+    name = _NAME.sub(" ", info.name).strip()[:64]
+    info = replace(info, name=name if len(name) >= 5 else f"U-Net {name}".strip())
+    files = {
+        "README.md": _page(model, info).encode(),
+        "cover.png": sample.picture(),
+        "test_input.npy": _as_npy(sample.input),
+        "test_output.npy": _as_npy(sample.output),
+        "weights.pt": to_torchscript(model),
+        "model.safetensors": _own_file(model),
+    }
+    described = _describe(model, info, files)
+    files = {_DESCRIPTION: json.dumps(described, indent=1, ensure_ascii=False).encode(), **files}
+    with writing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for entry, content in files.items():
+            archive.writestr(zipfile.ZipInfo(entry, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
+
+
+def _describe(model: Model, info: PackageInfo, files: Mapping[str, bytes]) -> dict[str, Any]:
+    def file(name: str) -> dict[str, str]:
+        return {"source": name, "sha256": hashlib.sha256(files[name]).hexdigest()}
+
+    import torch
+
+    network = model.network
+    kind = "objects" if model.mode == "objects" else f"{network.classes} classes"
+    return {
+        "format_version": _FORMAT_VERSION,
+        "type": "model",
+        "name": info.name,
+        "description": info.description or f"{network.ndim}-D U-Net for {kind}, trained in napari-unet.",
+        "authors": [{"name": author} for author in info.authors],
+        "license": info.license,
+        "cite": [_PAPER],
+        "tags": [
+            f"{network.ndim}d",
+            f"unet{network.ndim}d",
+            "unet",
+            "pytorch",
+            "instance-segmentation" if model.mode == "objects" else "semantic-segmentation",
+        ],
+        "documentation": file("README.md"),
+        "covers": [file("cover.png")],
+        "attachments": [file("model.safetensors")],
+        "inputs": [
+            {
+                "id": "input",
+                "description": "Intensities as they were recorded.",
+                "axes": _input_axes(model),
+                "test_tensor": file("test_input.npy"),
+                "data": {"type": "float32"},
+                "preprocessing": _preprocessing(model.normalisation, network.ndim),
+            }
+        ],
+        "outputs": [
+            {
+                "id": "output",
+                "description": "Probability of each class; background is the first.",
+                "axes": _output_axes(model),
+                "test_tensor": file("test_output.npy"),
+                "data": {"type": "float32", "range": [0.0, 1.0]},
+            }
+        ],
+        "weights": {
+            "torchscript": {**file("weights.pt"), "pytorch_version": torch.__version__.partition("+")[0]}
+        },
+    }
+
+
+def _spatial(model: Model) -> list[dict[str, Any]]:
+    """Return what input and output axes have in common."""
+    axes: list[dict[str, Any]] = [{"type": "space", "id": axis} for axis in "zyx"[-model.network.ndim :]]
+    for axis, size in zip(axes, model.pixel_size or (), strict=False):  # all of them, or none
+        axis |= {"unit": "micrometer", "scale": size}
+    return axes
+
+
+def _input_axes(model: Model) -> list[dict[str, Any]]:
+    network = model.network
+    size = {"min": least_size(network), "step": network.alignment}
+    names = [f"channel{number}" for number in range(network.in_channels)]
+    return [
+        {"type": "batch"},
+        {"type": "channel", "channel_names": names},
+        *({**axis, "size": size} for axis in _spatial(model)),
+    ]
+
+
+def _output_axes(model: Model) -> list[dict[str, Any]]:
+    network = model.network
+    axes: list[dict[str, Any]] = [
+        {"type": "batch"},
+        {"type": "channel", "channel_names": list(model.class_names)},
+    ]
+    for axis in _spatial(model):
+        size = {"tensor_id": "input", "axis_id": axis["id"], "offset": -2 * margin(network)}
+        halo = halo_of(network)
+        axes.append({**axis, "size": size} | ({"halo": halo} if halo else {}))
+    return axes
+
+
+def _preprocessing(normalisation: Normalisation, ndim: int) -> list[dict[str, Any]]:
+    """Return the scaling of intensities in the words of the specification."""
+    axes = list("zyx"[-ndim:])
+    low, high = CLIPS[normalisation.method]
+    clip = {"id": "clip", "kwargs": {"min": low, "max": high}}
+    if normalisation.method == "range":
+        return [{"id": "scale_linear", "kwargs": {"gain": 1 / 255, "offset": 0.0}}, clip]
+    if normalisation.method == "deviations":
+        return [{"id": "zero_mean_unit_variance", "kwargs": {"axes": axes, "eps": 1e-9}}, clip]
+    percentiles = {"min_percentile": normalisation.low, "max_percentile": normalisation.high}
+    return [{"id": "scale_range", "kwargs": {"axes": axes, "eps": 1e-9, **percentiles}}, clip]
+
+
+def _own_file(model: Model) -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        save_model(model, path)
+        return path.read_bytes()
+
+
+def _as_npy(array: NDArray[np.float32]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def _page(model: Model, info: PackageInfo) -> str:
+    classes = "\n".join(f"- channel {number}: {name}" for number, name in enumerate(model.class_names))
+    scale = (
+        "not known"
+        if model.pixel_size is None
+        else " x ".join(f"{size:g}" for size in model.pixel_size) + " µm"
+    )
+    by_hand = (
+        "Its intensities are those of 8-bit images; divide others so that they reach 255."
+        if model.normalisation.method == "range"
+        else "Intensities are scaled by the whole image; scaling every block by itself gives other results."
+    )
+    return f"""# {info.name}
+
+{methods_text(describe(model))}
+
+## Input
+
+Channels: {model.network.in_channels}. Size of its pixels: {scale}.
+{by_hand}
+
+## Output
+
+The probability of every pixel for each class:
+
+{classes}
+
+## In napari
+
+This package opens in napari-unet with everything the model knows: `napari-unet info` prints it, the Predict
+dock segments with it, and training goes on from it.
+
+## Validation
+
+Compare its objects with a few that you outlined by hand, in images it has not learnt from:
+`napari-unet evaluate --predictions PATH --truths PATH`.
+"""

@@ -1,0 +1,137 @@
+"""Models out of bioimage.io packages: our own, and U-Nets of the layouts we know.
+
+Nothing is unpacked under a name from the archive, and nothing in it is run: of its files, those that may hold
+weights are looked at one by one, as any file of weights is.
+"""
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+
+from napari_unet.core.errors import InputError
+from napari_unet.core.normalisation import Normalisation
+from napari_unet.files.foreign import load_foreign
+from napari_unet.network.model import Model
+
+_DESCRIPTIONS = ("bioimageio.yaml", "rdf.yaml", "model.yaml")
+_OURS, _WEIGHTS = ".safetensors", (".safetensors", ".pth", ".pt")
+
+_SLACK = 2**24
+_LONGEST = 2**18
+"""Bytes of a description that is read."""
+
+
+def is_package(path: Path) -> bool:
+    """Return whether a file is a zip archive with the description of a model."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name in _DESCRIPTIONS for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+        return False
+
+
+def load_package(path: Path) -> Model:
+    """Read the model of a bioimage.io package.
+
+    Returns
+    -------
+    Model
+        Our own, where the package holds its file, complete. Else a U-Net from elsewhere, see
+        :func:`napari_unet.files.foreign.load_foreign`, whose images are scaled as the package says.
+
+    Raises
+    ------
+    InputError
+        One sentence if there is none in it, or the package is damaged.
+    """
+    from napari_unet.files.models import load_model
+
+    reasons = []
+    for name in _candidates(path):
+        with TemporaryDirectory() as folder:
+            weights = Path(folder) / "weights"
+            weights.write_bytes(_content(path, name))
+            try:
+                if name.endswith(_OURS):
+                    return load_model(weights)
+                return _as_described(load_foreign(weights), path)
+            except InputError as error:
+                reasons.append(str(error).replace(str(weights), f"{name} in {path}"))
+    raise InputError(
+        reasons[0]
+        if len(reasons) == 1
+        else f"{path} is a package without a network that is known; give one with a napari-unet model."
+    )
+
+
+def _candidates(path: Path) -> list[str]:
+    """Return the names of what may be weights, our own first."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith(_WEIGHTS)]
+    except (OSError, zipfile.BadZipFile, ValueError) as error:
+        raise _damaged(path) from error
+    return sorted(names, key=lambda name: not name.endswith(_OURS))
+
+
+def _content(path: Path, name: str, most: int | None = None) -> bytes:
+    """Return a file of the archive, unless it would be much larger than the archive itself."""
+    most = path.stat().st_size + _SLACK if most is None else most
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(name) as file:
+            content = file.read(most + 1)
+    except Exception as error:  # a damaged archive makes the decoders say nearly anything
+        raise _damaged(path) from error
+    if len(content) > most:
+        raise _damaged(path)
+    return content
+
+
+def _as_described(model: Model, path: Path) -> Model:
+    """Return a model that scales images as its package says."""
+    with zipfile.ZipFile(path) as archive:
+        name = next(name for name in archive.namelist() if name in _DESCRIPTIONS)
+    try:
+        described = yaml.safe_load(_content(path, name, _LONGEST))
+        steps = described["inputs"][0]["preprocessing"]
+        scalings = [found for step in steps if (found := _scaling(step)) is not None]
+    except (yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise InputError(
+            f"{path} does not say how its network scales images; use another package, or its weights alone."
+        ) from error
+    if len(scalings) != 1:
+        raise InputError(
+            f"{path} scales images in a way that napari-unet does not know; use another package, or its "
+            "weights alone."
+        )
+    return replace(
+        model,
+        normalisation=scalings[0],
+        training=replace(model.training, normalisation=scalings[0]),
+        origin=f"taken from the package {path.name}, a network {model.origin.partition('a network ')[2]}",
+    )
+
+
+def _scaling(step: Mapping[str, Any]) -> Normalisation | None:
+    """Return what a step of the preprocessing means; None for one that scales nothing."""
+    kind, settings = step.get("id", step.get("name")), step.get("kwargs") or {}
+    match kind:
+        case "scale_range":
+            low = settings.get("min_percentile", 0.0)
+            return Normalisation(float(low), float(settings.get("max_percentile", 100.0)))
+        case "zero_mean_unit_variance":
+            return Normalisation(method="deviations")
+        case "scale_linear" if abs(255 * float(settings["gain"]) - 1) < 0.01 and not settings.get("offset"):
+            return Normalisation(method="range")
+        case "clip" | "ensure_dtype":
+            return None
+    raise ValueError(kind)
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError(f"{path} is a damaged package; use another copy of it.")
