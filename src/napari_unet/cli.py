@@ -235,7 +235,11 @@ def _settings(
         if model.is_starter:
             training = replace(base.training, network=model.network, normalisation=model.normalisation)
         base = Settings(training, PredictionConfig(instances=model.instances))
-    return override(read_settings(config, base) if config else base, assignments or ())
+    settings = override(read_settings(config, base) if config else base, assignments or ())
+    if model is not None and model.is_starter and settings.prediction.instances == model.instances:
+        # The smallest object depends on the scale of each image.
+        return replace(settings, prediction=replace(settings.prediction, instances=None))
+    return settings
 
 
 def _starting_point(name: str, *, fresh_optimiser: bool) -> "tuple[Model | None, TrainingState | None]":

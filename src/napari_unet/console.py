@@ -18,7 +18,14 @@ from napari_unet.core.errors import InputError
 
 if TYPE_CHECKING:
     from napari_unet.files.evaluation import Compared
-    from napari_unet.network.events import Stopped, TileDone, TilesHalved, TileStored, TrainingEvent
+    from napari_unet.network.events import (
+        ImageScaled,
+        Stopped,
+        TileDone,
+        TilesHalved,
+        TileStored,
+        TrainingEvent,
+    )
 
 MULTIPLE = frozenset({"--images", "--paint", "--validation", "--set", "--what", "--predictions", "--truths"})
 """Flags that take every value up to the next flag."""
@@ -221,10 +228,18 @@ def say_interval(interval: Sequence[float]) -> str:
     return " ({:.2f} to {:.2f})".format(*interval) if interval else ""
 
 
-def report_tile(event: "TileDone | TileStored | TilesHalved", image: Path, as_json: bool) -> None:
-    """Say that a tile of an image is finished, or that those that follow are smaller."""
-    from napari_unet.network.events import TilesHalved
+def report_tile(
+    event: "ImageScaled | TileDone | TileStored | TilesHalved", image: Path, as_json: bool
+) -> None:
+    """Say how an image is scaled, that a tile of it is finished, or that those that follow are smaller."""
+    from napari_unet.network.events import ImageScaled, TilesHalved
 
+    if isinstance(event, ImageScaled):
+        note(f"{image.name}: {event.message}")
+        if as_json:
+            values = {"object_size": round(event.object_size, 2), "estimated": event.estimated}
+            print_json({"event": "scaled", "image": str(image)} | values)
+        return
     if isinstance(event, TilesHalved):
         note(event.message)
         return

@@ -21,13 +21,13 @@ from napari_unet.network.config import PredictionConfig
 from napari_unet.network.prediction import predict
 from napari_unet.widgets.layers import add_result
 from napari_unet.widgets.model_chooser import ModelChooser, ModelFacts
+from napari_unet.widgets.planes import into_stack
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.prediction_run import (
     Segmented,
     Source,
     SourceWanted,
     TilesDone,
-    into_stack,
     resolve_channels,
     segment,
 )

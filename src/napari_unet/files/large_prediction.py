@@ -25,7 +25,7 @@ from napari_unet.files.plain import to_plain
 from napari_unet.files.prediction_store import Grid, PredictionStore, check_replaceable, write_tile
 from napari_unet.files.pyramid import build_levels
 from napari_unet.network.config import PredictionConfig
-from napari_unet.network.events import TileDone, TilesHalved, TileStored
+from napari_unet.network.events import ImageScaled, TileDone, TilesHalved, TileStored
 from napari_unet.network.failures import is_disk_full
 from napari_unet.network.model import Model
 
@@ -70,7 +70,7 @@ class Stored:
     finished: bool
 
 
-StoredEvent = TileDone | TileStored | TilesHalved | ObjectsFound | Stored
+StoredEvent = ImageScaled | TileDone | TileStored | TilesHalved | ObjectsFound | Stored
 
 
 def fits_into_memory(image: Any, model: Model) -> bool:
@@ -160,6 +160,8 @@ def predict_to_zarr(
             check_replaceable(target)
         planned = plan_prediction if cluster is None else cluster.cluster.plan
         plan = planned(model, source, config, device=device)
+        if plan.scale is not None:
+            yield plan.scaled_event()
         # For the objects alone the probability of background is of no use.
         first = 0 if "probabilities" in kinds else 1
         kept = ["probabilities", *(kind for kind in ("classes", "objects") if kind in kinds)]
@@ -199,9 +201,8 @@ def predict_to_zarr(
                 store.finish(event.plane, event.tile)
             yield event
         if "objects" in arrays:
-            instances = config.instances or model.instances
             yield from _find_objects(
-                arrays, grid, instances, background=1 - first, store=store, control=control
+                arrays, grid, plan.instances, background=1 - first, store=store, control=control
             )
         for kind in kinds:
             for _ in build_levels(store.group(kind), is_label=kind in _LABELS):

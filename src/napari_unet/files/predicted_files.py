@@ -13,7 +13,7 @@ from napari_unet.files.images import StoredImage, is_tiff, is_zarr, read_image, 
 from napari_unet.files.large_prediction import Kind, ObjectsFound, Stored, fits_into_memory, predict_to_zarr
 from napari_unet.files.sources import open_image
 from napari_unet.network.config import PredictionConfig
-from napari_unet.network.events import Predicted, TileDone, TilesHalved, TileStored
+from napari_unet.network.events import ImageScaled, Predicted, TileDone, TilesHalved, TileStored
 from napari_unet.network.in_turn import ImageFailed, in_turn
 from napari_unet.network.model import Model
 
@@ -33,7 +33,7 @@ class FileAdvanced:
 
     number: int
     share: float
-    event: TileDone | TileStored | TilesHalved | ObjectsFound
+    event: ImageScaled | TileDone | TileStored | TilesHalved | ObjectsFound
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,12 @@ def _whole(name: str, value: object) -> None:
     )
 
 
+def _is_object_size(value: object) -> bool:
+    if isinstance(value, int | float):
+        return 2 <= value <= 2000
+    return value is None or value == "estimate"
+
+
 def _one_of(name: str, value: object, allowed: Sequence[object]) -> None:
     choices = ", ".join(repr(choice) for choice in allowed)
     _require(value in allowed, f"{name} is {value!r}; choose one of {choices}.")
@@ -284,6 +290,13 @@ class PredictionConfig:
         better, and eight times slower. See :mod:`napari_unet.network.orientation`.
     instances : InstanceConfig, optional
         How probabilities become objects; None takes what was fitted to the paint that the model learnt from.
+    object_size : float, "estimate" or None
+        For a starter: the diameter of the objects in pixels of the image, which is scaled so that they are as
+        large as those the starter learnt from, while all results are on the grid of the image. "estimate"
+        finds it out from the image; None takes the image as it is. Other models take it as it is in any case.
+    contrast : float
+        Factor of the normalised intensities; above 1 it makes dim objects brighter, below 1 it calms bright
+        ones. 1 is the contrast that follows from the image's own percentiles.
     """
 
     tile_size: int | None = None
@@ -291,8 +304,19 @@ class PredictionConfig:
     precision: Precision = "auto"
     test_time_augmentation: bool = False
     instances: InstanceConfig | None = None
+    object_size: float | Literal["estimate"] | None = "estimate"
+    contrast: float = 1.0
 
     def __post_init__(self) -> None:
+        _require(
+            _is_object_size(self.object_size),
+            f"prediction.object_size is {self.object_size!r}; choose 2 to 2000 pixels or 'estimate', or "
+            "leave it out.",
+        )
+        _require(
+            0.1 <= self.contrast <= 10,
+            f"prediction.contrast is {self.contrast}; choose between 0.1 and 10.",
+        )
         _whole("prediction.tile_size", self.tile_size)
         _require(
             self.tile_size is None or self.tile_size >= 1,

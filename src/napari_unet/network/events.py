@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from napari_unet.core.dataset import ScoredOn
+    from napari_unet.core.instances import InstanceConfig
     from napari_unet.core.prediction import Prediction
     from napari_unet.core.tiling import Tile
     from napari_unet.network.model import History, Model
@@ -127,6 +128,24 @@ class Stopped:
 TrainingEvent = Started | Continued | StepDone | Validated | Warned | Resolved | Stopped
 
 
+@dataclass(frozen=True, slots=True)
+class ImageScaled:
+    """The image is scaled for a starter: its objects are taken to be ``object_size`` pixels wide.
+
+    ``instances`` is how its objects are read unless that is given, its smallest size in pixels of this image.
+    """
+
+    object_size: float
+    estimated: bool
+    instances: "InstanceConfig"
+
+    @property
+    def message(self) -> str:
+        """One sentence for the user."""
+        source = "as estimated from the image" if self.estimated else "as given"
+        return f"Objects are taken to be {self.object_size:.0f} pixels wide, {source}."
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TileDone:
     """One tile is final.
@@ -187,4 +206,4 @@ class Predicted:
     finished: NDArray[np.bool_] | None
 
 
-PredictionEvent = TileDone | TilesHalved | Predicted
+PredictionEvent = ImageScaled | TileDone | TilesHalved | Predicted

@@ -12,17 +12,27 @@ from numpy.typing import NDArray
 
 from napari_unet.core.axes import channels_first
 from napari_unet.core.control import Control
+from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.lazy import Pixels
 from napari_unet.core.prediction import Prediction
 from napari_unet.core.tiling import Geometry, Tile, read_mirrored
+from napari_unet.network.adaptation import for_channels
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.device import choose_device, choose_precision, free_memory
-from napari_unet.network.events import Predicted, PredictionEvent, TileDone, TilesHalved
+from napari_unet.network.events import ImageScaled, Predicted, PredictionEvent, TileDone, TilesHalved
 from napari_unet.network.geometry import tile_geometry
 from napari_unet.network.inference import plan_tile_size, probabilities_of, ready_network
 from napari_unet.network.model import Model
 from napari_unet.network.orientation import ORIENTATIONS
-from napari_unet.network.tile_run import TileRun, free_cache, tiles_at_once
+from napari_unet.network.scaling import (
+    Scale,
+    ScaledTiles,
+    choose_scale,
+    scaled_sizes,
+    tile_size_of_image,
+    tiles_of_image,
+)
+from napari_unet.network.tile_run import Compute, TileRun, free_cache, tiles_at_once
 from napari_unet.network.unet import UNet
 
 
@@ -36,7 +46,8 @@ def predict(
     model : Model
         A trained network.
     image : array
-        (leading..., spatial...), with a channel axis first or last if the model has more than one channel.
+        (leading..., spatial...), with a channel axis first or last if the model has more than one channel;
+        for a starter, which takes any number of channels, three or four at the end are colours.
         The axes before the last 2 (of a 3-D model: 3) are planes that are segmented one by one. Any real
         dtype, bool and byte order; NaN and infinite pixels do not spoil their neighbours.
     config : PredictionConfig, optional
@@ -81,6 +92,8 @@ def predict_events(
 
     Yields
     ------
+    ImageScaled
+        First, where a starter segments: how large the objects of the image are taken to be.
     TilesHalved
         When the memory was not enough for a tile, before work goes on with smaller ones.
     TileDone
@@ -94,6 +107,8 @@ def predict_events(
         With the first event, as in :func:`predict`.
     """
     plan = plan_prediction(model, image, config, device=device)
+    if plan.scale is not None:
+        yield plan.scaled_event()
     shape = (*plan.leading, *plan.shape)
     probabilities = np.zeros((model.network.classes, *shape), np.float32)
     run = plan.tile_run(start_at=start_at)
@@ -113,7 +128,7 @@ def predict_events(
             probabilities,
             ndim=model.network.ndim,
             mode=model.mode,
-            instances=config.instances or model.instances,
+            instances=plan.instances,
         ),
         finished,
     )
@@ -141,6 +156,10 @@ class PredictionPlan:
         Tiles computed at the same time.
     orientations : int
         In which each tile is computed and averaged.
+    instances : InstanceConfig
+        How probabilities become objects.
+    scale : Scale, optional
+        How the image is scaled for a starter.
     """
 
     pixels: Pixels
@@ -153,6 +172,18 @@ class PredictionPlan:
     tile_size: int
     workers: int
     orientations: int
+    instances: InstanceConfig
+    scale: Scale | None = None
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether the network sees another grid than that of the image."""
+        return self.scale is not None and self.scale.factor != 1
+
+    def scaled_event(self) -> ImageScaled:
+        """Return what is to be said of the scale, which there must be."""
+        scale = cast("Scale", self.scale)
+        return ImageScaled(scale.object_size, scale.estimated, self.instances)
 
     def tile_run(
         self,
@@ -163,7 +194,7 @@ class PredictionPlan:
         return TileRun(
             self.shape,
             self.leading,
-            self.geometry,
+            tiles_of_image(self.geometry) if self.is_scaled else self.geometry,
             self.tile_size,
             self.workers,
             is_finished=is_finished,
@@ -177,24 +208,36 @@ def plan_prediction(
     """Return how :func:`predict_tiles` will go about an image; arguments and errors as in :func:`predict`."""
     network = model.network
     pixels = channels_first(
-        image, ndim=network.ndim, channels=config.channels, in_channels=network.in_channels
+        image,
+        ndim=network.ndim,
+        channels=config.channels,
+        in_channels=None if model.is_starter else network.in_channels,
     )
     leading, shape = pixels.shape[1 : -network.ndim], pixels.shape[-network.ndim :]
     torch_device = choose_device(device)
     precision = choose_precision(torch_device, config.precision)
     geometry = tile_geometry(network)
     workers = tiles_at_once(torch_device)
+    limits = model.normalisation.limits(pixels)
+    scale = choose_scale(model, pixels, limits, config)
+    span = limits[:, 1:] - limits[:, :1]
+    limits = np.hstack([limits[:, :1], limits[:, :1] + span / config.contrast])
     tile_size = config.tile_size or plan_tile_size(
-        shape,
+        scaled_sizes(shape, scale),
         geometry,
         network,
         memory=free_memory(torch_device) // workers,
         itemsize=precision.itemsize,
         cached=torch_device.type == "cpu",
     )
+    if scale is not None and scale.factor != 1 and config.tile_size is None:
+        tile_size = tile_size_of_image(tile_size, scale.factor, geometry)
+    instances = config.instances or model.instances
+    if scale is not None and config.instances is None:
+        instances = scale.reading(instances, network.ndim)
     return PredictionPlan(
         pixels=pixels,
-        limits=model.normalisation.limits(pixels),
+        limits=limits,
         leading=leading,
         shape=shape,
         device=torch_device,
@@ -203,6 +246,8 @@ def plan_prediction(
         tile_size=tile_size,
         workers=workers,
         orientations=len(ORIENTATIONS) if config.test_time_augmentation else 1,
+        instances=instances,
+        scale=scale,
     )
 
 
@@ -229,9 +274,14 @@ def predict_tiles(
     TilesHalved
         As in :func:`predict_events`.
     """
-    network = ready_network(model, plan.device, plan.precision)
-    scale = partial(model.normalisation.scale, limits=plan.limits)
-    compute = partial(compute_tile, network, plan.pixels, scale, plan.orientations)
+    network = ready_network(for_channels(model, plan.pixels.shape[0]), plan.device, plan.precision)
+    compute: Compute
+    if plan.scale is not None and plan.is_scaled:
+        scaled = ScaledTiles(plan.pixels, plan.limits, plan.scale.factor, plan.geometry)
+        compute = partial(scaled.compute, network, plan.orientations)
+    else:
+        scale = partial(model.normalisation.scale, limits=plan.limits)
+        compute = partial(compute_tile, network, plan.pixels, scale, plan.orientations)
     try:
         with closing(run.events(compute, plan.device, control or Control())) as events:
             for event in events:

@@ -28,7 +28,7 @@ from napari_unet.files.predicted_files import (
 )
 from napari_unet.files.sources import open_image
 from napari_unet.network.config import PredictionConfig
-from napari_unet.network.events import Predicted, TileDone, TilesHalved
+from napari_unet.network.events import ImageScaled, Predicted, TileDone, TilesHalved
 from napari_unet.network.in_turn import ImageFailed, in_turn
 from napari_unet.network.memory import free_host_memory
 from napari_unet.network.model import Model
@@ -103,6 +103,8 @@ class Segmented:
         Whether all tiles were finished before the stop.
     rereading : Rereading or None
         What other objects can be read from, unless none were asked for or it would be too large to keep.
+    scaled : ImageScaled or None
+        How the image was scaled for a starter.
     """
 
     number: int
@@ -111,6 +113,7 @@ class Segmented:
     shape: tuple[int, ...]
     complete: bool
     rereading: Rereading | None
+    scaled: ImageScaled | None = None
 
 
 @dataclass(frozen=True)  # no slots: they would clash with those of the base class
@@ -181,16 +184,19 @@ def segment(
                 f"The image of {sides} pixels is too large to be segmented in memory; do it on disk, with "
                 f"the command: napari-unet predict '{path}' --images FILE --output FOLDER --format zarr"
             )
-        note = ""
+        note, scaled = "", None
         for event in predict_events(suited, pixels, config, device=device, control=control):
-            if isinstance(event, TileDone):
+            if isinstance(event, ImageScaled):
+                scaled, note = event, event.message
+            elif isinstance(event, TileDone):
                 yield TilesDone(number, event.share, note)
             elif isinstance(event, TilesHalved):
                 note = event.message
             elif event.finished is None or (keep_unfinished and event.finished.any()):
                 results = _results(event, kinds)
                 complete = event.finished is None
-                yield Segmented(number, results, plane, shape, complete, _rereading(event, kinds, plane))
+                kept = _rereading(event, kinds, plane)
+                yield Segmented(number, results, plane, shape, complete, kept, scaled)
 
     yield from one(0) if count == 1 else in_turn(one, count, control)
 
@@ -243,7 +249,7 @@ def segment_files(
         if not isinstance(event, FileAdvanced):
             note = ""
             yield event
-        elif isinstance(event.event, TilesHalved):
+        elif isinstance(event.event, ImageScaled | TilesHalved):
             note = event.event.message
         else:
             yield TilesDone(event.number, event.share, note)
@@ -290,7 +296,10 @@ def _read(source: Source, model: Model) -> tuple[Pixels, tuple[int, ...], tuple[
     """Return the pixels (C, …YX) to segment, their plane, the shape …YX of the image, the model."""
     ndim = model.network.ndim
     pixels = channels_first(
-        source.image, ndim=ndim, channels=source.channels, in_channels=model.network.in_channels
+        source.image,
+        ndim=ndim,
+        channels=source.channels,
+        in_channels=None if model.is_starter else model.network.in_channels,
     )
     shape: tuple[int, ...] = pixels.shape[1:]
     plane: tuple[int, ...] = ()
@@ -324,7 +333,9 @@ def _rereading(event: Predicted, kinds: Sequence[Kind], plane: tuple[int, ...]) 
     return Rereading.of(foreground, event.prediction.ndim, plane)
 
 
-def resolve_channels(shape: tuple[int, ...], *, channels: Channels, ndim: int, in_channels: int) -> Channels:
+def resolve_channels(
+    shape: tuple[int, ...], *, channels: Channels, ndim: int, in_channels: int | None
+) -> Channels:
     """Return where an image of this shape has its channels for a model, "auto" resolved, without its pixels.
 
     Raises
@@ -343,51 +354,3 @@ def resolve_channels(shape: tuple[int, ...], *, channels: Channels, ndim: int, i
     result = channels_first(pixels, ndim=ndim, channels=channels, in_channels=in_channels).shape
     every: tuple[Channels, ...] = ("none", "first", "last")
     return channels if channels != "auto" else next(where for where in every if read(where) == result)
-
-
-def into_stack(
-    stack: NDArray[Any] | None,
-    plane: tuple[int, ...],
-    result: NDArray[Any],
-    shape: tuple[int, ...],
-    kind: Kind,
-) -> NDArray[Any]:
-    """Return a copy of ``stack`` with ``result`` as one of its planes.
-
-    Parameters
-    ----------
-    stack : array (…YX), or (K, …YX) for probabilities, or None
-        What was predicted of other planes; None, or another shape or type, is an empty stack.
-    plane : tuple of int
-        Index of the plane.
-    result : array (YX), or (K, YX)
-        The new plane; ids of objects are raised so that no other plane has them.
-    shape : tuple of int
-        …YX of the stack.
-    kind : {"objects", "classes", "probabilities"}
-    """
-    where: tuple[Any, ...] = plane
-    if kind == "probabilities":
-        shape, where = (result.shape[0], *shape), (slice(None), *plane)
-    if stack is None or stack.shape != shape or stack.dtype != result.dtype:
-        full = np.zeros(shape, result.dtype)
-    else:
-        full = stack.copy()
-    full[where] = 0
-    if kind == "objects":
-        result = _renumbered(result, taken=full)
-    full[where] = result
-    return full
-
-
-def _renumbered(objects: NDArray[Any], taken: NDArray[Any]) -> NDArray[Any]:
-    count, highest = int(objects.max(initial=0)), int(taken.max(initial=0))
-    if highest + count <= np.iinfo(objects.dtype).max:
-        raised: NDArray[Any] = np.where(objects > 0, objects + highest, 0).astype(objects.dtype)
-        return raised
-    # The user gave an object a huge id: the lowest numbers that are left.
-    used = np.unique(taken)
-    free = np.setdiff1d(np.arange(1, used.size + count + 1), used)[:count]
-    ids: NDArray[Any] = np.concatenate([[0], free]).astype(objects.dtype)
-    renumbered: NDArray[Any] = ids[objects]
-    return renumbered

@@ -17,7 +17,8 @@ from napari_unet.network.failures import sentence
 from napari_unet.widgets.layers import Kind, add_result, annotation_of, copy_image
 from napari_unet.widgets.marks import image_channels, is_result, source_of
 from napari_unet.widgets.model_chooser import ModelFacts
-from napari_unet.widgets.prediction_run import Source, into_stack, resolve_channels
+from napari_unet.widgets.planes import into_stack
+from napari_unet.widgets.prediction_run import Source, resolve_channels
 
 _STACK = "napari_unet stack"
 """Metadata of a result layer: the (kind, array) it shows, to which planes are added one by one."""

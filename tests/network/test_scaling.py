@@ -1,0 +1,156 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from skimage.draw import disk
+
+from napari_unet import predict, train
+from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
+from napari_unet.core.instances import InstanceConfig
+from napari_unet.files.large_prediction import predict_to_zarr
+from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
+from napari_unet.network.events import ImageScaled, Predicted, TileDone
+from napari_unet.network.model import Model
+from napari_unet.network.prediction import predict_events
+
+SIZE = 14.0
+
+
+def discs(diameter: float, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """An image of discs and its labels."""
+    rng = np.random.default_rng(1)
+    labels = np.zeros(shape, np.int32)
+    for y in np.arange(diameter, shape[0] - diameter / 2, 1.7 * diameter):
+        for x in np.arange(diameter, shape[1] - diameter / 2, 1.7 * diameter):
+            labels[disk((y, x), diameter / 2, shape=shape)] = labels.max() + 1
+    image = rng.normal(200, 30, shape) + 600 * (labels > 0)
+    return image.clip(0).astype(np.uint16), labels
+
+
+@pytest.fixture(scope="module")
+def starter() -> Model:
+    """A network that knows bright discs of one size."""
+    image, labels = discs(SIZE, (160, 160))
+    config = TrainingConfig(
+        steps=60, held_out=0, patch_size=64, network=UNetConfig(features=4, levels=2), precision="float32"
+    )
+    model = train([image], [labels + 1], config, full=[True], device="cpu")
+    return replace(model, object_size=SIZE, instances=InstanceConfig(min_size=20))
+
+
+def last(model: Model, image: Any, config: PredictionConfig = PredictionConfig()) -> Predicted:
+    *_, event = predict_events(model, image, config, device="cpu")
+    assert isinstance(event, Predicted)
+    return event
+
+
+@pytest.mark.parametrize("diameter", [6.0, 14.0, 50.0])
+def test_discs_of_any_size_are_found_on_the_grid_of_the_image(starter: Model, diameter: float) -> None:
+    image, labels = discs(diameter, (220, 251))
+    first, *_, end = predict_events(starter, image, device="cpu")
+    assert isinstance(first, ImageScaled)
+    assert first.estimated
+    assert first.object_size == pytest.approx(diameter, rel=0.25)
+    assert "pixels wide, as estimated from the image." in first.message
+    assert isinstance(end, Predicted)
+    prediction = end.prediction
+    assert prediction.probabilities.shape == (2, 220, 251)
+    np.testing.assert_allclose(prediction.probabilities.sum(axis=0), 1, atol=1e-5)
+    found = np.unique(prediction.objects[labels > 0])
+    assert np.count_nonzero(found) == pytest.approx(labels.max(), rel=0.1)
+    overlap = (prediction.objects > 0) & (labels > 0)
+    assert overlap.sum() / ((prediction.objects > 0) | (labels > 0)).sum() > 0.75
+
+
+@pytest.mark.parametrize("size", [5.0, 37.0])
+def test_tiles_of_a_scaled_image_are_exact(starter: Model, size: float) -> None:
+    image, _ = discs(20, (150, 171))
+    image = np.stack([image, image[::-1], np.roll(image, 7)])
+    config = PredictionConfig(object_size=size, precision="float32")
+    whole = last(starter, image, replace(config, tile_size=512)).prediction
+    tiled = last(starter, image, replace(config, tile_size=40)).prediction
+    np.testing.assert_allclose(tiled.probabilities, whole.probabilities, atol=2e-6)
+    np.testing.assert_array_equal(tiled.objects, whole.objects)
+
+
+def test_size_and_contrast_change_the_result_and_the_smallest_object_follows(starter: Model) -> None:
+    image, _ = discs(28, (150, 171))
+    given = last(starter, image, PredictionConfig(object_size=28.0)).prediction
+    # Twice the diameter is four times the area.
+    assert given.instances.min_size == 80
+    as_it_is = last(starter, image, PredictionConfig(object_size=None)).prediction
+    assert as_it_is.instances.min_size == 20
+    assert not np.allclose(given.probabilities, as_it_is.probabilities, atol=0.05)
+    dim = last(starter, image, PredictionConfig(object_size=28.0, contrast=0.3)).prediction
+    assert not np.allclose(given.probabilities, dim.probabilities, atol=0.05)
+    own = PredictionConfig(object_size=28.0, instances=InstanceConfig(min_size=5))
+    assert last(starter, image, own).prediction.instances.min_size == 5
+
+
+def test_other_models_take_images_as_they_are(starter: Model) -> None:
+    image, _ = discs(28, (64, 80))
+    model = replace(starter, object_size=None)
+    events = list(predict_events(model, image, device="cpu"))
+    assert not any(isinstance(event, ImageScaled) for event in events)
+    same = last(starter, image, PredictionConfig(object_size=None)).prediction
+    np.testing.assert_array_equal(events[-1].prediction.probabilities, same.probabilities)
+    with pytest.raises(InputError, match="object_size is 30 and this model takes its images as they are"):
+        predict(model, image, PredictionConfig(object_size=30.0), device="cpu")
+
+
+@pytest.mark.parametrize("value", [1.0, 3000, "large"])
+def test_sizes_that_cannot_be(value: Any) -> None:
+    with pytest.raises(InputError, match=r"prediction\.object_size is"):
+        PredictionConfig(object_size=value)
+
+
+def test_contrasts_that_cannot_be() -> None:
+    with pytest.raises(InputError, match=r"prediction\.contrast is 0\.0; choose between"):
+        PredictionConfig(contrast=0.0)
+
+
+def test_an_image_in_colour_is_segmented_as_its_grey_one(starter: Model) -> None:
+    image, _ = discs(28, (96, 110))
+    config = PredictionConfig(object_size=28.0, precision="float32")
+    grey = last(starter, image, config).prediction
+    colour = last(starter, np.repeat(image[..., None], 3, axis=-1), config).prediction
+    np.testing.assert_allclose(colour.probabilities, grey.probabilities, atol=1e-5)
+
+
+def test_a_stop_keeps_whole_tiles_of_a_scaled_image(starter: Model) -> None:
+    image, _ = discs(28, (150, 171))
+    control = Control()
+    config = PredictionConfig(object_size=28.0, tile_size=48)
+    for event in predict_events(starter, image, config, device="cpu", control=control):
+        if isinstance(event, TileDone):
+            control.stop()
+    assert isinstance(event, Predicted)
+    assert event.finished is not None
+    assert 0 < event.finished.mean() < 1
+    whole = last(starter, image, config).prediction.probabilities
+    np.testing.assert_array_equal(event.prediction.probabilities[:, event.finished], whole[:, event.finished])
+
+
+def test_on_disk_as_in_memory(starter: Model, tmp_path: Path) -> None:
+    image, _ = discs(28, (150, 171))
+    first, *_ = predict_to_zarr(starter, image, tmp_path, "a", device="cpu")
+    assert isinstance(first, ImageScaled)
+    stored = np.asarray(zarr.open_group(tmp_path / "a_objects.zarr", mode="r")["0"])
+    np.testing.assert_array_equal(stored, last(starter, image).prediction.objects)
+
+
+def test_a_volume_is_scaled_along_all_its_axes(starter: Model) -> None:
+    from napari_unet.network.adaptation import adapted_weights
+
+    network = replace(starter.network, ndim=3)
+    weights = adapted_weights(starter.weights, starter.network, network)
+    model = replace(starter, network=network, weights=weights)
+    plane, _ = discs(28, (64, 70))
+    volume = np.stack([plane] * 12)
+    prediction = last(model, volume, PredictionConfig(object_size=28.0)).prediction
+    assert prediction.probabilities.shape == (2, 12, 64, 70)
+    assert prediction.instances.min_size == 160
