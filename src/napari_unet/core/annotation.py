@@ -7,7 +7,7 @@ objects or, in ``classes`` mode, the other classes. All that reads paint reads i
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from napari_unet.core.errors import InputError
 
 Mode = Literal["objects", "classes"]
+
+Number = TypeVar("Number", bound=np.integer[Any])
 
 BACKGROUND = 1
 """Paint value of the background, in both modes."""
@@ -288,13 +290,14 @@ def advise(counts: Mapping[int, int], mode: Mode) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def runs(paint: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def runs(paint: NDArray[Number]) -> tuple[NDArray[Number], NDArray[np.int64]]:
     """Return the values and lengths of the runs of equal pixels of the flattened array.
 
     Paint has few runs, so sorting or renumbering its values by runs costs little, however large the ids are.
     """
     flat = paint.reshape(-1)
-    starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
+    first = np.zeros(min(flat.size, 1), np.intp)
+    starts = np.concatenate((first, np.flatnonzero(flat[1:] != flat[:-1]) + 1))
     return flat[starts], np.diff(starts, append=flat.size)
 
 

@@ -1,7 +1,7 @@
 """Everything a training run reads: normalised planes with their targets and weights."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import (
-    Annotation,
     Mode,
     advise,
     check_mode,
@@ -22,12 +21,13 @@ from napari_unet.core.annotation import (
 from napari_unet.core.axes import Channels, channels_first
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.core.holdout import Split, split_strokes
+from napari_unet.core.holdout import PixelSplit, scatter, split_pixels
 from napari_unet.core.lazy import Pixels, as_pixels
 from napari_unet.core.normalisation import Normalisation
 from napari_unet.core.object_distance import Full, choose_reach, object_distance
 from napari_unet.core.painted_objects import PaintedObjects, find_painted_objects
-from napari_unet.core.weights import WeightConfig, measure_parts
+from napari_unet.core.painted_plane import Measure, PaintedPlane, measure_plane
+from napari_unet.core.weights import WeightConfig
 
 ScoredOn = Literal["held-out", "training", "validation"]
 
@@ -105,15 +105,35 @@ class Dataset:
         return any(sample.distance is not None for sample in self.samples)
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How images and paint are read; the fields are parameters of :func:`build_dataset`."""
+
+    ndim: int
+    mode: Mode
+    channels: Channels
+    weights: WeightConfig
+    normalisation: Normalisation
+    held_out: float
+    spacing: Sequence[float] | None
+    seed: int
+
+    @property
+    def measure(self) -> Measure:
+        """How planes are measured."""
+        return Measure(self.weights, self.mode, self.spacing)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Plane:
-    """An annotated plane as it came, of image ``number`` (from 0).
+    """An annotated plane as it came, of image ``number`` (from 0), at ``index`` along the leading axes.
 
     ``image`` (C, *spatial) is a view, ``limits`` are of the whole image; ``scored`` is whether it is of a
     validation image, ``full`` which of its objects are painted in full.
     """
 
     number: int
+    index: tuple[int, ...]
     scored: bool
     image: Pixels
     limits: NDArray[np.float64]
@@ -180,70 +200,151 @@ def build_dataset(
         If images and paints do not fit each other or the paint cannot teach; with the number of the image
         where there are several. Also when ``control`` was stopped.
     """
-    check_mode(mode)
-    pairs = _check_pairs(images, paints, ndim, channels)
+    reading = Reading(ndim, mode, channels, weights, normalisation, held_out, spacing, seed)
+    return join_planes(
+        read_planes(images, paints, reading, validation=validation, full=full, control=control), reading
+    )
+
+
+def read_planes(
+    images: Sequence[Any],
+    paints: Sequence[Any],
+    reading: Reading,
+    *,
+    validation: int = 0,
+    full: Sequence[Full] | None = None,
+    control: Control | None = None,
+) -> list[PaintedPlane]:
+    """Return every plane with paint on it; parameters and errors are those of :func:`build_dataset`."""
+    check_mode(reading.mode)
+    pairs = _check_pairs(images, paints, reading.ndim, reading.channels)
     planes = _painted_planes(
-        pairs, full or (False,) * len(pairs), ndim, normalisation, validation=validation, control=control
+        pairs,
+        full or (False,) * len(pairs),
+        reading.ndim,
+        reading.normalisation,
+        validation=validation,
+        control=control,
     )
     if validation and not any(plane.scored for plane in planes):
         raise InputError(
             "No validation image has paint; paint on one, or leave the choice to held-out strokes."
         )
-    counts: Counter[int] = Counter()
+    # Before they are measured, which takes time.
+    counts = count_together(count_values(plane.paint) for plane in planes if not plane.scored)
+    check_teachable(counts, reading.mode)
+    measured = []
     for plane in planes:
-        if not plane.scored:
-            counts.update(count_values(plane.paint))
-    check_teachable(counts, mode)
-    n_classes = 2 if mode == "objects" else max(2, *counts)
+        _check_running(control)
+        with _naming(plane.number + 1, len(pairs)):
+            read_paint(plane.paint.max(keepdims=True), reading.mode, n_classes=classes_of(counts, reading))
+        measured.append(
+            measure_plane(
+                plane.number,
+                plane.index,
+                reading.normalisation.scale(plane.image, plane.limits),
+                plane.paint,
+                reading.measure,
+                full=plane.full,
+                scored=plane.scored,
+            )
+        )
+    return measured
 
-    annotations = []
+
+def join_planes(
+    planes: Sequence[PaintedPlane],
+    reading: Reading,
+    *,
+    n_classes: int | None = None,
+    distance: bool = True,
+) -> Dataset:
+    """Return the dataset of planes, in this order: who is held out, and how much each class weighs.
+
+    Parameters
+    ----------
+    planes : sequence of PaintedPlane
+        Measured as ``reading`` says. They are left as they are.
+    reading : Reading
+    n_classes : int, optional
+        Classes of the network in "classes" mode, none of which need be painted; None counts them.
+    distance : bool
+        Whether depths in full objects are wanted.
+
+    Raises
+    ------
+    InputError
+        If the paint cannot teach.
+    """
+    mode = reading.mode
+    counts = count_together(plane.counts for plane in planes if not plane.scored)
+    check_teachable(counts, mode)
+    n_classes = n_classes or classes_of(counts, reading)
     pixels = np.zeros(n_classes, np.int64)
     for plane in planes:
-        with _naming(plane.number + 1, len(pairs)):
-            annotation = read_paint(plane.paint, mode, n_classes=n_classes)
-        annotations.append(annotation)
         if not plane.scored:
-            pixels += np.bincount(annotation.target[annotation.known], minlength=n_classes)
+            pixels[: plane.parts.pixels.size] += plane.parts.pixels[:n_classes]
     if np.count_nonzero(pixels) < 2:
         raise InputError(
             "Every pixel of the painted objects touches another object, so all of it counts as the seam "
             "between them; paint the objects wider."
         )
-    splits, on = _choose_scored(planes, annotations, mode, held_out, seed)
+    splits, on = _choose_scored(planes, reading)
     reach = None
-    if mode == "objects":
-        reach = choose_reach([plane.paint for plane in planes], [plane.full for plane in planes], spacing)
-    samples = []
-    for plane, annotation, split in zip(planes, annotations, splits, strict=True):
-        _check_running(control)
-        parts = measure_parts(plane.paint, weights, spacing=spacing, mode=mode)
-        weight = parts.sum(weights, pixels)
-        samples.append(
-            Sample(
-                image=normalisation.scale(plane.image, plane.limits),
-                target=annotation.target,
-                weight=weight * split.taught,
-                held_out=weight * split.held_out,
-                strokes=split.strokes,
-                pixels=tuple(
-                    np.flatnonzero(split.taught & (annotation.target == value)) for value in range(n_classes)
-                ),
-                paint=plane.paint,
-                full=plane.full,
-                distance=None if reach is None else object_distance(plane.paint, plane.full, reach, spacing),
-                objects=find_painted_objects(plane.paint, parts.border, weights.w0)
-                if mode == "objects"
-                else None,
-            )
+    if mode == "objects" and distance:
+        reach = choose_reach(
+            [plane.paint for plane in planes], [plane.full for plane in planes], reading.spacing
         )
+    samples = tuple(
+        _sample(plane, split, pixels, reading, reach) for plane, split in zip(planes, splits, strict=True)
+    )
     return Dataset(
-        samples=tuple(samples),
+        samples=samples,
         in_channels=samples[0].image.shape[0],
         n_classes=n_classes,
         known_pixels=sum(counts.values()),
         warnings=advise(counts, mode) + _advise_on_images(samples) + _doubts(samples, n_classes, mode, on),
         on=on,
     )
+
+
+def _sample(
+    plane: PaintedPlane,
+    split: PixelSplit,
+    pixels: NDArray[np.int64],
+    reading: Reading,
+    reach: float | None,
+) -> Sample:
+    """Return what a plane is to training, its classes balanced by ``pixels`` (K,) of all planes."""
+    painted, kinds = plane.pixels, plane.kinds
+    weight = plane.parts.at(painted.flat, reading.weights, pixels)
+    return Sample(
+        image=plane.image,
+        target=scatter(kinds - np.uint8(1), painted),
+        weight=scatter(weight * split.taught, painted),
+        held_out=scatter(weight * split.held_out, painted),
+        strokes=scatter(split.strokes, painted),
+        pixels=tuple(painted.flat[split.taught & (kinds == kind)] for kind in range(1, pixels.size + 1)),
+        paint=plane.paint,
+        full=plane.full,
+        distance=None if reach is None else object_distance(plane.paint, plane.full, reach, reading.spacing),
+        objects=find_painted_objects(painted, plane.parts.border, reading.weights.w0)
+        if reading.mode == "objects"
+        else None,
+    )
+
+
+def classes_of(counts: Mapping[int, int], reading: Reading) -> int:
+    """Return how many classes there are in paint with pixels of these values, 2 at least."""
+    return 2 if reading.mode == "objects" else max(2, *counts)
+
+
+def count_together(counts: Iterable[Mapping[int, int]]) -> dict[int, int]:
+    """Return how many pixels of each value there are in all, from those of several planes."""
+    together: Counter[int] = Counter()
+    for of_plane in counts:
+        together.update(of_plane)
+    return dict(together)
 
 
 def _check_pairs(
@@ -293,7 +394,7 @@ def _painted_planes(
                 limits = normalisation.limits(image) if limits is None else limits
                 pixels = image[(slice(None), *index)]
                 with _naming(number + 1, len(pairs)):
-                    planes.append(_Plane(number, scored, pixels, limits, check_paint(painted), whole))
+                    planes.append(_Plane(number, index, scored, pixels, limits, check_paint(painted), whole))
     return planes
 
 
@@ -308,28 +409,31 @@ def _naming(number: int, total: int) -> Iterator[None]:
         raise InputError(f"Image {number}: {error}") from None
 
 
-def _choose_scored(
-    planes: Sequence[_Plane], annotations: Sequence[Annotation], mode: Mode, fraction: float, seed: int
-) -> tuple[list[Split], ScoredOn]:
+def _choose_scored(planes: Sequence[PaintedPlane], reading: Reading) -> tuple[list[PixelSplit], ScoredOn]:
     """Return for each plane what is taught and what is scored, and on what paint that is."""
-    paints, numbers = [plane.paint for plane in planes], [plane.number for plane in planes]
+    paints, numbers = [plane.pixels for plane in planes], [plane.number for plane in planes]
+
+    def split(fraction: float) -> list[PixelSplit]:
+        return split_pixels(paints, reading.mode, fraction, reading.seed, images=numbers)
+
     if any(plane.scored for plane in planes):
         splits = [
-            Split(split.held_out, split.taught, split.strokes) if plane.scored else split
-            for plane, split in zip(planes, split_strokes(paints, mode, 0, seed, images=numbers), strict=True)
+            PixelSplit(whole.held_out, whole.taught, whole.strokes) if plane.scored else whole
+            for plane, whole in zip(planes, split(0), strict=True)
         ]
         return splits, "validation"
-    splits = split_strokes(paints, mode, fraction, seed, images=numbers)
+    splits = split(reading.held_out)
     # Strokes of every class are on either side, but those of an object may consist of seams, which are
     # background.
     taught: set[int] = set()
     validated: set[int] = set()
-    for annotation, split in zip(annotations, splits, strict=True):
-        taught.update(np.unique(annotation.target[split.taught]).tolist())
-        validated.update(np.unique(annotation.target[split.held_out]).tolist())
+    for plane, chosen in zip(planes, splits, strict=True):
+        kinds = plane.kinds
+        taught.update(np.flatnonzero(np.bincount(kinds[chosen.taught])).tolist())
+        validated.update(np.flatnonzero(np.bincount(kinds[chosen.held_out])).tolist())
     if validated <= taught and len(validated) >= 2:
         return splits, "held-out"
-    return split_strokes(paints, mode, 0, seed, images=numbers), "training"
+    return split(0), "training"
 
 
 def _doubts(samples: Sequence[Sample], n_classes: int, mode: Mode, on: ScoredOn) -> tuple[str, ...]:

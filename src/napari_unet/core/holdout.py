@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from skimage.measure import label
 
-from napari_unet.core.annotation import FIRST_OBJECT, Mode, check_mode, check_paint, count_values, runs
+from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, Mode, check_mode, check_paint, runs
 from napari_unet.core.errors import InputError
 
 FEWEST_STROKES = 5
@@ -44,6 +44,44 @@ class Split:
         A number for every stroke or block, 0 where nothing is known. Over several paints, the numbers differ,
         but for the same object of one image.
     """
+
+    taught: NDArray[np.bool_]
+    held_out: NDArray[np.bool_]
+    strokes: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PaintedPixels:
+    """The N painted pixels of one plane or volume, in C order: strokes are few among the pixels of an image.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the plane.
+    flat : array (N,) of int
+        Flat indices.
+    values : array (N,) int32
+        Paint.
+    parts : array (N,) int32
+        Number of the connected part that each is of, as :func:`number_parts` returns it, or any other
+        numbers that differ where those do.
+    """
+
+    shape: tuple[int, ...]
+    flat: NDArray[np.intp]
+    values: NDArray[np.int32]
+    parts: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, paint: NDArray[np.int32], parts: NDArray[np.int32]) -> "PaintedPixels":
+        """Return those of checked paint (…YX) with these :func:`number_parts`."""
+        flat = np.flatnonzero(paint)
+        return cls(paint.shape, flat, paint.reshape(-1)[flat], parts.reshape(-1)[flat])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PixelSplit:
+    """A :class:`Split` of painted pixels alone: arrays (N,)."""
 
     taught: NDArray[np.bool_]
     held_out: NDArray[np.bool_]
@@ -114,68 +152,106 @@ def split_strokes(
     """
     checked = [check_paint(paint) for paint in paints]
     check_mode(mode)
+    pixels = [PaintedPixels.of(paint, number_parts(paint, mode)) for paint in checked]
+    splits = split_pixels(pixels, mode, fraction, seed, images=images)
+    return [
+        Split(
+            taught=scatter(split.taught, painted),
+            held_out=scatter(split.held_out, painted),
+            strokes=scatter(split.strokes, painted),
+        )
+        for painted, split in zip(pixels, splits, strict=True)
+    ]
+
+
+def number_parts(paint: NDArray[np.int32], mode: Mode) -> NDArray[np.int32]:
+    """Return a number from 1 for every connected part of one value (…YX), 0 elsewhere.
+
+    In "objects" mode the background alone is numbered: an object is all paint of its value.
+    """
+    if mode == "objects":
+        paint = (paint == BACKGROUND).astype(np.int32)
+    numbers: NDArray[Any] = label(paint, background=0, connectivity=paint.ndim)  # type: ignore[no-untyped-call]
+    return numbers.astype(np.int32, copy=False)
+
+
+def scatter(values: NDArray[Any], pixels: PaintedPixels) -> NDArray[Any]:
+    """Return an array of the shape of the plane with ``values`` (N,) where it is painted, 0 elsewhere."""
+    result = np.zeros(pixels.shape, values.dtype)
+    result.reshape(-1)[pixels.flat] = values
+    return result
+
+
+def split_pixels(
+    paints: Sequence[PaintedPixels],
+    mode: Mode,
+    fraction: float,
+    seed: int,
+    *,
+    images: Sequence[int] | None = None,
+) -> list[PixelSplit]:
+    """Choose the strokes that are kept for validation, as :func:`split_strokes` does."""
     if not 0 <= fraction <= 0.5:
         raise InputError(f"The fraction of strokes to hold out is {fraction}; choose between 0 and 0.5.")
-    sources = range(len(checked)) if images is None else images
-    strokes, units = _number_strokes(checked, sources, mode)
-    whole = [Split(numbers > 0, np.zeros(numbers.shape, bool), numbers) for numbers in strokes]
+    sources = range(len(paints)) if images is None else images
+    strokes, units = _number_strokes(paints, sources, mode)
+    whole = [PixelSplit(numbers > 0, np.zeros(numbers.shape, bool), numbers) for numbers in strokes]
     if fraction == 0:
         return whole
     large = _large_strokes(units)
-    strokes, blocks = _cut_blocks(strokes, sources, units, large)
+    strokes, blocks = _cut_blocks(paints, strokes, sources, units, large)
     candidates = {number: unit for number, unit in units.items() if number not in large} | {
         number: block for number, block in blocks.items() if block.pixels >= _FEWEST_PIXELS
     }
     chosen = _draw_lots(candidates, {unit.group for unit in units.values()}, fraction, seed)
     if chosen.size == 0:
         return whole
+    highest = len(units) + len(blocks)
+    is_chosen = _marked(chosen, highest)
+    is_block = _marked(np.fromiter(blocks, np.int32), highest)
     splits = []
-    for numbers in strokes:
-        kept = np.isin(numbers, chosen)
-        in_block = np.isin(numbers, np.fromiter(blocks, np.int32))
-        splits.append(Split((numbers > 0) & ~kept, kept & (~in_block | _inside(numbers.shape)), numbers))
+    for pixels, numbers in zip(paints, strokes, strict=True):
+        kept = is_chosen[numbers]
+        outer = is_block[numbers] & ~_inside(pixels.shape, pixels.flat)
+        splits.append(PixelSplit(~kept, kept & ~outer, numbers))
     return splits
 
 
+def _marked(numbers: NDArray[np.int32], highest: int) -> NDArray[np.bool_]:
+    """Return for 0 to ``highest`` whether it is one of ``numbers``."""
+    marked = np.zeros(highest + 1, bool)
+    marked[numbers] = True
+    return marked
+
+
 def _number_strokes(
-    paints: Sequence[NDArray[np.int32]], images: Sequence[int], mode: Mode
+    paints: Sequence[PaintedPixels], images: Sequence[int], mode: Mode
 ) -> tuple[list[NDArray[np.int32]], dict[int, _Unit]]:
-    """Return a number for every stroke, 0 elsewhere, and what is known of each."""
+    """Return the number of the stroke of every painted pixel, and what is known of each stroke."""
     strokes: list[NDArray[np.int32]] = []
     units: dict[int, _Unit] = {}
     objects: dict[tuple[int, int], int] = {}  # (image, paint value) to number
-    for paint, image in zip(paints, images, strict=True):
-        numbers = np.zeros(paint.shape, np.int32)
-        for value in count_values(paint):
+    for pixels, image in zip(paints, images, strict=True):
+        # Of an object its value, of all else the number of its part: below 0, so that the two differ.
+        is_object = (pixels.values >= FIRST_OBJECT) & (mode == "objects")
+        names, lengths = runs(np.where(is_object, pixels.values, -pixels.parts))
+        starts = np.cumsum(lengths) - lengths
+        unique, first_run, inverse = np.unique(names, return_index=True, return_inverse=True)
+        counts = np.bincount(inverse, weights=lengths, minlength=unique.size).astype(np.int64)
+        first = starts[first_run]
+        numbers = np.zeros(unique.size, np.int32)
+        # In the order of values, and of first pixels: the same whatever numbers the parts have.
+        for index in np.lexsort((first, pixels.values[first])).tolist():
+            value = int(pixels.values[first[index]])
+            number = len(units) + 1
             if mode == "objects" and value >= FIRST_OBJECT:
-                break
-            parts, count = ndimage.label(paint == value, structure=np.ones((3,) * paint.ndim, bool))
-            numbers += np.where(parts, parts + len(units), 0).astype(np.int32)
-            units |= {number: _Unit(value, -1) for number in range(len(units) + 1, len(units) + count + 1)}
-        if mode == "objects":
-            values, lengths = runs(paint)
-            ids, inverse = np.unique(values, return_inverse=True)
-            for value in ids[ids >= FIRST_OBJECT].tolist():
-                number = objects.setdefault((image, value), len(units) + 1)
-                units.setdefault(number, _Unit(FIRST_OBJECT, -1))
-            of_value = np.array([objects.get((image, value), 0) for value in ids.tolist()], np.int32)
-            numbers += np.repeat(of_value[inverse], lengths).reshape(paint.shape)
-        _measure(numbers, units)
-        strokes.append(numbers)
+                number = objects.setdefault((image, value), number)
+                value = FIRST_OBJECT
+            unit = units.setdefault(number, _Unit(value, int(pixels.flat[first[index]])))
+            unit.pixels += int(counts[index])
+            numbers[index] = number
+        strokes.append(np.repeat(numbers[inverse], lengths))
     return strokes, units
-
-
-def _measure(numbers: NDArray[np.int32], units: dict[int, _Unit]) -> None:
-    """Add the pixels of every stroke, and its first pixel if it has none yet."""
-    values, lengths = runs(numbers)
-    starts = np.cumsum(lengths) - lengths
-    found, first_run, inverse = np.unique(values, return_index=True, return_inverse=True)
-    pixels = np.bincount(inverse, weights=lengths)
-    for number, run, count in zip(found.tolist(), first_run.tolist(), pixels.tolist(), strict=True):
-        if number:
-            unit = units[number]
-            unit.pixels += int(count)
-            unit.first_pixel = int(starts[run]) if unit.first_pixel < 0 else unit.first_pixel
 
 
 def _large_strokes(units: dict[int, _Unit]) -> frozenset[int]:
@@ -189,6 +265,7 @@ def _large_strokes(units: dict[int, _Unit]) -> frozenset[int]:
 
 
 def _cut_blocks(
+    paints: Sequence[PaintedPixels],
     strokes: Sequence[NDArray[np.int32]],
     images: Sequence[int],
     units: dict[int, _Unit],
@@ -202,37 +279,40 @@ def _cut_blocks(
     result: list[NDArray[np.int32]] = []
     blocks: dict[int, _Unit] = {}
     numbered: dict[tuple[int, int, int], int] = {}  # (image, class, corner) to number
-    for numbers, image in zip(strokes, images, strict=True):
+    is_large = _marked(np.fromiter(large, np.int32), len(units))
+    groups = np.array([0, *(units[number].group for number in range(1, len(units) + 1))])
+    for painted, numbers, image in zip(paints, strokes, images, strict=True):
         cut = numbers.copy()
         result.append(cut)
-        flat = np.flatnonzero(np.isin(numbers, np.fromiter(large, np.int32)))
-        if flat.size == 0:
+        chosen = np.flatnonzero(is_large[numbers])
+        if chosen.size == 0:
             continue
-        place = np.unravel_index(flat, numbers.shape)
-        y, x = place[-2:]
-        corner = (y // BLOCK * numbers.shape[-1] + x // BLOCK) * BLOCK
-        of_stroke = {number: units[number].group for number in np.unique(numbers.ravel()[flat]).tolist()}
-        groups = np.array([of_stroke.get(number, 0) for number in range(max(of_stroke, default=0) + 1)])
-        group = groups[numbers.ravel()[flat]]
-        inside = _inside(numbers.shape)[tuple(place)]
-        pairs, inverse = np.unique(np.stack([group, corner]), axis=1, return_inverse=True)
-        counts = np.bincount(inverse.reshape(-1), weights=inside, minlength=pairs.shape[1])
-        new = np.zeros(pairs.shape[1], np.int32)
-        for index, ((of_group, at), pixels) in enumerate(zip(pairs.T.tolist(), counts.tolist(), strict=True)):
+        flat = painted.flat[chosen]
+        columns = painted.shape[-1]
+        y, x = flat // columns % painted.shape[-2], flat % columns
+        corner = (y // BLOCK * columns + x // BLOCK) * BLOCK
+        group = groups[numbers[chosen]]
+        # One key for both: a sort of single numbers is many times faster than one of pairs.
+        keys = group.astype(np.int64) * (painted.shape[-2] * columns * BLOCK) + corner
+        names, lengths = runs(keys)
+        unique, inverse = np.unique(names, return_inverse=True)
+        inverse = np.repeat(inverse, lengths)
+        inside = _inside(painted.shape, flat)
+        counts = np.bincount(inverse, weights=inside, minlength=unique.size)
+        new = np.zeros(unique.size, np.int32)
+        for index, (key, pixels) in enumerate(zip(unique.tolist(), counts.tolist(), strict=True)):
+            of_group, at = divmod(key, painted.shape[-2] * columns * BLOCK)
             number = numbered.setdefault((image, of_group, at), len(units) + len(numbered) + 1)
             blocks.setdefault(number, _Unit(of_group, at)).pixels += int(pixels)
             new[index] = number
-        cut.ravel()[flat] = new[inverse.reshape(-1)]
+        cut[chosen] = new[inverse]
     return result, blocks
 
 
-def _inside(shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return where a block is far enough from the next one, as a view of ``shape``."""
-    y, x = (
-        (np.arange(length) % BLOCK >= GUARD) & (np.arange(length) % BLOCK < BLOCK - GUARD)
-        for length in shape[-2:]
-    )
-    return np.broadcast_to(y[:, None] & x, shape)
+def _inside(shape: tuple[int, ...], flat: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Return which pixels are far enough from the next block of the grid."""
+    y, x = flat // shape[-1] % shape[-2] % BLOCK, flat % shape[-1] % BLOCK
+    return (y >= GUARD) & (y < BLOCK - GUARD) & (x >= GUARD) & (x < BLOCK - GUARD)
 
 
 def _draw_lots(

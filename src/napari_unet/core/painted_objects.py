@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import FIRST_OBJECT
+from napari_unet.core.holdout import PaintedPixels
 from napari_unet.core.two_nearest import with_small_ids
 from napari_unet.core.weight_reading import TOUCHING
 
@@ -30,26 +31,28 @@ class PaintedObjects:
     shows_border: bool
 
 
-def find_painted_objects(paint: NDArray[np.int32], border: NDArray[np.float32], w0: float) -> PaintedObjects:
-    """Return the objects of ``paint`` (…YX) in "objects" mode.
+def find_painted_objects(painted: PaintedPixels, border: NDArray[np.float32], w0: float) -> PaintedObjects:
+    """Return the objects of paint in "objects" mode.
 
     Parameters
     ----------
-    paint : array (…YX) int32
+    painted : PaintedPixels
         Every value >= 2 is one object, connected or not.
-    border : array (…YX) float32
+    border : array (*spatial) float32
         The border term of the weight map of that paint.
     w0 : float
         Height of the border term, >= 0.
     """
-    objects = with_small_ids(np.where(paint >= FIRST_OBJECT, paint, 0))
-    pixels = np.flatnonzero(objects)
+    is_object = painted.values >= FIRST_OBJECT
+    pixels = painted.flat[is_object]
+    objects = with_small_ids(painted.values[is_object])
     # Stable: the pixels of an object stay in the order of the plane, so the middle one is near its middle.
-    pixels = pixels[np.argsort(objects.reshape(-1)[pixels], kind="stable")]
-    _, starts, counts = np.unique(objects.reshape(-1)[pixels], return_index=True, return_counts=True)
-    spans = np.zeros((starts.size, paint.ndim), np.intp)
+    order = np.argsort(objects, kind="stable")
+    pixels = pixels[order]
+    _, starts, counts = np.unique(objects[order], return_index=True, return_counts=True)
+    spans = np.zeros((starts.size, len(painted.shape)), np.intp)
     if starts.size:
-        for axis, places in enumerate(np.unravel_index(pixels, paint.shape)):
+        for axis, places in enumerate(np.unravel_index(pixels, painted.shape)):
             spans[:, axis] = np.maximum.reduceat(places, starts) - np.minimum.reduceat(places, starts) + 1
     return PaintedObjects(
         inside=pixels[starts + counts // 2],

@@ -5,7 +5,7 @@ does have one everywhere, but it only multiplies, and the parts are kept apart (
 :class:`napari_unet.core.weights.WeightParts`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import ceil
 from typing import Any
@@ -73,7 +73,7 @@ def update_parts(
     region = widen(changed, beside, paint.shape)  # seams, and what may join or part there
     components = parts.components
     if components is not None:
-        components, region = _reconnect(components, paint, region)
+        components, region = reconnect(components, paint, region, number_components)
     # A pixel more than needed costs nothing, and covers the rounding of a distance just within reach.
     margin = [
         min(ceil(max(reaches(config, n_classes)) / size) + 1, length)
@@ -102,18 +102,26 @@ def update_parts(
     return updated, region
 
 
-def _reconnect(
-    components: NDArray[np.int32], paint: NDArray[np.int32], region: Box
+def reconnect(
+    components: NDArray[np.int32],
+    paint: NDArray[np.int32],
+    region: Box,
+    number: Callable[[NDArray[np.int32]], NDArray[np.int32]],
 ) -> tuple[NDArray[np.int32], Box]:
     """Return the connected parts after an edit well inside ``region``, and a box with all that changed.
 
-    A part is one object however far it goes: joined to another by one pixel, it no longer has a border to it.
+    ``number`` numbers the parts of any paint from 1, as it did those of all the paint before the edit. A part
+    is one object however far it goes: joined to another by one pixel, it no longer has a border to it.
     Parts that do not come into ``region`` can be neither joined nor split, and keep their numbers.
     """
     highest = int(components.max())
     touched = np.zeros(highest + 1, bool)
     touched[components[region]] = True
     touched[0] = False
+    if not touched.any():
+        anew = number(paint[region])
+        anew[anew > 0] += highest
+        return _pasted(components, region, anew), region
     where = touched[components]
     where[region] = True
     sides = []
@@ -121,7 +129,7 @@ def _reconnect(
         filled = np.flatnonzero(where.any(axis=tuple(other for other in range(where.ndim) if other != axis)))
         sides.append(slice(int(filled[0]), int(filled[-1]) + 1))
     box = tuple(sides)
-    anew = number_components(np.where(where[box], paint[box], 0))
+    anew = number(np.where(where[box], paint[box], 0))
     anew[anew > 0] += highest
     return _pasted(components, box, np.where(where[box], anew, components[box])), box
 

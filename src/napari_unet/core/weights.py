@@ -81,6 +81,16 @@ class WeightParts:
         weights = self.border if self.halo is None else self.border + self.halo
         return weights + self.of_class(config, pixels)
 
+    def at(
+        self, flat: NDArray[np.intp], config: WeightConfig, pixels: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return the weight map at flat indices (N,) alone, balanced by ``pixels`` (K,)."""
+        weights = self.border.reshape(-1)[flat]
+        if self.halo is not None:
+            weights += self.halo.reshape(-1)[flat]
+        weights += _class_table(pixels, config)[self.kinds.reshape(-1)[flat]]
+        return weights
+
 
 def border_weights(
     paint: NDArray[Any],

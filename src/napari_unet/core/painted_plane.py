@@ -1,0 +1,116 @@
+"""One annotated plane, measured: all that training needs to know of it but what joins it with the others.
+
+What is measured from paint has a short reach, so after an edit only the edited box and what is near it is
+measured again: :meth:`PaintedPlane.edited` gives what :func:`measure_plane` would, for what a stroke costs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.annotation import Mode, count_values
+from napari_unet.core.blocks import Box, widen
+from napari_unet.core.holdout import PaintedPixels, number_parts
+from napari_unet.core.object_distance import Full
+from napari_unet.core.weight_update import reconnect, update_parts
+from napari_unet.core.weights import WeightConfig, WeightParts, measure_parts
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """How planes are measured: the ``weights``, ``mode`` and ``spacing`` of a training."""
+
+    weights: WeightConfig
+    mode: Mode
+    spacing: Sequence[float] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PaintedPlane:
+    """An annotated plane (or volume) of image ``number``, from 0, at ``index`` along the leading axes.
+
+    Parameters
+    ----------
+    number : int
+    index : tuple of int
+    scored : bool
+        Whether it is of an image for scoring alone.
+    image : array (C, *spatial) float32
+        Normalised intensities.
+    paint : array (*spatial) int32
+    full : Full
+        Which objects of it are painted in full.
+    parts : WeightParts
+        Of the weight map.
+    connected : array (*spatial) int32
+        A number for each connected part that may be a stroke; see
+        :func:`napari_unet.core.holdout.number_parts`.
+    pixels : PaintedPixels
+        The painted pixels, with those numbers.
+    counts : dict of int to int
+        Pixels of every value painted.
+    """
+
+    number: int
+    index: tuple[int, ...]
+    scored: bool
+    image: NDArray[np.float32]
+    paint: NDArray[np.int32]
+    full: Full
+    parts: WeightParts
+    connected: NDArray[np.int32]
+    pixels: PaintedPixels
+    counts: dict[int, int]
+
+    def edited(self, box: Box, values: NDArray[np.int32], measure: Measure) -> "PaintedPlane":
+        """Return the same plane with the paint ``values`` in ``box``; this one stays as it is."""
+        paint = self.paint.copy()
+        paint[box] = values
+        parts, _ = update_parts(
+            self.parts, paint, box, measure.weights, spacing=measure.spacing, mode=measure.mode
+        )
+        near = widen(box, (1,) * paint.ndim, paint.shape)
+        connected, _ = reconnect(self.connected, paint, near, lambda part: number_parts(part, measure.mode))
+        pixels = PaintedPixels.of(paint, connected)
+        return replace(
+            self,
+            paint=paint,
+            parts=parts,
+            connected=connected,
+            pixels=pixels,
+            counts=count_values(pixels.values),
+        )
+
+    @property
+    def kinds(self) -> NDArray[np.uint8]:
+        """1 + class of every painted pixel, (N,)."""
+        return self.parts.kinds.reshape(-1)[self.pixels.flat]
+
+
+def measure_plane(
+    number: int,
+    index: tuple[int, ...],
+    image: NDArray[np.float32],
+    paint: NDArray[np.int32],
+    measure: Measure,
+    *,
+    full: Full = False,
+    scored: bool = False,
+) -> PaintedPlane:
+    """Return a plane whose checked paint was never measured before."""
+    connected = number_parts(paint, measure.mode)
+    pixels = PaintedPixels.of(paint, connected)
+    return PaintedPlane(
+        number=number,
+        index=index,
+        scored=scored,
+        image=image,
+        paint=paint,
+        full=full,
+        parts=measure_parts(paint, measure.weights, spacing=measure.spacing, mode=measure.mode),
+        connected=connected,
+        pixels=pixels,
+        counts=count_values(pixels.values),
+    )
