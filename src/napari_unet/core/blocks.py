@@ -9,6 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 Box = tuple[slice, ...]
 """One slice for each axis, with start and stop, both within the array."""
@@ -59,6 +63,21 @@ def widen(box: Box, margin: Sequence[int], shape: Sequence[int]) -> Box:
         slice(max(0, side.start - more), min(length, side.stop + more))
         for side, more, length in zip(box, margin, shape, strict=True)
     )
+
+
+def changed_box(before: NDArray[Any], after: NDArray[Any]) -> Box | None:
+    """Return the smallest box outside of which two arrays of one shape are equal; None if all is."""
+    differs = before != after
+    box: list[slice] = []
+    for axis in range(differs.ndim):
+        others = tuple(other for other in range(differs.ndim) if other != axis)
+        filled = np.flatnonzero(differs.any(axis=others))
+        if not filled.size:
+            return None
+        part = slice(int(filled[0]), int(filled[-1]) + 1)
+        box.append(part)
+        differs = differs[(slice(None),) * axis + (part,)]
+    return tuple(box)
 
 
 def plan_blocks(shape: Sequence[int], margin: Sequence[int], region: Box | None = None) -> Iterator[Block]:

@@ -1,0 +1,224 @@
+"""After any painting, a dataset that follows its paint is the dataset built anew."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from painting import boxes
+
+from napari_unet.core.dataset import Reading, join_planes, read_planes
+from napari_unet.core.known_full import KnownFull
+from napari_unet.core.live_dataset import LiveDataset
+from napari_unet.core.normalisation import Normalisation
+from napari_unet.core.paint_feed import PaintFeed, Source
+from napari_unet.core.regions import Region
+from napari_unet.core.weights import WeightConfig
+
+
+def read(mode="objects", held_out=0.2, ndim=2, weights=WeightConfig()):
+    return Reading(ndim, mode, "none", weights, Normalisation(), held_out, None, 0)
+
+
+def picture(shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 60000, shape).astype(np.uint16)
+
+
+def planes_of(sources, reading):
+    return read_planes(
+        [source.image for source in sources],
+        [source.paint.copy() for source in sources],
+        reading,
+        full=[source.full() for source in sources],
+        validation=sum(source.scored for source in sources),
+    )
+
+
+def follow(sources, reading):
+    return LiveDataset(planes_of(sources, reading), reading)
+
+
+def anew(sources, reading, n_classes=None):
+    """The dataset of a training that begins now, with as many classes."""
+    return join_planes(planes_of(sources, reading), reading, n_classes=n_classes)
+
+
+def assert_same(found, expected):
+    assert (found.n_classes, found.known_pixels, found.on) == (
+        expected.n_classes,
+        expected.known_pixels,
+        expected.on,
+    )
+    assert found.warnings == expected.warnings
+    assert len(found.samples) == len(expected.samples)
+    for sample, other in zip(found.samples, expected.samples, strict=True):
+        for name in ("image", "target", "weight", "held_out", "strokes", "paint", "distance"):
+            one, two = getattr(sample, name), getattr(other, name)
+            assert (one is None) == (two is None), name
+            if one is not None:
+                np.testing.assert_array_equal(one, two, err_msg=name)
+        for one, two in zip(sample.pixels, other.pixels, strict=True):
+            np.testing.assert_array_equal(one, two)
+        assert sample.full == other.full
+        if sample.objects is not None:
+            np.testing.assert_array_equal(sample.objects.spans, other.objects.spans)
+            assert sample.objects.shows_border == other.objects.shows_border
+
+
+@st.composite
+def sources(draw, mode):
+    """Two stacks of two planes with many strokes, so that some are held out."""
+    made = []
+    for number in range(2):
+        paint = np.zeros((2, 60, 70), np.int32)
+        for row in range(0, 60, 6):
+            value = draw(st.sampled_from([1, 1, 2, 3])) if mode == "classes" else row + 2
+            paint[0, row, 2:40] = 1
+            paint[0, row + 2 : row + 5, 2:40:7] = value
+        if mode == "classes":
+            paint[0, 2:4, 50:60] = 2
+            paint[0, 12:14, 50:60] = 3
+        made.append(Source(number, picture(paint.shape, number), paint))
+    return made
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.sampled_from(["objects", "classes"]), st.sampled_from([0.0, 0.2]), st.data())
+def test_strokes_and_erasing_join_as_if_it_began_with_them(mode, held_out, data):
+    ids = (0, 0, 1, 1, 2, 3, 9, 40) if mode == "objects" else (0, 0, 1, 2, 3)
+    given_sources = data.draw(sources(mode))
+    reading = read(mode, held_out)
+    live = follow(given_sources, reading)
+    feed = PaintFeed(given_sources)
+    assert_same(live.dataset, anew(given_sources, reading))
+    for _ in range(data.draw(st.integers(1, 4))):
+        source = data.draw(st.sampled_from(given_sources))
+        for _ in range(data.draw(st.integers(1, 3))):
+            plane = data.draw(st.integers(0, 1))
+            source.paint[plane][data.draw(boxes((60, 70)))] = data.draw(st.sampled_from(ids))
+            feed.put(source, data.draw(st.sampled_from([None, (plane,)])))
+        old = live.dataset
+        copies = [sample.paint.copy() for sample in old.samples]
+        live.update(feed.take())
+        assert feed.take() is None
+        assert_same(live.dataset, anew(given_sources, reading, old.n_classes))
+        for sample, copy in zip(old.samples, copies, strict=True):
+            np.testing.assert_array_equal(sample.paint, copy)  # left as it was
+
+
+def one(reading=None, shape=(60, 70), paint=None):
+    if paint is None:
+        paint = np.zeros(shape, np.int32)
+        paint[..., 2:6, 5:40] = 1
+        paint[..., 20:30, 10:20] = 2
+        paint[..., 20:30, 24:34] = 3
+    source = Source("a", picture(paint.shape), paint)
+    reading = reading or read(held_out=0)
+    return source, reading, follow([source], reading), PaintFeed([source])
+
+
+def test_erased_paint_is_gone_and_what_is_fresh_is_told():
+    source, reading, live, feed = one()
+    source.paint[20:30, 10:20] = 0
+    source.paint[40:44, 5:15] = 4
+    feed.put(source)
+    assert live.update(feed.take())
+    (sample,) = live.dataset.samples
+    assert not sample.weight[20:30, 10:20].any()
+    (fresh,) = live.fresh
+    np.testing.assert_array_equal(np.unravel_index(fresh.pixels, sample.paint.shape)[0] // 4, 10)
+    assert fresh.pixels.size == 40
+    feed.put(source)
+    assert not live.update(feed.take())
+
+
+def test_new_images_and_planes_join():
+    reading = read(held_out=0)
+    source, _, live, feed = one(shape=(3, 60, 70), paint=None)
+    source.paint[1:] = 0
+    live = follow([source], reading)
+    source.paint[2, 4:9, 4:9] = 1
+    other = Source("b", picture((50, 50), 1), np.zeros((50, 50), np.uint8))
+    other.paint[10:20, 10:20] = 2
+    feed.put(source, (2,))
+    feed.put(other)
+    assert live.update(feed.take())
+    assert_same(live.dataset, anew([source, other], reading))
+
+
+def test_held_out_strokes_are_never_fresh():
+    paint = np.zeros((120, 60), np.int32)
+    for number in range(12):
+        paint[number * 10, 2:40] = 1
+        paint[number * 10 + 4 : number * 10 + 8, 5:12] = number + 2
+    source, reading, live, feed = one(read(), paint=paint)
+    assert live.dataset.on == "held-out"
+    for number in range(12):
+        source.paint[number * 10 + 4 : number * 10 + 8, 30:37] = number + 30
+    feed.put(source)
+    live.update(feed.take())
+    (sample,) = live.dataset.samples
+    assert (sample.held_out.reshape(-1)[live.fresh[0].pixels] == 0).all()
+    assert (sample.held_out[:, 30:37] > 0).any()
+    assert not ((sample.held_out > 0) & (sample.weight > 0)).any()
+
+
+def test_paint_that_cannot_teach_any_more_waits_for_more():
+    source, reading, live, feed = one()
+    before = live.dataset
+    source.paint[source.paint >= 2] = 0
+    feed.put(source)
+    assert not live.update(feed.take())
+    assert live.dataset is before
+    assert "Only background is painted" in live.held_back[0]
+    source.paint[40:50, 40:50] = 7
+    feed.put(source)
+    assert live.update(feed.take())
+    assert live.held_back == ()
+    assert_same(live.dataset, anew([source], reading))
+
+
+def test_a_class_that_the_network_lacks_waits_for_the_next_training():
+    source, reading, live, feed = one(read("classes", held_out=0))
+    source.paint[50:55, 50:55] = 4
+    source.paint[50:55, 5:10] = 3
+    feed.put(source)
+    assert live.update(feed.take())
+    assert live.held_back == (
+        "Class 4 came up while the network was learning without; what is painted of it is learnt when you "
+        "start the next training.",
+    )
+    expected = source.paint.copy()
+    expected[50:55, 50:55] = 0
+    assert_same(live.dataset, anew([replace(source, paint=expected)], reading))
+
+
+@pytest.mark.parametrize("known", [KnownFull(filled=True), "accepted", "region"])
+def test_what_is_known_of_objects_follows(known):
+    source, reading, live, feed = one()
+    if known == "accepted":
+        known = KnownFull().accept(source.paint, {2})
+    elif known == "region":
+        known = KnownFull(regions=(Region((), (slice(15, 40), slice(5, 40)), np.ones((25, 35), bool)),))
+    told = replace(source, known=known)
+    feed.put(told)
+    assert live.update(feed.take())
+    sample = live.dataset.samples[0]
+    assert sample.distance is not None
+    expected = anew([replace(told, paint=told.read(()))], reading)
+    assert_same(live.dataset, expected)
+    live.distance = False
+    source.paint[50, 50] = 1
+    feed.put(told)
+    live.update(feed.take())
+    assert live.dataset.samples[0].distance is None
+
+
+def test_an_image_of_other_channels_is_told_of_and_does_not_join():
+    source, _, live, feed = one()
+    other = Source("b", picture((60, 70, 3)), source.paint.copy())
+    feed.put(replace(other, image=np.moveaxis(other.image, -1, 0)[:2]))
+    live._reading = replace(live._reading, channels="auto")
+    assert not live.update(feed.take())
+    assert "2 channels" in live.held_back[0]
