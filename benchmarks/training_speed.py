@@ -29,7 +29,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from napari_unet.network import batches, learner, training
+from napari_unet.network import batches, learner, training, training_loop
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.device import choose_device, describe_device
 from napari_unet.network.events import Started, StepDone
@@ -157,7 +157,7 @@ def watched(clocks: Clocks) -> Iterator[None]:
         (batches, "draw_patch", "draw and cut"),
         (batches, "stack", "stack"),
         (batches, "augment", "augment"),
-        (training, "draw_batch", "stack"),  # what is left of it: margins and crops
+        (training_loop, "draw_batch", "stack"),  # what is left of it: margins and crops
         (learner.Learner, "step", "forward and loss"),  # what is left of it
         (torch.autograd, "backward", "backward"),
         (torch.nn.utils, "clip_grad_norm_", "optimiser"),

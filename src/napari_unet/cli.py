@@ -158,7 +158,8 @@ def train(
     paint_pixels = [read_image(paint).pixels for _, paint in pairs]
 
     from napari_unet.network.events import Stopped
-    from napari_unet.network.training import DEFAULT_SECONDS, train_events
+    from napari_unet.network.training import train_events
+    from napari_unet.network.training_loop import DEFAULT_SECONDS
 
     is_endless = training.steps is None and training.patience is None
     seconds = training.seconds or (DEFAULT_SECONDS if is_endless else math.inf)

@@ -20,7 +20,7 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.normalisation import Normalisation, apply_limits
 from napari_unet.network import learner as learner_module
-from napari_unet.network import training
+from napari_unet.network import training_loop
 from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
 from napari_unet.network.events import Started, StepDone, Stopped, Validated, Warned
 from napari_unet.network.model import Model
@@ -333,7 +333,7 @@ def test_the_budget_in_seconds() -> None:
 
 
 def test_without_a_budget_there_is_a_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "DEFAULT_SECONDS", 0.3)
+    monkeypatch.setattr(training_loop, "DEFAULT_SECONDS", 0.3)
     assert _run(dataclasses.replace(QUICK, steps=None))[-1].reason == "finished"
 
 
@@ -436,7 +436,7 @@ def test_the_best_weights_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     # The later, unless it has lost half of the best score.
     scores: Iterator[float] = iter([0.5, 0.9, 0.2, 0.5, 0.4])
     monkeypatch.setattr(Validation, "tally", lambda self, predict: tally(next(scores)))
-    monkeypatch.setattr(training, "INTERVAL", 1)
+    monkeypatch.setattr(training_loop, "INTERVAL", 1)
     copies = []
     weights = learner_module.Learner.weights
     monkeypatch.setattr(
@@ -485,7 +485,7 @@ def test_training_ends_when_it_has_converged(monkeypatch: pytest.MonkeyPatch) ->
     # 0.5004 is no progress, 0.7 is one.
     scores = iter([0.5, 0.5004, 0.7, 0.6, 0.6, 0.9])
     monkeypatch.setattr(Validation, "tally", lambda self, predict: tally(next(scores)))
-    monkeypatch.setattr(training, "INTERVAL", 5)
+    monkeypatch.setattr(training_loop, "INTERVAL", 5)
     events = _run(dataclasses.replace(QUICK, steps=None, patience=2))
     assert events[-1].reason == "converged"
     model = events[-1].model

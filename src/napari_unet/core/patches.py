@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.dataset import Dataset, Sample
+from napari_unet.core.live_dataset import Fresh
 from napari_unet.core.tiling import read_mirrored
 
 _JITTER = 0.25
@@ -32,7 +33,12 @@ class Patch:
 
 
 def draw_patch(
-    dataset: Dataset, size: Sequence[int], rng: np.random.Generator, *, margin: Sequence[int] | None = None
+    dataset: Dataset,
+    size: Sequence[int],
+    rng: np.random.Generator,
+    *,
+    margin: Sequence[int] | None = None,
+    fresh: Fresh | None = None,
 ) -> Patch:
     """Return a random patch that holds at least one pixel with training paint.
 
@@ -49,16 +55,21 @@ def draw_patch(
     margin : sequence of int, optional
         Pixels read beyond ``size`` on both sides of each spatial axis: context for valid convolutions and
         rotations.
+    fresh : Fresh, optional
+        Pixels with the newest paint: the patch is around one of these.
 
     Returns
     -------
     Patch
         Spatial shape ``size + 2 * margin``. Outside the image it is mirrored, with weight 0.
     """
-    trainable = [sample for sample in dataset.samples if any(pixels.size for pixels in sample.pixels)]
-    sample = trainable[rng.integers(len(trainable))]
-    painted = [pixels for pixels in sample.pixels if pixels.size]
-    pixels = painted[rng.integers(len(painted))]
+    if fresh is not None:
+        sample, pixels = dataset.samples[fresh.sample], fresh.pixels
+    else:
+        trainable = [sample for sample in dataset.samples if any(pixels.size for pixels in sample.pixels)]
+        sample = trainable[rng.integers(len(trainable))]
+        painted = [pixels for pixels in sample.pixels if pixels.size]
+        pixels = painted[rng.integers(len(painted))]
     chosen = np.unravel_index(pixels[rng.integers(pixels.size)], sample.target.shape)
     middle = []
     for position, edge in zip(chosen, size, strict=True):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from napari_unet.core.dataset import Dataset
+from napari_unet.core.live_dataset import Fresh
 from napari_unet.core.patches import Patch, draw_patch
 from napari_unet.network import geometry
 from napari_unet.network.augment import Batch, augment, source_margin
@@ -64,8 +65,9 @@ def draw_batch(
     *,
     rng: np.random.Generator,
     generator: torch.Generator,
+    fresh: Fresh | None = None,
 ) -> Batch:
-    """Return random, augmented patches on the device.
+    """Return random, augmented patches on the device; the first around the ``fresh`` paint, if there is any.
 
     Returns
     -------
@@ -74,7 +76,10 @@ def draw_batch(
     """
     around = source_margin(shape.seen, config.augmentation)
     margin = [extra + more for extra, more in zip(shape.margin, around, strict=True)]
-    patches = [draw_patch(dataset, shape.taught, rng, margin=margin) for _ in range(shape.patches)]
+    patches = [
+        draw_patch(dataset, shape.taught, rng, margin=margin, fresh=None if number else fresh)
+        for number in range(shape.patches)
+    ]
     image, target, weight, distance = stack(patches, device)
     image, target, weight, distance = augment(
         image,

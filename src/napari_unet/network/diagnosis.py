@@ -107,15 +107,21 @@ class Watch:
     """
 
     def __init__(self, dataset: Dataset, shape: BatchShape, device: torch.device, seed: int) -> None:
-        self._crops = _choose_crops(dataset, shape, np.random.default_rng(seed))
-        self._patches = shape.patches
+        self._shape = shape
         self._device = device
+        self._seed = seed
+        # What was said of each fault; "" after it was resolved: nothing is said twice.
+        self._said: dict[str, str] = {}
+        self.follow(dataset)
+
+    def follow(self, dataset: Dataset) -> None:
+        """Look at the places of another dataset from now on: the paint has changed."""
+        self._dataset = dataset
+        self._crops: list[tuple[NDArray[np.float32], _Places]] = []  # chosen once they are looked at
         taught = [sample for sample in dataset.samples if any(pixels.size for pixels in sample.pixels)]
         objects = [sample.objects for sample in taught if sample.objects is not None]
         self._mode: Mode = "objects" if objects else "classes"
         self._shows_border = not objects or any(found.shows_border for found in objects)
-        # What was said of each fault; "" after it was resolved: nothing is said twice.
-        self._said: dict[str, str] = {}
 
     def look(self, step: int, predict: Callable[[Tensor], Tensor]) -> Iterator[Warned | Resolved]:
         """Tell what has become apparent at ``step``, or does not hold any more.
@@ -148,9 +154,12 @@ class Watch:
 
     def _predict(self, predict: Callable[[Tensor], Tensor]) -> list[NDArray[np.intp]]:
         """Return the predicted class of every pixel of every crop."""
+        if not self._crops:
+            self._crops = _choose_crops(self._dataset, self._shape, np.random.default_rng(self._seed))
         classes: list[NDArray[np.intp]] = []
-        for first in range(0, len(self._crops), self._patches):
-            images = np.stack([image for image, _ in self._crops[first : first + self._patches]])
+        patches = self._shape.patches
+        for first in range(0, len(self._crops), patches):
+            images = np.stack([image for image, _ in self._crops[first : first + patches]])
             classes.extend(predict(torch.from_numpy(images).to(self._device)).argmax(dim=1).cpu().numpy())
         return classes
 

@@ -3,6 +3,7 @@
 Long work is a generator of these frozen events; docks, command line and scripts all drain the same generator.
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -125,7 +126,42 @@ class Stopped:
     state: "TrainingState | None" = None
 
 
-TrainingEvent = Started | Continued | StepDone | Validated | Warned | Resolved | Stopped
+@dataclass(frozen=True, slots=True)
+class PaintJoined:
+    """Paint that has changed since training began is learnt from the next step on.
+
+    ``images`` and ``known_pixels`` are what is learnt from now, as in :class:`Started`, ``more_pixels`` how
+    many more (or, where paint was erased, less than 0) than before. ``waited`` seconds have passed since the
+    first of it was told; to take it in took the training ``took`` seconds.
+    """
+
+    images: int
+    known_pixels: int
+    more_pixels: int
+    waited: float
+    took: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Preview:
+    """What the averaged network of ``training_step`` makes of a part of what the user looks at.
+
+    Of the image ``key``, on its plane ``plane`` (an index along all axes of the paint but the last two),
+    ``probabilities`` (K, Y, X) float32 are those of the pixels in ``box`` (YX): means over squares of
+    ``step`` pixels.
+    """
+
+    key: Hashable
+    plane: tuple[int, ...]
+    box: tuple[slice, slice]
+    step: int
+    probabilities: NDArray[np.float32]
+    training_step: int
+
+
+TrainingEvent = (
+    Started | Continued | StepDone | Validated | Warned | Resolved | PaintJoined | Preview | Stopped
+)
 
 
 @dataclass(frozen=True, slots=True)

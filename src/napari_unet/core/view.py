@@ -1,0 +1,41 @@
+"""What the user looks at, for a training that shows what it has learnt there."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """The part of an image on the screen.
+
+    Parameters
+    ----------
+    key : hashable
+        Says which image it is.
+    image : array
+        With its channel axis, as training takes it.
+    paint_shape : tuple of int
+        Shape of its paint (…YX), by which channels are told from planes.
+    plane : tuple of int
+        The visible plane, along all axes of the paint but the last two.
+    box : tuple of two slices
+        What is visible of it (YX), in pixels, inside the image.
+    step : int
+        Pixels of the image, along either axis, that the screen shows as one; 1 where it shows more.
+    """
+
+    key: Hashable
+    image: Any
+    paint_shape: tuple[int, ...]
+    plane: tuple[int, ...]
+    box: tuple[slice, slice]
+    step: int = 1
+
+
+class Gaze:
+    """Where the user looks now; set on one thread and read on another, which is why it is one attribute."""
+
+    def __init__(self) -> None:
+        self.view: View | None = None
+        """None where there is nothing to show."""

@@ -1,0 +1,296 @@
+"""Paint that changes while a network learns, and previews of what it makes of it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet.core.normalisation import Normalisation
+from napari_unet.core.paint_feed import PaintFeed, Source
+from napari_unet.core.view import Gaze, View
+from napari_unet.network import batches, live_preview, prediction
+from napari_unet.network.config import TrainingConfig, UNetConfig
+from napari_unet.network.events import (
+    Continued,
+    PaintJoined,
+    Preview,
+    Resolved,
+    StepDone,
+    Stopped,
+    Validated,
+    Warned,
+)
+from napari_unet.network.live_preview import BLOCK, INTERVAL_S, SHARE, LivePreview, blocks_of
+from napari_unet.network.training import train_events
+from napari_unet.network.transfer import fresh_network
+from napari_unet.network.validation import INTERVAL, Validation
+
+TINY = UNetConfig(features=4, levels=2)
+QUICK = TrainingConfig(
+    steps=30, patch_size=32, batch_size=2, network=TINY, precision="float32", learning_rate=5e-3
+)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def scene() -> tuple[np.ndarray, np.ndarray]:
+    """Return bright and dark discs on grey, and paint of the background and the bright ones."""
+    rng = np.random.default_rng(0)
+    y, x = np.indices((96, 96))
+    image = np.full((96, 96), 0.5)
+    paint = np.zeros((96, 96), np.int32)
+    for number, (row, column) in enumerate((row, column) for row in (16, 48, 80) for column in (16, 48, 80)):
+        disc = (y - row) ** 2 + (x - column) ** 2 < 100
+        image[disc] = number % 2
+        if number % 2:
+            paint[disc] = number + 2
+    paint[30:34] = 1
+    paint[62:66] = 1
+    return (image * 1000 + rng.normal(2000, 30, image.shape)).astype(np.uint16), paint
+
+
+def dark_discs() -> list[tuple[slice, slice]]:
+    return [
+        (slice(row - 6, row + 6), slice(column - 6, column + 6))
+        for number, (row, column) in enumerate((r, c) for r in (16, 48, 80) for c in (16, 48, 80))
+        if not number % 2
+    ]
+
+
+def follow(paint: np.ndarray, image: np.ndarray) -> tuple[Source, PaintFeed]:
+    source = Source("cells", image, paint)
+    return source, PaintFeed([source])
+
+
+def training(
+    source: Source, feed: PaintFeed, config: TrainingConfig = QUICK, **options: Any
+) -> Iterator[Any]:
+    return train_events([source.image], [source.paint.copy()], config, device="cpu", feed=feed, **options)
+
+
+def test_without_news_a_training_is_what_it_was() -> None:
+    image, paint = scene()
+    plain = list(train_events([image], [paint.copy()], QUICK, device="cpu"))[-1].model
+    source, feed = follow(paint, image)
+    same = list(training(source, feed, gaze=Gaze()))[-1].model
+    assert all(torch.equal(value, same.weights[name]) for name, value in plain.weights.items())
+
+
+def test_what_is_painted_meanwhile_is_learnt() -> None:
+    image, paint = scene()
+    source, feed = follow(paint, image)
+    joined: list[PaintJoined] = []
+    config = replace(QUICK, steps=160, held_out=0, batch_size=4, network=UNetConfig(features=6, levels=2))
+    for event in training(source, feed, config):
+        if isinstance(event, StepDone) and event.step == 60:
+            for number, disc in enumerate(dark_discs()):
+                paint[disc] = 100 + number
+            feed.put(source, ())
+        elif isinstance(event, PaintJoined):
+            joined.append(event)
+        elif isinstance(event, Stopped):
+            model = event.model
+    (join,) = joined
+    assert join.more_pixels == 5 * 144
+    assert join.known_pixels == np.count_nonzero(paint)
+    assert 0 <= join.waited < 10
+    found = predict(model, image)
+    assert np.mean([found[disc].mean() for disc in dark_discs()]) > 0.6
+
+
+def predict(model: Any, image: np.ndarray) -> np.ndarray:
+    return np.asarray(prediction.predict(model, image, device="cpu").probabilities[1] > 0.5)
+
+
+def test_the_next_batches_are_around_the_new_paint(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, paint = scene()
+    source, feed = follow(paint, image)
+    drawn: list[Any] = []
+    original = batches.draw_patch
+
+    def spy(*given: Any, **named: Any) -> Any:
+        drawn.append(named["fresh"])
+        return original(*given, **named)
+
+    monkeypatch.setattr(batches, "draw_patch", spy)
+    for event in training(source, feed, replace(QUICK, held_out=0)):
+        if isinstance(event, StepDone) and event.step == 2:
+            paint[88:92, 40:50] = 1
+            feed.put(source)
+    assert [fresh is not None for fresh in drawn] == [False] * 4 + [True, False] * 25 + [False] * 6
+    rows = np.unravel_index(drawn[4].pixels, paint.shape)[0]
+    assert rows.min() == 88
+    assert rows.max() == 91
+
+
+def test_scores_are_of_todays_paint_and_patience_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    rescored: list[int] = []
+    original = Validation.__init__
+
+    def spy(self: Any, dataset: Any, *rest: Any) -> None:
+        rescored.append(dataset.known_pixels)
+        original(self, dataset, *rest)
+
+    monkeypatch.setattr(Validation, "__init__", spy)
+    image, paint = scene()
+    source, feed = follow(paint, image)
+    steps = []
+    for event in training(source, feed, replace(QUICK, steps=2 * INTERVAL)):
+        if isinstance(event, StepDone) and event.step in (7, 9):
+            paint[94, event.step * 5 : event.step * 5 + 5] = 1
+            feed.put(source)
+        elif isinstance(event, Validated):
+            steps.append(event.step)
+    # The network kept so far, that of step 5, was scored anew before that of step 25; once for two strokes.
+    assert steps == [5, 5, INTERVAL, 2 * INTERVAL]
+    assert rescored == [np.count_nonzero(paint) - 10, np.count_nonzero(paint)]
+
+
+def test_the_state_is_of_the_paint_at_the_end() -> None:
+    image, paint = scene()
+    source, feed = follow(paint, image)
+    for event in training(source, feed):
+        if isinstance(event, StepDone) and event.step == 20:
+            paint[88, 40:50] = 1
+            paint[30:34, :50] = 0
+            feed.put(source)
+        elif isinstance(event, Stopped):
+            stopped = event
+    events = train_events(
+        [image], [paint.copy()], QUICK, start=stopped.model, resume=stopped.state, device="cpu"
+    )
+    assert next(event for event in events if isinstance(event, Continued)).same_data
+    events.close()  # type: ignore[attr-defined]
+
+
+def test_what_is_missing_is_told_and_taken_back() -> None:
+    image, paint = scene()
+    objects = paint >= 2
+    paint[objects] = np.where(paint == 3, 3, 0)[objects]
+    source, feed = follow(paint, image)
+    said: list[Any] = []
+    for event in training(source, feed):
+        if isinstance(event, StepDone) and event.step == 3:
+            paint[45:50, 10:20] = 9
+            feed.put(source)
+        elif isinstance(event, StepDone) and event.step == 20:
+            paint[paint >= 2] = 0
+            feed.put(source)
+        if isinstance(event, Warned | Resolved):
+            said.append(event)
+    alone = "One object only is painted, so nothing is to be kept apart; paint another near it."
+    assert Warned(alone) in said
+    assert Resolved(alone) in said
+    assert any(isinstance(event, Warned) and "Only background is painted" in event.message for event in said)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("ndim", "plane", "padding"), [(2, (), "same"), (2, (1,), "same"), (2, (), "valid"), (3, (2,), "same")]
+)
+def test_previews_are_what_the_network_predicts_there(ndim: int, plane: Any, padding: Any) -> None:
+    config = replace(TINY, ndim=ndim, padding=padding)
+    network = fresh_network(config, 0).eval()
+    shape = (90, 70) if not plane else (5, 90, 70)
+    image = np.random.default_rng(0).integers(0, 4000, shape)
+    gaze = Gaze()
+    preview = LivePreview(
+        gaze, config, channels="none", normalisation=Normalisation(), device=torch.device("cpu")
+    )
+
+    def predict(batch: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return network(batch)
+
+    assert list(preview.look(predict, 1)) == []
+    gaze.view = View("a", image, shape, plane, (slice(5, 80), slice(10, 60)))
+    first, *_ = preview.look(predict, 7)
+    assert (first.key, first.plane, first.training_step) == ("a", plane, 7)
+    edge = BLOCK[ndim]
+    assert first.box == (slice(0, min(edge, 90)), slice(0, min(edge, 70)))
+    assert first.probabilities.shape == (2, min(edge, 90), min(edge, 70))
+    np.testing.assert_allclose(first.probabilities.sum(axis=0), 1, rtol=1e-5)
+    if ndim == 2 and padding == "same":
+        scale = Normalisation()
+        pixels = scale.scale(image[None], scale.limits(image[None]))[(slice(None), *plane)]
+        padded = np.pad(pixels, ((0, 0), (0, 6), (0, 2)), mode="reflect")
+        whole = predict(torch.from_numpy(padded)[None])[0].softmax(0).numpy()
+        inner = (slice(None), slice(30, 60), slice(30, 40))
+        np.testing.assert_allclose(first.probabilities[inner], whole[inner], atol=1e-5)
+
+
+def test_previews_take_their_share_of_the_time_and_the_middle_comes_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(live_preview, "perf_counter", clock)
+    gaze = Gaze()
+    preview = LivePreview(
+        gaze, TINY, channels="none", normalisation=Normalisation(), device=torch.device("cpu")
+    )
+    image = np.random.default_rng(0).integers(0, 4000, (1024, 1024))
+    gaze.view = View("a", image, image.shape, (), (slice(0, 1024), slice(0, 1024)), 2)
+
+    def predict(batch: torch.Tensor) -> torch.Tensor:
+        clock.now += 0.05
+        return torch.zeros((1, 2, *batch.shape[2:]))
+
+    shown: list[tuple[int, int]] = []
+    spent = 0.0
+    began = clock.now
+    for step in range(600):
+        clock.now += 0.1
+        events = list(preview.look(predict, step))
+        spent += 0.05 * len(events)
+        shown += [(event.box[0].start, event.box[1].start) for event in events]
+        assert all(event.probabilities.shape == (2, 128, 128) for event in events)
+        if events and step > 50:
+            assert len(events) <= 4
+    assert spent <= SHARE * (clock.now - began) + 0.1
+    assert spent >= 0.5 * SHARE * (clock.now - began)
+    assert set(shown[:4]) == {(256, 256), (256, 512), (512, 256), (512, 512)}
+    assert len(set(shown[:16])) == 16  # each once before any comes again
+    assert shown[16] == shown[0]
+    assert INTERVAL_S >= 1
+
+    # Another plane or place comes at once, and nothing where nobody looks.
+    gaze.view = replace(gaze.view, box=(slice(0, 100), slice(900, 1000)))
+    clock.now += 2
+    assert next(event.box for event in preview.look(predict, 1)) == (slice(0, 256), slice(768, 1024))
+    gaze.view = None
+    clock.now += 2
+    assert list(preview.look(predict, 1)) == []
+
+
+def test_a_very_wide_view_is_predicted_in_its_middle() -> None:
+    view = View("a", None, (100_000, 300), (), (slice(0, 100_000), slice(0, 300)))
+    boxes = blocks_of(view, 256)
+    assert len(boxes) == 16
+    assert min(box[0].start for box in boxes) > 48_000
+    assert max(box[1].stop for box in boxes) == 300
+
+
+def test_previews_come_with_the_training() -> None:
+    image, paint = scene()
+    gaze = Gaze()
+    gaze.view = View("cells", image, paint.shape, (), (slice(0, 96), slice(0, 96)))
+    source, feed = follow(paint, image)
+    events = list(training(source, feed, gaze=gaze))
+    first = next(number for number, event in enumerate(events) if isinstance(event, Preview))
+    assert sum(isinstance(event, StepDone) for event in events[:first]) == 1
