@@ -15,12 +15,25 @@ from qtpy.QtWidgets import QHBoxLayout, QWidget
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.weights import WeightConfig
-from napari_unet.network.events import Continued, Resolved, Started, StepDone, Stopped, Validated, Warned
+from napari_unet.network.events import (
+    Continued,
+    PaintJoined,
+    Preview,
+    Resolved,
+    Started,
+    StepDone,
+    Stopped,
+    Validated,
+    Warned,
+)
 from napari_unet.widgets.form import Sentence, Tone, button, fill, follow
 from napari_unet.widgets.jobs import Job, Waiting
 from napari_unet.widgets.layers import annotation_of, copy_image, copy_paint, has_paint, pixel_sizes
+from napari_unet.widgets.live_form import LiveForm
+from napari_unet.widgets.live_preview import LivePreviewLayer, Shown
 from napari_unet.widgets.marks import full_objects_of, image_channels, mode_of
 from napari_unet.widgets.paint_tally import PaintTally
+from napari_unet.widgets.paint_watch import Learnt, PaintWatch
 from napari_unet.widgets.plot import CurvePlot
 from napari_unet.widgets.preferences import read_preferences
 from napari_unet.widgets.scales import micrometres
@@ -34,6 +47,8 @@ class _Run:
 
     job: Job
     progress: Progress
+    watch: PaintWatch
+    preview: LivePreviewLayer
     failed: bool = False
     warnings: list[str] = field(default_factory=list)
 
@@ -78,6 +93,10 @@ class TrainDock(QWidget):
         column.addWidget(self.form)
         self._tally = PaintTally("train_paint", viewer, self._learnt_from)
         column.addWidget(self._tally)
+        self._live = LiveForm()
+        self._live.learning_changed.connect(self._on_learning_changed)
+        self._live.preview_changed.connect(self._on_preview_changed)
+        column.addWidget(self._live)
         self._start = button(
             "Start training",
             self.start,
@@ -130,11 +149,12 @@ class TrainDock(QWidget):
         for sentence in (self._warning, self._outcome):
             sentence.say("")
         try:
-            job, progress = self._prepare()
+            run = self._prepare()
         except InputError as error:
             self._status.say(str(error), "error")
             return
-        self._run = _Run(job, progress)
+        self._run, job = run, run.job
+        self._live.say_joined(None)
         self.plot.clear()
         self._status.say("Preparing: reading the paint and computing its border weights.")
         job.happened.connect(self._on_event)
@@ -174,7 +194,7 @@ class TrainDock(QWidget):
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.stop()
 
-    def _prepare(self) -> tuple[Job, Progress]:
+    def _prepare(self) -> _Run:
         pairs, scored = self._learnt_from(), self._scored()
         channels = {image_channels(image, paint) for image, paint in [*pairs, *scored]}
         modes = {mode_of(paint) for _, paint in [*pairs, *scored]}
@@ -199,6 +219,13 @@ class TrainDock(QWidget):
         name = pairs[0][0].name
         path = model_path(read_preferences().models_folder, name, datetime.now().astimezone())
         start, device = self.form.start_from(self._last), self.form.device
+        learnt = [
+            *(Learnt(*pair, pixels) for pair, pixels in zip(pairs, images, strict=True)),
+            *(Learnt(*pair, pixels, scored=True) for pair, pixels in zip(scored, validation[0], strict=True)),
+        ]
+        watch = PaintWatch(self._viewer, learnt, all_images=self.form.all_painted.isChecked(), parent=self)
+        watch.listen(self._live.learns.isChecked())
+        preview = LivePreviewLayer(self._viewer, learnt, config.mode, self._live.shown, self)
         before = self._last_path if isinstance(start, Stopped) else None
 
         def events(control: Control) -> Iterator[Any]:
@@ -215,11 +242,14 @@ class TrainDock(QWidget):
                 before=before,
                 sizes=sizes,
                 in_world=in_world,
+                feed=watch.feed,
+                gaze=preview.gaze,
             )
 
         progress = Progress(self.form.seconds)
         title = f"Training on {name}"
-        return Job(events, title, round(self.form.seconds), measure=progress.measure, parent=self), progress
+        job = Job(events, title, round(self.form.seconds), measure=progress.measure, parent=self)
+        return _Run(job, progress, watch, preview)
 
     def _learnt_from(self) -> list[tuple[Image, Labels]]:
         pairs, scored = self._painted(), self._scored()
@@ -268,6 +298,10 @@ class TrainDock(QWidget):
         if isinstance(event, StepDone | Validated):
             self.plot.add(event)
             run.progress.add(event)
+        elif isinstance(event, Preview):
+            run.preview.add(event)
+        elif isinstance(event, PaintJoined):
+            self._live.say_joined(event)
         elif isinstance(event, Continued):
             self.plot.show_history(event.history)
             run.progress.go_on(event)
@@ -295,7 +329,9 @@ class TrainDock(QWidget):
 
     def _show_progress(self) -> None:
         self._say_progress()
-        self.plot.repaint_curves()  # now, with the words: one repaint of the window for both
+        self.plot.repaint_curves()  # now, with the words: one repaint of the window for all
+        if self._run is not None:
+            self._run.preview.repaint()
 
     def _say_progress(self) -> None:
         run = self._run
@@ -305,6 +341,14 @@ class TrainDock(QWidget):
     def _show_warnings(self, run: _Run) -> None:
         """Show all that holds, one sentence below the other, until the next training starts."""
         self._warning.say("\n".join(run.warnings), "warning")
+
+    def _on_learning_changed(self, on: bool) -> None:
+        if self._run is not None:
+            self._run.watch.listen(on)
+
+    def _on_preview_changed(self, shown: Shown) -> None:
+        if self._run is not None:
+            self._run.preview.show_as(shown)
 
     def _on_failed(self, sentence: str) -> None:
         if self._run is not None:
@@ -316,6 +360,8 @@ class TrainDock(QWidget):
         if run is None:
             return
         run.job.deleteLater()
+        run.watch.close()
+        run.preview.close()
         self.plot.repaint_curves()
         if not run.failed:
             self._status.say(run.progress.outcome())

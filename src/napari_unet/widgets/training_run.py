@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.object_distance import Full
+from napari_unet.core.paint_feed import PaintFeed
+from napari_unet.core.view import Gaze
 from napari_unet.files.atomic import check_writable
 from napari_unet.files.pixel_size import PixelSize, common_pixel_size
 from napari_unet.network.config import TrainingConfig
@@ -51,12 +53,14 @@ def train_and_save(
     before: Path | None = None,
     sizes: Sequence[tuple[float, ...]] = (),
     in_world: Sequence[PixelSize | None] = (),
+    feed: PaintFeed | None = None,
+    gaze: Gaze | None = None,
 ) -> Iterator[TrainingEvent | Saved]:
     """Train as :func:`napari_unet.network.training.train_events` does; save the model, and its state beside.
 
     Parameters
     ----------
-    images, paints, config, validation, full, device, control
+    images, paints, config, validation, full, device, control, feed, gaze
         As for ``train_events``.
     start : Stopped, path of a model file, or None
         What to go on from: the end of another training, or a file and the state beside it.
@@ -111,6 +115,8 @@ def train_and_save(
             full=full,
             device=device,
             control=control,
+            feed=feed,
+            gaze=gaze,
         )
         for event in events:
             begun = True

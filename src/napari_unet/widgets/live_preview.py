@@ -1,0 +1,318 @@
+"""The layer that shows, while a network learns, what it makes of what the user looks at."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import Colormap
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, QTimer
+
+from napari_unet.core.annotation import Mode
+from napari_unet.core.control import Control
+from napari_unet.core.instances import find_objects
+from napari_unet.core.prediction import join_classes
+from napari_unet.core.view import Gaze, View
+from napari_unet.network.events import Preview
+from napari_unet.widgets.latest import Latest
+from napari_unet.widgets.lifetime import follow
+from napari_unet.widgets.marks import KEY, Mark, mark_of, source_of
+from napari_unet.widgets.paint_watch import Learnt
+
+Shown = Literal["probability", "labels", "off"]
+"""What is shown: the probability of the foreground, objects (or classes), or nothing."""
+
+KIND = "preview"
+"""Kind of result that the layer is."""
+
+_SETTLED_MS = 100
+"""Time after which the view is read again once it begins to change: napari draws first."""
+
+_MOST_STEP = 16
+
+_AS_PROBABLE = Colormap(
+    [[0.1, 0.9, 0.8, 0.0], [0.1, 0.9, 0.8, 0.1], [0.1, 0.9, 0.8, 0.45], [0.6, 1.0, 0.3, 0.9]],
+    name="as opaque as probable",
+)
+"""The image shows through where the network sees background, or does not know yet."""
+
+
+class LivePreviewLayer(QObject):
+    """Says where the user looks, and shows there what the training tells of.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    learnt : sequence of Learnt
+        The images of the training; the one that the selected layer belongs to is shown, else the first.
+    mode : {"objects", "classes"}
+        What the network learns.
+    shown : {"probability", "labels", "off"}
+    parent : QObject
+        Its owner.
+    """
+
+    def __init__(
+        self, viewer: ViewerModel, learnt: list[Learnt], mode: Mode, shown: Shown, parent: QObject
+    ) -> None:
+        super().__init__(parent)
+        self.gaze = Gaze()
+        self._viewer = viewer
+        self._learnt = learnt
+        self._mode = mode
+        self._shown = shown
+        self._mosaic: _Mosaic | None = None
+        self._has_news = False
+        self._latest = Latest("Finding the objects of the preview", self)
+        self._latest.result.connect(self._show)
+        self._settled = QTimer(self)
+        self._settled.setSingleShot(True)
+        self._settled.setInterval(_SETTLED_MS)
+        self._settled.timeout.connect(self._look)
+        camera, dims = viewer.scene.camera.events, viewer.dims.events
+        self._unfollow: list[Callable[[], None]] = [
+            follow(self, emitter, self._on_moved)
+            for emitter in (
+                camera.center,
+                camera.zoom,
+                dims.current_step,
+                dims.order,
+                dims.ndisplay,
+                viewer.layers.events.removed,
+                viewer.layers.selection.events.active,
+            )
+        ]
+        self._look()
+
+    def show_as(self, shown: Shown) -> None:
+        """Show something else from now on."""
+        self._shown = shown
+        if shown == "off":
+            self._remove()
+        self._look()
+        self._has_news = True
+        self.repaint()
+
+    def add(self, event: Preview) -> None:
+        """Take a part of what is shown; it is painted with the next :meth:`repaint`."""
+        view = self.gaze.view
+        if view is None or (event.key, event.plane, event.step) != (view.key, view.plane, view.step):
+            return  # of where the user looked before
+        if self._mosaic is None:
+            self._mosaic = _Mosaic(view)
+        self._mosaic.add(event)
+        self._has_news = True
+
+    def repaint(self) -> None:
+        """Show what has come since the last time."""
+        self._look()
+        mosaic = self._mosaic
+        if not self._has_news or mosaic is None or mosaic.values is None:
+            return
+        self._has_news = False
+        if self._shown == "probability":
+            self._show((mosaic, 1 - np.where(mosaic.known, mosaic.values[0], 1)))
+        elif self._shown == "labels":
+            mode, values, known = self._mode, mosaic.values.copy(), mosaic.known.copy()
+
+            def read(_control: Control) -> Iterator[Any]:
+                yield mosaic, _labels(values, known, mode)
+
+            self._latest.submit(read)
+
+    def close(self) -> None:
+        """End: the layer, which only shows what a training makes of the image, goes with it."""
+        for stop in self._unfollow:
+            stop()
+        self._unfollow.clear()
+        self._settled.stop()
+        self._latest.cancel()
+        self.gaze.view = None
+        self._remove()
+        self._learnt = []
+        self.deleteLater()
+
+    def _on_moved(self, _event: object = None) -> None:
+        if not self._settled.isActive():
+            self._settled.start()
+
+    def _look(self) -> None:
+        """Note what the user looks at now."""
+        view = None if self._shown == "off" else self._view()
+        self.gaze.view = view
+        if view is None or (self._mosaic is not None and not self._mosaic.suits(view)):
+            self._mosaic = None
+        elif self._mosaic is not None:
+            self._mosaic.view = view
+        if view is None:
+            self._remove()
+
+    def _view(self) -> View | None:
+        one = self._looked_at()
+        if one is None or not is_flat(self._viewer, one.paint):
+            return None
+        paint = one.paint
+        shape = paint.data.shape
+        point = np.round(paint.world_to_data(self._viewer.dims.point)[-paint.ndim :]).astype(int)[:-2]
+        if ((point < 0) | (point >= shape[:-2])).any():
+            return None
+        first, last = np.clip(paint.corner_pixels[:, -2:], 0, shape[-2:]).astype(int).tolist()
+        box = slice(first[0], last[0]), slice(first[1], last[1])
+        if box[0].stop <= box[0].start or box[1].stop <= box[1].start:
+            return None
+        return View(
+            one.image.unique_id,
+            one.pixels,
+            shape,
+            tuple(point.tolist()),
+            box,
+            screen_step(self._viewer, paint),
+        )
+
+    def _looked_at(self) -> Learnt | None:
+        here = [one for one in self._learnt if one.image in self._viewer.layers]
+        here = [one for one in here if one.paint in self._viewer.layers]
+        active = self._viewer.layers.selection.active
+        source = None if active is None else source_of(self._viewer, active)
+        return next((one for one in here if one.image is source), here[0] if here else None)
+
+    def _layer(self) -> Layer | None:
+        """Return the layer, if there is one, which the user may have removed."""
+        return next((layer for layer in self._viewer.layers if is_preview(layer)), None)
+
+    def _show(self, result: tuple["_Mosaic", NDArray[Any]]) -> None:
+        mosaic, values = result
+        one = self._looked_at()
+        if one is None or mosaic is not self._mosaic or one.image.unique_id != mosaic.view.key:
+            return
+        kind = Labels if values.dtype == np.int32 else Image
+        layer = self._layer()
+        mark = None if layer is None else mark_of(layer)
+        if layer is not None and (type(layer) is not kind or mark is None or mark.image != mosaic.view.key):
+            self._viewer.layers.remove(layer)
+            layer = None
+        place = mosaic.place(one.paint)
+        data = values.reshape((1,) * len(mosaic.view.plane) + values.shape)
+        if layer is None:
+            self._insert(kind, one, data, place)
+            return
+        same = np.array_equal(layer.translate, place["translate"]) and np.array_equal(
+            layer.scale, place["scale"]
+        )
+        layer.data = data
+        if not same:
+            layer.scale, layer.translate = place["scale"], place["translate"]
+
+    def _insert(self, kind: type[Layer], one: Learnt, data: NDArray[Any], place: dict[str, Any]) -> None:
+        name, layers = f"{one.image.name} preview", self._viewer.layers
+        layer: Layer
+        if kind is Labels:
+            layer = Labels(data, name=name, opacity=0.5, **place)
+            layer.editable = False  # the next preview would take what is painted on it
+        else:
+            layer = Image(
+                data,
+                name=name,
+                opacity=0.8,
+                colormap=_AS_PROBABLE,
+                contrast_limits=(0.0, 1.0),
+                **place,
+            )
+        layer.metadata[KEY] = Mark(layer.unique_id, one.image.unique_id, KIND)
+        active = layers.selection.active
+        layers.insert(layers.index(one.paint), layer)  # below the paint, which must stay visible
+        if active is not None:
+            layers.selection.active = active
+
+    def _remove(self) -> None:
+        for layer in [layer for layer in self._viewer.layers if is_preview(layer)]:
+            self._viewer.layers.remove(layer)
+
+
+class _Mosaic:
+    """What is known of a view by now: parts of it come one by one, and it moves."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self._parts: dict[tuple[int, int], Preview] = {}
+        self.values: NDArray[np.float32] | None = None
+        self.known = np.zeros((0, 0), bool)
+        self._corner = (0, 0)
+
+    def suits(self, view: View) -> bool:
+        """Whether what is known here is of ``view`` as well, or of what is beside it."""
+        mine = self.view
+        return (mine.key, mine.plane, mine.step) == (view.key, view.plane, view.step)
+
+    def add(self, event: Preview) -> None:
+        """Take a part, and forget those that are out of sight."""
+        self._parts[event.box[0].start, event.box[1].start] = event
+        self._parts = {
+            at: part
+            for at, part in self._parts.items()
+            if all(
+                mine.start < seen.stop and seen.start < mine.stop
+                for mine, seen in zip(part.box, self.view.box, strict=True)
+            )
+        } or {(event.box[0].start, event.box[1].start): event}
+        step = self.view.step
+        top = min(part.box[0].start for part in self._parts.values())
+        left = min(part.box[1].start for part in self._parts.values())
+        bottom = max(part.box[0].stop for part in self._parts.values())
+        right = max(part.box[1].stop for part in self._parts.values())
+        shape = -(-(bottom - top) // step), -(-(right - left) // step)
+        self.values = np.zeros((len(event.probabilities), *shape), np.float32)
+        self.known = np.zeros(shape, bool)
+        for part in self._parts.values():
+            y, x = (part.box[0].start - top) // step, (part.box[1].start - left) // step
+            here = (slice(y, y + part.probabilities.shape[1]), slice(x, x + part.probabilities.shape[2]))
+            self.values[(slice(None), *here)] = part.probabilities
+            self.known[here] = True
+        self._corner = (top, left)
+
+    def place(self, paint: Labels) -> dict[str, Any]:
+        """Return where the mosaic is in the world, as arguments of a layer."""
+        step, leading = self.view.step, len(self.view.plane)
+        # Pixel 0 of the mosaic is in the middle of the first square of pixels.
+        middle = [corner + (step - 1) / 2 for corner in self._corner]
+        world = paint.data_to_world((*self.view.plane, *middle))
+        return {
+            "scale": np.asarray(paint.scale) * ((1,) * leading + (step, step)),
+            "translate": np.asarray(paint.affine.inverse(world)),
+            "rotate": paint.rotate,
+            "shear": paint.shear,
+            "affine": paint.affine,
+            "units": paint.units,
+            "axis_labels": paint.axis_labels,
+        }
+
+
+def is_preview(layer: Layer) -> bool:
+    """Return whether ``layer`` shows what a training makes of an image."""
+    mark = mark_of(layer)
+    return mark is not None and mark.kind == KIND
+
+
+def is_flat(viewer: ViewerModel, paint: Labels) -> bool:
+    """Return whether the planes (YX) of ``paint`` are what is seen of it."""
+    dims = viewer.dims
+    return dims.ndisplay == 2 and set(dims.displayed) == {dims.ndim - 2, dims.ndim - 1} and paint.ndim >= 2
+
+
+def screen_step(viewer: ViewerModel, paint: Labels) -> int:
+    """Return how many pixels of ``paint`` along an axis are one pixel of the screen: a power of 2, or 1."""
+    size = viewer.scene.camera.zoom * float(np.abs(np.asarray(paint.scale)[-2:]).max())
+    step = 1
+    while step < _MOST_STEP and 2 * step * size <= 1:
+        step *= 2
+    return step
+
+
+def _labels(values: NDArray[np.float32], known: NDArray[np.bool_], mode: Mode) -> NDArray[np.int32]:
+    """Return the objects (Y, X), or the classes as paint values, of probabilities (K, Y, X)."""
+    if mode == "classes":
+        return np.where(known, values.argmax(axis=0) + 1, 0).astype(np.int32)
+    foreground = np.where(known, values[1:], 0)
+    return join_classes([find_objects(part, ndim=2) for part in foreground], foreground)

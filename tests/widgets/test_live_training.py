@@ -1,0 +1,325 @@
+"""Painting while a network learns, in real viewers with real threads; and what is shown of it meanwhile."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dock_helpers import discs, paint_on, say, tiny_training
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+from qtpy.QtCore import Qt, QTimer
+
+from napari_unet.core.view import View
+from napari_unet.network import live_preview as network_preview
+from napari_unet.network.events import PaintJoined, Preview, StepDone
+from napari_unet.widgets import jobs
+from napari_unet.widgets.layers import make_annotation
+from napari_unet.widgets.live_preview import LivePreviewLayer, is_preview, screen_step
+from napari_unet.widgets.marks import accept_objects, full_objects_of
+from napari_unet.widgets.paint_watch import Learnt
+from napari_unet.widgets.train import TrainDock
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    # Tests must not wait for a busy machine more than they must.
+    monkeypatch.setattr(jobs, "give_way", lambda: None)
+    monkeypatch.setattr(jobs, "_REPAINT_S", 0.05)
+
+
+@pytest.fixture
+def viewer():
+    return ViewerModel()
+
+
+@pytest.fixture
+def dock(viewer, qtbot, monkeypatch):
+    dock = open_dock(viewer, monkeypatch)
+    qtbot.addWidget(dock)
+    return dock
+
+
+def open_dock(viewer, monkeypatch):
+    tiny_training(monkeypatch, steps=100_000)
+    dock = TrainDock(viewer)
+    dock.form._held_out.setValue(0)
+    return dock
+
+
+def start(dock, qtbot):
+    """Start training and wait for its first steps; the events are collected."""
+    dock.seen = []
+    dock.start()
+    dock._run.job.happened.connect(dock.seen.append)
+    qtbot.waitUntil(lambda: len(of(dock, StepDone)) > 1, timeout=60_000)
+
+
+def of(dock, kind):
+    return [event for event in dock.seen if isinstance(event, kind)]
+
+
+def joins(dock, qtbot, count=1):
+    """Wait until paint has joined so often."""
+    qtbot.waitUntil(lambda: len(of(dock, PaintJoined)) >= count, timeout=30_000)
+    return of(dock, PaintJoined)[-1]
+
+
+def stop(dock, qtbot):
+    with qtbot.waitSignal(dock.ended, timeout=60_000):
+        dock.stop()
+
+
+def dataset_of(dock, monkeypatch):
+    """Return what tells the dataset that a training learns from: taken from its thread when it ends."""
+    from napari_unet.network import training_loop
+
+    kept = []
+    original = training_loop.fit_reading
+
+    def spy(model, dataset, *rest):
+        kept.append(dataset)
+        return original(model, dataset, *rest)
+
+    monkeypatch.setattr(training_loop, "fit_reading", spy)
+    return kept
+
+
+def test_strokes_erasing_and_undo_join_and_what_is_known_of_objects(dock, viewer, qtbot, monkeypatch):
+    kept = dataset_of(dock, monkeypatch)
+    paint = paint_on(viewer, viewer.add_image(discs(), name="cells"))
+    before = np.count_nonzero(paint.data)
+    start(dock, qtbot)
+    paint.brush_size = 5
+    paint.paint((55, 30), 9)
+    painted = np.count_nonzero(paint.data) - before
+    assert joins(dock, qtbot).more_pixels == painted > 0
+    assert f"{before + painted:,} pixels" in say(dock, "train_joined")
+    paint.undo()
+    assert joins(dock, qtbot, 2).more_pixels == -painted
+    paint.redo()
+    assert joins(dock, qtbot, 3).more_pixels == painted
+    paint.brush_size = 20
+    paint.paint((16, 16), 0)  # erases object 2
+    assert joins(dock, qtbot, 4).more_pixels < 0
+    paint.data = np.where(paint.data == 3, 4, paint.data)  # as a script may
+    qtbot.waitUntil(lambda: len(of(dock, PaintJoined)) >= 5, timeout=30_000)
+    accept_objects(paint, {4})
+    qtbot.waitUntil(lambda: len(of(dock, PaintJoined)) >= 6, timeout=30_000)
+    stop(dock, qtbot)
+    (sample,) = kept[-1].samples
+    np.testing.assert_array_equal(sample.paint, paint.data)
+    assert not (sample.weight[paint.data == 0] > 0).any()
+    assert sample.full == {4} == full_objects_of(paint).within(paint.data)
+    assert dock._last.state is not None
+
+
+def test_other_images_join_when_they_are_painted_on(dock, viewer, qtbot, monkeypatch):
+    kept = dataset_of(dock, monkeypatch)
+    paint_on(viewer, viewer.add_image(discs(), name="cells"))
+    dock.form.all_painted.setChecked(True)
+    start(dock, qtbot)
+    other = viewer.add_image(discs((3, 64, 64), 1), name="stack")
+    paint = make_annotation(viewer, other)
+    qtbot.wait(200)
+    assert of(dock, PaintJoined) == []
+    viewer.dims.set_current_step(0, 1)
+    paint.paint((1, 40, 40), 1)
+    assert joins(dock, qtbot).images == 2
+    viewer.layers.remove(other)  # what it taught is not forgotten
+    viewer.layers.remove(paint)
+    steps = len(of(dock, StepDone))
+    qtbot.waitUntil(lambda: len(of(dock, StepDone)) > steps + 2, timeout=30_000)
+    stop(dock, qtbot)
+    assert [sample.paint.any() for sample in kept[-1].samples] == [True, True]
+    np.testing.assert_array_equal(kept[-1].samples[1].paint, paint.data[1])
+
+
+def test_paint_waits_where_it_is_not_to_join(dock, viewer, qtbot):
+    paint = paint_on(viewer, viewer.add_image(discs()))
+    other = viewer.add_image(discs(seed=1), name="other")
+    dock.form.image.choose(viewer.layers[0])
+    dock._live.learns.setChecked(False)
+    start(dock, qtbot)
+    paint.paint((55, 30), 9)
+    paint_on(viewer, other)  # not asked for
+    qtbot.wait(300)
+    assert of(dock, PaintJoined) == []
+    dock._live.learns.setChecked(True)
+    assert joins(dock, qtbot).images == 1
+    stop(dock, qtbot)
+    paint.paint((5, 5), 9)  # nobody listens any more
+    assert dock._run is None
+
+
+def test_all_erased_is_told_and_training_goes_on(dock, viewer, qtbot):
+    paint = paint_on(viewer, viewer.add_image(discs()))
+    start(dock, qtbot)
+    paint.data = np.zeros_like(paint.data)
+    qtbot.waitUntil(lambda: "Nothing is painted yet" in say(dock, "train_warning"), timeout=30_000)
+    paint.data = np.where(np.arange(64) < 20, 1, 2) * np.ones((64, 1), np.int32)
+    joins(dock, qtbot)
+    qtbot.waitUntil(lambda: "Nothing is painted yet" not in say(dock, "train_warning"), timeout=30_000)
+    stop(dock, qtbot)
+
+
+def test_the_whole_loop_in_a_window(make_napari_viewer, qtbot, monkeypatch):
+    """The preview follows slice, pan and zoom, is what is chosen, and comes and goes with its image."""
+    monkeypatch.setattr(network_preview, "INTERVAL_S", 0.05)
+    monkeypatch.setattr(network_preview, "SHARE", 0.5)
+    viewer = make_napari_viewer(show=True)  # a window that is not shown does not draw
+    viewer.window.resize(900, 700)
+    stack = np.stack([discs((300, 280), seed) for seed in range(3)])
+    image = viewer.add_image(stack, name="cells", scale=(2, 0.5, 0.5), translate=(4, 3, 2))
+    paint = paint_on(viewer, image)
+    viewer.dims.set_current_step(0, 0)
+    dock = open_dock(viewer, monkeypatch)
+    viewer.window.add_dock_widget(dock, name="Train")
+    viewer.layers.selection.active = paint
+    viewer.reset_view()
+    qtbot.waitUntil(lambda: paint.corner_pixels[1, -1] > 0, timeout=10_000)
+    names = [layer.name for layer in viewer.layers]
+    start(dock, qtbot)
+
+    def preview():
+        return next((layer for layer in viewer.layers if is_preview(layer)), None)
+
+    qtbot.waitUntil(lambda: preview() is not None, timeout=30_000)
+    assert viewer.layers.selection.active is paint
+    assert [layer.name for layer in viewer.layers] == ["cells", "cells preview", "cells paint"]
+
+    def corner():
+        """Which pixel of the image is under the first of the preview."""
+        return np.round(image.world_to_data(preview().data_to_world((0, 0, 0))), 6).tolist()
+
+    assert corner()[0] == 0
+    assert np.mod(corner()[1:], 256).tolist() == [0, 0]
+    # The slice.
+    viewer.dims.set_current_step(0, 2)
+    qtbot.waitUntil(lambda: of(dock, Preview)[-1].plane == (2,), timeout=30_000)
+    qtbot.waitUntil(lambda: corner()[0] == 2, timeout=30_000)
+    # Pan and zoom.
+    viewer.scene.camera.zoom *= 25
+    viewer.scene.camera.center = (0, *image.data_to_world((2, 290, 270))[1:])
+    qtbot.waitUntil(lambda: corner() == [2, 256, 256], timeout=30_000)
+    assert preview().data.shape == (1, 44, 24)
+    # Objects, and nothing, instead.
+    dock._live._preview.setCurrentIndex(1)
+    qtbot.waitUntil(lambda: isinstance(preview(), Labels), timeout=30_000)
+    assert not preview().editable
+    viewer.dims.ndisplay = 3
+    qtbot.waitUntil(lambda: preview() is None, timeout=30_000)
+    viewer.dims.ndisplay = 2
+    qtbot.waitUntil(lambda: preview() is not None, timeout=30_000)
+    dock._live._preview.setCurrentIndex(2)
+    assert preview() is None
+    dock._live._preview.setCurrentIndex(0)
+    qtbot.waitUntil(lambda: isinstance(preview(), Image), timeout=30_000)
+    # The user removes the layer: it comes again. The image goes: it goes, and the training goes on.
+    viewer.layers.remove(preview())
+    qtbot.waitUntil(lambda: preview() is not None, timeout=30_000)
+    viewer.layers.remove(image)
+    qtbot.waitUntil(lambda: preview() is None, timeout=30_000)
+    viewer.layers.remove(paint)
+    assert names == ["cells", "cells paint"]
+    steps = len(of(dock, StepDone))
+    qtbot.waitUntil(lambda: len(of(dock, StepDone)) > steps + 2, timeout=30_000)
+    stop(dock, qtbot)
+    assert "Kept the network" in say(dock, "train_status")
+    assert not list(viewer.layers)
+
+
+@pytest.mark.parametrize("how", ["dock", "window"])
+def test_closing_in_the_midst_of_it(make_napari_viewer, qtbot, monkeypatch, how):
+    viewer = make_napari_viewer()
+    paint = paint_on(viewer, viewer.add_image(discs()))
+    dock = open_dock(viewer, monkeypatch)
+    widget = viewer.window.add_dock_widget(dock, name="Train")
+    start(dock, qtbot)
+    qtbot.waitUntil(lambda: any(map(is_preview, viewer.layers)), timeout=30_000)
+    control = dock._run.job.control
+    if how == "dock":
+        viewer.window.remove_dock_widget(widget)
+        qtbot.waitUntil(lambda: not dock.is_running, timeout=30_000)
+        assert not any(map(is_preview, viewer.layers))
+        paint.paint((5, 5), 9)
+        dock.deleteLater()
+    else:
+        viewer.close()
+        assert control.stopped
+
+
+def test_the_brush_is_not_held_up(make_napari_viewer, qtbot, monkeypatch):
+    """While paint joins, the window answers: what a stroke costs the main thread is next to nothing."""
+    viewer = make_napari_viewer()
+    image = viewer.add_image(np.tile(discs((256, 256)), (8, 8)), name="cells")
+    paint = paint_on(viewer, image)
+    dock = open_dock(viewer, monkeypatch)
+    viewer.window.add_dock_widget(dock, name="Train")
+    start(dock, qtbot)
+    watch = dock._run.watch
+    spent = []
+    original = watch._tell
+
+    def timed(*given):
+        began = time.perf_counter()
+        original(*given)
+        spent.append(time.perf_counter() - began)
+
+    monkeypatch.setattr(watch, "_tell", timed)
+    beats = []
+    timer = QTimer()
+    timer.setTimerType(Qt.TimerType.PreciseTimer)
+    timer.timeout.connect(lambda: beats.append(time.perf_counter()))
+    timer.start(5)
+    for number in range(5):
+        paint.paint((1000 + 20 * number, 1000), 9)
+        qtbot.wait(200)
+    timer.stop()
+    joins(dock, qtbot)
+    stop(dock, qtbot)
+    assert max(spent) < 0.02
+    assert len(spent) == 5
+
+
+@pytest.mark.parametrize(
+    ("zoom", "scale", "step"), [(1, 1, 1), (5, 1, 1), (0.4, 1, 2), (0.1, 1, 8), (0.1, 10, 1)]
+)
+def test_the_screen_decides_how_fine_a_preview_is(viewer, zoom, scale, step):
+    paint = viewer.add_labels(np.zeros((9, 9), int), scale=(scale, scale))
+    viewer.scene.camera.zoom = zoom
+    assert screen_step(viewer, paint) == step
+
+
+def test_a_coarse_preview_lies_where_its_pixels_are(viewer, qtbot):
+    image = viewer.add_image(np.zeros((600, 600)), name="a", scale=(3, 3), rotate=30, translate=(5, 6))
+    paint = make_annotation(viewer, image)
+    paint.corner_pixels = np.array([[0, 0], [600, 600]])
+    viewer.scene.camera.zoom = 0.12  # 2.8 pixels of the image are one of the screen
+    owner = QTimer()
+    layer = LivePreviewLayer(viewer, [Learnt(image, paint, image.data)], "objects", "probability", owner)
+    view = layer.gaze.view
+    assert isinstance(view, View)
+    assert (view.step, view.box) == (2, (slice(0, 600), slice(0, 600)))
+    values = np.full((2, 128, 128), 0.25, np.float32)
+    box = (slice(256, 512), slice(256, 512))
+    layer.add(Preview(view.key, (), box, 2, values, 3))
+    layer.add(Preview(view.key, (1,), box, 2, values, 3))  # of another plane: too late
+    layer.repaint()
+    shown = next(filter(is_preview, viewer.layers))
+    assert shown.data.shape == (128, 128)
+    np.testing.assert_allclose(shown.data, 0.75)
+    for at in ((0, 0), (127, 3)):
+        expected = image.data_to_world([256 + 2 * index + 0.5 for index in at])
+        np.testing.assert_allclose(shown.data_to_world(at), expected)
+    # The next part beside it makes it wider; pixels that nobody knows of yet are see-through.
+    beside, sure = (slice(0, 256), slice(512, 600)), np.zeros((2, 128, 44), np.float32)
+    layer.add(Preview(view.key, (), beside, 2, sure, 3))
+    layer.repaint()
+    assert shown.data.shape == (256, 172)
+    assert shown.data[100, 150] == 1
+    assert shown.data[200, 150] == 0
+    np.testing.assert_allclose(shown.data_to_world((128, 0)), image.data_to_world([256.5, 256.5]), atol=1e-9)
+    layer.close()
+    assert not any(map(is_preview, viewer.layers))
