@@ -204,13 +204,13 @@ class LivePreviewLayer(QObject):
         layer.data = data
         if not same:
             layer.scale, layer.translate = place["scale"], place["translate"]
+        _protect(layer)
 
     def _insert(self, kind: type[Layer], one: Learnt, data: NDArray[Any], place: dict[str, Any]) -> None:
         name, layers = f"{one.image.name} preview", self._viewer.layers
         layer: Layer
         if kind is Labels:
             layer = Labels(data, name=name, opacity=0.5, **place)
-            layer.editable = False  # the next preview would take what is painted on it
         else:
             layer = Image(
                 data,
@@ -225,6 +225,7 @@ class LivePreviewLayer(QObject):
         layers.insert(layers.index(one.paint), layer)  # below the paint, which must stay visible
         if active is not None:
             layers.selection.active = active
+        _protect(layer)
 
     def _remove(self) -> None:
         for layer in [layer for layer in self._viewer.layers if is_preview(layer)]:
@@ -287,6 +288,12 @@ class _Mosaic:
             "units": paint.units,
             "axis_labels": paint.axis_labels,
         }
+
+
+def _protect(layer: Layer) -> None:
+    """Keep strokes off labels that the next preview replaces; napari forgets it with all new data."""
+    if isinstance(layer, Labels):
+        layer.editable = False
 
 
 def is_preview(layer: Layer) -> bool:
