@@ -3,6 +3,8 @@
 import pytest
 from qtpy.QtCore import QThreadPool
 
+from napari_unet.files.starters import starter_path
+
 
 @pytest.fixture(autouse=True)
 def no_thread_left_behind(qtbot):
@@ -10,3 +12,13 @@ def no_thread_left_behind(qtbot):
     yield
     qtbot.wait(1)  # a worker that was just started waits for the event loop
     assert QThreadPool.globalInstance().waitForDone(10_000)
+
+
+@pytest.fixture(autouse=True)
+def starters(monkeypatch, tmp_path):
+    """Offer no starters but those a test puts into this folder: the real ones take their time."""
+    folder = tmp_path / "package" / "data" / "starters"
+    monkeypatch.setattr("napari_unet.files.starters.files", lambda _name: tmp_path / "package")
+    starter_path.cache_clear()
+    yield folder
+    starter_path.cache_clear()

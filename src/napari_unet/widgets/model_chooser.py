@@ -13,23 +13,28 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.files.models import read_info
 from napari_unet.files.plain import from_plain
+from napari_unet.files.starters import is_starter, starter_names, starter_path
 
 _SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What a model file says of itself, as far as the screen needs it."""
+    """What a model file says of itself, as far as the screen needs it.
+
+    ``in_channels`` is None for a starter, which takes any number; ``object_size`` for any other model.
+    """
 
     path: Path
     ndim: int
-    in_channels: int
+    in_channels: int | None
     mode: Mode
     class_names: tuple[str, ...]
     score: float | None
     started: str
     seconds: float
     instances: InstanceConfig
+    object_size: float | None = None
 
     @classmethod
     def read(cls, path: Path) -> "ModelFacts":
@@ -42,21 +47,33 @@ class ModelFacts:
         """
         info = read_info(path)
         history = info["history"]
+        size = info.get("object_size")
         best = [score[2] for score in history["scores"] if score[0] == history["best_step"]]
         return cls(
             path=path,
             ndim=info["network"]["ndim"],
-            in_channels=info["network"]["in_channels"],
+            in_channels=info["network"]["in_channels"] if size is None else None,
             mode=info["mode"],
             class_names=tuple(info["class_names"]),
             score=best[-1] if best else None,
             started=history["started"],
             seconds=history["seconds"],
             instances=from_plain(InstanceConfig, info.get("instances", {}), "instances"),
+            object_size=size,
         )
+
+    @property
+    def is_starter(self) -> bool:
+        """Whether it is made for images of any scale and any number of channels."""
+        return self.object_size is not None
 
     def sentence(self) -> str:
         """Return the facts in words."""
+        if self.is_starter:
+            return (
+                f"A starter: finds separate objects in {self.ndim}-D images of any channels, before anything "
+                "is painted. Train from it where it is wrong."
+            )
         if self.mode == "objects":
             finds = "Finds separate objects"
         else:
@@ -68,7 +85,7 @@ class ModelFacts:
 
 
 class ModelChooser(QComboBox):
-    """The model files of a folder, newest first, and any other file.
+    """The model files of a folder, newest first, any other file, and the starters.
 
     Parameters
     ----------
@@ -84,11 +101,13 @@ class ModelChooser(QComboBox):
         self._folder = folder
         self._others: list[Path] = []
         self._path: Path | None = None
+        self._is_chosen = False
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(8)
         self.setPlaceholderText("Train a network first, or browse")
         self._watcher = QFileSystemWatcher(self)
         self._watcher.directoryChanged.connect(lambda _folder: self._refill())
+        self.activated.connect(self._on_chosen)
         self.currentIndexChanged.connect(self._on_index)
         self._refill()
 
@@ -99,7 +118,8 @@ class ModelChooser(QComboBox):
 
     def choose(self, path: Path) -> None:
         """Choose a model file, wherever it lies."""
-        if path.parent != self._folder and path not in self._others:
+        self._is_chosen = True
+        if path.parent != self._folder and not is_starter(path) and path not in self._others:
             self._others.append(path)
         self._refill(path)
 
@@ -112,7 +132,9 @@ class ModelChooser(QComboBox):
             self.choose(Path(chosen))
 
     def _refill(self, wanted: Path | None = None) -> None:
-        wanted = wanted or self._path
+        starters = {starter_path(name): name for name in starter_names()}
+        # A starter that nobody chose gives way to the first model that is trained.
+        wanted = wanted or (self._path if self._is_chosen or self._path not in starters else None)
         if self._folder.is_dir() and not self._watcher.directories():
             self._watcher.addPath(str(self._folder))
         in_folder = self._folder.glob(f"*{_SUFFIX}") if self._folder.is_dir() else ()
@@ -121,12 +143,17 @@ class ModelChooser(QComboBox):
         self.clear()
         for path, _ in paths:
             self.addItem(path.stem, path)
-        names = [path for path, _ in paths]
+        for path, name in starters.items():
+            self.addItem(f"{name} (starter)", path)
+        names = [*(path for path, _ in paths), *starters]
         if names:
             self.setCurrentIndex(names.index(wanted) if wanted in names else 0)
         self.setEnabled(bool(names))
         self.blockSignals(False)
         self._on_index()
+
+    def _on_chosen(self, _index: int) -> None:
+        self._is_chosen = True
 
     def _on_index(self, _index: int = 0) -> None:
         path = self.currentData()

@@ -129,6 +129,11 @@ class ObjectForm(QWidget):
         """The settings."""
         return self._config
 
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the settings are the model's own."""
+        return self._config == self._fitted
+
     def choose(self, model: Path, fitted: InstanceConfig) -> None:
         """Show how ``model`` is read: as its paint asks for, or as the user chose for it."""
         if (model, fitted) == (self._model, self._fitted):

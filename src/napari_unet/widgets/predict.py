@@ -135,7 +135,8 @@ class PredictDock(QWidget):
             "Model",
             self.model,
             name="predict_model",
-            tooltip="The trained network, the newest first; the folder is set in napari's preferences.",
+            tooltip="The trained network, the newest first, and the starters, which need no training; the\n"
+            "folder is set in napari's preferences.",
         )
         self._facts_line = Sentence("predict_facts")
         browse = button(
@@ -296,6 +297,9 @@ class PredictDock(QWidget):
                 f"The image '{source.name}' was deleted meanwhile, so its result was not added.",
             )
             return
+        if event.scaled is not None:
+            self.form.scale.show_scaled(event.scaled)
+            self.form.objects.choose(run.facts.path, event.scaled.instances)
         layers = add_results(self._viewer, source, event.results, plane=event.plane, shape=event.shape)
         for kind, layer in layers.items():
             if kind == "objects" and isinstance(layer, Labels):
@@ -341,7 +345,7 @@ class PredictDock(QWidget):
         try:
             self._facts = read_facts(path)
             self._facts_line.say(self._facts.sentence())
-            self.form.suit(self._facts.mode)
+            self.form.suit(self._facts.mode, is_starter=self._facts.is_starter)
             self.form.objects.choose(self._facts.path, self._facts.instances)
         except InputError as error:
             self._facts_line.say(str(error), "hint" if path is None else "error")

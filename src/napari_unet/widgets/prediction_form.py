@@ -1,5 +1,7 @@
 """What a prediction can be set to on the screen."""
 
+from dataclasses import replace
+
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_unet.core.annotation import Mode
@@ -10,6 +12,7 @@ from napari_unet.widgets.form import add_form, add_row, choice, describe
 from napari_unet.widgets.layers import Kind
 from napari_unet.widgets.object_form import ObjectForm
 from napari_unet.widgets.preferences import read_preferences
+from napari_unet.widgets.scale_form import ScaleForm
 from napari_unet.widgets.section import Section
 
 
@@ -30,12 +33,16 @@ class PredictionForm(QWidget):
             ),
         }
         self._mode: Mode = "objects"
+        self._is_starter = False
         self._kinds["objects"].setChecked(True)
         row = QHBoxLayout()
         for box in self._kinds.values():
             row.addWidget(box)
         row.addStretch()
         column.addLayout(row)
+        self.scale = ScaleForm()
+        self.scale.setVisible(False)
+        column.addWidget(self.scale)
         self.objects = ObjectForm()
         column.addWidget(self.objects)
         self._add_advanced(column)
@@ -89,8 +96,13 @@ class PredictionForm(QWidget):
         )
         form.addRow(self._keep)
 
-    def suit(self, mode: Mode) -> None:
-        """Tick objects or classes, when a model of another mode than the last one is chosen."""
+    def suit(self, mode: Mode, *, is_starter: bool = False) -> None:
+        """Tick objects or classes, when a model of another mode than the last one is chosen.
+
+        Size and contrast are asked for a starter alone: other models take images as they are.
+        """
+        self._is_starter = is_starter
+        self.scale.setVisible(is_starter)
         if mode != self._mode:
             self._mode = mode
             self._kinds["objects"].setChecked(mode == "objects")
@@ -128,7 +140,12 @@ class PredictionForm(QWidget):
 
     def config(self) -> PredictionConfig:
         """Return the form's values."""
-        return PredictionConfig(
+        config = PredictionConfig(
             test_time_augmentation=self._orientations.isChecked(),
             instances=self.objects.config,
         )
+        if not self._is_starter:
+            return config
+        if self.objects.is_fitted:
+            config = replace(config, instances=None)  # which follows the scale of each image
+        return self.scale.apply(config)

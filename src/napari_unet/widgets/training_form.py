@@ -16,6 +16,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.weights import WeightConfig
 from napari_unet.files.models import read_info
 from napari_unet.files.plain import from_plain
+from napari_unet.files.starters import is_starter, starter_names, starter_path
 from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
 from napari_unet.network.events import Stopped
 from napari_unet.widgets.form import LayerChooser, Sentence, add_form, add_row, choice, describe
@@ -82,7 +83,8 @@ class TrainingForm(QWidget):
         form.addRow("", self.all_painted)
         self.image.layer_changed.connect(lambda _layer: self.images_changed.emit())
         self.all_painted.toggled.connect(lambda _all: self.images_changed.emit())
-        self._start = choice([("Scratch", _SCRATCH), ("A model file…", _BROWSE)])
+        starters = [(f"{name} (starter)", starter_path(name)) for name in starter_names()]
+        self._start = choice([*starters, ("Scratch", _SCRATCH), ("A model file…", _BROWSE)])
         self._start_before = 0
         self._start.activated.connect(self._on_start_chosen)
         add_row(
@@ -90,8 +92,8 @@ class TrainingForm(QWidget):
             "Start from",
             self._start,
             name="train_start_from",
-            tooltip="Learn from nothing, or go on where the training of a model stopped, with fewer strokes\n"
-            "and in less time.",
+            tooltip="A starter knows cells of many kinds and learns yours from a few strokes; its channels\n"
+            "and classes are adapted. Scratch knows nothing. Or go on where the training of a model stopped.",
         )
         self._size = choice(_SIZES)
         add_row(
@@ -115,6 +117,7 @@ class TrainingForm(QWidget):
             tooltip="Training ends by itself after this time; the best network is kept whenever it ends.",
         )
         self._add_advanced(column, preferences.device, offers_weights=offers_weights)
+        self._choose_start(0)
 
     def _add_advanced(self, column: QVBoxLayout, device: str, *, offers_weights: bool) -> None:
         advanced = Section("Advanced", name="train_advanced", tooltip="Settings that seldom need a change.")
@@ -137,6 +140,7 @@ class TrainingForm(QWidget):
         self._faster = Sentence("train_faster")
         form.addRow(self._faster)
         self._ndim = choice([("2-D, plane by plane", 2), ("3-D, whole volumes", 3)])
+        self._ndim.currentIndexChanged.connect(self._on_ndim)
         add_row(
             form,
             "Dimensions",
@@ -281,7 +285,7 @@ class TrainingForm(QWidget):
         """Offer to go on from the model just trained, and choose that: corrections are learnt on top."""
         index = self._start.findData(_LAST)
         if index < 0:
-            index = 1
+            index = self._start.findData(_SCRATCH) + 1
             self._start.insertItem(index, "", _LAST)
         self._start.setItemText(index, f"Last model: {name}")
         self._choose_start(index)
@@ -290,10 +294,15 @@ class TrainingForm(QWidget):
         """Choose a model file to go on from, with the settings it was trained with."""
         # Whatever is wrong with the file is said when the training starts.
         with suppress(InputError):
+            if is_starter(path):
+                self._choose_start(self._start.findData(path))
+                return
             training = read_info(path)["training"]
             self._show_settings(from_plain(TrainingConfig, training, "training", ignore_unknown=True))
-        index = self._start.count() - 1
-        self._start.insertItem(index, path.stem, path)
+        index = self._start.findData(path)
+        if index < 0:
+            index = self._start.count() - 1
+            self._start.insertItem(index, path.stem, path)
         self._choose_start(index)
 
     def _show_settings(self, config: TrainingConfig) -> None:
@@ -327,6 +336,13 @@ class TrainingForm(QWidget):
     def _choose_start(self, index: int) -> None:
         self._start.setCurrentIndex(index)
         self._start_before = index
-        is_scratch = self._start.itemData(index) == _SCRATCH
-        self._size.setEnabled(is_scratch)
-        self._ndim.setEnabled(is_scratch)
+        start = self._start.itemData(index)
+        self._size.setEnabled(start == _SCRATCH)
+        # A starter can become 3-D; any other model stays what it is.
+        self._ndim.setEnabled(start == _SCRATCH or (isinstance(start, Path) and is_starter(start)))
+
+    def _on_ndim(self, _index: int) -> None:
+        """Begin from scratch in 3-D, unless the user asks for the starter again."""
+        start = self._start.currentData()
+        if self._ndim.currentData() == 3 and isinstance(start, Path) and is_starter(start):
+            self._choose_start(self._start.findData(_SCRATCH))

@@ -63,7 +63,8 @@ def train_and_save(
     images, paints, config, validation, full, device, control, feed, gaze
         As for ``train_events``.
     start : Stopped, path of a model file, or None
-        What to go on from: the end of another training, or a file and the state beside it.
+        What to go on from: the end of another training, or a file and the state beside it, which a starter
+        has not.
     path : pathlib.Path
         Where the model goes; missing folders are made.
     before : pathlib.Path, optional
@@ -89,20 +90,24 @@ def train_and_save(
     """
     check_writable(path)
     # torch takes seconds to import.
-    from napari_unet.files.models import save_model
+    from napari_unet.files.models import load_model, save_model
+    from napari_unet.files.starters import is_starter
     from napari_unet.files.states import load_to_continue, save_state, state_path
     from napari_unet.network.training import train_events
 
     begun = False
     try:
         model, state = None, None
-        if isinstance(start, Path):
+        if isinstance(start, Path) and is_starter(start):
+            model = load_model(start)
+        elif isinstance(start, Path):
             model, state, sentence = load_to_continue(start)
             if sentence:
                 yield Warned(sentence)
         elif start is not None:
             model, state = start.model, start.state
-        ndim = (config if model is None else model).network.ndim
+        fixed = None if model is None or model.is_starter else model
+        ndim = (fixed or config).network.ndim
         spacings = [relative_spacing(size[-ndim:]) for size in sizes]
         config = replace(config, spacing=spacings[0]) if spacings else config
         events = train_events(

@@ -1,0 +1,164 @@
+"""Starters in the docks: segment before the first stroke, and begin a training."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dock_helpers import TINY, discs, make_model, paint_on, save, say, tiny_training
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QCheckBox, QComboBox, QPushButton
+from superqt import QLabeledSlider
+
+from napari_unet import load_model, save_model, train
+from napari_unet.core.instances import InstanceConfig
+from napari_unet.files.starters import starter_path
+from napari_unet.network.config import TrainingConfig
+from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.train import TrainDock
+from napari_unet.widgets.unet import UNetDock
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A network that knows bright discs 18 pixels wide."""
+    image = discs((96, 96))
+    labels = np.where(image > 3000, 2, 1)
+    config = TrainingConfig(steps=60, held_out=0, patch_size=64, network=TINY, precision="float32")
+    model = train([image], [labels], config, full=[True], device="cpu")
+    return replace(model, object_size=18.0, instances=InstanceConfig(min_size=25))
+
+
+@pytest.fixture
+def starter(trained, starters):
+    starters.mkdir(parents=True)
+    save_model(trained, starters / "dots.safetensors", half=True)
+    return starter_path("dots")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    return tmp_path
+
+
+def control(dock, kind, name):
+    return dock.findChild(kind, name)
+
+
+def predicted(dock, viewer, qtbot):
+    """Press the button, and return the objects."""
+    with qtbot.waitSignal(dock.predicted, timeout=60_000):
+        control(dock, QPushButton, "predict_start").click()
+    return next(layer.data for layer in viewer.layers if "objects" in layer.name).copy()
+
+
+def test_predict_works_before_the_first_stroke_and_sliders_change_it(starter, make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    image = np.kron(discs(), np.ones((2, 2), np.uint16))  # of 36 pixels
+    viewer.add_image(image, name="twice as large", scale=(0.5, 0.5))
+    dock = UNetDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    predict = dock.predict
+    assert predict.model.currentText() == "dots (starter)"
+    assert "before anything is painted" in say(predict, "predict_facts")
+    assert not predict.form.scale.isHidden()
+    objects = predicted(predict, viewer, qtbot)
+    assert (objects.shape, len(np.unique(objects))) == ((128, 128), 5)
+    size = control(predict, QLabeledSlider, "predict_object_size")
+    estimate = control(predict, QCheckBox, "predict_estimate")
+    assert size.value() == pytest.approx(36, rel=0.25)
+    assert estimate.isChecked()
+    told = say(predict, "predict_scaled")
+    assert told.endswith(f"{size.value()} pixels wide, as estimated from the image.")
+    # Its smallest object is one of this image.
+    assert 60 < predict.form.objects.config.min_size < 160
+    size.setValue(9)
+    assert not estimate.isChecked()
+    smaller = predicted(predict, viewer, qtbot)
+    assert not np.array_equal(smaller, objects)
+    assert say(predict, "predict_scaled").endswith("9 pixels wide, as given.")
+    estimate.setChecked(True)
+    control(predict, QLabeledSlider, "predict_contrast").setValue(25)
+    dim = predicted(predict, viewer, qtbot)
+    assert not np.array_equal(dim > 0, objects > 0)
+
+
+def test_own_models_come_first_and_have_no_sliders(starter, home, qtbot):
+    folder = home / "U-Net models"
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((8, 8, 3)), rgb=True)
+    dock = PredictDock(viewer)
+    qtbot.addWidget(dock)
+    assert dock.model.path == starter
+    folder.mkdir()
+    path = save(folder, "mine")
+    dock.model._refill()
+    # Nobody had chosen the starter.
+    assert dock.model.path == path
+    assert [dock.model.itemText(index) for index in range(2)] == ["mine", "dots (starter)"]
+    assert dock.form.scale.isHidden()
+    assert dock.form.config().object_size == "estimate"
+    dock.select_model(starter)
+    save(folder, "newer")
+    dock.model._refill()
+    assert dock.model.path == starter
+    assert not dock.form.scale.isHidden()
+
+
+def test_colours_suit_a_starter(starter, qtbot):
+    viewer = ViewerModel()
+    grey = (discs() // 25).clip(0, 255).astype(np.uint8)
+    viewer.add_image(np.stack([grey] * 3, axis=-1), rgb=True, name="colours")
+    dock = PredictDock(viewer)
+    qtbot.addWidget(dock)
+    assert len(np.unique(predicted(dock, viewer, qtbot))) == 5
+
+
+def test_a_stack_is_segmented_plane_by_plane_at_one_size(starter, qtbot):
+    viewer = ViewerModel()
+    viewer.add_image(discs((3, 64, 64)), name="stack")
+    dock = PredictDock(viewer)
+    qtbot.addWidget(dock)
+    objects = predicted(dock, viewer, qtbot)
+    assert objects.shape == (3, 64, 64)
+    assert [len(np.unique(plane)) for plane in objects] == [5, 5, 5]
+
+
+def test_training_begins_with_the_starter(starter, qtbot, monkeypatch):
+    tiny_training(monkeypatch)
+    viewer = ViewerModel()
+    layer = viewer.add_image(np.stack([discs()] * 3, axis=-1).astype(float) / 5000, rgb=True, name="rgb")
+    paint_on(viewer, layer)
+    dock = TrainDock(viewer)
+    qtbot.addWidget(dock)
+    start = control(dock, QComboBox, "train_start_from")
+    assert start.currentText() == "dots (starter)"
+    assert not control(dock, QComboBox, "train_size").isEnabled()
+    saved = []
+    dock.saved.connect(saved.append)
+    with qtbot.waitSignal(dock.ended, timeout=60_000):
+        dock.start()
+    model = load_model(saved[0])
+    assert not model.is_starter
+    assert model.network == replace(make_model().network, in_channels=3, distance=True)
+    assert "learns to tell them apart" in say(dock, "train_warning")
+    assert "no training state" not in say(dock, "train_warning")
+    assert start.currentText().startswith("Last model")
+
+
+def test_three_dimensions_begin_from_scratch_unless_asked_otherwise(starter, qtbot):
+    dock = TrainDock(ViewerModel())
+    qtbot.addWidget(dock)
+    start = control(dock, QComboBox, "train_start_from")
+    ndim = control(dock, QComboBox, "train_ndim")
+    ndim.setCurrentIndex(ndim.findData(3))
+    assert start.currentText() == "Scratch"
+    start.setCurrentIndex(0)
+    start.activated.emit(0)
+    assert start.currentText() == "dots (starter)"
+    assert ndim.isEnabled()
+    assert ndim.currentData() == 3
+    dock.form.start_from_file(starter)
+    assert start.currentText() == "dots (starter)"
+    assert [start.itemText(index) for index in range(start.count())].count("dots (starter)") == 1
