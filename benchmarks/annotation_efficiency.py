@@ -20,6 +20,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,10 @@ from correcting import correct
 from forest import forest
 from kinds import DEVELOPMENT, REPORT, Kind, load_kind
 from methods import Clock, Method, Task
-from napari_unet import TrainingConfig
+from napari_unet import TrainingConfig, load_model
 from napari_unet.files.settings import Settings, override
+from napari_unet.files.starters import find_model
+from napari_unet.network.model import Model
 from ours import ours
 from recipes import nnunet, rootpainter
 from scoring import picture, score
@@ -96,7 +99,7 @@ def run(cell: Cell, args: argparse.Namespace) -> Iterator[dict[str, object]]:
     """Paint, train, segment and score; yield one row for every mark."""
     kind = load_kind(cell.kind, args.data, report=args.report, scored=args.scored)
     name = _name(cell.method, args)
-    folder = args.output / f"{_split(args)}-{cell.kind}-{cell.paint}-{name}-{cell.seed}"
+    folder = args.output / f"{_split(args)}-{cell.kind}-{_paint_name(cell, args)}-{name}-{cell.seed}"
     folder.mkdir(parents=True, exist_ok=True)
     settings = override(Settings(training=TrainingConfig()), args.set if cell.method == "ours" else [])
     task = Task(
@@ -107,6 +110,7 @@ def run(cell: Cell, args: argparse.Namespace) -> Iterator[dict[str, object]]:
         seed=cell.seed,
         folder=folder,
         settings=settings,
+        start=None if args.start is None else _load_start(args.start),
     )
     task = replace(task, painted=_paint(cell, kind, task, args))
     for number, (painted, (image, _)) in enumerate(zip(task.painted, kind.paint, strict=True)):
@@ -123,7 +127,7 @@ def run(cell: Cell, args: argparse.Namespace) -> Iterator[dict[str, object]]:
             yield {
                 "split": _split(args),
                 "kind": cell.kind,
-                "paint": cell.paint,
+                "paint": _paint_name(cell, args),
                 "method": name,
                 "seed": cell.seed,
                 "mark": mark,
@@ -159,16 +163,25 @@ def _paint(cell: Cell, kind: Kind, task: Task, args: argparse.Namespace) -> list
             ]
         return painted
     objects = args.objects or (8 if cell.paint == "strokes" else 10)
+    background = args.background
+    if args.strokes is not None:
+        objects, background = args.strokes - args.strokes // 2, args.strokes // 2
     return [
-        paint_image(truth, cell.paint, objects=objects, background=args.background, rng=rng)
-        for truth in truths
+        paint_image(truth, cell.paint, objects=objects, background=background, rng=rng) for truth in truths
     ]
 
 
 def _is_done(results: Path, cell: Cell, args: argparse.Namespace) -> bool:
     if not results.exists():
         return False
-    here = (_split(args), cell.kind, cell.paint, _name(cell.method, args), cell.seed, max(args.marks))
+    here = (
+        _split(args),
+        cell.kind,
+        _paint_name(cell, args),
+        _name(cell.method, args),
+        cell.seed,
+        max(args.marks),
+    )
     names = ("split", "kind", "paint", "method", "seed", "budget")
     rows = map(json.loads, results.read_text(encoding="utf-8").splitlines())
     marks = {row["mark"] for row in rows if tuple(row[name] for name in names) == here}
@@ -176,7 +189,19 @@ def _is_done(results: Path, cell: Cell, args: argparse.Namespace) -> bool:
 
 
 def _name(method: str, args: argparse.Namespace) -> str:
-    return args.name or " ".join(("ours", *args.set)) if method == "ours" else method
+    if method != "ours":
+        return method
+    base = "ours" if args.start is None else f"ours+{Path(args.start).stem}"
+    return args.name or " ".join((base, *args.set))
+
+
+def _paint_name(cell: Cell, args: argparse.Namespace) -> str:
+    return cell.paint if args.strokes is None else f"{cell.paint} {args.strokes}"
+
+
+@cache
+def _load_start(name: str) -> Model:
+    return load_model(find_model(name))
 
 
 def _split(args: argparse.Namespace) -> str:
@@ -208,6 +233,8 @@ def _parse() -> argparse.Namespace:
     )
     add("--objects", type=int, help="objects painted on an image; default: 8 strokes, 10 filled")
     add("--background", type=int, default=8, help="background strokes on an image")
+    add("--strokes", type=int, help="strokes on an image, half of them background; default: 8 of each")
+    add("--start", help="a starter or a model file that ours begins with; scored as it is at mark 0, too")
     add("--training", type=float, default=30.0, help="seconds of training before every round of corrections")
     add("--scored", type=int, default=4, help="at most so many images of a kind are scored")
     add("--set", nargs="*", default=[], help="settings of ours: section.key=value, as on the command line")
@@ -220,6 +247,8 @@ def _parse() -> argparse.Namespace:
         parser.error("--data is needed")
     more = (15.0, 45.0, 90.0) if args.curve else ()
     args.marks = sorted({mark for mark in (*args.marks, *more) if mark < args.seconds} | {args.seconds})
+    if args.start is not None:
+        args.methods = ["ours"]
     args.output.mkdir(parents=True, exist_ok=True)
     return args
 

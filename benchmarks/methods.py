@@ -10,6 +10,7 @@ from typing import Literal
 from annotator import Labels, Painted
 from kinds import Image
 from napari_unet.files.settings import Settings
+from napari_unet.network.model import Model
 
 
 class Clock:
@@ -63,6 +64,8 @@ class Task:
         Of ours; the network, its precision and patches are those of the recipes, too.
     folder : Path
         For files of this task.
+    start : Model, optional
+        What ours begins with.
     """
 
     images: list[Image]
@@ -72,6 +75,7 @@ class Task:
     seed: int
     folder: Path
     settings: Settings = field(default_factory=Settings)
+    start: Model | None = None
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,11 @@ def ours(task: Task) -> Iterator[Snapshot]:
     control = Control()
     paints = [painted.paint for painted in task.painted]
     full = [painted.full for painted in task.painted]
-    events = train_events(task.images, paints, config, full=full, control=control)
+    events = train_events(task.images, paints, config, start=task.start, full=full, control=control)
     marks, steps = list(task.marks), 0
+    if task.start is not None and task.start.is_starter:
+        # Before the first stroke: the size of objects is estimated from every image.
+        yield _snapshot((0.0,), task.start, task, 0)
     for event in events:
         if isinstance(event, Started):
             task.clock.restart()
