@@ -1,7 +1,6 @@
 """The annotator paints where the product says: one look at each place, as long as the seconds last."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotator import Canvas, Labels, Mask, Painted
 from correcting import mend_seam
@@ -10,6 +9,7 @@ from napari_unet.core.annotation import FIRST_OBJECT
 from napari_unet.core.axes import channels_first
 from napari_unet.core.next_place import next_places, typical_extent
 from napari_unet.core.place import Place
+from napari_unet.core.prediction import Prediction
 
 _EXTENT = (32.0, 32.0)
 """Of objects in pixels where fewer than two are painted."""
@@ -18,7 +18,7 @@ _EXTENT = (32.0, 32.0)
 def guide(
     labels: Labels,
     image: Image,
-    foreground: NDArray[np.float32],
+    prediction: Prediction,
     painted: Painted,
     until: float,
     *,
@@ -32,7 +32,7 @@ def guide(
         The truth, which the annotator sees at the place they are led to and nowhere else.
     image : array
         With or without channels.
-    foreground : array (K - 1, Y, X) float32
+    prediction : Prediction
         What the network trained so far says of it.
     painted : Painted
         Goes on from this.
@@ -43,11 +43,19 @@ def guide(
     while canvas.seconds < until:
         paint = canvas.painted().paint
         extent = typical_extent(np.where(paint >= FIRST_OBJECT, paint, 0), 2) or _EXTENT
-        places = next_places(paint, extent, foregrounds={(): foreground}, image=pixels, shown=shown, count=1)
+        places = next_places(
+            paint,
+            extent,
+            foregrounds={(): prediction.probabilities[1:]},
+            image=pixels,
+            reading=prediction.instances,
+            shown=shown,
+            count=1,
+        )
         if not places:
             break
         shown.append(places[0].centre)
-        _look(canvas, places[0], _window(labels.shape, places[0], extent), until)
+        _look(canvas, places[0], _window(labels.shape, places[0], extent))
     return canvas.painted()
 
 
@@ -62,25 +70,15 @@ def _window(shape: tuple[int, ...], place: Place, extent: tuple[float, ...]) -> 
     return window
 
 
-def _look(canvas: Canvas, place: Place, window: Mask, until: float) -> None:
-    """Paint what is true at the place, and then what else is beside it: a seam, an object, background."""
+def _look(canvas: Canvas, place: Place, window: Mask) -> None:
+    """Paint with one stroke what is true there: a seam between two objects, the object, or background."""
     inside = canvas.labels * window
     objects = np.unique(inside[inside > 0])
     if place.why == "seam" and objects.size >= 2 and mend_seam(canvas, objects, window):
         return
-    nearest = canvas.labels[place.centre] or _nearest(inside, place.centre)
-    on_object = canvas.labels[place.centre] > 0
-    for paints_object in (on_object, not on_object):
-        if canvas.seconds >= until:
+    here = int(canvas.labels[place.centre])
+    if (here and canvas.stroke(here)) or canvas.background_stroke(close=True, within=window):
+        return
+    for label in objects:
+        if canvas.stroke(int(label)):
             return
-        if paints_object and nearest:
-            canvas.stroke(int(nearest))
-        elif not paints_object:
-            canvas.background_stroke(close=True, within=window)
-
-
-def _nearest(inside: Labels, centre: tuple[int, ...]) -> int:
-    pixels = np.argwhere(inside > 0)
-    if not pixels.size:
-        return 0
-    return int(inside[tuple(pixels[((pixels - centre) ** 2).sum(axis=1).argmin()])])

@@ -104,7 +104,7 @@ def _paint_on(
     """Go on painting one image, as ``arm`` does."""
     (image, labels), rng = pair, np.random.default_rng(seed)
     if arm == "guided":
-        return guide(labels, image, prediction.probabilities[1:], before, until, rng=rng)
+        return guide(labels, image, prediction, before, until, rng=rng)
     return correct(labels, prediction.objects, before, until, rng=rng)
 
 

@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.looks import block_mean
 from napari_unet.core.next_place import next_places, typical_extent
 from napari_unet.core.place import Place, in_words
-from napari_unet.core.uncertainty import has_unclear_seam, uncertainty
+from napari_unet.core.uncertainty import uncertainty, unclear_seams
 
 EXTENT = (8.0, 8.0)
 
@@ -184,12 +185,33 @@ def test_where_all_is_certain_or_painted_there_is_no_place():
     assert next_places(np.ones((20, 20), int), EXTENT, foregrounds={(): None}) == []
 
 
-@pytest.mark.parametrize(("valley", "unclear"), [(1.0, False), (0.5, True), (0.1, False)])
-def test_a_seam_is_unclear_where_cores_are_joined_by_less_than_certain_foreground(valley, unclear):
-    foreground = np.zeros((1, 30, 40), np.float32)
-    foreground[0, 10:20, 5:35] = 1
-    foreground[0, :, 18:22] *= valley
-    assert has_unclear_seam(foreground) is unclear
+def dumb_bell(width):
+    """Two discs of certain foreground, joined by a bridge of so many pixels."""
+    foreground = blob((60, 80), (30, 25), 14) + blob((60, 80), (30, 55), 14)
+    foreground[30 - width // 2 : 30 + (width + 1) // 2, 25:55] = 1
+    return np.minimum(foreground, 1)
+
+
+@pytest.mark.parametrize(("width", "unclear"), [(2, False), (14, True), (27, False)])
+def test_a_seam_is_unclear_if_some_readings_see_it_and_others_do_not(width, unclear):
+    foreground = dumb_bell(width)
+    seams = unclear_seams(foreground, InstanceConfig(contrast=1.5))
+    assert seams.any() == unclear
+    if not unclear:
+        return
+    assert np.argwhere(seams)[:, 1].mean() == pytest.approx(40, abs=4)
+    foregrounds = {(): foreground[np.newaxis]}
+    how = {"foregrounds": foregrounds, "count": 1}
+    (place,) = next_places(np.zeros((60, 80), int), (28, 28), reading=InstanceConfig(contrast=1.5), **how)
+    assert place.why == "seam"
+    assert seams[place.centre]
+    assert next_places(np.zeros((60, 80), int), (28, 28), **how) == []
+
+
+def test_the_edge_of_the_image_is_no_better_than_its_middle():
+    foreground = blob((100, 120), (0, 60), 8, 0.5) + blob((100, 120), (50, 60), 8, 0.5)
+    place, *_ = next_places(np.zeros((100, 120), int), (16, 16), foregrounds={(): foreground[np.newaxis]})
+    assert place.centre[0] > 40
 
 
 def test_the_extent_is_the_median_of_the_boxes():

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_unet.core.annotation import FIRST_OBJECT
+from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.lazy import Pixels
 from napari_unet.core.looks import Looks, block_mean
 from napari_unet.core.place import Place, Why
 from napari_unet.core.rereading import Plane
-from napari_unet.core.uncertainty import has_unclear_seam, uncertainty
+from napari_unet.core.uncertainty import uncertainty, unclear_seams
 
 _BLOCKS = 5
 """Blocks along an object, in which places are compared: finer tells no more and takes longer."""
@@ -57,6 +58,7 @@ def next_places(
     *,
     foregrounds: Mapping[Plane, NDArray[np.float32] | None],
     image: Pixels | None = None,
+    reading: InstanceConfig | None = None,
     shown: Sequence[tuple[int, ...]] = (),
     count: int = 5,
 ) -> list[Place]:
@@ -76,6 +78,9 @@ def next_places(
         nothing was predicted, so that places are ranked by their looks alone.
     image : array or LazyPixels (C, …YX), optional
         For the looks: without it all places look alike.
+    reading : InstanceConfig, optional
+        How objects are read from the foreground, so that seams between them count that are seen by some
+        readings and not by others; None where they are not told apart.
     shown : sequence of tuple of int
         Centres (…YX) that were shown before.
     count : int
@@ -85,7 +90,7 @@ def next_places(
     looks = None if image is None else Looks.of(image, paint, blocks, extent)
     found: list[Place] = []
     for plane, foreground in foregrounds.items():
-        ground = _Ground.of(paint[plane], foreground, blocks, extent)
+        ground = _Ground.of(paint[plane], foreground, blocks, extent, reading)
         novelty = None if looks is None else looks.novelty(plane)
         found += ground.places(plane, novelty, _near(shown, plane), count)
     found.sort(key=lambda place: (-place.score, place.centre))
@@ -124,10 +129,11 @@ class _Ground:
     """One plane, in blocks: how uncertain the network is in the unpainted part of each, and how far paint is.
 
     ``wavering`` and ``distance`` (in objects) are arrays over blocks; ``uncertain`` (spatial...) is negative
-    where there is paint.
+    where there is paint, and ``seams`` (spatial...) where touching objects may part.
     """
 
     uncertain: NDArray[np.float32]
+    seams: NDArray[np.bool_]
     foreground: NDArray[np.float32] | None
     wavering: NDArray[np.float32]
     distance: NDArray[np.float64]
@@ -141,15 +147,21 @@ class _Ground:
         foreground: NDArray[np.float32] | None,
         blocks: tuple[int, ...],
         extent: Sequence[float],
+        reading: InstanceConfig | None,
     ) -> "_Ground":
         painted = paint != 0
+        seams = np.zeros(paint.shape, bool)
         if foreground is None:
             uncertain = np.ones(paint.shape, np.float32)
         else:
             uncertain = ndimage.grey_opening(uncertainty(foreground), (_LINE,) * paint.ndim)
+            if reading is not None:
+                seams = np.logical_or.reduce([unclear_seams(each, reading) for each in foreground])
+                uncertain[seams] = 1
         uncertain[painted] = 0
         sigma = [size / (4 * block) for size, block in zip(extent, blocks, strict=True)]
-        wavering = ndimage.gaussian_filter(block_mean(uncertain, blocks), sigma)
+        # Nothing is to be seen beyond the edge, where networks waver because they see less.
+        wavering = ndimage.gaussian_filter(block_mean(uncertain, blocks), sigma, mode="constant")
         cover = block_mean(painted.astype(np.float32), blocks)
         wavering[cover >= 1] = 0
         distance = np.full(cover.shape, np.inf)
@@ -157,7 +169,7 @@ class _Ground:
             sampling = np.divide(blocks, extent)
             distance = ndimage.distance_transform_edt(cover == 0, sampling=sampling)
         uncertain[painted] = -1
-        return cls(uncertain, foreground, wavering, distance, blocks, extent)
+        return cls(uncertain, seams, foreground, wavering, distance, blocks, extent)
 
     def places(
         self,
@@ -210,13 +222,12 @@ class _Ground:
         )
         if self.foreground is None:
             return place
-        window = tuple(
-            slice(max(at - int(size), 0), at + int(size) + 1)
+        near = tuple(
+            slice(max(at - int(size / 4), 0), at + int(size / 4) + 1)
             for at, size in zip(centre, self.extent, strict=True)
         )
-        around: tuple[Any, ...] = (slice(None), *window)
         here: tuple[Any, ...] = (slice(None), *centre)
-        why: Why = "seam" if has_unclear_seam(self.foreground[around]) else "wavers"
+        why: Why = "seam" if self.seams[near].any() else "wavers"
         return replace(place, why=why, between=_rivals(self.foreground[here]))
 
 

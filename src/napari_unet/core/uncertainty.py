@@ -1,16 +1,19 @@
-"""Where a network wavers, and whether it is a seam between two objects that it cannot see."""
+"""Where a network wavers between classes, and where it is unclear whether touching objects part."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-_CERTAIN, _POSSIBLE = 0.8, 0.3
-"""Two cores of objects above the one that are joined above the other touch, and their seam is unclear."""
+from napari_unet.core.instances import InstanceConfig, Landscape
 
-_CORE = 0.03
-"""Share of the window that such a core covers at least."""
+_EAGER = 2.0
+"""A seam is unclear that is seen with so many times less contrast, and not with so many times more."""
+
+_WIDE = 2
+"""Pixels to either side of a seam that count as it."""
 
 
 def uncertainty(foreground: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
@@ -34,16 +37,27 @@ def uncertainty(foreground: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     return np.nan_to_num(result, copy=False)
 
 
-def has_unclear_seam(foreground: NDArray[np.floating[Any]]) -> bool:
-    """Return whether two objects are joined in a window (K - 1, spatial...) of the foreground."""
-    for probability in foreground:
-        joined, _ = ndimage.label(probability > _POSSIBLE)
-        cores, count = ndimage.label(probability > _CERTAIN)
-        sizes = np.bincount(cores.ravel(), minlength=count + 1)
-        large = np.flatnonzero(sizes[1:] >= _CORE * cores.size) + 1
-        if large.size < 2:
-            continue
-        wholes = ndimage.maximum(joined, cores, large)
-        if np.unique(wholes).size < len(wholes):
-            return True
-    return False
+def unclear_seams(probability: NDArray[np.floating[Any]], reading: InstanceConfig) -> NDArray[np.bool_]:
+    """Return where touching objects may part or not, which the probability of foreground itself cannot show.
+
+    Objects that are merged are foreground with certainty, gap and all. But whoever reads them a little more
+    eagerly splits them: what depends on that is unclear.
+
+    Parameters
+    ----------
+    probability : array (spatial...)
+        Of foreground.
+    reading : InstanceConfig
+        How objects are read from it.
+    """
+    landscape = Landscape.of(probability, reading)
+    eager, _ = landscape.objects(replace(reading, contrast=reading.contrast / _EAGER))
+    careful, _ = landscape.objects(replace(reading, contrast=reading.contrast * _EAGER))
+    seams = np.zeros(eager.shape, bool)
+    for axis in range(eager.ndim):
+        one: tuple[slice, ...] = (slice(None),) * axis + (slice(1, None),)
+        other: tuple[slice, ...] = (slice(None),) * axis + (slice(None, -1),)
+        split = (eager[one] != eager[other]) & (eager[one] > 0) & (eager[other] > 0)
+        seams[one] |= split & (careful[one] == careful[other])
+    grown: NDArray[np.bool_] = ndimage.binary_dilation(seams, iterations=_WIDE) if seams.any() else seams
+    return grown

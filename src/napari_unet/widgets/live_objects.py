@@ -98,7 +98,8 @@ class LiveObjects(QObject):
         result = self._results.get(image)
         if result is None or result.rereading is None or result.facts is None:
             return None
-        return Known(result.facts.path, result.rereading, result.facts.class_names)
+        facts = result.facts
+        return Known(facts.path, result.rereading, facts.class_names, facts.reading)
 
     def cancel(self) -> None:
         """Drop what is being computed."""

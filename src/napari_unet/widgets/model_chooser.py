@@ -67,6 +67,11 @@ class ModelFacts:
         """Whether it is made for images of any scale and any number of channels."""
         return self.object_size is not None
 
+    @property
+    def reading(self) -> InstanceConfig | None:
+        """How objects are read, None where there are classes, which are not kept apart."""
+        return self.instances if self.mode == "objects" else None
+
     def sentence(self) -> str:
         """Return the facts in words."""
         if self.is_starter:

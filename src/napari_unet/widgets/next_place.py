@@ -221,7 +221,7 @@ class NextPlace(QWidget):
             rereading = Rereading({})
             for plane, foreground in planes.items():
                 rereading = rereading.with_planes(Rereading.of(foreground, facts.ndim, plane))
-            self._own = request.image, Known(facts.path, rereading, facts.class_names)
+            self._own = request.image, Known(facts.path, rereading, facts.class_names, facts.reading)
         if self._failure:
             self._sentence.say(self._failure, "error")
         else:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from scipy import ndimage
 
 from napari_unet.core.annotation import FIRST_OBJECT, Mode
 from napari_unet.core.axes import Channels, channels_first
+from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.next_place import next_places, typical_extent
 from napari_unet.core.place import Place
 from napari_unet.core.rereading import Plane, Rereading
@@ -27,11 +29,15 @@ _MOST_PLANES = 9
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Known:
-    """What a model says of an image: ``names`` are those of its classes, background first."""
+    """What a model says of an image: ``names`` are those of its classes, background first.
+
+    ``reading`` is how its objects are read, None of classes, which are not kept apart.
+    """
 
     model: Path
     rereading: Rereading
     names: tuple[str, ...]
+    reading: InstanceConfig | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,10 +95,19 @@ def rank(question: Question) -> Iterator[Ranked]:
     ndim = paint.ndim - leading
     pixels = channels_first(question.image, ndim=ndim, channels=question.channels, paint_shape=paint.shape)
     extent = _extent(paint, question.mode, foregrounds, ndim)
-    places = next_places(paint, extent, foregrounds=foregrounds, image=pixels, shown=question.shown)
+    find = partial(
+        next_places,
+        paint,
+        extent,
+        foregrounds=foregrounds,
+        image=pixels,
+        reading=None if known is None else known.reading,
+        count=1,
+    )
+    places = find(shown=question.shown)
     again = not places and bool(question.shown)
     if again:
-        places = next_places(paint, extent, foregrounds=foregrounds, image=pixels)
+        places = find()
     yield Ranked(places, known, again, _map(paint.shape, foregrounds) if question.wants_map else None)
 
 
