@@ -1,5 +1,6 @@
 """The all-in-one dock: the steps, what they share; and what every control of every dock must have."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 from dock_helpers import discs, paint_on, say, tiny_training
 from napari.components import ViewerModel
-from napari.layers import Labels
+from napari.layers import Image, Labels
+from napari.layers._source import Source
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QFocusEvent
 from qtpy.QtTest import QTest
@@ -17,19 +19,25 @@ from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QApplication,
     QComboBox,
+    QFileDialog,
     QLineEdit,
+    QPushButton,
     QScrollArea,
     QScrollBar,
     QWidget,
 )
 
+from napari_unet.files.images import read_image
 from napari_unet.widgets.form import LayerChooser
+from napari_unet.widgets.layers import add_result
 from napari_unet.widgets.model_chooser import ModelChooser
+from napari_unet.widgets.next_step import Stage, next_step
 from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.saving import suggested_path
 from napari_unet.widgets.section import Section
 from napari_unet.widgets.train import TrainDock
-from napari_unet.widgets.unet import Stage, UNetDock, next_step
+from napari_unet.widgets.unet import UNetDock
 from napari_unet.widgets.weights import WeightsDock
 
 DOCKS = (PaintDock, WeightsDock, TrainDock, PredictDock, UNetDock)
@@ -48,25 +56,159 @@ def viewer():
     return ViewerModel()
 
 
+def stage(**so_far):
+    """An image with an annotation layer that teaches, and what else is so far."""
+    begun = Stage(has_image=True, has_annotation=True, has_background=True, objects=3, paint_teaches=True)
+    return replace(begun, **so_far)
+
+
+BARE = Stage(has_image=True)
+PREDICTED = stage(trained=True, predicted=True)
+
+
 @pytest.mark.parametrize(
-    ("stage", "step", "words"),
+    ("stage", "step", "words", "actions"),
     [
-        (Stage(), 1, "File > Open Sample > U-Net"),
-        (Stage(True), 1, "annotation layer"),
-        (Stage(True, True), 1, "Paint some background"),
-        (Stage(True, True, True), 3, "Start training"),
-        (Stage(True, True, True, is_training=True), 3, "learns"),
-        (Stage(True, True, True, trained=True), 4, "Press Predict"),
-        (Stage(True, True, True, trained=True, predicted=True), 4, "Correct what is wrong"),
-        (Stage(True, True, True, trained=True, predicted=True, corrected=True), 1, "Take corrections"),
-        (Stage(True, True, True, trained=True, predicted=True, painted_on=True), 3, "Train again"),
+        (Stage(), 1, "Open an image", ("sample",)),
+        (BARE, 1, "Make the annotation layer", ("make",)),
+        (replace(BARE, has_model=True), 1, "predict at once", ("make", "predict")),
+        (replace(BARE, predicted=True), 1, "If they are right, save them", ("make", "save")),
+        (replace(BARE, predicted=True, corrected=True), 1, "make the annotation layer", ("make", "save")),
+        (Stage(True, True), 1, "Paint a little of the background", ("background",)),
+        (Stage(True, True, has_background=True), 1, "begin an object", ("object",)),
+        (stage(paint_teaches=False), 1, "what is still missing", ("object",)),
+        (stage(), 3, "Start training", ("start", "object")),
+        (stage(is_training=True), 3, "The network learns", ("next",)),
+        (stage(trained=True), 4, "Predict, to see", ("predict",)),
+        (PREDICTED, 4, "If they are right, save them", ("next", "save")),
+        (replace(PREDICTED, corrected=True), 1, "Take your corrections", ("take", "save")),
+        (replace(PREDICTED, painted_on=True), 3, "Train on", ("start", "next", "save")),
+        (replace(PREDICTED, saved=True), 4, "Your labels are saved", ("next", "save")),
+        (replace(PREDICTED, is_training=True), 3, "The network learns", ("next", "save")),
+        (stage(predicted=True), 3, "Start training", ("start", "object", "save")),
     ],
 )
-def test_the_next_step_in_words(stage, step, words):
-    number, sentence = next_step(stage)
-    assert number == step
-    assert words in sentence
-    assert sentence.endswith(".")
+def test_the_next_step_in_words(stage, step, words, actions):
+    advice = next_step(stage)
+    assert advice.step == step
+    assert words in advice.sentence
+    assert advice.sentence.endswith(".")
+    assert advice.actions == actions
+
+
+def shown(dock):
+    """The actions whose buttons show above the steps, the first of them being the one in bold."""
+    visible = [action for action, made in dock._buttons.items() if not made.isHidden()]
+    (bold,) = [action for action in visible if dock._buttons[action].font().bold()]
+    return [bold, *(action for action in visible if action != bold)]
+
+
+def press(dock, action):
+    made = dock.findChild(QPushButton, f"unet_{action}")
+    assert not made.isHidden()
+    made.click()
+
+
+def test_from_an_empty_viewer_to_a_saved_file(make_napari_viewer, qtbot, tmp_path, monkeypatch):
+    """By the buttons above the steps alone, but for the brush."""
+    tiny_training(monkeypatch, steps=10)
+    viewer = make_napari_viewer()
+    dock = UNetDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    assert shown(dock) == ["sample"]
+    press(dock, "sample")
+    image = viewer.layers["coins"]
+    image.scale, image.units = (0.25, 0.25), ("um", "um")
+    assert shown(dock) == ["make"]
+    press(dock, "make")
+    paint = viewer.layers["coins paint"]
+    qtbot.waitUntil(lambda: shown(dock) == ["background"], timeout=20_000)
+    press(dock, "background")
+    paint.data_setitem((np.arange(60, 300), np.full(240, 85)), paint.selected_label)
+    paint.data_setitem((np.full(240, 22), np.arange(60, 300)), paint.selected_label)
+    qtbot.waitUntil(lambda: shown(dock) == ["object"], timeout=20_000)
+    for y, x in ((45, 50), (45, 105)):
+        press(dock, "object")
+        around = np.mgrid[y - 5 : y + 5, x - 5 : x + 5].reshape(2, -1)
+        paint.data_setitem(tuple(around), paint.selected_label)
+        qtbot.waitUntil(lambda: shown(dock) == ["start", "object"], timeout=20_000)
+    assert np.unique(paint.data).tolist() == [0, 1, 2, 3]
+    with qtbot.waitSignal(dock.train.ended, timeout=60_000):
+        press(dock, "start")
+        assert shown(dock) == ["next"]
+        assert dock._sections[2].is_open
+    assert shown(dock) == ["predict"]
+    with qtbot.waitSignal(dock.predict.predicted, timeout=60_000):
+        press(dock, "predict")
+    assert dock._sections[3].is_open
+    assert shown(dock) == ["next", "save"]
+
+    press(dock, "next")
+    qtbot.waitUntil(lambda: not dock.paint.next_place.is_busy, timeout=60_000)
+    assert say(dock, "unet_told")
+
+    target = tmp_path / "labels"
+    asked = []
+
+    def choose(_parent, _title, suggested, _kinds):
+        asked.append(suggested)
+        return str(target), ""
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", choose)
+    press(dock, "save")
+    path = tmp_path / "labels.tif"
+    qtbot.waitUntil(lambda: str(path) in say(dock, "unet_told"), timeout=20_000)
+    assert asked == [str(tmp_path / "coins_objects.tif")]
+    written = read_image(path)
+    np.testing.assert_array_equal(written.pixels, viewer.layers["coins objects"].data)
+    assert (written.pixel_size.y, written.pixel_size.x) == (0.25, 0.25)
+    assert "Your labels are saved" in say(dock, "unet_next")
+
+    # An edit makes them unsaved.
+    viewer.layers["coins objects"].data_setitem((np.arange(4), np.arange(4)), 99)
+    assert shown(dock) == ["take", "save"]
+    press(dock, "take")
+    qtbot.waitUntil(lambda: shown(dock) == ["start", "next", "save"], timeout=20_000)
+
+
+def test_labels_that_cannot_be_written_are_told_and_a_dialog_may_be_cancelled(
+    viewer, qtbot, tmp_path, monkeypatch
+):
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    image = viewer.add_image(discs(), name="cells")
+    dock._save()
+    assert "press Predict first" in say(dock, "unet_told")
+    labels = add_result(viewer, image, "objects", np.zeros((64, 64), np.int32))
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: ("", ""))
+    dock._save()
+    assert not list(tmp_path.iterdir())
+    dock._saver.write(labels, tmp_path / "no such folder" / "labels.tif")
+    qtbot.waitUntil(lambda: "no such folder" in say(dock, "unet_told"), timeout=20_000)
+
+
+def test_labels_are_suggested_to_lie_beside_their_image(viewer, tmp_path):
+    path = tmp_path / "plate.ome.tif"
+    image = Image(np.zeros((8, 8)), name="a/b")
+    viewer.add_layer(image)
+    labels = add_result(viewer, image, "classes", np.ones((8, 8), np.int32))
+    assert suggested_path(image, labels) == tmp_path / "a_b_classes.tif"
+    image._source = Source(path=str(path))
+    assert suggested_path(image, labels) == tmp_path / "plate_classes.tif"
+
+
+def test_another_image_begins_at_its_own_step(viewer, qtbot):
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    first = viewer.add_image(discs(), name="first")
+    paint_on(viewer, first)
+    dock.paint.image.choose(first)
+    qtbot.waitUntil(lambda: shown(dock) == ["start", "object"], timeout=20_000)
+    second = viewer.add_image(discs(), name="second")
+    dock.paint.image.choose(second)
+    qtbot.waitUntil(lambda: shown(dock) == ["make"], timeout=20_000)
+    dock.paint.image.choose(first)
+    qtbot.waitUntil(lambda: shown(dock) == ["start", "object"], timeout=20_000)
 
 
 def test_the_whole_loop(make_napari_viewer, qtbot, monkeypatch):
@@ -75,7 +217,7 @@ def test_the_whole_loop(make_napari_viewer, qtbot, monkeypatch):
     viewer = make_napari_viewer()
     dock = UNetDock(viewer)
     viewer.window.add_dock_widget(dock)
-    assert "Open Sample" in say(dock, "unet_next")
+    assert "Open an image" in say(dock, "unet_next")
     image = viewer.add_image(discs(), name="cells", scale=(0.5, 0.5), units=("um", "um"))
     assert "annotation layer" in say(dock, "unet_next")
     paint = paint_on(viewer, image)
@@ -88,7 +230,7 @@ def test_the_whole_loop(make_napari_viewer, qtbot, monkeypatch):
         assert "learns" in say(dock, "unet_next")
     assert dock.train._last.model.training.weights.w0 == 3
     assert dock.predict.model.path.parent.name == "U-Net models"
-    assert "Press Predict" in say(dock, "unet_next")
+    assert "Predict, to see" in say(dock, "unet_next")
 
     with qtbot.waitSignal(dock.predict.predicted, timeout=60_000):
         dock.predict.start()
@@ -97,12 +239,12 @@ def test_the_whole_loop(make_napari_viewer, qtbot, monkeypatch):
     assert objects.data.dtype == np.int32
     np.testing.assert_array_equal(objects.scale, image.scale)
     assert objects.units == image.units
-    assert "Correct what is wrong" in say(dock, "unet_next")
+    assert "Look at the objects" in say(dock, "unet_next")
 
     objects.data_setitem((np.arange(30, 34), np.arange(30, 34)), 77)
-    assert "Take corrections" in say(dock, "unet_next")
+    assert "Take your corrections" in say(dock, "unet_next")
     dock.paint.take_corrections()
-    qtbot.waitUntil(lambda: "Train again" in say(dock, "unet_next"), timeout=20_000)
+    qtbot.waitUntil(lambda: "Train on" in say(dock, "unet_next"), timeout=20_000)
 
 
 def test_an_image_chosen_in_one_step_is_chosen_in_all(viewer, qtbot):

@@ -290,6 +290,11 @@ def stem(path: Path) -> str:
     return re.sub(r"(?i)\.ome$", "", path.stem)
 
 
+def safe_name(text: str) -> str:
+    """Return ``text`` as part of a file name that all systems allow; "" if nothing is left of it."""
+    return re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", text).strip(" .")[:80]
+
+
 def pair_by_stem(
     images: Sequence[Path], paints: Sequence[Path], *, ending: str = ""
 ) -> tuple[list[tuple[Path, Path]], list[Path]]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
-from napari.utils.colormaps import Colormap, DirectLabelColormap, ensure_colormap
+from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import FIRST_OBJECT
@@ -19,6 +19,7 @@ from napari_unet.core.axes import Channels
 from napari_unet.core.errors import InputError
 from napari_unet.core.label_errors import ERROR_COLOURS
 from napari_unet.core.regions import complete
+from napari_unet.widgets.colours import fading, see_through
 from napari_unet.widgets.marks import KEY, Mark, full_data, full_objects_of, is_paint, mark_of
 
 Kind = Literal["objects", "classes", "probabilities", "weights", "uncertainty"]
@@ -312,8 +313,8 @@ def _show(viewer: ViewerModel, source: Layer, kind: str, name: str, data: NDArra
     if is_labels:
         result: Layer = Labels(data, name=name, opacity=0.6, **placement(source, axes))
     else:
-        colours = "inferno" if kind == "uncertainty" else "viridis"
-        style: dict[str, Any] = {"colormap": _see_through(colours), "opacity": 0.8}
+        colours = fading("inferno") if kind == "uncertainty" else see_through("viridis")
+        style: dict[str, Any] = {"colormap": colours, "opacity": 0.8}
         if kind != "weights":
             style["contrast_limits"] = (0.0, 1.0)
         result = Image(data, name=name, **style, **placement(source, axes))
@@ -384,11 +385,3 @@ def placement(image: Layer, axes: tuple[int, ...]) -> dict[str, Any]:
         "units": [image.units[axis] for axis in keep],
         "axis_labels": [image.axis_labels[axis] for axis in keep],
     }
-
-
-def _see_through(name: str) -> Colormap:
-    """Return a colormap that shows what is below where the value is 0: no weight, no probability."""
-    colormap = ensure_colormap(name)
-    colors = colormap.map(np.linspace(0, 1, 256))
-    colors[0, 3] = 0
-    return Colormap(colors, name=f"{name} (0 transparent)")

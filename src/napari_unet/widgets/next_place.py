@@ -11,6 +11,7 @@ from weakref import ref
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_unet.core.control import Control
@@ -18,7 +19,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.place import in_words
 from napari_unet.core.rereading import Plane, Rereading
 from napari_unet.network.config import PredictionConfig
-from napari_unet.widgets.form import LayerChooser, Sentence, button, describe
+from napari_unet.widgets.form import LayerChooser, Sentence, Tone, button, describe
 from napari_unet.widgets.jobs import Job, Waiting
 from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.layers import add_result, annotation_of, copy_image, copy_paint, has_paint
@@ -65,6 +66,9 @@ class NextPlace(QWidget):
         Says in which image.
     """
 
+    told = Signal(str, str)
+    """What it says, and in which tone."""
+
     def __init__(self, viewer: ViewerModel, image: LayerChooser) -> None:
         super().__init__()
         self._viewer = viewer
@@ -99,8 +103,8 @@ class NextPlace(QWidget):
             column.addWidget(widget)
         self._ranking = Latest("Looking where to paint", self)
         self._ranking.result.connect(self._on_ranked)
-        self._ranking.failed.connect(lambda sentence: self._sentence.say(sentence, "error"))
-        image.layer_changed.connect(lambda _layer: self._sentence.say(""))
+        self._ranking.failed.connect(lambda sentence: self._say(sentence, "error"))
+        image.layer_changed.connect(lambda _layer: self._say(""))
         follow(self, viewer.layers.events.removed, self._on_removed)
 
     def use(self, model: Callable[[], Path | None], kept: Callable[[Image], Known | None]) -> None:
@@ -140,7 +144,7 @@ class NextPlace(QWidget):
         image = self._chooser.layer
         paint = None if image is None else annotation_of(self._viewer, image)
         if image is None or paint is None:
-            self._sentence.say(_NO_PAINT, "warning")
+            self._say(_NO_PAINT, "warning")
             return
         self._request = request = _Request(image, paint, leads)
         known, facts, target = self._known(image), None, None
@@ -185,7 +189,7 @@ class NextPlace(QWidget):
         job = self._job = Job(
             events, f"Looking where to paint on {request.image.name}", len(targets), parent=self
         )
-        self._sentence.say("The network looks at the image.")
+        self._say("The network looks at the image.")
         job.happened.connect(partial(self._on_event, targets))
         job.failed.connect(self._on_failed)
         job.ended.connect(partial(self._on_predicted, facts))
@@ -201,7 +205,7 @@ class NextPlace(QWidget):
                 event.answer.put(copy_of(self._viewer, targets[event.number]))
             case TilesDone():
                 share = (event.number + event.share) / len(targets)
-                self._sentence.say(f"The network looks at the image: {share:.0%}.")
+                self._say(f"The network looks at the image: {share:.0%}.")
             case Segmented():
                 self._planes[event.plane] = event.results["probabilities"][1:]
 
@@ -215,7 +219,7 @@ class NextPlace(QWidget):
         planes, self._planes = self._planes, {}
         request = self._request
         if request is None or request.image not in self._viewer.layers:
-            self._sentence.say("")
+            self._say("")
             return
         if planes:
             rereading = Rereading({})
@@ -223,7 +227,7 @@ class NextPlace(QWidget):
                 rereading = rereading.with_planes(Rereading.of(foreground, facts.ndim, plane))
             self._own = request.image, Known(facts.path, rereading, facts.class_names, facts.reading)
         if self._failure:
-            self._sentence.say(self._failure, "error")
+            self._say(self._failure, "error")
         else:
             self._rank(request, self._known(request.image))
 
@@ -232,7 +236,7 @@ class NextPlace(QWidget):
     def _rank(self, request: _Request, known: Known | None) -> None:
         image, paint = request.image, request.paint
         if known is None and (not request.leads or not has_paint(paint)):
-            self._sentence.say(_NOTHING if request.leads else _NO_MODEL, "warning")
+            self._say(_NOTHING if request.leads else _NO_MODEL, "warning")
             return
         if self._shown_of != (image, known):  # with other eyes, all places are new
             self._shown, self._shown_of = [], (image, known)
@@ -257,17 +261,17 @@ class NextPlace(QWidget):
         request = self._request
         layers = self._viewer.layers
         if request is None or request.image not in layers or request.paint not in layers:
-            self._sentence.say("")
+            self._say("")
             return
         if ranked.uncertainty is not None:
             shown = add_result(self._viewer, request.image, "uncertainty", ranked.uncertainty)
             if shown is not None:
                 shown.visible = True
         if not request.leads:
-            self._sentence.say("")
+            self._say("")
             return
         if not ranked.places:
-            self._sentence.say(_ALL_PAINTED if ranked.known is None else _CERTAIN)
+            self._say(_ALL_PAINTED if ranked.known is None else _CERTAIN)
             return
         place = ranked.places[0]
         self._shown = [*([] if ranked.again else self._shown), place.centre]
@@ -277,7 +281,11 @@ class NextPlace(QWidget):
             words.insert(0, "You have been everywhere once, so this begins anew.")
         if ranked.known is None:
             words.append(_BY_LOOKS)
-        self._sentence.say(" ".join(words))
+        self._say(" ".join(words))
+
+    def _say(self, sentence: str, tone: Tone = "hint") -> None:
+        self._sentence.say(sentence, tone)
+        self.told.emit(sentence, tone)
 
     def _on_show_map(self, show: bool) -> None:
         if show:

@@ -23,6 +23,9 @@ _EXTENT = 32.0
 
 _SMALLEST = 8.0
 
+_LONGER = 3.0
+"""Objects are at most so many times larger than the strokes along them."""
+
 _MOST_PLANES = 9
 """Planes of a stack that are looked at where nothing was predicted."""
 
@@ -129,18 +132,24 @@ def _extent(
     foregrounds: Mapping[Plane, NDArray[np.float32] | None],
     ndim: int,
 ) -> tuple[float, ...]:
-    """Return how large objects are, by the painted ones, by what the network sees, or by default."""
+    """Return how large objects are: by the painted ones, what the network sees, or by default.
+
+    Strokes are shorter than their objects, so what the network sees may be larger, within reason.
+    """
     objects = np.where(paint >= FIRST_OBJECT, paint, 0)
     if mode == "classes":
         objects = _parts(objects > 0, ndim)
-    extent = typical_extent(objects, ndim)
+    painted = typical_extent(objects, ndim)
+    seen = None
     for foreground in foregrounds.values():
-        if extent is not None:
-            break
-        if foreground is not None:
-            extent = typical_extent(_parts(foreground.sum(axis=0) > 0.5, ndim), ndim)
+        if seen is None and foreground is not None:
+            seen = typical_extent(_parts(foreground.sum(axis=0) > 0.5, ndim), ndim)
+    sizes = painted or seen or (_EXTENT,) * ndim
+    if painted and seen:
+        sizes = tuple(
+            max(stroke, min(part, _LONGER * stroke)) for stroke, part in zip(painted, seen, strict=True)
+        )
     shape = paint.shape[paint.ndim - ndim :]
-    sizes = extent or (_EXTENT,) * ndim
     return tuple(
         min(max(size, _SMALLEST), max(length / 4, 1.0)) for size, length in zip(sizes, shape, strict=True)
     )

@@ -175,6 +175,11 @@ class PredictDock(QWidget):
         """Whether a prediction runs or waits."""
         return self._run is not None
 
+    @property
+    def can_predict(self) -> bool:
+        """Whether the chosen model suits the chosen image."""
+        return bool(self._candidates())
+
     def select_model(self, path: Path) -> None:
         """Choose a model file."""
         self.model.choose(path)

@@ -1,6 +1,5 @@
 """What the Train dock computes in its worker thread, and how it is told in words."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,6 +14,7 @@ from napari_unet.core.object_distance import Full
 from napari_unet.core.paint_feed import PaintFeed
 from napari_unet.core.view import Gaze
 from napari_unet.files.atomic import check_writable
+from napari_unet.files.images import safe_name
 from napari_unet.files.pixel_size import PixelSize, common_pixel_size
 from napari_unet.network.config import TrainingConfig
 from napari_unet.network.events import (
@@ -148,8 +148,7 @@ def train_and_save(
 
 def model_path(folder: Path, image_name: str, now: datetime) -> Path:
     """Return "<image> <date time>.safetensors" in ``folder``: a name that systems allow and no file has."""
-    name = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", image_name).strip(" .")[:80] or "model"
-    stem = f"{name} {now:%Y-%m-%d %H.%M.%S}"
+    stem = f"{safe_name(image_name) or 'model'} {now:%Y-%m-%d %H.%M.%S}"
     # A short training can end within the second in which it began, and must not take the next one's name.
     endings = ("", *(f" ({number})" for number in range(2, 100)))
     paths = (folder / f"{stem}{ending}.safetensors" for ending in endings)

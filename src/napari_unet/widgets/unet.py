@@ -1,7 +1,9 @@
 """The U-Net dock: painting, weights, training and prediction as the steps of one loop, for newcomers."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,16 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_unet.core.annotation import Mode, summarise_paint
-from napari_unet.widgets.form import Sentence, fill, follow
+from napari_unet.core.annotation import Mode, PaintSummary, summarise_paint
+from napari_unet.widgets.form import Sentence, button, fill, follow
 from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.layers import copy_paint, edited_result
 from napari_unet.widgets.marks import is_result, source_of
+from napari_unet.widgets.next_step import ACTIONS, Action, Stage, next_step
 from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.samples import coins
+from napari_unet.widgets.saving import LabelSaver, labels_of
 from napari_unet.widgets.section import Section
 from napari_unet.widgets.train import TrainDock
 from napari_unet.widgets.weights import WeightsDock
@@ -29,51 +34,23 @@ _STEPS = (
     ("Predict", "Segment images with the trained network."),
 )
 
+_SHOWN_AT: dict[Action, int] = {"make": 1, "start": 3, "predict": 4}
+"""The step that unfolds when its button above the steps is pressed."""
+
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """How far the user is around the loop, for the chosen image.
+class _Counted:
+    """What is painted on a layer; ``checksum`` is another one when any pixel is."""
 
-    ``paint_teaches``: there is enough of it. ``trained``: in this session. ``predicted``: since that
-    training. ``corrected``: predicted labels were edited. ``painted_on``: the paint has changed since the
-    training began.
-    """
-
-    has_image: bool = False
-    has_annotation: bool = False
-    paint_teaches: bool = False
-    is_training: bool = False
-    trained: bool = False
-    predicted: bool = False
-    corrected: bool = False
-    painted_on: bool = False
-
-
-def next_step(stage: Stage) -> tuple[int, str]:
-    """Return the number of the step to take now, 1 to 4, and what to do there."""
-    if not stage.has_image:
-        step = 1, "Open an image: File > Open, or File > Open Sample > U-Net."
-    elif stage.is_training:
-        step = 3, "The network learns. Go on painting meanwhile, or stop it in step 3 when the score is good."
-    elif not stage.has_annotation:
-        step = 1, "Make the annotation layer of this image in step 1. With a model at hand, go to step 4."
-    elif not stage.paint_teaches:
-        step = 1, "Paint some background and a few objects. Step 1 tells what is still missing."
-    elif not stage.trained:
-        step = 3, "Press Start training in step 3. Step 2 shows what the network will be taught at borders."
-    elif not stage.predicted:
-        step = 4, "Press Predict in step 4 to see what the network has learnt."
-    elif stage.corrected:
-        step = 1, "Press Take corrections in step 1, then train again in step 3."
-    elif stage.painted_on:
-        step = 3, "Train again in step 3: it goes on from the last model and learns the new paint."
-    else:
-        step = 4, "Correct what is wrong in the predicted layer with napari's brush, eraser and fill."
-    return step
+    layer: object
+    summary: PaintSummary
+    checksum: int
 
 
 class UNetDock(QWidget):
     """The four docks as numbered steps that share one image, the weights and the trained model.
+
+    Above them is what to do next, with buttons that do it.
 
     Parameters
     ----------
@@ -85,15 +62,49 @@ class UNetDock(QWidget):
         super().__init__()
         self.setObjectName("unet_dock")
         self._viewer = viewer
-        self._paint_teaches = self._trained = self._predicted = self._corrected = self._painted_on = False
+        self._trained = False
+        # Of images, what happened to them since the last training; of layers, since they were written.
+        self._predicted: set[object] = set()
+        self._corrected: set[object] = set()
+        self._saved: set[object] = set()
+        self._counted: _Counted | None = None
+        self._learnt: dict[object, int] = {}
         self.paint = PaintDock(viewer, scrollable=False)
         self.weights = WeightsDock(viewer, scrollable=False)
         self.train = TrainDock(viewer, weights=self.weights.config, scrollable=False)
         self.predict = PredictDock(viewer, scrollable=False)
         self.paint.next_place.use(lambda: self.predict.model.path, self.predict.known)
+        self._saver = LabelSaver(viewer, self)
+        self._counter = Latest("Looking at the paint", self)
+        self._choosers = (self.paint.image, self.weights.image, self.train.form.image, self.predict.image)
+        self._build()
+        self._connect()
+        self._share_image(self.paint.image.layer)
+
+    def _build(self) -> None:
         column = fill(self)
         self._advice = Sentence("unet_next")
+        self._told = Sentence("unet_told")
         column.addWidget(self._advice)
+        does: dict[Action, Callable[[], object]] = {
+            "sample": self._open_sample,
+            "make": self.paint.make,
+            "background": self.paint.background_button.click,
+            "object": self.paint.next_button.click,
+            "start": self.train.start,
+            "predict": self.predict.start,
+            "next": self.paint.next_place.go,
+            "take": self.paint.take_corrections,
+            "save": self._save,
+        }
+        self._buttons = {}
+        for action, (text, tooltip) in ACTIONS.items():
+            made = button(
+                text, partial(self._do, action, does[action]), name=f"unet_{action}", tooltip=tooltip
+            )
+            self._buttons[action] = made
+            column.addWidget(made)
+        column.addWidget(self._told)
         self._sections = []
         for number, ((title, tooltip), dock) in enumerate(
             zip(_STEPS, (self.paint, self.weights, self.train, self.predict), strict=True), start=1
@@ -107,11 +118,6 @@ class UNetDock(QWidget):
             self._sections.append(section)
             column.addWidget(section)
         column.addStretch()
-        self._counter = Latest("Looking at the paint", self)
-        self._counter.result.connect(self._on_counted)
-        self._choosers = (self.paint.image, self.weights.image, self.train.form.image, self.predict.image)
-        self._connect()
-        self._share_image(self.paint.image.layer)
 
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
         """Stop when napari closes the dock, which takes this widget out of the window and keeps it."""
@@ -124,49 +130,83 @@ class UNetDock(QWidget):
     def _connect(self) -> None:
         for chooser in self._choosers:
             chooser.layer_changed.connect(self._share_image)
+        self._counter.result.connect(self._on_counted)
         self.paint.annotation_changed.connect(self._on_annotation)
+        self.paint.next_place.told.connect(self._told.say)
         self.train.started.connect(self._on_training)
-        self.train.saved.connect(self._on_saved)
+        self.train.saved.connect(self._on_model)
         self.train.ended.connect(self._refresh)
         self.predict.predicted.connect(self._on_predicted)
+        self.predict.model.model_changed.connect(self._refresh)
+        self._saver.saved.connect(self._on_saved)
+        self._saver.failed.connect(lambda sentence: self._told.say(sentence, "error"))
         events = self._viewer.layers.events
         follow(self, events.inserted, self._on_inserted)
         follow(self, events.removed, self._refresh)
+
+    # What the buttons do.
+
+    def _do(self, action: Action, does: Callable[[], object]) -> None:
+        self._told.say("")
+        step = _SHOWN_AT.get(action)
+        if step is not None:
+            for number, section in enumerate(self._sections, start=1):
+                section.set_open(number == step)
+        does()
+
+    def _open_sample(self) -> None:
+        ((pixels, how, _),) = coins()
+        self._viewer.add_image(pixels, **how)
+
+    def _save(self) -> None:
+        image = self.paint.image.layer
+        if image is not None:
+            self._saver.ask(image)
+
+    # What has happened.
 
     def _share_image(self, layer: Layer | None) -> None:
         """Choose in all steps the image that was chosen in one, but where several images are chosen."""
         for chooser in self._choosers:
             if not chooser.several:
                 chooser.choose(layer)
+        self._told.say("")
         self._refresh()
 
     def _on_annotation(self, paint: Labels | None) -> None:
-        self._painted_on = True
         image = self.paint.image.layer
-        if self._corrected and image is not None:
-            self._corrected = edited_result(self._viewer, image, self.paint.mode) is not None
+        if image is not None and edited_result(self._viewer, image, self.paint.mode) is None:
+            self._corrected.discard(image.unique_id)
         if paint is None:
             self._counter.cancel()
-            self._on_counted(False)
+            self._on_counted(None)
             return
-        pixels, mode = copy_paint(paint), self.paint.mode
-        self._counter.submit(lambda _control: _teachable(pixels, mode))
+        pixels, mode, layer = copy_paint(paint), self.paint.mode, paint.unique_id
+        self._counter.submit(lambda _control: _count(layer, pixels, mode))
 
-    def _on_counted(self, teaches: bool) -> None:
-        self._paint_teaches = teaches
+    def _on_counted(self, counted: _Counted | None) -> None:
+        self._counted = counted
         self._refresh()
 
     def _on_training(self) -> None:
-        self._painted_on = False
+        self._told.say("")
+        paint = self.paint.annotation
+        if paint is not None:  # the last strokes may not be counted yet
+            self._learnt[paint.unique_id] = _checksum(copy_paint(paint))
         self._refresh()
 
-    def _on_saved(self, path: Path) -> None:
-        self._trained, self._predicted = True, False
+    def _on_model(self, path: Path) -> None:
+        self._told.say("")
+        self._trained = True
+        self._predicted.clear()
         self.predict.select_model(path)
         self._refresh()
 
     def _on_predicted(self) -> None:
-        self._predicted, self._corrected = True, False
+        self._corrected.clear()
+        self._saved.clear()
+        sources = {source_of(self._viewer, layer) for layer in self._viewer.layers if is_result(layer)}
+        self._predicted |= {image.unique_id for image in sources if image is not None}
         self._refresh()
 
     def _on_inserted(self, event: Any) -> None:
@@ -176,32 +216,69 @@ class UNetDock(QWidget):
         self._refresh()
 
     def _on_edited(self, event: Any) -> None:
-        if source_of(self._viewer, event.source) is self.paint.image.layer:
-            self._corrected = True
+        image = source_of(self._viewer, event.source)
+        self._saved.discard(event.source.unique_id)
+        if image is not None:
+            self._corrected.add(image.unique_id)
             self._refresh()
 
-    def _refresh(self, _event: object = None) -> None:
+    def _on_saved(self, labels: Labels, path: Path) -> None:
+        self._saved.add(labels.unique_id)
+        self._told.say(f"Saved '{labels.name}' as {path}")
+        self._refresh()
+
+    # What to do next.
+
+    def _stage(self) -> Stage:
+        """Return how far the user is with the chosen image."""
+        image, counted = self.paint.image.layer, self._counted
         stage = Stage(
-            has_image=self.paint.image.layer is not None,
+            has_image=image is not None,
             has_annotation=self.paint.annotation is not None,
-            paint_teaches=self._paint_teaches,
+            has_model=self.predict.can_predict,
             is_training=self.train.is_running,
             trained=self._trained,
-            predicted=self._predicted,
-            corrected=self._corrected,
-            painted_on=self._painted_on,
         )
-        following, sentence = next_step(stage)
-        self._advice.say(sentence)
+        if counted is not None and stage.has_annotation:
+            stage = replace(
+                stage,
+                has_background=counted.summary.background > 0,
+                objects=counted.summary.objects,
+                paint_teaches=counted.summary.teachable,
+                painted_on=counted.checksum != self._learnt.get(counted.layer),
+            )
+        labels = [] if image is None else labels_of(self._viewer, image)
+        if image is None or not labels:
+            return stage
+        return replace(
+            stage,
+            predicted=image.unique_id in self._predicted,
+            corrected=image.unique_id in self._corrected,
+            saved=any(layer.unique_id in self._saved for layer in labels),
+        )
+
+    def _refresh(self, _event: object = None) -> None:
+        stage = self._stage()
+        advice = next_step(stage)
+        self._advice.say(advice.sentence)
+        for action, made in self._buttons.items():
+            made.setVisible(action in advice.actions)
+            font = made.font()
+            font.setBold(advice.actions[:1] == (action,))
+            made.setFont(font)
         done = (stage.paint_teaches, stage.trained, stage.trained, stage.predicted)
         for number, (section, (title, _), is_done) in enumerate(
             zip(self._sections, _STEPS, done, strict=True), start=1
         ):
-            state = " – next" if number == following else " ✓" if is_done else ""
+            state = " – next" if number == advice.step else " ✓" if is_done else ""
             if number == 3 and stage.is_training:
                 state = " – learning"
-            section.set_title(f"{number}. {title}{state}", emphasised=number == following)
+            section.set_title(f"{number}. {title}{state}", emphasised=number == advice.step)
 
 
-def _teachable(paint: NDArray[Any], mode: Mode) -> Iterator[bool]:
-    yield summarise_paint(paint, mode).teachable
+def _count(layer: object, paint: NDArray[Any], mode: Mode) -> Iterator[_Counted]:
+    yield _Counted(layer, summarise_paint(paint, mode), _checksum(paint))
+
+
+def _checksum(paint: NDArray[Any]) -> int:
+    return zlib.crc32(paint.tobytes())

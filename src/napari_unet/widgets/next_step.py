@@ -1,0 +1,183 @@
+"""What to do next, in words: from an empty viewer to labels on disk."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Action = Literal["sample", "make", "background", "object", "start", "predict", "next", "take", "save"]
+
+ACTIONS: dict[Action, tuple[str, str]] = {
+    "sample": ("Open a sample image", "A photograph of coins, to try everything on."),
+    "make": ("Make annotation layer", "Add the layer that you paint on."),
+    "background": ("Take the background brush", "Paint what is certainly no object. Key G."),
+    "start": ("Start training", "Let a network learn from the paint, in the background."),
+    "object": ("Begin an object", "Take a fresh colour for the next object. Key N."),
+    "predict": ("Predict", "Segment the image with the chosen model."),
+    "take": ("Take corrections", "Turn what you corrected in the predicted layer into paint."),
+    "next": ("Show me where to paint next", "Move the view to where a stroke would teach most. Key J."),
+    "save": ("Save your labels…", "Write the predicted labels to a TIFF file, with the pixel size."),
+}
+"""Text and tooltip of the button of every action, in the order in which they are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """How far the user is around the loop, for the chosen image.
+
+    Parameters
+    ----------
+    has_image, has_annotation : bool
+    has_model : bool
+        One is chosen that suits the image.
+    has_background : bool
+        Some is painted.
+    objects : int
+        How many are painted (or classes other than background).
+    paint_teaches : bool
+        There is enough of it.
+    is_training : bool
+    trained : bool
+        In this session.
+    predicted : bool
+        Since that training.
+    corrected : bool
+        Predicted labels were edited since.
+    painted_on : bool
+        The paint has changed since the training began.
+    saved : bool
+        The labels are on disk as they are.
+    """
+
+    has_image: bool = False
+    has_annotation: bool = False
+    has_model: bool = False
+    has_background: bool = False
+    objects: int = 0
+    paint_teaches: bool = False
+    is_training: bool = False
+    trained: bool = False
+    predicted: bool = False
+    corrected: bool = False
+    painted_on: bool = False
+    saved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """The step to take now, 1 to 4; what to do there; and the buttons that do it, the first above all."""
+
+    step: int
+    sentence: str
+    actions: tuple[Action, ...] = ()
+
+
+_RULES: tuple[tuple[Callable[[Stage], bool], Advice], ...] = (
+    (
+        lambda stage: not stage.has_image,
+        Advice(1, "Open an image: drag a file into the window, or try everything on a sample.", ("sample",)),
+    ),
+    (
+        lambda stage: stage.is_training,
+        Advice(
+            3,
+            "The network learns. Go on painting meanwhile. The curve in step 3 shows how good it is: once "
+            "that is flat, press Stop and save there, or wait for the end.",
+            ("next",),
+        ),
+    ),
+    (
+        lambda stage: stage.corrected and stage.has_annotation,
+        Advice(1, "Take your corrections into the paint, so that the network learns from them.", ("take",)),
+    ),
+    (
+        lambda stage: not stage.has_annotation and stage.predicted,
+        Advice(
+            1,
+            "Look at the objects. If they are right, save them. If not, make the annotation layer, paint, "
+            "and train the network on.",
+            ("make",),
+        ),
+    ),
+    (
+        lambda stage: not stage.has_annotation and stage.has_model,
+        Advice(
+            1,
+            "Make the annotation layer, the one you paint on; or predict at once, with the model chosen in "
+            "step 4.",
+            ("make", "predict"),
+        ),
+    ),
+    (
+        lambda stage: not stage.has_annotation,
+        Advice(1, "Make the annotation layer: the one you paint on.", ("make",)),
+    ),
+    (
+        lambda stage: not stage.has_background,
+        Advice(
+            1,
+            "Paint a little of the background: what is certainly no object. A few strokes are enough, some "
+            "of them close to objects.",
+            ("background",),
+        ),
+    ),
+    (
+        lambda stage: not stage.objects,
+        Advice(
+            1,
+            "Now begin an object, and paint along its middle. Begin a new one for each: every object has a "
+            "colour of its own.",
+            ("object",),
+        ),
+    ),
+    (
+        lambda stage: not stage.paint_teaches,
+        Advice(1, "Paint a little more: step 1 tells what is still missing.", ("object",)),
+    ),
+    (
+        lambda stage: not stage.trained,
+        Advice(
+            3,
+            "Start training; you can go on painting meanwhile. Or paint a few more objects first.",
+            ("start", "object"),
+        ),
+    ),
+    (
+        lambda stage: not stage.predicted,
+        Advice(4, "Predict, to see what the network has learnt.", ("predict",)),
+    ),
+    (
+        lambda stage: stage.painted_on,
+        Advice(
+            3,
+            "Train on: it goes on from the last model and learns what you painted since.",
+            ("start", "next"),
+        ),
+    ),
+    (
+        lambda stage: stage.saved,
+        Advice(
+            4,
+            "Your labels are saved. To segment more, choose All images or A folder of files in step 4. To do "
+            "better, paint where the network is uncertain and train on.",
+            ("next",),
+        ),
+    ),
+    (
+        lambda _stage: True,
+        Advice(
+            4,
+            "Look at the objects. If they are right, save them. If not, correct them with napari's brush, "
+            "eraser and fill, or paint where the network is uncertain, and train on.",
+            ("next",),
+        ),
+    ),
+)
+"""What to do, the first of which the condition holds."""
+
+
+def next_step(stage: Stage) -> Advice:
+    """Return what to do next. Whenever there are labels, they can be saved."""
+    advice = next(advice for holds, advice in _RULES if holds(stage))
+    if not stage.predicted or "save" in advice.actions:
+        return advice
+    return replace(advice, actions=(*advice.actions, "save"))
