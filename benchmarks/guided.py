@@ -5,14 +5,11 @@ import numpy as np
 from annotator import Canvas, Labels, Mask, Painted
 from correcting import mend_seam
 from kinds import Image
-from napari_unet.core.annotation import FIRST_OBJECT
 from napari_unet.core.axes import channels_first
-from napari_unet.core.next_place import next_places, typical_extent
+from napari_unet.core.extent import object_extent
+from napari_unet.core.next_place import next_places
 from napari_unet.core.place import Place
 from napari_unet.core.prediction import Prediction
-
-_EXTENT = (32.0, 32.0)
-"""Of objects in pixels where fewer than two are painted."""
 
 
 def guide(
@@ -42,7 +39,7 @@ def guide(
     shown: list[tuple[int, ...]] = []
     while canvas.seconds < until:
         paint = canvas.painted().paint
-        extent = typical_extent(np.where(paint >= FIRST_OBJECT, paint, 0), 2) or _EXTENT
+        extent = object_extent(paint, "objects", {(): prediction.probabilities[1:]}, 2)
         places = next_places(
             paint,
             extent,

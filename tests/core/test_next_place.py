@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from napari_unet.core.extent import object_extent, typical_extent
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.looks import block_mean
-from napari_unet.core.next_place import next_places, typical_extent
+from napari_unet.core.next_place import next_places
 from napari_unet.core.place import Place, in_words
 from napari_unet.core.uncertainty import uncertainty, unclear_seams
 
@@ -221,6 +222,36 @@ def test_the_extent_is_the_median_of_the_boxes():
     labels[1, 30:42, 5:29] = 900
     labels[1, 30:40, 40:48] = 5
     assert typical_extent(labels, 2) == (10, 20)
+
+
+def squares(*sizes):
+    """Squares of these edges along the diagonal, each with a value of its own from 2 on."""
+    paint = np.zeros((200, 200), int)
+    at = 2
+    for value, size in enumerate(sizes, start=2):
+        paint[at : at + size, at : at + size] = value
+        at += size + 4
+    return paint
+
+
+@pytest.mark.parametrize(
+    ("paint", "seen", "extent"),
+    [
+        (squares(), None, 32),
+        (squares(10, 12, 14), None, 12),
+        (squares(1, 1), None, 8),
+        (squares(), squares(20, 22, 24), 22),
+        (squares(10, 12, 14), squares(20, 22, 24), 22),
+        (squares(10, 12, 14), squares(60, 80), 36),  # objects that are merged, or background
+        (squares(30, 30), squares(10, 10), 30),
+        (squares(90, 90), None, 50),  # a quarter of the image
+    ],
+)
+def test_the_extent_of_objects_follows_paint_and_prediction(paint, seen, extent):
+    foreground = None if seen is None else (seen > 0)[np.newaxis].astype(np.float32)
+    assert object_extent(paint, "objects", {(): foreground}, 2) == (extent, extent)
+    if seen is None:
+        assert object_extent((paint > 0) * 2, "classes", {(): foreground}, 2) == (extent, extent)
 
 
 @pytest.mark.parametrize(

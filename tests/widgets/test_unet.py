@@ -133,18 +133,18 @@ def test_from_an_empty_viewer_to_a_saved_file(make_napari_viewer, qtbot, tmp_pat
         paint.data_setitem(tuple(around), paint.selected_label)
         qtbot.waitUntil(lambda: shown(dock) == ["start", "object"], timeout=20_000)
     assert np.unique(paint.data).tolist() == [0, 1, 2, 3]
-    with qtbot.waitSignal(dock.train.ended, timeout=60_000):
+    with qtbot.waitSignal(dock.train.ended, timeout=200_000):
         press(dock, "start")
         assert shown(dock) == ["next"]
         assert dock._sections[2].is_open
     assert shown(dock) == ["predict"]
-    with qtbot.waitSignal(dock.predict.predicted, timeout=60_000):
+    with qtbot.waitSignal(dock.predict.predicted, timeout=200_000):
         press(dock, "predict")
     assert dock._sections[3].is_open
     assert shown(dock) == ["next", "save"]
 
     press(dock, "next")
-    qtbot.waitUntil(lambda: not dock.paint.next_place.is_busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not dock.paint.next_place.is_busy, timeout=200_000)
     assert say(dock, "unet_told")
 
     target = tmp_path / "labels"

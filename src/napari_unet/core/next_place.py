@@ -38,20 +38,6 @@ _SEEN = 0.5
 """What of its score a place keeps that looks exactly like what is painted."""
 
 
-def typical_extent(labels: NDArray[np.integer[Any]], ndim: int) -> tuple[float, ...] | None:
-    """Return the median extent of objects (values >= 2, or of a prediction >= 1) along the spatial axes.
-
-    None with fewer than two of them. Of a stack only the first plane with objects is looked at.
-    """
-    for plane in np.ndindex(labels.shape[: labels.ndim - ndim]):
-        values, dense = np.unique(labels[plane], return_inverse=True)
-        boxes = ndimage.find_objects(dense.reshape(labels[plane].shape))
-        spans = [[side.stop - side.start for side in box] for box in boxes if box is not None]
-        if values.size > 2:
-            return tuple(max(float(span), 4.0) for span in np.median(spans, axis=0))
-    return None
-
-
 def next_places(
     paint: NDArray[np.integer[Any]],
     extent: Sequence[float],

@@ -8,23 +8,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from napari_unet.core.annotation import FIRST_OBJECT, Mode
+from napari_unet.core.annotation import Mode
 from napari_unet.core.axes import Channels, channels_first
+from napari_unet.core.extent import object_extent
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.core.next_place import next_places, typical_extent
+from napari_unet.core.next_place import next_places
 from napari_unet.core.place import Place
 from napari_unet.core.rereading import Plane, Rereading
 from napari_unet.core.uncertainty import uncertainty
-
-_EXTENT = 32.0
-"""Of an object in pixels, where neither paint nor prediction tell."""
-
-_SMALLEST = 8.0
-
-_LONGER = 3.0
-"""Objects are at most so many times larger than the strokes along them."""
 
 _MOST_PLANES = 9
 """Planes of a stack that are looked at where nothing was predicted."""
@@ -97,7 +89,7 @@ def rank(question: Question) -> Iterator[Ranked]:
     leading = len(next(iter(foregrounds)))
     ndim = paint.ndim - leading
     pixels = channels_first(question.image, ndim=ndim, channels=question.channels, paint_shape=paint.shape)
-    extent = _extent(paint, question.mode, foregrounds, ndim)
+    extent = object_extent(paint, question.mode, foregrounds, ndim)
     find = partial(
         next_places,
         paint,
@@ -124,43 +116,6 @@ def planes_to_look_at(leading: Sequence[int], visible: Plane) -> list[Plane]:
         others.pop(len(others) // 2)
         planes = {visible, *others}
     return sorted(planes)
-
-
-def _extent(
-    paint: NDArray[np.integer[Any]],
-    mode: Mode,
-    foregrounds: Mapping[Plane, NDArray[np.float32] | None],
-    ndim: int,
-) -> tuple[float, ...]:
-    """Return how large objects are: by the painted ones, what the network sees, or by default.
-
-    Strokes are shorter than their objects, so what the network sees may be larger, within reason.
-    """
-    objects = np.where(paint >= FIRST_OBJECT, paint, 0)
-    if mode == "classes":
-        objects = _parts(objects > 0, ndim)
-    painted = typical_extent(objects, ndim)
-    seen = None
-    for foreground in foregrounds.values():
-        if seen is None and foreground is not None:
-            seen = typical_extent(_parts(foreground.sum(axis=0) > 0.5, ndim), ndim)
-    sizes = painted or seen or (_EXTENT,) * ndim
-    if painted and seen:
-        sizes = tuple(
-            max(stroke, min(part, _LONGER * stroke)) for stroke, part in zip(painted, seen, strict=True)
-        )
-    shape = paint.shape[paint.ndim - ndim :]
-    return tuple(
-        min(max(size, _SMALLEST), max(length / 4, 1.0)) for size, length in zip(sizes, shape, strict=True)
-    )
-
-
-def _parts(mask: NDArray[np.bool_], ndim: int) -> NDArray[np.int32]:
-    """Return connected parts of every plane."""
-    result = np.zeros(mask.shape, np.int32)
-    for plane in np.ndindex(mask.shape[: mask.ndim - ndim]):
-        ndimage.label(mask[plane], output=result[plane])
-    return result
 
 
 def _map(
