@@ -34,6 +34,7 @@ from napari_unet.widgets.model_chooser import ModelChooser
 from napari_unet.widgets.next_step import Stage, next_step
 from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.samples import coins
 from napari_unet.widgets.saving import suggested_path
 from napari_unet.widgets.section import Section
 from napari_unet.widgets.train import TrainDock
@@ -110,8 +111,10 @@ def press(dock, action):
 
 
 def test_from_an_empty_viewer_to_a_saved_file(make_napari_viewer, qtbot, tmp_path, monkeypatch):
-    """By the buttons above the steps alone, but for the brush."""
-    tiny_training(monkeypatch, steps=10)
+    """By the buttons above the steps alone, but for the brush; on a corner of the sample, to be quick."""
+    ((sample, how, kind),) = coins()
+    monkeypatch.setattr("napari_unet.widgets.unet.coins", lambda: [(sample[:112, :128], how, kind)])
+    tiny_training(monkeypatch, steps=6)
     viewer = make_napari_viewer()
     dock = UNetDock(viewer)
     viewer.window.add_dock_widget(dock)
@@ -124,8 +127,8 @@ def test_from_an_empty_viewer_to_a_saved_file(make_napari_viewer, qtbot, tmp_pat
     paint = viewer.layers["coins paint"]
     qtbot.waitUntil(lambda: shown(dock) == ["background"], timeout=20_000)
     press(dock, "background")
-    paint.data_setitem((np.arange(60, 300), np.full(240, 85)), paint.selected_label)
-    paint.data_setitem((np.full(240, 22), np.arange(60, 300)), paint.selected_label)
+    for row in (5, 87):
+        paint.data_setitem((np.full(110, row), np.arange(10, 120)), paint.selected_label)
     qtbot.waitUntil(lambda: shown(dock) == ["object"], timeout=20_000)
     for y, x in ((45, 50), (45, 105)):
         press(dock, "object")
@@ -169,6 +172,13 @@ def test_from_an_empty_viewer_to_a_saved_file(make_napari_viewer, qtbot, tmp_pat
     assert shown(dock) == ["take", "save"]
     press(dock, "take")
     qtbot.waitUntil(lambda: shown(dock) == ["start", "next", "save"], timeout=20_000)
+
+
+def test_the_sample_is_the_one_of_the_menu(viewer, qtbot):
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    press(dock, "sample")
+    np.testing.assert_array_equal(viewer.layers["coins"].data, coins()[0][0])
 
 
 def test_labels_that_cannot_be_written_are_told_and_a_dialog_may_be_cancelled(
