@@ -166,8 +166,8 @@ _RULES: tuple[tuple[Callable[[Stage], bool], Advice], ...] = (
         lambda _stage: True,
         Advice(
             4,
-            "Look at the objects. If they are right, save them. If not, accept right ones and reject wrong ones "
-            "in step 4 (keys A and R), or paint where the network is uncertain, and train on.",
+            "Look at the objects. If they are right, save them. If not, accept right ones and reject wrong "
+            "ones in step 4 (keys A and R), or paint where the network is uncertain, and train on.",
             ("next",),
         ),
     ),
