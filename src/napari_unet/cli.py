@@ -113,6 +113,12 @@ def train(
     full: Annotated[
         bool, typer.Option("--full", help="All painted objects are filled up to their border, not stroked.")
     ] = False,
+    complete: Annotated[
+        bool,
+        typer.Option(
+            "--complete", help="All objects are painted, in full: what is unlabelled is background."
+        ),
+    ] = False,
     seconds: Annotated[float | None, typer.Option(metavar="S", help="Training time. [120]")] = None,
     steps: Annotated[int | None, typer.Option(metavar="N", help="Number of training steps.")] = None,
     device: Device = "auto",
@@ -133,6 +139,7 @@ def train(
     A training that starts from a model goes on where that one stopped, with its settings, its optimiser and
     its curve; time and steps are further ones.
     """
+    from napari_unet.core.regions import complete_everywhere
     from napari_unet.files.atomic import check_writable
     from napari_unet.files.images import read_image
     from napari_unet.files.models import save_model
@@ -156,6 +163,8 @@ def train(
     stored = [read_image(image) for image, _ in pairs]
     image_pixels = [image.pixels for image in stored]
     paint_pixels = [read_image(paint).pixels for _, paint in pairs]
+    if complete:
+        paint_pixels = [complete_everywhere(paint) for paint in paint_pixels]
 
     from napari_unet.network.events import Stopped
     from napari_unet.network.training import train_events
@@ -171,7 +180,7 @@ def train(
         start=model,
         resume=resume,
         validation=(image_pixels[first_scored:], paint_pixels[first_scored:]),
-        full=[full] * first_scored,
+        full=[full or (complete and training.mode == "objects")] * first_scored,
         device=device,
         control=control,
     )

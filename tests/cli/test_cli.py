@@ -853,3 +853,18 @@ def test_a_checkpoint_from_elsewhere_is_told_of_used_and_trained_on(
     (tmp_path / "other.pth").write_bytes(b"\x80\x02}.")
     error = fails(capsys, ["predict", tmp_path / "other.pth", *images, "--output", tmp_path / "out"])
     assert "not a napari-unet model" in error
+
+
+def test_complete_paint_needs_no_background(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "paint").mkdir()
+    for path in sorted((folder / "paint").glob("*.tif")):
+        paint = tifffile.imread(path)
+        tifffile.imwrite(tmp_path / "paint" / path.name, np.where(paint == 1, 0, paint))
+    arguments = ["train", "--images", folder / "images", "--paint", tmp_path / "paint", "--steps", 2, *SMALL]
+    arguments += ["--output", tmp_path / "model.safetensors"]
+    assert main([str(argument) for argument in arguments]) == 2
+    assert "No background is painted" in capsys.readouterr().err
+    assert main([str(argument) for argument in [*arguments, "--complete"]]) == 0
+    assert load_model(tmp_path / "model.safetensors").network.distance  # its objects are full

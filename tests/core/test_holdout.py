@@ -267,6 +267,22 @@ def test_a_stroke_that_is_most_of_its_class_is_never_held_out_whole():
     assert seen == {True, False}
 
 
+def test_the_background_of_complete_regions_is_held_out_in_blocks():
+    # Six complete fields: whole ones would leave the objects of a field without their surroundings.
+    paints = []
+    for _ in range(6):
+        paint = np.ones((250, 250), np.int32)
+        for number, (y, x) in enumerate(np.ndindex(5, 5), start=2):
+            paint[50 * y + 20 : 50 * y + 30, 50 * x + 20 : 50 * x + 30] = number
+        paints.append(paint)
+    splits = split_strokes(paints, "objects", 0.2, 0)
+    assert any(split.held_out.any() for split in splits)
+    for paint, split in zip(paints, splits, strict=True):
+        assert np.count_nonzero(split.held_out & (paint == 1)) < 0.3 * np.count_nonzero(paint == 1)
+        for number in range(2, 27):
+            assert np.unique(split.held_out[paint == number]).size == 1
+
+
 def test_few_strokes_on_each_of_many_planes_are_enough():
     planes = []
     for number in range(6):

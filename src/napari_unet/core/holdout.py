@@ -18,6 +18,10 @@ FEWEST_STROKES = 5
 LARGE = 0.5
 """A stroke with more than this part of the paint of its class is not held out whole."""
 
+VAST = 36_864
+"""Nor is background of more pixels than this, 16 blocks: what is left of a complete region is around many
+objects, and without it nothing would teach their borders."""
+
 BLOCK = 48
 """Edge in pixels, along the last two axes, of the grid that cuts large strokes into blocks."""
 
@@ -112,10 +116,10 @@ def split_strokes(
     some and validate on the others.
 
     Some strokes are too large to be spared: each one of a class that has fewer than 5, such as a background
-    that was filled in one go, and any with more than half the paint of its class. These are cut along a grid
-    of 48 pixels into blocks (columns through the planes of an image). Of a block that is held out, the outer
-    8 pixels are neither taught nor scored, so that no scored pixel lies within 8 pixels of a taught one of
-    such a stroke.
+    that was filled in one go, any with more than half the paint of its class, and background of more than 16
+    blocks, such as that of a complete region. These are cut along a grid of 48 pixels into blocks (columns
+    through the planes of an image). Of a block that is held out, the outer 8 pixels are neither taught nor
+    scored, so that no scored pixel lies within 8 pixels of a taught one of such a stroke.
 
     Each stroke draws a number in [0, 1) from its own first pixel (in C order), each block from its corner,
     and the seed, and those below ``fraction`` are kept: painting one more stroke does not reshuffle the
@@ -260,6 +264,8 @@ def _large_strokes(units: dict[int, _Unit]) -> frozenset[int]:
     for group in {unit.group for unit in units.values()}:
         of_group = {number: unit.pixels for number, unit in units.items() if unit.group == group}
         limit = LARGE * sum(of_group.values()) if len(of_group) >= FEWEST_STROKES else 0
+        if group == BACKGROUND:
+            limit = min(limit, VAST)
         large.update(number for number, pixels in of_group.items() if pixels > limit)
     return frozenset(large)
 

@@ -88,6 +88,11 @@ def complete(paint: NDArray[Any], regions: Sequence[Region]) -> NDArray[Any]:
     return paint
 
 
+def complete_everywhere(paint: NDArray[Any]) -> NDArray[Any]:
+    """Return a copy of ``paint`` in which everything is annotated: background where nothing is painted."""
+    return np.where(paint == 0, BACKGROUND, paint).astype(paint.dtype)
+
+
 def objects_inside(paint: NDArray[np.integer[Any]], regions: Sequence[Region]) -> set[int]:
     """Return the values of the objects of ``paint`` (…YX) that lie in ``regions`` with all their borders.
 
