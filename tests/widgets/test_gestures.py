@@ -24,10 +24,11 @@ from napari_unet.core.rereading import Rereading
 from napari_unet.widgets import marks
 from napari_unet.widgets.correct_section import CorrectSection, describe_gestures
 from napari_unet.widgets.corrections import take_corrections
-from napari_unet.widgets.corrector import corrector_of, gestures_of, timeline_of
+from napari_unet.widgets.corrector import corrector_of
 from napari_unet.widgets.form import LayerChooser
 from napari_unet.widgets.layers import add_result, annotation_of, edited_result, make_annotation
 from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.timeline import gestures_of, timeline_of
 
 
 def predicted(shape=(64, 64)):

@@ -8,21 +8,14 @@ from typing import Any, get_args
 from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QGridLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.core.gestures import Gesture, Kind
-from napari_unet.widgets.corrector import (
-    KEYS,
-    Corrector,
-    bind_keys,
-    corrector_of,
-    gestures_of,
-    objects_of,
-    timeline_of,
-)
+from napari_unet.widgets.corrector import KEYS, Corrector, bind_keys, corrector_of, objects_of
 from napari_unet.widgets.form import LayerChooser, Sentence, button, describe, follow
 from napari_unet.widgets.layers import annotation_of
 from napari_unet.widgets.marks import is_paint, mark_of
+from napari_unet.widgets.timeline import gestures_of, timeline_of
 
 _TOOLS: dict[Kind, tuple[str, str]] = {
     "accepted": (
@@ -98,7 +91,16 @@ class CorrectSection(QWidget):
             tooltip="Take back the last gesture or stroke, in the objects and in the paint.\n"
             "Ctrl+Z, and Ctrl+Shift+Z to do it again, on either layer.",
         )
-        grid.addWidget(self._undo, 2, 0, 1, 2)
+        grid.addWidget(self._undo, 2, 0)
+        self._outlines = QCheckBox("Outlines only")
+        describe(
+            self._outlines,
+            name="correct_outlines",
+            tooltip="Show predicted objects as outlines: the image can be seen in them, and what is\n"
+            "accepted, which is paint, stands out.",
+        )
+        self._outlines.toggled.connect(self._on_outlines)
+        grid.addWidget(self._outlines, 2, 1)
         column.addLayout(grid)
         self._said = Sentence("correct_said")
         self._count = Sentence("correct_count")
@@ -154,6 +156,10 @@ class CorrectSection(QWidget):
         if self._paint is not None:
             timeline_of(self._paint).undo(self._paint)
 
+    def _on_outlines(self, wanted: bool) -> None:
+        if self._corrector is not None:
+            self._corrector.show_outlines(wanted)
+
     def _on_said(self, event: Any) -> None:
         self._said.say(event.sentence, event.tone)
 
@@ -163,6 +169,10 @@ class CorrectSection(QWidget):
             made.setEnabled(self._corrector is not None)
             made.setChecked(kind == tool)
         self._undo.setEnabled(self._paint is not None)
+        self._outlines.setEnabled(self._corrector is not None)
+        self._outlines.blockSignals(True)
+        self._outlines.setChecked(self._corrector is not None and self._corrector.shows_outlines)
+        self._outlines.blockSignals(False)
         gestures = () if self._paint is None else gestures_of(self._paint)
         if self._corrector is None:
             self._count.say("Predict objects, and correct them here: what you correct teaches the network.")

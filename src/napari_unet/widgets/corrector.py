@@ -23,18 +23,10 @@ from napari_unet.core.gestures import (
     split,
     touched_objects,
 )
-from napari_unet.core.kept import keep_corrected
 from napari_unet.widgets.layers import annotation_of, make_annotation
-from napari_unet.widgets.marks import (
-    accept_painted,
-    full_data,
-    full_objects_of,
-    mark_of,
-    mode_of,
-    source_of,
-)
+from napari_unet.widgets.marks import accept_painted, full_data, mark_of, mode_of, source_of
 from napari_unet.widgets.stroke_preview import StrokePreview
-from napari_unet.widgets.timeline import Shown, Timeline
+from napari_unet.widgets.timeline import Shown, Timeline, timeline_of
 
 KEYS: dict[Kind, str] = {"accepted": "A", "rejected": "R", "split": "S", "merged": "U"}
 """Letters that napari leaves free for labels, and the Paint dock too. U is for unite."""
@@ -44,11 +36,16 @@ _CARRIER = "pick"
 moves the camera."""
 
 
+_OUTLINE = 1
+"""Pixels of the image."""
+
+
 class Corrector:
     """What the mouse and the keys do on one layer of predicted objects.
 
     It is a mouse callback of the layer, and lives as long as that. ``events.tool`` says that another tool is
-    in the hand, ``events.said`` has a ``sentence`` for the user and its ``tone``.
+    in the hand, or the objects look different; ``events.said`` has a ``sentence`` for the user and its
+    ``tone``.
 
     Parameters
     ----------
@@ -65,6 +62,7 @@ class Corrector:
         self.events = EmitterGroup(source=self, tool=Event, said=Event)
         result.mouse_drag_callbacks.append(self)
         result.events.mode.connect(self._on_mode)
+        result.events.contour.connect(self._on_contour)
         bind_keys(viewer, result)
         self._follow_paint()
 
@@ -83,6 +81,15 @@ class Corrector:
         elif str(self._result.mode) == _CARRIER:
             self._result.mode = "pan_zoom"
         self.events.tool()
+
+    @property
+    def shows_outlines(self) -> bool:
+        """Whether the objects are shown as outlines."""
+        return bool(self._result.contour)
+
+    def show_outlines(self, wanted: bool) -> None:
+        """Show the objects as outlines, or filled."""
+        self._result.contour = _OUTLINE if wanted else 0
 
     def __call__(self, layer: Labels, event: Any) -> Iterator[None]:
         """Draw a stroke, and do with the tool what it says when the button is let go."""
@@ -242,6 +249,9 @@ class Corrector:
             self._tool = None
         self.events.tool()
 
+    def _on_contour(self, _event: object = None) -> None:
+        self.events.tool()
+
     def _say(self, sentence: str, tone: str) -> None:
         self.events.said(sentence=sentence, tone=tone)
 
@@ -254,22 +264,6 @@ def corrector_of(viewer: ViewerModel, result: Labels) -> Corrector:
     if mark.corrector is None:
         mark.corrector = Corrector(viewer, result)
     return mark.corrector
-
-
-def timeline_of(paint: Labels) -> Timeline:
-    """Return the order of undo of an annotation layer."""
-    mark = mark_of(paint)
-    if mark is None or mark.kind != "paint":
-        raise ValueError(f"{paint.name} is no annotation layer")
-    if mark.timeline is None:
-        mark.timeline = Timeline(paint)
-    return mark.timeline
-
-
-def gestures_of(paint: Labels) -> tuple[Gesture, ...]:
-    """Return what was accepted, rejected, split and merged into ``paint``, the oldest first."""
-    mark = mark_of(paint)
-    return () if mark is None or mark.timeline is None else mark.timeline.gestures
 
 
 def objects_of(viewer: ViewerModel, image: Layer) -> Labels | None:
@@ -307,30 +301,6 @@ def bind_keys(viewer: ViewerModel, layer: Labels) -> None:
 
     for kind in get_args(Kind):
         bind(kind)
-
-
-def with_corrections(
-    viewer: ViewerModel, result: Labels, plane: tuple[int, ...], labels: NDArray[np.int32]
-) -> NDArray[np.int32]:
-    """Return the newly read objects of a plane of ``result`` with what was accepted and rejected in it."""
-    image = source_of(viewer, result)
-    paint = None if image is None else annotation_of(viewer, image)
-    if paint is None or full_data(paint).shape != result.data.shape:
-        return labels
-    accepted = {value for value, _ in full_objects_of(paint).accepted}
-    rejected = np.zeros(labels.shape, bool)
-    first = int(np.ravel_multi_index((*plane, *(0,) * labels.ndim), result.data.shape))
-    for pixels in timeline_of(paint).rejected:
-        rejected.flat[pixels[(pixels >= first) & (pixels < first + labels.size)] - first] = True
-    return keep_corrected(labels, np.asarray(full_data(paint)[plane]), accepted, rejected)
-
-
-def forget_steps(viewer: ViewerModel, result: Labels) -> None:
-    """Leave ``result``, of which the objects were replaced, out of what can be undone."""
-    image = source_of(viewer, result)
-    paint = None if image is None else annotation_of(viewer, image)
-    if paint is not None:
-        timeline_of(paint).forget(result)
 
 
 def _channels(image: Image, shape: tuple[int, ...]) -> Channels:

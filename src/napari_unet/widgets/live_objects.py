@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]  # no qtpy
 from napari_unet.core.control import Control
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.rereading import Plane, Rereading
-from napari_unet.widgets.corrector import forget_steps, with_corrections
+from napari_unet.widgets.kept_corrections import forget_steps, with_corrections
 from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.layers import predicted_labels, update_plane
 from napari_unet.widgets.lifetime import follow

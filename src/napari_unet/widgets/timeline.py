@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import BACKGROUND
 from napari_unet.core.gestures import Gesture
+from napari_unet.widgets.marks import mark_of
 
 _LIMIT = 100
 """Steps that are kept: napari keeps as many edits of each layer, and a step has at most one of each."""
@@ -156,3 +157,19 @@ class Timeline:
         if len(self._done) == _LIMIT:
             self._said += self._done[0].gestures
         self._done.append(step)
+
+
+def timeline_of(paint: Labels) -> Timeline:
+    """Return the order of undo of an annotation layer."""
+    mark = mark_of(paint)
+    if mark is None or mark.kind != "paint":
+        raise ValueError(f"{paint.name} is no annotation layer")
+    if mark.timeline is None:
+        mark.timeline = Timeline(paint)
+    return mark.timeline
+
+
+def gestures_of(paint: Labels) -> tuple[Gesture, ...]:
+    """Return what was accepted, rejected, split and merged into ``paint``, the oldest first."""
+    mark = mark_of(paint)
+    return () if mark is None or mark.timeline is None else mark.timeline.gestures
