@@ -1,7 +1,7 @@
 # `make` lists what can be done. Every target makes the environment first, once.
 SHELL := bash
 BIN := $(if $(filter Windows_NT,$(OS)),.venv/Scripts,.venv/bin)
-PYTHON_FILES := src tests benchmarks scripts
+PYTHON_FILES := src tests benchmarks training scripts
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo figures docs lint format test test-long clean

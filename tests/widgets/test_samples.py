@@ -34,6 +34,26 @@ def test_samples_open(sample, shape, rgb):
     assert layer.rgb == rgb
 
 
+@pytest.mark.parametrize(
+    ("sample", "shape", "rgb"),
+    [
+        (samples.synthetic_nuclei, (512, 512), False),
+        (samples.synthetic_phase_contrast, (512, 512), False),
+        (samples.synthetic_tissue, (512, 512), True),
+        (samples.synthetic_membranes, (512, 512), False),
+        (samples.synthetic_rods, (512, 512), False),
+        (samples.synthetic_volume, (32, 128, 128), False),
+    ],
+)
+def test_drawn_samples_open_with_their_truth_hidden(sample, shape, rgb):
+    viewer = ViewerModel()
+    image, truth = (viewer.add_layer(Layer.create(*data)) for data in sample())
+    assert (image.data.shape, image.rgb) == (shape + (3,) * rgb, rgb)
+    assert truth.data.shape == shape
+    assert not truth.visible
+    assert truth.data.max() > 20
+
+
 def test_blobs_are_the_same_for_the_same_seed_and_fill_part_of_the_volume():
     first, again, other = (samples.blobs(seed)[0][0] for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)

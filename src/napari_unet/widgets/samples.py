@@ -46,6 +46,61 @@ def blobs(seed: int = 0) -> list[LayerData]:
     return [(counts.astype(np.uint16), {"name": "blobs", "scale": spacing}, "image")]
 
 
+def synthetic_nuclei() -> list[LayerData]:
+    """Return drawn fluorescent nuclei, some touching, some out of focus, and the truth about them."""
+    return _drawn("nuclei", coverage=0.3, clustering=0.6, texture=0.5, haze=0.3, bits=12)
+
+
+def synthetic_phase_contrast() -> list[LayerData]:
+    """Return drawn spindly cells with the halos of phase contrast, and the truth about them."""
+    return _drawn(
+        "phase",
+        seed=3,
+        diameter=45,
+        elongation=4,
+        irregularity=0.2,
+        photons=20_000,
+        read_noise=0.003,
+        bits=16,
+    )
+
+
+def synthetic_tissue() -> list[LayerData]:
+    """Return drawn tissue with stained nuclei in colour, and the truth about them."""
+    return _drawn("tissue", seed=1, diameter=26, coverage=0.35, clustering=0.7, texture=0.5, photons=20_000)
+
+
+def synthetic_membranes() -> list[LayerData]:
+    """Return drawn cells that fill space, seen by their bright walls, and the truth about them."""
+    return _drawn("membranes", diameter=36, coverage=0.9, irregularity=0.15, bits=12)
+
+
+def synthetic_rods() -> list[LayerData]:
+    """Return drawn bacteria, dark on bright, and the truth about them."""
+    return _drawn("rods", diameter=22, coverage=0.3, elongation=4, clustering=0.7, inverted=True)
+
+
+def synthetic_volume() -> list[LayerData]:
+    """Return a drawn volume of nuclei, ZYX, 32 x 128 x 128, and the truth about them."""
+    return _drawn("nuclei", (32, 128, 128), diameter=20, coverage=0.2, clustering=0.6, haze=0.1, bits=12)
+
+
+def _drawn(
+    kind: str, shape: tuple[int, ...] = (512, 512), *, seed: int = 0, **settings: Any
+) -> list[LayerData]:
+    """Return the image, and its objects as a layer that is not shown until it is asked for."""
+    # Late: napari imports this module when it builds its menus.
+    from napari_unet.core.micrographs import MicrographConfig, draw_micrograph
+
+    config = MicrographConfig(kind, **settings)  # type: ignore[arg-type]  # a kind is one of these strings
+    image, labels = draw_micrograph(config, shape, np.random.default_rng(seed))
+    name = f"synthetic {kind}"
+    return [
+        (image, {"name": name, "rgb": image.ndim > labels.ndim}, "image"),
+        (labels, {"name": f"{name} (truth)", "visible": False}, "labels"),
+    ]
+
+
 def _packaged(name: str) -> NDArray[Any]:
     from skimage import data  # late: napari imports this module when it builds its menus
 

@@ -1,0 +1,153 @@
+"""What a synthetic micrograph shows and how it was taken."""
+
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
+
+import numpy as np
+
+from napari_unet.core.errors import InputError
+
+Kind = Literal["nuclei", "rods", "phase", "tissue", "brightfield", "membranes", "vesicles"]
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+FLAT_ONLY: tuple[Kind, ...] = ("phase", "tissue", "brightfield")
+"""Kinds of transmitted light, which have no volumes here."""
+
+_BITS = (8, 12, 16)
+_AT_MOST_1 = (
+    "coverage",
+    "clustering",
+    "irregularity",
+    "texture",
+    "haze",
+    "unevenness",
+    "background",
+    "variety",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MicrographConfig:
+    """A micrograph to be drawn; :meth:`random` gives plausible ones of a kind.
+
+    Parameters
+    ----------
+    kind : str
+        One of ``KINDS``.
+    diameter : float
+        Of the median object in pixels: of a disc of its area; 4 to 400.
+    spread : float
+        Standard deviation of the logarithm of the diameters, 0 to 1.
+    coverage : float
+        Part of the image that objects are to cover; "membranes" fill all of it, and this part is tissue.
+    clustering : float
+        Probability that an object is put next to an earlier one, touching it.
+    elongation : float
+        Length over width, 1 and up.
+    irregularity : float
+        How far outlines leave the ellipse, in radii.
+    texture : float
+        Strength of the structure inside objects.
+    variety : float
+        How much objects differ in brightness.
+    background : float
+        Structure between objects, and its brightness.
+    haze : float
+        Light from out of focus, and objects that are nothing but that.
+    debris : int
+        Specks that are no objects.
+    inverted : bool
+        Dark for bright.
+    blur : float
+        Standard deviation of the point spread in pixels.
+    unevenness : float
+        How much darker the darkest part of the field is lit.
+    photons : float
+        Photons that white stands for: the fewer, the noisier.
+    read_noise : float
+        Noise of the camera, as a part of white.
+    bits : {8, 12, 16}
+        Depth of the camera: 8 gives uint8, the others uint16.
+    """
+
+    kind: Kind = "nuclei"
+    diameter: float = 30.0
+    spread: float = 0.2
+    coverage: float = 0.25
+    clustering: float = 0.4
+    elongation: float = 1.3
+    irregularity: float = 0.12
+    texture: float = 0.3
+    variety: float = 0.3
+    background: float = 0.1
+    haze: float = 0.2
+    debris: int = 5
+    inverted: bool = False
+    blur: float = 1.0
+    unevenness: float = 0.2
+    photons: float = 400.0
+    read_noise: float = 0.01
+    bits: int = 8
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (("kind", self.kind, KINDS), ("bits", self.bits, _BITS)):
+            if value not in allowed:
+                choices = ", ".join(repr(choice) for choice in allowed)
+                raise InputError(f"micrograph.{name} is {value!r}; choose one of {choices}.")
+        limits = dict.fromkeys(_AT_MOST_1, (0.0, 1.0)) | {
+            "diameter": (4.0, 400.0),
+            "spread": (0.0, 1.0),
+            "elongation": (1.0, 20.0),
+            "debris": (0, 10_000),
+            "blur": (0.0, 20.0),
+            "photons": (1.0, 1e9),
+            "read_noise": (0.0, 1.0),
+        }
+        for name in (field.name for field in fields(self) if field.name in limits):
+            low, high = limits[name]
+            if not low <= getattr(self, name) <= high:
+                raise InputError(
+                    f"micrograph.{name} is {getattr(self, name)}; choose between {low:g} and {high:g}."
+                )
+
+    @classmethod
+    def random(
+        cls, kind: Kind, rng: np.random.Generator, *, diameter: tuple[float, float] = (12.0, 80.0)
+    ) -> "MicrographConfig":
+        """Return one of the many ways in which micrographs of a kind look.
+
+        Parameters
+        ----------
+        kind : str
+        rng : numpy.random.Generator
+        diameter : (float, float)
+            Range of the median diameter in pixels, log-uniform.
+        """
+        size = float(np.exp(rng.uniform(*np.log(diameter))))
+        rounded = kind in ("nuclei", "vesicles", "tissue", "brightfield")
+        longest = {"rods": 5.0, "phase": 9.0, "vesicles": 1.15}.get(kind, 2.0)
+        shortest = {"rods": 2.0, "phase": 1.5}.get(kind, 1.0)
+        most = {"phase": 0.4, "tissue": 0.65}.get(kind, 0.55)
+        # There is no want of light where it passes through.
+        photons = (300, 50_000) if kind in FLAT_ONLY else (30, 5000)
+        return cls(
+            kind=kind,
+            diameter=size,
+            spread=rng.uniform(0.05, 0.4),
+            coverage=rng.uniform(0.6, 1.0) if kind == "membranes" else rng.uniform(0.03, most),
+            clustering=rng.uniform(0.0, 0.9),
+            elongation=rng.uniform(shortest, longest),
+            irregularity=rng.uniform(0.0, 0.2) if rounded else rng.uniform(0.05, 0.3),
+            texture=rng.uniform(0.0, 0.7),
+            variety=rng.uniform(0.05, 0.7),
+            background=rng.uniform(0.0, 0.6) ** 1.5,
+            haze=rng.uniform(0.0, 0.8) ** 1.5,
+            debris=int(rng.integers(0, 25)) if rng.random() < 0.6 else 0,
+            inverted=bool(rng.random() < (0.5 if kind in ("membranes", "rods") else 0.15)),
+            blur=float(rng.uniform(0.3, 0.3 + 0.06 * size)) if rng.random() < 0.8 else 0.3,
+            unevenness=rng.uniform(0.0, 0.5),
+            photons=float(np.exp(rng.uniform(*np.log(photons)))),
+            read_noise=rng.uniform(0.0, 0.01 if kind in FLAT_ONLY else 0.03),
+            bits=int(rng.choice(_BITS)),
+        )

@@ -1,0 +1,60 @@
+"""Make a starter model anew.
+
+python training/make_starter.py --data ../shared/data --output cells.safetensors --minutes 45
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from napari_unet import load_model
+from real_images import KINDS, load_images
+from recipe import Recipe, train_starter
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train as the command line says."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of the labelled images")
+    parser.add_argument("--output", type=Path, required=True, help="the model file to write")
+    parser.add_argument(
+        "--leave-out", nargs="+", default=[], choices=KINDS, help="kinds of real images not to train on"
+    )
+    parser.add_argument("--steps", type=int, help="steps, of all sessions together")
+    parser.add_argument("--minutes", type=float, help="minutes, of all sessions together")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint of --output")
+    parser.add_argument("--start", type=Path, help="begin with the weights of this model")
+    parser.add_argument("--tail", type=float, default=0.35, help="last part, in which the rate falls")
+    parser.add_argument("--pool", type=int, default=96, help="views kept to draw patches from")
+    parser.add_argument("--checkpoint-every", type=int, default=250, help="steps between checkpoints")
+    options = parser.parse_args(arguments)
+    if options.steps is None and options.minutes is None:
+        parser.error("give --steps or --minutes")
+    recipe = Recipe(
+        steps=options.steps,
+        minutes=options.minutes,
+        seed=options.seed,
+        leave_out=tuple(options.leave_out),
+        tail=options.tail,
+        pool=options.pool,
+    )
+    images = load_images(options.data, recipe.leave_out)
+    start = load_model(options.start) if options.start else None
+    events = train_starter(
+        recipe,
+        images,
+        options.output,
+        resume=options.resume,
+        start=start,
+        checkpoint_every=options.checkpoint_every,
+    )
+    for told in events:
+        print(f"step {told.step:6d}  {told.seconds:7.0f} s  loss {told.loss:.4f}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
