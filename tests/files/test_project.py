@@ -12,6 +12,7 @@ from napari_unet.files.project import (
     Project,
     ProjectImage,
     ProjectLabels,
+    ProjectRegions,
     check_name,
     is_project,
     plain_name,
@@ -40,7 +41,6 @@ IMAGE = ProjectImage(
     reader="napari",
     sample="0badcafe",
     size=123,
-    modified=1_700_000_000_123_456_789,
 )
 PAINT = ProjectLabels(
     "cells.zarr",
@@ -50,7 +50,8 @@ PAINT = ProjectLabels(
     filled=True,
     accepted=((2, 4_000_000_000),),
 )
-PROJECT = Project("abc", (IMAGE,), (PAINT,), "cells 1.safetensors")
+REGIONS = ProjectRegions("cells", LayerLook("r"), ("polygon",), (((0.0, 1.5), (2.0, 3.0), (4.0, 5.0)),))
+PROJECT = Project("abc", (IMAGE,), (PAINT,), (REGIONS,), "cells 1.safetensors")
 
 
 def test_all_is_read_back(tmp_path):
@@ -178,6 +179,7 @@ def test_a_project_is_known_by_its_folder_or_its_file(tmp_path):
         ("Cells", ("cells", "CELLS 2"), "Cells 3"),
         ("name. ", (), "name"),
         ("-a", (), "_a"),
+        ("2.5 mm", (), "2.5 mm"),
     ],
 )
 def test_plain_names(text, taken, name):

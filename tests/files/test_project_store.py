@@ -114,9 +114,9 @@ def test_paint_of_another_shape_does_not_overwrite(tmp_path, paint):
     store = ProjectStore.create(tmp_path / "p")
     store.save(state_of(PIXELS, paint))
     store.save(ProjectState((image_of(PIXELS),), (paint_of(np.ones((5, 5), np.uint8)),)))
-    assert store.project.labels[0].file == "cells.zarr 2"
+    assert store.project.labels[0].file == "cells 2.zarr"
     np.testing.assert_array_equal(read_labels(tmp_path / "p", "cells.zarr")[0], paint)
-    np.testing.assert_array_equal(read_labels(tmp_path / "p", "cells.zarr 2")[0], 1)
+    np.testing.assert_array_equal(read_labels(tmp_path / "p", "cells 2.zarr")[0], 1)
 
 
 def test_predictions_are_kept_with_what_was_corrected(tmp_path, paint):
@@ -242,15 +242,17 @@ def test_a_link_in_the_place_of_paint_is_refused(tmp_path, paint):
     with pytest.raises(InputError, match="leads out of the project"):
         read_labels(tmp_path / "p", "cells.zarr")
     store.save(state_of(PIXELS, paint))
-    assert store.project.labels[0].file == "cells.zarr 2"
+    assert store.project.labels[0].file == "cells 2.zarr"
     assert not list((tmp_path / "outside").iterdir())
 
 
-def test_models_are_copied(tmp_path):
+def test_models_and_removed_labels_are_copied(tmp_path):
     first, second = ProjectStore.create(tmp_path / "a"), ProjectStore.create(tmp_path / "b")
     (first.folder / "models" / "m 1.safetensors").write_bytes(b"weights")
-    second.copy_models(first.folder)
-    second.copy_models(tmp_path / "nowhere")
+    first.save(state_of(PIXELS, np.ones((600, 700), np.uint8)))
+    second.copy_rest(first.folder, ["cells.zarr"])
+    second.copy_rest(tmp_path / "nowhere", ["cells.zarr"])
+    assert read_labels(second.folder, "cells.zarr")[0].all()
     assert (second.folder / "models" / "m 1.safetensors").read_bytes() == b"weights"
 
 

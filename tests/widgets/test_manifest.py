@@ -59,9 +59,9 @@ def test_every_command_exists(manifest):
         assert callable(getattr(import_module(module), name)), command.id
 
 
-def test_six_docks_in_the_order_of_work(manifest):
+def test_seven_docks_in_the_order_of_work(manifest):
     widgets = [widget.display_name for widget in manifest.contributions.widgets]
-    assert widgets == ["Paint", "Weights", "Train", "Predict", "Evaluate", "U-Net"]
+    assert widgets == ["Paint", "Weights", "Train", "Predict", "Evaluate", "U-Net", "Project"]
     assert manifest.display_name == "U-Net"
 
 

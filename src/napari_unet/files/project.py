@@ -85,8 +85,8 @@ class ProjectImage:
         Its file in the folder ``images`` of the project; "" where it is linked.
     shape, dtype, sample
         What it was like when it was painted on, see :func:`napari_unet.files.project_images.sample`.
-    size, modified : int
-        Of its file in bytes, and when it was last changed, in nanoseconds since 1970.
+    size : int
+        Of its file in bytes; 0 of a folder, such as a zarr image.
     rgb : bool
         Whether its last axis is colour.
     look : LayerLook
@@ -102,7 +102,6 @@ class ProjectImage:
     kept: str = ""
     sample: str = ""
     size: int = 0
-    modified: int = 0
     rgb: bool = False
 
 
@@ -143,6 +142,20 @@ class ProjectLabels:
 
 
 @dataclass(frozen=True, slots=True)
+class ProjectRegions:
+    """The complete regions of the paint of one image, as they were drawn.
+
+    ``kinds`` are "rectangle", "polygon" or "ellipse" (given by the corners of its box), and ``corners`` are,
+    for each, its corners in pixels, one number for every axis of the paint.
+    """
+
+    image: str
+    look: LayerLook
+    kinds: tuple[str, ...] = ()
+    corners: tuple[tuple[tuple[float, ...], ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Project:
     """All that `project.toml` says.
 
@@ -152,6 +165,7 @@ class Project:
         A random name: the same project on another computer is known by it, a copy of its folder included.
     images : tuple of ProjectImage
     labels : tuple of ProjectLabels
+    regions : tuple of ProjectRegions
     model : str
         The model file, in the folder ``models``, that was trained last; "" if there is none.
     """
@@ -159,6 +173,7 @@ class Project:
     identity: str = field(default_factory=lambda: secrets.token_hex(8))
     images: tuple[ProjectImage, ...] = ()
     labels: tuple[ProjectLabels, ...] = ()
+    regions: tuple[ProjectRegions, ...] = ()
     model: str = ""
 
     def labels_of(self, image: str) -> tuple[ProjectLabels, ...]:
@@ -243,6 +258,7 @@ def project_text(project: Project) -> str:
         "model": project.model,
         "images": [_without_defaults(image) for image in project.images],
         "labels": [_without_defaults(labels) for labels in project.labels],
+        "regions": [_without_defaults(regions) for regions in project.regions],
     }
     return tomli_w.dumps({key: value for key, value in entries.items() if value})
 
@@ -275,21 +291,21 @@ def inside(folder: Path, path: Path) -> Path:
     return path
 
 
-def plain_name(text: str, taken: Sequence[str] = ()) -> str:
-    """Return a name like ``text`` that every file system allows, and that none of ``taken`` is."""
+def plain_name(text: str, taken: Sequence[str] = (), ending: str = "") -> str:
+    """Return ``text`` with ``ending`` as every file system allows it, and none of ``taken`` is."""
     name = re.sub(r"[^\w .,()+-]|^\W+", "_", text)[:60].rstrip(" .") or "_"
     if _RESERVED.fullmatch(name) or not re.match(r"\w", name):
         name = f"_{name}"
     # Some file systems do not tell capitals from small letters.
     known = {other.casefold() for other in taken}
-    number, free = 2, name
+    number, free = 2, name + ending
     while free.casefold() in known:
-        free, number = f"{name} {number}", number + 1
+        free, number = f"{name} {number}{ending}", number + 1
     return free
 
 
 def _project(plain: Mapping[str, Any]) -> Project:
-    kinds: dict[str, type] = {"images": ProjectImage, "labels": ProjectLabels}
+    kinds: dict[str, type] = {"images": ProjectImage, "labels": ProjectLabels, "regions": ProjectRegions}
     lists: dict[str, tuple[Any, ...]] = {}
     for name, kind in kinds.items():
         items = plain.get(name, [])
@@ -300,7 +316,9 @@ def _project(plain: Mapping[str, Any]) -> Project:
             for number, item in enumerate(items, start=1)
         )
     texts = {name: from_plain(str, plain.get(name, ""), name) for name in ("identity", "model")}
-    project = Project(images=lists["images"], labels=lists["labels"], model=texts["model"])
+    project = Project(
+        images=lists["images"], labels=lists["labels"], regions=lists["regions"], model=texts["model"]
+    )
     project = replace(project, identity=texts["identity"]) if texts["identity"] else project
     _check(project)
     return project
@@ -320,6 +338,11 @@ def _check(project: Project) -> None:
             files.append(check_name(labels.predicted, "A file of predicted labels"))
         if labels.image not in keys:
             raise InputError(f"{labels.file} belongs to the image '{labels.image}', which is not listed.")
+    for regions in project.regions:
+        if regions.image not in keys:
+            raise InputError(
+                f"Regions belong to the image '{regions.image}', which is not listed; correct it."
+            )
     if project.model:
         check_name(project.model, "The model")
     for what, names in (("images", keys), ("files of paint", files)):
@@ -327,7 +350,7 @@ def _check(project: Project) -> None:
             raise InputError(f"Two {what} have the same name; rename one.")
 
 
-def _without_defaults(entry: ProjectImage | ProjectLabels) -> dict[str, Any]:
+def _without_defaults(entry: ProjectImage | ProjectLabels | ProjectRegions) -> dict[str, Any]:
     """Return what differs from the defaults: what is left to read is what was set."""
     plain: dict[str, Any] = to_plain(entry)
     bare = to_plain(replace(entry, **_DEFAULTS[type(entry)]))
@@ -347,8 +370,8 @@ _DEFAULTS: dict[type, dict[str, Any]] = {
         "kept": "",
         "sample": "",
         "size": 0,
-        "modified": 0,
         "rgb": False,
     },
+    ProjectRegions: {"kinds": (), "corners": ()},
     ProjectLabels: {"channels": "auto", "filled": False, "accepted": (), "predicted": ""},
 }

@@ -56,10 +56,7 @@ def link(image: ProjectImage, folder: Path, path: Path) -> ProjectImage:
         seen_from_here = Path(os.path.relpath(path, folder.absolute())).as_posix()
     except ValueError:  # on another drive of Windows
         seen_from_here = ""
-    size, modified = _state(path)
-    return replace(
-        image, path=seen_from_here, absolute=path.as_posix(), kept="", size=size, modified=modified
-    )
+    return replace(image, path=seen_from_here, absolute=path.as_posix(), kept="", size=file_size(path))
 
 
 def keep(image: ProjectImage, folder: Path, pixels: Any) -> ProjectImage:
@@ -91,8 +88,7 @@ def keep(image: ProjectImage, folder: Path, pixels: Any) -> ProjectImage:
     with writing(path) as temporary:
         # Shaped, in the words of tifffile: what is read has the same axes.
         tifffile.imwrite(temporary, array, photometric="minisblack", bigtiff=size >= 2**32 - 2**25)
-    size, modified = _state(path)
-    return replace(image, kept=name, path="", absolute="", size=size, modified=modified)
+    return replace(image, kept=name, path="", absolute="", size=file_size(path))
 
 
 def read_kept(image: ProjectImage, folder: Path) -> NDArray[Any]:
@@ -170,18 +166,13 @@ def search(folder: Path, names: Collection[str]) -> list[Path]:
     return found
 
 
-def is_unchanged(image: ProjectImage, path: Path) -> bool:
-    """Return whether size and date of a file are those it had when the project was saved last."""
-    return (image.size, image.modified) == _state(path)
-
-
 def _count(shape: Sequence[int]) -> int:
     return math.prod(int(length) for length in shape)
 
 
-def _state(path: Path) -> tuple[int, int]:
+def file_size(path: Path) -> int:
+    """Return the bytes of a file; 0 of a folder, and where there is none."""
     try:
-        state = path.stat()
+        return 0 if path.is_dir() else path.stat().st_size
     except OSError:
-        return 0, 0
-    return (0 if path.is_dir() else state.st_size), state.st_mtime_ns
+        return 0

@@ -25,6 +25,7 @@ from napari_unet.files.project import (
     Project,
     ProjectImage,
     ProjectLabels,
+    ProjectRegions,
     inside,
     plain_name,
     project_text,
@@ -35,6 +36,7 @@ from napari_unet.files.project_labels import Chunk, LabelsFile, chunks_in
 from napari_unet.files.project_lock import FILE as LOCK
 from napari_unet.files.project_lock import ProjectLock
 
+_ENDING = ".zarr"
 _UNFINISHED = ".napari-unet-*.part"
 """What :func:`napari_unet.files.atomic.writing` leaves when its process is killed."""
 
@@ -43,8 +45,9 @@ _UNFINISHED = ".napari-unet-*.part"
 class ImageState:
     """An image as it is in the window.
 
-    ``entry`` tells all but where its file is; ``source`` is the file it was opened from, or None, and
-    ``reads`` gives what that file holds now, one array for each layer.
+    ``entry`` tells all but where its file is; ``pixels`` are None while the image is missing, or its layer
+    removed: what is known of it is kept. ``source`` is the file it was opened from, or None, and ``reads``
+    gives what that file holds now, one array for each layer.
     """
 
     entry: ProjectImage
@@ -55,7 +58,11 @@ class ImageState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelsState:
-    """Labels as they are in the window; ``chunks`` may have changed since they were saved, no others have."""
+    """Labels as they are in the window; ``chunks`` may have changed since they were saved, no others have.
+
+    ``pixels`` are None if their layer was removed: what is on disk stays. ``predicted`` is what was
+    predicted, before it was corrected.
+    """
 
     entry: ProjectLabels
     pixels: Any
@@ -69,6 +76,7 @@ class ProjectState:
 
     images: tuple[ImageState, ...] = ()
     labels: tuple[LabelsState, ...] = ()
+    regions: tuple[ProjectRegions, ...] = ()
     model: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -165,24 +173,31 @@ class ProjectStore:
             notes, self._notes = self._notes, []
             return notes
 
-    def copy_models(self, folder: Path) -> None:
-        """Copy the models of another project; what cannot be read is left out and said with the next save."""
-        for path in sorted((folder / MODELS).glob("*")) if (folder / MODELS).is_dir() else ():
-            if path.is_file() and not path.name.startswith("."):
+    def copy_rest(self, folder: Path, labels: Iterable[str]) -> None:
+        """Copy from another project what is in no window: its models, and some files of labels.
+
+        What cannot be read is left out; so much is said with the next save.
+        """
+        sources = [folder / MODELS, *(folder / PAINT / name for name in labels)]
+        paths = [path for source in sources if source.is_dir() for path in sorted(source.iterdir())]
+        for path in paths:
+            if path.is_file() and not path.name.endswith(".part"):
                 try:
-                    with writing(self.folder / MODELS / path.name) as temporary:
+                    with writing(self.folder / path.relative_to(folder)) as temporary:
                         shutil.copyfile(path, temporary)
-                except OSError as error:
-                    self._notes.append(f"The model {path} could not be copied ({error.strerror}).")
+                except InputError:
+                    self._notes.append(f"{path} could not be copied; copy it by hand, if it is still there.")
 
     def _save_labels(self, state: LabelsState) -> ProjectLabels:
         entry = state.entry
+        if state.pixels is None:
+            return entry
         file, chunks = self._file(entry.file, state.pixels, state.chunks)
         file.update(state.pixels, chunks)
         entry = replace(entry, file=file.folder.name)
         if state.predicted is None:
             return replace(entry, predicted="")
-        of_it = f"{entry.file} predicted"
+        of_it = f"{entry.file.removesuffix(_ENDING)} predicted{_ENDING}"
         file, chunks = self._file(of_it, state.predicted, ())
         if self._predicted.get(of_it) is not state.predicted:
             file.update(state.predicted, chunks_in(file.shape))
@@ -198,7 +213,11 @@ class ProjectStore:
         if file is None or not file.fits(pixels):
             taken = [item.name for item in paint.iterdir()] if paint.is_dir() else []
             # Paint of another shape is kept beside it: it may be what was wanted.
-            free = name if file is None and name not in taken else plain_name(name, taken)
+            free = (
+                name
+                if file is None and name not in taken
+                else plain_name(name.removesuffix(_ENDING), taken, _ENDING)
+            )
             file = LabelsFile.create(inside(self.folder, paint / free), tuple(pixels.shape), pixels.dtype)
             chunks = list(chunks_in(file.shape))
         self._files[name] = file
@@ -209,7 +228,9 @@ class ProjectStore:
             replace(self._images.get(image.entry.key, image.entry), look=image.entry.look)
             for image in state.images
         )
-        self._project = replace(self._project, images=images, labels=labels, model=state.model)
+        self._project = replace(
+            self._project, images=images, labels=labels, regions=state.regions, model=state.model
+        )
         text = project_text(self._project)
         if text != self._text:
             with writing(self.folder / FILE) as temporary:
@@ -227,6 +248,9 @@ class ProjectStore:
         """Link an image that is not linked yet, or keep it if it is in no file, or not in this form."""
         entry = image.entry
         known = self._images.get(entry.key)
+        if image.pixels is None:
+            self._images.setdefault(entry.key, entry)
+            return
         if known is not None and (known.shape, known.dtype) == (entry.shape, entry.dtype):
             return
         entry = replace(entry, sample=sample(image.pixels))
@@ -243,8 +267,7 @@ class ProjectStore:
 
     def relink(self, key: str, path: Path) -> None:
         """Note that the file of an image has been found in another place."""
-        with self._one_at_a_time:
-            self._images[key] = link(self._images[key], self.folder, path)
+        self._images[key] = link(self._images[key], self.folder, path)
 
     def _sweep(self) -> None:
         """Remove what writes that were cut off have left."""

@@ -121,6 +121,13 @@ class ModelChooser(QComboBox):
         """The chosen model file."""
         return self._path
 
+    def set_folder(self, folder: Path, wanted: Path | None = None) -> None:
+        """Offer the models of another folder, and choose ``wanted``."""
+        if self._watcher.directories():
+            self._watcher.removePaths(self._watcher.directories())
+        self._folder = folder
+        self._refill(wanted)
+
     def choose(self, path: Path) -> None:
         """Choose a model file, wherever it lies."""
         self._is_chosen = True

@@ -42,7 +42,7 @@ from napari_unet.widgets.prediction_targets import (
     target_of,
     targets_that_suit,
 )
-from napari_unet.widgets.preferences import read_preferences
+from napari_unet.widgets.window_project import project_of
 
 _ALL, _FILES = "all", "files"
 """What can be chosen instead of one image layer."""
@@ -82,6 +82,7 @@ class PredictDock(QWidget):
         self._run: _Run | None = None
         self._facts: ModelFacts | None = None
         column = fill(self, scrollable=scrollable)
+        self._project = project_of(viewer)
         self._inputs = QWidget()
         self._add_inputs()
         column.addWidget(self._inputs)
@@ -124,12 +125,14 @@ class PredictDock(QWidget):
         for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed):
             follow(self, emitter, self._refresh)
         self._on_model(self.model.path)
+        self._project.keep_settings("predict", self, {"predict_finished"})
+        self._project.opened.connect(self._on_project)
 
     def _add_inputs(self) -> None:
         column = QVBoxLayout(self._inputs)
         column.setContentsMargins(0, 0, 0, 0)
         form = add_form(column)
-        self.model = ModelChooser(read_preferences().models_folder)
+        self.model = ModelChooser(self._project.models_folder)
         add_row(
             form,
             "Model",
@@ -344,6 +347,10 @@ class PredictDock(QWidget):
         image = Image(event.image, name=event.name, rgb=event.rgb)
         self._viewer.add_layer(image)
         add_results(self._viewer, image, event.results)
+
+    def _on_project(self) -> None:
+        """Offer the models of the project that was opened, the last one first."""
+        self.model.set_folder(self._project.models_folder, self._project.last_model)
 
     def _on_model(self, path: Path | None) -> None:
         self._facts = None

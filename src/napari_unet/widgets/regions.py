@@ -142,22 +142,29 @@ def _make(viewer: ViewerModel, paint: Labels) -> Shapes:
     name = next((layer.name for layer in viewer.layers if layer.unique_id == image), paint.name)
     name = f"{name} complete regions"
     opened = next((layer for layer in viewer.layers if layer.name == name and _may_adopt(layer, paint)), None)
-    # Thick enough to be seen around the whole image.
-    width = max(1.0, max(full_data(paint).shape[-2:]) / 400)
     layer = opened or Shapes(
         ndim=paint.ndim,
         name=name,
-        edge_color=_COLOUR,
-        face_color=_FILL,
-        edge_width=width,
+        **regions_style(full_data(paint).shape),
         **placement(paint, tuple(range(paint.ndim))),
     )
-    layer.metadata[KEY] = Mark(layer.unique_id, image, "regions")
     if opened is None:
         # Below the paint, which must stay visible.
         viewer.layers.insert(viewer.layers.index(paint), layer)
-    _Link(viewer, layer)()
+    bind_regions(viewer, layer, image)
     return layer
+
+
+def regions_style(shape: tuple[int, ...]) -> dict[str, Any]:
+    """Return how complete regions look on paint of this shape."""
+    # Thick enough to be seen around the whole image.
+    return {"edge_color": _COLOUR, "face_color": _FILL, "edge_width": max(1.0, max(shape[-2:]) / 400)}
+
+
+def bind_regions(viewer: ViewerModel, layer: Shapes, image: Any) -> None:
+    """Let the shapes in ``layer`` be the complete regions of the image of this id, and tell its paint."""
+    layer.metadata[KEY] = Mark(layer.unique_id, image, "regions")
+    _Link(viewer, layer)()
 
 
 def _may_adopt(layer: object, paint: Labels) -> bool:

@@ -1,6 +1,7 @@
 """The Train dock: from painted images to a trained network on disk."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -35,10 +36,17 @@ from napari_unet.widgets.marks import full_objects_of, image_channels, mode_of
 from napari_unet.widgets.paint_tally import PaintTally
 from napari_unet.widgets.paint_watch import Learnt, PaintWatch
 from napari_unet.widgets.plot import CurvePlot
-from napari_unet.widgets.preferences import read_preferences
 from napari_unet.widgets.scales import micrometres
 from napari_unet.widgets.training_form import TrainingForm
-from napari_unet.widgets.training_run import Progress, Saved, describe_place, model_path, train_and_save
+from napari_unet.widgets.training_run import (
+    Progress,
+    Saved,
+    describe_place,
+    model_path,
+    read_history,
+    train_and_save,
+)
+from napari_unet.widgets.window_project import project_of
 
 
 @dataclass(slots=True)
@@ -134,6 +142,12 @@ class TrainDock(QWidget):
         self.form.image.layer_changed.connect(self._refresh)
         for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed):
             follow(self, emitter, self._refresh)
+        self._project = project_of(viewer)
+        self._project.opened.connect(self._on_project)
+        self.saved.connect(self._project.note_model)
+        self._on_project()
+        # What was set afterwards goes before what the model was trained with.
+        self._project.keep_settings("train", self.form, {"train_start_from"})
         self._refresh()
         self._ask_place()
 
@@ -217,7 +231,7 @@ class TrainDock(QWidget):
         sizes = [pixel_sizes(paint) for _, paint in (*pairs, *scored)]
         in_world = [micrometres(paint) for _, paint in pairs]
         name = pairs[0][0].name
-        path = model_path(read_preferences().models_folder, name, datetime.now().astimezone())
+        path = model_path(self._project.models_folder, name, datetime.now().astimezone())
         start, device = self.form.start_from(self._last), self.form.device
         learnt = [
             *(Learnt(*pair, pixels) for pair, pixels in zip(pairs, images, strict=True)),
@@ -377,6 +391,14 @@ class TrainDock(QWidget):
         self._stop.setVisible(run is not None)
         if run is not None:
             self._pause.setText("Go on" if run.job.control.paused else "Pause")
+
+    def _on_project(self) -> None:
+        """Offer to go on from the last model of the project that was opened, and show its curve."""
+        path = self._project.last_model
+        if path is not None and self._run is None:
+            self.form.start_from_file(path)
+            with suppress(InputError):  # said when the training starts
+                self.plot.show_history(read_history(path))
 
     def _ask_place(self) -> None:
         """Let a thread say what computes: it imports torch."""

@@ -15,7 +15,9 @@ from napari_unet.core.paint_feed import PaintFeed
 from napari_unet.core.view import Gaze
 from napari_unet.files.atomic import check_writable
 from napari_unet.files.images import safe_name
+from napari_unet.files.models import read_info
 from napari_unet.files.pixel_size import PixelSize, common_pixel_size
+from napari_unet.files.plain import from_plain
 from napari_unet.network.config import TrainingConfig
 from napari_unet.network.events import (
     Continued,
@@ -26,6 +28,7 @@ from napari_unet.network.events import (
     Validated,
     Warned,
 )
+from napari_unet.network.model import History
 from napari_unet.widgets.layers import relative_spacing
 
 Painted = tuple[Sequence[NDArray[Any]], Sequence[NDArray[Any]]]
@@ -153,6 +156,18 @@ def model_path(folder: Path, image_name: str, now: datetime) -> Path:
     endings = ("", *(f" ({number})" for number in range(2, 100)))
     paths = (folder / f"{stem}{ending}.safetensors" for ending in endings)
     return next(path for path in paths if not path.exists())
+
+
+def read_history(path: Path) -> History:
+    """Return how the training of a model file went.
+
+    Raises
+    ------
+    InputError
+        If it is not a model.
+    """
+    history: History = from_plain(History, read_info(path)["history"], "history", ignore_unknown=True)
+    return history
 
 
 def describe_place(device: str) -> tuple[str, str]:

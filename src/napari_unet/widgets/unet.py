@@ -21,6 +21,7 @@ from napari_unet.widgets.marks import is_result, source_of
 from napari_unet.widgets.next_step import ACTIONS, Action, Stage, next_step
 from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.project import ProjectSection
 from napari_unet.widgets.samples import coins
 from napari_unet.widgets.saving import LabelSaver, labels_of
 from napari_unet.widgets.section import Section
@@ -83,6 +84,7 @@ class UNetDock(QWidget):
 
     def _build(self) -> None:
         column = fill(self)
+        column.addWidget(ProjectSection(viewer))
         self._advice = Sentence("unet_next")
         self._told = Sentence("unet_told")
         column.addWidget(self._advice)

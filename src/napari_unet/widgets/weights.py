@@ -20,6 +20,7 @@ from napari_unet.widgets.form import LayerChooser, Sentence, add_form, add_row, 
 from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.watcher import AnnotationWatcher
 from napari_unet.widgets.weight_preview import Plane, PlaneMap, WeightPreviews
+from napari_unet.widgets.window_project import project_of
 
 _CUSTOM = "custom"
 
@@ -61,6 +62,7 @@ class WeightsDock(QWidget):
         self._watcher.painted.connect(self._due.start)
         self._watcher.noted.connect(self._due.start)
         self._on_annotation()
+        project_of(viewer).keep_settings("weights", self)
 
     def config(self) -> WeightConfig:
         """Return what is set: the preset chosen last, with the values of the controls."""

@@ -1,0 +1,195 @@
+"""The Project dock: make, open, save elsewhere; when it was saved last, and what is missing."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import napari
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
+
+from napari_unet.core.errors import InputError
+from napari_unet.files.project import ProjectImage
+from napari_unet.widgets.form import Sentence, button, fill
+from napari_unet.widgets.project_reader import open_project
+from napari_unet.widgets.project_session import ProjectSession
+from napari_unet.widgets.section import Section
+from napari_unet.widgets.window_project import project_of
+
+_NONE = "No project: what you paint is in this window alone. A project folder keeps it, saved as you paint."
+
+
+class ProjectRow(QWidget):
+    """What there is to say of the project of a window, and the buttons that go with it.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Of the window.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        super().__init__()
+        self.setObjectName("project_row")
+        self._viewer = viewer
+        self._project = project_of(viewer)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        self._status = Sentence("project_status")
+        self._problem = Sentence("project_problem")
+        self._missing = Sentence("project_missing")
+        self._new = button(
+            "New…",
+            self.ask_new,
+            name="project_new",
+            tooltip="Keep the images of this window (as links), what is painted, models and settings in a\n"
+            "folder of its own, saved within two seconds of every stroke.",
+        )
+        self._open = button(
+            "Open…",
+            self.ask_open,
+            name="project_open",
+            tooltip="Go on with a project; dropping its folder on napari does the same.",
+        )
+        self._find = button(
+            "Find images…",
+            self.ask_find,
+            name="project_find",
+            tooltip="Choose a folder in which, at any depth, the images that are missing are looked for.",
+        )
+        self._forget = button(
+            "Leave them out",
+            self.forget,
+            name="project_forget",
+            tooltip="Take what is not in this window out of the project. Its files stay where they are.",
+        )
+        row, second = QHBoxLayout(), QHBoxLayout()
+        for widget in (self._new, self._open):
+            row.addWidget(widget)
+        for widget in (self._find, self._forget):
+            second.addWidget(widget)
+        for sentence in (self._status, self._problem):
+            column.addWidget(sentence)
+        column.addLayout(row)
+        column.addWidget(self._missing)
+        column.addLayout(second)
+        self._project.changed.connect(self._refresh)
+        self._refresh()
+
+    def ask_new(self) -> None:
+        """Ask for a new folder, and keep the project of this window there from now on."""
+        session = self._project.session
+        place = Path.home() if session is None else session.folder.parent
+        title = "New project: name its folder" if session is None else "Save the project as: name its folder"
+        chosen, _ = QFileDialog.getSaveFileName(self, title, str(place / "project"))
+        if chosen:
+            self._attempt(lambda: self._project.create(Path(chosen)))
+
+    def ask_open(self) -> None:
+        """Ask for the folder of a project, and open it."""
+        chosen = QFileDialog.getExistingDirectory(self, "Open project", str(Path.home()))
+        if chosen:
+            self._attempt(lambda: open_project(self._viewer, Path(chosen)))
+
+    def ask_find(self) -> None:
+        """Ask in which folder the missing images are."""
+        session = self._project.session
+        if session is None:
+            return
+        chosen = QFileDialog.getExistingDirectory(self, "Where are the images?", str(session.folder.parent))
+        if chosen:
+            sentences = session.find(Path(chosen))
+            if sentences:
+                self._missing.say(" ".join(sentences), "warning")
+
+    def forget(self) -> None:
+        """Take what is not in this window out of the project."""
+        session = self._project.session
+        if session is not None:
+            session.forget_missing()
+
+    def _attempt(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except InputError as error:
+            self._problem.say(str(error), "error")
+
+    def _refresh(self) -> None:
+        session = self._project.session
+        missing = [] if session is None else session.missing
+        self._missing.say(_missing_in_words(missing), "warning")
+        for control in (self._find, self._forget):
+            control.setVisible(bool(missing))
+        self._new.setText("New…" if session is None else "Save as…")
+        if session is None:
+            self._status.say(_NONE)
+            self._status.setToolTip("")
+            self._problem.say("")
+            return
+        self._status.say(f"{_title(session)}.")
+        self._status.setToolTip(str(session.folder))
+        self._problem.say(session.problem, "error" if session.is_writable else "warning")
+
+
+class ProjectSection(Section):
+    """The same, folded to a title that tells of the project and when it was saved.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Of the window.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        super().__init__(
+            "Project: none",
+            name="unet_project",
+            tooltip="Keep images, paint, models and settings in a folder, saved as you paint.",
+        )
+        column = QVBoxLayout(self.content)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(ProjectRow(viewer))
+        self._project = project_of(viewer)
+        self._project.changed.connect(self._retitle)
+        self._retitle()
+
+    def _retitle(self) -> None:
+        session = self._project.session
+        needs_a_look = session is not None and bool(session.problem or session.missing)
+        self.set_title(_title(session), emphasised=needs_a_look)
+        if needs_a_look:
+            self.set_open(True)
+
+
+class ProjectDock(QWidget):
+    """The project of the window, in a dock of its own.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Of the window.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        super().__init__()
+        self.setObjectName("project_dock")
+        column = fill(self)
+        column.addWidget(ProjectRow(viewer))
+        column.addStretch()
+
+
+def _title(session: ProjectSession | None) -> str:
+    if session is None:
+        return "Project: none"
+    if not session.is_writable:
+        return f"Project {session.folder.name}: not saved, only looked at"
+    if session.problem:
+        return f"Project {session.folder.name}: not saved"
+    saved = session.saved_at
+    return f"Project {session.folder.name}: {'opened' if saved is None else f'saved {saved:%H:%M:%S}'}"
+
+
+def _missing_in_words(missing: list[ProjectImage]) -> str:
+    if not missing:
+        return ""
+    names = ", ".join(entry.look.name for entry in missing[:5]) + (", …" if len(missing) > 5 else "")
+    are = "image is" if len(missing) == 1 else "images are"
+    return f"{len(missing)} {are} not in this window ({names}). They stay in the project, with their paint."

@@ -1,0 +1,140 @@
+"""How napari opens and saves projects: a folder dropped on it is shown, and goes on being saved."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+from napari.components import ViewerModel
+from napari.utils.notifications import show_error, show_warning
+from qtpy.QtCore import QCoreApplication, QTimer
+
+from napari_unet.core.errors import InputError
+from napari_unet.files.project import (
+    LayerLook,
+    ProjectImage,
+    ProjectLabels,
+    is_project,
+    plain_name,
+    project_folder,
+)
+from napari_unet.files.project_labels import chunks_in
+from napari_unet.files.project_store import ImageState, LabelsState, ProjectState, ProjectStore
+from napari_unet.widgets.marks import KEY, Mark
+from napari_unet.widgets.project_layers import LayerData
+from napari_unet.widgets.project_opening import Opened, open_layers
+from napari_unet.widgets.window_project import project_of
+
+NOTHING: list[Any] = [(None,)]
+"""What a reader returns that has done its work and has no layers."""
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[Any]] | None:
+    """Return the reader of a project, None if ``path`` is none."""
+    paths = [path] if isinstance(path, str) else list(path)
+    return read_project_layers if len(paths) == 1 and is_project(Path(paths[0])) else None
+
+
+def read_project_layers(path: str | Sequence[str]) -> list[Any]:
+    """Return the layers of a project; once they are in the window, the project is open there."""
+    folder = project_folder(path if isinstance(path, str) else path[0])
+    try:
+        opened = open_layers(folder)
+    except InputError as error:
+        show_error(str(error))
+        return NOTHING
+    if QCoreApplication.instance() is not None:
+        # napari adds the layers after this returns.
+        QTimer.singleShot(0, partial(_open_in_window, folder, opened))
+    return list(opened.layers) or NOTHING
+
+
+def open_project(viewer: ViewerModel, path: Path) -> None:
+    """Open a project in the window of ``viewer``.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    folder = project_folder(path)
+    opened = open_layers(folder)
+    for layer in opened.layers:
+        viewer.add_layer(napari.layers.Layer.create(*layer))
+    _begin(viewer, folder, opened)
+
+
+def write_project_layers(path: str, layers: list[LayerData]) -> list[str]:
+    """Save images and labels as a new project; labels belong to the image whose name theirs begins with.
+
+    Raises
+    ------
+    InputError
+        If there is something in the folder, or it cannot be written.
+    """
+    images: dict[str, tuple[ImageState, str]] = {}
+    for data, meta, kind in layers:
+        if kind == "image":
+            pixels = data[0] if meta.get("multiscale") else data
+            pixels = pixels if hasattr(pixels, "dtype") else np.asarray(pixels)
+            key = plain_name(str(meta["name"]), list(images))
+            look = LayerLook(str(meta["name"]), visible=bool(meta.get("visible", True)))
+            rgb = bool(meta.get("rgb", False))
+            entry = ProjectImage(key, look, tuple(pixels.shape), str(np.dtype(pixels.dtype)), rgb=rgb)
+            images[key] = ImageState(entry, pixels), str(meta["name"])
+    labels: list[LabelsState] = []
+    for data, meta, kind in layers:
+        owner = _owner(str(meta["name"]), images) if kind == "labels" else None
+        if owner is None:
+            continue
+        mark = meta.get("metadata", {}).get(KEY)
+        how: dict[str, Any] = {}
+        if isinstance(mark, Mark) and mark.kind == "paint":
+            accepted = tuple(sorted(mark.full.accepted))
+            how = {
+                "mode": mark.mode,
+                "channels": mark.channels,
+                "filled": mark.full.filled,
+                "accepted": accepted,
+            }
+        file = plain_name(owner, [item.entry.file for item in labels], ".zarr")
+        look = LayerLook(str(meta["name"]), order=len(images) + len(labels))
+        pixels = np.asarray(data)
+        labels.append(
+            LabelsState(ProjectLabels(file, owner, look, **how), pixels, list(chunks_in(pixels.shape)))
+        )
+    store = ProjectStore.create(Path(path))
+    try:
+        notes = store.save(ProjectState(tuple(state for state, _ in images.values()), tuple(labels)))
+    finally:
+        store.close()
+    for note in notes:
+        show_warning(note)
+    return [path]
+
+
+def _owner(name: str, images: dict[str, tuple[ImageState, str]]) -> str | None:
+    """Return the key of the image with the longest name that ``name`` begins with; of one image, that one."""
+    fitting = [key for key, (_, image) in images.items() if name.startswith(image)]
+    if not fitting and len(images) == 1:
+        return next(iter(images))
+    return max(fitting, key=lambda key: len(images[key][1]), default=None)
+
+
+def _open_in_window(folder: Path, opened: Opened) -> None:
+    viewer = napari.current_viewer()
+    if viewer is None:
+        return
+    _begin(viewer, folder, opened)
+    if not project_of(viewer).is_shown:
+        from napari_unet.widgets.project import ProjectDock  # which opens projects, too
+
+        viewer.window.add_dock_widget(ProjectDock(viewer), name="Project (U-Net)", area="right")
+
+
+def _begin(viewer: ViewerModel, folder: Path, opened: Opened) -> None:
+    project_of(viewer).open(folder, opened.project)
+    for sentence in opened.sentences:
+        show_warning(sentence)

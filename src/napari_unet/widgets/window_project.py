@@ -1,0 +1,206 @@
+"""The project of a window: every dock that asks for it is given the same one."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary, ref
+
+from napari.components import ViewerModel
+from napari.utils.notifications import show_warning
+from qtpy.QtCore import QEvent, QObject, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtWidgets import QWidget
+
+from napari_unet.core.errors import InputError
+from napari_unet.files.project import MODELS, Project
+from napari_unet.files.project_store import ProjectStore, read_settings
+from napari_unet.widgets.control_values import Values, read_controls, show_controls
+from napari_unet.widgets.lifetime import is_alive
+from napari_unet.widgets.marks import KEY
+from napari_unet.widgets.preferences import read_preferences
+from napari_unet.widgets.project_opening import Tag
+from napari_unet.widgets.project_session import ProjectSession
+
+_windows: "WeakKeyDictionary[ViewerModel, WindowProject]" = WeakKeyDictionary()
+
+
+def project_of(viewer: ViewerModel) -> "WindowProject":
+    """Return what knows the project of the window of ``viewer``, whether one is open or not."""
+    found = _windows.get(viewer)
+    if found is None or not is_alive(found):
+        found = _windows[viewer] = WindowProject(viewer)
+    return found
+
+
+@dataclass(slots=True, eq=False)
+class _Dock:
+    """A dock whose settings are kept."""
+
+    widget: Callable[[], QWidget | None]
+    leave_out: Collection[str] = ()
+
+
+class WindowProject(QObject):
+    """Opens, makes and closes the project of one window, and tells the docks.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Of the window; it is held weakly.
+    """
+
+    opened = Signal()
+    """Another project is open now."""
+    changed = Signal()
+    """Another project is open, or it was saved, could not be, or was found."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = ref(viewer)
+        window = _main_window(viewer)
+        super().__init__(window)
+        self._session: ProjectSession | None = None
+        self._docks: dict[str, _Dock] = {}
+        self._settings: dict[str, Values] = {}
+        if window is not None:
+            window.installEventFilter(self)
+
+    @property
+    def session(self) -> ProjectSession | None:
+        """The project that is open, or None."""
+        session = self._session
+        return session if session is not None and is_alive(session) else None
+
+    @property
+    def models_folder(self) -> Path:
+        """Where models are kept: in the project, where one is open that can be written."""
+        session = self.session
+        if session is None or not session.is_writable:
+            return read_preferences().models_folder
+        return session.folder / MODELS
+
+    @property
+    def last_model(self) -> Path | None:
+        """The model of the project that was trained last, if it is there."""
+        session = self.session
+        if session is None or not session.model:
+            return None
+        path = session.folder / MODELS / session.model
+        return path if path.is_file() else None
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether a dock of the window tells of the project, or there is no window."""
+        window = self.parent()  # not kept, as it holds the viewer
+        return window is None or window.findChild(QWidget, "project_row") is not None
+
+    def create(self, folder: Path) -> None:
+        """Make a project of what is in the window, in a new folder, or go on with the one that is open there.
+
+        Raises
+        ------
+        InputError
+            If the folder is not empty, or cannot be written.
+        """
+        store = ProjectStore.create(folder)
+        session = self.session
+        if session is None:
+            self._begin(folder, store.project, store, "")
+        else:
+            session.move(store)
+            self.opened.emit()
+            self.changed.emit()
+
+    def open(self, folder: Path, project: Project) -> None:
+        """Go on with a project whose layers have just been opened in the window.
+
+        If another window has it, or it cannot be written, nothing is saved, and that is said.
+        """
+        problem, store = "", None
+        if self.session is not None:
+            if self.session.folder.resolve() == folder.resolve():
+                self._remove_second(project)
+                return
+            self.close()
+        try:
+            store = ProjectStore.open(folder)
+        except InputError as error:
+            problem = str(error)
+            show_warning(problem)
+        self._settings = {
+            key: values for key, values in read_settings(folder).items() if isinstance(values, dict)
+        }
+        self._begin(folder, project, store, problem)
+        for name in self._docks:
+            self._show_settings(name)
+
+    def close(self) -> None:
+        """Save the project and close it; its layers stay."""
+        session, self._session = self.session, None
+        if session is not None:
+            session.close()
+            session.deleteLater()
+            self.opened.emit()
+            self.changed.emit()
+
+    def keep_settings(self, name: str, dock: QWidget, leave_out: Collection[str] = ()) -> None:
+        """Keep what the controls of ``dock`` are set to with the project, by the ``name`` of the dock."""
+        self._docks[name] = _Dock(ref(dock), leave_out)
+        self._show_settings(name)
+
+    def note_model(self, path: Path) -> None:
+        """Note that a model was trained; one in the project is offered first when that is opened again."""
+        session = self.session
+        if session is not None and path.parent == session.folder / MODELS:
+            session.model = path.name
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
+        """Save before the window closes, which may still be refused, and close the project once it has."""
+        session = self.session
+        if event is not None and watched is self.parent() and session is not None:
+            if event.type() == QEvent.Type.Close:
+                session.flush()
+                if not event.spontaneous():  # then nobody is asked
+                    self.close()
+            elif event.type() == QEvent.Type.Hide and not event.spontaneous():
+                self.close()
+        return False
+
+    def _remove_second(self, project: Project) -> None:
+        """Remove the layers that were just opened of a project that is open already."""
+        viewer = self._viewer()
+        for layer in [] if viewer is None else list(viewer.layers):
+            tag = layer.metadata.get(KEY)
+            if isinstance(tag, Tag) and tag.identity == project.identity and viewer is not None:
+                viewer.layers.remove(layer)
+        show_warning("This project is open in this window already.")
+
+    def _begin(self, folder: Path, project: Project, store: ProjectStore | None, problem: str) -> None:
+        viewer = self._viewer()
+        if viewer is None:
+            return
+        self._session = ProjectSession(
+            viewer, folder, project, store, settings=self._read_settings, problem=problem, parent=self
+        )
+        self._session.changed.connect(self.changed)
+        self.opened.emit()
+        self.changed.emit()
+
+    def _read_settings(self) -> dict[str, Any]:
+        for name, dock in self._docks.items():
+            widget = dock.widget()
+            if widget is not None and is_alive(widget):
+                self._settings[name] = read_controls(widget, dock.leave_out)
+        return {name: dict(values) for name, values in self._settings.items()}
+
+    def _show_settings(self, name: str) -> None:
+        dock = self._docks[name]
+        widget = dock.widget()
+        if widget is not None and is_alive(widget) and name in self._settings:
+            show_controls(widget, self._settings[name], dock.leave_out)
+
+
+def _main_window(viewer: ViewerModel) -> QWidget | None:
+    """Return the window of ``viewer``, None of one without, as in a script."""
+    window = getattr(viewer, "window", None)
+    found = None if window is None else window.main_menu.window()
+    return found if isinstance(found, QWidget) else None

@@ -1,0 +1,536 @@
+"""Projects in a real viewer: what is painted is in the folder, and opens as it was, whatever happened."""
+
+import shutil
+import time
+from pathlib import Path
+
+import napari_builtins
+import numpy as np
+import pytest
+import tifffile
+from dock_helpers import discs, paint_on, save, say
+from napari.layers import Image, Shapes
+from npe2 import PluginManifest
+from qtpy.QtWidgets import QFileDialog, QPushButton
+
+import napari_unet
+from napari_unet.files.project import FILE, read_project
+from napari_unet.files.project_lock import FILE as LOCK
+from napari_unet.files.project_store import read_labels, read_settings
+from napari_unet.widgets import marks
+from napari_unet.widgets.layers import add_result, annotation_of, make_annotation
+from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.project import ProjectDock
+from napari_unet.widgets.project_reader import get_reader, open_project
+from napari_unet.widgets.regions import regions_layer, take_region_tool
+from napari_unet.widgets.train import TrainDock
+from napari_unet.widgets.weights import WeightsDock
+from napari_unet.widgets.window_project import project_of
+
+PLUGIN = "napari-unet-interactive"
+
+
+@pytest.fixture
+def data(tmp_path, npe2pm):
+    """A folder with two images; the plugin is known to napari."""
+    npe2pm.register(PluginManifest.from_file(Path(napari_unet.__file__).parent / "napari.yaml"))
+    npe2pm.register(PluginManifest.from_file(Path(napari_builtins.__file__).parent / "builtins.yaml"))
+    folder = tmp_path / "my images µ"
+    folder.mkdir()
+    tifffile.imwrite(folder / "a b.tif", discs((64, 80)))
+    tifffile.imwrite(folder / "stack.tif", discs((3, 64, 70), seed=1), photometric="minisblack")
+    return folder
+
+
+def open_image(viewer, path):
+    (layer,) = viewer.open(str(path), plugin="napari")
+    return layer
+
+
+def saved(viewer):
+    """Save now, as it happens within two seconds, and return the session."""
+    session = project_of(viewer).session
+    session.flush()
+    assert session.problem == ""
+    return session
+
+
+def reopened(make_napari_viewer, folder, qtbot):
+    """Open the project as napari's File > Open does, in a new viewer."""
+    viewer = make_napari_viewer()
+    viewer.open(str(folder), plugin=PLUGIN)
+    qtbot.waitUntil(lambda: project_of(viewer).session is not None)
+    return viewer
+
+
+@pytest.fixture
+def made(make_napari_viewer, data, tmp_path, qtbot):
+    """A viewer with a painted image and a project of it, and the folder of that."""
+    viewer = make_napari_viewer()
+    image = open_image(viewer, data / "a b.tif")
+    paint_on(viewer, image)
+    folder = tmp_path / "project ✂ 1"
+    project_of(viewer).create(folder)
+    saved(viewer)
+    return viewer, folder
+
+
+def test_a_stroke_is_on_disk_within_two_seconds(made, qtbot):
+    viewer, folder = made
+    paint = annotation_of(viewer, viewer.layers[0])
+    paint.paint((50, 60), 7)
+    painted = time.monotonic()
+    qtbot.waitUntil(lambda: read_labels(folder, "a b.zarr")[0][50, 60] == 7, timeout=2000)
+    assert time.monotonic() - painted < 2
+    paint.undo()
+    qtbot.waitUntil(lambda: read_labels(folder, "a b.zarr")[0][50, 60] == 0, timeout=2000)
+    paint.data[1, 1] = 5  # a script
+    paint.refresh()
+    qtbot.waitUntil(lambda: read_labels(folder, "a b.zarr")[0][1, 1] == 5, timeout=2000)
+
+
+def test_a_stroke_that_goes_on_is_saved_before_it_ends(made, qtbot):
+    viewer, folder = made
+    paint = annotation_of(viewer, viewer.layers[0])
+    with paint.block_history():  # as between press and release of the mouse
+        paint.paint((50, 60), 7)
+        qtbot.waitUntil(lambda: read_labels(folder, "a b.zarr")[0][50, 60] == 7, timeout=2000)
+
+
+def test_everything_opens_again_as_it_was(make_napari_viewer, data, tmp_path, qtbot):
+    viewer = make_napari_viewer()
+    stack, plain = open_image(viewer, data / "stack.tif"), open_image(viewer, data / "a b.tif")
+    computed = viewer.add_image(np.arange(12, dtype=np.float32).reshape(3, 4), name="computed: 1/2")
+    colour = viewer.add_image(np.zeros((20, 30, 3), np.uint8) + 9, name="colour", rgb=True)
+    stack.scale, stack.units = (2, 0.5, 0.5), ("um", "um", "um")
+    plain.colormap, plain.contrast_limits, plain.opacity, plain.visible = "green", (900, 4000), 0.5, False
+    plain.name = "renamed"
+    paints = [paint_on(viewer, stack), paint_on(viewer, plain), make_annotation(viewer, colour)]
+    marks.set_mode(paints[0], "classes")
+    marks.set_filled(paints[1], True)
+    marks.accept_objects(paints[1], [2])
+    shapes = take_region_tool(viewer, paints[1], "rectangle")
+    shapes.add_rectangles(np.array([[5, 5], [5, 20], [25, 20], [25, 5]]))
+    viewer.layers.selection.active = paints[1]
+    add_result(viewer, plain, "objects", np.ones((64, 80), np.int32))  # a result that nobody corrected
+    folder = tmp_path / "p"
+    project_of(viewer).create(folder)
+    before = snapshot(viewer)
+    viewer.close()  # and what was not saved yet is
+    assert not (folder / LOCK).exists()
+
+    viewer = reopened(make_napari_viewer, folder, qtbot)
+    assert snapshot(viewer) == [layer for layer in before if layer["name"] != "renamed objects"]
+    stack, plain = viewer.layers["stack"], viewer.layers["renamed"]
+    assert annotation_of(viewer, stack) is viewer.layers["stack paint"]
+    assert marks.mode_of(viewer.layers["stack paint"]) == "classes"
+    paint = annotation_of(viewer, plain)
+    full = marks.full_objects_of(paint)
+    assert full.filled
+    assert full.within(paint.data) is True
+    assert len(full.accepted) == 1
+    assert len(full.regions) == 1
+    assert regions_layer(viewer, paint) is not None
+    assert viewer.layers["colour"].rgb
+    assert read_project(folder).images[2].kept == "computed_ 1_2.tif"
+    assert computed.name in viewer.layers
+    paint.paint((60, 70), 4)
+    saved(viewer)
+    assert read_labels(folder, "renamed.zarr")[0][60, 70] == 4
+
+
+def snapshot(viewer):
+    """Return all that a user sees of the layers."""
+    seen = []
+    for layer in viewer.layers:
+        pixels = layer.data if isinstance(layer, Shapes) else np.asarray(layer.data)
+        entry = {
+            "name": layer.name,
+            "kind": type(layer).__name__,
+            "pixels": [part.tolist() for part in pixels],
+            "dtype": None if isinstance(layer, Shapes) else str(pixels.dtype),
+            "scale": layer.scale.tolist(),
+            "units": [str(unit) for unit in layer.units],
+            "visible": layer.visible,
+            "opacity": layer.opacity,
+            "blending": str(layer.blending),
+        }
+        if isinstance(layer, Image) and not layer.rgb:
+            entry |= {"colormap": layer.colormap.name, "limits": list(layer.contrast_limits)}
+        seen.append(entry)
+    return seen
+
+
+def test_corrections_of_a_prediction_are_kept_with_what_was_predicted(made, make_napari_viewer, qtbot):
+    viewer, folder = made
+    predicted = np.zeros((64, 80), np.int32)
+    predicted[5:20, 5:20] = 1
+    result = add_result(viewer, viewer.layers[0], "objects", predicted.copy())
+    saved(viewer)
+    assert len(read_project(folder).labels) == 1  # a prediction is made again; corrections are not
+    result.paint((40, 40), 2)
+    saved(viewer)
+    viewer.close()
+    viewer = reopened(make_napari_viewer, folder, qtbot)
+    again = viewer.layers["a b objects"]
+    assert again.data[40, 40] == 2
+    mark = marks.mark_of(again)
+    assert mark.kind == "objects"
+    np.testing.assert_array_equal(mark.shown, predicted)
+
+
+def test_settings_and_the_last_model_with_its_curve_come_back(made, make_napari_viewer, qtbot):
+    viewer, folder = made
+    train, weights, predict = TrainDock(viewer), WeightsDock(viewer), PredictDock(viewer)
+    for dock in (train, weights, predict):
+        qtbot.addWidget(dock)
+    train.form._minutes.setValue(7.5)
+    train.form._augmentation.setCurrentIndex(3)
+    weights.w0.setValue(33)
+    assert predict.model._folder == folder / "models"
+    path = save(folder / "models", "first")
+    train.saved.emit(path)
+    saved(viewer)
+    assert read_settings(folder)["train"]["train_minutes"] == 7.5
+    viewer.close()
+
+    viewer = reopened(make_napari_viewer, folder, qtbot)
+    train, weights, predict = TrainDock(viewer), WeightsDock(viewer), PredictDock(viewer)
+    for dock in (train, weights, predict):
+        qtbot.addWidget(dock)
+    assert train.form._minutes.value() == 7.5
+    assert train.form._augmentation.currentText() == "Strong"
+    assert weights.config().w0 == 33
+    assert train.form.start_from(None) == path
+    assert len(train.plot._scores) == 2
+    assert predict.model.path == path
+    assert project_of(viewer).models_folder == folder / "models"
+
+
+@pytest.mark.slow
+def test_docks_that_are_open_follow_the_project(made, make_napari_viewer, qtbot):
+    _, folder = made
+    viewer = make_napari_viewer()
+    train = TrainDock(viewer)
+    qtbot.addWidget(train)
+    row = ProjectDock(viewer)
+    qtbot.addWidget(row)
+    assert "No project" in say(row, "project_status")
+    project_of(made[0]).close()
+    path = save(folder / "models", "m")
+    open_project(viewer, folder)
+    assert "Project project ✂ 1" in say(row, "project_status")
+    assert train.form.image.layer is viewer.layers[0]
+    project_of(viewer).note_model(path)
+    saved(viewer)
+    assert read_project(folder).model == "m.safetensors"
+
+
+# Where images went.
+
+
+def test_images_that_moved_with_the_project_are_found(made, data, make_napari_viewer, tmp_path, qtbot):
+    viewer, folder = made
+    viewer.close()
+    elsewhere = tmp_path / "another disk"
+    elsewhere.mkdir()
+    shutil.move(data, elsewhere / data.name)
+    shutil.move(folder, elsewhere / folder.name)
+    viewer = reopened(make_napari_viewer, elsewhere / folder.name, qtbot)
+    np.testing.assert_array_equal(viewer.layers[0].data, discs((64, 80)))
+    assert project_of(viewer).session.missing == []
+
+
+def test_images_that_moved_alone_are_asked_for(  # noqa: PLR0917 - fixtures
+    made, data, make_napari_viewer, tmp_path, qtbot, monkeypatch
+):
+    viewer, folder = made
+    viewer.close()
+    far = tmp_path / "far" / "away"
+    far.mkdir(parents=True)
+    shutil.move(data / "a b.tif", far / "a b.tif")
+    viewer = reopened(make_napari_viewer, folder, qtbot)
+    assert [layer.name for layer in viewer.layers] == ["a b paint"]
+    dock = ProjectDock(viewer)
+    qtbot.addWidget(dock)
+    assert say(dock, "project_missing").startswith("1 image is not in this window (a b).")
+    viewer.layers[0].paint((60, 60), 9)  # painting goes on without it
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path / "my images µ"))
+    dock.findChild(QPushButton, "project_find").click()
+    assert "a b is not in" in say(dock, "project_missing")
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path / "far"))
+    dock.findChild(QPushButton, "project_find").click()
+    assert [layer.name for layer in viewer.layers] == ["a b", "a b paint"]
+    assert annotation_of(viewer, viewer.layers[0]) is viewer.layers[1]
+    assert say(dock, "project_missing") == ""
+    saved(viewer)
+    assert read_project(folder).images[0].path == "../far/away/a b.tif"
+    assert read_labels(folder, "a b.zarr")[0][60, 60] == 9
+
+
+@pytest.mark.slow
+def test_a_missing_image_that_is_opened_by_hand_is_known(made, data, make_napari_viewer, tmp_path, qtbot):
+    viewer, folder = made
+    viewer.close()
+    (tmp_path / "far").mkdir()
+    shutil.move(data / "a b.tif", tmp_path / "far" / "a b.tif")
+    viewer = reopened(make_napari_viewer, folder, qtbot)
+    image = open_image(viewer, tmp_path / "far" / "a b.tif")
+    qtbot.waitUntil(lambda: annotation_of(viewer, image) is not None)
+    assert len(read_project(folder).images) == 1
+
+
+def test_an_image_that_changed_is_said_and_one_of_another_shape_keeps_its_paint(
+    made, data, make_napari_viewer, qtbot, monkeypatch
+):
+    viewer, folder = made
+    painted = annotation_of(viewer, viewer.layers[0]).data.copy()
+    viewer.close()
+    tifffile.imwrite(data / "a b.tif", discs((64, 80)) + 1)
+    said = []
+    monkeypatch.setattr("napari_unet.widgets.project_reader.show_warning", said.append)
+    viewer = reopened(make_napari_viewer, folder, qtbot)
+    assert "has changed since it was painted on; see whether its paint still fits" in said.pop()
+    assert annotation_of(viewer, viewer.layers[0]) is viewer.layers[1]
+    viewer.close()
+    tifffile.imwrite(data / "a b.tif", discs((64, 64)))
+    viewer = reopened(make_napari_viewer, folder, qtbot)
+    assert [layer.name for layer in viewer.layers] == ["a b paint"]
+    np.testing.assert_array_equal(viewer.layers[0].data, painted)
+    assert "has shape (64, 64) now and had (64, 80) when it was painted on" in said.pop()
+
+
+# Two windows, folders that go, and closing.
+
+
+def test_a_second_window_reads_only_and_says_so(made, make_napari_viewer, qtbot):
+    first, folder = made
+    second = reopened(make_napari_viewer, folder, qtbot)
+    dock = ProjectDock(second)
+    qtbot.addWidget(dock)
+    session = project_of(second).session
+    assert not session.is_writable
+    assert "is open in another window on this computer" in say(dock, "project_problem")
+    assert project_of(second).models_folder != folder / "models"
+    second.layers[1].paint((60, 60), 9)
+    session.flush()
+    assert read_labels(folder, "a b.zarr")[0][60, 60] == 0
+    second.close()
+    assert (folder / LOCK).exists()  # of the first
+    first.close()
+    assert not (folder / LOCK).exists()
+
+
+def test_a_folder_that_goes_and_comes_back_costs_nothing(made, tmp_path, qtbot):
+    viewer, folder = made
+    dock = ProjectDock(viewer)
+    qtbot.addWidget(dock)
+    folder.rename(tmp_path / "gone")
+    paint = annotation_of(viewer, viewer.layers[0])
+    paint.paint((50, 60), 7)
+    qtbot.waitUntil(lambda: "is gone, so nothing is saved" in say(dock, "project_problem"), timeout=3000)
+    assert "not saved" in say(dock, "project_status")
+    paint.paint((10, 60), 8)  # painting goes on
+    assert not folder.exists()
+    (tmp_path / "gone").rename(folder)
+    qtbot.waitUntil(lambda: say(dock, "project_problem") == "", timeout=8000)
+    again = read_labels(folder, "a b.zarr")[0]
+    assert (again[50, 60], again[10, 60]) == (7, 8)
+
+
+def test_a_deleted_project_is_saved_elsewhere(made, tmp_path, qtbot, monkeypatch):
+    viewer, folder = made
+    save(folder / "models", "m")
+    dock = ProjectDock(viewer)
+    qtbot.addWidget(dock)
+    shutil.rmtree(folder)
+    annotation_of(viewer, viewer.layers[0]).paint((50, 60), 7)
+    qtbot.waitUntil(lambda: "is gone" in say(dock, "project_problem"), timeout=3000)
+    new = tmp_path / "deep" / "new"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(new), ""))
+    dock.findChild(QPushButton, "project_new").click()
+    saved(viewer)
+    assert say(dock, "project_problem") == ""
+    assert read_labels(new, "a b.zarr")[0][50, 60] == 7
+    assert read_project(new).images[0].path == "../../my images µ/a b.tif"
+    assert not folder.exists()
+
+
+@pytest.mark.slow
+def test_save_as_takes_all_of_the_project(made, tmp_path, qtbot, make_napari_viewer):
+    viewer, folder = made
+    save(folder / "models", "m")
+    viewer.layers.remove(viewer.layers[1])  # the paint: in no window, and still in the project
+    saved(viewer)
+    project_of(viewer).create(tmp_path / "copy")
+    saved(viewer)
+    assert (tmp_path / "copy" / "models" / "m.safetensors").exists()
+    assert not (folder / LOCK).exists()
+    viewer.close()
+    viewer = reopened(make_napari_viewer, tmp_path / "copy", qtbot)
+    assert [layer.name for layer in viewer.layers] == ["a b", "a b paint"]
+    assert viewer.layers[1].data.any()
+
+
+def test_layers_that_are_removed_stay_in_the_project_until_they_are_left_out(made, qtbot, make_napari_viewer):
+    viewer, folder = made
+    dock = ProjectDock(viewer)
+    qtbot.addWidget(dock)
+    annotation_of(viewer, viewer.layers[0]).paint((50, 60), 7)
+    viewer.layers.clear()
+    saved(viewer)
+    assert read_labels(folder, "a b.zarr")[0][50, 60] == 7
+    assert len(read_project(folder).labels) == 1
+    assert "They stay in the project" in say(dock, "project_missing")
+    dock.findChild(QPushButton, "project_forget").click()
+    saved(viewer)
+    assert read_project(folder).images == ()
+    assert (folder / "paint" / "a b.zarr").exists()
+
+
+def test_paint_that_is_made_anew_takes_the_place_of_the_one_that_was_removed(made, qtbot):
+    viewer, folder = made
+    viewer.layers.remove(viewer.layers[1])
+    saved(viewer)
+    make_annotation(viewer, viewer.layers[0]).paint((50, 60), 7)
+    saved(viewer)
+    (labels,) = read_project(folder).labels
+    assert labels.file == "a b 2.zarr"
+    assert (folder / "paint" / "a b.zarr").exists()
+
+
+def test_what_waits_to_be_saved_is_saved_as_the_window_closes(made):
+    viewer, folder = made
+    annotation_of(viewer, viewer.layers[0]).paint((50, 60), 7)
+    viewer.close()
+    assert read_labels(folder, "a b.zarr")[0][50, 60] == 7
+    assert not (folder / LOCK).exists()
+
+
+@pytest.mark.slow
+def test_another_project_in_the_same_window(made, make_napari_viewer, data, tmp_path, qtbot):
+    viewer, folder = made
+    other = make_napari_viewer()
+    open_image(other, data / "stack.tif")
+    project_of(other).create(tmp_path / "other")
+    other.close()
+    annotation_of(viewer, viewer.layers[0]).paint((50, 60), 7)
+    open_project(viewer, tmp_path / "other")
+    assert read_labels(folder, "a b.zarr")[0][50, 60] == 7  # the first was saved
+    assert not (folder / LOCK).exists()
+    saved(viewer)
+    assert {image.key for image in read_project(tmp_path / "other").images} == {"stack", "a b"}
+
+
+@pytest.mark.slow
+def test_the_same_project_twice_in_one_window(made, qtbot):
+    viewer, folder = made
+    viewer.open(str(folder), plugin=PLUGIN)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2)
+    assert project_of(viewer).session.is_writable
+
+
+# What is no project, or one with bad intent.
+
+
+def test_the_reader_takes_projects_alone(made, data):
+    _, folder = made
+    assert get_reader(str(folder)) is not None
+    assert get_reader(str(folder / FILE)) is not None
+    assert get_reader([str(folder)]) is not None
+    assert get_reader([str(folder), str(folder)]) is None
+    assert get_reader(str(data)) is None
+    assert get_reader(str(data / "a b.tif")) is None
+
+
+def test_dropping_the_project_file_opens_it(made, make_napari_viewer, qtbot):
+    viewer, folder = made
+    viewer.close()
+    viewer = make_napari_viewer()
+    viewer.open(str(folder / FILE), plugin=None)  # none but this plugin opens it, so napari asks nobody
+    qtbot.waitUntil(lambda: project_of(viewer).session is not None)
+    assert len(viewer.layers) == 2
+    assert any(
+        widget.objectName() == "project_dock" for widget in viewer.window._qt_window.findChildren(ProjectDock)
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (("version = 1", "version = 2"), "reads up to 1; update napari-unet"),
+        (('file = "a b.zarr"', 'file = "../../../etc/passwd"'), "plain name of a file in the project"),
+    ],
+)
+def test_newer_and_hostile_projects_are_refused_in_a_sentence(  # noqa: PLR0917 - fixtures
+    made, make_napari_viewer, qtbot, change, sentence, monkeypatch
+):
+    viewer, folder = made
+    viewer.close()
+    text = (folder / FILE).read_text(encoding="utf-8")
+    assert change[0] in text
+    (folder / FILE).write_text(text.replace(*change), encoding="utf-8")
+    said = []
+    monkeypatch.setattr("napari_unet.widgets.project_reader.show_error", said.append)
+    viewer = make_napari_viewer()
+    viewer.open(str(folder), plugin=PLUGIN)
+    qtbot.wait(10)
+    assert len(viewer.layers) == 0
+    assert sentence in said[0]
+    assert project_of(viewer).session is None
+
+
+def test_a_project_runs_no_code(made, make_napari_viewer, qtbot, tmp_path):
+    viewer, folder = made
+    viewer.close()
+    script = tmp_path / "my images µ" / "evil.py"
+    script.write_text(f"open({str(tmp_path / 'owned')!r}, 'w')")
+    text = (folder / FILE).read_text(encoding="utf-8")
+    (folder / FILE).write_text(text.replace("a b.tif", "evil.py"), encoding="utf-8")
+    viewer = reopened(make_napari_viewer, folder, qtbot)
+    assert not (tmp_path / "owned").exists()
+    assert [layer.name for layer in viewer.layers] == ["a b paint"]
+
+
+def test_odd_values_do_not_keep_a_project_from_opening(made, make_napari_viewer, qtbot):
+    viewer, folder = made
+    viewer.close()
+    text = (folder / FILE).read_text(encoding="utf-8")
+    odd = 'scale = [0.0, nan]\naffine = [[1.0]]\nunits = ["parsec?", ""]\nopacity = 7.0\nblending = "x"\n'
+    odd += 'colormap = "none such"\ngamma = -1.0\nrotate = [[0.0, 0.0], [0.0, 0.0]]\naxis_labels = ["a"]\n'
+    lines = [line for line in text.splitlines() if not line.startswith(("opacity", "blending"))]
+    text = "\n".join(lines).replace('name = "a b"\n', 'name = "a b"\n' + odd)
+    (folder / FILE).write_text(text.replace('name = "a b paint"\n', 'name = "a b paint"\n' + odd))
+    viewer = reopened(make_napari_viewer, folder, qtbot)
+    assert [layer.name for layer in viewer.layers] == ["a b", "a b paint"]
+
+
+def test_layers_are_saved_as_a_project(make_napari_viewer, data, tmp_path, qtbot):
+    viewer = make_napari_viewer()
+    paint = paint_on(viewer, open_image(viewer, data / "a b.tif"))
+    marks.set_filled(paint, True)
+    written = viewer.layers.save(str(tmp_path / "saved.unet"), plugin=PLUGIN)
+    assert [Path(path).name for path in written] == ["saved.unet"]
+    viewer = reopened(make_napari_viewer, tmp_path / "saved.unet", qtbot)
+    assert [layer.name for layer in viewer.layers] == ["a b", "a b paint"]
+    assert marks.full_objects_of(annotation_of(viewer, viewer.layers[0])).filled
+
+
+def test_the_dock_is_described(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    dock = ProjectDock(viewer)
+    qtbot.addWidget(dock)
+    for control in dock.findChildren(QPushButton):
+        assert control.toolTip()
+        assert control.objectName()
+    assert not dock.findChild(QPushButton, "project_find").isVisibleTo(dock)
+
+
+def test_no_window_no_session(data, made):
+    """A script without a window opens the layers alone."""
+    from napari.components import ViewerModel
+
+    viewer = ViewerModel()
+    open_project(viewer, made[1])
+    assert len(viewer.layers) == 2
+    assert not project_of(viewer).session.is_writable
