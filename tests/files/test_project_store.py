@@ -43,7 +43,9 @@ def paint_of(pixels, file="cells.zarr", image="cells", chunks=None, **how):
 
 
 def state_of(pixels, paint, **how):
-    return ProjectState((image_of(pixels, **how),), (paint_of(paint),), "", {"train": {"train_minutes": 2.0}})
+    return ProjectState(
+        (image_of(pixels, **how),), (paint_of(paint),), settings={"train": {"train_minutes": 2.0}}
+    )
 
 
 PIXELS = np.random.default_rng(0).integers(0, 4000, (600, 700)).astype(np.uint16)
