@@ -100,7 +100,7 @@ def find_image(
             if matches(image, pixels) and image.size in (0, file_size(path)):
                 return layer, path, ""
             changed = (
-                f"The image {path} has changed since it was painted on; look whether its paint still fits."
+                f"The image {path} has changed since it was painted on; see whether its paint still fits."
             )
             alike = alike or (layer, path, changed)
     return alike
