@@ -84,7 +84,7 @@ class UNetDock(QWidget):
 
     def _build(self) -> None:
         column = fill(self)
-        column.addWidget(ProjectSection(viewer))
+        column.addWidget(ProjectSection(self._viewer))
         self._advice = Sentence("unet_next")
         self._told = Sentence("unet_told")
         column.addWidget(self._advice)
