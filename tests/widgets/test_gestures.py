@@ -29,6 +29,7 @@ from napari_unet.widgets.form import LayerChooser
 from napari_unet.widgets.layers import add_result, annotation_of, edited_result, make_annotation
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.timeline import gestures_of, timeline_of
+from napari_unet.widgets.unet import UNetDock
 
 
 def predicted(shape=(64, 64)):
@@ -419,6 +420,20 @@ def test_an_annotation_layer_is_made_in_the_place_of_the_objects(viewer):
     result = add_result(viewer, image, "objects", predicted())
     corrector_of(viewer, result).stroke("accepted", np.array([(16.0, 16.0)]), (0, 1))
     assert annotation_of(viewer, image).data.shape == (64, 64)
+
+
+def test_the_next_step_is_not_to_take_what_is_in_the_paint(viewer, qtbot):
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    image, result = show(viewer, predicted())
+    paint = make_annotation(viewer, image)
+    paint.data[:] = 1
+    corrector_of(viewer, result).stroke("rejected", np.array([(16.0, 16.0)]), (0, 1))
+    assert dock._corrected == set()
+    result.data_setitem((np.array([1]), np.array([1])), 3)
+    assert dock._corrected == {image.unique_id}
+    weights = dock.weights  # which weighs the paint soon
+    qtbot.waitUntil(lambda: not weights._due.isActive() and not weights._latest.is_running, timeout=20_000)
 
 
 # Layers that go, and what is left behind.

@@ -59,6 +59,7 @@ class Corrector:
         self._viewer = viewer
         self._result = result
         self._tool: Kind | None = None
+        self._is_at_work = False
         self.events = EmitterGroup(source=self, tool=Event, said=Event)
         result.mouse_drag_callbacks.append(self)
         result.events.mode.connect(self._on_mode)
@@ -81,6 +82,11 @@ class Corrector:
         elif str(self._result.mode) == _CARRIER:
             self._result.mode = "pan_zoom"
         self.events.tool()
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether what the layer tells of now is a gesture, and no edit with napari's tools."""
+        return self._is_at_work
 
     @property
     def shows_outlines(self) -> bool:
@@ -182,6 +188,7 @@ class Corrector:
             return
         timeline = timeline_of(paint)
         timeline.follow(result)
+        self._is_at_work = True
         with timeline.step() as step:
             with result.block_history():  # with the stroke that was drawn and removed, one edit
                 shown = self._shown(correction)
@@ -193,6 +200,7 @@ class Corrector:
             if changed:
                 now = time.time()
                 step.gestures = tuple(Gesture(correction.kind, value, now) for value in correction.values)
+        self._is_at_work = False
         if correction.kind == "rejected":
             timeline.note_rejected(correction.pixels)
         accept_painted(paint, correction.painted)  # tells the docks of the paint, in any case
@@ -264,6 +272,12 @@ def corrector_of(viewer: ViewerModel, result: Labels) -> Corrector:
     if mark.corrector is None:
         mark.corrector = Corrector(viewer, result)
     return mark.corrector
+
+
+def is_gesture(result: Labels) -> bool:
+    """Return whether the edit that a layer tells of now is a gesture, which is in the paint."""
+    mark = mark_of(result)
+    return mark is not None and mark.corrector is not None and mark.corrector.is_at_work
 
 
 def objects_of(viewer: ViewerModel, image: Layer) -> Labels | None:

@@ -14,6 +14,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unet.core.annotation import Mode, PaintSummary, summarise_paint
+from napari_unet.widgets.corrector import is_gesture
 from napari_unet.widgets.form import Sentence, button, fill, follow
 from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.layers import copy_paint, edited_result
@@ -221,7 +222,8 @@ class UNetDock(QWidget):
         image = source_of(self._viewer, event.source)
         self._saved.discard(event.source.unique_id)
         if image is not None:
-            self._corrected.add(image.unique_id)
+            if not is_gesture(event.source):  # which are in the paint already
+                self._corrected.add(image.unique_id)
             self._refresh()
 
     def _on_saved(self, labels: Labels, path: Path) -> None:
