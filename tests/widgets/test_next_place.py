@@ -10,13 +10,17 @@ from napari.components import ViewerModel
 from napari.layers import Points
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QCheckBox, QPushButton
+from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
 
 from napari_unet.core.rereading import Rereading
+from napari_unet.core.view import View
+from napari_unet.network.events import Preview
 from napari_unet.widgets.layers import annotation_of, make_annotation
+from napari_unet.widgets.live_preview import LivePreviewLayer
 from napari_unet.widgets.next_place import KEY
 from napari_unet.widgets.next_place_run import Known, planes_to_look_at
 from napari_unet.widgets.paint import PaintDock
+from napari_unet.widgets.paint_watch import Learnt
 from napari_unet.widgets.unet import UNetDock
 
 
@@ -48,7 +52,7 @@ def known(foreground, plane=()):
 def knows(dock, foreground):
     """Let the dock know this of every image."""
     of_all = known(foreground)
-    dock.next_place.use(lambda: None, lambda _image: of_all)
+    dock.next_place.use(lambda: None, lambda _image: of_all, lambda _image: None)
 
 
 def spots(shape, *centres):
@@ -284,6 +288,46 @@ def test_the_names_of_classes_are_those_of_the_model(dock, viewer, qtbot):
     foreground = np.zeros((2, 100, 100), np.float32)
     foreground[:, 44:56, 44:56] = 0.5
     of_all = Known(Path("m"), Rereading.of(foreground, 2), make_model(classes=3).class_names)
-    dock.next_place.use(lambda: None, lambda _image: of_all)
+    dock.next_place.use(lambda: None, lambda _image: of_all, lambda _image: None)
     press(dock, qtbot)
     assert "between class 2 and class 3" in say(dock, "next_sentence")
+
+
+def test_while_a_network_learns_it_goes_by_what_that_makes_of_the_visible_part(dock, viewer, qtbot):
+    viewer.add_image(np.zeros((200, 300)), name="cells")
+    dock.make()
+    first = Known(None, Rereading.of(spots((200, 300), (50, 60), (150, 240)), 2), ("background", "object"))
+    kept = known(np.ones((1, 200, 300), np.float32))
+    seen = [first]
+    dock.next_place.use(lambda: Path("model"), lambda _image: kept, lambda _image: seen[0])
+    press(dock, qtbot)
+    np.testing.assert_allclose(centre(viewer), (50, 60), atol=8)
+    # Other probabilities every second, but the place is no new one.
+    seen[0] = Known(None, Rereading.of(spots((200, 300), (50, 60), (150, 240)), 2), first.names)
+    press(dock, qtbot)
+    np.testing.assert_allclose(centre(viewer), (150, 240), atol=8)
+    seen[0] = Known(None, Rereading.of(np.zeros((1, 200, 300), np.float32), 2), first.names)
+    dock.next_place._shown.clear()
+    press(dock, qtbot)
+    assert "zoom out" in say(dock, "next_sentence")
+
+
+def test_what_a_preview_shows_is_put_where_it_is_in_its_plane(viewer, qtbot):
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    image = viewer.add_image(np.zeros((3, 40, 60)), name="cells")
+    paint = make_annotation(viewer, image)
+    preview = LivePreviewLayer(viewer, [Learnt(image, paint, image.data)], "objects", "probability", parent)
+    assert preview.seen_of(image) is None
+    view = View(image.unique_id, image.data, paint.data.shape, (1,), (slice(8, 40), slice(20, 60)), 2)
+    preview.gaze.view = view
+    part = np.stack([np.full((16, 20), 0.3, np.float32), np.arange(320, dtype=np.float32).reshape(16, 20)])
+    preview.add(Preview(image.unique_id, (1,), (slice(8, 40), slice(20, 60)), 2, part, 7))
+    (plane, foreground), *_ = preview.seen_of(image).rereading.foregrounds.items()
+    assert plane == (1,)
+    assert foreground.shape == (1, 40, 60)
+    assert not foreground[:, :8].any()
+    assert not foreground[:, :, :20].any()
+    np.testing.assert_array_equal(foreground[0, 8::2, 20::2], part[1])
+    np.testing.assert_array_equal(foreground[0, 9::2, 21::2], part[1])
+    preview.close()

@@ -14,11 +14,13 @@ from napari_unet.core.annotation import Mode
 from napari_unet.core.control import Control
 from napari_unet.core.instances import find_objects
 from napari_unet.core.prediction import join_classes
+from napari_unet.core.rereading import Rereading
 from napari_unet.core.view import Gaze, View
 from napari_unet.network.events import Preview
 from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.lifetime import follow
 from napari_unet.widgets.marks import KEY, Mark, mark_of, source_of
+from napari_unet.widgets.next_place_run import Known
 from napari_unet.widgets.paint_watch import Learnt
 
 Shown = Literal["probability", "labels", "off"]
@@ -121,6 +123,15 @@ class LivePreviewLayer(QObject):
                 yield mosaic, _labels(values, known, mode)
 
             self._latest.submit(read)
+
+    def seen_of(self, image: Image) -> Known | None:
+        """Return what the network makes of the visible part of ``image`` now, None if nothing is known."""
+        mosaic = self._mosaic
+        if mosaic is None or mosaic.values is None or mosaic.view.key != image.unique_id:
+            return None
+        others = ("object",) if len(mosaic.values) == 2 else ()
+        names = ("background", *others)
+        return Known(None, Rereading({mosaic.view.plane: mosaic.foreground(mosaic.values)}), names)
 
     def close(self) -> None:
         """End: the layer, which only shows what a training makes of the image, goes with it."""
@@ -272,6 +283,15 @@ class _Mosaic:
             self.values[(slice(None), *here)] = part.probabilities
             self.known[here] = True
         self._corner = (top, left)
+
+    def foreground(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return ``values`` but those of the background in the whole plane, 0 where nothing is known."""
+        step, (top, left) = self.view.step, self._corner
+        parts = np.where(self.known, values[1:], 0).repeat(step, axis=1).repeat(step, axis=2)
+        result = np.zeros((len(parts), *self.view.paint_shape[-2:]), np.float32)
+        here = result[:, top : top + parts.shape[1], left : left + parts.shape[2]]
+        here[...] = parts[:, : here.shape[1], : here.shape[2]]
+        return result
 
     def place(self, paint: Labels) -> dict[str, Any]:
         """Return where the mosaic is in the world, as arguments of a layer."""

@@ -43,6 +43,9 @@ _CERTAIN = (
     "The network is certain of all that is not painted here: look for its mistakes yourself, or try another "
     "image."
 )
+_CERTAIN_HERE = (
+    "The network is certain of all that you see here: zoom out, or look elsewhere, and press again."
+)
 _ALL_PAINTED = "Everything is painted here, or close to paint: try another image."
 
 
@@ -75,9 +78,10 @@ class NextPlace(QWidget):
         self._chooser = image
         self._model: Callable[[], Path | None] = _newest
         self._kept: Callable[[Image], Known | None] = lambda _image: None
+        self._seen: Callable[[Image], Known | None] = lambda _image: None
         self._own: tuple[Image, Known] | None = None
         self._shown: list[tuple[int, ...]] = []
-        self._shown_of: tuple[Image, Known | None] | None = None
+        self._shown_of: tuple[Image, Path | None, bool] | None = None
         self._request: _Request | None = None
         self._job: Job | None = None
         self._planes: dict[Plane, NDArray[Any]] = {}
@@ -107,9 +111,17 @@ class NextPlace(QWidget):
         image.layer_changed.connect(lambda _layer: self._say(""))
         follow(self, viewer.layers.events.removed, self._on_removed)
 
-    def use(self, model: Callable[[], Path | None], kept: Callable[[Image], Known | None]) -> None:
-        """Ask ``model`` which one is to look, and ``kept`` for what a prediction said already."""
-        self._model, self._kept = model, kept
+    def use(
+        self,
+        model: Callable[[], Path | None],
+        kept: Callable[[Image], Known | None],
+        seen: Callable[[Image], Known | None],
+    ) -> None:
+        """Ask ``model`` which one is to look, and for what is known already.
+
+        ``kept`` is what a prediction said, ``seen`` what a network that learns makes of the visible part.
+        """
+        self._model, self._kept, self._seen = model, kept, seen
 
     def bind_key(self, paint: Labels) -> None:
         """Let the key lead to the next place while this annotation layer is selected."""
@@ -147,6 +159,10 @@ class NextPlace(QWidget):
             self._say(_NO_PAINT, "warning")
             return
         self._request = request = _Request(image, paint, leads)
+        learning = self._seen(image)
+        if learning is not None:
+            self._rank(request, learning)
+            return
         known, facts, target = self._known(image), None, None
         with suppress(InputError):  # without a model that suits, looks must do
             facts = read_facts(self._model())
@@ -238,8 +254,9 @@ class NextPlace(QWidget):
         if known is None and (not request.leads or not has_paint(paint)):
             self._say(_NOTHING if request.leads else _NO_MODEL, "warning")
             return
-        if self._shown_of != (image, known):  # with other eyes, all places are new
-            self._shown, self._shown_of = [], (image, known)
+        eyes = image, None if known is None else known.model, known is None
+        if self._shown_of != eyes:  # with other eyes, all places are new
+            self._shown, self._shown_of = [], eyes
         leading = paint.data.shape[:-2]
         point = paint.world_to_data(self._viewer.dims.point[-paint.ndim :])
         visible = tuple(
@@ -271,7 +288,8 @@ class NextPlace(QWidget):
             self._say("")
             return
         if not ranked.places:
-            self._say(_ALL_PAINTED if ranked.known is None else _CERTAIN)
+            known = ranked.known
+            self._say(_ALL_PAINTED if known is None else _CERTAIN_HERE if known.model is None else _CERTAIN)
             return
         place = ranked.places[0]
         self._shown = [*([] if ranked.again else self._shown), place.centre]

@@ -26,10 +26,11 @@ _MOST_PLANES = 9
 class Known:
     """What a model says of an image: ``names`` are those of its classes, background first.
 
-    ``reading`` is how its objects are read, None of classes, which are not kept apart.
+    ``model`` is None while it learns, and what it says is of the visible part alone. ``reading`` is how its
+    objects are read, None of classes, which are not kept apart.
     """
 
-    model: Path
+    model: Path | None
     rereading: Rereading
     names: tuple[str, ...]
     reading: InstanceConfig | None = None

@@ -35,7 +35,8 @@ class Stage:
         How many are painted (or classes other than background).
     paint_teaches : bool
         There is enough of it.
-    is_training : bool
+    is_training, paint_joins : bool
+        A network learns now; and whether what is painted meanwhile joins.
     trained : bool
         In this session.
     predicted : bool
@@ -55,6 +56,7 @@ class Stage:
     objects: int = 0
     paint_teaches: bool = False
     is_training: bool = False
+    paint_joins: bool = False
     trained: bool = False
     predicted: bool = False
     corrected: bool = False
@@ -77,11 +79,20 @@ _RULES: tuple[tuple[Callable[[Stage], bool], Advice], ...] = (
         Advice(1, "Open an image: drag a file into the window, or try everything on a sample.", ("sample",)),
     ),
     (
+        lambda stage: stage.is_training and stage.paint_joins,
+        Advice(
+            3,
+            "The network learns, and the preview shows what it makes of the image. Paint where it is wrong: "
+            "your strokes join at once. When you like what you see, press Stop and save in step 3.",
+            ("next",),
+        ),
+    ),
+    (
         lambda stage: stage.is_training,
         Advice(
             3,
-            "The network learns. Go on painting meanwhile. The curve in step 3 shows how good it is: once "
-            "that is flat, press Stop and save there, or wait for the end.",
+            "The network learns, and the preview shows what it makes of the image. What you paint meanwhile "
+            "is for the next training. When you like what you see, press Stop and save in step 3.",
             ("next",),
         ),
     ),
@@ -137,7 +148,7 @@ _RULES: tuple[tuple[Callable[[Stage], bool], Advice], ...] = (
         lambda stage: not stage.trained,
         Advice(
             3,
-            "Start training; you can go on painting meanwhile. Or paint a few more objects first.",
+            "Start training: what you paint from then on joins. Or paint a few more objects first.",
             ("start", "object"),
         ),
     ),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import napari
-from napari.layers import Labels, Layer
+from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
@@ -18,7 +18,10 @@ from napari_unet.widgets.corrector import is_gesture
 from napari_unet.widgets.form import Sentence, button, fill, follow
 from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.layers import copy_paint, edited_result
+from napari_unet.widgets.live_form import LiveForm
+from napari_unet.widgets.live_preview import LivePreviewLayer
 from napari_unet.widgets.marks import is_result, source_of
+from napari_unet.widgets.next_place_run import Known
 from napari_unet.widgets.next_step import ACTIONS, Action, Stage, next_step
 from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.predict import PredictDock
@@ -75,7 +78,8 @@ class UNetDock(QWidget):
         self.weights = WeightsDock(viewer, scrollable=False)
         self.train = TrainDock(viewer, weights=self.weights.config, scrollable=False)
         self.predict = PredictDock(viewer, scrollable=False)
-        self.paint.next_place.use(lambda: self.predict.model.path, self.predict.known)
+        self.paint.next_place.use(lambda: self.predict.model.path, self.predict.known, self._seen)
+        self._live = self.train.findChild(LiveForm)
         self._saver = LabelSaver(viewer, self)
         self._counter = Latest("Looking at the paint", self)
         self._choosers = (self.paint.image, self.weights.image, self.train.form.image, self.predict.image)
@@ -147,6 +151,11 @@ class UNetDock(QWidget):
         follow(self, events.inserted, self._on_inserted)
         follow(self, events.removed, self._refresh)
 
+    def _seen(self, image: Image) -> Known | None:
+        """Return what the network that learns makes of what the user sees."""
+        preview = self.train.findChild(LivePreviewLayer) if self.train.is_running else None
+        return None if preview is None else preview.seen_of(image)
+
     # What the buttons do.
 
     def _do(self, action: Action, does: Callable[[], object]) -> None:
@@ -193,13 +202,18 @@ class UNetDock(QWidget):
 
     def _on_training(self) -> None:
         self._told.say("")
+        self._note_learnt()
+        self._refresh()
+
+    def _note_learnt(self) -> None:
         paint = self.paint.annotation
         if paint is not None:  # the last strokes may not be counted yet
             self._learnt[paint.unique_id] = _checksum(copy_paint(paint))
-        self._refresh()
 
     def _on_model(self, path: Path) -> None:
         self._told.say("")
+        if self._live.learns.isChecked():
+            self._note_learnt()
         self._trained = True
         self._predicted.clear()
         self.predict.select_model(path)
@@ -241,6 +255,7 @@ class UNetDock(QWidget):
             has_annotation=self.paint.annotation is not None,
             has_model=self.predict.can_predict,
             is_training=self.train.is_running,
+            paint_joins=self._live.learns.isChecked(),
             trained=self._trained,
         )
         if counted is not None and stage.has_annotation:
