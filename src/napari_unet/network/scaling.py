@@ -30,6 +30,9 @@ _WINDOW = 1024
 _FACTORS = (1 / 16, 8.0)
 """Smallest and largest scale: below, nothing is left of an image; above, it is 64 times the work."""
 
+_MOST_IF_ESTIMATED = 3.0
+"""Largest scale that nobody asked for: an estimate may take fine texture for objects."""
+
 _SAME = 0.02
 """A scale this close to 1 would only cost time and sharpness."""
 
@@ -81,7 +84,8 @@ def choose_scale(
         return None
     estimated = isinstance(wanted, str)
     size = (estimate_size(pixels, limits) or model.object_size) if isinstance(wanted, str) else wanted
-    factor = min(max(model.object_size / size, _FACTORS[0]), _FACTORS[1])
+    most = _MOST_IF_ESTIMATED if estimated else _FACTORS[1]
+    factor = min(max(model.object_size / size, _FACTORS[0]), most)
     return Scale(size, estimated, 1.0 if abs(factor - 1) < _SAME else factor)
 
 
