@@ -12,20 +12,25 @@ import time
 from pathlib import Path
 
 import numpy as np
+import predictor
 import pytest
+from predicting import KINDS, assert_same, config_for, make_model, picture
 
 from napari_unet.files.project import read_project
 from napari_unet.files.project_images import read_kept
 from napari_unet.files.project_store import ProjectStore, read_labels
+from napari_unet.files.states import load_to_continue
+from napari_unet.network.prediction import predict
 
 HERE = Path(__file__).parent
 LOST_S = 2.0
 """Seconds of strokes that a kill may cost."""
 
-often = pytest.mark.parametrize(
-    "kills",
-    [pytest.param(3, id="3"), pytest.param(25, id="25", marks=[pytest.mark.slow, pytest.mark.timeout(900)])],
-)
+
+def often(few, many):
+    """Run a test with few kills, and in the long run with many."""
+    long = pytest.param(many, id=str(many), marks=[pytest.mark.slow, pytest.mark.timeout(1800)])
+    return pytest.mark.parametrize("kills", [pytest.param(few, id=str(few)), long])
 
 
 class Victim:
@@ -61,20 +66,29 @@ class Victim:
             assert time.monotonic() < end
             time.sleep(0.01)
 
+    @property
+    def has_ended(self):
+        """Whether it has come to its own end."""
+        return self._process.poll() is not None
+
+    def close(self):
+        """Let go of what it said."""
+        self._reader.join()
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
+
     def kill(self):
         """End it at once, and return when, by the clock of its lines."""
         assert self._process.poll() is None, self._process.stderr.read()
         moment = time.monotonic()
         self._process.kill()
         self._process.wait()
-        self._reader.join()
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            with contextlib.suppress(BrokenPipeError):
-                stream.close()
+        self.close()
         return moment
 
 
-@often
+@often(3, 30)
 def test_painting(tmp_path, kills):
     from painter import SIZE, place
 
@@ -107,3 +121,41 @@ def test_painting(tmp_path, kills):
         ProjectStore.open(folder).close()
         assert not list(folder.rglob("*.part"))
         painted = next(number for number in range(told + 2) if not (paint[place(number)] == number + 2).all())
+
+
+@often(1, 15)
+def test_saving_a_training(tmp_path, kills):
+    path = tmp_path / "model.safetensors"
+    moments = np.random.default_rng(kills)
+    for _ in range(kills):
+        victim = Victim("trainer.py", tmp_path)
+        victim.wait_for_lines(2)
+        time.sleep(moments.uniform(0, 0.3))
+        victim.kill()
+        told = int(victim.lines[-1])
+        model, state, sentence = load_to_continue(path)
+        assert int(model.class_names[1].split()[1]) in (told, told + 1)
+        # Between model and state there is a moment in which the state is that of the model before.
+        assert state is not None or "belongs to another model" in sentence
+        assert {item.name for item in tmp_path.iterdir() if not item.name.endswith(".part")} == {
+            "model.safetensors",
+            "model.safetensors.training",
+        }
+
+
+@often(1, 15)
+def test_predicting_to_zarr(tmp_path, kills):
+    moments = np.random.default_rng(kills)
+    for _ in range(kills):
+        victim = Victim("predictor.py", tmp_path / "out")
+        victim.wait_for_lines(1)
+        time.sleep(moments.uniform(0, 0.5))
+        if victim.has_ended:
+            victim.close()
+            break
+        victim.kill()
+    model, image = make_model(seed=5), picture(330, 290)
+    *_, last = predictor.events(tmp_path / "out")
+    assert last.finished
+    assert_same(tmp_path / "out", predict(model, image, config_for(model, image)))
+    assert {item.name for item in (tmp_path / "out").iterdir()} == {f"a_{kind}.zarr" for kind in KINDS}
