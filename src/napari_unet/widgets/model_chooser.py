@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QFileSystemWatcher, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QComboBox, QFileDialog
@@ -14,6 +15,9 @@ from napari_unet.core.instances import InstanceConfig
 from napari_unet.files.models import read_info
 from napari_unet.files.plain import from_plain
 from napari_unet.files.starters import is_starter, starter_names, starter_path
+
+if TYPE_CHECKING:
+    from napari_unet.widgets.window_project import WindowProject
 
 _SUFFIX = ".safetensors"
 
@@ -105,6 +109,7 @@ class ModelChooser(QComboBox):
         super().__init__()
         self._folder = folder
         self._others: list[Path] = []
+        self._project: WindowProject | None = None
         self._path: Path | None = None
         self._is_chosen = False
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -121,12 +126,18 @@ class ModelChooser(QComboBox):
         """The chosen model file."""
         return self._path
 
-    def set_folder(self, folder: Path, wanted: Path | None = None) -> None:
-        """Offer the models of another folder, and choose ``wanted``."""
+    def follow(self, project: "WindowProject") -> None:
+        """Offer the models of a project from the moment it is opened, the last one first."""
+        self._project = project
+        project.opened.connect(self._on_project)
+
+    def _on_project(self) -> None:
+        if self._project is None:
+            return
         if self._watcher.directories():
             self._watcher.removePaths(self._watcher.directories())
-        self._folder = folder
-        self._refill(wanted)
+        self._folder = self._project.models_folder
+        self._refill(self._project.last_model)
 
     def choose(self, path: Path) -> None:
         """Choose a model file, wherever it lies."""

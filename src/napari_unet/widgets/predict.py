@@ -126,13 +126,13 @@ class PredictDock(QWidget):
             follow(self, emitter, self._refresh)
         self._on_model(self.model.path)
         self._project.keep_settings("predict", self, {"predict_finished"})
-        self._project.opened.connect(self._on_project)
 
     def _add_inputs(self) -> None:
         column = QVBoxLayout(self._inputs)
         column.setContentsMargins(0, 0, 0, 0)
         form = add_form(column)
         self.model = ModelChooser(self._project.models_folder)
+        self.model.follow(self._project)
         add_row(
             form,
             "Model",
@@ -347,10 +347,6 @@ class PredictDock(QWidget):
         image = Image(event.image, name=event.name, rgb=event.rgb)
         self._viewer.add_layer(image)
         add_results(self._viewer, image, event.results)
-
-    def _on_project(self) -> None:
-        """Offer the models of the project that was opened, the last one first."""
-        self.model.set_folder(self._project.models_folder, self._project.last_model)
 
     def _on_model(self, path: Path | None) -> None:
         self._facts = None

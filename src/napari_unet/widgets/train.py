@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import napari
-from napari.layers import Image, Labels
 from qtpy.QtCore import QEvent, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QHBoxLayout, QWidget
@@ -29,7 +28,7 @@ from napari_unet.network.events import (
 )
 from napari_unet.widgets.form import Sentence, Tone, button, fill, follow
 from napari_unet.widgets.jobs import Job, Waiting
-from napari_unet.widgets.layers import annotation_of, copy_image, copy_paint, has_paint, pixel_sizes
+from napari_unet.widgets.layers import copy_image, copy_paint, pixel_sizes
 from napari_unet.widgets.live_form import LiveForm
 from napari_unet.widgets.live_preview import LivePreviewLayer, Shown
 from napari_unet.widgets.marks import full_objects_of, image_channels, mode_of
@@ -38,6 +37,7 @@ from napari_unet.widgets.paint_watch import Learnt, PaintWatch
 from napari_unet.widgets.plot import CurvePlot
 from napari_unet.widgets.scales import micrometres
 from napari_unet.widgets.training_form import TrainingForm
+from napari_unet.widgets.training_images import Pairs, images_learnt_from, images_scored
 from napari_unet.widgets.training_run import (
     Progress,
     Saved,
@@ -209,7 +209,8 @@ class TrainDock(QWidget):
             self.stop()
 
     def _prepare(self) -> _Run:
-        pairs, scored = self._learnt_from(), self._scored()
+        pairs = self._learnt_from()
+        scored = images_scored(self._viewer, self.form.validation_image)
         channels = {image_channels(image, paint) for image, paint in [*pairs, *scored]}
         modes = {mode_of(paint) for _, paint in [*pairs, *scored]}
         if len(modes) > 1:
@@ -265,45 +266,11 @@ class TrainDock(QWidget):
         job = Job(events, title, round(self.form.seconds), measure=progress.measure, parent=self)
         return _Run(job, progress, watch, preview)
 
-    def _learnt_from(self) -> list[tuple[Image, Labels]]:
-        pairs, scored = self._painted(), self._scored()
-        pairs = [pair for pair in pairs if pair not in scored]
-        if not pairs:
-            raise InputError(
-                f"The image '{scored[0][0].name}' is for scoring alone and there is no other to learn from; "
-                "choose another image, or score on held-out strokes."
-            )
-        return pairs
-
-    def _painted(self) -> list[tuple[Image, Labels]]:
-        chosen = self.form.image.layer
-        if chosen is None:
-            raise InputError("There is no image to train on; open one with File > Open and paint on it.")
-        paint = annotation_of(self._viewer, chosen)
-        pairs = [] if paint is None else [(chosen, paint)]
-        if self.form.all_painted.isChecked():
-            for layer in self._viewer.layers:
-                paint = annotation_of(self._viewer, layer) if isinstance(layer, Image) else None
-                if layer is not chosen and paint is not None and has_paint(paint):
-                    pairs.append((layer, paint))
-        if not pairs:
-            raise InputError(
-                f"The image '{chosen.name}' has no paint; make its annotation layer in the Paint dock first."
-            )
-        return pairs
-
-    def _scored(self) -> list[tuple[Image, Labels]]:
-        """Return the image to validate on and its paint; none where strokes are held out."""
-        image = self.form.validation_image
-        if image is None:
-            return []
-        paint = annotation_of(self._viewer, image)
-        if paint is None or not has_paint(paint):
-            raise InputError(
-                f"The image '{image.name}' is for scoring and has no paint; paint on it, or score on "
-                "held-out strokes."
-            )
-        return [(image, paint)]
+    def _learnt_from(self) -> Pairs:
+        form = self.form
+        return images_learnt_from(
+            self._viewer, form.image.layer, form.validation_image, all_painted=form.all_painted.isChecked()
+        )
 
     def _on_event(self, event: object) -> None:
         run = self._run
