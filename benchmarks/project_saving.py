@@ -1,9 +1,9 @@
 """How long saving a project stops the window while somebody paints on a large image.
 
 Strokes are painted on 4096² pixels in a real viewer, once without and once with an open project. Told are the
-longest and the 99th percentile, in milliseconds, of what the project does on the main thread each time it looks
-(its tick; by the clock, and by the processor, where other work does not count), and of the gap between two turns
-of the event loop, which is all that a user can feel.
+longest and the 99th percentile, in milliseconds, of what the project does on the main thread each time it
+looks (its tick; by the clock, and by the processor, where other work does not count), and of the gap between
+two turns of the event loop, which is all that a user can feel.
 
     xvfb-run -a python benchmarks/project_saving.py [--seconds 10] [--size 4096]
 """
