@@ -216,12 +216,13 @@ def test_the_whole_loop_in_a_window(make_napari_viewer, qtbot, monkeypatch):
     assert preview() is None
     dock._live._preview.setCurrentIndex(0)
     qtbot.waitUntil(lambda: isinstance(preview(), Image), timeout=30_000)
-    # The user removes the layer: it comes again. The image goes: it goes, and the training goes on.
+    # The user removes the layer: it comes again. The paint goes: it goes, and the training goes on.
     viewer.layers.remove(preview())
     qtbot.waitUntil(lambda: preview() is not None, timeout=30_000)
-    viewer.layers.remove(image)
-    qtbot.waitUntil(lambda: preview() is None, timeout=30_000)
+    # Not the image first: napari 0.9.2 crashes on a processor that draws labels and nothing else.
     viewer.layers.remove(paint)
+    qtbot.waitUntil(lambda: preview() is None, timeout=30_000)
+    viewer.layers.remove(image)
     assert names == ["cells", "cells paint"]
     steps = len(of(dock, StepDone))
     qtbot.waitUntil(lambda: len(of(dock, StepDone)) > steps + 2, timeout=30_000)

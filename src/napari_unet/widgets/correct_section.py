@@ -15,6 +15,7 @@ from napari_unet.widgets.corrector import KEYS, Corrector, bind_keys, corrector_
 from napari_unet.widgets.form import LayerChooser, Sentence, button, describe, follow
 from napari_unet.widgets.layers import annotation_of
 from napari_unet.widgets.marks import is_paint, mark_of
+from napari_unet.widgets.progress_view import ProgressView
 from napari_unet.widgets.timeline import gestures_of, timeline_of
 
 _TOOLS: dict[Kind, tuple[str, str]] = {
@@ -107,6 +108,8 @@ class CorrectSection(QWidget):
         describe(self._count, name="correct_count", tooltip="What you corrected in the paint of this image.")
         column.addWidget(self._said)
         column.addWidget(self._count)
+        self._progress = ProgressView()
+        column.addWidget(self._progress)
         for emitter in (
             viewer.layers.events.inserted,
             viewer.layers.events.removed,
@@ -178,6 +181,7 @@ class CorrectSection(QWidget):
             self._count.say("Predict objects, and correct them here: what you correct teaches the network.")
         else:
             self._count.say(describe_gestures(gestures))
+        self._progress.show_gestures(gestures)
         if gestures != self._told:
             self._told = gestures
             self.corrected.emit(self._paint)
