@@ -351,8 +351,12 @@ def test_edits_with_the_brush_join_what_is_accepted_and_are_taken_as_ever(viewer
     assert paint.data[16, 30] == 2
     assert edited_result(viewer, image, "objects") is result  # the other edit
     assert take_corrections(viewer, image).startswith("Took 1 object into the paint")
+    assert edited_result(viewer, image, "objects") is None
     timeline_of(paint).undo()
     assert np.count_nonzero(paint.data) == np.count_nonzero(result.data == 1)
+    assert edited_result(viewer, image, "objects") is result  # can be taken again
+    timeline_of(paint).redo()
+    assert edited_result(viewer, image, "objects") is None
 
 
 def test_what_is_read_with_other_settings_keeps_what_was_corrected(viewer, qtbot):
@@ -487,6 +491,32 @@ def test_nothing_is_left_of_layers_that_were_removed(viewer, qtbot):
     gc.collect()
     assert [reference() for reference in gone] == [None, None]
     assert not section.findChild(QPushButton, "correct_accept").isEnabled()
+
+
+def test_predicted_layers_that_were_removed_are_let_go(viewer, qtbot):
+    section = section_of(viewer, qtbot)
+    image, result = show(viewer, predicted())
+    corrector_of(viewer, result).stroke("split", np.array([(34.0, 46.0), (58.0, 46.0)]), (0, 1))
+    paint = annotation_of(viewer, image)
+    gone = weakref.ref(result)
+    viewer.layers.remove(result)
+    del result
+    gc.collect()
+    assert gone() is None
+    assert not section.findChild(QPushButton, "correct_split").isEnabled()
+    timeline_of(paint).undo()  # what is left of it
+    assert not paint.data.any()
+
+
+def test_other_paint_in_the_layer_cannot_be_undone_into_what_was_there(viewer):
+    image, result = show(viewer, predicted())
+    corrector_of(viewer, result).stroke("split", np.array([(34.0, 46.0), (58.0, 46.0)]), (0, 1))
+    paint, parts = annotation_of(viewer, image), result.data.copy()
+    paint.data = np.ones((64, 64), np.int32)
+    timeline_of(paint).undo(result)
+    assert (paint.data == 1).all()
+    assert np.array_equal(result.data, parts)
+    assert [gesture.kind for gesture in gestures_of(paint)] == ["split", "split"]
 
 
 def test_no_key_of_napari_or_of_the_brushes_is_taken(viewer, qtbot):

@@ -10,6 +10,7 @@ from napari_unet.widgets import layers as bridge
 from napari_unet.widgets import marks
 from napari_unet.widgets.layers import add_result, annotation_of, make_annotation, next_object
 from napari_unet.widgets.marks import source_of
+from napari_unet.widgets.timeline import count_as_predicted
 
 
 @pytest.fixture
@@ -265,7 +266,7 @@ def test_edits_that_went_into_the_paint_may_be_overwritten(viewer):
     image = viewer.add_image(np.zeros((6, 8)))
     first = add_result(viewer, image, "objects", np.ones((6, 8), np.int32))
     first.data_setitem((np.array([2]), np.array([3])), 0)
-    bridge.accept_edits(first)
+    count_as_predicted(first)
     assert bridge.predicted_labels(first)[2, 3] == 0
     assert add_result(viewer, image, "objects", np.full((6, 8), 3, np.int32)) is first
 

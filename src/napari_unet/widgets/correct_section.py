@@ -127,9 +127,10 @@ class CorrectSection(QWidget):
                 continue
             if mark.kind == "objects":
                 corrector_of(self._viewer, layer)
-            elif is_paint(layer) and mark.timeline is None:
-                timeline_of(layer)
-                bind_keys(self._viewer, layer)
+            elif is_paint(layer):
+                if mark.timeline is None:
+                    bind_keys(self._viewer, layer)
+                timeline_of(layer).keep(self._viewer.layers)
         image = self._image.layer
         result = None if image is None else objects_of(self._viewer, image)
         corrector = None if result is None else corrector_of(self._viewer, result)

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from napari_unet.core.corrections import corrections_to_paint
 from napari_unet.core.errors import InputError
-from napari_unet.widgets.layers import accept_edits, annotation_of, edited_result, predicted_labels
+from napari_unet.widgets.layers import annotation_of, edited_result, predicted_labels
 from napari_unet.widgets.marks import accept_objects, mode_of
+from napari_unet.widgets.timeline import count_as_predicted, timeline_of
 
 
 def take_corrections(viewer: ViewerModel, image: Layer) -> str:
@@ -48,11 +49,12 @@ def take_corrections(viewer: ViewerModel, image: Layer) -> str:
         indices, values = _changed_classes(predicted, edited.data, paint.data)
         told = f"{values.size:,} px" if values.size else ""
         nothing = "Pixels were only erased, which teaches nothing; paint the right class over them."
-    if told:
-        paint.data_setitem(indices, values)
+    with timeline_of(paint).step() as step:
+        step.shown = count_as_predicted(edited)
+        if told:
+            paint.data_setitem(indices, values)
     if mode == "objects":
         accept_objects(paint, edit.accepted)
-    accept_edits(edited)
     if not told:
         return nothing
     return f"Took {told} into the paint; undo with Ctrl+Z while the annotation layer is selected."

@@ -294,13 +294,6 @@ def update_plane(
     return True
 
 
-def accept_edits(layer: Labels) -> None:
-    """Note that the user's edits of a predicted label layer are in the paint now: they count as predicted."""
-    mark = mark_of(layer)
-    if mark is not None:
-        mark.shown = np.array(layer.data)
-
-
 def _show(viewer: ViewerModel, source: Layer, kind: str, name: str, data: NDArray[Any]) -> Layer:
     is_labels = kind in ("objects", "classes", "errors")
     shown = data.copy() if is_labels else data

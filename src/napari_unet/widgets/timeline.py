@@ -6,7 +6,7 @@ undone by the layers: what they keep for it is exact, whatever they are edited w
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +46,17 @@ class Step:
     gestures: tuple[Gesture, ...] = ()
     shown: Shown | None = None
     is_nothing: bool = False
+
+
+def count_as_predicted(layer: Labels) -> Shown | None:
+    """Let the user's edits of a predicted layer count as predicted: they are in the paint now."""
+    mark = mark_of(layer)
+    if mark is None or mark.shown is None or mark.shown.shape != layer.data.shape:
+        return None
+    pixels = np.flatnonzero(mark.shown != layer.data)
+    shown = Shown(mark.shown, pixels, mark.shown.flat[pixels], layer.data.flat[pixels])
+    mark.shown.flat[pixels] = shown.after
+    return shown
 
 
 class Timeline:
@@ -142,6 +153,14 @@ class Timeline:
                 step.layers.remove(layer)
                 step.shown = None
 
+    def keep(self, layers: Container[Labels]) -> None:
+        """Let go of predicted layers that are not among ``layers``: they were deleted."""
+        for layer in [layer for layer in self._followed if layer is not self._paint and layer not in layers]:
+            self.forget(layer)
+            self._followed.remove(layer)
+            layer.events.paint.disconnect(self._on_edit)
+            layer.events.data.disconnect(self._on_data)
+
     def _on_edit(self, event: Any) -> None:
         layer = event.source
         if self._open is None:
@@ -150,7 +169,12 @@ class Timeline:
             self._open.layers.append(layer)
 
     def _on_data(self, event: Any) -> None:
-        self.forget(event.source)
+        if event.source is self._paint:
+            self._said += [gesture for step in self._done for gesture in step.gestures]
+            self._done.clear()
+            self._undone.clear()
+        else:
+            self.forget(event.source)
 
     def _add(self, step: Step) -> None:
         self._undone.clear()
