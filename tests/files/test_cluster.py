@@ -127,10 +127,10 @@ def test_it_is_what_is_in_memory_and_a_worker_loads_the_network_once(
 
 
 def test_a_killed_workers_tiles_are_done_by_others(tmp_path: Path, cluster: Cluster):
-    def slower(compute: Any, _worker: Any) -> Any:
+    def slower(attempt: Any, _worker: Any) -> Any:
         def slowly(*arguments: Any) -> Any:
             time.sleep(0.1)
-            return compute(*arguments)
+            return attempt(*arguments)
 
         return slowly
 
@@ -139,7 +139,7 @@ def test_a_killed_workers_tiles_are_done_by_others(tmp_path: Path, cluster: Clus
     config = config_for(model, image)
     victim, other = on_workers(cluster, os.getpid)
     tiles = []
-    with changed(cluster, "compute_tile", slower):
+    with changed(cluster, "attempt_tile", slower):
         for event in segment(cluster, model, path, config):
             if isinstance(event, TileStored):
                 tiles.append((event.plane, event.tile))

@@ -23,14 +23,8 @@ from napari_unet.widgets.layers import add_result
 from napari_unet.widgets.model_chooser import ModelChooser, ModelFacts
 from napari_unet.widgets.planes import into_stack
 from napari_unet.widgets.predict import PredictDock
-from napari_unet.widgets.prediction_run import (
-    Segmented,
-    Source,
-    SourceWanted,
-    TilesDone,
-    resolve_channels,
-    segment,
-)
+from napari_unet.widgets.prediction_events import Segmented, Source, SourceWanted, TilesDone
+from napari_unet.widgets.prediction_run import resolve_channels, segment
 
 LAST_ID = 2**31 - 1
 
@@ -157,10 +151,10 @@ def test_a_plane_alone_is_what_it_is_in_its_stack(models):
     )
 
 
-def test_an_image_beyond_the_memory_is_a_sentence_with_the_way_out(models, monkeypatch):
+def test_a_slice_beyond_the_memory_is_a_sentence_with_the_way_out(models, monkeypatch):
     monkeypatch.setattr("napari_unet.files.large_prediction._FITTING_SHARE", 0)
-    with pytest.raises(InputError, match=r"20 × 30 pixels is too large.*napari-unet predict .*--format zarr"):
-        run_segment(save(models), [Source(np.zeros((20, 30)), "none")])
+    with pytest.raises(InputError, match=r"20 × 30 pixels is too large.*untick 'only the slice shown'"):
+        run_segment(save(models), [Source(np.zeros((2, 20, 30)), "none", plane=(1, 0, 0), folder=models)])
 
 
 def test_several_images_in_turn(models):

@@ -68,6 +68,7 @@ class OnCluster:
             results=str(results.resolve()),
             names=names,
             geometry=plan.geometry,
+            scale=plan.scale,
             precision=plan.precision,
             orientations=plan.orientations,
         )
@@ -143,17 +144,17 @@ class Cluster:
                 "A starter, which scales its images, does not run on a cluster yet; train a model that "
                 "starts from it, or segment on this machine."
             )
-        from napari_unet.network.inference import plan_tile_size
-        from napari_unet.network.prediction import plan_prediction
+        from napari_unet.network.prediction import plan_prediction, tile_size_for
 
         facts = self._survey(config, device)
         precisions = {fact.precision for fact in facts}
         precision = precisions.pop() if len(precisions) == 1 else torch.float32
         plan = plan_prediction(model, source, config, device="cpu")
-        tile_size = config.tile_size or plan_tile_size(
+        tile_size = config.tile_size or tile_size_for(
             plan.shape,
             plan.geometry,
             model.network,
+            plan.scale,
             memory=min(fact.memory for fact in facts),
             itemsize=precision.itemsize,
             cached=all(fact.device == "cpu" for fact in facts),

@@ -7,7 +7,6 @@ once for each worker, and the places of the tiles. Imported by `files/cluster.py
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from threading import Lock, local
 from typing import Any
@@ -25,11 +24,13 @@ from napari_unet.core.prediction import Prediction
 from napari_unet.core.tiling import WHOLE, Geometry, Tile, plan_tiles
 from napari_unet.files.prediction_store import open_results, write_tile
 from napari_unet.files.sources import open_image
+from napari_unet.network.adaptation import for_channels
 from napari_unet.network.config import Precision
 from napari_unet.network.device import choose_device, choose_precision, free_memory
 from napari_unet.network.inference import ready_network
 from napari_unet.network.model import Model
-from napari_unet.network.prediction import compute_tile
+from napari_unet.network.prediction import tile_computer
+from napari_unet.network.scaling import Scale, tiles_of_image
 from napari_unet.network.tile_run import (
     Compute,
     DeviceThreads,
@@ -71,6 +72,8 @@ class TileTask:
         Of the results there that tiles are written to.
     geometry : Geometry
         Of the network.
+    scale : Scale, optional
+        How the image is scaled for a starter.
     precision : torch.dtype
         The arithmetic, the same for all workers.
     orientations : int
@@ -84,6 +87,7 @@ class TileTask:
     results: str
     names: tuple[str, ...]
     geometry: Geometry
+    scale: Scale | None
     precision: torch.dtype
     orientations: int
 
@@ -125,7 +129,7 @@ class NetworkPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed is untyp
         self._number_of_threads = worker.state.nthreads
         self._lock = Lock()
         self._network: UNet | None = None
-        self._precision: torch.dtype | None = None
+        self._suits: tuple[torch.dtype, int] | None = None
         self._opened: tuple[TileTask, _Files] | None = None
         self._prepared = local()
 
@@ -141,8 +145,9 @@ class NetworkPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed is untyp
         if not hasattr(self._prepared, "done"):
             self._threads.prepare()
             self._prepared.done = True
-        scale = partial(self.model.normalisation.scale, limits=task.limits)
-        compute = partial(compute_tile, network, files.pixels, scale, task.orientations)
+        compute = tile_computer(
+            self.model, network, files.pixels, task.limits, task.geometry, task.scale, task.orientations
+        )
         plane, tile = place
         with self._threads.stream():
             for part, probabilities in self._parts(compute, task, plane, tile):
@@ -152,14 +157,17 @@ class NetworkPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed is untyp
     def _ready(self, task: TileTask) -> tuple[UNet, "_Files"]:
         """Return the network and the open files of an image, both kept for the tiles to come."""
         with self._lock:
-            if self._network is None or self._precision != task.precision:
-                self._torch_device = choose_device(self._device)
-                self._threads = DeviceThreads(self._number_of_threads, self._torch_device)
-                self._network = ready_network(self.model, self._torch_device, task.precision)
-                self._precision = task.precision
             if self._opened is None or self._opened[0].results != task.results:
                 self._opened = (task, _open(task, self.model))
-            return self._network, self._opened[1]
+            files = self._opened[1]
+            needed = (task.precision, files.pixels.shape[0])
+            if self._network is None or self._suits != needed:
+                self._torch_device = choose_device(self._device)
+                self._threads = DeviceThreads(self._number_of_threads, self._torch_device)
+                model = for_channels(self.model, files.pixels.shape[0])
+                self._network = ready_network(model, self._torch_device, task.precision)
+                self._suits = needed
+            return self._network, files
 
     def _parts(
         self, compute: Compute, task: TileTask, plane: tuple[int, ...], tile: Tile
@@ -169,11 +177,13 @@ class NetworkPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed is untyp
             yield tile, probabilities
             return
         free_cache(self._torch_device)
-        size, alignment = max(part.stop - part.start for part in tile.write), task.geometry.alignment
-        if size <= alignment or task.geometry.halo == WHOLE:
-            raise no_memory(task.geometry)
+        is_scaled = task.scale is not None and task.scale.factor != 1
+        geometry = tiles_of_image(task.geometry) if is_scaled else task.geometry
+        size = max(part.stop - part.start for part in tile.write)
+        if size <= geometry.alignment or geometry.halo == WHOLE:
+            raise no_memory(geometry)
         shape = task.shape[len(plane) :]
-        for part in plan_tiles(shape, max(alignment, size // 2), task.geometry, tile.write):
+        for part in plan_tiles(shape, max(geometry.alignment, size // 2), geometry, tile.write):
             yield from self._parts(compute, task, plane, part)
 
 
@@ -208,7 +218,7 @@ def _open(task: TileTask, model: Model) -> _Files:
         open_image(task.image).pixels,
         ndim=model.network.ndim,
         channels=task.channels,
-        in_channels=model.network.in_channels,
+        in_channels=None if model.is_starter else model.network.in_channels,
     )
     if pixels.shape[1:] != task.shape:
         raise InputError(

@@ -41,6 +41,9 @@ _LABELS = {"classes": "uint8", "objects": "int32", "scratch": "int32"}
 _OBJECT_BLOCK = 2**20
 """Pixels of the blocks in which objects are found, about: whole chunks, and few borders."""
 
+_TILES_SHARE = 0.8
+"""Part of the work on an image that its tiles are, where objects are found block by block after them."""
+
 _MEMORY_SHARE = 0.5
 """Part of the free memory that the largest connected region may take."""
 
@@ -73,14 +76,23 @@ class Stored:
 StoredEvent = ImageScaled | TileDone | TileStored | TilesHalved | ObjectsFound | Stored
 
 
-def fits_into_memory(image: Any, model: Model) -> bool:
+def share_done(event: StoredEvent) -> float | None:
+    """Return the part of the work on an image that is done, 0 to 1, or None if the event does not say."""
+    if isinstance(event, (TileDone, TileStored)):
+        return _TILES_SHARE * event.share
+    if isinstance(event, ObjectsFound):
+        return _TILES_SHARE + (1 - _TILES_SHARE) * event.done
+    return None
+
+
+def fits_into_memory(image: Any, *, classes: int, in_channels: int) -> bool:
     """Return whether an image can be segmented in the memory that is free now, as arrays.
 
     That is its pixels (``shape`` and ``dtype`` are looked at), the probabilities, and what finding objects
-    takes.
+    takes, for a network of so many classes and input channels.
     """
     per_pixel = image.dtype.itemsize
-    per_pixel += (4 * model.network.classes + BYTES_PER_PIXEL) / model.network.in_channels
+    per_pixel += (4 * classes + BYTES_PER_PIXEL) / in_channels
     return bool(math.prod(image.shape) * per_pixel <= _FITTING_SHARE * psutil.virtual_memory().available)
 
 

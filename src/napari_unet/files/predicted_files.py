@@ -10,7 +10,14 @@ from napari_unet.core.errors import InputError
 from napari_unet.files.atomic import check_writable
 from napari_unet.files.cluster import Cluster, OnCluster
 from napari_unet.files.images import StoredImage, is_tiff, is_zarr, read_image, stem, write_image
-from napari_unet.files.large_prediction import Kind, ObjectsFound, Stored, fits_into_memory, predict_to_zarr
+from napari_unet.files.large_prediction import (
+    Kind,
+    ObjectsFound,
+    Stored,
+    fits_into_memory,
+    predict_to_zarr,
+    share_done,
+)
 from napari_unet.files.sources import open_image
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import ImageScaled, Predicted, TileDone, TilesHalved, TileStored
@@ -22,9 +29,6 @@ Format = Literal["auto", "tiff", "zarr"]
 
 _ENDS = (".tif", ".zarr")
 """Of the names of results."""
-
-_TILES_SHARE = 0.8
-"""Part of the work on an image that its tiles are, where objects are found block by block after them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,7 +162,10 @@ def _is_stored(path: Path, model: Model, file_format: Format) -> bool:
         return True
     if not is_tiff(path):
         return False
-    return not fits_into_memory(open_image(path).pixels, model)
+    network = model.network
+    return not fits_into_memory(
+        open_image(path).pixels, classes=network.classes, in_channels=network.in_channels
+    )
 
 
 def _to_tiff(  # noqa: PLR0917 - what predict_files is given, for one file
@@ -217,10 +224,8 @@ def _to_zarr(  # noqa: PLR0917 - what predict_files is given, for one file
         if isinstance(event, Stored):
             yield FileWritten(number, event.outputs) if event.finished else FileSuspended(number)
             return
-        if isinstance(event, (TileDone, TileStored)):
-            share = _TILES_SHARE * event.share
-        elif isinstance(event, ObjectsFound):
-            share = _TILES_SHARE + (1 - _TILES_SHARE) * event.done
+        known = share_done(event)
+        share = share if known is None else known
         yield FileAdvanced(number, share, event)
 
 

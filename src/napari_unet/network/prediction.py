@@ -17,7 +17,7 @@ from napari_unet.core.lazy import Pixels
 from napari_unet.core.prediction import Prediction
 from napari_unet.core.tiling import Geometry, Tile, read_mirrored
 from napari_unet.network.adaptation import for_channels
-from napari_unet.network.config import PredictionConfig
+from napari_unet.network.config import PredictionConfig, UNetConfig
 from napari_unet.network.device import choose_device, choose_precision, free_memory
 from napari_unet.network.events import ImageScaled, Predicted, PredictionEvent, TileDone, TilesHalved
 from napari_unet.network.geometry import tile_geometry
@@ -222,16 +222,15 @@ def plan_prediction(
     scale = choose_scale(model, pixels, limits, config)
     span = limits[:, 1:] - limits[:, :1]
     limits = np.hstack([limits[:, :1], limits[:, :1] + span / config.contrast])
-    tile_size = config.tile_size or plan_tile_size(
-        scaled_sizes(shape, scale),
+    tile_size = config.tile_size or tile_size_for(
+        shape,
         geometry,
         network,
+        scale,
         memory=free_memory(torch_device) // workers,
         itemsize=precision.itemsize,
         cached=torch_device.type == "cpu",
     )
-    if scale is not None and scale.factor != 1 and config.tile_size is None:
-        tile_size = tile_size_of_image(tile_size, scale.factor, geometry)
     instances = config.instances or model.instances
     if scale is not None and config.instances is None:
         instances = scale.reading(instances, network.ndim)
@@ -249,6 +248,25 @@ def plan_prediction(
         instances=instances,
         scale=scale,
     )
+
+
+def tile_size_for(
+    shape: tuple[int, ...],
+    geometry: Geometry,
+    network: UNetConfig,
+    scale: Scale | None,
+    *,
+    memory: int,
+    itemsize: int,
+    cached: bool,
+) -> int:
+    """Return the edge of the best tiles, in pixels of the image; arguments as for `plan_tile_size`."""
+    size = plan_tile_size(
+        scaled_sizes(shape, scale), geometry, network, memory=memory, itemsize=itemsize, cached=cached
+    )
+    if scale is None or scale.factor == 1:
+        return size
+    return tile_size_of_image(size, scale.factor, geometry)
 
 
 def predict_tiles(
@@ -275,13 +293,9 @@ def predict_tiles(
         As in :func:`predict_events`.
     """
     network = ready_network(for_channels(model, plan.pixels.shape[0]), plan.device, plan.precision)
-    compute: Compute
-    if plan.scale is not None and plan.is_scaled:
-        scaled = ScaledTiles(plan.pixels, plan.limits, plan.scale.factor, plan.geometry)
-        compute = partial(scaled.compute, network, plan.orientations)
-    else:
-        scale = partial(model.normalisation.scale, limits=plan.limits)
-        compute = partial(compute_tile, network, plan.pixels, scale, plan.orientations)
+    compute = tile_computer(
+        model, network, plan.pixels, plan.limits, plan.geometry, plan.scale, plan.orientations
+    )
     try:
         with closing(run.events(compute, plan.device, control or Control())) as events:
             for event in events:
@@ -293,6 +307,25 @@ def predict_tiles(
     finally:
         del network, compute
         free_cache(plan.device)
+
+
+def tile_computer(  # noqa: PLR0917 - parts of a plan
+    model: Model,
+    network: UNet,
+    pixels: Pixels,
+    limits: NDArray[np.float64],
+    geometry: Geometry,
+    scale: Scale | None,
+    orientations: int,
+) -> Compute:
+    """Return what computes the probabilities (K, spatial...) of a tile; arguments as in `PredictionPlan`.
+
+    ``network`` is that of the model, ready to predict.
+    """
+    if scale is not None and scale.factor != 1:
+        return partial(ScaledTiles(pixels, limits, scale.factor, geometry).compute, network, orientations)
+    normalise = partial(model.normalisation.scale, limits=limits)
+    return partial(compute_tile, network, pixels, normalise, orientations)
 
 
 def compute_tile(  # noqa: PLR0917 - bound in this order before the tile is known

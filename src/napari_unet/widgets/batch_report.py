@@ -8,9 +8,9 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPlainTextEdit, QVBoxLayout, QWidget
 
 from napari_unet.files.large_prediction import Kind
+from napari_unet.widgets.files_run import open_results
 from napari_unet.widgets.form import Sentence, button, describe
 from napari_unet.widgets.jobs import Job
-from napari_unet.widgets.prediction_run import open_results
 
 Finished = tuple[Path, Mapping[Kind, Path]]
 """An image file that was segmented, and the files of its results by kind."""
@@ -23,7 +23,7 @@ class BatchReport(QWidget):
     """A list of failures that can be copied, and a choice of finished files to open; hidden while empty."""
 
     opened = Signal(object)
-    """The :class:`~napari_unet.widgets.prediction_run.Opened` image and results of the file asked for."""
+    """The :class:`~napari_unet.widgets.files_run.Opened` image and results of the file asked for."""
 
     def __init__(self) -> None:
         super().__init__()

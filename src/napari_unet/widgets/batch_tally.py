@@ -23,6 +23,8 @@ class Tally:
         self.failures: dict[int, str] = {}
         self.has_part = False
         """Whether the finished tiles of an image that is not finished were kept."""
+        self.is_suspended = False
+        """Whether those of an image that is segmented on disk were, so that the same run goes on there."""
         self._share = 0.0
         self._place = ""
         self._note = ""
@@ -76,6 +78,8 @@ class Tally:
 
     def _cancelled(self, kept: str) -> str:
         done, failed = len(self.finished), len(self.failures)
+        if self.is_suspended and len(self.names) == 1:
+            return "Cancelled; the finished tiles are kept on disk: Predict goes on where it was."
         if len(self.names) <= 1:
             what = "the finished tiles were" if self.has_part else "nothing was"
             return f"Cancelled; {what} {'written' if self.folder else 'added'}."

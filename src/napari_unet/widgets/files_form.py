@@ -16,6 +16,52 @@ _OUTPUT_HELP = (
 )
 
 
+class FolderField(QWidget):
+    """A folder as text, and a button to look for it.
+
+    Parameters
+    ----------
+    name : str
+        Object name of the text.
+    title : str
+        Of the window to look for it.
+    """
+
+    def __init__(self, name: str, title: str, *, label: str, placeholder: str, tooltip: str) -> None:
+        super().__init__()
+        self.edit = QLineEdit()
+        self._title = title
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.edit, 1)
+        layout.addWidget(button("Browse…", self._browse, name=f"{name}_browse", tooltip="Choose a folder."))
+        self.setFocusProxy(self.edit)
+        self.edit.setAccessibleName(label)
+        self.edit.setPlaceholderText(placeholder)
+        describe(self.edit, name=name, tooltip=tooltip)
+
+    @property
+    def folder(self) -> Path:
+        """The folder.
+
+        Raises
+        ------
+        InputError
+            If nothing is chosen.
+        """
+        text = self.edit.text().strip()
+        if not text:
+            raise InputError(
+                "No folder for the results is chosen; choose one with Browse, next to Results in."
+            )
+        return Path(text).expanduser()
+
+    def _browse(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, self._title, self.edit.text())
+        if chosen:
+            self.edit.setText(chosen)
+
+
 class FilesForm(QWidget):
     """Two folders: that of the images, or a pattern such as "data/*.tif", and that of the results."""
 
@@ -24,34 +70,29 @@ class FilesForm(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         form = add_form(column)
-        self._files, self._output = QLineEdit(), QLineEdit()
-        for edit, label, browse, name, tooltip in (
-            (
-                self._files,
-                "Files",
-                self._browse_files,
-                "predict_files",
-                'Folder of the images, or a pattern such as "/data/plate/*.tif".',
-            ),
-            (
-                self._output,
-                "Results in",
-                self._browse_output,
-                "predict_output",
-                _OUTPUT_HELP,
-            ),
-        ):
-            row = QWidget()
-            layout = QHBoxLayout(row)
-            layout.setContentsMargins(0, 0, 0, 0)
-            layout.addWidget(edit, 1)
-            layout.addWidget(button("Browse…", browse, name=f"{name}_browse", tooltip="Choose a folder."))
-            add_row(form, label, row, name=f"{name}_row", tooltip=tooltip)
-            row.setFocusProxy(edit)
-            edit.setAccessibleName(label)
-            describe(edit, name=name, tooltip=tooltip)
-        self._files.setPlaceholderText("Folder of images")
-        self._output.setPlaceholderText("Folder for the results")
+        files = FolderField(
+            "predict_files",
+            "Choose the folder of the images",
+            label="Files",
+            placeholder="Folder of images",
+            tooltip='Folder of the images, or a pattern such as "/data/plate/*.tif".',
+        )
+        self._results = FolderField(
+            "predict_output",
+            "Choose a folder for the results",
+            label="Results in",
+            placeholder="Folder for the results",
+            tooltip=_OUTPUT_HELP,
+        )
+        self._files, self._output = files.edit, self._results.edit
+        for field in (files, self._results):
+            add_row(
+                form,
+                field.edit.accessibleName(),
+                field,
+                name=f"{field.edit.objectName()}_row",
+                tooltip=field.edit.toolTip(),
+            )
         self._files.textChanged.connect(self._propose_output)
         self._proposed = ""
 
@@ -78,29 +119,13 @@ class FilesForm(QWidget):
         InputError
             If nothing is chosen.
         """
-        text = self._output.text().strip()
-        if not text:
-            raise InputError(
-                "No folder for the results is chosen; choose one with Browse, next to Results in."
-            )
-        return Path(text).expanduser()
+        return self._results.folder
 
     def choose(self, files: str | Path, output: str | Path | None = None) -> None:
         """Choose the files, and the folder for their results unless the default one will do."""
         self._files.setText(str(files))
         if output is not None:
             self._output.setText(str(output))
-
-    def _browse_files(self) -> None:
-        self._browse(self._files, "Choose the folder of the images")
-
-    def _browse_output(self) -> None:
-        self._browse(self._output, "Choose a folder for the results")
-
-    def _browse(self, edit: QLineEdit, title: str) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, title, edit.text())
-        if chosen:
-            edit.setText(chosen)
 
     def _propose_output(self, files: str) -> None:
         """Follow the folder of the images, until the user chooses another one for the results."""

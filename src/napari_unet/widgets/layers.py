@@ -19,8 +19,8 @@ from napari_unet.core.axes import Channels
 from napari_unet.core.errors import InputError
 from napari_unet.core.label_errors import ERROR_COLOURS
 from napari_unet.core.regions import complete
-from napari_unet.widgets.colours import fading, see_through
 from napari_unet.widgets.marks import KEY, Mark, full_data, full_objects_of, is_paint, mark_of
+from napari_unet.widgets.placement import axes_of, placement, result_layer, spatial_axes
 
 Kind = Literal["objects", "classes", "probabilities", "weights", "uncertainty"]
 
@@ -60,7 +60,7 @@ def make_annotation(viewer: ViewerModel, image: Image, channels: Channels = "aut
     found = annotation_of(viewer, image)
     if found is not None:
         return found
-    axes = _spatial_axes(image, channels)
+    axes = spatial_axes(image, channels)
     if len(axes) < 2:
         raise InputError(
             f"The image '{image.name}' has shape {full_data(image).shape}, too few axes for channels "
@@ -302,24 +302,20 @@ def _show(viewer: ViewerModel, source: Layer, kind: str, name: str, data: NDArra
             layer.data = data
             layer.metadata[KEY].shown = shown
             return layer
-    axes = _axes_of(source, data)
-    if is_labels:
-        result: Layer = Labels(data, name=name, opacity=0.6, **placement(source, axes))
-    else:
-        colours = fading("inferno") if kind == "uncertainty" else see_through("viridis")
-        style: dict[str, Any] = {"colormap": colours, "opacity": 0.8}
-        if kind != "weights":
-            style["contrast_limits"] = (0.0, 1.0)
-        result = Image(data, name=name, **style, **placement(source, axes))
+    result = result_layer(source, kind, name, data, axes_of(source, data), is_labels=is_labels)
     result.metadata[KEY] = Mark(result.unique_id, source.unique_id, kind, shown=shown)
+    insert_result(viewer, source, result, on_top=kind == "weights")
+    return result
+
+
+def insert_result(viewer: ViewerModel, source: Layer, result: Layer, *, on_top: bool = False) -> None:
+    """Add a layer below the paint of its image, which must stay visible, or on top; the selection stays."""
     active = viewer.layers.selection.active
     paint = annotation_of(viewer, source)
-    # Predictions below the paint, which must stay visible; the weights of the paint on top of it.
-    above = paint is None or kind == "weights"
+    above = paint is None or on_top
     viewer.layers.insert(len(viewer.layers) if above else viewer.layers.index(paint), result)
     if active is not None:
         viewer.layers.selection.active = active
-    return result
 
 
 def _is_untouched(layer: Layer, data: NDArray[Any]) -> bool:
@@ -342,39 +338,3 @@ def _may_adopt(layer: Layer, shape: tuple[int, ...]) -> bool:
         and mark_of(layer) is None
         and layer.data.shape == shape
     )
-
-
-def _spatial_axes(image: Layer, channels: Channels) -> tuple[int, ...]:
-    """Axes of the pixels of ``image`` that paint has too."""
-    axes = tuple(range(image.ndim))  # without the last of RGB, which napari does not count
-    if getattr(image, "rgb", False) or channels in ("auto", "none"):
-        return axes
-    return axes[1:] if channels == "first" else axes[:-1]
-
-
-def _axes_of(source: Layer, data: NDArray[Any]) -> tuple[int, ...]:
-    """Axes of ``source`` that a result of this shape covers."""
-    for channels in ("none", "first", "last"):
-        axes = _spatial_axes(source, channels)
-        if tuple(full_data(source).shape[axis] for axis in axes) == data.shape:
-            return axes
-    # A part of the image, such as a plane: the last axes.
-    return tuple(range(source.ndim))[-data.ndim :]
-
-
-def placement(image: Layer, axes: tuple[int, ...]) -> dict[str, Any]:
-    """Return where ``image`` is in the world, as arguments of a layer that has only these ``axes`` of it."""
-    keep = list(axes)
-    square = np.ix_(keep, keep)
-    ndim = image.ndim
-    shear = np.eye(ndim)
-    shear[np.triu_indices(ndim, 1)] = image.shear
-    return {
-        "scale": np.asarray(image.scale)[keep],
-        "translate": np.asarray(image.translate)[keep],
-        "rotate": np.asarray(image.rotate)[square],
-        "shear": shear[square][np.triu_indices(len(keep), 1)],
-        "affine": image.affine.set_slice(keep).affine_matrix,
-        "units": [image.units[axis] for axis in keep],
-        "axis_labels": [image.axis_labels[axis] for axis in keep],
-    }

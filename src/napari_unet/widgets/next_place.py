@@ -28,7 +28,8 @@ from napari_unet.widgets.marks import image_channels, mark_of, mode_of, source_o
 from napari_unet.widgets.model_chooser import ModelFacts, newest_model, read_facts
 from napari_unet.widgets.next_place_run import Known, Question, Ranked, planes_to_look_at, rank
 from napari_unet.widgets.place_view import show_place
-from napari_unet.widgets.prediction_run import Segmented, SourceWanted, TilesDone, segment
+from napari_unet.widgets.prediction_events import Segmented, SourceWanted, TilesDone
+from napari_unet.widgets.prediction_run import segment
 from napari_unet.widgets.prediction_targets import Target, copy_of, is_stack, plane_shown, target_of
 from napari_unet.widgets.preferences import read_preferences
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import napari
 from napari.layers import Image, Labels
 from qtpy.QtCore import QEvent, Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QCheckBox, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QProgressBar, QWidget
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
@@ -16,36 +16,33 @@ from napari_unet.network.in_turn import ImageFailed
 from napari_unet.widgets.batch_report import BatchReport, Finished
 from napari_unet.widgets.batch_tally import Tally
 from napari_unet.widgets.correct_section import CorrectSection
-from napari_unet.widgets.files_form import FilesForm
-from napari_unet.widgets.form import LayerChooser, Sentence, add_form, add_row, button, describe, fill, follow
+from napari_unet.widgets.files_run import FilesFound, Opened, segment_files
+from napari_unet.widgets.form import Sentence, button, describe, fill, follow
 from napari_unet.widgets.jobs import Job, MakeEvents, Waiting
 from napari_unet.widgets.live_objects import LiveObjects
-from napari_unet.widgets.model_chooser import ModelChooser, ModelFacts, read_facts
+from napari_unet.widgets.model_chooser import ModelFacts, read_facts
 from napari_unet.widgets.next_place_run import Known
-from napari_unet.widgets.prediction_form import PredictionForm
-from napari_unet.widgets.prediction_run import (
-    FilesFound,
-    Opened,
+from napari_unet.widgets.prediction_events import (
+    PreviewBegun,
+    RunEvent,
     Segmented,
     SourceWanted,
+    StoredOnDisk,
     TilesDone,
-    segment,
-    segment_files,
 )
+from napari_unet.widgets.prediction_inputs import ALL, FILES, PredictionInputs
+from napari_unet.widgets.prediction_run import segment
 from napari_unet.widgets.prediction_targets import (
     Target,
     add_results,
     copy_of,
-    images_of,
-    is_stack,
     plane_shown,
     target_of,
     targets_that_suit,
 )
+from napari_unet.widgets.preview_layer import PreviewLayer
+from napari_unet.widgets.stored_results import show_stored
 from napari_unet.widgets.window_project import project_of
-
-_ALL, _FILES = "all", "files"
-"""What can be chosen instead of one image layer."""
 
 
 @dataclass(slots=True, eq=False)
@@ -83,8 +80,9 @@ class PredictDock(QWidget):
         self._facts: ModelFacts | None = None
         column = fill(self, scrollable=scrollable)
         self._project = project_of(viewer)
-        self._inputs = QWidget()
-        self._add_inputs()
+        self._inputs = PredictionInputs(viewer)
+        self.model, self.image = self._inputs.model, self._inputs.image
+        self.files, self.form = self._inputs.files, self._inputs.form
         column.addWidget(self._inputs)
         self._predict = button(
             "Predict",
@@ -114,6 +112,7 @@ class PredictDock(QWidget):
         self.correct = CorrectSection(viewer, self.image)
         column.addWidget(self.correct)
         column.addStretch()
+        self._preview = PreviewLayer(viewer)
         self._live = LiveObjects(viewer, self)
         self._live.refreshed.connect(self._on_reread)
         self._live.blocked.connect(lambda sentence: self._status.say(sentence, "warning"))
@@ -126,52 +125,6 @@ class PredictDock(QWidget):
             follow(self, emitter, self._refresh)
         self._on_model(self.model.path)
         self._project.keep_settings("predict", self, {"predict_finished"})
-
-    def _add_inputs(self) -> None:
-        column = QVBoxLayout(self._inputs)
-        column.setContentsMargins(0, 0, 0, 0)
-        form = add_form(column)
-        self.model = ModelChooser(self._project.models_folder)
-        self.model.follow(self._project)
-        add_row(
-            form,
-            "Model",
-            self.model,
-            name="predict_model",
-            tooltip="The trained network, the newest first, and the starters, which need no training; the\n"
-            "folder is set in napari's preferences.",
-        )
-        self._facts_line = Sentence("predict_facts")
-        browse = button(
-            "Browse…",
-            self.model.browse,
-            name="predict_browse",
-            tooltip="Choose a model file elsewhere.",
-        )
-        form.addRow("", browse)
-        form.addRow(self._facts_line)
-        self.image = LayerChooser(self._viewer, several={_ALL: "All images", _FILES: "A folder of files…"})
-        add_row(
-            form,
-            "Image",
-            self.image,
-            name="predict_image",
-            tooltip="The image to segment; or all images of the viewer that suit the model; or files, whose\n"
-            "results are written to a folder.",
-        )
-        self._suits = Sentence("predict_suits")
-        form.addRow(self._suits)
-        self.files = FilesForm()
-        form.addRow(self.files)
-        self._slice = QCheckBox("only the slice shown")
-        describe(
-            self._slice,
-            name="predict_slice",
-            tooltip="Segment the plane on the screen alone, and add it to the result of the other planes.",
-        )
-        form.addRow("", self._slice)
-        self.form = PredictionForm()
-        column.addWidget(self.form)
 
     @property
     def is_running(self) -> bool:
@@ -227,22 +180,23 @@ class PredictDock(QWidget):
     def _prepare(self) -> _Run:
         facts = read_facts(self.model.path)
         self.form.objects.choose(facts.path, facts.instances)  # the file may have been trained on
-        return self._prepare_files(facts) if self.image.several == _FILES else self._prepare_layers(facts)
+        return self._prepare_files(facts) if self.image.several == FILES else self._prepare_layers(facts)
 
     def _prepare_layers(self, facts: ModelFacts) -> _Run:
         kinds, config = self.form.kinds, self.form.config()
-        if self.image.several == _ALL:
+        if self.image.several == ALL:
             targets = targets_that_suit(self._viewer, self.form.channels, facts)
         else:
-            targets = [target_of(self._viewer, self.image.layer, self.form.channels, facts)]
+            target = target_of(self._viewer, self.image.layer, self.form.channels, facts)
+            targets = [replace(target, folder=self._inputs.results_folder)]
         if not targets:
             raise InputError("None of the images suits the model; choose one of them, to be told why.")
-        if self._only_slice:
+        if self._inputs.only_slice:
             targets = [replace(target, plane=plane_shown(self._viewer, target)) for target in targets]
         names = [target.layer.name for target in targets]
         device, keep = self.form.device, self.form.keeps_unfinished
 
-        def events(control: Control) -> Iterator[SourceWanted | TilesDone | Segmented | ImageFailed]:
+        def events(control: Control) -> Iterator[RunEvent]:
             return segment(
                 facts.path, len(names), kinds, config, device=device, keep_unfinished=keep, control=control
             )
@@ -269,10 +223,6 @@ class PredictDock(QWidget):
 
         return Job(events, f"Predicting {title}", 1000, measure=measure, parent=self)
 
-    @property
-    def _only_slice(self) -> bool:
-        return self._slice.isChecked() and self._slice.isEnabled()
-
     def _on_event(self, event: object) -> None:
         run = self._run
         if run is None:
@@ -285,9 +235,14 @@ class PredictDock(QWidget):
             case FilesFound():
                 run.tally.names = [path.name for path in event.paths]
                 run.paths = event.paths
+            case PreviewBegun():
+                target = run.targets[event.number]
+                self._preview.begin(target.layer, target.channels, event)
             case TilesDone():
                 run.tally.advance(event.number, event.share, event.note)
-            case Segmented():
+                self._preview.add(event.part)
+            case Segmented() | StoredOnDisk():
+                self._preview.end()
                 self._show(run, event)
             case FileWritten():
                 run.tally.finish(event.number)
@@ -295,15 +250,20 @@ class PredictDock(QWidget):
             case FileSuspended():
                 run.tally.has_part = True
             case ImageFailed():
+                self._preview.end()
                 run.tally.fail(event.number, event.message)
 
-    def _show(self, run: _Run, event: Segmented) -> None:
-        source = run.targets[event.number].layer
+    def _show(self, run: _Run, event: Segmented | StoredOnDisk) -> None:
+        target = run.targets[event.number]
+        source = target.layer
         if source not in self._viewer.layers:
             run.tally.fail(
                 event.number,
                 f"The image '{source.name}' was deleted meanwhile, so its result was not added.",
             )
+            return
+        if isinstance(event, StoredOnDisk):
+            self._show_stored(run, event)
             return
         if event.scaled is not None:
             self.form.scale.show_scaled(event.scaled)
@@ -317,7 +277,19 @@ class PredictDock(QWidget):
         else:
             run.tally.has_part = True
 
+    def _show_stored(self, run: _Run, event: StoredOnDisk) -> None:
+        if not event.finished:
+            run.tally.is_suspended = True
+            return
+        target = run.targets[event.number]
+        layers = show_stored(self._viewer, target.layer, target.channels, event.outputs)
+        objects = layers.get("objects")
+        if isinstance(objects, Labels):
+            self._live.remember(target.layer, objects, None, run.facts)
+        run.tally.finish(event.number)
+
     def _show_progress(self) -> None:
+        self._preview.repaint()
         run = self._run
         if run is not None and not run.job.control.stopped and run.tally.progress():
             self._bar.setValue(round(1000 * run.tally.share))
@@ -332,6 +304,7 @@ class PredictDock(QWidget):
         if run is None:
             return
         run.job.deleteLater()
+        self._preview.end()
         tally = run.tally
         if tally.finished or tally.has_part:
             self.predicted.emit()
@@ -352,11 +325,11 @@ class PredictDock(QWidget):
         self._facts = None
         try:
             self._facts = read_facts(path)
-            self._facts_line.say(self._facts.sentence())
+            self._inputs.facts_line.say(self._facts.sentence())
             self.form.suit(self._facts.mode, is_starter=self._facts.is_starter)
             self.form.objects.choose(self._facts.path, self._facts.instances)
         except InputError as error:
-            self._facts_line.say(str(error), "hint" if path is None else "error")
+            self._inputs.facts_line.say(str(error), "hint" if path is None else "error")
         self._refresh()
 
     def _reread(self) -> None:
@@ -383,17 +356,4 @@ class PredictDock(QWidget):
         self._predict.setVisible(not running)
         self._cancel.setVisible(running)
         self._bar.setVisible(running)
-        several = self.image.several
-        self.files.setVisible(several == _FILES)
-        targets, facts = self._candidates(), self._facts
-        self._slice.setEnabled(facts is not None and any(is_stack(target, facts) for target in targets))
-        self._slice.setVisible(several != _FILES)
-        suits = f"{len(targets)} of {len(images_of(self._viewer))} images suit the model."
-        self._suits.say(suits if several == _ALL and facts is not None else "")
-
-    def _candidates(self) -> list[Target]:
-        """Return the chosen layers, as far as they suit the model."""
-        if self._facts is None or self.image.several == _FILES:
-            return []
-        suiting = targets_that_suit(self._viewer, self.form.channels, self._facts)
-        return [target for target in suiting if self.image.several or target.layer is self.image.layer]
+        self._inputs.refresh(self._facts)

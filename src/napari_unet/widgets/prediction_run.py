@@ -1,12 +1,11 @@
 """What the Predict dock computes in its worker thread: images in, label arrays or files out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from math import prod
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,104 +15,30 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.lazy import Pixels
 from napari_unet.core.normalisation import Normalisation
+from napari_unet.core.prediction import Prediction
+from napari_unet.core.preview import Kind as PreviewKind
+from napari_unet.core.preview import Previewer, PreviewPart
 from napari_unet.core.rereading import Rereading
-from napari_unet.files.images import expand_paths, is_zarr, read_image, stem
+from napari_unet.files.atomic import check_writable
 from napari_unet.files.large_prediction import Kind as FileKind
-from napari_unet.files.predicted_files import (
-    FileAdvanced,
-    FilesPlan,
-    FileSuspended,
-    FileWritten,
-    predict_files,
-)
-from napari_unet.files.sources import open_image
+from napari_unet.files.large_prediction import Stored, fits_into_memory, predict_to_zarr, share_done
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import ImageScaled, Predicted, TileDone, TilesHalved
 from napari_unet.network.in_turn import ImageFailed, in_turn
-from napari_unet.network.memory import free_host_memory
 from napari_unet.network.model import Model
 from napari_unet.widgets.layers import Kind
+from napari_unet.widgets.prediction_events import (
+    PreviewBegun,
+    RunEvent,
+    Segmented,
+    Source,
+    SourceWanted,
+    StoredOnDisk,
+    TilesDone,
+)
 
 MOST_KEPT = 2**31
 """Bytes of probabilities that are kept, of all images together: 128 images of 2048² with one class."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Source:
-    """An image to segment, or one plane of it.
-
-    Parameters
-    ----------
-    image : array
-        As its layer holds it.
-    channels : {"auto", "none", "first", "last"}
-        Where its channel axis is.
-    plane : tuple of int, optional
-        Index into all its axes but the channels, of which as many as the network does not see are used; None
-        segments every plane.
-    """
-
-    image: Any
-    channels: Channels
-    plane: tuple[int, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SourceWanted:
-    """It is the turn of source ``number``: the dock answers with it, or with a sentence on why there is none.
-
-    Asked for one by one, so that no more than one image is copied at a time, and on the main thread.
-    """
-
-    number: int
-    answer: "SimpleQueue[Source | str]"
-
-
-@dataclass(frozen=True, slots=True)
-class FilesFound:
-    """The files to segment."""
-
-    paths: tuple[Path, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TilesDone:
-    """A ``share`` (0 to 1) of source ``number`` is finished; ``note`` is what the user should know, or ""."""
-
-    number: int
-    share: float
-    note: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Segmented:
-    """Source ``number`` is segmented.
-
-    Parameters
-    ----------
-    number : int
-        Index of the source.
-    results : mapping of kind to array
-        Objects and classes (…YX), probabilities (K, …YX), of the plane alone where one was asked for.
-    plane : tuple of int
-        Where that plane is in the stack; () for everything.
-    shape : tuple of int
-        …YX of the whole image.
-    complete : bool
-        Whether all tiles were finished before the stop.
-    rereading : Rereading or None
-        What other objects can be read from, unless none were asked for or it would be too large to keep.
-    scaled : ImageScaled or None
-        How the image was scaled for a starter.
-    """
-
-    number: int
-    results: Mapping[Kind, NDArray[Any]]
-    plane: tuple[int, ...]
-    shape: tuple[int, ...]
-    complete: bool
-    rereading: Rereading | None
-    scaled: ImageScaled | None = None
 
 
 @dataclass(frozen=True)  # no slots: they would clash with those of the base class
@@ -135,7 +60,7 @@ def segment(
     device: str,
     keep_unfinished: bool,
     control: Control,
-) -> Iterator[SourceWanted | TilesDone | Segmented | ImageFailed]:
+) -> Iterator[RunEvent]:
     """Segment images one after the other; objects are found here as well, not on the main thread.
 
     Parameters
@@ -161,15 +86,12 @@ def segment(
         If the model cannot be read, or the only image does not suit it or the memory. Of several images, one
         that fails is an :class:`ImageFailed`, and the others are segmented.
     """
-    # torch takes seconds to import.
-    from napari_unet.files.large_prediction import fits_into_memory
-    from napari_unet.files.models import load_model
-    from napari_unet.network.prediction import predict_events
+    from napari_unet.files.models import load_model  # torch takes seconds to import
 
     model = load_model(path)
     config = replace(config, channels="first")
 
-    def one(number: int) -> Iterator[SourceWanted | TilesDone | Segmented | ImageFailed]:
+    def one(number: int) -> Iterator[RunEvent]:
         wanted = SourceWanted(number, SimpleQueue())
         yield wanted
         source = _receive(wanted, control)
@@ -177,28 +99,89 @@ def segment(
             yield ImageFailed(number, source)
         if not isinstance(source, Source):
             return
-        pixels, plane, shape, suited = _read(source, model)
-        if not fits_into_memory(pixels, model):
-            sides = " × ".join(map(str, shape))
-            raise InputError(
-                f"The image of {sides} pixels is too large to be segmented in memory; do it on disk, with "
-                f"the command: napari-unet predict '{path}' --images FILE --output FOLDER --format zarr"
-            )
-        note, scaled = "", None
-        for event in predict_events(suited, pixels, config, device=device, control=control):
-            if isinstance(event, ImageScaled):
-                scaled, note = event, event.message
-            elif isinstance(event, TileDone):
-                yield TilesDone(number, event.share, note)
-            elif isinstance(event, TilesHalved):
-                note = event.message
-            elif event.finished is None or (keep_unfinished and event.finished.any()):
-                results = _results(event, kinds)
-                complete = event.finished is None
-                kept = _rereading(event, kinds, plane)
-                yield Segmented(number, results, plane, shape, complete, kept, scaled)
+        image = _read(source, model)
+        network = model.network
+        if fits_into_memory(image.pixels, classes=network.classes, in_channels=network.in_channels):
+            yield from _in_memory(number, image, kinds, config, device, keep_unfinished, control)
+        else:
+            yield from _on_disk(number, image, source, kinds, config, device, control)
 
     yield from one(0) if count == 1 else in_turn(one, count, control)
+
+
+def _in_memory(  # noqa: PLR0917 - what segment is given, for one image
+    number: int,
+    image: "_Read",
+    kinds: Sequence[Kind],
+    config: PredictionConfig,
+    device: str,
+    keep_unfinished: bool,
+    control: Control,
+) -> Iterator[RunEvent]:
+    from napari_unet.network.prediction import predict_events
+
+    preview = _Preview(number, image, kinds, config)
+    yield preview.begun
+    note, scaled = "", None
+    for event in predict_events(
+        image.model, image.pixels, config, device=device, control=control, start_at=image.start_at
+    ):
+        if isinstance(event, ImageScaled):
+            scaled, note = event, event.message
+            preview.suit(event)
+        elif isinstance(event, TileDone):
+            yield TilesDone(number, event.share, note, preview.part(event))
+        elif isinstance(event, TilesHalved):
+            note = event.message
+        elif event.finished is None or (keep_unfinished and event.finished.any()):
+            results = _results(event, kinds)
+            rereading = _rereading(event, kinds, image.plane)
+            yield Segmented(
+                number, results, image.plane, image.shape, event.finished is None, rereading, scaled
+            )
+
+
+def _on_disk(  # noqa: PLR0917 - what segment is given, for one image
+    number: int,
+    image: "_Read",
+    source: Source,
+    kinds: Sequence[Kind],
+    config: PredictionConfig,
+    device: str,
+    control: Control,
+) -> Iterator[RunEvent]:
+    sides = " × ".join(map(str, image.pixels.shape[1:]))
+    if image.plane or source.folder is None:
+        raise InputError(
+            f"The slice of {sides} pixels is too large to be segmented in memory; untick 'only the slice "
+            "shown', so that the whole image is segmented on disk."
+        )
+    check_writable(source.folder / source.name)
+    preview = _Preview(number, image, kinds, config)
+    yield preview.begun
+    note = f"It is too large for the memory, so its results go to {source.folder}."
+    stored_kinds = cast("tuple[FileKind, ...]", tuple(kinds))
+    for event in predict_to_zarr(
+        image.model,
+        image.pixels,
+        source.folder,
+        source.name,
+        config,
+        kinds=stored_kinds,
+        pixel_size=source.pixel_size,
+        device=device,
+        control=control,
+        start_at=image.start_at,
+    ):
+        share = share_done(event)
+        if isinstance(event, ImageScaled):
+            preview.suit(event)
+        if isinstance(event, ImageScaled | TilesHalved):
+            note = event.message
+        elif share is not None:
+            yield TilesDone(number, share, note, preview.part(event) if isinstance(event, TileDone) else None)
+        elif isinstance(event, Stored):
+            yield StoredOnDisk(number, event.outputs, event.finished)
 
 
 def _receive(wanted: SourceWanted, control: Control) -> Source | str | None:
@@ -209,91 +192,32 @@ def _receive(wanted: SourceWanted, control: Control) -> Source | str | None:
     return None
 
 
-def segment_files(
-    path: Path,
-    pattern: str,
-    output: Path,
-    kinds: Sequence[Kind],
-    config: PredictionConfig,
-    *,
-    device: str,
-    control: Control,
-) -> Iterator[FilesFound | TilesDone | FileWritten | FileSuspended | ImageFailed]:
-    """Segment the files of a folder into another one.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Read:
+    """An image as the network takes it.
 
     Parameters
     ----------
-    path : pathlib.Path
-        Model file.
-    pattern : str
-        Folder, pattern or file, as for :func:`napari_unet.files.images.expand_paths`.
-    output : pathlib.Path
-        Folder for the results.
-    kinds, config, device, control
-        As for :func:`segment`. Of a file that is not finished at a stop nothing is written.
-
-    Raises
-    ------
-    InputError
-        If the model cannot be read, there are no files, or the results cannot be written. One file that
-        fails is an :class:`ImageFailed`.
+    pixels : array (C, …YX)
+        Of the image, or of one plane of it.
+    plane : tuple of int
+        Which; () is all of it.
+    shape : tuple of int
+        …YX of the whole image.
+    model : Model
+        With the limits of the whole image.
+    start_at : tuple of float or None
+        The pixel of ``pixels`` where to begin.
     """
-    from napari_unet.files.models import load_model
 
-    plan = FilesPlan(
-        tuple(expand_paths([pattern], results=False)), output, cast("tuple[FileKind, ...]", tuple(kinds))
-    )
-    yield FilesFound(plan.paths)
-    note = ""
-    for event in predict_files(load_model(path), plan, config, device=device, control=control):
-        if not isinstance(event, FileAdvanced):
-            note = ""
-            yield event
-        elif isinstance(event.event, ImageScaled | TilesHalved):
-            note = event.event.message
-        else:
-            yield TilesDone(event.number, event.share, note)
+    pixels: Pixels
+    plane: tuple[int, ...]
+    shape: tuple[int, ...]
+    model: Model
+    start_at: tuple[float, ...] | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Opened:
-    """An image file as a layer shows it (channels last if ``rgb``), and its results by kind."""
-
-    name: str
-    image: NDArray[Any]
-    rgb: bool
-    results: Mapping[Kind, NDArray[Any]]
-
-
-def open_results(path: Path, outputs: Mapping[FileKind, Path]) -> Iterator[Opened]:
-    """Read an image file and the results that were written of it.
-
-    Raises
-    ------
-    InputError
-        If one of them cannot be read.
-    """
-    image = open_image(path) if is_zarr(path) else read_image(path)
-    pixels = _in_memory(path, image.pixels)
-    # Channels come first; three of 8 bits are colours, which a layer has last.
-    rgb = image.channels == "first" and pixels.shape[0] == 3 and pixels.dtype == np.uint8
-    if rgb:
-        pixels = np.moveaxis(pixels, 0, -1)
-    results: dict[Kind, NDArray[Any]] = {}
-    for kind, target in outputs.items():
-        result = open_image(target) if is_zarr(target) else read_image(target)
-        results[kind] = _in_memory(target, result.pixels)
-    yield Opened(stem(path), pixels, rgb, results)
-
-
-def _in_memory(path: Path, pixels: Any) -> NDArray[Any]:
-    if prod(pixels.shape) * pixels.dtype.itemsize > free_host_memory() / 2:
-        raise InputError(f"{path} is too large to be opened here; open it with File > Open, piece by piece.")
-    return np.asarray(pixels)
-
-
-def _read(source: Source, model: Model) -> tuple[Pixels, tuple[int, ...], tuple[int, ...], Model]:
-    """Return the pixels (C, …YX) to segment, their plane, the shape …YX of the image, the model."""
+def _read(source: Source, model: Model) -> _Read:
     ndim = model.network.ndim
     pixels = channels_first(
         source.image,
@@ -313,7 +237,29 @@ def _read(source: Source, model: Model) -> tuple[Pixels, tuple[int, ...], tuple[
         )
         where: tuple[Any, ...] = (slice(None), *plane)
         pixels = pixels[where]
-    return pixels, plane, shape, model
+    start_at = None if source.looked_at is None else source.looked_at[len(plane) :]
+    return _Read(pixels, plane, shape, model, start_at)
+
+
+class _Preview:
+    """What the preview shows of the tiles of one image."""
+
+    def __init__(self, number: int, image: _Read, kinds: Sequence[Kind], config: PredictionConfig) -> None:
+        kind = next(kind for kind in get_args(PreviewKind) if kind in kinds)
+        self._image = image
+        self._asked = config.instances
+        self._instances = config.instances or image.model.instances
+        self._previewer = Previewer(image.shape, image.model.network.ndim, kind)
+        self.begun = PreviewBegun(number, self._previewer.shape, kind, self._previewer.steps)
+
+    def suit(self, scaled: ImageScaled) -> None:
+        """Read objects as they are read from an image that is scaled."""
+        self._instances = self._asked or scaled.instances
+
+    def part(self, tile: TileDone) -> PreviewPart | None:
+        model = self._image.model
+        prediction = Prediction(tile.probabilities, model.network.ndim, model.mode, self._instances)
+        return self._previewer.part((*self._image.plane, *tile.plane), tile.tile, prediction)
 
 
 def _results(event: Predicted, kinds: Sequence[Kind]) -> dict[Kind, NDArray[Any]]:

@@ -3,8 +3,9 @@
 Everything here runs on the main thread.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from napari.components import ViewerModel
@@ -18,7 +19,10 @@ from napari_unet.widgets.layers import Kind, add_result, annotation_of, copy_ima
 from napari_unet.widgets.marks import image_channels, is_result, source_of
 from napari_unet.widgets.model_chooser import ModelFacts
 from napari_unet.widgets.planes import into_stack
-from napari_unet.widgets.prediction_run import Source, resolve_channels
+from napari_unet.widgets.prediction_events import Source
+from napari_unet.widgets.prediction_run import resolve_channels
+from napari_unet.widgets.stored_results import file_name, pixel_size_of, results_folder
+from napari_unet.widgets.window_project import project_of
 
 _STACK = "napari_unet stack"
 """Metadata of a result layer: the (kind, array) it shows, to which planes are added one by one."""
@@ -26,11 +30,16 @@ _STACK = "napari_unet stack"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
-    """An image layer to segment, where its channels are, and which plane of it, None being every one."""
+    """An image layer to segment.
+
+    ``channels`` is where its channels are, ``plane`` which plane of it is wanted, None being every one, and
+    ``folder`` where its results go if they do not fit into the memory, None being the default.
+    """
 
     layer: Image
     channels: Channels
     plane: tuple[int, ...] | None = None
+    folder: Path | None = None
 
 
 def images_of(viewer: ViewerModel) -> list[Image]:
@@ -78,13 +87,27 @@ def is_stack(target: Target, facts: ModelFacts) -> bool:
 
 def plane_shown(viewer: ViewerModel, target: Target) -> tuple[int, ...]:
     """Return the index of the slice on the screen along the axes of the image that are not channels."""
+    return tuple(round(at) for at in _pixel_at(target, viewer.dims.point))
+
+
+def pixel_looked_at(viewer: ViewerModel, target: Target) -> tuple[float, ...]:
+    """Return the pixel in the middle of the view, along the axes of the image that are not channels."""
+    point = list(viewer.dims.point)
+    shown = viewer.dims.displayed
+    for axis, at in zip(shown, viewer.scene.camera.center[-len(shown) :], strict=True):
+        point[axis] = at
+    return _pixel_at(target, point)
+
+
+def _pixel_at(target: Target, point: Sequence[float]) -> tuple[float, ...]:
+    """Return the pixel of an image nearest to a point of the world, without the axis of channels."""
     layer = target.layer
-    position = layer.world_to_data(viewer.dims.point[-layer.ndim :])
+    position = layer.world_to_data(point[-layer.ndim :])
     shape = _shape(layer)[: layer.ndim]
-    index = [min(max(round(float(at)), 0), size - 1) for at, size in zip(position, shape, strict=True)]
+    pixel = [min(max(float(at), 0.0), size - 1.0) for at, size in zip(position, shape, strict=True)]
     if not layer.rgb and target.channels in ("first", "last"):
-        del index[0 if target.channels == "first" else -1]
-    return tuple(index)
+        del pixel[0 if target.channels == "first" else -1]
+    return tuple(pixel)
 
 
 def copy_of(viewer: ViewerModel, target: Target) -> Source | str:
@@ -93,7 +116,15 @@ def copy_of(viewer: ViewerModel, target: Target) -> Source | str:
     if layer not in viewer.layers:
         return f"The image '{layer.name}' was deleted meanwhile, so it was not segmented."
     try:
-        return Source(copy_image(layer), target.channels, target.plane)
+        return Source(
+            copy_image(layer),
+            target.channels,
+            target.plane,
+            looked_at=pixel_looked_at(viewer, target),
+            folder=target.folder or results_folder(layer, project_of(viewer).models_folder),
+            name=file_name(layer),
+            pixel_size=pixel_size_of(layer),
+        )
     except MemoryError as error:
         return sentence(error)
 

@@ -15,8 +15,8 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_unet.core.regions import Region, outline_region
 from napari_unet.widgets.form import Sentence, button
-from napari_unet.widgets.layers import placement
 from napari_unet.widgets.marks import KEY, Mark, full_data, full_objects_of, is_paint, mark_of, set_regions
+from napari_unet.widgets.placement import placement
 from napari_unet.widgets.watcher import AnnotationWatcher
 
 _COLOUR = "#ffd166"
