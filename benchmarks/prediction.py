@@ -80,7 +80,7 @@ class Bench:
         self.repeats = 1 if quick else 3
         self.precision = choose_precision(CPU)
         self.image = np.random.default_rng(0).integers(0, 4096, (size, size), dtype=np.uint16)
-        self.model = _random_model(UNetConfig(features=features))
+        self.model = _random_model(UNetConfig(features=features), self.image)
 
     def tensor(self, size: int | None = None) -> Tensor:
         """Return the normalised image, or its corner, (1, 1, Y, X) float32."""
@@ -123,13 +123,21 @@ class Bench:
         )
 
 
-def _random_model(config: UNetConfig) -> Model:
+def _random_model(config: UNetConfig, image: NDArray[Any]) -> Model:
+    """Return a network with random weights, whose batch normalisation knows the image as after a training.
+
+    Without that, values grow from layer to layer, and with them what rounding does to them.
+    """
     torch.manual_seed(0)
     network = UNet(config)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 2)
             nn.init.normal_(module.bias, std=0.3)
+            module.momentum = None  # the mean of what it sees
+    normalised = apply_limits(image[np.newaxis, :256, :256], Normalisation().limits(image[np.newaxis]))
+    with torch.no_grad():
+        network.train()(torch.from_numpy(normalised)[None])
     return Model(
         network=config,
         weights=network.state_dict(),

@@ -61,9 +61,11 @@ def connected(scheduler: str | None) -> Iterator[Cluster | None]:
     if scheduler is None:
         yield None
         return
-    # Only what this command says itself: dask's own words on a lost worker look like a failure.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with Cluster(scheduler) as cluster:
+        # Only what this command says itself: dask's own words on a lost worker look like a failure.
+        for name in list(logging.root.manager.loggerDict):
+            if name.startswith("distributed"):
+                logging.getLogger(name).setLevel(logging.CRITICAL)
         yield cluster
 
 

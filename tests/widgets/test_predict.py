@@ -23,7 +23,7 @@ from napari_unet.widgets.layers import add_result
 from napari_unet.widgets.model_chooser import ModelChooser, ModelFacts
 from napari_unet.widgets.planes import into_stack
 from napari_unet.widgets.predict import PredictDock
-from napari_unet.widgets.prediction_events import Segmented, Source, SourceWanted, TilesDone
+from napari_unet.widgets.prediction_events import PreviewBegun, Segmented, Source, SourceWanted, TilesDone
 from napari_unet.widgets.prediction_run import resolve_channels, segment
 
 LAST_ID = 2**31 - 1
@@ -135,7 +135,7 @@ def answered(events, sources):
     for event in events:
         if isinstance(event, SourceWanted):
             event.answer.put(sources[event.number])
-        else:
+        elif not isinstance(event, PreviewBegun):
             yield event
 
 
