@@ -134,7 +134,7 @@ class PredictDock(QWidget):
     @property
     def can_predict(self) -> bool:
         """Whether the chosen model suits the chosen image."""
-        return bool(self._candidates())
+        return bool(self._inputs.candidates(self._facts))
 
     def select_model(self, path: Path) -> None:
         """Choose a model file."""

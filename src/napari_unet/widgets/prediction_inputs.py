@@ -111,7 +111,7 @@ class PredictionInputs(QWidget):
         """Show and enable what can be used with a model."""
         several = self.image.several
         self.files.setVisible(several == FILES)
-        targets = self._candidates(facts)
+        targets = self.candidates(facts)
         self._slice.setEnabled(facts is not None and any(is_stack(target, facts) for target in targets))
         self._slice.setVisible(several != FILES)
         suits = f"{len(targets)} of {len(images_of(self._viewer))} images suit the model."
@@ -125,7 +125,7 @@ class PredictionInputs(QWidget):
             layer is not None
             and facts is not None
             and not fits_into_memory(
-                full_data(layer), classes=len(facts.class_names), in_channels=facts.in_channels
+                full_data(layer), classes=len(facts.class_names), in_channels=facts.in_channels or 1
             )
         )
         self._large.say(
@@ -140,7 +140,7 @@ class PredictionInputs(QWidget):
             self._proposed = str(results_folder(layer, self._project.models_folder))
             self.stored.edit.setText(self._proposed)
 
-    def _candidates(self, facts: ModelFacts | None) -> list[Target]:
+    def candidates(self, facts: ModelFacts | None) -> list[Target]:
         """Return the chosen layers, as far as they suit the model."""
         if facts is None or self.image.several == FILES:
             return []
