@@ -36,6 +36,7 @@ class PredictionInputs(QWidget):
         form = add_form(column)
         self._project = project_of(viewer)
         self.model = ModelChooser(self._project.models_folder)
+        self.model.follow(self._project)
         add_row(
             form,
             "Model",
