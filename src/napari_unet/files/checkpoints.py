@@ -4,6 +4,7 @@ Safetensors files hold nothing but numbers. What ``torch.save`` wrote is a pickl
 ``weights_only=True`` alone, which knows tensors and plain values, and by no torch with known holes in that.
 """
 
+import io
 import pickletools
 import re
 import zipfile
@@ -79,13 +80,16 @@ def _read_torch(path: Path, start: bytes) -> object:
             f"{path} is a checkpoint that torch {torch.__version__} cannot open safely; update torch to "
             f"{'.'.join(map(str, _SAFE_SINCE))} or later, or give the weights as safetensors."
         )
+    # From memory: a text that claims to be longer than the file would be given room before it is read. And of
+    # a path, torch would go by its ending.
+    content = io.BytesIO(path.read_bytes())
     if start == _ZIP:
         _check_archive(path)
     else:
-        _check_pickle(path)
+        _check_pickle(content, path)
+        content.seek(0)
     try:
-        with path.open("rb") as file:  # of a path, torch would go by its ending
-            return torch.load(file, map_location="cpu", weights_only=True)
+        return torch.load(content, map_location="cpu", weights_only=True)
     except Exception as error:  # torch says nearly anything of a damaged file
         raise InputError(
             f"{path} is not a napari-unet model, and as a checkpoint it is damaged or holds more than "
@@ -104,18 +108,17 @@ def _check_archive(path: Path) -> None:
         raise _damaged(path)
 
 
-def _check_pickle(path: Path) -> None:
+def _check_pickle(content: io.BytesIO, path: Path) -> None:
     """Refuse sizes beyond that of the file in what torch wrote before 1.6; looking at it runs nothing."""
     most = path.stat().st_size + 2**16  # that of no tensor: the protocol of old files is number 1001
-    with path.open("rb") as file:
-        try:
-            for _ in range(4):  # a magic number, the protocol, the system, and the weights
-                for operation, argument, _position in pickletools.genops(file):
-                    is_number = operation.name.startswith(("BININT", "LONG", "INT"))
-                    if is_number and most < int(argument or 0) < 2**63:
-                        raise _damaged(path)
-        except ValueError as error:
-            raise _damaged(path) from error
+    try:
+        for _ in range(4):  # a magic number, the protocol, the system, and the weights
+            for operation, argument, _position in pickletools.genops(content):
+                is_number = operation.name.startswith(("BININT", "LONG", "INT"))
+                if is_number and most < int(argument or 0) < 2**63:
+                    raise _damaged(path)
+    except ValueError as error:
+        raise _damaged(path) from error
 
 
 def _state_of(content: object, path: Path) -> "tuple[dict[str, Tensor], tuple[int, ...]]":

@@ -4,6 +4,7 @@ import contextlib
 import glob
 import io
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,13 @@ _IMAGEJ_AXES = "TZCYX"
 _IMAGEJ_DTYPES = ("uint8", "uint16", "float32")
 _IMAGEJ_LIMIT = 2**32 - 2**25
 """Pixels in bytes that fit a file ImageJ opens by itself."""
+
+
+_MOST_PACKED = 1100
+"""Bytes that one byte of a file may become: deflate makes 1032 of it at most."""
+
+_ALWAYS = 2**26
+"""Bytes of an image that are read in any case."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +119,7 @@ def _read_tiff(path: Path) -> tuple[NDArray[Any], str, PixelSize | None]:
     with tifffile.TiffFile(path) as file:
         pixel_size = tiff_pixel_size(file)
         series = file.series[0].levels[0]
+        check_size(path, series.size * series.dtype.itemsize)
         pixels = np.asarray(series.asarray())
         if series.axes.endswith("S"):
             pixels = _without_opaque_alpha(pixels)
@@ -121,15 +130,26 @@ def _read_tiff(path: Path) -> tuple[NDArray[Any], str, PixelSize | None]:
 
 
 def _read_other(path: Path) -> tuple[NDArray[Any], str, PixelSize | None]:
+    import imageio.v3 as iio
     from skimage.io import imread
 
     # From memory: given a path, the decoders leave damaged files open, which Windows cannot delete then.
-    pixels = np.asarray(imread(io.BytesIO(path.read_bytes())))
+    content = path.read_bytes()
+    shape = iio.improps(content).shape
+    check_size(path, math.prod(shape))
+    pixels = np.asarray(imread(io.BytesIO(content)))
     if pixels.ndim == 3:
         pixels = _without_opaque_alpha(pixels)
     if pixels.ndim == 3 and pixels.shape[-1] == 1:
         pixels = pixels[..., 0]
     return pixels, {2: "YX", 3: "YXC"}.get(pixels.ndim, ""), None
+
+
+def check_size(path: Path, claimed: int) -> None:
+    """Refuse a header that claims more bytes than can be in the file, before room is made for them."""
+    size = path.stat().st_size
+    if claimed > _MOST_PACKED * size + _ALWAYS:
+        raise ValueError(f"its header claims {claimed} bytes and the file has {size}")
 
 
 def _without_opaque_alpha(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -56,6 +56,31 @@ def open_image(path: str | Path) -> StoredImage:
         raise InputError(why_unreadable(path, error)) from error
 
 
+class Pieces:
+    """An array in a file, of which a piece that is damaged is said to be so when it is read.
+
+    Parameters
+    ----------
+    array : array-like
+        With ``shape``, ``dtype`` and ``chunks``; decodes what is asked for.
+    path : pathlib.Path
+        Where it is, for the sentence.
+    """
+
+    def __init__(self, array: Any, path: Path) -> None:
+        self._array, self._path = array, path
+        self.shape: tuple[int, ...] = tuple(array.shape)
+        self.dtype: np.dtype[Any] = np.dtype(array.dtype)
+        self.ndim = len(self.shape)
+        self.chunks: tuple[int, ...] = tuple(array.chunks)
+
+    def __getitem__(self, key: Any) -> Any:
+        try:
+            return self._array[key]
+        except Exception as error:  # decoders raise whatever a damaged file makes them run into
+            raise InputError(why_unreadable(self._path, error)) from error
+
+
 def _stored(array: Any, axes: str, pixel_size: PixelSize | None = None) -> StoredImage:
     pixels = LazyPixels(array)
     if "C" not in axes:
@@ -70,20 +95,20 @@ def _open_zarr(path: Path) -> StoredImage:
         node: Any = zarr.open(path, mode="r")
         if isinstance(node, zarr.Array):
             names = getattr(node.metadata, "dimension_names", None) or ()
-            return _stored(node, _letters(names, node.ndim))
+            return _stored(Pieces(node, path), _letters(names, node.ndim))
         attributes = _ome(node.attrs.asdict())
         if "bioformats2raw.layout" in attributes and "0" in node:
             node = node["0"]
             attributes = _ome(node.attrs.asdict())
         if "multiscales" in attributes:
-            return _open_multiscale(node, attributes["multiscales"][0])
+            return _open_multiscale(node, attributes["multiscales"][0], path)
         arrays = [item for _, item in node.arrays()]
     except Exception as error:
         raise InputError(why_unreadable(path, error)) from error
     if len(arrays) != 1:
         inside = ", ".join(sorted(node)[:5]) or "nothing"
         raise InputError(f"{path} is a zarr group, not one image; give the path of one inside ({inside}).")
-    return _stored(arrays[0], "")
+    return _stored(Pieces(arrays[0], path), "")
 
 
 def _ome(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -91,7 +116,7 @@ def _ome(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**attributes, **attributes.get("ome", {})}
 
 
-def _open_multiscale(group: Any, multiscale: Mapping[str, Any]) -> StoredImage:
+def _open_multiscale(group: Any, multiscale: Mapping[str, Any], path: Path) -> StoredImage:
     dataset = multiscale["datasets"][0]
     array = group[dataset["path"]]
     # Version 0.3 named its axes by text alone; before it they were always these.
@@ -110,7 +135,7 @@ def _open_multiscale(group: Any, multiscale: Mapping[str, Any]) -> StoredImage:
         for letter, size, axis in zip(letters, scale, axes, strict=False)
         if letter in "ZYX" and axis.get("unit") and math.isfinite(size) and size > 0
     }
-    return _stored(array, letters, PixelSize.of(sizes))
+    return _stored(Pieces(array, path), letters, PixelSize.of(sizes))
 
 
 def _letters(names: Sequence[Any], ndim: int) -> str:
@@ -129,7 +154,9 @@ def _open_tiff(path: Path) -> StoredImage:
         is_plain = series.dataoffset is not None and series.dtype.kind in "uif"  # neither compressed nor bits
         shape, dtype = tuple(series.shape), np.dtype(f"{file.byteorder}{series.dtype.char}")
         offset = series.dataoffset
-    pixels: Any = np.memmap(path, dtype, "r", offset or 0, shape) if is_plain else _TiffPixels(path)
+    pixels: Any = (
+        np.memmap(path, dtype, "r", offset or 0, shape) if is_plain else Pieces(_TiffPixels(path), path)
+    )
     return _stored(pixels, axes if len(axes) == len(shape) and axes.count("C") <= 1 else "", size)
 
 
