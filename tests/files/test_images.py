@@ -15,6 +15,7 @@ from skimage.io import imsave
 from napari_unet.core.errors import InputError
 from napari_unet.files.images import SOFTWARE, expand_paths, pair_by_stem, read_image, stem, write_image
 from napari_unet.files.pixel_size import PixelSize
+from napari_unet.files.sources import open_image
 
 LARGEST = 2**31 - 1
 dtypes = st.sampled_from([np.uint8, np.uint16, np.int32, np.float32, np.int16, np.uint32, np.float64])
@@ -374,3 +375,24 @@ def test_results_among_the_images_are_no_images(tmp_path: Path):
     assert expand_paths([result], results=False) == [result]  # asked for by name
     with pytest.raises(InputError, match="holds only results of napari-unet"):
         expand_paths([tmp_path / "*_objects.*"], results=False)
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_pages_that_lead_round_in_circles_are_not_followed(tmp_path: Path, big: bool, byteorder: str) -> None:
+    path = tmp_path / "a.tif"
+    pixels = np.zeros((3, 16, 16), np.uint8)
+    tifffile.imwrite(path, pixels, bigtiff=big, byteorder=byteorder, metadata=None, photometric="minisblack")
+    np.testing.assert_array_equal(read_image(path).pixels, pixels)  # three pages are followed
+    with tifffile.TiffFile(path) as file:
+        first, last = file.pages[0].offset, file.pages[2].offset
+    data = bytearray(path.read_bytes())
+    width, entry = (8, 20) if big else (2, 12)
+    order = "little" if byteorder == "<" else "big"
+    after = last + width + entry * int.from_bytes(data[last : last + width], order)
+    size = 8 if big else 4
+    data[after : after + size] = first.to_bytes(size, order)
+    path.write_bytes(data)
+    for read in (read_image, open_image):
+        with pytest.raises(InputError, match="lead back to each other"):
+            read(path)

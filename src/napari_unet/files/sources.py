@@ -16,6 +16,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.lazy import LazyPixels
 from napari_unet.files.images import StoredImage, is_tiff, is_zarr, why_unreadable
 from napari_unet.files.pixel_size import PixelSize, tiff_pixel_size
+from napari_unet.files.tiff_pages import check_pages
 
 _CACHE = 2**28
 """Bytes of decoded TIFF strips that are kept: one row of tiles reads the same strips again and again."""
@@ -147,6 +148,7 @@ def _letters(names: Sequence[Any], ndim: int) -> str:
 def _open_tiff(path: Path) -> StoredImage:
     import tifffile
 
+    check_pages(path)
     with tifffile.TiffFile(path) as file:
         series = file.series[0].levels[0]
         axes = series.axes.replace("S", "C").replace("I", "Q")
