@@ -93,7 +93,7 @@ def gaps_while_painting(paint: napari.layers.Labels, seconds: float, size: int) 
         QApplication.processEvents()
     timer.stop()
     strokes.stop()
-    return gaps[1:]
+    return gaps[1:] or gaps
 
 
 def told(values: list[float]) -> str:

@@ -58,7 +58,7 @@ class Victim:
         )
         self._reader.start()
 
-    def wait_for_lines(self, count=1, seconds=60):
+    def wait_for_lines(self, count=1, seconds=170):
         """Wait until the process has begun what it is killed in."""
         end = time.monotonic() + seconds
         while len(self.lines) < count:
@@ -121,6 +121,28 @@ def test_painting(tmp_path, kills):
         ProjectStore.open(folder).close()
         assert not list(folder.rglob("*.part"))
         painted = next(number for number in range(told + 2) if not (paint[place(number)] == number + 2).all())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("number", range(5))
+def test_painting_in_a_window(tmp_path, number):
+    from window_painter import centre  # which needs a screen
+
+    victim = Victim("window_painter.py", tmp_path / "p")
+    victim.wait_for_lines(20)
+    time.sleep(np.random.default_rng(number).uniform(0, 6))
+    killed = victim.kill()
+    strokes = [line.split() for line in victim.lines if line.endswith("\n")]
+    safe = [int(stroke) for stroke, moment in strokes if float(moment) < killed - LOST_S]
+    if not safe:
+        return
+    (labels,) = read_project(tmp_path / "p").labels
+    paint, damage = read_labels(tmp_path / "p", labels.file)
+    assert damage == ""
+    lost = [stroke for stroke in safe if paint[centre(stroke)] != stroke + 2]
+    assert lost == []
+    ProjectStore.open(tmp_path / "p").close()
 
 
 @often(1, 15)

@@ -11,7 +11,8 @@ import tifffile
 from dock_helpers import discs, paint_on, save, say
 from napari.layers import Image, Shapes
 from npe2 import PluginManifest
-from qtpy.QtWidgets import QFileDialog, QPushButton
+from qtpy.QtGui import QCloseEvent, QHideEvent
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QPushButton
 
 import napari_unet
 from napari_unet.files.project import FILE, read_project
@@ -403,6 +404,33 @@ def test_what_waits_to_be_saved_is_saved_as_the_window_closes(made):
     viewer, folder = made
     annotation_of(viewer, viewer.layers[0]).paint((50, 60), 7)
     viewer.close()
+    assert read_labels(folder, "a b.zarr")[0][50, 60] == 7
+    assert not (folder / LOCK).exists()
+
+
+class ByHand(QCloseEvent):
+    """As from the button of the window."""
+
+    def spontaneous(self):
+        return True
+
+
+def test_a_window_with_what_cannot_be_saved_asks_before_it_closes(made, tmp_path, monkeypatch):
+    viewer, folder = made
+    project, window = project_of(viewer), viewer.window.main_menu.window()
+    asked = []
+    monkeypatch.setattr(QMessageBox, "question", lambda *given, **_: asked.append(given[2]) or answers.pop())
+    answers = [QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No]
+    assert not project.eventFilter(window, ByHand())
+    assert asked == []
+    folder.rename(tmp_path / "gone")
+    annotation_of(viewer, viewer.layers[0]).paint((50, 60), 7)
+    assert project.eventFilter(window, ByHand())
+    assert "is gone, so nothing is saved" in asked[0]
+    assert not project.eventFilter(window, ByHand())
+    (tmp_path / "gone").rename(folder)
+    project.eventFilter(window, QHideEvent())
+    assert project.session is None
     assert read_labels(folder, "a b.zarr")[0][50, 60] == 7
     assert not (folder / LOCK).exists()
 

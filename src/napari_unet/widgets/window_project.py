@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary, ref
 from napari.components import ViewerModel
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QEvent, QObject, Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_unet.core.errors import InputError
 from napari_unet.files.project import MODELS, Project
@@ -59,6 +59,7 @@ class WindowProject(QObject):
         window = _main_window(viewer)
         super().__init__(window)
         self._session: ProjectSession | None = None
+        self._closes = False
         self._docks: dict[str, _Dock] = {}
         self._settings: dict[str, Values] = {}
         if window is not None:
@@ -161,9 +162,26 @@ class WindowProject(QObject):
                 session.flush()
                 if not event.spontaneous():  # then nobody is asked
                     self.close()
-            elif event.type() == QEvent.Type.Hide and not event.spontaneous():
+                elif session.is_writable and session.problem and not self._may_close(session.problem):
+                    event.ignore()
+                    return True
+                self._closes = True
+            elif event.type() == QEvent.Type.Show:
+                self._closes = False
+            elif event.type() == QEvent.Type.Hide and self._closes:
                 self.close()
         return False
+
+    def _may_close(self, problem: str) -> bool:
+        """Ask whether to close a window that holds what could not be saved."""
+        window = self.parent()
+        answer = QMessageBox.question(
+            window if isinstance(window, QWidget) else None,
+            "The project is not saved",
+            f"{problem}\n\nClose the window all the same? What was painted since is lost then.",
+            defaultButton=QMessageBox.StandardButton.No,
+        )
+        return bool(answer == QMessageBox.StandardButton.Yes)
 
     def _remove_second(self, project: Project) -> None:
         """Remove the layers that were just opened of a project that is open already."""
