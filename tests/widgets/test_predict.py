@@ -155,6 +155,8 @@ def test_a_slice_beyond_the_memory_is_a_sentence_with_the_way_out(models, monkey
     monkeypatch.setattr("napari_unet.files.large_prediction._FITTING_SHARE", 0)
     with pytest.raises(InputError, match=r"20 × 30 pixels is too large.*untick 'only the slice shown'"):
         run_segment(save(models), [Source(np.zeros((2, 20, 30)), "none", plane=(1, 0, 0), folder=models)])
+    with pytest.raises(InputError, match=r"2 × 20 × 30 pixels is too large.*Predict dock"):
+        run_segment(save(models), [Source(np.zeros((2, 20, 30)), "none")])
 
 
 def test_several_images_in_turn(models):

@@ -187,8 +187,8 @@ class PredictDock(QWidget):
         if self.image.several == ALL:
             targets = targets_that_suit(self._viewer, self.form.channels, facts)
         else:
-            target = target_of(self._viewer, self.image.layer, self.form.channels, facts)
-            targets = [replace(target, folder=self._inputs.results_folder)]
+            targets = [target_of(self._viewer, self.image.layer, self.form.channels, facts)]
+        targets = [replace(target, folder=self._inputs.folder_for(target)) for target in targets]
         if not targets:
             raise InputError("None of the images suits the model; choose one of them, to be told why.")
         if self._inputs.only_slice:

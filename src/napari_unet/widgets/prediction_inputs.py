@@ -97,16 +97,17 @@ class PredictionInputs(QWidget):
         """Whether the plane on the screen alone is to be segmented."""
         return bool(self._slice.isChecked() and self._slice.isEnabled())
 
-    @property
-    def results_folder(self) -> Path | None:
-        """Where results go if they do not fit into the memory, None being the default.
+    def folder_for(self, target: Target) -> Path:
+        """Return where the results of an image go if they do not fit into the memory.
 
         Raises
         ------
         InputError
-            If the image is too large for the memory, and no folder is chosen.
+            If the chosen image is too large for the memory, and no folder is chosen.
         """
-        return None if self.stored.isHidden() else self.stored.folder
+        if target.layer is self.image.layer and not self.stored.isHidden():
+            return self.stored.folder
+        return results_folder(target.layer, self._project.models_folder)
 
     def refresh(self, facts: ModelFacts | None) -> None:
         """Show and enable what can be used with a model."""

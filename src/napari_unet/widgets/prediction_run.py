@@ -151,10 +151,15 @@ def _on_disk(  # noqa: PLR0917 - what segment is given, for one image
     control: Control,
 ) -> Iterator[RunEvent]:
     sides = " × ".join(map(str, image.pixels.shape[1:]))
-    if image.plane or source.folder is None:
+    if image.plane:
         raise InputError(
             f"The slice of {sides} pixels is too large to be segmented in memory; untick 'only the slice "
             "shown', so that the whole image is segmented on disk."
+        )
+    if source.folder is None:
+        raise InputError(
+            f"The image of {sides} pixels is too large for the memory; press Predict in the Predict dock, "
+            "which segments it on disk, or crop it."
         )
     check_writable(source.folder / source.name)
     preview = _Preview(number, image, kinds, config)

@@ -21,8 +21,7 @@ from napari_unet.widgets.model_chooser import ModelFacts
 from napari_unet.widgets.planes import into_stack
 from napari_unet.widgets.prediction_events import Source
 from napari_unet.widgets.prediction_run import resolve_channels
-from napari_unet.widgets.stored_results import file_name, pixel_size_of, results_folder
-from napari_unet.widgets.window_project import project_of
+from napari_unet.widgets.stored_results import file_name, pixel_size_of
 
 _STACK = "napari_unet stack"
 """Metadata of a result layer: the (kind, array) it shows, to which planes are added one by one."""
@@ -33,7 +32,7 @@ class Target:
     """An image layer to segment.
 
     ``channels`` is where its channels are, ``plane`` which plane of it is wanted, None being every one, and
-    ``folder`` where its results go if they do not fit into the memory, None being the default.
+    ``folder`` where its results go if they do not fit into the memory; None if they may not.
     """
 
     layer: Image
@@ -121,7 +120,7 @@ def copy_of(viewer: ViewerModel, target: Target) -> Source | str:
             target.channels,
             target.plane,
             looked_at=pixel_looked_at(viewer, target),
-            folder=target.folder or results_folder(layer, project_of(viewer).models_folder),
+            folder=target.folder,
             name=file_name(layer),
             pixel_size=pixel_size_of(layer),
         )
