@@ -263,6 +263,7 @@ def test_images_that_moved_alone_are_asked_for(  # noqa: PLR0917 - fixtures
     dock.findChild(QPushButton, "project_find").click()
     assert [layer.name for layer in viewer.layers] == ["a b", "a b paint"]
     assert annotation_of(viewer, viewer.layers[0]) is viewer.layers[1]
+    assert viewer.layers.selection.active is viewer.layers[1]  # painting goes on
     assert say(dock, "project_missing") == ""
     saved(viewer)
     assert read_project(folder).images[0].path == "../far/away/a b.tif"
@@ -382,7 +383,7 @@ def test_layers_that_are_removed_stay_in_the_project_until_they_are_left_out(mad
     saved(viewer)
     assert read_labels(folder, "a b.zarr")[0][50, 60] == 7
     assert len(read_project(folder).labels) == 1
-    assert "They stay in the project" in say(dock, "project_missing")
+    assert "It stays in the project" in say(dock, "project_missing")
     dock.findChild(QPushButton, "project_forget").click()
     saved(viewer)
     assert read_project(folder).images == ()

@@ -191,5 +191,8 @@ def _missing_in_words(missing: list[ProjectImage]) -> str:
     if not missing:
         return ""
     names = ", ".join(entry.look.name for entry in missing[:5]) + (", …" if len(missing) > 5 else "")
-    are = "image is" if len(missing) == 1 else "images are"
-    return f"{len(missing)} {are} not in this window ({names}). They stay in the project, with their paint."
+    if len(missing) == 1:
+        return f"1 image is not in this window ({names}). It stays in the project, with its paint."
+    return (
+        f"{len(missing)} images are not in this window ({names}). They stay in the project, with their paint."
+    )

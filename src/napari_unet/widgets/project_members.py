@@ -135,7 +135,9 @@ class ProjectMembers(QObject):
         layer = Image(data, **arguments)
         image = self._images[entry.key]
         image.entry = replace(image.entry, absolute=path.absolute().as_posix())
+        active = self._viewer.layers.selection.active
         self._viewer.layers.insert(min(entry.look.order, len(self._viewer.layers)), layer)
+        self._viewer.layers.selection.active = active or layer  # painting goes on
         self._bind(image, layer)
 
     def forget_missing(self) -> None:
