@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_unet.core.axes import Channels, channels_first
 from napari_unet.core.errors import InputError
+from napari_unet.core.lazy import Pixels
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.geometry import margin, nearest_sizes, tile_geometry
 from napari_unet.network.model import Model
@@ -73,6 +75,21 @@ def make_sample(model: Model, image: NDArray[Any] | None) -> Sample:
     network = ready_network(model, torch.device("cpu"), torch.float32)
     whole = tuple(slice(0, size - 2 * margin(config)) for size in block.shape[1:])
     return Sample(block[None], probabilities_of(network, scaled, whole)[None])
+
+
+def example_from(image: Pixels, channels: Channels, model: Model) -> NDArray[Any]:
+    """Return an image as :func:`make_sample` takes it; of a stack of planes, the one in the middle.
+
+    Raises
+    ------
+    InputError
+        If the image does not suit the model.
+    """
+    shape = model.network
+    pixels = channels_first(image, ndim=shape.ndim, channels=channels, in_channels=shape.in_channels)
+    while pixels.ndim > 1 + shape.ndim:
+        pixels = pixels[:, pixels.shape[1] // 2]
+    return np.asarray(pixels)
 
 
 def halo_of(config: UNetConfig) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QFileSystemWatcher, Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QComboBox, QFileDialog
+from qtpy.QtWidgets import QComboBox
 
 from napari_unet.core.annotation import Mode
 from napari_unet.core.errors import InputError
@@ -139,20 +139,17 @@ class ModelChooser(QComboBox):
         self._folder = self._project.models_folder
         self._refill(self._project.last_model)
 
+    @property
+    def folder(self) -> Path:
+        """Where the models are that it lists."""
+        return self._folder
+
     def choose(self, path: Path) -> None:
         """Choose a model file, wherever it lies."""
         self._is_chosen = True
         if path.parent != self._folder and not is_starter(path) and path not in self._others:
             self._others.append(path)
         self._refill(path)
-
-    def browse(self) -> None:
-        """Let the user look for a model file."""
-        chosen, _ = QFileDialog.getOpenFileName(
-            self, "Choose a model", str(self._folder), f"Models (*{_SUFFIX})"
-        )
-        if chosen:
-            self.choose(Path(chosen))
 
     def _refill(self, wanted: Path | None = None) -> None:
         starters = {starter_path(name): name for name in starter_names()}

@@ -7,9 +7,10 @@ from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_unet.files.large_prediction import fits_into_memory
 from napari_unet.widgets.files_form import FilesForm, FolderField
-from napari_unet.widgets.form import LayerChooser, Sentence, add_form, add_row, button, describe
+from napari_unet.widgets.form import LayerChooser, Sentence, add_form, add_row, describe
 from napari_unet.widgets.marks import full_data
 from napari_unet.widgets.model_chooser import ModelChooser, ModelFacts
+from napari_unet.widgets.model_exchange import ModelExchange
 from napari_unet.widgets.prediction_form import PredictionForm
 from napari_unet.widgets.prediction_targets import Target, images_of, is_stack, targets_that_suit
 from napari_unet.widgets.stored_results import results_folder
@@ -46,15 +47,10 @@ class PredictionInputs(QWidget):
             "folder is set in napari's preferences.",
         )
         self.facts_line = Sentence("predict_facts")
-        browse = button(
-            "Browse…",
-            self.model.browse,
-            name="predict_browse",
-            tooltip="Choose a model file elsewhere.",
-        )
-        form.addRow("", browse)
-        form.addRow(self.facts_line)
         self.image = LayerChooser(viewer, several={ALL: "All images", FILES: "A folder of files…"})
+        self.exchange = ModelExchange(self.model, self.image)
+        form.addRow(self.exchange)
+        form.addRow(self.facts_line)
         add_row(
             form,
             "Image",

@@ -1,0 +1,80 @@
+"""Networks from elsewhere into the list of models, and models out of it."""
+
+import pytest
+import torch
+from dock_helpers import discs, make_model
+from foreign_networks import Milesial, randomise
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QLabel, QPushButton
+
+from napari_unet.files.models import load_model, save_model
+from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.preferences import Preferences
+
+
+@pytest.fixture
+def dock(make_napari_viewer, tmp_path, monkeypatch, qtbot):
+    monkeypatch.setattr(
+        "napari_unet.widgets.window_project.read_preferences", lambda: Preferences(tmp_path / "models")
+    )
+    viewer = make_napari_viewer()
+    viewer.add_image(discs(), name="cells")
+    dock = PredictDock(viewer)
+    qtbot.addWidget(dock)
+    return dock
+
+
+def sentence(dock):
+    return dock.findChild(QLabel, "predict_exchange").text()
+
+
+def click(dock, name):
+    dock.findChild(QPushButton, name).click()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.jit.load
+def test_a_checkpoint_becomes_a_model_and_a_model_a_package(dock, tmp_path, monkeypatch, qtbot):
+    checkpoint, package = tmp_path / "my unet.pth", tmp_path / "my unet.zip"
+    torch.save(randomise(Milesial(1, 1, width=2)).state_dict(), checkpoint)
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_args: (str(checkpoint), ""))
+    click(dock, "predict_browse")
+    qtbot.waitUntil(lambda: dock.model.path is not None and dock.model.path.stem == "my unet", timeout=60_000)
+    assert sentence(dock) == "It is the model my unet now."
+    assert dock.model.path.suffix == ".safetensors"
+    assert "milesial" in load_model(dock.model.path).origin
+
+    monkeypatch.setattr(QInputDialog, "getText", lambda *_args: ("A. Painter", True))
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: (str(package), ""))
+    qtbot.waitUntil(dock.findChild(QPushButton, "predict_export").isEnabled, timeout=10_000)
+    click(dock, "predict_export")
+    qtbot.waitUntil(lambda: sentence(dock) == f"The package is {package}.", timeout=60_000)
+    assert load_model(package).network == load_model(dock.model.path).network
+
+
+def test_what_is_no_model_is_said_in_place(dock, tmp_path, monkeypatch, qtbot):
+    other = tmp_path / "other.pth"
+    other.write_bytes(b"\x80\x02}.")
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_args: (str(other), ""))
+    before = dock.model.path
+    click(dock, "predict_browse")
+    qtbot.waitUntil(lambda: "is not a napari-unet model" in sentence(dock), timeout=60_000)
+    assert dock.model.path == before
+
+
+def test_a_model_of_ours_is_taken_as_it_is(dock, tmp_path, monkeypatch):
+    save_model(make_model(), tmp_path / "ours.safetensors")
+    monkeypatch.setattr(
+        QFileDialog, "getOpenFileName", lambda *_args: (str(tmp_path / "ours.safetensors"), "")
+    )
+    click(dock, "predict_browse")
+    assert dock.model.path == tmp_path / "ours.safetensors"
+    assert sentence(dock) == ""
+
+
+def test_a_package_names_an_author(dock, tmp_path, monkeypatch):
+    save_model(make_model(), tmp_path / "ours.safetensors")
+    dock.select_model(tmp_path / "ours.safetensors")
+    monkeypatch.setattr(QInputDialog, "getText", lambda *_args: (" ", True))
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: (str(tmp_path / "p.zip"), ""))
+    click(dock, "predict_export")
+    assert "at least one author" in sentence(dock)
+    assert not (tmp_path / "p.zip").exists()
