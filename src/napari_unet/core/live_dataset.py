@@ -53,6 +53,10 @@ class LiveDataset:
         self.held_back: tuple[str, ...] = ()
         """In sentences, what of the paint is not learnt from, and why."""
 
+    def stay(self) -> None:
+        """Let go of what only updates need: no paint will come."""
+        self._planes.clear()
+
     def update(self, news: News) -> bool:
         """Take in what was painted; return whether there is another dataset now."""
         before = dict(self._planes)

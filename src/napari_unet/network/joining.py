@@ -42,6 +42,8 @@ class Joining:
     ) -> None:
         self._live = live
         self._feed = feed
+        if feed is None:
+            live.stay()
         self._config = config
         self._told = list(told)
         self._next = 0.0

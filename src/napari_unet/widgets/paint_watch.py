@@ -134,7 +134,7 @@ class PaintWatch(QObject):
 
     def _tell(self, paint: Labels, plane: Plane | None = None) -> None:
         one = self._learnt.get(paint)
-        if one is None or not self._listens:
+        if one is None or not self._listens or mode_of(paint) != self._mode:
             return
         if one.pixels is None:
             if not has_paint(paint):
