@@ -121,6 +121,30 @@ def test_paint_of_another_shape_does_not_overwrite(tmp_path, paint):
     np.testing.assert_array_equal(read_labels(tmp_path / "p", "cells 2.zarr")[0], 1)
 
 
+def test_paint_that_was_left_out_of_the_project_is_not_written_on(tmp_path, paint):
+    store = ProjectStore.create(tmp_path / "p")
+    store.save(state_of(PIXELS, paint))
+    store.save(ProjectState())
+    store.close()
+    store = ProjectStore.open(tmp_path / "p")
+    store.save(state_of(PIXELS, np.ones_like(paint)))
+    assert store.project.labels[0].file == "cells 2.zarr"
+    np.testing.assert_array_equal(read_labels(tmp_path / "p", "cells.zarr")[0], paint)
+
+
+def test_an_image_that_was_replaced_in_the_window_is_kept(tmp_path, paint):
+    source = tmp_path / "cells.tif"
+    tifffile.imwrite(source, PIXELS)
+    store = ProjectStore.create(tmp_path / "p")
+    state = state_of(PIXELS, paint, source=source, reads=lambda path: [tifffile.imread(path)])
+    store.save(state)
+    assert store.project.images[0].path == "../cells.tif"
+    smoothed = PIXELS // 2
+    store.save(replace(state, images=(replace(state.images[0], pixels=smoothed),)))
+    (kept,) = store.project.images
+    np.testing.assert_array_equal(read_kept(kept, tmp_path / "p"), smoothed)
+
+
 def test_predictions_are_kept_with_what_was_corrected(tmp_path, paint):
     store = ProjectStore.create(tmp_path / "p")
     predicted = paint.copy()

@@ -94,7 +94,9 @@ class ProjectStore:
         self._one_at_a_time = threading.Lock()
         self._files: dict[str, LabelsFile] = {}
         self._predicted: dict[str, Any] = {}
+        self._own = {name for labels in project.labels for name in (labels.file, labels.predicted)}
         self._images = {image.key: image for image in project.images}
+        self._shown: dict[str, Any] = {}
         self._text = self._settings = ""
         self._notes: list[str] = []
 
@@ -208,7 +210,8 @@ class ProjectStore:
         """Return the file of some labels, a new one if they fit into none, and what to write of it."""
         file = self._files.get(name)
         paint = self.folder / PAINT
-        if file is None and (paint / name / ".zarray").exists():
+        # A file of that name that the project does not tell of was left out of it, and stays as it is.
+        if file is None and name in self._own and (paint / name / ".zarray").exists():
             file = LabelsFile(inside(self.folder, paint / name))
         if file is None or not file.fits(pixels):
             taken = [item.name for item in paint.iterdir()] if paint.is_dir() else []
@@ -250,8 +253,11 @@ class ProjectStore:
         known = self._images.get(entry.key)
         if image.pixels is None:
             self._images.setdefault(entry.key, entry)
+            self._shown.pop(entry.key, None)
             return
-        if known is not None and (known.shape, known.dtype) == (entry.shape, entry.dtype):
+        is_same = self._shown.setdefault(entry.key, image.pixels) is image.pixels
+        self._shown[entry.key] = image.pixels
+        if is_same and known is not None and (known.shape, known.dtype) == (entry.shape, entry.dtype):
             return
         entry = replace(entry, sample=sample(image.pixels))
         try:

@@ -67,6 +67,8 @@ class ProjectMembers(QObject):
         self._images = {image.key: _Image(image) for image in project.images}
         self._labels = {labels.file: _Labels(labels) for labels in project.labels}
         self._regions = {regions.image: regions for regions in project.regions}
+        self._names = [*self._images, *self._labels, *(labels.predicted for labels in project.labels)]
+        """Names that were given, also of what was left out: none means two things."""
 
     @property
     def missing(self) -> list[ProjectImage]:
@@ -141,12 +143,11 @@ class ProjectMembers(QObject):
         self._bind(image, layer)
 
     def forget_missing(self) -> None:
-        """Take what is not in the window out of the project."""
-        self._images = {key: image for key, image in self._images.items() if image.layer is not None}
-        self._labels = {
-            file: labels
-            for file, labels in self._labels.items()
-            if labels.tracker is not None and labels.entry.image in self._images
+        """Take what is not in the window out of the project, but images of which paint is."""
+        self._labels = {file: labels for file, labels in self._labels.items() if labels.tracker is not None}
+        painted = {labels.entry.image for labels in self._labels.values()}
+        self._images = {
+            key: image for key, image in self._images.items() if image.layer is not None or key in painted
         }
         self._regions = {key: regions for key, regions in self._regions.items() if key in self._images}
 
@@ -218,7 +219,8 @@ class ProjectMembers(QObject):
             if may_be and matches(image.entry, pixels):  # it was missing or removed, and is back
                 self._bind(image, layer)
                 return
-        key = plain_name(layer.name, list(self._images))
+        key = plain_name(layer.name, self._names)
+        self._names.append(key)
         self._images[key] = _Image(entry_of(layer, key, str(layer.source.reader_plugin or "")), layer)
 
     def _take_up_labels(self, layer: Labels) -> None:
@@ -227,9 +229,8 @@ class ProjectMembers(QObject):
         if mark is None or source is None or key is None or mark.kind not in _KINDS:
             return
         kind: Any = mark.kind
-        entries = [labels.entry for labels in self._labels.values()]
-        files = [name for entry in entries for name in (entry.file, entry.predicted)]
-        file = plain_name(key, files, ".zarr" if kind == "paint" else f" {kind}.zarr")
+        file = plain_name(key, self._names, ".zarr" if kind == "paint" else f" {kind}.zarr")
+        self._names.append(file)
         # Labels that were removed make place for those that were made anew; their file stays.
         self._labels = {
             name: labels
