@@ -59,7 +59,7 @@ class Corrector:
         self._viewer = viewer
         self._result = result
         self._tool: Kind | None = None
-        self._is_at_work = False
+        self._is_at_work = self._is_drawing = False
         self.events = EmitterGroup(source=self, tool=Event, said=Event)
         result.mouse_drag_callbacks.append(self)
         result.events.mode.connect(self._on_mode)
@@ -112,12 +112,14 @@ class Corrector:
         path = [layer.world_to_data(event.position)]
         preview = StrokePreview(layer, axes, event.camera_zoom)
         with layer.block_history():
+            self._is_drawing = True
             yield
             while event.type == "mouse_move":
                 path.append(layer.world_to_data(event.position))
                 preview.draw(path[-2:])
                 yield
             preview.clear()
+            self._is_drawing = False
             if layer in self._viewer.layers:
                 self.stroke(tool, np.array(path), axes, leaves_trace=preview.was_drawn)
 
@@ -150,7 +152,9 @@ class Corrector:
         self._correct(make, leaves_trace=leaves_trace)
 
     def point(self, kind: Kind) -> None:
-        """Accept or reject the object under the pointer."""
+        """Accept or reject the object under the pointer; not while a stroke is drawn, which hides it."""
+        if self._is_drawing:
+            return
         viewer = self._viewer
         displayed = list(viewer.dims.displayed)
         direction = viewer.scene.camera.calculate_nd_view_direction(viewer.dims.ndim, displayed)
@@ -188,19 +192,20 @@ class Corrector:
             return
         timeline = timeline_of(paint)
         timeline.follow(result)
+        changed = correction.objects.pixels.size + correction.paint.pixels.size > 0
         self._is_at_work = True
-        with timeline.step() as step:
-            with result.block_history():  # with the stroke that was drawn and removed, one edit
-                shown = self._shown(correction)
-                _apply(result, correction.objects)
-            _apply(paint, correction.paint)
-            changed = correction.objects.pixels.size + correction.paint.pixels.size > 0
-            step.is_nothing = not changed
-            step.shown = shown
-            if changed:
-                now = time.time()
-                step.gestures = tuple(Gesture(correction.kind, value, now) for value in correction.values)
-        self._is_at_work = False
+        try:
+            with timeline.step() as step:
+                step.is_nothing = not changed
+                with result.block_history():  # with the stroke that was drawn and removed, one edit
+                    step.shown = self._shown(correction)
+                    _apply(result, correction.objects)
+                _apply(paint, correction.paint)
+                if changed:
+                    now = time.time()
+                    step.gestures = tuple(Gesture(correction.kind, value, now) for value in correction.values)
+        finally:
+            self._is_at_work = False
         if correction.kind == "rejected":
             timeline.note_rejected(correction.pixels)
         accept_painted(paint, correction.painted)  # tells the docks of the paint, in any case
