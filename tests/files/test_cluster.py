@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,19 @@ def test_memory_that_is_short_makes_tiles_smaller(tmp_path: Path, cluster: Clust
         *_, last = segment(cluster, model, path, config)
     assert last.finished
     assert_same(tmp_path / "out", predict(model, image, config), kinds=("objects",))
+
+
+def test_a_starter_scales_the_image_as_it_does_here(tmp_path: Path, cluster: Cluster):
+    model = replace(make_model(seed=5), object_size=10.0)
+    path, image = write_input(tmp_path, 60, 50)
+    config = replace(config_for(model, image), object_size=15.0)
+    *_, last = segment(cluster, model, path, config, kinds=KINDS)
+    assert last.finished
+    expected = predict(model, image, config)
+    assert_same(tmp_path / "out", expected)
+    assert not np.array_equal(
+        expected.probabilities, predict(model, image, replace(config, object_size=None)).probabilities
+    )
 
 
 def test_the_command(tmp_path: Path, workers: LocalCluster, capsys: pytest.CaptureFixture[str]):

@@ -139,11 +139,6 @@ class Cluster:
         """
         import torch
 
-        if model.is_starter:
-            raise InputError(
-                "A starter, which scales its images, does not run on a cluster yet; train a model that "
-                "starts from it, or segment on this machine."
-            )
         from napari_unet.network.prediction import plan_prediction, tile_size_for
 
         facts = self._survey(config, device)
