@@ -26,6 +26,7 @@ from napari_unet.files.images import read_image, write_image
 from napari_unet.files.pixel_size import PixelSize
 from napari_unet.files.states import step_to_continue
 from napari_unet.network.model import Model
+from napari_unet.network.tile_run import TileRun
 
 SMALL = ["--set", "network.features=2", "network.levels=2", "training.patch_size=32", "training.batch_size=1"]
 
@@ -868,3 +869,45 @@ def test_complete_paint_needs_no_background(
     assert "No background is painted" in capsys.readouterr().err
     assert main([str(argument) for argument in [*arguments, "--complete"]]) == 0
     assert load_model(tmp_path / "model.safetensors").network.distance  # its objects are full
+
+
+@pytest.mark.parametrize("name", ["two words.tif", "Zellkern µ — 细胞.tif", "no ending"])
+def test_files_may_have_any_name(folder: Path, tmp_path: Path, name: str) -> None:
+    for kind in ("images", "paint"):
+        (tmp_path / "my data" / kind).mkdir(parents=True)
+        (tmp_path / "my data" / kind / name).write_bytes((folder / kind / "a1.tif").read_bytes())
+    image, paint = (tmp_path / "my data" / kind / name for kind in ("images", "paint"))
+    model, output = tmp_path / "mein Modell µ", tmp_path / "the results"
+    arguments = ["train", "--images", image, "--paint", paint, "--output", model, "--steps", 1, *SMALL]
+    assert main([str(argument) for argument in arguments]) == 0
+    assert main(["predict", str(model), "--images", str(image), "--output", str(output)]) == 0
+    assert [path.name for path in output.iterdir()] == [f"{name.removesuffix('.tif')}_objects.tif"]
+
+
+def test_an_image_that_is_cut_off_while_it_is_read_costs_no_other(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody writes to a file while it is segmented block by block."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a1", "a2"):
+        pixels = tifffile.imread(folder / "images" / f"{name}.tif")
+        tifffile.imwrite(images / f"{name}.tif", pixels, compression="zlib", tile=(16, 16))
+    original = TileRun.events
+
+    def events(run: TileRun, *arguments: Any) -> Any:
+        cut_off = images / "a1.tif"
+        cut_off.write_bytes(cut_off.read_bytes()[:700])
+        return original(run, *arguments)
+
+    monkeypatch.setattr(TileRun, "events", events)
+    monkeypatch.setattr("napari_unet.files.sources._CACHE", 0)  # as if the image were larger than it
+    arguments = ["predict", folder / "model.safetensors", "--images", images, "--output", tmp_path / "out"]
+    capsys.readouterr()
+    code = main([str(argument) for argument in [*arguments, "--format", "zarr"]])
+    error = capsys.readouterr().err
+    assert code == 2
+    assert "a1.tif could not be read" in error
+    assert "Traceback" not in error
+    assert (tmp_path / "out" / "a2_objects.zarr").exists()
+    assert not (tmp_path / "out" / "a1_objects.zarr").exists()
