@@ -54,8 +54,8 @@ def in_words(place: Place, names: Sequence[str] = ("background", "object")) -> s
     """
     one, other = (names[value - 1] if value <= len(names) else f"class {value}" for value in place.between)
     reasons = {
-        "seam": "Touching objects, the seam is unclear: paint a thin line of background between them, or "
-        "each of them with a number of its own.",
+        "seam": "Touching objects, or one? The seam is unclear: paint a thin line of background along it; "
+        "or, if it is one object, a stroke of it across.",
         "wavers": f"The network wavers between {one} and {other} here: paint what it is.",
         "unlike": "This looks unlike what is painted: paint what it is.",
     }

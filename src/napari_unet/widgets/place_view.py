@@ -63,7 +63,7 @@ def _draw_ring(
         symbol="disc",
         face_color="transparent",
         border_color=_YELLOW,
-        border_width=0.06,
+        border_width=0.03,
         scale=paint.scale,
         translate=paint.translate,
         rotate=paint.rotate,
