@@ -6,10 +6,13 @@ from mouse import Hand
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QLabel, QPushButton
 
+from napari_unet.core.weights import border_weights
 from napari_unet.widgets.layers import annotation_of, copy_paint, has_paint, make_annotation
 from napari_unet.widgets.marks import full_objects_of
 from napari_unet.widgets.paint import PaintDock
+from napari_unet.widgets.paint_tally import Told, describe_paint
 from napari_unet.widgets.regions import regions_layer, take_region_tool
+from napari_unet.widgets.weights import WeightsDock
 
 
 def add_image(viewer, shape=(60, 80), **arguments):
@@ -149,3 +152,28 @@ def test_an_ellipse_is_round(viewer):
     completed = copy_paint(paint)
     assert (completed[inside < 0.98] == 1).all()
     assert (completed[inside > 1.02] == 0).all()
+
+
+def test_the_weight_map_and_the_tally_of_the_train_dock_know_of_regions(viewer, qtbot):
+    image = add_image(viewer, (30, 40))
+    paint = make_annotation(viewer, image)
+    paint.data[8:16, 8:16] = 2
+    paint.data[8:16, 17:26] = 3
+    weights = WeightsDock(viewer)
+    qtbot.addWidget(weights)
+    weights.show_map.setChecked(True)
+    layer = take_region_tool(viewer, paint, "rectangle")
+    layer.add_rectangles(np.array([(4.6, 4.6), (4.6, 29.4), (19.4, 29.4), (19.4, 4.6)]))
+
+    def shown():
+        return next((layer.data for layer in viewer.layers if layer.name.endswith("weights")), None)
+
+    qtbot.waitUntil(lambda: shown() is not None and shown()[5, 5] > 0, timeout=20_000)
+    completed = copy_paint(paint)
+    assert np.count_nonzero(completed == 1) == 15 * 25 - 8 * 8 - 8 * 9
+    np.testing.assert_allclose(shown(), border_weights(completed), rtol=1e-5)
+    told = Told(completed, "objects", full_objects_of(paint))
+    assert describe_paint([told]) == "Painted: 1 image, 2 objects, all filled to their border."
+    layer.data = []
+    qtbot.waitUntil(lambda: shown()[5, 5] == 0, timeout=20_000)
+    np.testing.assert_allclose(shown(), border_weights(paint.data), rtol=1e-5)
