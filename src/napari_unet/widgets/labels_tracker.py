@@ -47,7 +47,8 @@ class LabelsTracker(QObject):
         self._touched = True
         self._seen: set[Chunk] = set()
         self._rest: deque[Chunk] = deque()
-        self._swept = 0.0
+        self._swept = -_SWEEP_S
+        self._unswept = False
         for emitter in (layer.events.paint, layer.events.labels_update):
             follow(self, emitter, self._on_stroke)
         for emitter in (layer.events.set_data, layer.events.data):
@@ -56,7 +57,8 @@ class LabelsTracker(QObject):
     @property
     def has_news(self) -> bool:
         """Whether there is something to compare."""
-        return self._touched or bool(self._rest) or labels_pixels(self.layer) is not self._pixels
+        waiting = self._touched or self._rest or self._sweep_is_due
+        return bool(waiting) or labels_pixels(self.layer) is not self._pixels
 
     def take(self) -> list[Chunk]:
         """Return the chunks to compare with the disk now; each is told once."""
@@ -67,10 +69,11 @@ class LabelsTracker(QObject):
         seen, self._seen = self._seen, set()
         if is_other or pixels.nbytes <= _SMALL:
             self._rest.clear()
+            self._unswept = False
             return list(chunks_in(pixels.shape)) if touched or is_other else []
-        if touched and not self._rest and time.monotonic() - self._swept > _SWEEP_S:
+        if self._sweep_is_due and not self._rest:
             self._rest.extend(chunks_in(pixels.shape))
-            self._swept = time.monotonic()
+            self._swept, self._unswept = time.monotonic(), False
         batch = [self._rest.popleft() for _ in range(min(_BATCH, len(self._rest)))]
         return [*seen, *batch]
 
@@ -86,7 +89,13 @@ class LabelsTracker(QObject):
         self._touched = True
         pixels = labels_pixels(self.layer)
         if pixels.nbytes > _SMALL:
+            self._unswept = True
             self._seen.update(chunks_in(pixels.shape, self._visible(pixels.shape)))
+
+    @property
+    def _sweep_is_due(self) -> bool:
+        """Whether something changed since the last look through all planes, and that is long ago."""
+        return self._unswept and time.monotonic() - self._swept > _SWEEP_S
 
     def _visible(self, shape: tuple[int, ...]) -> tuple[slice, ...]:
         """Return the box of the pixels that are seen: a plane, or all where volumes are shown."""

@@ -128,6 +128,7 @@ class ProjectSession(QObject):
     def close(self) -> None:
         """Save what is not saved yet, and let other windows write the project."""
         self._timer.stop()
+        self._members.again()
         self.flush()
         if self._store is not None:
             self._store.close()
