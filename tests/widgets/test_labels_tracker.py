@@ -1,4 +1,4 @@
-"""What is compared with the disk after a stroke: all of small labels, the plane that is seen of large ones."""
+"""What is compared with the disk after a stroke: small labels whole, of large ones the plane that is seen."""
 
 import numpy as np
 import pytest
