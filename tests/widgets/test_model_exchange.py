@@ -41,6 +41,8 @@ def test_a_checkpoint_becomes_a_model_and_a_model_a_package(dock, tmp_path, monk
     assert sentence(dock) == "It is the model my unet now."
     assert dock.model.path.suffix == ".safetensors"
     assert "milesial" in load_model(dock.model.path).origin
+    facts = dock.findChild(QLabel, "predict_facts").text()
+    assert facts.startswith("Finds separate objects in 2-D images of 1 channel. Converted from my unet.pth")
 
     monkeypatch.setattr(QInputDialog, "getText", lambda *_args: ("A. Painter", True))
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: (str(package), ""))

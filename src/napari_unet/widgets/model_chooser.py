@@ -39,6 +39,7 @@ class ModelFacts:
     seconds: float
     instances: InstanceConfig
     object_size: float | None = None
+    origin: str = ""
 
     @classmethod
     def read(cls, path: Path) -> "ModelFacts":
@@ -64,6 +65,7 @@ class ModelFacts:
             seconds=history["seconds"],
             instances=from_plain(InstanceConfig, info.get("instances", {}), "instances"),
             object_size=size,
+            origin=info.get("origin", ""),
         )
 
     @property
@@ -88,6 +90,10 @@ class ModelFacts:
         else:
             finds = f"Finds {len(self.class_names)} classes ({', '.join(self.class_names)})"
         channels = f"{self.in_channels} channel{'s' * (self.in_channels != 1)}"
+        if self.origin and not self.started:
+            return (
+                f"{finds} in {self.ndim}-D images of {channels}. {self.origin[0].upper()}{self.origin[1:]}."
+            )
         score = "" if self.score is None else f", score {self.score:.2f}"
         trained = f"{_date(self.started)} for {_duration(self.seconds)}{score}"
         return f"{finds} in {self.ndim}-D images of {channels}. Trained {trained}."
