@@ -114,10 +114,11 @@ def test_it_is_what_is_in_memory_and_a_worker_loads_the_network_once(
     model = make_model(seed=5, classes=classes)
     path, image = write_input(tmp_path, *shape)
     config = config_for(model, image)
-    expected = predict(model, image, config)
-    assert expected.objects.max() > 5
     with changed(cluster, "ready_network", counting):
-        for _ in range(2):  # two images of one run
+        for tile_size in (32, 48):  # one after the other, as two images are, in the same place
+            config = replace(config, tile_size=tile_size)
+            expected = predict(model, image, config)
+            assert expected.objects.max() > 5
             *events, last = segment(cluster, model, path, config, kinds=KINDS)
             assert isinstance(last, Stored)
             assert_same(tmp_path / "out", expected)

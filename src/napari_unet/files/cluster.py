@@ -4,6 +4,7 @@ The scheduler hands the tiles to its workers, and hands those of a worker that i
 `files/cluster_worker.py` for what they do. Nothing of dask is needed, or imported, without a cluster.
 """
 
+import secrets
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
@@ -61,6 +62,7 @@ class OnCluster:
         from napari_unet.files.cluster_worker import TileTask
 
         task = TileTask(
+            run=secrets.token_hex(8),
             image=str(self.image.resolve()),
             channels=channels,
             shape=(*plan.leading, *plan.shape),

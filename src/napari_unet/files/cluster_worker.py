@@ -58,6 +58,8 @@ class TileTask:
 
     Parameters
     ----------
+    run : str
+        Tells this run from others: files that one has open are not those of the next, even in the same place.
     image : str
         Its path, with :func:`napari_unet.files.sources.open_image` to be opened.
     channels : {"auto", "none", "first", "last"}
@@ -80,6 +82,7 @@ class TileTask:
         In which each tile is computed and averaged.
     """
 
+    run: str
     image: str
     channels: Channels
     shape: tuple[int, ...]
@@ -157,7 +160,7 @@ class NetworkPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed is untyp
     def _ready(self, task: TileTask) -> tuple[UNet, "_Files"]:
         """Return the network and the open files of an image, both kept for the tiles to come."""
         with self._lock:
-            if self._opened is None or self._opened[0].results != task.results:
+            if self._opened is None or self._opened[0].run != task.run:
                 self._opened = (task, _open(task, self.model))
             files = self._opened[1]
             needed = (task.precision, files.pixels.shape[0])
