@@ -114,8 +114,9 @@ def _objects_between(one: Sequence[int], other: Sequence[int], extent: Sequence[
 class _Ground:
     """One plane, in blocks: how uncertain the network is in the unpainted part of each, and how far paint is.
 
-    ``wavering`` and ``distance`` (in objects) are arrays over blocks; ``uncertain`` (spatial...) is negative
-    where there is paint, and ``seams`` (spatial...) where touching objects may part.
+    ``wavering`` and ``distance`` (in objects) are arrays over blocks; the distance is 0 of every block with
+    any paint. ``uncertain`` (spatial...) is 0 where there is paint, and ``seams`` (spatial...) where touching
+    objects may part.
     """
 
     uncertain: NDArray[np.float32]
@@ -149,12 +150,10 @@ class _Ground:
         # Nothing is to be seen beyond the edge, where networks waver because they see less.
         wavering = ndimage.gaussian_filter(block_mean(uncertain, blocks), sigma, mode="constant")
         cover = block_mean(painted.astype(np.float32), blocks)
-        wavering[cover >= 1] = 0
         distance = np.full(cover.shape, np.inf)
         if painted.any():
             sampling = np.divide(blocks, extent)
             distance = ndimage.distance_transform_edt(cover == 0, sampling=sampling)
-        uncertain[painted] = -1
         return cls(uncertain, seams, foreground, wavering, distance, blocks, extent)
 
     def places(
