@@ -1,5 +1,6 @@
 import os
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from truths import touching_cells
 
 from annotator import paint_image
 from methods import Clock, Task
-from napari_unet import TrainingConfig, UNetConfig, load_model, train
+from napari_unet import TrainingConfig, UNetConfig, load_model, predict, train
 from napari_unet.files.settings import Settings
 from ours import ours
 
@@ -55,6 +56,22 @@ def test_a_snapshot_is_the_model_of_a_shorter_training(tmp_path: Path) -> None:
         for key, values in alone.items():
             assert torch.equal(kept[key], values)
         assert snapshot.segment(image)["predict"].shape == truth.shape
+
+
+def test_a_starter_is_scored_before_the_first_stroke_and_then_learns(tmp_path: Path) -> None:
+    truth = touching_cells(0, (64, 64), 7)
+    rng = np.random.default_rng(0)
+    image = truth.astype(bool) + rng.normal(0, 0.1, truth.shape)
+    painted = paint_image(truth, "strokes", objects=2, background=2, rng=rng)
+    config = TrainingConfig(patch_size=32, batch_size=1, network=UNetConfig(levels=1, features=4))
+    start = replace(
+        train([image], [painted.paint], replace(config, steps=2)), object_size=12.0, network=config.network
+    )
+    task = Task([image], [painted], (3.0,), StepClock(), 3, tmp_path, Settings(training=config), start=start)
+    before, after = ours(task)
+    assert (before.marks, before.steps, after.marks, after.steps) == ((0.0,), 0, (3.0,), 3)
+    np.testing.assert_array_equal(before.segment(image)["predict"], predict(start, image).objects)
+    assert load_model(tmp_path / "model.safetensors").training.learning_rate == 0.2 * config.learning_rate
 
 
 def test_the_clock_leaves_out_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
