@@ -173,7 +173,7 @@ def train_starter(
     precision = choose_precision(device)
     network = fresh_network(recipe.network, recipe.seed)
     if start is not None:
-        network.load_state_dict(start.weights)
+        network.load_state_dict(dict(start.weights))
     learner = Learner(
         network, device=device, precision=precision, learning_rate=recipe.learning_rate, seed=recipe.seed
     )

@@ -37,6 +37,13 @@ def test_any_micrograph_has_finite_counts_and_true_labels(kind, seed, shape):
     check_labels(labels)
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("kind", ["phase", "rods"])
+def test_objects_that_cross_are_not_cut_up(kind, seed):
+    config = MicrographConfig(kind, diameter=24, coverage=0.7, clustering=0.9, elongation=6)
+    check_labels(draw_micrograph(config, (160, 160), np.random.default_rng(seed)).labels)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_seed_alone_decides(kind):
     first, again, other = (draw_micrograph(kind, (96, 80), np.random.default_rng(seed)) for seed in (3, 3, 4))
