@@ -264,6 +264,7 @@ READERS: dict[str, Callable[[Path, Stopped], Case]] = {
         name: partial(image, name=name)
         for name in ("imagej.tif", "ome.ome.tif", "zlib.tif", "a.png", "a.jpg")
     },
+    "project": project,
     "zarr 2": partial(zarr_folder, version=2),
     "zarr 3": partial(zarr_folder, version=3),
 }

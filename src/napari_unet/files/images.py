@@ -37,10 +37,10 @@ _IMAGEJ_LIMIT = 2**32 - 2**25
 """Pixels in bytes that fit a file ImageJ opens by itself."""
 
 
-_MOST_PACKED = 1100
+MOST_PACKED = 1100
 """Bytes that one byte of a file may become: deflate makes 1032 of it at most."""
 
-_ALWAYS = 2**26
+ALWAYS = 2**26
 """Bytes of an image that are read in any case."""
 
 
@@ -152,7 +152,7 @@ def _read_other(path: Path) -> tuple[NDArray[Any], str, PixelSize | None]:
 def check_size(path: Path, claimed: int) -> None:
     """Refuse a header that claims more bytes than can be in the file, before room is made for them."""
     size = path.stat().st_size
-    if claimed > _MOST_PACKED * size + _ALWAYS:
+    if claimed > MOST_PACKED * size + ALWAYS:
         raise ValueError(f"its header claims {claimed} bytes and the file has {size}")
 
 

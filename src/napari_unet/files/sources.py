@@ -14,12 +14,16 @@ from numpy.typing import NDArray
 
 from napari_unet.core.errors import InputError
 from napari_unet.core.lazy import LazyPixels
-from napari_unet.files.images import StoredImage, is_tiff, is_zarr, why_unreadable
+from napari_unet.files.images import ALWAYS, MOST_PACKED, StoredImage, is_tiff, is_zarr, why_unreadable
 from napari_unet.files.pixel_size import PixelSize, tiff_pixel_size
 from napari_unet.files.tiff_pages import check_pages
 
 _CACHE = 2**28
 """Bytes of decoded TIFF strips that are kept: one row of tiles reads the same strips again and again."""
+
+
+_MOST_FILES = 1000
+"""Files of a zarr folder whose sizes are looked at; nobody makes more of them to deceive."""
 
 
 def open_image(path: str | Path) -> StoredImage:
@@ -57,6 +61,19 @@ def open_image(path: str | Path) -> StoredImage:
         raise InputError(why_unreadable(path, error)) from error
 
 
+def _check_claims(path: Path, array: Any) -> None:
+    """Refuse a description of more pixels than can be counted, or of pieces that its files cannot hold."""
+    if max(array.shape, default=0) >= 2**62:
+        claim = ValueError(f"its description claims the shape {array.shape}")
+        raise InputError(why_unreadable(path, claim))
+    files = itertools.islice(path.rglob("*") if path.is_dir() else [path], _MOST_FILES + 1)
+    sizes = [file.stat().st_size for file in files]
+    piece = math.prod(array.chunks) * np.dtype(array.dtype).itemsize
+    if len(sizes) <= _MOST_FILES and piece > MOST_PACKED * sum(sizes) + ALWAYS:
+        claim = ValueError(f"it claims pieces of {piece} bytes and its files have {sum(sizes)}")
+        raise InputError(why_unreadable(path, claim))
+
+
 class Pieces:
     """An array in a file, of which a piece that is damaged is said to be so when it is read.
 
@@ -70,6 +87,7 @@ class Pieces:
 
     def __init__(self, array: Any, path: Path) -> None:
         self._array, self._path = array, path
+        _check_claims(path, array)
         self.shape: tuple[int, ...] = tuple(array.shape)
         self.dtype: np.dtype[Any] = np.dtype(array.dtype)
         self.ndim = len(self.shape)
@@ -104,6 +122,8 @@ def _open_zarr(path: Path) -> StoredImage:
         if "multiscales" in attributes:
             return _open_multiscale(node, attributes["multiscales"][0], path)
         arrays = [item for _, item in node.arrays()]
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(why_unreadable(path, error)) from error
     if len(arrays) != 1:
