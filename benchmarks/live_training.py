@@ -13,12 +13,11 @@ that a busy machine slows down both.
 """
 
 import argparse
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import napari
@@ -30,7 +29,6 @@ from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_unet.network import batches
 from napari_unet.network.events import PaintJoined, Preview, StepDone
-from napari_unet.widgets import train
 from napari_unet.widgets.layers import make_annotation
 from napari_unet.widgets.live_preview import is_preview
 from napari_unet.widgets.train import TrainDock
@@ -213,8 +211,7 @@ def main() -> None:
     viewer.scene.camera.center = (0, args.side / 2, args.side / 2)
     patches = Patches()
     with tempfile.TemporaryDirectory() as folder:
-        preferences = replace(train.read_preferences(), models_folder=Path(folder))
-        train.read_preferences = lambda: preferences  # type: ignore[assignment]
+        os.environ["HOME"] = folder  # where models go
         dock = TrainDock(viewer)
         dock.form._held_out.setValue(0)  # a stroke that is held out is in no patch
         viewer.window.add_dock_widget(dock, name="Train")

@@ -9,20 +9,18 @@ busy machine slows down both. A gap is the time from one answer to the next, 5 m
 """
 
 import argparse
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import napari
 import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QEventLoop, Qt, QTimer
 
-from napari_unet.widgets import train
 from napari_unet.widgets.layers import make_annotation
 from napari_unet.widgets.train import TrainDock
 from training_speed import make_nuclei
@@ -108,8 +106,7 @@ def main() -> None:
     viewer.layers.selection.active = paint
     steps: list[int] = []
     with tempfile.TemporaryDirectory() as folder:
-        preferences = replace(train.read_preferences(), models_folder=Path(folder))
-        train.read_preferences = lambda: preferences  # type: ignore[assignment]
+        os.environ["HOME"] = folder  # where models go
         dock = TrainDock(viewer)
         viewer.window.add_dock_widget(dock, name="Train")
         brush = Brush(paint)

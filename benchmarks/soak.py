@@ -11,12 +11,12 @@ and workers are counted. The last lines say whether memory grew by more than 5 %
 
 import argparse
 import gc
+import os
 import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import napari
 import numpy as np
@@ -25,7 +25,6 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, QThreadPool, QTimer
 
 from live_training import wait_for
-from napari_unet.widgets import predict, train
 from napari_unet.widgets.layers import make_annotation
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.train import TrainDock
@@ -109,10 +108,7 @@ def main() -> int:
     viewer.layers.selection.active = paint
     counts: list[Count] = []
     with tempfile.TemporaryDirectory() as folder:
-        preferences = replace(train.read_preferences(), models_folder=Path(folder))
-        for module in (train, predict):
-            if hasattr(module, "read_preferences"):
-                module.read_preferences = lambda: preferences
+        os.environ["HOME"] = folder  # where models go
         trains, predicts = TrainDock(viewer), PredictDock(viewer)
         trains.saved.connect(predicts.select_model)
         viewer.window.add_dock_widget(trains, name="Train")
