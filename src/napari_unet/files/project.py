@@ -223,8 +223,13 @@ def read_project(folder: Path) -> Project:
         )
     try:
         return _project(plain)
-    except (InputError, TypeError) as error:  # TypeError: an entry is absent
+    except InputError as error:
         raise InputError(f"{path} cannot be used: {error}") from error
+    except TypeError as error:  # Python says so of an entry that is absent
+        absent = str(error).rpartition(": ")[2]
+        raise InputError(
+            f"{path} cannot be used, for an entry in it lacks {absent}; use another copy of it."
+        ) from error
 
 
 def write_project(folder: Path, project: Project) -> str:
