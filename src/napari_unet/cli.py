@@ -18,7 +18,6 @@ import typer
 from napari_unet._version import __version__
 from napari_unet.console import (
     TrainingReport,
-    listed,
     note,
     progress_bar,
     repeat_flags,
@@ -31,7 +30,6 @@ from napari_unet.core.errors import InputError
 if TYPE_CHECKING:
     from napari_unet.files.settings import Settings
     from napari_unet.network.model import Model
-    from napari_unet.network.state import TrainingState
 
 _app = typer.Typer(
     help="Train a U-Net on painted strokes, and segment images with it.",
@@ -139,14 +137,13 @@ def train(
     A training that starts from a model goes on where that one stopped, with its settings, its optimiser and
     its curve; time and steps are further ones.
     """
-    from napari_unet.core.regions import complete_everywhere
+    from napari_unet.cli_train import pairs_to_train, read_pairs, starting_point
     from napari_unet.files.atomic import check_writable
-    from napari_unet.files.images import read_image
     from napari_unet.files.models import save_model
     from napari_unet.files.pixel_size import common_pixel_size
     from napari_unet.files.states import save_state
 
-    model, resume = _starting_point(start, fresh_optimiser=fresh_optimiser)
+    model, resume = starting_point(start, fresh_optimiser=fresh_optimiser)
     flags = {"mode": mode, "seconds": seconds, "steps": steps, "seed": seed}
     flagged = [f"training.{name}={value}" for name, value in flags.items() if value is not None]
     training = _settings(config, [*(assignments or ()), *flagged], model).training
@@ -158,13 +155,10 @@ def train(
         ]
         if fixed:
             note(f"The settings of {' and '.join(fixed)} are those of {start}; others are not used.")
-    pairs, first_scored = _pairs_to_train(images, paint, validation or ())
+    pairs, first_scored = pairs_to_train(images, paint, validation or ())
     check_writable(output)
-    stored = [read_image(image) for image, _ in pairs]
+    stored, paint_pixels = read_pairs(pairs, complete=complete)
     image_pixels = [image.pixels for image in stored]
-    paint_pixels = [read_image(paint).pixels for _, paint in pairs]
-    if complete:
-        paint_pixels = [complete_everywhere(paint) for paint in paint_pixels]
 
     from napari_unet.network.events import Stopped
     from napari_unet.network.training import train_events
@@ -207,27 +201,6 @@ def train(
     return 128 + signals[0] if signals else 0
 
 
-def _pairs_to_train(
-    images: Sequence[str], paint: Sequence[str], validation: Sequence[str]
-) -> tuple[list[tuple[Path, Path]], int]:
-    """Return every painted image with its paint, and how many are to learn from: the others are scored."""
-    from napari_unet.files.images import expand_paths, pair_by_stem
-
-    scored = expand_paths(validation)
-    shown = {path.resolve() for path in scored}
-    learnt = [path for path in expand_paths(images) if path.resolve() not in shown]
-    pairs, unpainted = pair_by_stem([*learnt, *scored], expand_paths(paint))
-    pairs.sort(key=lambda pair: pair[0] in scored)
-    first_scored = sum(pair[0] not in scored for pair in pairs)
-    if scored and first_scored == len(pairs):
-        raise InputError(f"{listed(scored)} cannot be scored on for want of paint; give paint of that name.")
-    if first_scored == 0:
-        raise InputError("Every painted image is for scoring alone; give at least one more to learn from.")
-    if unpainted:
-        note(f"Left out for want of paint: {listed(unpainted)}.")
-    return pairs, first_scored
-
-
 def _settings(
     config: Path | None, assignments: Iterable[str] | None, model: "Model | None" = None
 ) -> "Settings":
@@ -250,22 +223,6 @@ def _settings(
         # The smallest object depends on the scale of each image.
         return replace(settings, prediction=replace(settings.prediction, instances=None))
     return settings
-
-
-def _starting_point(name: str, *, fresh_optimiser: bool) -> "tuple[Model | None, TrainingState | None]":
-    from napari_unet.files.models import load_model
-    from napari_unet.files.starters import find_model, is_starter
-    from napari_unet.files.states import load_to_continue
-
-    if name == "scratch":
-        return None, None
-    path = find_model(name)
-    if fresh_optimiser or is_starter(path):
-        return load_model(path), None
-    model, state, sentence = load_to_continue(path)
-    if sentence:
-        note(sentence)
-    return model, state
 
 
 @_app.command()

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from painting import boxes
 
-from napari_unet.core.dataset import Reading, join_planes, read_planes
+from napari_unet.core.dataset import join_planes
 from napari_unet.core.known_full import KnownFull
 from napari_unet.core.live_dataset import LiveDataset
 from napari_unet.core.normalisation import Normalisation
 from napari_unet.core.paint_feed import PaintFeed, Source
+from napari_unet.core.reading import Reading, read_planes
 from napari_unet.core.regions import Region
 from napari_unet.core.weights import WeightConfig
 

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from napari_unet.core.axes import channels_first
 from napari_unet.core.blocks import changed_box
-from napari_unet.core.dataset import Dataset, Reading, join_planes
+from napari_unet.core.dataset import Dataset, join_planes
 from napari_unet.core.errors import InputError
 from napari_unet.core.object_distance import Full
 from napari_unet.core.paint_feed import News, Plane, Source
 from napari_unet.core.painted_plane import PaintedPlane, measure_plane
+from napari_unet.core.reading import Reading
 
 _LARGE = 0.25
 """Where more than this part of a plane changed, measuring all of it is no slower."""

@@ -9,10 +9,10 @@ from typing import Any, cast
 import torch
 
 from napari_unet.core.control import Control
-from napari_unet.core.dataset import Reading, read_planes
 from napari_unet.core.live_dataset import LiveDataset
 from napari_unet.core.object_distance import Full
 from napari_unet.core.paint_feed import PaintFeed
+from napari_unet.core.reading import Reading, read_planes
 from napari_unet.core.view import Gaze
 from napari_unet.network.config import TrainingConfig
 from napari_unet.network.device import choose_device, choose_precision, describe_device
