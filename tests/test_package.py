@@ -34,10 +34,11 @@ def test_the_version_is_that_of_the_distribution() -> None:
 HELPERS = """
 import importlib, pkgutil, sys
 
-def import_all(package):
+def import_all(package, but=None):
     package = importlib.import_module(package)
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-        importlib.import_module(module.name)
+        if module.name != but:
+            importlib.import_module(module.name)
 
 def absent(*names):
     present = [name for name in names if name in sys.modules]
@@ -67,7 +68,9 @@ SCREEN = (
         ("import napari_unet.network.failures", ("torch", *SCREEN)),
         ("from napari_unet import UNetConfig, WeightConfig, border_weights, evaluate", ("torch", *SCREEN)),
         ("import_all('napari_unet.core')", ("torch", "tifffile", "safetensors", "typer", *SCREEN)),
-        ("import_all('napari_unet.files')", ("torch", *SCREEN)),
+        # What cluster workers compute is imported in them, and where a cluster is asked for.
+        ("import_all('napari_unet.files', 'napari_unet.files.cluster_worker')", ("torch", *SCREEN)),
+        ("import napari_unet.files.cluster_worker", SCREEN),
         ("import_all('napari_unet.network')", SCREEN),
     ],
 )

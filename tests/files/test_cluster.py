@@ -199,7 +199,7 @@ def test_a_starter_scales_the_image_as_it_does_here(tmp_path: Path, cluster: Clu
     expected = predict(model, image, config)
     assert_same(tmp_path / "out", expected)
     assert not np.array_equal(
-        expected.probabilities, predict(model, image, replace(config, object_size=None)).probabilities
+        expected.probabilities, predict(model, image, replace(config, object_size="unscaled")).probabilities
     )
 
 

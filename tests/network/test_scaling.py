@@ -82,7 +82,7 @@ def test_size_and_contrast_change_the_result_and_the_smallest_object_follows(sta
     given = last(starter, image, PredictionConfig(object_size=28.0)).prediction
     # Twice the diameter is four times the area.
     assert given.instances.min_size == 80
-    as_it_is = last(starter, image, PredictionConfig(object_size=None)).prediction
+    as_it_is = last(starter, image, PredictionConfig(object_size="unscaled")).prediction
     assert as_it_is.instances.min_size == 20
     assert not np.allclose(given.probabilities, as_it_is.probabilities, atol=0.05)
     dim = last(starter, image, PredictionConfig(object_size=28.0, contrast=0.3)).prediction
@@ -96,7 +96,7 @@ def test_other_models_take_images_as_they_are(starter: Model) -> None:
     model = replace(starter, object_size=None)
     events = list(predict_events(model, image, device="cpu"))
     assert not any(isinstance(event, ImageScaled) for event in events)
-    same = last(starter, image, PredictionConfig(object_size=None)).prediction
+    same = last(starter, image, PredictionConfig(object_size="unscaled")).prediction
     np.testing.assert_array_equal(events[-1].prediction.probabilities, same.probabilities)
     with pytest.raises(InputError, match="object_size is 30 and this model takes its images as they are"):
         predict(model, image, PredictionConfig(object_size=30.0), device="cpu")

@@ -59,6 +59,7 @@ def watch_previews(viewer, monkeypatch):
     """Show every tile at once, and note what the preview looks like each time."""
     monkeypatch.setattr(preview_layer, "_PATIENCE_S", -1)
     monkeypatch.setattr(preview_layer, "_REST", 0)
+    monkeypatch.setattr("napari_unet.widgets.jobs._REPAINT_S", 0)
     seen = []
     repaint = preview_layer.PreviewLayer.repaint
 
@@ -74,7 +75,6 @@ def watch_previews(viewer, monkeypatch):
 
 def test_tiles_appear_and_give_way_to_the_result(dock, viewer, qtbot, monkeypatch):
     seen = watch_previews(viewer, monkeypatch)
-    monkeypatch.setattr("napari_unet.widgets.jobs._REPAINT_S", 0)
     image = viewer.add_image(discs((2, 64, 80)), name="cells", scale=(1, 0.5, 0.5))
     predict_with(dock, qtbot)
     assert seen
@@ -100,7 +100,7 @@ def test_the_preview_follows_what_is_asked_for(dock, viewer, qtbot, monkeypatch)
     from qtpy.QtWidgets import QCheckBox
 
     seen = watch_previews(viewer, monkeypatch)
-    viewer.add_image(discs(), name="cells")
+    viewer.add_image(discs((24, 64, 64)), name="cells")
     dock.findChild(QCheckBox, "predict_objects").setChecked(False)
     dock.findChild(QCheckBox, "predict_probabilities").setChecked(True)
     predict_with(dock, qtbot)
@@ -114,7 +114,7 @@ def test_the_preview_follows_what_is_asked_for(dock, viewer, qtbot, monkeypatch)
 
 def test_a_preview_that_is_deleted_stays_away(dock, viewer, qtbot, monkeypatch):
     seen = watch_previews(viewer, monkeypatch)
-    viewer.add_image(discs((8, 64, 64)), name="cells")
+    viewer.add_image(discs((24, 64, 64)), name="cells")
     noted = preview_layer.PreviewLayer.repaint
 
     def deleting(self):
@@ -152,7 +152,6 @@ def test_the_pixel_in_the_middle_of_the_view(viewer):
 def test_what_is_looked_at_comes_first(dock, viewer, qtbot, monkeypatch):
     seen = watch_previews(viewer, monkeypatch)
     monkeypatch.setattr("napari_unet.network.prediction.tiles_at_once", lambda device: 1)
-    monkeypatch.setattr("napari_unet.widgets.jobs._REPAINT_S", 0)
     order = []
     add = preview_layer.PreviewLayer.add
     monkeypatch.setattr(

@@ -35,7 +35,7 @@ def _whole(name: str, value: object) -> None:
 def _is_object_size(value: object) -> bool:
     if isinstance(value, int | float):
         return 2 <= value <= 2000
-    return value is None or value == "estimate"
+    return value in {"estimate", "unscaled"}
 
 
 def _one_of(name: str, value: object, allowed: Sequence[object]) -> None:
@@ -291,10 +291,10 @@ class PredictionConfig:
         better, and eight times slower. See :mod:`napari_unet.network.orientation`.
     instances : InstanceConfig, optional
         How probabilities become objects; None takes what was fitted to the paint that the model learnt from.
-    object_size : float, "estimate" or None
+    object_size : float, "estimate" or "unscaled"
         For a starter: the diameter of the objects in pixels of the image, which is scaled so that they are as
         large as those the starter learnt from, while all results are on the grid of the image. "estimate"
-        finds it out from the image; None takes the image as it is. Other models take it as it is in any case.
+        finds it out from the image; "unscaled" takes the image as it is, as other models do in any case.
     contrast : float
         Factor of the normalised intensities; above 1 it makes dim objects brighter, below 1 it calms bright
         ones. 1 is the contrast that follows from the image's own percentiles.
@@ -305,14 +305,14 @@ class PredictionConfig:
     precision: Precision = "auto"
     test_time_augmentation: bool = False
     instances: InstanceConfig | None = None
-    object_size: float | Literal["estimate"] | None = "estimate"
+    object_size: float | Literal["estimate", "unscaled"] = "estimate"
     contrast: float = 1.0
 
     def __post_init__(self) -> None:
         _require(
             _is_object_size(self.object_size),
-            f"prediction.object_size is {self.object_size!r}; choose 2 to 2000 pixels or 'estimate', or "
-            "leave it out.",
+            f"prediction.object_size is {self.object_size!r}; choose 2 to 2000 pixels, 'estimate' or "
+            "'unscaled'.",
         )
         _require(
             0.1 <= self.contrast <= 10,

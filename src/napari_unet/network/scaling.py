@@ -80,7 +80,7 @@ def choose_scale(
                 "out, or choose a starter."
             )
         return None
-    if wanted is None:
+    if wanted == "unscaled":
         return None
     estimated = isinstance(wanted, str)
     size = (estimate_size(pixels, limits) or model.object_size) if isinstance(wanted, str) else wanted
