@@ -145,12 +145,6 @@ def test_training_begins_with_the_starter(starter, qtbot, monkeypatch):
     assert "learns to tell them apart" in say(dock, "train_warning")
     assert "no training state" not in say(dock, "train_warning")
     assert start.currentText().startswith("Last model")
-    # A fifth of the usual rate, by which it goes on, but nothing else does.
-    rate = control(dock, QComboBox, "train_rate")
-    assert (model.training.learning_rate, rate.currentText()) == (1e-3, "0.001")
-    start.setCurrentIndex(0)
-    start.activated.emit(0)
-    assert rate.currentText() == "0.005"
 
 
 def test_three_dimensions_begin_from_scratch_unless_asked_otherwise(starter, qtbot):

@@ -27,7 +27,7 @@ from napari_unet.network.joining import Joining
 from napari_unet.network.model import Model
 from napari_unet.network.state import TrainingState
 from napari_unet.network.training_loop import Run
-from napari_unet.network.transfer import STARTER_RATE, starting_network
+from napari_unet.network.transfer import starting_network
 
 Painted = tuple[Sequence[Any], Sequence[Any]]
 """Images and their paints, arrays both."""
@@ -142,9 +142,6 @@ def train_events(
         ndim = config.network.ndim if start.is_starter else start.network.ndim
         network_config = replace(start.network, ndim=ndim)
         config = replace(config, network=network_config, normalisation=start.normalisation)
-        if start.is_starter:
-            # Saved with the model, so that whoever goes on from it does so at the same rate.
-            config = replace(config, learning_rate=STARTER_RATE * config.learning_rate)
     more_images, more_paints = validation or ((), ())
     reading = Reading(
         ndim=config.network.ndim,

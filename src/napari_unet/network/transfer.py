@@ -12,9 +12,6 @@ from napari_unet.network.model import Model
 from napari_unet.network.state import TrainingState, reason_against
 from napari_unet.network.unet import UNet
 
-STARTER_RATE = 0.2
-"""Part of the learning rate at which a starter is trained on; see docs/benchmarks.md, "Starters"."""
-
 
 def fresh_network(config: UNetConfig, seed: int) -> UNet:
     """Return a network whose weights depend on ``seed`` alone; torch's global generator stays as it was."""
