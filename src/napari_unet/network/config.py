@@ -201,7 +201,9 @@ class TrainingConfig:
     batch_size : int, optional
         Patches per step; None chooses by device and dimension.
     learning_rate : float
-        Peak rate of AdamW.
+        Peak rate of AdamW. A training that begins with a starter on images of the starter's channels takes a
+        fifth of it, which then is its ``learning_rate``, in the model too: what the starter knows shall stay
+        where the paint says nothing. What colours mean, it has yet to learn, at the whole rate.
     held_out : float
         Fraction in [0, 0.5] of the strokes kept for validation; 0 validates on the training paint. Where
         there are validation images, nothing is held out.

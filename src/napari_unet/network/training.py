@@ -27,7 +27,7 @@ from napari_unet.network.joining import Joining
 from napari_unet.network.model import Model
 from napari_unet.network.state import TrainingState
 from napari_unet.network.training_loop import Run
-from napari_unet.network.transfer import starting_network
+from napari_unet.network.transfer import STARTER_RATE, starting_network
 
 Painted = tuple[Sequence[Any], Sequence[Any]]
 """Images and their paints, arrays both."""
@@ -131,8 +131,7 @@ def train_events(
         ``Started``, ``Continued`` if the training goes on from ``resume``, then ``StepDone``, ``Validated``,
         ``Warned``, ``Resolved``, ``PaintJoined`` and ``Preview`` in any order, and ``Stopped`` with the
         model. An error after the first validation comes after a ``Stopped`` of its own, so that a failure in
-        the second hour does not cost
-        the first.
+        the second hour does not cost the first.
     """
     control = control or Control()
     place = choose_device(device)
@@ -173,6 +172,9 @@ def train_events(
         distance=dataset.has_distance,
     )
     config = replace(config, network=network.config)
+    if start is not None and start.is_starter and start.network.in_channels == dataset.in_channels:
+        # Saved with the model, so that whoever goes on from it does so at the same rate.
+        config = replace(config, learning_rate=STARTER_RATE * config.learning_rate)
     live.distance = network.config.distance
     yield Started(
         device=describe_device(place),

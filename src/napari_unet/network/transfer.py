@@ -12,6 +12,9 @@ from napari_unet.network.model import Model
 from napari_unet.network.state import TrainingState, reason_against
 from napari_unet.network.unet import UNet
 
+STARTER_RATE = 0.2
+"""Part of the learning rate at which a starter learns from images of its own channels: it forgets less."""
+
 
 def fresh_network(config: UNetConfig, seed: int) -> UNet:
     """Return a network whose weights depend on ``seed`` alone; torch's global generator stays as it was."""

@@ -300,6 +300,7 @@ class TrainDock(QWidget):
             self._show_warnings(run)
         elif isinstance(event, Stopped):
             self._last, self._last_path = event, None
+            self.form.show_rate(event.model.training.learning_rate)
             self.form.offer_last(f"step {event.model.history.best_step}")
         elif isinstance(event, Saved):
             self._last_path = event.path

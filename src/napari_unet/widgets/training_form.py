@@ -8,7 +8,7 @@ from typing import Literal
 import napari
 from napari.layers import Image
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFileDialog, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFileDialog, QSpinBox, QVBoxLayout, QWidget
 
 from napari_unet.core.annotation import Mode
 from napari_unet.core.axes import Channels
@@ -86,6 +86,7 @@ class TrainingForm(QWidget):
         starters = [(f"{name} (starter)", starter_path(name)) for name in starter_names()]
         self._start = choice([*starters, ("Scratch", _SCRATCH), ("A model file…", _BROWSE)])
         self._start_before = 0
+        self._rate_before: float | None = None
         self._start.activated.connect(self._on_start_chosen)
         add_row(
             form,
@@ -305,6 +306,12 @@ class TrainingForm(QWidget):
             self._start.insertItem(index, path.stem, path)
         self._choose_start(index)
 
+    def show_rate(self, rate: float) -> None:
+        """Choose the rate at which a model is trained on, until one begins anew."""
+        if self._rate_before is None:
+            self._rate_before = self._rate.currentData()
+        _choose(self._rate, rate)
+
     def _show_settings(self, config: TrainingConfig) -> None:
         """Choose what ``config`` says, but for what belongs to image, paint and machine."""
         for box, value in (
@@ -314,11 +321,7 @@ class TrainingForm(QWidget):
             (self._augmentation, config.augmentation),
             (self._preset, config.weights),
         ):
-            # Not `findData`, which compares what Qt makes of the values.
-            values = [box.itemData(index) for index in range(box.count())]
-            if value not in values:
-                box.addItem("As the model", value)
-            box.setCurrentIndex(values.index(value) if value in values else len(values))
+            _choose(box, value)
         self._held_out.setValue(round(100 * config.held_out))
         self._seed.setValue(config.seed)
 
@@ -339,10 +342,23 @@ class TrainingForm(QWidget):
         start = self._start.itemData(index)
         self._size.setEnabled(start == _SCRATCH)
         # A starter can become 3-D; any other model stays what it is.
-        self._ndim.setEnabled(start == _SCRATCH or (isinstance(start, Path) and is_starter(start)))
+        begins = start == _SCRATCH or (isinstance(start, Path) and is_starter(start))
+        self._ndim.setEnabled(begins)
+        if begins and self._rate_before is not None:
+            _choose(self._rate, self._rate_before)
+            self._rate_before = None
 
     def _on_ndim(self, _index: int) -> None:
         """Begin from scratch in 3-D, unless the user asks for the starter again."""
         start = self._start.currentData()
         if self._ndim.currentData() == 3 and isinstance(start, Path) and is_starter(start):
             self._choose_start(self._start.findData(_SCRATCH))
+
+
+def _choose(box: QComboBox, value: object) -> None:
+    """Choose a value, which is offered from now on if it was not."""
+    # Not `findData`, which compares what Qt makes of the values.
+    values = [box.itemData(index) for index in range(box.count())]
+    if value not in values:
+        box.addItem("As the model", value)
+    box.setCurrentIndex(values.index(value) if value in values else len(values))
