@@ -48,11 +48,14 @@ format: .venv/ready ## Mend style and imports in place
 	$(BIN)/ruff check --fix $(PYTHON_FILES)
 	$(BIN)/ruff format $(PYTHON_FILES)
 
+# Two files at a time; networks as small as those of the tests gain nothing by a second thread.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
+
 test: lint ## Lint, then all tests but the slow ones
-	$(BIN)/pytest
+	$(PYTEST)
 
 test-long: lint ## Lint, then all tests
-	$(BIN)/pytest -m ""
+	$(PYTEST) -m ""
 
 clean: ## Remove the environment, caches and demo results
 	rm -rf .venv site build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

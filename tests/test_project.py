@@ -1,4 +1,4 @@
-"""The package as others get it: what a wheel holds, which versions are pinned, what an import may cost."""
+"""The package as others get it: what a wheel holds, which versions are pinned."""
 
 import re
 import subprocess
@@ -46,33 +46,6 @@ def test_every_dependency_has_a_lower_bound_and_a_tested_version(text: str) -> N
     requirement = Requirement(text)
     assert [specifier.operator for specifier in requirement.specifier] == [">="], "a bound below, none above"
     assert pins()[canonical(requirement.name)] in requirement.specifier
-
-
-def brought_in(*packages: str) -> list[str]:
-    """Return what of torch, Qt and napari a fresh Python holds once it has imported ``packages``."""
-    code = (
-        f"import sys, {', '.join(packages)}\n"
-        "print(*[name for name in ('torch', 'qtpy', 'napari', 'pyqtgraph') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return done.stdout.split()
-
-
-def test_an_import_that_is_dear_would_be_seen() -> None:
-    assert brought_in("qtpy") == ["qtpy"]
-
-
-@pytest.mark.parametrize(
-    "package", ["napari_unet", "napari_unet.network.config", "napari_unet.network.events"]
-)
-def test_import_brings_neither_torch_nor_a_window(package: str) -> None:
-    assert brought_in(package) == []
-
-
-def test_all_of_core_imports_without_torch_and_napari() -> None:
-    names = [f"napari_unet.core.{path.stem}" for path in (ROOT / "src/napari_unet/core").glob("[a-z]*.py")]
-    assert len(names) > 3
-    assert brought_in(*names) == []
 
 
 def test_no_page_sends_readers_to_a_package_that_is_not_ours() -> None:

@@ -10,7 +10,7 @@ from napari_unet.core.prediction import Prediction
 
 
 def test_the_guided_annotator_paints_what_is_true_where_the_network_wavers():
-    labels = touching_cells(3, (160, 200))
+    labels = touching_cells(3, (100, 120))
     rng = np.random.default_rng(0)
     before = paint_for(labels, 3.0, rng=rng)
     # A network that knows all objects but one, which it half sees.
@@ -29,7 +29,7 @@ def test_the_guided_annotator_paints_what_is_true_where_the_network_wavers():
 
 
 def test_where_nothing_is_uncertain_nothing_is_painted():
-    labels = touching_cells(3, (160, 200))
+    labels = touching_cells(3, (100, 120))
     rng = np.random.default_rng(0)
     before = paint_for(labels, 3.0, rng=rng)
     foreground = np.zeros(labels.shape, np.float32)

@@ -34,7 +34,7 @@ def test_the_smallest_object_follows_from_what_is_painted():
     probability, objects = cells(seam=0.6)
     assert fit_instances([Example(probability, objects, True)]).min_size == int(0.1 * 30 * 12.5)
     strokes = np.zeros_like(objects)
-    strokes[20:24, 8:12], strokes[20:22, 20:24] = 2, 3
+    strokes[20:24, 8:12], strokes[20:22, 20:24] = 2, 2**31 - 1
     assert fit_instances([Example(probability, strokes, False)]) == InstanceConfig(min_size=3)
 
 

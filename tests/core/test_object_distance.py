@@ -55,3 +55,11 @@ def test_the_reach_is_half_the_depth_of_the_median_object(full, spacing, expecte
     paint = np.zeros((40, 40), np.int32)
     paint[2:5, 2:5], paint[10:19, 10:19], paint[22:35, 22:35] = 3, 2, 4  # depths 2, 5 and 7
     assert choose_reach([paint], [full], spacing) == expected
+
+
+def test_the_highest_ids_are_found_in_no_time():
+    """Not by a list as long as the highest id, which takes all memory there is."""
+    paint = np.zeros((9, 12), np.int32)
+    paint[1:4, 1:4], paint[5:8, 1:4], paint[2:6, 6:10] = 2**31 - 1, 2, 2**31 - 2
+    found = [(value, box) for value, box, _ in full_objects(paint, (2, 2**31 - 1))]
+    assert found == [(2, (slice(4, 9), slice(0, 5))), (2**31 - 1, (slice(0, 5), slice(0, 5)))]

@@ -280,7 +280,7 @@ def measured() -> Iterator[None]:
 
 @pytest.mark.usefixtures("measured")
 @pytest.mark.parametrize(
-    "rounds", [40, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
+    "rounds", [20, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
 )
 @pytest.mark.parametrize("kind", READERS)
 def test_hostile_files(tmp_path: Path, trained: Stopped, kind: str, rounds: int) -> None:

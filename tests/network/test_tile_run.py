@@ -187,7 +187,7 @@ REAL = """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory as Linux has them")
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_process_that_really_has_no_more_memory_goes_on(threads: int):
     code = textwrap.dedent(REAL).format(
         tests=str(Path(__file__).parent), threads=threads, allowed=200 * 2**20

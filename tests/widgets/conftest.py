@@ -1,9 +1,19 @@
 """Real windows and real threads: every test of this floor leaves no job behind."""
 
 import pytest
+from npe2 import PluginManifest
 from qtpy.QtCore import QThreadPool
 
 from napari_unet.files.starters import starter_path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plugins_found_once():
+    """Spare every window its look through all installed packages for plugins: they stay the same."""
+    found = list(PluginManifest.discover())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PluginManifest, "discover", lambda paths=(): iter(found))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,5 @@
 """The Weights dock and its preview: exact, live, and quiet when layers go."""
 
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from functools import partial
@@ -427,36 +425,3 @@ def test_a_patient_preview_gives_a_first_result_of_what_was_overtaken(qtbot, pat
     else:
         assert before == []
     qtbot.waitUntil(lambda: not latest.is_running, timeout=5000)
-
-
-_IMPORTS = """
-import sys, threading
-real, where = __import__, []
-def watch(name, globals=None, *args, **kwargs):
-    # napari itself imports numba where it is installed
-    by = (globals or {}).get("__name__", "")
-    if name.split(".")[0] in ("numba", "torch") and by.startswith("napari_unet"):
-        where.append((by, name, threading.current_thread() is threading.main_thread()))
-    return real(name, globals, *args, **kwargs)
-import builtins
-builtins.__import__ = watch
-import napari, numpy as np
-from qtpy.QtWidgets import QApplication
-app = QApplication([])
-from napari.components import ViewerModel
-from napari_unet.widgets.layers import make_annotation
-from napari_unet.widgets.weights import WeightsDock
-viewer = ViewerModel()
-dock = WeightsDock(viewer)
-paint = make_annotation(viewer, viewer.add_image(np.zeros((9, 9))))
-paint.data[2:4, 2:4], paint.data[5:7, 2:4] = 2, 3
-dock.show_map.setChecked(True)
-while "objects touch" not in dock.sentence.text():
-    app.processEvents()
-assert any(name == "numba" for _, name, _ in where), where
-assert not any(on_main for *_, on_main in where), where
-"""
-
-
-def test_numba_and_torch_are_not_imported_on_the_main_thread():
-    subprocess.run([sys.executable, "-c", _IMPORTS], check=True, timeout=60)

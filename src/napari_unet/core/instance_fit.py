@@ -11,6 +11,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.annotation import FIRST_OBJECT, count_values
 from napari_unet.core.instances import InstanceConfig, Separation, find_objects
 from napari_unet.core.object_distance import Full, full_objects
 
@@ -55,8 +56,8 @@ def fit_instances(examples: Sequence[Example], start: InstanceConfig | None = No
     start = start or InstanceConfig()
     sizes = [int(np.count_nonzero(mask)) for e in examples for _, _, mask in full_objects(e.paint, e.full)]
     if not sizes:
-        strokes = np.concatenate([np.zeros(0, np.intp), *(_object_sizes(e.paint) for e in examples)])
-        if not strokes.size:
+        strokes = [size for e in examples for size in _object_sizes(e.paint)]
+        if not strokes:
             return start
         return replace(start, min_size=max(1, int(_OF_STROKE * np.median(strokes))))
     typical = float(np.median(sizes))
@@ -94,6 +95,5 @@ def mean_agreement(examples: Sequence[Example], config: InstanceConfig) -> float
     return float(np.mean(agreements))
 
 
-def _object_sizes(paint: NDArray[np.int32]) -> NDArray[np.intp]:
-    sizes = np.bincount(paint.ravel())[2:]
-    return sizes[sizes > 0]
+def _object_sizes(paint: NDArray[np.int32]) -> list[int]:
+    return [pixels for value, pixels in count_values(paint).items() if value >= FIRST_OBJECT]

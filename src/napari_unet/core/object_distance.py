@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT
+from napari_unet.core.two_nearest import with_small_ids
 
 Full = bool | Collection[int]
 """Which objects of a paint are painted in full: all (True), none (False), or those with these values."""
@@ -33,8 +34,12 @@ def full_objects(
     """
     if full is False:
         return
-    for value, box in enumerate(ndimage.find_objects(paint), start=1):
-        if box is None or value < FIRST_OBJECT or (full is not True and value not in full):
+    numbers = with_small_ids(paint)  # scipy keeps a place for every number up to the highest
+    for number, box in enumerate(ndimage.find_objects(numbers), start=1):
+        if box is None:
+            continue
+        value = int(paint[box][numbers[box] == number][0])
+        if value < FIRST_OBJECT or (full is not True and value not in full):
             continue
         wide = tuple(
             slice(max(cut.start - 1, 0), min(cut.stop + 1, edge))
