@@ -19,8 +19,10 @@ from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QApplication,
     QComboBox,
+    QDockWidget,
     QFileDialog,
     QLineEdit,
+    QMainWindow,
     QPushButton,
     QScrollArea,
     QScrollBar,
@@ -345,6 +347,28 @@ def test_nothing_is_cut_off_at_350_pixels(kind, viewer, qtbot):
     dock.show()
     page = area.widget()
     assert page.minimumSizeHint().width() <= WIDTH - area.verticalScrollBar().sizeHint().width()
+
+
+def test_the_dock_grows_when_a_wider_step_unfolds(viewer, qtbot):
+    """Not cut at the right, which is what Qt does with a scroll area whose page grows."""
+    window, frame, dock = QMainWindow(), QDockWidget(), UNetDock(viewer)
+    qtbot.addWidget(window)
+    sections = dock.findChildren(Section)
+    for section in sections:
+        section.set_open(False)
+    window.setCentralWidget(QWidget())
+    frame.setWidget(dock)
+    window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, frame)
+    window.resize(900, 500)
+    with qtbot.waitExposed(window):
+        window.show()
+    window.resizeDocks([frame], [1], Qt.Orientation.Horizontal)  # as narrow as it goes
+    qtbot.wait(10)
+    area, narrowest = dock.findChild(QScrollArea), dock.width()
+    for section in sections:
+        section.set_open(True)
+    qtbot.waitUntil(lambda: area.viewport().width() >= area.widget().minimumSizeHint().width())
+    assert dock.width() > narrowest
 
 
 def test_a_section_opens_with_the_keyboard_and_hides_its_content_from_it(qtbot):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
-from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtCore import QEvent, QSize, Qt, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -43,7 +43,7 @@ __all__ = [
 
 Tone = Literal["hint", "warning", "error"]
 
-_WIDTH = 320
+_WIDTH = 340
 """Pixels a dock asks for at first: its folded sections are wider than the open ones, and it must not open so
 narrow that its choices are cut."""
 
@@ -59,11 +59,12 @@ def fill(dock: QWidget, *, scrollable: bool = True) -> QVBoxLayout:
     outer.setContentsMargins(0, 0, 0, 0)
     page = QWidget()
     column = QVBoxLayout(page)
-    column.setContentsMargins(8, 8, 8, 8)
     column.setSpacing(8)
     if scrollable:
+        column.setContentsMargins(8, 8, 8, 8)
         outer.addWidget(_Scroller(page))
     else:
+        column.setContentsMargins(8, 4, 0, 8)  # indented below its title, and as wide as what is above
         outer.addWidget(page)
     return column
 
@@ -136,6 +137,12 @@ class _Scroller(QScrollArea):
         width = self._page.minimumSizeHint().width() + (0 if bar is None else bar.sizeHint().width())
         # Where several docks share a column, each keeps enough height to be read.
         return QSize(width, min(self._page.sizeHint().height(), 200))
+
+    def event(self, event: QEvent | None) -> bool:
+        """Let the dock become as wide as its page needs when a part of it unfolds; Qt keeps the first hint."""
+        if event is not None and event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return bool(super().event(event))
 
 
 class Sentence(QLabel):

@@ -119,7 +119,7 @@ class ModelChooser(QComboBox):
         self._path: Path | None = None
         self._is_chosen = False
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(8)
+        self.setMinimumWidth(90)  # long names are cut, so that they do not widen the dock
         self.setPlaceholderText("Train a network first, or browse")
         self._watcher = QFileSystemWatcher(self)
         self._watcher.directoryChanged.connect(lambda _folder: self._refill())

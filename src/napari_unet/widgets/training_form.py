@@ -80,7 +80,7 @@ class TrainingForm(QWidget):
             name="train_all",
             tooltip="Learn from all images in this viewer that have paint, not from the chosen one alone.",
         )
-        form.addRow("", self.all_painted)
+        form.addRow(self.all_painted)  # over both columns: it is too long for one
         self.image.layer_changed.connect(lambda _layer: self.images_changed.emit())
         self.all_painted.toggled.connect(lambda _all: self.images_changed.emit())
         starters = [(f"{name} (starter)", starter_path(name)) for name in starter_names()]
@@ -199,7 +199,7 @@ class TrainingForm(QWidget):
             tooltip=f"End before the time limit when {_PATIENCE} scores in a row are no better than before.\n"
             "The best network is kept either way; this frees the computer. Default: off.",
         )
-        form.addRow(self._patience)  # over both columns: it is too long for one
+        form.addRow(self._patience)
         self._augmentation = choice(_AUGMENTATIONS)
         self._augmentation.setCurrentIndex(2)
         add_row(
