@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from napari_unet.widgets.batch_tally import Tally
 
 
-def tally(total, finished=(), failed=(), *, part=False, folder=""):
+def tally(total, finished=(), failed=(), *, part=False, folder="", objects=None):
     made = Tally([f"c{number}.tif" for number in range(total)], folder)
     for number in range(total):
         if number in failed:
             made.fail(number, "It is damaged.")
         elif number in finished:
-            made.finish(number)
+            made.finish(number, objects)
     made.has_part = part
     return made
 
@@ -26,6 +26,24 @@ def tally(total, finished=(), failed=(), *, part=False, folder=""):
             False,
             "Done: see the results of 1 image in the layer list, and correct them like any labels.",
             "hint",
+        ),
+        (
+            tally(1, [0], objects=1200),
+            False,
+            "Done: 1,200 objects; see them in the layer list, and correct them like any labels.",
+            "hint",
+        ),
+        (
+            tally(2, [0, 1], objects=12),
+            False,
+            "Done: 24 objects in 2 images; see them in the layer list, and correct them like any labels.",
+            "hint",
+        ),
+        (
+            tally(1, [0], objects=0),
+            False,
+            "Done, and no object was found: train on, or lower the threshold.",
+            "warning",
         ),
         (tally(1, failed=[0]), False, "It is damaged.", "error"),
         (tally(1), True, "Cancelled; nothing was added.", "hint"),

@@ -75,8 +75,13 @@ PREDICTED = stage(trained=True, predicted=True)
         (Stage(), 1, "Open an image", ("sample",)),
         (BARE, 1, "Make the annotation layer", ("make",)),
         (replace(BARE, has_model=True), 1, "predict at once", ("make", "predict")),
-        (replace(BARE, predicted=True), 1, "If they are right, save them", ("make", "save")),
-        (replace(BARE, predicted=True, corrected=True), 1, "make the annotation layer", ("make", "save")),
+        (replace(BARE, predicted=True), 1, "If they are right, save them", ("make", "save", "table")),
+        (
+            replace(BARE, predicted=True, corrected=True),
+            1,
+            "make the annotation layer",
+            ("make", "save", "table"),
+        ),
         (Stage(True, True), 1, "Paint a little of the background", ("background",)),
         (Stage(True, True, has_background=True), 1, "begin an object", ("object",)),
         (stage(paint_teaches=False), 1, "what is still missing", ("object",)),
@@ -84,12 +89,14 @@ PREDICTED = stage(trained=True, predicted=True)
         (stage(is_training=True), 3, "for the next training", ("next",)),
         (stage(is_training=True, paint_joins=True), 3, "strokes join at once", ("next",)),
         (stage(trained=True), 4, "Predict, to see", ("predict",)),
-        (PREDICTED, 4, "If they are right, save them", ("next", "save")),
-        (replace(PREDICTED, corrected=True), 1, "Take your corrections", ("take", "save")),
-        (replace(PREDICTED, painted_on=True), 3, "Train on", ("start", "next", "save")),
-        (replace(PREDICTED, saved=True), 4, "Your labels are saved", ("next", "save")),
-        (replace(PREDICTED, is_training=True), 3, "The network learns", ("next", "save")),
-        (stage(predicted=True), 3, "Start training", ("start", "object", "save")),
+        (PREDICTED, 4, "If they are right, save them", ("next", "save", "table")),
+        (replace(PREDICTED, corrected=True), 1, "Take your corrections", ("take", "save", "table")),
+        (replace(PREDICTED, painted_on=True), 3, "Train on", ("start", "next", "save", "table")),
+        (replace(PREDICTED, saved=True), 4, "Your labels are saved", ("next", "save", "table")),
+        (replace(PREDICTED, is_training=True), 3, "The network learns", ("next", "save", "table")),
+        (replace(PREDICTED, is_predicting=True), 4, "as they are finished", ()),
+        (replace(BARE, has_model=True, is_predicting=True), 4, "segments the image", ()),
+        (stage(predicted=True), 3, "Start training", ("start", "object", "save", "table")),
     ],
 )
 def test_the_next_step_in_words(stage, step, words, actions):
@@ -103,8 +110,8 @@ def test_the_next_step_in_words(stage, step, words, actions):
 def shown(dock):
     """The actions whose buttons show above the steps, the first of them being the one in bold."""
     visible = [action for action, made in dock._buttons.items() if not made.isHidden()]
-    (bold,) = [action for action in visible if dock._buttons[action].font().bold()]
-    return [bold, *(action for action in visible if action != bold)]
+    bold = [action for action in visible if dock._buttons[action].font().bold()]
+    return [*bold, *(action for action in visible if action not in bold)]
 
 
 def press(dock, action):
@@ -147,7 +154,7 @@ def test_from_an_empty_viewer_to_a_saved_file(make_napari_viewer, qtbot, tmp_pat
     with qtbot.waitSignal(dock.predict.predicted, timeout=200_000):
         press(dock, "predict")
     assert dock._sections[3].is_open
-    assert shown(dock) == ["next", "save"]
+    assert shown(dock) == ["next", "save", "table"]
 
     press(dock, "next")
     qtbot.waitUntil(lambda: not dock.paint.next_place.is_busy, timeout=200_000)
@@ -169,12 +176,19 @@ def test_from_an_empty_viewer_to_a_saved_file(make_napari_viewer, qtbot, tmp_pat
     np.testing.assert_array_equal(written.pixels, viewer.layers["coins objects"].data)
     assert (written.pixel_size.y, written.pixel_size.x) == (0.25, 0.25)
     assert "Your labels are saved" in say(dock, "unet_next")
+    press(dock, "table")
+    table = tmp_path / "labels.csv"
+    qtbot.waitUntil(lambda: str(table) in say(dock, "unet_told"), timeout=20_000)
+    assert asked[1:] == [str(tmp_path / "coins_objects.csv")]
+    names, *rows = table.read_text().splitlines()
+    assert names == "object,pixels,area_um2,diameter_um,y_px,x_px,mean"
+    assert len(rows) == written.pixels.max()
 
     # An edit makes them unsaved.
     viewer.layers["coins objects"].data_setitem((np.arange(4), np.arange(4)), 99)
-    assert shown(dock) == ["take", "save"]
+    assert shown(dock) == ["take", "save", "table"]
     press(dock, "take")
-    qtbot.waitUntil(lambda: shown(dock) == ["start", "next", "save"], timeout=20_000)
+    qtbot.waitUntil(lambda: shown(dock) == ["start", "next", "save", "table"], timeout=20_000)
 
 
 def test_the_sample_is_the_one_of_the_menu(viewer, qtbot):
@@ -190,11 +204,12 @@ def test_labels_that_cannot_be_written_are_told_and_a_dialog_may_be_cancelled(
     dock = UNetDock(viewer)
     qtbot.addWidget(dock)
     image = viewer.add_image(discs(), name="cells")
-    dock._save()
+    dock._save(dock._saver.ask)
     assert "press Predict first" in say(dock, "unet_told")
     labels = add_result(viewer, image, "objects", np.zeros((64, 64), np.int32))
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: ("", ""))
-    dock._save()
+    dock._save(dock._saver.ask)
+    dock._save(dock._saver.ask_table)
     assert not list(tmp_path.iterdir())
     dock._saver.write(labels, tmp_path / "no such folder" / "labels.tif")
     qtbot.waitUntil(lambda: "no such folder" in say(dock, "unet_told"), timeout=20_000)

@@ -178,8 +178,10 @@ class ImageScaled:
     @property
     def message(self) -> str:
         """One sentence for the user."""
-        source = "as estimated from the image" if self.estimated else "as given"
-        return f"Objects are taken to be {self.object_size:.0f} pixels wide, {source}."
+        taken = f"Objects are taken to be {self.object_size:.0f} pixels wide, as"
+        if not self.estimated:
+            return f"{taken} given."
+        return f"{taken} estimated from the image; if they are not, set the object size and predict again."
 
 
 @dataclass(frozen=True, slots=True, eq=False)

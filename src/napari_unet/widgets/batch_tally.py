@@ -25,6 +25,7 @@ class Tally:
         """Whether the finished tiles of an image that is not finished were kept."""
         self.is_suspended = False
         """Whether those of an image that is segmented on disk were, so that the same run goes on there."""
+        self._objects: int | None = None
         self._share = 0.0
         self._place = ""
         self._note = ""
@@ -42,9 +43,11 @@ class Tally:
         where = f"Image {number + 1} of {total}, {self.names[number]}" if total > 1 else "Predicting"
         self._place = f"{where}: {self._share:.0%} done. {note}".rstrip()
 
-    def finish(self, number: int) -> None:
-        """Note that an image is finished, and its results are where they belong."""
+    def finish(self, number: int, objects: int | None = None) -> None:
+        """Note that an image is finished, with its results where they belong, and how many ``objects``."""
         self.finished.append(number)
+        if objects is not None:
+            self._objects = (self._objects or 0) + objects
         self.advance(number, 1, self._note)  # a short prediction may be told of for the first time here
 
     def fail(self, number: int, message: str) -> None:
@@ -72,9 +75,14 @@ class Tally:
             where = f" The results are{kept}." if done else ""
             counts = f"{done} of {total} images segmented, {failed} failed"
             return f"{counts}: the list below says why.{where}", "warning" if done else "error"
+        if self._objects == 0:
+            return "Done, and no object was found: train on, or lower the threshold.", "warning"
         images = f"{done} image{'s' * (done != 1)}"
         after = "" if self.folder else ", and correct them like any labels"
-        return f"Done: see the results of {images}{kept}{after}.", "hint"
+        if self._objects is None:
+            return f"Done: see the results of {images}{kept}{after}.", "hint"
+        found = f"{self._objects:,} object{'s' * (self._objects != 1)}"
+        return f"Done: {found}{f' in {images}' * (done > 1)}; see them{kept}{after}.", "hint"
 
     def _cancelled(self, kept: str) -> str:
         done, failed = len(self.finished), len(self.failures)

@@ -139,7 +139,7 @@ class _Scroller(QScrollArea):
         return QSize(width, min(self._page.sizeHint().height(), 200))
 
     def event(self, event: QEvent | None) -> bool:
-        """Let the dock become as wide as its page needs when a part of it unfolds; Qt keeps the first hint."""
+        """Let the dock become as wide as its page needs when a part unfolds; Qt keeps the first hint."""
         if event is not None and event.type() == QEvent.Type.LayoutRequest:
             self.updateGeometry()
         return bool(super().event(event))

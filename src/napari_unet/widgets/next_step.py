@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Action = Literal["sample", "make", "background", "object", "start", "predict", "next", "take", "save"]
+Action = Literal[
+    "sample", "make", "background", "object", "start", "predict", "next", "take", "save", "table"
+]
 
 ACTIONS: dict[Action, tuple[str, str]] = {
     "sample": ("Open a sample image", "A photograph of coins, to try everything on."),
@@ -15,7 +17,8 @@ ACTIONS: dict[Action, tuple[str, str]] = {
     "predict": ("Predict", "Segment the image with the chosen model."),
     "take": ("Take corrections", "Turn what you corrected in the predicted layer into paint."),
     "next": ("Show me where to paint next", "Move the view to where a stroke would teach most. Key J."),
-    "save": ("Save your labels…", "Write the predicted labels to a TIFF file, with the pixel size."),
+    "save": ("Save labels…", "Write the predicted labels to a TIFF file, with the pixel size."),
+    "table": ("Save table…", "Write the size, place and brightness of every object to a CSV file."),
 }
 """Text and tooltip of the button of every action, in the order in which they are shown."""
 
@@ -37,6 +40,8 @@ class Stage:
         There is enough of it.
     is_training, paint_joins : bool
         A network learns now; and whether what is painted meanwhile joins.
+    is_predicting : bool
+        Images are segmented now.
     trained : bool
         In this session.
     predicted : bool
@@ -57,6 +62,7 @@ class Stage:
     paint_teaches: bool = False
     is_training: bool = False
     paint_joins: bool = False
+    is_predicting: bool = False
     trained: bool = False
     predicted: bool = False
     corrected: bool = False
@@ -94,6 +100,13 @@ _RULES: tuple[tuple[Callable[[Stage], bool], Advice], ...] = (
             "The network learns, and the preview shows what it makes of the image. What you paint meanwhile "
             "is for the next training. When you like what you see, press Stop and save in step 3.",
             ("next",),
+        ),
+    ),
+    (
+        lambda stage: stage.is_predicting,
+        Advice(
+            4,
+            "The network segments the image. Parts of it appear as they are finished, those in view first.",
         ),
     ),
     (
@@ -189,6 +202,6 @@ _RULES: tuple[tuple[Callable[[Stage], bool], Advice], ...] = (
 def next_step(stage: Stage) -> Advice:
     """Return what to do next. Whenever there are labels, they can be saved."""
     advice = next(advice for holds, advice in _RULES if holds(stage))
-    if not stage.predicted or "save" in advice.actions:
+    if not stage.predicted or stage.is_predicting:
         return advice
-    return replace(advice, actions=(*advice.actions, "save"))
+    return replace(advice, actions=(*advice.actions, "save", "table"))

@@ -69,8 +69,12 @@ class PredictDock(QWidget):
         False inside another dock, which scrolls as a whole.
     """
 
+    started = Signal()
+    """A prediction has begun."""
     predicted = Signal()
     """Results were added."""
+    ended = Signal()
+    """It has ended, in whatever way."""
 
     def __init__(self, viewer: "napari.viewer.Viewer", *, scrollable: bool = True) -> None:
         super().__init__()
@@ -164,6 +168,7 @@ class PredictDock(QWidget):
         run.job.ended.connect(self._on_ended)
         run.job.start()
         self._refresh()
+        self.started.emit()
 
     def stop(self) -> None:
         """End the prediction after the tile that is being computed."""
@@ -273,7 +278,9 @@ class PredictDock(QWidget):
             if kind == "objects" and isinstance(layer, Labels):
                 self._live.remember(source, layer, event.rereading, run.facts)
         if event.complete:
-            run.tally.finish(event.number)
+            objects = event.results.get("objects")
+            # They are numbered from 1 without a gap.
+            run.tally.finish(event.number, None if objects is None else int(objects.max(initial=0)))
         else:
             run.tally.has_part = True
 
@@ -315,6 +322,7 @@ class PredictDock(QWidget):
         failures = tally.failure_lines() if len(tally.names) > 1 else []
         self._report.show_result(failures, run.files)
         self._refresh()
+        self.ended.emit()
 
     def _on_opened(self, event: Opened) -> None:
         image = Image(event.image, name=event.name, rgb=event.rgb)

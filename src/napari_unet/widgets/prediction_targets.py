@@ -149,6 +149,7 @@ def add_results(
         layer = add_result(viewer, source, kind, data)
         if layer is not None:
             layer.metadata[_STACK] = (kind, data)
+            layer.visible = True  # the user asked for it, and may have hidden the last one
         shown[kind] = layer
     return shown
 

@@ -11,7 +11,7 @@ import napari
 from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_unet.core.annotation import Mode, PaintSummary, summarise_paint
 from napari_unet.widgets.corrector import is_gesture
@@ -41,6 +41,9 @@ _STEPS = (
 
 _SHOWN_AT: dict[Action, int] = {"make": 1, "start": 3, "predict": 4}
 """The step that unfolds when its button above the steps is pressed."""
+
+_FILES: tuple[Action, ...] = ("save", "table")
+"""What writes files, side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +105,19 @@ class UNetDock(QWidget):
             "predict": self.predict.start,
             "next": self.paint.next_place.go,
             "take": self.paint.take_corrections,
-            "save": self._save,
+            "save": partial(self._save, self._saver.ask),
+            "table": partial(self._save, self._saver.ask_table),
         }
-        self._buttons = {}
-        for action, (text, tooltip) in ACTIONS.items():
-            made = button(
+        self._buttons = {
+            action: button(
                 text, partial(self._do, action, does[action]), name=f"unet_{action}", tooltip=tooltip
             )
-            self._buttons[action] = made
-            column.addWidget(made)
+            for action, (text, tooltip) in ACTIONS.items()
+        }
+        files = QHBoxLayout()
+        for action, made in self._buttons.items():
+            (files if action in _FILES else column).addWidget(made)
+        column.addLayout(files)
         column.addWidget(self._told)
         self._sections = []
         for number, ((title, tooltip), dock) in enumerate(
@@ -143,9 +150,14 @@ class UNetDock(QWidget):
         self.train.started.connect(self._on_training)
         self.train.saved.connect(self._on_model)
         self.train.ended.connect(self._refresh)
+        self.predict.started.connect(self._refresh)
+        self.predict.ended.connect(self._refresh)
         self.predict.predicted.connect(self._on_predicted)
         self.predict.model.model_changed.connect(self._refresh)
         self._saver.saved.connect(self._on_saved)
+        self._saver.measured.connect(
+            lambda labels, path: self._told.say(f"Saved the table of '{labels.name}' as {path}")
+        )
         self._saver.failed.connect(lambda sentence: self._told.say(sentence, "error"))
         events = self._viewer.layers.events
         follow(self, events.inserted, self._on_inserted)
@@ -170,10 +182,10 @@ class UNetDock(QWidget):
         ((pixels, how, _),) = coins()
         self._viewer.add_image(pixels, **how)
 
-    def _save(self) -> None:
+    def _save(self, ask: Callable[[Image], None]) -> None:
         image = self.paint.image.layer
         if image is not None:
-            self._saver.ask(image)
+            ask(image)
 
     # What has happened.
 
@@ -256,6 +268,7 @@ class UNetDock(QWidget):
             has_model=self.predict.can_predict,
             is_training=self.train.is_running,
             paint_joins=self._live.learns.isChecked(),
+            is_predicting=self.predict.is_running,
             trained=self._trained,
         )
         if counted is not None and stage.has_annotation:

@@ -1,0 +1,56 @@
+"""The table of objects, against scikit-image and by hand."""
+
+import numpy as np
+import pytest
+from skimage.measure import regionprops
+
+from napari_unet.core.measurements import measure_objects
+
+
+def table(*arguments, **options):
+    names, *rows = measure_objects(*arguments, **options)
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def test_two_objects_by_hand():
+    labels = np.array([[7, 7, 0], [0, 0, 3]])
+    image = np.array([[[1, 3, 100], [100, 100, 5]]])
+    assert measure_objects(labels, image, axes="YX", pixel_size=(0.5, 0.25)) == [
+        ["object", "pixels", "area_um2", "diameter_um", "y_px", "x_px", "mean"],
+        [3, 1, 0.125, 0.398942, 1.0, 2.0, 5.0],
+        [7, 2, 0.25, 0.56419, 0.0, 0.5, 2.0],
+    ]
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_against_scikit_image(ndim):
+    random = np.random.default_rng(ndim)
+    labels = random.integers(0, 6, (9, 8, 7)[-ndim:])
+    image = random.integers(0, 1000, (2, *labels.shape)).astype(np.uint16)
+    measured = table(labels, image, axes="ZYX"[-ndim:])
+    expected = regionprops(labels, np.moveaxis(image, 0, -1))
+    assert len(measured) == len(expected) == 5
+    for row, region in zip(measured, expected, strict=True):
+        assert (row["object"], row["pixels"]) == (region.label, region.area)
+        assert row["diameter_px"] == pytest.approx(region.equivalent_diameter_area, rel=1e-5)
+        place = [row[f"{axis}_px"] for axis in "zyx"[-ndim:]]
+        assert place == pytest.approx(region.centroid, rel=1e-5)
+        assert [row["mean_1"], row["mean_2"]] == pytest.approx(region.intensity_mean.tolist(), rel=1e-5)
+
+
+def test_objects_of_single_planes_have_areas_and_those_through_planes_volumes():
+    flat = np.zeros((2, 4, 4), int)
+    flat[0, :2, :2], flat[1, :2, :2] = 1, 2
+    sizes = (None, 0.5, 0.5)
+    assert [row["area_um2"] for row in table(flat, axes="TYX", pixel_size=sizes)] == [1.0, 1.0]
+    assert [row["t_px"] for row in table(flat, axes="TYX")] == [0.0, 1.0]
+    through = np.minimum(flat, 1)
+    assert [row["volume_um3"] for row in table(through, axes="ZYX", pixel_size=(2, 0.5, 0.5))] == [4.0]
+    # A volume cannot be known where the distance of planes is not.
+    assert "volume_um3" not in table(through, axes="ZYX", pixel_size=sizes)[0]
+
+
+def test_no_object_is_a_line_of_names_and_large_values_cost_nothing():
+    assert len(measure_objects(np.zeros((3, 3), int), axes="YX")) == 1
+    (row,) = table(np.full((2, 2), 2**62), axes="YX")
+    assert (row["object"], row["pixels"]) == (2**62, 4)
