@@ -21,6 +21,7 @@ demo: .venv/ready ## Paint, train, predict and correct in a real napari; results
 
 figures: demo ## Renew every picture of README.md and docs/ from the running program
 	$(BIN)/python scripts/pictures.py demo-output docs/images
+	$(shell command -v xvfb-run >/dev/null && echo xvfb-run -a) $(BIN)/python scripts/tour.py docs/images
 	$(BIN)/python scripts/network_figure.py docs/images
 	$(BIN)/python scripts/weights_figure.py docs/images
 

@@ -1,4 +1,4 @@
-"""Make the pictures of README.md from the screenshots of the demo: `make figures`."""
+"""Make the pictures of README.md and of the first segmentation from the screenshots of the demo."""
 
 import sys
 from pathlib import Path
@@ -10,13 +10,19 @@ _CENTRE, _SIZE = (0.54, 0.56), 380
 """Middle of the cut of the loop, as fractions of the window, and its edge in pixels: nuclei that touch."""
 
 
+def write_picture(picture: Image.Image, path: Path) -> None:
+    """Write a picture as wide as a page of the documentation, or as it is if that is smaller."""
+    width = min(picture.width, 1040)
+    small = picture.resize((width, round(width * picture.height / picture.width)), Image.Resampling.LANCZOS)
+    small.convert("P", palette=Image.Palette.ADAPTIVE, colors=256).save(path, optimize=True)
+
+
 def main(demo: Path, images: Path) -> None:
     """Write a smaller copy of every screenshot, and the loop: the same field in four stages."""
     images.mkdir(parents=True, exist_ok=True)
     pictures = {path.stem: Image.open(path).convert("RGB") for path in sorted(demo.glob("0*.png"))}
     for name, picture in pictures.items():
-        small = picture.resize((1040, round(1040 * picture.height / picture.width)), Image.Resampling.LANCZOS)
-        small.quantize(192).save(images / f"{name}.png", optimize=True)
+        write_picture(picture, images / f"{name}.png")
     loop = Image.new("RGB", (len(_STAGES) * (_SIZE + 8) - 8, _SIZE), "white")
     for index, name in enumerate(_STAGES):
         picture = pictures[name]

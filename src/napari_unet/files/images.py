@@ -174,6 +174,8 @@ def why_unreadable(path: Path, error: Exception) -> str:
         )
     if isinstance(error, MemoryError):
         return f"{path} does not fit into memory, or is damaged; crop it or use a computer with more memory."
+    if isinstance(error, LookupError | TypeError | AttributeError):  # whose words are about the decoder
+        reason = "it is damaged"
     if "BytesIO" in reason:  # what was given to the decoders, none of which knew it
         reason = "it holds no kind of image known here"
     known = ", ".join(SUFFIXES)

@@ -24,12 +24,15 @@ class ProjectRow(QWidget):
     ----------
     viewer : napari.viewer.Viewer
         Of the window.
+    is_titled : bool
+        Whether what is above tells which project it is, and when it was saved.
     """
 
-    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+    def __init__(self, viewer: "napari.viewer.Viewer", *, is_titled: bool = False) -> None:
         super().__init__()
         self.setObjectName("project_row")
         self._viewer = viewer
+        self._is_titled = is_titled
         self._project = project_of(viewer)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -124,7 +127,8 @@ class ProjectRow(QWidget):
             self._status.setToolTip("")
             self._problem.say("")
             return
-        self._status.say(f"{_title(session)}.")
+        title = "" if self._is_titled else f"{_title(session)}. "
+        self._status.say(f"{title}Its folder: {session.folder}")
         self._status.setToolTip(str(session.folder))
         self._problem.say(session.problem, "error" if session.is_writable else "warning")
 
@@ -146,7 +150,7 @@ class ProjectSection(Section):
         )
         column = QVBoxLayout(self.content)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(ProjectRow(viewer))
+        column.addWidget(ProjectRow(viewer, is_titled=True))
         self._project = project_of(viewer)
         self._project.changed.connect(self._retitle)
         self._retitle()
