@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from napari_unet.core.scores import evaluate
     from napari_unet.core.weights import WeightConfig, border_weights
     from napari_unet.files.models import load_model, save_model
+    from napari_unet.files.project_reading import load_project
     from napari_unet.files.starters import load_starter, starter_names
     from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
     from napari_unet.network.prediction import predict
@@ -28,6 +29,7 @@ _HOME = {
     "border_weights": "napari_unet.core.weights",
     "evaluate": "napari_unet.core.scores",
     "load_model": "napari_unet.files.models",
+    "load_project": "napari_unet.files.project_reading",
     "load_starter": "napari_unet.files.starters",
     "predict": "napari_unet.network.prediction",
     "save_model": "napari_unet.files.models",
@@ -45,6 +47,7 @@ __all__ = [
     "border_weights",
     "evaluate",
     "load_model",
+    "load_project",
     "load_starter",
     "predict",
     "save_model",

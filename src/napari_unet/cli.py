@@ -4,27 +4,20 @@ Whatever goes wrong ends in one line on stderr: exit code 2 for bad input, 1 for
 after Ctrl-C. Heavy imports are inside the commands, so that ``--help`` answers at once.
 """
 
-import math
+import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_unet._version import __version__
-from napari_unet.console import (
-    TrainingReport,
-    note,
-    progress_bar,
-    repeat_flags,
-    report_saved,
-    signals_stop,
-)
-from napari_unet.core.control import Control
+from napari_unet.console import note, repeat_flags
 from napari_unet.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,7 +33,10 @@ _app = typer.Typer(
 )
 
 Paths = list[str]
-ImagePaths = Annotated[Paths, typer.Option("--images", metavar="PATH...", help="Images.")]
+ImagePaths = Annotated[Paths | None, typer.Option("--images", metavar="PATH...", help="Images.")]
+ProjectFolder = Annotated[
+    Path | None, typer.Option("--project", metavar="FOLDER", help="A project saved by the docks.")
+]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", metavar="FILE.toml", help="Settings to start from.")
@@ -53,10 +49,20 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a li
 ModelFile = Annotated[
     str, typer.Argument(metavar="NAME|MODEL", help="A starter or a model file.", show_default=False)
 ]
+ModelOfProject = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="NAME|MODEL",
+        help="A starter or a model file. [of a project, what was trained last]",
+        show_default=False,
+    ),
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    # Of a damaged file, one sentence of ours says what is wrong, not dozens of its decoder.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     # What Typer raises for a wrong command line; the class itself has moved between its releases.
     usage_error = typer.BadParameter.__mro__[2]
@@ -95,9 +101,15 @@ def _global_options(
 @_app.command()
 def train(
     *,
-    images: ImagePaths,
-    paint: Annotated[Paths, typer.Option(metavar="PATH...", help="Paint, named as its images are.")],
-    output: Annotated[Path, typer.Option(metavar="MODEL.safetensors", help="Where to save the model.")],
+    images: ImagePaths = None,
+    paint: Annotated[
+        Paths | None, typer.Option(metavar="PATH...", help="Paint, named as its images are.")
+    ] = None,
+    project: ProjectFolder = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="MODEL.safetensors", help="Where to save the model. [in the project]"),
+    ] = None,
     start: Annotated[
         str, typer.Option(metavar="scratch|NAME|MODEL", help="Nothing, a starter, or a model to go on from.")
     ] = "scratch",
@@ -132,18 +144,24 @@ def train(
     ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Train a network on painted images; Ctrl-C saves the model so far.
+    """Train a network on painted images, of files or of a project; Ctrl-C saves the model so far.
 
-    A training that starts from a model goes on where that one stopped, with its settings, its optimiser and
-    its curve; time and steps are further ones.
+    A project says itself what its paint means, and which objects and regions are complete; --validation
+    names images of it. A training that starts from a model goes on where that one stopped, with its settings,
+    its optimiser and its curve; time and steps are further ones.
     """
-    from napari_unet.cli_train import pairs_to_train, read_pairs, starting_point
-    from napari_unet.files.atomic import check_writable
-    from napari_unet.files.models import save_model
-    from napari_unet.files.pixel_size import common_pixel_size
-    from napari_unet.files.states import save_state
+    from napari_unet.cli_train import (
+        destination,
+        painted_files,
+        painted_project,
+        run_training,
+        starting_point,
+    )
 
-    model, resume = starting_point(start, fresh_optimiser=fresh_optimiser)
+    told = {"--images": images, "--paint": paint, "--mode": mode, "--full": full, "--complete": complete}
+    _check_project(project, told, need=("--images", "--paint"))
+    begin = starting_point(start, fresh_optimiser=fresh_optimiser)
+    model = begin[0]
     flags = {"mode": mode, "seconds": seconds, "steps": steps, "seed": seed}
     flagged = [f"training.{name}={value}" for name, value in flags.items() if value is not None]
     training = _settings(config, [*(assignments or ()), *flagged], model).training
@@ -155,50 +173,31 @@ def train(
         ]
         if fixed:
             note(f"The settings of {' and '.join(fixed)} are those of {start}; others are not used.")
-    pairs, first_scored = pairs_to_train(images, paint, validation or ())
-    check_writable(output)
-    stored, paint_pixels = read_pairs(pairs, complete=complete)
-    image_pixels = [image.pixels for image in stored]
+    if project is None:
+        read = painted_files(
+            images or (), paint or (), validation or (), full=full or complete, complete=complete
+        )
+    else:
+        read = partial(painted_project, project, validation or (), training.network.ndim)
+    with destination(output, project) as place:
+        return run_training(read(), training, begin, place, device=device, state=state, as_json=as_json)
 
-    from napari_unet.network.events import Stopped
-    from napari_unet.network.training import train_events
-    from napari_unet.network.training_loop import DEFAULT_SECONDS
 
-    is_endless = training.steps is None and training.patience is None
-    seconds = training.seconds or (DEFAULT_SECONDS if is_endless else math.inf)
-    control = Control()
-    events = train_events(
-        image_pixels[:first_scored],
-        paint_pixels[:first_scored],
-        training,
-        start=model,
-        resume=resume,
-        validation=(image_pixels[first_scored:], paint_pixels[first_scored:]),
-        full=[full or (complete and training.mode == "objects")] * first_scored,
-        device=device,
-        control=control,
-    )
-    report = TrainingReport(seconds, training.steps or math.inf, as_json=as_json)
-    stopped: Stopped | None = None
-    with signals_stop(control) as signals:
-        try:
-            with progress_bar("Training") as progress:
-                for event in events:
-                    if isinstance(event, Stopped):
-                        sizes = (image.pixel_size for image in stored)
-                        size = common_pixel_size(sizes, event.model.network.ndim)
-                        origin = "" if model is None else model.origin
-                        # At once: after it an error may come.
-                        save_model(replace(event.model, pixel_size=size, origin=origin), output)
-                        stopped = event
-                        if state and event.state is not None:
-                            save_state(event.state, event.model, output)
-                    else:
-                        report.show(event, progress)
-        finally:
-            if stopped is not None:
-                report_saved(stopped, output, as_json)
-    return 128 + signals[0] if signals else 0
+def _check_project(
+    project: Path | None, told: Mapping[str, object], need: Sequence[str], may: Sequence[str] = ()
+) -> None:
+    """Say so if what a project tells is given on the command line, or what it would tell is absent.
+
+    ``told`` are the flags for that and what they have, ``need`` those needed without a project, and ``may``
+    those allowed beside it.
+    """
+    given = [flag for flag, value in told.items() if value]
+    twice = [flag for flag in given if flag not in may]
+    if project is not None and twice:
+        raise InputError(f"The project tells what {twice[0]} would; leave out one of the two.")
+    absent = [flag for flag in need if flag not in given]
+    if project is None and absent:
+        raise InputError(f"{absent[0]} is missing; give {' and '.join(need)}, or --project FOLDER.")
 
 
 def _settings(
@@ -228,8 +227,9 @@ def _settings(
 @_app.command()
 def predict(
     *,
-    model: ModelFile,
-    images: ImagePaths,
+    model: ModelOfProject = None,
+    images: ImagePaths = None,
+    project: ProjectFolder = None,
     output: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results.")],
     what: Annotated[
         list[str] | None, typer.Option(metavar="objects|classes|probabilities...", help="Results. [objects]")
@@ -245,7 +245,7 @@ def predict(
     assignments: Assignments = None,
     as_json: AsJson = False,
 ) -> int:
-    """Segment images: writes DIR/STEM_objects.tif and the like.
+    """Segment images, files or those of a project: writes DIR/STEM_objects.tif and the like.
 
     Objects are whole numbers (0 is background), classes are paint values (1 is background), probabilities
     have one channel for each class. An image that fails does not keep the others from being segmented.
@@ -253,15 +253,19 @@ def predict(
     DIR/STEM_objects.zarr and the like, and the same command goes on where it was ended. So it is with a
     dask.distributed cluster (--scheduler), whose workers must see the files under the same paths.
     """
-    from napari_unet.cli_predict import connected, plan_work, segment_files
+    from napari_unet.cli_predict import connected, last_model, plan_work, segment_files
     from napari_unet.files.models import load_model
     from napari_unet.files.starters import find_model
 
-    work = plan_work(images, output, what or ["objects"], file_format)
+    _check_project(project, {"--images": images, "MODEL": model}, need=("MODEL", "--images"), may=("MODEL",))
+    work, missing = plan_work(images or (), project, output, what or ["objects"], file_format)
     with connected(scheduler) as cluster:
-        network = load_model(find_model(model))
+        network = load_model(find_model(model or last_model(project)))
         settings = _settings(config, assignments, network).prediction
-        return segment_files(network, work, settings, device=device, as_json=as_json, cluster=cluster)
+        code = segment_files(network, work, settings, device=device, as_json=as_json, cluster=cluster)
+    for sentence in missing:
+        note(sentence)
+    return code or (2 if missing else 0)
 
 
 @_app.command()
@@ -289,10 +293,13 @@ def weights(
 @_app.command()
 def evaluate(
     *,
-    predictions: Annotated[Paths, typer.Option(metavar="PATH...", help="Predicted objects.")],
+    predictions: Annotated[
+        Paths | None, typer.Option(metavar="PATH...", help="Predicted objects. [of a project, its own]")
+    ] = None,
     truths: Annotated[
-        Paths, typer.Option(metavar="PATH...", help="True objects, named as the predictions are.")
-    ],
+        Paths | None, typer.Option(metavar="PATH...", help="True objects, named as the predictions are.")
+    ] = None,
+    project: ProjectFolder = None,
     by_plane: Annotated[
         bool, typer.Option("--by-plane", help="Compare stacks plane by plane, not as volumes.")
     ] = False,
@@ -306,28 +313,40 @@ def evaluate(
 
     Prints the main scores of every pair, of all objects together (pooled) and on average (mean); --json and
     --csv have all scores. Maps of errors hold 1 for missed objects, 2 invented, 3 split, 4 merged. A pair
-    that cannot be compared does not keep the others from it.
+    that cannot be compared does not keep the others from it. The truths of a project are its objects that
+    were corrected, or else its paint where everything is labelled; without --predictions they are compared
+    with what was predicted before the corrections.
     """
-    from napari_unet.cli_evaluate import compare
+    from napari_unet.cli_evaluate import compare, files_to_compare, project_to_compare
 
-    return compare(
-        predictions, truths, ndim=2 if by_plane else None, errors=errors, table=csv, as_json=as_json
+    told = {"--predictions": predictions, "--truths": truths}
+    _check_project(project, told, need=tuple(told), may=("--predictions",))
+    pairs = (
+        files_to_compare(predictions or (), truths or ())
+        if project is None
+        else project_to_compare(project, predictions or ())
     )
+    return compare(pairs, ndim=2 if by_plane else None, errors=errors, table=csv, as_json=as_json)
 
 
 @_app.command()
 def info(
     *,
-    model: ModelFile,
+    model: ModelOfProject = None,
+    project: ProjectFolder = None,
     methods: Annotated[
         bool, typer.Option("--methods", help="Print a paragraph for the methods section of a paper.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a model is, how it was trained and how well it did."""
-    from napari_unet.cli_info import tell
+    """Say what a model is, how it was trained and how well it did; or what a project holds."""
+    from napari_unet.cli_info import tell, tell_project
 
-    tell(model, methods=methods, as_json=as_json)
+    _check_project(project, {"MODEL": model, "--methods": methods}, need=("MODEL",))
+    if project is not None:
+        tell_project(project, as_json=as_json)
+    elif model is not None:
+        tell(model, methods=methods, as_json=as_json)
 
 
 @_app.command()

@@ -7,13 +7,34 @@ from pathlib import Path
 from napari_unet.console import listed, note, print_json, report_scores, report_summary
 from napari_unet.core.scores import mean_scores, pooled_scores
 from napari_unet.files.atomic import check_writable
-from napari_unet.files.evaluation import Compared, Failed, compare_files, pair_labels, write_csv
-from napari_unet.files.images import expand_paths
+from napari_unet.files.evaluation import (
+    Compared,
+    Failed,
+    Reader,
+    compare_files,
+    pair_labels,
+    pair_project,
+    write_csv,
+)
+from napari_unet.files.images import expand_paths, read_image
+from napari_unet.files.project import project_folder
+
+Pairs = tuple[list[tuple[Path, Path]], list[Path], list[Failed], Reader]
+"""Predictions with their truths, predictions without, truths without, and what reads all of these."""
+
+
+def files_to_compare(predictions: Sequence[str], truths: Sequence[str]) -> Pairs:
+    """Find predictions and truths, paired by their names."""
+    return *pair_labels(expand_paths(predictions), expand_paths(truths)), read_image
+
+
+def project_to_compare(project: Path, predictions: Sequence[str]) -> Pairs:
+    """Find predictions, or those of the project, and the truths that the project holds."""
+    return pair_project(project_folder(project), expand_paths(predictions))
 
 
 def compare(
-    predictions: Sequence[str],
-    truths: Sequence[str],
+    found: Pairs,
     *,
     ndim: int | None,
     errors: Path | None,
@@ -24,8 +45,8 @@ def compare(
 
     Parameters
     ----------
-    predictions, truths : sequence of str
-        Files, folders or patterns; paired by their names.
+    found : Pairs
+        From :func:`files_to_compare` or :func:`project_to_compare`.
     ndim : int, optional
         Spatial axes; None takes all.
     errors : Path, optional
@@ -40,13 +61,13 @@ def compare(
     int
         The exit code: 2 if a pair could not be compared.
     """
-    pairs, untrue, failed = pair_labels(expand_paths(predictions), expand_paths(truths))
+    pairs, untrue, failed, read = found
     for target in [table, errors / "errors.tif" if errors else None]:
         if target:
             check_writable(target)
     width = max(len(str(prediction)) for prediction, _ in pairs)
     compared: list[Compared] = []
-    for result in compare_files(pairs, ndim=ndim, errors_folder=errors):
+    for result in compare_files(pairs, ndim=ndim, errors_folder=errors, read=read):
         if isinstance(result, Failed):
             failed.append(result)
             continue

@@ -9,6 +9,8 @@ from napari_unet.core.errors import InputError
 from napari_unet.files.container import NotOursError
 from napari_unet.files.methods_text import methods_text
 from napari_unet.files.models import describe, load_model, read_info
+from napari_unet.files.project import project_folder
+from napari_unet.files.project_reading import describe_project
 from napari_unet.files.starters import find_model
 from napari_unet.files.states import step_to_continue
 
@@ -46,6 +48,37 @@ def tell(model: str, *, methods: bool, as_json: bool) -> None:
         print(methods_text(record))
     else:
         _print_record(model, path, record)
+
+
+def tell_project(project: Path, *, as_json: bool) -> None:
+    """Print which images a project holds, what is painted on them, its models, and who writes it."""
+    folder = project_folder(project)
+    record = describe_project(folder)
+    if as_json:
+        print_json(record)
+        return
+    print(f"{project}: {record['format']}, version {record['version']}")
+    print(f"writes it      {(record['open'] and 'a window ' + record['open']) or 'nobody'}")
+    for name in record["models"]:
+        print(f"model          {name}{' (the last)' if name == record['model'] else ''}")
+    for image in record["images"]:
+        shape = " x ".join(map(str, image["shape"]))
+        print(f"image          {image['name']}: {shape} {image['dtype']}, {image['path'] or 'not found'}")
+        for labels in image["labels"]:
+            print(f"  {labels['kind']:11}  {_labels_in_words(labels)}")
+        if image["sentence"]:
+            print(f"  note         {image['sentence']}")
+
+
+def _labels_in_words(labels: Mapping[str, Any]) -> str:
+    if labels["sentence"]:
+        return str(labels["sentence"])
+    parts = [f"{labels['labelled']:.1%} labelled"]
+    if labels["mode"] == "objects":
+        parts.insert(0, f"{labels['objects']} objects, {labels['full']} of them filled to their border")
+    if labels["regions"]:
+        parts.append(f"{labels['regions']} complete regions")
+    return ", ".join(parts)
 
 
 def _continues(path: Path) -> tuple[int | None, str]:

@@ -20,6 +20,8 @@ from napari_unet.files.predicted_files import (
     Format,
     predict_files,
 )
+from napari_unet.files.project import MODELS, project_folder, read_project
+from napari_unet.files.project_reading import find_image
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.in_turn import ImageFailed
 from napari_unet.network.model import Model
@@ -27,8 +29,17 @@ from napari_unet.network.model import Model
 _KINDS, _FORMATS = get_args(Kind), get_args(Format)
 
 
-def plan_work(images: Sequence[str], output: Path, kinds: Sequence[str], file_format: str) -> FilesPlan:
-    """Find the images, and see to it that the results can be written.
+def plan_work(
+    images: Sequence[str], project: Path | None, output: Path, kinds: Sequence[str], file_format: str
+) -> tuple[FilesPlan, list[str]]:
+    """Find the images, by paths or of a project, and see to it that the results can be written.
+
+    Returns
+    -------
+    plan : FilesPlan
+        Results of a project are named after the keys of its images.
+    missing : list of str
+        Sentences on images of the project that cannot be segmented.
 
     Raises
     ------
@@ -41,12 +52,52 @@ def plan_work(images: Sequence[str], output: Path, kinds: Sequence[str], file_fo
         raise InputError(f"--what is {unknown[0]!r}; choose from {', '.join(_KINDS)}.")
     if file_format not in _FORMATS:
         raise InputError(f"--format is {file_format!r}; choose from {', '.join(_FORMATS)}.")
-    return FilesPlan(
-        tuple(expand_paths(images, results=False)),
-        output,
-        cast("tuple[Kind, ...]", tuple(kinds)),
-        cast("Format", file_format),
-    )
+    if project is None:
+        paths, names, missing = tuple(expand_paths(images, results=False)), tuple[str, ...](), list[str]()
+    else:
+        paths, names, missing = _files_of(project_folder(project))
+    of_results = cast("tuple[Kind, ...]", tuple(kinds)), cast("Format", file_format)
+    return FilesPlan(paths, output, *of_results, names), missing
+
+
+def last_model(project: Path | None) -> Path:
+    """Return the model of a project that was trained last.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    if project is None:
+        raise InputError("There is no model to segment with; give one, or --project FOLDER.")
+    folder = project_folder(project)
+    name = read_project(folder).model
+    path = folder / MODELS / name
+    if not name or not path.is_file():
+        raise InputError(f"The project {folder} has no model yet; train one, or give one, too.")
+    return path
+
+
+def _files_of(folder: Path) -> tuple[tuple[Path, ...], tuple[str, ...], list[str]]:
+    """Return the files of the images of a project, their keys, and sentences on those that have none."""
+    found, missing = dict[str, Path](), list[str]()
+    for entry in read_project(folder).images:
+        image = find_image(entry, folder)
+        if image.path is None:
+            missing.append(image.sentence)
+        elif not image.is_whole:
+            missing.append(
+                f"The image {entry.look.name} is one channel of {image.path}; save it as a file of its own, "
+                "and give that with --images."
+            )
+        else:
+            found[entry.key] = image.path
+            if image.sentence:
+                note(image.sentence)
+    if not found:
+        reason = missing[0] if missing else "open it in napari, and an image."
+        raise InputError(f"The project {folder} has no image to segment: {reason}")
+    return tuple(found.values()), tuple(found), missing
 
 
 @contextmanager

@@ -1,28 +1,71 @@
-"""What ``napari-unet train`` begins with: the painted images, and the model to start from."""
+"""What ``napari-unet train`` begins with, and where the model goes: files, or a project."""
 
-from collections.abc import Sequence
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
-
-from napari_unet.console import listed, note
+from napari_unet.console import (
+    TrainingReport,
+    listed,
+    note,
+    progress_bar,
+    report_saved,
+    signals_stop,
+)
+from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
+from napari_unet.core.object_distance import Full
 from napari_unet.core.regions import complete_everywhere
-from napari_unet.files.images import StoredImage, expand_paths, pair_by_stem, read_image
-from napari_unet.files.models import load_model
+from napari_unet.files.atomic import check_writable
+from napari_unet.files.images import expand_paths, pair_by_stem, read_image
+from napari_unet.files.models import load_model, model_path, save_model
+from napari_unet.files.pixel_size import PixelSize, common_pixel_size, relative_spacing
+from napari_unet.files.project import MODELS, project_folder
+from napari_unet.files.project_lock import InUseError
+from napari_unet.files.project_reading import load_project
+from napari_unet.files.project_store import ProjectStore
 from napari_unet.files.starters import find_model, is_starter
-from napari_unet.files.states import load_to_continue
+from napari_unet.files.states import load_to_continue, save_state
 
 if TYPE_CHECKING:
+    from napari_unet.network.config import TrainingConfig
     from napari_unet.network.model import Model
     from napari_unet.network.state import TrainingState
 
+_BEAT_S = 10.0
 
-def pairs_to_train(
-    images: Sequence[str], paint: Sequence[str], validation: Sequence[str]
-) -> tuple[list[tuple[Path, Path]], int]:
-    """Return every painted image with its paint, and how many are to learn from: the others are scored."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Painted:
+    """Images with their paint; the last ones, ``scored`` of them, are for scoring alone.
+
+    ``full`` is of the others: which objects are filled to their border. ``settings`` are those of the
+    training that go with the paint.
+    """
+
+    images: Sequence[Any]
+    paints: Sequence[Any]
+    full: Sequence[Full]
+    scored: int
+    pixel_sizes: Sequence[PixelSize | None]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def learnt(self) -> int:
+        """How many images are learnt from."""
+        return len(self.images) - self.scored
+
+
+def painted_files(
+    images: Sequence[str], paint: Sequence[str], validation: Sequence[str], *, full: bool, complete: bool
+) -> Callable[[], Painted]:
+    """Find images with their paint by their names, and return what reads them."""
     scored = expand_paths(validation)
     shown = {path.resolve() for path in scored}
     learnt = [path for path in expand_paths(images) if path.resolve() not in shown]
@@ -35,21 +78,113 @@ def pairs_to_train(
         raise InputError("Every painted image is for scoring alone; give at least one more to learn from.")
     if unpainted:
         note(f"Left out for want of paint: {listed(unpainted)}.")
-    return pairs, first_scored
+
+    def read() -> Painted:
+        paints = [read_image(path).pixels for _, path in pairs]
+        if complete:
+            paints = [complete_everywhere(pixels) for pixels in paints]
+        stored = [read_image(path) for path, _ in pairs]
+        return Painted(
+            [image.pixels for image in stored],
+            paints,
+            [full] * first_scored,
+            len(pairs) - first_scored,
+            [image.pixel_size for image in stored],
+        )
+
+    return read
 
 
-def read_pairs(
-    pairs: Sequence[tuple[Path, Path]], *, complete: bool
-) -> tuple[list[StoredImage], list[NDArray[Any]]]:
-    """Return every image as it is stored, and its paint, in which all is known if it is ``complete``."""
-    paints = [read_image(paint).pixels for _, paint in pairs]
-    if complete:
-        paints = [complete_everywhere(paint) for paint in paints]
-    return [read_image(image) for image, _ in pairs], paints
+def painted_project(folder: Path, validation: Sequence[str], ndim: int) -> Painted:
+    """Read all painted images of a project; those named in ``validation`` are for scoring alone.
+
+    ``ndim`` is how many axes the network sees.
+    """
+    project = load_project(folder)
+    for sentence in project.sentences:
+        note(sentence)
+    unknown = set(validation).difference(project.names)
+    if unknown:
+        raise InputError(
+            f"The project {folder} has no painted image {min(unknown)!r} to score on; it has "
+            f"{', '.join(project.names)}."
+        )
+    order = sorted(range(len(project.names)), key=lambda number: project.names[number] in validation)
+    scored = sum(name in validation for name in project.names)
+    if scored == len(order):
+        raise InputError("Every painted image is for scoring alone; leave one to learn from.")
+    return Painted(
+        [project.images[number] for number in order],
+        [project.paints[number] for number in order],
+        [project.full[number] for number in order[: len(order) - scored]],
+        scored,
+        [project.pixel_sizes[number] for number in order],
+        {
+            "mode": project.mode,
+            "channels": project.channels,
+            "spacing": relative_spacing(project.sizes[order[0]][-ndim:]),
+        },
+    )
 
 
-def starting_point(name: str, *, fresh_optimiser: bool) -> "tuple[Model | None, TrainingState | None]":
-    """Return the model to start from, and what its training needs to go on; None for what there is not."""
+class Destination:
+    """Where a model is saved; in a project, which is this process's own until then."""
+
+    def __init__(self, path: Path, store: ProjectStore | None = None) -> None:
+        self.path = path
+        self._store = store
+        self._next_beat = 0.0
+
+    def beat(self) -> None:
+        """Show other computers that the project is still written; call it often."""
+        if self._store is not None and time.monotonic() > self._next_beat:
+            self._next_beat = time.monotonic() + _BEAT_S
+            with contextlib.suppress(InputError):  # said when the model is saved
+                self._store.beat()
+
+    def note_saved(self) -> None:
+        """Let the project offer the model first from now on."""
+        if self._store is not None:
+            self._store.note_model(self.path.name)
+
+
+@contextmanager
+def destination(output: Path | None, project: Path | None) -> Iterator[Destination]:
+    """Say where the model goes: to ``output``, else among those of the project, if that can be written.
+
+    Raises
+    ------
+    InputError
+        If nothing can be written there, or a window has the project.
+    """
+    if output is not None:
+        check_writable(output)
+        yield Destination(output)
+        return
+    if project is None:
+        raise InputError("There is nowhere to save the model; give --output MODEL.safetensors.")
+    folder = project_folder(project)
+    try:
+        store = ProjectStore.open(folder)
+    except InUseError as error:
+        raise InputError(
+            f"The project {folder.name} is open in a window, which writes it; close that, or save the model "
+            "elsewhere, with --output."
+        ) from error
+    try:
+        path = model_path(folder / MODELS, folder.resolve().name, datetime.now().astimezone())
+        check_writable(path)
+        yield Destination(path, store)
+    finally:
+        store.close()
+
+
+Start = tuple["Model | None", "TrainingState | None"]
+"""The model to start from, and what its training needs to go on; None for what there is not."""
+
+
+def starting_point(name: str, *, fresh_optimiser: bool) -> Start:
+    """Return what a training starts from, given as on the command line."""
     if name == "scratch":
         return None, None
     path = find_model(name)
@@ -59,3 +194,65 @@ def starting_point(name: str, *, fresh_optimiser: bool) -> "tuple[Model | None, 
     if sentence:
         note(sentence)
     return model, state
+
+
+def run_training(
+    painted: Painted,
+    config: "TrainingConfig",
+    start: Start,
+    place: Destination,
+    *,
+    device: str,
+    state: bool,
+    as_json: bool,
+) -> int:
+    """Train, tell how it goes, and save the model, with its state beside it if ``state``.
+
+    Returns
+    -------
+    int
+        The exit code: 128 and the signal if one ended it.
+    """
+    from napari_unet.network.events import Stopped
+    from napari_unet.network.training import train_events
+    from napari_unet.network.training_loop import DEFAULT_SECONDS
+
+    config = replace(config, **painted.settings)
+    model, resume = start
+    is_endless = config.steps is None and config.patience is None
+    seconds = config.seconds or (DEFAULT_SECONDS if is_endless else math.inf)
+    learnt = painted.learnt
+    control = Control()
+    events = train_events(
+        painted.images[:learnt],
+        painted.paints[:learnt],
+        config,
+        start=model,
+        resume=resume,
+        validation=(painted.images[learnt:], painted.paints[learnt:]),
+        full=painted.full if config.mode == "objects" else None,
+        device=device,
+        control=control,
+    )
+    report = TrainingReport(seconds, config.steps or math.inf, as_json=as_json)
+    stopped: Stopped | None = None
+    with signals_stop(control) as signals:
+        try:
+            with progress_bar("Training") as progress:
+                for event in events:
+                    place.beat()
+                    if isinstance(event, Stopped):
+                        size = common_pixel_size(painted.pixel_sizes, event.model.network.ndim)
+                        origin = "" if model is None else model.origin
+                        # At once: after it an error may come.
+                        save_model(replace(event.model, pixel_size=size, origin=origin), place.path)
+                        stopped = event
+                        if state and event.state is not None:
+                            save_state(event.state, event.model, place.path)
+                        place.note_saved()
+                    else:
+                        report.show(event, progress)
+        finally:
+            if stopped is not None:
+                report_saved(stopped, place.path, as_json)
+    return 128 + signals[0] if signals else 0

@@ -278,7 +278,7 @@ def test_bad_input_to_training_is_one_line(
     [
         ([], "Missing command"),
         (["fly"], "No such command 'fly'"),
-        (["train"], "Missing option '--images'"),
+        (["train"], "--images is missing; give --images and --paint, or --project FOLDER."),
         (["train", "--images"], "--images has no value"),
         (["predict"], "Missing argument 'NAME|MODEL'"),
         (["predict", "none", "--images", "x", "--output", "y"], "There is no file 'x'"),

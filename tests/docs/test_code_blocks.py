@@ -18,6 +18,9 @@ from skimage import data
 from napari_unet import TrainingConfig, evaluate, predict, save_model, train
 from napari_unet.cli import main
 from napari_unet.files.images import write_image
+from napari_unet.files.project import LayerLook, ProjectImage, ProjectLabels
+from napari_unet.files.project_labels import chunks_in
+from napari_unet.files.project_store import ImageState, LabelsState, ProjectState, ProjectStore
 from napari_unet.network.config import UNetConfig
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +70,14 @@ def made(tmp_path_factory):
     save_model(model, folder / "nuclei.safetensors")
     (folder / "results").mkdir()
     tifffile.imwrite(folder / "results" / "a_objects.tif", predict(model, image).objects)
+    entry = ProjectImage("a", LayerLook("a"), image.shape, "uint8")
+    labels = ProjectLabels("a.zarr", "a", LayerLook("a paint"))
+    known = LabelsState(labels, np.where(paint == 0, 1, paint), list(chunks_in(paint.shape)))
+    store = ProjectStore.create(folder / "my project")
+    store.save(ProjectState((ImageState(entry, image, folder / "images" / "a.tif"),), (known,)))
+    save_model(model, folder / "my project" / "models" / "m.safetensors")
+    store.note_model("m.safetensors")
+    store.close()
     return folder
 
 

@@ -13,17 +13,28 @@ from napari.layers import Image, Shapes
 from npe2 import PluginManifest
 from qtpy.QtGui import QCloseEvent, QHideEvent
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QPushButton
+from skimage.io import imsave
 
 import napari_unet
+from napari_unet import load_project
+from napari_unet.files.pixel_size import relative_spacing
 from napari_unet.files.project import FILE, read_project
 from napari_unet.files.project_lock import FILE as LOCK
 from napari_unet.files.project_store import read_labels, read_settings
 from napari_unet.widgets import marks
-from napari_unet.widgets.layers import add_result, annotation_of, make_annotation
+from napari_unet.widgets.layers import (
+    add_result,
+    annotation_of,
+    copy_image,
+    copy_paint,
+    make_annotation,
+    pixel_sizes,
+)
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.project import ProjectDock
 from napari_unet.widgets.project_reader import get_reader, open_project
 from napari_unet.widgets.regions import regions_layer, take_region_tool
+from napari_unet.widgets.scales import micrometres
 from napari_unet.widgets.train import TrainDock
 from napari_unet.widgets.weights import WeightsDock
 from napari_unet.widgets.window_project import project_of
@@ -160,6 +171,43 @@ def snapshot(viewer):
             entry |= {"colormap": layer.colormap.name, "limits": list(layer.contrast_limits)}
         seen.append(entry)
     return seen
+
+
+def test_a_script_reads_what_the_window_trains_on(make_napari_viewer, data, tmp_path):
+    viewer = make_napari_viewer()
+    shot = np.random.default_rng(0).integers(0, 255, (40, 50, 4), np.uint8)
+    shot[..., 3] = 255
+    imsave(data / "shot.png", shot, check_contrast=False)
+    tifffile.imwrite(data / "hyper.tif", discs((3, 2, 40, 50)), imagej=True, metadata={"axes": "ZCYX"})
+    names = ("stack.tif", "a b.tif", "shot.png", "hyper.tif")
+    images = [open_image(viewer, data / name) for name in names]
+    images[0].scale, images[0].units = (2, 0.5, 0.5), ("um", "um", "um")
+    images[1].scale, images[1].rotate, images[1].translate = (0.1, 0.2), 30, (5, 7)
+    images[1].shear, images[1].affine = (0.2,), np.array([[1, 0.1, 3], [0, 2, 4], [0, 0, 1]])
+    paints = [paint_on(viewer, image) for image in images]
+    marks.accept_objects(paints[0], [2])
+    marks.set_filled(paints[2], True)
+    shapes = take_region_tool(viewer, paints[1], "polygon")
+    shapes.add_rectangles(np.array([[5, 5], [5, 20], [25, 20], [25, 5]]))
+    shapes.add_ellipses(np.array([[30, 30], [30, 61], [45, 61], [45, 30]]))
+    shapes.scale, shapes.translate = (0.12, 0.21), (4, 8)  # moved away from the paint
+    shapes.data = shapes.data
+    project_of(viewer).create(tmp_path / "p")
+    saved(viewer)
+    project = load_project(tmp_path / "p")
+    assert project.sentences == []
+    assert project.names == [image.name for image in images]
+    assert len(marks.full_objects_of(paints[1]).regions) == 2
+    for number, (image, paint) in enumerate(zip(images, paints, strict=True)):
+        pixels = copy_paint(paint)
+        np.testing.assert_array_equal(project.images[number], copy_image(image))
+        np.testing.assert_array_equal(project.paints[number], pixels)
+        assert project.full[number] == marks.full_objects_of(paint).within(pixels)
+        assert relative_spacing(project.sizes[number]) == relative_spacing(pixel_sizes(paint))
+        assert project.pixel_sizes[number] == micrometres(paint)
+    assert (project.paints[1] == 1).sum() > (paints[1].data == 1).sum()
+    assert project.full[0] == {2}
+    assert project.images[2].shape == (40, 50, 3)
 
 
 def test_corrections_of_a_prediction_are_kept_with_what_was_predicted(made, make_napari_viewer, qtbot):

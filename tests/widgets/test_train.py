@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QPushButton
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.files import models, states
+from napari_unet.files.models import model_path
 from napari_unet.files.states import step_to_continue
 from napari_unet.network.config import AugmentationConfig, TrainingConfig
 from napari_unet.network.events import Continued, Resolved, Started, StepDone, Stopped, Validated, Warned
@@ -22,7 +23,7 @@ from napari_unet.network.model import History
 from napari_unet.widgets.layers import make_annotation
 from napari_unet.widgets.marks import set_mode
 from napari_unet.widgets.train import TrainDock
-from napari_unet.widgets.training_run import Progress, Saved, clock, model_path, train_and_save
+from napari_unet.widgets.training_run import Progress, Saved, clock, train_and_save
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ the network does not see (time, or Z for a 2-D network), then the ``ndim`` axes 
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_unet.core.errors import InputError
 from napari_unet.core.lazy import LazyPixels, Pixels, as_pixels
@@ -49,6 +50,14 @@ def check_pixels(image: Any) -> Pixels:
     if pixels.dtype == np.bool_:
         return pixels.view(np.uint8)
     return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+
+
+def without_opaque_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Leave out the alpha channel, the last, where it is opaque, as in screenshots: it says nothing."""
+    has_alpha = pixels.shape[-1] in (2, 4) and pixels.dtype.kind == "u"
+    if has_alpha and (pixels[..., -1] == np.iinfo(pixels.dtype).max).all():
+        return pixels[..., :-1]
+    return pixels
 
 
 def channels_first(

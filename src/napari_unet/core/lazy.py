@@ -90,6 +90,11 @@ class LazyPixels:
         """Return a view with axis number ``axis`` in front of the others."""
         return self._view([self._axes[axis], *self._axes[:axis], *self._axes[axis + 1 :]], self._chosen)
 
+    def with_first_axis_at(self, place: int) -> "LazyPixels":
+        """Return a view with the first axis where it is axis number ``place``."""
+        first, *rest = self._axes
+        return self._view([*rest[:place], first, *rest[place:]], self._chosen)
+
     def _view(self, axes: list[tuple[int | None, range]], chosen: dict[int, int]) -> "LazyPixels":
         view = LazyPixels(self._array)
         view._axes, view._chosen = axes, chosen

@@ -23,6 +23,8 @@ _ON_PLANE = 0.5
 
 _NEIGHBOURS = np.ones((3, 3), bool)
 
+_CORNERS_OF_ELLIPSE = 90
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Region:
@@ -41,6 +43,16 @@ class Region:
     plane: Plane
     box: tuple[slice, slice]
     mask: NDArray[np.bool_]
+
+
+def shape_outline(corners: NDArray[Any], kind: str) -> NDArray[np.float64]:
+    """Return the corners of a rectangle or polygon as they are; of an "ellipse", given by its box, many."""
+    if kind != "ellipse":
+        return np.asarray(corners, float)
+    centre = corners.mean(axis=0)
+    along, across = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
+    angle = np.linspace(0, 2 * np.pi, _CORNERS_OF_ELLIPSE, endpoint=False)[:, None]
+    return np.asarray(centre + np.sin(angle) * along + np.cos(angle) * across)
 
 
 def outline_region(vertices: ArrayLike, shape: Sequence[int]) -> Region | None:

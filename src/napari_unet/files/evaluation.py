@@ -1,6 +1,6 @@
 """Predicted and true label files compared in pairs; what fails is told, not raised."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -12,8 +12,14 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.score_table import delimited
 from napari_unet.core.scores import Scores, pooled_scores
 from napari_unet.files.atomic import writing
-from napari_unet.files.images import pair_by_stem, read_image, stem, write_image
+from napari_unet.files.images import StoredImage, pair_by_stem, read_image, stem, write_image
+from napari_unet.files.project import PAINT, ProjectLabels, read_project
+from napari_unet.files.project_images import file_name
+from napari_unet.files.project_reading import read_truth
+from napari_unet.files.project_store import read_labels
 from napari_unet.network.failures import sentence
+
+Reader = Callable[[Path], StoredImage]
 
 _ENDING = "_objects"
 """What a predicted file has in its name that the true one has not."""
@@ -83,8 +89,73 @@ def pair_labels(
     return pairs, untrue, failed
 
 
+def pair_project(
+    folder: Path, predictions: Sequence[Path]
+) -> tuple[list[tuple[Path, Path]], list[Path], list[Failed], Reader]:
+    """Find the truths of a project: objects that were corrected, else paint.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the project.
+    predictions : sequence of Path
+        Named after the keys of its images, or after their files. None stands for what was predicted in the
+        window, before it was corrected.
+
+    Returns
+    -------
+    pairs, untrue, failed
+        As from :func:`pair_labels`, but an image that was not predicted is no failure.
+    read : callable
+        Reads all of these paths.
+
+    Raises
+    ------
+    InputError
+        If there is no project, or no pair.
+    """
+    project = read_project(folder)
+    truths: dict[str, ProjectLabels] = {}
+    for labels in sorted(project.labels, key=lambda labels: labels.kind == "objects"):
+        if labels.kind != "classes":
+            truths[labels.image] = labels
+    paint, untrue = folder / PAINT, list[Path]()
+    if not predictions:
+        corrected = [labels for labels in truths.values() if labels.predicted]
+        pairs = [(paint / labels.predicted, paint / labels.file) for labels in corrected]
+        if not pairs:
+            raise InputError(
+                f"No predicted objects were corrected in the project {folder}; give predictions to compare "
+                "with its paint."
+            )
+    else:
+        names = {stem(Path(file_name(image))): image.key for image in project.images if file_name(image)}
+        names |= {image.key: image.key for image in project.images}
+        keys = {path: names.get(_name(path), "") for path in predictions}
+        pairs = [(path, paint / truths[key].file) for path, key in keys.items() if key in truths]
+        untrue = [path for path, key in keys.items() if key not in truths]
+        if not pairs:
+            raise InputError(
+                f"{predictions[0]} is named after no painted image of the project {folder}; its images are "
+                f"{', '.join(truths) or 'none'}."
+            )
+    of_file = {paint / labels.file: labels for labels in truths.values()}
+
+    def read(path: Path) -> StoredImage:
+        if path in of_file:
+            return StoredImage(read_truth(folder, project, of_file[path]), "")
+        is_ours = path.parent == paint
+        return StoredImage(read_labels(folder, path.name)[0], "") if is_ours else read_image(path)
+
+    return pairs, untrue, [], read
+
+
 def compare_files(
-    pairs: Sequence[tuple[Path, Path]], *, ndim: int | None = None, errors_folder: Path | None = None
+    pairs: Sequence[tuple[Path, Path]],
+    *,
+    ndim: int | None = None,
+    errors_folder: Path | None = None,
+    read: Reader = read_image,
 ) -> Iterator[Compared | Failed]:
     """Compare label files, one pair after the other.
 
@@ -97,10 +168,12 @@ def compare_files(
     errors_folder : Path, optional
         Where to write STEM_errors.tif, the map of what is wrong
         (:func:`~napari_unet.core.label_errors.label_errors`).
+    read : callable
+        Reads every one of these files.
     """
     for prediction, truth in pairs:
         try:
-            yield _compare(prediction, truth, ndim, errors_folder)
+            yield _compare(prediction, truth, ndim, errors_folder, read)
         except (InputError, MemoryError) as error:
             reason = sentence(error)
             named = str(prediction) in reason or str(truth) in reason
@@ -124,9 +197,11 @@ def write_csv(path: Path, compared: Sequence[Compared]) -> None:
         temporary.write_text(delimited([["prediction", "truth", *names], *rows]), "utf-8", newline="")
 
 
-def _compare(prediction: Path, truth: Path, ndim: int | None, errors_folder: Path | None) -> Compared:
-    image = read_image(prediction)
-    parts = list(compare_parts(image.pixels, read_image(truth).pixels, ndim=ndim))
+def _compare(
+    prediction: Path, truth: Path, ndim: int | None, errors_folder: Path | None, read: Reader
+) -> Compared:
+    image = read(prediction)
+    parts = list(compare_parts(image.pixels, read(truth).pixels, ndim=ndim))
     agreement = sum((part.agreement for part in parts), Agreement())
     if errors_folder is not None:
         axes = "" if "C" in image.axes else image.axes

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.axes import Channels
+from napari_unet.core.axes import Channels, without_opaque_alpha
 from napari_unet.core.errors import InputError
 from napari_unet.files.atomic import writing
 from napari_unet.files.pixel_size import PixelSize, tiff_pixel_size
@@ -126,7 +126,7 @@ def _read_tiff(path: Path) -> tuple[NDArray[Any], str, PixelSize | None]:
         check_size(path, series.size * series.dtype.itemsize)
         pixels = np.asarray(series.asarray())
         if series.axes.endswith("S"):
-            pixels = _without_opaque_alpha(pixels)
+            pixels = without_opaque_alpha(pixels)
         axes = series.axes.replace("S", "C").replace("I", "Q")
         # A file of colour channels (C) in colour (S) has no one channel axis; its user can still say where
         # they are.
@@ -143,7 +143,7 @@ def _read_other(path: Path) -> tuple[NDArray[Any], str, PixelSize | None]:
         check_size(path, width * height)
     pixels = np.asarray(imread(io.BytesIO(content)))
     if pixels.ndim == 3:
-        pixels = _without_opaque_alpha(pixels)
+        pixels = without_opaque_alpha(pixels)
     if pixels.ndim == 3 and pixels.shape[-1] == 1:
         pixels = pixels[..., 0]
     return pixels, {2: "YX", 3: "YXC"}.get(pixels.ndim, ""), None
@@ -154,14 +154,6 @@ def check_size(path: Path, claimed: int) -> None:
     size = path.stat().st_size
     if claimed > MOST_PACKED * size + ALWAYS:
         raise ValueError(f"its header claims {claimed} bytes and the file has {size}")
-
-
-def _without_opaque_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Leave out the alpha channel where it is opaque, as in screenshots: it says nothing."""
-    has_alpha = pixels.shape[-1] in (2, 4) and pixels.dtype.kind == "u"
-    if has_alpha and (pixels[..., -1] == np.iinfo(pixels.dtype).max).all():
-        return pixels[..., :-1]
-    return pixels
 
 
 def why_unreadable(path: Path, error: Exception) -> str:

@@ -6,6 +6,7 @@ See :mod:`napari_unet.files.container` for how they are kept from damage.
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.normalisation import Normalisation
 from napari_unet.files.container import Kind, NotOursError, read_container, write_container
+from napari_unet.files.images import safe_name
 from napari_unet.files.plain import from_plain, to_plain
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.model import History, Model
@@ -130,6 +132,15 @@ def read_info(path: str | Path) -> dict[str, Any]:
     _, record = read_container(path, MODEL)
     parts = {name: to_plain(part) for name, part in _read_parts(record, path).items()}
     return {key: record[key] for key in ("format", "version", "sha256", "parameters")} | parts
+
+
+def model_path(folder: Path, image_name: str, now: datetime) -> Path:
+    """Return "<image> <date time>.safetensors" in ``folder``: a name that systems allow and no file has."""
+    stem = f"{safe_name(image_name) or 'model'} {now:%Y-%m-%d %H.%M.%S}"
+    # A short training can end within the second in which it began, and must not take the next one's name.
+    endings = ("", *(f" ({number})" for number in range(2, 100)))
+    paths = (folder / f"{stem}{ending}.safetensors" for ending in endings)
+    return next(path for path in paths if not path.exists())
 
 
 def model_digest(model: Model) -> str:

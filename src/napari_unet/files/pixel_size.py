@@ -1,7 +1,7 @@
 """How large a pixel is in the world, as TIFF files say it in their several ways, and OME-Zarr in its own."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,35 @@ def common_pixel_size(sizes: Iterable[PixelSize | None], ndim: int) -> tuple[flo
             return None
         result.append(known[0])
     return tuple(result) or None
+
+
+def layer_pixel_sizes(scale: Sequence[float], units: Sequence[str], ndim: int) -> tuple[float, ...]:
+    """Return how long a pixel of a layer of a project is along every axis, in micrometres if units tell.
+
+    Of an axis with another unit, such as time, the scale counts alone.
+    """
+    lengths = [abs(length) for length in scale] if len(scale) == ndim else [1.0] * ndim
+    lengths = [length if math.isfinite(length) and length > 0 else 1.0 for length in lengths]
+    names = units if len(units) == ndim else [""] * ndim
+    return tuple(_in_micrometres(size, unit) or size for size, unit in zip(lengths, names, strict=True))
+
+
+def layer_pixel_size(scale: Sequence[float], units: Sequence[str], ndim: int) -> "PixelSize | None":
+    """Return the size of a pixel of a layer of a project, or None if its units are no lengths."""
+    lengths = scale if len(scale) == ndim else [1.0] * ndim
+    named = zip("ZYX"[-ndim:], lengths[-3:], units[-3:], strict=False)
+    return PixelSize.of({axis: (abs(length), unit) for axis, length, unit in named})
+
+
+def relative_spacing(sizes: Sequence[float]) -> tuple[float, ...] | None:
+    """Return pixel sizes as multiples of the smallest, or None if they are equal to 0.1 %.
+
+    So that distances such as the border width stay in pixels, of the finest axis: 5 pixels must not become
+    5 µm when a layer has a scale.
+    """
+    smallest = min(sizes)
+    spacing = tuple(round(size / smallest, 6) for size in sizes)
+    return None if max(spacing) < 1.001 else spacing
 
 
 def _in_micrometres(value: float, unit: str) -> float | None:

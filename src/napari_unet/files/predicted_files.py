@@ -62,6 +62,8 @@ FileEvent = FileAdvanced | FileWritten | FileSuspended | ImageFailed
 class FilesPlan:
     """Image files, and the kinds, folder and format of their results.
 
+    ``names`` are what results are named after, one for each file; by default the files' own.
+
     Raises
     ------
     InputError
@@ -73,11 +75,12 @@ class FilesPlan:
     output: Path
     kinds: tuple[Kind, ...]
     file_format: Format = "auto"
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         seen: dict[str, Path] = {}
-        for path in self.paths:
-            name = stem(path)
+        for number, path in enumerate(self.paths):
+            name = self.name(number)
             if name in seen:
                 raise InputError(
                     f"{seen[name]} and {path} would have results of the same name; segment them into "
@@ -85,19 +88,22 @@ class FilesPlan:
                 )
             seen[name] = path
         images = {path.resolve() for path in self.paths}
-        targets = (
-            self.target(path, kind, end) for path in self.paths for kind in self.kinds for end in _ENDS
-        )
+        numbers = range(len(self.paths))
+        targets = (self.target(n, kind, end) for n in numbers for kind in self.kinds for end in _ENDS)
         for target in targets:
             if target.resolve() in images:
                 raise InputError(
                     f"A result would replace the image {target}; choose another folder for the results."
                 )
-        check_writable(self.target(self.paths[0], self.kinds[0]))
+        check_writable(self.target(0, self.kinds[0]))
 
-    def target(self, path: Path, kind: Kind, ending: str = ".tif") -> Path:
-        """Return where a result of an image goes."""
-        return self.output / f"{stem(path)}_{kind}{ending}"
+    def name(self, number: int) -> str:
+        """Return what the results of a file are named after."""
+        return self.names[number] if self.names else stem(self.paths[number])
+
+    def target(self, number: int, kind: Kind, ending: str = ".tif") -> Path:
+        """Return where a result of a file goes."""
+        return self.output / f"{self.name(number)}_{kind}{ending}"
 
 
 def predict_files(
@@ -182,7 +188,7 @@ def _to_tiff(  # noqa: PLR0917 - what predict_files is given, for one file
             share = event.share if isinstance(event, TileDone) else share
             yield FileAdvanced(number, share, event)
         elif event.finished is None:
-            outputs = {kind: plan.target(path, kind) for kind in plan.kinds}
+            outputs = {kind: plan.target(number, kind) for kind in plan.kinds}
             _write(event, image, outputs)
             yield FileWritten(number, outputs)
 
@@ -212,7 +218,7 @@ def _to_zarr(  # noqa: PLR0917 - what predict_files is given, for one file
         model,
         image.pixels,
         plan.output,
-        stem(path),
+        plan.name(number),
         _with_channels(config, image),
         kinds=plan.kinds,
         axes=image.axes.replace("C", ""),

@@ -4,15 +4,18 @@ A project comes from anywhere, also from somebody else: what it names inside its
 plain name, so nothing is ever written outside, and what it says of sizes is compared with what is there.
 """
 
+import math
 import re
 import secrets
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import tomli_w
+from numpy.typing import NDArray
 
 from napari_unet._version import __version__
 from napari_unet.core.annotation import Mode
@@ -153,6 +156,14 @@ class ProjectRegions:
     look: LayerLook
     kinds: tuple[str, ...] = ()
     corners: tuple[tuple[tuple[float, ...], ...], ...] = ()
+
+    def shapes(self, ndim: int) -> Iterator[tuple[str, NDArray[np.float64]]]:
+        """Yield kind and corners (N, ndim) of all that can be drawn on paint of ``ndim`` axes."""
+        for kind, corners in zip(self.kinds, self.corners, strict=False):
+            enough = len(corners) >= 3 if kind == "polygon" else len(corners) == 4
+            usable = kind in ("rectangle", "polygon", "ellipse") and enough
+            if usable and all(len(corner) == ndim and all(map(math.isfinite, corner)) for corner in corners):
+                yield kind, np.array(corners, float)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,10 +49,8 @@ class ProjectLock:
         InputError
             If the folder cannot be written.
         """
-        path = folder / FILE
-        holder = _read(path)
-        if holder is not None and _is_alive(holder, path):
-            where = "on this computer" if holder["host"] == socket.gethostname() else f"on {holder['host']}"
+        where = open_where(folder)
+        if where:
             raise InUseError(
                 f"The project {folder.name} is open in another window {where}, so nothing you paint here is "
                 "saved; close one of the two and open it again, or save this one elsewhere."
@@ -99,6 +97,14 @@ class ProjectLock:
     def _write(self) -> None:
         with writing(self._path) as temporary:
             temporary.write_text(json.dumps(self._entry), encoding="utf-8")
+
+
+def open_where(folder: Path) -> str:
+    """Return on which computer somebody writes the project in ``folder``, in words; "" if nobody does."""
+    holder = _read(folder / FILE)
+    if holder is None or not _is_alive(holder, folder / FILE):
+        return ""
+    return "on this computer" if holder["host"] == socket.gethostname() else f"on {holder['host']}"
 
 
 def _read(path: Path) -> dict[str, Any] | None:

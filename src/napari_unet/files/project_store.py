@@ -30,6 +30,7 @@ from napari_unet.files.project import (
     plain_name,
     project_text,
     read_project,
+    write_project,
 )
 from napari_unet.files.project_images import keep, link, sample
 from napari_unet.files.project_labels import Chunk, LabelsFile, chunks_in
@@ -114,8 +115,7 @@ class ProjectStore:
         if folder.is_dir() and any(not item.name.startswith(".") for item in folder.iterdir()):
             raise InputError(f"The folder {folder} is not empty; choose a new one for the project.")
         project = Project()
-        with writing(folder / FILE) as temporary:
-            temporary.write_text(project_text(project), encoding="utf-8")
+        write_project(folder, project)
         store = cls(folder, project, ProjectLock.acquire(folder))
         with contextlib.suppress(OSError):  # else it is made with the first model
             (folder / MODELS).mkdir(exist_ok=True)
@@ -174,6 +174,30 @@ class ProjectStore:
             self._describe(state, labels)
             notes, self._notes = self._notes, []
             return notes
+
+    def beat(self) -> None:
+        """Show that somebody still writes the project, to windows of other computers; call every 10 s or so.
+
+        Raises
+        ------
+        InputError
+            As :meth:`save`.
+        """
+        with self._one_at_a_time:
+            self._lock.check()
+
+    def note_model(self, name: str) -> None:
+        """Note that the model of this name was trained last, and nothing else.
+
+        Raises
+        ------
+        InputError
+            As :meth:`save`.
+        """
+        with self._one_at_a_time:
+            self._lock.check()
+            self._project = replace(self._project, model=name)
+            self._text = write_project(self.folder, self._project)
 
     def copy_rest(self, folder: Path, labels: Iterable[str]) -> None:
         """Copy from another project what is in no window: its models, and some files of labels.
@@ -234,11 +258,8 @@ class ProjectStore:
         self._project = replace(
             self._project, images=images, labels=labels, regions=state.regions, model=state.model
         )
-        text = project_text(self._project)
-        if text != self._text:
-            with writing(self.folder / FILE) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-            self._text = text
+        if project_text(self._project) != self._text:
+            self._text = write_project(self.folder, self._project)
 
     def _save_settings(self, settings: Mapping[str, Any]) -> None:
         text = tomli_w.dumps(settings)

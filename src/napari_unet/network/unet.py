@@ -189,9 +189,12 @@ def initialise(network: nn.Module) -> None:
 
     The standard deviation is sqrt(2/N), N the number of incoming nodes of one neuron (He et al. 2015; section
     3 of the U-Net paper). In an up-convolution whose stride is its kernel size, one pixel of every input
-    channel comes in.
+    channel comes in. Of weights without memory, those on the device "meta", nothing is drawn.
     """
     for module in network.modules():
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, Tensor) and weight.is_meta:
+            continue  # torch takes milliseconds for each to come to the same end
         if isinstance(module, (nn.Conv2d, nn.Conv3d)):
             incoming = module.in_channels * math.prod(module.kernel_size)
         elif isinstance(module, (nn.ConvTranspose2d, nn.ConvTranspose3d)):

@@ -5,7 +5,6 @@ which binds them to their image by its id, so a renamed image keeps its paint an
 another one. No other layer is ever changed or removed.
 """
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +14,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import FIRST_OBJECT
-from napari_unet.core.axes import Channels
+from napari_unet.core.axes import Channels, without_opaque_alpha
 from napari_unet.core.errors import InputError
 from napari_unet.core.label_errors import ERROR_COLOURS
 from napari_unet.core.regions import complete
@@ -92,10 +91,12 @@ def copy_image(image: Layer) -> Any:
     -------
     array
         A copy of a numpy array; lazy arrays (dask, zarr, memory-mapped) as they are: nobody paints on them,
-        and a copy might not fit.
+        and a copy might not fit. An opaque alpha channel is left out, as it is where files are read.
     """
     data = full_data(image)
-    return data.copy() if type(data) is np.ndarray else data
+    if type(data) is not np.ndarray:
+        return data
+    return (without_opaque_alpha(data) if getattr(image, "rgb", False) else data).copy()
 
 
 def copy_paint(paint: Labels) -> NDArray[Any]:
@@ -143,17 +144,6 @@ def pixel_sizes(paint: Labels) -> tuple[float, ...]:
     ]
     # A layer shown mirrored has a negative scale.
     return tuple(abs(float(size)) * factor for size, factor in zip(paint.scale, factors, strict=True))
-
-
-def relative_spacing(sizes: Sequence[float]) -> tuple[float, ...] | None:
-    """Return pixel sizes as multiples of the smallest, or None if they are equal to 0.1 %.
-
-    So that distances such as the border width stay in pixels, of the finest axis: 5 pixels must not become
-    5 µm when a layer has a scale.
-    """
-    smallest = min(sizes)
-    spacing = tuple(round(size / smallest, 6) for size in sizes)
-    return None if max(spacing) < 1.001 else spacing
 
 
 def next_object(paint: Labels) -> int:

@@ -107,17 +107,11 @@ def regions_of(layer: Shapes, image: str, order: int) -> ProjectRegions:
 
 def regions_arguments(regions: ProjectRegions, ndim: int) -> tuple[list[NDArray[Any]], dict[str, Any]]:
     """Return the shapes of complete regions that can be drawn, and the arguments of their layer."""
-    shapes: list[NDArray[Any]] = []
-    kinds: list[str] = []
-    for kind, corners in zip(regions.kinds, regions.corners, strict=False):
-        enough = len(corners) >= 3 if kind == "polygon" else len(corners) == 4
-        usable = kind in ("rectangle", "polygon", "ellipse") and enough
-        if usable and all(len(corner) == ndim and all(map(math.isfinite, corner)) for corner in corners):
-            shapes.append(np.array(corners, float))
-            kinds.append(kind)
+    arguments = layer_arguments(regions.look, ndim, is_image=False)
+    shapes = list(regions.shapes(ndim))
     if not shapes:
-        return shapes, layer_arguments(regions.look, ndim, is_image=False) | {"ndim": ndim}
-    return shapes, layer_arguments(regions.look, ndim, is_image=False) | {"shape_type": kinds}
+        return [], arguments | {"ndim": ndim}
+    return [corners for _, corners in shapes], arguments | {"shape_type": [kind for kind, _ in shapes]}
 
 
 def labels_pixels(labels: Labels) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from napari.layers import Labels, Layer, Shapes
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_unet.core.regions import Region, outline_region
+from napari_unet.core.regions import Region, outline_region, shape_outline
 from napari_unet.widgets.form import Sentence, button
 from napari_unet.widgets.marks import KEY, Mark, full_data, full_objects_of, is_paint, mark_of, set_regions
 from napari_unet.widgets.placement import placement
@@ -21,8 +21,6 @@ from napari_unet.widgets.watcher import AnnotationWatcher
 
 _COLOUR = "#ffd166"
 _FILL = "#ffd1661f"
-
-_CORNERS_OF_ELLIPSE = 90
 
 
 class RegionTools(QWidget):
@@ -202,22 +200,12 @@ def _enclosed(layer: Shapes, paint: Labels) -> tuple[Region, ...]:
     """Return the regions of ``paint`` that the shapes enclose; lines and open paths enclose none."""
     shape = full_data(paint).shape
     outlines = [
-        _to_pixels(_outline(corners, kind), layer, paint)
+        _to_pixels(shape_outline(corners, kind), layer, paint)
         for corners, kind in zip(layer.data, layer.shape_type, strict=True)
         if kind in ("rectangle", "polygon", "ellipse")
     ]
     regions = (outline_region(outline, shape) for outline in outlines)
     return tuple(region for region in regions if region is not None)
-
-
-def _outline(corners: NDArray[Any], kind: str) -> NDArray[Any]:
-    """Return the corners of a shape; of an ellipse, which is given by its box, many."""
-    if kind != "ellipse":
-        return corners
-    centre = corners.mean(axis=0)
-    along, across = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
-    angle = np.linspace(0, 2 * np.pi, _CORNERS_OF_ELLIPSE, endpoint=False)[:, None]
-    return np.asarray(centre + np.sin(angle) * along + np.cos(angle) * across)
 
 
 def _to_pixels(outline: NDArray[Any], layer: Shapes, paint: Labels) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QHBoxLayout, QWidget
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.weights import WeightConfig
+from napari_unet.files.models import model_path
 from napari_unet.network.events import (
     Continued,
     PaintJoined,
@@ -42,7 +43,6 @@ from napari_unet.widgets.training_run import (
     Progress,
     Saved,
     describe_place,
-    model_path,
     read_history,
     train_and_save,
 )

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,8 @@ from napari_unet.core.object_distance import Full
 from napari_unet.core.paint_feed import PaintFeed
 from napari_unet.core.view import Gaze
 from napari_unet.files.atomic import check_writable
-from napari_unet.files.images import safe_name
 from napari_unet.files.models import read_info
-from napari_unet.files.pixel_size import PixelSize, common_pixel_size
+from napari_unet.files.pixel_size import PixelSize, common_pixel_size, relative_spacing
 from napari_unet.files.plain import from_plain
 from napari_unet.network.config import TrainingConfig
 from napari_unet.network.events import (
@@ -29,7 +27,6 @@ from napari_unet.network.events import (
     Warned,
 )
 from napari_unet.network.model import History
-from napari_unet.widgets.layers import relative_spacing
 
 Painted = tuple[Sequence[NDArray[Any]], Sequence[NDArray[Any]]]
 """Images and their paints."""
@@ -147,15 +144,6 @@ def train_and_save(
         # A training that is stopped while it prepares says so in this way, which the user knows already.
         if begun or not control.stopped:
             raise
-
-
-def model_path(folder: Path, image_name: str, now: datetime) -> Path:
-    """Return "<image> <date time>.safetensors" in ``folder``: a name that systems allow and no file has."""
-    stem = f"{safe_name(image_name) or 'model'} {now:%Y-%m-%d %H.%M.%S}"
-    # A short training can end within the second in which it began, and must not take the next one's name.
-    endings = ("", *(f" ({number})" for number in range(2, 100)))
-    paths = (folder / f"{stem}{ending}.safetensors" for ending in endings)
-    return next(path for path in paths if not path.exists())
 
 
 def read_history(path: Path) -> History:

@@ -14,6 +14,7 @@ from superqt import QLabeledDoubleSlider
 
 from napari_unet.core.regions import CompletePaint
 from napari_unet.core.weights import WeightConfig
+from napari_unet.files.pixel_size import relative_spacing
 from napari_unet.widgets import layers as bridge
 from napari_unet.widgets import marks
 from napari_unet.widgets.form import LayerChooser, Sentence, add_form, add_row, choice, describe, fill
@@ -193,7 +194,7 @@ class WeightsDock(QWidget):
         self._all_asked = not shown
         config = self.config()
         # Not a copy of the paint: plane by plane, the thread copies what it sees has changed.
-        spacing = bridge.relative_spacing(bridge.pixel_sizes(paint)[-2:])
+        spacing = relative_spacing(bridge.pixel_sizes(paint)[-2:])
         maps = partial(
             self._previews.maps,
             CompletePaint(paint.data, marks.full_objects_of(paint).regions),

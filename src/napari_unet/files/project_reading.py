@@ -1,0 +1,335 @@
+"""What a project holds, as arrays: its images with their paint, for scripts and the command line.
+
+The arrays are those that the docks train on, of a project as it is on disk: reading takes nothing away from a
+window that has it open. Images are read as files here, not by the plugins of napari.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.annotation import FIRST_OBJECT, Mode
+from napari_unet.core.axes import Channels, without_opaque_alpha
+from napari_unet.core.errors import InputError
+from napari_unet.core.lazy import LazyPixels
+from napari_unet.core.object_distance import Full
+from napari_unet.core.regions import Region, complete, outline_region, shape_outline
+from napari_unet.files.images import StoredImage, is_tiff, is_zarr, read_image
+from napari_unet.files.pixel_size import PixelSize, layer_pixel_size, layer_pixel_sizes
+from napari_unet.files.project import (
+    FORMAT,
+    IMAGES,
+    MODELS,
+    VERSION,
+    LayerLook,
+    Project,
+    ProjectImage,
+    ProjectLabels,
+    ProjectRegions,
+    project_folder,
+    read_project,
+)
+from napari_unet.files.project_images import file_name, places, read_kept
+from napari_unet.files.project_lock import open_where
+from napari_unet.files.project_store import is_alike, matches, read_labels
+from napari_unet.files.sources import open_image
+
+_WHOLE = 2**30
+"""Bytes of the largest TIFF file that is read into memory; others are read as they are needed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundImage:
+    """An image of a project, where it is now.
+
+    ``pixels`` are as napari shows them (any shape, numpy or lazy), None if the image is missing or not what
+    it was. ``is_whole`` says whether they are all that the file ``path`` holds; ``sentence`` says what is
+    wrong, "" if nothing is.
+    """
+
+    entry: ProjectImage
+    path: Path | None = None
+    pixels: Any = None
+    is_whole: bool = True
+    sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PaintedImages:
+    """The painted images of a project, ready for :func:`napari_unet.train`.
+
+    Parameters
+    ----------
+    names : list of str
+        Of their layers.
+    images, paints : list of array
+        Pixels as napari shows them, and paint (…YX) in which complete regions are complete.
+    full : list of Full
+        Which painted objects are filled to their border: True, False, or their values.
+    mode, channels
+        What the paint means, and where the channels are; as for :class:`napari_unet.TrainingConfig`.
+    sizes : list of tuple of float
+        How long a pixel is along each axis of every paint, in one unit.
+    pixel_sizes : list of PixelSize or None
+        The same in micrometres.
+    sentences : list of str
+        What is missing, or not as it was when it was painted on.
+    """
+
+    names: list[str]
+    images: list[Any]
+    paints: list[NDArray[Any]]
+    full: list[Full]
+    mode: Mode
+    channels: Channels
+    sizes: list[tuple[float, ...]]
+    pixel_sizes: list[PixelSize | None]
+    sentences: list[str]
+
+
+def load_project(folder: str | Path) -> PaintedImages:
+    """Read the painted images of a project, also of one that is open in a window, as it was saved last.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Of the project, or its `project.toml`.
+
+    Raises
+    ------
+    InputError
+        If there is no project, nothing painted in it, or paint of objects and of classes.
+    """
+    folder = project_folder(folder)
+    project = read_project(folder)
+    found: list[tuple[FoundImage, ProjectLabels, NDArray[Any], Full]] = []
+    sentences: list[str] = []
+    for labels in project.labels:
+        if labels.kind != "paint":
+            continue
+        paint, full, damage = read_paint(folder, project, labels)
+        sentences += [damage] if damage else []
+        if not paint.any():
+            continue
+        (entry,) = (image for image in project.images if image.key == labels.image)
+        image = find_image(entry, folder)
+        sentences += [image.sentence] if image.sentence else []
+        if image.pixels is not None:
+            found.append((image, labels, paint, full))
+    if not found:
+        why = sentences[0] if sentences else "open it in napari and paint on its images first."
+        raise InputError(f"Nothing in the project {folder} can be learnt from: {why}")
+    modes: set[Mode] = {labels.mode for _, labels, _, _ in found}
+    if len(modes) > 1:
+        raise InputError(
+            f"Some images of the project {folder} have paint of objects and some of classes; choose one for "
+            "all in the Paint dock."
+        )
+    channels: set[Channels] = {
+        "last" if image.entry.rgb else labels.channels for image, labels, _, _ in found
+    }
+    looks = [(labels.look, paint.ndim) for _, labels, paint, _ in found]
+    return PaintedImages(
+        names=[image.entry.look.name for image, _, _, _ in found],
+        images=[without_alpha(image) for image, _, _, _ in found],
+        paints=[paint for _, _, paint, _ in found],
+        full=[full for _, _, _, full in found],
+        mode=modes.pop(),
+        channels=channels.pop() if len(channels) == 1 else "auto",
+        sizes=[layer_pixel_sizes(look.scale, look.units, ndim) for look, ndim in looks],
+        pixel_sizes=[layer_pixel_size(look.scale, look.units, ndim) for look, ndim in looks],
+        sentences=sentences,
+    )
+
+
+def describe_project(folder: Path) -> dict[str, Any]:
+    """Return what a project holds, as JSON does: images, what is painted on them, models, who writes it.
+
+    Raises
+    ------
+    InputError
+        If there is no project. What is missing in it is told by the sentences of images and labels.
+    """
+    project = read_project(folder)
+    models = folder / MODELS
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "open": open_where(folder),
+        "model": project.model,
+        "models": sorted(path.name for path in models.glob("*.safetensors")) if models.is_dir() else [],
+        "images": [_describe_image(folder, project, entry) for entry in project.images],
+    }
+
+
+def _describe_image(folder: Path, project: Project, entry: ProjectImage) -> dict[str, Any]:
+    found = find_image(entry, folder)
+    return {
+        "key": entry.key,
+        "name": entry.look.name,
+        "shape": list(entry.shape),
+        "dtype": entry.dtype,
+        "path": "" if found.path is None else str(found.path),
+        "sentence": found.sentence,
+        "labels": [_describe_labels(folder, project, labels) for labels in project.labels_of(entry.key)],
+    }
+
+
+def _describe_labels(folder: Path, project: Project, labels: ProjectLabels) -> dict[str, Any]:
+    told: dict[str, Any] = {"kind": labels.kind, "mode": labels.mode, "file": labels.file}
+    try:
+        pixels, full, damage = read_paint(folder, project, labels)
+    except InputError as error:
+        return told | {"labelled": 0.0, "objects": 0, "full": 0, "regions": 0, "sentence": str(error)}
+    first = 1 if labels.kind == "objects" else FIRST_OBJECT
+    objects = int(np.count_nonzero(np.unique(pixels) >= first))
+    shown = [regions for regions in project.regions if regions.image == labels.image]
+    return told | {
+        "labelled": float(np.count_nonzero(pixels) / max(pixels.size, 1)),
+        "objects": objects,
+        "full": objects if full is True else len(full or ()),
+        "regions": sum(len(regions.kinds) for regions in shown) if labels.kind == "paint" else 0,
+        "sentence": damage,
+    }
+
+
+def read_paint(folder: Path, project: Project, labels: ProjectLabels) -> tuple[NDArray[Any], Full, str]:
+    """Return paint (…YX) with its complete regions, which objects are full, and a sentence on damage."""
+    paint, damage = read_labels(folder, labels.file)
+    if labels.kind != "paint":
+        return paint, False, damage
+    drawn = next((regions for regions in project.regions if regions.image == labels.image), None)
+    regions = () if drawn is None else enclosed(drawn, labels.look, paint.shape)
+    paint = complete(paint, regions)
+    return paint, replace(labels.full, regions=regions).within(paint), damage
+
+
+def read_truth(folder: Path, project: Project, labels: ProjectLabels) -> NDArray[Any]:
+    """Return the objects (…YX) that somebody painted, or corrected, everywhere; 0 is background.
+
+    Raises
+    ------
+    InputError
+        If a part is not labelled, or they are classes.
+    """
+    name = labels.look.name
+    if labels.kind == "classes" or (labels.kind == "paint" and labels.mode == "classes"):
+        raise InputError(f"'{name}' shows classes, in which objects are not told apart; compare objects.")
+    if labels.kind == "objects":
+        objects: NDArray[Any] = read_labels(folder, labels.file)[0]
+        return objects
+    paint, _, _ = read_paint(folder, project, labels)
+    if not paint.all():
+        share = np.count_nonzero(paint) / paint.size
+        raise InputError(
+            f"Only {share:.0%} of '{name}' is labelled, so it is no truth to compare with; paint all of it, "
+            "or draw a complete region around it."
+        )
+    paint[paint < FIRST_OBJECT] = 0
+    return paint
+
+
+def find_image(entry: ProjectImage, folder: Path) -> FoundImage:
+    """Find an image of the project in ``folder`` and open it; what cannot be is said, not raised."""
+    name = entry.look.name
+    try:
+        if entry.kept:
+            return FoundImage(entry, folder / IMAGES / entry.kept, read_kept(entry, folder))
+        other = None
+        for path in places(entry, folder):
+            for pixels, is_whole in _layouts(_open(path), entry):
+                if matches(entry, pixels):
+                    return FoundImage(entry, path, pixels, is_whole)
+                if other is None and is_alike(entry, pixels):
+                    changed = (
+                        f"The image {path} has changed since it was painted on; see whether its paint fits."
+                    )
+                    other = FoundImage(entry, path, pixels, is_whole, changed)
+            other = other or FoundImage(
+                entry,
+                sentence=f"The image {path} had the shape {entry.shape} when it was painted on, and has "
+                "another now; bring the old image back, or paint on the new one.",
+            )
+    except InputError as error:
+        return FoundImage(entry, sentence=str(error))
+    return other or FoundImage(
+        entry,
+        sentence=f"The image {file_name(entry) or name} was not found; open the project in napari and choose "
+        "Find images there.",
+    )
+
+
+def without_alpha(image: FoundImage) -> Any:
+    """Return the pixels of an image without an alpha channel that is opaque, as the docks read it."""
+    is_array = type(image.pixels) is np.ndarray
+    return without_opaque_alpha(image.pixels) if image.entry.rgb and is_array else image.pixels
+
+
+def enclosed(regions: ProjectRegions, look: LayerLook, shape: tuple[int, ...]) -> tuple[Region, ...]:
+    """Return what the complete regions of an image enclose of its paint, of this look and shape (…YX)."""
+    ndim = len(shape)
+    to_paint = np.linalg.inv(_to_world(look, ndim)) @ _to_world(regions.look, ndim)
+    outlines = (shape_outline(corners, kind) for kind, corners in regions.shapes(ndim))
+    found = (
+        outline_region((np.c_[corners, np.ones(len(corners))] @ to_paint.T)[:, :ndim], shape)
+        for corners in outlines
+    )
+    return tuple(region for region in found if region is not None)
+
+
+def _open(path: Path) -> StoredImage:
+    is_large = not is_zarr(path) and path.is_file() and path.stat().st_size > _WHOLE and is_tiff(path)
+    return open_image(path) if is_large or is_zarr(path) else read_image(path)
+
+
+def _layouts(stored: StoredImage, entry: ProjectImage) -> Iterator[tuple[Any, bool]]:
+    """Yield the pixels of a file with their axes as napari, or a plugin of it, may show them.
+
+    And whether these are all; a plugin may make a layer of each channel.
+    """
+    pixels = stored.pixels
+    yield pixels, True
+    if "C" not in stored.axes:
+        return
+    for place in range(pixels.ndim - 1, 0, -1):
+        is_lazy = isinstance(pixels, LazyPixels)
+        moved = pixels.with_first_axis_at(place) if is_lazy else np.moveaxis(pixels, 0, place)
+        yield moved, True
+        if entry.rgb and not is_lazy and entry.shape[-1] == moved.shape[-1] + 1:
+            # Its opaque alpha, which is left out as files are read, and counts where pixels are compared.
+            alpha = np.full((*moved.shape[:-1], 1), np.iinfo(moved.dtype).max, moved.dtype)
+            yield np.concatenate([moved, alpha], axis=-1), True
+    for channel in range(len(pixels)):
+        yield pixels[channel], False
+
+
+def _to_world(look: LayerLook, ndim: int) -> NDArray[np.float64]:
+    """Return the matrix by which napari puts pixels into the world; what cannot be is left out.
+
+    As napari does: scaled, sheared, rotated, shifted, and then by the affine matrix.
+    """
+    shear = np.eye(ndim)
+    shear[np.triu_indices(ndim, 1)] = _numbers(look.shear, (ndim * (ndim - 1) // 2,), 0)
+    scale = _numbers(look.scale, (ndim,), 1)
+    inner = np.eye(ndim + 1)
+    inner[:ndim, :ndim] = (
+        _matrix(look.rotate, ndim) @ shear @ np.diag(scale if scale.all() else np.ones(ndim))
+    )
+    inner[:ndim, ndim] = _numbers(look.translate, (ndim,), 0)
+    return _matrix(look.affine, ndim + 1) @ inner
+
+
+def _matrix(rows: Sequence[Sequence[float]], size: int) -> NDArray[np.float64]:
+    fits = len(rows) == size and all(len(row) == size for row in rows)
+    matrix = np.array(rows, float) if fits else np.eye(size)
+    is_usable = np.isfinite(matrix).all() and abs(np.linalg.det(matrix)) > 1e-12
+    return matrix if is_usable else np.eye(size)
+
+
+def _numbers(values: Sequence[float], shape: tuple[int], usual: float) -> NDArray[np.float64]:
+    numbers = np.array(values, float)
+    return numbers if numbers.shape == shape and np.isfinite(numbers).all() else np.full(shape, usual)
