@@ -280,7 +280,7 @@ def test_bad_input_to_training_is_one_line(
         (["fly"], "No such command 'fly'"),
         (["train"], "--images is missing; give --images and --paint, or --project FOLDER."),
         (["train", "--images"], "--images has no value"),
-        (["predict"], "Missing argument 'NAME|MODEL'"),
+        (["predict", "--output", "y"], "MODEL is missing; give MODEL and --images, or --project FOLDER."),
         (["predict", "none", "--images", "x", "--output", "y"], "There is no file 'x'"),
         (["info", "none"], "There is no model file none"),
         (["weights", "none.tif", "--output", "w.tif"], "There is no image file none.tif"),
