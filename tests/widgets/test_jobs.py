@@ -7,6 +7,8 @@ import threading
 import time
 import weakref
 
+import numpy as np
+import psutil
 import pytest
 from napari.utils import progress
 from napari.utils.notifications import notification_manager
@@ -103,6 +105,21 @@ def test_what_computes_gives_way_to_the_window_and_previews_do_not(qtbot):
         expected = min(mine + 10, 19) if heavy else mine
         assert log.events == [(expected, expected)]
     assert priority() == mine
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc keeps what was freed")
+def test_memory_that_a_job_has_freed_goes_back_to_the_system(qtbot, monkeypatch):
+    monkeypatch.setattr(jobs, "give_way", lambda: None)
+    kept = []
+
+    def events(control):
+        blocks = [np.ones(8_000) for _ in range(1_500)]  # 96 MB, in pieces that come from the heap
+        kept.extend(blocks[::100])  # which is not all free then
+        yield len(blocks)
+
+    before = psutil.Process().memory_info().rss
+    run(qtbot, Job(events, "Memory"))
+    assert psutil.Process().memory_info().rss - before < 40e6
 
 
 @pytest.mark.parametrize("heavy", [True, False])

@@ -24,6 +24,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.widgets.activity import ActivityBar
 from napari_unet.widgets.lifetime import is_alive
 from napari_unet.widgets.priority import give_way
+from napari_unet.widgets.spare_memory import hand_back
 
 MakeEvents = Callable[[Control], Iterator[Any]]
 Measure = Callable[[Any], tuple[float, float] | None]
@@ -242,6 +243,8 @@ class _Task:
         self._make_events = None
         if error is not None:
             self.failure = _sentence(error)
+        if self.heavy:
+            hand_back()
 
     def _drain(self) -> None:
         make_events = self._make_events
