@@ -106,6 +106,56 @@ def test_the_camera_goes_to_what_is_uncertain_and_not_to_the_same_place_again(ma
     assert len([layer for layer in viewer.layers if isinstance(layer, Points)]) == 1
 
 
+def test_it_turns_to_the_image_with_the_best_place_which_is_seen_and_painted(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    dock = UNetDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    best = viewer.add_image(np.zeros((200, 300)), name="best", visible=False)
+    worse = viewer.add_image(np.zeros((200, 300)), name="worse")
+    bare = viewer.add_image(np.zeros((200, 300)), name="nobody painted on it")
+    beside = viewer.add_image(np.zeros((200, 300)), name="beside", translate=(0, 400))
+    theirs = viewer.add_points([[5, 5]], name="theirs")
+    paints = {image: make_annotation(viewer, image) for image in (best, worse, beside)}
+    paints[best].visible = False
+    paints[best].data[0, 0] = 7
+    paints[worse].data[0, 0] = 3
+    paints[worse].selected_label, paints[worse].mode, paints[worse].brush_size = 3, "paint", 17
+    dock.paint.image.choose(worse)
+    viewer.layers.selection.active = paints[worse]
+    sure = np.zeros((1, 200, 300), np.float32)
+    there = spots((200, 300), (50, 60))
+    said = {worse: 0.8 * spots((200, 300), (150, 240)), best: there, beside: sure}
+    dock.paint.next_place.use(lambda: None, lambda image: known(said[image]), lambda _image: None)
+    canvas = viewer.window._qt_viewer.canvas.native
+    QTest.keyClick(canvas, Qt.Key(ord(KEY)))
+    qtbot.waitUntil(lambda: not dock.paint.next_place.is_busy, timeout=60_000)
+    np.testing.assert_allclose(centre(viewer), (50, 60), atol=8)
+    told = say(dock, "next_sentence")
+    assert told.startswith("This is on 'best'. 'worse', which lay over it, is hidden. The network wavers")
+    assert say(dock, "unet_told") == told
+    assert [dock.paint.image.layer, dock.train.form.image.layer, dock.predict.image.layer] == [best] * 3
+    shown = [best, paints[best], bare, beside, paints[beside], theirs]
+    assert all(layer.visible for layer in shown)
+    assert not worse.visible
+    assert not paints[worse].visible
+    # The brush is in the hand, on the next object of this image.
+    paint = paints[best]
+    assert viewer.layers.selection.active is paint
+    assert (str(paint.mode), paint.selected_label, paint.brush_size) == ("paint", 8, 17)
+    # From there the key leads back.
+    QTest.keyClick(canvas, Qt.Key(ord(KEY)))
+    qtbot.waitUntil(lambda: not dock.paint.next_place.is_busy, timeout=60_000)
+    np.testing.assert_allclose(centre(viewer), (150, 240), atol=8)
+    assert dock.paint.image.layer is worse
+    assert worse.visible
+    assert paints[worse].visible
+    # Everywhere once: the best place of all again.
+    QTest.keyClick(canvas, Qt.Key(ord(KEY)))
+    qtbot.waitUntil(lambda: not dock.paint.next_place.is_busy, timeout=60_000)
+    assert "begins anew" in say(dock, "next_sentence")
+    assert dock.paint.image.layer is best
+
+
 # With layers alone.
 
 
@@ -156,10 +206,41 @@ def test_the_newest_model_looks_if_nobody_has(dock, viewer, qtbot, models):
     paint_on(viewer, viewer.add_image(discs(), name="cells"))
     press(dock, qtbot)
     assert "network wavers" in say(dock, "next_sentence")
-    own = dock.next_place._own
-    assert own[1].model == models / "model.safetensors"
+    image = dock.image.layer
+    own = dock.next_place._onlooker.known(image)
+    assert own.model == models / "model.safetensors"
     press(dock, qtbot)
-    assert dock.next_place._own is own  # it looks once
+    assert dock.next_place._onlooker.known(image) is own  # it looks once
+
+
+def test_it_looks_at_every_image_that_suits_and_has_an_annotation_layer(dock, viewer, qtbot, models):
+    save(models)
+    images = [viewer.add_image(discs(seed=seed), name=f"cells {seed}") for seed in range(3)]
+    colours = viewer.add_image(np.zeros((64, 64, 3), np.uint8), name="colours")
+    for image in (images[0], images[1], colours):
+        paint_on(viewer, image)
+    dock.image.choose(images[0])
+    press(dock, qtbot)
+    looked = [dock.next_place._onlooker.known(image) is not None for image in (*images, colours)]
+    assert looked == [True, True, False, False]
+    assert "network wavers" in say(dock, "next_sentence")
+    viewer.layers.remove(images[0])
+    assert dock.next_place._onlooker.known(images[0]) is None
+
+
+def test_while_a_network_learns_it_stays_on_the_image_that_is_seen(dock, viewer, qtbot):
+    first, second = (viewer.add_image(np.zeros((200, 300)), name=name) for name in ("first", "second"))
+    for image in (first, second):
+        make_annotation(viewer, image)
+    dock.image.choose(first)
+    learning = Known(None, Rereading.of(0.8 * spots((200, 300), (50, 60)), 2), ("background", "object"))
+    of_all = known(spots((200, 300), (150, 240)))
+    dock.next_place.use(
+        lambda: None, lambda _image: of_all, lambda image: learning if image is first else None
+    )
+    press(dock, qtbot)
+    assert dock.image.layer is first
+    np.testing.assert_allclose(centre(viewer), (50, 60), atol=8)
 
 
 def test_of_a_stack_it_looks_at_some_planes(dock, viewer, qtbot, models):
@@ -167,7 +248,7 @@ def test_of_a_stack_it_looks_at_some_planes(dock, viewer, qtbot, models):
     paint_on(viewer, viewer.add_image(discs((30, 64, 64)), name="cells"))
     viewer.dims.set_point(0, 13)
     press(dock, qtbot)
-    planes = dock.next_place._own[1].rereading.foregrounds
+    planes = dock.next_place._onlooker.known(dock.image.layer).rereading.foregrounds
     assert (13,) in planes
     assert len(planes) == 9
 
@@ -262,10 +343,10 @@ def test_in_the_whole_dock_a_prediction_is_asked_twice_only_of_another_model(vie
     dock.predict.start()
     qtbot.waitUntil(lambda: not dock.predict.is_running, timeout=60_000)
     press(dock.paint, qtbot)
-    assert dock.paint.next_place._own is None
+    assert dock.paint.next_place._onlooker.known(dock.paint.image.layer) is None
     dock.predict.select_model(save(models, name="other"))
     press(dock.paint, qtbot)
-    assert dock.paint.next_place._own[1].model == models / "other.safetensors"
+    assert dock.paint.next_place._onlooker.known(dock.paint.image.layer).model == models / "other.safetensors"
 
 
 @pytest.mark.parametrize(

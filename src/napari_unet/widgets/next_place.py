@@ -1,36 +1,30 @@
 """Leads the user to where a stroke would teach most: a button, a key, and a map of the uncertainty."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from weakref import ref
 
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
-from numpy.typing import NDArray
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.place import in_words
-from napari_unet.core.rereading import Plane, Rereading
-from napari_unet.network.config import PredictionConfig
 from napari_unet.widgets.form import LayerChooser, Sentence, Tone, button, describe
-from napari_unet.widgets.jobs import Job, Waiting
 from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.layers import add_result, annotation_of, copy_image, copy_paint, has_paint
 from napari_unet.widgets.lifetime import follow, is_alive
 from napari_unet.widgets.marks import image_channels, mark_of, mode_of, source_of
 from napari_unet.widgets.model_chooser import ModelFacts, newest_model, read_facts
 from napari_unet.widgets.next_place_run import Known, Question, Ranked, planes_to_look_at, rank
-from napari_unet.widgets.place_view import show_place
-from napari_unet.widgets.prediction_events import Segmented, SourceWanted, TilesDone
-from napari_unet.widgets.prediction_run import segment
-from napari_unet.widgets.prediction_targets import Target, copy_of, is_stack, plane_shown, target_of
+from napari_unet.widgets.onlooker import Onlooker
+from napari_unet.widgets.place_view import show_place, turn_to
+from napari_unet.widgets.prediction_targets import Target, images_of
 from napari_unet.widgets.preferences import read_preferences
 
 KEY = "J"
@@ -50,12 +44,16 @@ _CERTAIN_HERE = (
 _ALL_PAINTED = "Everything is painted here, or close to paint: try another image."
 
 
+_Pair = tuple[Image, Labels]
+"""An image and its annotation layer."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Request:
-    """What was asked for: a place to go to, or the map alone."""
+    """What was asked for: a place to go to, or the map alone; in the chosen image and in ``others``."""
 
-    image: Image
-    paint: Labels
+    chosen: _Pair
+    others: tuple[_Pair, ...]
     leads: bool
 
 
@@ -67,7 +65,7 @@ class NextPlace(QWidget):
     viewer : napari.components.ViewerModel
         Its camera is moved.
     image : LayerChooser
-        Says in which image.
+        Says in which image to begin; another one with an annotation layer is chosen if it has a better place.
     """
 
     told = Signal(str, str)
@@ -80,13 +78,12 @@ class NextPlace(QWidget):
         self._model: Callable[[], Path | None] = _newest
         self._kept: Callable[[Image], Known | None] = lambda _image: None
         self._seen: Callable[[Image], Known | None] = lambda _image: None
-        self._own: tuple[Image, Known] | None = None
-        self._shown: list[tuple[int, ...]] = []
-        self._shown_of: tuple[Image, Path | None, bool] | None = None
+        self._shown: dict[Image, list[tuple[int, ...]]] = {}
+        self._shown_by: tuple[Path | None, bool] | None = None
         self._request: _Request | None = None
-        self._job: Job | None = None
-        self._planes: dict[Plane, NDArray[Any]] = {}
-        self._failure = ""
+        self._onlooker = Onlooker(viewer, self)
+        self._onlooker.told.connect(self._say)
+        self._onlooker.ended.connect(self._on_looked)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         go = button(
@@ -94,7 +91,8 @@ class NextPlace(QWidget):
             self.go,
             name="next_go",
             tooltip="Move the view to the place where a stroke would teach most: where the network is\n"
-            f"uncertain, nothing is painted, and you have not been. Key {KEY} on the annotation layer.",
+            "uncertain, nothing is painted, and you have not been, in any of the images with an\n"
+            f"annotation layer. Key {KEY} on the annotation layer.",
         )
         self.show_map = QCheckBox("Show where the network is uncertain")
         describe(
@@ -138,7 +136,7 @@ class NextPlace(QWidget):
     @property
     def is_busy(self) -> bool:
         """Whether the network looks at the image, or places are compared."""
-        return self._job is not None or self._ranking.is_running
+        return self._onlooker.is_looking or self._ranking.is_running
 
     def go(self) -> None:
         """Lead to the next place, as soon as it is known."""
@@ -147,8 +145,7 @@ class NextPlace(QWidget):
     def stop(self) -> None:
         """Give up what is being computed."""
         self._request = None
-        if self._job is not None:
-            self._job.stop()
+        self._onlooker.stop()
         self._ranking.cancel()
 
     def _look(self, *, leads: bool) -> None:
@@ -159,146 +156,123 @@ class NextPlace(QWidget):
         if image is None or paint is None:
             self._say(_NO_PAINT, "warning")
             return
-        self._request = request = _Request(image, paint, leads)
         learning = self._seen(image)
-        if learning is not None:
-            self._rank(request, learning)
+        others = self._other_pairs(image) if leads and learning is None else ()
+        self._request = request = _Request((image, paint), others, leads)
+        if learning is not None:  # which is known of the visible image alone
+            self._rank(request, {image: learning})
             return
-        known, facts, target = self._known(image), None, None
-        with suppress(InputError):  # without a model that suits, looks must do
+        with suppress(InputError):  # without a model, looks must do
             facts = read_facts(self._model())
-            target = target_of(self._viewer, image, "auto", facts)
-        if facts is None or target is None or (known is not None and known.model == facts.path):
-            self._rank(request, known)
-        else:
-            self._predict(request, target, facts)
+            if facts is not None:
+                targets = self._unknown([request.chosen, *others], facts)
+                if targets:
+                    self._onlooker.look(targets, facts)
+                    return
+        self._rank_known(request)
+
+    def _other_pairs(self, chosen: Image) -> tuple[_Pair, ...]:
+        """Return the other images that are, or are about to be, painted on."""
+        pairs = ((image, annotation_of(self._viewer, image)) for image in images_of(self._viewer))
+        return tuple((image, paint) for image, paint in pairs if image is not chosen and paint is not None)
+
+    def _unknown(self, pairs: Sequence[_Pair], facts: ModelFacts) -> list[Target]:
+        """Return what the model has not looked at yet, of the images that suit it."""
+        targets: list[Target] = []
+        for image, paint in pairs:
+            known = self._known(image)
+            if known is None or known.model != facts.path:
+                with suppress(InputError):  # without a model that suits, looks must do
+                    targets += self._onlooker.targets(image, paint, facts)
+        return targets
 
     def _known(self, image: Image) -> Known | None:
         """Return what a network said of ``image``, the newest if there are several."""
-        own = self._own[1] if self._own is not None and self._own[0] is image else None
-        kept = self._kept(image)
+        known = [each for each in (self._kept(image), self._onlooker.known(image)) if each is not None]
         newest = self._model()
-        known = [each for each in (kept, own) if each is not None]
         return next((each for each in known if each.model == newest), known[0] if known else None)
 
-    # The network looks at the image, if it has not done so.
-
-    def _predict(self, request: _Request, target: Target, facts: ModelFacts) -> None:
-        targets = [target]
-        if is_stack(target, facts):
-            leading = request.paint.data.shape[: request.paint.ndim - facts.ndim]
-            visible = plane_shown(self._viewer, target)[: len(leading)]
-            targets = [replace(target, plane=plane) for plane in planes_to_look_at(leading, visible)]
-        self._planes, self._failure = {}, ""
-        device = read_preferences().device
-
-        def events(control: Control) -> Iterator[object]:
-            return segment(
-                facts.path,
-                len(targets),
-                ("probabilities",),
-                PredictionConfig(),
-                device=device,
-                keep_unfinished=False,
-                control=control,
-            )
-
-        job = self._job = Job(
-            events, f"Looking where to paint on {request.image.name}", len(targets), parent=self
-        )
-        self._say("The network looks at the image.")
-        job.happened.connect(partial(self._on_event, targets))
-        job.failed.connect(self._on_failed)
-        job.ended.connect(partial(self._on_predicted, facts))
-        job.start()
-
-    def _on_event(self, targets: list[Target], event: object) -> None:
-        match event:
-            case Waiting():
-                # A training computes, for minutes: what is known already must do.
-                if self._job is not None:
-                    self._job.stop()
-            case SourceWanted():
-                event.answer.put(copy_of(self._viewer, targets[event.number]))
-            case TilesDone():
-                share = (event.number + event.share) / len(targets)
-                self._say(f"The network looks at the image: {share:.0%}.")
-            case Segmented():
-                self._planes[event.plane] = event.results["probabilities"][1:]
-
-    def _on_failed(self, sentence: str) -> None:
-        self._failure = sentence
-
-    def _on_predicted(self, facts: ModelFacts) -> None:
-        if self._job is not None:
-            self._job.deleteLater()
-        self._job = None
-        planes, self._planes = self._planes, {}
+    def _on_looked(self, failure: str) -> None:
         request = self._request
-        if request is None or request.image not in self._viewer.layers:
+        if failure:
+            self._say(failure, "error")
+        elif request is None or request.chosen[0] not in self._viewer.layers:
             self._say("")
-            return
-        if planes:
-            rereading = Rereading({})
-            for plane, foreground in planes.items():
-                rereading = rereading.with_planes(Rereading.of(foreground, facts.ndim, plane))
-            self._own = request.image, Known(facts.path, rereading, facts.class_names, facts.reading)
-        if self._failure:
-            self._say(self._failure, "error")
         else:
-            self._rank(request, self._known(request.image))
+            self._rank_known(request)
 
     # Where to go, and going there.
 
-    def _rank(self, request: _Request, known: Known | None) -> None:
-        image, paint = request.image, request.paint
-        if known is None and (not request.leads or not has_paint(paint)):
+    def _rank_known(self, request: _Request) -> None:
+        pairs = (request.chosen, *request.others)
+        known = ((image, self._known(image)) for image, _ in pairs if image in self._viewer.layers)
+        self._rank(request, {image: each for image, each in known if each is not None})
+
+    def _rank(self, request: _Request, known: Mapping[Image, Known]) -> None:
+        image, paint = request.chosen
+        eyes = known.get(image)
+        if eyes is None and (not request.leads or not has_paint(paint)):
             self._say(_NOTHING if request.leads else _NO_MODEL, "warning")
             return
-        eyes = image, None if known is None else known.model, known is None
-        if self._shown_of != eyes:  # with other eyes, all places are new
-            self._shown, self._shown_of = [], eyes
+        by = None if eyes is None else eyes.model, eyes is None
+        if self._shown_by != by:  # with other eyes, all places are new
+            self._shown, self._shown_by = {}, by
+        pairs = [request.chosen]
+        if eyes is not None:  # or else it goes by looks, which tell nothing of other images
+            pairs += [pair for pair in request.others if pair[0] in known and pair[1] in self._viewer.layers]
+        questions = [self._question(*pair, known.get(pair[0])) for pair in pairs]
+        wants_map = eyes is not None and self.show_map.isChecked()
+
+        def events(_control: Control) -> Iterator[tuple[Sequence[_Pair], Ranked]]:
+            yield pairs, rank(questions, wants_map=wants_map)
+
+        self._ranking.submit(events)
+
+    def _question(self, image: Image, paint: Labels, known: Known | None) -> Question:
         leading = paint.data.shape[:-2]
         point = paint.world_to_data(self._viewer.dims.point[-paint.ndim :])
         visible = tuple(
             min(max(round(float(at)), 0), length - 1) for at, length in zip(point, leading, strict=False)
         )
-        question = Question(
+        return Question(
             image=copy_image(image),
             channels=image_channels(image, paint),
             paint=copy_paint(paint),
             mode=mode_of(paint),
             known=known,
             planes=planes_to_look_at(leading, visible),
-            shown=tuple(self._shown),
-            wants_map=known is not None and self.show_map.isChecked(),
+            shown=tuple(self._shown.get(image, ())),
         )
-        self._ranking.submit(lambda _control: rank(question))
 
-    def _on_ranked(self, ranked: Ranked) -> None:
-        request = self._request
+    def _on_ranked(self, result: tuple[Sequence[_Pair], Ranked]) -> None:
+        pairs, ranked = result
+        (image, paint), request = pairs[ranked.number], self._request
         layers = self._viewer.layers
-        if request is None or request.image not in layers or request.paint not in layers:
+        if request is None or image not in layers or paint not in layers:
             self._say("")
             return
         if ranked.uncertainty is not None:
-            shown = add_result(self._viewer, request.image, "uncertainty", ranked.uncertainty)
+            shown = add_result(self._viewer, image, "uncertainty", ranked.uncertainty)
             if shown is not None:
                 shown.visible = True
         if not request.leads:
             self._say("")
             return
-        if not ranked.places:
-            known = ranked.known
+        place, known = ranked.place, ranked.known
+        if place is None:
             self._say(_ALL_PAINTED if known is None else _CERTAIN_HERE if known.model is None else _CERTAIN)
             return
-        place = ranked.places[0]
-        self._shown = [*([] if ranked.again else self._shown), place.centre]
-        show_place(self._viewer, request.image, request.paint, place.centre, place.radius)
-        words = [in_words(place) if ranked.known is None else in_words(place, ranked.known.names)]
+        if ranked.again:
+            self._shown = {}
+        self._shown.setdefault(image, []).append(place.centre)
+        words = [in_words(place) if known is None else in_words(place, known.names)]
+        if image is not self._chooser.layer:
+            words.insert(0, turn_to(self._viewer, (image, paint), pairs))
+            self._chooser.choose(image)
+        show_place(self._viewer, image, paint, place.centre, place.radius)
         if ranked.again:
             words.insert(0, "You have been everywhere once, so this begins anew.")
-        if ranked.known is None:
+        if known is None:
             words.append(_BY_LOOKS)
         self._say(" ".join(words))
 
@@ -316,10 +290,7 @@ class NextPlace(QWidget):
                 layer.visible = False
 
     def _on_removed(self, event: Any) -> None:
-        if self._own is not None and self._own[0] not in self._viewer.layers:
-            self._own = None
-        if self._shown_of is not None and self._shown_of[0] not in self._viewer.layers:
-            self._shown, self._shown_of = [], None
+        self._shown.pop(event.value, None)
         if _is_map(event.value):
             self.show_map.setChecked(False)
 

@@ -1,8 +1,7 @@
 """What is computed for the next place to paint, in a worker thread."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +37,14 @@ class Known:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranked:
-    """Places, the best first; whether those shown before count ``again``; the map, if it was asked for.
+    """The best place; in the image of which question, by ``number``; the map there, if it was asked for.
 
-    ``known`` is what they were ranked by, None where it was their looks.
+    ``known`` is what it was ranked by, None where it was its looks; ``again`` is whether places that were
+    shown before count. ``place`` is None, of the first question, where there is none at all.
     """
 
-    places: Sequence[Place]
+    number: int
+    place: Place | None
     known: Known | None
     again: bool
     uncertainty: NDArray[np.float32] | None
@@ -67,8 +68,6 @@ class Question:
         Those to look at where nothing is known.
     shown : sequence of tuple of int
         Places that were shown before.
-    wants_map : bool
-        Whether the uncertainty itself is to be shown.
     """
 
     image: Any
@@ -78,33 +77,41 @@ class Question:
     known: Known | None
     planes: Sequence[Plane]
     shown: Sequence[tuple[int, ...]]
-    wants_map: bool
 
 
-def rank(question: Question) -> Iterator[Ranked]:
-    """Yield where to paint next."""
-    paint, known = question.paint, question.known
-    foregrounds: Mapping[Plane, NDArray[np.float32] | None] = (
-        dict.fromkeys(question.planes) if known is None else known.rereading.foregrounds
-    )
-    leading = len(next(iter(foregrounds)))
-    ndim = paint.ndim - leading
-    pixels = channels_first(question.image, ndim=ndim, channels=question.channels, paint_shape=paint.shape)
-    extent = object_extent(paint, question.mode, foregrounds, ndim)
-    find = partial(
-        next_places,
+def rank(questions: Sequence[Question], *, wants_map: bool = False) -> Ranked:
+    """Return where to paint next in all of the images, the first of them where two are as good."""
+    places = [_best(question, question.shown) for question in questions]
+    again = not any(places) and any(question.shown for question in questions)
+    if again:
+        places = [_best(question, ()) for question in questions]
+    scores = [0.0 if place is None else place.score for place in places]
+    number = scores.index(max(scores))
+    asked = questions[number]
+    uncertain = _map(asked.paint.shape, _foregrounds(asked)) if wants_map else None
+    return Ranked(number, places[number], asked.known, again, uncertain)
+
+
+def _best(question: Question, shown: Sequence[tuple[int, ...]]) -> Place | None:
+    """Return the best place of one image, but for those ``shown``."""
+    paint, known, foregrounds = question.paint, question.known, _foregrounds(question)
+    ndim = paint.ndim - len(next(iter(foregrounds)))
+    places = next_places(
         paint,
-        extent,
+        object_extent(paint, question.mode, foregrounds, ndim),
         foregrounds=foregrounds,
-        image=pixels,
+        image=channels_first(question.image, ndim=ndim, channels=question.channels, paint_shape=paint.shape),
         reading=None if known is None else known.reading,
+        shown=shown,
         count=1,
     )
-    places = find(shown=question.shown)
-    again = not places and bool(question.shown)
-    if again:
-        places = find()
-    yield Ranked(places, known, again, _map(paint.shape, foregrounds) if question.wants_map else None)
+    return places[0] if places else None
+
+
+def _foregrounds(question: Question) -> Mapping[Plane, NDArray[np.float32] | None]:
+    if question.known is None:
+        return dict.fromkeys(question.planes)
+    return question.known.rereading.foregrounds
 
 
 def planes_to_look_at(leading: Sequence[int], visible: Plane) -> list[Plane]:

@@ -1,4 +1,4 @@
-"""Moves the view of napari to a place, and draws a ring around it."""
+"""Moves the view of napari to a place, in another image if need be, and draws a ring around it."""
 
 from collections.abc import Sequence
 from typing import TypeGuard
@@ -7,7 +7,10 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Points
 
-from napari_unet.widgets.marks import KEY, Mark, mark_of
+from napari_unet.core.annotation import FIRST_OBJECT
+from napari_unet.widgets.brushes import is_painting, take_brush
+from napari_unet.widgets.layers import next_object
+from napari_unet.widgets.marks import KEY, Mark, is_paint, mark_of, mode_of, source_of
 
 _RING = "place"
 """Kind of result that the ring is."""
@@ -45,6 +48,46 @@ def show_place(
     if not wanted / 2 <= camera.zoom <= 3 * wanted:
         camera.zoom = wanted
     _draw_ring(viewer, image, paint, centre, radius / 2)
+
+
+def turn_to(viewer: ViewerModel, pair: tuple[Image, Labels], pairs: Sequence[tuple[Image, Labels]]) -> str:
+    """Let an image be seen and painted on as the one before was; return what happened in a sentence.
+
+    Parameters
+    ----------
+    pair : image and its annotation layer
+    pairs : sequence of them
+        All images that are worked on: those that lie over this one are hidden, with all that belongs to them.
+    """
+    image, paint = pair
+    before = viewer.layers.selection.active
+    # Asked now: a layer that is hidden lays its brush down.
+    paints = isinstance(before, Labels) and is_paint(before) and is_painting(before)
+    others = [other for other, _ in pairs if other is not image]
+    covering = [
+        layer
+        for layer in viewer.layers[viewer.layers.index(image) + 1 :]
+        if layer.visible and source_of(viewer, layer) in others and _overlap(layer, image)
+    ]
+    if viewer.canvas.grid.enabled:
+        covering = []
+    for layer in covering:
+        layer.visible = False
+    image.visible = paint.visible = True
+    viewer.layers.selection.active = paint
+    if isinstance(before, Labels) and paints:
+        value = int(before.selected_label)
+        is_object = value >= FIRST_OBJECT and mode_of(paint) == "objects"
+        paint.brush_size = before.brush_size
+        take_brush(paint, next_object(paint) if is_object else value)
+    names = [f"'{layer.name}'" for layer in covering if layer in others]
+    hidden = f" {' and '.join(names)}, which lay over it, is hidden." if names else ""
+    return f"This is on '{image.name}'.{hidden}"
+
+
+def _overlap(one: Layer, other: Layer) -> bool:
+    (low, high), (start, stop) = (layer.extent.world[:, -2:] for layer in (one, other))
+    return bool((low < stop).all() and (start < high).all())
 
 
 def _draw_ring(
