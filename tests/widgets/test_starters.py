@@ -106,6 +106,23 @@ def test_own_models_come_first_and_have_no_sliders(starter, home, qtbot):
     assert not dock.form.scale.isHidden()
 
 
+def test_a_model_that_does_not_suit_the_image_gives_way_unless_it_was_chosen(starter, home, qtbot):
+    folder = home / "U-Net models"
+    folder.mkdir()
+    colours = save(folder, "colours", channels=3)
+    viewer = ViewerModel()
+    dock = PredictDock(viewer)
+    qtbot.addWidget(dock)
+    assert dock.model.path == colours
+    viewer.add_image(discs())
+    assert dock.model.path == starter
+    assert dock.can_predict
+    dock.model.choose(colours)
+    viewer.add_image(discs(), name="another")
+    dock.image.choose(viewer.layers["another"])
+    assert dock.model.path == colours
+
+
 def test_colours_suit_a_starter(starter, qtbot):
     viewer = ViewerModel()
     grey = (discs() // 25).clip(0, 255).astype(np.uint8)

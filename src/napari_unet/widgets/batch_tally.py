@@ -75,9 +75,10 @@ class Tally:
             where = f" The results are{kept}." if done else ""
             counts = f"{done} of {total} images segmented, {failed} failed"
             return f"{counts}: the list below says why.{where}", "warning" if done else "error"
-        if self._objects == 0:
-            return "Done, and no object was found: train on, or lower the threshold.", "warning"
         images = f"{done} image{'s' * (done != 1)}"
+        if self._objects == 0:
+            where = f" in {images}" * (done > 1)
+            return f"Done, and no object was found{where}: train on, or lower the threshold.", "warning"
         after = "" if self.folder else ", and correct them like any labels"
         if self._objects is None:
             return f"Done: see the results of {images}{kept}{after}.", "hint"

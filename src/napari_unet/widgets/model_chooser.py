@@ -1,6 +1,7 @@
 """A list of the models in a folder that stays true while models come and go."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -156,6 +157,16 @@ class ModelChooser(QComboBox):
         if path.parent != self._folder and not is_starter(path) and path not in self._others:
             self._others.append(path)
         self._refill(path)
+
+    def suggest(self, suits: Callable[[ModelFacts], bool]) -> None:
+        """Choose the first model that ``suits``, unless somebody chose one."""
+        if self._is_chosen:
+            return
+        for index in range(self.count()):
+            with suppress(InputError):
+                if suits(ModelFacts.read(self.itemData(index))):
+                    self.setCurrentIndex(index)
+                    return
 
     def _refill(self, wanted: Path | None = None) -> None:
         starters = {starter_path(name): name for name in starter_names()}

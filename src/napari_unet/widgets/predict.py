@@ -122,7 +122,7 @@ class PredictDock(QWidget):
         self._live.blocked.connect(lambda sentence: self._status.say(sentence, "warning"))
         self._live.edited.connect(self._on_edited)
         self.form.objects.changed.connect(self._reread)
-        self.image.layer_changed.connect(self._refresh)
+        self.image.layer_changed.connect(self._on_image)
         self.image.several_changed.connect(self._refresh)
         self.model.model_changed.connect(self._on_model)
         for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed):
@@ -328,6 +328,11 @@ class PredictDock(QWidget):
         image = Image(event.image, name=event.name, rgb=event.rgb)
         self._viewer.add_layer(image)
         add_results(self._viewer, image, event.results)
+
+    def _on_image(self, layer: Image | None) -> None:
+        if layer is not None and not self.can_predict:
+            self.model.suggest(lambda facts: bool(self._inputs.candidates(facts)))
+        self._refresh()
 
     def _on_model(self, path: Path | None) -> None:
         self._facts = None
