@@ -237,7 +237,11 @@ def report_tile(
     if isinstance(event, ImageScaled):
         note(f"{image.name}: {event.message}")
         if as_json:
-            values = {"object_size": round(event.object_size, 2), "estimated": event.estimated}
+            values = {
+                "object_size": round(event.object_size, 2),
+                "estimated": event.estimated,
+                "sure": event.is_sure,
+            }
             print_json({"event": "scaled", "image": str(image)} | values)
         return
     if isinstance(event, TilesHalved):

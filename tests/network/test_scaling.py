@@ -55,7 +55,7 @@ def test_discs_of_any_size_are_found_on_the_grid_of_the_image(starter: Model, di
     assert isinstance(first, ImageScaled)
     assert first.estimated
     assert first.object_size == pytest.approx(diameter, rel=0.25)
-    assert "pixels wide, as estimated from the image." in first.message
+    assert "pixels wide, as estimated from the image; if they are not, set" in first.message
     assert isinstance(end, Predicted)
     prediction = end.prediction
     assert prediction.probabilities.shape == (2, 220, 251)
@@ -64,6 +64,13 @@ def test_discs_of_any_size_are_found_on_the_grid_of_the_image(starter: Model, di
     assert np.count_nonzero(found) == pytest.approx(labels.max(), rel=0.1)
     overlap = (prediction.objects > 0) & (labels > 0)
     assert overlap.sum() / ((prediction.objects > 0) | (labels > 0)).sum() > 0.75
+
+
+def test_where_nothing_is_found_the_image_stays_as_it_is_and_the_starter_is_not_sure(starter: Model) -> None:
+    scaled = next(iter(predict_events(starter, np.full((100, 120), 7, np.uint16), device="cpu")))
+    assert isinstance(scaled, ImageScaled)
+    assert (scaled.object_size, scaled.is_sure) == (SIZE, False)
+    assert " by a starter that is not sure; if they are not, set the object size" in scaled.message
 
 
 @pytest.mark.parametrize("size", [5.0, 37.0])

@@ -169,11 +169,13 @@ class ImageScaled:
     """The image is scaled for a starter: its objects are taken to be ``object_size`` pixels wide.
 
     ``instances`` is how its objects are read unless that is given, its smallest size in pixels of this image.
+    An estimate that the starter is not sure of had better be compared with the image.
     """
 
     object_size: float
     estimated: bool
     instances: "InstanceConfig"
+    is_sure: bool = True
 
     @property
     def message(self) -> str:
@@ -181,7 +183,8 @@ class ImageScaled:
         taken = f"Objects are taken to be {self.object_size:.0f} pixels wide, as"
         if not self.estimated:
             return f"{taken} given."
-        return f"{taken} estimated from the image; if they are not, set the object size and predict again."
+        source = "estimated from the image" + ("" if self.is_sure else " by a starter that is not sure")
+        return f"{taken} {source}; if they are not, set the object size and predict again."
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,7 @@ from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.object_distance import full_objects
 from napari_unet.core.patches import place_box
 from napari_unet.core.tiling import read_mirrored
-from napari_unet.network.geometry import fits, margin, nearest_sizes
+from napari_unet.network.geometry import box_to_read
 from napari_unet.network.inference import probabilities_of, ready_network
 from napari_unet.network.model import Model
 
@@ -37,16 +37,9 @@ def fit_reading(
             [Example(np.zeros(0, np.float32), sample.paint, False) for sample in dataset.samples]
         )
     network = ready_network(model, device, precision)
-    extra = margin(model.network)
     examples = []
     for sample, box in windows:
-        read = []
-        for cut in box:
-            size = cut.stop - cut.start + 2 * extra
-            if not fits(model.network, size):
-                size = nearest_sizes(model.network, size)[1]  # more on the far side
-            read.append(slice(cut.start - extra, cut.start - extra + size))
-        crop = tuple(slice(0, cut.stop - cut.start) for cut in box)
+        read, crop = box_to_read(model.network, box)
         block = np.ascontiguousarray(read_mirrored(sample.image, read))
         probability = probabilities_of(network, block, crop)[1]
         examples.append(Example(probability, sample.paint[box], _whole_inside(sample, box)))

@@ -83,6 +83,26 @@ def check_shape(config: UNetConfig, shape: Sequence[int]) -> None:
             )
 
 
+def box_to_read(config: UNetConfig, box: Sequence[slice]) -> tuple[list[slice], tuple[slice, ...]]:
+    """Return what is read of an image, mirrored where it ends, to predict a box of it in one piece.
+
+    Returns
+    -------
+    read : list of slice
+        Of a size that fits the network.
+    crop : tuple of slice
+        Where the box is in the output.
+    """
+    extra = margin(config)
+    read = []
+    for cut in box:
+        size = cut.stop - cut.start + 2 * extra
+        if not fits(config, size):
+            size = nearest_sizes(config, size)[1]  # more on the far side
+        read.append(slice(cut.start - extra, cut.start - extra + size))
+    return read, tuple(slice(0, cut.stop - cut.start) for cut in box)
+
+
 def seen_by(config: UNetConfig, start: int, stop: int) -> tuple[int, int]:
     """Return the range ``[first, last)`` of input pixels that the output pixels ``[start, stop)`` depend on.
 

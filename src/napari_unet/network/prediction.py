@@ -183,7 +183,7 @@ class PredictionPlan:
     def scaled_event(self) -> ImageScaled:
         """Return what is to be said of the scale, which there must be."""
         scale = cast("Scale", self.scale)
-        return ImageScaled(scale.object_size, scale.estimated, self.instances)
+        return ImageScaled(scale.object_size, scale.estimated, self.instances, scale.is_sure)
 
     def tile_run(
         self,
@@ -219,7 +219,7 @@ def plan_prediction(
     geometry = tile_geometry(network)
     workers = tiles_at_once(torch_device)
     limits = model.normalisation.limits(pixels)
-    scale = choose_scale(model, pixels, limits, config)
+    scale = choose_scale(model, pixels, limits, config, device=torch_device, precision=precision)
     span = limits[:, 1:] - limits[:, :1]
     limits = np.hstack([limits[:, :1], limits[:, :1] + span / config.contrast])
     tile_size = config.tile_size or tile_size_for(

@@ -10,28 +10,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.lazy import Pixels
-from napari_unet.core.normalisation import apply_limits
-from napari_unet.core.object_size import estimate_diameter
 from napari_unet.core.resampling import plan_axis, resample, scaled_shape, scaled_view
 from napari_unet.core.tiling import Geometry, Tile, plan_tiles, read_mirrored
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.inference import probabilities_of
 from napari_unet.network.model import Model
+from napari_unet.network.object_size import estimate_size
 from napari_unet.network.unet import UNet
-
-_WINDOW = 1024
-"""Edge in pixels of the middle of the image, of which the size of its objects is estimated."""
 
 _FACTORS = (1 / 16, 8.0)
 """Smallest and largest scale: below, nothing is left of an image; above, it is 64 times the work."""
-
-_MOST_IF_ESTIMATED = 3.0
-"""Largest scale that nobody asked for: an estimate may take fine texture for objects."""
 
 _SAME = 0.02
 """A scale this close to 1 would only cost time and sharpness."""
@@ -49,12 +43,15 @@ class Scale:
         Diameter in pixels that objects of the image are taken to have.
     estimated : bool
         Whether that was estimated from the image, rather than given.
+    is_sure : bool
+        Whether the starter was sure of what it estimated the size from; true if it was given.
     factor : float
         Pixels of the scaled image for each of the image, along every spatial axis; 1 leaves it as it is.
     """
 
     object_size: float
     estimated: bool
+    is_sure: bool
     factor: float
 
     def reading(self, config: InstanceConfig, ndim: int) -> InstanceConfig:
@@ -63,9 +60,17 @@ class Scale:
 
 
 def choose_scale(
-    model: Model, pixels: Pixels, limits: NDArray[np.float64], config: PredictionConfig
+    model: Model,
+    pixels: Pixels,
+    limits: NDArray[np.float64],
+    config: PredictionConfig,
+    *,
+    device: torch.device,
+    precision: torch.dtype,
 ) -> Scale | None:
     """Return how an image (C, leading..., spatial...) is to be scaled, None if it is not.
+
+    ``device`` and ``precision`` are what a size is estimated with.
 
     Raises
     ------
@@ -82,21 +87,17 @@ def choose_scale(
         return None
     if wanted == "unscaled":
         return None
-    estimated = isinstance(wanted, str)
-    size = (estimate_size(pixels, limits) or model.object_size) if isinstance(wanted, str) else wanted
-    most = _MOST_IF_ESTIMATED if estimated else _FACTORS[1]
-    factor = min(max(model.object_size / size, _FACTORS[0]), most)
-    return Scale(size, estimated, 1.0 if abs(factor - 1) < _SAME else factor)
-
-
-def estimate_size(pixels: Pixels, limits: NDArray[np.float64]) -> float | None:
-    """Return the diameter in pixels of objects in the middle of an image (C, ..., Y, X), or None."""
-    middle = [length // 2 for length in pixels.shape[1:-2]]
-    window = [
-        slice(max(0, length // 2 - _WINDOW // 2), length // 2 + _WINDOW // 2) for length in pixels.shape[-2:]
-    ]
-    where: tuple[Any, ...] = (slice(None), *middle, *window)
-    return estimate_diameter(apply_limits(np.asarray(pixels[where]), limits).mean(axis=0))
+    estimate = None
+    if isinstance(wanted, str):
+        estimate = estimate_size(model, pixels, limits, device, precision)
+        wanted = estimate.diameter
+    factor = min(max(model.object_size / wanted, _FACTORS[0]), _FACTORS[1])
+    return Scale(
+        object_size=wanted,
+        estimated=estimate is not None,
+        is_sure=estimate is None or estimate.is_sure,
+        factor=1.0 if abs(factor - 1) < _SAME else factor,
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

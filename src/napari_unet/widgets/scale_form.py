@@ -64,7 +64,7 @@ class ScaleForm(QWidget):
 
     def show_scaled(self, event: ImageScaled) -> None:
         """Show how large the objects of an image were taken to be."""
-        self._told.say(event.message)
+        self._told.say(event.message, "hint" if event.is_sure else "warning")
         if event.estimated:
             self._size.blockSignals(True)
             self._size.setValue(round(event.object_size))
