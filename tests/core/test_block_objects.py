@@ -1,6 +1,6 @@
 """Block by block or whole: the same objects with the same ids."""
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from napari_unet.core.block_objects import find_objects_in_blocks
 from napari_unet.core.errors import InputError
-from napari_unet.core.instances import InstanceConfig, find_objects
+from napari_unet.core.instances import InstanceConfig, Separation, find_objects
 
 
 def in_blocks(
@@ -47,7 +47,7 @@ def blobs(seed: int, shape: tuple[int, ...], smoothness: float, levels: int) -> 
 configs = st.builds(
     InstanceConfig,
     threshold=st.sampled_from([0.2, 0.5, 0.7]),
-    separate_by=st.sampled_from(["both", "probability", "shape"]),
+    separate_by=st.sampled_from(get_args(Separation)),
     contrast=st.sampled_from([0.1, 0.5, 2.0]),
     min_size=st.sampled_from([1, 4, 16]),
     fill_holes=st.booleans(),

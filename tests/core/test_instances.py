@@ -1,6 +1,7 @@
 """Objects from probabilities: hand cases, and properties of every result."""
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.instances import InstanceConfig, Landscape, find_objects
+from napari_unet.core.instances import InstanceConfig, Landscape, Separation, find_objects
 
 KEEP_ALL = InstanceConfig(min_size=1)
 
@@ -178,7 +179,7 @@ volumes = arrays(np.float32, st.tuples(*[st.integers(1, 5)] * 3), elements=level
 configs = st.builds(
     InstanceConfig,
     threshold=st.sampled_from([0.0, 0.5, 0.7]),
-    separate_by=st.sampled_from(["both", "probability", "shape"]),
+    separate_by=st.sampled_from(get_args(Separation)),
     contrast=st.sampled_from([0.1, 1.0, 3.0]),
     min_size=st.integers(1, 6),
     fill_holes=st.booleans(),

@@ -55,9 +55,10 @@ class InstanceConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.threshold < 1:
             raise InputError(f"instances.threshold is {self.threshold}; choose at least 0 and less than 1.")
-        if self.separate_by not in get_args(Separation):
+        separations = get_args(Separation)
+        if self.separate_by not in separations:
             raise InputError(
-                f"instances.separate_by is {self.separate_by!r}; choose 'both', 'probability' or 'shape'."
+                f"instances.separate_by is {self.separate_by!r}; choose one of {', '.join(separations)}."
             )
         if not self.contrast > 0:
             raise InputError(f"instances.contrast is {self.contrast}; choose more than 0.")

@@ -5,18 +5,20 @@ from contextlib import contextmanager
 from dataclasses import replace
 from math import log2
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
 from superqt import QLabeledSlider
 
-from napari_unet.core.instances import InstanceConfig
+from napari_unet.core.instances import InstanceConfig, Separation
 from napari_unet.widgets.form import add_form, add_row, button, choice, describe
 from napari_unet.widgets.section import Section
 
 _WHOLE, _OCTAVES = 8.0, 5
 """Contrast at 0 on the slider, and how often it halves to 100: to 0.25."""
+
+_SEPARATIONS: dict[Separation, str] = {"both": "Seam and outline", "probability": "Seam", "shape": "Outline"}
 
 
 def contrast_of(eagerness: float) -> float:
@@ -91,9 +93,7 @@ class ObjectForm(QWidget):
             tooltip="Pixels more probable than this belong to objects; raise it for smaller objects.\n"
             "Default: 0.50, or what suits the painted objects better.",
         )
-        self._separate_by = choice(
-            [("Seam and outline", "both"), ("Seam", "probability"), ("Outline", "shape")]
-        )
+        self._separate_by = choice([(_SEPARATIONS.get(name, name), name) for name in get_args(Separation)])
         self._separate_by.currentIndexChanged.connect(
             lambda _index: self._change(separate_by=self._separate_by.currentData())
         )
