@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from napari_unet.core.tiling import Geometry, Tile, plan_tiles, read_mirrored
+from napari_unet.core.tiling import WHOLE, Geometry, Tile, plan_tiles, read_mirrored
 
 SIZES = st.integers(1, 70)
 SHAPES = st.one_of(st.tuples(SIZES, SIZES), st.tuples(st.integers(1, 30), SIZES, SIZES))
@@ -137,3 +137,30 @@ def test_all_axes_are_planned_alike():
     tiles = plan_tiles((9, 17, 5), 8, geometry)
     axes = [[tile.write[0] for tile in plan_tiles((size,), 8, geometry)] for size in (9, 17, 5)]
     assert [tile.write for tile in tiles] == list(itertools.product(*axes))
+
+
+@settings(deadline=None)
+@given(shape=SHAPES, tile_size=st.integers(1, 40), geometry=GEOMETRIES, data=st.data())
+def test_a_region_is_covered_and_seen_as_in_the_whole(
+    shape: tuple[int, ...], tile_size: int, geometry: Geometry, data: st.DataObject
+):
+    region = data.draw(st.sampled_from(plan_tiles(shape, 2 * tile_size, geometry))).write
+    written = np.zeros(shape, np.int64)
+    for tile in plan_tiles(shape, tile_size, geometry, region):
+        written[tile.write] += 1
+        for size, *parts in zip(shape, tile.read, tile.write, tile.crop, strict=True):
+            check_axis(size, tile_size, geometry, tuple(parts))
+    expected = np.zeros(shape, np.int64)
+    expected[region] = 1
+    np.testing.assert_array_equal(written, expected)
+
+
+def test_a_halo_of_everything_reads_all_of_any_image_on_any_grid():
+    tiles = plan_tiles((5000,), 64, Geometry(16, WHOLE, "same"))
+    assert all(tile.read == (slice(0, 5008),) for tile in tiles)
+    assert WHOLE % 2**16 == 0
+
+
+def test_output_sizes_of_a_valid_network_are_multiples_of_its_grid_unless_it_says_otherwise():
+    (tile,) = plan_tiles((30,), 32, Geometry(16, 20, "valid"))
+    assert tile.read == (slice(-20, 52),)

@@ -52,7 +52,7 @@ def small_tiles(config: PredictionConfig) -> PredictionConfig:
 
 def predict_with(dock, qtbot):
     dock.start()
-    qtbot.waitUntil(lambda: not dock.is_running, timeout=30_000)
+    qtbot.waitUntil(lambda: not dock.is_running, timeout=60_000)
 
 
 def watch_previews(viewer, monkeypatch):
@@ -100,7 +100,7 @@ def test_the_preview_follows_what_is_asked_for(dock, viewer, qtbot, monkeypatch)
     from qtpy.QtWidgets import QCheckBox
 
     seen = watch_previews(viewer, monkeypatch)
-    viewer.add_image(discs((24, 64, 64)), name="cells")
+    viewer.add_image(discs((8, 64, 64)), name="cells")
     dock.findChild(QCheckBox, "predict_objects").setChecked(False)
     dock.findChild(QCheckBox, "predict_probabilities").setChecked(True)
     predict_with(dock, qtbot)
@@ -114,7 +114,7 @@ def test_the_preview_follows_what_is_asked_for(dock, viewer, qtbot, monkeypatch)
 
 def test_a_preview_that_is_deleted_stays_away(dock, viewer, qtbot, monkeypatch):
     seen = watch_previews(viewer, monkeypatch)
-    viewer.add_image(discs((24, 64, 64)), name="cells")
+    viewer.add_image(discs((8, 64, 64)), name="cells")
     noted = preview_layer.PreviewLayer.repaint
 
     def deleting(self):

@@ -451,8 +451,10 @@ builtins.__import__ = spying
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QApplication
 app = QApplication([])
+from napari_unet.widgets.evaluate import EvaluateDock
 from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.project import ProjectDock
 from napari_unet.widgets.train import TrainDock
 from napari_unet.widgets.unet import UNetDock
 from napari_unet.widgets.weights import WeightsDock
@@ -461,7 +463,8 @@ from napari_unet.widgets.layers import make_annotation
 viewer = ViewerModel()
 paint = make_annotation(viewer, viewer.add_image(numpy.zeros((8, 8))))
 paint.data[2:4, 2:4], paint.data[5:7, 2:4] = 2, 3
-docks = [dock(viewer) for dock in (PaintDock, WeightsDock, TrainDock, PredictDock, UNetDock)]
+kinds = (PaintDock, WeightsDock, TrainDock, PredictDock, EvaluateDock, ProjectDock, UNetDock)
+docks = [kind(viewer) for kind in kinds]
 for dock in docks:
     dock.show()
 docks[1].show_map.setChecked(True)
