@@ -73,6 +73,9 @@ def test_a_plan_in_figures():
 def test_blocks_are_equal_rather_than_one_large_and_one_small():
     writes = [tile.write[0] for tile in plan_tiles((528,), 512, Geometry(16, 32, "same"))]
     assert writes == [slice(0, 272), slice(272, 528)]
+    part = (slice(512, 1040),)
+    writes = [tile.write[0] for tile in plan_tiles((2000,), 512, Geometry(16, 32, "same"), part)]
+    assert writes == [slice(512, 784), slice(784, 1040)]
 
 
 @settings(deadline=None)

@@ -5,6 +5,7 @@ from npe2 import PluginManifest
 from qtpy.QtCore import QThreadPool
 
 from napari_unet.files.starters import starter_path
+from napari_unet.widgets import jobs
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,6 +23,12 @@ def no_thread_left_behind(qtbot):
     yield
     qtbot.wait(1)  # a worker that was just started waits for the event loop
     assert QThreadPool.globalInstance().waitForDone(10_000)
+
+
+@pytest.fixture(autouse=True)
+def no_giving_way(monkeypatch):
+    """Let what computes have its share of a busy machine: tests wait for it."""
+    monkeypatch.setattr(jobs, "give_way", lambda: None)
 
 
 @pytest.fixture(autouse=True)

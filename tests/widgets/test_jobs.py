@@ -23,6 +23,11 @@ from napari_unet.widgets.jobs import Job, Waiting
 from napari_unet.widgets.latest import Latest
 
 
+@pytest.fixture(autouse=True)
+def no_giving_way():
+    """Here threads give way as they do."""
+
+
 class Log:
     """What a job told, in order."""
 

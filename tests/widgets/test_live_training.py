@@ -24,8 +24,6 @@ from napari_unet.widgets.train import TrainDock
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    # Tests must not wait for a busy machine more than they must.
-    monkeypatch.setattr(jobs, "give_way", lambda: None)
     monkeypatch.setattr(jobs, "_REPAINT_S", 0.05)
 
 
