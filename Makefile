@@ -51,7 +51,7 @@ format: .venv/ready ## Mend style and imports in place
 
 # Two files at a time. Networks as small as those of the tests lose by a second thread (napari's numba sets torch's, too);
 # the long run has all threads, and none that spins while it waits.
-PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 ONE_THREAD := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
 test: lint ## Lint, then all tests but the slow ones

@@ -89,6 +89,17 @@ def test_classes_mode_keeps_touching_classes(asked, classes):
     assert annotation.n_classes == classes
 
 
+def test_a_mode_that_is_none_is_refused_by_all_that_read_paint():
+    for reader in (annotate, read_paint, summarise_paint):
+        with pytest.raises(InputError, match="'object'"):
+            reader(np.array([[1, 2]]), "object")
+
+
+@pytest.mark.parametrize("paint", [[[0, 0]], [[0, 1]], [[1, 2]]])
+def test_there_are_two_classes_at_least(paint):
+    assert read_paint(np.array(paint), "classes").n_classes == 2
+
+
 def test_classes_mode_holds_255_classes():
     annotation = annotate(np.arange(256)[np.newaxis], "classes")
     assert annotation.n_classes == 255
@@ -110,6 +121,7 @@ def test_classes_mode_holds_255_classes():
         ([[1, 2]], "classes", 256, "between 2 and 255"),
         ([[1, 2]], "objects", 3, "objects mode has background and object"),
         ([[1, 2]], "object", None, "'object'"),
+        ([[0, 0]], "object", None, "'object'"),
     ],
 )
 def test_what_cannot_teach_is_said_in_one_sentence(paint, mode, n_classes, words):
@@ -204,6 +216,7 @@ def test_summary_and_annotate_agree(paint, mode):
         ({1: 5, 2: 5}, "classes", True, []),
         ({1: 5, 4: 5}, "classes", True, ["classes 2, 3;"]),
         ({2: 5, 3: 5}, "classes", True, ["class 1;"]),
+        ({1: 1, 7: 1}, "classes", True, ["classes 2, 3, 4, 5, 6;"]),
         ({1: 1, 9: 1}, "classes", True, ["classes 2, 3, 4, 5, 6, ...;"]),
         ({1: 79, 2: 1, 3: 1}, "objects", True, []),
         ({1: 80, 2: 1, 3: 1}, "objects", True, ["40 times as much background as objects"]),

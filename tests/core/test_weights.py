@@ -1,6 +1,6 @@
 """The weight map against the naive formula: one distance transform of the whole image for each object."""
 
-from math import exp, inf, nan
+from math import exp, inf, log, nan, sqrt
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from napari_unet.core.weights import (
     border_weights,
     class_weights,
     measure_parts,
+    reaches,
 )
 
 BARE = WeightConfig(class_balance="none")
@@ -263,3 +264,28 @@ def test_more_than_255_classes_are_refused_and_never_crash(paint):
     else:
         with pytest.raises(InputError, match="300"):
             border_weights(paint, mode="classes")
+
+
+@pytest.mark.parametrize("config", [WeightConfig(), WeightConfig(halo=0.9)])
+def test_weights_at_some_pixels_are_those_of_the_map(config):
+    paint = np.vstack([gap(2), gap(1)[:, :1].repeat(20, axis=1)])
+    parts = measure_parts(paint, config)
+    flat, pixels = np.array([9, 8, 0, 39, 25]), np.array([30, 10])
+    expected = parts.sum(config, pixels).reshape(-1)[flat]
+    np.testing.assert_allclose(parts.at(flat, config, pixels), expected, rtol=1e-6)
+    assert not np.allclose(parts.at(flat, config, parts.pixels), expected)  # balanced by others
+
+
+def test_how_far_objects_matter():
+    """As far as a thousandth of w0 in the border term, and all that float32 can tell in the halo."""
+    assert reaches(WeightConfig(w0=0), 2) == (0.0, 0.0)
+    assert reaches(WeightConfig(sigma=2), 2) == pytest.approx((2 * sqrt(2 * log(1000)), 0))
+    assert reaches(FREIBURG, 3, tolerance=0) == pytest.approx((inf, 10 * sqrt(64 * log(2))))
+    config = WeightConfig(sigma=1, halo=1, halo_sigma=1)  # reaches of 3.72 and 6.66
+    for pixels, counts in ((37, True), (38, False)):  # to the second object; to the first it is one
+        row = np.array([[2, *[1] * pixels, 3]])
+        assert (measure_parts(row, config, spacing=(0.1, 0.1)).border[0, 1] > 0) == counts
+    row = np.array([[2, *[1] * 80]])
+    halo = measure_parts(row, config, spacing=(0.1, 0.1)).halo[0]
+    np.testing.assert_allclose(halo[:67], np.exp(-((np.arange(67) / 10) ** 2) / 2), rtol=1e-5)
+    assert not halo[67:].any()
