@@ -70,7 +70,8 @@ def mutants_of(source: str) -> Iterator[Mutant]:
             twin: Any = next(other for index, other in enumerate(ast.walk(changed)) if index == number)
             was = ast.unparse(twin)
             _changes(twin)[change]()
-            yield Mutant(twin.lineno, was, ast.unparse(twin), ast.fix_missing_locations(changed))
+            if ast.unparse(twin) != was:  # a None that is returned, or a number too large for one more
+                yield Mutant(twin.lineno, was, ast.unparse(twin), ast.fix_missing_locations(changed))
 
 
 def _left_alone(tree: ast.Module) -> Iterator[ast.AST]:
@@ -110,7 +111,7 @@ def _changes(node: Any) -> list[Callable[[], None]]:
             changes = [lambda: setattr(node, "test", ast.UnaryOp(ast.Not(), node.test))]
         case ast.Call(func=ast.Name(id="min" | "max") as name):
             changes = [lambda: setattr(name, "id", {"min": "max", "max": "min"}[name.id])]
-        case ast.Return(value=ast.expr() as value) if ast.unparse(value) != "None":
+        case ast.Return(value=ast.expr()):
             changes = [lambda: setattr(node, "value", ast.Constant(None))]
     if isinstance(node, ast.AugAssign | ast.Continue | ast.Raise) or (
         isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant)
