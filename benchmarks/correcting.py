@@ -13,6 +13,9 @@ from annotator import BACKGROUND, Canvas, Labels, Mask, Painted, axis_stroke, la
 _SEAM = 3
 """Pixels at most this far from two objects lie between them; strokes along a seam are as wide."""
 
+_LINE = 2
+"""Of a gap that is not so many brushes long nobody paints the line; both sides of it are painted instead."""
+
 
 @dataclass(frozen=True)
 class Error:
@@ -110,11 +113,11 @@ def mend_seam(canvas: Canvas, inside: NDArray[np.integer], where: Mask) -> bool:
         return False
     near = [ndimage.distance_transform_edt(labels != label) <= _SEAM for label in pair]
     between = where & (labels == 0) & near[0] & near[1]
-    if between.any():
-        # Off both objects where the gap is wide enough; else a thin line that fills it.
-        middle = between & (canvas.clearance > 1)
-        line = largest_part(middle if middle.any() else between)
-        return canvas.put(line, _length(line), BACKGROUND)
+    # Off both objects where the gap is wide enough; else a thin line that fills it.
+    for gap in (between & (canvas.clearance > 1), between):
+        line = largest_part(gap)
+        if _length(line) >= _LINE * canvas.brush:
+            return canvas.put(line, _length(line), BACKGROUND)
     sides = [largest_part((labels == label) & other) for label, other in zip(pair, near[::-1], strict=True)]
     changed = [canvas.put_object(label, side, _length(side)) for label, side in zip(pair, sides, strict=True)]
     return any(changed)

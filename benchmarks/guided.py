@@ -1,6 +1,7 @@
 """The annotator paints where the product says: one look at each place, as long as the seconds last."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annotator import Canvas, Labels, Mask, Painted
 from correcting import mend_seam
@@ -52,7 +53,7 @@ def guide(
         if not places:
             break
         shown.append(places[0].centre)
-        _look(canvas, places[0], _window(labels.shape, places[0], extent))
+        _look(canvas, places[0], extent, until)
     return canvas.painted()
 
 
@@ -67,15 +68,39 @@ def _window(shape: tuple[int, ...], place: Place, extent: tuple[float, ...]) -> 
     return window
 
 
-def _look(canvas: Canvas, place: Place, window: Mask) -> None:
-    """Paint with one stroke what is true there: a seam between two objects, the object, or background."""
+def _look(canvas: Canvas, place: Place, extent: tuple[float, ...], until: float) -> None:
+    """Paint what is true there, as the sentence at the place says.
+
+    That is what parts two objects; or a stroke of what is there and, beside it, one of what the network takes
+    it for.
+    """
+    window = _window(canvas.labels.shape, place, extent)
     inside = canvas.labels * window
     objects = np.unique(inside[inside > 0])
     if place.why == "seam" and objects.size >= 2 and mend_seam(canvas, objects, window):
         return
     here = int(canvas.labels[place.centre])
-    if (here and canvas.stroke(here)) or canvas.background_stroke(close=True, within=window):
-        return
-    for label in objects:
-        if canvas.stroke(int(label)):
-            return
+    if here:
+        canvas.stroke(here)
+    if canvas.seconds < until:
+        _background(canvas, place, extent)
+    if not here and canvas.seconds < until:
+        any(canvas.stroke(label) for label in _nearest_first(objects, canvas.labels, place.centre))
+
+
+def _nearest_first(objects: NDArray[np.integer], labels: Labels, centre: tuple[int, ...]) -> list[int]:
+    """Return ``objects`` by the distance of their nearest pixel from ``centre``."""
+    away = {
+        int(label): np.linalg.norm(np.argwhere(labels == label) - centre, axis=1).min() for label in objects
+    }
+    return sorted(away, key=away.__getitem__)
+
+
+def _background(canvas: Canvas, place: Place, extent: tuple[float, ...]) -> bool:
+    """Paint background from as near as there is room."""
+    return any(
+        canvas.background_stroke(
+            close=True, within=_window(canvas.labels.shape, place, [share * size for size in extent])
+        )
+        for share in (0.25, 1.0)
+    )

@@ -57,7 +57,8 @@ def count(viewer: napari.Viewer, began: float) -> Count:
         minutes=(time.perf_counter() - began) / 60,
         megabytes=psutil.Process().memory_info().rss / 2**20,
         layers=len(viewer.layers),
-        threads=threading.active_count(),
+        # Qt's pool keeps a few threads for a while, which Python calls dummies and never forgets.
+        threads=sum(not thread.name.startswith("Dummy-") for thread in threading.enumerate()),
         timers=len(timers),
         objects=len(window_children(viewer, QObject)),
         workers=0 if pool is None else pool.activeThreadCount(),

@@ -70,6 +70,13 @@ def test_merged_objects_without_a_gap_are_painted_on_both_sides_of_the_seam() ->
     assert (painted.paint[12:28, 27] != painted.paint[12:28, 28]).all()
 
 
+def test_a_gap_too_short_to_aim_at_is_no_line_but_both_sides_are_painted() -> None:
+    truth = _two(0)
+    truth[10:14, 27:29] = 0
+    painted = _correct(truth, np.where(ndimage.binary_closing(truth > 0), 1, 0))
+    assert set(np.unique(painted.paint)) == {0, 2, 3}
+
+
 def test_one_stroke_crosses_a_split_object() -> None:
     truth = np.zeros((40, 60), np.int32)
     truth[10:22, 5:55] = 1

@@ -1,10 +1,11 @@
 """The annotator who paints where the product leads: only what is true, only near those places, in time."""
 
 import numpy as np
+import pytest
 from scipy import ndimage
 from truths import touching_cells
 
-from annotator import BACKGROUND, paint_for
+from annotator import BACKGROUND, Painted, paint_for
 from guided import guide
 from napari_unet.core.prediction import Prediction
 
@@ -26,6 +27,27 @@ def test_the_guided_annotator_paints_what_is_true_where_the_network_wavers():
     assert (new & wavering).any()
     assert not (new & (ndimage.distance_transform_edt(~wavering) > 60)).any()
     assert before.seconds + 1 <= after.seconds < before.seconds + 3
+
+
+@pytest.mark.parametrize("on_object", [True, False])
+def test_what_is_there_comes_first_and_the_other_is_painted_beside_it(on_object):
+    labels = np.zeros((160, 200), np.int32)
+    labels[70:90, 60:80] = 1
+    foreground = (labels > 0).astype(np.float32)
+    foreground[(slice(70, 90), slice(60, 80) if on_object else slice(82, 100))] = 0.5
+    prediction = Prediction(np.stack([1 - foreground, foreground]), ndim=2)
+    before = Painted(np.zeros_like(labels), frozenset(), 0.0)
+
+    def guided(until):
+        rng = np.random.default_rng(0)
+        return guide(labels, labels.astype(np.float32), prediction, before, until, rng=rng).paint
+
+    first, both = guided(1.0), guided(2.0)
+    assert np.unique(first[first > 0]).tolist() == ([BACKGROUND + 1] if on_object else [BACKGROUND])
+    assert np.unique(both[both > 0]).tolist() == [BACKGROUND, BACKGROUND + 1]
+    assert (labels[both == BACKGROUND] == 0).all()
+    assert (labels[both > BACKGROUND] == 1).all()
+    assert ndimage.distance_transform_edt(labels == 0)[both == BACKGROUND].min() < 10
 
 
 def test_where_nothing_is_uncertain_nothing_is_painted():

@@ -54,9 +54,10 @@ def in_words(place: Place, names: Sequence[str] = ("background", "object")) -> s
     """
     one, other = (names[value - 1] if value <= len(names) else f"class {value}" for value in place.between)
     reasons = {
-        "seam": "Touching objects, or one? The seam is unclear: paint a thin line of background along it; "
-        "or, if it is one object, a stroke of it across.",
-        "wavers": f"The network wavers between {one} and {other} here: paint what it is.",
+        "seam": "Touching objects, or one? The seam is unclear: paint a thin line of background along it or, "
+        "without a gap, a stroke of each object beside it; if it is one object, a stroke across.",
+        "wavers": f"The network wavers between {one} and {other} here: paint what it is, and beside it a "
+        "stroke of the other.",
         "unlike": "This looks unlike what is painted: paint what it is.",
     }
     words = reasons[place.why]
