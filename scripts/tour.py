@@ -3,6 +3,7 @@
 Usage: python scripts/tour.py docs/images [NAME ...]; without names, all of them. Opens windows.
 """
 
+import contextlib
 import sys
 import tempfile
 import time
@@ -206,9 +207,9 @@ def evaluation() -> Image.Image:
 
 def project() -> Image.Image:
     """Return the line of a project that has just been saved."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         scene = Scene("coins")
-        project_of(scene.viewer).create(Path(folder) / "coins of Pompeii")
+        project_of(scene.viewer).create(Path("coins of Pompeii"))
         scene.press("paint_make")
         paint = next(layer for layer in scene.viewer.layers if layer.name.endswith(" paint"))
         paint.data_setitem(np.nonzero(np.ones((12, 60), bool)), 1)
@@ -219,10 +220,11 @@ def project() -> Image.Image:
 
 def folder() -> Image.Image:
     """Return a folder of images that was segmented, one of which is damaged."""
-    with tempfile.TemporaryDirectory() as place:
+    # The names of folders can be read in the picture.
+    with tempfile.TemporaryDirectory() as place, contextlib.chdir(place):
         scene = Scene("coins", "Predict", (1100, 900))
         pixels = scene.layers[0].data
-        images = Path(place) / "plate"
+        images = Path("plate")
         images.mkdir()
         for number, part in enumerate((pixels[:150], pixels[150:], pixels[:, 190:]), start=1):
             tifffile.imwrite(images / f"well A{number}.tif", part)
