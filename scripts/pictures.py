@@ -14,7 +14,8 @@ def write_picture(picture: Image.Image, path: Path) -> None:
     """Write a picture as wide as a page of the documentation, or as it is if that is smaller."""
     width = min(picture.width, 1040)
     small = picture.resize((width, round(width * picture.height / picture.width)), Image.Resampling.LANCZOS)
-    small.convert("P", palette=Image.Palette.ADAPTIVE, colors=256).save(path, optimize=True)
+    # Without dithering, which makes dots of thin outlines.
+    small.quantize(256, kmeans=2, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def main(demo: Path, images: Path) -> None:

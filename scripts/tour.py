@@ -137,13 +137,14 @@ def gestures() -> Image.Image:
     scene = Scene("synthetic_nuclei")
     objects = scene.predict()
     scene.press("correct_outlines")
-    one, other = _touching(objects.data)
+    one, other, border = _touching(objects.data)
     centre = (one + other) / 2
     others = [_middle(objects.data, label) for label in np.unique(objects.data[objects.data > 0])]
     right, wrong = sorted(others, key=lambda place: float(np.hypot(*(place - centre))))[2:4]
     scene.look_at(centre, _ZOOM)
     hand = corrector_of(scene.viewer, objects)
-    across = np.array([-(other - one)[1], (other - one)[0]]) * 0.7
+    along = (other - one) / np.hypot(*(other - one))
+    across = np.array([-along[1], along[0]]) * (0.6 * border + 5)
     panels = [_captioned(_cut(scene.canvas()), "as predicted")]
     for kind, stroke, caption in (
         ("merged", (one, other), "Merge (U)"),
@@ -264,8 +265,11 @@ def _closed(scene: Scene, picture: Image.Image) -> Image.Image:
     return picture
 
 
-def _touching(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the middles of the two objects that share the longest border and lie well inside the image."""
+def _touching(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the middles of two objects of like sizes, well inside the image, and their border in pixels.
+
+    Of all such pairs, the one that shares the longest border.
+    """
     pairs = np.concatenate(
         [
             np.stack([before[meet], after[meet]], 1)
@@ -274,13 +278,14 @@ def _touching(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         ]
     )
     found, lengths = np.unique(np.sort(pairs, 1), axis=0, return_counts=True)
-    for pair in found[np.argsort(-lengths)]:
-        one, other = (_middle(labels, label) for label in pair)
-        if all(
-            _MARGIN < at < edge - _MARGIN for at, edge in zip((one + other) / 2, labels.shape, strict=True)
-        ):
-            return one, other
-    raise ValueError("no two objects touch in the middle of the image")
+    sizes = np.bincount(labels.ravel())
+    for index in np.argsort(-lengths):
+        one, other = (_middle(labels, label) for label in found[index])
+        small, large = sorted(sizes[found[index]])
+        inside = zip((one + other) / 2, labels.shape, strict=True)
+        if small > large / 2 and all(_MARGIN < at < edge - _MARGIN for at, edge in inside):
+            return one, other, int(lengths[index])
+    raise ValueError("no two objects of like sizes touch in the middle of the image")
 
 
 def _middle(labels: np.ndarray, label: int) -> np.ndarray:
