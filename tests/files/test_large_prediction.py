@@ -23,7 +23,7 @@ from napari_unet.core.tiling import Tile
 from napari_unet.files.large_prediction import ObjectsFound, Stored, predict_to_zarr
 from napari_unet.files.models import save_model
 from napari_unet.files.pixel_size import PixelSize
-from napari_unet.files.prediction_store import PredictionStore
+from napari_unet.files.prediction_store import PredictionStore, check_replaceable
 from napari_unet.files.sources import open_image
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import TileDone
@@ -180,6 +180,39 @@ def test_a_tile_written_in_smaller_ones_counts(tmp_path: Path):
         assert again.is_finished((1,), whole)
         assert not again.is_finished((0,), whole)
         assert not again.is_finished((1,), tile(slice(0, 8), slice(0, 8)))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{",
+        '"a"',
+        '{"start": 3}',
+        '{"plane": [], "start": [0], "stop": ["a"]}',
+        '{"objects": 3}',
+        '{"objects": {}, "planes": "1", "used": 2}',
+        "[" * 100_000,
+    ],
+)
+def test_a_damaged_journal_is_begun_anew(tmp_path: Path, line: str):
+    tile = Tile(*((slice(0, 8), slice(0, 8)),) * 3)
+    store = PredictionStore(tmp_path / "x", {}, [], 8)
+    store.finish((), tile)
+    with (tmp_path / "x" / "journal.jsonl").open("a") as file:
+        file.write(f"{line}\n")
+    again = PredictionStore(tmp_path / "x", {}, [], 16)
+    assert (again.tile_size, again.is_finished((), tile)) == (16, False)
+    (tmp_path / "x" / "journal.jsonl").write_bytes(b"\xff\n")
+    with pytest.raises(InputError, match="is no folder of napari-unet"):
+        PredictionStore(tmp_path / "x", {}, [], 16)
+
+
+@pytest.mark.parametrize("text", ["{", "3", "[" * 100_000])
+def test_what_only_looks_like_a_result_is_not_replaced(tmp_path: Path, text: str):
+    (tmp_path / "a_objects.zarr").mkdir()
+    (tmp_path / "a_objects.zarr" / ".zattrs").write_text(text)
+    with pytest.raises(InputError, match="is there already"):
+        check_replaceable(tmp_path / "a_objects.zarr")
 
 
 KILLED = """

@@ -109,10 +109,16 @@ def test_one_that_is_not_there(tmp_path):
         LabelsFile(tmp_path / "a.zarr")
 
 
-def test_a_huge_one_is_refused_in_a_sentence(tmp_path):
-    LabelsFile.create(tmp_path / "a.zarr", (2**40, 2**40), np.dtype(np.int32))
+@pytest.mark.parametrize("shape", [(2**40, 2**40), (2**32, 16, 16)])  # the system would give the latter
+def test_a_huge_one_is_refused_in_a_sentence(tmp_path, shape):
+    LabelsFile.create(tmp_path / "a.zarr", shape, np.dtype(np.int32))
     with pytest.raises(InputError, match="does not fit into memory"):
         LabelsFile(tmp_path / "a.zarr").read()
+
+
+def test_one_of_more_axes_than_there_can_be_is_refused(tmp_path):
+    with pytest.raises(InputError, match="is not paint"):
+        LabelsFile.create(tmp_path / "a.zarr", (1,) * 70, np.dtype(np.int32))
 
 
 def test_a_link_is_not_followed(tmp_path):

@@ -7,9 +7,11 @@ times the size of the file. By default each gets some hundred files, in the long
 import hashlib
 import io
 import json
+import logging
 import random
 import resource
 import shutil
+import socket
 import sys
 import time
 import tracemalloc
@@ -31,9 +33,11 @@ from safetensors.torch import load, save
 from skimage.io import imsave
 
 from napari_unet.core.errors import InputError
+from napari_unet.core.tiling import Tile
 from napari_unet.files.bioimageio import PackageInfo, export_package
 from napari_unet.files.images import read_image, write_image
 from napari_unet.files.models import load_model, read_info, save_model
+from napari_unet.files.prediction_store import Grid, PredictionStore, check_replaceable
 from napari_unet.files.project import (
     LayerLook,
     Project,
@@ -42,6 +46,8 @@ from napari_unet.files.project import (
     read_project,
     write_project,
 )
+from napari_unet.files.project_labels import LabelsFile, chunks_in
+from napari_unet.files.project_lock import ProjectLock
 from napari_unet.files.settings import Settings, read_settings, write_settings
 from napari_unet.files.sources import open_image
 from napari_unet.files.states import load_state, save_state, state_path
@@ -85,6 +91,8 @@ class Case:
     spoil: Callable[[random.Random], None]
     read: Callable[[], Any]
     prepare: Callable[[], Any] = lambda: None
+    is_sparse: bool = False
+    """Whether it may stand for zeros without number, which take no memory."""
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +257,72 @@ def project(folder: Path, _trained: Stopped) -> Case:
     return of_bytes(folder / "project.toml", lambda _: read_project(folder))
 
 
-IMAGES = ("imagej.tif", "ome.ome.tif", "zlib.tif", "a.png", "a.jpg")
+def paint(folder: Path, _trained: Stopped) -> Case:
+    """Paint of a project with one spoilt file, which is read whole, and painted on."""
+    path, pixels = folder / "paint", np.arange(512, dtype=np.int32).reshape(2, 16, 16)
+
+    def prepare() -> None:
+        shutil.rmtree(path, ignore_errors=True)
+        LabelsFile.create(path, pixels.shape, pixels.dtype).update(pixels, chunks_in(pixels.shape))
+
+    def spoil(chance: random.Random) -> None:
+        prepare()
+        file = path / chance.choice((".zarray", "0.0.0"))
+        data = file.read_bytes()
+        if data.startswith(b"{") and chance.random() < 0.6:
+            file.write_text(json.dumps(mutated_json(json.loads(data), chance)))
+        else:
+            file.write_bytes(mutated(data, chance))
+
+    def read() -> None:
+        file = LabelsFile(path)
+        file.read()
+        if file.fits(pixels):
+            file.update(pixels, chunks_in(pixels.shape))
+            assert file.read()[1] == ""
+
+    return Case(path, spoil, read, prepare, is_sparse=True)
+
+
+def lock(folder: Path, _trained: Stopped) -> Case:
+    write_project(folder, Project())
+
+    path = folder / "project.lock"
+    entry = {
+        "host": socket.gethostname(),
+        "process": 2**30,
+        "started": 1.0,
+        "token": "ab",
+    }  # of one that is gone
+    path.write_text(json.dumps(entry))
+    return of_bytes(path, lambda _: ProjectLock.acquire(folder).check())
+
+
+def journal(folder: Path, _trained: Stopped) -> Case:
+    """What a prediction to zarr has left, which another goes on with."""
+    path = folder / "hidden"
+    tile = Tile(*((slice(0, 8), slice(0, 8)),) * 3)
+
+    def prepare() -> None:
+        shutil.rmtree(path, ignore_errors=True)
+        store = PredictionStore(path, {"model": "m"}, ["classes"], 8)
+        store.array("classes", Grid((16, 16), (8, 8)), "u1", is_label=True)
+        store.finish((), tile)
+        store.finish_objects({"threshold": 0.5}, 1, 7)
+
+    def spoil(chance: random.Random) -> None:
+        prepare()
+        file = path / chance.choice(("journal.jsonl", "journal.jsonl", "classes.zarr/.zattrs"))
+        file.write_bytes(mutated(file.read_bytes(), chance))
+
+    def read() -> None:
+        check_replaceable(path / "classes.zarr")
+        store = PredictionStore(path, {"model": "m"}, ["classes"], 8)
+        store.is_finished((), tile)
+        store.objects_until({"threshold": 0.5})
+
+    return Case(path, spoil, read, prepare)
+
 
 READERS: dict[str, Callable[[Path, Stopped], Case]] = {
     "model, bytes": model_bytes,
@@ -265,6 +338,9 @@ READERS: dict[str, Callable[[Path, Stopped], Case]] = {
         for name in ("imagej.tif", "ome.ome.tif", "zlib.tif", "a.png", "a.jpg")
     },
     "project": project,
+    "paint": paint,
+    "lock": lock,
+    "journal": journal,
     "zarr 2": partial(zarr_folder, version=2),
     "zarr 3": partial(zarr_folder, version=3),
 }
@@ -272,6 +348,7 @@ READERS: dict[str, Callable[[Path, Stopped], Case]] = {
 
 @pytest.fixture
 def measured() -> Iterator[None]:
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # as the command line does; it takes longest
     tracemalloc.start()
     yield
     tracemalloc.stop()
@@ -303,7 +380,8 @@ def test_hostile_files(tmp_path: Path, trained: Stopped, kind: str, rounds: int)
         finally:
             GUARD.watching = False
         assert time.process_time() - began < SECONDS, number
-        assert tracemalloc.get_traced_memory()[1] - before < BYTES + TIMES * size, number
+        if not case.is_sparse:
+            assert tracemalloc.get_traced_memory()[1] - before < BYTES + TIMES * size, number
         assert not GUARD.seen, number
     assert refused
     assert all(sentence[-1] in ".?" and "\n" not in sentence for sentence in refused)

@@ -241,8 +241,8 @@ def is_own_result(path: Path) -> bool:
         # wrong.
         with contextlib.suppress(Exception), tifffile.TiffFile(path) as file:
             return bool(file.pages.first.tags.valueof("Software") == SOFTWARE)
-    with contextlib.suppress(OSError, ValueError):
-        return SOFTWARE in json.loads((path / ".zattrs").read_text())
+    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
+        return SOFTWARE in json.loads((path / ".zattrs").read_text("utf-8"))
     return False
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from napari_unet.core.errors import InputError
 from napari_unet.core.prediction import Prediction
 from napari_unet.core.tiling import Tile
-from napari_unet.files.images import SOFTWARE
+from napari_unet.files.images import SOFTWARE, is_own_result
 from napari_unet.files.pixel_size import PixelSize
 
 _JOURNAL = "journal.jsonl"
@@ -97,18 +97,20 @@ class PredictionStore:
             self._note(entry)
 
     def _read(self) -> list[dict[str, Any]]:
-        """Return what the journal holds; a last line that was cut off does not count."""
+        """Return what the journal holds, nothing if it is damaged; a last line that was cut off goes."""
         if not self._journal.is_file():
             return []
-        entries = []
-        text = self._journal.read_text(encoding="utf-8")
-        for line in text.splitlines(keepends=True):
-            if not line.endswith("\n"):
-                # The next line must not be joined to it.
-                self._journal.write_text(text[: len(text) - len(line)], encoding="utf-8")
-                break
-            entries.append(json.loads(line))
-        return entries
+        try:
+            text = self._journal.read_text(encoding="utf-8")
+            lines = text.split("\n")
+            entries = [json.loads(line) for line in lines[:-1]]
+        except (ValueError, RecursionError):
+            return []
+        if lines[-1]:
+            # The next line must not be joined to it.
+            self._journal.write_text(text[: len(text) - len(lines[-1])], encoding="utf-8")
+        is_usable = bool(entries) and _is_head(entries[0]) and all(map(_is_entry, entries[1:]))
+        return entries if is_usable else []
 
     def _append(self, entry: Mapping[str, Any]) -> None:
         with self._journal.open("a", encoding="utf-8") as file:
@@ -205,7 +207,7 @@ class PredictionStore:
     def _is_ours(self) -> bool:
         if not self._journal.is_file():
             return not any(self.folder.iterdir())
-        with self._journal.open(encoding="utf-8") as file:
+        with self._journal.open(encoding="utf-8", errors="replace") as file:
             return f'"journal": "{SOFTWARE}"' in file.readline()
 
 
@@ -236,8 +238,7 @@ def write_tile(results: Mapping[str, Any], where: tuple[Any, ...], prediction: P
 
 def check_replaceable(path: Path) -> None:
     """Say so if ``path`` is anything but free, or a result that was stored here before."""
-    attributes = path / ".zattrs"
-    if path.exists() and not (attributes.is_file() and SOFTWARE in json.loads(attributes.read_text("utf-8"))):
+    if path.exists() and not is_own_result(path):
         raise InputError(f"{path} is there already, and no result of napari-unet; choose another folder.")
 
 
@@ -258,6 +259,21 @@ def _metadata(name: str, grid: Grid, channels: int, is_label: bool) -> dict[str,
         scale.append(size or 1.0)
     dataset = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}
     return {"multiscales": [{"version": "0.4", "name": name, "axes": axes, "datasets": [dataset]}], **ours}
+
+
+def _is_head(entry: Any) -> bool:
+    return isinstance(entry, dict) and type(entry.get("tile_size")) is int and entry["tile_size"] > 0
+
+
+def _is_entry(entry: Any) -> bool:
+    """Return whether a line of the journal after the first is one of a tile, or of objects."""
+    if not isinstance(entry, dict):
+        return False
+    if "start" in entry:
+        corners = [entry.get(name) for name in ("plane", "start", "stop")]
+        return all(isinstance(corner, list) and all(type(at) is int for at in corner) for corner in corners)
+    kinds = {name: type(value) for name, value in entry.items()}
+    return kinds == {"objects": dict, "planes": int, "used": int}
 
 
 def _corners(tile: Tile) -> tuple[Corner, Corner]:

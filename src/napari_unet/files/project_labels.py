@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from napari_unet.core.errors import InputError
@@ -25,6 +26,8 @@ Chunk = tuple[int, ...]
 
 _EDGE = 512
 """Pixels of a chunk along the last two axes: 1 MiB of paint, so that a stroke is written in milliseconds."""
+
+_MOST_AXES = 32
 
 _NUMBER = re.compile("[0-9]{1,9}")
 _METADATA = ".zarray"
@@ -78,7 +81,12 @@ class LabelsFile:
             ) from error
         except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
             raise InputError(f"{folder} is damaged; take it from a backup.") from error
-        if not usable or len(self.shape) < 2 or self.dtype.kind not in "iu" or min(self.shape) < 0:
+        if (
+            not usable
+            or not 2 <= len(self.shape) <= _MOST_AXES
+            or self.dtype.kind not in "iu"
+            or min(self.shape) < 0
+        ):
             raise InputError(f"{folder} is not paint of napari-unet; take it from a backup.")
         self._checksums: dict[Chunk, int] | None = None
 
@@ -98,9 +106,14 @@ class LabelsFile:
 
     def read(self) -> tuple[NDArray[Any], str]:
         """Return all pixels, and a sentence on chunks that could not be read and are empty; "" without."""
+        size = math.prod(self.shape) * self.dtype.itemsize
         try:
+            # Zeros take no memory until they are painted on, so any number may be had; but they are looked
+            # through.
+            if size > 2 * psutil.virtual_memory().total:
+                raise MemoryError  # noqa: TRY301 (one sentence for both)
             pixels = np.zeros(self.shape, self.dtype)
-        except (MemoryError, ValueError) as error:
+        except MemoryError as error:
             raise InputError(
                 f"{self.folder} of shape {self.shape} does not fit into memory; use a computer with more."
             ) from error
