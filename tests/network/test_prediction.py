@@ -449,16 +449,16 @@ def test_a_pause_waits_and_a_resume_goes_on():
 def test_a_failure_in_a_tile_comes_out_as_it_is(error: BaseException, monkeypatch: pytest.MonkeyPatch):
     model = make_model()
     calls = 0
-    forward = UNet.forward
+    heads = UNet.heads
 
-    def fail(network: UNet, x: torch.Tensor, crop: tuple[slice, ...]) -> torch.Tensor:
+    def fail(network: UNet, x: torch.Tensor) -> torch.Tensor:
         nonlocal calls
         calls += 1
         if calls == 3:
             raise error
-        return forward(network, x, crop)
+        return heads(network, x)
 
-    monkeypatch.setattr(UNet, "forward", fail)
+    monkeypatch.setattr(UNet, "heads", fail)
     events = predict_events(model, noise(64, 64), settings_of(16))
     with pytest.raises(type(error), match=str(error)):
         list(events)
@@ -482,10 +482,10 @@ def test_tiles_take_the_memory_there_is():
     assert edge >= 3000  # with 8 GB
 
 
-def test_tiles_on_a_cpu_stay_in_its_cache_and_tiny_memory_still_plans():
+def test_tiles_on_a_cpu_are_soon_done_and_tiny_memory_still_plans():
     config = UNetConfig()
     plan = {"memory": 2**40, "itemsize": 4, "cached": True}
-    assert plan_tile_size((4096, 4096), tile_geometry(config), config, **plan) == 688
+    assert plan_tile_size((4096, 4096), tile_geometry(config), config, **plan) == 1024
     assert plan_tile_size((700, 800), tile_geometry(config), config, **plan) == 800  # whole: no halo at all
     assert plan_tile_size((1, 1), tile_geometry(config), config, **plan) == 16
     assert plan_tile_size((4096, 4096), tile_geometry(config), config, **{**plan, "memory": 0}) == 16

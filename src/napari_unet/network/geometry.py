@@ -141,6 +141,31 @@ class Stage:
     kept: slice
 
 
+def expanding_stage(config: UNetConfig, size: int, wanted: slice) -> tuple[slice, Stage]:
+    """Return the least that one level of the expanding path must read and compute along one axis.
+
+    Parameters
+    ----------
+    config : UNetConfig
+        Of a same-padded network.
+    size : int
+        Of the image at this level, even.
+    wanted : slice
+        The part of the level's output that is wanted.
+
+    Returns
+    -------
+    below : slice
+        The part of the output of the level below that is upsampled.
+    stage : Stage
+    """
+    more = int(config.upsampling == "linear")  # pixel 2i reads i-1 and i, pixel 2i+1 reads i and i+1
+    # Two 3x3 convolutions; at the border of the image they pad with zeros, as they do for all of it.
+    joined = slice(max(0, wanted.start - 2), min(size, wanted.stop + 2))
+    below = slice(max(0, (joined.start - more) // 2), min(size // 2, (joined.stop - 1 + more) // 2 + 1))
+    return below, Stage(joined, within(joined, 2 * below.start), within(wanted, joined.start))
+
+
 def expanding_stages(config: UNetConfig, size: int, crop: slice) -> tuple[slice, tuple[Stage, ...]]:
     """Return the least that the expanding path must compute for a part of the output along one axis.
 
@@ -164,19 +189,30 @@ def expanding_stages(config: UNetConfig, size: int, crop: slice) -> tuple[slice,
         From the lowest level up, as the path runs.
     """
     stages: list[Stage] = []
-    more = int(config.upsampling == "linear")  # pixel 2i reads i-1 and i, pixel 2i+1 reads i and i+1
     wanted = crop
-    for _ in range(config.levels):
-        # Two 3x3 convolutions; at the border of the image they pad with zeros, as they do for all of it.
-        joined = slice(max(0, wanted.start - 2), min(size, wanted.stop + 2))
-        size //= 2
-        below = slice(max(0, (joined.start - more) // 2), min(size, (joined.stop - 1 + more) // 2 + 1))
-        stages.append(Stage(joined, _within(joined, 2 * below.start), _within(wanted, joined.start)))
-        wanted = below
+    for level in range(config.levels):
+        wanted, stage = expanding_stage(config, size >> level, wanted)
+        stages.append(stage)
     return wanted, tuple(reversed(stages))
 
 
-def _within(part: slice, origin: int) -> slice:
+def contracting_parts(config: UNetConfig, size: int, bottom: slice) -> tuple[slice, ...]:
+    """Return the least that the contracting path must compute for a part of the bottom along one axis.
+
+    What the expanding path copies from it lies within. Arguments as what :func:`expanding_stages` takes and
+    returns; the parts are of the features of each level, from the highest down, all with even ends.
+    """
+    parts: list[slice] = []
+    wanted = bottom
+    for level in range(config.levels, 0, -1):
+        read = slice(max(0, wanted.start - 2), min(size >> level, wanted.stop + 2))
+        wanted = slice(2 * read.start, 2 * read.stop)
+        parts.append(wanted)
+    return tuple(reversed(parts))
+
+
+def within(part: slice, origin: int) -> slice:
+    """Return where a part of an axis is in what begins at ``origin``."""
     return slice(part.start - origin, part.stop - origin)
 
 

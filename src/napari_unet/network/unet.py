@@ -7,8 +7,7 @@ Segmentation, MICCAI 2015, https://arxiv.org/abs/1505.04597. Shapes in the comme
 """
 
 import math
-from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +15,7 @@ from torch.nn import functional
 
 from napari_unet.core.errors import InputError
 from napari_unet.network.config import UNetConfig
-from napari_unet.network.geometry import check_shape, expanding_stages
+from napari_unet.network.geometry import check_shape
 
 _CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 _UP_CONV = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -62,21 +61,18 @@ class UNet(nn.Module):
             self.distance_head = _CONV[config.ndim](config.features, 1, 1)
         initialise(self)
 
-    def forward(self, x: Tensor, crop: Sequence[slice] | None = None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Return the logits of every class and, last, of the distance where the network has a head for it.
 
         Parameters
         ----------
         x : Tensor (B, C, ...)
             Normalised intensities; the spatial sizes must fit, see :mod:`napari_unet.network.geometry`.
-        crop : sequence of slice, optional
-            For each spatial axis the part of the output that is wanted, start and stop in pixels; the
-            expanding path computes no more than it needs for it. None is all of it.
 
         Returns
         -------
         Tensor (B, K, ...), or (B, K + 1, ...) with the distance
-            As large as the input, or smaller by the margin of a valid network; or as large as ``crop``.
+            As large as the input, or smaller by the margin of a valid network.
 
         Raises
         ------
@@ -98,38 +94,18 @@ class UNet(nn.Module):
             skips.append(x)
             x = self.pool(x)  #                             (B, F 2^l, S/2^(l+1))       284, 140, 68, 32
         x = self.dropout(self.bottom(x))  #                 (B, F 2^L, S/2^L)           28
-        if crop is not None and config.padding == "same" and config.upsampling != "aligned":
-            return self._expand_cropped(x, skips, crop)
         for up, block in zip(self.upsampling, self.expanding, strict=True):  # level l = L-1 ... 0
             x = up(x)  #                                    (B, F 2^l, S/2^l)           56, 104, 200, 392
             x = torch.cat([centre_crop(skips.pop(), x.shape[2:]), x], dim=1)  # (B, 2 F 2^l, S/2^l)
             x = block(x)  #                                 (B, F 2^l, S/2^l)           52, 100, 196, 388
-        x = self._heads(x)  #                               (B, K, S)                   388
-        return x if crop is None else _part(x, crop)
+        return self.heads(x)  #                             (B, K, S)                   388
 
-    def _expand_cropped(self, x: Tensor, skips: list[Tensor], crop: Sequence[slice]) -> Tensor:
-        """Run the expanding path of a same-padded network for ``crop`` of the output alone."""
-        sizes = skips[0].shape[2:]
-        axes = [expanding_stages(self.config, size, part) for size, part in zip(sizes, crop, strict=True)]
-        x = _part(x, [bottom for bottom, _ in axes])
-        levels = zip(*(stages for _, stages in axes), strict=True)
-        for up, block, stages in zip(self.upsampling, self.expanding, levels, strict=True):
-            x = _part(up(x), [stage.upsampled for stage in stages])
-            x = torch.cat([_part(skips.pop(), [stage.joined for stage in stages]), x], dim=1)
-            x = _part(block(x), [stage.kept for stage in stages])
-        return self._heads(x)
-
-    def _heads(self, x: Tensor) -> Tensor:
+    def heads(self, x: Tensor) -> Tensor:
+        """Return the logits for features (B, F, ...) of the highest level, see :meth:`forward`."""
         logits = self.head(x)
         if self.config.distance:
             logits = torch.cat((logits, self.distance_head(x)), dim=1)
         return cast("Tensor", logits)
-
-
-def _part(x: Tensor, slices: Sequence[slice]) -> Tensor:
-    """Return a view of ``x`` (B, C, ...), of its spatial axes the given parts."""
-    where: tuple[Any, ...] = (..., *slices)
-    return x[where]
 
 
 class _Upsampling(nn.Module):

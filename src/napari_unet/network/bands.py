@@ -1,0 +1,187 @@
+"""Run a network for a part of its output, level by level in bands of rows, as its layers would compute it.
+
+What layers hand on is large and read once. In bands it is small enough for the cache, and for an allocator
+that gives the same memory again: memory fresh from the system for every layer of every tile costs a quarter
+of the time. Only the features that are copied across, and those that are pooled, are ever whole, so tiles may
+be large, and their halos little of the work. And no level computes more than what is read of it.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from napari_unet.network.geometry import contracting_parts, expanding_stage, expanding_stages, within
+from napari_unet.network.unet import UNet
+
+_BAND_BYTES = 8 * 2**20
+"""Of the features of one level in a band: more would leave the cache."""
+
+_LEAST_ROWS = 32
+"""Of a band: at each seam between two, about 3 rows are computed twice."""
+
+_CONVOLVE = {2: functional.conv2d, 3: functional.conv3d}
+
+
+def run_cropped(network: UNet, x: Tensor, crop: Sequence[slice]) -> Tensor:
+    """Return the logits of a part of the output.
+
+    Parameters
+    ----------
+    network : UNet
+        In evaluation mode.
+    x : Tensor (1, C, ...)
+        Normalised intensities, of sizes that fit.
+    crop : sequence of slice
+        For each spatial axis the part of the output that is wanted, start and stop in pixels.
+
+    Returns
+    -------
+    Tensor (1, K, ...)
+        As large as ``crop``; up to rounding, that part of what the network returns.
+    """
+    config, sizes = network.config, x.shape[2:]
+    if config.padding == "valid" or config.upsampling == "aligned":
+        return _cut(network(_in_layout(x)), crop)
+    axes = [expanding_stages(config, size, part) for size, part in zip(sizes, crop, strict=True)]
+    bottom = [part for part, _ in axes]
+    parts = [contracting_parts(config, size, part) for size, part in zip(sizes, bottom, strict=True)]
+    stages = list(zip(*(stages for _, stages in axes), strict=True))  # of each level, from the lowest up
+    at = [_around(axis[0], size) for axis, size in zip(parts, sizes, strict=True)]  # where x is in its level
+    x = _in_layout(_cut(x, at))
+    skips: list[Tensor] = []
+    for level, block in enumerate(network.contracting):
+        part = [axis[level] for axis in parts]
+        copied = [stage.joined for stage in stages[-1 - level]]
+        size, features = sizes[0] >> level, config.features << level
+        skip = _room(x, features, copied)
+        pooled = _room(x, features, _halves(part))
+        for rows in _bands(part[0], pooled):
+            y = _features(block, x, at[0], rows, size)
+            here = [rows, *at[1:]]  # where y is
+            both = slice(max(rows.start, copied[0].start), min(rows.stop, copied[0].stop))
+            if both.start < both.stop:
+                skip[:, :, within(both, copied[0].start)] = _cut(y, _within([both, *copied[1:]], here))
+            half = _halves([rows])[0]
+            _pool(
+                network.pool,
+                _cut(y, _within([rows, *part[1:]], here)),
+                pooled[:, :, within(half, part[0].start // 2)],
+            )
+        skips.append(skip)
+        x, at = pooled, _halves(part)
+    x = _cut(
+        _features(network.bottom, x, at[0], bottom[0], sizes[0] >> config.levels),
+        [slice(None), *_within(bottom[1:], at[1:])],
+    )
+    at = bottom
+    for up, block, across in zip(network.upsampling, network.expanding, stages, strict=True):
+        skip = skips.pop()
+        level = len(skips)
+        part = [
+            slice(stage.joined.start + stage.kept.start, stage.joined.start + stage.kept.stop)
+            for stage in across
+        ]
+        outputs = config.classes + config.distance if level == 0 else config.features << level
+        result = _room(x, outputs, part)
+        for rows in _bands(part[0], skip):
+            below, stage = expanding_stage(config, sizes[0] >> level, rows)
+            upsampled = up(x[:, :, within(below, at[0].start)])
+            upsampled = _cut(upsampled, [stage.upsampled, *(axis.upsampled for axis in across[1:])])
+            joined = torch.cat([skip[:, :, within(stage.joined, across[0].joined.start)], upsampled], dim=1)
+            y = _features(block, joined, stage.joined, rows, sizes[0] >> level)
+            y = _cut(y, [slice(None), *(axis.kept for axis in across[1:])])
+            result[:, :, within(rows, part[0].start)] = network.heads(y) if level == 0 else y
+        x, at = result, part
+    return x
+
+
+def _features(block: nn.Module, x: Tensor, at: slice, rows: slice, size: int) -> Tensor:
+    """Return what the convolutions of a level make of some of its rows, of all other axes as much as given.
+
+    Parameters
+    ----------
+    block : nn.Sequential
+        Two 3x3 convolutions and what follows each.
+    x : Tensor (1, C, rows, ...)
+    at : slice
+        Rows of the level that ``x`` holds: at least 2 around those wanted, up to the border of the image.
+    rows : slice
+        Those wanted.
+    size : int
+        Rows of the level in all.
+    """
+    read = _around(rows, size)
+    first, last = read.start == 0, read.stop == size  # whether the image ends here, and is padded with zeros
+    x = x[:, :, within(read, at.start)]
+    for layer in cast("nn.Sequential", block):
+        if not isinstance(layer, (nn.Conv2d, nn.Conv3d)):
+            x = layer(x)
+            continue
+        padding = int(first or last)
+        x = _CONVOLVE[x.ndim - 2](x, layer.weight, layer.bias, padding=[padding, *(1,) * (x.ndim - 3)])
+        x = x[:, :, padding - first : x.shape[2] - padding + last]
+    return x[:, :, within(rows, read.start + 2 * (not first))]
+
+
+def _pool(pool: nn.Module, x: Tensor, out: Tensor) -> None:
+    """Pool ``x`` into ``out``; the maximum three times as fast as torch does it, which notes where it is."""
+    if not isinstance(pool, (nn.MaxPool2d, nn.MaxPool3d)):
+        out.copy_(pool(x))
+        return
+    for axis in range(2, x.ndim):
+        before: tuple[Any, ...] = (slice(None),) * axis
+        pair = x[(*before, slice(0, None, 2))], x[(*before, slice(1, None, 2))]
+        x = torch.maximum(*pair, out=out if axis == x.ndim - 1 else None)
+
+
+def _bands(rows: slice, like: Tensor) -> Iterator[slice]:
+    """Divide rows evenly into bands, whose corners are as even as the first row.
+
+    ``like`` has the features and the width of what will be computed. Volumes and GPUs have one band.
+    """
+    length = rows.stop - rows.start
+    number = 1
+    if like.device.type == "cpu" and like.ndim == 4:
+        row = like.shape[1] * like.shape[3] * like.element_size()
+        number = -(-length // max(_LEAST_ROWS, _BAND_BYTES // row))
+    step = -(-length // number)
+    step += step % 2
+    for start in range(rows.start, rows.stop, step):
+        yield slice(start, min(start + step, rows.stop))
+
+
+def _around(part: slice, size: int) -> slice:
+    """Return what two 3x3 convolutions read of a level of ``size`` pixels."""
+    return slice(max(0, part.start - 2), min(size, part.stop + 2))
+
+
+def _halves(part: Sequence[slice]) -> list[slice]:
+    return [slice(axis.start // 2, axis.stop // 2) for axis in part]
+
+
+def _within(part: Sequence[slice], at: Sequence[slice]) -> list[slice]:
+    return [within(inner, outer.start) for inner, outer in zip(part, at, strict=True)]
+
+
+def _cut(x: Tensor, part: Sequence[slice]) -> Tensor:
+    """Return a view of ``x`` (1, C, ...), of its spatial axes the given parts."""
+    where: tuple[Any, ...] = (..., *part)
+    return x[where]
+
+
+def _room(like: Tensor, channels: int, part: Sequence[slice]) -> Tensor:
+    """Return memory for the features of a part."""
+    shape = (1, channels, *(axis.stop - axis.start for axis in part))
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=_layout(like))
+
+
+def _in_layout(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=_layout(x))
+
+
+def _layout(x: Tensor) -> torch.memory_format:
+    """Return the layout that convolutions compute in."""
+    return torch.channels_last if x.ndim == 4 else torch.contiguous_format
