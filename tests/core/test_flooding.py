@@ -1,6 +1,8 @@
 """Basins against scikit-image's extended maxima, and against the same rules written down with sets."""
 
 import itertools
+from dataclasses import fields
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 from skimage.morphology import local_maxima, reconstruction
 
+from napari_unet.core import flooding
 from napari_unet.core.flooding import survey
 
 landscapes = array_shapes(min_dims=1, max_dims=3, max_side=9).flatmap(
@@ -72,6 +75,18 @@ def test_the_rules_written_down_with_sets(landscape, contrast, min_area):
     assert not labels[~mask].any()
     found = {frozenset(map(tuple, np.argwhere(labels == i))) for i in range(1, count + 1)}
     assert found == basins_with_sets(height, mask, contrast, min_area)
+
+
+@settings(max_examples=60, deadline=None)
+@given(landscapes, st.integers(1, 40))
+def test_parts_that_are_worked_on_at_once_make_one_landscape(landscape, part):
+    alone = survey(*landscape)
+    with patch.object(flooding, "_PART", part), patch.object(flooding.os, "cpu_count", lambda: 5):
+        together = survey(*landscape)
+    for field in fields(alone):
+        if field.name != "rims":
+            np.testing.assert_array_equal(getattr(together, field.name), getattr(alone, field.name))
+    assert {*map(tuple, together.rims)} == {*map(tuple, alone.rims)}
 
 
 @settings(max_examples=100, deadline=None)

@@ -14,17 +14,26 @@ pixels are looked at once, by :func:`survey`; what merges for one contrast and a
 of which there are a hundred times fewer.
 """
 
+import os
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from napari_unet.core.blocks import MAX_THREADS
 
 _STEPS = 64
 """Levels that one unit of height is divided into: finer than bfloat16 tells log-odds apart."""
 
 _HIGHEST = 500.0
 """Heights are counted in 16 bits, from -500 to 500 in 1/64."""
+
+_PART = 2**18
+"""Pixels of an image for each thread: fewer are done before another has begun."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,7 +130,7 @@ def survey(height: NDArray[np.floating], mask: NDArray[np.bool_]) -> Relief:
         Pixels to flood; all others are ground. Hills are connected through faces, and so are parts of the
         ground; parts of the mask that are not connected know nothing of each other.
     """
-    from napari_unet.core.flooding_kernel import OUTSIDE, climb, find_rims, first_pixels, sort_pixels
+    from napari_unet.core.flooding_kernel import OUTSIDE, find_rims, first_pixels
 
     inside = (slice(1, -1),) * mask.ndim
     # A frame, so that every pixel of the mask has all its neighbours.
@@ -129,15 +138,81 @@ def survey(height: NDArray[np.floating], mask: NDArray[np.bool_]) -> Relief:
     level[inside][mask] = np.rint(np.clip(height[mask], -_HIGHEST, _HIGHEST) * _STEPS)
     strides = np.array(level.strides) // level.itemsize
     steps = np.concatenate((strides, -strides))
-    hills, n_hills = climb(level.ravel(), steps)
-    parts, n_parts = ndimage.label(~mask)
-    framed = hills.reshape(level.shape).copy()
-    np.add(parts, n_hills, out=framed[inside], where=parts > 0)
-    rims = find_rims(framed.ravel(), strides)
-    met = sort_pixels(level.ravel(), hills, n_hills, steps)
+    bounds = _divide(level.size)
+    with ThreadPoolExecutor(len(bounds), thread_name_prefix="flooding") as pool:
+        labelling = pool.submit(ndimage.label, ~mask)
+        hills, summits = _find_hills(level.ravel(), steps, bounds, pool)
+        parts, n_parts = labelling.result()
+        framed = hills.reshape(level.shape).copy()
+        np.add(parts, summits.size, out=framed[inside], where=parts > 0)
+        rims = [pool.submit(find_rims, framed.ravel(), strides, *part) for part in bounds]
+        met = _sort(level.ravel(), hills, steps, bounds, pool)
+        touching = np.concatenate([found.result() for found in rims])
     regions = np.ascontiguousarray(framed[inside])
-    at_edge = np.zeros(n_hills + n_parts + 1, np.bool_)
+    at_edge = np.zeros(summits.size + n_parts + 1, np.bool_)
     for axis in range(mask.ndim):
         across = np.moveaxis(regions, axis, 0)
         at_edge[across[0]] = at_edge[across[-1]] = True
-    return Relief(regions, first_pixels(regions.ravel(), at_edge.size), at_edge, rims, *met)
+    levels = np.concatenate(([OUTSIDE], level.ravel()[summits])).astype(np.int32)
+    return Relief(regions, first_pixels(regions.ravel(), at_edge.size), at_edge, touching, levels, *met)
+
+
+def _divide(size: int) -> list[tuple[int, int]]:
+    """Return where parts of an image begin and end that are worked on at once."""
+    number = max(1, min(MAX_THREADS, os.cpu_count() or 1, size // _PART))
+    ends = [size * count // number for count in range(number + 1)]
+    return list(pairwise(ends))
+
+
+def _find_hills(
+    level: NDArray[np.int16], steps: NDArray[np.int64], bounds: Sequence[tuple[int, int]], pool: Executor
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return for every pixel which summit is uphill, 1..C in raster order, 0 outside; and the summits."""
+    from napari_unet.core.flooding_kernel import climb, find_uphill
+
+    uphill = np.zeros(level.size, np.int32)
+    found = [pool.submit(find_uphill, level, steps, uphill, *part) for part in bounds]
+    summits = np.concatenate([part.result() for part in found])
+    hills = np.zeros(level.size, np.int32)
+    hills[summits] = np.arange(1, summits.size + 1)
+    for climbed in [pool.submit(climb, uphill, hills, *part) for part in bounds]:
+        climbed.result()
+    return hills, summits
+
+
+def _sort(
+    level: NDArray[np.int16],
+    hills: NDArray[np.int32],
+    steps: NDArray[np.int64],
+    bounds: Sequence[tuple[int, int]],
+    pool: Executor,
+) -> tuple[NDArray[np.int32], ...]:
+    """Return what is met from the top down; see :func:`napari_unet.core.flooding_kernel.sort_pixels`."""
+    from napari_unet.core.flooding_kernel import count_pixels, sort_pixels
+
+    counting = [pool.submit(count_pixels, level, hills, steps, *part) for part in bounds]
+    pixels, saddles, found = zip(*(counted.result() for counted in counting), strict=True)
+    begin, n_pixels = _begins(pixels)
+    begin_saddle, n_saddles = _begins(saddles)
+    met = (
+        np.empty(n_pixels, np.int32),
+        np.empty(n_saddles, np.int32),
+        np.empty(n_saddles, np.int32),
+        np.zeros((n_saddles, steps.size), np.int32),
+    )
+    sorting = [
+        pool.submit(sort_pixels, level, hills, steps, of_part, first, first_saddle, met, start, stop)
+        for of_part, first, first_saddle, (start, stop) in zip(
+            found, begin, begin_saddle, bounds, strict=True
+        )
+    ]
+    for part in sorting:
+        part.result()
+    return met
+
+
+def _begins(counts: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], int]:
+    """Return where each level begins of each part (parts, levels): by level, then by part; and the total."""
+    of_level = np.stack(counts, axis=1)
+    ends = np.cumsum(of_level).reshape(of_level.shape)
+    return np.ascontiguousarray((ends - of_level).T), int(ends[-1, -1])

@@ -1,7 +1,8 @@
 """The compiled inner loops of :mod:`napari_unet.core.flooding`; importing this module imports numba.
 
 Images are flattened and framed by ``OUTSIDE``, so that every pixel inside has all its neighbours; ``steps``
-(2 * ndim,) is what to add to a flat index to come to each.
+(2 * ndim,) is what to add to a flat index to come to each. Pixels ``start`` to ``stop`` are a part of an
+image; all parts are worked on at once.
 """
 
 from typing import Any
@@ -27,15 +28,15 @@ def _root(parent: Any, node: Any) -> Any:
 
 
 @compiled()
-def climb(level: Any, steps: Any) -> Any:
-    """Return for every pixel which summit is found uphill, 1..C in raster order, and 0 outside.
+def find_uphill(level: Any, steps: Any, uphill: Any, start: Any, stop: Any) -> Any:
+    """Write for the pixels of a part which neighbour is uphill, of a summit itself; return the summits.
 
-    The way leads to the highest of the neighbours that are flooded earlier: those that are higher, or as high
-    and earlier in raster order. ``level`` (P,) is int16.
+    Uphill is the highest of the neighbours that are flooded earlier: those that are higher, or as high and
+    earlier in raster order. ``level`` (P,) is int16, ``uphill`` (P,) int32 and 0 for pixels outside.
     """
-    uphill = np.zeros(level.size, np.int32)  # a pixel, or when negative a summit
+    summits = np.empty(stop - start, np.int32)
     count = 0
-    for pixel in range(level.size):
+    for pixel in range(start, stop):
         here = level[pixel]
         if here == OUTSIDE:
             continue
@@ -48,88 +49,100 @@ def climb(level: Any, steps: Any) -> Any:
             ):
                 highest = near
         if highest == 0:
+            summits[count] = highest = pixel
             count += 1
-            uphill[pixel] = -count
-        else:
-            uphill[pixel] = highest
-    for start in range(level.size):
-        pixel = start
-        while uphill[pixel] > 0:
-            pixel = uphill[pixel]
-        summit = uphill[pixel]
-        pixel = start
-        while uphill[pixel] > 0:
-            uphill[pixel], pixel = summit, uphill[pixel]
-    for pixel in range(level.size):
-        uphill[pixel] = -uphill[pixel]
-    return uphill, count
+        uphill[pixel] = highest
+    return summits[:count].copy()
 
 
 @compiled()
-def sort_pixels(level: Any, hills: Any, count: Any, steps: Any) -> Any:
-    """Return what is met when the water falls: everything by which basins grow and touch.
+def climb(uphill: Any, hills: Any, start: Any, stop: Any) -> None:
+    """Write for the pixels of a part which hill they are on; of all parts ``hills`` has that of the summits.
 
-    Returns
-    -------
-    summits : array (count + 1,) int32
-        Level of each summit.
-    order : array (N,) int32
-        Hill of every pixel, the highest first; of equal ones the first in raster order.
-    saddles : array (M,) int32
-        Places in ``order`` of pixels that have flooded neighbours of other hills.
-    heights : array (M,) int32
-        Their levels.
-    near : array (M, 2 * ndim) int32
-        The hills of these neighbours, in the order of ``steps``; 0 for all others.
+    Of other parts only the summits are read, so that all parts may be climbed at once.
     """
-    summits = np.full(count + 1, OUTSIDE, np.int32)
-    begin = np.zeros(_LEVELS + 1, np.int64)
-    begin_saddle = np.zeros(_LEVELS + 1, np.int64)
-    candidates = np.empty(level.size, np.int32)
-    n_saddles = 0
-    for pixel in range(level.size):
+    for first in range(start, stop):
+        pixel = first
+        while uphill[pixel] != pixel and not (start <= pixel < stop and hills[pixel]):
+            pixel = uphill[pixel]
+        hill = hills[pixel]
+        pixel = first
+        while start <= pixel < stop and hills[pixel] != hill:
+            hills[pixel] = hill
+            pixel = uphill[pixel]
+
+
+@compiled()
+def count_pixels(level: Any, hills: Any, steps: Any, start: Any, stop: Any) -> Any:
+    """Return what is found in a part: pixels and saddles of each level, the highest first, and the saddles.
+
+    Saddles are pixels that have flooded neighbours of other hills.
+    """
+    pixels = np.zeros(_LEVELS, np.int64)
+    saddles = np.zeros(_LEVELS, np.int64)
+    found = np.empty(stop - start, np.int32)
+    count = 0
+    for pixel in range(start, stop):
         here = level[pixel]
         if here == OUTSIDE:
             continue
-        hill = hills[pixel]
-        summits[hill] = max(summits[hill], here)
-        begin[-here + 2**15] += 1
+        pixels[-here + 2**15 - 1] += 1
         for step in steps:
             near = pixel + step
-            if hills[near] != hill and (level[near] > here or (level[near] == here and near < pixel)):
-                candidates[n_saddles] = pixel
-                n_saddles += 1
-                begin_saddle[-here + 2**15] += 1
+            if hills[near] != hills[pixel] and (level[near] > here or (level[near] == here and near < pixel)):
+                found[count] = pixel
+                count += 1
+                saddles[-here + 2**15 - 1] += 1
                 break
-    # From how many there are to where they begin.
-    n_pixels = total = 0
-    for place in range(_LEVELS + 1):
-        begin[place], n_pixels = n_pixels, n_pixels + begin[place]
-        begin_saddle[place], total = total, total + begin_saddle[place]
-    order = np.empty(n_pixels, np.int32)
-    saddles = np.empty(n_saddles, np.int32)
-    heights = np.empty(n_saddles, np.int32)
-    others = np.zeros((n_saddles, steps.size), np.int32)
+    return pixels, saddles, found[:count].copy()
+
+
+@compiled()
+def sort_pixels(  # noqa: PLR0917 - numba takes no keywords here
+    level: Any,
+    hills: Any,
+    steps: Any,
+    found: Any,
+    begin: Any,
+    begin_saddle: Any,
+    met: Any,
+    start: Any,
+    stop: Any,
+) -> None:
+    """Write what is met in a part when the water falls: everything by which basins grow and touch.
+
+    Parameters
+    ----------
+    found : array int32
+        Saddles of the part, from :func:`count_pixels`.
+    begin, begin_saddle : array (levels,) int64
+        Where pixels and saddles of each level begin for this part; changed.
+    met : tuple
+        What is written to: ``order`` (N,) int32, the hill of every pixel, the highest first, of equal ones
+        the first in raster order; ``saddles`` (M,) int32, places in ``order`` of the saddles; ``heights``
+        (M,) int32, their levels; ``near`` (M, 2 * ndim) int32, the hills of their flooded neighbours, in the
+        order of ``steps``, 0 for all others.
+    """
+    order, saddles, heights, others = met
     candidate = 0
-    for pixel in range(level.size):
+    for pixel in range(start, stop):
         here = level[pixel]
         if here == OUTSIDE:
             continue
         hill = hills[pixel]
-        place = begin[-here + 2**15]
-        begin[-here + 2**15] += 1
+        place = begin[-here + 2**15 - 1]
+        begin[-here + 2**15 - 1] += 1
         order[place] = hill
-        if candidate == n_saddles or candidates[candidate] != pixel:
+        if candidate == found.size or found[candidate] != pixel:
             continue
         candidate += 1
-        row = begin_saddle[-here + 2**15]
-        begin_saddle[-here + 2**15] += 1
+        row = begin_saddle[-here + 2**15 - 1]
+        begin_saddle[-here + 2**15 - 1] += 1
         saddles[row], heights[row] = place, here
         for side in range(steps.size):
             near = pixel + steps[side]
             if hills[near] != hill and (level[near] > here or (level[near] == here and near < pixel)):
                 others[row, side] = hills[near]
-    return summits, order, saddles, heights, others
 
 
 @compiled()
@@ -138,7 +151,7 @@ def flood(  # noqa: PLR0917 - arrays of one Relief, in its order; numba takes no
 ) -> Any:
     """Return for every hill 0..C the hill of its basin, and how many pixels that has, 0 for other hills.
 
-    The arrays are those of :func:`sort_pixels`; ``contrast`` and ``min_area`` are integers, see
+    The arrays are those of a Relief; ``contrast`` and ``min_area`` are integers, see
     :meth:`napari_unet.core.flooding.Relief.basins`.
     """
     parent = np.arange(summits.size).astype(np.int32)
@@ -169,13 +182,13 @@ def flood(  # noqa: PLR0917 - arrays of one Relief, in its order; numba takes no
 
 
 @compiled()
-def find_rims(regions: Any, strides: Any) -> Any:
-    """Return which regions touch: pairs (2,) of different numbers but 0, each at least once."""
+def find_rims(regions: Any, strides: Any, start: Any, stop: Any) -> Any:
+    """Return which regions touch in a part: pairs (2,) of different numbers but 0, each at least once."""
     # Most pairs touch at many pixels: what was seen lately is not noted again.
     seen = np.zeros((_REMEMBERED, 2), np.int32)
     pairs = np.empty((_REMEMBERED, 2), np.int32)
     count = 0
-    for pixel in range(regions.size):
+    for pixel in range(start, stop):
         one = regions[pixel]
         if one == 0:
             continue

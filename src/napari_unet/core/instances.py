@@ -1,5 +1,6 @@
 """From the probability of foreground to separate objects."""
 
+import os
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -7,6 +8,7 @@ import numpy as np
 from edt import edt
 from numpy.typing import NDArray
 
+from napari_unet.core.blocks import MAX_THREADS
 from napari_unet.core.errors import InputError
 from napari_unet.core.flooding import Relief, survey
 
@@ -190,7 +192,11 @@ def _heights(
         np.log(height, out=height)
     if separate_by != "probability":
         # The depth is the distance to the nearest background; the edge of the image is no border.
-        depth = edt(mask) if not mask.all() else np.ones(mask.shape, np.float32)
+        depth = (
+            edt(mask, parallel=min(MAX_THREADS, os.cpu_count() or 1))
+            if not mask.all()
+            else np.ones(mask.shape, np.float32)
+        )
         # Half a pixel more: from 1 to 2 pixels of depth is not yet twice as deep.
         depth += np.float32(0.5)
         np.log(depth, out=depth)
