@@ -15,7 +15,7 @@ from napari_unet.network import live_preview as network_preview
 from napari_unet.network.events import PaintJoined, Preview, StepDone
 from napari_unet.widgets import jobs
 from napari_unet.widgets.layers import make_annotation
-from napari_unet.widgets.live_preview import LivePreviewLayer, is_preview, screen_step
+from napari_unet.widgets.live_preview import LivePreviewLayer, _Mosaic, is_preview, screen_step
 from napari_unet.widgets.marks import accept_objects, full_objects_of
 from napari_unet.widgets.paint_watch import Learnt
 from napari_unet.widgets.train import TrainDock
@@ -291,7 +291,7 @@ def test_the_screen_decides_how_fine_a_preview_is(viewer, zoom, scale, step):
     assert screen_step(viewer, paint) == step
 
 
-def test_a_coarse_preview_lies_where_its_pixels_are(viewer, qtbot):
+def test_a_coarse_preview_lies_where_its_pixels_are(viewer, qtbot, monkeypatch):
     image = viewer.add_image(np.zeros((600, 600)), name="a", scale=(3, 3), rotate=30, translate=(5, 6))
     paint = make_annotation(viewer, image)
     paint.corner_pixels = np.array([[0, 0], [600, 600]])
@@ -314,8 +314,14 @@ def test_a_coarse_preview_lies_where_its_pixels_are(viewer, qtbot):
         np.testing.assert_allclose(shown.data_to_world(at), expected)
     # The next part beside it makes it wider; pixels that nobody knows of yet are see-through.
     beside, sure = (slice(0, 256), slice(512, 600)), np.zeros((2, 128, 44), np.float32)
-    layer.add(Preview(view.key, (), beside, 2, sure, 3))
+    composed = []
+    monkeypatch.setattr(
+        _Mosaic, "_compose", lambda mosaic, real=_Mosaic._compose: composed.append(real(mosaic))
+    )
+    for _ in range(3):  # a GPU sends dozens a second
+        layer.add(Preview(view.key, (), beside, 2, sure, 3))
     layer.repaint()
+    assert len(composed) == 1
     assert shown.data.shape == (256, 172)
     assert shown.data[100, 150] == 1
     assert shown.data[200, 150] == 0

@@ -249,9 +249,18 @@ class _Mosaic:
     def __init__(self, view: View) -> None:
         self.view = view
         self._parts: dict[tuple[int, int], Preview] = {}
-        self.values: NDArray[np.float32] | None = None
+        self._is_stale = False
+        self._values: NDArray[np.float32] | None = None
         self.known = np.zeros((0, 0), bool)
         self._corner = (0, 0)
+
+    @property
+    def values(self) -> NDArray[np.float32] | None:
+        """Probabilities (K, Y, X) of all parts, put together when they are asked for; None without any."""
+        if self._is_stale:
+            self._is_stale = False
+            self._compose()
+        return self._values
 
     def suits(self, view: View) -> bool:
         """Whether what is known here is of ``view`` as well, or of what is beside it."""
@@ -269,18 +278,22 @@ class _Mosaic:
                 for mine, seen in zip(part.box, self.view.box, strict=True)
             )
         } or {(event.box[0].start, event.box[1].start): event}
+        self._is_stale = True
+
+    def _compose(self) -> None:
         step = self.view.step
         top = min(part.box[0].start for part in self._parts.values())
         left = min(part.box[1].start for part in self._parts.values())
         bottom = max(part.box[0].stop for part in self._parts.values())
         right = max(part.box[1].stop for part in self._parts.values())
         shape = -(-(bottom - top) // step), -(-(right - left) // step)
-        self.values = np.zeros((len(event.probabilities), *shape), np.float32)
+        classes = len(next(iter(self._parts.values())).probabilities)
+        self._values = np.zeros((classes, *shape), np.float32)
         self.known = np.zeros(shape, bool)
         for part in self._parts.values():
             y, x = (part.box[0].start - top) // step, (part.box[1].start - left) // step
             here = (slice(y, y + part.probabilities.shape[1]), slice(x, x + part.probabilities.shape[2]))
-            self.values[(slice(None), *here)] = part.probabilities
+            self._values[(slice(None), *here)] = part.probabilities
             self.known[here] = True
         self._corner = (top, left)
 
