@@ -1,6 +1,9 @@
 """Real windows and real threads: every test of this floor leaves no job behind."""
 
+from pathlib import Path
+
 import pytest
+from napari.components import ViewerModel
 from npe2 import PluginManifest
 from qtpy.QtCore import QThreadPool
 
@@ -39,3 +42,24 @@ def starters(monkeypatch, tmp_path):
     starter_path.cache_clear()
     yield folder
     starter_path.cache_clear()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty home folder, where docks keep models and look for them."""
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def models(home):
+    """The folder in which docks look for models first."""
+    folder = home / "U-Net models"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def viewer():
+    """Layers without a window, which takes its time to open; ``make_napari_viewer`` has one."""
+    return ViewerModel()

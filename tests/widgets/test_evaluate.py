@@ -6,7 +6,6 @@ import threading
 import numpy as np
 import pytest
 from dock_helpers import discs, say
-from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
@@ -36,12 +35,6 @@ PREDICTED = labels_of(
     RIGHT, np.s_[20:30, 20:30], np.s_[30:38, 40:47], np.s_[30:38, 49:56], np.s_[12:15, 50:54]
 )
 # One right, one missed, two merged, one split, one invented.
-
-
-@pytest.fixture
-def viewer():
-    """Layers without a window, which takes a second to open."""
-    return ViewerModel()
 
 
 @pytest.fixture

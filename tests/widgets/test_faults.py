@@ -1,7 +1,6 @@
 """What goes wrong while a job runs, with real threads: it is told in a sentence, and the next start works."""
 
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,18 +18,14 @@ from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.train import TrainDock
 from napari_unet.widgets.unet import UNetDock
 
+pytestmark = pytest.mark.usefixtures("home")
+
 ERRORS = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
     RuntimeError("Given groups=1, weight of size [4, 1, 3, 3], expected input to have 1 channels"),
     ValueError("operands could not be broadcast together"),
     InputError("The image is too small; choose a larger one."),
 ]
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    return tmp_path
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from dock_helpers import discs, paint_on, say, tiny_training
-from napari.components import ViewerModel
 
 from napari_unet.core.known_full import KnownFull
 from napari_unet.files.models import load_model
@@ -20,11 +19,6 @@ from napari_unet.widgets.weights import WeightsDock
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
-
-
-@pytest.fixture
-def viewer():
-    return ViewerModel()
 
 
 @pytest.fixture

@@ -84,11 +84,6 @@ def mouse(kind, y, x):
     return ReadOnlyWrapper(event)
 
 
-@pytest.fixture
-def viewer():
-    return ViewerModel()
-
-
 # Mouse and keys.
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 from napari.layers import Labels
 
 from napari_unet.core.errors import InputError
@@ -11,11 +10,6 @@ from napari_unet.widgets import marks
 from napari_unet.widgets.layers import add_result, annotation_of, make_annotation, next_object
 from napari_unet.widgets.marks import source_of
 from napari_unet.widgets.timeline import count_as_predicted
-
-
-@pytest.fixture
-def viewer():
-    return ViewerModel()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dock_helpers import discs, make_model, save, say
-from napari.components import ViewerModel
 from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QPushButton, QSpinBox
 from scipy import ndimage
 from superqt import QLabeledSlider
@@ -20,18 +19,7 @@ from napari_unet.widgets.layers import add_result, annotation_of, make_annotatio
 from napari_unet.widgets.object_form import ObjectForm, contrast_of, eagerness_of
 from napari_unet.widgets.predict import PredictDock
 
-
-@pytest.fixture(autouse=True)
-def models(tmp_path, monkeypatch):
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    folder = tmp_path / "U-Net models"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def viewer():
-    return ViewerModel()
+pytestmark = pytest.mark.usefixtures("models")
 
 
 @pytest.fixture

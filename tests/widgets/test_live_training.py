@@ -1,12 +1,10 @@
 """Painting while a network learns, in real viewers with real threads; and what is shown of it meanwhile."""
 
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from dock_helpers import discs, paint_on, say, tiny_training
-from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from qtpy.QtCore import Qt, QTimer
 
@@ -22,14 +20,8 @@ from napari_unet.widgets.train import TrainDock
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+def quick(home, monkeypatch):
     monkeypatch.setattr(jobs, "_REPAINT_S", 0.05)
-
-
-@pytest.fixture
-def viewer():
-    return ViewerModel()
 
 
 @pytest.fixture

@@ -2,18 +2,11 @@
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 from qtpy.QtWidgets import QComboBox, QPushButton, QWidget
 
 from napari_unet.widgets import layers as bridge
 from napari_unet.widgets import marks
 from napari_unet.widgets.paint import PaintDock
-
-
-@pytest.fixture
-def viewer():
-    """The layers of a viewer without its window, which takes a second to make."""
-    return ViewerModel()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import os
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ from dock_helpers import discs, make_model, save, say
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import QCheckBox
 
@@ -28,19 +26,7 @@ from napari_unet.widgets.prediction_run import resolve_channels, segment
 
 LAST_ID = 2**31 - 1
 
-
-@pytest.fixture(autouse=True)
-def models(tmp_path, monkeypatch):
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    folder = tmp_path / "U-Net models"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def viewer():
-    """Layers without a window, which takes a second to open; test_faults.py has windows."""
-    return ViewerModel()
+pytestmark = pytest.mark.usefixtures("models")
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """Complete regions, drawn with the mouse in a real window."""
 
 import numpy as np
-import pytest
 from mouse import Hand
-from napari.components import ViewerModel
 from qtpy.QtWidgets import QLabel, QPushButton
 
 from napari_unet.core.weights import border_weights
@@ -88,11 +86,6 @@ def test_the_region_holds_for_the_slice_it_was_drawn_on(make_napari_viewer):
     viewer.dims.set_current_step(0, 2)
     Hand(viewer).drag([(9.6, 9.6), (40.4, 50.4)])
     assert np.array_equal(copy_paint(paint), boxed(paint, (10, 10), (40, 50), (2,)))
-
-
-@pytest.fixture
-def viewer():
-    return ViewerModel()
 
 
 SQUARE = np.array([(9.6, 9.6), (9.6, 20.4), (20.4, 20.4), (20.4, 9.6)])

@@ -1,13 +1,11 @@
 """Tiles that appear as they are finished, those looked at first; results too large for the memory."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
 from dock_helpers import discs, make_model, save, say
-from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_unet.core.instances import InstanceConfig
@@ -19,18 +17,7 @@ from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.prediction_form import PredictionForm
 from napari_unet.widgets.prediction_targets import Target, pixel_looked_at
 
-
-@pytest.fixture(autouse=True)
-def models(tmp_path, monkeypatch):
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    folder = tmp_path / "U-Net models"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def viewer():
-    return ViewerModel()
+pytestmark = pytest.mark.usefixtures("models")
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from napari.components import ViewerModel
 
 from napari_unet.core.annotation import read_paint
 from napari_unet.core.control import Control
@@ -29,11 +28,6 @@ def two_objects(shape=(30, 40)):
     paint[..., 8:16, 8:16] = 2
     paint[..., 8:16, 17:26] = 3
     return paint
-
-
-@pytest.fixture
-def viewer():
-    return ViewerModel()
 
 
 @pytest.fixture
