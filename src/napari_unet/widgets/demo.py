@@ -20,7 +20,7 @@ import napari
 import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QEventLoop, Qt, QTimer
-from qtpy.QtWidgets import QAbstractButton, QDoubleSpinBox, QLabel
+from qtpy.QtWidgets import QAbstractButton, QApplication, QDoubleSpinBox, QLabel
 from scipy import ndimage
 from skimage import draw
 
@@ -107,6 +107,12 @@ class Demo:
         self._predict()
         self._correct()
         self._say(f"Done. Pictures, model and labels are in {self._output}.")
+
+    def close(self) -> None:
+        """Close the window, without which Qt may crash when Python ends."""
+        if not self._closed:
+            self._viewer.close()
+        QApplication.processEvents()
 
     def _open_image(self) -> None:
         (self._image,) = self._viewer.open_sample(PLUGIN, _IMAGE)
@@ -246,15 +252,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--headless", action="store_true", help="close napari at the end")
     parser.add_argument("--seconds", type=float, default=_SECONDS, help="training time")
     options = parser.parse_args(arguments)
+    demo, result = None, 0
     try:
-        Demo(options.output, options.seconds).run()
+        demo = Demo(options.output, options.seconds)
+        demo.run()
     except (InputError, OSError) as error:
         print(f"The demo ended early: {error}", file=sys.stderr)
-        return 1
-    if not options.headless:
+        result = 1
+    if demo is not None and not (options.headless or result):
         print("napari stays open: paint on, train again, or close the window.")
         napari.run()
-    return 0
+    elif demo is not None:
+        demo.close()
+    return result
 
 
 if __name__ == "__main__":
