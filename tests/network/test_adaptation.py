@@ -1,15 +1,17 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from napari_unet.core.errors import InputError
+from napari_unet.core.mixture import Mixture
 from napari_unet.core.normalisation import Normalisation
 from napari_unet.network.adaptation import adapted_weights, for_channels
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.model import History, Model
-from napari_unet.network.transfer import adapted_network
+from napari_unet.network.transfer import adapted_network, starting_rates
 from napari_unet.network.unet import UNet
 
 
@@ -52,6 +54,20 @@ def test_a_grey_image_looks_the_same_in_any_number_of_channels(old: int, new: in
     adapted = for_channels(model, new)
     assert adapted.network.in_channels == new
     torch.testing.assert_close(output(adapted, grey.repeat(1, new, 1, 1)), before)
+
+
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_of_colours_it_sees_a_mixture_as_it_saw_grey(norm: str) -> None:
+    model = a_model(norm=norm)
+    mixture = Mixture(np.array([0.7, -0.4, 0.2]), 0.3)
+    colours = torch.randn(1, 3, 96, 96)
+    grey = 0.7 * colours[:, :1] - 0.4 * colours[:, 1:2] + 0.2 * colours[:, 2:] + 0.3
+    network = adapted_network(model, 3, 2, seed=0, mixture=mixture)[0].eval()
+    with torch.no_grad():
+        after = network(colours)
+    # At the very edge the offset meets the zeros of the padding.
+    inside = (..., slice(40, 56), slice(40, 56))
+    torch.testing.assert_close(after[inside], output(model, grey)[inside], rtol=1e-4, atol=1e-4)
 
 
 def test_only_a_starter_takes_any_channels_at_predict_time() -> None:
@@ -108,3 +124,20 @@ def test_every_adaptation_is_said_and_a_new_head_for_the_distance_is_added() -> 
         ["it", "begins"],
     ]
     assert adapted_network(a_model(), 1, 2, seed=0)[1] == ()
+
+
+@pytest.mark.parametrize(
+    ("channels", "classes", "rates"),
+    [(1, 2, (0.002, 1.0)), (3, 2, (0.002, 5.0)), (1, 4, (0.002, 5.0)), (2, 3, (0.002, 5.0))],
+)
+def test_a_starter_learns_at_a_fifth_of_the_rate_but_what_is_new_to_it(
+    channels: int, classes: int, rates: tuple[float, float]
+) -> None:
+    config = TrainingConfig(learning_rate=0.01)
+    found = starting_rates(a_model(), config, in_channels=channels, classes=classes)
+    assert (found.learning_rate, found.ends_rate) == pytest.approx(rates)
+    # A model that came of it goes on as it was; what begins anew learns as it is told.
+    model = replace(a_model(), object_size=None, training=found)
+    going_on = starting_rates(model, config, in_channels=channels, classes=classes)
+    assert (going_on.learning_rate, going_on.ends_rate) == (0.01, found.ends_rate)
+    assert starting_rates(None, config, in_channels=channels, classes=classes) == config

@@ -75,6 +75,7 @@ def assert_same(found: Model, expected: Model) -> None:
     [
         ((3, 4), {}),
         ((5, 3), {}),  # the first stop is at a validation that is due
+        ((3, 4), {"ends_rate": 5.0}),
         ((12, 14, 9), {"learning_rate": 1e-2}),  # the best network is of a step before the stop
         ((3, 4), {"precision": "bfloat16", "network": replace(TINY, dropout=0.3)}),
         ((2, 2), {"network": replace(TINY, norm="none", padding="valid", upsampling="convolution")}),

@@ -12,10 +12,15 @@ from napari_unet.network.unet import UNet
 CONFIG = UNetConfig(levels=1, features=2)
 
 
-def _learner() -> Learner:
+def _learner(ends_rate: float = 1.0) -> Learner:
     torch.manual_seed(0)
     return Learner(
-        UNet(CONFIG), device=torch.device("cpu"), precision=torch.float32, learning_rate=0.01, seed=0
+        UNet(CONFIG),
+        device=torch.device("cpu"),
+        precision=torch.float32,
+        learning_rate=0.01,
+        seed=0,
+        ends_rate=ends_rate,
     )
 
 
@@ -47,6 +52,22 @@ def test_the_average_is_the_ramped_one_of_all_weights_and_of_the_statistics() ->
     for name, value in expected.items():
         torch.testing.assert_close(average[name], value, rtol=1e-5, atol=1e-7)
     assert any(not torch.equal(average[name], value) for name, value in _state(learner).items())
+
+
+def test_the_ends_learn_at_a_rate_of_their_own_which_outlasts_a_return() -> None:
+    moved = []
+    for ends_rate in (1.0, 5.0):
+        learner = _learner(ends_rate)
+        learner.restore(learner.snapshot())
+        before = _state(learner)
+        learner.step(*_batch(0))
+        moved.append({name: value - before[name] for name, value in _state(learner).items()})
+    ends = {"contracting.0.0.weight", "head.weight", "head.bias"}
+    for name, _ in learner.network.named_parameters():
+        times = 5 if name in ends else 1
+        # Of nearly equal weights the difference is known to their own precision only.
+        torch.testing.assert_close(moved[1][name], times * moved[0][name], rtol=1e-4, atol=1e-7)
+    assert ends <= {name for name, _ in learner.network.named_parameters()}
 
 
 def test_a_step_returns_the_loss_of_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:

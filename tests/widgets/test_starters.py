@@ -152,6 +152,7 @@ def test_training_begins_with_the_starter(starter, qtbot, monkeypatch):
     start = control(dock, QComboBox, "train_start_from")
     assert start.currentText() == "dots (starter)"
     assert not control(dock, QComboBox, "train_size").isEnabled()
+    assert "already is changed at a fifth of it" in say(dock, "train_start_adapts")
     saved = []
     dock.saved.connect(saved.append)
     with qtbot.waitSignal(dock.ended, timeout=60_000):
@@ -162,9 +163,8 @@ def test_training_begins_with_the_starter(starter, qtbot, monkeypatch):
     assert "learns to tell them apart" in say(dock, "train_warning")
     assert "no training state" not in say(dock, "train_warning")
     assert start.currentText().startswith("Last model")
-    # Colours are new to it, and learnt at the usual rate.
-    rate = control(dock, QComboBox, "train_rate")
-    assert (model.training.learning_rate, rate.currentText()) == (5e-3, "0.005")
+    # Colours are new to it, and learnt at the usual rate; all else at a fifth.
+    assert (model.training.learning_rate, model.training.ends_rate) == (1e-3, 5.0)
 
 
 def test_what_a_starter_knows_is_kept_by_a_lower_rate(starter, qtbot, monkeypatch):
@@ -193,6 +193,7 @@ def test_three_dimensions_begin_from_scratch_unless_asked_otherwise(starter, qtb
     ndim = control(dock, QComboBox, "train_ndim")
     ndim.setCurrentIndex(ndim.findData(3))
     assert start.currentText() == "Scratch"
+    assert say(dock, "train_start_adapts") == ""
     start.setCurrentIndex(0)
     start.activated.emit(0)
     assert start.currentText() == "dots (starter)"

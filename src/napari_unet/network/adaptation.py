@@ -8,18 +8,25 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from napari_unet.core.errors import InputError
+from napari_unet.core.mixture import Mixture
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.model import Model
 
-_FIRST = "contracting.0.0.weight"
+_FIRST, _FIRST_BIAS = "contracting.0.0.weight", "contracting.0.0.bias"
+_FIRST_MEAN = "contracting.0.1.running_mean"
+"""What batch normalisation takes off; a convolution before it has no bias."""
+
 _HEAD_WEIGHT, _HEAD_BIAS = "head.weight", "head.bias"
 
 
-def adapted_weights(weights: Mapping[str, Tensor], old: UNetConfig, new: UNetConfig) -> dict[str, Tensor]:
+def adapted_weights(
+    weights: Mapping[str, Tensor], old: UNetConfig, new: UNetConfig, mixture: Mixture | None = None
+) -> dict[str, Tensor]:
     """Return the weights of a network ``old`` for a network ``new``.
 
     Parameters
@@ -29,6 +36,8 @@ def adapted_weights(weights: Mapping[str, Tensor], old: UNetConfig, new: UNetCon
     old, new : UNetConfig
         May differ in their channels, classes and spatial axes (2 to 3, not back). The head for the distance
         stays as it is.
+    mixture : Mixture, optional
+        The grey image that is seen of other channels; by default, their mean.
 
     Raises
     ------
@@ -37,7 +46,7 @@ def adapted_weights(weights: Mapping[str, Tensor], old: UNetConfig, new: UNetCon
     """
     result = dict(weights)
     if old.in_channels != new.in_channels:
-        result[_FIRST] = spread_channels(weights[_FIRST], new.in_channels)
+        result |= _mixed(weights, mixture or Mixture(np.full(new.in_channels, 1 / new.in_channels), 0.0))
     if old.classes != new.classes:
         result[_HEAD_WEIGHT] = share_classes(weights[_HEAD_WEIGHT], new.classes)
         result[_HEAD_BIAS] = share_classes(weights[_HEAD_BIAS], new.classes, splits_probability=True)
@@ -50,13 +59,19 @@ def adapted_weights(weights: Mapping[str, Tensor], old: UNetConfig, new: UNetCon
     return {name: inflate(tensor) for name, tensor in result.items()}
 
 
-def spread_channels(kernel: Tensor, channels: int) -> Tensor:
-    """Return a first kernel (F, C, ...) for so many channels.
+def _mixed(weights: Mapping[str, Tensor], mixture: Mixture) -> dict[str, Tensor]:
+    """Return the first layer for channels of which it sees a mixture, in place of each that it had.
 
-    On channels that are all alike it computes what the old one does on as many as it has.
+    The offset, the same everywhere, is what is taken off after the convolution, or added to it. So only at
+    the very edge, where it meets the zeros of the padding, is it not quite that of the image.
     """
-    grey = kernel.sum(dim=1, keepdim=True) / channels
-    return grey.repeat(1, channels, *(1,) * (kernel.ndim - 2))
+    kernel = weights[_FIRST]
+    grey = kernel.sum(dim=1, keepdim=True)
+    shares = torch.from_numpy(mixture.shares).to(kernel).reshape(1, -1, *(1,) * (kernel.ndim - 2))
+    constant = mixture.offset * grey.flatten(1).sum(dim=1)
+    if _FIRST_BIAS in weights:
+        return {_FIRST: grey * shares, _FIRST_BIAS: weights[_FIRST_BIAS] + constant}
+    return {_FIRST: grey * shares, _FIRST_MEAN: weights[_FIRST_MEAN] - constant}
 
 
 def share_classes(rows: Tensor, classes: int, *, splits_probability: bool = False) -> Tensor:

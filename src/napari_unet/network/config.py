@@ -201,9 +201,13 @@ class TrainingConfig:
     batch_size : int, optional
         Patches per step; None chooses by device and dimension.
     learning_rate : float
-        Peak rate of AdamW. A training that begins with a starter on images of the starter's channels takes a
-        fifth of it, which then is its ``learning_rate``, in the model too: what the starter knows shall stay
-        where the paint says nothing. What colours mean, it has yet to learn, at the whole rate.
+        Peak rate of AdamW. A training that begins with a starter takes a fifth of it, which then is its
+        ``learning_rate``, in the model too: what the starter knows shall stay where the paint says nothing.
+    ends_rate : float
+        The rate of the first layer and of the heads, as a multiple of that of all other layers. A training
+        that begins with a starter takes 5 where the images have other channels, or the paint other classes,
+        than the starter: what these mean, it has yet to learn, at the whole rate. A model that is trained on
+        keeps its own.
     held_out : float
         Fraction in [0, 0.5] of the strokes kept for validation; 0 validates on the training paint. Where
         there are validation images, nothing is held out.
@@ -226,6 +230,7 @@ class TrainingConfig:
     patch_size: int | None = None
     batch_size: int | None = None
     learning_rate: float = 5e-3
+    ends_rate: float = 1.0
     held_out: float = 0.2
     precision: Precision = "auto"
     spacing: tuple[float, ...] | None = None
@@ -264,6 +269,10 @@ class TrainingConfig:
         _require(
             0 < self.learning_rate < 1,
             f"training.learning_rate is {self.learning_rate}; choose between 0 and 1.",
+        )
+        _require(
+            0 < self.ends_rate <= 100,
+            f"training.ends_rate is {self.ends_rate}; choose more than 0, up to 100.",
         )
         _require(
             0 <= self.held_out <= 0.5, f"training.held_out is {self.held_out}; choose between 0 and 0.5."

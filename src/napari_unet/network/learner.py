@@ -20,6 +20,9 @@ _LARGEST_GRADIENT = 1.0
 _DECAY = 0.99
 """Largest decay of the weight average per step; see :meth:`Learner._update_average`."""
 
+_ENDS = ("contracting.0.0.", "head.", "distance_head.")
+"""What of a network meets the channels of the images and the classes of the paint."""
+
 _FIRST_SCALE = 1024.0
 """Factor of the loss in float16 at first: a step or two find the right one."""
 
@@ -38,10 +41,19 @@ class Learner:
         Peak rate of AdamW.
     seed : int
         Seeds drop-out.
+    ends_rate : float
+        The rate of the first layer and of the heads, as a multiple of that of all others.
     """
 
     def __init__(
-        self, network: UNet, *, device: torch.device, precision: torch.dtype, learning_rate: float, seed: int
+        self,
+        network: UNet,
+        *,
+        device: torch.device,
+        precision: torch.dtype,
+        learning_rate: float,
+        seed: int,
+        ends_rate: float = 1.0,
     ) -> None:
         self.device = device
         self.precision = precision
@@ -54,8 +66,15 @@ class Learner:
         # The second `to` is an overload that torch's own annotations leave out.
         self.network = network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
         self.average = AveragedModel(self.network).eval()
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in self.network.named_parameters():
+            groups.setdefault(ends_rate if name.startswith(_ENDS) else 1.0, []).append(parameter)
         # In one pass over each tensor, or one kernel for all: four times faster on the CPU.
-        self._optimiser = torch.optim.AdamW(self.network.parameters(), lr=learning_rate, fused=True)
+        self._optimiser = torch.optim.AdamW(
+            [{"params": group, "share": share} for share, group in groups.items()],
+            lr=learning_rate,
+            fused=True,
+        )
         # Scaling keeps small float16 gradients from becoming 0; every other precision reaches far enough.
         self._scaler = torch.amp.GradScaler(
             device.type, init_scale=_FIRST_SCALE, enabled=precision == torch.float16
@@ -104,7 +123,7 @@ class Learner:
         finite = math.isfinite(sum(values))
         if finite:
             for group in self._optimiser.param_groups:
-                group["lr"] = rate * self._learning_rate
+                group["lr"] = rate * self._learning_rate * group["share"]
             self._scaler.step(self._optimiser)
             self._update_average()
         else:

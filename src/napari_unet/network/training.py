@@ -10,6 +10,7 @@ import torch
 
 from napari_unet.core.control import Control
 from napari_unet.core.live_dataset import LiveDataset
+from napari_unet.core.mixture import telling_mixture
 from napari_unet.core.object_distance import Full
 from napari_unet.core.paint_feed import PaintFeed
 from napari_unet.core.reading import Reading, read_planes
@@ -27,7 +28,7 @@ from napari_unet.network.joining import Joining
 from napari_unet.network.model import Model
 from napari_unet.network.state import TrainingState
 from napari_unet.network.training_loop import Run
-from napari_unet.network.transfer import STARTER_RATE, starting_network
+from napari_unet.network.transfer import starting_network, starting_rates
 
 Painted = tuple[Sequence[Any], Sequence[Any]]
 """Images and their paints, arrays both."""
@@ -163,6 +164,7 @@ def train_events(
     live = LiveDataset(planes, reading)
     del planes  # which the user may paint over
     dataset = live.dataset
+    is_new = start is not None and start.network.in_channels != dataset.in_channels
     network, warnings, resume = starting_network(
         start,
         resume,
@@ -170,11 +172,10 @@ def train_events(
         in_channels=dataset.in_channels,
         classes=dataset.n_classes,
         distance=dataset.has_distance,
+        mixture=telling_mixture(dataset.samples) if is_new else None,
     )
     config = replace(config, network=network.config)
-    if start is not None and start.is_starter and start.network.in_channels == dataset.in_channels:
-        # Saved with the model, so that whoever goes on from it does so at the same rate.
-        config = replace(config, learning_rate=STARTER_RATE * config.learning_rate)
+    config = starting_rates(start, config, in_channels=dataset.in_channels, classes=dataset.n_classes)
     live.distance = network.config.distance
     yield Started(
         device=describe_device(place),

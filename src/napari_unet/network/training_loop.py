@@ -77,7 +77,12 @@ class Run:
     ) -> None:
         dataset = joining.dataset
         self._learner = Learner(
-            network, device=device, precision=precision, learning_rate=config.learning_rate, seed=config.seed
+            network,
+            device=device,
+            precision=precision,
+            learning_rate=config.learning_rate,
+            seed=config.seed,
+            ends_rate=config.ends_rate,
         )
         self._joining = joining
         self._has_joined = False

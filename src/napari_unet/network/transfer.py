@@ -6,14 +6,30 @@ from typing import Literal
 import torch
 
 from napari_unet.core.errors import InputError
+from napari_unet.core.mixture import Mixture
 from napari_unet.network.adaptation import adapted_weights
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.model import Model
 from napari_unet.network.state import TrainingState, reason_against
 from napari_unet.network.unet import UNet
 
-STARTER_RATE = 0.2
-"""Part of the learning rate at which a starter learns from images of its own channels: it forgets less."""
+_KNOWN = 0.2
+"""Part of the learning rate at which a starter learns what it knows already: it forgets less."""
+
+
+def starting_rates(
+    start: Model | None, config: TrainingConfig, *, in_channels: int, classes: int
+) -> TrainingConfig:
+    """Return ``config`` with the rates at which ``start`` learns from images and paint of this kind.
+
+    They are saved with the model, so that whoever goes on from it does so at the same rates.
+    """
+    if start is None:
+        return config
+    if not start.is_starter:
+        return replace(config, ends_rate=start.training.ends_rate)
+    fits = (start.network.in_channels, start.network.classes) == (in_channels, classes)
+    return replace(config, learning_rate=_KNOWN * config.learning_rate, ends_rate=1.0 if fits else 1 / _KNOWN)
 
 
 def fresh_network(config: UNetConfig, seed: int) -> UNet:
@@ -31,8 +47,9 @@ def starting_network(
     in_channels: int,
     classes: int,
     distance: bool = False,
+    mixture: Mixture | None = None,
 ) -> tuple[UNet, tuple[str, ...], TrainingState | None]:
-    """Return what a training with ``config`` begins with.
+    """Return what a training with ``config`` begins with; of new channels it sees the ``mixture`` at first.
 
     Returns
     -------
@@ -55,7 +72,13 @@ def starting_network(
         network = replace(config.network, in_channels=in_channels, classes=classes, distance=distance)
         return fresh_network(network, config.seed), (), None
     adapted, warnings = adapted_network(
-        start, in_channels, classes, config.seed, ndim=config.network.ndim, distance=distance
+        start,
+        in_channels,
+        classes,
+        config.seed,
+        ndim=config.network.ndim,
+        distance=distance,
+        mixture=mixture,
     )
     reason = "" if resume is None else reason_against(resume, start, adapted, config.mode)
     return (adapted, (*warnings, reason), None) if reason else (adapted, warnings, resume)
@@ -69,6 +92,7 @@ def adapted_network(
     *,
     ndim: Literal[2, 3] | None = None,
     distance: bool = False,
+    mixture: Mixture | None = None,
 ) -> tuple[UNet, tuple[str, ...]]:
     """Return the network of ``start`` for ``in_channels`` and ``classes``, and how it was adapted.
 
@@ -90,12 +114,13 @@ def adapted_network(
         distance=distance or old.distance,
     )
     network = fresh_network(config, seed)
-    network.load_state_dict(network.state_dict() | adapted_weights(start.weights, old, config))
+    network.load_state_dict(network.state_dict() | adapted_weights(start.weights, old, config, mixture))
     sentences = []
     if in_channels != old.in_channels:
+        seen = "their mean" if mixture is None else "the mixture of them that tells your paint apart best"
         sentences.append(
             f"The starting model knows images of {_count(old.in_channels, 'channel')} and these have "
-            f"{in_channels}: it begins with what it sees in their mean, and learns to tell them apart."
+            f"{in_channels}: it begins with what it sees in {seen}, and learns to tell them apart."
         )
     if classes != old.classes:
         sentences.append(

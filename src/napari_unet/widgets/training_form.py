@@ -48,6 +48,11 @@ _SCRATCH: Literal["scratch"] = "scratch"
 _LAST: Literal["last"] = "last"
 _BROWSE: Literal["browse"] = "browse"
 
+_ADAPTS = (
+    "Suits any channels and classes: what they mean is learnt at the usual rate, what the starter knows "
+    "already is changed at a fifth of it."
+)
+
 
 class TrainingForm(QWidget):
     """The form of the Train dock; reads as a :class:`~napari_unet.network.config.TrainingConfig`.
@@ -96,6 +101,8 @@ class TrainingForm(QWidget):
             tooltip="A starter knows cells of many kinds and learns yours from a few strokes; its channels\n"
             "and classes are adapted. Scratch knows nothing. Or go on where the training of a model stopped.",
         )
+        self._adapts = Sentence("train_start_adapts")
+        form.addRow(self._adapts)
         self._size = choice(_SIZES)
         add_row(
             form,
@@ -341,8 +348,10 @@ class TrainingForm(QWidget):
         self._start_before = index
         start = self._start.itemData(index)
         self._size.setEnabled(start == _SCRATCH)
+        from_starter = isinstance(start, Path) and is_starter(start)
+        self._adapts.say(_ADAPTS if from_starter else "")
         # A starter can become 3-D; any other model stays what it is.
-        begins = start == _SCRATCH or (isinstance(start, Path) and is_starter(start))
+        begins = start == _SCRATCH or from_starter
         self._ndim.setEnabled(begins)
         if begins and self._rate_before is not None:
             _choose(self._rate, self._rate_before)
