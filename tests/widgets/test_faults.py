@@ -116,7 +116,9 @@ def test_a_training_that_fails_late_leaves_its_best_network(train, qtbot, told, 
 
 
 @pytest.mark.parametrize("error", ERRORS[2:], ids=lambda error: type(error).__name__)
-def test_a_failure_in_training_is_told_and_start_works_again(train, qtbot, told, monkeypatch, error):
+def test_a_failure_in_training_is_told_and_start_works_again(  # noqa: PLR0917 - fixtures
+    train, qtbot, told, monkeypatch, error, caplog
+):
     hold = Hold(monkeypatch, training_loop, "draw_batch", calls=3, error=error)
     train.start()
     hold.wait(qtbot)
@@ -127,6 +129,8 @@ def test_a_failure_in_training_is_told_and_start_works_again(train, qtbot, told,
     assert any(status in text for text in told)
     assert train.form.isEnabled()
     assert not train._start.isHidden()
+    # What the user can mend is no fault of the program, in the terminal neither.
+    assert ("Traceback" in caplog.text) == (not isinstance(error, InputError))
 
     tiny_training(monkeypatch, steps=2)
     with qtbot.waitSignal(train.saved, timeout=60_000):

@@ -235,7 +235,9 @@ class _Task:
         try:
             self._drain()
         except Exception as caught:  # noqa: BLE001 - any failure must reach the user
-            _log.warning("%s failed:\n%s", self._title, traceback.format_exc())
+            # What the user did wrong is a sentence; a traceback in the terminal would say it is a fault.
+            level = logging.INFO if isinstance(caught, InputError) else logging.WARNING
+            _log.log(level, "%s failed:\n%s", self._title, traceback.format_exc())
             # Without its traceback, whose frames keep the tensors of an out-of-memory error alive; and the
             # sentence is made after this block, where the interpreter itself has let go of them.
             error = caught.with_traceback(None)
