@@ -301,6 +301,18 @@ def test_halos_of_the_default_networks():
     assert math.gcd(tile_geometry(UNetConfig()).halo, 16) == 16
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.05)])
+def test_a_relu_applied_at_once_changes_nothing(dtype: torch.dtype, tolerance: float):
+    torch.manual_seed(0)
+    network = UNet(UNetConfig(levels=1, features=8, norm="none")).eval().to(dtype)
+    x, crop = torch.randn(1, 1, 48, 40, dtype=dtype), (slice(3, 40), slice(0, 40))
+    with torch.no_grad(), patch.multiple(bands, _BAND_BYTES=1, _LEAST_ROWS=8):
+        together = bands.run_cropped(network, x, crop)
+        with patch.object(bands, "_fuses_relu", lambda *_: False):
+            apart = bands.run_cropped(network, x, crop)
+    torch.testing.assert_close(together, apart, rtol=0, atol=tolerance)
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     data=st.data(),

@@ -22,6 +22,9 @@ _BAND_BYTES = 8 * 2**20
 _LEAST_ROWS = 32
 """Of a band: at each seam between two, about 3 rows are computed twice."""
 
+_BFLOAT16 = "_is_mkldnn_bf16_supported"
+"""What tells whether oneDNN computes in bfloat16 on this processor."""
+
 _CONVOLVE = {2: functional.conv2d, 3: functional.conv3d}
 
 
@@ -115,15 +118,38 @@ def _features(block: nn.Module, x: Tensor, at: slice, rows: slice, size: int) ->
     """
     read = _around(rows, size)
     first, last = read.start == 0, read.stop == size  # whether the image ends here, and is padded with zeros
+    padding = int(first or last)
     x = x[:, :, within(read, at.start)]
-    for layer in cast("nn.Sequential", block):
-        if not isinstance(layer, (nn.Conv2d, nn.Conv3d)):
+    layers = list(cast("nn.Sequential", block))
+    fused = _fuses_relu(layers, x)
+    for layer in layers:
+        if isinstance(layer, (nn.Conv2d, nn.Conv3d)):
+            x = _convolve(layer, x, [padding, *(1,) * (x.ndim - 3)], with_relu=fused)
+            x = x[:, :, padding - first : x.shape[2] - padding + last]
+        elif not fused:
             x = layer(x)
-            continue
-        padding = int(first or last)
-        x = _CONVOLVE[x.ndim - 2](x, layer.weight, layer.bias, padding=[padding, *(1,) * (x.ndim - 3)])
-        x = x[:, :, padding - first : x.shape[2] - padding + last]
     return x[:, :, within(rows, read.start + 2 * (not first))]
+
+
+def _fuses_relu(layers: Sequence[nn.Module], x: Tensor) -> bool:
+    """Return whether oneDNN can apply the ReLU as it writes what it convolves, which then costs nothing."""
+    if x.ndim != 4 or x.device.type != "cpu" or any(isinstance(layer, nn.BatchNorm2d) for layer in layers):
+        return False
+    if not all(hasattr(torch.ops.mkldnn, name) for name in ("_convolution_pointwise", _BFLOAT16)):
+        return False
+    return x.dtype == torch.float32 or (
+        x.dtype == torch.bfloat16 and bool(getattr(torch.ops.mkldnn, _BFLOAT16)())
+    )
+
+
+def _convolve(layer: nn.Conv2d | nn.Conv3d, x: Tensor, padding: list[int], *, with_relu: bool) -> Tensor:
+    if with_relu:
+        ones = [1] * len(padding)  # stride, dilation
+        result = torch.ops.mkldnn._convolution_pointwise(
+            x, layer.weight, layer.bias, padding, ones, ones, 1, "relu", [], ""
+        )
+        return cast("Tensor", result)
+    return _CONVOLVE[x.ndim - 2](x, layer.weight, layer.bias, padding=padding)
 
 
 def _pool(pool: nn.Module, x: Tensor, out: Tensor) -> None:
