@@ -136,8 +136,9 @@ def test_a_starter_learns_at_a_fifth_of_the_rate_but_what_is_new_to_it(
     config = TrainingConfig(learning_rate=0.01)
     found = starting_rates(a_model(), config, in_channels=channels, classes=classes)
     assert (found.learning_rate, found.ends_rate) == pytest.approx(rates)
-    # A model that came of it goes on as it was; what begins anew learns as it is told.
+    # A model that came of it goes on as it was, unless it is told to learn at another rate.
     model = replace(a_model(), object_size=None, training=found)
-    going_on = starting_rates(model, config, in_channels=channels, classes=classes)
-    assert (going_on.learning_rate, going_on.ends_rate) == (0.01, found.ends_rate)
+    again = replace(config, learning_rate=found.learning_rate)
+    assert starting_rates(model, again, in_channels=channels, classes=classes) == found
+    assert starting_rates(model, config, in_channels=channels, classes=classes) == config
     assert starting_rates(None, config, in_channels=channels, classes=classes) == config

@@ -207,7 +207,7 @@ class TrainingConfig:
         The rate of the first layer and of the heads, as a multiple of that of all other layers. A training
         that begins with a starter takes 5 where the images have other channels, or the paint other classes,
         than the starter: what these mean, it has yet to learn, at the whole rate. A model that is trained on
-        keeps its own.
+        at the rate it had keeps its own.
     held_out : float
         Fraction in [0, 0.5] of the strokes kept for validation; 0 validates on the training paint. Where
         there are validation images, nothing is held out.

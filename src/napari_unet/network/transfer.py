@@ -27,7 +27,8 @@ def starting_rates(
     if start is None:
         return config
     if not start.is_starter:
-        return replace(config, ends_rate=start.training.ends_rate)
+        goes_on = config.learning_rate == start.training.learning_rate
+        return replace(config, ends_rate=start.training.ends_rate) if goes_on else config
     fits = (start.network.in_channels, start.network.classes) == (in_channels, classes)
     return replace(config, learning_rate=_KNOWN * config.learning_rate, ends_rate=1.0 if fits else 1 / _KNOWN)
 
