@@ -64,7 +64,8 @@ def test_running_mean_passes_over_what_is_not_finite():
 @pytest.mark.parametrize(
     ("values", "texts"),
     [
-        ([0.3, 0.9], [f"{0.1 * k:g}" for k in range(1, 10)] + [str(k) for k in range(1, 10)]),
+        ([0.5, 0.9], [f"{0.1 * k:g}" for k in range(1, 10)] + [str(k) for k in range(1, 10)]),
+        ([0.09, 0.45], ["0.01", "0.02", "0.03", "0.05", "0.1", "0.2", "0.3", "0.5", "1", "2", "3", "5"]),
         ([0.1, 0.9], ["0.1", "0.2", "0.5", "1", "2", "5"]),
         ([1e-4, 1.0], ["0.0001", "0.001", "0.01", "0.1", "1"]),
         ([0.0, math.nan], []),

@@ -245,15 +245,18 @@ class _CurveView:
 def decade_ticks(values: NDArray[np.float64]) -> list[tuple[float, str]]:
     """Return (log10, text) of the ticks of a logarithmic axis around the positive ``values``.
 
-    They are 1, 2, ... 9 x 10**k where the values are close together, 1, 2, 5 x 10**k over some decades and
-    10**k over many.
+    They are 1, 2, ... 9 x 10**k where the values are close together, 1, 2, 3, 5 x 10**k further apart,
+    1, 2, 5 x 10**k over some decades and 10**k over many: their texts do not touch.
     """
     positive = values[np.isfinite(values) & (values > 0)]
     if not positive.size:
         return []
     low, high = positive.min(), positive.max()
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    digits = range(1, 10) if high < 5 * low else (1, 2, 5) if high < 1000 * low else (1,)
+    spread = high / low
+    digits = (
+        range(1, 10) if spread < 2 else (1, 2, 3, 5) if spread < 6 else (1, 2, 5) if spread < 1000 else (1,)
+    )
     ticks = [digit * 10.0**k for k in range(first, last + 1) for digit in digits]
     return [(math.log10(tick), f"{tick:g}") for tick in ticks]
 
