@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-_STAGES = ("02-paint", "03-weights", "04-training", "06-objects")
+_STAGES = ("02-paint", "03-weights", "05-trained", "06-objects")
 _CENTRE, _SIZE = (0.54, 0.56), 380
 """Middle of the cut of the loop, as fractions of the window, and its edge in pixels: nuclei that touch."""
 
@@ -28,7 +28,7 @@ def main(demo: Path, images: Path) -> None:
     for index, name in enumerate(_STAGES):
         picture = pictures[name]
         left, top = (round(part * edge - _SIZE / 2) for part, edge in zip(_CENTRE, picture.size, strict=True))
-        if name == "04-training":  # here it is the curve that tells
+        if name == "05-trained":  # here it is the curve that tells
             left, top = picture.width - _SIZE, picture.height - _SIZE - 20
         loop.paste(picture.crop((left, top, left + _SIZE, top + _SIZE)), (index * (_SIZE + 8), 0))
     loop.save(images / "loop.png", optimize=True)
