@@ -21,7 +21,7 @@ from napari_unet.widgets.layers import add_result, annotation_of, copy_image, co
 from napari_unet.widgets.lifetime import follow, is_alive
 from napari_unet.widgets.marks import image_channels, mark_of, mode_of, source_of
 from napari_unet.widgets.model_chooser import ModelFacts, newest_model, read_facts
-from napari_unet.widgets.next_place_run import Known, Question, Ranked, planes_to_look_at, rank
+from napari_unet.widgets.next_place_run import MOST_PLANES, Known, Question, Ranked, planes_to_look_at, rank
 from napari_unet.widgets.onlooker import Onlooker
 from napari_unet.widgets.place_view import show_place, turn_to
 from napari_unet.widgets.prediction_targets import Target, images_of
@@ -177,9 +177,11 @@ class NextPlace(QWidget):
         return tuple((image, paint) for image, paint in pairs if image is not chosen and paint is not None)
 
     def _unknown(self, pairs: Sequence[_Pair], facts: ModelFacts) -> list[Target]:
-        """Return what the model has not looked at yet, of the images that suit it."""
+        """Return what the model has not looked at yet, of the images that suit it; of many, the first."""
         targets: list[Target] = []
         for image, paint in pairs:
+            if len(targets) >= MOST_PLANES:  # the others have their turn when the user asks again
+                break
             known = self._known(image)
             if known is None or known.model != facts.path:
                 with suppress(InputError):  # without a model that suits, looks must do

@@ -17,8 +17,8 @@ from napari_unet.core.place import Place
 from napari_unet.core.rereading import Plane, Rereading
 from napari_unet.core.uncertainty import uncertainty
 
-_MOST_PLANES = 9
-"""Planes of a stack that are looked at where nothing was predicted."""
+MOST_PLANES = 9
+"""Planes of a stack, or images, that are looked at at once where nothing was predicted."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +117,7 @@ def _foregrounds(question: Question) -> Mapping[Plane, NDArray[np.float32] | Non
 def planes_to_look_at(leading: Sequence[int], visible: Plane) -> list[Plane]:
     """Return the ``visible`` plane and others at equal distances, in order; at most nine."""
     count = int(np.prod(leading, dtype=int))
-    chosen = np.linspace(0, count - 1, min(count, _MOST_PLANES)).round().astype(int)
+    chosen = np.linspace(0, count - 1, min(count, MOST_PLANES)).round().astype(int)
     planes = {tuple(int(at) for at in np.unravel_index(plane, leading)) for plane in chosen}
     if visible not in planes:
         others = sorted(planes)
