@@ -48,10 +48,7 @@ _SCRATCH: Literal["scratch"] = "scratch"
 _LAST: Literal["last"] = "last"
 _BROWSE: Literal["browse"] = "browse"
 
-_ADAPTS = (
-    "Suits any channels and classes: what they mean is learnt at the usual rate, what the starter knows "
-    "already is changed at a fifth of it."
-)
+_ADAPTS = "What it knows changes at a fifth of the rate, new channels and classes at all of it."
 
 
 class TrainingForm(QWidget):
