@@ -97,7 +97,8 @@ def test_a_mode_that_is_none_is_refused_by_all_that_read_paint():
 
 @pytest.mark.parametrize("paint", [[[0, 0]], [[0, 1]], [[1, 2]]])
 def test_there_are_two_classes_at_least(paint):
-    assert read_paint(np.array(paint), "classes").n_classes == 2
+    for asked in (None, 2):
+        assert read_paint(np.array(paint), "classes", n_classes=asked).n_classes == 2
 
 
 def test_classes_mode_holds_255_classes():
@@ -109,10 +110,10 @@ def test_classes_mode_holds_255_classes():
 @pytest.mark.parametrize(
     ("paint", "mode", "n_classes", "words"),
     [
-        ([[0, 0]], "objects", None, "Nothing is painted"),
-        ([[0, 0]], "classes", None, "Nothing is painted"),
-        ([[0, 1]], "objects", None, "Only background"),
-        ([[0, 1]], "classes", None, "Only background"),
+        ([[0, 0]], "objects", None, "Nothing is painted.* a few objects"),
+        ([[0, 0]], "classes", None, "Nothing is painted.* at least one other class"),
+        ([[0, 1]], "objects", None, "Only background.* a few objects"),
+        ([[0, 1]], "classes", None, "Only background.* another class"),
         ([[2, 3]], "objects", None, "No background"),
         ([[0, 3]], "classes", None, "Only class 3"),
         ([[1, 256]], "classes", None, "256"),
@@ -189,6 +190,7 @@ def test_counts_and_runs_match_the_pixels(paint):
     values, counts = np.unique(paint[paint > 0], return_counts=True)
     assert count_values(paint) == dict(zip(values.tolist(), counts.tolist(), strict=True))
     np.testing.assert_array_equal(np.repeat(*runs(paint)), paint.ravel())
+    assert (runs(paint)[1] > 0).all()
 
 
 @settings(deadline=None)
@@ -216,6 +218,7 @@ def test_summary_and_annotate_agree(paint, mode):
         ({1: 5, 2: 5}, "classes", True, []),
         ({1: 5, 4: 5}, "classes", True, ["classes 2, 3;"]),
         ({2: 5, 3: 5}, "classes", True, ["class 1;"]),
+        ({2: 50, 3: 50}, "classes", True, ["class 1;"]),
         ({1: 1, 7: 1}, "classes", True, ["classes 2, 3, 4, 5, 6;"]),
         ({1: 1, 9: 1}, "classes", True, ["classes 2, 3, 4, 5, 6, ...;"]),
         ({1: 79, 2: 1, 3: 1}, "objects", True, []),
