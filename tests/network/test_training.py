@@ -241,7 +241,7 @@ def test_a_started_model_is_adapted_to_channels_and_classes() -> None:
     events = _run(config, [rgb], [paint], start=start)
     sentences = [event.message for event in events if isinstance(event, Warned) and "begin" in event.message]
     assert len(sentences) == 2
-    assert "images of 1 channel and these have 3: it begins with what it sees in their mean" in sentences[0]
+    assert "images of 1 channel and these have 3: it begins with what it sees in the mixture" in sentences[0]
     assert "2 classes apart, background included, and this paint has 3: each begins as" in sentences[1]
     model = events[-1].model
     changed = {name for name, value in model.weights.items() if value.shape != start.weights[name].shape}

@@ -46,9 +46,9 @@ def test_every_command_exists(manifest):
         assert callable(getattr(import_module(module), name)), command.id
 
 
-def test_seven_docks_in_the_order_of_work(manifest):
+def test_the_dock_of_all_steps_then_the_others_in_the_order_of_work(manifest):
     widgets = [widget.display_name for widget in manifest.contributions.widgets]
-    assert widgets == ["Paint", "Weights", "Train", "Predict", "Evaluate", "U-Net", "Project"]
+    assert widgets == ["U-Net", "Paint", "Weights", "Train", "Predict", "Evaluate", "Project"]
     assert manifest.display_name == "U-Net"
 
 

@@ -16,6 +16,9 @@ _LONGEST_DETAIL = 240
 
 _MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
 
+_ONEDNN_WORDS = {"could not create a primitive", "could not create a memory object"}
+"""All that oneDNN, which convolves on the CPU, says where its code or its scratch memory finds no room."""
+
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 _REPORT = "please report it at the project's issue page, with what you did before"
@@ -49,8 +52,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(error, torch.OutOfMemoryError):
         return True
-    # The CPU allocator, cuDNN and Apple's Metal raise plain RuntimeErrors.
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _MEMORY_WORDS)
+    # The CPU allocator, oneDNN, cuDNN and Apple's Metal raise plain RuntimeErrors.
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        said in _ONEDNN_WORDS or any(words in said for words in _MEMORY_WORDS)
+    )
 
 
 def is_disk_full(error: OSError) -> bool:
