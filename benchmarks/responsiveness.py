@@ -127,7 +127,7 @@ def main() -> int:
             dock.stop()
             wait_for(lambda: not dock.is_running)
             if dock._last is not None:
-                steps.append(dock._last.history.steps)
+                steps.append(dock._last.model.history.steps)
             report(f"{number}: idle", quiet)
             report(f"{number}: training", trained)
             idle += quiet
