@@ -46,6 +46,7 @@ _EVENT_NAMES = {
     "Continued": "continued",
     "StepDone": "step_done",
     "Validated": "validated",
+    "Adapted": "adapted",
     "Warned": "warned",
     "Resolved": "resolved",
 }
@@ -145,7 +146,15 @@ class TrainingReport:
 
     def show(self, event: "TrainingEvent", progress: Progress) -> None:
         """Print an event, or move the progress bar."""
-        from napari_unet.network.events import Continued, Resolved, Started, StepDone, Validated, Warned
+        from napari_unet.network.events import (
+            Adapted,
+            Continued,
+            Resolved,
+            Started,
+            StepDone,
+            Validated,
+            Warned,
+        )
 
         if self._as_json:
             print_json({"event": _EVENT_NAMES[type(event).__name__]} | _json_values(event))
@@ -157,7 +166,7 @@ class TrainingReport:
             case Continued():
                 self._before = event.history.seconds, event.history.steps
                 note(event.sentence())
-            case Warned():
+            case Adapted() | Warned():
                 note(event.message)
             case Resolved():
                 note(f"No longer so: {event.message}")

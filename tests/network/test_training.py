@@ -22,7 +22,7 @@ from napari_unet.core.normalisation import Normalisation, apply_limits
 from napari_unet.network import learner as learner_module
 from napari_unet.network import training_loop
 from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
-from napari_unet.network.events import Started, StepDone, Stopped, Validated, Warned
+from napari_unet.network.events import Adapted, Started, StepDone, Stopped, Validated, Warned
 from napari_unet.network.model import Model
 from napari_unet.network.training import train, train_events
 from napari_unet.network.unet import UNet
@@ -239,7 +239,7 @@ def test_a_started_model_is_adapted_to_channels_and_classes() -> None:
     paint = np.where(PAINT >= 8, 3, np.minimum(PAINT, 2))
     config = dataclasses.replace(QUICK, steps=1, mode="classes", learning_rate=1e-9)
     events = _run(config, [rgb], [paint], start=start)
-    sentences = [event.message for event in events if isinstance(event, Warned) and "begin" in event.message]
+    sentences = [event.message for event in events if isinstance(event, Adapted)]
     assert len(sentences) == 2
     assert "images of 1 channel and these have 3: it begins with what it sees in the mixture" in sentences[0]
     assert "2 classes apart, background included, and this paint has 3: each begins as" in sentences[1]

@@ -133,7 +133,7 @@ def test_it_turns_to_the_image_with_the_best_place_which_is_seen_and_painted(mak
     np.testing.assert_allclose(centre(viewer), (50, 60), atol=8)
     told = say(dock, "next_sentence")
     assert told.startswith("This is on 'best'. 'worse', which lay over it, is hidden. The network wavers")
-    assert say(dock, "unet_told") == told
+    assert say(dock, "unet_told") == ""  # it is said in step 1
     assert [dock.paint.image.layer, dock.train.form.image.layer, dock.predict.image.layer] == [best] * 3
     shown = [best, paints[best], bare, beside, paints[beside], theirs]
     assert all(layer.visible for layer in shown)
@@ -155,6 +155,12 @@ def test_it_turns_to_the_image_with_the_best_place_which_is_seen_and_painted(mak
     qtbot.waitUntil(lambda: not dock.paint.next_place.is_busy, timeout=60_000)
     assert "begins anew" in say(dock, "next_sentence")
     assert dock.paint.image.layer is best
+    step = dock.findChild(QPushButton, "unet_step_1")
+    step.setChecked(False)
+    press(dock.paint, qtbot)
+    assert say(dock, "unet_told") == say(dock, "next_sentence") != ""
+    step.setChecked(True)
+    assert say(dock, "unet_told") == ""
 
 
 # With layers alone.

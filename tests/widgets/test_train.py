@@ -18,7 +18,16 @@ from napari_unet.files import models, states
 from napari_unet.files.models import model_path
 from napari_unet.files.states import step_to_continue
 from napari_unet.network.config import AugmentationConfig, TrainingConfig
-from napari_unet.network.events import Continued, Resolved, Started, StepDone, Stopped, Validated, Warned
+from napari_unet.network.events import (
+    Adapted,
+    Continued,
+    Resolved,
+    Started,
+    StepDone,
+    Stopped,
+    Validated,
+    Warned,
+)
 from napari_unet.network.model import History
 from napari_unet.widgets.layers import make_annotation
 from napari_unet.widgets.marks import set_mode
@@ -565,6 +574,8 @@ def test_warnings_stay_until_they_are_withdrawn(dock, viewer, qtbot, monkeypatch
 
     def events(images, paints, config, **rest):
         yield Started("CPU", "float32", 1, 1, 1)
+        yield Adapted("Channels.")
+        yield Adapted("Classes.")
         yield Warned("First.")
         yield StepDone(1, 0.5, 1.0)
         yield Warned("Second.")
@@ -577,6 +588,7 @@ def test_warnings_stay_until_they_are_withdrawn(dock, viewer, qtbot, monkeypatch
     paint_on(viewer, viewer.add_image(discs(), name="cells"))
     train(dock, qtbot)
     assert say(dock, "train_warning") == "First.\nThird."
+    assert say(dock, "train_place").endswith("weights.\nChannels.\nClasses.")
     monkeypatch.setattr(training, "train_events", lambda *_, **__: iter(()))
     train(dock, qtbot)
     assert say(dock, "train_warning") == ""

@@ -99,6 +99,13 @@ class Validated:
 
 
 @dataclass(frozen=True, slots=True)
+class Adapted:
+    """How what the training begins with was fitted to these images and classes, in one sentence."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Warned:
     """Something the user should know, in one sentence, while training goes on."""
 
@@ -160,7 +167,7 @@ class Preview:
 
 
 TrainingEvent = (
-    Started | Continued | StepDone | Validated | Warned | Resolved | PaintJoined | Preview | Stopped
+    Started | Adapted | Continued | StepDone | Validated | Warned | Resolved | PaintJoined | Preview | Stopped
 )
 
 

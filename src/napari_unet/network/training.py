@@ -129,10 +129,10 @@ def train_events(
     Yields
     ------
     TrainingEvent
-        ``Started``, ``Continued`` if the training goes on from ``resume``, then ``StepDone``, ``Validated``,
-        ``Warned``, ``Resolved``, ``PaintJoined`` and ``Preview`` in any order, and ``Stopped`` with the
-        model. An error after the first validation comes after a ``Stopped`` of its own, so that a failure in
-        the second hour does not cost the first.
+        ``Started``, ``Adapted`` for what had to be fitted of ``start``, ``Continued`` if the training goes
+        on from ``resume``, then ``StepDone``, ``Validated``, ``Warned``, ``Resolved``, ``PaintJoined`` and
+        ``Preview`` in any order, and ``Stopped`` with the model. An error after the first validation comes
+        after a ``Stopped`` of its own, so that a failure in the second hour does not cost the first.
     """
     control = control or Control()
     place = choose_device(device)
@@ -165,7 +165,7 @@ def train_events(
     del planes  # which the user may paint over
     dataset = live.dataset
     is_new = start is not None and start.network.in_channels != dataset.in_channels
-    network, warnings, resume = starting_network(
+    network, told, resume = starting_network(
         start,
         resume,
         config,
@@ -185,8 +185,8 @@ def train_events(
         known_pixels=dataset.known_pixels,
     )
     of_paint = (*dataset.warnings, *doubts(dataset, config))
-    for message in (*of_paint, *warnings):
-        yield Warned(message)
+    yield from (Warned(message) for message in of_paint)
+    yield from told
     joining = Joining(live, feed, config, of_paint)
     del live, dataset  # which another takes the place of, when paint joins
     try:

@@ -9,6 +9,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.mixture import Mixture
 from napari_unet.network.adaptation import adapted_weights
 from napari_unet.network.config import TrainingConfig, UNetConfig
+from napari_unet.network.events import Adapted, Warned
 from napari_unet.network.model import Model
 from napari_unet.network.state import TrainingState, reason_against
 from napari_unet.network.unet import UNet
@@ -49,16 +50,15 @@ def starting_network(
     classes: int,
     distance: bool = False,
     mixture: Mixture | None = None,
-) -> tuple[UNet, tuple[str, ...], TrainingState | None]:
+) -> tuple[UNet, list[Adapted | Warned], TrainingState | None]:
     """Return what a training with ``config`` begins with; of new channels it sees the ``mixture`` at first.
 
     Returns
     -------
     network : UNet
         For ``in_channels`` and ``classes``, with a head for the ``distance`` if it is to be learnt.
-    warnings : tuple of str
-        A sentence for everything that had to be adapted, or could not be taken over, from ``start`` and
-        ``resume``.
+    told : list of Adapted or Warned
+        What had to be adapted of ``start``, and why ``resume`` could not be taken over.
     resume : TrainingState or None
         None if it does not fit.
 
@@ -71,8 +71,8 @@ def starting_network(
         if resume is not None:
             raise InputError("A training state came without its model; give the model to start from as well.")
         network = replace(config.network, in_channels=in_channels, classes=classes, distance=distance)
-        return fresh_network(network, config.seed), (), None
-    adapted, warnings = adapted_network(
+        return fresh_network(network, config.seed), [], None
+    adapted, sentences = adapted_network(
         start,
         in_channels,
         classes,
@@ -82,7 +82,8 @@ def starting_network(
         mixture=mixture,
     )
     reason = "" if resume is None else reason_against(resume, start, adapted, config.mode)
-    return (adapted, (*warnings, reason), None) if reason else (adapted, warnings, resume)
+    told: list[Adapted | Warned] = [Adapted(sentence) for sentence in sentences]
+    return (adapted, [*told, Warned(reason)], None) if reason else (adapted, told, resume)
 
 
 def adapted_network(

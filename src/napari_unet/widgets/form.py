@@ -135,6 +135,7 @@ class _Scroller(QScrollArea):
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         bar = self.verticalScrollBar()
         width = self._page.minimumSizeHint().width() + (0 if bar is None else bar.sizeHint().width())
+        width += 2 * self.frameWidth()  # which napari's style sheet gives it after all
         # Where several docks share a column, each keeps enough height to be read.
         return QSize(width, min(self._page.sizeHint().height(), 200))
 

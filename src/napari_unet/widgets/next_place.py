@@ -94,7 +94,7 @@ class NextPlace(QWidget):
             "uncertain, nothing is painted, and you have not been, in any of the images with an\n"
             f"annotation layer. Key {KEY} on the annotation layer.",
         )
-        self.show_map = QCheckBox("Show where the network is uncertain")
+        self.show_map = QCheckBox("Show where it is uncertain")
         describe(
             self.show_map,
             name="next_map",

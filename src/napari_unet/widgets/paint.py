@@ -161,7 +161,7 @@ class PaintDock(QWidget):
             name="paint_brush_size",
             tooltip="Diameter of the brush in pixels (keys [ and ]).",
         )
-        self.filled = QCheckBox("Objects are filled to their border")
+        self.filled = QCheckBox("Objects filled to their border")
         describe(self.filled, name="paint_full", tooltip=_FILLED)
         self.filled.toggled.connect(self._on_filled)
         column.addWidget(self.filled)
@@ -359,7 +359,8 @@ class PaintDock(QWidget):
         if self.annotation is None:
             return
         self.summary.say(_in_words(summary, self.mode))
-        self.advice.say(" ".join(summary.missing), "hint" if summary.teachable else "warning")
+        begun = summary.background or summary.objects
+        self.advice.say(" ".join(summary.missing), "warning" if begun and not summary.teachable else "hint")
         self._tell_change(self.annotation, *stamp)
 
     def _show_fault(self, sentence: str) -> None:

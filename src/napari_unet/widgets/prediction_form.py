@@ -88,7 +88,7 @@ class PredictionForm(QWidget):
             "eight times slower. Default: off.",
         )
         form.addRow(self._orientations)
-        self._keep = QCheckBox("Show finished tiles after a cancel")
+        self._keep = QCheckBox("Show tiles after a cancel")
         describe(
             self._keep,
             name="predict_keep",

@@ -31,7 +31,7 @@ class ScaleForm(QWidget):
             tooltip="Diameter of the objects in pixels of the image. The starter sees the image scaled\n"
             "by it; the result is on the image's own pixels. Moving it ends the estimate.",
         )
-        self._estimate = QCheckBox("Estimate from the image")
+        self._estimate = QCheckBox("Estimate it from the image")
         self._estimate.setChecked(True)
         describe(
             self._estimate,
@@ -39,7 +39,7 @@ class ScaleForm(QWidget):
             tooltip="Let every image tell how large its objects are; the slider shows what was found.\n"
             "Default: on.",
         )
-        form.addRow("", self._estimate)
+        form.addRow(self._estimate)  # over both columns: it is too long for one
         self._contrast = QLabeledSlider(Qt.Orientation.Horizontal)
         self._contrast.setRange(25, 400)
         self._contrast.setValue(100)

@@ -1,9 +1,15 @@
 """A titled part of a dock that folds away."""
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtWidgets import QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unet.widgets.form import describe
+
+_LOOK = """
+QPushButton { background: transparent; border: none; padding: 3px 0px; text-align: left; }
+QPushButton:hover, QPushButton:focus { text-decoration: underline; }
+"""
+"""A plain line of text. A tool button would be one by itself, but napari gives these no size of font."""
 
 
 class Section(QWidget):
@@ -20,17 +26,19 @@ class Section(QWidget):
         Whether the content shows at first.
     """
 
+    toggled = Signal(bool)
+    """The content is shown (True) or hidden from now on."""
+
     def __init__(self, title: str, *, name: str, tooltip: str, is_open: bool = False) -> None:
         super().__init__()
-        self._button = QToolButton()
+        self._title = title
+        self._button = QPushButton()
         describe(self._button, name=name, tooltip=tooltip)
-        self._button.setText(title)
-        self._button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self._button.setStyleSheet(_LOOK)
         self._button.setCheckable(True)
         self._button.setChecked(is_open)
-        self._button.setAutoRaise(True)
+        self._button.setMinimumWidth(90)  # long names of projects are cut, so that they do not widen the dock
         self._button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self._button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._button.toggled.connect(self._show_content)
         self.content = QWidget()
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
@@ -52,11 +60,17 @@ class Section(QWidget):
 
     def set_title(self, title: str, *, emphasised: bool) -> None:
         """Write another title, in bold if it is ``emphasised``."""
-        self._button.setText(title)
+        self._title = title
+        self._show_title()
         font = self._button.font()
         font.setBold(emphasised)
         self._button.setFont(font)
 
     def _show_content(self, is_open: bool) -> None:
-        self._button.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
+        self._show_title()
         self.content.setVisible(is_open)
+        self.toggled.emit(is_open)
+
+    def _show_title(self) -> None:
+        self._button.setText(f"{'▾' if self.is_open else '▸'} {self._title}")
+        self._button.setAccessibleName(self._title)

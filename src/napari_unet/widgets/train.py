@@ -17,6 +17,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.weights import WeightConfig
 from napari_unet.files.models import model_path
 from napari_unet.network.events import (
+    Adapted,
     Continued,
     PaintJoined,
     Preview,
@@ -292,12 +293,8 @@ class TrainDock(QWidget):
         elif isinstance(event, Started):
             weights = f"{event.parameters / 1e6:.1f} million weights"
             self._place.say(f"{event.device}, {event.precision}; a network of {weights}.")
-        elif isinstance(event, Warned):
-            run.warnings.append(event.message)
-            self._show_warnings(run)
-        elif isinstance(event, Resolved):
-            run.warnings = [message for message in run.warnings if message != event.message]
-            self._show_warnings(run)
+        elif isinstance(event, Adapted | Warned | Resolved):
+            self._note(run, event)
         elif isinstance(event, Stopped):
             self._last, self._last_path = event, None
             self.form.show_rate(event.model.training.learning_rate)
@@ -320,8 +317,14 @@ class TrainDock(QWidget):
         if run is not None and run.progress.has_begun and not run.job.control.stopped:
             self._status.say(run.progress.now(paused=run.job.control.paused))
 
-    def _show_warnings(self, run: _Run) -> None:
+    def _note(self, run: _Run, event: Adapted | Warned | Resolved) -> None:
         """Show all that holds, one sentence below the other, until the next training starts."""
+        if isinstance(event, Adapted):
+            self._place.say(f"{self._place.text()}\n{event.message}")
+            return
+        run.warnings = [message for message in run.warnings if message != event.message]
+        if isinstance(event, Warned):
+            run.warnings.append(event.message)
         self._warning.say("\n".join(run.warnings), "warning")
 
     def _on_learning_changed(self, on: bool) -> None:

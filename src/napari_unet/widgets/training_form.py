@@ -76,7 +76,7 @@ class TrainingForm(QWidget):
         form = add_form(column)
         self.image = LayerChooser(viewer)
         add_row(form, "Image", self.image, name="train_image", tooltip="The painted image to learn from.")
-        self.all_painted = QCheckBox("and every other painted image")
+        self.all_painted = QCheckBox("and all other painted images")
         describe(
             self.all_painted,
             name="train_all",
@@ -144,7 +144,7 @@ class TrainingForm(QWidget):
         )
         self._faster = Sentence("train_faster")
         form.addRow(self._faster)
-        self._ndim = choice([("2-D, plane by plane", 2), ("3-D, whole volumes", 3)])
+        self._ndim = choice([("2-D planes", 2), ("3-D volumes", 3)])
         self._ndim.currentIndexChanged.connect(self._on_ndim)
         add_row(
             form,
@@ -196,7 +196,7 @@ class TrainingForm(QWidget):
             tooltip="What tells how good the network is: some strokes kept out of the training, or a\n"
             "painted image kept out whole, which costs an image and says more. Default: held-out strokes.",
         )
-        self._patience = QCheckBox("Stop when it no longer improves")
+        self._patience = QCheckBox("Stop if nothing improves")
         describe(
             self._patience,
             name="train_patience",

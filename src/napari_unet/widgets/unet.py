@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_unet.core.annotation import Mode, PaintSummary, summarise_paint
 from napari_unet.widgets.corrector import is_gesture
-from napari_unet.widgets.form import Sentence, button, fill, follow
+from napari_unet.widgets.form import Sentence, Tone, button, fill, follow
 from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.layers import copy_paint, edited_result
 from napari_unet.widgets.live_form import LiveForm
@@ -71,6 +71,7 @@ class UNetDock(QWidget):
         self.setObjectName("unet_dock")
         self._viewer = viewer
         self._trained = False
+        self._place = ""
         # Of images, what happened to them since the last training; of layers, since they were written.
         self._predicted: set[object] = set()
         self._corrected: set[object] = set()
@@ -146,7 +147,8 @@ class UNetDock(QWidget):
             chooser.layer_changed.connect(self._share_image)
         self._counter.result.connect(self._on_counted)
         self.paint.annotation_changed.connect(self._on_annotation)
-        self.paint.next_place.told.connect(self._told.say)
+        self.paint.next_place.told.connect(self._on_place)
+        self._sections[0].toggled.connect(self._on_paint_unfolded)
         self.train.started.connect(self._on_training)
         self.train.saved.connect(self._on_model)
         self.train.ended.connect(self._refresh)
@@ -196,6 +198,16 @@ class UNetDock(QWidget):
                 chooser.choose(layer)
         self._told.say("")
         self._refresh()
+
+    def _on_place(self, sentence: str, tone: Tone) -> None:
+        """Say where to paint next, unless step 1 says so below."""
+        is_said = self._sections[0].is_open
+        self._told.say("" if is_said else sentence, tone)
+        self._place = "" if is_said else sentence
+
+    def _on_paint_unfolded(self, is_open: bool) -> None:
+        if is_open and self._told.text() == self._place:
+            self._told.say("")
 
     def _on_annotation(self, paint: Labels | None) -> None:
         image = self.paint.image.layer
