@@ -187,6 +187,8 @@ assert "torch" not in sys.modules
         (lambda record, tensors: record.pop("history"), "lacks history"),
         (lambda record, tensors: record["network"].update(levels=0), "network.levels is 0"),
         (lambda record, tensors: record["network"].update(levels="2"), "network.levels is '2'"),
+        (lambda record, tensors: record["network"].update(in_channels=10**30), "65535"),
+        (lambda record, tensors: record["network"].update(classes=2**63), "65535"),
         (lambda record, tensors: record["network"].update(norm="group"), "give one of 'batch', 'none'"),
         (lambda record, tensors: record["network"].update(attention=True), "no setting 'attention'"),
         (lambda record, tensors: record["network"].update(features=2), "where its network has"),

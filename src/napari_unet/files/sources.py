@@ -14,16 +14,12 @@ from numpy.typing import NDArray
 
 from napari_unet.core.errors import InputError
 from napari_unet.core.lazy import LazyPixels
-from napari_unet.files.images import ALWAYS, MOST_PACKED, StoredImage, is_tiff, is_zarr, why_unreadable
+from napari_unet.files.images import ALWAYS, StoredImage, check_size, is_tiff, is_zarr, why_unreadable
 from napari_unet.files.pixel_size import PixelSize, tiff_pixel_size
 from napari_unet.files.tiff_pages import check_pages
 
 _CACHE = 2**28
 """Bytes of decoded TIFF strips that are kept: one row of tiles reads the same strips again and again."""
-
-
-_MOST_FILES = 1000
-"""Files of a zarr folder whose sizes are looked at; nobody makes more of them to deceive."""
 
 
 def open_image(path: str | Path) -> StoredImage:
@@ -62,16 +58,15 @@ def open_image(path: str | Path) -> StoredImage:
 
 
 def _check_claims(path: Path, array: Any) -> None:
-    """Refuse a description of more pixels than can be counted, or of pieces that its files cannot hold."""
+    """Refuse a description of more pixels than can be counted, or of pieces that a file cannot hold."""
     if max(array.shape, default=0) >= 2**62:
         claim = ValueError(f"its description claims the shape {array.shape}")
         raise InputError(why_unreadable(path, claim))
-    files = itertools.islice(path.rglob("*") if path.is_dir() else [path], _MOST_FILES + 1)
-    sizes = [file.stat().st_size for file in files]
-    piece = math.prod(array.chunks) * np.dtype(array.dtype).itemsize
-    if len(sizes) <= _MOST_FILES and piece > MOST_PACKED * sum(sizes) + ALWAYS:
-        claim = ValueError(f"it claims pieces of {piece} bytes and its files have {sum(sizes)}")
-        raise InputError(why_unreadable(path, claim))
+    if path.is_file():  # the chunks of a folder are looked at when they are unpacked
+        try:
+            check_size(path, math.prod(array.chunks) * np.dtype(array.dtype).itemsize)
+        except ValueError as error:
+            raise InputError(why_unreadable(path, error)) from error
 
 
 class Pieces:
@@ -114,7 +109,7 @@ def _open_zarr(path: Path) -> StoredImage:
         node: Any = zarr.open(path, mode="r")
         if isinstance(node, zarr.Array):
             names = getattr(node.metadata, "dimension_names", None) or ()
-            return _stored(Pieces(node, path), _letters(names, node.ndim))
+            return _stored(_zarr_pieces(node, path), _letters(names, node.ndim))
         attributes = _ome(node.attrs.asdict())
         if "bioformats2raw.layout" in attributes and "0" in node:
             node = node["0"]
@@ -129,7 +124,19 @@ def _open_zarr(path: Path) -> StoredImage:
     if len(arrays) != 1:
         inside = ", ".join(sorted(node)[:5]) or "nothing"
         raise InputError(f"{path} is a zarr group, not one image; give the path of one inside ({inside}).")
-    return _stored(Pieces(arrays[0], path), "")
+    return _stored(_zarr_pieces(arrays[0], path), "")
+
+
+def _zarr_pieces(array: Any, path: Path) -> Pieces:
+    from napari_unet.files.zarr_codecs import bounded
+
+    try:
+        array = bounded(array)
+    except ValueError as error:
+        raise InputError(why_unreadable(path, error)) from error
+    # zarr unpacks some ten chunks at a time, however large they are.
+    is_large = math.prod(array.chunks) * array.dtype.itemsize > ALWAYS // 16
+    return Pieces(_ByChunk(array) if is_large else array, path)
 
 
 def _ome(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -156,7 +163,7 @@ def _open_multiscale(group: Any, multiscale: Mapping[str, Any], path: Path) -> S
         for letter, size, axis in zip(letters, scale, axes, strict=False)
         if letter in "ZYX" and axis.get("unit") and math.isfinite(size) and size > 0
     }
-    return _stored(Pieces(array, path), letters, PixelSize.of(sizes))
+    return _stored(_zarr_pieces(array, path), letters, PixelSize.of(sizes))
 
 
 def _letters(names: Sequence[Any], ndim: int) -> str:
@@ -182,27 +189,14 @@ def _open_tiff(path: Path) -> StoredImage:
     return _stored(pixels, axes if len(axes) == len(shape) and axes.count("C") <= 1 else "", size)
 
 
-class _TiffPixels:
-    """The first image of a TIFF file, decoded strip by strip (or tile by tile) as it is read.
+class _ByChunk:
+    """An array of which one chunk is unpacked after the other."""
 
-    Strips that were decoded lately are kept, because a block of pixels seldom covers whole strips.
-    """
-
-    def __init__(self, path: Path) -> None:
-        import tifffile
-        import zarr
-
-        file = tifffile.TiffFile(path)
-        # The file stays open as long as somebody reads from it.
-        weakref.finalize(self, file.close)
-        array: Any = zarr.open(file.series[0].levels[0].aszarr(), mode="r")
+    def __init__(self, array: Any) -> None:
         self._array = array
         self.shape: tuple[int, ...] = array.shape
         self.dtype: np.dtype[Any] = array.dtype
         self.chunks: tuple[int, ...] = array.chunks
-        self._cache: OrderedDict[tuple[int, ...], NDArray[Any]] = OrderedDict()
-        self._cached = 0
-        self._lock = threading.Lock()
 
     def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[Any]:
         ranges = [
@@ -230,20 +224,41 @@ class _TiffPixels:
                 return
             target.append(slice(first, last))
             source.append(slice(part[first] - start, part[last - 1] - start + 1, part.step))
-        result[tuple(target)] = self._chunk(index)[tuple(source)]
+        result[tuple(target)] = self._part(index, source)
 
-    def _chunk(self, index: tuple[int, ...]) -> NDArray[Any]:
+    def _part(self, index: tuple[int, ...], part: list[slice]) -> NDArray[Any]:
+        """Return a part of one chunk; ``part`` counts from where that begins."""
+        starts = [number * size for number, size in zip(index, self.chunks, strict=True)]
+        box = (slice(n + item.start, n + item.stop, item.step) for n, item in zip(starts, part, strict=True))
+        return np.asarray(self._array[tuple(box)])
+
+
+class _TiffPixels(_ByChunk):
+    """The first image of a TIFF file, decoded strip by strip (or tile by tile) as it is read.
+
+    Strips that were decoded lately are kept, because a block of pixels seldom covers whole strips.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import tifffile
+        import zarr
+
+        file = tifffile.TiffFile(path)
+        # The file stays open as long as somebody reads from it.
+        weakref.finalize(self, file.close)
+        super().__init__(zarr.open(file.series[0].levels[0].aszarr(), mode="r"))
+        self._cache: OrderedDict[tuple[int, ...], NDArray[Any]] = OrderedDict()
+        self._cached = 0
+        self._lock = threading.Lock()
+
+    def _part(self, index: tuple[int, ...], part: list[slice]) -> NDArray[Any]:
         with self._lock:
             if index in self._cache:
                 self._cache.move_to_end(index)
-                return self._cache[index]
-            box = tuple(
-                slice(number * size, (number + 1) * size)
-                for number, size in zip(index, self.chunks, strict=True)
-            )
-            chunk: NDArray[Any] = np.asarray(self._array[box])
+                return self._cache[index][tuple(part)]
+            chunk = super()._part(index, [slice(0, size, 1) for size in self.chunks])
             self._cache[index] = chunk
             self._cached += chunk.nbytes
             while self._cached > _CACHE and len(self._cache) > 1:
                 self._cached -= self._cache.popitem(last=False)[1].nbytes
-            return chunk
+            return chunk[tuple(part)]

@@ -95,12 +95,12 @@ class UNetConfig:
     def __post_init__(self) -> None:
         _one_of("network.ndim", self.ndim, (2, 3))
         _require(
-            self.in_channels >= 1,
-            f"network.in_channels is {self.in_channels}; an image has at least 1 channel.",
+            1 <= self.in_channels < 2**16,
+            f"network.in_channels is {self.in_channels}; an image has 1 to 65535 channels.",
         )
         _require(
-            self.classes >= 2,
-            f"network.classes is {self.classes}; at least 2 are needed, background and one more.",
+            2 <= self.classes < 2**16,
+            f"network.classes is {self.classes}; choose 2 (background and one more) to 65535.",
         )
         _require(1 <= self.levels <= 7, f"network.levels is {self.levels}; choose between 1 and 7.")
         _require(1 <= self.features <= 512, f"network.features is {self.features}; choose between 1 and 512.")
