@@ -28,10 +28,12 @@ from correcting import correct
 from guided import guide
 from kinds import Image, Kind, Pair, load_kind
 from methods import Clock
-from napari_unet import TrainingConfig, predict
+from napari_unet import TrainingConfig, load_model, predict
 from napari_unet.core.control import Control
 from napari_unet.core.prediction import Prediction
+from napari_unet.files.starters import find_model
 from napari_unet.network.events import Started, StepDone, Stopped
+from napari_unet.network.model import Model
 from napari_unet.network.training import train_events
 from scoring import score
 
@@ -122,7 +124,7 @@ def learn(
         images,
         [each.paint for each in painted],
         config,
-        start=before and before.model,
+        start=before.model if before else args.start,
         resume=before and before.state,
         full=[each.full for each in painted],
         control=control,
@@ -137,6 +139,10 @@ def learn(
     if last is None:
         raise RuntimeError("The training ended without a model.")
     return last
+
+
+def _model(name: str) -> Model:
+    return load_model(find_model(name))
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -183,6 +189,7 @@ def _parse() -> argparse.Namespace:
     add("--rounds", type=int, default=2)
     add("--first", type=float, default=4.0, help="seconds of painting an image before the first training")
     add("--more", type=float, default=3.0, help="seconds of painting an image in every round")
+    add("--start", type=_model, help="a starter or a model file that all begin with; default: random weights")
     add("--seconds", type=float, default=12.0, help="seconds of training in every round")
     add("--factor", type=float, default=1.67, help="processor seconds that count as one second")
     add("--scored", type=int, default=4, help="at most so many images of a kind are scored")

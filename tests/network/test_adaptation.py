@@ -128,17 +128,24 @@ def test_every_adaptation_is_said_and_a_new_head_for_the_distance_is_added() -> 
 
 @pytest.mark.parametrize(
     ("channels", "classes", "rates"),
-    [(1, 2, (0.002, 1.0)), (3, 2, (0.002, 5.0)), (1, 4, (0.002, 5.0)), (2, 3, (0.002, 5.0))],
+    [(1, 2, (0.2, 1.0)), (3, 2, (0.2, 5.0)), (1, 4, (0.2, 5.0)), (2, 3, (0.2, 5.0))],
 )
 def test_a_starter_learns_at_a_fifth_of_the_rate_but_what_is_new_to_it(
     channels: int, classes: int, rates: tuple[float, float]
 ) -> None:
     config = TrainingConfig(learning_rate=0.01)
     found = starting_rates(a_model(), config, in_channels=channels, classes=classes)
-    assert (found.learning_rate, found.ends_rate) == pytest.approx(rates)
-    # A model that came of it goes on as it was, unless it is told to learn at another rate.
+    assert found == replace(config, body_rate=rates[0], ends_rate=rates[1])
+    # A model that came of it goes on as it was, unless it is told otherwise.
     model = replace(a_model(), object_size=None, training=found)
-    again = replace(config, learning_rate=found.learning_rate)
-    assert starting_rates(model, again, in_channels=channels, classes=classes) == found
-    assert starting_rates(model, config, in_channels=channels, classes=classes) == config
-    assert starting_rates(None, config, in_channels=channels, classes=classes) == config
+    assert starting_rates(model, config, in_channels=channels, classes=classes) == found
+    told = replace(config, body_rate=0.5, ends_rate=2.0)
+    for start in (model, a_model(), None):
+        assert starting_rates(start, told, in_channels=channels, classes=classes) == told
+
+
+def test_random_weights_learn_at_the_whole_rate_and_so_does_a_model_that_does_not_say() -> None:
+    whole = TrainingConfig(body_rate=1.0, ends_rate=1.0)
+    silent = replace(a_model(), object_size=None, training=TrainingConfig(ends_rate=5.0))
+    for start in (None, silent):
+        assert starting_rates(start, TrainingConfig(), in_channels=1, classes=2) == whole

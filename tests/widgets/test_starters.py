@@ -164,26 +164,28 @@ def test_training_begins_with_the_starter(starter, qtbot, monkeypatch):
     assert "no training state" not in say(dock, "train_warning")
     assert start.currentText().startswith("Last model")
     # Colours are new to it, and learnt at the usual rate; all else at a fifth.
-    assert (model.training.learning_rate, model.training.ends_rate) == (1e-3, 5.0)
+    assert (model.training.learning_rate, model.training.body_rate, model.training.ends_rate) == (
+        5e-3,
+        0.2,
+        5.0,
+    )
 
 
-def test_what_a_starter_knows_is_kept_by_a_lower_rate(starter, qtbot, monkeypatch):
+def test_what_a_starter_knows_is_kept_by_a_lower_rate_also_when_the_training_goes_on(
+    starter, qtbot, monkeypatch
+):
     tiny_training(monkeypatch)
     viewer = ViewerModel()
     paint_on(viewer, viewer.add_image(discs(), name="grey"))
     dock = TrainDock(viewer)
     qtbot.addWidget(dock)
-    start = control(dock, QComboBox, "train_start_from")
     saved = []
     dock.saved.connect(saved.append)
-    with qtbot.waitSignal(dock.ended, timeout=60_000):
-        dock.start()
-    # A fifth of the usual rate, by which it goes on, but nothing else does.
-    rate = control(dock, QComboBox, "train_rate")
-    assert (load_model(saved[0]).training.learning_rate, rate.currentText()) == (1e-3, "0.001")
-    start.setCurrentIndex(0)
-    start.activated.emit(0)
-    assert rate.currentText() == "0.005"
+    for _ in range(2):
+        with qtbot.waitSignal(dock.ended, timeout=60_000):
+            dock.start()
+        rates = load_model(saved[-1]).training
+        assert (rates.learning_rate, rates.body_rate, rates.ends_rate) == (5e-3, 0.2, 1.0)
 
 
 def test_three_dimensions_begin_from_scratch_unless_asked_otherwise(starter, qtbot):

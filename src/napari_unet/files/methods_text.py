@@ -93,10 +93,11 @@ def _training(training: Mapping[str, Any], history: Mapping[str, Any]) -> str:
         if training["augmentation"]["rotation"]
         else ""
     )
+    rate = training["learning_rate"] * (training.get("body_rate") or 1)
     return (
         f"It was trained on sparse manual annotations with {made_with or 'napari-unet'} for "
         f"{history['steps']:,} steps ({history['seconds'] / 60:.1f} min{in_sessions} on {history['device']}"
-        f"{began}) with AdamW (learning rate {training['learning_rate']:g}, seed {training['seed']}), an "
+        f"{began}) with AdamW (learning rate {rate:g}, seed {training['seed']}), an "
         f"exponential moving average of the weights{augmented}; unannotated pixels did not enter the loss."
     )
 

@@ -201,13 +201,15 @@ class TrainingConfig:
     batch_size : int, optional
         Patches per step; None chooses by device and dimension.
     learning_rate : float
-        Peak rate of AdamW. A training that begins with a starter takes a fifth of it, which then is its
-        ``learning_rate``, in the model too: what the starter knows shall stay where the paint says nothing.
-    ends_rate : float
-        The rate of the first layer and of the heads, as a multiple of that of all other layers. A training
-        that begins with a starter takes 5 where the images have other channels, or the paint other classes,
-        than the starter: what these mean, it has yet to learn, at the whole rate. A model that is trained on
-        at the rate it had keeps its own.
+        Peak rate of AdamW.
+    body_rate : float, optional
+        Part of the learning rate at which the network learns. None is a fifth for a training that begins with
+        a starter, for what it knows shall stay where the paint says nothing; what it was for a model that is
+        trained on; and 1 for random weights. A model says what it was.
+    ends_rate : float, optional
+        The rate of the first layer and of the heads, as a multiple of that of all other layers. None is 5 for
+        a training that begins with a starter of other channels than the images, or of other classes than the
+        paint, for what these mean it has yet to learn, at the whole rate; else as for ``body_rate``.
     held_out : float
         Fraction in [0, 0.5] of the strokes kept for validation; 0 validates on the training paint. Where
         there are validation images, nothing is held out.
@@ -230,7 +232,8 @@ class TrainingConfig:
     patch_size: int | None = None
     batch_size: int | None = None
     learning_rate: float = 5e-3
-    ends_rate: float = 1.0
+    body_rate: float | None = None
+    ends_rate: float | None = None
     held_out: float = 0.2
     precision: Precision = "auto"
     spacing: tuple[float, ...] | None = None
@@ -270,10 +273,11 @@ class TrainingConfig:
             0 < self.learning_rate < 1,
             f"training.learning_rate is {self.learning_rate}; choose between 0 and 1.",
         )
-        _require(
-            0 < self.ends_rate <= 100,
-            f"training.ends_rate is {self.ends_rate}; choose more than 0, up to 100.",
-        )
+        for name, share in (("body_rate", self.body_rate), ("ends_rate", self.ends_rate)):
+            _require(
+                share is None or 0 < share <= 100,
+                f"training.{name} is {share}; choose more than 0, up to 100, or leave it out.",
+            )
         _require(
             0 <= self.held_out <= 0.5, f"training.held_out is {self.held_out}; choose between 0 and 0.5."
         )

@@ -80,9 +80,9 @@ class Run:
             network,
             device=device,
             precision=precision,
-            learning_rate=config.learning_rate,
+            learning_rate=config.learning_rate * (config.body_rate or 1.0),
             seed=config.seed,
-            ends_rate=config.ends_rate,
+            ends_rate=config.ends_rate or 1.0,
         )
         self._joining = joining
         self._has_joined = False

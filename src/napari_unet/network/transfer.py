@@ -21,17 +21,21 @@ _KNOWN = 0.2
 def starting_rates(
     start: Model | None, config: TrainingConfig, *, in_channels: int, classes: int
 ) -> TrainingConfig:
-    """Return ``config`` with the rates at which ``start`` learns from images and paint of this kind.
+    """Return ``config`` with the rates, where it leaves them open, at which ``start`` learns.
 
     They are saved with the model, so that whoever goes on from it does so at the same rates.
     """
-    if start is None:
-        return config
-    if not start.is_starter:
-        goes_on = config.learning_rate == start.training.learning_rate
-        return replace(config, ends_rate=start.training.ends_rate) if goes_on else config
-    fits = (start.network.in_channels, start.network.classes) == (in_channels, classes)
-    return replace(config, learning_rate=_KNOWN * config.learning_rate, ends_rate=1.0 if fits else 1 / _KNOWN)
+    body, ends = 1.0, 1.0
+    if start is not None and start.is_starter:
+        fits = (start.network.in_channels, start.network.classes) == (in_channels, classes)
+        body, ends = _KNOWN, 1.0 if fits else 1 / _KNOWN
+    elif start is not None and start.training.body_rate is not None:
+        body, ends = start.training.body_rate, start.training.ends_rate or 1.0
+    return replace(
+        config,
+        body_rate=body if config.body_rate is None else config.body_rate,
+        ends_rate=ends if config.ends_rate is None else config.ends_rate,
+    )
 
 
 def fresh_network(config: UNetConfig, seed: int) -> UNet:

@@ -297,7 +297,6 @@ class TrainDock(QWidget):
             self._note(run, event)
         elif isinstance(event, Stopped):
             self._last, self._last_path = event, None
-            self.form.show_rate(event.model.training.learning_rate)
             self.form.offer_last(f"step {event.model.history.best_step}")
         elif isinstance(event, Saved):
             self._last_path = event.path

@@ -88,7 +88,6 @@ class TrainingForm(QWidget):
         starters = [(f"{name} (starter)", starter_path(name)) for name in starter_names()]
         self._start = choice([*starters, ("Scratch", _SCRATCH), ("A model file…", _BROWSE)])
         self._start_before = 0
-        self._rate_before: float | None = None
         self._start.activated.connect(self._on_start_chosen)
         add_row(
             form,
@@ -310,12 +309,6 @@ class TrainingForm(QWidget):
             self._start.insertItem(index, path.stem, path)
         self._choose_start(index)
 
-    def show_rate(self, rate: float) -> None:
-        """Choose the rate at which a model is trained on, until one begins anew."""
-        if self._rate_before is None:
-            self._rate_before = self._rate.currentData()
-        _choose(self._rate, rate)
-
     def _show_settings(self, config: TrainingConfig) -> None:
         """Choose what ``config`` says, but for what belongs to image, paint and machine."""
         for box, value in (
@@ -350,9 +343,6 @@ class TrainingForm(QWidget):
         # A starter can become 3-D; any other model stays what it is.
         begins = start == _SCRATCH or from_starter
         self._ndim.setEnabled(begins)
-        if begins and self._rate_before is not None:
-            _choose(self._rate, self._rate_before)
-            self._rate_before = None
 
     def _on_ndim(self, _index: int) -> None:
         """Begin from scratch in 3-D, unless the user asks for the starter again."""
