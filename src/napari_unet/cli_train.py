@@ -27,7 +27,6 @@ from napari_unet.files.images import expand_paths, pair_by_stem, read_image
 from napari_unet.files.models import load_model, model_path, save_model
 from napari_unet.files.pixel_size import PixelSize, common_pixel_size, relative_spacing
 from napari_unet.files.project import MODELS, project_folder
-from napari_unet.files.project_lock import InUseError
 from napari_unet.files.project_reading import load_project
 from napari_unet.files.project_store import ProjectStore
 from napari_unet.files.starters import find_model, is_starter
@@ -164,13 +163,7 @@ def destination(output: Path | None, project: Path | None) -> Iterator[Destinati
     if project is None:
         raise InputError("There is nowhere to save the model; give --output MODEL.safetensors.")
     folder = project_folder(project)
-    try:
-        store = ProjectStore.open(folder)
-    except InUseError as error:
-        raise InputError(
-            f"The project {folder.name} is open in a window, which writes it; close that, or save the model "
-            "elsewhere, with --output."
-        ) from error
+    store = ProjectStore.open(folder, of_command=True)
     try:
         path = model_path(folder / MODELS, folder.resolve().name, datetime.now().astimezone())
         check_writable(path)

@@ -120,7 +120,7 @@ def test_an_open_project_is_read_and_not_written(folder, tmp_path, capsys):
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     assert main(["train", "--project", str(folder), *SMALL]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("The project my project is open in a window, which writes it; close that")
+    assert line.startswith("The project my project is open in a window on this computer; close that")
     model = str(tmp_path / "m.safetensors")
     assert main(["train", "--project", str(folder), "--output", model, *SMALL]) == 0
     assert main(["predict", model, "--project", str(folder), "--output", str(tmp_path / "out")]) == 0

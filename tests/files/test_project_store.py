@@ -289,8 +289,21 @@ def test_a_second_window_is_told(tmp_path):
     store = ProjectStore.create(tmp_path / "p")
     with pytest.raises(InUseError, match=r"open in another window on this computer, so nothing you paint"):
         ProjectStore.open(tmp_path / "p")
+    with pytest.raises(
+        InUseError, match=r"open in a window on this computer; close that, or .* with --output"
+    ):
+        ProjectStore.open(tmp_path / "p", of_command=True)
     store.close()
     ProjectStore.open(tmp_path / "p").close()
+
+
+def test_others_are_told_that_a_command_has_it(tmp_path):
+    ProjectStore.create(tmp_path / "p").close()
+    store = ProjectStore.open(tmp_path / "p", of_command=True)
+    for of_command in (False, True):
+        with pytest.raises(InUseError, match=r"written by napari-unet train on this computer.* wait until"):
+            ProjectStore.open(tmp_path / "p", of_command=of_command)
+    store.close()
 
 
 def entry_of(folder, **change):

@@ -1,4 +1,4 @@
-"""One window writes a project: a file in its folder tells which, and that it is still there."""
+"""One window or command writes a project: a file in its folder tells which, and that it is still there."""
 
 import contextlib
 import json
@@ -22,13 +22,13 @@ _FORGOTTEN_S = 60.0
 
 
 class InUseError(InputError):
-    """Another window writes this project."""
+    """Another window, or a command, writes this project."""
 
 
 class ProjectLock:
     """The right to write a project, from :meth:`acquire` until :meth:`release`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, of_command: bool) -> None:
         self._path = folder / FILE
         own = psutil.Process()
         self._entry = {
@@ -36,26 +36,31 @@ class ProjectLock:
             "process": own.pid,
             "started": own.create_time(),
             "token": secrets.token_hex(8),
+            "command": of_command,
         }
 
     @classmethod
-    def acquire(cls, folder: Path) -> "ProjectLock":
+    def acquire(cls, folder: Path, *, of_command: bool = False) -> "ProjectLock":
         """Take the right to write the project in ``folder``, also from a window that was ended by force.
+
+        Parameters
+        ----------
+        folder : Path
+            Of the project.
+        of_command : bool
+            Whether it is for the command line, not for a window: others are told so.
 
         Raises
         ------
         InUseError
-            If a window has it.
+            If a window or a command has it.
         InputError
             If the folder cannot be written.
         """
         where = open_where(folder)
         if where:
-            raise InUseError(
-                f"The project {folder.name} is open in another window {where}, so nothing you paint here is "
-                "saved; close one of the two and open it again, or save this one elsewhere."
-            )
-        lock = cls(folder)
+            raise InUseError(_in_use(folder, where, of_command=of_command))
+        lock = cls(folder, of_command=of_command)
         lock._write()
         # Two that found it free at the same moment: the one that wrote last has it.
         lock.check()
@@ -81,8 +86,8 @@ class ProjectLock:
             self._write()
         elif holder["token"] != self._entry["token"]:
             raise InUseError(
-                f"Another window took over the project {self._path.parent.name}, so nothing you paint here "
-                "is saved any more; save this one elsewhere."
+                f"Another window took over the project {self._path.parent.name}, so nothing is saved in it "
+                "from here any more; save elsewhere."
             )
         with contextlib.suppress(OSError):  # what cannot be written is told by what is saved
             os.utime(self._path)
@@ -105,6 +110,20 @@ def open_where(folder: Path) -> str:
     if holder is None or not _is_alive(holder, folder / FILE):
         return ""
     return "on this computer" if holder["host"] == socket.gethostname() else f"on {holder['host']}"
+
+
+def _in_use(folder: Path, where: str, *, of_command: bool) -> str:
+    """Return a sentence on who has the project, for a command or a window that wanted it."""
+    holder, other = _read(folder / FILE) or {}, "a" if of_command else "another"
+    who, ends = f"open in {other} window", "close that"
+    if holder.get("command") is True:
+        who, ends = "written by napari-unet train", "wait until that ends"
+    what = f"The project {folder.resolve().name} is {who} {where}"
+    if of_command:
+        return f"{what}; {ends}, or save the model elsewhere, with --output."
+    return (
+        f"{what}, so nothing you paint here is saved; {ends} and open it here again, or save this elsewhere."
+    )
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -122,8 +122,8 @@ class ProjectStore:
         return store
 
     @classmethod
-    def open(cls, folder: Path) -> "ProjectStore":
-        """Open a project to write it.
+    def open(cls, folder: Path, *, of_command: bool = False) -> "ProjectStore":
+        """Open a project to write it, from a window or ``of_command``.
 
         Raises
         ------
@@ -134,7 +134,7 @@ class ProjectStore:
         project = read_project(folder)
         for name in (FILE, SETTINGS, LOCK, PAINT, IMAGES, MODELS):
             inside(folder, folder / name)
-        store = cls(folder, project, ProjectLock.acquire(folder))
+        store = cls(folder, project, ProjectLock.acquire(folder, of_command=of_command))
         store._sweep()
         return store
 
