@@ -12,8 +12,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 from skimage.morphology import local_maxima, reconstruction
 
-from napari_unet.core import flooding
-from napari_unet.core.flooding import survey
+from napari_unet.core import blocks
+from napari_unet.core.flooding import Relief, framed, survey, to_levels
 
 landscapes = array_shapes(min_dims=1, max_dims=3, max_side=9).flatmap(
     lambda shape: st.tuples(
@@ -22,14 +22,31 @@ landscapes = array_shapes(min_dims=1, max_dims=3, max_side=9).flatmap(
 )
 
 
+def relief_of(height, mask):
+    level, inside = framed(mask.shape)
+    inside[...] = to_levels(height, mask)
+    return survey(level)
+
+
 def find_basins(height, mask, *, contrast, min_area):
     """Return the basins (spatial...) as 1..N in the raster order of their summits, 0 outside, and N."""
-    relief = survey(height, mask)
+    relief = relief_of(height, mask)
     basins, sizes = relief.basins(contrast, min_area)
     of_pixel = np.where(mask, relief.regions, 0)
-    labels = np.searchsorted(np.unique(basins), basins).astype(np.int32)[of_pixel]
+    basins[sizes[basins] == 0] = 0  # the ground
+    labels = np.searchsorted(np.unique([0, *basins]), basins).astype(np.int32)[of_pixel]
     np.testing.assert_array_equal(sizes[sizes > 0], np.bincount(labels.ravel())[1:])
     return labels, int(np.count_nonzero(sizes))
+
+
+def first_meetings(relief):
+    """Return for every pair of regions that touch when they first meet, None of ground."""
+    meetings = [*relief.meetings.tolist(), *[None] * (len(relief.rims) - relief.meetings.size)]
+    assert meetings[: relief.meetings.size] == sorted(relief.meetings)
+    first = {}
+    for pair, meeting in zip(map(tuple, relief.rims.tolist()), meetings, strict=True):
+        first.setdefault(pair, meeting)
+    return first
 
 
 def basins_with_sets(height, mask, contrast, min_area):
@@ -56,8 +73,12 @@ def basins_with_sets(height, mask, contrast, min_area):
             other = next(b for b in basins if p in b)
             if other is mine:
                 continue
-            low, high = (mine, other) if height[mine[0]] < height[other[0]] else (other, mine)
-            if height[low[0]] - height[pixel] < contrast or len(low) < min_area:
+            high, low = sorted((mine, other), key=lambda b: (-height[b[0]], b[0]))
+            equal = height[low[0]] == height[high[0]]
+            if (
+                height[low[0]] - height[pixel] < contrast
+                or min(len(low), len(high) if equal else len(low)) < min_area
+            ):
                 high.extend(low)
                 basins = [b for b in basins if b is not low]
                 mine = high
@@ -80,13 +101,13 @@ def test_the_rules_written_down_with_sets(landscape, contrast, min_area):
 @settings(max_examples=60, deadline=None)
 @given(landscapes, st.integers(1, 40))
 def test_parts_that_are_worked_on_at_once_make_one_landscape(landscape, part):
-    alone = survey(*landscape)
-    with patch.object(flooding, "_PART", part), patch.object(flooding.os, "cpu_count", lambda: 5):
-        together = survey(*landscape)
-    for field in fields(alone):
-        if field.name != "rims":
+    alone = relief_of(*landscape)
+    with patch.object(blocks, "_PART", part), patch.object(blocks.os, "cpu_count", lambda: 5):
+        together = relief_of(*landscape)
+    for field in fields(Relief):
+        if field.name not in {"uphill", "rims", "meetings"}:
             np.testing.assert_array_equal(getattr(together, field.name), getattr(alone, field.name))
-    assert {*map(tuple, together.rims)} == {*map(tuple, alone.rims)}
+    assert first_meetings(together) == first_meetings(alone)
 
 
 @settings(max_examples=100, deadline=None)

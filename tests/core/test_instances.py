@@ -221,9 +221,11 @@ def test_a_landscape_is_read_again_and_again(foreground, readings):
             with pytest.raises(ValueError, match="other settings"):
                 landscape.objects(config)
             continue
-        objects, count = landscape.objects(config)
-        np.testing.assert_array_equal(objects, find_objects(foreground, config, ndim=foreground.ndim))
-        assert count == objects.max()
+        expected = find_objects(foreground, config, ndim=foreground.ndim)
+        np.testing.assert_array_equal(landscape.objects(config), expected)
+        count = landscape.write_objects(config, objects := np.empty_like(expected), 5)
+        assert count == expected.max()
+        np.testing.assert_array_equal(objects, np.where(expected > 0, expected + 5, 0))
 
 
 @settings(deadline=None, max_examples=60)

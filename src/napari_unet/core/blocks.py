@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,11 @@ MAX_THREADS = 4
 _PIXELS = 2**16  # of a block, without its margin: its arrays fit the second-level cache
 
 _BLOCKS_PER_THREAD = 4  # for fewer it does not pay to start one
+
+_PART = 2**18
+"""Pixels of an image for each thread: fewer are done before another has begun."""
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,19 @@ def plan_blocks(shape: Sequence[int], margin: Sequence[int], region: Box | None 
             for start, side, part in zip(corner, sides, region, strict=True)
         )
         yield Block(core, widen(core, margin, shape), tuple(margin))
+
+
+def in_parts(work: Callable[[int, int], Result], start: int, stop: int, pixels: int) -> list[Result]:
+    """Call ``work`` with the ends of a few ranges that make up ``start`` to ``stop``, all at once.
+
+    The fewer ``pixels`` there are in all, the fewer are the ranges. Returns the results in order.
+    """
+    number = max(1, min(MAX_THREADS, os.cpu_count() or 1, pixels // _PART))
+    ends = [start + (stop - start) * count // number for count in range(number + 1)]
+    if number == 1:
+        return [work(start, stop)]
+    with ThreadPoolExecutor(number, thread_name_prefix="parts") as pool:
+        return list(pool.map(work, ends[:-1], ends[1:]))
 
 
 def for_each_block(work: Callable[[Block], None], blocks: Sequence[Block]) -> None:

@@ -1,8 +1,8 @@
 """The compiled inner loops of :mod:`napari_unet.core.flooding`; importing this module imports numba.
 
 Images are flattened and framed by ``OUTSIDE``, so that every pixel inside has all its neighbours; ``steps``
-(2 * ndim,) is what to add to a flat index to come to each. Pixels ``start`` to ``stop`` are a part of an
-image; all parts are worked on at once.
+(2 * ndim,) is what to add to a flat index to come to each, first those ahead, then those behind. Pixels
+``start`` to ``stop`` are a part of an image; all parts are worked on at once.
 """
 
 from typing import Any
@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from napari_unet.core.compiling import compiled
+from napari_unet.core.flooding import GROUND, OUTSIDE
 
-OUTSIDE = -(2**15)
-"""Level of pixels that are not flooded, lower than all others."""
+NEVER = 2**62
+"""When regions meet of which one is ground: after all others."""
 
-_LEVELS = 2**16
+_RUN = 2**12
 _REMEMBERED = 2**12
 
 
@@ -29,194 +30,200 @@ def _root(parent: Any, node: Any) -> Any:
 
 @compiled()
 def find_uphill(level: Any, steps: Any, uphill: Any, start: Any, stop: Any) -> Any:
-    """Write for the pixels of a part which neighbour is uphill, of a summit itself; return the summits.
+    """Write for the pixels of a part which neighbour is uphill, and return the summits.
 
     Uphill is the highest of the neighbours that are flooded earlier: those that are higher, or as high and
-    earlier in raster order. ``level`` (P,) is int16, ``uphill`` (P,) int32 and 0 for pixels outside.
+    earlier in raster order. From the ground it is never a hill. ``level`` (P,) is int16; ``uphill`` (P,) int8
+    becomes 1 + its place in ``steps``, 0 for a summit, and any number in the frame.
     """
     summits = np.empty(stop - start, np.int32)
     count = 0
-    for pixel in range(start, stop):
-        here = level[pixel]
-        if here == OUTSIDE:
-            continue
-        highest = 0
-        for step in steps:
-            near = pixel + step
-            there = level[near]
-            if (there > here or (there == here and near < pixel)) and (
-                highest == 0 or there > level[highest]
-            ):
-                highest = near
-        if highest == 0:
-            summits[count] = highest = pixel
-            count += 1
-        uphill[pixel] = highest
+    highest = np.empty(_RUN, np.int16)
+    # Run by run, so that the compiler does many pixels with one instruction.
+    for begin in range(start, stop, _RUN):
+        here = level[begin : min(begin + _RUN, stop)]
+        way = uphill[begin : begin + here.size]
+        highest[: here.size] = here
+        for side in range(steps.size):
+            there = level[begin + steps[side] : begin + steps[side] + here.size]
+            behind = steps[side] < 0
+            for pixel in range(here.size):
+                rises = (there[pixel] > highest[pixel]) & (here[pixel] > GROUND)
+                rises |= behind & (there[pixel] == here[pixel]) & (way[pixel] == 0)
+                highest[pixel] = there[pixel] if rises else highest[pixel]
+                way[pixel] = side + 1 if rises else way[pixel]
+        for pixel in range(here.size):
+            if way[pixel] == 0 and here[pixel] != OUTSIDE:
+                summits[count] = begin + pixel
+                count += 1
     return summits[:count].copy()
 
 
 @compiled()
-def climb(uphill: Any, hills: Any, start: Any, stop: Any) -> None:
-    """Write for the pixels of a part which hill they are on; of all parts ``hills`` has that of the summits.
+def climb(  # noqa: PLR0917 - numba takes no keywords here
+    level: Any, steps: Any, uphill: Any, regions: Any, start: Any, stop: Any
+) -> None:
+    """Write for the pixels of a part which region they are in; ``regions`` has that of all summits.
 
     Of other parts only the summits are read, so that all parts may be climbed at once.
     """
     for first in range(start, stop):
+        if regions[first] or level[first] == OUTSIDE:
+            continue
         pixel = first
-        while uphill[pixel] != pixel and not (start <= pixel < stop and hills[pixel]):
-            pixel = uphill[pixel]
-        hill = hills[pixel]
+        while uphill[pixel] and not (start <= pixel < stop and regions[pixel]):
+            pixel += steps[uphill[pixel] - 1]
+        region = regions[pixel]
         pixel = first
-        while start <= pixel < stop and hills[pixel] != hill:
-            hills[pixel] = hill
-            pixel = uphill[pixel]
+        while start <= pixel < stop and not regions[pixel]:
+            regions[pixel] = region
+            pixel += steps[uphill[pixel] - 1]
 
 
 @compiled()
-def count_pixels(level: Any, hills: Any, steps: Any, start: Any, stop: Any) -> Any:
-    """Return what is found in a part: pixels and saddles of each level, the highest first, and the saddles.
+def find_rims(level: Any, regions: Any, steps: Any, start: Any, stop: Any) -> Any:
+    """Return which regions touch in a part, and when they meet as the water falls.
 
-    Saddles are pixels that have flooded neighbours of other hills.
+    Returns
+    -------
+    rims : array (N, 2) int32
+        Pairs of different regions but 0, each at least once, and once with the moment when they meet first.
+    meetings : array (N,) int64
+        Sorted, these are the pairs of hills in the order in which they meet: by the later of the two pixels
+        that touch, and of one pixel by the side where it does. NEVER for ground.
     """
-    pixels = np.zeros(_LEVELS, np.int64)
-    saddles = np.zeros(_LEVELS, np.int64)
-    found = np.empty(stop - start, np.int32)
-    count = 0
-    for pixel in range(start, stop):
-        here = level[pixel]
-        if here == OUTSIDE:
-            continue
-        pixels[-here + 2**15 - 1] += 1
-        for step in steps:
-            near = pixel + step
-            if hills[near] != hills[pixel] and (level[near] > here or (level[near] == here and near < pixel)):
-                found[count] = pixel
-                count += 1
-                saddles[-here + 2**15 - 1] += 1
-                break
-    return pixels, saddles, found[:count].copy()
-
-
-@compiled()
-def sort_pixels(  # noqa: PLR0917 - numba takes no keywords here
-    level: Any,
-    hills: Any,
-    steps: Any,
-    found: Any,
-    begin: Any,
-    begin_saddle: Any,
-    met: Any,
-    start: Any,
-    stop: Any,
-) -> None:
-    """Write what is met in a part when the water falls: everything by which basins grow and touch.
-
-    Parameters
-    ----------
-    found : array int32
-        Saddles of the part, from :func:`count_pixels`.
-    begin, begin_saddle : array (levels,) int64
-        Where pixels and saddles of each level begin for this part; changed.
-    met : tuple
-        What is written to: ``order`` (N,) int32, the hill of every pixel, the highest first, of equal ones
-        the first in raster order; ``saddles`` (M,) int32, places in ``order`` of the saddles; ``heights``
-        (M,) int32, their levels; ``near`` (M, 2 * ndim) int32, the hills of their flooded neighbours, in the
-        order of ``steps``, 0 for all others.
-    """
-    order, saddles, heights, others = met
-    candidate = 0
-    for pixel in range(start, stop):
-        here = level[pixel]
-        if here == OUTSIDE:
-            continue
-        hill = hills[pixel]
-        place = begin[-here + 2**15 - 1]
-        begin[-here + 2**15 - 1] += 1
-        order[place] = hill
-        if candidate == found.size or found[candidate] != pixel:
-            continue
-        candidate += 1
-        row = begin_saddle[-here + 2**15 - 1]
-        begin_saddle[-here + 2**15 - 1] += 1
-        saddles[row], heights[row] = place, here
-        for side in range(steps.size):
-            near = pixel + steps[side]
-            if hills[near] != hill and (level[near] > here or (level[near] == here and near < pixel)):
-                others[row, side] = hills[near]
-
-
-@compiled()
-def flood(  # noqa: PLR0917 - arrays of one Relief, in its order; numba takes no keywords here
-    summits: Any, order: Any, saddles: Any, heights: Any, near: Any, contrast: Any, min_area: Any
-) -> Any:
-    """Return for every hill 0..C the hill of its basin, and how many pixels that has, 0 for other hills.
-
-    The arrays are those of a Relief; ``contrast`` and ``min_area`` are integers, see
-    :meth:`napari_unet.core.flooding.Relief.basins`.
-    """
-    parent = np.arange(summits.size).astype(np.int32)
-    area = np.zeros(summits.size, np.int32)
-    flooded = 0
-    for row in range(saddles.size):
-        while flooded <= saddles[row]:
-            area[_root(parent, order[flooded])] += 1
-            flooded += 1
-        mine = _root(parent, order[saddles[row]])
-        for hill in near[row]:
-            if hill == 0:
-                continue
-            other = _root(parent, hill)
-            if other == mine:
-                continue
-            low, high = (mine, other) if summits[mine] < summits[other] else (other, mine)
-            if summits[low] - heights[row] < contrast or area[low] < min_area:
-                parent[low] = high
-                area[high] += area[low]
-                area[low] = 0
-                mine = high
-    for hill in order[flooded:]:
-        area[_root(parent, hill)] += 1
-    for hill in range(parent.size):
-        parent[hill] = _root(parent, hill)
-    return parent, area
-
-
-@compiled()
-def find_rims(regions: Any, strides: Any, start: Any, stop: Any) -> Any:
-    """Return which regions touch in a part: pairs (2,) of different numbers but 0, each at least once."""
-    # Most pairs touch at many pixels: what was seen lately is not noted again.
-    seen = np.zeros((_REMEMBERED, 2), np.int32)
-    pairs = np.empty((_REMEMBERED, 2), np.int32)
+    # Most pairs touch at many pixels: the first moment is kept until another pair needs the place.
+    kept = np.zeros((_REMEMBERED, 2), np.int32)
+    kept_meetings = np.full(_REMEMBERED, NEVER)
+    rims = np.empty((_REMEMBERED, 2), np.int32)
+    meetings = np.empty(_REMEMBERED, np.int64)
     count = 0
     for pixel in range(start, stop):
         one = regions[pixel]
         if one == 0:
             continue
-        for stride in strides:
-            other = regions[pixel + stride]
+        for axis in range(steps.size // 2):
+            near = pixel + steps[axis]
+            other = regions[near]
+            if not 0 < other != one:
+                continue
+            is_later = level[near] <= level[pixel]
+            later, side = (near, axis + steps.size // 2) if is_later else (pixel, axis)
+            meeting: Any = NEVER
+            if level[later] > GROUND:
+                meeting = ((-np.int64(level[later]) + 2**15) << 40) + (later << 4) + side
             low, high = min(one, other), max(one, other)
-            if not 0 < low < high:
-                continue
             slot = (low * 31 + high) % _REMEMBERED
-            if seen[slot, 0] == low and seen[slot, 1] == high:
+            if kept[slot, 0] == low and kept[slot, 1] == high:
+                kept_meetings[slot] = min(kept_meetings[slot], meeting)
                 continue
-            seen[slot, 0], seen[slot, 1] = low, high
-            if count == len(pairs):
-                longer = np.empty((2 * count, 2), np.int32)
-                longer[:count] = pairs
-                pairs = longer
-            pairs[count, 0], pairs[count, 1] = low, high
-            count += 1
-    return pairs[:count].copy()
+            if count == len(rims):
+                rims, meetings = _longer(rims), _longer(meetings)
+            rims[count], meetings[count] = kept[slot], kept_meetings[slot]
+            count += kept[slot, 0] > 0
+            kept[slot, 0], kept[slot, 1] = low, high
+            kept_meetings[slot] = meeting
+    at = np.flatnonzero(kept[:, 0])
+    return np.concatenate((rims[:count], kept[at])), np.concatenate((meetings[:count], kept_meetings[at]))
 
 
 @compiled()
-def first_pixels(regions: Any, count: Any) -> Any:
-    """Return the index of the first pixel of each region 0..count - 1; of absent ones, the size."""
-    first = np.full(count, regions.size, np.int32)
-    for pixel in range(regions.size - 1, -1, -1):
-        first[regions[pixel]] = pixel
-    return first
+def _longer(array: Any) -> Any:
+    longer = np.empty((2 * len(array), *array.shape[1:]), array.dtype)
+    longer[: len(array)] = array
+    return longer
+
+
+@compiled()
+def measure(regions: Any, count: Any, start: Any, stop: Any) -> Any:
+    """Return first pixel and size of each region 0..count - 1 in a part; 2**31 - 1 and 0 of absent ones."""
+    first = np.full(count, 2**31 - 1, np.int32)
+    sizes = np.zeros(count, np.int32)
+    for pixel in range(start, stop):
+        region = regions[pixel]
+        if sizes[region] == 0:
+            first[region] = pixel
+        sizes[region] += 1
+    return first, sizes
+
+
+@compiled()
+def flood(  # noqa: PLR0917 - arrays of one Relief; numba takes no keywords here
+    level: Any,
+    uphill: Any,
+    steps: Any,
+    summits: Any,
+    sizes: Any,
+    rims: Any,
+    meetings: Any,
+    contrast: Any,
+    min_area: Any,
+) -> Any:
+    """Return for every region 0..R the hill of its basin, and how many pixels that has, 0 for other regions.
+
+    The arrays are those of a Relief; ``contrast`` and ``min_area`` are integers, see
+    :meth:`napari_unet.core.flooding.Relief.basins`.
+    """
+    parent = np.arange(sizes.size).astype(np.int32)
+    area = sizes.copy()
+    is_large = np.zeros(sizes.size, np.bool_)
+    following = np.zeros(sizes.size, np.int32)  # the hills of a basin, each with the next
+    last = parent.copy()
+    for row in range(meetings.size):
+        low, high = _root(parent, rims[row, 0]), _root(parent, rims[row, 1])
+        if low == high:
+            continue
+        fall = level[summits[low]] - level[summits[high]]
+        if fall > 0 or (fall == 0 and low < high):
+            low, high = high, low
+        saddle = (meetings[row] >> 4) & (2**36 - 1)
+        stands_out = level[summits[low]] - level[saddle] >= contrast
+        for hill in (low, high):
+            if stands_out and (hill == low or fall == 0):
+                stands_out = is_large[hill] = is_large[hill] or _is_large(
+                    level, uphill, steps, summits, following, hill, saddle, min_area
+                )
+        if stands_out:
+            continue
+        is_large[high] = is_large[high] or is_large[low]
+        parent[low] = high
+        area[high] += area[low]
+        area[low] = 0
+        following[last[high]] = low
+        last[high] = last[low]
+    for region in range(parent.size):
+        parent[region] = _root(parent, region)
+    return parent, area
+
+
+@compiled()
+def _is_large(  # noqa: PLR0917 - numba takes no keywords here
+    level: Any, uphill: Any, steps: Any, summits: Any, following: Any, hill: Any, saddle: Any, min_area: Any
+) -> Any:
+    """Return whether a basin has ``min_area`` pixels when the water has fallen to ``saddle``.
+
+    ``hill`` is its first. Pixels are looked at from the summits down, and no more than needed.
+    """
+    height = level[saddle]
+    above = [summits[hill]]
+    count = 1
+    while count < min_area:
+        if len(above) == 0:
+            hill = following[hill]
+            if hill == 0:
+                return False
+            above.append(summits[hill])
+            count += 1
+            continue
+        pixel = above.pop()
+        for side in range(steps.size):
+            near = pixel - steps[side]
+            if uphill[near] == side + 1 and (
+                level[near] > height or (level[near] == height and near <= saddle)
+            ):
+                above.append(near)
+                count += 1
+    return True
 
 
 @compiled()

@@ -1,16 +1,15 @@
 """From the probability of foreground to separate objects."""
 
-import os
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
-from edt import edt
 from numpy.typing import NDArray
 
-from napari_unet.core.blocks import MAX_THREADS
+from napari_unet.core.blocks import Block, for_each_block, plan_blocks
+from napari_unet.core.depth import squared_depth
 from napari_unet.core.errors import InputError
-from napari_unet.core.flooding import Relief, survey
+from napari_unet.core.flooding import Relief, framed, survey, to_levels
 
 Separation = Literal["both", "probability", "shape"]
 
@@ -117,9 +116,7 @@ def find_objects(
     objects = np.zeros(foreground.shape, np.int32)
     used = 0
     for plane in np.ndindex(foreground.shape[: foreground.ndim - ndim]):
-        labels, count = Landscape.of(foreground[plane], config).objects(config)
-        np.add(labels, used, out=objects[plane], where=labels > 0)
-        used += count
+        used += Landscape.of(foreground[plane], config).write_objects(config, objects[plane], used)
     return objects
 
 
@@ -143,15 +140,30 @@ class Landscape:
     def of(cls, foreground: NDArray[np.floating[Any]], config: InstanceConfig) -> "Landscape":
         """Survey a plane or volume (spatial...) of probabilities of foreground, most of the work."""
         mask = foreground > config.threshold
-        relief = survey(_heights(foreground, mask, config.separate_by), mask)
-        return cls(config.threshold, config.separate_by, relief)
+        squared = None if config.separate_by == "probability" else squared_depth(mask)
+        level, inside = framed(mask.shape)
+
+        def write(block: Block) -> None:
+            part = block.core
+            probability = None if config.separate_by == "shape" else foreground[part]
+            height = _heights(probability, None if squared is None else squared[part], mask[part])
+            inside[part] = to_levels(height, mask[part])
+
+        for_each_block(write, list(plan_blocks(mask.shape, (0,) * mask.ndim)))
+        return cls(config.threshold, config.separate_by, survey(level))
 
     def suits(self, config: InstanceConfig) -> bool:
         """Return whether :meth:`objects` can be asked for with this configuration."""
         return (self.threshold, self.separate_by) == (config.threshold, config.separate_by)
 
-    def objects(self, config: InstanceConfig) -> tuple[NDArray[np.int32], int]:
-        """Return the objects (spatial...) as :func:`find_objects` numbers them, and how many there are.
+    def objects(self, config: InstanceConfig) -> NDArray[np.int32]:
+        """Return the objects (spatial...) as :func:`find_objects` numbers them; see :meth:`write_objects`."""
+        objects = np.empty(self.relief.regions.shape, np.int32)
+        self.write_objects(config, objects)
+        return objects
+
+    def write_objects(self, config: InstanceConfig, out: NDArray[np.int32], used: int = 0) -> int:
+        """Write the objects to ``out`` (spatial...), numbered on from ``used``; return how many there are.
 
         Raises
         ------
@@ -162,46 +174,37 @@ class Landscape:
             raise ValueError(f"The landscape was surveyed for other settings than {config}.")
         relief = self.relief
         basins, sizes = relief.basins(config.contrast, _SPARED * config.min_size)
-        first = np.full(basins.size, relief.regions.size, np.int32)
-        np.minimum.at(first, basins, relief.first[: basins.size])
+        first = relief.first.copy()
+        np.minimum.at(first, basins, relief.first)
         kept = np.flatnonzero(sizes >= config.min_size)
         numbers = np.zeros(basins.size, np.int32)
-        numbers[kept[np.argsort(first[kept])]] = np.arange(1, kept.size + 1)
-        labels = np.zeros(relief.first.size, np.int32)
-        labels[: basins.size] = numbers[basins]
+        numbers[kept[np.argsort(first[kept])]] = np.arange(used + 1, used + kept.size + 1)
+        labels = numbers[basins]
         if config.fill_holes:
             relief.fill(labels)  # a hole begins after the object around it, so the order stays
-        objects: NDArray[np.int32] = labels[relief.regions]
-        return objects, int(kept.size)
+        np.take(labels, relief.regions, out=out, mode="clip")  # checking first would copy
+        return int(kept.size)
 
 
 def _heights(
-    probability: NDArray[Any], mask: NDArray[np.bool_], separate_by: Separation
+    probability: NDArray[Any] | None, squared_depth: NDArray[Any] | None, mask: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
     """Return the height of every pixel of the mask: log-odds plus the weighted logarithm of its depth.
 
-    Other pixels have any number.
+    Of both, what is None does not count. Other pixels have any number.
     """
     # Everywhere: choosing the pixels of the mask again and again takes longer than their neighbours do.
     height = np.zeros(mask.shape, np.float32)
-    if separate_by != "shape":
+    if probability is not None:
         certain = np.where(mask, probability, np.float32(0.5))
         np.clip(certain, _CERTAIN, 1 - _CERTAIN, out=certain)
         np.subtract(1, certain, out=height)
         np.divide(certain, height, out=height)
         np.log(height, out=height)
-    if separate_by != "probability":
-        # The depth is the distance to the nearest background; the edge of the image is no border.
-        depth = (
-            edt(mask, parallel=min(MAX_THREADS, os.cpu_count() or 1))
-            if not mask.all()
-            else np.ones(mask.shape, np.float32)
-        )
+    if squared_depth is not None:
         # Half a pixel more: from 1 to 2 pixels of depth is not yet twice as deep.
-        depth += np.float32(0.5)
-        np.log(depth, out=depth)
-        depth *= np.float32(_DEPTH_WEIGHT)
-        height += depth
+        depth = np.sqrt(squared_depth, dtype=np.float32) + np.float32(0.5)
+        height += np.float32(_DEPTH_WEIGHT) * np.log(depth, out=depth)
     return height
 
 

@@ -60,7 +60,7 @@ class Rereading:
             for other in list(self._landscapes)[:-1] if is_visible else [plane]:
                 if self._room() < 0:
                     del self._landscapes[other]
-        return join_classes([landscape.objects(config)[0] for landscape in landscapes], foreground)
+        return join_classes([landscape.objects(config) for landscape in landscapes], foreground)
 
     def read_all(self, config: InstanceConfig, taken: int = 0) -> Iterator[tuple[Plane, NDArray[np.int32]]]:
         """Yield the objects of each plane in turn, numbered on from ``taken`` as those of a stack are."""

@@ -51,8 +51,8 @@ def unclear_seams(probability: NDArray[np.floating[Any]], reading: InstanceConfi
         How objects are read from it.
     """
     landscape = Landscape.of(probability, reading)
-    eager, _ = landscape.objects(replace(reading, contrast=reading.contrast / _EAGER))
-    careful, _ = landscape.objects(replace(reading, contrast=reading.contrast * _EAGER))
+    eager = landscape.objects(replace(reading, contrast=reading.contrast / _EAGER))
+    careful = landscape.objects(replace(reading, contrast=reading.contrast * _EAGER))
     seams = np.zeros(eager.shape, bool)
     for axis in range(eager.ndim):
         one: tuple[slice, ...] = (slice(None),) * axis + (slice(1, None),)
