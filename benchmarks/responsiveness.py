@@ -14,7 +14,6 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from itertools import pairwise
 
 import napari
@@ -22,13 +21,12 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QEventLoop, Qt, QTimer
 
+from live_training import report, wait_for
 from napari_unet.widgets.layers import make_annotation
 from napari_unet.widgets.train import TrainDock
 from training_speed import make_nuclei
 
 SIDE, BEAT_MS, MARK_MS = 2048, 5, 20
-PATIENCE_S = 300.0
-WORST = (50, 95, 99, 100)
 BAR = 1.5
 
 
@@ -71,24 +69,6 @@ def turn(seconds: float, brush: Brush) -> list[float]:
     heart.stop()
     hand.stop()
     return [after - before for before, after in pairwise(beats)]
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Run the event loop until ``condition()``."""
-    loop, timer, end = QEventLoop(), QTimer(), time.perf_counter() + PATIENCE_S
-    timer.timeout.connect(loop.quit)
-    timer.start(20)
-    while not condition():
-        loop.exec()
-        if time.perf_counter() > end:
-            raise TimeoutError("Nothing happened.")
-
-
-def report(name: str, gaps: list[float]) -> list[float]:
-    """Print a row and return its figures in ms."""
-    figures = [1000 * float(value) for value in np.percentile(gaps, WORST)]
-    print(f"| {name} | {' | '.join(f'{value:.1f}' for value in figures)} | {len(gaps)} |", flush=True)
-    return figures
 
 
 def main() -> int:

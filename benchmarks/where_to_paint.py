@@ -8,7 +8,8 @@ All begin with the same random strokes on every image and a training on them. Th
 many more seconds, train on for as long as before, and score *other* images. *random* paints objects and
 background in turn, anywhere; *guided* goes to the places that ``next_places`` names and paints what is true
 there, without knowing what is wrong elsewhere; *corrections* knows every error of the prediction and mends
-the largest, as nobody can who does not look at all of the image. Training time is processor time of one
+the largest with strokes, as nobody can who does not look at all of the image; *gestures* does so as the dock
+lets users do, and accepts right objects nearby. Training time is processor time of one
 thread, see annotation_efficiency.py.
 """
 
@@ -24,6 +25,7 @@ import numpy as np
 import torch
 
 from annotator import Painted, paint_for
+from by_gesture import correct_by_gesture
 from correcting import correct
 from guided import guide
 from kinds import Image, Kind, Pair, load_kind
@@ -37,7 +39,7 @@ from napari_unet.network.model import Model
 from napari_unet.network.training import train_events
 from scoring import score
 
-ARMS = ("random", "guided", "corrections")
+ARMS = ("random", "guided", "corrections", "gestures")
 _ENDLESS = 10**9
 
 
@@ -107,7 +109,8 @@ def _paint_on(
     (image, labels), rng = pair, np.random.default_rng(seed)
     if arm == "guided":
         return guide(labels, image, prediction, before, until, rng=rng)
-    return correct(labels, prediction.objects, before, until, rng=rng)
+    by = correct_by_gesture if arm == "gestures" else correct
+    return by(labels, prediction.objects, before, until, rng=rng)
 
 
 def learn(

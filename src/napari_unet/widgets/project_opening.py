@@ -83,7 +83,7 @@ def open_layers(folder: Path) -> Opened:
     return opened
 
 
-def find_image(
+def find_layer(
     project: Project, image: ProjectImage, folder: Path, others: Sequence[Path] = ()
 ) -> tuple[LayerData, Path, str] | None:
     """Return the layer of a linked image, its file, and a sentence if it is not as it was; None if missing.
@@ -143,7 +143,7 @@ def _image(opened: Opened, image: ProjectImage, folder: Path) -> LayerData | Non
         except InputError as error:
             opened.sentences.append(str(error))
             return None
-    found = find_image(opened.project, image, folder)
+    found = find_layer(opened.project, image, folder)
     if found is not None:
         layer, _, sentence = found
         opened.sentences += [sentence] if sentence else []

@@ -24,7 +24,7 @@ from napari_unet.files.project_images import file_name, search
 from napari_unet.files.project_lock import InUseError
 from napari_unet.files.project_store import ProjectState, ProjectStore
 from napari_unet.widgets.project_members import ProjectMembers
-from napari_unet.widgets.project_opening import find_image
+from napari_unet.widgets.project_opening import find_layer
 
 _TICK_MS = 500
 _BEAT_S = 10.0
@@ -158,7 +158,7 @@ class ProjectSession(QObject):
         others = search(folder, {file_name(entry) for entry in self.missing})
         sentences = []
         for entry in self.missing:
-            found = find_image(Project(), entry, self.folder, others)
+            found = find_layer(Project(), entry, self.folder, others)
             if found is None:
                 sentences.append(f"{entry.look.name} is not in {folder}, or has another shape there.")
                 continue
