@@ -21,7 +21,8 @@ from napari_unet.core.object_distance import Full, choose_reach, object_distance
 from napari_unet.core.painted_objects import PaintedObjects, find_painted_objects
 from napari_unet.core.painted_plane import PaintedPlane
 from napari_unet.core.reading import Reading, classes_of, count_together, read_planes
-from napari_unet.core.weights import WeightConfig
+from napari_unet.core.rim import find_rim
+from napari_unet.core.weights import WeightConfig, class_weights
 
 ScoredOn = Literal["held-out", "training", "validation"]
 
@@ -37,7 +38,7 @@ class Sample:
     target : array (*spatial) uint8
         Classes, 0 background.
     weight : array (*spatial) float32
-        Weight map of the paint to train on; 0 elsewhere.
+        Weight map of the paint to train on, and of the background just outside of full objects; 0 elsewhere.
     held_out : array (*spatial) float32
         Weight map of the paint kept for validation; 0 elsewhere. No pixel is in both.
     strokes : array (*spatial) int32
@@ -229,17 +230,24 @@ def _sample(
 ) -> Sample:
     """Return what a plane is to training, its classes balanced by ``pixels`` (K,) of all planes."""
     painted, kinds = plane.pixels, plane.kinds
-    weight = plane.parts.at(painted.flat, reading.weights, pixels)
+    weights = plane.parts.at(painted.flat, reading.weights, pixels)
+    weight = scatter(weights * split.taught, painted)
+    distance = None if reach is None else object_distance(plane.paint, plane.full, reach, reading.spacing)
+    if reading.mode == "objects":
+        rim = find_rim(plane.paint, plane.full, scatter(split.taught, painted))
+        weight.flat[rim] = class_weights(pixels, reading.weights)[0]
+        if distance is not None:
+            distance.flat[rim] = 0
     return Sample(
         image=plane.image,
         target=scatter(kinds - np.uint8(1), painted),
-        weight=scatter(weight * split.taught, painted),
-        held_out=scatter(weight * split.held_out, painted),
+        weight=weight,
+        held_out=scatter(weights * split.held_out, painted),
         strokes=scatter(split.strokes, painted),
         pixels=tuple(painted.flat[split.taught & (kinds == kind)] for kind in range(1, pixels.size + 1)),
         paint=plane.paint,
         full=plane.full,
-        distance=None if reach is None else object_distance(plane.paint, plane.full, reach, reading.spacing),
+        distance=distance,
         objects=find_painted_objects(painted, plane.parts.border, reading.weights.w0)
         if reading.mode == "objects"
         else None,
