@@ -14,11 +14,13 @@ from napari.utils import progress
 from napari.utils.notifications import notification_manager
 from PyQt6 import sip
 from qtpy.QtCore import QCoreApplication, QThreadPool
+from qtpy.QtGui import QMovie
 from qtpy.QtWidgets import QLabel, QPushButton, QWidget
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.widgets import jobs
+from napari_unet.widgets.activity import ActivityBar
 from napari_unet.widgets.jobs import Job, Waiting
 from napari_unet.widgets.latest import Latest
 
@@ -516,3 +518,25 @@ def test_napari_s_spinner_turns_slowly_while_a_job_runs(make_napari_viewer, qtbo
     with qtbot.waitSignal(job.ended, timeout=5000):
         job.stop()
     assert speeds() == {100}
+
+
+def test_a_bar_does_not_search_its_window_while_that_closes(qtbot):
+    """Half of its children are gone by then; Qt crashed."""
+
+    class Window(QWidget):
+        def findChildren(self, *_):  # noqa: N802 - Qt's name
+            assert not self.closing
+            return super().findChildren(QLabel)
+
+    window = Window()
+    qtbot.addWidget(window)
+    window.closing = False
+    kept, gone = QLabel(window), QLabel(window)
+    for label in (kept, gone):
+        label.setMovie(QMovie(label))
+    bar = ActivityBar("Training", 0, lambda: None, window)
+    assert kept.movie().speed() < 10
+    window.closing = True
+    sip.delete(gone)
+    bar.close()
+    assert kept.movie().speed() == 100

@@ -30,7 +30,9 @@ class ActivityBar(cancelable_progress):  # type: ignore[misc]  # napari's base c
     def __init__(
         self, title: str, total: int, cancel: Callable[[], None], window: QWidget | None = None
     ) -> None:
-        self._window = window
+        # Found now: a window that is closing must not be searched, some of its children are gone.
+        labels = [] if window is None else window.findChildren(QLabel)
+        self._movies = [movie for label in labels if (movie := label.movie()) is not None]
         super().__init__(desc=title, total=total)
         self._cancel = cancel
         self._shown_total = total
@@ -59,12 +61,9 @@ class ActivityBar(cancelable_progress):  # type: ignore[misc]  # napari's base c
         """Take the bar out of the dock."""
         super().close()
         self._turn_spinner(100)
-        self._window = None  # closed again, it may be by the garbage collector of another thread
+        self._movies = []  # closed again, it may be by the garbage collector of another thread
 
     def _turn_spinner(self, speed: int) -> None:
-        if self._window is None or not is_alive(self._window):
-            return
-        for label in self._window.findChildren(QLabel):
-            movie = label.movie()
-            if movie is not None:
+        for movie in self._movies:
+            if is_alive(movie):
                 movie.setSpeed(speed)
