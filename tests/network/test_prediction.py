@@ -104,7 +104,7 @@ VARIANTS = [
 ] + [{"padding": "same", "upsampling": "aligned", "pooling": "max"}]
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: "-".join(variant.values()))
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: "-".join(map(str, variant.values())))
 @pytest.mark.parametrize("tile_size", [8, 13, 40, 64, 1000])
 def test_tiles_equal_the_whole_image(variant: dict[str, str], tile_size: int):
     model = make_model(in_channels=2, classes=3, **variant)

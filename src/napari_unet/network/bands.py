@@ -43,10 +43,12 @@ def run_cropped(network: UNet, x: Tensor, crop: Sequence[slice]) -> Tensor:
     Returns
     -------
     Tensor (1, K, ...)
-        As large as ``crop``; up to rounding, that part of what the network returns.
+        As large as ``crop``; up to rounding, that part of what the network returns. Bands are for levels that
+        are two convolutions, one after the other; of other networks all that is seen is computed.
     """
     config, sizes = network.config, x.shape[2:]
-    if config.padding == "valid" or config.upsampling == "aligned":
+    in_sequence = all(type(block) is nn.Sequential for block in network.blocks())
+    if config.padding == "valid" or config.upsampling == "aligned" or not in_sequence:
         return _cut(network(_in_layout(x)), crop)
     axes = [expanding_stages(config, size, part) for size, part in zip(sizes, crop, strict=True)]
     bottom = [part for part, _ in axes]

@@ -72,8 +72,9 @@ def fold_batch_norm(network: UNet) -> None:
 
     In evaluation mode it is one factor and one offset per feature map, which the convolution can apply.
     """
-    for block in [*network.contracting, network.bottom, *network.expanding]:
-        layers = cast("nn.Sequential", block)
+    for layers in network.modules():
+        if not isinstance(layers, nn.Sequential):
+            continue
         for index, (layer, following) in enumerate(pairwise(layers)):
             if isinstance(following, (nn.BatchNorm2d, nn.BatchNorm3d)):
                 layers[index] = fuse_conv_bn_eval(cast("nn.Conv2d | nn.Conv3d", layer), following)

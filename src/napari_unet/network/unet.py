@@ -100,6 +100,10 @@ class UNet(nn.Module):
             x = block(x)  #                                 (B, F 2^l, S/2^l)           52, 100, 196, 388
         return self.heads(x)  #                             (B, K, S)                   388
 
+    def blocks(self) -> list[nn.Module]:
+        """Return what computes the features of each level, in the order it does so."""
+        return [*self.contracting, self.bottom, *self.expanding]
+
     def heads(self, x: Tensor) -> Tensor:
         """Return the logits for features (B, F, ...) of the highest level, see :meth:`forward`."""
         logits = self.head(x)
