@@ -21,6 +21,7 @@ from napari_unet.files.images import write_image
 from napari_unet.files.project import LayerLook, ProjectImage, ProjectLabels
 from napari_unet.files.project_labels import chunks_in
 from napari_unet.files.project_store import ImageState, LabelsState, ProjectState, ProjectStore
+from napari_unet.files.settings import read_settings
 from napari_unet.network.config import UNetConfig
 
 ROOT = Path(__file__).parents[2]
@@ -114,3 +115,14 @@ def test_other_commands_are_known():
             if language == "sh":
                 for line in text.splitlines():
                     assert line.strip().split(" ")[0] in known, f"{page.name}: {line}"
+
+
+def test_settings_in_a_file_are_read(tmp_path):
+    texts = [
+        text for name, text in BLOCK.findall((ROOT / "docs" / "api.md").read_text("utf-8")) if name == "toml"
+    ]
+    for text in texts:
+        (tmp_path / "settings.toml").write_text(text, "utf-8")
+        settings = read_settings(tmp_path / "settings.toml")
+        assert (settings.training.network.features, settings.prediction.instances.min_size) == (32, 50)
+    assert texts

@@ -216,7 +216,7 @@ class TrainingForm(QWidget):
         self._preset = choice(
             [
                 ("Paper (2015)", WeightConfig.preset("paper")),
-                ("Freiburg plugin (2019)", WeightConfig.preset("freiburg")),
+                ("Freiburg (2019)", WeightConfig.preset("freiburg")),
             ]
         )
         if offers_weights:
