@@ -141,7 +141,7 @@ class LiveDataset:
                 place, index, before.image, values, measure, full=full, scored=source.scored
             )
         else:
-            plane = before.edited(box, values[box], measure)
+            plane = before.edited(box, values, measure)
         self._planes[place, index] = plane
 
     def _pixels(self, place: int, index: Plane, source: Source) -> NDArray[np.float32]:

@@ -64,10 +64,8 @@ class PaintedPlane:
     pixels: PaintedPixels
     counts: dict[int, int]
 
-    def edited(self, box: Box, values: NDArray[np.int32], measure: Measure) -> "PaintedPlane":
-        """Return the same plane with the paint ``values`` in ``box``; this one stays as it is."""
-        paint = self.paint.copy()
-        paint[box] = values
+    def edited(self, box: Box, paint: NDArray[np.int32], measure: Measure) -> "PaintedPlane":
+        """Return the same plane with other ``paint``, different in ``box`` alone; this one stays as it is."""
         parts, _ = update_parts(
             self.parts, paint, box, measure.weights, spacing=measure.spacing, mode=measure.mode
         )

@@ -30,6 +30,8 @@ def find_rim(paint: NDArray[np.int32], full: Full, taught: NDArray[np.bool_]) ->
     array (N,) of int
         Flat indices in ascending order, each once. Neighbours are those of full connectivity.
     """
+    if full is False:
+        return np.zeros(0, np.intp)
     is_rim = np.zeros(paint.shape, bool)
     beside = np.ones((3,) * paint.ndim, bool)
     for _, box, mask in full_objects(paint, full):
