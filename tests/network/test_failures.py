@@ -22,6 +22,7 @@ LESS_MEMORY = "smaller tile size"
         (InputError("There is no paint; paint a few strokes."), "There is no paint; paint a few strokes."),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"), LESS_MEMORY),
         (RuntimeError("could not create a primitive"), LESS_MEMORY),
+        (RuntimeError("could not create a primitive"), "If this comes back, restart napari."),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), LESS_MEMORY),
         (RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"), LESS_MEMORY),
         (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate"), LESS_MEMORY),

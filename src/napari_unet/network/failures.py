@@ -35,9 +35,11 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, InputError):
         return _one_line(str(error), _LONGEST)
     if is_out_of_memory(error):
+        # oneDNN was seen to fail again and again then, until the process ended.
+        again = " If this comes back, restart napari." if str(error).lower() in _ONEDNN_WORDS else ""
         return (
             "The memory is not enough; choose a smaller tile size (to predict), or a smaller patch size, "
-            "batch size or network (to train), or close other programs, then start again."
+            f"batch size or network (to train), or close other programs, then start again.{again}"
         )
     if isinstance(error, OSError):
         return _one_line(_about_files(error), _LONGEST)
