@@ -18,7 +18,7 @@ from napari_unet.widgets.section import Section
 _WHOLE, _OCTAVES = 8.0, 5
 """Contrast at 0 on the slider, and how often it halves to 100: to 0.25."""
 
-_SEPARATIONS: dict[Separation, str] = {"both": "Seam and outline", "probability": "Seam", "shape": "Outline"}
+_SEPARATIONS: dict[Separation, str] = {"both": "Both", "probability": "Seam", "shape": "Outline"}
 
 
 def contrast_of(eagerness: float) -> float:
