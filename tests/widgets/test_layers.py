@@ -338,3 +338,11 @@ def test_a_change_of_dtype_or_shape_makes_a_new_layer(viewer):
     image = viewer.add_image(np.zeros((6, 8)))
     first = add_result(viewer, image, "objects", np.ones((6, 8), np.int32))
     assert add_result(viewer, image, "objects", np.ones((6, 8), np.uint8)) is not first
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # napari's, of the same image
+def test_an_image_without_pixels_gets_no_paint(viewer):
+    image = viewer.add_image(np.zeros((0, 64, 64), np.uint8), name="none")
+    with pytest.raises(InputError, match=r"'none' is empty \(shape \(0, 64, 64\)\)"):
+        make_annotation(viewer, image)
+    assert list(viewer.layers) == [image]

@@ -52,7 +52,7 @@ def make_annotation(viewer: ViewerModel, image: Image, channels: Channels = "aut
     Raises
     ------
     InputError
-        If the image is not in the viewer, or has too few axes.
+        If the image is not in the viewer, is empty, or has too few axes.
     """
     if image not in viewer.layers:
         raise InputError(f"The image '{image.name}' is no longer in the viewer; choose another one.")
@@ -66,6 +66,8 @@ def make_annotation(viewer: ViewerModel, image: Image, channels: Channels = "aut
             f"{channels}; choose 'none' for its channels."
         )
     shape = tuple(full_data(image).shape[axis] for axis in axes)
+    if 0 in shape:  # napari cannot show paint without pixels, and then no more take it away
+        raise InputError(f"The image '{image.name}' is empty (shape {shape}); choose one with pixels in it.")
     name = f"{image.name} paint"
     opened = next((layer for layer in viewer.layers if layer.name == name and _may_adopt(layer, shape)), None)
     paint = opened or Labels(np.zeros(shape, np.int32), name=name, **placement(image, axes))
