@@ -189,6 +189,7 @@ def test_a_tile_written_in_smaller_ones_counts(tmp_path: Path):
         '"a"',
         '{"start": 3}',
         '{"plane": [], "start": [0], "stop": ["a"]}',
+        '{"plane": [], "start": [0], "stop": [8, 8]}',
         '{"objects": 3}',
         '{"objects": {}, "planes": "1", "used": 2}',
         "[" * 100_000,
@@ -205,6 +206,16 @@ def test_a_damaged_journal_is_begun_anew(tmp_path: Path, line: str):
     (tmp_path / "x" / "journal.jsonl").write_bytes(b"\xff\n")
     with pytest.raises(InputError, match="is no folder of napari-unet"):
         PredictionStore(tmp_path / "x", {}, [], 16)
+
+
+def test_a_tile_of_another_number_of_axes_is_none_of_this_prediction(tmp_path: Path):
+    tile = Tile(*((slice(0, 8), slice(0, 8)),) * 3)
+    PredictionStore(tmp_path / "x", {}, [], 8)
+    with (tmp_path / "x" / "journal.jsonl").open("a") as file:
+        file.write(
+            '{"plane": [], "start": [0], "stop": [8]}\n{"plane": [], "start": [0, 0], "stop": [4, 8]}\n'
+        )
+    assert not PredictionStore(tmp_path / "x", {}, [], 8).is_finished((), tile)
 
 
 @pytest.mark.parametrize("text", ["{", "3", "[" * 100_000])

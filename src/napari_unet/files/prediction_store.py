@@ -131,7 +131,8 @@ class PredictionStore:
         # The tile was written in smaller ones, for want of memory.
         inside = 0
         for (of_plane, corner), end in self._finished.items():
-            if of_plane == plane and all(map(operator.le, start, corner)):
+            # A damaged line may be of any number of axes.
+            if of_plane == plane and len(corner) == len(start) and all(map(operator.le, start, corner)):
                 inside += math.prod(max(0, min(a, b) - c) for a, b, c in zip(end, stop, corner, strict=True))
         return bool(inside == math.prod(map(operator.sub, stop, start)))
 
@@ -271,7 +272,8 @@ def _is_entry(entry: Any) -> bool:
         return False
     if "start" in entry:
         corners = [entry.get(name) for name in ("plane", "start", "stop")]
-        return all(isinstance(corner, list) and all(type(at) is int for at in corner) for corner in corners)
+        are_corners = all(isinstance(at, list) and all(type(pixel) is int for pixel in at) for at in corners)
+        return are_corners and len(entry["start"]) == len(entry["stop"])
     kinds = {name: type(value) for name, value in entry.items()}
     return kinds == {"objects": dict, "planes": int, "used": int}
 
