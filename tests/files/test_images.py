@@ -1,5 +1,6 @@
 import json
 import random
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -396,3 +397,27 @@ def test_pages_that_lead_round_in_circles_are_not_followed(tmp_path: Path, big: 
     for read in (read_image, open_image):
         with pytest.raises(InputError, match="lead back to each other"):
             read(path)
+
+
+@pytest.mark.parametrize("edge", [2**20, 2**28])
+def test_no_room_is_made_for_tiles_that_no_file_of_this_size_holds(tmp_path: Path, edge: int) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((16, 16), np.uint8), compression="zlib", tile=(16, 16))
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages[0].tags["TileLength"].overwrite(edge, dtype="I")
+        file.pages[0].tags["TileWidth"].overwrite(2**8, dtype="I")
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="header claims"):
+            read_image(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_that_ends_before_its_pixels_is_refused_before_room_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((2048, 2048), np.uint16))
+    path.write_bytes(path.read_bytes()[: 2**20])
+    with pytest.raises(InputError, match="the file ends before"):
+        read_image(path)

@@ -4,6 +4,7 @@ import contextlib
 import glob
 import io
 import json
+import math
 import re
 import struct
 from collections.abc import Iterable, Sequence
@@ -123,7 +124,11 @@ def _read_tiff(path: Path) -> tuple[NDArray[Any], str, PixelSize | None]:
     with tifffile.TiffFile(path) as file:
         pixel_size = tiff_pixel_size(file)
         series = file.series[0].levels[0]
-        check_size(path, series.size * series.dtype.itemsize)
+        claimed = series.size * series.dtype.itemsize
+        # Room is made for whole tiles and strips, however little of them is in the image.
+        check_size(path, max(claimed, math.prod(series.keyframe.chunks) * series.dtype.itemsize))
+        if series.dataoffset is not None and series.dataoffset + claimed > path.stat().st_size:
+            raise ValueError(f"its header claims {claimed} bytes, and the file ends before")
         pixels = np.asarray(series.asarray())
         if series.axes.endswith("S"):
             pixels = without_opaque_alpha(pixels)
