@@ -25,7 +25,7 @@ class LiveForm(QWidget):
         describe(
             self.learns,
             name="train_live",
-            tooltip="What you paint, erase or correct while the network learns joins within a second.\n"
+            tooltip="What you paint, erase or correct while the network learns joins in a second or two.\n"
             "Other images join when you paint on them, if every painted image is learnt from.",
         )
         self.learns.toggled.connect(self.learning_changed)
