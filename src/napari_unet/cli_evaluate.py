@@ -14,9 +14,10 @@ from napari_unet.files.evaluation import (
     compare_files,
     pair_labels,
     pair_project,
+    read_whole,
     write_csv,
 )
-from napari_unet.files.images import expand_paths, read_image
+from napari_unet.files.images import expand_paths
 from napari_unet.files.project import project_folder
 
 Pairs = tuple[list[tuple[Path, Path]], list[Path], list[Failed], Reader]
@@ -25,7 +26,7 @@ Pairs = tuple[list[tuple[Path, Path]], list[Path], list[Failed], Reader]
 
 def files_to_compare(predictions: Sequence[str], truths: Sequence[str]) -> Pairs:
     """Find predictions and truths, paired by their names."""
-    return *pair_labels(expand_paths(predictions), expand_paths(truths)), read_image
+    return *pair_labels(expand_paths(predictions), expand_paths(truths)), read_whole
 
 
 def project_to_compare(project: Path, predictions: Sequence[str]) -> Pairs:

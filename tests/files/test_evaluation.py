@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 from napari_unet.core.errors import InputError
 from napari_unet.core.scores import Scores
 from napari_unet.files.evaluation import Compared, Failed, compare_files, pair_labels, write_csv
+from napari_unet.files.images import write_image
 
 
 def paths(*names: str) -> list[Path]:
@@ -69,3 +71,20 @@ def test_a_table_holds_every_score_exactly(tmp_path: Path) -> None:
     assert isinstance(results[0], Compared)
     for field in fields(Scores):
         assert float(row[field.name]) == getattr(results[0].scores, field.name)
+
+
+def test_a_large_prediction_is_compared_as_a_file_is(tmp_path: Path) -> None:
+    objects = np.zeros((64, 96), np.int32)
+    objects[4:20, 4:30], objects[30:50, 40:90] = 1, 2
+    truth = np.where(objects == 2, 0, objects)
+    write_image(tmp_path / "a.tif", truth)
+    (tmp_path / "file").mkdir()
+    write_image(tmp_path / "file" / "a_objects.tif", objects)
+    zarr.create_array(tmp_path / "a_objects.zarr", data=objects, chunks=(16, 16))
+    found = [
+        next(iter(compare_files([(tmp_path / name, tmp_path / "a.tif")])))
+        for name in ("file/a_objects.tif", "a_objects.zarr")
+    ]
+    assert all(isinstance(each, Compared) for each in found)
+    assert found[0].agreement == found[1].agreement
+    assert found[1].scores.ap_50 == 0.5

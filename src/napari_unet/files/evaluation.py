@@ -12,11 +12,12 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.score_table import delimited
 from napari_unet.core.scores import Scores, pooled_scores
 from napari_unet.files.atomic import writing
-from napari_unet.files.images import StoredImage, pair_by_stem, read_image, stem, write_image
+from napari_unet.files.images import StoredImage, is_zarr, pair_by_stem, read_image, stem, write_image
 from napari_unet.files.project import PAINT, ProjectLabels, read_project
 from napari_unet.files.project_images import file_name
 from napari_unet.files.project_reading import read_truth
 from napari_unet.files.project_store import read_labels
+from napari_unet.files.sources import open_image
 from napari_unet.network.failures import sentence
 
 Reader = Callable[[Path], StoredImage]
@@ -45,6 +46,20 @@ class Failed:
 
     path: Path
     message: str
+
+
+def read_whole(path: Path) -> StoredImage:
+    """Read a label image into memory: a file, or a zarr folder as large predictions are.
+
+    Raises
+    ------
+    InputError
+        As :func:`napari_unet.files.images.read_image`.
+    """
+    if not is_zarr(path):
+        return read_image(path)
+    image = open_image(path)
+    return StoredImage(np.asarray(image.pixels), image.axes)
 
 
 def pair_labels(
@@ -145,7 +160,7 @@ def pair_project(
         if path in of_file:
             return StoredImage(read_truth(folder, project, of_file[path]), "")
         is_ours = path.parent == paint
-        return StoredImage(read_labels(folder, path.name)[0], "") if is_ours else read_image(path)
+        return StoredImage(read_labels(folder, path.name)[0], "") if is_ours else read_whole(path)
 
     return pairs, untrue, [], read
 
@@ -155,7 +170,7 @@ def compare_files(
     *,
     ndim: int | None = None,
     errors_folder: Path | None = None,
-    read: Reader = read_image,
+    read: Reader = read_whole,
 ) -> Iterator[Compared | Failed]:
     """Compare label files, one pair after the other.
 
