@@ -71,7 +71,7 @@ def test_a_starter_is_scored_before_the_first_stroke_and_then_learns(tmp_path: P
     before, after = ours(task)
     assert (before.marks, before.steps, after.marks, after.steps) == ((0.0,), 0, (3.0,), 3)
     np.testing.assert_array_equal(before.segment(image)["predict"], predict(start, image).objects)
-    assert load_model(tmp_path / "model.safetensors").training.learning_rate == 0.2 * config.learning_rate
+    assert load_model(tmp_path / "model.safetensors").training.body_rate == 0.2
 
 
 def test_the_clock_leaves_out_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
