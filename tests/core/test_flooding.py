@@ -13,7 +13,7 @@ from scipy import ndimage
 from skimage.morphology import local_maxima, reconstruction
 
 from napari_unet.core import blocks
-from napari_unet.core.flooding import Relief, framed, survey, to_levels
+from napari_unet.core.flooding import GROUND, Relief, framed, survey, to_levels
 
 landscapes = array_shapes(min_dims=1, max_dims=3, max_side=9).flatmap(
     lambda shape: st.tuples(
@@ -151,6 +151,39 @@ def test_hand_cases(contrast, min_area, expected):
     labels, count = find_basins(height, height != 9, contrast=contrast, min_area=min_area)
     np.testing.assert_array_equal(labels, expected)
     assert count == max(expected)
+
+
+def test_a_slope_longer_than_the_loops_remember():
+    height = np.arange(10_000) / 64
+    relief = relief_of(height, np.ones(height.shape, np.bool_))
+    np.testing.assert_array_equal(relief.regions, 1)
+    assert [relief.summits[1], relief.first[1], relief.sizes[1]] == [10_000, 1, 10_000]
+
+
+def test_every_pair_that_touches_and_when():
+    rng = np.random.default_rng(0)
+    height, mask = rng.integers(0, 30, (3, 90, 80)), rng.random((3, 90, 80)) < 0.8
+    relief = relief_of(height, mask)
+    regions = np.pad(relief.regions, 1)
+    strides = [regions[0].size, regions[0, 0].size, 1]
+    moments: dict[tuple[int, int], object] = {}
+    for axis, stride in enumerate(strides):
+        for place in np.flatnonzero(regions):
+            near = place + stride
+            pair = tuple(sorted((int(regions.flat[place]), int(regions.flat[near]))))
+            if pair[0] in {0, pair[1]}:
+                continue
+            heights = relief.level.flat[place], relief.level.flat[near]
+            # The later of the two, and the side of it where the other is.
+            lower, later, side = (
+                (heights[0], place, axis) if heights[0] < heights[1] else (heights[1], near, axis + 3)
+            )
+            moment = ((2**15 - int(lower)) << 40) + (int(later) << 4) + side
+            if lower == GROUND:
+                moments[pair] = None
+            else:
+                moments[pair] = min(moment, moments.get(pair, moment))
+    assert first_meetings(relief) == moments
 
 
 def test_heights_beyond_the_scale_are_cut_off():

@@ -150,13 +150,19 @@ def to_levels(height: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray[
         Pixels to flood; all others are ground. Hills are connected through faces, and so are parts of the
         ground; parts of the mask that are not connected know nothing of each other.
     """
-    steps = np.clip(height, -_HIGHEST, _HIGHEST) * _STEPS
-    return np.where(mask, np.rint(steps, out=steps), GROUND).astype(np.int16)
+    steps = np.clip(height, -_HIGHEST, _HIGHEST)
+    steps *= _STEPS
+    level: NDArray[np.int16] = np.rint(steps, out=steps).astype(np.int16)
+    # Where there is no mask, ground; to choose by the mask takes twice as long. What wraps, wraps back.
+    level -= np.int16(GROUND)
+    level *= mask
+    level += np.int16(GROUND)
+    return level
 
 
 def survey(level: NDArray[np.int16]) -> Relief:
     """Cut a landscape (framed spatial...), see :func:`framed`, into regions."""
-    from napari_unet.core.flooding_kernel import NEVER, climb, find_rims, find_uphill, measure
+    from napari_unet.core.flooding_kernel import climb, find_uphill
 
     steps = _steps(level)
     flat = level.ravel()
@@ -166,11 +172,9 @@ def survey(level: NDArray[np.int16]) -> Relief:
     found = in_parts(partial(find_uphill, flat, steps, uphill), *bounds)
     summits = np.concatenate([np.zeros(1, np.int32), *found])
     regions[summits] = np.arange(summits.size)
-    in_parts(partial(climb, flat, steps, uphill, regions), *bounds)
-    firsts, sizes = zip(*in_parts(partial(measure, regions, summits.size), *bounds), strict=True)
-    touching = in_parts(partial(find_rims, flat, regions, steps), *bounds)
-    rims, meetings = map(np.concatenate, zip(*touching, strict=True))
-    order = np.argsort(meetings)
+    climbed = in_parts(partial(climb, flat, steps, uphill, regions, summits.size), *bounds)
+    firsts, sizes = zip(*climbed, strict=True)
+    rims, meetings, on_ground = _rims(flat, regions, steps, bounds)
     inside = regions.reshape(level.shape)[(slice(1, -1),) * level.ndim]
     at_edge = np.zeros(summits.size, np.bool_)
     for axis in range(level.ndim):
@@ -181,12 +185,36 @@ def survey(level: NDArray[np.int16]) -> Relief:
         level,
         uphill,
         summits,
-        first=np.min(firsts, axis=0),
-        sizes=np.where(flat[summits] > GROUND, np.sum(sizes, axis=0, dtype=np.int32), 0),
+        first=np.min([summits, *firsts], axis=0),
+        sizes=np.where(flat[summits] > GROUND, 1 + np.sum(sizes, axis=0, dtype=np.int32), 0),
         at_edge=at_edge,
-        rims=rims[order],
-        meetings=meetings[order][: np.count_nonzero(meetings < NEVER)],
+        rims=np.concatenate((rims, on_ground)),
+        meetings=meetings,
     )
+
+
+def _rims(
+    level: NDArray[np.int16],
+    regions: NDArray[np.int32],
+    steps: NDArray[np.int64],
+    bounds: tuple[int, int, int],
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int32]]:
+    """Return the pairs of hills that touch, when they meet, in that order, and the pairs with ground."""
+    from napari_unet.core.flooding_kernel import NEVER, find_rims
+
+    def in_order(start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        pairs, meetings = find_rims(level, regions, steps, start, stop)
+        of_hills = np.flatnonzero(meetings < NEVER)
+        order = of_hills[np.argsort(meetings[of_hills])]
+        return pairs[order], meetings[order], pairs[meetings == NEVER]
+
+    pairs, meetings, on_ground = map(np.concatenate, zip(*in_parts(in_order, *bounds), strict=True))
+    order = np.argsort(meetings, kind="stable")  # which merges what is in order already
+    return _as_rims(pairs[order]), meetings[order], _as_rims(on_ground)
+
+
+def _as_rims(pairs: NDArray[np.int64]) -> NDArray[np.int32]:
+    return pairs.view(np.int32).reshape(-1, 2)
 
 
 def _steps(level: NDArray[np.int16]) -> NDArray[np.int64]:

@@ -61,23 +61,34 @@ def find_uphill(level: Any, steps: Any, uphill: Any, start: Any, stop: Any) -> A
 
 @compiled()
 def climb(  # noqa: PLR0917 - numba takes no keywords here
-    level: Any, steps: Any, uphill: Any, regions: Any, start: Any, stop: Any
-) -> None:
+    level: Any, steps: Any, uphill: Any, regions: Any, count: Any, start: Any, stop: Any
+) -> Any:
     """Write for the pixels of a part which region they are in; ``regions`` has that of all summits.
 
-    Of other parts only the summits are read, so that all parts may be climbed at once.
+    Of other parts only the summits are read, so that all parts may be climbed at once. Returns of each region
+    0..count - 1 the first pixel and the number of those written, 2**31 - 1 and 0 where there are none.
     """
+    firsts = np.full(count, 2**31 - 1, np.int32)
+    sizes = np.zeros(count, np.int32)
+    path = np.empty(_RUN, np.int32)
     for first in range(start, stop):
-        if regions[first] or level[first] == OUTSIDE:
+        region = regions[first]
+        if region or level[first] == OUTSIDE:
             continue
-        pixel = first
-        while uphill[pixel] and not (start <= pixel < stop and regions[pixel]):
+        pixel, length = first, 0
+        while region == 0:
+            if length < path.size and start <= pixel < stop:  # of a longer path the rest is climbed again
+                path[length] = pixel
+                length += 1
             pixel += steps[uphill[pixel] - 1]
-        region = regions[pixel]
-        pixel = first
-        while start <= pixel < stop and not regions[pixel]:
-            regions[pixel] = region
-            pixel += steps[uphill[pixel] - 1]
+            if start <= pixel < stop or uphill[pixel] == 0:
+                region = regions[pixel]
+        for place in path[:length]:
+            regions[place] = region
+        if sizes[region] == 0:
+            firsts[region] = first
+        sizes[region] += length
+    return firsts, sizes
 
 
 @compiled()
@@ -86,44 +97,49 @@ def find_rims(level: Any, regions: Any, steps: Any, start: Any, stop: Any) -> An
 
     Returns
     -------
-    rims : array (N, 2) int32
-        Pairs of different regions but 0, each at least once, and once with the moment when they meet first.
+    rims : array (N,) int64
+        Pairs of different regions but 0, each at least once, and once with the moment when they meet first:
+        two int32 in one number, which is compared and moved in less time.
     meetings : array (N,) int64
         Sorted, these are the pairs of hills in the order in which they meet: by the later of the two pixels
         that touch, and of one pixel by the side where it does. NEVER for ground.
     """
     # Most pairs touch at many pixels: the first moment is kept until another pair needs the place.
-    kept = np.zeros((_REMEMBERED, 2), np.int32)
+    kept = np.zeros(_REMEMBERED, np.int64)
     kept_meetings = np.full(_REMEMBERED, NEVER)
-    rims = np.empty((_REMEMBERED, 2), np.int32)
+    rims = np.empty(_REMEMBERED, np.int64)
     meetings = np.empty(_REMEMBERED, np.int64)
     count = 0
-    for pixel in range(start, stop):
-        one = regions[pixel]
-        if one == 0:
-            continue
-        for axis in range(steps.size // 2):
-            near = pixel + steps[axis]
-            other = regions[near]
-            if not 0 < other != one:
-                continue
-            is_later = level[near] <= level[pixel]
-            later, side = (near, axis + steps.size // 2) if is_later else (pixel, axis)
-            meeting: Any = NEVER
-            if level[later] > GROUND:
-                meeting = ((-np.int64(level[later]) + 2**15) << 40) + (later << 4) + side
-            low, high = min(one, other), max(one, other)
-            slot = (low * 31 + high) % _REMEMBERED
-            if kept[slot, 0] == low and kept[slot, 1] == high:
-                kept_meetings[slot] = min(kept_meetings[slot], meeting)
-                continue
-            if count == len(rims):
-                rims, meetings = _longer(rims), _longer(meetings)
-            rims[count], meetings[count] = kept[slot], kept_meetings[slot]
-            count += kept[slot, 0] > 0
-            kept[slot, 0], kept[slot, 1] = low, high
-            kept_meetings[slot] = meeting
-    at = np.flatnonzero(kept[:, 0])
+    axes = steps.size // 2
+    places = np.empty(_RUN, np.int32)
+    for begin in range(start, stop, _RUN):
+        here = regions[begin : min(begin + _RUN, stop)]
+        for axis in range(axes):
+            # First where, without a branch that the processor would have to guess.
+            there = regions[begin + steps[axis] : begin + steps[axis] + here.size]
+            found = 0
+            for place in range(here.size):
+                places[found] = begin + place
+                found += (here[place] != there[place]) & (here[place] != 0) & (there[place] != 0)
+            for pixel in places[:found]:
+                near = pixel + steps[axis]
+                is_later = level[near] <= level[pixel]
+                later, side = (near, axis + axes) if is_later else (pixel, axis)
+                meeting: Any = NEVER
+                if level[later] > GROUND:
+                    meeting = ((-np.int64(level[later]) + 2**15) << 40) + (later << 4) + side
+                low, high = min(regions[pixel], regions[near]), max(regions[pixel], regions[near])
+                pair = (np.int64(high) << 32) + low
+                slot = (low * 31 + high) % _REMEMBERED
+                if kept[slot] == pair:
+                    kept_meetings[slot] = min(kept_meetings[slot], meeting)
+                    continue
+                if count == len(rims):
+                    rims, meetings = _longer(rims), _longer(meetings)
+                rims[count], meetings[count] = kept[slot], kept_meetings[slot]
+                count += kept[slot] > 0
+                kept[slot], kept_meetings[slot] = pair, meeting
+    at = np.flatnonzero(kept)
     return np.concatenate((rims[:count], kept[at])), np.concatenate((meetings[:count], kept_meetings[at]))
 
 
@@ -132,19 +148,6 @@ def _longer(array: Any) -> Any:
     longer = np.empty((2 * len(array), *array.shape[1:]), array.dtype)
     longer[: len(array)] = array
     return longer
-
-
-@compiled()
-def measure(regions: Any, count: Any, start: Any, stop: Any) -> Any:
-    """Return first pixel and size of each region 0..count - 1 in a part; 2**31 - 1 and 0 of absent ones."""
-    first = np.full(count, 2**31 - 1, np.int32)
-    sizes = np.zeros(count, np.int32)
-    for pixel in range(start, stop):
-        region = regions[pixel]
-        if sizes[region] == 0:
-            first[region] = pixel
-        sizes[region] += 1
-    return first, sizes
 
 
 @compiled()

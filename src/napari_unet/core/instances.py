@@ -139,18 +139,7 @@ class Landscape:
     @classmethod
     def of(cls, foreground: NDArray[np.floating[Any]], config: InstanceConfig) -> "Landscape":
         """Survey a plane or volume (spatial...) of probabilities of foreground, most of the work."""
-        mask = foreground > config.threshold
-        squared = None if config.separate_by == "probability" else squared_depth(mask)
-        level, inside = framed(mask.shape)
-
-        def write(block: Block) -> None:
-            part = block.core
-            probability = None if config.separate_by == "shape" else foreground[part]
-            height = _heights(probability, None if squared is None else squared[part], mask[part])
-            inside[part] = to_levels(height, mask[part])
-
-        for_each_block(write, list(plan_blocks(mask.shape, (0,) * mask.ndim)))
-        return cls(config.threshold, config.separate_by, survey(level))
+        return cls(config.threshold, config.separate_by, survey(_levels(foreground, config)))
 
     def suits(self, config: InstanceConfig) -> bool:
         """Return whether :meth:`objects` can be asked for with this configuration."""
@@ -182,8 +171,28 @@ class Landscape:
         labels = numbers[basins]
         if config.fill_holes:
             relief.fill(labels)  # a hole begins after the object around it, so the order stays
-        np.take(labels, relief.regions, out=out, mode="clip")  # checking first would copy
+
+        def write(block: Block) -> None:
+            out[block.core] = labels[relief.regions[block.core]]
+
+        for_each_block(write, list(plan_blocks(out.shape, (0,) * out.ndim)))
         return int(kept.size)
+
+
+def _levels(foreground: NDArray[np.floating[Any]], config: InstanceConfig) -> NDArray[np.int16]:
+    """Return the landscape of a plane or volume, framed."""
+    mask = foreground > config.threshold
+    squared = None if config.separate_by == "probability" else squared_depth(mask)
+    level, inside = framed(mask.shape)
+
+    def write(block: Block) -> None:
+        part = block.core
+        probability = None if config.separate_by == "shape" else foreground[part]
+        height = _heights(probability, None if squared is None else squared[part], mask[part])
+        inside[part] = to_levels(height, mask[part])
+
+    for_each_block(write, list(plan_blocks(mask.shape, (0,) * mask.ndim)))
+    return level
 
 
 def _heights(
@@ -196,15 +205,19 @@ def _heights(
     # Everywhere: choosing the pixels of the mask again and again takes longer than their neighbours do.
     height = np.zeros(mask.shape, np.float32)
     if probability is not None:
-        certain = np.where(mask, probability, np.float32(0.5))
-        np.clip(certain, _CERTAIN, 1 - _CERTAIN, out=certain)
+        certain = np.fmax(probability, _CERTAIN, dtype=np.result_type(probability, height))  # NaN, too
+        np.minimum(certain, 1 - _CERTAIN, out=certain)
         np.subtract(1, certain, out=height)
         np.divide(certain, height, out=height)
         np.log(height, out=height)
     if squared_depth is not None:
         # Half a pixel more: from 1 to 2 pixels of depth is not yet twice as deep.
-        depth = np.sqrt(squared_depth, dtype=np.float32) + np.float32(0.5)
-        height += np.float32(_DEPTH_WEIGHT) * np.log(depth, out=depth)
+        depth = squared_depth.astype(np.float32)
+        np.sqrt(depth, out=depth)
+        depth += np.float32(0.5)
+        np.log(depth, out=depth)
+        depth *= np.float32(_DEPTH_WEIGHT)
+        height += depth
     return height
 
 
