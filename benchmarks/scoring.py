@@ -11,7 +11,7 @@ from skimage.segmentation import find_boundaries, mark_boundaries
 from annotator import Labels
 from kinds import Image, Pair
 from napari_unet import evaluate
-from napari_unet.core.instance_fit import Example, fit_instances
+from napari_unet.core.instance_fit import size_from_strokes
 from napari_unet.core.instances import find_objects
 
 
@@ -51,7 +51,7 @@ def every_way(probability: NDArray[np.floating[Any]], paints: Iterable[Labels]) 
 
     Small ones are left out by the size of what was painted, as ours does.
     """
-    reading = fit_instances([Example(np.zeros(0, np.float32), paint, full=False) for paint in paints])
+    reading = size_from_strokes(list(paints))
     ways = {
         "components": replace(reading, contrast=1000.0),
         "both": reading,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_unet.core.instance_fit import Example, fit_instances, mean_agreement
+from napari_unet.core.instance_fit import Example, agreement, fit_instances, size_from_strokes
 from napari_unet.core.instances import InstanceConfig, find_objects
 
 
@@ -22,20 +22,22 @@ def cells(seam: float, blur: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
 
 def test_full_objects_decide_how_eagerly_touching_ones_are_split():
     probability, objects = cells(seam=0.6)
-    fitted = fit_instances([Example(probability, objects, True)])
+    fitted = fit_instances([Example(probability, objects, True)], InstanceConfig())
     assert find_objects(probability, fitted, ndim=2).max() == 6
     # The same probabilities, but each pair is one object.
     pairs = np.where(objects > 0, objects // 2 + 1, 0).astype(np.int32)
-    fitted = fit_instances([Example(probability, pairs, True)])
+    fitted = fit_instances([Example(probability, pairs, True)], InstanceConfig())
     assert find_objects(probability, fitted, ndim=2).max() == 3
 
 
 def test_the_smallest_object_follows_from_what_is_painted():
     probability, objects = cells(seam=0.6)
-    assert fit_instances([Example(probability, objects, True)]).min_size == int(0.1 * 30 * 12.5)
+    fitted = fit_instances([Example(probability, objects, True)], InstanceConfig())
+    assert fitted.min_size == int(0.1 * 30 * 12.5)
     strokes = np.zeros_like(objects)
     strokes[20:24, 8:12], strokes[20:22, 20:24] = 2, 2**31 - 1
-    assert fit_instances([Example(probability, strokes, False)]) == InstanceConfig(min_size=3)
+    assert size_from_strokes([strokes]) == InstanceConfig(min_size=3)
+    assert size_from_strokes([np.ones_like(strokes)]) == size_from_strokes([]) == InstanceConfig()
 
 
 @pytest.mark.parametrize("paint", [np.zeros((60, 100), np.int32), np.ones((60, 100), np.int32)])
@@ -49,7 +51,8 @@ def test_without_objects_nothing_changes(paint):
 def test_an_agreement_that_is_the_same_for_all_keeps_the_usual_reading():
     objects = np.zeros((40, 40), np.int32)
     objects[10:30, 10:30] = 2
-    fitted = fit_instances([Example(np.where(objects, 0.95, 0.02).astype(np.float32), objects, True)])
+    probability = np.where(objects, 0.95, 0.02).astype(np.float32)
+    fitted = fit_instances([Example(probability, objects, True)], InstanceConfig())
     assert fitted == InstanceConfig(min_size=40)
 
 
@@ -58,6 +61,51 @@ def test_agreement_is_the_mean_iou_of_the_full_objects():
     objects[2:8, 2:8], objects[2:8, 12:18] = 2, 3
     probability = np.where(objects == 2, 0.9, 0).astype(np.float32)
     probability[2:8, 8] = 0.9  # one column too many
-    config = InstanceConfig(min_size=1)
-    assert mean_agreement([Example(probability, objects, True)], config) == pytest.approx((36 / 42 + 0) / 2)
-    assert mean_agreement([Example(probability, objects, (2,))], config) == pytest.approx(36 / 42)
+    found = [find_objects(probability, InstanceConfig(min_size=1), ndim=2)]
+    assert agreement([Example(probability, objects, True)], found) == pytest.approx((36 / 42 + 0) / 2)
+    assert agreement([Example(probability, objects, (2,))], found) == pytest.approx(36 / 42)
+
+
+def strokes_of(objects: np.ndarray) -> np.ndarray:
+    """Return a stroke across each object, of its value."""
+    strokes = np.zeros_like(objects)
+    strokes[24:27] = objects[24:27]
+    return strokes
+
+
+def test_strokes_part_what_was_joined_and_join_what_was_cut_up():
+    probability, objects = cells(seam=0.85)
+    usual = InstanceConfig(min_size=3, separate_by="probability")
+    joined = find_objects(probability, usual, ndim=2)
+    assert joined.max() == 3
+    strokes = strokes_of(objects)
+    assert agreement([Example(probability, strokes, False)], [joined]) == 3 / 6
+    fitted = fit_instances([Example(probability, strokes, False)], usual)
+    assert find_objects(probability, fitted, ndim=2).max() == 6
+    assert fitted.min_size == 3
+
+    probability, objects = cells(seam=0.6)
+    pairs = np.where(objects > 0, objects // 2 + 1, 0).astype(np.int32)
+    strokes = strokes_of(pairs)
+    cut_up = find_objects(probability, usual, ndim=2)
+    assert cut_up.max() == 6
+    assert agreement([Example(probability, strokes, False)], [cut_up]) == 0
+    fitted = fit_instances([Example(probability, strokes, False)], usual)
+    assert find_objects(probability, fitted, ndim=2).max() == 3
+
+
+def test_one_stroke_does_not_change_the_reading():
+    probability, objects = cells(seam=0.6)
+    pairs = np.where(objects > 0, objects // 2 + 1, 0).astype(np.int32)
+    usual = InstanceConfig(min_size=3, separate_by="probability")
+    one, two = (np.where(pairs <= last, strokes_of(pairs), 0) for last in (2, 3))
+    assert fit_instances([Example(probability, one, False)], usual) == usual
+    assert fit_instances([Example(probability, two, False)], usual) != usual
+
+
+def test_strokes_on_what_is_not_found_say_nothing():
+    probability, objects = cells(seam=0.6)
+    usual = InstanceConfig(min_size=3)
+    strokes = strokes_of(objects)
+    assert fit_instances([Example(0 * probability, strokes, False)], usual) == usual
+    assert agreement([Example(probability, strokes, False)], [np.zeros_like(objects)]) == 0

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from napari_unet.core.dataset import Dataset, Sample
-from napari_unet.core.instance_fit import Example, fit_instances
+from napari_unet.core.instance_fit import Example, fit_instances, size_from_strokes
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.object_distance import full_objects
 from napari_unet.core.patches import place_box
@@ -25,17 +25,14 @@ def fit_reading(
 ) -> InstanceConfig:
     """Return how the probabilities of ``model`` are best read, judged by the paint of ``dataset``.
 
-    Objects painted in full decide; see :func:`napari_unet.core.instance_fit.fit_instances`. A few windows
-    around them are predicted, spread over the images. In classes mode nothing is fitted.
+    Objects painted in full decide, where there are any, else strokes; see
+    :func:`napari_unet.core.instance_fit.fit_instances`. A few windows around them are predicted, spread over
+    the images. In classes mode nothing is fitted.
     """
     if model.mode != "objects":
         return InstanceConfig()
+    usual = size_from_strokes([sample.paint for sample in dataset.samples])
     windows = list(_choose_windows(dataset, model.network.ndim))
-    if not windows:
-        # Strokes tell the size of objects, not their border: no need to look at probabilities.
-        return fit_instances(
-            [Example(np.zeros(0, np.float32), sample.paint, False) for sample in dataset.samples]
-        )
     network = ready_network(model, device, precision)
     examples = []
     for sample, box in windows:
@@ -43,15 +40,14 @@ def fit_reading(
         block = np.ascontiguousarray(read_mirrored(sample.image, read))
         probability = probabilities_of(network, block, crop)[1]
         examples.append(Example(probability, sample.paint[box], _whole_inside(sample, box)))
-    return fit_instances(examples)
+    return fit_instances(examples, usual)
 
 
 def _choose_windows(dataset: Dataset, ndim: int) -> Iterator[tuple[Sample, tuple[slice, ...]]]:
-    """Yield windows around full objects, one sample after the other, until all objects are shown."""
-    left = [
-        [(value, box) for value, box, _ in full_objects(sample.paint, sample.full)]
-        for sample in dataset.samples
-    ]
+    """Yield windows around full objects, or else strokes, one sample after the other, until all are shown."""
+    left = [list(full_objects(sample.paint, sample.full)) for sample in dataset.samples]
+    if not any(left):
+        left = [list(full_objects(sample.paint, True)) for sample in dataset.samples]
     shown = 0
     while shown < _MOST_WINDOWS and any(left):
         for number, sample in enumerate(dataset.samples):
@@ -59,7 +55,7 @@ def _choose_windows(dataset: Dataset, ndim: int) -> Iterator[tuple[Sample, tuple
                 middle = [(cut.start + cut.stop) // 2 for cut in left[number][0][1]]
                 edge = [min(_EDGE[ndim], length) for length in sample.paint.shape]
                 window = place_box(middle, edge, sample.paint.shape)
-                left[number] = [(value, box) for value, box in left[number][1:] if not _contains(window, box)]
+                left[number] = [each for each in left[number][1:] if not _contains(window, each[1])]
                 shown += 1
                 yield sample, window
 
