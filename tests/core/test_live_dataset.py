@@ -98,6 +98,11 @@ def test_strokes_and_erasing_join_as_if_it_began_with_them(mode, held_out, data)
         for _ in range(data.draw(st.integers(1, 3))):
             plane = data.draw(st.integers(0, 1))
             source.paint[plane][data.draw(boxes((60, 70)))] = data.draw(st.sampled_from(ids))
+            if data.draw(st.booleans()):
+                accepted = source.known.accept(source.paint, set(data.draw(st.lists(st.sampled_from(ids)))))
+                known = replace(accepted, filled=data.draw(st.integers(0, 9)) == 0)
+                given_sources[source.key] = source = replace(source, known=known)
+                feed.put(source)
             feed.put(source, data.draw(st.sampled_from([None, (plane,)])))
         old = live.dataset
         copies = [sample.paint.copy() for sample in old.samples]

@@ -7,25 +7,25 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from napari_unet.core.dataset import build_dataset
-from napari_unet.core.object_distance import full_objects
-from napari_unet.core.rim import find_rim
-from napari_unet.core.weights import WeightConfig, class_weights
+from napari_unet.core.rim import find_rims
+from napari_unet.core.weights import WeightConfig, border_weights
 
 paints = arrays(np.int32, array_shapes(min_dims=2, max_dims=3, max_side=6), elements=st.integers(0, 4))
 
 
 @settings(deadline=None, max_examples=60)
-@given(paints, st.sampled_from([True, False, (2,), (3, 4)]), st.integers(0, 2**32 - 1))
-def test_a_search_through_all_pixels(paint, full, seed):
-    taught = (paint > 0) & (np.random.default_rng(seed).random(paint.shape) < 0.7)
-    named = {value for value, _, _ in full_objects(paint, full)}
-    objects = np.argwhere(np.isin(paint, list(named)) & taught)
-    expected = [
-        index
-        for index, pixel in enumerate(np.ndindex(paint.shape))
-        if paint[pixel] == 0 and (np.abs(objects - pixel).max(axis=1, initial=0) <= 1).any()
-    ]
-    assert find_rim(paint, full, taught).tolist() == expected
+@given(paints, st.sampled_from([True, False, (2,), (3, 4)]))
+def test_a_search_through_all_pixels(paint, full):
+    named = (2, 3, 4) if full is True else full or ()
+    objects = np.argwhere(np.isin(paint, named))
+    expected = np.zeros(paint.shape, np.int32)
+    for pixel in np.ndindex(paint.shape):
+        beside = objects[np.abs(objects - pixel).max(axis=1, initial=0) <= 1]
+        if paint[pixel] == 0 and len(beside):
+            expected[pixel] = max(paint[tuple(other)] for other in beside)
+    found = find_rims(paint, full)
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, expected)
 
 
 def drawing():
@@ -36,27 +36,27 @@ def drawing():
     return paint
 
 
-@pytest.mark.parametrize(("full", "columns"), [((2, 3), (1, 10)), ((2,), (1, 6)), (True, (1, 16))])
-def test_what_is_around_full_objects_is_learnt_as_background(full, columns):
+@pytest.mark.parametrize("full", [(2, 3), (2,), True])
+def test_what_is_around_full_objects_is_learnt_as_if_it_were_painted(full):
     paint, image = drawing(), np.random.default_rng(0).random((12, 16))
-    weights = WeightConfig(w0=0)
-    (alone,) = build_dataset([image], [paint], weights=weights, held_out=0).samples
-    (sample,) = build_dataset([image], [paint], weights=weights, held_out=0, full=[full]).samples
-    rim = (sample.weight > 0) & (paint == 0)
-    rows, first_last = np.nonzero(rim)
-    assert (rows.min(), rows.max()) == (1, 6)
-    assert (first_last.min(), first_last.max() + 1) == columns
-    assert not sample.target[rim].any()
-    assert (sample.distance[rim] == 0).all()
-    pixels = np.array([pixels.size for pixels in sample.pixels])
-    np.testing.assert_array_equal(sample.weight[rim], np.float32(class_weights(pixels, weights)[0]))
-    # Nothing else changes: neither the paint's own weights, nor where patches are drawn around.
-    np.testing.assert_array_equal(sample.weight[~rim], alone.weight[~rim])
-    for found, expected in zip(sample.pixels, alone.pixels, strict=True):
+    by_hand = np.where(find_rims(paint, full) > 0, 1, paint)
+    (sample,) = build_dataset([image], [paint], held_out=0, full=[full]).samples
+    (other,) = build_dataset([image], [by_hand], held_out=0, full=[full]).samples
+    for name in ("target", "weight", "paint", "distance"):
+        np.testing.assert_array_equal(getattr(sample, name), getattr(other, name), err_msg=name)
+    for found, expected in zip(sample.pixels, other.pixels, strict=True):
         np.testing.assert_array_equal(found, expected)
+    # The border term is highest there, as between cells that somebody parted by hand.
+    np.testing.assert_array_equal(sample.weight, border_weights(by_hand, WeightConfig()))
 
 
-def test_the_rim_of_what_is_held_out_is_not_taught():
+def test_a_rim_is_no_paint_that_anybody_made():
+    paint, image = drawing(), np.random.default_rng(0).random((12, 16))
+    alone, taught = (build_dataset([image], [paint], full=[full]) for full in (False, True))
+    assert taught.known_pixels == alone.known_pixels == np.count_nonzero(paint)
+
+
+def test_an_object_and_its_rim_are_one_stroke():
     paint = np.zeros((80, 80), np.int32)
     for number, (row, column) in enumerate(np.ndindex(6, 6)):
         paint[4 + 12 * row : 10 + 12 * row, 4 + 12 * column : 10 + 12 * column] = 2 + number
@@ -69,4 +69,6 @@ def test_the_rim_of_what_is_held_out_is_not_taught():
     for number, (row, column) in enumerate(np.ndindex(6, 6)):
         box = (slice(3 + 12 * row, 11 + 12 * row), slice(3 + 12 * column, 11 + 12 * column))
         rim = paint[box] == 0
-        assert (sample.weight[box][rim] > 0).all() == (2 + number not in kept)
+        taught, held_out = sample.weight[box] > 0, sample.held_out[box] > 0
+        assert taught[rim].all() != held_out[rim].all() == (2 + number in kept)
+        assert np.unique(sample.strokes[box]).size == 1

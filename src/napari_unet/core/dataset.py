@@ -21,8 +21,7 @@ from napari_unet.core.object_distance import Full, choose_reach, object_distance
 from napari_unet.core.painted_objects import PaintedObjects, find_painted_objects
 from napari_unet.core.painted_plane import PaintedPlane
 from napari_unet.core.reading import Reading, classes_of, count_together, read_planes
-from napari_unet.core.rim import find_rim
-from napari_unet.core.weights import WeightConfig, class_weights
+from napari_unet.core.weights import WeightConfig
 
 ScoredOn = Literal["held-out", "training", "validation"]
 
@@ -38,7 +37,7 @@ class Sample:
     target : array (*spatial) uint8
         Classes, 0 background.
     weight : array (*spatial) float32
-        Weight map of the paint to train on, and of the background just outside of full objects; 0 elsewhere.
+        Weight map of the paint to train on; 0 elsewhere.
     held_out : array (*spatial) float32
         Weight map of the paint kept for validation; 0 elsewhere. No pixel is in both.
     strokes : array (*spatial) int32
@@ -47,7 +46,7 @@ class Sample:
     pixels : tuple of arrays of int
         For each class the flat indices of the pixels to train on.
     paint : array (*spatial) int32
-        What all of this was read from.
+        What all of this was read from: what is painted, and background in the rims of full objects.
     full : Full
         Which objects of it are painted in full.
     distance : array (*spatial) float32, optional
@@ -231,17 +230,11 @@ def _sample(
     """Return what a plane is to training, its classes balanced by ``pixels`` (K,) of all planes."""
     painted, kinds = plane.pixels, plane.kinds
     weights = plane.parts.at(painted.flat, reading.weights, pixels)
-    weight = scatter(weights * split.taught, painted)
     distance = None if reach is None else object_distance(plane.paint, plane.full, reach, reading.spacing)
-    if reading.mode == "objects":
-        rim = find_rim(plane.paint, plane.full, scatter(split.taught, painted))
-        weight.flat[rim] = class_weights(pixels, reading.weights)[0]
-        if distance is not None:
-            distance.flat[rim] = 0
     return Sample(
         image=plane.image,
         target=scatter(kinds - np.uint8(1), painted),
-        weight=weight,
+        weight=scatter(weights * split.taught, painted),
         held_out=scatter(weights * split.held_out, painted),
         strokes=scatter(split.strokes, painted),
         pixels=tuple(painted.flat[split.taught & (kinds == kind)] for kind in range(1, pixels.size + 1)),

@@ -68,7 +68,8 @@ class PaintedPixels:
         Paint.
     parts : array (N,) int32
         Number of the connected part that each is of, as :func:`number_parts` returns it, or any other
-        numbers that differ where those do.
+        numbers that differ where those do. In the rim of an object it is the value of that object, negative:
+        rim and object are one stroke, for either would give the other away.
     """
 
     shape: tuple[int, ...]
@@ -77,10 +78,24 @@ class PaintedPixels:
     parts: NDArray[np.int32]
 
     @classmethod
-    def of(cls, paint: NDArray[np.int32], parts: NDArray[np.int32]) -> "PaintedPixels":
-        """Return those of checked paint (…YX) with these :func:`number_parts`."""
+    def of(
+        cls, paint: NDArray[np.int32], parts: NDArray[np.int32], rims: NDArray[np.int32] | None = None
+    ) -> "PaintedPixels":
+        """Return those of checked paint (…YX), which is background where there are ``rims``.
+
+        Parameters
+        ----------
+        paint : array (…YX) int32
+        parts : array (…YX) int32
+            From :func:`number_parts`, of the paint without rims.
+        rims : array (…YX) int32, optional
+            From :func:`napari_unet.core.rim.find_rims`; None where there are none.
+        """
         flat = np.flatnonzero(paint)
-        return cls(paint.shape, flat, paint.reshape(-1)[flat], parts.reshape(-1)[flat])
+        numbers = parts.reshape(-1)[flat]
+        if rims is not None:
+            numbers -= rims.reshape(-1)[flat]
+        return cls(paint.shape, flat, paint.reshape(-1)[flat], numbers)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -244,9 +259,11 @@ def _number_strokes(
         counts = np.bincount(inverse, weights=lengths, minlength=unique.size).astype(np.int64)
         first = starts[first_run]
         numbers = np.zeros(unique.size, np.int32)
+        # The first pixel of an object may be one of its rim.
+        values = np.where(unique >= FIRST_OBJECT, unique, pixels.values[first])
         # In the order of values, and of first pixels: the same whatever numbers the parts have.
-        for index in np.lexsort((first, pixels.values[first])).tolist():
-            value = int(pixels.values[first[index]])
+        for index in np.lexsort((first, values)).tolist():
+            value = int(values[index])
             number = len(units) + 1
             if mode == "objects" and value >= FIRST_OBJECT:
                 number = objects.setdefault((image, value), number)

@@ -1,14 +1,14 @@
 """A dataset that follows its paint while a network learns from it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.axes import channels_first
-from napari_unet.core.blocks import changed_box
+from napari_unet.core.blocks import Box, changed_box, whole
 from napari_unet.core.dataset import Dataset, join_planes
 from napari_unet.core.errors import InputError
 from napari_unet.core.object_distance import Full
@@ -98,9 +98,6 @@ class LiveDataset:
                 values = source.read(index)
                 unknown |= self._leave_out(values)
                 self._replace(place, index, source, values, full)
-            plane = self._planes.get((place, index))
-            if plane is not None and plane.full != full:
-                self._planes[place, index] = replace(plane, full=full)
         if unknown:
             raise InputError(_about_classes(unknown))
 
@@ -133,7 +130,7 @@ class LiveDataset:
                 scored=source.scored,
             )
             return
-        box = changed_box(before.paint, values)
+        box = _changed(before, values, full)
         if box is None:
             return
         if np.prod([side.stop - side.start for side in box]) > _LARGE * values.size:
@@ -141,7 +138,7 @@ class LiveDataset:
                 place, index, before.image, values, measure, full=full, scored=source.scored
             )
         else:
-            plane = before.edited(box, values, measure)
+            plane = before.edited(box, values, full, measure)
         self._planes[place, index] = plane
 
     def _pixels(self, place: int, index: Plane, source: Source) -> NDArray[np.float32]:
@@ -161,8 +158,14 @@ class LiveDataset:
         return reading.normalisation.scale(image[plane], self._limits[place])
 
 
-def _order(plane: PaintedPlane) -> tuple[bool, int, Plane]:
-    return plane.scored, plane.number, plane.index
+def _changed(before: PaintedPlane, paint: NDArray[np.int32], full: Full) -> Box | None:
+    """Return a box outside of which a plane is as it was: the same paint, and the same objects full."""
+    if full != before.full:
+        if full is True or before.full is True:
+            return whole(paint.shape)
+        others = set(full or ()) ^ set(before.full or ())
+        paint = np.where(np.isin(paint, list(others)), np.int32(-1), paint)  # so that they differ
+    return changed_box(before.painted, paint)
 
 
 def _fresh(

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.annotation import Mode, count_values
+from napari_unet.core.annotation import BACKGROUND, Mode, count_values
 from napari_unet.core.blocks import Box, widen
 from napari_unet.core.holdout import PaintedPixels, number_parts
 from napari_unet.core.object_distance import Full
+from napari_unet.core.rim import find_rims
 from napari_unet.core.weight_update import reconnect, update_parts
 from napari_unet.core.weights import WeightConfig, WeightParts, measure_parts
 
@@ -40,17 +41,20 @@ class PaintedPlane:
     image : array (C, *spatial) float32
         Normalised intensities.
     paint : array (*spatial) int32
+        As it is taught: background in the rims of objects that are painted in full.
     full : Full
         Which objects of it are painted in full.
+    rims : array (*spatial) int32 or None
+        See :func:`napari_unet.core.rim.find_rims`; None where no object is painted in full.
     parts : WeightParts
         Of the weight map.
     connected : array (*spatial) int32
         A number for each connected part that may be a stroke; see
-        :func:`napari_unet.core.holdout.number_parts`.
+        :func:`napari_unet.core.holdout.number_parts`. Rims are no parts.
     pixels : PaintedPixels
-        The painted pixels, with those numbers.
+        The painted pixels, and those of rims, with those numbers.
     counts : dict of int to int
-        Pixels of every value painted.
+        Pixels of every value that somebody painted: rims do not count.
     """
 
     number: int
@@ -59,26 +63,42 @@ class PaintedPlane:
     image: NDArray[np.float32]
     paint: NDArray[np.int32]
     full: Full
+    rims: NDArray[np.int32] | None
     parts: WeightParts
     connected: NDArray[np.int32]
     pixels: PaintedPixels
     counts: dict[int, int]
 
-    def edited(self, box: Box, paint: NDArray[np.int32], measure: Measure) -> "PaintedPlane":
-        """Return the same plane with other ``paint``, different in ``box`` alone; this one stays as it is."""
-        parts, _ = update_parts(
-            self.parts, paint, box, measure.weights, spacing=measure.spacing, mode=measure.mode
-        )
+    @property
+    def painted(self) -> NDArray[np.int32]:
+        """The paint as it was painted, without rims (*spatial)."""
+        return self.paint if self.rims is None else np.where(self.rims > 0, np.int32(0), self.paint)
+
+    def edited(self, box: Box, paint: NDArray[np.int32], full: Full, measure: Measure) -> "PaintedPlane":
+        """Return the same plane with other ``paint``, different in ``box`` alone; this one stays as it is.
+
+        What is ``full`` may differ for objects that lie in the box alone.
+        """
         near = widen(box, (1,) * paint.ndim, paint.shape)
         connected, _ = reconnect(self.connected, paint, near, lambda part: number_parts(part, measure.mode))
-        pixels = PaintedPixels.of(paint, connected)
+        rims = None
+        if full is not False:
+            rims = np.zeros(paint.shape, np.int32) if self.rims is None else self.rims.copy()
+            rims[near] = _rims_within(paint, full, near)
+            paint = np.where(rims > 0, np.int32(BACKGROUND), paint)
+        parts, _ = update_parts(
+            self.parts, paint, near, measure.weights, spacing=measure.spacing, mode=measure.mode
+        )
+        pixels = PaintedPixels.of(paint, connected, rims)
         return replace(
             self,
             paint=paint,
+            full=full,
+            rims=rims,
             parts=parts,
             connected=connected,
             pixels=pixels,
-            counts=count_values(pixels.values),
+            counts=_count_painted(pixels),
         )
 
     @property
@@ -99,7 +119,12 @@ def measure_plane(
 ) -> PaintedPlane:
     """Return a plane whose checked paint was never measured before."""
     connected = number_parts(paint, measure.mode)
-    pixels = PaintedPixels.of(paint, connected)
+    full = full if measure.mode == "objects" else False
+    rims = None
+    if full is not False:
+        rims = find_rims(paint, full)
+        paint = np.where(rims > 0, np.int32(BACKGROUND), paint)
+    pixels = PaintedPixels.of(paint, connected, rims)
     return PaintedPlane(
         number=number,
         index=index,
@@ -107,8 +132,23 @@ def measure_plane(
         image=image,
         paint=paint,
         full=full,
+        rims=rims,
         parts=measure_parts(paint, measure.weights, spacing=measure.spacing, mode=measure.mode),
         connected=connected,
         pixels=pixels,
-        counts=count_values(pixels.values),
+        counts=_count_painted(pixels),
     )
+
+
+def _rims_within(paint: NDArray[np.int32], full: Full, box: Box) -> NDArray[np.int32]:
+    """Return the rims of paint (…YX) in ``box``, to which pixels beside it belong as well."""
+    wide = widen(box, (1,) * paint.ndim, paint.shape)
+    inner = tuple(
+        slice(part.start - around.start, part.stop - around.start)
+        for part, around in zip(box, wide, strict=True)
+    )
+    return find_rims(paint[wide], full)[inner]
+
+
+def _count_painted(pixels: PaintedPixels) -> dict[int, int]:
+    return count_values(pixels.values[pixels.parts >= 0])
