@@ -7,8 +7,10 @@ be large, and their halos little of the work. And no level computes more than wh
 """
 
 from collections.abc import Iterator, Sequence
+from math import prod
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -16,11 +18,14 @@ from torch.nn import functional
 from napari_unet.network.geometry import contracting_parts, expanding_stage, expanding_stages, within
 from napari_unet.network.unet import UNet
 
-_BAND_BYTES = 8 * 2**20
-"""Of the features of one level in a band: more would leave the cache."""
+_BAND_BYTES = 4 * 2**20
+"""Of the features of one level in a band: more would leave the cache, and the heap of a thread."""
 
 _LEAST_ROWS = 32
 """Of a band: at each seam between two, about 3 rows are computed twice."""
+
+_LINE = 64
+"""Bytes of a line of the cache: what begins with one is read faster."""
 
 _BFLOAT16 = "_is_mkldnn_bf16_supported"
 """What tells whether oneDNN computes in bfloat16 on this processor."""
@@ -174,7 +179,7 @@ def _bands(rows: slice, like: Tensor) -> Iterator[slice]:
     number = 1
     if like.device.type == "cpu" and like.ndim == 4:
         row = like.shape[1] * like.shape[3] * like.element_size()
-        number = -(-length // max(_LEAST_ROWS, _BAND_BYTES // row))
+        number = max(1, round(length / max(_LEAST_ROWS, _BAND_BYTES // row)))
     step = -(-length // number)
     step += step % 2
     for start in range(rows.start, rows.stop, step):
@@ -203,6 +208,13 @@ def _cut(x: Tensor, part: Sequence[slice]) -> Tensor:
 def _room(like: Tensor, channels: int, part: Sequence[slice]) -> Tensor:
     """Return memory for the features of a part."""
     shape = (1, channels, *(axis.stop - axis.start for axis in part))
+    if like.device.type == "cpu" and like.ndim == 4:
+        # From numpy, which asks the system for large pages: each first touch of a page takes time.
+        size = prod(shape) * like.element_size()
+        room = np.empty(size + _LINE, np.uint8)
+        start = -room.ctypes.data % _LINE
+        values = torch.from_numpy(room[start : start + size]).view(like.dtype)
+        return values.view(1, *shape[2:], channels).movedim(-1, 1)
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=_layout(like))
 
 
