@@ -85,12 +85,14 @@ def test_processes_and_interruptions_do_not_change_a_model(tmp_path: Path) -> No
         assert_same(tmp_path / "two" / f"whole {precision}", tmp_path / "one" / f"whole {precision}")
 
 
-def train(steps: int, **given: Any) -> Stopped:
+def train(steps: int, pull: float = 0.0, **given: Any) -> Stopped:
     paint = np.zeros((48, 48), np.int32)
     paint[4:20, 4:20], paint[24:40, 24:44], paint[4:20, 26:30] = 2, 3, 1
     image = (100 * (paint > 1)).astype(np.uint8)
     network = UNetConfig(features=2, levels=1)
-    config = TrainingConfig(patch_size=16, batch_size=1, network=network, precision="float32", steps=steps)
+    config = TrainingConfig(
+        patch_size=16, batch_size=1, network=network, precision="float32", steps=steps, pull=pull
+    )
     *_, stopped = train_events([image], [paint], config, device="cpu", **given)
     assert isinstance(stopped, Stopped)
     return stopped
@@ -119,7 +121,7 @@ def assert_equal(found: TrainingState | None, expected: TrainingState) -> None:
         assert (part is None) is (twin is None)
         for field in fields(twin) if twin is not None else ():
             value, other = getattr(part, field.name), getattr(twin, field.name)
-            if isinstance(other, dict) and isinstance(next(iter(other.values())), torch.Tensor):
+            if isinstance(other, dict) and all(isinstance(each, torch.Tensor) for each in other.values()):
                 assert value.keys() == other.keys()
                 assert all(torch.equal(value[name], other[name]) for name in other)
             elif isinstance(other, torch.Tensor):
@@ -131,9 +133,11 @@ def assert_equal(found: TrainingState | None, expected: TrainingState) -> None:
                 assert value == other
 
 
-@pytest.mark.parametrize("steps", [1, 5, 7])  # before any validation that is due, at one, after one
-def test_round_trip(tmp_path: Path, steps: int) -> None:
-    stopped = train(steps)
+@pytest.mark.parametrize(("steps", "pull"), [(1, 0.0), (5, 0.01), (7, 0.0)])
+def test_round_trip(tmp_path: Path, steps: int, pull: float) -> None:
+    """Before any validation that is due, at one, and after one."""
+    stopped = train(steps, pull)
+    assert bool(stopped.state.learner.anchor) is (pull > 0)
     assert (stopped.state.best is None) is (steps == 1)
     path = tmp_path / "any name"
     save_model(stopped.model, path)

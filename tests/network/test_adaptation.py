@@ -137,15 +137,16 @@ def test_a_starter_learns_at_a_fifth_of_the_rate_but_what_is_new_to_it(
     found = starting_rates(a_model(), config, in_channels=channels, classes=classes)
     assert found == replace(config, body_rate=rates[0], ends_rate=rates[1])
     # A model that came of it goes on as it was, unless it is told otherwise.
-    model = replace(a_model(), object_size=None, training=found)
-    assert starting_rates(model, config, in_channels=channels, classes=classes) == found
-    told = replace(config, body_rate=0.5, ends_rate=2.0)
+    held = replace(found, pull=0.03)
+    model = replace(a_model(), object_size=None, training=held)
+    assert starting_rates(model, config, in_channels=channels, classes=classes) == held
+    told = replace(config, body_rate=0.5, ends_rate=2.0, pull=0.5)
     for start in (model, a_model(), None):
         assert starting_rates(start, told, in_channels=channels, classes=classes) == told
 
 
 def test_random_weights_learn_at_the_whole_rate_and_so_does_a_model_that_does_not_say() -> None:
-    whole = TrainingConfig(body_rate=1.0, ends_rate=1.0)
+    whole = TrainingConfig(body_rate=1.0, ends_rate=1.0, pull=0.0)
     silent = replace(a_model(), object_size=None, training=TrainingConfig(ends_rate=5.0))
     for start in (None, silent):
         assert starting_rates(start, TrainingConfig(), in_channels=1, classes=2) == whole

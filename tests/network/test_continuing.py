@@ -75,7 +75,7 @@ def assert_same(found: Model, expected: Model) -> None:
     [
         ((3, 4), {}),
         ((5, 3), {}),  # the first stop is at a validation that is due
-        ((3, 4), {"ends_rate": 5.0}),
+        ((3, 4), {"ends_rate": 5.0, "pull": 0.05}),
         ((12, 14, 9), {"learning_rate": 1e-2}),  # the best network is of a step before the stop
         ((3, 4), {"precision": "bfloat16", "network": replace(TINY, dropout=0.3)}),
         ((2, 2), {"network": replace(TINY, norm="none", padding="valid", upsampling="convolution")}),
@@ -91,10 +91,30 @@ def test_interrupted_is_uninterrupted_bit_for_bit(stops: tuple[int, ...], change
     assert stopped is not None
     whole = run(sum(stops), config)[-1]
     assert_same(stopped.model, whole.model)
-    for name in ("network", "average", "first_moment", "second_moment"):
+    for name in ("network", "average", "first_moment", "second_moment", "anchor"):
         found, expected = getattr(stopped.state.learner, name), getattr(whole.state.learner, name)
         assert found.keys() == expected.keys()
         assert all(torch.equal(found[key], expected[key]) for key in expected)
+
+
+def test_the_better_a_starter_does_the_more_of_it_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    starter = replace(run(2)[-1].model, object_size=12.0)
+    moved = {}
+    for score in (0.0, 0.5, 1.0):
+        monkeypatch.setattr(Validation, "tally", lambda self, predict, score=score: tally(score))
+        first = run(4, start=starter)[-1]
+        assert first.model.training.pull == pytest.approx(0.1 * score**4)
+        further = run(4, after=first)[-1]
+        alone = run(1, start=further.model)[-1]
+        assert {run.model.training.pull for run in (first, further, alone)} == {first.model.training.pull}
+        anchor = further.state.learner.anchor
+        assert anchor.keys() <= starter.weights.keys()
+        assert bool(anchor) is (score > 0)
+        assert all(torch.equal(anchor[name], starter.weights[name]) for name in anchor)
+        name = "contracting.0.3.weight"
+        moved[score] = float((further.model.weights[name] - starter.weights[name]).norm())
+    assert moved[1.0] < moved[0.5] < moved[0.0]
+    assert run(1, replace(QUICK, pull=0.0), start=starter)[-1].model.training.pull == 0
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,24 @@ def test_the_ends_learn_at_a_rate_of_their_own_which_outlasts_a_return() -> None
     assert ends <= {name for name, _ in learner.network.named_parameters()}
 
 
+@pytest.mark.parametrize("ends_rate", [1.0, 5.0])
+def test_every_step_is_pulled_back_by_a_part_of_the_way_but_what_is_new(ends_rate: float) -> None:
+    free, held = _learner(ends_rate), _learner(ends_rate)
+    begun = _state(free)
+    held.hold(0.25)
+    held.slow_down()
+    free.slow_down()
+    for learner in (free, held):
+        learner.step(*_batch(0), rate=0.5)
+    ends = {"contracting.0.0.weight", "head.weight", "head.bias"} if ends_rate != 1 else set()
+    at = _state(free)
+    for name, parameter in held.network.named_parameters():
+        way = 1.0 if name in ends else 1 - 0.25 * 0.5 / 2
+        torch.testing.assert_close(parameter, begun[name] + way * (at[name] - begun[name]))
+    held.hold(0.0)
+    assert held.state().anchor == {}
+
+
 def test_a_step_returns_the_loss_of_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     original = module.weighted_cross_entropy

@@ -34,7 +34,7 @@ STATE = Kind(
     if_newer=f"update napari-unet, or {_ALONE}",
 )
 
-_GROUPS = ("network", "average", "first_moment", "second_moment", "best")
+_GROUPS = ("network", "average", "first_moment", "second_moment", "anchor", "best")
 """The mappings of tensors of a state; each has its name before those of its tensors."""
 
 

@@ -210,6 +210,10 @@ class TrainingConfig:
         The rate of the first layer and of the heads, as a multiple of that of all other layers. None is 5 for
         a training that begins with a starter of other channels than the images, or of other classes than the
         paint, for what these mean it has yet to learn, at the whole rate; else as for ``body_rate``.
+    pull : float, optional
+        Part of the way back to the weights it began with that every step takes the network, in [0, 1]. None
+        is up to 0.1 for a training that begins with a starter: the better that does on the paint before the
+        first step, the more of it is kept. Else as for ``body_rate``, and 0 for random weights.
     held_out : float
         Fraction in [0, 0.5] of the strokes kept for validation; 0 validates on the training paint. Where
         there are validation images, nothing is held out.
@@ -234,6 +238,7 @@ class TrainingConfig:
     learning_rate: float = 5e-3
     body_rate: float | None = None
     ends_rate: float | None = None
+    pull: float | None = None
     held_out: float = 0.2
     precision: Precision = "auto"
     spacing: tuple[float, ...] | None = None
@@ -255,6 +260,10 @@ class TrainingConfig:
         _require(
             self.steps is None or self.steps >= 1,
             f"training.steps is {self.steps}; choose at least 1, or leave it out.",
+        )
+        _require(
+            self.pull is None or 0 <= self.pull <= 1,
+            f"training.pull is {self.pull}; choose between 0 (off) and 1, or leave it out.",
         )
         _require(
             self.patience is None or self.patience >= 1,

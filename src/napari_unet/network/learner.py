@@ -60,12 +60,15 @@ class Learner:
         self._seed = seed
         self._step = 0
         self._learning_rate = learning_rate
+        self._pull = 0.0
+        self._anchor: dict[str, Tensor] = {}
         # Channels last is what the convolutions of CPUs and GPUs are fastest in; torch has it for 2-D images
         # alone.
         layout = torch.channels_last if network.config.ndim == 2 else torch.contiguous_format
         # The second `to` is an overload that torch's own annotations leave out.
         self.network = network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
         self.average = AveragedModel(self.network).eval()
+        self._is_new = _ENDS if ends_rate != 1 else ()
         groups: dict[float, list[nn.Parameter]] = {}
         for name, parameter in self.network.named_parameters():
             groups.setdefault(ends_rate if name.startswith(_ENDS) else 1.0, []).append(parameter)
@@ -125,6 +128,7 @@ class Learner:
             for group in self._optimiser.param_groups:
                 group["lr"] = rate * self._learning_rate * group["share"]
             self._scaler.step(self._optimiser)
+            self._pull_back(rate)
             self._update_average()
         else:
             # Batch normalisation has counted the bad batch already.
@@ -132,6 +136,24 @@ class Learner:
                 buffer.copy_(mean)
         self._scaler.update()
         return values[0] if finite else None
+
+    def hold(self, pull: float) -> None:
+        """From now on, pull the network back to the weights it has: by this part of the way at every step.
+
+        Where the paint teaches steadily it goes its way all the same, and stays where the gradients are noise
+        (L2-SP of Li, Grandvalet & Davoine 2018, decoupled as the weight decay of AdamW is). The first layer
+        and the heads are free where they learn at a rate of their own: what they know is of other images.
+        """
+        self._pull = pull
+        self._anchor = (
+            {
+                name: parameter.detach().clone()
+                for name, parameter in self.network.named_parameters()
+                if not name.startswith(self._is_new)
+            }
+            if pull
+            else {}
+        )
 
     @torch.no_grad()
     def predict(self, image: Tensor) -> Tensor:
@@ -156,6 +178,7 @@ class Learner:
             average=self.weights(),
             first_moment=_copies({name: moment["exp_avg"] for name, moment in moments.items()}),
             second_moment=_copies({name: moment["exp_avg_sq"] for name, moment in moments.items()}),
+            anchor=_copies(self._anchor),
             loss_scale=float(scaler.get("scale", _FIRST_SCALE)),
             scale_growth=int(scaler.get("_growth_tracker", 0)),
         )
@@ -166,6 +189,8 @@ class Learner:
         self.network.load_state_dict(state.network)
         self.average.module.load_state_dict(state.average)
         self.average.n_averaged.fill_(state.updates)
+        for name, anchor in self._anchor.items():
+            anchor.copy_(state.anchor.get(name, anchor))
         for name, parameter in self.network.named_parameters():
             self._optimiser.state[parameter] = {
                 "step": torch.tensor(float(state.updates)),
@@ -198,8 +223,9 @@ class Learner:
             part.load_state_dict(deepcopy(snapshot[name]))
 
     def slow_down(self) -> None:
-        """Halve the peak learning rate."""
+        """Halve the peak learning rate, and the pull with it."""
         self._learning_rate /= 2
+        self._pull /= 2
 
     def _parts(self) -> dict[str, Any]:
         return {
@@ -215,6 +241,13 @@ class Learner:
         with torch.autocast(self.device.type, dtype=self.precision, enabled=self.precision != torch.float32):
             logits: Tensor = self.network(image)
         return logits
+
+    @torch.no_grad()
+    def _pull_back(self, rate: float) -> None:
+        if self._anchor:
+            parameters = dict(self.network.named_parameters())
+            held = [parameters[name] for name in self._anchor]
+            torch._foreach_lerp_(held, list(self._anchor.values()), rate * self._pull)
 
     @torch.no_grad()
     def _update_average(self) -> None:

@@ -32,6 +32,8 @@ class LearnerState:
         State dicts of the network as the last step left it, and of its running average.
     first_moment, second_moment : mapping of str to torch.Tensor
         Running means of the gradient and of its square, which AdamW keeps for every parameter.
+    anchor : mapping of str to torch.Tensor
+        The weights that it is pulled back to; empty where it is not, see :meth:`Learner.hold`.
     loss_scale : float
     scale_growth : int
         Of the gradient scaler of float16 training, and the steps since it last changed.
@@ -42,6 +44,7 @@ class LearnerState:
     average: Tensors
     first_moment: Tensors
     second_moment: Tensors
+    anchor: Tensors
     loss_scale: float
     scale_growth: int
 
@@ -119,6 +122,7 @@ def reason_against(state: TrainingState, start: Model, network: "UNet", mode: st
     elif (
         any(_shapes(tensors) != weights for tensors in (learner.network, learner.average))
         or any(_shapes(tensors) != parameters for tensors in (learner.first_moment, learner.second_moment))
+        or _shapes(learner.anchor).items() - parameters.items()
         or (state.best is not None and _shapes(state.best.weights) != weights)
     ):
         reason = "The optimiser of the model does not fit these channels or classes"

@@ -33,6 +33,7 @@ from napari_unet.network.model import History, Model
 from napari_unet.network.record import Record
 from napari_unet.network.recovery import Recovery
 from napari_unet.network.state import Best, TrainingState, fingerprint
+from napari_unet.network.transfer import pull_of_starter
 from napari_unet.network.unet import UNet
 from napari_unet.network.validation import INTERVAL
 
@@ -84,6 +85,7 @@ class Run:
             seed=config.seed,
             ends_rate=config.ends_rate or 1.0,
         )
+        self._learner.hold(config.pull or 0.0)
         self._joining = joining
         self._has_joined = False
         self._config = config
@@ -127,6 +129,13 @@ class Run:
         else:
             # Scores on other data do not compare: what comes must be as good as this model is on these.
             yield self._recorded(self._incumbent.keep(start.weights, earlier.best_step, self._seconds))
+
+    def hold_on(self) -> None:
+        """Let the starter, which was scored, keep of what it knows as much as it does well on this paint."""
+        if self._config.pull is None:
+            pull = pull_of_starter(cast("Best", self._incumbent.best).highest.score)
+            self._config = replace(self._config, pull=pull)
+            self._learner.hold(pull)
 
     def events(self) -> Iterator[TrainingEvent]:
         """Train until the budget is spent, a stop is asked for, or nothing finite or better comes up."""

@@ -17,25 +17,42 @@ from napari_unet.network.unet import UNet
 _KNOWN = 0.2
 """Part of the learning rate at which a starter learns what it knows already: it forgets less."""
 
+_MOST_PULL = 0.1
+_SHARPNESS = 4
+"""So a starter that scores .9 is pulled back at .066, and one that scores .5 at .006."""
+
 
 def starting_rates(
     start: Model | None, config: TrainingConfig, *, in_channels: int, classes: int
 ) -> TrainingConfig:
-    """Return ``config`` with the rates, where it leaves them open, at which ``start`` learns.
+    """Return ``config`` with the rates, where it leaves them open, at which ``start`` learns, and its pull.
 
-    They are saved with the model, so that whoever goes on from it does so at the same rates.
+    That of a starter stays open, see :func:`pull_of_starter`. They are saved with the model, so that whoever
+    goes on from it does so in the same way.
     """
     body, ends = 1.0, 1.0
+    pull: float | None = 0.0
     if start is not None and start.is_starter:
         fits = (start.network.in_channels, start.network.classes) == (in_channels, classes)
-        body, ends = _KNOWN, 1.0 if fits else 1 / _KNOWN
+        body, ends, pull = _KNOWN, (1.0 if fits else 1 / _KNOWN), None
     elif start is not None and start.training.body_rate is not None:
         body, ends = start.training.body_rate, start.training.ends_rate or 1.0
+        pull = start.training.pull or 0.0
     return replace(
         config,
         body_rate=body if config.body_rate is None else config.body_rate,
         ends_rate=ends if config.ends_rate is None else config.ends_rate,
+        pull=pull if config.pull is None else config.pull,
     )
+
+
+def pull_of_starter(score: float) -> float:
+    """Return how much is kept of a starter with this score on the paint before the first step.
+
+    What it is right about already few strokes cannot teach better, but make it forget: touching nuclei part
+    no more. What it is wrong about, such as a kind of image it has never seen, must not be in the way.
+    """
+    return float(_MOST_PULL * score**_SHARPNESS)
 
 
 def fresh_network(config: UNetConfig, seed: int) -> UNet:
