@@ -14,7 +14,7 @@ from napari_unet.files.evaluation import (
     compare_files,
     pair_labels,
     pair_project,
-    read_whole,
+    read_labels_of,
     write_csv,
 )
 from napari_unet.files.images import expand_paths
@@ -26,7 +26,7 @@ Pairs = tuple[list[tuple[Path, Path]], list[Path], list[Failed], Reader]
 
 def files_to_compare(predictions: Sequence[str], truths: Sequence[str]) -> Pairs:
     """Find predictions and truths, paired by their names."""
-    return *pair_labels(expand_paths(predictions), expand_paths(truths)), read_whole
+    return *pair_labels(expand_paths(predictions), expand_paths(truths)), read_labels_of
 
 
 def project_to_compare(project: Path, predictions: Sequence[str]) -> Pairs:

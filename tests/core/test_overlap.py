@@ -1,5 +1,7 @@
 """The table behind the scores, against scikit-image's, and the map of errors made along with them."""
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,9 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.metrics import contingency_table
 
+from napari_unet.core import overlap as overlap_module
 from napari_unet.core.agreement import measure_agreement
 from napari_unet.core.comparison import compare_parts
+from napari_unet.core.errors import InputError
 from napari_unet.core.label_errors import label_errors
+from napari_unet.core.lazy import LazyPixels
 from napari_unet.core.overlap import find_overlap, planes, touching_ids
 from napari_unet.core.scores import evaluate, pooled_scores
 
@@ -21,14 +26,14 @@ pairs = shapes.flatmap(lambda shape: st.tuples(*[arrays(np.uint8, shape, element
 @given(pairs)
 def test_the_table_is_that_of_scikit_image(pair):
     predicted, truth = pair
-    overlap = find_overlap(predicted, truth)
-    assert overlap.run_lengths.sum() == truth.size
+    overlap, runs = find_overlap(predicted, truth)
+    assert runs.lengths.sum() == truth.size
     if not truth.size:
         assert (overlap.n_true, overlap.n_predicted, overlap.pixels.size) == (0, 0, 0)
         return
     expected = contingency_table(truth, predicted, sparse_type="array").toarray()
-    predicted_ids = np.unique(predicted[predicted > 0])
-    expected = expected[np.r_[0, overlap.true_ids.astype(int)]][:, np.r_[0, predicted_ids.astype(int)]]
+    ids = [np.r_[0, ids.astype(int)] for ids in (overlap.true_ids, overlap.predicted_ids)]
+    expected = expected[ids[0]][:, ids[1]]
     table = np.zeros_like(expected)
     table[overlap.true, overlap.predicted] = overlap.pixels
     np.testing.assert_array_equal(table, expected)
@@ -40,22 +45,22 @@ def test_the_table_is_that_of_scikit_image(pair):
 @given(pairs)
 def test_runs_are_the_images(pair):
     predicted, truth = pair
-    overlap = find_overlap(predicted, truth)
-    numbers = np.repeat(overlap.run_true, overlap.run_lengths).reshape(truth.shape)
+    overlap, runs = find_overlap(predicted, truth)
+    numbers = np.repeat(runs.true, runs.lengths).reshape(truth.shape)
     ids = np.concatenate([[0], overlap.true_ids])
     np.testing.assert_array_equal(ids[numbers], truth)
 
 
 def test_memory_does_not_follow_the_largest_id():
     labels = np.array([[0, 2**63 - 1, 2**40]])
-    overlap = find_overlap(labels, labels)
+    overlap, _ = find_overlap(labels, labels)
     assert (overlap.n_true, overlap.pixels.tolist()) == (2, [1, 1, 1])
 
 
 @pytest.mark.parametrize("dtype", [np.int32, ">u2", np.uint64])
 def test_labels_of_any_whole_type_and_order(dtype):
     labels = np.arange(12).reshape(3, 4)[::-1, ::2] // 3
-    assert find_overlap(labels.astype(dtype), labels).n_predicted == len(np.unique(labels[labels > 0]))
+    assert find_overlap(labels.astype(dtype), labels)[0].n_predicted == len(np.unique(labels[labels > 0]))
 
 
 def test_what_touches():
@@ -68,6 +73,24 @@ def test_what_touches():
     assert touching_ids(labels[None].repeat(2, 0)).tolist() == [1, 2, 3, 4]
     assert touching_ids(np.array([[[1]], [[2]]])).tolist() == [1, 2]
     assert touching_ids(np.zeros((0, 3), int)).size == 0
+
+
+@settings(deadline=None)
+@given(pairs, st.integers(1, 70), st.booleans())
+def test_labels_that_are_not_in_memory_score_the_same(pair, block, both):
+    predicted, truth = pair
+    with patch.object(overlap_module, "_BLOCK", block):
+        lazily = measure_agreement(LazyPixels(predicted) if both else predicted, LazyPixels(truth))
+    assert lazily == measure_agreement(predicted, truth)
+
+
+def test_negative_labels_that_are_not_in_memory():
+    labels = np.arange(20).reshape(4, 5)
+    with (
+        patch.object(overlap_module, "_BLOCK", 4),
+        pytest.raises(InputError, match=r"true labels.*negative values"),
+    ):
+        evaluate(LazyPixels(labels), LazyPixels(-labels))
 
 
 @pytest.mark.parametrize(("ndim", "parts"), [(None, 1), (4, 1), (9, 1), (3, 2), (2, 6), (1, 24)])

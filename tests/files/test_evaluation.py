@@ -3,14 +3,18 @@
 import csv
 from dataclasses import fields
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import tifffile
 import zarr
 
+from napari_unet.core import overlap
 from napari_unet.core.errors import InputError
+from napari_unet.core.label_errors import ErrorKind
 from napari_unet.core.scores import Scores
+from napari_unet.files import evaluation
 from napari_unet.files.evaluation import Compared, Failed, compare_files, pair_labels, write_csv
 from napari_unet.files.images import write_image
 
@@ -73,7 +77,7 @@ def test_a_table_holds_every_score_exactly(tmp_path: Path) -> None:
         assert float(row[field.name]) == getattr(results[0].scores, field.name)
 
 
-def test_a_large_prediction_is_compared_as_a_file_is(tmp_path: Path) -> None:
+def test_large_labels_are_compared_as_small_ones_are(tmp_path: Path) -> None:
     objects = np.zeros((64, 96), np.int32)
     objects[4:20, 4:30], objects[30:50, 40:90] = 1, 2
     truth = np.where(objects == 2, 0, objects)
@@ -81,10 +85,17 @@ def test_a_large_prediction_is_compared_as_a_file_is(tmp_path: Path) -> None:
     (tmp_path / "file").mkdir()
     write_image(tmp_path / "file" / "a_objects.tif", objects)
     zarr.create_array(tmp_path / "a_objects.zarr", data=objects, chunks=(16, 16))
-    found = [
-        next(iter(compare_files([(tmp_path / name, tmp_path / "a.tif")])))
-        for name in ("file/a_objects.tif", "a_objects.zarr")
-    ]
-    assert all(isinstance(each, Compared) for each in found)
-    assert found[0].agreement == found[1].agreement
-    assert found[1].scores.ap_50 == 0.5
+    names, maps = ("file/a_objects.tif", "a_objects.zarr"), tmp_path / "maps"
+    found = [compare(tmp_path / name, tmp_path / "a.tif") for name in names]
+    found += [compare(tmp_path / name, tmp_path / "a.tif", maps) for name in names]
+    with patch.object(evaluation, "_LARGE", 100), patch.object(overlap, "_BLOCK", 300):
+        found += [compare(tmp_path / name, tmp_path / "a.tif") for name in names]
+    assert [each.agreement for each in found] == [found[0].agreement] * 6
+    assert found[0].scores.ap_50 == 0.5
+    assert np.unique(tifffile.imread(maps / "a_errors.tif")).tolist() == [0, ErrorKind.INVENTED]
+
+
+def compare(prediction: Path, truth: Path, maps: Path | None = None) -> Compared:
+    (found,) = compare_files([(prediction, truth)], errors_folder=maps)
+    assert isinstance(found, Compared)
+    return found

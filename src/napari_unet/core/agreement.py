@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from napari_unet.core.overlap import Overlap, find_overlap, touching_ids
+from napari_unet.core.lazy import LazyPixels, Pixels
+from napari_unet.core.overlap import Overlap, find_overlap, find_overlap_in_blocks, touching_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,30 +65,34 @@ class Agreement:
         return Agreement(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
-def measure_agreement(
-    prediction: NDArray[np.integer[Any]], truth: NDArray[np.integer[Any]], overlap: Overlap | None = None
-) -> Agreement:
+def measure_agreement(prediction: Pixels, truth: Pixels, overlap: Overlap | None = None) -> Agreement:
     """Count what one predicted and one true label image have in common.
 
     Parameters
     ----------
-    prediction, truth : array of int
-        Labels >= 0 of one shape.
+    prediction, truth : array or LazyPixels of int
+        Labels >= 0 of one shape. If one of them is not in memory, both are read block by block.
     overlap : Overlap, optional
         Their overlap, where it is known.
     """
-    table = overlap or find_overlap(prediction, truth)
+    if isinstance(prediction, LazyPixels) or isinstance(truth, LazyPixels):
+        return _agreement(*find_overlap_in_blocks(prediction, truth))
+    return _agreement(overlap or find_overlap(prediction, truth)[0], touching_ids(truth))
+
+
+def _agreement(table: Overlap, touching: NDArray[Any]) -> Agreement:
+    """Return the counts of an overlap, and of those true objects whose labels are ``touching``."""
     objects = table.of_objects
     true, predicted, pixels = table.true[objects], table.predicted[objects], table.pixels[objects]
     iou = pixels / (table.true_sizes[true] + table.predicted_sizes[predicted] - pixels)
     matched_50, matched_75, matched_90 = (
         _count_matches(true[iou >= least], predicted[iou >= least]) for least in (0.5, 0.75, 0.9)
     )
-    touching = np.isin(table.true_ids, touching_ids(truth), assume_unique=True)
+    touches = np.isin(table.true_ids, touching, assume_unique=True)
     in_truth = table.true > 0
     true_sizes, predicted_sizes = table.true_sizes[table.true], table.predicted_sizes[table.predicted]
     return Agreement(
-        pixels=truth.size,
+        pixels=int(table.true_sizes.sum()),
         shared=int(pixels.sum()),
         in_true=int(table.true_sizes[1:].sum()),
         in_predicted=int(table.predicted_sizes[1:].sum()),
@@ -96,8 +101,8 @@ def measure_agreement(
         matched_50=matched_50,
         matched_75=matched_75,
         matched_90=matched_90,
-        n_touching=int(np.count_nonzero(touching)),
-        touching_found=int(np.count_nonzero(touching[table.true[table.partners] - 1])),
+        n_touching=int(np.count_nonzero(touches)),
+        touching_found=int(np.count_nonzero(touches[table.true[table.partners] - 1])),
         splits=int(np.count_nonzero(table.split)),
         merges=int(np.count_nonzero(table.merging)),
         pairs_together=_pairs(table.pixels[in_truth]),

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.block_objects import Readable, Writable, find_objects_in_blocks, plan_cores
-from napari_unet.core.blocks import Box
+from napari_unet.core.block_objects import Readable, Writable, find_objects_in_blocks
+from napari_unet.core.blocks import Box, plan_cores
 from napari_unet.core.instances import InstanceConfig
 
 _FINDING = 0.8

@@ -6,7 +6,6 @@ and joined, and each is separated in its own bounding box. Holes are connected p
 are joined in the same way. Ids follow the first pixels, whatever the blocks.
 """
 
-import itertools
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -17,7 +16,7 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from napari_unet.core.blocks import Box, widen
+from napari_unet.core.blocks import Box, plan_cores, widen
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig, find_objects, first_pixels, neighbours_of_holes
 
@@ -98,15 +97,6 @@ def find_objects_in_blocks(
     """
     work = _Plane(foreground, config, block=tuple(block), out=out, plane=plane, memory=memory)
     return (yield from work.find(used))
-
-
-def plan_cores(shape: Sequence[int], block: Sequence[int]) -> list[Box]:
-    """Cut an array of that shape into blocks, in raster order."""
-    axes = [
-        [slice(start, min(start + side, size)) for start in range(0, size, side)]
-        for size, side in zip(shape, block, strict=True)
-    ]
-    return list(itertools.product(*axes))
 
 
 class _Plane:

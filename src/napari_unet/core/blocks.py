@@ -104,6 +104,15 @@ def plan_blocks(shape: Sequence[int], margin: Sequence[int], region: Box | None 
         yield Block(core, widen(core, margin, shape), tuple(margin))
 
 
+def plan_cores(shape: Sequence[int], block: Sequence[int]) -> list[Box]:
+    """Cut an array of that shape into blocks, in raster order."""
+    axes = [
+        [slice(start, min(start + side, size)) for start in range(0, size, side)]
+        for size, side in zip(shape, block, strict=True)
+    ]
+    return list(product(*axes))
+
+
 def in_parts(work: Callable[[int, int], Result], start: int, stop: int, pixels: int) -> list[Result]:
     """Call ``work`` with the ends of a few ranges that make up ``start`` to ``stop``, all at once.
 

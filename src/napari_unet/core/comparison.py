@@ -38,5 +38,5 @@ def compare_parts(
         As for :func:`napari_unet.core.scores.evaluate`.
     """
     for part in planes(prediction, truth, ndim):
-        overlap = find_overlap(*part)
-        yield Part(measure_agreement(*part, overlap), error_map(overlap, part[0].shape))
+        overlap, runs = find_overlap(*part)
+        yield Part(measure_agreement(*part, overlap), error_map(overlap, runs, part[0].shape))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.core.overlap import Overlap, find_overlap, planes
+from napari_unet.core.overlap import Overlap, Runs, find_overlap, planes
 
 
 class ErrorKind(IntEnum):
@@ -85,15 +85,15 @@ def label_errors(
     InputError
         As for :func:`napari_unet.core.scores.evaluate`.
     """
-    parts = [error_map(find_overlap(*part), part[0].shape) for part in planes(prediction, truth, ndim)]
+    parts = [error_map(*find_overlap(*part), part[0].shape) for part in planes(prediction, truth, ndim)]
     return np.array(parts, np.uint8).reshape(prediction.shape)
 
 
-def error_map(overlap: Overlap, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return the error map, of this shape, of the two label images that overlap so."""
+def error_map(overlap: Overlap, runs: Runs, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return the error map, of this shape, of two label images; see :func:`find_overlap`."""
     of_true, of_predicted = _kinds(overlap)
-    of_runs = np.maximum(of_true[overlap.run_true], of_predicted[overlap.run_predicted])
-    return np.repeat(of_runs, overlap.run_lengths).reshape(shape)
+    of_runs = np.maximum(of_true[runs.true], of_predicted[runs.predicted])
+    return np.repeat(of_runs, runs.lengths).reshape(shape)
 
 
 def _kinds(overlap: Overlap) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -2,16 +2,23 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 
+from napari_unet.core.blocks import plan_cores
 from napari_unet.core.errors import InputError
+from napari_unet.core.lazy import LazyPixels, Pixels
+
+PixelsT = TypeVar("PixelsT", NDArray[Any], Pixels)
 
 _GAPS = (1, 2)
 """Steps along an axis that join objects which touch: annotators often leave one pixel between them."""
+
+_BLOCK = 2**22
+"""Pixels that are compared at a time where labels are not in memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,10 +35,8 @@ class Overlap:
         How many those are, at least 1.
     true_sizes, predicted_sizes : array (objects + 1,) int64
         Pixels of every object, and of the background first.
-    true_ids : array (objects,) int
-        The labels of the true objects.
-    run_true, run_predicted, run_lengths : array (runs,) int
-        The two images themselves: runs of pixels, in C order, over which neither of them changes.
+    true_ids, predicted_ids : array (objects,) int
+        The labels of the objects.
     """
 
     true: NDArray[np.intp]
@@ -40,9 +45,7 @@ class Overlap:
     true_sizes: NDArray[np.int64]
     predicted_sizes: NDArray[np.int64]
     true_ids: NDArray[Any]
-    run_true: NDArray[np.intp]
-    run_predicted: NDArray[np.intp]
-    run_lengths: NDArray[np.int64]
+    predicted_ids: NDArray[Any]
 
     @property
     def n_true(self) -> int:
@@ -89,7 +92,26 @@ class Overlap:
         return np.bincount(self.predicted[self.in_predicted], minlength=self.n_predicted + 1) >= 2
 
 
-def find_overlap(prediction: NDArray[np.integer[Any]], truth: NDArray[np.integer[Any]]) -> Overlap:
+@dataclass(frozen=True, slots=True, eq=False)
+class Runs:
+    """Two label images: runs of pixels, in C order, over which neither of them changes.
+
+    Parameters
+    ----------
+    true, predicted : array (runs,) int
+        Numbers of objects, as in an :class:`Overlap`.
+    lengths : array (runs,) int
+        Pixels.
+    """
+
+    true: NDArray[np.intp]
+    predicted: NDArray[np.intp]
+    lengths: NDArray[np.int64]
+
+
+def find_overlap(
+    prediction: NDArray[np.integer[Any]], truth: NDArray[np.integer[Any]]
+) -> tuple[Overlap, Runs]:
     """Count the pixels of every pair of labels that occurs.
 
     Parameters
@@ -104,22 +126,58 @@ def find_overlap(prediction: NDArray[np.integer[Any]], truth: NDArray[np.integer
     np.not_equal(true[1:], true[:-1], out=begins[1:])
     begins[1:] |= predicted[1:] != predicted[:-1]
     starts = np.flatnonzero(begins)
-    lengths = np.diff(starts, append=true.size)
-    true_ids, rows = _numbered(true[starts])
-    predicted_ids, columns = _numbered(predicted[starts])
+    return _tabulate(true[starts], predicted[starts], np.diff(starts, append=true.size))
+
+
+def find_overlap_in_blocks(prediction: Pixels, truth: Pixels) -> tuple[Overlap, NDArray[Any]]:
+    """Count the same, reading block by block.
+
+    Memory is needed for a few million pixels, and for the pairs of labels in every block.
+
+    Returns
+    -------
+    overlap : Overlap
+        What :func:`find_overlap` returns.
+    touching : array of int
+        What :func:`touching_ids` returns of the truth.
+
+    Raises
+    ------
+    InputError
+        If labels are negative.
+    """
+    found = [(np.zeros(0, truth.dtype), np.zeros(0, prediction.dtype), np.zeros(0, np.int64))]
+    touching = [np.zeros(0, truth.dtype)]
+    side = round(_BLOCK ** (1 / max(1, truth.ndim)))
+    for core in plan_cores(truth.shape, [side] * truth.ndim):
+        ahead = tuple(slice(part.start, part.stop + max(_GAPS)) for part in core)
+        predicted, window = np.asarray(prediction[core]), np.asarray(truth[ahead])
+        _check_labels("predicted", predicted)
+        _check_labels("true", window)
+        table, _ = find_overlap(predicted, window[tuple(slice(size) for size in predicted.shape)])
+        labels = _of_numbers(table.true_ids, table.true), _of_numbers(table.predicted_ids, table.predicted)
+        found.append((*labels, table.pixels))
+        touching.append(touching_ids(window))
+    overlap, _ = _tabulate(*map(np.concatenate, zip(*found, strict=True)))
+    return overlap, np.unique(np.concatenate(touching))
+
+
+def _tabulate(true: NDArray[Any], predicted: NDArray[Any], pixels: NDArray[np.int64]) -> tuple[Overlap, Runs]:
+    """Add up the pixels of equal pairs of labels."""
+    true_ids, rows = _numbered(true)
+    predicted_ids, columns = _numbered(predicted)
     shape = (len(true_ids) + 1, len(predicted_ids) + 1)
-    table = coo_array((lengths, (rows, columns)), shape=shape).tocsr().tocoo()  # adds up equal pairs
-    return Overlap(
+    table = coo_array((pixels, (rows, columns)), shape=shape).tocsr().tocoo()  # adds up equal pairs
+    overlap = Overlap(
         true=table.row.astype(np.intp),
         predicted=table.col.astype(np.intp),
         pixels=table.data.astype(np.int64),
         true_sizes=table.sum(axis=1),
         predicted_sizes=table.sum(axis=0),
         true_ids=true_ids,
-        run_true=rows,
-        run_predicted=columns,
-        run_lengths=lengths,
+        predicted_ids=predicted_ids,
     )
+    return overlap, Runs(rows, columns, pixels)
 
 
 def _numbered(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
@@ -127,6 +185,10 @@ def _numbered(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     if ids.size and ids[0] == 0:
         return ids[1:], numbers
     return ids, numbers + 1
+
+
+def _of_numbers(ids: NDArray[Any], numbers: NDArray[np.intp]) -> NDArray[Any]:
+    return np.concatenate((np.zeros(1, ids.dtype), ids))[numbers]
 
 
 def touching_ids(labels: NDArray[np.integer[Any]]) -> NDArray[Any]:
@@ -144,14 +206,12 @@ def touching_ids(labels: NDArray[np.integer[Any]]) -> NDArray[Any]:
     return np.unique(np.concatenate(found))
 
 
-def planes(
-    prediction: NDArray[Any], truth: NDArray[Any], ndim: int | None = None
-) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+def planes(prediction: PixelsT, truth: PixelsT, ndim: int | None = None) -> Iterator[tuple[PixelsT, PixelsT]]:
     """Yield prediction and truth as the parts that are compared, after a look at whether they can be.
 
     Parameters
     ----------
-    prediction, truth : array of int
+    prediction, truth : array or LazyPixels of int
         Labels: 0 is background.
     ndim : int, optional
         Number of axes, counted from the last, along which objects extend: 2 compares a stack plane by plane.
@@ -160,7 +220,7 @@ def planes(
     Raises
     ------
     InputError
-        If the shapes differ, or labels are negative or not whole numbers.
+        If the shapes differ, or labels are not whole numbers, or, where they are in memory, negative.
     """
     _check_labels("predicted", prediction)
     _check_labels("true", truth)
@@ -173,13 +233,13 @@ def planes(
     return ((prediction[at], truth[at]) for at in np.ndindex(prediction.shape[:leading]))
 
 
-def _check_labels(which: str, labels: NDArray[Any]) -> None:
+def _check_labels(which: str, labels: Pixels) -> None:
     if labels.dtype.kind not in "ui":
         raise InputError(
             f"The {which} labels are of type {labels.dtype}; give whole numbers, 0 for background and "
             "another value for each object."
         )
-    if labels.dtype.kind == "i" and labels.size and labels.min() < 0:
+    if labels.dtype.kind == "i" and labels.size and not isinstance(labels, LazyPixels) and labels.min() < 0:
         raise InputError(
             f"The {which} labels hold negative values (down to {labels.min()}); give 0 for background and "
             "a positive value for each object."

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.agreement import Agreement, measure_agreement
 from napari_unet.core.errors import InputError
+from napari_unet.core.lazy import Pixels, as_pixels
 from napari_unet.core.overlap import planes
 from napari_unet.core.prediction import Prediction
 
@@ -93,8 +94,8 @@ class Scores:
 
 
 def evaluate(
-    prediction: Prediction | NDArray[np.integer[Any]],
-    truth: NDArray[np.integer[Any]],
+    prediction: Prediction | NDArray[np.integer[Any]] | Pixels,
+    truth: NDArray[np.integer[Any]] | Pixels,
     *,
     ndim: int | None = None,
 ) -> Scores:
@@ -104,6 +105,7 @@ def evaluate(
     ----------
     prediction : Prediction or array of int
         A prediction, whose objects are taken, or labels: 0 is background, every other value one object.
+        Labels that are not in memory (zarr, dask, memory-mapped) are read block by block.
     truth : array of int
         Labels of the same shape. A value is one object wherever it lies: in a stack, planes share no value
         unless they show the same object.
@@ -123,7 +125,7 @@ def evaluate(
     if isinstance(prediction, Prediction):
         prediction, ndim = prediction.objects, prediction.ndim if ndim is None else ndim
     return pooled_scores(
-        measure_agreement(*plane) for plane in planes(np.asarray(prediction), np.asarray(truth), ndim)
+        measure_agreement(*plane) for plane in planes(as_pixels(prediction), as_pixels(truth), ndim)
     )
 
 

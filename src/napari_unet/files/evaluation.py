@@ -6,13 +6,23 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_unet.core.agreement import Agreement
+from napari_unet.core.agreement import Agreement, measure_agreement
 from napari_unet.core.comparison import compare_parts
 from napari_unet.core.errors import InputError
+from napari_unet.core.lazy import as_pixels
+from napari_unet.core.overlap import planes
 from napari_unet.core.score_table import delimited
 from napari_unet.core.scores import Scores, pooled_scores
 from napari_unet.files.atomic import writing
-from napari_unet.files.images import StoredImage, is_zarr, pair_by_stem, read_image, stem, write_image
+from napari_unet.files.images import (
+    StoredImage,
+    is_tiff,
+    is_zarr,
+    pair_by_stem,
+    read_image,
+    stem,
+    write_image,
+)
 from napari_unet.files.project import PAINT, ProjectLabels, read_project
 from napari_unet.files.project_images import file_name
 from napari_unet.files.project_reading import read_truth
@@ -24,6 +34,9 @@ Reader = Callable[[Path], StoredImage]
 
 _ENDING = "_objects"
 """What a predicted file has in its name that the true one has not."""
+
+_LARGE = 2**26
+"""Pixels of a file that is read piece by piece: twice as many labels take half a gigabyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +61,23 @@ class Failed:
     message: str
 
 
-def read_whole(path: Path) -> StoredImage:
-    """Read a label image into memory: a file, or a zarr folder as large predictions are.
+def read_labels_of(path: Path) -> StoredImage:
+    """Read a label image: a file, or a zarr folder as large predictions are.
+
+    Of a zarr folder, and of a TIFF file of many pixels, nothing is read before it is asked for.
 
     Raises
     ------
     InputError
         As :func:`napari_unet.files.images.read_image`.
     """
-    if not is_zarr(path):
-        return read_image(path)
-    image = open_image(path)
-    return StoredImage(np.asarray(image.pixels), image.axes)
+    if is_zarr(path):
+        return open_image(path)
+    if not path.is_dir() and is_tiff(path):
+        image = open_image(path)
+        if image.pixels.size > _LARGE:
+            return image
+    return read_image(path)
 
 
 def pair_labels(
@@ -160,7 +178,7 @@ def pair_project(
         if path in of_file:
             return StoredImage(read_truth(folder, project, of_file[path]), "")
         is_ours = path.parent == paint
-        return StoredImage(read_labels(folder, path.name)[0], "") if is_ours else read_whole(path)
+        return StoredImage(read_labels(folder, path.name)[0], "") if is_ours else read_labels_of(path)
 
     return pairs, untrue, [], read
 
@@ -170,7 +188,7 @@ def compare_files(
     *,
     ndim: int | None = None,
     errors_folder: Path | None = None,
-    read: Reader = read_whole,
+    read: Reader = read_labels_of,
 ) -> Iterator[Compared | Failed]:
     """Compare label files, one pair after the other.
 
@@ -182,7 +200,7 @@ def compare_files(
         As for :func:`napari_unet.core.scores.evaluate`.
     errors_folder : Path, optional
         Where to write STEM_errors.tif, the map of what is wrong
-        (:func:`~napari_unet.core.label_errors.label_errors`).
+        (:func:`~napari_unet.core.label_errors.label_errors`), for which both images must fit into memory.
     read : callable
         Reads every one of these files.
     """
@@ -215,14 +233,16 @@ def write_csv(path: Path, compared: Sequence[Compared]) -> None:
 def _compare(
     prediction: Path, truth: Path, ndim: int | None, errors_folder: Path | None, read: Reader
 ) -> Compared:
-    image = read(prediction)
-    parts = list(compare_parts(image.pixels, read(truth).pixels, ndim=ndim))
-    agreement = sum((part.agreement for part in parts), Agreement())
-    if errors_folder is not None:
-        axes = "" if "C" in image.axes else image.axes
-        errors = np.array([part.errors for part in parts], np.uint8).reshape(image.pixels.shape)
-        write_image(errors_folder / f"{_name(prediction)}_errors.tif", errors, axes)
-    return Compared(prediction, truth, agreement)
+    image, true = read(prediction), read(truth)
+    if errors_folder is None:
+        parts = planes(as_pixels(image.pixels), as_pixels(true.pixels), ndim)
+        return Compared(prediction, truth, sum((measure_agreement(*part) for part in parts), Agreement()))
+    predicted = np.asarray(image.pixels)
+    compared = list(compare_parts(predicted, np.asarray(true.pixels), ndim=ndim))
+    axes = "" if "C" in image.axes else image.axes
+    errors = np.array([part.errors for part in compared], np.uint8).reshape(predicted.shape)
+    write_image(errors_folder / f"{_name(prediction)}_errors.tif", errors, axes)
+    return Compared(prediction, truth, sum((part.agreement for part in compared), Agreement()))
 
 
 def _name(path: Path) -> str:
