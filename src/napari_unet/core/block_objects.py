@@ -6,24 +6,29 @@ and joined, and each is separated in its own bounding box. Holes are connected p
 are joined in the same way. Ids follow the first pixels, whatever the blocks.
 """
 
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import replace
-from typing import Any, Protocol
+import os
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from napari_unet.core.block_pieces import MOST, Holes, Pieces
 from napari_unet.core.blocks import Box, plan_cores, widen
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig, find_objects, first_pixels, neighbours_of_holes
+from napari_unet.core.ordered import map_in_order
 
 BYTES_PER_PIXEL = 64
 """Peak of separating a box in memory: probabilities, labels of several kinds, and the watershed's queue."""
 
-_MOST = int(np.iinfo(np.int32).max)
+_AT_ONCE = 2
+"""Blocks that are worked on at the same time: memory is the limit soon, and each has several threads."""
+
+Result = TypeVar("Result")
 
 
 class Readable(Protocol):
@@ -62,8 +67,8 @@ def find_objects_in_blocks(
     config : InstanceConfig
         Thresholds and sizes.
     block : sequence of int
-        Pixels of a block along each spatial axis; best a multiple of the chunks of ``out``. The result does
-        not depend on it.
+        Pixels of a block along each spatial axis; a multiple of the chunks of ``out`` if it has any, for
+        blocks are read while others are written. The result does not depend on it.
     out : array-like (leading..., spatial...) int32
         Where the objects go; until the end it holds intermediate ids. What it holds before does not matter.
     plane : tuple of int
@@ -129,28 +134,44 @@ class _Plane:
         self.firsts: list[NDArray[np.int64]] = []  # ... and the raster indices of their first pixels
 
     def find(self, used: int) -> Generator[float, None, int]:
-        pieces = _Pieces()
-        for number, core in enumerate(self.cores, start=1):
-            self._separate_inside(core, pieces)
-            yield 0.5 * number / len(self.cores)
+        pieces = Pieces()
+        with self._of_cores(self._separate_inside) as separated:
+            for number, (core, inside) in enumerate(separated, start=1):
+                self._keep_inside(core, inside, pieces)
+                yield 0.5 * number / len(self.cores)
         groups = self._group(pieces)
         for number, (box, member) in enumerate(groups, start=1):
             self._separate_across(box, member)
             yield 0.5 + 0.2 * number / len(groups)
         owners = np.zeros(1, np.int64)
         if self.config.fill_holes:
-            holes = _Holes()
-            for number, core in enumerate(self.cores, start=1):
-                self._fill_inside(core, holes)
-                yield 0.7 + 0.15 * number / len(self.cores)
+            holes = Holes()
+            with self._of_cores(self._fill_inside) as filled:
+                for number, (core, labels) in enumerate(filled, start=1):
+                    self._keep_filled(core, labels, holes)
+                    yield 0.7 + 0.15 * number / len(self.cores)
             owners = holes.owners()
         final, used = self._number(used)
-        for number, core in enumerate(self.cores, start=1):
-            labels = self._read(core)
-            np.copyto(labels, owners[np.maximum(-labels, 0)], where=labels < 0, casting="same_kind")
-            self._write(core, final[labels])
-            yield 0.85 + 0.15 * number / len(self.cores)
+        final = np.concatenate((final, final[owners[:0:-1]]))  # negative ids count from the end
+
+        def renumber(core: Box) -> NDArray[np.int32]:
+            return final[self._read(core)]
+
+        with self._of_cores(renumber) as renumbered:
+            for number, (core, result) in enumerate(renumbered, start=1):
+                self._write(core, result)
+                yield 0.85 + 0.15 * number / len(self.cores)
         return used
+
+    def _of_cores(
+        self, work: Callable[[Box], Result]
+    ) -> "closing[Generator[tuple[Box, Result], None, None]]":
+        """Give every block and what ``work`` makes of it, in order; the next ones are begun meanwhile.
+
+        What is written waits for its turn, so the result is the same however many threads there are.
+        """
+        threads = min(_AT_ONCE, os.cpu_count() or 1, len(self.cores))
+        return closing(map_in_order(work, self.cores, threads))
 
     def _read(self, box: Box) -> NDArray[np.int32]:
         return np.array(self.out[(*self.plane, *box)])
@@ -162,39 +183,53 @@ class _Plane:
         """Reserve that many ids and return the one before them."""
         before = self.last
         self.last += count
-        if self.last >= _MOST:
+        if self.last >= MOST:
             raise InputError(
-                f"There are more than {_MOST} connected regions; raise instances.threshold, for most of them "
+                f"There are more than {MOST} connected regions; raise instances.threshold, for most of them "
                 "are noise."
             )
         return before
 
-    def _separate(self, probability: NDArray[Any], member: NDArray[np.bool_], box: Box) -> NDArray[np.int32]:
-        """Return the objects of some parts, 0 elsewhere, holes still open, with ids of their own."""
+    def _separate(
+        self, probability: NDArray[Any], member: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+        """Return the objects 1, 2, ... of some parts, holes still open, and their first pixels."""
         config = replace(self.config, fill_holes=False)
         objects = find_objects(np.where(member, probability, np.float32(0)), config, ndim=member.ndim)
-        count = int(objects.max(initial=0))
-        before = self._take(count)
-        first = np.unravel_index(first_pixels(objects, count)[1:], objects.shape)
-        corner = tuple(index + part.start for index, part in zip(first, box, strict=True))
-        self.ids.append(np.arange(before + 1, before + count + 1))
-        self.firsts.append(np.ravel_multi_index(corner, self.shape).astype(np.int64))
-        return np.where(objects > 0, objects + np.int32(before), np.int32(0))
+        return objects, first_pixels(objects, int(objects.max(initial=0)))[1:]
 
-    def _separate_inside(self, core: Box, pieces: "_Pieces") -> None:
+    def _note(self, first: NDArray[np.intp], box: Box) -> int:
+        """Give objects of a box, with these first pixels, ids of their own: those after the one returned."""
+        before = self._take(first.size)
+        sides = [part.stop - part.start for part in box]
+        corner = tuple(
+            index + part.start for index, part in zip(np.unravel_index(first, sides), box, strict=True)
+        )
+        self.ids.append(np.arange(before + 1, before + first.size + 1))
+        self.firsts.append(np.ravel_multi_index(corner, self.shape).astype(np.int64))
+        return before
+
+    def _separate_inside(self, core: Box) -> "_Inside":
         probability = np.asarray(self.foreground[(*self.plane, *core)])
         parts, n_parts = ndimage.label(probability > self.config.threshold)
         is_open = _at_faces(parts, n_parts, core, self.shape)
         closed = ~is_open
         closed[0] = False
-        labels = self._separate(probability, closed[parts], core)
+        labels, first = self._separate(probability, closed[parts])
         opened = np.flatnonzero(is_open)
-        ids = np.zeros(n_parts + 1, np.int32)
-        ids[opened] = self._take(opened.size) + 1 + np.arange(opened.size)
-        labels += ids[parts]
-        self._write(core, labels)
+        numbers = np.zeros(n_parts + 1, np.int32)
+        numbers[opened] = first.size + 1 + np.arange(opened.size)
+        labels += numbers[parts]
         boxes = ndimage.find_objects(parts)
-        pieces.add(ids[opened], [boxes[part - 1] for part in opened], core)
+        return _Inside(labels, first, [boxes[part - 1] for part in opened])
+
+    def _keep_inside(self, core: Box, inside: "_Inside", pieces: Pieces) -> None:
+        before = self._note(inside.first, core)
+        opened = self._take(len(inside.boxes)) + 1 + np.arange(len(inside.boxes), dtype=np.int32)
+        labels = inside.labels
+        np.add(labels, before, out=labels, where=labels > 0)
+        self._write(core, labels)
+        pieces.add(opened, inside.boxes, core)
         for pairs in self._across_faces(core, labels):
             pieces.join(pairs[(pairs > 0).all(axis=1)])
 
@@ -206,14 +241,14 @@ class _Plane:
                 pairs = np.stack([np.take(labels, [0], axis).ravel(), self._read(other).ravel()], axis=1)
                 yield np.unique(pairs, axis=0)
 
-    def _group(self, pieces: "_Pieces") -> list[tuple[Box, NDArray[np.int32]]]:
+    def _group(self, pieces: Pieces) -> list[tuple[Box, NDArray[np.int32]]]:
         """Return boxes and the ids of the pieces that are separated in each."""
         ids, starts, stops, part_of = pieces.parts()
         if not ids.size:
             return []
         block = np.array(self.block)
         n_parts = int(part_of.max()) + 1
-        low = np.full((n_parts, len(block)), _MOST, np.int64)
+        low = np.full((n_parts, len(block)), MOST, np.int64)
         high = np.zeros((n_parts, len(block)), np.int64)
         np.minimum.at(low, part_of, starts)
         np.maximum.at(high, part_of, stops)
@@ -248,10 +283,11 @@ class _Plane:
         labels = self._read(box)
         place = np.minimum(np.searchsorted(member, labels), member.size - 1)
         chosen = member[place] == labels
-        objects = self._separate(np.asarray(self.foreground[(*self.plane, *box)]), chosen, box)
+        objects, first = self._separate(np.asarray(self.foreground[(*self.plane, *box)]), chosen)
+        np.add(objects, self._note(first, box), out=objects, where=objects > 0)
         self._write(box, np.where(chosen, objects, labels))
 
-    def _fill_inside(self, core: Box, holes: "_Holes") -> None:
+    def _fill_inside(self, core: Box) -> "_Filled":
         labels = self._read(core)
         parts, n_parts = ndimage.label(labels == 0)
         lowest, highest = neighbours_of_holes(parts, n_parts, labels)
@@ -259,9 +295,15 @@ class _Plane:
         is_open = _at_faces(parts, n_parts, core, self.shape)
         ids = np.where(~is_open & (lowest == highest), lowest, 0).astype(np.int32)
         opened = np.flatnonzero(is_open)
-        ids[opened] = -holes.add(lowest[opened], highest[opened])
+        ids[opened] = -1 - np.arange(opened.size)
         ids[0] = 0
         labels += ids[parts]
+        return _Filled(labels, lowest[opened], highest[opened])
+
+    def _keep_filled(self, core: Box, filled: "_Filled", holes: Holes) -> None:
+        before = holes.add(filled.lowest, filled.highest)
+        labels = filled.labels
+        np.subtract(labels, before, out=labels, where=labels < 0)
         self._write(core, labels)
         for pairs in self._across_faces(core, labels):
             holes.meet(pairs)
@@ -270,9 +312,9 @@ class _Plane:
         """Return the final id of every intermediate one, and the highest."""
         ids = np.concatenate([*self.ids, np.zeros(0, np.int64)])
         firsts = np.concatenate([*self.firsts, np.zeros(0, np.int64)])
-        if used + ids.size > _MOST:
+        if used + ids.size > MOST:
             raise InputError(
-                f"There are more than {_MOST} objects; raise instances.min_size, for most are noise."
+                f"There are more than {MOST} objects; raise instances.min_size, for most are noise."
             )
         final = np.zeros(self.last + 1, np.int32)
         final[ids[np.argsort(firsts, kind="stable")]] = used + 1 + np.arange(ids.size)
@@ -301,80 +343,32 @@ def _at_edges(parts: NDArray[np.int32], core: Box, shape: tuple[int, ...]) -> ND
     return np.unique(np.concatenate(found))
 
 
-class _Pieces:
-    """Pieces of foreground that cross borders: where they are, and which belong together."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Inside:
+    """What is in a block.
 
-    def __init__(self) -> None:
-        self._ids: list[NDArray[np.int32]] = []
-        self._boxes: list[NDArray[np.int64]] = []
-        self._pairs: list[NDArray[np.int32]] = []
+    Parameters
+    ----------
+    labels : array (block) int32
+        Objects 1..n, then pieces of foreground that reach into other blocks.
+    first : array (n,) int
+        Raster index of the first pixel of each object, in the block.
+    boxes : list of Box
+        Around each piece.
+    """
 
-    def add(self, ids: NDArray[np.int32], boxes: Sequence[Box], core: Box) -> None:
-        if not boxes:
-            return
-        origin = [part.start for part in core]
-        within = np.array([[(side.start, side.stop) for side in box] for box in boxes], np.int64)
-        self._ids.append(ids)
-        self._boxes.append(within + np.array(origin)[:, np.newaxis])  # (pieces, axes, start and stop)
-
-    def join(self, pairs: NDArray[np.int32]) -> None:
-        self._pairs.append(pairs)
-
-    def parts(
-        self,
-    ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
-        """Return ids, first corners, last corners and the number of the part of every piece."""
-        if not self._ids:
-            nothing = np.zeros(0, np.int32)
-            return nothing, np.zeros((0, 0), np.int64), np.zeros((0, 0), np.int64), nothing
-        ids, boxes = np.concatenate(self._ids), np.concatenate(self._boxes)
-        pairs = np.searchsorted(ids, np.concatenate(self._pairs))  # ids only ever rise
-        return ids, boxes[..., 0], boxes[..., 1], _joined(pairs, ids.size)
+    labels: NDArray[np.int32]
+    first: NDArray[np.intp]
+    boxes: list[Box]
 
 
-class _Holes:
-    """Pieces of background that cross borders, 1, 2, ...: what touches them, and which belong together."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Filled:
+    """A block whose holes are filled, and its pieces of background that reach into others: -1, -2, ...
 
-    def __init__(self) -> None:
-        self._count = 0
-        self._lowest = [np.zeros(1, np.int32)]
-        self._highest = [np.zeros(1, np.int32)]
-        self._pairs = [np.zeros((0, 2), np.int32)]
-        self._rims = [np.zeros((0, 2), np.int32)]
+    ``lowest`` and ``highest`` are the labels that touch each piece.
+    """
 
-    def add(self, lowest: NDArray[np.int32], highest: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Return the numbers of new pieces with these lowest and highest neighbours."""
-        before, self._count = self._count, self._count + lowest.size
-        self._lowest.append(lowest)
-        self._highest.append(highest)
-        return np.arange(before + 1, self._count + 1, dtype=np.int32)
-
-    def meet(self, pairs: NDArray[np.int32]) -> None:
-        """Note what lies on both sides of a border: pieces are negative, objects positive."""
-        is_piece = pairs < 0
-        self._pairs.append(-pairs[is_piece.all(axis=1)])
-        mixed = pairs[is_piece.any(axis=1) & ~is_piece.all(axis=1)]
-        self._rims.append(np.stack([-mixed.min(axis=1), mixed.max(axis=1)], axis=1))
-
-    def owners(self) -> NDArray[np.int64]:
-        """Return, for each piece, the object that encloses it, or 0."""
-        lowest, highest = np.concatenate(self._lowest), np.concatenate(self._highest)
-        rims = np.concatenate(self._rims)
-        np.minimum.at(lowest, rims[:, 0], rims[:, 1])
-        np.maximum.at(highest, rims[:, 0], rims[:, 1])
-        hole = _joined(np.concatenate(self._pairs), lowest.size)
-        n_holes = int(hole.max()) + 1
-        least = np.full(n_holes, _MOST, np.int32)
-        most = np.zeros(n_holes, np.int32)
-        np.minimum.at(least, hole, lowest)
-        np.maximum.at(most, hole, highest)
-        owner = np.where(least == most, least, 0)[hole]
-        owner[0] = 0
-        return owner.astype(np.int64)
-
-
-def _joined(pairs: NDArray[Any], count: int) -> NDArray[np.int32]:
-    """Return the number of the connected component of each of ``count`` nodes."""
-    links = coo_array((np.ones(len(pairs), np.bool_), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
-    _, component = connected_components(links, directed=False)
-    return np.asarray(component, np.int32)
+    labels: NDArray[np.int32]
+    lowest: NDArray[np.int32]
+    highest: NDArray[np.int32]

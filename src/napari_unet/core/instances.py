@@ -226,19 +226,19 @@ def neighbours_of_holes(
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return the lowest and the highest label that touches each hole 0..n_holes through a face.
 
-    A hole that touches none has the largest int32 and 0.
+    ``holes`` numbers the pixels whose label is 0. A hole that touches none has the largest int32 and 0.
     """
     lowest = np.full(n_holes + 1, np.iinfo(np.int32).max, np.int32)
     highest = np.zeros(n_holes + 1, np.int32)
+    is_hole = holes > 0
     for axis in range(labels.ndim):
-        forward_holes, forward_labels = np.moveaxis(holes, axis, 0), np.moveaxis(labels, axis, 0)
-        for hole, neighbour in (
-            (forward_holes[:-1], forward_labels[1:]),
-            (forward_holes[1:], forward_labels[:-1]),
-        ):
-            rim = (hole > 0) & (neighbour > 0)
-            np.minimum.at(lowest, hole[rim], neighbour[rim])
-            np.maximum.at(highest, hole[rim], neighbour[rim])
+        before: tuple[Any, ...] = (..., slice(None, -1), *[slice(None)] * (labels.ndim - 1 - axis))
+        behind: tuple[Any, ...] = (..., slice(1, None), *[slice(None)] * (labels.ndim - 1 - axis))
+        rim = np.nonzero(is_hole[before] != is_hole[behind])
+        hole = np.maximum(holes[before][rim], holes[behind][rim])
+        label = np.maximum(labels[before][rim], labels[behind][rim])
+        np.minimum.at(lowest, hole, label)
+        np.maximum.at(highest, hole, label)
     return lowest, highest
 
 
