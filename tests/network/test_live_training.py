@@ -132,6 +132,44 @@ def test_the_next_batches_are_around_the_new_paint(monkeypatch: pytest.MonkeyPat
     assert rows.max() == 91
 
 
+def test_paint_does_not_wait_for_the_end_of_a_score_which_is_of_the_network_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image, paint = scene()
+    source, feed = follow(paint, image)
+    original, scored = Validation.tally, []
+
+    def tally_and_paint(self: Any, predict: Any) -> Any:
+        scored.append(original(self, predict))
+        if len(scored) == 2:  # at step 25
+
+            def paint_first(batch: Any) -> Any:
+                if not paint[94].any():
+                    paint[94, 5:50] = 1
+                    feed.put(source)
+                return predict(batch)
+
+            scored.append(original(self, paint_first))
+            return scored[-1]
+        return scored[-1]
+
+    monkeypatch.setattr(Validation, "tally", tally_and_paint)
+    events = [event for event in training(source, feed) if not isinstance(event, Resolved | Warned)]
+    kinds = [(type(event).__name__, getattr(event, "step", None)) for event in events]
+    at = kinds.index(("StepDone", 25))
+    assert kinds[at + 1 : at + 5] == [
+        ("PaintJoined", None),
+        ("StepDone", 26),
+        ("Validated", 25),
+        ("StepDone", 27),
+    ]
+    np.testing.assert_array_equal(scored[1].confusions, scored[2].confusions)
+    assert scored[1].loss == scored[2].loss
+    assert [event.step for event in events if isinstance(event, StepDone)] == [*range(1, QUICK.steps + 1)]
+    # The last score is of today's paint, the kept network first.
+    assert [event.step for event in events if isinstance(event, Validated)] == [5, 25, 25, 30]
+
+
 def test_scores_are_of_todays_paint_and_patience_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     rescored: list[int] = []
     original = Validation.__init__

@@ -452,7 +452,7 @@ def test_the_best_weights_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     model = events[-1].model
     assert model.history.best_step == 4
-    assert all(torch.equal(model.weights[name], copies[2][name]) for name in model.weights)
+    assert all(torch.equal(model.weights[name], copies[3][name]) for name in model.weights)
 
 
 def test_validation_uses_held_out_paint_or_says_that_it_does_not() -> None:

@@ -115,9 +115,14 @@ class PaintFeed:
             elif planes is not None:
                 planes.add(plane)
 
+    @property
+    def has_news(self) -> bool:
+        """Whether anything was put since it was last taken; asked without waiting for whoever is putting."""
+        return bool(self._touched)
+
     def take(self) -> News | None:
         """Return what was put since the last time; None where nothing was."""
-        if not self._touched:  # most of the time, and without waiting for whoever is putting
+        if not self.has_news:  # most of the time
             return None
         with self._lock:
             news = News(tuple(self._sources), self._touched, self._told)

@@ -1,5 +1,9 @@
 """The network that is kept: the best so far on today's validation paint, and since when none was better."""
 
+from collections.abc import Callable
+
+from torch import Tensor
+
 from napari_unet.core.confidence import Tally
 from napari_unet.core.dataset import Dataset
 from napari_unet.network.batches import BatchShape
@@ -10,6 +14,9 @@ from napari_unet.network.validation import Validation
 
 _PROGRESS = 1e-3
 """A score that is higher by less than this is no progress: it would creep for ever."""
+
+Between = Callable[[], bool]
+"""Called before every batch that is scored; it may train, and says whether it did."""
 
 _COLLAPSED = 0.5
 """Below this part of the best score a network has lost its way, however little is held out."""
@@ -48,12 +55,13 @@ class Incumbent:
         self._idle = 0
         self.best: Best | None = None
 
-    def validate(self, step: int, seconds: float) -> Validated:
-        """Score the network as it is now, and keep it if none was better."""
-        tally = self._validation.tally(self._learner.predict)
+    def validate(self, step: int, seconds: float, between: Between | None = None) -> Validated:
+        """Score the network as it is now, whatever ``between`` does to it, and keep it if none was better."""
+        weights = self._learner.weights()
+        tally = self._score(weights, between, is_worn=True)
         best = self.best
         if best is None or not best.highest.is_finite:
-            self.best, self._idle = Best(self._learner.weights(), step, tally), 0
+            self.best, self._idle = Best(weights, step, tally), 0
             return self._told(tally, step, seconds, is_best=True)
         before = best.highest
         is_progress = tally.is_finite and tally.score >= before.score + _PROGRESS
@@ -65,17 +73,16 @@ class Incumbent:
             and (self._validation.on != "validation" or tally.interval(self._seed)[1] >= before.score)
         )
         if keeps:
-            self.best = Best(self._learner.weights(), step, tally if is_higher else before)
+            self.best = Best(weights, step, tally if is_higher else before)
         return self._told(tally, step, seconds, is_best=keeps)
 
-    def keep(self, weights: Tensors, step: int, seconds: float) -> Validated:
+    def keep(self, weights: Tensors, step: int, seconds: float, between: Between | None = None) -> Validated:
         """Let the network of ``weights``, of an earlier ``step``, be the one to beat; be patient again."""
-        with self._learner.wearing(weights):
-            tally = self._validation.tally(self._learner.predict)
+        tally = self._score(weights, between)
         self.best, self._idle = Best(weights, step, tally), 0
         return self._told(tally, step, seconds, is_best=True)
 
-    def rescore(self, dataset: Dataset, seconds: float) -> Validated | None:
+    def rescore(self, dataset: Dataset, seconds: float, between: Between | None = None) -> Validated | None:
         """Go on with the paint of another dataset: score the kept network, if there is one, on that.
 
         Scores on other paint do not compare. The next network is measured against the kept one, on the same
@@ -83,12 +90,27 @@ class Incumbent:
         """
         self._validation = Validation(dataset, self._shape, self._learner.device)
         self._idle = 0
-        return None if self.best is None else self.keep(self.best.weights, self.best.step, seconds)
+        return None if self.best is None else self.keep(self.best.weights, self.best.step, seconds, between)
 
     @property
     def has_converged(self) -> bool:
         """Whether patience is at its end."""
         return self._patience is not None and self._idle >= self._patience
+
+    def _score(self, weights: Tensors, between: Between | None, *, is_worn: bool = False) -> Tally:
+        """Return how the network of ``weights`` does; ``is_worn`` says that the learner has just these."""
+        learner = self._learner
+
+        def predict(image: Tensor) -> Tensor:
+            nonlocal is_worn
+            if between is not None and between():
+                is_worn = False
+            if is_worn:
+                return learner.predict(image)
+            with learner.wearing(weights):
+                return learner.predict(image)
+
+        return self._validation.tally(predict)
 
     def _told(self, tally: Tally, step: int, seconds: float, *, is_best: bool) -> Validated:
         return Validated(

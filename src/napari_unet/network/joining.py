@@ -55,12 +55,17 @@ class Joining:
         """What is learnt from now."""
         return self._live.dataset
 
+    @property
+    def waits(self) -> bool:
+        """Whether there is paint that may join now."""
+        return self._feed is not None and perf_counter() >= self._next and self._feed.has_news
+
     def look(self) -> Iterator[PaintJoined | Warned | Resolved]:
         """Take in what was painted, and tell; does nothing most of the time."""
-        began = perf_counter()
-        news = None if self._feed is None or began < self._next else self._feed.take()
+        news = self._feed.take() if self._feed is not None and self.waits else None
         if news is None:
             return
+        began = perf_counter()
         before = self.dataset.known_pixels
         changed = self._live.update(news)
         took = perf_counter() - began

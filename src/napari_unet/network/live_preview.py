@@ -4,7 +4,7 @@ Predictions take a fixed part of the training time, whatever a block costs on th
 in the middle of the screen, then those that were predicted longest ago.
 """
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Generator, Hashable
 from itertools import product
 from time import perf_counter
 from typing import Any
@@ -74,8 +74,10 @@ class LivePreview:
         self._next = 0.0
         self._last = perf_counter()
 
-    def look(self, predict: Callable[[Tensor], Tensor], step: int) -> Iterator[Preview]:
+    def look(self, predict: Callable[[Tensor], Tensor], step: int) -> Generator[Preview, None, None]:
         """Yield what the network of this step makes of the view, as far as time allows; often nothing.
+
+        Whoever has something more urgent to do may stop after any block, and close it.
 
         Parameters
         ----------
@@ -93,17 +95,19 @@ class LivePreview:
         image = channels_first(
             view.image, ndim=self._network.ndim, channels=self._channels, paint_shape=view.paint_shape
         )
-        for box in self._in_turn(view):
-            began = perf_counter()
-            values = self._predict(view, image, box, predict)
-            self._rounds[_place(view, box)] = self._round
-            cost = perf_counter() - began
-            spent += cost
-            yield Preview(view.key, view.plane, box, view.step, values, step)
-            if spent + cost > allowed:
-                break
-        self._last = perf_counter()
-        self._next = max(now + INTERVAL_S, self._last + spent * (1 / SHARE - 1))
+        try:
+            for box in self._in_turn(view):
+                began = perf_counter()
+                values = self._predict(view, image, box, predict)
+                self._rounds[_place(view, box)] = self._round
+                cost = perf_counter() - began
+                spent += cost
+                yield Preview(view.key, view.plane, box, view.step, values, step)
+                if spent + cost > allowed:
+                    break
+        finally:
+            self._last = perf_counter()
+            self._next = max(now + INTERVAL_S, self._last + spent * (1 / SHARE - 1))
 
     def _in_turn(self, view: View) -> list[tuple[slice, slice]]:
         """Return the blocks of a view: never seen ones first, then the oldest; from the middle outwards."""

@@ -1,6 +1,7 @@
 """The loop of a training: batch, step, paint that joins, validation, preview, and when it ends."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from math import isfinite
 from time import perf_counter
@@ -25,7 +26,7 @@ from napari_unet.network.events import (
     Warned,
 )
 from napari_unet.network.fitting import fit_reading
-from napari_unet.network.incumbent import Incumbent
+from napari_unet.network.incumbent import Between, Incumbent
 from napari_unet.network.joining import Joining
 from napari_unet.network.learner import Learner
 from napari_unet.network.live_preview import LivePreview
@@ -102,6 +103,7 @@ class Run:
         self._augment_rng = torch.Generator().manual_seed(config.seed)
         self._clock = perf_counter()
         self._step = 0
+        self._meanwhile: list[TrainingEvent] = []  # while a network was scored
         self._earlier = History()
         self._record = Record(self._earlier)
         self._preview = LivePreview(
@@ -142,14 +144,8 @@ class Run:
         reason: Literal["finished", "stopped", "diverged"] = "finished"
         while True:
             self._wait_while_paused()
-            yield from self._join()
-            loss = self._take_step()
-            self._recovery.after_step(loss)
-            if loss is not None:
-                self._record.add_loss(self._step, self._seconds, loss)
-                yield StepDone(self._step, loss, self._seconds)
-            yield from self._news()
-            yield from self._preview.look(self._learner.predict, self._step)
+            yield from self._join_and_step()
+            yield from self._look_around()
             if self._recovery.has_given_up:
                 reason = "diverged"
                 break
@@ -160,7 +156,7 @@ class Run:
             if self._budget_is_spent():
                 break
             if self._validation_is_due:
-                yield from self.scores()
+                yield from self.scores(between=self._step_for_paint)
                 if self._incumbent.has_converged:
                     yield Stopped("converged", self.model(), self._state(self._incumbent.best))
                     return
@@ -175,6 +171,36 @@ class Run:
         # Where no step was finite, there is nothing to go on from.
         goes_on = reason != "diverged" and bool(self._learner.average.n_averaged)
         yield Stopped(reason, self.model(), self._state(best) if goes_on else None)
+
+    def _join_and_step(self) -> Iterator[TrainingEvent]:
+        """Make a step, of the paint as it is now."""
+        yield from self._join()
+        loss = self._take_step()
+        self._recovery.after_step(loss)
+        if loss is not None:
+            self._record.add_loss(self._step, self._seconds, loss)
+            yield StepDone(self._step, loss, self._seconds)
+        yield from self._news()
+
+    def _step_for_paint(self) -> bool:
+        """Make a step while a network is scored, if paint waits: a score takes as long as several steps.
+
+        It is told of after the score. Without new paint nothing happens, and a training is repeatable.
+        """
+        limit = self._config.steps
+        is_last = limit is not None and self._step + 1 - self._earlier.steps >= limit
+        if not self._joining.waits or is_last or self._is_due(self._step + 1) or self._control.stopped:
+            return False
+        self._meanwhile += self._join_and_step()
+        return True
+
+    def _look_around(self) -> Iterator[TrainingEvent]:
+        """Preview, until paint waits."""
+        with closing(self._preview.look(self._learner.predict, self._step)) as previews:
+            for event in previews:
+                yield event
+                if self._joining.waits:
+                    return
 
     def _join(self) -> Iterator[TrainingEvent]:
         """Go on with the paint as it is now."""
@@ -201,7 +227,11 @@ class Run:
 
     @property
     def _validation_is_due(self) -> bool:
-        return self._step == _FIRST_VALIDATION or self._step % INTERVAL == 0
+        return self._is_due(self._step)
+
+    @staticmethod
+    def _is_due(step: int) -> bool:
+        return step == _FIRST_VALIDATION or step % INTERVAL == 0
 
     @property
     def _seconds(self) -> float:
@@ -231,19 +261,26 @@ class Run:
         )
         return self._learner.step(*batch, rate=min(1.0, self._step / _WARM_UP))
 
-    def scores(self) -> Iterator[Validated]:
+    def scores(self, between: Between | None = None) -> Iterator[TrainingEvent]:
         """Score the network as it is now, and before it the kept one anew if the paint has changed."""
         if self._has_joined:
             # Now, not when the paint joined: to score takes as long as a few steps, and strokes come often.
             self._has_joined = False
-            event = self._incumbent.rescore(self._joining.dataset, self._seconds)
+            event = self._incumbent.rescore(self._joining.dataset, self._seconds, between)
+            yield from self._told_meanwhile()
             if event is not None:
                 yield self._recorded(event)
-        yield self._validate()
+        event = self._validate(between)
+        yield from self._told_meanwhile()
+        yield event
 
-    def _validate(self) -> Validated:
+    def _told_meanwhile(self) -> Iterator[TrainingEvent]:
+        told, self._meanwhile = self._meanwhile, []
+        yield from told
+
+    def _validate(self, between: Between | None) -> Validated:
         """Score the network as it is now, or, if that gives no numbers, the one to go back to."""
-        event = self._incumbent.validate(self._step, self._seconds)
+        event = self._incumbent.validate(self._step, self._seconds, between)
         if not isfinite(event.loss):
             self._recovery.go_back()
             event = self._incumbent.validate(self._step, self._seconds)
