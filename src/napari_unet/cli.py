@@ -275,7 +275,9 @@ def weights(
     output: Annotated[Path, typer.Option(metavar="WEIGHTS.tif", help="Where to write the weight map.")],
     w0: Annotated[float | None, typer.Option(help="Height of the border term. [10]")] = None,
     sigma: Annotated[float | None, typer.Option(help="Width of the border term in pixels. [5]")] = None,
-    preset: Annotated[str, typer.Option(metavar="paper|freiburg", help="Values to start from.")] = "paper",
+    preset: Annotated[
+        str, typer.Option(metavar="paper|gentle|freiburg", help="Values to start from.")
+    ] = "paper",
 ) -> None:
     """Write how much every pixel of the paint counts in training (float32)."""
     from napari_unet.core.weights import WeightConfig, border_weights

@@ -245,8 +245,9 @@ def test_a_configuration_that_cannot_be_used_is_refused(fields, words):
 
 
 def test_presets():
-    assert WeightConfig.preset("paper") == WeightConfig(w0=10.0, sigma=5.0)
-    with pytest.raises(InputError, match="'falk'; choose 'paper' or 'freiburg'"):
+    assert WeightConfig.preset("paper") == WeightConfig(w0=10.0, sigma=5.0) == WeightConfig()
+    assert WeightConfig.preset("gentle") == WeightConfig(w0=3.0)
+    with pytest.raises(InputError, match="'falk'; choose one of 'gentle', 'paper', 'freiburg'"):
         WeightConfig.preset("falk")
 
 

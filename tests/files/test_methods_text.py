@@ -31,7 +31,7 @@ def test_it_says_what_the_file_knows(record):
         "for 2 steps",
         "learning rate 0.005, seed 0",
         "balanced by inverse class frequency",
-        "w0 = 10, sigma = 5 px",
+        "w0 = 3, sigma = 5 px",
         "at a threshold of 0.5",
     ):
         assert phrase in text

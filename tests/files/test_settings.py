@@ -73,9 +73,10 @@ def test_the_file_has_one_section_for_each_part(tmp_path: Path) -> None:
 
 def test_a_file_may_hold_a_few_settings_only(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text("[weights]\nsigma = 3\n[instances]\nmin_size = 4\n")
-    read = read_settings(tmp_path / "a.toml")
-    assert read.training == TrainingConfig(weights=WeightConfig(sigma=3.0))
-    assert read.prediction == PredictionConfig(instances=InstanceConfig(min_size=4))
+    for base in (None, Settings()):
+        read = read_settings(tmp_path / "a.toml", base)
+        assert read.training == TrainingConfig(weights=WeightConfig(w0=3.0, sigma=3.0))
+        assert read.prediction == PredictionConfig(instances=InstanceConfig(min_size=4))
 
 
 @pytest.mark.parametrize(
@@ -113,8 +114,8 @@ def test_missing_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("assignments", "expected"),
     [
-        (["weights.sigma=3"], TrainingConfig(weights=WeightConfig(sigma=3.0))),
-        (["weights.sigma = 3.5 "], TrainingConfig(weights=WeightConfig(sigma=3.5))),
+        (["weights.sigma=3"], TrainingConfig(weights=WeightConfig(w0=3.0, sigma=3.0))),
+        (["weights.sigma = 3.5 "], TrainingConfig(weights=WeightConfig(w0=3.0, sigma=3.5))),
         (["training.mode=classes"], TrainingConfig(mode="classes")),
         (["training.mode='classes'"], TrainingConfig(mode="classes")),
         (["augmentation.flip=false"], TrainingConfig(augmentation=AugmentationConfig(flip=False))),

@@ -164,9 +164,9 @@ def test_the_weight_map_and_the_tally_of_the_train_dock_know_of_regions(viewer, 
     qtbot.waitUntil(lambda: shown() is not None and shown()[5, 5] > 0, timeout=20_000)
     completed = copy_paint(paint)
     assert np.count_nonzero(completed == 1) == 15 * 25 - 8 * 8 - 8 * 9
-    np.testing.assert_allclose(shown(), border_weights(completed), rtol=1e-5)
+    np.testing.assert_allclose(shown(), border_weights(completed, weights.config()), rtol=1e-5)
     told = Told(completed, "objects", full_objects_of(paint))
     assert describe_paint([told]) == "Painted: 1 image, 2 objects, all filled to their border."
     layer.data = []
     qtbot.waitUntil(lambda: shown()[5, 5] == 0, timeout=20_000)
-    np.testing.assert_allclose(shown(), border_weights(paint.data), rtol=1e-5)
+    np.testing.assert_allclose(shown(), border_weights(paint.data, weights.config()), rtol=1e-5)

@@ -13,6 +13,7 @@ from napari_unet.core.annotation import read_paint
 from napari_unet.core.control import Control
 from napari_unet.core.dataset import build_dataset
 from napari_unet.core.weights import WeightConfig, border_weights, class_weights
+from napari_unet.network.config import TrainingConfig
 from napari_unet.widgets import layers as bridge
 from napari_unet.widgets import marks, weight_preview
 from napari_unet.widgets.latest import Latest
@@ -34,6 +35,7 @@ def two_objects(shape=(30, 40)):
 def dock(viewer, qtbot):
     made = WeightsDock(viewer)
     qtbot.addWidget(made)
+    choose(made, "paper")
     return made
 
 
@@ -46,9 +48,11 @@ def weights_layer(viewer):
     return next((layer for layer in viewer.layers if layer.name.endswith("weights")), None)
 
 
-def test_the_default_is_the_paper(dock):
-    assert dock.config() == WeightConfig() == WeightConfig.preset("paper")
-    assert dock.preset.currentData() == "paper"
+def test_the_default_is_what_trainings_use(viewer, qtbot):
+    dock = WeightsDock(viewer)
+    qtbot.addWidget(dock)
+    assert dock.config() == TrainingConfig().weights == WeightConfig.preset("gentle")
+    assert dock.preset.currentData() == "gentle"
 
 
 def choose(dock, name):
@@ -333,6 +337,7 @@ def wait_for_map(qtbot, viewer, paint, config=WeightConfig()):
 def test_the_map_follows_all_that_napari_can_do_to_paint(make_napari_viewer, qtbot):
     viewer = make_napari_viewer()
     dock = WeightsDock(viewer)
+    choose(dock, "paper")
     viewer.window.add_dock_widget(dock)
     image = viewer.add_image(np.zeros((2, 60, 80), np.uint8), name="cells")
     paint = make_annotation(viewer, image)

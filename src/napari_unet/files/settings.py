@@ -128,7 +128,8 @@ def _to_sections(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def _from_sections(sections: Mapping[str, Any], base: Settings | None = None) -> Settings:
-    nested: dict[str, Any] = {} if base is None else to_plain(base)
+    # Of all settings, since a part may begin with other values here than by itself.
+    nested: dict[str, Any] = to_plain(base or Settings())
     for name, values in sections.items():
         if name not in _SECTIONS:
             raise InputError(f"There is no section {name!r}; {suggest(name, _SECTIONS)}")
@@ -137,7 +138,7 @@ def _from_sections(sections: Mapping[str, Any], base: Settings | None = None) ->
         for key in values:
             if _PARENTS.get(key) == name:
                 raise InputError(f"{name}.{key} is a section of its own; write [{key}].")
-        where = nested.setdefault(_PARENTS[name], {}) if name in _PARENTS else nested
-        where.setdefault(name, {}).update(values)
+        where = nested[_PARENTS[name]] if name in _PARENTS else nested
+        where[name] = {**(where[name] or {}), **values}
     settings: Settings = from_plain(Settings, nested, "settings")
     return settings

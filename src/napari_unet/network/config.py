@@ -243,7 +243,7 @@ class TrainingConfig:
     precision: Precision = "auto"
     spacing: tuple[float, ...] | None = None
     network: UNetConfig = field(default_factory=UNetConfig)
-    weights: WeightConfig = field(default_factory=WeightConfig)
+    weights: WeightConfig = field(default_factory=lambda: WeightConfig.preset("gentle"))
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     normalisation: Normalisation = field(default_factory=Normalisation)
 

@@ -215,6 +215,7 @@ class TrainingForm(QWidget):
         )
         self._preset = choice(
             [
+                ("Gentle", WeightConfig.preset("gentle")),
                 ("Paper (2015)", WeightConfig.preset("paper")),
                 ("Freiburg (2019)", WeightConfig.preset("freiburg")),
             ]
@@ -225,7 +226,7 @@ class TrainingForm(QWidget):
                 "Weights",
                 self._preset,
                 name="train_weights",
-                tooltip="How much the gaps between objects count; the Weights dock shows it. Default: paper.",
+                tooltip="How much the gaps between objects count; see the Weights dock. Default: gentle.",
             )
         self._seed = QSpinBox()
         self._seed.setRange(0, 2**31 - 1)

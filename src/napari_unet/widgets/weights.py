@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import get_args
 
 import napari
 import numpy as np
@@ -13,7 +14,7 @@ from qtpy.QtWidgets import QCheckBox, QWidget
 from superqt import QLabeledDoubleSlider
 
 from napari_unet.core.regions import CompletePaint
-from napari_unet.core.weights import WeightConfig
+from napari_unet.core.weight_config import Preset, WeightConfig
 from napari_unet.files.pixel_size import relative_spacing
 from napari_unet.widgets import layers as bridge
 from napari_unet.widgets import marks
@@ -43,7 +44,7 @@ class WeightsDock(QWidget):
     def __init__(self, viewer: "napari.viewer.Viewer", *, scrollable: bool = True) -> None:
         super().__init__()
         self._viewer = viewer
-        self._base = WeightConfig()
+        self._base = WeightConfig.preset("gentle")
         self._peak: float | None = 0.0
         self._source: Image | None = None
         self._map: Layer | None = None
@@ -81,7 +82,12 @@ class WeightsDock(QWidget):
         self._watcher = AnnotationWatcher(self._viewer, self.image)
         add_row(form, "Image", self.image, name="weights_image", tooltip="The image whose paint is weighed.")
         self.preset = choice(
-            (("Paper (2015)", "paper"), ("Freiburg (2019)", "freiburg"), ("Custom", _CUSTOM))
+            (
+                ("Gentle", "gentle"),
+                ("Paper (2015)", "paper"),
+                ("Freiburg (2019)", "freiburg"),
+                ("Custom", _CUSTOM),
+            )
         )
         self.preset.activated.connect(self._on_preset)
         add_row(
@@ -89,7 +95,8 @@ class WeightsDock(QWidget):
             "Preset",
             self.preset,
             name="weights_preset",
-            tooltip="Published settings to begin from.\n"
+            tooltip="Settings to begin from.\n"
+            "Gentle: the paper's with lower borders, for a few filled objects.\n"
             "Paper: borders count inside objects too.\n"
             "Freiburg: they count in the background only, and background far from objects hardly at all.",
         )
@@ -156,7 +163,7 @@ class WeightsDock(QWidget):
 
     def _on_value(self, _value: object) -> None:
         config = self.config()
-        presets = (name for name in ("paper", "freiburg") if WeightConfig.preset(name) == config)
+        presets = (name for name in get_args(Preset) if WeightConfig.preset(name) == config)
         self.preset.setCurrentIndex(self.preset.findData(next(presets, _CUSTOM)))
         self._keep_limits()
         self._changed()
