@@ -1,5 +1,6 @@
 """Which true and predicted objects lie on each other, by how many pixels: what every score is read from."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -148,8 +149,7 @@ def find_overlap_in_blocks(prediction: Pixels, truth: Pixels) -> tuple[Overlap, 
     """
     found = [(np.zeros(0, truth.dtype), np.zeros(0, prediction.dtype), np.zeros(0, np.int64))]
     touching = [np.zeros(0, truth.dtype)]
-    side = round(_BLOCK ** (1 / max(1, truth.ndim)))
-    for core in plan_cores(truth.shape, [side] * truth.ndim):
+    for core in plan_cores(truth.shape, _block_sides(truth.ndim)):
         ahead = tuple(slice(part.start, part.stop + max(_GAPS)) for part in core)
         predicted, window = np.asarray(prediction[core]), np.asarray(truth[ahead])
         _check_labels("predicted", predicted)
@@ -160,6 +160,15 @@ def find_overlap_in_blocks(prediction: Pixels, truth: Pixels) -> tuple[Overlap, 
         touching.append(touching_ids(window))
     overlap, _ = _tabulate(*map(np.concatenate, zip(*found, strict=True)))
     return overlap, np.unique(np.concatenate(touching))
+
+
+def _block_sides(ndim: int) -> list[int]:
+    """Return the pixels of a block along each axis: of volumes few planes, which is how they are stored."""
+    if ndim <= 2:
+        return [round(_BLOCK ** (1 / max(1, ndim)))] * ndim
+    side = math.ceil(math.sqrt(_BLOCK) / 4)
+    deep = math.ceil((_BLOCK / side**2) ** (1 / (ndim - 2)))
+    return [deep] * (ndim - 2) + [side] * 2
 
 
 def _tabulate(true: NDArray[Any], predicted: NDArray[Any], pixels: NDArray[np.int64]) -> tuple[Overlap, Runs]:
