@@ -132,9 +132,12 @@ class Relief:
 def framed(shape: Sequence[int]) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
     """Return room for a landscape in a frame, so that every pixel has all its neighbours, and what is inside.
 
-    Inside go levels, from :func:`to_levels`.
+    Inside go levels, from :func:`to_levels`; until then it holds any.
     """
-    level = np.full([size + 2 for size in shape], OUTSIDE, np.int16)
+    level = np.empty([size + 2 for size in shape], np.int16)
+    for axis in range(level.ndim):
+        across = np.moveaxis(level, axis, 0)
+        across[0] = across[-1] = OUTSIDE
     return level, level[(slice(1, -1),) * len(shape)]
 
 
@@ -171,7 +174,12 @@ def survey(level: NDArray[np.int16]) -> Relief:
     bounds = int(steps[0]), level.size - int(steps[0]), level.size  # at both ends there is only frame
     found = in_parts(partial(find_uphill, flat, steps, uphill), *bounds)
     summits = np.concatenate([np.zeros(1, np.int32), *found])
-    regions[summits] = np.arange(summits.size)
+
+    def number(start: int, stop: int) -> None:  # in parts, for it is the first to touch this memory
+        first, last = np.searchsorted(summits, (start, stop))
+        regions[summits[first:last]] = np.arange(first, last)
+
+    in_parts(number, *bounds)
     climbed = in_parts(partial(climb, flat, steps, uphill, regions, summits.size), *bounds)
     firsts, sizes = zip(*climbed, strict=True)
     rims, meetings, on_ground = _rims(flat, regions, steps, bounds)
