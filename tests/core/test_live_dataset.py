@@ -1,5 +1,6 @@
 """After any painting, a dataset that follows its paint is the dataset built anew."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -29,7 +30,12 @@ def picture(shape, seed=0):
 def planes_of(sources, reading):
     return read_planes(
         [source.image for source in sources],
-        [source.paint.copy() for source in sources],
+        [
+            np.stack([source.read(index) for index in source.planes(reading.ndim)]).reshape(
+                source.paint.shape
+            )
+            for source in sources
+        ],
         reading,
         full=[source.full() for source in sources],
         validation=sum(source.scored for source in sources),
@@ -101,6 +107,10 @@ def test_strokes_and_erasing_join_as_if_it_began_with_them(mode, held_out, data)
             if data.draw(st.booleans()):
                 accepted = source.known.accept(source.paint, set(data.draw(st.lists(st.sampled_from(ids)))))
                 known = replace(accepted, filled=data.draw(st.integers(0, 9)) == 0)
+                if data.draw(st.booleans()):
+                    box = data.draw(boxes((60, 70)))
+                    mask = np.ones([side.stop - side.start for side in box], bool)
+                    known = replace(known, regions=(*known.regions, Region((plane,), box, mask)))
                 given_sources[source.key] = source = replace(source, known=known)
                 feed.put(source)
             feed.put(source, data.draw(st.sampled_from([None, (plane,)])))
@@ -139,6 +149,33 @@ def test_erased_paint_is_gone_and_what_is_fresh_is_told():
     assert not live.update(feed.take())
 
 
+def test_the_paint_that_it_begins_with_is_left_as_it_was():
+    """It may be the very array of whoever starts a training."""
+    source, reading, _, feed = one()
+    given = source.paint.copy()
+    live = LiveDataset(read_planes([source.image], [given], reading), reading)
+    for row in (40, 45):
+        source.paint[row, 5:15] = 4
+        feed.put(replace(source, known=KnownFull().accept(source.paint, {4})))
+        assert live.update(feed.take())
+        assert not given[40:].any()
+    assert_same(live.dataset, anew([replace(source, known=KnownFull().accept(source.paint, {4}))], reading))
+
+
+def test_a_stroke_takes_no_memory_as_large_as_the_image():
+    paint = np.zeros((1024, 1024), np.int32)
+    paint[2:6], paint[20:30, 10:20], paint[20:30, 24:34] = 1, 2, 3
+    source, _, live, feed = one(paint=paint)
+    for row in (300, 320):
+        source.paint[row, 200:240] = 4
+        feed.put(source)
+        tracemalloc.start()
+        assert live.update(feed.take())
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert most < 3 * 2**20  # of bytes: the plane has four of them, and its maps 25
+
+
 def test_new_images_and_planes_join():
     reading = read(held_out=0)
     source, _, live, feed = one(shape=(3, 60, 70), paint=None)
@@ -172,11 +209,13 @@ def test_held_out_strokes_are_never_fresh():
 
 def test_paint_that_cannot_teach_any_more_waits_for_more():
     source, reading, live, feed = one()
-    before = live.dataset
-    source.paint[source.paint >= 2] = 0
+    before, same = live.dataset, anew([source], reading)
+    source.paint[20:22] = 0
+    source.paint[22:30][source.paint[22:30] >= 2] = 0
     feed.put(source)
     assert not live.update(feed.take())
     assert live.dataset is before
+    assert_same(before, same)
     assert "Only background is painted" in live.held_back[0]
     source.paint[40:50, 40:50] = 7
     feed.put(source)

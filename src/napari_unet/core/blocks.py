@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,10 +51,7 @@ class Block:
     @property
     def inner(self) -> Box:
         """The core as part of the window."""
-        return tuple(
-            slice(core.start - window.start, core.stop - window.start)
-            for core, window in zip(self.core, self.window, strict=True)
-        )
+        return part_of(self.core, self.window)
 
 
 def whole(shape: Sequence[int]) -> Box:
@@ -70,19 +67,37 @@ def widen(box: Box, margin: Sequence[int], shape: Sequence[int]) -> Box:
     )
 
 
-def changed_box(before: NDArray[Any], after: NDArray[Any]) -> Box | None:
-    """Return the smallest box outside of which two arrays of one shape are equal; None if all is."""
-    differs = before != after
+def box_of(mask: NDArray[np.bool_]) -> Box | None:
+    """Return the smallest box with all that is True; None if nothing is."""
     box: list[slice] = []
-    for axis in range(differs.ndim):
-        others = tuple(other for other in range(differs.ndim) if other != axis)
-        filled = np.flatnonzero(differs.any(axis=others))
+    for axis in range(mask.ndim):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        filled = np.flatnonzero(mask.any(axis=others))
         if not filled.size:
             return None
         part = slice(int(filled[0]), int(filled[-1]) + 1)
         box.append(part)
-        differs = differs[(slice(None),) * axis + (part,)]
+        mask = mask[(slice(None),) * axis + (part,)]
     return tuple(box)
+
+
+def enclose(one: Box, other: Box) -> Box:
+    """Return the smallest box with both boxes in it."""
+    return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+
+
+def part_of(box: Box, outer: Box) -> Box:
+    """Return ``box`` as it lies in ``outer``, which holds it."""
+    return tuple(
+        slice(part.start - around.start, part.stop - around.start)
+        for part, around in zip(box, outer, strict=True)
+    )
+
+
+def common(one: Box, other: Box) -> Box | None:
+    """Return the box in which two boxes overlap; None where they do not."""
+    shared = tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+    return shared if all(side.start < side.stop for side in shared) else None
 
 
 def plan_blocks(shape: Sequence[int], margin: Sequence[int], region: Box | None = None) -> Iterator[Block]:

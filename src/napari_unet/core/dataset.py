@@ -15,10 +15,11 @@ from napari_unet.core.annotation import (
 from napari_unet.core.axes import Channels
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.core.holdout import PixelSplit, scatter, split_pixels
+from napari_unet.core.holdout import PixelSplit, split_pixels
 from napari_unet.core.normalisation import Normalisation
 from napari_unet.core.object_distance import Full, choose_reach, object_distance
 from napari_unet.core.painted_objects import PaintedObjects, find_painted_objects
+from napari_unet.core.painted_pixels import PaintedPixels, scatter
 from napari_unet.core.painted_plane import PaintedPlane
 from napari_unet.core.reading import Reading, classes_of, count_together, read_planes
 from napari_unet.core.weights import WeightConfig
@@ -45,7 +46,7 @@ class Sample:
         unique in the dataset.
     pixels : tuple of arrays of int
         For each class the flat indices of the pixels to train on.
-    paint : array (*spatial) int32
+    painted : PaintedPixels
         What all of this was read from: what is painted, and background in the rims of full objects.
     full : Full
         Which objects of it are painted in full.
@@ -62,10 +63,15 @@ class Sample:
     held_out: NDArray[np.float32]
     strokes: NDArray[np.int32]
     pixels: tuple[NDArray[np.intp], ...]
-    paint: NDArray[np.int32]
+    painted: PaintedPixels
     full: Full = False
     distance: NDArray[np.float32] | None = None
     objects: PaintedObjects | None = None
+
+    @property
+    def paint(self) -> NDArray[np.int32]:
+        """A new array (*spatial) int32 with the paint it was read from."""
+        return scatter(self.painted.values, self.painted)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,6 +176,7 @@ def join_planes(
     *,
     n_classes: int | None = None,
     distance: bool = True,
+    earlier: Sequence[Sample | None] = (),
 ) -> Dataset:
     """Return the dataset of planes, in this order: who is held out, and how much each class weighs.
 
@@ -182,6 +189,9 @@ def join_planes(
         Classes of the network in "classes" mode, none of which need be painted; None counts them.
     distance : bool
         Whether depths in full objects are wanted.
+    earlier : sequence of Sample or None, optional
+        What each plane was before its paint changed. Their maps are rewritten, so that they are void then;
+        where an error is raised they are left as they were.
 
     Raises
     ------
@@ -208,14 +218,15 @@ def join_planes(
             [plane.paint for plane in planes], [plane.full for plane in planes], reading.spacing
         )
     samples = tuple(
-        _sample(plane, split, pixels, reading, reach) for plane, split in zip(planes, splits, strict=True)
+        _sample(plane, split, pixels, reading, reach=reach, before=before)
+        for plane, split, before in zip(planes, splits, earlier or (None,) * len(planes), strict=True)
     )
     return Dataset(
         samples=samples,
         in_channels=samples[0].image.shape[0],
         n_classes=n_classes,
         known_pixels=sum(counts.values()),
-        warnings=advise(counts, mode) + _advise_on_images(samples) + _doubts(samples, n_classes, mode, on),
+        warnings=advise(counts, mode) + _advise_on_images(planes) + _doubts(samples, n_classes, mode, on),
         on=on,
     )
 
@@ -225,23 +236,33 @@ def _sample(
     split: PixelSplit,
     pixels: NDArray[np.int64],
     reading: Reading,
+    *,
     reach: float | None,
+    before: Sample | None,
 ) -> Sample:
     """Return what a plane is to training, its classes balanced by ``pixels`` (K,) of all planes."""
     painted, kinds = plane.pixels, plane.kinds
     weights = plane.parts.at(painted.flat, reading.weights, pixels)
     distance = None if reach is None else object_distance(plane.paint, plane.full, reach, reading.spacing)
+
+    def spread(
+        values: NDArray[Any], name: Literal["target", "weight", "held_out", "strokes"]
+    ) -> NDArray[Any]:
+        return scatter(values, painted, None if before is None else (getattr(before, name), before.painted))
+
     return Sample(
         image=plane.image,
-        target=scatter(kinds - np.uint8(1), painted),
-        weight=scatter(weights * split.taught, painted),
-        held_out=scatter(weights * split.held_out, painted),
-        strokes=scatter(split.strokes, painted),
+        target=spread(kinds - np.uint8(1), "target"),
+        weight=spread(weights * split.taught, "weight"),
+        held_out=spread(weights * split.held_out, "held_out"),
+        strokes=spread(split.strokes, "strokes"),
         pixels=tuple(painted.flat[split.taught & (kinds == kind)] for kind in range(1, pixels.size + 1)),
-        paint=plane.paint,
+        painted=painted,
         full=plane.full,
         distance=distance,
-        objects=find_painted_objects(painted, plane.parts.border, reading.weights.w0)
+        objects=find_painted_objects(
+            painted, plane.parts.border.reshape(-1)[painted.flat], reading.weights.w0
+        )
         if reading.mode == "objects"
         else None,
     )
@@ -278,7 +299,11 @@ def _doubts(samples: Sequence[Sample], n_classes: int, mode: Mode, on: ScoredOn)
     """Return, in sentences, what a score on these samples cannot tell."""
     if on != "validation":
         return ()
-    counts = sum(np.bincount(sample.target[sample.held_out > 0], minlength=n_classes) for sample in samples)
+    counts = np.zeros(n_classes, np.int64)
+    for sample in samples:
+        flat = sample.painted.flat
+        scored = flat[sample.held_out.reshape(-1)[flat] > 0]
+        counts += np.bincount(sample.target.reshape(-1)[scored], minlength=n_classes)
     absent = np.flatnonzero(counts == 0)
     if not absent.size:
         return ()
@@ -287,14 +312,14 @@ def _doubts(samples: Sequence[Sample], n_classes: int, mode: Mode, on: ScoredOn)
     return (f"The validation images have no paint of {names}, so their score says little; paint some there.",)
 
 
-def _advise_on_images(samples: Sequence[Sample]) -> tuple[str, ...]:
+def _advise_on_images(planes: Sequence[PaintedPlane]) -> tuple[str, ...]:
     """Return, in sentences, what images cannot teach, whatever is painted on them."""
-    blank = sum(bool((sample.image == sample.image.flat[0]).all()) for sample in samples)
+    blank = sum(plane.is_blank for plane in planes)
     if not blank:
         return ()
     verb = "is" if blank == 1 else "are"
     sentence = (
-        f"{blank} of {len(samples)} painted images or planes {verb} of one brightness throughout, so nothing "
+        f"{blank} of {len(planes)} painted images or planes {verb} of one brightness throughout, so nothing "
         "can be learnt there; check that the right image and channel are chosen."
     )
     return (sentence,)

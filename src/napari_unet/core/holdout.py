@@ -11,6 +11,7 @@ from skimage.measure import label
 
 from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, Mode, check_mode, check_paint, runs
 from napari_unet.core.errors import InputError
+from napari_unet.core.painted_pixels import PaintedPixels, scatter
 
 FEWEST_STROKES = 5
 """With fewer strokes (or blocks) of any class, every one of them is needed for training."""
@@ -52,50 +53,6 @@ class Split:
     taught: NDArray[np.bool_]
     held_out: NDArray[np.bool_]
     strokes: NDArray[np.int32]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PaintedPixels:
-    """The N painted pixels of one plane or volume, in C order: strokes are few among the pixels of an image.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Of the plane.
-    flat : array (N,) of int
-        Flat indices.
-    values : array (N,) int32
-        Paint.
-    parts : array (N,) int32
-        Number of the connected part that each is of, as :func:`number_parts` returns it, or any other
-        numbers that differ where those do. In the rim of an object it is the value of that object, negative:
-        rim and object are one stroke, for either would give the other away.
-    """
-
-    shape: tuple[int, ...]
-    flat: NDArray[np.intp]
-    values: NDArray[np.int32]
-    parts: NDArray[np.int32]
-
-    @classmethod
-    def of(
-        cls, paint: NDArray[np.int32], parts: NDArray[np.int32], rims: NDArray[np.int32] | None = None
-    ) -> "PaintedPixels":
-        """Return those of checked paint (…YX), which is background where there are ``rims``.
-
-        Parameters
-        ----------
-        paint : array (…YX) int32
-        parts : array (…YX) int32
-            From :func:`number_parts`, of the paint without rims.
-        rims : array (…YX) int32, optional
-            From :func:`napari_unet.core.rim.find_rims`; None where there are none.
-        """
-        flat = np.flatnonzero(paint)
-        numbers = parts.reshape(-1)[flat]
-        if rims is not None:
-            numbers -= rims.reshape(-1)[flat]
-        return cls(paint.shape, flat, paint.reshape(-1)[flat], numbers)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,13 +149,6 @@ def number_parts(paint: NDArray[np.int32], mode: Mode) -> NDArray[np.int32]:
         paint = (paint == BACKGROUND).astype(np.int32)
     numbers: NDArray[Any] = label(paint, background=0, connectivity=paint.ndim)  # type: ignore[no-untyped-call]
     return numbers.astype(np.int32, copy=False)
-
-
-def scatter(values: NDArray[Any], pixels: PaintedPixels) -> NDArray[Any]:
-    """Return an array of the shape of the plane with ``values`` (N,) where it is painted, 0 elsewhere."""
-    result = np.zeros(pixels.shape, values.dtype)
-    result.reshape(-1)[pixels.flat] = values
-    return result
 
 
 def split_pixels(

@@ -1,20 +1,27 @@
 """A dataset that follows its paint while a network learns from it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.axes import channels_first
-from napari_unet.core.blocks import Box, changed_box, whole
-from napari_unet.core.dataset import Dataset, join_planes
+from napari_unet.core.blocks import Box, box_of, enclose, whole
+from napari_unet.core.dataset import Dataset, Sample, join_planes
 from napari_unet.core.errors import InputError
 from napari_unet.core.object_distance import Full
 from napari_unet.core.paint_feed import News, Plane, Source
 from napari_unet.core.painted_plane import PaintedPlane, measure_plane
 from napari_unet.core.reading import Reading
+
+_Place = tuple[int, Plane]
+"""Number of an image, and index of a plane of it."""
+
+_BAND = 2**18
+"""Pixels that are compared at once: they stay in the processor's cache, and take no new memory."""
 
 _LARGE = 0.25
 """Where more than this part of a plane changed, measuring all of it is no slower."""
@@ -32,23 +39,30 @@ class LiveDataset:
     """The dataset of a running training, which takes in what is painted meanwhile.
 
     After every update it is what building it anew from the paint of that moment would give, bit for bit, for
-    a fraction of the time.
+    a fraction of the time: what an edit does not reach is neither computed nor copied. So the maps of the
+    dataset before are rewritten, and nobody may go on with that; unless the update finds that the new paint
+    cannot teach, which leaves the dataset as it was.
 
     Parameters
     ----------
     planes : sequence of PaintedPlane
-        What the training begins with, measured as ``reading`` says.
+        What the training begins with, measured as ``reading`` says. Their paint is left as it is, all else
+        is edited.
     reading : Reading
     """
 
     def __init__(self, planes: Sequence[PaintedPlane], reading: Reading) -> None:
-        self._planes = {(plane.number, plane.index): plane for plane in planes}
+        self._planes: dict[_Place, PaintedPlane] = {(plane.number, plane.index): plane for plane in planes}
+        self._borrowed = set(self._planes)
+        """Planes whose paint is somebody else's."""
+        self._full: dict[int, Full] = {plane.number: plane.full for plane in planes}
         self._reading = reading
         self._limits: dict[int, NDArray[np.float64]] = {}
         self._refused: dict[int, str] = {}
         self.distance = True
         """Whether the network learns how deep pixels lie in full objects."""
         self.dataset: Dataset = join_planes(planes, reading)
+        self._samples: dict[_Place, Sample] = dict(zip(self._planes, self.dataset.samples, strict=True))
         self.fresh: tuple[Fresh, ...] = ()
         """What the last update brought."""
         self.held_back: tuple[str, ...] = ()
@@ -57,6 +71,7 @@ class LiveDataset:
     def stay(self) -> None:
         """Let go of what only updates need: no paint will come."""
         self._planes.clear()
+        self._samples.clear()
 
     def update(self, news: News) -> bool:
         """Take in what was painted; return whether there is another dataset now."""
@@ -76,7 +91,11 @@ class LiveDataset:
             )
             try:
                 dataset = join_planes(
-                    planes, self._reading, n_classes=self.dataset.n_classes, distance=self.distance
+                    planes,
+                    self._reading,
+                    n_classes=self.dataset.n_classes,
+                    distance=self.distance,
+                    earlier=[self._earlier(plane) for plane in planes],
                 )
             except InputError as error:
                 sentences.append(f"{error} Until then, training goes on with the paint as it was.")
@@ -84,22 +103,52 @@ class LiveDataset:
                 changed = True
                 self.dataset = dataset
                 self.fresh = tuple(_fresh(planes, dataset, before))
+                self._samples = {
+                    (plane.number, plane.index): sample
+                    for plane, sample in zip(planes, dataset.samples, strict=True)
+                }
         self.held_back = tuple(sentences)
         return changed
 
     def _read(self, place: int, source: Source, touched: set[Plane] | None) -> None:
         """Bring the planes of a source up to date."""
         ndim = self._reading.ndim
-        chosen = None if touched is None else {plane[: len(source.paint.shape) - ndim] for plane in touched}
         full = source.full() if self._reading.mode == "objects" else False
+        chosen = None if touched is None else {plane[: len(source.paint.shape) - ndim] for plane in touched}
+        if full != self._full.get(place, False):  # an object may be on planes that nobody touched
+            self._full[place], chosen = full, None
         unknown: set[int] = set()
         for index in source.planes(ndim):
             if chosen is None or index in chosen:
-                values = source.read(index)
-                unknown |= self._leave_out(values)
-                self._replace(place, index, source, values, full)
+                self._follow(place, index, source, full, unknown)
         if unknown:
             raise InputError(_about_classes(unknown))
+
+    def _follow(self, place: int, index: Plane, source: Source, full: Full, unknown: set[int]) -> None:
+        """Bring a plane up to date; add to ``unknown`` the classes on it that the network does not have."""
+
+        def read(box: Box) -> NDArray[np.int32]:
+            values = source.read(index, box)
+            unknown.update(self._leave_out(values))
+            return values
+
+        shape = tuple(source.paint.shape[len(index) :])
+        before = self._planes.get((place, index))
+        if before is None or before.paint.shape != shape:
+            plane = self._begin(place, index, source, read(whole(shape)), full)
+        else:
+            box = _changed(before, read, full)
+            if box is not None:
+                plane = self._edit(before, box, read, full)
+            elif full != before.full:  # by objects that are on other planes
+                plane = replace(before, full=full, fresh=before.fresh[:0])
+            else:
+                return
+        if plane is None or not plane.pixels.flat.size:
+            self._planes.pop((place, index), None)
+        else:
+            self._planes[place, index] = plane
+            self._borrowed.discard((place, index))
 
     def _leave_out(self, values: NDArray[np.int32]) -> set[int]:
         """Make classes that the network does not have unlabelled, in place, and return them."""
@@ -111,35 +160,35 @@ class LiveDataset:
         values[beyond] = 0
         return classes
 
-    def _replace(
+    def _begin(
         self, place: int, index: Plane, source: Source, values: NDArray[np.int32], full: Full
-    ) -> None:
-        before = self._planes.get((place, index))
+    ) -> PaintedPlane | None:
+        """Return a plane that nothing was painted on before, if anything is now."""
         if not values.any():
-            self._planes.pop((place, index), None)
-            return
-        measure = self._reading.measure
-        if before is None or before.paint.shape != values.shape:
-            self._planes[place, index] = measure_plane(
-                place,
-                index,
-                self._pixels(place, index, source),
-                values,
-                measure,
-                full=full,
-                scored=source.scored,
-            )
-            return
-        box = _changed(before, values, full)
-        if box is None:
-            return
-        if np.prod([side.stop - side.start for side in box]) > _LARGE * values.size:
+            return None
+        image, measure = self._pixels(place, index, source), self._reading.measure
+        return measure_plane(place, index, image, values, measure, full=full, scored=source.scored)
+
+    def _edit(
+        self, plane: PaintedPlane, box: Box, read: Callable[[Box], NDArray[np.int32]], full: Full
+    ) -> PaintedPlane:
+        """Return a plane after an edit in ``box`` alone."""
+        shape, measure = plane.paint.shape, self._reading.measure
+        if prod(side.stop - side.start for side in box) > _LARGE * prod(shape):
+            values, before = read(whole(shape)), plane
             plane = measure_plane(
-                place, index, before.image, values, measure, full=full, scored=source.scored
+                before.number, before.index, before.image, values, measure, full=full, scored=before.scored
             )
-        else:
-            plane = before.edited(box, values, full, measure)
-        self._planes[place, index] = plane
+            flat = plane.pixels.flat
+            return replace(plane, fresh=flat[before.paint.reshape(-1)[flat] != plane.pixels.values])
+        if (plane.number, plane.index) in self._borrowed:
+            plane = replace(plane, paint=plane.paint.copy())
+        return plane.edited(box, read(box), full, measure)
+
+    def _earlier(self, plane: PaintedPlane) -> Sample | None:
+        """Return what a plane was before the update, if it had the same shape."""
+        sample = self._samples.get((plane.number, plane.index))
+        return sample if sample is not None and sample.painted.shape == plane.paint.shape else None
 
     def _pixels(self, place: int, index: Plane, source: Source) -> NDArray[np.float32]:
         """Return the normalised intensities of a plane that nothing was painted on before."""
@@ -158,31 +207,39 @@ class LiveDataset:
         return reading.normalisation.scale(image[plane], self._limits[place])
 
 
-def _changed(before: PaintedPlane, paint: NDArray[np.int32], full: Full) -> Box | None:
+def _changed(before: PaintedPlane, read: Callable[[Box], NDArray[np.int32]], full: Full) -> Box | None:
     """Return a box outside of which a plane is as it was: the same paint, and the same objects full."""
+    shape = before.paint.shape
+    others: list[int] = []
     if full != before.full:
         if full is True or before.full is True:
-            return whole(paint.shape)
-        others = set(full or ()) ^ set(before.full or ())
-        paint = np.where(np.isin(paint, list(others)), np.int32(-1), paint)  # so that they differ
-    return changed_box(before.painted, paint)
+            return whole(shape)
+        others = list(set(full or ()) ^ set(before.full or ()))
+    box: Box | None = None
+    rows = max(1, _BAND // prod(shape[1:]))
+    for start in range(0, shape[0], rows):
+        band = (slice(start, min(start + rows, shape[0])), *whole(shape[1:]))
+        values = read(band)
+        differs = before.painted(band) != values
+        if others:
+            differs |= np.isin(values, others)
+        found = box_of(differs)
+        if found is not None:
+            found = (slice(found[0].start + start, found[0].stop + start), *found[1:])
+            box = found if box is None else enclose(box, found)
+    return box
 
 
 def _fresh(
-    planes: Sequence[PaintedPlane], dataset: Dataset, before: dict[tuple[int, Plane], PaintedPlane]
+    planes: Sequence[PaintedPlane], dataset: Dataset, before: dict[_Place, PaintedPlane]
 ) -> list[Fresh]:
     """Return the pixels with new paint that are trained on."""
     found = []
     for number, (plane, sample) in enumerate(zip(planes, dataset.samples, strict=True)):
-        old = before.get((plane.number, plane.index))
-        if old is plane:
-            continue
-        flat = plane.pixels.flat
-        if old is not None and old.paint.shape == plane.paint.shape:
-            flat = flat[old.paint.reshape(-1)[flat] != plane.pixels.values]
-        flat = flat[sample.weight.reshape(-1)[flat] > 0]
-        if flat.size:
-            found.append(Fresh(number, flat))
+        if before.get((plane.number, plane.index)) is not plane:
+            flat = plane.fresh[sample.weight.reshape(-1)[plane.fresh] > 0]
+            if flat.size:
+                found.append(Fresh(number, flat))
     return found
 
 

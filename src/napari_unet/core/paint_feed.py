@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.annotation import check_paint
+from napari_unet.core.annotation import BACKGROUND, check_paint
+from napari_unet.core.blocks import Box, common, part_of, whole
 from napari_unet.core.known_full import KnownFull
 from napari_unet.core.object_distance import Full
-from napari_unet.core.regions import Region, complete
 
 Plane = tuple[int, ...]
 """Index of a plane along the leading axes of its paint."""
@@ -48,16 +48,20 @@ class Source:
         """Yield the index of every plane, or with ``ndim`` 3 of every volume."""
         yield from np.ndindex(tuple(self.paint.shape[:-ndim]))
 
-    def read(self, plane: Plane) -> NDArray[np.int32]:
-        """Return a copy of a plane (or volume), with the background of its complete regions."""
-        values = np.array(self.paint[plane])
+    def read(self, plane: Plane, box: Box | None = None) -> NDArray[np.int32]:
+        """Return a copy of a plane (or volume) or of a box of it, with the background of its regions."""
         depth = len(plane)
-        regions = [
-            Region(region.plane[depth:], region.box, region.mask)
-            for region in self.known.regions
-            if region.plane[:depth] == plane
-        ]
-        return check_paint(complete(values, regions))
+        box = whole(self.paint.shape[depth:]) if box is None else box
+        values = np.array(self.paint[(*plane, *box)])
+        for region in self.known.regions:
+            if region.plane[:depth] == plane:
+                around = (*(slice(at, at + 1) for at in region.plane[depth:]), *region.box)
+                shared = common(around, box)
+                if shared is not None:
+                    mask = region.mask.reshape([side.stop - side.start for side in around])
+                    inside = values[part_of(shared, box)]
+                    inside[mask[part_of(shared, around)] & (inside == 0)] = BACKGROUND
+        return check_paint(values)
 
     def full(self) -> Full:
         """Return which objects are painted in full now."""

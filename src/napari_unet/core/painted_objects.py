@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import FIRST_OBJECT
-from napari_unet.core.holdout import PaintedPixels
+from napari_unet.core.painted_pixels import PaintedPixels
 from napari_unet.core.two_nearest import with_small_ids
 from napari_unet.core.weight_reading import TOUCHING
 
@@ -38,8 +38,8 @@ def find_painted_objects(painted: PaintedPixels, border: NDArray[np.float32], w0
     ----------
     painted : PaintedPixels
         Every value >= 2 is one object, connected or not.
-    border : array (*spatial) float32
-        The border term of the weight map of that paint.
+    border : array (N,) float32
+        The border term of the weight map of that paint, where it is painted.
     w0 : float
         Height of the border term, >= 0.
     """

@@ -1,7 +1,8 @@
 """One annotated plane, measured: all that training needs to know of it but what joins it with the others.
 
 What is measured from paint has a short reach, so after an edit only the edited box and what is near it is
-measured again: :meth:`PaintedPlane.edited` gives what :func:`measure_plane` would, for what a stroke costs.
+measured again, in place: :meth:`PaintedPlane.edited` gives what :func:`measure_plane` would, for what a
+stroke costs, however large the image is.
 """
 
 from collections.abc import Sequence
@@ -11,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import BACKGROUND, Mode, count_values
-from napari_unet.core.blocks import Box, widen
-from napari_unet.core.holdout import PaintedPixels, number_parts
+from napari_unet.core.blocks import Box, part_of, widen
+from napari_unet.core.holdout import number_parts
 from napari_unet.core.object_distance import Full
+from napari_unet.core.painted_pixels import PaintedPixels
 from napari_unet.core.rim import find_rims
-from napari_unet.core.weight_update import reconnect, update_parts
+from napari_unet.core.weight_update import edit_parts, reconnect
 from napari_unet.core.weights import WeightConfig, WeightParts, measure_parts
 
 
@@ -55,6 +57,10 @@ class PaintedPlane:
         The painted pixels, and those of rims, with those numbers.
     counts : dict of int to int
         Pixels of every value that somebody painted: rims do not count.
+    is_blank : bool
+        Whether its image is of one brightness throughout.
+    fresh : array (M,) of int
+        Flat indices of the pixels that are taught something else since the last edit, or for the first time.
     """
 
     number: int
@@ -68,37 +74,62 @@ class PaintedPlane:
     connected: NDArray[np.int32]
     pixels: PaintedPixels
     counts: dict[int, int]
+    is_blank: bool
+    fresh: NDArray[np.intp]
 
-    @property
-    def painted(self) -> NDArray[np.int32]:
-        """The paint as it was painted, without rims (*spatial)."""
-        return self.paint if self.rims is None else np.where(self.rims > 0, np.int32(0), self.paint)
+    def painted(self, box: Box) -> NDArray[np.int32]:
+        """Return the paint in ``box`` as it was painted, without rims; not to be edited."""
+        paint = self.paint[box]
+        return paint if self.rims is None else np.where(self.rims[box] > 0, np.int32(0), paint)
 
-    def edited(self, box: Box, paint: NDArray[np.int32], full: Full, measure: Measure) -> "PaintedPlane":
-        """Return the same plane with other ``paint``, different in ``box`` alone; this one stays as it is.
+    def edited(self, box: Box, values: NDArray[np.int32], full: Full, measure: Measure) -> "PaintedPlane":
+        """Return the same plane with other paint, ``values`` in ``box``; this one is void from now on.
 
         What is ``full`` may differ for objects that lie in the box alone.
         """
-        near = widen(box, (1,) * paint.ndim, paint.shape)
-        connected, _ = reconnect(self.connected, paint, near, lambda part: number_parts(part, measure.mode))
-        rims = None
-        if full is not False:
-            rims = np.zeros(paint.shape, np.int32) if self.rims is None else self.rims.copy()
-            rims[near] = _rims_within(paint, full, near)
-            paint = np.where(rims > 0, np.int32(BACKGROUND), paint)
-        parts, _ = update_parts(
-            self.parts, paint, near, measure.weights, spacing=measure.spacing, mode=measure.mode
+        beside = (1,) * values.ndim
+        near = widen(box, beside, self.paint.shape)
+        wide = widen(near, beside, self.paint.shape)
+        painted = self.painted(wide).copy()
+        painted[part_of(box, wide)] = values
+        before = self.paint[near].copy()
+        self.paint[near] = painted[part_of(near, wide)]  # without rims, which are no parts
+        joined = reconnect(
+            self.connected,
+            self.paint,
+            near,
+            lambda part: number_parts(part, measure.mode),
+            pixels=self.pixels.flat,
         )
-        pixels = PaintedPixels.of(paint, connected, rims)
+        rims = self.rims
+        if full is False:
+            rims = None
+        else:
+            rims = np.zeros(self.paint.shape, np.int32) if rims is None else rims
+            rims[near] = find_rims(painted, full)[part_of(near, wide)]
+            self.paint[near][rims[near] > 0] = BACKGROUND
+        parts, _ = edit_parts(
+            self.parts,
+            self.paint,
+            near,
+            measure.weights,
+            spacing=measure.spacing,
+            mode=measure.mode,
+            pixels=self.pixels.flat,
+        )
+        pixels = self.pixels.edited(joined[0], self.paint, self.connected, rims)
+        after = self.paint[near]
+        places = np.nonzero((after != before) & (after > 0))
         return replace(
             self,
-            paint=paint,
             full=full,
             rims=rims,
             parts=parts,
-            connected=connected,
             pixels=pixels,
             counts=_count_painted(pixels),
+            fresh=np.ravel_multi_index(
+                tuple(at + part.start for at, part in zip(places, near, strict=True)), self.paint.shape
+            ),
         )
 
     @property
@@ -137,17 +168,9 @@ def measure_plane(
         connected=connected,
         pixels=pixels,
         counts=_count_painted(pixels),
+        is_blank=bool((image == image.flat[0]).all()),
+        fresh=pixels.flat,
     )
-
-
-def _rims_within(paint: NDArray[np.int32], full: Full, box: Box) -> NDArray[np.int32]:
-    """Return the rims of paint (…YX) in ``box``, to which pixels beside it belong as well."""
-    wide = widen(box, (1,) * paint.ndim, paint.shape)
-    inner = tuple(
-        slice(part.start - around.start, part.stop - around.start)
-        for part, around in zip(box, wide, strict=True)
-    )
-    return find_rims(paint[wide], full)[inner]
 
 
 def _count_painted(pixels: PaintedPixels) -> dict[int, int]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Mode, check_mode, check_paint, read_paint
-from napari_unet.core.blocks import Box, whole, widen
+from napari_unet.core.blocks import Box, enclose, part_of, whole, widen
 from napari_unet.core.two_nearest import check_spacing
 from napari_unet.core.weights import (
     WeightConfig,
@@ -64,8 +64,34 @@ def update_parts(
     """
     paint = check_paint(paint)
     check_mode(mode)
+    copied = replace(
+        parts,
+        kinds=parts.kinds.copy(),
+        border=parts.border.copy(),
+        halo=None if parts.halo is None else parts.halo.copy(),
+        components=None if parts.components is None else parts.components.copy(),
+    )
+    return edit_parts(copied, paint, changed, config, spacing=spacing, mode=mode)
+
+
+def edit_parts(
+    parts: WeightParts,
+    paint: NDArray[np.int32],
+    changed: Box,
+    config: WeightConfig,
+    *,
+    spacing: Sequence[float] | None,
+    mode: Mode,
+    pixels: NDArray[np.intp] | None = None,
+) -> tuple[WeightParts, Box]:
+    """Do what :func:`update_parts` does, for checked paint, in the arrays of ``parts``, which is then void.
+
+    On a large image a copy costs many times what a stroke does. ``pixels`` are the flat indices of all that
+    was painted before, where they are known.
+    """
     sampling = check_spacing(spacing, paint.ndim)
-    n_classes = read_paint(paint.max(keepdims=True), mode).n_classes
+    # In objects mode there are two classes, whatever the highest value is.
+    n_classes = 2 if mode == "objects" else read_paint(paint.max(keepdims=True), mode).n_classes
     if n_classes != parts.pixels.size:  # the cut-off depends on it
         return measure_parts(paint, config, spacing=spacing, mode=mode), whole(paint.shape)
 
@@ -73,7 +99,7 @@ def update_parts(
     region = widen(changed, beside, paint.shape)  # seams, and what may join or part there
     components = parts.components
     if components is not None:
-        components, region = reconnect(components, paint, region, number_components)
+        region = reconnect(components, paint, region, number_components, pixels=pixels)
     # A pixel more than needed costs nothing, and covers the rounding of a distance just within reach.
     margin = [
         min(ceil(max(reaches(config, n_classes)) / size) + 1, length)
@@ -81,24 +107,16 @@ def update_parts(
     ]
     region = widen(region, margin, paint.shape)
     window = widen(region, margin, paint.shape)
-    inner = tuple(
-        slice(part.start - all_of_it.start, part.stop - all_of_it.start)
-        for part, all_of_it in zip(region, window, strict=True)
-    )
+    inner = part_of(region, window)
     part_of_components = None if components is None else components[window]
     measured = measure_window(paint[window], part_of_components, config, sampling, n_classes=n_classes)
 
     before, after = parts.kinds[region], measured.kinds[inner]
-    updated = replace(
-        parts,
-        kinds=_pasted(parts.kinds, region, after),
-        border=_pasted(parts.border, region, measured.border[inner]),
-        halo=None
-        if parts.halo is None or measured.halo is None
-        else _pasted(parts.halo, region, measured.halo[inner]),
-        pixels=parts.pixels + _count(after, n_classes) - _count(before, n_classes),
-        components=components,
-    )
+    updated = replace(parts, pixels=parts.pixels + _count(after, n_classes) - _count(before, n_classes))
+    before[...] = after
+    parts.border[region] = measured.border[inner]
+    if parts.halo is not None and measured.halo is not None:
+        parts.halo[region] = measured.halo[inner]
     return updated, region
 
 
@@ -107,37 +125,46 @@ def reconnect(
     paint: NDArray[np.int32],
     region: Box,
     number: Callable[[NDArray[np.int32]], NDArray[np.int32]],
-) -> tuple[NDArray[np.int32], Box]:
-    """Return the connected parts after an edit well inside ``region``, and a box with all that changed.
+    *,
+    pixels: NDArray[np.intp] | None = None,
+) -> Box:
+    """Give parts new numbers after an edit well inside ``region``; return a box with all that changed.
 
     ``number`` numbers the parts of any paint from 1, as it did those of all the paint before the edit. A part
     is one object however far it goes: joined to another by one pixel, it no longer has a border to it.
     Parts that do not come into ``region`` can be neither joined nor split, and keep their numbers.
+
+    Parameters
+    ----------
+    components : array (…YX) int32
+        The numbers before the edit, which are edited in place.
+    paint : array (…YX) int32
+        After the edit.
+    region : tuple of slice
+    number : callable
+    pixels : array (N,) of int, optional
+        Flat indices of all pixels that had a number, and maybe of others: where they are known, nothing of
+        the rest of the plane is read.
     """
-    highest = int(components.max())
+    flat = components.reshape(-1)
+    if pixels is None:
+        pixels = np.flatnonzero(flat)
+    numbers = flat[pixels]
+    highest = int(numbers.max(initial=0))
     touched = np.zeros(highest + 1, bool)
     touched[components[region]] = True
     touched[0] = False
-    if not touched.any():
-        anew = number(paint[region])
-        anew[anew > 0] += highest
-        return _pasted(components, region, anew), region
-    where = touched[components]
-    where[region] = True
-    sides = []
-    for axis in range(where.ndim):
-        filled = np.flatnonzero(where.any(axis=tuple(other for other in range(where.ndim) if other != axis)))
-        sides.append(slice(int(filled[0]), int(filled[-1]) + 1))
-    box = tuple(sides)
-    anew = number(np.where(where[box], paint[box], 0))
+    box = region
+    if touched.any():
+        places = np.unravel_index(pixels[touched[numbers]], components.shape)
+        box = enclose(region, tuple(slice(int(at.min()), int(at.max()) + 1) for at in places))
+    within = components[box]
+    where = touched[within]
+    where[part_of(region, box)] = True
+    anew = number(np.where(where, paint[box], 0))
     anew[anew > 0] += highest
-    return _pasted(components, box, np.where(where[box], anew, components[box])), box
-
-
-def _pasted(whole_of_it: NDArray[Any], region: Box, values: NDArray[Any]) -> NDArray[Any]:
-    pasted = whole_of_it.copy()
-    pasted[region] = values
-    return pasted
+    within[where] = anew[where]
+    return box
 
 
 def _count(kinds: NDArray[np.uint8], n_classes: int) -> NDArray[np.int64]:
