@@ -10,7 +10,8 @@ from scipy import ndimage
 from skimage.draw import polygon
 
 from napari_unet.core.known_full import KnownFull
-from napari_unet.core.regions import CompletePaint, complete, objects_inside, outline_region
+from napari_unet.core.regions import complete, objects_inside, outline_region
+from napari_unet.core.taught_paint import TaughtPaint
 
 SQUARE = [(2, 3), (2, 8), (6, 8), (6, 3)]
 
@@ -60,7 +61,7 @@ def test_a_region_of_a_stack_holds_for_its_plane_alone():
     paint[1, 3, 4] = 7
     before = paint.copy()
     region = outline_region(vertices, paint.shape)
-    lazily = CompletePaint(paint, [region])
+    lazily = TaughtPaint(paint, KnownFull(regions=(region,)), "classes")
     planes = [lazily[(index,)] for index in range(3)]
     assert np.array_equal(paint, before)
     completed = complete(paint.copy(), [region])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from napari_unet.core.annotation import read_paint
 from napari_unet.core.control import Control
 from napari_unet.core.dataset import build_dataset
+from napari_unet.core.rim import find_rims
 from napari_unet.core.weights import WeightConfig, border_weights, class_weights
 from napari_unet.network.config import TrainingConfig
 from napari_unet.widgets import layers as bridge
@@ -59,6 +60,19 @@ def choose(dock, name):
     index = dock.preset.findData(name)
     dock.preset.setCurrentIndex(index)
     dock.preset.activated.emit(index)
+
+
+def test_the_map_shows_what_filled_objects_teach_around_them(viewer, dock, image, qtbot):
+    paint = make_annotation(viewer, image)
+    paint.data[8:16, 8:16] = 2
+    paint.data[8:16, 17:26] = 3
+    dock.show_map.setChecked(True)
+    wait_for_map(qtbot, viewer, paint)
+    assert weights_layer(viewer).data[10, 16] == 0
+    marks.set_filled(paint, True)
+    qtbot.waitUntil(lambda: weights_layer(viewer).data[10, 16] > 9, timeout=5000)
+    around = np.where(find_rims(paint.data, True) > 0, 1, paint.data)
+    np.testing.assert_allclose(weights_layer(viewer).data, border_weights(around), rtol=1e-5)
 
 
 def test_presets_set_every_field_and_sliders_make_it_custom(dock):

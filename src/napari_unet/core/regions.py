@@ -121,29 +121,6 @@ def objects_inside(paint: NDArray[np.integer[Any]], regions: Sequence[Region]) -
     return {value for value in inside if value >= FIRST_OBJECT and everywhere[value] == inside[value]}
 
 
-class CompletePaint:
-    """Paint that is read plane by plane, each as :func:`complete` makes it, from an array nobody copies.
-
-    Parameters
-    ----------
-    paint : array (…YX) of integers
-        It may be painted on meanwhile.
-    regions : sequence of Region
-        The complete regions.
-    """
-
-    def __init__(self, paint: Any, regions: Sequence[Region]) -> None:
-        self._paint = paint
-        self._regions = tuple(regions)
-        self.shape: tuple[int, ...] = paint.shape
-
-    def __getitem__(self, plane: Plane) -> NDArray[Any]:
-        """Return a plane: the paint itself where it has no region, else a copy."""
-        pixels = np.asarray(self._paint[plane])
-        regions = [Region((), region.box, region.mask) for region in self._regions if region.plane == plane]
-        return complete(pixels.copy(), regions) if regions else pixels
-
-
 def _planes(regions: Sequence[Region], shape: tuple[int, ...]) -> Iterator[tuple[Plane, NDArray[np.bool_]]]:
     """Yield every plane that has regions, and which of its pixels (YX) are in them."""
     for plane in sorted({region.plane for region in regions}):
