@@ -9,6 +9,7 @@ import torch
 from napari_unet import load_model, predict, save_model, train
 from napari_unet.core.dataset import build_dataset
 from napari_unet.core.instances import InstanceConfig
+from napari_unet.network import fitting
 from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
 from napari_unet.network.fitting import fit_reading
 
@@ -94,6 +95,20 @@ def test_windows_of_any_shape_are_read(padding, shape, full):
     dataset = build_dataset([image], [paint], full=[full])
     fitted = fit_reading(model, dataset, torch.device("cpu"), torch.float32)
     assert fitted == model.instances
+
+
+def test_windows_are_around_full_objects_or_else_around_all(monkeypatch):
+    """In an image that is larger than a window."""
+    image, paint = (np.pad(array, ((0, 500), (0, 0))) for array in squares())
+    paint[560:580, 40:60] = 99
+    shown = []
+    monkeypatch.setattr(fitting, "fit_instances", lambda examples, start: shown.append(examples) or start)
+    for full in (False, (2, 3)):
+        train([image], [paint], replace(SMALL, steps=1), full=[full])
+    strokes, around_full = ({*np.concatenate([e.paint.ravel() for e in shot])} for shot in shown)
+    assert strokes == {0, *range(1, 14), 99}
+    assert 99 not in around_full
+    assert {2, 3} <= around_full
 
 
 def test_classes_are_not_fitted():

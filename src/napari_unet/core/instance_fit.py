@@ -23,7 +23,10 @@ _OF_FULL = (0.1, 0.05, 0.2)
 _OF_STROKE = 0.25
 """The same of the median stroke, which covers a third of its object or so."""
 
-_CONTRASTS = (2.0, 1.5, 1.0, 3.0, 4.0, 6.0)
+_CONTRASTS = (2.0, 1.5, 1.0, 3.0)
+_HIGHER = (4.0, 6.0)
+"""Contrasts that only strokes ask for: full objects, learnt by heart, are too sure to be cut up."""
+
 _BETTER = 0.005
 """Gain in mean IoU for which another value than the usual one is taken."""
 
@@ -66,6 +69,7 @@ def fit_instances(examples: Sequence[Example], start: InstanceConfig) -> Instanc
     if not strokes:
         return start
     better = _BETTER if sizes else _STROKES_BETTER / strokes
+    contrasts = _CONTRASTS if sizes else (*_CONTRASTS, *_HIGHER)
     separations: list[Separation] = list(get_args(Separation))
     landscapes = {
         by: [Landscape.of(e.probability, replace(start, separate_by=by)) for e in examples]
@@ -79,7 +83,7 @@ def fit_instances(examples: Sequence[Example], start: InstanceConfig) -> Instanc
     best = replace(start, min_size=smallest[0])
     reached = agreement_with(best)
     trials: tuple[list[dict[str, object]], ...] = (
-        [{"separate_by": by, "contrast": contrast} for by in separations for contrast in _CONTRASTS],
+        [{"separate_by": by, "contrast": contrast} for by in separations for contrast in contrasts],
         [{"min_size": size} for size in smallest[1:]],
     )
     for changes in trials:
