@@ -234,6 +234,7 @@ def test_a_log_says_how_far_a_score_can_be_trusted(
         ({"--validation": "images/a2.tif"}, "cannot be scored on for want of paint"),
         ({"--validation": "images/a1.tif"}, "Every painted image is for scoring alone"),
         ({"--set": "training.patience=0"}, "training.patience is 0"),
+        ({"--set": "training.pull=1.5"}, "training.pull is 1.5"),
         ({"--images": "none*.tif"}, "There is no file"),
         ({"--paint": "truth/a1.tif", "--images": "images/a2.tif"}, "no counterpart named 'a1'"),
         ({"--start": "nuclei"}, "There is no model file nuclei and no starter of that name"),
