@@ -1,15 +1,17 @@
 """How good the network is by now: its errors on every stroke that is scored, on the same crops throughout."""
 
 from collections.abc import Callable, Iterator
+from math import prod
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_unet.core.blocks import Box
 from napari_unet.core.confidence import Tally
-from napari_unet.core.dataset import Dataset, ScoredOn
-from napari_unet.core.patches import Patch, cut_patch, place_box, read_padded
+from napari_unet.core.dataset import Dataset, Sample, ScoredOn
+from napari_unet.core.patches import Patch, cut_patch, place_box
 from napari_unet.network.batches import BatchShape, crop_margin, stack
 from napari_unet.network.loss import weighted_cross_entropy
 
@@ -81,40 +83,63 @@ def _choose_crops(
     The images take turns, in each the classes do, and in each class the strokes that no crop shows yet, those
     with the most pixels first. No pixel counts twice.
     """
-    # What no crop shows yet, of the samples that have something to show.
-    left = [
-        (sample, np.where(sample.weight if dataset.on == "training" else sample.held_out, sample.strokes, 0))
-        for sample in dataset.samples
-    ]
-    left = [(sample, strokes) for sample, strokes in left if strokes.any()]
+    left = [_Unseen(sample, dataset.on) for sample in dataset.samples]
+    left = [unseen for unseen in left if unseen.flat.size]
     crops = 0
     while left and crops < most:
         turn = crops % dataset.n_classes
-        for sample, strokes in list(left[: most - crops]):
-            middle = _next_middle(sample.target, strokes, turn, dataset.n_classes)
-            box = place_box(middle, shape.taught, strokes.shape)
-            weight = sample.weight if dataset.on == "training" else sample.held_out
-            shown = read_padded(strokes, box)
-            patch = cut_patch(sample, weight, box, shape.margin)
+        for unseen in left[: most - crops]:
+            box = place_box(unseen.middle(turn, dataset.n_classes), shape.taught, unseen.sample.target.shape)
+            shown = unseen.show(box)
+            patch = cut_patch(unseen.sample, unseen.weight, box, shape.margin)
             taught = tuple(
                 slice(extra, extra + edge) for extra, edge in zip(shape.margin, shape.taught, strict=True)
             )
             patch.weight[taught] *= shown > 0
-            strokes[tuple(slice(max(cut.start, 0), cut.stop) for cut in box)] = 0
             yield patch, shown
             crops += 1
-        left = [(sample, strokes) for sample, strokes in left if strokes.any()]
+        left = [unseen for unseen in left if unseen.flat.size]
 
 
-def _next_middle(
-    target: NDArray[np.uint8], strokes: NDArray[np.int32], turn: int, n_classes: int
-) -> list[int]:
-    """Return a pixel in the midst of the largest stroke of the class whose turn it is, or of the next one."""
-    flat = np.flatnonzero(strokes)
-    late = (target.ravel()[flat].astype(np.int64) - turn) % n_classes
-    flat = flat[late == late.min()]
-    numbers = strokes.ravel()[flat]
-    found, counts = np.unique(numbers, return_counts=True)
-    of_stroke = flat[numbers == found[counts.argmax()]]
-    middle = np.unravel_index(of_stroke[of_stroke.size // 2], strokes.shape)
-    return [int(position) for position in middle]
+class _Unseen:
+    """The scored pixels of a sample that no crop shows yet; nothing else of a large image is looked at.
+
+    ``flat``, ``strokes`` and ``classes`` (N,) tell where they are, in C order, and what.
+    """
+
+    def __init__(self, sample: Sample, on: ScoredOn) -> None:
+        self.sample = sample
+        self.weight = sample.weight if on == "training" else sample.held_out
+        flat = sample.painted.flat
+        self.flat = flat[self.weight.reshape(-1)[flat] > 0]
+        self.strokes = sample.strokes.reshape(-1)[self.flat]
+        self.classes = sample.target.reshape(-1)[self.flat]
+
+    def middle(self, turn: int, n_classes: int) -> list[int]:
+        """Return a pixel in the midst of the largest stroke of the class whose turn it is, or of the next."""
+        late = (np.arange(n_classes) - turn) % n_classes
+        present = np.flatnonzero(np.bincount(self.classes, minlength=n_classes))
+        chosen = self.classes == present[late[present].argmin()]
+        largest = np.bincount(self.strokes[chosen]).argmax()
+        of_stroke = self.flat[chosen & (self.strokes == largest)]
+        middle = np.unravel_index(of_stroke[of_stroke.size // 2], self.sample.target.shape)
+        return [int(position) for position in middle]
+
+    def show(self, box: Box) -> NDArray[np.int32]:
+        """Return the strokes in ``box``, 0 where there is none; these are seen from now on."""
+        shape = self.sample.target.shape
+        row = prod(shape[1:])
+        first, last = np.searchsorted(self.flat, (max(box[0].start, 0) * row, box[0].stop * row))
+        places = np.stack(np.unravel_index(self.flat[first:last], shape), axis=1)
+        places -= [cut.start for cut in box]
+        edges = [cut.stop - cut.start for cut in box]
+        inside = np.zeros(self.flat.size, bool)
+        inside[first:last] = ((places >= 0) & (places < edges)).all(axis=1)
+        shown = np.zeros(edges, np.int32)
+        shown[tuple(places[inside[first:last]].T)] = self.strokes[inside]
+        self.flat, self.strokes, self.classes = (
+            self.flat[~inside],
+            self.strokes[~inside],
+            self.classes[~inside],
+        )
+        return shown
