@@ -10,7 +10,8 @@ from napari_unet.core.annotation import read_paint
 from napari_unet.core.dataset import Sample
 from napari_unet.core.micrographs import Kind, MicrographConfig, draw_micrograph
 from napari_unet.core.normalisation import Normalisation, apply_limits
-from napari_unet.core.object_distance import choose_reach, object_distance
+from napari_unet.core.object_distance import choose_reach, measure_depths, object_distance
+from napari_unet.core.painted_pixels import PaintedPixels
 from napari_unet.core.weights import WeightConfig, measure_parts
 from real_images import RealImage
 
@@ -85,7 +86,8 @@ def as_sample(image: NDArray[np.float32], labels: NDArray[np.int32]) -> Sample:
     annotation = read_paint(paint)
     weight = measure_parts(paint, WEIGHTS).sum(WEIGHTS)
     weight /= weight.mean()
-    reach = choose_reach([paint], [True])
+    depths = measure_depths(paint, True)
+    reach = choose_reach(depths.values())
     target = annotation.target
     return Sample(
         image=np.ascontiguousarray(image[None], np.float32),
@@ -94,9 +96,9 @@ def as_sample(image: NDArray[np.float32], labels: NDArray[np.int32]) -> Sample:
         held_out=np.zeros_like(weight),
         strokes=np.zeros(paint.shape, np.int32),
         pixels=tuple(np.flatnonzero(target == value) for value in (0, 1)),
-        paint=paint,
+        painted=PaintedPixels.of(paint, np.zeros_like(paint)),
         full=True,
-        distance=object_distance(paint, True, reach or 1.0),
+        distance=object_distance(paint, depths.values(), reach or 1.0),
     )
 
 

@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from painting import boxes
 
+from napari_unet.core import live_dataset
 from napari_unet.core.dataset import join_planes
 from napari_unet.core.known_full import KnownFull
 from napari_unet.core.live_dataset import LiveDataset
 from napari_unet.core.normalisation import Normalisation
+from napari_unet.core.object_distance import Depth
 from napari_unet.core.paint_feed import PaintFeed, Source
 from napari_unet.core.reading import Reading, read_planes
 from napari_unet.core.regions import Region
@@ -88,6 +90,13 @@ def sources(draw, mode):
             paint[0, 12:14, 50:60] = 3
         made.append(Source(number, picture(paint.shape, number), paint))
     return made
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _narrow_bands():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(live_dataset, "_BAND", 500)  # as an image of many megapixels has several
+        yield
 
 
 @settings(deadline=None, max_examples=20)
@@ -256,6 +265,68 @@ def test_what_is_known_of_objects_follows(known):
     feed.put(told)
     live.update(feed.take())
     assert live.dataset.samples[0].distance is None
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_regions_and_full_objects_of_a_stack_follow(ndim):
+    paint = np.zeros((4, 40, 50), np.int32)
+    paint[:, 2:4, 5:40] = 1
+    paint[1:3, 10:20, 10:20] = 2
+    source, _, live, feed = one(read(held_out=0, ndim=ndim), paint=paint)
+    regions = (
+        Region((1,), (slice(8, 33), slice(5, 40)), np.tri(25, 35, 8, dtype=bool)),
+        Region((2,), (slice(8, 33), slice(5, 40)), np.ones((25, 35), bool)),
+    )
+    source = replace(source, known=KnownFull(regions=regions).accept(paint, {2}))
+    for box, value in (
+        ((1, 5, 5), 0),
+        ((2, slice(22, 26), slice(7, 12)), 3),
+        ((3, slice(36, 40), slice(46, 50)), 4),
+        ((1, slice(12, 14), slice(19, 23)), 2),  # so that it is full no more, on neither plane
+        ((3, slice(36, 40), slice(46, 50)), 0),
+    ):
+        source.paint[box] = value
+        feed.put(source, box[:1])
+        live.update(feed.take())
+        whole = np.stack([replace(source, paint=source.paint).read((z,)) for z in range(4)])
+        expected = anew([replace(source, paint=whole)], live._reading)
+        found = live.dataset
+        assert_same(found, expected)
+
+
+def test_after_paint_that_cannot_teach_all_edits_are_in_it():
+    source, reading, live, feed = one()
+    for edit in ((2, 0), (3, 0), (0, 0)):
+        source.paint[source.paint == edit[0]] = edit[1]
+        feed.put(source)
+        live.update(feed.take())
+    source.paint[50:54, 50:54] = 9
+    feed.put(source)
+    assert live.update(feed.take())
+    assert_same(live.dataset, anew([source], reading))
+    source.paint[44:48, 50:54] = 1
+    feed.put(source)
+    assert live.update(feed.take())
+    assert_same(live.dataset, anew([source], reading))
+
+
+def test_an_edit_measures_no_object_that_it_does_not_touch(monkeypatch):
+    source, reading, live, feed = one()
+    source = replace(source, known=KnownFull(filled=True))
+    feed.put(source)
+    live.update(feed.take())
+    measured = []
+    original = Depth.of
+    monkeypatch.setattr(Depth, "of", lambda *given: measured.append(given[0]) or original(*given))
+    before = live.dataset.samples[0].depths
+    source.paint[24:26, 19:21] = 2  # wider by a pixel
+    feed.put(source)
+    assert live.update(feed.take())
+    after = live.dataset.samples[0].depths
+    assert len(measured) == 1
+    assert after[3] is before[3]
+    assert after[2] is not before[2]
+    assert_same(live.dataset, anew([source], reading))
 
 
 def test_an_image_of_other_channels_is_told_of_and_does_not_join():

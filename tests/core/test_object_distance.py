@@ -6,7 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from napari_unet.core.object_distance import UNKNOWN, choose_reach, full_objects, object_distance
+from napari_unet.core.object_distance import (
+    UNKNOWN,
+    choose_reach,
+    full_objects,
+    measure_depths,
+    object_distance,
+)
 
 paints = arrays(np.int32, array_shapes(min_dims=2, max_dims=3, max_side=7), elements=st.integers(0, 4))
 
@@ -31,20 +37,23 @@ def test_a_search_through_all_pixels(paint, full, first_axis):
         # An object in a corner may fill its widened box, and then shows no border.
         if any(found == value for found, _, _ in full_objects(paint, full)):
             expected[mask] = np.minimum(nearest_outside(mask, spacing)[mask] / 2, 1)
-    np.testing.assert_allclose(object_distance(paint, full, 2, spacing), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        object_distance(paint, measure_depths(paint, full, spacing).values(), 2), expected, rtol=1e-6
+    )
 
 
 def test_the_edge_of_the_image_is_no_border():
     paint = np.zeros((5, 9), np.int32)
     paint[:, :4] = 2
-    distance = object_distance(paint, True, 10)
+    distance = object_distance(paint, measure_depths(paint, True).values(), 10)
     np.testing.assert_allclose(distance[2], [0.4, 0.3, 0.2, 0.1, *[UNKNOWN] * 5])
 
 
 def test_touching_objects_have_their_border_where_they_touch():
     paint = np.zeros((5, 8), np.int32)
     paint[1:4, 1:4], paint[1:4, 4:7] = 2, 3
-    np.testing.assert_allclose(object_distance(paint, True, 2)[2, 1:7], [0.5, 1, 0.5, 0.5, 1, 0.5])
+    distance = object_distance(paint, measure_depths(paint, True).values(), 2)
+    np.testing.assert_allclose(distance[2, 1:7], [0.5, 1, 0.5, 0.5, 1, 0.5])
 
 
 @pytest.mark.parametrize(
@@ -54,7 +63,7 @@ def test_touching_objects_have_their_border_where_they_touch():
 def test_the_reach_is_half_the_depth_of_the_median_object(full, spacing, expected):
     paint = np.zeros((40, 40), np.int32)
     paint[2:5, 2:5], paint[10:19, 10:19], paint[22:35, 22:35] = 3, 2, 4  # depths 2, 5 and 7
-    assert choose_reach([paint], [full], spacing) == expected
+    assert choose_reach(measure_depths(paint, full, spacing).values(), spacing) == expected
 
 
 def test_the_highest_ids_are_found_in_no_time():

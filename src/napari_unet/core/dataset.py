@@ -1,7 +1,7 @@
 """Everything a training run reads: normalised planes with their targets and weights."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.holdout import PixelSplit, split_pixels
 from napari_unet.core.normalisation import Normalisation
-from napari_unet.core.object_distance import Full, choose_reach, object_distance
+from napari_unet.core.object_distance import UNKNOWN, Depth, Full, choose_reach, object_distance
 from napari_unet.core.painted_objects import PaintedObjects, find_painted_objects
 from napari_unet.core.painted_pixels import PaintedPixels, scatter
 from napari_unet.core.painted_plane import PaintedPlane
@@ -53,6 +53,10 @@ class Sample:
     distance : array (*spatial) float32, optional
         See :func:`napari_unet.core.object_distance.object_distance`; None where no object of any sample is
         painted in full.
+    reach : float or None
+        The depth from which on it is 1.
+    depths : mapping of int to Depth
+        What it was made of.
     objects : PaintedObjects or None
         What the painted objects are like; None in "classes" mode.
     """
@@ -66,6 +70,8 @@ class Sample:
     painted: PaintedPixels
     full: Full = False
     distance: NDArray[np.float32] | None = None
+    reach: float | None = None
+    depths: Mapping[int, Depth] = field(default_factory=dict)
     objects: PaintedObjects | None = None
 
     @property
@@ -214,9 +220,7 @@ def join_planes(
     splits, on = _choose_scored(planes, reading)
     reach = None
     if mode == "objects" and distance:
-        reach = choose_reach(
-            [plane.paint for plane in planes], [plane.full for plane in planes], reading.spacing
-        )
+        reach = choose_reach([depth for plane in planes for depth in plane.depths.values()], reading.spacing)
     samples = tuple(
         _sample(plane, split, pixels, reading, reach=reach, before=before)
         for plane, split, before in zip(planes, splits, earlier or (None,) * len(planes), strict=True)
@@ -243,7 +247,6 @@ def _sample(
     """Return what a plane is to training, its classes balanced by ``pixels`` (K,) of all planes."""
     painted, kinds = plane.pixels, plane.kinds
     weights = plane.parts.at(painted.flat, reading.weights, pixels)
-    distance = None if reach is None else object_distance(plane.paint, plane.full, reach, reading.spacing)
 
     def spread(
         values: NDArray[Any], name: Literal["target", "weight", "held_out", "strokes"]
@@ -259,13 +262,31 @@ def _sample(
         pixels=tuple(painted.flat[split.taught & (kinds == kind)] for kind in range(1, pixels.size + 1)),
         painted=painted,
         full=plane.full,
-        distance=distance,
+        distance=None if reach is None else _distance(plane, reach, before),
+        reach=reach,
+        depths=plane.depths,
         objects=find_painted_objects(
             painted, plane.parts.border.reshape(-1)[painted.flat], reading.weights.w0
         )
         if reading.mode == "objects"
         else None,
     )
+
+
+def _distance(plane: PaintedPlane, reach: float, before: Sample | None) -> NDArray[np.float32]:
+    """Return the map of distances of a plane, that of the sample ``before`` rewritten."""
+    if before is None or before.distance is None:
+        return object_distance(plane.paint, plane.depths.values(), reach)
+    distance, flat = before.distance, before.distance.reshape(-1)
+    flat[before.painted.background] = UNKNOWN
+    for value, depth in before.depths.items():
+        if plane.depths.get(value) is not depth:
+            depth.erase(distance)
+    flat[plane.pixels.background] = 0
+    for value, depth in plane.depths.items():
+        if reach != before.reach or before.depths.get(value) is not depth:
+            depth.draw(distance, reach)
+    return distance
 
 
 def _choose_scored(planes: Sequence[PaintedPlane], reading: Reading) -> tuple[list[PixelSplit], ScoredOn]:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.annotation import BACKGROUND
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PaintedPixels:
@@ -50,6 +52,12 @@ class PaintedPixels:
         if rims is not None:
             numbers -= rims.reshape(-1)[flat]
         return cls(paint.shape, flat, paint.reshape(-1)[flat], numbers)
+
+    @property
+    def background(self) -> NDArray[np.intp]:
+        """Flat indices of painted background."""
+        pixels: NDArray[np.intp] = self.flat[self.values == BACKGROUND]
+        return pixels
 
     def edited(
         self,

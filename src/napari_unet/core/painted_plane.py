@@ -5,7 +5,7 @@ measured again, in place: :meth:`PaintedPlane.edited` gives what :func:`measure_
 stroke costs, however large the image is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_unet.core.annotation import BACKGROUND, Mode, count_values
 from napari_unet.core.blocks import Box, part_of, widen
 from napari_unet.core.holdout import number_parts
-from napari_unet.core.object_distance import Full
+from napari_unet.core.object_distance import Depth, Full, is_full, measure_depths, outline
 from napari_unet.core.painted_pixels import PaintedPixels
 from napari_unet.core.rim import find_rims
 from napari_unet.core.weight_update import edit_parts, reconnect
@@ -61,6 +61,8 @@ class PaintedPlane:
         Whether its image is of one brightness throughout.
     fresh : array (M,) of int
         Flat indices of the pixels that are taught something else since the last edit, or for the first time.
+    depths : mapping of int to Depth
+        Of the objects that are painted in full, by value; after an edit, those it left alone are the same.
     """
 
     number: int
@@ -76,6 +78,7 @@ class PaintedPlane:
     counts: dict[int, int]
     is_blank: bool
     fresh: NDArray[np.intp]
+    depths: Mapping[int, Depth]
 
     def painted(self, box: Box) -> NDArray[np.int32]:
         """Return the paint in ``box`` as it was painted, without rims; not to be edited."""
@@ -119,6 +122,11 @@ class PaintedPlane:
         )
         pixels = self.pixels.edited(joined[0], self.paint, self.connected, rims)
         after = self.paint[near]
+        values = np.union1d(before, after)
+        depths = dict(self.depths)
+        for value in values.tolist():
+            depths.pop(value, None)
+        depths |= _measure_again(values, pixels, self.paint, full, measure.spacing)
         places = np.nonzero((after != before) & (after > 0))
         return replace(
             self,
@@ -127,6 +135,7 @@ class PaintedPlane:
             parts=parts,
             pixels=pixels,
             counts=_count_painted(pixels),
+            depths=depths,
             fresh=np.ravel_multi_index(
                 tuple(at + part.start for at, part in zip(places, near, strict=True)), self.paint.shape
             ),
@@ -170,7 +179,28 @@ def measure_plane(
         counts=_count_painted(pixels),
         is_blank=bool((image == image.flat[0]).all()),
         fresh=pixels.flat,
+        depths=measure_depths(paint, full, measure.spacing),
     )
+
+
+def _measure_again(
+    values: NDArray[np.int32],
+    pixels: PaintedPixels,
+    paint: NDArray[np.int32],
+    full: Full,
+    spacing: Sequence[float] | None,
+) -> dict[int, Depth]:
+    """Return the depths of those of the objects with these values that are there and full."""
+    found = {}
+    for value in [value for value in values.tolist() if is_full(value, full)]:
+        flat = pixels.flat[pixels.values == value]
+        if flat.size:
+            places = np.unravel_index(flat, paint.shape)
+            box = tuple(slice(int(at.min()), int(at.max()) + 1) for at in places)
+            wide, mask = outline(paint, value, box)
+            if not mask.all():
+                found[value] = Depth.of(wide, mask, spacing)
+    return found
 
 
 def _count_painted(pixels: PaintedPixels) -> dict[int, int]:
