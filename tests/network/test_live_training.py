@@ -316,6 +316,35 @@ def test_previews_take_their_share_of_the_time_and_the_middle_comes_first(
     assert list(preview.look(predict, 1)) == []
 
 
+def test_what_paint_interrupts_of_a_preview_comes_after_the_next_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(live_preview, "perf_counter", clock)
+    gaze = Gaze()
+    preview = LivePreview(
+        gaze, TINY, channels="none", normalisation=Normalisation(), device=torch.device("cpu")
+    )
+    image = np.random.default_rng(0).integers(0, 4000, (1024, 1024))
+    gaze.view = View("a", image, image.shape, (), (slice(0, 1024), slice(0, 1024)), 2)
+
+    def predict(batch: torch.Tensor) -> torch.Tensor:
+        clock.now += 0.05
+        return torch.zeros((1, 2, *batch.shape[2:]))
+
+    shown: list[tuple[int, int]] = []
+    began = clock.now
+    for step in range(600):
+        clock.now += 0.1
+        events = preview.look(predict, step)
+        event = next(events, None)
+        shown += [] if event is None else [(event.box[0].start, event.box[1].start)]
+        events.close()
+    share = 0.05 * len(shown) / (clock.now - began)
+    assert 0.6 * SHARE <= share <= SHARE
+    assert len(set(shown[:16])) == 16
+
+
 def test_a_very_wide_view_is_predicted_in_its_middle() -> None:
     view = View("a", None, (100_000, 300), (), (slice(0, 100_000), slice(0, 300)))
     boxes = blocks_of(view, 256)

@@ -91,7 +91,7 @@ class LivePreview:
             return
         self._round += 1
         allowed = SHARE * (now - self._last)
-        spent = 0.0
+        spent, goes_on = 0.0, False
         image = channels_first(
             view.image, ndim=self._network.ndim, channels=self._channels, paint_shape=view.paint_shape
         )
@@ -102,12 +102,17 @@ class LivePreview:
                 self._rounds[_place(view, box)] = self._round
                 cost = perf_counter() - began
                 spent += cost
+                goes_on = spent + cost <= allowed
                 yield Preview(view.key, view.plane, box, view.step, values, step)
-                if spent + cost > allowed:
+                if not goes_on:
                     break
+            goes_on = False
         finally:
-            self._last = perf_counter()
-            self._next = max(now + INTERVAL_S, self._last + spent * (1 / SHARE - 1))
+            self._last = self._next = perf_counter()
+            if goes_on:  # closed: the rest comes as soon as somebody looks again
+                self._last -= (allowed - spent) / SHARE
+            else:
+                self._next = max(now + INTERVAL_S, self._last + spent * (1 / SHARE - 1))
 
     def _in_turn(self, view: View) -> list[tuple[slice, slice]]:
         """Return the blocks of a view: never seen ones first, then the oldest; from the middle outwards."""
