@@ -1,6 +1,7 @@
 """Segment an image of any size straight to disk, and go on where an earlier run was ended."""
 
 import hashlib
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.lazy import LazyPixels
 from napari_unet.core.prediction import Prediction
+from napari_unet.core.spare_memory import hand_back
 from napari_unet.core.tiling import plan_tiles
 from napari_unet.files.models import model_digest
 from napari_unet.files.pixel_size import PixelSize
@@ -40,6 +42,9 @@ _LABELS = {"classes": "uint8", "objects": "int32", "scratch": "int32"}
 
 _OBJECT_BLOCK = 2**20
 """Pixels of the blocks in which objects are found, about: whole chunks, and few borders."""
+
+_TURNS = 32
+"""Blocks after which freed memory is handed back, which threads would keep: it took a fifth more than now."""
 
 _TILES_SHARE = 0.8
 """Part of the work on an image that its tiles are, where objects are found block by block after them."""
@@ -255,6 +260,7 @@ def _find_objects(
     planes = list(np.ndindex(grid.shape[: -len(grid.block)]))
     settings = to_plain(config)
     done, used = store.objects_until(settings)
+    turns = itertools.count()
     for number, plane in enumerate(planes[done:], start=done):
         work = find_class_objects_in_blocks(
             LazyPixels(arrays["probabilities"])[background:],
@@ -270,6 +276,8 @@ def _find_objects(
             control.wait_while_paused()
             if control.stopped:
                 return
+            if next(turns) % _TURNS == 0:
+                hand_back()
             try:
                 part = next(work)
             except StopIteration as end:

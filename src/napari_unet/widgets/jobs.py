@@ -21,10 +21,10 @@ from qtpy.QtWidgets import QWidget
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
+from napari_unet.core.spare_memory import hand_back
 from napari_unet.widgets.activity import ActivityBar
 from napari_unet.widgets.lifetime import is_alive
 from napari_unet.widgets.priority import give_way
-from napari_unet.widgets.spare_memory import hand_back
 
 MakeEvents = Callable[[Control], Iterator[Any]]
 Measure = Callable[[Any], tuple[float, float] | None]

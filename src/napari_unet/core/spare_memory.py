@@ -7,8 +7,8 @@ import sys
 def hand_back() -> None:
     """Return to the system the memory that is free in this process.
 
-    Every heavy job has a thread of its own, and on Linux every thread a heap of its own, which glibc keeps at
-    its largest: an hour of training and predicting took 60 % more memory than anything in it.
+    On Linux every thread has a heap of its own, which glibc keeps at its largest: an hour of training and
+    predicting, each job in its thread, took 60 % more memory than anything in it.
     """
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc alone
