@@ -329,6 +329,19 @@ def test_an_edit_measures_no_object_that_it_does_not_touch(monkeypatch):
     assert_same(live.dataset, anew([source], reading))
 
 
+def test_an_object_that_is_painted_over_on_one_plane_is_full_on_none():
+    source, reading, live, feed = one(shape=(2, 60, 70))
+    told = replace(source, known=KnownFull().accept(source.paint, {2}))
+    feed.put(told)
+    assert live.update(feed.take())
+    assert live.dataset.samples[1].full == {2}
+    source.paint[0, 20, 10] = 0
+    feed.put(told, (0,))
+    assert live.update(feed.take())
+    assert live.dataset.samples[1].full is False
+    assert_same(live.dataset, anew([told], reading))
+
+
 def test_an_image_of_other_channels_is_told_of_and_does_not_join():
     source, _, live, feed = one()
     other = Source("b", picture((60, 70, 3)), source.paint.copy())

@@ -41,17 +41,18 @@ class Validation:
         self.on: ScoredOn = dataset.on
         self._classes = dataset.n_classes
         crops = list(_choose_crops(dataset, shape, most=crop_budget(shape.patches)))
-        numbers, indices = np.unique(np.stack([strokes for _, strokes in crops]), return_inverse=True)
+        strokes = np.stack([shown for _, shown in crops])
         # Numbered anew, for there may be thousands of strokes and few in the crops; 0 is no stroke.
-        self.strokes = int(np.count_nonzero(numbers))
-        self._has_gaps = numbers[0] == 0
-        indices = indices.reshape(len(crops), *shape.taught)
+        present = np.bincount(strokes.reshape(-1)) > 0
+        self.strokes = int(np.count_nonzero(present[1:]))
+        self._has_gaps = bool(present[0])
+        indices = (np.cumsum(present) - 1)[strokes]
         self._batches = []
         for first in range(0, len(crops), shape.patches):
             part = slice(first, first + shape.patches)
             image, target, weight, _ = stack([patch for patch, _ in crops[part]], device)
-            strokes = torch.from_numpy(indices[part]).to(device)
-            self._batches.append((image, crop_margin(target, shape), crop_margin(weight, shape), strokes))
+            of_stroke = torch.from_numpy(indices[part]).to(device)
+            self._batches.append((image, crop_margin(target, shape), crop_margin(weight, shape), of_stroke))
 
     def tally(self, predict: Callable[[Tensor], Tensor]) -> Tally:
         """Return how the network does that ``predict`` is, from images (B, C, …YX) to logits (B, K, …YX)."""
