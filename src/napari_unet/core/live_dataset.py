@@ -116,11 +116,12 @@ class LiveDataset:
         full = source.full() if self._reading.mode == "objects" else False
         chosen = None if touched is None else {plane[: len(source.paint.shape) - ndim] for plane in touched}
         if full != self._full.get(place, False):  # an object may be on planes that nobody touched
-            self._full[place], chosen = full, None
+            chosen = None
         unknown: set[int] = set()
         for index in source.planes(ndim):
             if chosen is None or index in chosen:
                 self._follow(place, index, source, full, unknown)
+        self._full[place] = full
         if unknown:
             raise InputError(_about_classes(unknown))
 
