@@ -51,6 +51,7 @@ configs = st.builds(
     contrast=st.sampled_from([0.1, 0.5, 2.0]),
     min_size=st.sampled_from([1, 4, 16]),
     fill_holes=st.booleans(),
+    certain=st.sampled_from([0.9999, 0.9]),
 )
 
 

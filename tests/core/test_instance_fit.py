@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_unet.core.instance_fit import Example, agreement, fit_instances, size_from_strokes
+from napari_unet.core.instance_fit import Example, agreements, fit_instances, size_from_strokes
 from napari_unet.core.instances import InstanceConfig, find_objects
 
 
@@ -53,17 +53,41 @@ def test_an_agreement_that_is_the_same_for_all_keeps_the_usual_reading():
     objects[10:30, 10:30] = 2
     probability = np.where(objects, 0.95, 0.02).astype(np.float32)
     fitted = fit_instances([Example(probability, objects, True)], InstanceConfig())
-    assert fitted == InstanceConfig(min_size=40)
+    assert fitted == InstanceConfig(min_size=40, contrast=1.5, certain=0.99)
 
 
-def test_agreement_is_the_mean_iou_of_the_full_objects():
+def test_one_full_object_in_six_is_no_reason_to_read_otherwise():
+    probability, objects = cells(seam=0.1, blur=0)
+    usual = InstanceConfig(min_size=37, contrast=1.5, certain=0.99)
+    assert fit_instances([Example(probability, objects, True)], InstanceConfig()) == usual
+    wavering = probability.copy()
+    for left in (5, 18, 37, 50, 69, 82):
+        wavering[10:40, left + 6] = 0.6
+    one = np.where(objects == 2, wavering, probability)
+    assert find_objects(one, usual, ndim=2).max() == 7
+    assert fit_instances([Example(one, objects, True)], InstanceConfig()) == usual
+    fitted = fit_instances([Example(wavering, objects, True)], InstanceConfig())
+    assert find_objects(wavering, fitted, ndim=2).max() == 6
+
+
+def test_what_certain_pixels_vary_by_separates_nothing_where_objects_are_full():
+    probability, objects = cells(seam=0.1)
+    probability[12:38, 8:15] = 0.9999
+    probability[24:26, 8:15] = 0.992
+    fitted = fit_instances([Example(probability, objects, True)], InstanceConfig())
+    assert find_objects(probability, fitted, ndim=2).max() == 6
+    by_all = InstanceConfig(min_size=3, separate_by="probability")
+    assert find_objects(probability, by_all, ndim=2).max() == 7
+
+
+def test_agreements_are_the_iou_of_the_full_objects():
     objects = np.zeros((10, 20), np.int32)
     objects[2:8, 2:8], objects[2:8, 12:18] = 2, 3
     probability = np.where(objects == 2, 0.9, 0).astype(np.float32)
     probability[2:8, 8] = 0.9  # one column too many
     found = [find_objects(probability, InstanceConfig(min_size=1), ndim=2)]
-    assert agreement([Example(probability, objects, True)], found) == pytest.approx((36 / 42 + 0) / 2)
-    assert agreement([Example(probability, objects, (2,))], found) == pytest.approx(36 / 42)
+    assert agreements([Example(probability, objects, True)], found) == pytest.approx([36 / 42, 0])
+    assert agreements([Example(probability, objects, (2,))], found) == pytest.approx([36 / 42])
 
 
 def strokes_of(objects: np.ndarray) -> np.ndarray:
@@ -79,7 +103,7 @@ def test_strokes_part_what_was_joined_and_join_what_was_cut_up():
     joined = find_objects(probability, usual, ndim=2)
     assert joined.max() == 3
     strokes = strokes_of(objects)
-    assert agreement([Example(probability, strokes, False)], [joined]) == 3 / 6
+    assert agreements([Example(probability, strokes, False)], [joined]).mean() == 3 / 6
     fitted = fit_instances([Example(probability, strokes, False)], usual)
     assert find_objects(probability, fitted, ndim=2).max() == 6
     assert fitted.min_size == 3
@@ -89,7 +113,7 @@ def test_strokes_part_what_was_joined_and_join_what_was_cut_up():
     strokes = strokes_of(pairs)
     cut_up = find_objects(probability, usual, ndim=2)
     assert cut_up.max() == 6
-    assert agreement([Example(probability, strokes, False)], [cut_up]) == 0
+    assert agreements([Example(probability, strokes, False)], [cut_up]).max() == 0
     fitted = fit_instances([Example(probability, strokes, False)], usual)
     assert find_objects(probability, fitted, ndim=2).max() == 3
 
@@ -108,4 +132,4 @@ def test_strokes_on_what_is_not_found_say_nothing():
     usual = InstanceConfig(min_size=3)
     strokes = strokes_of(objects)
     assert fit_instances([Example(0 * probability, strokes, False)], usual) == usual
-    assert agreement([Example(probability, strokes, False)], [np.zeros_like(objects)]) == 0
+    assert agreements([Example(probability, strokes, False)], [np.zeros_like(objects)]).max() == 0

@@ -164,6 +164,9 @@ def test_axes_that_do_not_exist(ndim):
         ("contrast", 0),
         ("contrast", float("nan")),
         ("min_size", 0),
+        ("certain", 0.49),
+        ("certain", 1.0),
+        ("certain", float("nan")),
         ("separate_by", "colour"),
     ],
 )
@@ -183,6 +186,7 @@ configs = st.builds(
     contrast=st.sampled_from([0.1, 1.0, 3.0]),
     min_size=st.integers(1, 6),
     fill_holes=st.booleans(),
+    certain=st.sampled_from([0.9999, 0.9, 0.5]),
 )
 
 

@@ -35,7 +35,7 @@ def shown(module: ModuleType, name: str) -> Any:
 
 def test_a_landscape_of_distances_parts_discs(monkeypatch: pytest.MonkeyPatch):
     distances = shown(instances, "_distances")
-    monkeypatch.setattr(instances, "_heights", lambda _probability, squared, _mask: distances(squared))
+    monkeypatch.setattr(instances, "_heights", lambda _probability, squared, *_: distances(squared))
     y, x = np.mgrid[:40, :70]
     discs = (np.hypot(y - 20, x - 20) < 15) | (np.hypot(y - 20, x - 46) < 15)
     objects = find_objects(discs.astype(np.float32), InstanceConfig(contrast=2), ndim=2)

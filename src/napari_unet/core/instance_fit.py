@@ -8,6 +8,7 @@ two are of two.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import get_args
 
 import numpy as np
@@ -17,20 +18,31 @@ from napari_unet.core.annotation import FIRST_OBJECT, count_values
 from napari_unet.core.instances import InstanceConfig, Landscape, Separation
 from napari_unet.core.object_distance import Full, full_objects
 
+_SEPARATIONS: tuple[Separation, ...] = get_args(Separation)
+
 _OF_FULL = (0.1, 0.05, 0.2)
 """Smallest object as a part of the median full object: the first is taken unless another is better."""
+
+_CERTAIN_OF_FULL = 0.99
+"""What counts as certain where objects are full. A network that has learnt where objects end is sure of
+seams, and varies inside; one that has learnt from strokes is sure everywhere, and seams are what varies."""
 
 _OF_STROKE = 0.25
 """The same of the median stroke, which covers a third of its object or so."""
 
-_CONTRASTS = (2.0, 1.5, 1.0, 3.0)
-_HIGHER = (4.0, 6.0)
-"""Contrasts that only strokes ask for: full objects, learnt by heart, are too sure to be cut up."""
+_CONTRASTS_OF_FULL = (1.5, 2.0, 1.0, 3.0)
+_CONTRASTS = (2.0, 1.5, 1.0, 3.0, 4.0, 6.0)
+"""The first is taken unless another is better. Full objects, learnt by heart, are too sure to be cut up, so
+that they do not tell what a higher contrast is good for."""
 
-_BETTER = 0.005
-"""Gain in mean IoU for which another value than the usual one is taken."""
+_BETTER, _SURE = 0.005, 2.5
+"""Gain in mean IoU of full objects for which another reading than the usual one is taken, and its least ratio
+to the standard error of that gain: with dozens of readings to choose from, some are better by chance."""
 
-_STROKES_BETTER = 1.5
+_FEWEST = 2
+"""With fewer full objects nothing shows how sure a gain is."""
+
+_MORE_STROKES = 1.5
 """The same where strokes decide: at least two more of them must be right."""
 
 _WHOLE = 0.8
@@ -59,48 +71,42 @@ def fit_instances(examples: Sequence[Example], start: InstanceConfig) -> Instanc
     Returns
     -------
     InstanceConfig
-        First what separates and the contrast are chosen, by :func:`agreement`, then, where objects are full,
-        the smallest size. The threshold stays: of objects that have been learnt by heart, too high a one
-        finds most.
+        What separates objects, the contrast and, where objects are full, the smallest size: the usual ones
+        unless others give clearly more of the painted objects back, see :func:`agreements`. The threshold
+        stays: of objects that have been learnt by heart, too high a one finds most.
     """
     sizes = [int(np.count_nonzero(mask)) for e in examples for _, _, mask in full_objects(e.paint, e.full)]
-    smallest = [max(1, int(part * np.median(sizes))) for part in _OF_FULL] if sizes else [start.min_size]
-    strokes = sum(len(_object_sizes(e.paint)) for e in examples)
-    if not strokes:
+    if not any(_object_sizes(example.paint) for example in examples):
         return start
-    better = _BETTER if sizes else _STROKES_BETTER / strokes
-    contrasts = _CONTRASTS if sizes else (*_CONTRASTS, *_HIGHER)
-    separations: list[Separation] = list(get_args(Separation))
+    if sizes:
+        smallest = [max(1, int(part * np.median(sizes))) for part in _OF_FULL]
+        usual = replace(start, min_size=smallest[0], contrast=_CONTRASTS_OF_FULL[0], certain=_CERTAIN_OF_FULL)
+    else:
+        smallest, usual = [start.min_size], start
     landscapes = {
-        by: [Landscape.of(e.probability, replace(start, separate_by=by)) for e in examples]
-        for by in separations
+        by: [Landscape.of(e.probability, replace(usual, separate_by=by)) for e in examples]
+        for by in _SEPARATIONS
     }
 
-    def agreement_with(reading: InstanceConfig) -> float:
-        found = [landscape.objects(reading) for landscape in landscapes[reading.separate_by]]
-        return agreement(examples, found)
+    def agreements_with(reading: InstanceConfig) -> NDArray[np.float64]:
+        return agreements(examples, [one.objects(reading) for one in landscapes[reading.separate_by]])
 
-    best = replace(start, min_size=smallest[0])
-    reached = agreement_with(best)
-    trials: tuple[list[dict[str, object]], ...] = (
-        [{"separate_by": by, "contrast": contrast} for by in separations for contrast in contrasts],
-        [{"min_size": size} for size in smallest[1:]],
-    )
-    for changes in trials:
-        least = reached + better
-        for change in changes:
-            candidate = replace(best, **change)  # type: ignore[arg-type]  # names and values belong together
-            another = agreement_with(candidate)
-            if another > max(reached, least):
-                best, reached = candidate, another
+    best, most, before = usual, 0.0, agreements_with(usual)
+    contrasts = _CONTRASTS_OF_FULL if sizes else _CONTRASTS
+    for by, contrast, size in product(_SEPARATIONS, contrasts, smallest):
+        reading = replace(usual, separate_by=by, contrast=contrast, min_size=size)
+        gains = agreements_with(reading) - before
+        gain = _sure_gain(gains) if sizes else float(gains.sum()) - _MORE_STROKES
+        if gain > most:
+            best, most = reading, gain
     return best
 
 
-def agreement(examples: Sequence[Example], found: Sequence[NDArray[np.int32]]) -> float:
-    """Return how well the objects ``found`` in each example agree with the painted ones, at least one.
+def agreements(examples: Sequence[Example], found: Sequence[NDArray[np.int32]]) -> NDArray[np.float64]:
+    """Return how well the objects ``found`` in each example agree with each painted one (N,), from 0 to 1.
 
-    Full objects decide, where there are any: the mean of their intersection over union with what is found of
-    them. Else strokes do: the part of them that lies in one object, where no other stroke is.
+    Full objects count, where there are any: the intersection over union with what is found of them. Else
+    strokes do: 1 for one that lies in one object, where no other stroke is.
     """
     of_full: list[float] = []
     of_strokes: list[float] = []
@@ -114,7 +120,15 @@ def agreement(examples: Sequence[Example], found: Sequence[NDArray[np.int32]]) -
             common = int(overlaps[main])
             union = int(np.count_nonzero(mask)) + int(sizes[main]) - common
             of_full.append(common / union if common else 0.0)
-    return float(np.mean(of_full or of_strokes))
+    return np.array(of_full or of_strokes, np.float64)
+
+
+def _sure_gain(gains: NDArray[np.float64]) -> float:
+    """Return the mean of the gains (N,) less what it may be by chance; 0 if it is too small to matter."""
+    mean = float(gains.mean())
+    if gains.size < _FEWEST or mean <= _BETTER:
+        return 0.0
+    return mean - _SURE * float(gains.std(ddof=1) / np.sqrt(gains.size))
 
 
 def size_from_strokes(paints: Sequence[NDArray[np.int32]]) -> InstanceConfig:

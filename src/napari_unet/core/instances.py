@@ -17,8 +17,8 @@ _DEPTH_WEIGHT = 4.0
 """What the logarithm of the depth counts against the log-odds of the probability: half the depth as much as
 2.8 in log-odds."""
 
-_CERTAIN = 1e-4
-"""Probabilities are this far from 0 and 1 at least: further out, rounding decides."""
+_LEAST, _MOST = 1e-4, 0.9999
+"""Probabilities count as this at least and at most: further out, rounding decides."""
 
 _SPARED = 2
 """A part splits off only if it has this many times the smallest size above the saddle."""
@@ -45,6 +45,9 @@ class InstanceConfig:
         split off: they are noise, and would cut objects up.
     fill_holes : bool
         Whether background that one object encloses becomes part of it.
+    certain : float
+        Probability from which on a pixel is inside an object for certain, at least 0.5 and at most 0.9999:
+        by what it varies above that, nothing is separated.
     """
 
     threshold: float = 0.5
@@ -52,6 +55,7 @@ class InstanceConfig:
     contrast: float = 2.0
     min_size: int = 16
     fill_holes: bool = True
+    certain: float = _MOST
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold < 1:
@@ -67,6 +71,8 @@ class InstanceConfig:
             raise InputError(
                 f"instances.min_size is {self.min_size}; choose 1 pixel (keeps everything) or more."
             )
+        if not 0.5 <= self.certain <= _MOST:
+            raise InputError(f"instances.certain is {self.certain}; choose at least 0.5 and at most {_MOST}.")
 
 
 def find_objects(
@@ -126,7 +132,7 @@ class Landscape:
 
     Parameters
     ----------
-    threshold, separate_by
+    threshold, separate_by, certain
         Of the configurations that it can be read with.
     relief : Relief
         Its hills of probability and depth, and the ground between them.
@@ -134,16 +140,19 @@ class Landscape:
 
     threshold: float
     separate_by: Separation
+    certain: float
     relief: Relief
 
     @classmethod
     def of(cls, foreground: NDArray[np.floating[Any]], config: InstanceConfig) -> "Landscape":
         """Survey a plane or volume (spatial...) of probabilities of foreground, most of the work."""
-        return cls(config.threshold, config.separate_by, survey(_levels(foreground, config)))
+        relief = survey(_levels(foreground, config))
+        return cls(config.threshold, config.separate_by, config.certain, relief)
 
     def suits(self, config: InstanceConfig) -> bool:
         """Return whether :meth:`objects` can be asked for with this configuration."""
-        return (self.threshold, self.separate_by) == (config.threshold, config.separate_by)
+        mine = (self.threshold, self.separate_by, self.certain)
+        return mine == (config.threshold, config.separate_by, config.certain)
 
     def objects(self, config: InstanceConfig) -> NDArray[np.int32]:
         """Return the objects (spatial...) as :func:`find_objects` numbers them; see :meth:`write_objects`."""
@@ -188,7 +197,8 @@ def _levels(foreground: NDArray[np.floating[Any]], config: InstanceConfig) -> ND
     def write(block: Block) -> None:
         part = block.core
         probability = None if config.separate_by == "shape" else foreground[part]
-        height = _heights(probability, None if squared is None else squared[part], mask[part])
+        deep = None if squared is None else squared[part]
+        height = _heights(probability, deep, mask[part], config.certain)
         inside[part] = to_levels(height, mask[part])
 
     for_each_block(write, list(plan_blocks(mask.shape, (0,) * mask.ndim)))
@@ -196,17 +206,20 @@ def _levels(foreground: NDArray[np.floating[Any]], config: InstanceConfig) -> ND
 
 
 def _heights(
-    probability: NDArray[Any] | None, squared_depth: NDArray[Any] | None, mask: NDArray[np.bool_]
+    probability: NDArray[Any] | None,
+    squared_depth: NDArray[Any] | None,
+    mask: NDArray[np.bool_],
+    most: float,
 ) -> NDArray[np.float32]:
     """Return the height of every pixel of the mask: log-odds plus the weighted logarithm of its depth.
 
-    Of both, what is None does not count. Other pixels have any number.
+    Of both, what is None does not count. Probabilities are at most ``most``. Other pixels have any number.
     """
     # Everywhere: choosing the pixels of the mask again and again takes longer than their neighbours do.
     height = np.zeros(mask.shape, np.float32)
     if probability is not None:
-        certain = np.fmax(probability, _CERTAIN, dtype=np.result_type(probability, height))  # NaN, too
-        np.minimum(certain, 1 - _CERTAIN, out=certain)
+        certain = np.fmax(probability, _LEAST, dtype=np.result_type(probability, height))  # NaN, too
+        np.minimum(certain, most, out=certain)
         np.subtract(1, certain, out=height)
         np.divide(certain, height, out=height)
         np.log(height, out=height)
