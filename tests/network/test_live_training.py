@@ -1,6 +1,6 @@
 """Paint that changes while a network learns, and previews of what it makes of it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -273,22 +273,30 @@ def test_previews_are_what_the_network_predicts_there(ndim: int, plane: Any, pad
         np.testing.assert_allclose(first.probabilities[inner], whole[inner], atol=1e-5)
 
 
-def test_previews_take_their_share_of_the_time_and_the_middle_comes_first(
+def timed_preview(
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
+) -> tuple[Clock, LivePreview, Gaze, Callable[[torch.Tensor], torch.Tensor]]:
+    """Return a clock, a preview that goes by it, where that looks, and a network that takes 50 ms a block."""
     clock = Clock()
     monkeypatch.setattr(live_preview, "perf_counter", clock)
+    image = np.random.default_rng(0).integers(0, 4000, (1024, 1024))
     gaze = Gaze()
+    gaze.view = View("a", image, image.shape, (), (slice(0, 1024), slice(0, 1024)), 2)
     preview = LivePreview(
         gaze, TINY, channels="none", normalisation=Normalisation(), device=torch.device("cpu")
     )
-    image = np.random.default_rng(0).integers(0, 4000, (1024, 1024))
-    gaze.view = View("a", image, image.shape, (), (slice(0, 1024), slice(0, 1024)), 2)
 
     def predict(batch: torch.Tensor) -> torch.Tensor:
         clock.now += 0.05
         return torch.zeros((1, 2, *batch.shape[2:]))
 
+    return clock, preview, gaze, predict
+
+
+def test_previews_take_their_share_of_the_time_and_the_middle_comes_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, preview, gaze, predict = timed_preview(monkeypatch)
     shown: list[tuple[int, int]] = []
     spent = 0.0
     began = clock.now
@@ -319,19 +327,7 @@ def test_previews_take_their_share_of_the_time_and_the_middle_comes_first(
 def test_what_paint_interrupts_of_a_preview_comes_after_the_next_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    clock = Clock()
-    monkeypatch.setattr(live_preview, "perf_counter", clock)
-    gaze = Gaze()
-    preview = LivePreview(
-        gaze, TINY, channels="none", normalisation=Normalisation(), device=torch.device("cpu")
-    )
-    image = np.random.default_rng(0).integers(0, 4000, (1024, 1024))
-    gaze.view = View("a", image, image.shape, (), (slice(0, 1024), slice(0, 1024)), 2)
-
-    def predict(batch: torch.Tensor) -> torch.Tensor:
-        clock.now += 0.05
-        return torch.zeros((1, 2, *batch.shape[2:]))
-
+    clock, preview, _gaze, predict = timed_preview(monkeypatch)
     shown: list[tuple[int, int]] = []
     began = clock.now
     for step in range(600):
