@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_unet.core.control import Control
 from napari_unet.core.normalisation import Normalisation
 from napari_unet.core.paint_feed import PaintFeed, Source
 from napari_unet.core.view import Gaze, View
@@ -23,6 +24,7 @@ from napari_unet.network.events import (
     Validated,
     Warned,
 )
+from napari_unet.network.learner import Learner
 from napari_unet.network.live_preview import BLOCK, INTERVAL_S, SHARE, LivePreview, blocks_of
 from napari_unet.network.training import train_events
 from napari_unet.network.transfer import fresh_network
@@ -168,6 +170,38 @@ def test_paint_does_not_wait_for_the_end_of_a_score_which_is_of_the_network_as_i
     assert [event.step for event in events if isinstance(event, StepDone)] == [*range(1, QUICK.steps + 1)]
     # The last score is of today's paint, the kept network first.
     assert [event.step for event in events if isinstance(event, Validated)] == [5, 25, 25, 30]
+
+
+def test_a_pause_holds_while_a_network_is_scored_though_paint_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, paint = scene()
+    source, feed = follow(paint, image)
+    happened: list[str] = []
+    tally, step = Validation.tally, Learner.step
+
+    class Held(Control):
+        def wait_while_paused(self) -> None:
+            if self.paused:
+                happened.append("held")
+                self.resume()
+
+    control = Held()
+
+    def pause_and_paint(self: Any, predict: Any) -> Any:
+        if "paint" not in happened:
+            happened.append("paint")
+            control.pause()
+            paint[94, 5:50] = 1
+            feed.put(source)
+        return tally(self, predict)
+
+    def spy(self: Any, *batch: Any, **named: Any) -> Any:
+        happened.append("step")
+        return step(self, *batch, **named)
+
+    monkeypatch.setattr(Validation, "tally", pause_and_paint)
+    monkeypatch.setattr(Learner, "step", spy)
+    list(training(source, feed, replace(QUICK, steps=8), control=control))
+    assert happened == ["step"] * 5 + ["paint", "held"] + ["step"] * 3
 
 
 def test_scores_are_of_todays_paint_and_patience_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,8 +185,10 @@ class Run:
     def _step_for_paint(self) -> bool:
         """Make a step while a network is scored, if paint waits: a score takes as long as several steps.
 
-        It is told of after the score. Without new paint nothing happens, and a training is repeatable.
+        It is told of after the score. Without new paint nothing happens, and a training is repeatable. A
+        pause holds here as well.
         """
+        self._wait_while_paused()
         limit = self._config.steps
         is_last = limit is not None and self._step + 1 - self._earlier.steps >= limit
         if not self._joining.waits or is_last or self._is_due(self._step + 1) or self._control.stopped:
