@@ -1,8 +1,9 @@
 """How soon a stroke is in the weight map on the screen, and how long the window is blocked by it.
 
-    xvfb-run -a python benchmarks/weights_preview.py [--hidden]
+    xvfb-run -a python benchmarks/weights_preview.py [--hidden] [--filled]
 
-A real viewer, 2048x2048 pixels, 2,000 touching objects, the Weights dock with its map shown. A stroke is one
+A real viewer, 2048x2048 pixels, 2,000 touching objects, the Weights dock with its map shown. With
+``--filled`` they are said to be filled to their border, and nothing is painted between them. A stroke is one
 ``layer.paint``; it has arrived when the map layer holds all of the new weights and has told the canvas. With
 ``--hidden`` the window is not shown and nothing is drawn, which leaves the plugin's own part.
 """
@@ -15,11 +16,14 @@ from statistics import median
 
 import napari
 import numpy as np
+from napari.layers import Labels
 from qtpy.QtCore import QEventLoop, Qt, QTimer
 
 from border_weights import make_cells
+from napari_unet.core.rim import find_rims
 from napari_unet.core.weights import border_weights
 from napari_unet.widgets.layers import make_annotation
+from napari_unet.widgets.marks import set_filled
 from napari_unet.widgets.weights import WeightsDock
 
 SIDE, OBJECTS = 2048, 2000
@@ -80,6 +84,16 @@ def strokes(seed: int) -> list[tuple[tuple[int, int], int]]:
     ]
 
 
+def painted_image(viewer: napari.Viewer, *, filled: bool) -> Labels:
+    """Add an image and its paint of touching objects, with background between them or ``filled``."""
+    paint = make_annotation(viewer, viewer.add_image(np.zeros((SIDE, SIDE), np.uint8), name="cells"))
+    cells = make_cells((SIDE, SIDE), OBJECTS)
+    paint.data = np.where(cells == 1, 0, cells) if filled else cells
+    set_filled(paint, filled)
+    paint.brush_size = 20
+    return paint
+
+
 def report(name: str, seconds: list[float]) -> None:
     """Print a row: median and worst of the strokes that are no warm-up."""
     kept = [1000 * value for value in seconds[WARM_UP:]]
@@ -89,10 +103,8 @@ def report(name: str, seconds: list[float]) -> None:
 def main() -> None:
     """Measure and print."""
     viewer = napari.Viewer(show="--hidden" not in sys.argv)
-    image = viewer.add_image(np.zeros((SIDE, SIDE), np.uint8), name="cells")
-    paint = make_annotation(viewer, image)
-    paint.data = make_cells((SIDE, SIDE), OBJECTS)
-    paint.brush_size = 20
+    filled = "--filled" in sys.argv
+    paint = painted_image(viewer, filled=filled)
     wait(1)
     turns = []  # what napari itself takes for a stroke
     for place, value in strokes(0):
@@ -122,7 +134,8 @@ def main() -> None:
         slots.append(dock.seconds)
         if len(told) != 1:
             raise RuntimeError(f"The map was shown {len(told)} times for one stroke.")
-    np.testing.assert_allclose(shown.data, border_weights(paint.data), rtol=1e-5, atol=1e-5)
+    taught = np.where(find_rims(paint.data, full=filled) > 0, 1, paint.data)
+    np.testing.assert_allclose(shown.data, border_weights(taught, dock.config()), rtol=1e-5, atol=1e-5)
 
     slides = []
     for number in range(WARM_UP + STROKES):
@@ -134,7 +147,7 @@ def main() -> None:
         wait(0.3)
 
     print(f"First map, with numba's start: {first:.2f} s\n")
-    print("| 2048², 2,000 touching objects | median | worst |\n|---|---|---|")
+    print(f"| 2048², 2,000 {'filled' if filled else 'touching'} objects | median | worst |\n|---|---|---|")
     report("stroke to map on the layer", arrivals)
     report("of it on the main thread, in the dock", slots)
     report("longest that the window does not answer, drawing included", longest)

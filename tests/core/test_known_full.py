@@ -1,12 +1,19 @@
 """What counts as full after any history of strokes, against masks kept one by one."""
 
+import tracemalloc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from painting import boxes
 
+from napari_unet.core.blocks import whole, widen
+from napari_unet.core.followed_full import FollowedFull
 from napari_unet.core.known_full import KnownFull
+from napari_unet.core.regions import Region
 
 values = st.integers(0, 4)
 histories = array_shapes(min_dims=2, max_dims=3, max_side=4).flatmap(
@@ -65,3 +72,42 @@ def test_a_stroke_elsewhere_under_the_value_counts():
     known = KnownFull().accept(paint, [2])
     paint[3, 3] = 2
     assert known.within(paint) is False
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.data())
+def test_what_is_followed_is_what_a_reading_of_all_says(data):
+    shape = data.draw(st.sampled_from([(12, 14), (3, 9, 10)]))
+    paint = data.draw(arrays(np.uint8, shape, elements=values))
+    known = KnownFull(filled=data.draw(st.integers(0, 9)) == 0).accept(paint, {2, 3})
+    if data.draw(st.booleans()):
+        plane = tuple(data.draw(st.integers(0, length - 1)) for length in shape[:-2])
+        known = replace(known, regions=(Region(plane, (slice(1, 9), slice(2, 10)), np.tri(8, 8, 3, bool)),))
+    followed = FollowedFull(known, shape)
+    for index in np.ndindex(shape[:-2]):
+        followed.edit(index, whole(shape[-2:]), paint[index])
+    for _ in range(data.draw(st.integers(1, 6))):
+        assert followed.full == known.within(paint)
+        box, before = data.draw(boxes(shape)), paint.copy()
+        paint[box] = data.draw(st.integers(0, 5))
+        followed.edit((), box, paint[box])
+        if data.draw(st.booleans()):  # and undone, as part of more than it touched
+            paint[...] = before
+            wide = widen(box, [data.draw(st.integers(0, 9))] * paint.ndim, shape)
+            followed.edit((), wide, paint[wide])
+
+
+def test_following_an_edit_reads_no_more_than_its_objects():
+    paint = np.zeros((2000, 2000), np.int32)
+    for value, (row, column) in enumerate(np.ndindex(20, 20), start=2):
+        paint[100 * row : 100 * row + 30, 100 * column : 100 * column + 30] = value
+    known = KnownFull().accept(paint, range(2, 402))
+    followed = FollowedFull(known, paint.shape)
+    followed.edit((), whole(paint.shape), paint)
+    box = (slice(1010, 1020), slice(1020, 1060))
+    tracemalloc.start()
+    followed.edit((), box, np.zeros((10, 40), np.int32))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert followed.full == set(range(2, 402)) - {212}
+    assert most < 2**18  # bytes; the paint has sixty times as many

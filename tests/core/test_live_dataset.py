@@ -39,7 +39,7 @@ def planes_of(sources, reading):
             for source in sources
         ],
         reading,
-        full=[source.full() for source in sources],
+        full=[source.known.within(source.paint) for source in sources],
         validation=sum(source.scored for source in sources),
     )
 

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from painting import boxes
 
 from napari_unet.core.dataset import build_dataset
-from napari_unet.core.known_full import KnownFull
 from napari_unet.core.rim import find_rims
-from napari_unet.core.taught_paint import TaughtPaint
+from napari_unet.core.taught_paint import TaughtPlane
 from napari_unet.core.weights import WeightConfig, border_weights
 
 paints = arrays(np.int32, array_shapes(min_dims=2, max_dims=3, max_side=6), elements=st.integers(0, 4))
@@ -52,16 +52,24 @@ def test_what_is_around_full_objects_is_learnt_as_if_it_were_painted(full):
     np.testing.assert_array_equal(sample.weight, border_weights(by_hand, WeightConfig()))
 
 
-def test_the_map_that_is_shown_is_of_the_paint_that_is_taught():
-    paint = np.stack([drawing(), np.zeros((12, 16), np.int32)])
-    known = KnownFull().accept(paint, {2, 3})
-    taught = TaughtPaint(paint, known, "objects")
-    np.testing.assert_array_equal(taught[(0,)], np.where(find_rims(paint[0], {2, 3}) > 0, 1, paint[0]))
-    assert not taught[(1,)].any()
-    np.testing.assert_array_equal(TaughtPaint(paint, known, "classes")[(0,)], paint[0])
-    paint[0, 2, 2] = 0  # no longer as it was accepted
-    only = TaughtPaint(paint, known, "objects")
-    np.testing.assert_array_equal(only[(0,)], np.where(find_rims(paint[0], {3}) > 0, 1, paint[0]))
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_edited_paint_is_taught_as_if_it_had_never_been_other(data):
+    paint = data.draw(arrays(np.int32, (14, 15), elements=st.integers(0, 4)))
+    fulls = st.sampled_from([True, False, {2}, {3, 4}, {2, 4}])
+    plane = TaughtPlane.of(paint.copy(), data.draw(fulls))
+    for _ in range(data.draw(st.integers(1, 5))):
+        box = data.draw(st.none() | boxes(paint.shape))
+        if box is not None:
+            paint[box] = data.draw(st.integers(0, 5))
+        before, full = plane.taught, data.draw(fulls)
+        plane, changed = plane.edited(paint.copy(), box, full)
+        np.testing.assert_array_equal(plane.painted, paint)
+        np.testing.assert_array_equal(plane.taught, np.where(find_rims(paint, full) > 0, 1, paint))
+        differs = plane.taught != before
+        if changed is not None:
+            differs[changed] = False
+        assert not differs.any()
 
 
 def test_a_rim_is_no_paint_that_anybody_made():

@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_unet.core import taught_paint
 from napari_unet.core.annotation import read_paint
 from napari_unet.core.control import Control
 from napari_unet.core.dataset import build_dataset
+from napari_unet.core.known_full import KnownFull
+from napari_unet.core.regions import Region, complete
 from napari_unet.core.rim import find_rims
 from napari_unet.core.weights import WeightConfig, border_weights, class_weights
 from napari_unet.network.config import TrainingConfig
@@ -21,6 +24,8 @@ from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.layers import make_annotation, next_object
 from napari_unet.widgets.weight_preview import WeightPreviews
 from napari_unet.widgets.weights import WeightsDock
+
+NOTHING_KNOWN = KnownFull()
 
 
 def two_objects(shape=(30, 40)):
@@ -200,6 +205,14 @@ def expected(paint, config=WeightConfig(), mode="objects"):
     return weights.reshape(paint.shape)
 
 
+def taught(paint, known, mode):
+    """The paint with background in complete regions, and in every plane around full objects."""
+    full = known.within(paint) if mode == "objects" else False
+    completed = complete(paint.copy(), known.regions)
+    rims = np.stack([find_rims(completed[plane], full) for plane in np.ndindex(paint.shape[:-2])])
+    return np.where(rims.reshape(paint.shape) > 0, 1, completed)
+
+
 class Display:
     """What a dock shows: the maps that it was told of, in the order of their coming."""
 
@@ -207,11 +220,13 @@ class Display:
         self.weights, self.keys, self.order = np.zeros(shape, np.float32), {}, []
         self.previews = WeightPreviews()
 
-    def show(self, paint, config=WeightConfig(), mode="objects", visible=(), control=None, *, spacing=None):
-        control = control or Control()
+    def show(
+        self, paint, config=WeightConfig(), mode="objects", visible=(), *, spacing=None, known=NOTHING_KNOWN
+    ):
+        control = Control()
         self.order = []
         for preview in self.previews.maps(
-            paint, config, mode, control, visible=visible, shown=dict(self.keys), spacing=spacing
+            paint, known, config, mode, control, visible=visible, shown=dict(self.keys), spacing=spacing
         ):
             self.weights[preview.plane], self.keys[preview.plane] = preview.weights, preview.key
             self.order.append(preview.plane)
@@ -249,12 +264,13 @@ def test_pixels_that_are_not_square_are_weighed_as_in_training():
     assert not np.allclose(expected, border_weights(paint))
 
 
-@settings(max_examples=40)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data(), mode=st.sampled_from(["objects", "classes"]))
 def test_edited_paint_has_the_map_of_the_paint_from_scratch(data, mode):
     paint = data.draw(st.sampled_from([two_objects(), np.stack([two_objects()] * 3)])).copy()
     display = Display(paint.shape)
     names, values = st.sampled_from(["paper", "freiburg"]), st.integers(0, 4)
+    known = NOTHING_KNOWN
     for _ in range(data.draw(st.integers(1, 6))):
         plane = tuple(data.draw(st.integers(0, length - 1)) for length in paint.shape[:-2])
         top, left = data.draw(st.integers(0, 29)), data.draw(st.integers(0, 39))
@@ -262,8 +278,17 @@ def test_edited_paint_has_the_map_of_the_paint_from_scratch(data, mode):
         paint[plane][top : top + height, left : left + width] = data.draw(values)
         config = WeightConfig.preset(data.draw(names))
         config = replace(config, w0=data.draw(st.sampled_from([0.0, 3.0, config.w0])))
-        display.show(paint, config, mode, plane)
-        np.testing.assert_allclose(display.weights, expected(paint, config, mode), rtol=1e-5, atol=1e-4)
+        happens = data.draw(st.sampled_from(["nothing", "nothing", "accepted", "filled", "region"]))
+        if happens == "accepted":
+            known = known.accept(paint, {2, 4})
+        elif happens == "filled":
+            known = replace(known, filled=not known.filled)
+        elif happens == "region":
+            region = Region(plane, (slice(3, 28), slice(5, 35)), np.tri(25, 30, 12, bool))
+            known = replace(known, regions=(*known.regions, region))
+        display.show(paint, config, mode, plane, known=known)
+        map_of_all = expected(taught(paint, known, mode), config, mode)
+        np.testing.assert_allclose(display.weights, map_of_all, rtol=1e-5, atol=1e-4)
 
 
 def test_a_preview_that_was_given_up_spoils_nothing():
@@ -272,7 +297,9 @@ def test_a_preview_that_was_given_up_spoils_nothing():
     display.show(paint, visible=(0,))
     paint[:, 9:12, 17:30] = 2
     control = Control()
-    maps = display.previews.maps(paint, WeightConfig(), "objects", control, visible=(1,), shown=display.keys)
+    maps = display.previews.maps(
+        paint, KnownFull(), WeightConfig(), "objects", control, visible=(1,), shown=display.keys
+    )
     assert next(maps).plane == (1,)
     control.stop()
     assert list(maps) == []
@@ -309,6 +336,26 @@ def test_only_what_changed_is_measured(monkeypatch):
     paint[1, 5, 5] = 4
     display.show(paint, WeightConfig(sigma=6), visible=(0,))
     assert calls == ["update_parts"]
+
+
+def test_a_stroke_beside_full_objects_looks_for_rims_near_it_alone(monkeypatch):
+    searched = []
+
+    def counted(paint, full):
+        searched.append(paint.size)
+        return find_rims(paint, full)
+
+    monkeypatch.setattr(taught_paint, "find_rims", counted)
+    paint = two_objects((300, 400))
+    display, known = Display(paint.shape), KnownFull().accept(paint, {2, 3})
+    display.show(paint, known=known)
+    paint[5:7, 5:9] = 4
+    display.show(paint, known=known)
+    assert searched == [300 * 400, 6 * 8]
+    paint[tuple(np.argwhere(paint == 3)[0])] = 0
+    display.show(paint, known=known)
+    assert searched[2] < 300 * 400 / 2
+    np.testing.assert_allclose(display.weights, expected(taught(paint, known, "objects")), rtol=1e-5)
 
 
 def test_sentences():

@@ -81,6 +81,12 @@ def box_of(mask: NDArray[np.bool_]) -> Box | None:
     return tuple(box)
 
 
+def box_around(flat: NDArray[np.intp], shape: Sequence[int]) -> Box:
+    """Return the smallest box with all pixels with these flat indices, (N,), of an array of that shape."""
+    places = np.unravel_index(flat, tuple(shape))
+    return tuple(slice(int(at.min()), int(at.max()) + 1) for at in places)
+
+
 def enclose(one: Box, other: Box) -> Box:
     """Return the smallest box with both boxes in it."""
     return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))

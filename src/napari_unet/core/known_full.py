@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.annotation import FIRST_OBJECT
 from napari_unet.core.object_distance import Full
 from napari_unet.core.regions import Region, objects_inside
 
@@ -39,7 +40,8 @@ class KnownFull:
 
     def accept(self, paint: NDArray[np.integer[Any]], values: Collection[int]) -> "KnownFull":
         """Return the same with the objects of these ``values`` accepted as they are in ``paint`` (…YX)."""
-        return replace(self, accepted=self.accepted.union(_checksums(paint, values)))
+        objects = [value for value in values if value >= FIRST_OBJECT]
+        return replace(self, accepted=self.accepted.union(_checksums(paint, objects)))
 
     def accept_pixels(self, painted: Mapping[int, NDArray[np.intp]]) -> "KnownFull":
         """Return the same with objects accepted of which the pixels are known.
@@ -49,7 +51,7 @@ class KnownFull:
         painted : mapping of int to array of int
             Of every object, its paint value and its places in the flattened paint, in ascending order.
         """
-        return replace(self, accepted=self.accepted.union((v, _checksum(at)) for v, at in painted.items()))
+        return replace(self, accepted=self.accepted.union((v, checksum(at)) for v, at in painted.items()))
 
     def within(self, paint: NDArray[np.integer[Any]]) -> Full:
         """Return which objects of ``paint`` (…YX) are painted in full.
@@ -72,16 +74,22 @@ class KnownFull:
 
 def _checksums(paint: NDArray[np.integer[Any]], values: Collection[int]) -> Iterable[tuple[int, int]]:
     """Yield every one of ``values`` that ``paint`` holds, with a checksum of where it does."""
-    if not values:
-        return
-    flat = paint.ravel()
-    where = np.flatnonzero(np.isin(flat, list(values)))
-    held = flat[where]
-    order = np.argsort(held, kind="stable")  # so that the pixels of a value stay in raster order
-    present, first = np.unique(held[order], return_index=True)
-    for value, pixels in zip(present.tolist(), np.split(where[order], first[1:]), strict=False):
-        yield value, _checksum(pixels)
+    if values:
+        flat = paint.ravel()
+        where = np.flatnonzero(np.isin(flat, list(values)))
+        for value, places in places_by_value(flat[where], where):
+            yield value, checksum(places)
 
 
-def _checksum(pixels: NDArray[np.intp]) -> int:
-    return zlib.crc32(pixels.astype("<i8").tobytes())
+def places_by_value(
+    values: NDArray[np.integer[Any]], places: NDArray[np.intp]
+) -> Iterable[tuple[int, NDArray[np.intp]]]:
+    """Yield every one of the ``values`` (N,) of pixels with its ``places`` (N,), in the order they are in."""
+    order = np.argsort(values, kind="stable")
+    present, first = np.unique(values[order], return_index=True)
+    yield from zip(present.tolist(), np.split(places[order], first[1:]), strict=False)
+
+
+def checksum(places: NDArray[np.intp]) -> int:
+    """Return what tells an accepted object from one that was painted on: of its ``places``, ascending."""
+    return zlib.crc32(places.astype("<i8").tobytes())

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.axes import channels_first
-from napari_unet.core.blocks import Box, box_of, enclose, whole
+from napari_unet.core.blocks import Box, box_around, box_of, enclose, part_of, whole
 from napari_unet.core.dataset import Dataset, Sample, join_planes
 from napari_unet.core.errors import InputError
+from napari_unet.core.followed_full import FollowedFull
+from napari_unet.core.known_full import KnownFull
 from napari_unet.core.object_distance import Full
 from napari_unet.core.paint_feed import News, Plane, Source
 from napari_unet.core.painted_plane import PaintedPlane, measure_plane
@@ -19,6 +21,9 @@ from napari_unet.core.reading import Reading
 
 _Place = tuple[int, Plane]
 """Number of an image, and index of a plane of it."""
+
+_Edit = tuple[Box, NDArray[np.int32]]
+"""The box of a plane in which something changed, and what is painted there now."""
 
 _BAND = 2**18
 """Pixels that are compared at once: they stay in the processor's cache, and take no new memory."""
@@ -56,6 +61,7 @@ class LiveDataset:
         self._borrowed = set(self._planes)
         """Planes whose paint is somebody else's."""
         self._full: dict[int, Full] = {plane.number: plane.full for plane in planes}
+        self._followed: dict[int, FollowedFull] = {}
         self._reading = reading
         self._limits: dict[int, NDArray[np.float64]] = {}
         self._refused: dict[int, str] = {}
@@ -113,20 +119,47 @@ class LiveDataset:
     def _read(self, place: int, source: Source, touched: set[Plane] | None) -> None:
         """Bring the planes of a source up to date."""
         ndim = self._reading.ndim
-        full = source.full() if self._reading.mode == "objects" else False
         chosen = None if touched is None else {plane[: len(source.paint.shape) - ndim] for plane in touched}
-        if full != self._full.get(place, False):  # an object may be on planes that nobody touched
+        known = self._followed.get(place)
+        followed = self._follow_full(place, source)
+        if followed is not known:  # new regions may be on planes that nobody touched
             chosen = None
         unknown: set[int] = set()
+        edits: dict[Plane, _Edit] = {}
         for index in source.planes(ndim):
             if chosen is None or index in chosen:
-                self._follow(place, index, source, full, unknown)
+                edit = self._find_edit(place, index, source, unknown)
+                if edit is not None:
+                    edits[index] = edit
+        full: Full = False
+        if followed is not None:
+            for index, (box, values) in edits.items():
+                followed.edit(index, box, values)
+            full = followed.full
+        # An object may be on planes that nobody touched.
+        for index in edits if full == self._full.get(place, False) else source.planes(ndim):
+            self._follow(place, index, source, edits.get(index), full)
         self._full[place] = full
         if unknown:
             raise InputError(_about_classes(unknown))
 
-    def _follow(self, place: int, index: Plane, source: Source, full: Full, unknown: set[int]) -> None:
-        """Bring a plane up to date; add to ``unknown`` the classes on it that the network does not have."""
+    def _follow_full(self, place: int, source: Source) -> FollowedFull | None:
+        """Return what follows which objects of a source are full, if any may be."""
+        if self._reading.mode != "objects" or source.known == KnownFull():
+            self._followed.pop(place, None)
+            return None
+        followed, shape = self._followed.get(place), tuple(source.paint.shape)
+        if followed is None or followed.known != source.known or followed.shape != shape:
+            followed = self._followed[place] = FollowedFull(source.known, shape)
+            for index in source.planes(self._reading.ndim):
+                plane = self._planes.get((place, index))
+                if plane is not None and plane.paint.shape == shape[len(index) :]:
+                    everywhere = whole(plane.paint.shape)
+                    followed.edit(index, everywhere, plane.painted(everywhere))
+        return followed
+
+    def _find_edit(self, place: int, index: Plane, source: Source, unknown: set[int]) -> _Edit | None:
+        """Return what changed in a plane; add to ``unknown`` classes on it that the network does not have."""
 
         def read(box: Box) -> NDArray[np.int32]:
             values = source.read(index, box)
@@ -135,12 +168,24 @@ class LiveDataset:
 
         shape = tuple(source.paint.shape[len(index) :])
         before = self._planes.get((place, index))
+        if before is not None and before.paint.shape == shape:
+            box = _changed(before, read)
+            return None if box is None else (box, read(box))
+        values = read(whole(shape))
+        return (whole(shape), values) if before is not None or values.any() else None
+
+    def _follow(self, place: int, index: Plane, source: Source, edit: _Edit | None, full: Full) -> None:
+        """Bring a plane up to date."""
+        shape = tuple(source.paint.shape[len(index) :])
+        before = self._planes.get((place, index))
         if before is None or before.paint.shape != shape:
-            plane = self._begin(place, index, source, read(whole(shape)), full)
+            if edit is None:
+                return
+            plane = self._begin(place, index, source, edit[1], full)
         else:
-            box = _changed(before, read, full)
-            if box is not None:
-                plane = self._edit(before, box, read, full)
+            edit = _with_objects(before, edit, full)
+            if edit is not None:
+                plane = self._edit(before, *edit, full)
             elif full != before.full:  # by objects that are on other planes
                 plane = replace(before, full=full, fresh=before.fresh[:0])
             else:
@@ -170,21 +215,20 @@ class LiveDataset:
         image, measure = self._pixels(place, index, source), self._reading.measure
         return measure_plane(place, index, image, values, measure, full=full, scored=source.scored)
 
-    def _edit(
-        self, plane: PaintedPlane, box: Box, read: Callable[[Box], NDArray[np.int32]], full: Full
-    ) -> PaintedPlane:
+    def _edit(self, before: PaintedPlane, box: Box, values: NDArray[np.int32], full: Full) -> PaintedPlane:
         """Return a plane after an edit in ``box`` alone."""
-        shape, measure = plane.paint.shape, self._reading.measure
-        if prod(side.stop - side.start for side in box) > _LARGE * prod(shape):
-            values, before = read(whole(shape)), plane
+        measure = self._reading.measure
+        if values.size > _LARGE * before.paint.size:
+            painted = before.painted(whole(before.paint.shape)).copy()
+            painted[box] = values
             plane = measure_plane(
-                before.number, before.index, before.image, values, measure, full=full, scored=before.scored
+                before.number, before.index, before.image, painted, measure, full=full, scored=before.scored
             )
             flat = plane.pixels.flat
             return replace(plane, fresh=flat[before.paint.reshape(-1)[flat] != plane.pixels.values])
-        if (plane.number, plane.index) in self._borrowed:
-            plane = replace(plane, paint=plane.paint.copy())
-        return plane.edited(box, read(box), full, measure)
+        if (before.number, before.index) in self._borrowed:
+            before = replace(before, paint=before.paint.copy())
+        return before.edited(box, values, full, measure)
 
     def _earlier(self, plane: PaintedPlane) -> Sample | None:
         """Return what a plane was before the update, if it had the same shape."""
@@ -208,27 +252,39 @@ class LiveDataset:
         return reading.normalisation.scale(image[plane], self._limits[place])
 
 
-def _changed(before: PaintedPlane, read: Callable[[Box], NDArray[np.int32]], full: Full) -> Box | None:
-    """Return a box outside of which a plane is as it was: the same paint, and the same objects full."""
+def _changed(before: PaintedPlane, read: Callable[[Box], NDArray[np.int32]]) -> Box | None:
+    """Return a box outside of which a plane has the paint that it had."""
     shape = before.paint.shape
-    others: list[int] = []
-    if full != before.full:
-        if full is True or before.full is True:
-            return whole(shape)
-        others = list(set(full or ()) ^ set(before.full or ()))
     box: Box | None = None
     rows = max(1, _BAND // prod(shape[1:]))
     for start in range(0, shape[0], rows):
         band = (slice(start, min(start + rows, shape[0])), *whole(shape[1:]))
-        values = read(band)
-        differs = before.painted(band) != values
-        if others:
-            differs |= np.isin(values, others)
-        found = box_of(differs)
+        found = box_of(before.painted(band) != read(band))
         if found is not None:
             found = (slice(found[0].start + start, found[0].stop + start), *found[1:])
             box = found if box is None else enclose(box, found)
     return box
+
+
+def _with_objects(before: PaintedPlane, edit: _Edit | None, full: Full) -> _Edit | None:
+    """Return an edit and around it the objects that have become full, or are so no more."""
+    if full == before.full:
+        return edit
+    pixels, shape = before.pixels, before.paint.shape
+    box = None if edit is None else edit[0]
+    if full is True or before.full is True:
+        box = whole(shape)
+    else:
+        flat = pixels.flat[np.isin(pixels.values, list(set(full or ()) ^ set(before.full or ())))]
+        if flat.size:
+            around = box_around(flat, shape)
+            box = around if box is None else enclose(box, around)
+    if box is None:
+        return None
+    values = before.painted(box).copy()
+    if edit is not None:
+        values[part_of(edit[0], box)] = edit[1]
+    return box, values
 
 
 def _fresh(

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from napari_unet.core.annotation import BACKGROUND, check_paint
 from napari_unet.core.blocks import Box, common, part_of, whole
 from napari_unet.core.known_full import KnownFull
-from napari_unet.core.object_distance import Full
 
 Plane = tuple[int, ...]
 """Index of a plane along the leading axes of its paint."""
@@ -62,10 +61,6 @@ class Source:
                     inside = values[part_of(shared, box)]
                     inside[mask[part_of(shared, around)] & (inside == 0)] = BACKGROUND
         return check_paint(values)
-
-    def full(self) -> Full:
-        """Return which objects are painted in full now."""
-        return self.known.within(np.asarray(self.paint)) if self.known != KnownFull() else False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import BACKGROUND, Mode, count_values
-from napari_unet.core.blocks import Box, part_of, widen
+from napari_unet.core.blocks import Box, box_around, part_of, widen
 from napari_unet.core.holdout import number_parts
 from napari_unet.core.object_distance import Depth, Full, is_full, measure_depths, outline
 from napari_unet.core.painted_pixels import PaintedPixels
@@ -195,9 +195,7 @@ def _measure_again(
     for value in [value for value in values.tolist() if is_full(value, full)]:
         flat = pixels.flat[pixels.values == value]
         if flat.size:
-            places = np.unravel_index(flat, paint.shape)
-            box = tuple(slice(int(at.min()), int(at.max()) + 1) for at in places)
-            wide, mask = outline(paint, value, box)
+            wide, mask = outline(paint, value, box_around(flat, paint.shape))
             if not mask.all():
                 found[value] = Depth.of(wide, mask, spacing)
     return found

@@ -111,9 +111,7 @@ def objects_inside(paint: NDArray[np.integer[Any]], regions: Sequence[Region]) -
     An object that touches the outside of its region may go on there, and is left out.
     """
     inside: Counter[int] = Counter()
-    for plane, mask in _planes(regions, paint.shape):
-        # Outside the image there is nothing that could be missing.
-        core = ndimage.binary_erosion(mask, _NEIGHBOURS, border_value=1)
+    for plane, core in cores(regions, paint.shape):
         inside.update(count_values(np.where(core, paint[plane], 0)))
     if not inside:
         return set()
@@ -121,14 +119,18 @@ def objects_inside(paint: NDArray[np.integer[Any]], regions: Sequence[Region]) -
     return {value for value in inside if value >= FIRST_OBJECT and everywhere[value] == inside[value]}
 
 
-def _planes(regions: Sequence[Region], shape: tuple[int, ...]) -> Iterator[tuple[Plane, NDArray[np.bool_]]]:
-    """Yield every plane that has regions, and which of its pixels (YX) are in them."""
+def cores(regions: Sequence[Region], shape: tuple[int, ...]) -> Iterator[tuple[Plane, NDArray[np.bool_]]]:
+    """Yield every plane that has regions, and which of its pixels (YX) are in them with all their neighbours.
+
+    An object whose pixels are all among these ends in its regions.
+    """
     for plane in sorted({region.plane for region in regions}):
         mask = np.zeros(shape[-2:], bool)
         for region in regions:
             if region.plane == plane:
                 mask[region.box] |= region.mask
-        yield plane, mask
+        # Outside the image there is nothing that could be missing.
+        yield plane, ndimage.binary_erosion(mask, _NEIGHBOURS, border_value=1)
 
 
 def _inside(corners: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Mode, check_mode, check_paint, read_paint
-from napari_unet.core.blocks import Box, enclose, part_of, whole, widen
+from napari_unet.core.blocks import Box, box_around, enclose, part_of, whole, widen
 from napari_unet.core.two_nearest import check_spacing
 from napari_unet.core.weights import (
     WeightConfig,
@@ -156,8 +156,7 @@ def reconnect(
     touched[0] = False
     box = region
     if touched.any():
-        places = np.unravel_index(pixels[touched[numbers]], components.shape)
-        box = enclose(region, tuple(slice(int(at.min()), int(at.max()) + 1) for at in places))
+        box = enclose(region, box_around(pixels[touched[numbers]], components.shape))
     within = components[box]
     where = touched[within]
     where[part_of(region, box)] = True

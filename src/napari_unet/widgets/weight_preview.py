@@ -6,16 +6,22 @@ what the box they touched costs, whoever tells of them. Heights and class weight
 measure nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Mode
-from napari_unet.core.blocks import Box
+from napari_unet.core.blocks import Box, box_of, whole
 from napari_unet.core.control import Control
+from napari_unet.core.followed_full import FollowedFull
+from napari_unet.core.known_full import KnownFull
+from napari_unet.core.object_distance import Full
+from napari_unet.core.regions import Region, complete
+from napari_unet.core.taught_paint import TaughtPlane
 from napari_unet.core.weight_reading import WeightReading, read_weights
 from napari_unet.core.weight_update import update_parts
 from napari_unet.core.weights import WeightConfig, WeightParts, class_weights, measure_parts
@@ -39,9 +45,9 @@ class PlaneMap:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Measured:
-    """A plane's paint (YX), and the parts of its map with heights of 1."""
+    """A plane's paint, and the parts of its map with heights of 1."""
 
-    paint: NDArray[Any]
+    paint: TaughtPlane
     parts: WeightParts
 
 
@@ -67,12 +73,14 @@ class WeightPreviews:
     _spacing: tuple[float, ...] | None = None
     _asked: tuple[WeightConfig, Mode] | None = None
     _shape: tuple[int, ...] = ()
+    _followed: FollowedFull | None = None
     _measured: dict[Plane, _Measured] = field(default_factory=dict)
     _said: dict[Plane, _Said] = field(default_factory=dict)
 
     def maps(
         self,
         paint: Any,
+        known: KnownFull,
         config: WeightConfig,
         mode: Mode,
         control: Control,
@@ -88,6 +96,8 @@ class WeightPreviews:
         paint : array (…YX) of integers
             The paint of an image or stack. It may be painted on meanwhile: every plane is copied when its
             turn comes, and what was missed is found next time.
+        known : KnownFull
+            What is known of its objects, and its complete regions: what is background without being painted.
         config : WeightConfig
             The formula's parameters.
         mode : {"objects", "classes"}
@@ -119,14 +129,21 @@ class WeightPreviews:
             self._asked, self._shape, self._spacing = (unit, mode), paint.shape, spacing
             self._measured.clear()
             self._said.clear()
+            self._followed = None
+        self._follow(known, mode)
         planes = sorted(np.ndindex(paint.shape[:-2]), key=lambda plane: plane != visible)
         on_display = None if shown is None else dict(shown)
         for plane in planes:
             if control.stopped:
                 return
-            self._measure(plane, np.asarray(paint[plane]), unit, mode)
+            self._look(plane, np.asarray(paint[plane]), known.regions, unit, mode)
             if plane == visible and on_display is not None and len(planes) > 1:
                 yield from self._map(plane, config, on_display)
+        for plane, measured in list(self._measured.items()):
+            if control.stopped:
+                return
+            if measured.paint.full != self._full:  # which another plane decided
+                self._measure(plane, measured.paint.painted, None, unit, mode)
         if on_display is not None:
             for plane in planes:
                 if control.stopped:
@@ -144,21 +161,56 @@ class WeightPreviews:
             self._read(plane)
         yield self._sum_up(config)
 
-    def _measure(self, plane: Plane, paint: NDArray[Any], unit: WeightConfig, mode: Mode) -> None:
-        """Bring the parts of a plane up to date; planes without paint have none."""
+    def _follow(self, known: KnownFull, mode: Mode) -> None:
+        """Follow which objects are full, if any may be."""
+        if mode != "objects" or known == KnownFull():
+            self._followed = None
+        elif self._followed is None or self._followed.known != known:
+            self._followed = FollowedFull(known, self._shape)
+            for plane, measured in self._measured.items():
+                self._followed.edit(plane, whole(self._shape[-2:]), measured.paint.painted)
+
+    @property
+    def _full(self) -> Full:
+        """Which objects are full, as far as the planes have been looked at."""
+        return False if self._followed is None else self._followed.full
+
+    def _look(
+        self, plane: Plane, paint: NDArray[Any], regions: Sequence[Region], unit: WeightConfig, mode: Mode
+    ) -> None:
+        """Bring a plane up to date; planes without paint have no parts."""
+        here = [Region((), each.box, each.mask) for each in regions if each.plane == plane]
+        if here:
+            paint = complete(paint.copy(), here)
         before = self._measured.get(plane)
-        if before is not None and np.array_equal(paint, before.paint):
-            return
-        if not paint.any():
-            self._measured.pop(plane, None)
-            self._said.pop(plane, None)
+        if not paint.any() if before is None else np.array_equal(paint, before.paint.painted):
             return
         paint = np.array(paint)  # the user may be painting on the other
-        changed = None if before is None else _changed(before.paint, paint)
-        if before is None or changed is None:
-            parts = measure_parts(paint, unit, spacing=self._spacing, mode=mode)
+        changed = whole(paint.shape) if before is None else box_of(paint != before.paint.painted)
+        if changed is not None and self._followed is not None:
+            self._followed.edit(plane, changed, paint[changed])
+        if paint.any():
+            self._measure(plane, paint, changed, unit, mode)
         else:
-            parts, _ = update_parts(before.parts, paint, changed, unit, spacing=self._spacing, mode=mode)
+            self._measured.pop(plane, None)
+            self._said.pop(plane, None)
+
+    def _measure(
+        self, plane: Plane, painted: NDArray[Any], changed: Box | None, unit: WeightConfig, mode: Mode
+    ) -> None:
+        """Measure a plane anew where it is painted otherwise, or other objects are full."""
+        before = self._measured.get(plane)
+        box: Box | None = whole(painted.shape)
+        if before is None:
+            paint = TaughtPlane.of(painted, self._full)
+        else:
+            paint, box = before.paint.edited(painted, changed, self._full)
+        if before is None or (box is not None and _is_large(box, painted.shape)):
+            parts = measure_parts(paint.taught, unit, spacing=self._spacing, mode=mode)
+        elif box is None:
+            parts = before.parts
+        else:
+            parts, _ = update_parts(before.parts, paint.taught, box, unit, spacing=self._spacing, mode=mode)
         self._measured[plane] = _Measured(paint, parts)
 
     def _pixels(self) -> NDArray[np.int64]:
@@ -188,7 +240,7 @@ class WeightPreviews:
         parts = measured.parts
         if said is not None and said.parts is parts:
             return
-        objects = measured.paint if parts.components is None else parts.components + 1
+        objects = measured.paint.taught if parts.components is None else parts.components + 1
         counted = read_weights(objects, np.zeros(0, np.float32), parts.border, 1.0)
         border = float(parts.border.sum(dtype=np.float64))
         halo = 0.0 if parts.halo is None else float(parts.halo.sum(dtype=np.float64))
@@ -235,14 +287,7 @@ def _sum(parts: WeightParts, config: WeightConfig, of_class: NDArray[np.float32]
     return weights
 
 
-def _changed(before: NDArray[Any], after: NDArray[Any]) -> Box | None:
-    """Return the box in which two planes (YX) differ, which they do; None where it is most of the plane."""
-    differs = before != after
-    rows = np.flatnonzero(differs.any(axis=1))
-    if not rows.size:  # the last pixel that differed was painted back before it could be copied
-        return slice(0, 1), slice(0, 1)
-    down = slice(int(rows[0]), int(rows[-1]) + 1)
-    columns = np.flatnonzero(differs[down].any(axis=0))
-    across = slice(int(columns[0]), int(columns[-1]) + 1)
-    size = (down.stop - down.start) * (across.stop - across.start)
-    return None if size > _LARGE * differs.size else (down, across)
+def _is_large(box: Box, shape: Sequence[int]) -> bool:
+    """Return whether a box is so much of a plane that measuring all of it is no slower."""
+    size: int = prod(side.stop - side.start for side in box)
+    return size > _LARGE * prod(shape)

@@ -13,7 +13,6 @@ from qtpy.QtCore import Qt, QTimer, Signal  # type: ignore[attr-defined]  # no q
 from qtpy.QtWidgets import QCheckBox, QWidget
 from superqt import QLabeledDoubleSlider
 
-from napari_unet.core.taught_paint import TaughtPaint
 from napari_unet.core.weight_config import Preset, WeightConfig
 from napari_unet.files.pixel_size import relative_spacing
 from napari_unet.widgets import layers as bridge
@@ -204,7 +203,8 @@ class WeightsDock(QWidget):
         spacing = relative_spacing(bridge.pixel_sizes(paint)[-2:])
         maps = partial(
             self._previews.maps,
-            TaughtPaint(paint.data, marks.full_objects_of(paint), marks.mode_of(paint)),
+            paint.data,
+            marks.full_objects_of(paint),
             config,
             marks.mode_of(paint),
             visible=visible,
