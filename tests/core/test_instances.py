@@ -155,6 +155,13 @@ def test_axes_that_do_not_exist(ndim):
         find_objects(np.zeros((4, 4), np.float32), ndim=ndim)
 
 
+@pytest.mark.parametrize(("min_size", "count"), [(1, 2), (2, 2), (3, 2), (4, 1), (20, 1)])
+def test_a_part_splits_off_with_the_smallest_size_above_the_saddle(min_size, count):
+    row = np.repeat(np.float32([0, 0.9, 0.6, 0.8, 0.55, 0]), [2, 20, 1, 3, 20, 2])
+    config = InstanceConfig(separate_by="probability", contrast=0.5, min_size=min_size)
+    assert find_objects(row[np.newaxis], config, ndim=2).max() == count
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

@@ -30,10 +30,9 @@ seams, and varies inside; one that has learnt from strokes is sure everywhere, a
 _OF_STROKE = 0.25
 """The same of the median stroke, which covers a third of its object or so."""
 
-_CONTRASTS_OF_FULL = (1.5, 2.0, 1.0, 3.0)
-_CONTRASTS = (2.0, 1.5, 1.0, 3.0, 4.0, 6.0)
-"""The first is taken unless another is better. Full objects, learnt by heart, are too sure to be cut up, so
-that they do not tell what a higher contrast is good for."""
+_CONTRASTS = (2.0, 1.5, 1.0, 3.0)
+_HIGHER = (4.0, 6.0)
+"""Contrasts that only strokes ask for: full objects, learnt by heart, are too sure to be cut up."""
 
 _BETTER, _SURE = 0.005, 2.5
 """Gain in mean IoU of full objects for which another reading than the usual one is taken, and its least ratio
@@ -80,7 +79,7 @@ def fit_instances(examples: Sequence[Example], start: InstanceConfig) -> Instanc
         return start
     if sizes:
         smallest = [max(1, int(part * np.median(sizes))) for part in _OF_FULL]
-        usual = replace(start, min_size=smallest[0], contrast=_CONTRASTS_OF_FULL[0], certain=_CERTAIN_OF_FULL)
+        usual = replace(start, min_size=smallest[0], certain=_CERTAIN_OF_FULL)
     else:
         smallest, usual = [start.min_size], start
     landscapes = {
@@ -92,7 +91,7 @@ def fit_instances(examples: Sequence[Example], start: InstanceConfig) -> Instanc
         return agreements(examples, [one.objects(reading) for one in landscapes[reading.separate_by]])
 
     best, most, before = usual, 0.0, agreements_with(usual)
-    contrasts = _CONTRASTS_OF_FULL if sizes else _CONTRASTS
+    contrasts = _CONTRASTS if sizes else (*_CONTRASTS, *_HIGHER)
     for by, contrast, size in product(_SEPARATIONS, contrasts, smallest):
         reading = replace(usual, separate_by=by, contrast=contrast, min_size=size)
         gains = agreements_with(reading) - before

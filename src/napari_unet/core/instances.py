@@ -20,9 +20,6 @@ _DEPTH_WEIGHT = 4.0
 _LEAST, _MOST = 1e-4, 0.9999
 """Probabilities count as this at least and at most: further out, rounding decides."""
 
-_SPARED = 2
-"""A part splits off only if it has this many times the smallest size above the saddle."""
-
 
 @dataclass(frozen=True, slots=True)
 class InstanceConfig:
@@ -41,8 +38,8 @@ class InstanceConfig:
         0.95 to 0.72) plus four times the logarithm of the depth (2 is the fall to 0.6 of it). Lower it to
         split touching objects more eagerly, raise it to keep objects whole.
     min_size : int
-        Objects of fewer pixels (voxels in 3-D) are removed, at least 1. Parts of less than twice that are not
-        split off: they are noise, and would cut objects up.
+        Objects of fewer pixels (voxels in 3-D) are removed, at least 1. Nor does a part split off of which
+        fewer rise above the place where it meets the rest: it is noise, and would cut objects up.
     fill_holes : bool
         Whether background that one object encloses becomes part of it.
     certain : float
@@ -171,7 +168,7 @@ class Landscape:
         if not self.suits(config):
             raise ValueError(f"The landscape was surveyed for other settings than {config}.")
         relief = self.relief
-        basins, sizes = relief.basins(config.contrast, _SPARED * config.min_size)
+        basins, sizes = relief.basins(config.contrast, config.min_size)
         first = relief.first.copy()
         np.minimum.at(first, basins, relief.first)
         kept = np.flatnonzero(sizes >= config.min_size)
