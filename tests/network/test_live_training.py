@@ -375,6 +375,22 @@ def test_what_paint_interrupts_of_a_preview_comes_after_the_next_step(
     assert len(set(shown[:16])) == 16
 
 
+def test_glances_are_of_other_blocks_each_and_wait_for_paint(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, preview, gaze, predict = timed_preview(monkeypatch)
+    view = View("b", np.zeros((300, 900)), (300, 900), (), (slice(0, 300), slice(0, 900)))
+    list(preview.look(predict, 1))
+    gaze.glances.extend([view] * 6)
+    began = clock.now
+    events = preview.look(predict, 2)
+    shown = [next(events)]
+    events.close()  # paint came
+    shown += list(preview.look(predict, 3))
+    assert [event.key for event in shown] == ["b"] * 6
+    assert len({(event.box[0].start, event.box[1].start) for event in shown}) == 6
+    assert shown[0].box == (slice(0, 256), slice(256, 512))
+    assert clock.now - began == pytest.approx(6 * 0.05)
+
+
 def test_a_very_wide_view_is_predicted_in_its_middle() -> None:
     view = View("a", None, (100_000, 300), (), (slice(0, 100_000), slice(0, 300)))
     boxes = blocks_of(view, 256)

@@ -12,10 +12,11 @@ from scipy.ndimage import binary_dilation
 from napari_unet.core.view import View
 from napari_unet.network import live_preview as network_preview
 from napari_unet.network.events import PaintJoined, Preview, StepDone
-from napari_unet.widgets import jobs
+from napari_unet.widgets import glances, jobs
 from napari_unet.widgets.layers import make_annotation
-from napari_unet.widgets.live_preview import LivePreviewLayer, _Mosaic, is_preview, screen_step
+from napari_unet.widgets.live_preview import LivePreviewLayer, is_preview, screen_step
 from napari_unet.widgets.marks import accept_objects, full_objects_of
+from napari_unet.widgets.mosaic import Mosaic
 from napari_unet.widgets.paint_watch import Learnt
 from napari_unet.widgets.train import TrainDock
 
@@ -310,7 +311,7 @@ def test_a_coarse_preview_lies_where_its_pixels_are(viewer, qtbot, monkeypatch):
     beside, sure = (slice(0, 256), slice(512, 600)), np.zeros((2, 128, 44), np.float32)
     composed = []
     monkeypatch.setattr(
-        _Mosaic, "_compose", lambda mosaic, real=_Mosaic._compose: composed.append(real(mosaic))
+        Mosaic, "_compose", lambda mosaic, real=Mosaic._compose: composed.append(real(mosaic))
     )
     for _ in range(3):  # a GPU sends dozens a second
         layer.add(Preview(view.key, (), beside, 2, sure, 3))
@@ -322,3 +323,35 @@ def test_a_coarse_preview_lies_where_its_pixels_are(viewer, qtbot, monkeypatch):
     np.testing.assert_allclose(shown.data_to_world((128, 0)), image.data_to_world([256.5, 256.5]), atol=1e-9)
     layer.close()
     assert not any(map(is_preview, viewer.layers))
+
+
+def test_the_network_glances_at_the_other_images_when_it_is_asked(dock, viewer, qtbot, monkeypatch):
+    monkeypatch.setattr(glances, "_PATIENCE_MS", 60_000)
+    images = [viewer.add_image(discs(seed=seed), name=f"cells {seed}") for seed in range(3)]
+    for image in images[:2]:
+        paint_on(viewer, image)
+    dock.form.all_painted.setChecked(True)
+    dock.form.image.choose(images[0])
+    viewer.layers.selection.active = images[0]
+    start(dock, qtbot)
+    preview = dock._run.preview
+    assert preview.seen_of(images[1]) is None
+    done = []
+    assert not preview.glance(images[2:], lambda: done.append("never"))  # nobody painted on that
+    assert preview.glance(images[1:], lambda: done.append("seen"))
+    assert not preview.glance(images[1:], lambda: done.append("twice"))
+    qtbot.waitUntil(lambda: done != [], timeout=30_000)
+    (foreground,) = preview.seen_of(images[1]).rereading.foregrounds.values()
+    assert foreground.shape == (1, 64, 64)
+    assert (foreground > 0).all()
+    # A paused training does not look, and nobody waits for it for long.
+    preview._glances._patience.setInterval(200)
+    dock.pause()
+    qtbot.wait(300)
+    assert preview.glance([images[1]], lambda: done.append("given up"))
+    qtbot.waitUntil(lambda: done == ["seen", "given up"], timeout=10_000)
+    dock.pause()
+    preview._glances._patience.setInterval(60_000)
+    assert preview.glance([images[1]], lambda: done.append("ended"))
+    stop(dock, qtbot)
+    assert len(done) == 3

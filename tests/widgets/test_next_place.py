@@ -8,7 +8,7 @@ from app_model.types import KeyBinding
 from dock_helpers import discs, make_model, paint_on, save, say
 from napari.components import ViewerModel
 from napari.layers import Points
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
 
@@ -50,10 +50,20 @@ def known(foreground, plane=()):
     return Known(Path("model"), Rereading.of(foreground, 2, plane), ("background", "object"))
 
 
+def learning(foreground):
+    """What a network that learns makes of an image."""
+    return Known(None, Rereading.of(foreground, 2), ("background", "object"))
+
+
+def no_glance(_images, _then):
+    """Nothing else is learnt from."""
+    return False
+
+
 def knows(dock, foreground):
     """Let the dock know this of every image."""
     of_all = known(foreground)
-    dock.next_place.use(lambda: None, lambda _image: of_all, lambda _image: None)
+    dock.next_place.use(lambda: None, lambda _image: of_all, lambda _image: None, no_glance)
 
 
 def spots(shape, *centres):
@@ -126,7 +136,7 @@ def test_it_turns_to_the_image_with_the_best_place_which_is_seen_and_painted(mak
     sure = np.zeros((1, 200, 300), np.float32)
     there = spots((200, 300), (50, 60))
     said = {worse: 0.8 * spots((200, 300), (150, 240)), best: there, beside: sure}
-    dock.paint.next_place.use(lambda: None, lambda image: known(said[image]), lambda _image: None)
+    dock.paint.next_place.use(lambda: None, lambda image: known(said[image]), lambda _image: None, no_glance)
     canvas = viewer.window._qt_viewer.canvas.native
     QTest.keyClick(canvas, Qt.Key(ord(KEY)))
     qtbot.waitUntil(lambda: not dock.paint.next_place.is_busy, timeout=60_000)
@@ -239,19 +249,64 @@ def test_it_looks_at_every_image_that_suits_and_has_an_annotation_layer(
     assert dock.next_place._onlooker.known(images[0]) is None
 
 
-def test_while_a_network_learns_it_stays_on_the_image_that_is_seen(dock, viewer, qtbot):
+@pytest.mark.parametrize(
+    ("uncertain", "turns"), [((1.0, 0.9), False), ((0.8, 1.0), False), ((0.3, 1.0), True), ((0.0, 0.4), True)]
+)
+def test_while_a_network_learns_it_turns_to_an_image_that_is_much_worse(
+    dock, viewer, qtbot, uncertain, turns
+):
+    here, there = uncertain
     first, second = (viewer.add_image(np.zeros((200, 300)), name=name) for name in ("first", "second"))
     for image in (first, second):
         make_annotation(viewer, image)
     dock.image.choose(first)
-    learning = Known(None, Rereading.of(0.8 * spots((200, 300), (50, 60)), 2), ("background", "object"))
-    of_all = known(spots((200, 300), (150, 240)))
+    sure = known(np.zeros((1, 200, 300), np.float32))  # as an older model may have been
+    seen = {first: learning(here * spots((200, 300), (50, 60)))}
+    asked = []
+
+    def glance(images, then):
+        asked.append(images)
+        seen[second] = learning(there * spots((200, 300), (150, 240)))
+        QTimer.singleShot(100, then)
+        return True
+
+    dock.next_place.use(lambda: None, lambda _image: sure, seen.get, glance)
+    dock.findChild(QPushButton, "next_go").click()
+    assert dock.next_place.is_busy
+    assert "your other images" in say(dock, "next_sentence")
+    qtbot.waitUntil(lambda: not dock.next_place.is_busy, timeout=60_000)
+    assert asked == [[second]]
+    assert dock.image.layer is (second if turns else first)
+    np.testing.assert_allclose(centre(viewer), (150, 240) if turns else (50, 60), atol=8)
+    assert ("This is on 'second'" in say(dock, "next_sentence")) == turns
+
+
+@pytest.mark.parametrize("what", ["training ended", "image removed", "stopped"])
+def test_a_glance_that_comes_to_nothing_does_no_harm(dock, viewer, qtbot, what):
+    images = [viewer.add_image(np.zeros((200, 300)), name=name) for name in ("first", "second")]
+    for image in images:
+        make_annotation(viewer, image)
+    dock.image.choose(images[0])
+    older = known(spots((200, 300), (150, 240)))
+    seen, waiting = {images[0]: learning(spots((200, 300), (50, 60)))}, []
     dock.next_place.use(
-        lambda: None, lambda _image: of_all, lambda image: learning if image is first else None
+        lambda: None, lambda _image: older, seen.get, lambda _images, then: not waiting.append(then)
     )
-    press(dock, qtbot)
-    assert dock.image.layer is first
-    np.testing.assert_allclose(centre(viewer), (50, 60), atol=8)
+    dock.findChild(QPushButton, "next_go").click()
+    before = centre(viewer)
+    if what == "training ended":
+        seen.clear()
+    elif what == "image removed":
+        viewer.layers.remove(images[0])
+    else:
+        dock.next_place.stop()
+    waiting[0]()
+    qtbot.waitUntil(lambda: not dock.next_place.is_busy, timeout=60_000)
+    if what == "training ended":
+        np.testing.assert_allclose(centre(viewer), (150, 240), atol=8)
+    else:
+        np.testing.assert_allclose(centre(viewer), before)
+        assert say(dock, "next_sentence") == ""
 
 
 def test_of_a_stack_it_looks_at_some_planes(dock, viewer, qtbot, models):
@@ -380,7 +435,7 @@ def test_the_names_of_classes_are_those_of_the_model(dock, viewer, qtbot):
     foreground = np.zeros((2, 100, 100), np.float32)
     foreground[:, 44:56, 44:56] = 0.5
     of_all = Known(Path("m"), Rereading.of(foreground, 2), make_model(classes=3).class_names)
-    dock.next_place.use(lambda: None, lambda _image: of_all, lambda _image: None)
+    dock.next_place.use(lambda: None, lambda _image: of_all, lambda _image: None, no_glance)
     press(dock, qtbot)
     assert "between class 2 and class 3" in say(dock, "next_sentence")
 
@@ -391,7 +446,7 @@ def test_while_a_network_learns_it_goes_by_what_that_makes_of_the_visible_part(d
     first = Known(None, Rereading.of(spots((200, 300), (50, 60), (150, 240)), 2), ("background", "object"))
     kept = known(np.ones((1, 200, 300), np.float32))
     seen = [first]
-    dock.next_place.use(lambda: Path("model"), lambda _image: kept, lambda _image: seen[0])
+    dock.next_place.use(lambda: Path("model"), lambda _image: kept, lambda _image: seen[0], no_glance)
     press(dock, qtbot)
     np.testing.assert_allclose(centre(viewer), (50, 60), atol=8)
     # Other probabilities every second, but the place is no new one.

@@ -1,5 +1,6 @@
 """What the user looks at, for a training that shows what it has learnt there."""
 
+from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
@@ -39,3 +40,5 @@ class Gaze:
     def __init__(self) -> None:
         self.view: View | None = None
         """None where there is nothing to show."""
+        self.glances: deque[View] = deque()
+        """What else is to be looked at, once: a block of a view for every time that it is in here."""

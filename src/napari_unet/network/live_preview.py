@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_unet.core.axes import Channels, channels_first
-from napari_unet.core.lazy import Pixels
 from napari_unet.core.normalisation import Normalisation
 from napari_unet.core.tiling import read_mirrored
 from napari_unet.core.view import Gaze, View
@@ -77,7 +76,8 @@ class LivePreview:
     def look(self, predict: Callable[[Tensor], Tensor], step: int) -> Generator[Preview, None, None]:
         """Yield what the network of this step makes of the view, as far as time allows; often nothing.
 
-        Whoever has something more urgent to do may stop after any block, and close it.
+        Glances come first, whatever they take: the user waits for them. Whoever has something more urgent to
+        do may stop after any block, and close it.
 
         Parameters
         ----------
@@ -86,24 +86,25 @@ class LivePreview:
         step : int
             Number of the training step.
         """
+        glances = self._gaze.glances
+        while glances:
+            glance = glances.popleft()
+            self._round += 1
+            yield self._preview(glance, self._in_turn(glance)[0], predict, step)
         view, now = self._gaze.view, perf_counter()
         if view is None or now < self._next:
             return
         self._round += 1
         allowed = SHARE * (now - self._last)
         spent, goes_on = 0.0, False
-        image = channels_first(
-            view.image, ndim=self._network.ndim, channels=self._channels, paint_shape=view.paint_shape
-        )
         try:
             for box in self._in_turn(view):
                 began = perf_counter()
-                values = self._predict(view, image, box, predict)
-                self._rounds[_place(view, box)] = self._round
+                event = self._preview(view, box, predict, step)
                 cost = perf_counter() - began
                 spent += cost
                 goes_on = spent + cost <= allowed
-                yield Preview(view.key, view.plane, box, view.step, values, step)
+                yield event
                 if not goes_on:
                     break
             goes_on = False
@@ -113,6 +114,12 @@ class LivePreview:
                 self._last -= (allowed - spent) / SHARE
             else:
                 self._next = max(now + INTERVAL_S, self._last + spent * (1 / SHARE - 1))
+
+    def _preview(
+        self, view: View, box: tuple[slice, slice], predict: Callable[[Tensor], Tensor], step: int
+    ) -> Preview:
+        self._rounds[_place(view, box)] = self._round
+        return Preview(view.key, view.plane, box, view.step, self._predict(view, box, predict), step)
 
     def _in_turn(self, view: View) -> list[tuple[slice, slice]]:
         """Return the blocks of a view: never seen ones first, then the oldest; from the middle outwards."""
@@ -127,10 +134,11 @@ class LivePreview:
         return sorted(blocks_of(view, BLOCK[self._network.ndim]), key=rank)
 
     def _predict(
-        self, view: View, image: Pixels, box: tuple[slice, slice], predict: Callable[[Tensor], Tensor]
+        self, view: View, box: tuple[slice, slice], predict: Callable[[Tensor], Tensor]
     ) -> NDArray[np.float32]:
         """Return the probabilities (K, Y, X) of a block, one for every ``view.step`` pixels."""
         ndim = self._network.ndim
+        image = channels_first(view.image, ndim=ndim, channels=self._channels, paint_shape=view.paint_shape)
         leading, within = view.plane[: len(view.plane) + 2 - ndim], view.plane[len(view.plane) + 2 - ndim :]
         wanted = (*(slice(at, at + 1) for at in within), *box)
         plane: tuple[Any, ...] = (slice(None), *leading)

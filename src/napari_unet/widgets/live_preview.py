@@ -1,6 +1,6 @@
 """The layer that shows, while a network learns, what it makes of what the user looks at."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -14,12 +14,13 @@ from napari_unet.core.annotation import Mode
 from napari_unet.core.control import Control
 from napari_unet.core.instances import find_objects
 from napari_unet.core.prediction import join_classes
-from napari_unet.core.rereading import Rereading
 from napari_unet.core.view import Gaze, View
 from napari_unet.network.events import Preview
+from napari_unet.widgets.glances import Glances, still_there
 from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.lifetime import follow
 from napari_unet.widgets.marks import KEY, Mark, mark_of, source_of
+from napari_unet.widgets.mosaic import Mosaic
 from napari_unet.widgets.next_place_run import Known
 from napari_unet.widgets.paint_watch import Learnt
 
@@ -65,8 +66,9 @@ class LivePreviewLayer(QObject):
         self._learnt = learnt
         self._mode = mode
         self._shown = shown
-        self._mosaic: _Mosaic | None = None
+        self._mosaic: Mosaic | None = None
         self._has_news = False
+        self._glances = Glances(viewer, learnt, self.gaze, self)
         self._latest = Latest("Finding the objects of the preview", self)
         self._latest.result.connect(self._show)
         self._settled = QTimer(self)
@@ -99,11 +101,12 @@ class LivePreviewLayer(QObject):
 
     def add(self, event: Preview) -> None:
         """Take a part of what is shown; it is painted with the next :meth:`repaint`."""
+        self._glances.add(event)
         view = self.gaze.view
         if view is None or (event.key, event.plane, event.step) != (view.key, view.plane, view.step):
             return  # of where the user looked before
         if self._mosaic is None:
-            self._mosaic = _Mosaic(view)
+            self._mosaic = Mosaic(view)
         self._mosaic.add(event)
         self._has_news = True
 
@@ -115,23 +118,28 @@ class LivePreviewLayer(QObject):
             return
         self._has_news = False
         if self._shown == "probability":
-            self._show((mosaic, 1 - np.where(mosaic.known, mosaic.values[0], 1)))
+            self._show((mosaic, 1 - np.where(mosaic.is_known, mosaic.values[0], 1)))
         elif self._shown == "labels":
-            mode, values, known = self._mode, mosaic.values.copy(), mosaic.known.copy()
+            mode, values, known = self._mode, mosaic.values.copy(), mosaic.is_known.copy()
 
             def read(_control: Control) -> Iterator[Any]:
                 yield mosaic, _labels(values, known, mode)
 
             self._latest.submit(read)
 
+    def glance(self, images: Sequence[Image], then: Callable[[], None]) -> bool:
+        """Let the network look at other images: see :meth:`Glances.ask`."""
+        return self._glances.ask(images, then)
+
     def seen_of(self, image: Image) -> Known | None:
-        """Return what the network makes of the visible part of ``image`` now, None if nothing is known."""
+        """Return what the network makes of the visible part of ``image``, or of what it glanced at.
+
+        None if nothing is known.
+        """
         mosaic = self._mosaic
-        if mosaic is None or mosaic.values is None or mosaic.view.key != image.unique_id:
-            return None
-        others = ("object",) if len(mosaic.values) == 2 else ()
-        names = ("background", *others)
-        return Known(None, Rereading({mosaic.view.plane: mosaic.foreground(mosaic.values)}), names)
+        if mosaic is None or mosaic.view.key != image.unique_id:
+            return self._glances.seen_of(image)
+        return mosaic.known()
 
     def close(self) -> None:
         """End: the layer, which only shows what a training makes of the image, goes with it."""
@@ -141,6 +149,7 @@ class LivePreviewLayer(QObject):
         self._settled.stop()
         self._latest.cancel()
         self.gaze.view = None
+        self._glances.close()
         self._remove()
         self._learnt = []
         self.deleteLater()
@@ -183,8 +192,7 @@ class LivePreviewLayer(QObject):
         )
 
     def _looked_at(self) -> Learnt | None:
-        here = [one for one in self._learnt if one.image in self._viewer.layers]
-        here = [one for one in here if one.paint in self._viewer.layers]
+        here = still_there(self._viewer, self._learnt)
         active = self._viewer.layers.selection.active
         source = None if active is None else source_of(self._viewer, active)
         return next((one for one in here if one.image is source), here[0] if here else None)
@@ -193,7 +201,7 @@ class LivePreviewLayer(QObject):
         """Return the layer, if there is one, which the user may have removed."""
         return next((layer for layer in self._viewer.layers if is_preview(layer)), None)
 
-    def _show(self, result: tuple["_Mosaic", NDArray[Any]]) -> None:
+    def _show(self, result: tuple["Mosaic", NDArray[Any]]) -> None:
         mosaic, values = result
         one = self._looked_at()
         if one is None or mosaic is not self._mosaic or one.image.unique_id != mosaic.view.key:
@@ -241,86 +249,6 @@ class LivePreviewLayer(QObject):
     def _remove(self) -> None:
         for layer in [layer for layer in self._viewer.layers if is_preview(layer)]:
             self._viewer.layers.remove(layer)
-
-
-class _Mosaic:
-    """What is known of a view by now: parts of it come one by one, and it moves."""
-
-    def __init__(self, view: View) -> None:
-        self.view = view
-        self._parts: dict[tuple[int, int], Preview] = {}
-        self._is_stale = False
-        self._values: NDArray[np.float32] | None = None
-        self.known = np.zeros((0, 0), bool)
-        self._corner = (0, 0)
-
-    @property
-    def values(self) -> NDArray[np.float32] | None:
-        """Probabilities (K, Y, X) of all parts, put together when they are asked for; None without any."""
-        if self._is_stale:
-            self._is_stale = False
-            self._compose()
-        return self._values
-
-    def suits(self, view: View) -> bool:
-        """Whether what is known here is of ``view`` as well, or of what is beside it."""
-        mine = self.view
-        return (mine.key, mine.plane, mine.step) == (view.key, view.plane, view.step)
-
-    def add(self, event: Preview) -> None:
-        """Take a part, and forget those that are out of sight."""
-        self._parts[event.box[0].start, event.box[1].start] = event
-        self._parts = {
-            at: part
-            for at, part in self._parts.items()
-            if all(
-                mine.start < seen.stop and seen.start < mine.stop
-                for mine, seen in zip(part.box, self.view.box, strict=True)
-            )
-        } or {(event.box[0].start, event.box[1].start): event}
-        self._is_stale = True
-
-    def _compose(self) -> None:
-        step = self.view.step
-        top = min(part.box[0].start for part in self._parts.values())
-        left = min(part.box[1].start for part in self._parts.values())
-        bottom = max(part.box[0].stop for part in self._parts.values())
-        right = max(part.box[1].stop for part in self._parts.values())
-        shape = -(-(bottom - top) // step), -(-(right - left) // step)
-        classes = len(next(iter(self._parts.values())).probabilities)
-        self._values = np.zeros((classes, *shape), np.float32)
-        self.known = np.zeros(shape, bool)
-        for part in self._parts.values():
-            y, x = (part.box[0].start - top) // step, (part.box[1].start - left) // step
-            here = (slice(y, y + part.probabilities.shape[1]), slice(x, x + part.probabilities.shape[2]))
-            self._values[(slice(None), *here)] = part.probabilities
-            self.known[here] = True
-        self._corner = (top, left)
-
-    def foreground(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return ``values`` but those of the background in the whole plane, 0 where nothing is known."""
-        step, (top, left) = self.view.step, self._corner
-        parts = np.where(self.known, values[1:], 0).repeat(step, axis=1).repeat(step, axis=2)
-        result = np.zeros((len(parts), *self.view.paint_shape[-2:]), np.float32)
-        here = result[:, top : top + parts.shape[1], left : left + parts.shape[2]]
-        here[...] = parts[:, : here.shape[1], : here.shape[2]]
-        return result
-
-    def place(self, paint: Labels) -> dict[str, Any]:
-        """Return where the mosaic is in the world, as arguments of a layer."""
-        step, leading = self.view.step, len(self.view.plane)
-        # Pixel 0 of the mosaic is in the middle of the first square of pixels.
-        middle = [corner + (step - 1) / 2 for corner in self._corner]
-        world = paint.data_to_world((*self.view.plane, *middle))
-        return {
-            "scale": np.asarray(paint.scale) * ((1,) * leading + (step, step)),
-            "translate": np.asarray(paint.affine.inverse(world)),
-            "rotate": paint.rotate,
-            "shear": paint.shear,
-            "affine": paint.affine,
-            "units": paint.units,
-            "axis_labels": paint.axis_labels,
-        }
 
 
 def _protect(layer: Layer) -> None:

@@ -30,6 +30,9 @@ from napari_unet.widgets.preferences import read_preferences
 KEY = "J"
 """Leads to the next place while an annotation layer is selected."""
 
+_STAY = 1.5
+"""How much better a place in another image must be while a network learns, which sees but parts of that."""
+
 _NO_PAINT = "Make the annotation layer first; then this leads you to where a stroke teaches most."
 _NOTHING = "Paint some background and one object first; then this leads you to what looks unlike them."
 _NO_MODEL = "No network has looked at this image yet; train one first, then its uncertainty shows."
@@ -41,11 +44,19 @@ _CERTAIN = (
 _CERTAIN_HERE = (
     "The network is certain of all that you see here: zoom out, or look elsewhere, and press again."
 )
+_CERTAIN_THERE = (
+    "The network is certain of all that you see here, and of what it looked at in your other images: zoom "
+    "out, or look elsewhere, and press again."
+)
+_GLANCES = "The network looks at your other images as well."
 _ALL_PAINTED = "Everything is painted here, or close to paint: try another image."
 
 
 _Pair = tuple[Image, Labels]
 """An image and its annotation layer."""
+
+Glance = Callable[[Sequence[Image], Callable[[], None]], bool]
+"""Has a network that learns look at images, then calls; returns whether there is anything to look at."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +89,8 @@ class NextPlace(QWidget):
         self._model: Callable[[], Path | None] = _newest
         self._kept: Callable[[Image], Known | None] = lambda _image: None
         self._seen: Callable[[Image], Known | None] = lambda _image: None
+        self._glance: Glance = lambda _images, _then: False
+        self._is_glancing = False
         self._shown: dict[Image, list[tuple[int, ...]]] = {}
         self._shown_by: tuple[Path | None, bool] | None = None
         self._request: _Request | None = None
@@ -115,12 +128,14 @@ class NextPlace(QWidget):
         model: Callable[[], Path | None],
         kept: Callable[[Image], Known | None],
         seen: Callable[[Image], Known | None],
+        glance: Glance,
     ) -> None:
         """Ask ``model`` which one is to look, and for what is known already.
 
-        ``kept`` is what a prediction said, ``seen`` what a network that learns makes of the visible part.
+        ``kept`` is what a prediction said, ``seen`` what a network that learns makes of the visible part, and
+        of parts of other images once it has had a ``glance`` at them.
         """
-        self._model, self._kept, self._seen = model, kept, seen
+        self._model, self._kept, self._seen, self._glance = model, kept, seen, glance
 
     def bind_key(self, paint: Labels) -> None:
         """Let the key lead to the next place while this annotation layer is selected."""
@@ -136,7 +151,7 @@ class NextPlace(QWidget):
     @property
     def is_busy(self) -> bool:
         """Whether the network looks at the image, or places are compared."""
-        return self._onlooker.is_looking or self._ranking.is_running
+        return self._onlooker.is_looking or self._ranking.is_running or self._is_glancing
 
     def go(self) -> None:
         """Lead to the next place, as soon as it is known."""
@@ -156,11 +171,14 @@ class NextPlace(QWidget):
         if image is None or paint is None:
             self._say(_NO_PAINT, "warning")
             return
-        learning = self._seen(image)
-        others = self._other_pairs(image) if leads and learning is None else ()
+        others = self._other_pairs(image) if leads else ()
         self._request = request = _Request((image, paint), others, leads)
-        if learning is not None:  # which is known of the visible image alone
-            self._rank(request, {image: learning})
+        if self._seen(image) is not None:  # a network learns
+            self._is_glancing = self._glance([other for other, _ in others], self._on_glanced)
+            if self._is_glancing:
+                self._say(_GLANCES)
+            else:
+                self._rank_seen(request)
             return
         with suppress(InputError):  # without a model, looks must do
             facts = read_facts(self._model())
@@ -203,7 +221,25 @@ class NextPlace(QWidget):
         else:
             self._rank_known(request)
 
+    def _on_glanced(self) -> None:
+        self._is_glancing = False
+        request = self._request
+        if request is None or request.chosen[0] not in self._viewer.layers:
+            self._say("")
+        else:
+            self._rank_seen(request)
+
     # Where to go, and going there.
+
+    def _rank_seen(self, request: _Request) -> None:
+        """Go by what a network makes of the images while it learns."""
+        pairs = (request.chosen, *request.others)
+        known = ((image, self._seen(image)) for image, _ in pairs if image in self._viewer.layers)
+        seen = {image: each for image, each in known if each is not None}
+        if request.chosen[0] in seen:
+            self._rank(request, seen)
+        else:  # the training has ended
+            self._rank_known(request)
 
     def _rank_known(self, request: _Request) -> None:
         pairs = (request.chosen, *request.others)
@@ -226,7 +262,8 @@ class NextPlace(QWidget):
         wants_map = eyes is not None and self.show_map.isChecked()
 
         def events(_control: Control) -> Iterator[tuple[Sequence[_Pair], Ranked]]:
-            yield pairs, rank(questions, wants_map=wants_map)
+            stay = _STAY if eyes is not None and eyes.model is None else 1.0
+            yield pairs, rank(questions, wants_map=wants_map, stay=stay)
 
         self._ranking.submit(events)
 
@@ -262,7 +299,8 @@ class NextPlace(QWidget):
             return
         place, known = ranked.place, ranked.known
         if place is None:
-            self._say(_ALL_PAINTED if known is None else _CERTAIN_HERE if known.model is None else _CERTAIN)
+            here = _CERTAIN_HERE if len(pairs) == 1 else _CERTAIN_THERE
+            self._say(_ALL_PAINTED if known is None else here if known.model is None else _CERTAIN)
             return
         if ranked.again:
             self._shown = {}

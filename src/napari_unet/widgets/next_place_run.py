@@ -79,13 +79,14 @@ class Question:
     shown: Sequence[tuple[int, ...]]
 
 
-def rank(questions: Sequence[Question], *, wants_map: bool = False) -> Ranked:
-    """Return where to paint next in all of the images, the first of them where two are as good."""
+def rank(questions: Sequence[Question], *, wants_map: bool = False, stay: float = 1.0) -> Ranked:
+    """Return where to paint next: in the first image, unless another is more than ``stay`` times better."""
     places = [_best(question, question.shown) for question in questions]
     again = not any(places) and any(question.shown for question in questions)
     if again:
         places = [_best(question, ()) for question in questions]
     scores = [0.0 if place is None else place.score for place in places]
+    scores[0] *= stay
     number = scores.index(max(scores))
     asked = questions[number]
     uncertain = _map(asked.paint.shape, _foregrounds(asked)) if wants_map else None

@@ -1,7 +1,7 @@
 """The U-Net dock: painting, weights, training and prediction as the steps of one loop, for newcomers."""
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -82,7 +82,9 @@ class UNetDock(QWidget):
         self.weights = WeightsDock(viewer, scrollable=False)
         self.train = TrainDock(viewer, weights=self.weights.config, scrollable=False)
         self.predict = PredictDock(viewer, scrollable=False)
-        self.paint.next_place.use(lambda: self.predict.model.path, self.predict.known, self._seen)
+        self.paint.next_place.use(
+            lambda: self.predict.model.path, self.predict.known, self._seen, self._glance
+        )
         self._live = self.train.findChild(LiveForm)
         self._saver = LabelSaver(viewer, self)
         self._counter = Latest("Looking at the paint", self)
@@ -165,10 +167,18 @@ class UNetDock(QWidget):
         follow(self, events.inserted, self._on_inserted)
         follow(self, events.removed, self._refresh)
 
+    @property
+    def _preview(self) -> LivePreviewLayer | None:
+        """What shows what a network makes of the images while it learns."""
+        return self.train.findChild(LivePreviewLayer) if self.train.is_running else None
+
     def _seen(self, image: Image) -> Known | None:
-        """Return what the network that learns makes of what the user sees."""
-        preview = self.train.findChild(LivePreviewLayer) if self.train.is_running else None
+        preview = self._preview
         return None if preview is None else preview.seen_of(image)
+
+    def _glance(self, images: Sequence[Image], then: Callable[[], None]) -> bool:
+        preview = self._preview
+        return preview is not None and preview.glance(images, then)
 
     # What the buttons do.
 
