@@ -176,7 +176,7 @@ def test_planes_whose_probabilities_are_gone_stay_and_share_no_number(dock, view
     settle(dock, qtbot)
     np.testing.assert_array_equal(layer.data[[0, 2]], before[[0, 2]])
     alone = find_objects(foreground[0, 1], dock.form.objects.config, ndim=2)
-    assert alone.max() != np.unique(before[1]).size - 1
+    assert ((alone > 0) != (before[1] > 0)).any()  # it was read anew
     np.testing.assert_array_equal(layer.data[1], np.where(alone > 0, alone + before[[0, 2]].max(), 0))
 
 
