@@ -280,7 +280,7 @@ def signals_stop(control: Control) -> Iterator[list[int]]:
     Raises
     ------
     KeyboardInterrupt
-        If the job, once stopped, says that it has no result yet.
+        If the job, once stopped, has no result; why is told before.
     """
     received: list[int] = []
 
@@ -296,6 +296,7 @@ def signals_stop(control: Control) -> Iterator[list[int]]:
         yield received
     except InputError as error:
         if received:
+            note(str(error))
             raise KeyboardInterrupt from error
         raise
     finally:

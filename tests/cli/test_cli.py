@@ -453,6 +453,18 @@ def test_ctrl_c_while_predicting_to_zarr_is_gone_on_from(
     assert json_lines(capsys.readouterr().out)[0]["done"] == done + 1
 
 
+def test_ctrl_c_before_there_is_anything_to_save_is_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("napari_unet.files.models.load_model", interrupt)
+    images = ["--images", str(folder / "images"), "--output", str(tmp_path)]
+    assert main(["predict", str(folder / "model.safetensors"), *images]) == 130
+    assert capsys.readouterr() == ("", "Interrupted; whatever was not finished is not written.\n")
+
+
 def test_one_bad_image_does_not_cost_the_others(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

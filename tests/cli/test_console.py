@@ -96,9 +96,10 @@ def test_the_first_signal_stops_and_the_second_interrupts() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_job_that_was_stopped_before_it_had_a_result_is_interrupted() -> None:
+def test_a_job_that_was_stopped_and_has_no_result_says_why(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(KeyboardInterrupt), signals_stop(Control()):  # noqa: PT012
         signal.raise_signal(signal.SIGINT)
         raise InputError("There is no model yet.")
+    assert capsys.readouterr().err == "There is no model yet.\n"
     with pytest.raises(InputError, match="bad input"), signals_stop(Control()):
         raise InputError("bad input")

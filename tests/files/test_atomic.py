@@ -121,6 +121,12 @@ def test_checking_changes_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "a.bin").read_bytes() == b"old"
 
 
+def test_a_full_disk_is_called_so_where_numpy_only_counts(tmp_path: Path) -> None:
+    told = pytest.raises(InputError, match=r"could not be written \(the disk is full\)")
+    with told, writing(tmp_path / "a"):
+        raise OSError("43008 requested and 6072 written")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no resource limits")
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     """A limit on the size of files fails a write half-way, as a full disk does; Python ignores its signal."""

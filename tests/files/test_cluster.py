@@ -246,6 +246,24 @@ def test_a_cluster_without_workers_is_a_sentence(tmp_path: Path):
         list(segment(cluster, make_model(), path, PredictionConfig()))
 
 
+def test_a_scheduler_that_is_lost_half_way_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cluster_module, "_ANSWER_S", 0.5)
+    path, _ = write_input(tmp_path, 130, 150)
+    with (
+        LocalCluster(
+            n_workers=1, processes=False, protocol="tcp", dashboard_address=":0", silence_logs=50
+        ) as local,
+        Cluster(local.scheduler_address) as cluster,
+    ):
+        events = segment(cluster, make_model(), path, PredictionConfig(tile_size=32))
+        next(events)
+        local.close()
+        for _ in range(2):
+            with pytest.raises(InputError, match=r"connection with the scheduler at .* was lost"):
+                list(events)
+            events = segment(cluster, make_model(), path, PredictionConfig(tile_size=32))
+
+
 def test_workers_that_do_not_see_the_files_are_a_sentence(tmp_path: Path, cluster: Cluster):
     image = picture(40, 40)
     elsewhere, _ = write_input(tmp_path / "other", 50, 40)

@@ -208,6 +208,17 @@ def test_a_damaged_journal_is_begun_anew(tmp_path: Path, line: str):
         PredictionStore(tmp_path / "x", {}, [], 16)
 
 
+@pytest.mark.parametrize("text", ["", '{"jour'])
+def test_a_folder_on_which_the_disk_was_full_at_once_is_begun_anew(tmp_path: Path, text: str):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "journal.jsonl").write_text(text)
+    assert PredictionStore(tmp_path / "x", {}, [], 16).tile_size == 16
+    (tmp_path / "x" / "journal.jsonl").write_text(text)
+    (tmp_path / "x" / "somebody's").mkdir()
+    with pytest.raises(InputError, match="is no folder of napari-unet"):
+        PredictionStore(tmp_path / "x", {}, [], 16)
+
+
 def test_a_tile_of_another_number_of_axes_is_none_of_this_prediction(tmp_path: Path):
     tile = Tile(*((slice(0, 8), slice(0, 8)),) * 3)
     PredictionStore(tmp_path / "x", {}, [], 8)

@@ -29,6 +29,7 @@ LESS_MEMORY = "smaller tile size"
         (MemoryError(), LESS_MEMORY),
         (OSError(errno.ENOSPC, "No space left on device", "a/model.safetensors"), "disk is full"),
         (OSError(errno.ENOSPC, "No space left on device", "a/model.safetensors"), "'a/model.safetensors'"),
+        (OSError("43008 requested and 6072 written"), "disk is full"),  # numpy's words
         (PermissionError(errno.EACCES, "Permission denied", "x.tif"), "not allowed"),
         (OSError(errno.EROFS, "Read-only file system", "x.tif"), "not allowed"),
         (FileNotFoundError(errno.ENOENT, "No such file", "x.tif"), "no file or folder 'x.tif'; check"),

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from napari_unet.core.errors import InputError
+from napari_unet.network.failures import is_disk_full
 
 
 @contextmanager
@@ -60,9 +61,9 @@ def writing(path: str | Path) -> Iterator[Path]:
             f"{path} cannot be written: part of its folder is a file; choose another folder."
         ) from error
     except OSError as error:
+        reason = error.strerror or ("the disk is full" if is_disk_full(error) else error)
         raise InputError(
-            f"{path} could not be written ({error.strerror or error}); free some space there or choose "
-            "another folder."
+            f"{path} could not be written ({reason}); free some space there or choose another folder."
         ) from error
     _flush_folder(target.parent)
 

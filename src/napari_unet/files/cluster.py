@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -123,7 +124,7 @@ class Cluster:
     def close(self) -> None:
         """Let the workers forget the network, and end the connection; the cluster goes on."""
         try:
-            if self._plugin is not None:
+            if self._plugin is not None and self._client.status == "running":
                 self._client.unregister_worker_plugin(self._plugin.name)
         except (OSError, CancelledError):  # the cluster is gone, and the network with it
             pass
@@ -158,10 +159,22 @@ class Cluster:
         )
         return replace(plan, precision=precision, tile_size=tile_size)
 
+    @contextmanager
+    def _connection(self, lost: tuple[type[Exception], ...] = (CancelledError, OSError)) -> Iterator[None]:
+        """Say so if the scheduler is lost, of which these errors tell."""
+        try:
+            yield
+        except lost as error:
+            raise InputError(
+                f"The connection with the scheduler at {self.address} was lost; start it again, then give "
+                "the same command again: what is finished is kept."
+            ) from error
+
     def _survey(self, config: PredictionConfig, device: str) -> "list[WorkerFacts]":
         from napari_unet.files.cluster_worker import WorkerFacts, describe_worker
 
-        answers = self._client.run(describe_worker, device, config.precision, on_error="return")
+        with self._connection():
+            answers = self._client.run(describe_worker, device, config.precision, on_error="return")
         if not answers:
             raise InputError(
                 f"The scheduler at {self.address} has no workers yet; start some (dask worker "
@@ -207,22 +220,19 @@ class Cluster:
         """
         from distributed import KilledWorker
 
-        name = self._register(model, device)
         waiting: dict[Future, Place] = {}
         try:
+            with self._connection():
+                name = self._register(model, device)
             for future, place in self._finished(name, task, run.todo, waiting, control):
-                future.result()
+                with self._connection((CancelledError,)):  # another error is the worker's
+                    future.result()
                 run.finish(place)
                 yield TileStored(*place, run.done, run.total, run.share)
         except KilledWorker as error:
             raise InputError(
                 "Several workers ended while they computed the same tile, most likely for want of memory; "
                 "give them more of it or fewer threads, and start again: what is finished is kept."
-            ) from error
-        except CancelledError as error:
-            raise InputError(
-                f"The connection with the scheduler at {self.address} was lost; start it again, then give "
-                "the same command again: what is finished is kept."
             ) from error
         finally:
             self._client.cancel(list(waiting))
@@ -242,30 +252,31 @@ class Cluster:
 
         left = list(places)[::-1]
         last_seen = time.monotonic()
-        while left or waiting:
-            threads = self._client.nthreads()
-            last_seen = time.monotonic() if threads else last_seen
-            if time.monotonic() - last_seen > _DESERTED_S:
-                raise InputError(
-                    f"The scheduler at {self.address} has lost all of its workers; start some, then give the "
-                    "same command again: what is finished is kept."
-                )
-            control.wait_while_paused()
-            if control.stopped:
-                left.clear()
-            # One more for each worker, so that none waits for the next.
-            while left and len(waiting) < sum(threads.values()) + len(threads):
-                place = left.pop()
-                waiting[self._client.submit(segment_tile, name, task, place, pure=False)] = place
-            if not waiting:
-                return
-            try:
-                with self._client.as_current():
-                    done = wait(list(waiting), timeout=_POLL_S, return_when="FIRST_COMPLETED").done
-            except TimeoutError:
-                continue
-            for future in done:
-                yield future, waiting.pop(future)
+        with self._connection():
+            while left or waiting:
+                threads = self._client.nthreads()
+                last_seen = time.monotonic() if threads else last_seen
+                if time.monotonic() - last_seen > _DESERTED_S:
+                    raise InputError(
+                        f"The scheduler at {self.address} has lost all of its workers; start some, then give "
+                        "the same command again: what is finished is kept."
+                    )
+                control.wait_while_paused()
+                if control.stopped:
+                    left.clear()
+                # One more for each worker, so that none waits for the next.
+                while left and len(waiting) < sum(threads.values()) + len(threads):
+                    place = left.pop()
+                    waiting[self._client.submit(segment_tile, name, task, place, pure=False)] = place
+                if not waiting:
+                    return
+                try:
+                    with self._client.as_current():
+                        done = wait(list(waiting), timeout=_POLL_S, return_when="FIRST_COMPLETED").done
+                except TimeoutError:
+                    continue
+                for future in done:
+                    yield future, waiting.pop(future)
 
     def _register(self, model: Model, device: str) -> str:
         """Have every worker keep the network, and return by which name."""

@@ -206,10 +206,14 @@ class PredictionStore:
         shutil.rmtree(self.folder)
 
     def _is_ours(self) -> bool:
-        if not self._journal.is_file():
-            return not any(self.folder.iterdir())
+        names = {item.name for item in self.folder.iterdir()}
+        if _JOURNAL not in names:
+            return not names
         with self._journal.open(encoding="utf-8", errors="replace") as file:
-            return f'"journal": "{SOFTWARE}"' in file.readline()
+            line = file.readline()
+        # Where the disk was full at once, not even the first line was written whole.
+        is_cut_off = names == {_JOURNAL} and not line.endswith("\n")
+        return is_cut_off or f'"journal": "{SOFTWARE}"' in line
 
 
 def open_results(folder: Path, names: Sequence[str]) -> dict[str, Any]:
