@@ -329,5 +329,5 @@ def test_the_whole_dock_survives_an_emptied_viewer_in_the_middle_of_a_prediction
     viewer.layers.clear()
     hold.let_go()
     wait_for_end(dock.predict, qtbot)
-    assert "Open an image" in say(dock, "unet_next")
+    assert "Open an image" in say(dock, "unet_advice")
     assert len(viewer.layers) == 0

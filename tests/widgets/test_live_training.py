@@ -19,6 +19,7 @@ from napari_unet.widgets.marks import accept_objects, full_objects_of
 from napari_unet.widgets.mosaic import Mosaic
 from napari_unet.widgets.paint_watch import Learnt
 from napari_unet.widgets.train import TrainDock
+from napari_unet.widgets.unet import UNetDock
 
 
 @pytest.fixture(autouse=True)
@@ -244,6 +245,38 @@ def test_closing_in_the_midst_of_it(make_napari_viewer, qtbot, monkeypatch, how)
         assert control.stopped
 
 
+@pytest.mark.parametrize("how", ["dock", "window"])
+def test_closing_while_next_looks_around(make_napari_viewer, qtbot, monkeypatch, how):
+    """Nobody waits for a glance that will not come, and nothing goes on after it."""
+    monkeypatch.setattr(glances, "_PATIENCE_MS", 60_000)
+    tiny_training(monkeypatch, steps=100_000)
+    viewer = make_napari_viewer()
+    dock = UNetDock(viewer)
+    images = [viewer.add_image(discs(seed=seed), name=f"cells {seed}") for seed in range(2)]
+    for image in images:
+        paint_on(viewer, image)
+    widget = viewer.window.add_dock_widget(dock, name="U-Net")
+    dock.train.form.all_painted.setChecked(True)
+    dock.train.start()
+    qtbot.waitUntil(lambda: any(map(is_preview, viewer.layers)), timeout=60_000)
+    dock.train.pause()
+    control = dock.train._run.job.control
+    qtbot.wait(300)  # it waits before its next step, and looks nowhere
+    names = [layer.name for layer in viewer.layers if not is_preview(layer)]
+    next_place = dock.paint.next_place
+    next_place.go()
+    assert next_place.is_busy
+    if how == "dock":
+        viewer.window.remove_dock_widget(widget)
+        qtbot.waitUntil(lambda: not dock.train.is_running, timeout=30_000)
+        assert not next_place.is_busy
+        assert [layer.name for layer in viewer.layers] == names
+        dock.deleteLater()
+    else:
+        viewer.close()
+        assert control.stopped
+
+
 def test_the_brush_is_not_held_up(make_napari_viewer, qtbot, monkeypatch):
     """While paint joins, the window answers: what a stroke costs the main thread is next to nothing."""
     viewer = make_napari_viewer()
@@ -323,6 +356,47 @@ def test_a_coarse_preview_lies_where_its_pixels_are(viewer, qtbot, monkeypatch):
     np.testing.assert_allclose(shown.data_to_world((128, 0)), image.data_to_world([256.5, 256.5]), atol=1e-9)
     layer.close()
     assert not any(map(is_preview, viewer.layers))
+
+
+def test_a_preview_goes_with_its_image_while_another_is_learnt_from(viewer, qtbot):
+    images = [viewer.add_image(discs((300, 300), seed), name=f"cells {seed}") for seed in range(2)]
+    paints = [make_annotation(viewer, image) for image in images]
+    for paint in paints:
+        paint.corner_pixels = np.array([[0, 0], [300, 300]])
+    learnt = [Learnt(image, paint, image.data) for image, paint in zip(images, paints, strict=True)]
+    viewer.layers.selection.active = images[0]
+    layer = LivePreviewLayer(viewer, learnt, "objects", "probability", owner := QTimer())
+    view, box = layer.gaze.view, (slice(0, 256), slice(0, 256))
+    layer.add(Preview(view.key, (), box, view.step, np.full((2, 256, 256), 0.5, np.float32), 1))
+    layer.repaint()
+    assert [shown.name for shown in filter(is_preview, viewer.layers)] == ["cells 0 preview"]
+    viewer.layers.remove(paints[0])
+    qtbot.waitUntil(lambda: not any(map(is_preview, viewer.layers)), timeout=10_000)
+    assert layer.gaze.view.key == images[1].unique_id
+    layer.close()
+    owner.deleteLater()
+
+
+def test_the_network_glances_at_other_planes_of_a_stack(dock, viewer, qtbot, monkeypatch):
+    monkeypatch.setattr(glances, "_PATIENCE_MS", 60_000)
+    stack = viewer.add_image(np.stack([discs(seed=seed) for seed in range(12)]), name="stack")
+    flat = viewer.add_image(discs(seed=20), name="flat")
+    for image in (stack, flat):
+        paint_on(viewer, image)
+    viewer.dims.set_current_step(0, 5)
+    dock.form.all_painted.setChecked(True)
+    viewer.layers.selection.active = stack
+    start(dock, qtbot)
+    preview, done = dock._run.preview, []
+    everything = slice(0, 64), slice(0, 64)
+    preview.gaze.view = View(stack.unique_id, stack.data, stack.data.shape, (5,), everything)
+    assert preview.glance([stack, flat], lambda: done.append("seen"))
+    qtbot.waitUntil(lambda: done == ["seen"], timeout=30_000)
+    planes = set(preview.seen_of(stack).rereading.foregrounds)
+    assert planes - {(5,)} == {(0,), (4,), (11,)}  # half of the blocks; where the user is, the preview looks
+    assert set(preview.seen_of(flat).rereading.foregrounds) == {()}
+    assert all((seen > 0).all() for seen in preview.seen_of(stack).rereading.foregrounds.values())
+    stop(dock, qtbot)
 
 
 def test_the_network_glances_at_the_other_images_when_it_is_asked(dock, viewer, qtbot, monkeypatch):

@@ -16,12 +16,14 @@ from napari_unet.core.rereading import Rereading
 from napari_unet.core.view import View
 from napari_unet.network.events import Preview
 from napari_unet.widgets import next_place
-from napari_unet.widgets.layers import annotation_of, make_annotation
+from napari_unet.widgets.layers import add_result, annotation_of, make_annotation
 from napari_unet.widgets.live_preview import LivePreviewLayer
+from napari_unet.widgets.marks import source_of
 from napari_unet.widgets.next_place import KEY
 from napari_unet.widgets.next_place_run import Known, planes_to_look_at
 from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.paint_watch import Learnt
+from napari_unet.widgets.place_view import is_ring
 from napari_unet.widgets.unet import UNetDock
 
 
@@ -153,11 +155,16 @@ def test_it_turns_to_the_image_with_the_best_place_which_is_seen_and_painted(mak
     paint = paints[best]
     assert viewer.layers.selection.active is paint
     assert (str(paint.mode), paint.selected_label, paint.brush_size) == ("paint", 8, 17)
+    # There is one ring, where it leads to.
+    (ring,) = filter(is_ring, viewer.layers)
+    assert source_of(viewer, ring) is best
     # From there the key leads back.
     QTest.keyClick(canvas, Qt.Key(ord(KEY)))
     qtbot.waitUntil(lambda: not dock.paint.next_place.is_busy, timeout=60_000)
     np.testing.assert_allclose(centre(viewer), (150, 240), atol=8)
     assert dock.paint.image.layer is worse
+    (ring,) = filter(is_ring, viewer.layers)
+    assert source_of(viewer, ring) is worse
     assert worse.visible
     assert paints[worse].visible
     # Everywhere once: the best place of all again.
@@ -171,6 +178,15 @@ def test_it_turns_to_the_image_with_the_best_place_which_is_seen_and_painted(mak
     assert say(dock, "unet_told") == say(dock, "next_sentence") != ""
     step.setChecked(True)
     assert say(dock, "unet_told") == ""
+    # Ring and map go with their image, and nothing else.
+    press(dock.paint, qtbot)
+    (ring,) = filter(is_ring, viewer.layers)
+    gone = source_of(viewer, ring)
+    add_result(viewer, gone, "uncertainty", np.zeros((200, 300), np.float32))
+    kept = [each for each in viewer.layers if each not in (gone, ring) and "uncertainty" not in each.name]
+    viewer.layers.remove(gone)
+    qtbot.waitUntil(lambda: ring not in viewer.layers, timeout=10_000)
+    assert list(viewer.layers) == kept
 
 
 # With layers alone.
@@ -259,6 +275,7 @@ def test_while_a_network_learns_it_turns_to_an_image_that_is_much_worse(
     first, second = (viewer.add_image(np.zeros((200, 300)), name=name) for name in ("first", "second"))
     for image in (first, second):
         make_annotation(viewer, image)
+    viewer.layers.selection.active = first
     dock.image.choose(first)
     sure = known(np.zeros((1, 200, 300), np.float32))  # as an older model may have been
     seen = {first: learning(here * spots((200, 300), (50, 60)))}
@@ -273,9 +290,9 @@ def test_while_a_network_learns_it_turns_to_an_image_that_is_much_worse(
     dock.next_place.use(lambda: None, lambda _image: sure, seen.get, glance)
     dock.findChild(QPushButton, "next_go").click()
     assert dock.next_place.is_busy
-    assert "your other images" in say(dock, "next_sentence")
+    assert "looks around" in say(dock, "next_sentence")
     qtbot.waitUntil(lambda: not dock.next_place.is_busy, timeout=60_000)
-    assert asked == [[second]]
+    assert asked == [[first, second]]
     assert dock.image.layer is (second if turns else first)
     np.testing.assert_allclose(centre(viewer), (150, 240) if turns else (50, 60), atol=8)
     assert ("This is on 'second'" in say(dock, "next_sentence")) == turns

@@ -30,7 +30,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.files.images import read_image
-from napari_unet.widgets.form import LayerChooser
+from napari_unet.widgets.form import LayerChooser, Sentence
 from napari_unet.widgets.layers import add_result
 from napari_unet.widgets.model_chooser import ModelChooser
 from napari_unet.widgets.next_step import Stage, next_step
@@ -175,7 +175,7 @@ def test_from_an_empty_viewer_to_a_saved_file(make_napari_viewer, qtbot, tmp_pat
     written = read_image(path)
     np.testing.assert_array_equal(written.pixels, viewer.layers["coins objects"].data)
     assert (written.pixel_size.y, written.pixel_size.x) == (0.25, 0.25)
-    assert "Your labels are saved" in say(dock, "unet_next")
+    assert "Your labels are saved" in say(dock, "unet_advice")
     press(dock, "table")
     table = tmp_path / "labels.csv"
     qtbot.waitUntil(lambda: str(table) in say(dock, "unet_told"), timeout=20_000)
@@ -245,20 +245,20 @@ def test_the_whole_loop(make_napari_viewer, qtbot, monkeypatch):
     viewer = make_napari_viewer()
     dock = UNetDock(viewer)
     viewer.window.add_dock_widget(dock)
-    assert "Open an image" in say(dock, "unet_next")
+    assert "Open an image" in say(dock, "unet_advice")
     image = viewer.add_image(discs(), name="cells", scale=(0.5, 0.5), units=("um", "um"))
-    assert "annotation layer" in say(dock, "unet_next")
+    assert "annotation layer" in say(dock, "unet_advice")
     paint = paint_on(viewer, image)
     paint.events.paint(value=[])
-    qtbot.waitUntil(lambda: "Start training" in say(dock, "unet_next"), timeout=20_000)
+    qtbot.waitUntil(lambda: "Start training" in say(dock, "unet_advice"), timeout=20_000)
 
     dock.weights.w0.setValue(3)
     with qtbot.waitSignal(dock.train.ended, timeout=60_000):
         dock.train.start()
-        assert "learns" in say(dock, "unet_next")
+        assert "learns" in say(dock, "unet_advice")
     assert dock.train._last.model.training.weights.w0 == 3
     assert dock.predict.model.path.parent.name == "U-Net models"
-    assert "Predict, to see" in say(dock, "unet_next")
+    assert "Predict, to see" in say(dock, "unet_advice")
 
     with qtbot.waitSignal(dock.predict.predicted, timeout=60_000):
         dock.predict.start()
@@ -267,12 +267,12 @@ def test_the_whole_loop(make_napari_viewer, qtbot, monkeypatch):
     assert objects.data.dtype == np.int32
     np.testing.assert_array_equal(objects.scale, image.scale)
     assert objects.units == image.units
-    assert "Look at the objects" in say(dock, "unet_next")
+    assert "Look at the objects" in say(dock, "unet_advice")
 
     objects.data_setitem((np.arange(30, 34), np.arange(30, 34)), 77)
-    assert "Take your corrections" in say(dock, "unet_next")
+    assert "Take your corrections" in say(dock, "unet_advice")
     dock.paint.take_corrections()
-    qtbot.waitUntil(lambda: "Train on" in say(dock, "unet_next"), timeout=20_000)
+    qtbot.waitUntil(lambda: "Train on" in say(dock, "unet_advice"), timeout=20_000)
 
 
 def test_an_image_chosen_in_one_step_is_chosen_in_all(viewer, qtbot):
@@ -299,13 +299,51 @@ def controls(dock):
             yield child
 
 
+def test_selecting_a_layer_turns_to_its_image(viewer, qtbot):
+    """Strokes land on the selected layer: the dock must not tell of another one."""
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    choosers = (dock.paint.image, dock.weights.image, dock.train.form.image, dock.predict.image)
+    first, second = (viewer.add_image(discs(seed=seed), name=f"cells {seed}") for seed in range(2))
+    # It covers the other.
+    qtbot.waitUntil(lambda: all(each.layer is second for each in choosers), timeout=10_000)
+    paints = [paint_on(viewer, image) for image in (first, second)]
+    viewer.layers.selection.active = paints[0]
+    qtbot.waitUntil(lambda: all(each.layer is first for each in choosers), timeout=10_000)
+    assert dock.paint.annotation is paints[0]
+    # Neither a result of another image nor a layer of the user's turns it away.
+    add_result(viewer, second, "objects", np.zeros((64, 64), np.int32))
+    viewer.add_labels(np.zeros((64, 64), int), name="theirs")
+    qtbot.wait(100)
+    assert all(each.layer is first for each in choosers)
+
+
+def test_a_dock_that_is_opened_again_goes_on_from_what_was_trained(viewer, qtbot, home, monkeypatch):
+    tiny_training(monkeypatch, steps=3)
+    dock, meanwhile = UNetDock(viewer), UNetDock(viewer)
+    for each in (dock, meanwhile):
+        qtbot.addWidget(each)
+    paint_on(viewer, viewer.add_image(discs(), name="cells"))
+    with qtbot.waitSignal(dock.train.saved, timeout=60_000) as saved:
+        dock.train.start()
+    qtbot.waitUntil(lambda: not dock.train.is_running, timeout=60_000)
+    (path,) = saved.args
+    later = UNetDock(viewer)
+    qtbot.addWidget(later)
+    for each in (meanwhile, later):
+        qtbot.waitUntil(lambda each=each: "Predict, to see" in say(each, "unet_advice"), timeout=20_000)
+        assert each.predict.model.path == path
+        assert each.train.form.start_from(None) == path
+    assert dock.train.form.start_from(dock.train._last) is dock.train._last
+
+
 @pytest.mark.parametrize("kind", DOCKS)
 def test_every_control_has_a_name_a_tooltip_and_takes_the_focus(kind, viewer, qtbot):
     dock = kind(viewer)
     qtbot.addWidget(dock)
     found = list(controls(dock))
     assert len(found) > 3
-    names = [control.objectName() for control in found]
+    names = [named.objectName() for named in (*found, *dock.findChildren(Sentence))]
     assert len(set(names)) == len(names)
     for control in found:
         assert control.objectName(), control

@@ -1,4 +1,4 @@
-"""Glances: parts of other images at which a network that learns looks when somebody asks."""
+"""Glances: parts of other images and planes at which a network that learns looks when somebody asks."""
 
 from collections.abc import Callable, Hashable, Sequence
 
@@ -7,10 +7,11 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from qtpy.QtCore import QObject, QTimer
 
+from napari_unet.core.rereading import Plane
 from napari_unet.core.view import Gaze, View
 from napari_unet.network.events import Preview
 from napari_unet.widgets.mosaic import Mosaic
-from napari_unet.widgets.next_place_run import Known
+from napari_unet.widgets.next_place_run import planes_to_look_at
 from napari_unet.widgets.paint_watch import Learnt
 
 MOST = 8
@@ -39,7 +40,7 @@ class Glances(QObject):
         self._viewer = viewer
         self._learnt = learnt
         self._gaze = gaze
-        self._seen: dict[Hashable, Mosaic] = {}
+        self._seen: dict[Hashable, dict[Plane, Mosaic]] = {}
         self._awaited = 0
         self._then: Callable[[], None] | None = None
         self._patience = QTimer(self)
@@ -50,18 +51,21 @@ class Glances(QObject):
     def ask(self, images: Sequence[Image], then: Callable[[], None]) -> bool:
         """Have parts looked at of those of these images that are learnt from, as soon as that can be.
 
+        Of a stack, these are on planes at equal distances; the plane that the preview shows is left out.
         Then, or when it takes too long, ``then`` is called, once. Returns whether there is anything to look
         at; of many images, those that were looked at longest ago come first.
         """
+        if self._then is not None:
+            return False
         chosen = [one for one in still_there(self._viewer, self._learnt) if one.image in images]
         ages = {key: age for age, key in enumerate(self._seen, start=1)}
         chosen.sort(key=lambda one: ages.get(one.image.unique_id, 0))
-        views = [self._plane(one) for one in chosen[:MOST]]
-        if not views or self._then is not None:
+        views = [view for one in chosen[:MOST] for view in self._views(one, MOST // min(len(chosen), MOST))]
+        if not views:
             return False
-        for view in views:
-            self._seen.pop(view.key, None)  # which makes this the latest
-            self._seen[view.key] = Mosaic(view)
+        for key in {view.key: None for view in views}:
+            self._seen.pop(key, None)  # which makes this the latest
+            self._seen[key] = {view.plane: Mosaic(view) for view in views if view.key == key}
         each = MOST // len(views)
         self._then, self._awaited = then, each * len(views)
         self._gaze.glances.extend(views * each)
@@ -70,17 +74,16 @@ class Glances(QObject):
 
     def add(self, event: Preview) -> None:
         """Take what was seen, if it was asked for."""
-        seen = self._seen.get(event.key)
-        if self._awaited and seen is not None and event.plane == seen.view.plane and event.step == 1:
+        seen = self._seen.get(event.key, {}).get(event.plane)
+        if self._awaited and seen is not None and event.step == 1:
             seen.add(event)
             self._awaited -= 1
             if not self._awaited:
                 self.close()
 
-    def seen_of(self, image: Image) -> Known | None:
-        """Return what the network made of the parts of ``image`` at which it looked last."""
-        seen = self._seen.get(image.unique_id)
-        return None if seen is None else seen.known()
+    def seen_of(self, image: Image) -> dict[Plane, Mosaic]:
+        """Return what the network made of the parts of ``image`` at which it looked last, by plane."""
+        return dict(self._seen.get(image.unique_id, {}))
 
     def close(self) -> None:
         """Wait no more; whoever does goes on with what there is."""
@@ -91,13 +94,17 @@ class Glances(QObject):
         if then is not None:
             then()
 
-    def _plane(self, one: Learnt) -> View:
-        """Return the plane of an image that is nearest to what the sliders show."""
+    def _views(self, one: Learnt, most: int) -> list[View]:
+        """Return so many planes of an image, among them the nearest to what the sliders show."""
         shape = one.paint.data.shape
         point = np.round(one.paint.world_to_data(self._viewer.dims.point[-one.paint.ndim :]))
-        plane = np.clip(point, 0, np.array(shape) - 1).astype(int)[:-2]
-        box = slice(0, shape[-2]), slice(0, shape[-1])
-        return View(one.image.unique_id, one.pixels, shape, tuple(plane.tolist()), box)
+        visible = np.clip(point, 0, np.array(shape) - 1).astype(int)[:-2]
+        box, key, shown = (slice(0, shape[-2]), slice(0, shape[-1])), one.image.unique_id, self._gaze.view
+        return [
+            View(key, one.pixels, shape, plane, box)
+            for plane in planes_to_look_at(shape[:-2], tuple(visible.tolist()), most)
+            if shown is None or (key, plane) != (shown.key, shown.plane)
+        ]
 
 
 def still_there(viewer: ViewerModel, learnt: Sequence[Learnt]) -> list[Learnt]:

@@ -20,7 +20,7 @@ from napari_unet.widgets.glances import Glances, still_there
 from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.lifetime import follow
 from napari_unet.widgets.marks import KEY, Mark, mark_of, source_of
-from napari_unet.widgets.mosaic import Mosaic
+from napari_unet.widgets.mosaic import Mosaic, known_of
 from napari_unet.widgets.next_place_run import Known
 from napari_unet.widgets.paint_watch import Learnt
 
@@ -128,18 +128,18 @@ class LivePreviewLayer(QObject):
             self._latest.submit(read)
 
     def glance(self, images: Sequence[Image], then: Callable[[], None]) -> bool:
-        """Let the network look at other images: see :meth:`Glances.ask`."""
+        """Let the network look at other images and planes: see :meth:`Glances.ask`."""
         return self._glances.ask(images, then)
 
     def seen_of(self, image: Image) -> Known | None:
-        """Return what the network makes of the visible part of ``image``, or of what it glanced at.
+        """Return what the network makes of the visible part of ``image``, and of what it glanced at.
 
         None if nothing is known.
         """
-        mosaic = self._mosaic
-        if mosaic is None or mosaic.view.key != image.unique_id:
-            return self._glances.seen_of(image)
-        return mosaic.known()
+        seen, mosaic = self._glances.seen_of(image), self._mosaic
+        if mosaic is not None and mosaic.view.key == image.unique_id:
+            seen[mosaic.view.plane] = mosaic
+        return known_of(seen.values())
 
     def close(self) -> None:
         """End: the layer, which only shows what a training makes of the image, goes with it."""
@@ -166,7 +166,8 @@ class LivePreviewLayer(QObject):
             self._mosaic = None
         elif self._mosaic is not None:
             self._mosaic.view = view
-        if view is None:
+        layer = self._layer()
+        if layer is not None and (view is None or layer.metadata[KEY].image != view.key):
             self._remove()
 
     def _view(self) -> View | None:

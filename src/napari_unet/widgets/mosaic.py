@@ -1,5 +1,6 @@
 """What a network that learns makes of a view, put together of the blocks that it tells of."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -30,15 +31,6 @@ class Mosaic:
             self._is_stale = False
             self._compose()
         return self._values
-
-    def known(self) -> Known | None:
-        """Return what the network makes of it, None if nothing is known yet."""
-        if self.values is None:
-            return None
-        others = ("object",) if len(self.values) == 2 else ()
-        return Known(
-            None, Rereading({self.view.plane: self.foreground(self.values)}), ("background", *others)
-        )
 
     def suits(self, view: View) -> bool:
         """Whether what is known here is of ``view`` as well, or of what is beside it."""
@@ -99,3 +91,14 @@ class Mosaic:
             "units": paint.units,
             "axis_labels": paint.axis_labels,
         }
+
+
+def known_of(mosaics: Iterable[Mosaic]) -> Known | None:
+    """Return what the network makes of planes of an image, each of which has a mosaic; None without any."""
+    planes = {
+        mosaic.view.plane: mosaic.foreground(mosaic.values) for mosaic in mosaics if mosaic.values is not None
+    }
+    if not planes:
+        return None
+    others = ("object",) if len(next(iter(planes.values()))) == 1 else ()
+    return Known(None, Rereading(planes), ("background", *others))

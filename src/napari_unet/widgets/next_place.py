@@ -9,7 +9,7 @@ from weakref import ref
 
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
-from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_unet.core.control import Control
@@ -23,7 +23,7 @@ from napari_unet.widgets.marks import image_channels, mark_of, mode_of, source_o
 from napari_unet.widgets.model_chooser import ModelFacts, newest_model, read_facts
 from napari_unet.widgets.next_place_run import MOST_PLANES, Known, Question, Ranked, planes_to_look_at, rank
 from napari_unet.widgets.onlooker import Onlooker
-from napari_unet.widgets.place_view import show_place, turn_to
+from napari_unet.widgets.place_view import is_ring, show_place, turn_to
 from napari_unet.widgets.prediction_targets import Target, images_of
 from napari_unet.widgets.preferences import read_preferences
 
@@ -45,10 +45,10 @@ _CERTAIN_HERE = (
     "The network is certain of all that you see here: zoom out, or look elsewhere, and press again."
 )
 _CERTAIN_THERE = (
-    "The network is certain of all that you see here, and of what it looked at in your other images: zoom "
-    "out, or look elsewhere, and press again."
+    "The network is certain of all that you see here, and of what it looked at elsewhere: zoom out, or look "
+    "elsewhere, and press again."
 )
-_GLANCES = "The network looks at your other images as well."
+_GLANCES = "The network looks around, which takes a moment."
 _ALL_PAINTED = "Everything is painted here, or close to paint: try another image."
 
 
@@ -122,6 +122,11 @@ class NextPlace(QWidget):
         self._ranking.failed.connect(lambda sentence: self._say(sentence, "error"))
         image.layer_changed.connect(lambda _layer: self._say(""))
         follow(self, viewer.layers.events.removed, self._on_removed)
+        # Not within the event: napari's list of layers must be told of one removal before the next.
+        self._orphaned = QTimer(self)
+        self._orphaned.setSingleShot(True)
+        self._orphaned.setInterval(0)
+        self._orphaned.timeout.connect(self._remove_orphans)
 
     def use(
         self,
@@ -173,12 +178,12 @@ class NextPlace(QWidget):
             return
         others = self._other_pairs(image) if leads else ()
         self._request = request = _Request((image, paint), others, leads)
-        if self._seen(image) is not None:  # a network learns
-            self._is_glancing = self._glance([other for other, _ in others], self._on_glanced)
-            if self._is_glancing:
-                self._say(_GLANCES)
-            else:
-                self._rank_seen(request)
+        self._is_glancing = leads and self._glance([image, *(each for each, _ in others)], self._on_glanced)
+        if self._is_glancing:  # a network learns
+            self._say(_GLANCES)
+            return
+        if self._seen(image) is not None:
+            self._rank_seen(request)
             return
         with suppress(InputError):  # without a model, looks must do
             facts = read_facts(self._model())
@@ -299,8 +304,7 @@ class NextPlace(QWidget):
             return
         place, known = ranked.place, ranked.known
         if place is None:
-            here = _CERTAIN_HERE if len(pairs) == 1 else _CERTAIN_THERE
-            self._say(_ALL_PAINTED if known is None else here if known.model is None else _CERTAIN)
+            self._say(_ALL_PAINTED if known is None else _CERTAIN if known.model else _certain(pairs, known))
             return
         if ranked.again:
             self._shown = {}
@@ -333,6 +337,20 @@ class NextPlace(QWidget):
         self._shown.pop(event.value, None)
         if _is_map(event.value):
             self.show_map.setChecked(False)
+        self._orphaned.start()
+
+    def _remove_orphans(self) -> None:
+        """Remove ring and map of images that are gone: they would mark places of nothing."""
+        layers = self._viewer.layers
+        for layer in [layer for layer in layers if is_ring(layer) or _is_map(layer)]:
+            if source_of(self._viewer, layer) is None:
+                layers.remove(layer)
+
+
+def _certain(pairs: Sequence[_Pair], known: Known) -> str:
+    """Return what to say where a network that learns is certain."""
+    is_all = len(pairs) == 1 and len(known.rereading.foregrounds) == 1
+    return _CERTAIN_HERE if is_all else _CERTAIN_THERE
 
 
 def _is_map(layer: Layer) -> bool:

@@ -115,10 +115,10 @@ def _foregrounds(question: Question) -> Mapping[Plane, NDArray[np.float32] | Non
     return question.known.rereading.foregrounds
 
 
-def planes_to_look_at(leading: Sequence[int], visible: Plane) -> list[Plane]:
-    """Return the ``visible`` plane and others at equal distances, in order; at most nine."""
+def planes_to_look_at(leading: Sequence[int], visible: Plane, most: int = MOST_PLANES) -> list[Plane]:
+    """Return the ``visible`` plane and others at equal distances, in order; at most so many."""
     count = int(np.prod(leading, dtype=int))
-    chosen = np.linspace(0, count - 1, min(count, MOST_PLANES)).round().astype(int)
+    chosen = np.linspace(0, count - 1, min(count, most)).round().astype(int)
     planes = {tuple(int(at) for at in np.unravel_index(plane, leading)) for plane in chosen}
     if visible not in planes:
         others = sorted(planes)

@@ -94,6 +94,8 @@ def _draw_ring(
     viewer: ViewerModel, image: Image, paint: Labels, centre: Sequence[int], diameter: float
 ) -> None:
     drawn = next((layer for layer in viewer.layers if _is_ring(layer, image)), None)
+    for other in [layer for layer in viewer.layers if is_ring(layer) and layer is not drawn]:
+        viewer.layers.remove(other)
     if drawn is not None and drawn.ndim == len(centre):
         drawn.data = np.array([centre])
         drawn.size = diameter
@@ -122,11 +124,11 @@ def _draw_ring(
         viewer.layers.selection.active = active
 
 
-def _is_ring(layer: Layer, image: Image) -> TypeGuard[Points]:
+def is_ring(layer: Layer) -> bool:
+    """Return whether ``layer`` is a ring around a place."""
     mark = mark_of(layer)
-    return (
-        isinstance(layer, Points)
-        and mark is not None
-        and mark.kind == _RING
-        and mark.image == image.unique_id
-    )
+    return mark is not None and mark.kind == _RING
+
+
+def _is_ring(layer: Layer, image: Image) -> TypeGuard[Points]:
+    return isinstance(layer, Points) and is_ring(layer) and layer.metadata[KEY].image == image.unique_id

@@ -145,6 +145,7 @@ class TrainDock(QWidget):
             follow(self, emitter, self._refresh)
         self._project = project_of(viewer)
         self._project.opened.connect(self._on_project)
+        self._project.trained.connect(self._on_project)  # as another dock does, open or closed
         self.saved.connect(self._project.note_model)
         self._on_project()
         # What was set afterwards goes before what the model was trained with.
@@ -363,7 +364,7 @@ class TrainDock(QWidget):
             self._pause.setText("Go on" if run.job.control.paused else "Pause")
 
     def _on_project(self) -> None:
-        """Offer to go on from the last model of the project that was opened, and show its curve."""
+        """Offer to go on from the last model of the project, or of the window, and show its curve."""
         path = self._project.last_model
         if path is not None and self._run is None:
             self.form.start_from_file(path)

@@ -31,6 +31,7 @@ from napari_unet.widgets.saving import LabelSaver, labels_of
 from napari_unet.widgets.section import Section
 from napari_unet.widgets.train import TrainDock
 from napari_unet.widgets.weights import WeightsDock
+from napari_unet.widgets.window_project import project_of
 
 _STEPS = (
     ("Paint", "Mark a little of the background and some objects."),
@@ -70,7 +71,7 @@ class UNetDock(QWidget):
         super().__init__()
         self.setObjectName("unet_dock")
         self._viewer = viewer
-        self._trained = False
+        self._trained = project_of(viewer).last_model is not None
         self._place = ""
         # Of images, what happened to them since the last training; of layers, since they were written.
         self._predicted: set[object] = set()
@@ -96,7 +97,7 @@ class UNetDock(QWidget):
     def _build(self) -> None:
         column = fill(self)
         column.addWidget(ProjectSection(self._viewer))
-        self._advice = Sentence("unet_next")
+        self._advice = Sentence("unet_advice")
         self._told = Sentence("unet_told")
         column.addWidget(self._advice)
         does: dict[Action, Callable[[], object]] = {
@@ -152,7 +153,7 @@ class UNetDock(QWidget):
         self.paint.next_place.told.connect(self._on_place)
         self._sections[0].toggled.connect(self._on_paint_unfolded)
         self.train.started.connect(self._on_training)
-        self.train.saved.connect(self._on_model)
+        project_of(self._viewer).trained.connect(self._on_model)
         self.train.ended.connect(self._refresh)
         self.predict.started.connect(self._refresh)
         self.predict.ended.connect(self._refresh)

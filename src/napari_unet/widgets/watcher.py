@@ -4,15 +4,18 @@ from collections.abc import Callable
 
 from napari.components import ViewerModel
 from napari.layers import Labels
-from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 
 from napari_unet.widgets.form import LayerChooser
 from napari_unet.widgets.layers import annotation_of
 from napari_unet.widgets.lifetime import follow
+from napari_unet.widgets.marks import source_of
 
 
 class AnnotationWatcher(QObject):
     """Follows the annotation layer of the image that is chosen in a :class:`LayerChooser`.
+
+    Whoever selects a layer in napari's list turns to its image: strokes land there, so that is chosen, too.
 
     Parameters
     ----------
@@ -40,7 +43,12 @@ class AnnotationWatcher(QObject):
         chooser.layer_changed.connect(self.look)
         follow(self, viewer.layers.events.inserted, self.look)
         follow(self, viewer.layers.events.removed, self.look)
-        follow(self, viewer.layers.selection.events.active, self.look)
+        follow(self, viewer.layers.selection.events.active, self._on_selected)
+        # What adds a layer and selects the one before again has done so by then.
+        self._selected = QTimer(self)
+        self._selected.setSingleShot(True)
+        self._selected.setInterval(0)
+        self._selected.timeout.connect(self._turn)
         self.look()
 
     @property
@@ -66,6 +74,16 @@ class AnnotationWatcher(QObject):
             for emitter in (events.selected_label, events.mode, events.brush_size, events.colormap):
                 self._unfollow.append(follow(self, emitter, self._on_brush))
         self.layer_changed.emit(layer)
+
+    def _on_selected(self, _event: object = None) -> None:
+        self.look()
+        self._selected.start()
+
+    def _turn(self) -> None:
+        active = self._viewer.layers.selection.active
+        image = None if active is None else source_of(self._viewer, active)
+        if image is not None:
+            self._chooser.choose(image)
 
     def _on_paint(self, _event: object = None) -> None:
         self.painted.emit()

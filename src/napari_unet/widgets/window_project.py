@@ -51,6 +51,8 @@ class WindowProject(QObject):
 
     opened = Signal()
     """Another project is open now."""
+    trained = Signal(object)
+    """The ``Path`` of every model that a dock of the window has trained."""
     changed = Signal()
     """Another project is open, or it was saved, could not be, or was found."""
 
@@ -60,6 +62,7 @@ class WindowProject(QObject):
         super().__init__(window)
         self._session: ProjectSession | None = None
         self._closes = False
+        self._trained: Path | None = None
         self._docks: dict[str, _Dock] = {}
         self._settings: dict[str, Values] = {}
         if window is not None:
@@ -81,12 +84,12 @@ class WindowProject(QObject):
 
     @property
     def last_model(self) -> Path | None:
-        """The model of the project that was trained last, if it is there."""
+        """The model of the project that was trained last, or else of the window, if it is there."""
         session = self.session
-        if session is None or not session.model:
-            return None
-        path = session.folder / MODELS / session.model
-        return path if path.is_file() else None
+        path = self._trained
+        if session is not None and session.model:
+            path = session.folder / MODELS / session.model
+        return path if path is not None and path.is_file() else None
 
     @property
     def is_shown(self) -> bool:
@@ -153,6 +156,8 @@ class WindowProject(QObject):
         session = self.session
         if session is not None and path.parent == session.folder / MODELS:
             session.model = path.name
+        self._trained = path
+        self.trained.emit(path)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
         """Save before the window closes, which may still be refused, and close the project once it has."""
