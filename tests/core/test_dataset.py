@@ -195,6 +195,11 @@ def test_what_cannot_teach_is_one_sentence(images: Any, paints: Any, mode: Any, 
     assert "\n" not in str(caught.value)
 
 
+def test_full_is_told_of_each_image() -> None:
+    with pytest.raises(InputError, match="There are 2 images to learn from, and for 1 it is said"):
+        build_dataset([_image()] * 3, [_paint()] * 3, full=[True, False], validation=1)
+
+
 def test_a_union_may_teach_what_its_parts_do_not() -> None:
     dataset = build_dataset(
         [_image(), _image()], [_paint(foreground=False), _paint(background=False)], held_out=0

@@ -227,6 +227,7 @@ def test_a_sigma_far_below_the_pixel_size_gives_no_border():
     ("fields", "words"),
     [
         ({"w0": -1}, "w0 is -1; choose 0 or more"),
+        ({"w0": 1e39}, "choose 0 or more, up to a million"),
         ({"w0": nan}, "w0 is nan"),
         ({"w0": "10"}, "w0 is '10'"),
         ({"sigma": 0}, "sigma is 0; choose a distance"),

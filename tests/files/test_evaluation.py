@@ -50,7 +50,7 @@ def test_one_failure_does_not_keep_the_others(tmp_path: Path) -> None:
     right, flat, real = (tmp_path / f"{name}.tif" for name in ("right", "flat", "real"))
     tifffile.imwrite(right, np.eye(4, dtype=np.uint8))
     tifffile.imwrite(flat, np.zeros((2, 4), np.uint8))
-    tifffile.imwrite(real, np.zeros((4, 4), np.float32))
+    tifffile.imwrite(real, np.full((4, 4), 0.5, np.float32))
     pairs = [(flat, right), (right, real), (tmp_path / "none.tif", right), (right, right)]
     misshapen, not_whole, missing, compared = compare_files(pairs)
     for failure, words in [(misshapen, "shape (2, 4)"), (not_whole, "float32"), (missing, "none.tif")]:
@@ -60,6 +60,19 @@ def test_one_failure_does_not_keep_the_others(tmp_path: Path) -> None:
     assert str(real) in not_whole.message
     assert isinstance(compared, Compared)
     assert compared.scores.ap_90 == 1
+
+
+@pytest.mark.parametrize("bad", [0.5, np.nan, np.inf, 2.0**24])
+def test_whole_floats_are_labels_and_others_are_not(tmp_path: Path, bad: float) -> None:
+    labels = np.diag([1, 2, 2**24 - 1, 0])
+    tifffile.imwrite(tmp_path / "right.tif", labels)
+    tifffile.imwrite(tmp_path / "whole.tif", labels.astype(np.float32))
+    tifffile.imwrite(tmp_path / "bad.tif", np.where(labels == 1, bad, labels).astype(np.float32))
+    pairs = [(tmp_path / name, tmp_path / "right.tif") for name in ("whole.tif", "bad.tif")]
+    compared, failed = compare_files(pairs)
+    assert isinstance(compared, Compared)
+    assert compared.scores.ap_90 == 1
+    assert isinstance(failed, Failed)
 
 
 def test_a_table_holds_every_score_exactly(tmp_path: Path) -> None:

@@ -219,6 +219,23 @@ def test_a_folder_on_which_the_disk_was_full_at_once_is_begun_anew(tmp_path: Pat
         PredictionStore(tmp_path / "x", {}, [], 16)
 
 
+@pytest.mark.parametrize("until", [TileDone, ObjectsFound])
+@pytest.mark.parametrize("seed", [5, 6])  # of the network of the later run
+def test_of_two_runs_the_later_one_goes_on(tmp_path: Path, until: type, seed: int):
+    image = picture(130, 150)
+    config = config_for(make_model(seed=5), image)
+    first = predict_to_zarr(make_model(seed=5), image, tmp_path, "a", config)
+    while not isinstance(next(first), until):
+        pass
+    model = make_model(seed=seed)
+    later = predict_to_zarr(model, image, tmp_path, "a", config)
+    next(later)
+    with pytest.raises(InputError, match="Another run segments the same image"):
+        list(first)
+    list(later)
+    assert_same(tmp_path, predict(model, image, config), kinds=("objects",))
+
+
 def test_a_tile_of_another_number_of_axes_is_none_of_this_prediction(tmp_path: Path):
     tile = Tile(*((slice(0, 8), slice(0, 8)),) * 3)
     PredictionStore(tmp_path / "x", {}, [], 8)

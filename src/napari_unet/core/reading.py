@@ -75,6 +75,11 @@ def read_planes(
     """Return every plane with paint on it; see :func:`napari_unet.core.dataset.build_dataset`."""
     check_mode(reading.mode)
     pairs = _check_pairs(images, paints, reading.ndim, reading.channels)
+    if full is not None and len(full) != len(pairs):
+        raise InputError(
+            f"There are {len(pairs) - validation} images to learn from, and for {len(full) - validation} it "
+            "is said which objects are full; say so for each image, in the same order, or for none."
+        )
     planes = _painted_planes(
         pairs,
         full or (False,) * len(pairs),

@@ -16,6 +16,9 @@ Preset = Literal["gentle", "paper", "freiburg"]
 _GENTLE = 3.0
 """Height of the border term for a few filled objects, of which the paper's makes the network find fewer."""
 
+_MOST = 1e6
+"""Far beyond what is of use; sums of much larger weights would leave the range of float32."""
+
 CLASS_WEIGHT_RANGE = (0.1, 10.0)
 """Inverse class frequencies are clipped to this range: a speck of a class must not drown all the others."""
 
@@ -64,8 +67,8 @@ class WeightConfig:
     def __post_init__(self) -> None:
         for name in ("w0", "foreground", "background", "halo"):
             value = getattr(self, name)
-            if not (_is_number(value) and value >= 0):
-                raise InputError(f"weights.{name} is {value!r}; choose 0 or more.")
+            if not (_is_number(value) and 0 <= value <= _MOST):
+                raise InputError(f"weights.{name} is {value!r}; choose 0 or more, up to a million.")
         for name in ("sigma", "halo_sigma"):
             value = getattr(self, name)
             if not (_is_number(value) and value > 0):

@@ -1,10 +1,12 @@
 """Predicted and true label files compared in pairs; what fails is told, not raised."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_unet.core.agreement import Agreement, measure_agreement
 from napari_unet.core.comparison import compare_parts
@@ -77,7 +79,17 @@ def read_labels_of(path: Path) -> StoredImage:
         image = open_image(path)
         if image.pixels.size > _LARGE:
             return image
-    return read_image(path)
+    image = read_image(path)
+    return replace(image, pixels=_whole(image.pixels))
+
+
+def _whole(labels: NDArray[Any]) -> NDArray[Any]:
+    """Return whole floats, which some programs save, as integers; other labels as they are."""
+    if labels.dtype.kind != "f":
+        return labels
+    # From the next number on, neighbouring ids may already have become one; NaN is not below it either.
+    can_be = np.abs(labels) < 2 ** (np.finfo(labels.dtype).nmant + 1)
+    return labels.astype(np.int64) if np.all(can_be & (labels == np.rint(labels))) else labels
 
 
 def pair_labels(

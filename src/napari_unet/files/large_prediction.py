@@ -166,7 +166,8 @@ def predict_to_zarr(
     ------
     InputError
         As ``predict``; if something else is where the results go, or it cannot be written (the disk is full:
-        what is finished is kept); or if one connected region of foreground does not fit into memory.
+        what is finished is kept); if the same is begun elsewhere meanwhile, which then goes on with it; or
+        if one connected region of foreground does not fit into memory.
     """
     from napari_unet.network.prediction import plan_prediction  # torch takes seconds
 
@@ -276,6 +277,7 @@ def _find_objects(
             control.wait_while_paused()
             if control.stopped:
                 return
+            store.check()
             if next(turns) % _TURNS == 0:
                 hand_back()
             try:

@@ -8,6 +8,8 @@ import itertools
 import json
 import math
 import operator
+import os
+import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -83,7 +85,7 @@ class PredictionStore:
         entries = self._read()
         first = entries[0] if entries else {}
         complete = all((folder / f"{name}.zarr").is_dir() for name in names)  # else it ended while publishing
-        if {**head, "tile_size": first.get("tile_size")} == first and (complete or len(entries) == 1):
+        if {**head, "tile_size": first.get("tile_size")} == first and complete:
             head = first
         else:
             self.remove()
@@ -95,6 +97,8 @@ class PredictionStore:
         """Of the tiles of this run and those before."""
         for entry in entries[1:]:
             self._note(entry)
+        self._run = self._append({"run": secrets.token_hex(8)})
+        self._begin = self._size - len(self._run)
 
     def _read(self) -> list[dict[str, Any]]:
         """Return what the journal holds, nothing if it is damaged; a last line that was cut off goes."""
@@ -112,14 +116,37 @@ class PredictionStore:
         is_usable = bool(entries) and _is_head(entries[0]) and all(map(_is_entry, entries[1:]))
         return entries if is_usable else []
 
-    def _append(self, entry: Mapping[str, Any]) -> None:
-        with self._journal.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+    def _append(self, entry: Mapping[str, Any]) -> bytes:
+        line = (json.dumps(entry) + "\n").encode()
+        with self._journal.open("ab") as file:
+            file.write(line)
+            self._size = file.tell()
+        return line
+
+    def check(self) -> None:
+        """Say so if another run has begun with this folder: two would spoil each other's results.
+
+        Raises
+        ------
+        InputError
+            The run that began last has it; this one must not write any more.
+        """
+        try:
+            with self._journal.open("rb") as file:
+                file.seek(self._begin)
+                is_ours = file.read(len(self._run)) == self._run and file.seek(0, os.SEEK_END) == self._size
+        except FileNotFoundError:
+            is_ours = False
+        if not is_ours:
+            raise InputError(
+                f"Another run segments the same image into {self.folder.parent}, so this one ends; wait for "
+                "the results of that one."
+            )
 
     def _note(self, entry: Mapping[str, Any]) -> None:
         if "start" in entry:
             self._finished[tuple(entry["plane"]), tuple(entry["start"])] = tuple(entry["stop"])
-        else:
+        elif "objects" in entry:
             self._objects = dict(entry)
 
     def is_finished(self, plane: tuple[int, ...], tile: Tile) -> bool:
@@ -140,6 +167,7 @@ class PredictionStore:
         """Note that the pixels of a tile are written."""
         start, stop = _corners(tile)
         entry = {"plane": plane, "start": start, "stop": stop}
+        self.check()
         self._append(entry)
         self._note(entry)
 
@@ -151,6 +179,7 @@ class PredictionStore:
 
     def finish_objects(self, settings: Mapping[str, Any], planes: int, used: int) -> None:
         """Note that so many planes have their objects, and the highest id in them."""
+        self.check()
         self._append({"objects": dict(settings), "planes": planes, "used": used})
 
     def array(self, name: str, grid: Grid, dtype: str, *, channels: int = 0, is_label: bool = False) -> Any:
@@ -181,8 +210,9 @@ class PredictionStore:
         Raises
         ------
         InputError
-            If there is something in its place that is not an earlier result.
+            If there is something in its place that is not an earlier result, or another run has begun.
         """
+        self.check()
         for name, target in outputs.items():
             check_replaceable(target)
             old = self.folder / f"old {name}"
@@ -279,7 +309,7 @@ def _is_entry(entry: Any) -> bool:
         are_corners = all(isinstance(at, list) and all(type(pixel) is int for pixel in at) for at in corners)
         return are_corners and len(entry["start"]) == len(entry["stop"])
     kinds = {name: type(value) for name, value in entry.items()}
-    return kinds == {"objects": dict, "planes": int, "used": int}
+    return kinds in ({"objects": dict, "planes": int, "used": int}, {"run": str})
 
 
 def _corners(tile: Tile) -> tuple[Corner, Corner]:
