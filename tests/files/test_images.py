@@ -419,5 +419,6 @@ def test_a_file_that_ends_before_its_pixels_is_refused_before_room_is_made(tmp_p
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.zeros((2048, 2048), np.uint16))
     path.write_bytes(path.read_bytes()[: 2**20])
-    with pytest.raises(InputError, match="the file ends before"):
-        read_image(path)
+    for reads in (read_image, open_image):
+        with pytest.raises(InputError, match="the file ends before"):
+            reads(path)

@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -118,6 +119,8 @@ def test_a_device_that_is_not_there_is_told_once(images, tmp_path):
     plan = FilesPlan(tuple(paths), tmp_path / "out", KINDS)
     with pytest.raises(InputError):
         predict_files(make_model(), plan, CONFIG, device="nonsense")
+    with pytest.raises(InputError, match="does not compute in float16"):
+        predict_files(make_model(), plan, replace(CONFIG, precision="float16"), device="cpu")
 
 
 def test_to_zarr_it_is_the_same_and_a_stop_is_gone_on_from(images, tmp_path):

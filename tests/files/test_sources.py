@@ -163,10 +163,7 @@ def test_a_file_is_closed_when_nobody_reads_it_any_more(tmp_path: Path):
         (lambda path: None, "There is no image file"),
         (lambda path: path.write_bytes(b"\x89PNG"), "neither zarr nor TIFF"),
         (lambda path: path.write_bytes(b"II*\0" + b"\xff" * 40), "could not be read"),
-        (
-            lambda path: zarr.open_group(path, mode="w"),
-            r"not one image; give the path of one inside \(nothing",
-        ),
+        (lambda path: zarr.open_group(path, mode="w"), "a zarr group with nothing in it"),
         (lambda path: (path.mkdir(), (path / ".zarray").write_text("{")), "could not be read"),
     ],
 )

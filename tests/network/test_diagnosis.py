@@ -169,6 +169,7 @@ def test_the_field_of_view_is_what_the_geometry_says(levels: int, padding: Any) 
         (221, 4, "take 5 levels, which see 444, or shrink the images 2 times"),
         (500, 4, "take 6 levels, which see 892, or shrink the images 3 times"),
         (3000, 4, "outside; shrink the images 14 times"),
+        (60, 1, "a network of 1 level sees"),
         (1800, 7, "outside; shrink the images 2 times"),
     ],
 )

@@ -138,12 +138,13 @@ def predict_files(
     Raises
     ------
     InputError
-        At once, if there is no such device, or the format is TIFF and a cluster is given.
+        At once, if there is no such device, or it does not compute in that precision, or the format is TIFF
+        and a cluster is given.
     """
-    from napari_unet.network.device import choose_device
+    from napari_unet.network.device import choose_device, choose_precision
 
     if cluster is None:
-        choose_device(device)  # to say once, not for every image, that there is no such device
+        choose_precision(choose_device(device), config.precision)  # to say once, not for every image
     elif plan.file_format == "tiff":
         raise InputError(
             "A cluster writes zarr, and the format asked for is TIFF; leave it out, or the cluster."

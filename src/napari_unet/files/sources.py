@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 
 from napari_unet.core.errors import InputError
 from napari_unet.core.lazy import LazyPixels
-from napari_unet.files.images import ALWAYS, StoredImage, check_size, is_tiff, is_zarr, why_unreadable
+from napari_unet.files.images import (
+    ALWAYS,
+    StoredImage,
+    check_end,
+    check_size,
+    is_tiff,
+    is_zarr,
+    why_unreadable,
+)
 from napari_unet.files.pixel_size import PixelSize, tiff_pixel_size
 from napari_unet.files.tiff_pages import check_pages
 
@@ -122,7 +130,9 @@ def _open_zarr(path: Path) -> StoredImage:
     except Exception as error:
         raise InputError(why_unreadable(path, error)) from error
     if len(arrays) != 1:
-        inside = ", ".join(sorted(node)[:5]) or "nothing"
+        inside = ", ".join(sorted(node)[:5])
+        if not inside:
+            raise InputError(f"{path} is a zarr group with nothing in it; give one with an image.")
         raise InputError(f"{path} is a zarr group, not one image; give the path of one inside ({inside}).")
     return _stored(_zarr_pieces(arrays[0], path), "")
 
@@ -183,9 +193,11 @@ def _open_tiff(path: Path) -> StoredImage:
         is_plain = series.dataoffset is not None and series.dtype.kind in "uif"  # neither compressed nor bits
         shape, dtype = tuple(series.shape), np.dtype(f"{file.byteorder}{series.dtype.char}")
         offset = series.dataoffset
-    pixels: Any = (
-        np.memmap(path, dtype, "r", offset or 0, shape) if is_plain else Pieces(_TiffPixels(path), path)
-    )
+    if is_plain:
+        check_end(path, offset or 0, math.prod(shape) * dtype.itemsize)
+        pixels: Any = np.memmap(path, dtype, "r", offset or 0, shape)
+    else:
+        pixels = Pieces(_TiffPixels(path), path)
     return _stored(pixels, axes if len(axes) == len(shape) and axes.count("C") <= 1 else "", size)
 
 

@@ -69,9 +69,10 @@ def about_size(spans: NDArray[np.intp], network: UNetConfig) -> str | None:
     deeper = (replace(network, levels=levels) for levels in range(network.levels + 1, _MOST_LEVELS + 1))
     enough = next((config for config in deeper if field_of_view(config) >= across), None)
     more = f"take {enough.levels} levels, which see {field_of_view(enough)}, or " if enough else ""
+    levels = f"{network.levels} level{'s' * (network.levels != 1)}"
     return (
-        f"Half of the painted objects span {across} pixels or more, and a network of {network.levels} levels "
-        f"sees {field_of_view(network)} at once, so it cannot tell the inside of one from the outside; {more}"
+        f"Half of the painted objects span {across} pixels or more, and a network of {levels} sees "
+        f"{field_of_view(network)} at once, so it cannot tell the inside of one from the outside; {more}"
         f"shrink the images {ceil(across / field_of_view(network))} times."
     )
 
