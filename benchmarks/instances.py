@@ -1,12 +1,13 @@
 """How many touching objects are found that connected components of the same probabilities join.
 
     OMP_NUM_THREADS=1 python benchmarks/instances.py --data ../shared/data [--kinds fluo_256 phase]
+    ... --steps 160 --start MODEL    # begin with a starter
 
 On development images (`kinds.py`): a simulated annotator paints three images of a kind, a network learns from
 the paint for a number of steps, and other images are segmented once. Their objects are read twice from the
 probabilities: as a user gets them, with what the model keeps of how to read them; and as connected parts of
-p > 0.5, without specks of fewer than 16 pixels. A fixed number of steps and one seed give the same figures
-however busy the machine is.
+p > 0.5, without specks of fewer than 16 pixels. *Perfect* cuts the same foreground along the truth: what is
+left to gain. A fixed number of steps and one seed give the same figures however busy the machine is.
 """
 
 import argparse
@@ -19,8 +20,10 @@ from scipy import ndimage
 
 from annotator import Labels, paint_image
 from kinds import load_kind
-from napari_unet import TrainingConfig, predict, train
+from napari_unet import TrainingConfig, load_model, predict, train
 from napari_unet.core.instances import InstanceConfig
+from napari_unet.files.starters import find_model
+from napari_unet.network.model import Model
 from scoring import score
 
 AP_BAR, TOUCHING_BAR = 0.10, 0.30
@@ -36,6 +39,12 @@ def components(probability: np.ndarray, smallest: int = InstanceConfig().min_siz
     return labels.astype(np.int32)
 
 
+def perfect(probability: np.ndarray, truth: Labels) -> Labels:
+    """Return p > 0.5, every pixel as part of the true object that is nearest to it."""
+    nearest = ndimage.distance_transform_edt(truth == 0, return_distances=False, return_indices=True)
+    return np.where(probability > 0.5, truth[tuple(nearest)], 0)
+
+
 def measure(kind_name: str, paint: str, args: argparse.Namespace) -> bool:
     """Print one row and return whether both bars are met."""
     kind = load_kind(kind_name, args.data, scored=args.scored)
@@ -49,17 +58,28 @@ def measure(kind_name: str, paint: str, args: argparse.Namespace) -> bool:
         [one.paint for one in painted],
         TrainingConfig(steps=args.steps, seed=args.seed),
         full=[one.full for one in painted],
+        start=args.start,
     )
     seconds = time.process_time() - begun
     predictions = [predict(model, image) for image, _ in kind.score]
     ours = score([prediction.objects for prediction in predictions], kind.score)
     plain = score([components(prediction.probabilities[1]) for prediction in predictions], kind.score)
+    ideal = score(
+        [
+            perfect(prediction.probabilities[1], truth)
+            for prediction, (_, truth) in zip(predictions, kind.score, strict=True)
+        ],
+        kind.score,
+    )
     ahead = [(ours[name] or 0.0) - (plain[name] or 0.0) for name in ("ap_50", "touching")]
     met = ahead[0] >= AP_BAR and ahead[1] >= TOUCHING_BAR
     cells = [
         kind_name,
         paint,
-        *(f"{ours[name]:.2f} / {plain[name]:.2f}" for name in ("ap_50", "ap_75", "touching")),
+        *(
+            f"{ours[name]:.2f} / {plain[name]:.2f} / {ideal[name]:.2f}"
+            for name in ("ap_50", "ap_75", "touching")
+        ),
         " / ".join(f"{value:+.2f}" for value in ahead),
         f">= {AP_BAR:.2f} / {TOUCHING_BAR:.2f}",
         "met" if met else "short",
@@ -67,6 +87,10 @@ def measure(kind_name: str, paint: str, args: argparse.Namespace) -> bool:
     print("| " + " | ".join(cells) + " |", flush=True)
     print(f"{kind_name} {paint}: {seconds:.0f} s of training, {model.instances}", file=sys.stderr)
     return met
+
+
+def _model(name: str) -> Model:
+    return load_model(find_model(name))
 
 
 def main() -> int:
@@ -80,8 +104,11 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--scored", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=_model, help="a starter or a model file to begin with")
     args = parser.parse_args()
-    print(f"{args.steps} steps, seed {args.seed}, up to {args.scored} images scored; ours / components\n")
+    print(
+        f"{args.steps} steps, seed {args.seed}, {args.scored} images or fewer; ours / components / perfect\n"
+    )
     print("| images | paint | AP 0.5 | AP 0.75 | touching found | ahead by | bar | |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     met = [measure(kind, paint, args) for kind in args.kinds for paint in args.paints]

@@ -35,6 +35,9 @@ from views import OBJECT_SIZE, WEIGHTS, real_view, synthetic_view
 _WARM_UP = 100
 _TOTAL = 10**9
 
+_SEEN = 16
+"""Batches by which batch normalisation is measured whenever the model is written."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -188,6 +191,7 @@ def train_starter(
     losses: list[float] = []
 
     def write() -> None:
+        learner.settle([draw_batch(pool.at(step), recipe, step + ahead).image for ahead in range(_SEEN)])
         seconds = perf_counter() - began
         history = record.history(best_step=step, steps=step, seconds=seconds, device=describe_device(device))
         model = _model(recipe, learner.weights(), network, history)

@@ -12,7 +12,8 @@ import torch
 from napari_unet.core.confidence import Tally
 from napari_unet.core.dataset import Dataset, build_dataset
 from napari_unet.network.batches import BatchShape
-from napari_unet.network.config import UNetConfig
+from napari_unet.network.calibration import calibration_images
+from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.events import Validated
 from napari_unet.network.incumbent import Incumbent
 from napari_unet.network.learner import Learner
@@ -34,6 +35,10 @@ def dataset(objects: int = 10) -> Dataset:
 def learner(seed: int = 0) -> Learner:
     network = fresh_network(UNetConfig(features=2, levels=2), seed)
     return Learner(network, device=CPU, precision=torch.float32, learning_rate=1e-3, seed=0)
+
+
+def config(*, patience: int | None, seed: int = 0) -> TrainingConfig:
+    return TrainingConfig(patience=patience, seed=seed)
 
 
 def teach(learner: Learner) -> None:
@@ -64,7 +69,7 @@ def follow(
     coming: Iterator[Tally] = iter(tallies)
     monkeypatch.setattr(Validation, "tally", lambda self, predict: next(coming))
     scored = dataclasses.replace(dataset(), on=on)
-    incumbent = Incumbent(scored, SHAPE, learner(), patience=patience, seed=0)
+    incumbent = Incumbent(scored, SHAPE, learner(), config(patience=patience, seed=0))
     return [
         (incumbent.validate(step, 0.0).best, incumbent.has_converged)
         for step, _ in enumerate(tallies, start=1)
@@ -103,6 +108,24 @@ def test_a_network_without_numbers_is_kept_only_for_want_of_another(monkeypatch:
     ]
 
 
+def test_what_is_kept_and_looked_at_is_normalised_by_the_images_as_the_weights_are_now() -> None:
+    taught, again = learner(), learner()
+    incumbent = Incumbent(dataset(), SHAPE, taught, config(patience=None, seed=3))
+    images = calibration_images(dataset(), SHAPE, config(patience=None, seed=3), CPU)
+    image = images[0]
+    for _ in range(2):
+        teach(taught)
+        teach(again)
+        again.settle(images)
+        assert torch.equal(incumbent.glance(image), again.predict(image))
+    teach(taught)
+    incumbent.validate(45, 0.0)
+    teach(again)
+    again.settle(images)
+    kept = incumbent.best.weights
+    assert all(torch.equal(kept[name], value) for name, value in again.weights().items())
+
+
 @pytest.mark.parametrize("patience", [None, 1, 3])
 def test_patience(monkeypatch: pytest.MonkeyPatch, patience: int | None) -> None:
     tallies = [tally(*[score] * 2) for score in (0.5, 0.6, 0.6, 0.55, 0.59, 0.7)]
@@ -114,7 +137,7 @@ def test_patience(monkeypatch: pytest.MonkeyPatch, patience: int | None) -> None
 def test_on_other_paint_the_kept_network_is_scored_anew_and_stays() -> None:
     teacher = learner()
     teach(teacher)
-    incumbent = Incumbent(dataset(), SHAPE, teacher, patience=2, seed=0)
+    incumbent = Incumbent(dataset(), SHAPE, teacher, config(patience=2, seed=0))
     first = incumbent.validate(1, 0.0)
     kept = {name: value.clone() for name, value in incumbent.best.weights.items()}
     blind(teacher)
@@ -126,7 +149,7 @@ def test_on_other_paint_the_kept_network_is_scored_anew_and_stays() -> None:
     # Scored with its own weights, not with those of the network that goes on learning, which are as before.
     again = learner()
     teach(again)
-    fresh = Incumbent(dataset(9), SHAPE, again, patience=2, seed=0).validate(1, 5.0)
+    fresh = Incumbent(dataset(9), SHAPE, again, config(patience=2, seed=0)).keep(kept, 1, 5.0)
     assert told == fresh
     assert isinstance(told, Validated)
     assert told.strokes != first.strokes or told.score != first.score
@@ -134,7 +157,10 @@ def test_on_other_paint_the_kept_network_is_scored_anew_and_stays() -> None:
     assert all(torch.equal(kept[name], value) for name, value in incumbent.best.weights.items())
     assert not incumbent.has_converged
     assert incumbent.best.step == 1
-    assert Incumbent(dataset(), SHAPE, teacher, patience=2, seed=0).rescore(dataset(9), seconds=5.0) is None
+    assert (
+        Incumbent(dataset(), SHAPE, teacher, config(patience=2, seed=0)).rescore(dataset(9), seconds=5.0)
+        is None
+    )
 
 
 @pytest.mark.parametrize(

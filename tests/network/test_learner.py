@@ -1,4 +1,5 @@
 import math
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -34,24 +35,68 @@ def _state(learner: Learner) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in learner.network.state_dict().items()}
 
 
-def test_the_average_is_the_ramped_one_of_all_weights_and_of_the_statistics() -> None:
+def test_the_average_is_the_ramped_one_of_all_weights() -> None:
     learner = _learner()
     expected: dict[str, torch.Tensor] = {}
     for step in range(5):
         assert learner.step(*_batch(step)) is not None
-        now = _state(learner)
         # Written out: after the first step the weights themselves, then decay (1 + n) / (10 + n).
         share = 1.0 if step == 0 else 1 - min(0.99, (1 + step) / (10 + step))
-        for name, value in now.items():
-            if value.is_floating_point():
-                expected[name] = value if step == 0 else (1 - share) * expected[name] + share * value
-            else:
-                expected[name] = value
+        for name, parameter in learner.network.named_parameters():
+            value = parameter.detach().clone()
+            expected[name] = value if step == 0 else (1 - share) * expected[name] + share * value
     average = learner.weights()
-    assert average.keys() == expected.keys()
+    assert average.keys() == learner.network.state_dict().keys()
     for name, value in expected.items():
         torch.testing.assert_close(average[name], value, rtol=1e-5, atol=1e-7)
     assert any(not torch.equal(average[name], value) for name, value in _state(learner).items())
+
+
+def test_what_normalises_is_measured_on_the_crops_for_the_averaged_weights() -> None:
+    learner, crops = _learner(), [_batch(8)[0], 3 * _batch(9)[0]]
+    for step in range(3):
+        learner.step(*_batch(step))
+    learner.settle(crops)
+    measured = learner.weights()
+    # As torch does it in training, layer by layer; every batch counts the same.
+    oracle = deepcopy(learner.average.module).train()
+    seen: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
+    for name, layer in oracle.named_modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+
+            def look(_layer: torch.nn.Module, inputs: tuple[torch.Tensor], name: str = name) -> None:
+                values = inputs[0].detach().transpose(0, 1).flatten(1)
+                seen.setdefault(name, []).append((values.mean(dim=1), values.var(dim=1)))
+
+            layer.register_forward_pre_hook(look)
+    for crop in crops:
+        oracle(crop)
+    assert len(seen) > 2
+    for name, values in seen.items():
+        for statistic, kept in zip(zip(*values, strict=True), ("running_mean", "running_var"), strict=True):
+            torch.testing.assert_close(measured[f"{name}.{kept}"], torch.stack(statistic).mean(dim=0))
+    assert not any(module.training for module in learner.average.modules())
+
+
+def test_it_is_measured_again_only_after_more_steps_than_patience_allows() -> None:
+    learner = _learner()
+    for step in range(8):
+        learner.step(*_batch(step))
+    learner.settle([_batch(0)[0]])
+    first = learner.weights()
+    learner.settle([_batch(1)[0]])  # nothing has changed
+    for step in range(2):
+        learner.step(*_batch(step))
+    learner.settle([_batch(1)[0]], patience=0.25)  # two more than eight
+    layer = "contracting.0.1.running_mean"
+    assert torch.equal(learner.weights()[layer], first[layer])
+    learner.settle([_batch(1)[0]])
+    second = learner.weights()
+    assert not torch.equal(second[layer], first[layer])
+    # A network that went back to earlier weights is another one, though it made as many steps.
+    learner.restore(learner.snapshot())
+    learner.settle([_batch(0)[0]])
+    assert not torch.equal(learner.weights()[layer], second[layer])
 
 
 def test_the_ends_learn_at_a_rate_of_their_own_which_outlasts_a_return() -> None:

@@ -7,6 +7,8 @@ from torch import Tensor
 from napari_unet.core.confidence import Tally
 from napari_unet.core.dataset import Dataset
 from napari_unet.network.batches import BatchShape
+from napari_unet.network.calibration import calibration_images
+from napari_unet.network.config import TrainingConfig
 from napari_unet.network.events import Validated
 from napari_unet.network.learner import Learner
 from napari_unet.network.state import Best, Tensors
@@ -17,6 +19,9 @@ _PROGRESS = 1e-3
 
 Between = Callable[[], bool]
 """Called before every batch that is scored; it may train, and says whether it did."""
+
+_PATIENCE = 0.25
+"""Part of all steps after which what is looked at between two scores is normalised anew."""
 
 _COLLAPSED = 0.5
 """Below this part of the best score a network has lost its way, however little is held out."""
@@ -39,24 +44,21 @@ class Incumbent:
     shape : BatchShape
     learner : Learner
         Its averaged network is scored.
-    patience : int or None
-        Validations without progress after which :attr:`has_converged`.
-    seed : int
+    config : TrainingConfig
+        After so many validations without progress as its patience :attr:`has_converged`.
     """
 
-    def __init__(
-        self, dataset: Dataset, shape: BatchShape, learner: Learner, *, patience: int | None, seed: int
-    ) -> None:
+    def __init__(self, dataset: Dataset, shape: BatchShape, learner: Learner, config: TrainingConfig) -> None:
         self._shape = shape
         self._learner = learner
-        self._patience = patience
-        self._seed = seed
-        self._validation = Validation(dataset, shape, learner.device)
+        self._config = config
+        self._follow(dataset)
         self._idle = 0
         self.best: Best | None = None
 
     def validate(self, step: int, seconds: float, between: Between | None = None) -> Validated:
         """Score the network as it is now, whatever ``between`` does to it, and keep it if none was better."""
+        self._learner.settle(self._images)
         weights = self._learner.weights()
         tally = self._score(weights, between, is_worn=True)
         best = self.best
@@ -70,7 +72,7 @@ class Incumbent:
         keeps = (
             tally.is_finite
             and tally.score >= _COLLAPSED * before.score
-            and (self._validation.on != "validation" or tally.interval(self._seed)[1] >= before.score)
+            and (self._validation.on != "validation" or tally.interval(self._config.seed)[1] >= before.score)
         )
         if keeps:
             self.best = Best(weights, step, tally if is_higher else before)
@@ -88,14 +90,25 @@ class Incumbent:
         Scores on other paint do not compare. The next network is measured against the kept one, on the same
         strokes.
         """
-        self._validation = Validation(dataset, self._shape, self._learner.device)
+        self._follow(dataset)
         self._idle = 0
         return None if self.best is None else self.keep(self.best.weights, self.best.step, seconds, between)
 
     @property
     def has_converged(self) -> bool:
         """Whether patience is at its end."""
-        return self._patience is not None and self._idle >= self._patience
+        patience = self._config.patience
+        return patience is not None and self._idle >= patience
+
+    def glance(self, image: Tensor) -> Tensor:
+        """Return the logits of the network as it is now; what normalises it may be a little out of date."""
+        self._learner.settle(self._images, patience=_PATIENCE)
+        return self._learner.predict(image)
+
+    def _follow(self, dataset: Dataset) -> None:
+        device = self._learner.device
+        self._validation = Validation(dataset, self._shape, device)
+        self._images = calibration_images(dataset, self._shape, self._config, device)
 
     def _score(self, weights: Tensors, between: Between | None, *, is_worn: bool = False) -> Tally:
         """Return how the network of ``weights`` does; ``is_worn`` says that the learner has just these."""
@@ -120,6 +133,6 @@ class Incumbent:
             seconds=seconds,
             on=self._validation.on,
             best=is_best,
-            interval=tally.interval(self._seed),
+            interval=tally.interval(self._config.seed),
             strokes=self._validation.strokes,
         )

@@ -1,7 +1,7 @@
 """One network on its way: the optimiser step, the running average of its weights, and what guards them."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
@@ -22,6 +22,8 @@ _DECAY = 0.99
 
 _ENDS = ("contracting.0.0.", "head.", "distance_head.")
 """What of a network meets the channels of the images and the classes of the paint."""
+
+_BATCH_NORM = (nn.BatchNorm2d, nn.BatchNorm3d)
 
 _FIRST_SCALE = 1024.0
 """Factor of the loss in float16 at first: a step or two find the right one."""
@@ -60,6 +62,7 @@ class Learner:
         self._seed = seed
         self._step = 0
         self._learning_rate = learning_rate
+        self._settled = 0
         self._pull = 0.0
         self._anchor: dict[str, Tensor] = {}
         # Channels last is what the convolutions of CPUs and GPUs are fastest in; torch has it for 2-D images
@@ -68,6 +71,9 @@ class Learner:
         # The second `to` is an overload that torch's own annotations leave out.
         self.network = network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
         self.average = AveragedModel(self.network).eval()
+        for layer in self.average.modules():
+            if isinstance(layer, _BATCH_NORM):
+                layer.momentum = None  # the mean of all that is seen, not a running one
         self._is_new = _ENDS if ends_rate != 1 else ()
         groups: dict[float, list[nn.Parameter]] = {}
         for name, parameter in self.network.named_parameters():
@@ -112,7 +118,7 @@ class Learner:
         self.network.train()
         self._optimiser.zero_grad(set_to_none=True)
         with self._seeded():
-            logits = self._logits(image)
+            logits = self._logits(image, self.network)
         classes = self.network.config.classes
         loss = weighted_cross_entropy(logits[:, :classes], target, weight)
         total = loss
@@ -130,10 +136,6 @@ class Learner:
             self._scaler.step(self._optimiser)
             self._pull_back(rate)
             self._update_average()
-        else:
-            # Batch normalisation has counted the bad batch already.
-            for buffer, mean in zip(self.network.buffers(), self.average.module.buffers(), strict=True):
-                buffer.copy_(mean)
         self._scaler.update()
         return values[0] if finite else None
 
@@ -162,6 +164,29 @@ class Learner:
             logits: Tensor = self.average.module(image)
         return logits[:, : self.network.config.classes].float()
 
+    @torch.no_grad()
+    def settle(self, images: Sequence[Tensor], *, patience: float = 0.0) -> None:
+        """Measure what normalises the averaged network, see :mod:`napari_unet.network.calibration`.
+
+        Parameters
+        ----------
+        images : sequence of Tensor (B, C, …YX)
+        patience : float
+            What was measured last may do for so many more steps, as a part of those before it.
+        """
+        updates = int(self.average.n_averaged)
+        if updates <= (1 + patience) * self._settled:
+            return
+        self._settled = updates
+        network = self.average.module
+        layers = [layer for layer in network.modules() if isinstance(layer, _BATCH_NORM)]
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.train()
+        for batch in images if layers else ():
+            self._logits(batch, network)
+        network.eval()
+
     def weights(self) -> dict[str, Tensor]:
         """Return a copy of the averaged weights: a state dict on the CPU."""
         return _copies(self.average.module.state_dict())
@@ -189,6 +214,7 @@ class Learner:
         self.network.load_state_dict(state.network)
         self.average.module.load_state_dict(state.average)
         self.average.n_averaged.fill_(state.updates)
+        self._settled = 0
         for name, anchor in self._anchor.items():
             anchor.copy_(state.anchor.get(name, anchor))
         for name, parameter in self.network.named_parameters():
@@ -221,6 +247,7 @@ class Learner:
         for name, part in self._parts().items():
             # Copied again: the optimiser goes on with the very tensors it is given.
             part.load_state_dict(deepcopy(snapshot[name]))
+        self._settled = 0
 
     def slow_down(self) -> None:
         """Halve the peak learning rate, and the pull with it."""
@@ -235,11 +262,11 @@ class Learner:
             "scaler": self._scaler,
         }
 
-    def _logits(self, image: Tensor) -> Tensor:
+    def _logits(self, image: Tensor, network: nn.Module) -> Tensor:
         layout = torch.channels_last if image.ndim == 4 else torch.contiguous_format
         image = image.contiguous(memory_format=layout)
         with torch.autocast(self.device.type, dtype=self.precision, enabled=self.precision != torch.float32):
-            logits: Tensor = self.network(image)
+            logits: Tensor = network(image)
         return logits
 
     @torch.no_grad()
@@ -251,7 +278,7 @@ class Learner:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        """Move the average of every weight and statistic towards its value; counters take the value itself.
+        """Move the average of every weight towards its value.
 
         The decay grows as (1 + n) / (10 + n) after n steps, up to its final value: early averages forget the
         random start quickly, so that a training stopped after a minute is a good one, too.
@@ -260,14 +287,8 @@ class Learner:
         """
         count = int(self.average.n_averaged)
         share = 1.0 if count == 0 else 1 - min(_DECAY, (1 + count) / (10 + count))
-        averages, values = [], []
-        for average, value in zip(_tensors(self.average.module), _tensors(self.network), strict=True):
-            if average.is_floating_point():
-                averages.append(average)
-                values.append(value)
-            else:
-                average.copy_(value)
-        torch._foreach_lerp_(averages, values, share)
+        averages: list[Tensor] = list(self.average.module.parameters())
+        torch._foreach_lerp_(averages, list(self.network.parameters()), share)
         self.average.n_averaged += 1
 
     @contextmanager
@@ -290,8 +311,3 @@ def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         name: value.detach().to("cpu").contiguous().clone(memory_format=torch.contiguous_format)
         for name, value in tensors.items()
     }
-
-
-def _tensors(network: nn.Module) -> Iterator[Tensor]:
-    yield from network.parameters()
-    yield from network.buffers()

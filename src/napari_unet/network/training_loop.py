@@ -94,9 +94,7 @@ class Run:
         limits = (config.seconds, config.steps, config.patience)
         self._budget = DEFAULT_SECONDS if limits == (None, None, None) else config.seconds
         self._shape: BatchShape = plan_batches(dataset, config.network, config, device)
-        self._incumbent = Incumbent(
-            dataset, self._shape, self._learner, patience=config.patience, seed=config.seed
-        )
+        self._incumbent = Incumbent(dataset, self._shape, self._learner, config)
         self._recovery = Recovery(self._learner)
         self._watch = Watch(dataset, self._shape, device, config.seed)
         self._patch_rng = np.random.default_rng(config.seed)
@@ -198,7 +196,7 @@ class Run:
 
     def _look_around(self) -> Iterator[TrainingEvent]:
         """Preview, until paint waits."""
-        with closing(self._preview.look(self._learner.predict, self._step)) as previews:
+        with closing(self._preview.look(self._incumbent.glance, self._step)) as previews:
             for event in previews:
                 yield event
                 if self._joining.waits:
@@ -216,7 +214,7 @@ class Run:
         """Tell what has become apparent since the last time."""
         if sentence := self._recovery.news():
             yield Warned(sentence)
-        yield from self._watch.look(self._step, self._learner.predict)
+        yield from self._watch.look(self._step, self._incumbent.glance)
 
     @property
     def has_model(self) -> bool:
