@@ -88,6 +88,7 @@ PREDICTED = stage(trained=True, predicted=True)
         (stage(), 3, "Start training", ("start", "object")),
         (stage(is_training=True), 3, "for the next training", ("next",)),
         (stage(is_training=True, paint_joins=True), 3, "strokes join at once", ("next",)),
+        (stage(is_training=True, paint_joins=True, is_paused=True), 3, "Press Go on", ("next",)),
         (stage(trained=True), 4, "Predict, to see", ("predict",)),
         (PREDICTED, 4, "If they are right, save them", ("next", "save", "table")),
         (replace(PREDICTED, corrected=True), 1, "Take your corrections", ("take", "save", "table")),
@@ -255,6 +256,10 @@ def test_the_whole_loop(make_napari_viewer, qtbot, monkeypatch):
     dock.weights.w0.setValue(3)
     with qtbot.waitSignal(dock.train.ended, timeout=60_000):
         dock.train.start()
+        assert "learns" in say(dock, "unet_advice")
+        dock.train.pause()
+        assert "Press Go on" in say(dock, "unet_advice")
+        dock.train.pause()
         assert "learns" in say(dock, "unet_advice")
     assert dock.train._last.model.training.weights.w0 == 3
     assert dock.predict.model.path.parent.name == "U-Net models"

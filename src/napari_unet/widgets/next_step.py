@@ -40,6 +40,8 @@ class Stage:
         There is enough of it.
     is_training, paint_joins : bool
         A network learns now; and whether what is painted meanwhile joins.
+    is_paused : bool
+        That network waits.
     is_predicting : bool
         Images are segmented now.
     trained : bool
@@ -62,6 +64,7 @@ class Stage:
     paint_teaches: bool = False
     is_training: bool = False
     paint_joins: bool = False
+    is_paused: bool = False
     is_predicting: bool = False
     trained: bool = False
     predicted: bool = False
@@ -83,6 +86,10 @@ _RULES: tuple[tuple[Callable[[Stage], bool], Advice], ...] = (
     (
         lambda stage: not stage.has_image,
         Advice(1, "Open an image: drag a file into the window, or try everything on a sample.", ("sample",)),
+    ),
+    (
+        lambda stage: stage.is_paused,
+        Advice(3, "Training is paused, and keeps what it has learnt. Press Go on in step 3.", ("next",)),
     ),
     (
         lambda stage: stage.is_training and stage.paint_joins,

@@ -80,6 +80,8 @@ class TrainDock(QWidget):
     """The ``Path`` of every model saved."""
     started = Signal()
     """A training begins, with the paint as it is."""
+    paused = Signal()
+    """The training waits, or goes on."""
     ended = Signal()
     """A training ended, whatever it was like."""
 
@@ -158,6 +160,11 @@ class TrainDock(QWidget):
         """Whether a training runs, waits or is paused."""
         return self._run is not None
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether a training waits to go on."""
+        return self._run is not None and self._run.job.control.paused
+
     def start(self) -> None:
         """Train with the form as it is, unless a training runs."""
         if self._run is not None:
@@ -192,6 +199,7 @@ class TrainDock(QWidget):
             job.pause()
         self._say_progress()
         self._refresh()
+        self.paused.emit()
 
     def stop(self) -> None:
         """End the training after its current step; the best network is saved."""

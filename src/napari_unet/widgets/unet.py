@@ -154,6 +154,7 @@ class UNetDock(QWidget):
         self._sections[0].toggled.connect(self._on_paint_unfolded)
         self.train.started.connect(self._on_training)
         project_of(self._viewer).trained.connect(self._on_model)
+        self.train.paused.connect(self._refresh)
         self.train.ended.connect(self._refresh)
         self.predict.started.connect(self._refresh)
         self.predict.ended.connect(self._refresh)
@@ -290,6 +291,7 @@ class UNetDock(QWidget):
             has_annotation=self.paint.annotation is not None,
             has_model=self.predict.can_predict,
             is_training=self.train.is_running,
+            is_paused=self.train.is_paused,
             paint_joins=self._live.learns.isChecked(),
             is_predicting=self.predict.is_running,
             trained=self._trained,
@@ -327,7 +329,7 @@ class UNetDock(QWidget):
         ):
             state = " – next" if number == advice.step else " ✓" if is_done else ""
             if number == 3 and stage.is_training:
-                state = " – learning"
+                state = " – paused" if stage.is_paused else " – learning"
             section.set_title(f"{number}. {title}{state}", emphasised=number == advice.step)
 
 

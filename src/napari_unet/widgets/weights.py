@@ -132,7 +132,8 @@ class WeightsDock(QWidget):
         describe(
             self.show_map,
             name="weights_show",
-            tooltip="Show the map as an image layer that follows the paint and these settings.",
+            tooltip="Show the map as an image layer that follows paint and settings: what is bright counts\n"
+            "most, what is clear not at all. The line around filled objects is learnt as background.",
         )
         self.show_map.toggled.connect(self._on_show)
         column.addWidget(self.show_map)
@@ -185,6 +186,7 @@ class WeightsDock(QWidget):
     # The preview, computed in the background and shown while the box is ticked.
 
     def _compute(self) -> None:
+        self._remove_orphans()
         paint, image = self._watcher.layer, self.image.layer
         if paint is None or image is None:
             self._latest.cancel()
@@ -212,6 +214,13 @@ class WeightsDock(QWidget):
             spacing=spacing,
         )
         self._latest.submit(maps, partial(self._previews.sentence, config))
+
+    def _remove_orphans(self) -> None:
+        """Remove the maps of images that are gone."""
+        for layer in list(self._viewer.layers):
+            mark = marks.mark_of(layer)
+            if mark is not None and mark.kind == "weights" and marks.source_of(self._viewer, layer) is None:
+                self._viewer.layers.remove(layer)
 
     def _is_mine(self, image: Image, shape: tuple[int, ...]) -> bool:
         """Whether the map layer is still there, of this image, with the pixels that were put there."""
