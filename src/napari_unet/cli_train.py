@@ -24,13 +24,13 @@ from napari_unet.core.object_distance import Full
 from napari_unet.core.regions import complete_everywhere
 from napari_unet.files.atomic import check_writable
 from napari_unet.files.images import expand_paths, pair_by_stem, read_image
-from napari_unet.files.models import load_model, model_path, save_model
-from napari_unet.files.pixel_size import PixelSize, common_pixel_size, relative_spacing
+from napari_unet.files.models import load_model, model_path
+from napari_unet.files.pixel_size import PixelSize, relative_spacing
 from napari_unet.files.project import MODELS, project_folder
 from napari_unet.files.project_reading import load_project
 from napari_unet.files.project_store import ProjectStore
 from napari_unet.files.starters import find_model, is_starter
-from napari_unet.files.states import load_to_continue, save_state
+from napari_unet.files.states import load_to_continue
 
 if TYPE_CHECKING:
     from napari_unet.network.config import TrainingConfig
@@ -206,7 +206,8 @@ def run_training(
     int
         The exit code: 128 and the signal if one ended it.
     """
-    from napari_unet.network.events import Stopped
+    from napari_unet.files.training_file import CHECKPOINT_S, TrainingFile
+    from napari_unet.network.events import Checkpoint, Stopped
     from napari_unet.network.training import train_events
     from napari_unet.network.training_loop import DEFAULT_SECONDS
 
@@ -226,22 +227,24 @@ def run_training(
         full=painted.full if config.mode == "objects" else None,
         device=device,
         control=control,
+        checkpoint_s=CHECKPOINT_S,
     )
     report = TrainingReport(seconds, config.steps or math.inf, as_json=as_json)
     stopped: Stopped | None = None
+    file = TrainingFile(place.path, painted.pixel_sizes, model)
     with signals_stop(control) as signals:
         try:
             with progress_bar("Training") as progress:
                 for event in events:
                     place.beat()
-                    if isinstance(event, Stopped):
-                        size = common_pixel_size(painted.pixel_sizes, event.model.network.ndim)
-                        origin = "" if model is None else model.origin
-                        # At once: after it an error may come.
-                        save_model(replace(event.model, pixel_size=size, origin=origin), place.path)
+                    if isinstance(event, Checkpoint):
+                        for sentence in file.save_checkpoint(event, state=state):
+                            note(sentence)
+                    elif isinstance(event, Stopped):
+                        file.save_model(event.model)  # at once: after it an error may come
                         stopped = event
-                        if state and event.state is not None:
-                            save_state(event.state, event.model, place.path)
+                        if state:
+                            file.save_state(event)
                         place.note_saved()
                     else:
                         report.show(event, progress)

@@ -19,7 +19,7 @@ from predicting import KINDS, assert_same, config_for, make_model, picture
 from napari_unet.files.project import read_project
 from napari_unet.files.project_images import read_kept
 from napari_unet.files.project_store import ProjectStore, read_labels
-from napari_unet.files.states import load_to_continue
+from napari_unet.files.states import load_to_continue, state_path
 from napari_unet.network.prediction import predict
 
 HERE = Path(__file__).parent
@@ -181,3 +181,17 @@ def test_predicting_to_zarr(tmp_path, kills):
     assert last.finished
     assert_same(tmp_path / "out", predict(model, image, config_for(model, image)))
     assert {item.name for item in (tmp_path / "out").iterdir()} == {f"a_{kind}.zarr" for kind in KINDS}
+
+
+def test_training_by_command(tmp_path):
+    folder = tmp_path / "t"
+    victim = Victim("commander.py", folder)
+    victim.wait_for_lines()
+    end = time.monotonic() + 120
+    while not state_path(folder / "m.safetensors").exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    victim.kill()
+    model, state, sentence = load_to_continue(folder / "m.safetensors")
+    # The model may be newer than the state beside it, which is told; the weights are there all the same.
+    assert (state is None) == bool(sentence)
+    assert model.history.steps >= 5

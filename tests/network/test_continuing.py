@@ -13,7 +13,7 @@ from napari_unet.core.confidence import Tally
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.network.config import TrainingConfig, UNetConfig
-from napari_unet.network.events import Continued, StepDone, Stopped, Validated, Warned
+from napari_unet.network.events import Checkpoint, Continued, StepDone, Stopped, Validated, Warned
 from napari_unet.network.learner import Learner
 from napari_unet.network.model import Model
 from napari_unet.network.training import train, train_events
@@ -47,7 +47,9 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def run(steps: int, config: TrainingConfig = QUICK, after: Stopped | None = None, **given: Any) -> list[Any]:
+def run(
+    steps: int, config: TrainingConfig = QUICK, after: Checkpoint | Stopped | None = None, **given: Any
+) -> list[Any]:
     """Train ``steps`` further steps and return the events."""
     if after is not None:
         given = {"start": after.model, "resume": after.state} | given
@@ -144,6 +146,20 @@ def test_on_changed_paint_the_model_that_goes_on_is_the_one_to_beat(monkeypatch:
     last = run(3, after=first, paint=paint)[-1].model
     assert last.history.best_step == first.model.history.best_step
     assert all(torch.equal(last.weights[name], value) for name, value in first.model.weights.items())
+
+
+def test_a_checkpoint_goes_on_as_the_training_that_it_was_made_in() -> None:
+    *_, whole = run(12)
+    *events, watched = run(12, checkpoint_s=0.0)
+    assert_same(watched.model, whole.model)
+    assert not any(isinstance(event, Checkpoint) for event in run(12))
+    made = [event for event in events if isinstance(event, Checkpoint)]
+    # From the first validation on, after every step but the last, which ends with the model itself.
+    assert [event.state.step for event in made] == list(range(6, 13))
+    for checkpoint in (made[0], made[-3]):
+        *_, again = run(12 - checkpoint.state.step, after=checkpoint)
+        assert_same(again.model, whole.model)
+    assert made[0].model.history.best_step == 5
 
 
 def test_a_stop_by_hand_can_be_continued_as_well() -> None:

@@ -280,14 +280,14 @@ def test_a_models_folder_that_cannot_be_written(train, qtbot, home, told, monkey
 
 
 def test_a_disk_that_is_full_at_the_end_keeps_the_model_in_memory(train, qtbot, monkeypatch):
-    from napari_unet.files import models
+    from napari_unet.files import training_file
 
     def full(_model, path):
         raise InputError(f"{path} could not be written; free some space there.")
 
     tiny_training(monkeypatch, steps=2)
     with monkeypatch.context() as patch:
-        patch.setattr(models, "save_model", full)
+        patch.setattr(training_file, "save_model", full)
         train.start()
         wait_for_end(train, qtbot)
     assert "free some space" in say(train, "train_status")

@@ -14,12 +14,13 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.files import models, states
+from napari_unet.files import models, states, training_file
 from napari_unet.files.models import model_path
 from napari_unet.files.states import step_to_continue
 from napari_unet.network.config import AugmentationConfig, TrainingConfig
 from napari_unet.network.events import (
     Adapted,
+    Checkpoint,
     Continued,
     Resolved,
     Started,
@@ -132,6 +133,23 @@ def test_the_model_is_saved_after_it_was_told(tmp_path):
     assert models.load_model(path).history.steps == 2
 
 
+def test_a_model_is_on_disk_while_it_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(training_file, "CHECKPOINT_S", 0.0)
+    path = tmp_path / "model.safetensors"
+    paint = np.zeros(discs().shape, np.int32)
+    paint[2:4, 5:60], paint[12:20, 12:20] = 1, 2
+    config = TrainingConfig(steps=8, network=TINY, patch_size=32, batch_size=1)
+    events = train_and_save(
+        [discs()], [paint], config, start=None, device="cpu", path=path, control=Control()
+    )
+    steps = []
+    for event in events:
+        assert not isinstance(event, Checkpoint)
+        if isinstance(event, StepDone) and path.exists():
+            steps.append(models.load_model(path).history.steps)
+    assert steps == [6, 7]
+
+
 def test_training_goes_on_from_a_file(tmp_path):
     start = tmp_path / "start.safetensors"
     models.save_model(make_model(), start)
@@ -158,7 +176,7 @@ def test_a_disk_that_fills_up_meanwhile_does_not_lose_the_model(tmp_path, monkey
     def full(_model, _path):
         raise InputError("The disk is full.")
 
-    monkeypatch.setattr(models, "save_model", full)
+    monkeypatch.setattr(training_file, "save_model", full)
     told = []
     with pytest.raises(InputError, match="full"):
         told.extend(event for event in run_events(tmp_path / "m.safetensors") if told.append(event))
@@ -238,7 +256,7 @@ def test_a_state_that_cannot_be_saved_does_not_cost_the_model(tmp_path, monkeypa
     def full(*_):
         raise InputError("The disk is full.")
 
-    monkeypatch.setattr(states, "save_state", full)
+    monkeypatch.setattr(training_file, "save_state", full)
     told = []
     with pytest.raises(InputError, match="full"):
         told.extend(event for event in run_events(tmp_path / "m.safetensors") if told.append(event))

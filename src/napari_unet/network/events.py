@@ -134,6 +134,17 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a stop now would leave, but for how objects are best read: save it, and a crash costs a minute.
+
+    ``model`` and ``state`` as of :class:`Stopped`.
+    """
+
+    model: "Model"
+    state: "TrainingState"
+
+
+@dataclass(frozen=True, slots=True)
 class PaintJoined:
     """Paint that has changed since training began is learnt from the next step on.
 
@@ -167,7 +178,17 @@ class Preview:
 
 
 TrainingEvent = (
-    Started | Adapted | Continued | StepDone | Validated | Warned | Resolved | PaintJoined | Preview | Stopped
+    Started
+    | Adapted
+    | Continued
+    | StepDone
+    | Validated
+    | Warned
+    | Resolved
+    | PaintJoined
+    | Preview
+    | Checkpoint
+    | Stopped
 )
 
 

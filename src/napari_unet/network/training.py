@@ -112,6 +112,7 @@ def train_events(
     control: Control | None = None,
     feed: PaintFeed | None = None,
     gaze: Gaze | None = None,
+    checkpoint_s: float | None = None,
 ) -> Iterator[TrainingEvent]:
     """Train as :func:`train` does and tell how it goes.
 
@@ -125,14 +126,17 @@ def train_events(
         training before its next step.
     gaze : Gaze, optional
         Where the user looks: what the network makes of it is told now and then.
+    checkpoint_s : float, optional
+        Seconds between two ``Checkpoint`` events; by default there are none.
 
     Yields
     ------
     TrainingEvent
         ``Started``, ``Adapted`` for what had to be fitted of ``start``, ``Continued`` if the training goes
-        on from ``resume``, then ``StepDone``, ``Validated``, ``Warned``, ``Resolved``, ``PaintJoined`` and
-        ``Preview`` in any order, and ``Stopped`` with the model. An error after the first validation comes
-        after a ``Stopped`` of its own, so that a failure in the second hour does not cost the first.
+        on from ``resume``, then ``StepDone``, ``Validated``, ``Warned``, ``Resolved``, ``PaintJoined``,
+        ``Preview`` and ``Checkpoint`` in any order, and ``Stopped`` with the model. An error after the first
+        validation comes after a ``Stopped`` of its own, so that a failure in the second hour does not cost
+        the first.
     """
     control = control or Control()
     place = choose_device(device)
@@ -190,7 +194,16 @@ def train_events(
     joining = Joining(live, feed, config, of_paint)
     del live, dataset  # which another takes the place of, when paint joins
     try:
-        run = Run(network, joining, config, control, device=place, precision=precision, gaze=gaze)
+        run = Run(
+            network,
+            joining,
+            config,
+            control,
+            device=place,
+            precision=precision,
+            gaze=gaze,
+            checkpoint_s=checkpoint_s,
+        )
         try:
             if start is not None and resume is not None:
                 yield from run.go_on(start, resume)

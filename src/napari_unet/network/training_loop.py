@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from math import isfinite
+from math import inf, isfinite
 from time import perf_counter
 from typing import Literal, cast
 
@@ -17,6 +17,7 @@ from napari_unet.network.config import TrainingConfig
 from napari_unet.network.device import describe_device
 from napari_unet.network.diagnosis import Watch
 from napari_unet.network.events import (
+    Checkpoint,
     Continued,
     PaintJoined,
     StepDone,
@@ -60,7 +61,7 @@ class Run:
     network : UNet
     joining : Joining
         What is learnt from.
-    config, control, gaze
+    config, control, gaze, checkpoint_s
         See :func:`napari_unet.network.training.train_events`.
     device, precision
         What computes, and in which numbers.
@@ -76,6 +77,7 @@ class Run:
         device: torch.device,
         precision: torch.dtype,
         gaze: Gaze | None = None,
+        checkpoint_s: float | None = None,
     ) -> None:
         dataset = joining.dataset
         self._learner = Learner(
@@ -100,6 +102,8 @@ class Run:
         self._patch_rng = np.random.default_rng(config.seed)
         self._augment_rng = torch.Generator().manual_seed(config.seed)
         self._clock = perf_counter()
+        self._checkpoint_s = inf if checkpoint_s is None else checkpoint_s
+        self._last_checkpoint = self._clock
         self._step = 0
         self._meanwhile: list[TrainingEvent] = []  # while a network was scored
         self._earlier = History()
@@ -144,6 +148,7 @@ class Run:
             self._wait_while_paused()
             yield from self._join_and_step()
             yield from self._look_around()
+            yield from self._checkpoint()
             if self._recovery.has_given_up:
                 reason = "diverged"
                 break
@@ -201,6 +206,14 @@ class Run:
                 yield event
                 if self._joining.waits:
                     return
+
+    def _checkpoint(self) -> Iterator[Checkpoint]:
+        """Tell what a stop would leave, if it is time to and no score is due for new paint."""
+        best = self._incumbent.best
+        is_due = perf_counter() - self._last_checkpoint >= self._checkpoint_s
+        if is_due and best is not None and self._learner.average.n_averaged and not self._has_joined:
+            self._last_checkpoint = perf_counter()
+            yield Checkpoint(self._unread_model(), self._state(best))
 
     def _join(self) -> Iterator[TrainingEvent]:
         """Go on with the paint as it is now."""
@@ -294,6 +307,12 @@ class Run:
 
     def model(self) -> Model:
         """Return the best network so far and how it came to be; there must have been a validation."""
+        model, dataset = self._unread_model(), self._joining.dataset
+        reading = fit_reading(model, dataset, self._learner.device, self._learner.precision)
+        return replace(model, instances=reading)
+
+    def _unread_model(self) -> Model:
+        """Return the same, but with the usual way to read its objects."""
         best = cast("Best", self._incumbent.best)
         config = self._config
         others = (
@@ -301,7 +320,7 @@ class Run:
             if config.mode == "objects"
             else [f"class {k}" for k in range(2, config.network.classes + 1)]
         )
-        model = Model(
+        return Model(
             network=config.network,
             weights=best.weights,
             normalisation=config.normalisation,
@@ -315,8 +334,6 @@ class Run:
                 device=describe_device(self._learner.device),
             ),
         )
-        reading = fit_reading(model, self._joining.dataset, self._learner.device, self._learner.precision)
-        return replace(model, instances=reading)
 
     def _state(self, best: Best | None) -> TrainingState:
         return TrainingState(

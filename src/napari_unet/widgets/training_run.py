@@ -14,10 +14,11 @@ from napari_unet.core.paint_feed import PaintFeed
 from napari_unet.core.view import Gaze
 from napari_unet.files.atomic import check_writable
 from napari_unet.files.models import read_info
-from napari_unet.files.pixel_size import PixelSize, common_pixel_size, relative_spacing
+from napari_unet.files.pixel_size import PixelSize, relative_spacing
 from napari_unet.files.plain import from_plain
 from napari_unet.network.config import TrainingConfig
 from napari_unet.network.events import (
+    Checkpoint,
     Continued,
     Started,
     StepDone,
@@ -26,7 +27,8 @@ from napari_unet.network.events import (
     Validated,
     Warned,
 )
-from napari_unet.network.model import History
+from napari_unet.network.model import History, Model
+from napari_unet.network.state import TrainingState
 
 Painted = tuple[Sequence[NDArray[Any]], Sequence[NDArray[Any]]]
 """Images and their paints."""
@@ -90,22 +92,14 @@ def train_and_save(
     """
     check_writable(path)
     # torch takes seconds to import.
-    from napari_unet.files.models import load_model, save_model
-    from napari_unet.files.starters import is_starter
-    from napari_unet.files.states import load_to_continue, save_state, state_path
+    from napari_unet.files.states import state_path
+    from napari_unet.files.training_file import CHECKPOINT_S, TrainingFile
     from napari_unet.network.training import train_events
 
     begun = False
     try:
-        model, state = None, None
-        if isinstance(start, Path) and is_starter(start):
-            model = load_model(start)
-        elif isinstance(start, Path):
-            model, state, sentence = load_to_continue(start)
-            if sentence:
-                yield Warned(sentence)
-        elif start is not None:
-            model, state = start.model, start.state
+        model, state, told = _beginning(start)
+        yield from told
         fixed = None if model is None or model.is_starter else model
         ndim = (fixed or config).network.ndim
         spacings = [relative_spacing(size[-ndim:]) for size in sizes]
@@ -122,9 +116,14 @@ def train_and_save(
             control=control,
             feed=feed,
             gaze=gaze,
+            checkpoint_s=CHECKPOINT_S,
         )
+        file = TrainingFile(path, in_world, model)
         for event in events:
             begun = True
+            if isinstance(event, Checkpoint):
+                yield from map(Warned, file.save_checkpoint(event))
+                continue
             yield event
             if isinstance(event, Started) and len(set(spacings)) > 1:
                 yield Warned(
@@ -132,18 +131,31 @@ def train_and_save(
                     "first; give their layers the same scale, or train on them one after the other."
                 )
             if isinstance(event, Stopped):
-                size = common_pixel_size(in_world, event.model.network.ndim)
-                origin = "" if model is None else model.origin
-                save_model(replace(event.model, pixel_size=size, origin=origin), path)
+                file.save_model(event.model)
                 yield Saved(path)
-                if event.state is not None:
-                    save_state(event.state, event.model, path)
-                    if before not in (None, path):
-                        state_path(before).unlink(missing_ok=True)
+                file.save_state(event)
+                if event.state is not None and before not in (None, path):
+                    state_path(before).unlink(missing_ok=True)
     except InputError:
         # A training that is stopped while it prepares says so in this way, which the user knows already.
         if begun or not control.stopped:
             raise
+
+
+def _beginning(start: Stopped | Path | None) -> tuple[Model | None, TrainingState | None, list[Warned]]:
+    """Return the model to start with, the state of its training, and why there is none."""
+    from napari_unet.files.models import load_model
+    from napari_unet.files.starters import is_starter
+    from napari_unet.files.states import load_to_continue
+
+    if start is None:
+        return None, None, []
+    if isinstance(start, Stopped):
+        return start.model, start.state, []
+    if is_starter(start):
+        return load_model(start), None, []
+    model, state, sentence = load_to_continue(start)
+    return model, state, [Warned(sentence)] if sentence else []
 
 
 def read_history(path: Path) -> History:
