@@ -12,7 +12,7 @@ from napari_unet.core.control import Control
 from napari_unet.core.normalisation import Normalisation
 from napari_unet.core.paint_feed import PaintFeed, Source
 from napari_unet.core.view import Gaze, View
-from napari_unet.network import batches, live_preview, prediction
+from napari_unet.network import batches, incumbent, live_preview, prediction
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.events import (
     Continued,
@@ -124,6 +124,7 @@ def test_the_next_batches_are_around_the_new_paint(monkeypatch: pytest.MonkeyPat
         return original(*given, **named)
 
     monkeypatch.setattr(batches, "draw_patch", spy)
+    monkeypatch.setattr(incumbent, "calibration_images", lambda *_: [])  # which are patches, too
     for event in training(source, feed, replace(QUICK, held_out=0)):
         if isinstance(event, StepDone) and event.step == 2:
             paint[88:92, 40:50] = 1

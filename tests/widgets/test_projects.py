@@ -233,12 +233,13 @@ def test_settings_and_the_last_model_with_its_curve_come_back(made, make_napari_
     train, weights, predict = TrainDock(viewer), WeightsDock(viewer), PredictDock(viewer)
     for dock in (train, weights, predict):
         qtbot.addWidget(dock)
-    train.form._minutes.setValue(7.5)
-    train.form._augmentation.setCurrentIndex(3)
-    weights.w0.setValue(33)
     assert predict.model._folder == folder / "models"
     path = save(folder / "models", "first")
     train.saved.emit(path)
+    # What is set after a training goes before what its model was trained with.
+    train.form._minutes.setValue(7.5)
+    train.form._augmentation.setCurrentIndex(3)
+    weights.w0.setValue(33)
     saved(viewer)
     assert read_settings(folder)["train"]["train_minutes"] == 7.5
     viewer.close()
