@@ -160,6 +160,8 @@ def test_a_checkpoint_goes_on_as_the_training_that_it_was_made_in() -> None:
         *_, again = run(12 - checkpoint.state.step, after=checkpoint)
         assert_same(again.model, whole.model)
     assert made[0].model.history.best_step == 5
+    # What the training has to beat, also when it goes on.
+    assert {event.state.best.step for event in made} == {5}
 
 
 def test_a_stop_by_hand_can_be_continued_as_well() -> None:
