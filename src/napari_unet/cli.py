@@ -12,13 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from napari_unet._version import __version__
-from napari_unet.console import note, repeat_flags
+from napari_unet.console import Commands, note, repeat_flags
 from napari_unet.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,18 +25,8 @@ if TYPE_CHECKING:
     from napari_unet.network.model import Model
 
 
-class _Commands(TyperGroup):
-    """The commands; Ctrl-C in one is told as such, for Typer makes a silent exit code of it."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as error:
-            raise typer.Abort from error
-
-
 _app = typer.Typer(
-    cls=_Commands,
+    cls=Commands,
     help="Train a U-Net on painted strokes, and segment images with it.",
     epilog="PATH is a file, a folder or a quoted pattern; files are paired by their names.",
     add_completion=False,

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import typer
+from typer.core import TyperGroup
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
@@ -302,3 +303,14 @@ def signals_stop(control: Control) -> Iterator[list[int]]:
     finally:
         for number, handler in zip(watched, before, strict=True):
             signal.signal(number, handler)
+
+
+class Commands(TyperGroup):
+    """The commands; Ctrl-C in one is told as such, for Typer makes a silent exit code of it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was given."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise typer.Abort from error
