@@ -1,6 +1,6 @@
 """Make a starter model anew.
 
-python training/make_starter.py --data ../shared/data --output build/cells.safetensors --minutes 60
+python training/make_starter.py --views build/views.safetensors --output build/cells.safetensors --minutes 60
 
 How the one in the package was made is in docs/starters.md; `make starter` does it again.
 """
@@ -9,8 +9,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from library import load_library
 from napari_unet import load_model, save_model
-from real_images import KINDS, load_images
+from napari_unet.network.device import choose_device
+from real_images import KINDS
 from recipe import Recipe, train_starter
 
 
@@ -19,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder of the labelled images")
+    parser.add_argument("--views", type=Path, required=True, help="what make_views.py wrote")
     parser.add_argument("--output", type=Path, required=True, help="the model file to write")
     parser.add_argument(
         "--leave-out", nargs="+", default=[], choices=KINDS, help="kinds of real images not to train on"
@@ -30,7 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint of --output")
     parser.add_argument("--start", type=Path, help="begin with the weights of this model")
     parser.add_argument("--tail", type=float, default=0.35, help="last part, in which the rate falls")
-    parser.add_argument("--pool", type=int, default=96, help="views kept to draw patches from")
+    parser.add_argument("--drawn", type=float, default=0.5, help="part of the patches that is drawn")
+    parser.add_argument("--batch", type=int, default=4, help="patches a step")
+    parser.add_argument("--patch", type=int, default=128, help="their edge in pixels")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--checkpoint-every", type=int, default=250, help="steps between checkpoints")
     parser.add_argument("--package", type=Path, help="write the finished model here, in half precision")
     options = parser.parse_args(arguments)
@@ -42,13 +47,15 @@ def main(arguments: list[str] | None = None) -> int:
         seed=options.seed,
         leave_out=tuple(options.leave_out),
         tail=options.tail,
-        pool=options.pool,
+        drawn=options.drawn,
+        batch=options.batch,
+        patch=options.patch,
     )
-    images = load_images(options.data, recipe.leave_out)
+    library = load_library(options.views, choose_device(options.device))
     start = load_model(options.start) if options.start else None
     events = train_starter(
         recipe,
-        images,
+        library,
         options.output,
         resume=options.resume,
         start=start,

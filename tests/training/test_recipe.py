@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,13 @@ import pytest
 import tifffile
 import torch
 
+from library import choose_views, cut_batch, load_library
+from make_views import DRAWN, make_view, pack_views
 from napari_unet import evaluate, load_model, predict
 from napari_unet.core.micrographs import MicrographConfig, draw_micrograph
-from napari_unet.network.config import UNetConfig
+from napari_unet.network.config import AugmentationConfig, UNetConfig
 from real_images import KINDS, list_files, load_images, shares
-from recipe import Pool, Recipe, draw_batch, train_starter
+from recipe import Recipe, draw_batch, train_starter
 from views import WINDOW, as_sample, real_view, synthetic_view
 
 TRAINING = Path(__file__).parents[2] / "training"
@@ -102,9 +105,58 @@ def test_a_kind_that_is_left_out_is_left_out(data, kind):
     assert sum(left.values()) == pytest.approx(1)
 
 
-def test_nothing_real_is_left_where_all_kinds_are_left_out(data):
-    assert load_images(data, KINDS) == []
-    assert len(Pool(Recipe(steps=1, pool=2, leave_out=KINDS), []).at(1)) == 2
+@pytest.fixture(scope="module")
+def library(data, tmp_path_factory):
+    """Four drawn and thirty real views."""
+    images = load_images(data)
+    path = tmp_path_factory.mktemp("views") / "views.safetensors"
+    pack_views((make_view(n, seed=0, drawn=4, images=images) for n in range(34)), 34, path)
+    return load_library(path, torch.device("cpu"))
+
+
+def test_views_are_packed_as_they_are(data, library):
+    images = load_images(data)
+    for number in (0, 20):
+        kind, view = make_view(number, seed=0, drawn=4, images=images)
+        assert number in library.numbers[kind]
+        rows, columns = library.extent[number]
+        for name, values in view.items():
+            packed = getattr(library, name)[number]
+            np.testing.assert_array_equal(packed[:rows, :columns], values[:WINDOW, :WINDOW])
+            assert not packed[rows:].any()
+            assert not packed[:, columns:].any()
+
+
+def test_a_step_sees_only_the_kinds_that_are_left(library):
+    def seen(**settings):
+        rng = np.random.default_rng(0)
+        return set(choose_views(library, 400, rng, **settings).tolist())
+
+    assert set(library.numbers) == {DRAWN, *KINDS}
+    real = {kind: set(library.numbers[kind].tolist()) for kind in KINDS}
+    assert seen(drawn=1.0, leave_out=()) == set(library.numbers[DRAWN].tolist())
+    assert seen(drawn=0.5, leave_out=KINDS) == set(library.numbers[DRAWN].tolist())
+    assert seen(drawn=0.0, leave_out=("phase",)) == set().union(*real.values()) - real["phase"]
+
+
+def test_nothing_is_known_beyond_a_view(library):
+    """Patches larger than a view of 100 pixels: weight in it alone."""
+    small = replace(library, extent=np.full_like(library.extent, 100))
+    rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
+    still = AugmentationConfig(
+        flip=False, rotation=0, scale=0, elastic=0, brightness=0, contrast=0, gamma=0, noise=0
+    )
+    views = np.array([1, 30])
+    batch = cut_batch(small, views, rng, generator, edge=128, config=still)
+    known = batch.weight > 0
+    assert known.sum().item() == (library.weight[views, :100, :100] > 0).sum().item()
+    for patch, number in zip(range(2), views, strict=True):
+        top, left = (int(line.nonzero()[0]) for line in (known[patch].any(1), known[patch].any(0)))
+        inside = np.s_[top : top + 100, left : left + 100]
+        torch.testing.assert_close(batch.image[patch, 0][inside], library.image[number, :100, :100].float())
+        torch.testing.assert_close(
+            batch.distance[patch][inside], library.distance[number, :100, :100].float()
+        )
 
 
 def test_planes_that_are_kept_out_are_kept_out(data):
@@ -142,15 +194,12 @@ def test_touching_objects_are_taught_apart():
     assert view.weight[10, 9] > 3 * view.weight[0, 0]
 
 
-def test_what_a_step_sees_follows_from_its_number(data):
-    images = load_images(data)
-    recipe = Recipe(steps=100, pool=3, batch=2, patch=32)
-    long, late = Pool(recipe, images), Pool(recipe, images)
-    for step in range(1, 6):
-        batch = draw_batch(long.at(step), recipe, step)
-    again = draw_batch(late.at(5), recipe, 5)
-    for first, second in zip(batch, again, strict=True):
-        torch.testing.assert_close(first, second, rtol=0, atol=0)
+def test_what_a_step_sees_follows_from_its_number(library):
+    recipe = Recipe(steps=100, batch=2, patch=32)
+    first, again, other = (draw_batch(library, recipe, step) for step in (5, 5, 6))
+    for one, two in zip(first, again, strict=True):
+        torch.testing.assert_close(one, two, rtol=0, atol=0)
+    assert not torch.equal(first.image, other.image)
 
 
 def test_the_rate_rises_stays_and_falls():
@@ -163,9 +212,9 @@ def test_the_rate_rises_stays_and_falls():
     assert Recipe(steps=1000, tail=0).rate(1000, 0.0) == 1
 
 
-def test_a_training_that_goes_on_is_that_of_one_go(tmp_path):
-    recipe = Recipe(steps=6, pool=2, batch=2, patch=32, leave_out=KINDS, network=TINY)
-    run = {"images": [], "checkpoint_every": 3}
+def test_a_training_that_goes_on_is_that_of_one_go(library, tmp_path):
+    recipe = Recipe(steps=6, batch=2, patch=32, network=TINY)
+    run = {"library": library, "checkpoint_every": 3}
     *_, told = train_starter(recipe, output=tmp_path / "one.safetensors", **run)
     assert told.step == 6
     stops = iter([False, False, False, True])  # killed after the checkpoint of step 3
@@ -181,9 +230,11 @@ def test_a_training_that_goes_on_is_that_of_one_go(tmp_path):
 
 @pytest.mark.slow
 def test_the_command_goes_on_after_a_kill(data, tmp_path):
-    output = tmp_path / "cells.safetensors"
-    command = [sys.executable, TRAINING / "make_starter.py", "--data", data, "--output", output, "--resume"]
-    command += ["--checkpoint-every", "2", "--pool", "2", "--leave-out", "phase"]
+    output, views = tmp_path / "cells.safetensors", tmp_path / "views.safetensors"
+    make = [sys.executable, TRAINING / "make_views.py", "--data", data, "--output", views]
+    subprocess.run([*make, "--drawn", "2", "--real", "20", "--workers", "2"], check=True)
+    command = [sys.executable, TRAINING / "make_starter.py", "--views", views, "--output", output, "--resume"]
+    command += ["--checkpoint-every", "2", "--leave-out", "phase"]
     with subprocess.Popen([*command, "--steps", "100000"], stdout=subprocess.DEVNULL) as process:
         while not Path(f"{output}.training").exists():
             assert process.poll() is None
