@@ -11,6 +11,7 @@ from scipy import ndimage
 from napari_unet.core.errors import InputError
 from napari_unet.core.micrographs import FLAT_ONLY, KINDS, MicrographConfig, draw_micrograph
 from napari_unet.core.micrographs.fields import smooth_noise, uneven_light
+from napari_unet.core.micrographs.shapes import place_objects
 
 
 def check_labels(labels):
@@ -63,6 +64,37 @@ def test_objects_have_the_diameter_and_cover_the_part_that_was_asked_for(kind):
     assert 0.7 * 20 < diameter < 1.25 * 20
     covered = (labels > 0).mean()
     assert covered > 0.55 if kind == "membranes" else 0.2 < covered < 0.3
+
+
+@pytest.mark.parametrize("kind", ["phase", "nuclei"])
+def test_some_spindly_cells_have_rounded_up(kind):
+    """Discs of half the diameter, and only among spindly cells."""
+    config = MicrographConfig(kind, diameter=32, spread=0.05, coverage=0.1, clustering=0)
+    scenes = [place_objects((256, 256), config, np.random.default_rng(seed)) for seed in range(12)]
+    assert all(scene.round.shape == (scene.count,) for scene in scenes)
+    found = 0
+    for scene in scenes:
+        boxes = ndimage.find_objects(scene.labels)
+        for rows, columns in (boxes[index] for index in np.flatnonzero(scene.round)):
+            if min(rows.start, columns.start) > 0 and max(rows.stop, columns.stop) < 256:
+                height, width = rows.stop - rows.start, columns.stop - columns.start
+                assert height == pytest.approx(width, abs=4)
+                assert 10 < height < 22
+                found += 1
+    assert found > 3 if kind == "phase" else found == 0
+
+
+def test_thin_cells_in_phase_contrast_are_as_bright_as_the_ground():
+    """In some micrographs, as in life; a threshold finds nothing there."""
+
+    def difference(seed):
+        config = MicrographConfig("phase", diameter=40, coverage=0.3, photons=1e6, unevenness=0, background=0)
+        image, labels = draw_micrograph(config, (192, 192), np.random.default_rng(seed))
+        return abs(np.median(image[labels > 0]) - np.median(image[labels == 0])) / image.std()
+
+    differences = [difference(seed) for seed in range(12)]
+    assert min(differences) < 0.3
+    assert max(differences) > 1
 
 
 def test_clustered_objects_touch_and_scattered_ones_seldom_do():

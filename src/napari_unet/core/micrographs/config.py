@@ -124,11 +124,12 @@ class MicrographConfig:
         diameter : (float, float)
             Range of the median diameter in pixels, log-uniform.
         """
-        size = float(np.exp(rng.uniform(*np.log(diameter))))
+        size = _log_uniform(*diameter, rng)
         rounded = kind in ("nuclei", "vesicles", "tissue", "brightfield")
         longest = {"rods": 5.0, "phase": 9.0, "vesicles": 1.15}.get(kind, 2.0)
-        shortest = {"rods": 2.0, "phase": 1.5}.get(kind, 1.0)
+        shortest = {"rods": 2.0, "phase": 1.6}.get(kind, 1.0)
         most = {"phase": 0.4, "tissue": 0.65}.get(kind, 0.55)
+        stretched = _log_uniform if kind == "phase" else _uniform
         # There is no want of light where it passes through.
         photons = (300, 50_000) if kind in FLAT_ONLY else (30, 5000)
         return cls(
@@ -137,7 +138,7 @@ class MicrographConfig:
             spread=rng.uniform(0.05, 0.4),
             coverage=rng.uniform(0.6, 1.0) if kind == "membranes" else rng.uniform(0.03, most),
             clustering=rng.uniform(0.0, 0.9),
-            elongation=rng.uniform(shortest, longest),
+            elongation=stretched(shortest, longest, rng),
             irregularity=rng.uniform(0.0, 0.2) if rounded else rng.uniform(0.05, 0.3),
             texture=rng.uniform(0.0, 0.7),
             variety=rng.uniform(0.05, 0.7),
@@ -147,7 +148,15 @@ class MicrographConfig:
             inverted=bool(rng.random() < (0.5 if kind in ("membranes", "rods") else 0.15)),
             blur=float(rng.uniform(0.3, 0.3 + 0.06 * size)) if rng.random() < 0.8 else 0.3,
             unevenness=rng.uniform(0.0, 0.5),
-            photons=float(np.exp(rng.uniform(*np.log(photons)))),
+            photons=_log_uniform(*photons, rng),
             read_noise=rng.uniform(0.0, 0.01 if kind in FLAT_ONLY else 0.03),
             bits=int(rng.choice(_BITS)),
         )
+
+
+def _log_uniform(low: float, high: float, rng: np.random.Generator) -> float:
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def _uniform(low: float, high: float, rng: np.random.Generator) -> float:
+    return rng.uniform(low, high)

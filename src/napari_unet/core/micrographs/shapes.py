@@ -22,6 +22,12 @@ _MOST_OVERLAP = 0.25
 FEWEST_PIXELS = 8
 """An object that is smaller is left out."""
 
+_MOST_ROUND = 0.3
+"""Part of the spindly cells that may have rounded up."""
+
+_STAR = 4.0
+"""Elongation below which spindly cells are stars."""
+
 _TRIES = 3
 """Attempts for every object that should fit, as many of them find no room."""
 
@@ -36,10 +42,13 @@ class Scene:
         0 between objects, which are 1, 2, 3 …
     dome : array (…YX) float32
         1 in the middle of an object, falling to 0 at its outline and between objects.
+    round : array (n) bool
+        Which of the spindly cells have rounded up; none of other kinds.
     """
 
     labels: Labels
     dome: Field
+    round: NDArray[np.bool_]
 
     @property
     def count(self) -> int:
@@ -73,11 +82,12 @@ def place_objects(shape: Sequence[int], config: MicrographConfig, rng: np.random
     earlier one keeps its pixels.
     """
     make = {"rods": _rod, "phase": _spindly}.get(config.kind, _blob)
+    rounded = rng.uniform(0, _MOST_ROUND) if config.kind == "phase" and rng.random() < 0.6 else 0.0
     labels, dome = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
     volume = ball_volume(len(shape)) * (config.diameter / 2) ** len(shape)
     wanted = config.coverage * labels.size
     tries = int(_TRIES * wanted / volume) + 3
-    covered, middles = 0, list[tuple[NDArray[np.float64], float]]()
+    covered, middles, is_round = 0, list[tuple[NDArray[np.float64], float]](), list[bool]()
     for _ in range(tries):
         if covered >= wanted:
             break
@@ -91,11 +101,14 @@ def place_objects(shape: Sequence[int], config: MicrographConfig, rng: np.random
             )
         if _is_taken(labels, middle):
             continue
-        pixels = _draw(labels, dome, make(radius, len(shape), config, rng), middle, len(middles) + 1)
+        ball = bool(rounded) and rng.random() < rounded
+        drawn = _ball(0.5 * radius) if ball else make(radius, len(shape), config, rng)
+        pixels = _draw(labels, dome, drawn, middle, len(middles) + 1)
         if pixels:
             middles.append((middle, radius))
+            is_round.append(ball)
             covered += pixels
-    return Scene(labels, dome)
+    return Scene(labels, dome, np.array(is_round, np.bool_))
 
 
 def _is_taken(labels: Labels, place: NDArray[np.float64]) -> bool:
@@ -158,6 +171,15 @@ def _blob(radius: float, ndim: int, config: MicrographConfig, rng: np.random.Gen
     return _Shape(level, float(radii.max()) * (1 + 2 * config.irregularity) + 1)
 
 
+def _ball(radius: float) -> _Shape:
+    """Return a ball: a cell that divides or dies lets go of the ground and rounds up."""
+
+    def level(axes: Axes) -> Field:
+        return np.asarray(np.sqrt(sum(x**2 for x in np.meshgrid(*axes, indexing="ij"))) / radius, np.float32)
+
+    return _Shape(level, radius + 1)
+
+
 def _rod(radius: float, ndim: int, config: MicrographConfig, rng: np.random.Generator) -> _Shape:
     """Return a bent capsule with the area of a disc of ``radius``."""
     length = config.elongation * rng.uniform(0.7, 1.3)
@@ -169,16 +191,19 @@ def _rod(radius: float, ndim: int, config: MicrographConfig, rng: np.random.Gene
 def _spindly(radius: float, ndim: int, config: MicrographConfig, rng: np.random.Generator) -> _Shape:
     """Return a long body that tapers into processes, with a few more of them and a wavering outline."""
     length = radius * 2 * np.sqrt(config.elongation) * rng.uniform(0.8, 1.2)
-    widest = 1.3 * radius / np.sqrt(config.elongation)
+    widest = (0.9 if config.elongation < _STAR else 1.3) * radius / np.sqrt(config.elongation)
     spine = _spine(length, ndim, 2 * config.irregularity, rng)
     along = np.linspace(-1, 1, len(spine))
     taper = (1 - np.abs(along - rng.uniform(-0.3, 0.3)).clip(0, 1) ** rng.uniform(1, 2.5)) * widest
     thinnest = max(0.06 * radius, 1.0)
     chains = [(spine, np.maximum(taper * rng.uniform(0.75, 1.25, len(spine)), thinnest))]
-    for _ in range(int(rng.integers(0, 3))):
+    # Broad cells are stars, long ones have a process here and there.
+    is_star = config.elongation < _STAR
+    for _ in range(int(rng.integers(1, 5) if is_star else rng.integers(0, 3))):
         branch = _spine(length * rng.uniform(0.4, 0.9), ndim, 2 * config.irregularity, rng)
         start = spine[int(rng.integers(1, len(spine) - 1))]
-        wide = np.linspace(rng.uniform(0.2, 0.6) * widest, thinnest, len(branch))
+        base = rng.uniform(0.5, 1.0) if is_star else rng.uniform(0.2, 0.6)
+        wide = np.linspace(base * widest, thinnest, len(branch))
         chains.append((branch - branch[0] + start, np.maximum(wide, thinnest)))
     return _Shape(_chains(chains), length * 1.3 + widest + 2)
 

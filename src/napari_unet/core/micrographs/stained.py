@@ -48,7 +48,13 @@ def _nuclei(scene: Scene, config: MicrographConfig, rng: np.random.Generator) ->
     depth = 1 - np.sqrt(1 - scene.dome.clip(0, 1))
     rim = np.exp(-0.5 * (depth / 0.2) ** 2)
     chromatin = smooth_noise(shape, max(0.08 * size, 1.2), rng) + smooth_noise(shape, 0.2 * size, rng)
-    body = 1 + 0.5 * config.texture * chromatin + rng.uniform(0, 0.6) * rim
+    # Some nuclei are bubbles: pale, with their dye at the rim and in a few clumps.
+    is_bubble = rng.random() < 0.4
+    clumps = (chromatin > 2.5).astype(np.float32)
+    filling, at_rim = (
+        (rng.uniform(0.3, 0.8), rng.uniform(0.5, 1.5)) if is_bubble else (1, rng.uniform(0, 0.6))
+    )
+    body = filling * (1 + 0.5 * config.texture * chromatin) + at_rim * rim + is_bubble * blurred(clumps, 0.7)
     amount = rng.uniform(0.5, 1.6) * np.exp(rng.normal(0, 0.5 * config.variety, scene.count))
     held: Field = body.clip(0.15, 3) * scene.per_object(amount)
     return held

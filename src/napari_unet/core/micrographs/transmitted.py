@@ -16,14 +16,18 @@ def light_phase(scene: Scene, config: MicrographConfig, rng: np.random.Generator
     """
     size = config.diameter
     phase = _thickness(scene, config, rng)
-    around = rng.uniform(0.1, 0.4) * size
+    # Seen against its own surroundings, a thin cell is no darker than the ground: only its outline and what
+    # is in it show.
+    thin = rng.random() < 0.6
+    around = (rng.uniform(0.05, 0.15) if thin else rng.uniform(0.1, 0.4)) * size
     dark = rng.random() < 0.75
-    contrast = phase - rng.uniform(0.6, 1.0) * blurred(phase, around)
+    contrast = phase - (rng.uniform(0.85, 1.0) if thin else rng.uniform(0.6, 1.0)) * blurred(phase, around)
     light = -0.3 * contrast if dark else 0.3 * contrast
     # The rim, where the wave bends most, is bright outside a dark body.
     edge = blurred((scene.labels > 0).astype(np.float32), max(0.03 * size, 0.8))
     rim = (blurred(edge, max(0.05 * size, 1.2)) - edge).clip(0)
     light += rng.uniform(0.1, 0.8) * rim
+    light += _balls(scene, config, rng)
     light += 0.02 * (0.2 + config.background) * smooth_noise(phase.shape, 2, rng)
     light += 0.05 * config.background * smooth_noise(phase.shape, 2 * size, rng)
     light += rng.choice((-0.25, 0.25)) * specks(scene, config, rng)
@@ -57,3 +61,15 @@ def _thickness(scene: Scene, config: MicrographConfig, rng: np.random.Generator)
     nucleus = (scene.dome > rng.uniform(0.6, 0.9)).astype(np.float32)
     body += config.texture * (1.5 * granules - 1.5 * vesicles) + rng.uniform(-0.4, 0.4) * nucleus
     return blurred(body, 0.7)
+
+
+def _balls(scene: Scene, config: MicrographConfig, rng: np.random.Generator) -> Field:
+    """Return the light (YX) of cells that have rounded up: bright, in a dark ring and a wide halo."""
+    if not scene.round.any():
+        return np.zeros(scene.labels.shape, np.float32)
+    ball = scene.per_object(scene.round.astype(np.float64))
+    size = config.diameter
+    bright = blurred(ball * scene.dome, max(0.02 * size, 0.5))
+    halo = (blurred(ball, 0.15 * size) - ball).clip(0)
+    ring = ball * (1 - scene.dome)
+    return np.asarray(rng.uniform(0.3, 1.0) * bright + rng.uniform(0.3, 0.8) * halo - 0.3 * ring, np.float32)
