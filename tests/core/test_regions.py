@@ -10,7 +10,7 @@ from scipy import ndimage
 from skimage.draw import polygon
 
 from napari_unet.core.known_full import KnownFull
-from napari_unet.core.regions import complete, objects_inside, outline_region
+from napari_unet.core.regions import complete, objects_inside, outline_region, overlooked
 
 SQUARE = [(2, 3), (2, 8), (6, 8), (6, 3)]
 
@@ -91,6 +91,24 @@ def test_objects_are_full_where_all_their_neighbours_are_in_a_region(seed):
     full = KnownFull(regions=tuple(regions)).within(paint)
     assert full == (expected or False)
     assert KnownFull(regions=tuple(regions)).within(complete(paint, regions)) == full
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6))
+def test_objects_are_overlooked_where_most_of_them_in_a_region_has_no_paint(seed):
+    rng = np.random.default_rng(seed)
+    objects = np.repeat(np.repeat(rng.integers(0, 9, (4, 5)), 3, axis=0), 4, axis=1)
+    paint = np.where(rng.random(objects.shape) < rng.uniform(0.3, 0.7), rng.integers(1, 4), 0)
+    regions = [outline_region(rng.uniform(-2, 22, (4, 2)), objects.shape) for _ in range(2)]
+    regions = [region for region in regions if region is not None]
+    expected = set()
+    for region in regions:
+        inside = mask_of(region, objects.shape)
+        for value in range(1, 9):
+            here = inside & (objects == value)
+            if np.count_nonzero(here & (paint == 0)) > np.count_nonzero(here & (paint > 0)):
+                expected.add(value)
+    assert overlooked(objects, paint, regions) == len(expected)
 
 
 def test_objects_are_full_by_a_region_or_as_accepted():

@@ -5,7 +5,14 @@ from mouse import Hand
 from qtpy.QtWidgets import QLabel, QPushButton
 
 from napari_unet.core.weights import border_weights
-from napari_unet.widgets.layers import annotation_of, copy_paint, has_paint, make_annotation
+from napari_unet.widgets.corrector import corrector_of
+from napari_unet.widgets.layers import (
+    add_result,
+    annotation_of,
+    copy_paint,
+    has_paint,
+    make_annotation,
+)
 from napari_unet.widgets.marks import full_objects_of
 from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.paint_tally import Told, describe_paint
@@ -23,6 +30,25 @@ def boxed(paint, first, last, plane=()):
     box = expected[plane][first[0] : last[0] + 1, first[1] : last[1] + 1]
     box[box == 0] = 1
     return expected
+
+
+def test_predicted_objects_that_a_region_makes_background_are_told_until_accepted(make_napari_viewer):
+    viewer = make_napari_viewer()
+    image = add_image(viewer)
+    objects = np.zeros((60, 80), np.int32)
+    objects[12:18, 12:18], objects[22:28, 30:40], objects[50:58, 60:70] = 1, 2, 3
+    result = add_result(viewer, image, "objects", objects)
+    dock = PaintDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    dock.make()
+    dock.findChild(QPushButton, "paint_region_box").click()
+    Hand(viewer).drag([(9.6, 9.6), (40.4, 50.4)])
+    sentence = dock.findChild(QLabel, "paint_regions")
+    assert "2 predicted objects there are not accepted and so taught as background" in sentence.text()
+    for y, x, told in [(15, 15, "1 predicted object there is not accepted"), (25, 35, "")]:
+        corrector_of(viewer, result).stroke("accepted", np.array([(float(y), float(x))]), (0, 1))
+        assert told in sentence.text()
+    assert "predicted" not in sentence.text()
 
 
 def test_a_box_drawn_with_the_mouse_makes_the_rest_background(make_napari_viewer, qtbot):

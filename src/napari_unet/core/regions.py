@@ -105,6 +105,21 @@ def complete_everywhere(paint: NDArray[Any]) -> NDArray[Any]:
     return np.where(paint == 0, BACKGROUND, paint).astype(paint.dtype)
 
 
+def overlooked(objects: NDArray[Any], paint: NDArray[Any], regions: Sequence[Region]) -> int:
+    """Return how many predicted ``objects`` (…YX) the regions make background: most of each has no paint.
+
+    Whoever finds an object right and forgets to accept it would teach that it is none.
+    """
+    found = set[int]()
+    for region in regions:
+        here = objects[region.plane][region.box][region.mask]
+        bare = here[paint[region.plane][region.box][region.mask] == 0]
+        values, pixels = np.unique(bare[bare > 0], return_counts=True)
+        all_values, all_pixels = np.unique(here, return_counts=True)
+        found.update(values[2 * pixels > all_pixels[np.searchsorted(all_values, values)]].tolist())
+    return len(found)
+
+
 def objects_inside(paint: NDArray[np.integer[Any]], regions: Sequence[Region]) -> set[int]:
     """Return the values of the objects of ``paint`` (…YX) that lie in ``regions`` with all their borders.
 

@@ -4,6 +4,7 @@ The shapes are a layer of napari, drawn and changed with napari's tools. What th
 paint whenever they change, so whoever reads the paint finds it there.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -13,9 +14,19 @@ from napari.layers import Labels, Layer, Shapes
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_unet.core.regions import Region, outline_region, shape_outline
+from napari_unet.core.regions import Region, outline_region, overlooked, shape_outline
+from napari_unet.widgets.corrector import objects_of
 from napari_unet.widgets.form import Sentence, button
-from napari_unet.widgets.marks import KEY, Mark, full_data, full_objects_of, is_paint, mark_of, set_regions
+from napari_unet.widgets.marks import (
+    KEY,
+    Mark,
+    full_data,
+    full_objects_of,
+    is_paint,
+    mark_of,
+    set_regions,
+    source_of,
+)
 from napari_unet.widgets.placement import placement
 from napari_unet.widgets.watcher import AnnotationWatcher
 
@@ -78,11 +89,23 @@ class RegionTools(QWidget):
             return
         layer = regions_layer(self._viewer, paint)
         drawn = 0 if layer is None else len(layer.data)
-        self._sentence.say(describe_regions(len(full_objects_of(paint).regions), drawn))
+        regions = full_objects_of(paint).regions
+        self._sentence.say(describe_regions(len(regions), drawn, self._overlooked(paint, regions)))
+
+    def _overlooked(self, paint: Labels, regions: Sequence[Region]) -> int:
+        """Return how many predicted objects of the image the regions make background."""
+        image = source_of(self._viewer, paint)
+        layer = objects_of(self._viewer, image) if image is not None and regions else None
+        if layer is None or full_data(layer).shape != full_data(paint).shape:
+            return 0
+        return overlooked(full_data(layer), full_data(paint), regions)
 
 
-def describe_regions(regions: int, drawn: int) -> str:
-    """Return what ``regions`` of the ``drawn`` shapes, those that enclose pixels of one plane, mean."""
+def describe_regions(regions: int, drawn: int, overlooked: int = 0) -> str:
+    """Return what ``regions`` of the ``drawn`` shapes, those that enclose pixels of one plane, mean.
+
+    ``overlooked`` is the number of predicted objects in them that have no paint.
+    """
     parts = []
     if regions:
         what, where = ("1 complete region", "it") if regions == 1 else (f"{regions} complete regions", "them")
@@ -90,6 +113,11 @@ def describe_regions(regions: int, drawn: int) -> str:
             f"{what}: unlabelled pixels in {where} count as background, and objects that end there as filled "
             "to their border."
         )
+    if overlooked:
+        what, are = (
+            ("1 predicted object", "is") if overlooked == 1 else (f"{overlooked} predicted objects", "are")
+        )
+        parts.append(f"{what} there {are} not accepted and so taught as background; accept what is right.")
     if drawn > regions:
         one = "1 shape encloses no pixels of one plane and does"
         many = f"{drawn - regions} shapes enclose no pixels of one plane and do"
