@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
 from torch import Tensor
 
-from make_views import DRAWN
+from make_views import DRAWN, PLANES
 from napari_unet.network.augment import Batch, augment, source_margin
 from napari_unet.network.config import AugmentationConfig
 from real_images import shares
@@ -32,16 +31,12 @@ class Library:
     numbers: dict[str, NDArray[np.intp]]
 
 
-def load_library(path: Path, device: torch.device) -> Library:
+def load_library(folder: Path, device: torch.device) -> Library:
     """Return what ``make_views.py`` wrote."""
-    with safe_open(path, "pt", device=str(device)) as file:
-        names = json.loads(file.metadata()["kinds"])
-        image, target, weight, distance = (
-            file.get_tensor(name) for name in ("image", "target", "weight", "distance")
-        )
-        extent, kind = (file.get_tensor(name).cpu().numpy() for name in ("extent", "kind"))
-    numbers = {name: np.flatnonzero(kind == index) for index, name in enumerate(names)}
-    return Library(image, target, weight, distance, extent, numbers)
+    planes = {name: torch.from_numpy(np.load(folder / f"{name}.npy")).to(device) for name in PLANES}
+    kinds = np.array(json.loads((folder / "kinds.json").read_text(encoding="utf-8")))
+    numbers = {str(kind): np.flatnonzero(kinds == kind) for kind in np.unique(kinds)}
+    return Library(**planes, extent=np.load(folder / "extent.npy"), numbers=numbers)
 
 
 def choose_views(

@@ -1,6 +1,6 @@
 """Make a starter model anew.
 
-python training/make_starter.py --views build/views.safetensors --output build/cells.safetensors --minutes 60
+python training/make_starter.py --views build/views --output build/cells.safetensors --minutes 60
 
 How the one in the package was made is in docs/starters.md; `make starter` does it again.
 """

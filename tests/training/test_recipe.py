@@ -14,7 +14,7 @@ import tifffile
 import torch
 
 from library import choose_views, cut_batch, load_library
-from make_views import DRAWN, make_view, pack_views
+from make_views import DRAWN, PLANES, choose_kind, create, write_view
 from napari_unet import evaluate, load_model, predict
 from napari_unet.core.micrographs import MicrographConfig, draw_micrograph
 from napari_unet.network.config import AugmentationConfig, UNetConfig
@@ -108,23 +108,24 @@ def test_a_kind_that_is_left_out_is_left_out(data, kind):
 @pytest.fixture(scope="module")
 def library(data, tmp_path_factory):
     """Four drawn and thirty real views."""
-    images = load_images(data)
-    path = tmp_path_factory.mktemp("views") / "views.safetensors"
-    pack_views((make_view(n, seed=0, drawn=4, images=images) for n in range(34)), 34, path)
-    return load_library(path, torch.device("cpu"))
+    folder = tmp_path_factory.mktemp("views")
+    kinds = [choose_kind(number, seed=0, drawn=4) for number in range(34)]
+    create(folder, kinds)
+    for number in range(34):
+        write_view(number, folder=folder, seed=0, kinds=kinds, images=load_images(data))
+    return load_library(folder, torch.device("cpu"))
 
 
-def test_views_are_packed_as_they_are(data, library):
-    images = load_images(data)
-    for number in (0, 20):
-        kind, view = make_view(number, seed=0, drawn=4, images=images)
-        assert number in library.numbers[kind]
-        rows, columns = library.extent[number]
-        for name, values in view.items():
-            packed = getattr(library, name)[number]
-            np.testing.assert_array_equal(packed[:rows, :columns], values[:WINDOW, :WINDOW])
-            assert not packed[rows:].any()
-            assert not packed[:, columns:].any()
+def test_views_are_as_large_as_they_say_and_0_beyond(library):
+    assert [set(library.numbers[DRAWN].tolist())] == [{0, 1, 2, 3}]
+    assert library.extent[:4].tolist() == [[WINDOW, WINDOW]] * 4
+    for number, (rows, columns) in enumerate(library.extent):
+        for name in PLANES:
+            plane = getattr(library, name)[number]
+            assert not plane[rows:].any()
+            assert not plane[:, columns:].any()
+        assert library.weight[number, :rows, :columns].float().mean() == pytest.approx(1, rel=0.01)
+        assert library.target[number].any()
 
 
 def test_a_step_sees_only_the_kinds_that_are_left(library):
@@ -230,7 +231,7 @@ def test_a_training_that_goes_on_is_that_of_one_go(library, tmp_path):
 
 @pytest.mark.slow
 def test_the_command_goes_on_after_a_kill(data, tmp_path):
-    output, views = tmp_path / "cells.safetensors", tmp_path / "views.safetensors"
+    output, views = tmp_path / "cells.safetensors", tmp_path / "views"
     make = [sys.executable, TRAINING / "make_views.py", "--data", data, "--output", views]
     subprocess.run([*make, "--drawn", "2", "--real", "20", "--workers", "2"], check=True)
     command = [sys.executable, TRAINING / "make_starter.py", "--views", views, "--output", output, "--resume"]
