@@ -33,7 +33,8 @@ class Library:
 
 def load_library(folder: Path, device: torch.device) -> Library:
     """Return what ``make_views.py`` wrote."""
-    planes = {name: torch.from_numpy(np.load(folder / f"{name}.npy")).to(device) for name in PLANES}
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in PLANES}
+    planes = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
     kinds = np.array(json.loads((folder / "kinds.json").read_text(encoding="utf-8")))
     numbers = {str(kind): np.flatnonzero(kinds == kind) for kind in np.unique(kinds)}
     return Library(**planes, extent=np.load(folder / "extent.npy"), numbers=numbers)

@@ -9,10 +9,11 @@ Views are small: a second thread of each process would only be in the way.
 
 import argparse
 import json
-import multiprocessing
 import os
 import sys
-from functools import partial
+from collections.abc import Iterable
+from dataclasses import dataclass
+from multiprocessing import Process
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,6 @@ from views import WINDOW, real_view, synthetic_view
 
 DRAWN = "drawn"
 """The kind of what is not real."""
-
 
 PLANES: dict[str, type[np.generic]] = {
     "image": np.float16,
@@ -55,18 +55,37 @@ def choose_kind(number: int, *, seed: int, drawn: int) -> str:
     return list(kinds)[int(chosen)]
 
 
-def write_view(number: int, *, folder: Path, seed: int, kinds: list[str], images: list[RealImage]) -> None:
-    """Make the view of a number and write it where it belongs."""
-    rng, kind = np.random.default_rng([seed, 1, number]), kinds[number]
-    real = [image for image in images if image.kind == kind]
-    view = synthetic_view(rng) if kind == DRAWN else real_view(real, rng)
-    parts = {"image": view.image[0], "target": view.target, "weight": view.weight, "distance": view.distance}
-    for name, values in parts.items():
-        if values is not None:
-            rows, columns = (min(edge, WINDOW) for edge in values.shape)
-            packed = np.load(folder / f"{name}.npy", mmap_mode="r+")
-            packed[number, :rows, :columns] = values[:rows, :columns]
-            np.load(folder / "extent.npy", mmap_mode="r+")[number] = rows, columns
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Makes views and writes them where they belong."""
+
+    folder: Path
+    seed: int
+    kinds: list[str]
+    images: list[RealImage]
+
+    def write(self, number: int) -> None:
+        """Make the view of a number."""
+        rng, kind = np.random.default_rng([self.seed, 1, number]), self.kinds[number]
+        real = [image for image in self.images if image.kind == kind]
+        view = synthetic_view(rng) if kind == DRAWN else real_view(real, rng)
+        parts = {
+            "image": view.image[0],
+            "target": view.target,
+            "weight": view.weight,
+            "distance": view.distance,
+        }
+        for name, values in parts.items():
+            if values is not None:
+                rows, columns = (min(edge, WINDOW) for edge in values.shape)
+                packed = np.load(self.folder / f"{name}.npy", mmap_mode="r+")
+                packed[number, :rows, :columns] = values[:rows, :columns]
+                np.load(self.folder / "extent.npy", mmap_mode="r+")[number] = rows, columns
+
+    def write_all(self, numbers: Iterable[int]) -> None:
+        """Make the views of many numbers."""
+        for number in numbers:
+            self.write(number)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -85,13 +104,16 @@ def main(arguments: list[str] | None = None) -> int:
     numbers = range(options.drawn + options.real)
     kinds = [choose_kind(number, seed=options.seed, drawn=options.drawn) for number in numbers]
     create(options.output, kinds)
-    write = partial(write_view, folder=options.output, seed=options.seed, kinds=kinds, images=images)
-    write(0)  # what is compiled is compiled once, not by every process
-    with multiprocessing.Pool(options.workers) as pool:
-        for number, _ in enumerate(pool.imap_unordered(write, numbers, chunksize=20), start=1):
-            if number % 500 == 0:
-                print(f"{number} of {len(numbers)}", flush=True)
-    return 0
+    writer = Writer(options.output, options.seed, kinds, images)
+    writer.write(0)  # what is compiled is compiled once, not by every process
+    # Each process is given the images once, not with every number.
+    parts = [numbers[first :: options.workers] for first in range(options.workers)]
+    processes = [Process(target=writer.write_all, args=(part,)) for part in parts]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    return int(any(process.exitcode for process in processes))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import tifffile
 import torch
 
 from library import choose_views, cut_batch, load_library
-from make_views import DRAWN, PLANES, choose_kind, create, write_view
+from make_views import DRAWN, PLANES, Writer, choose_kind, create
 from napari_unet import evaluate, load_model, predict
 from napari_unet.core.micrographs import MicrographConfig, draw_micrograph
 from napari_unet.network.config import AugmentationConfig, UNetConfig
@@ -111,8 +111,9 @@ def library(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("views")
     kinds = [choose_kind(number, seed=0, drawn=4) for number in range(34)]
     create(folder, kinds)
+    writer = Writer(folder, 0, kinds, load_images(data))
     for number in range(34):
-        write_view(number, folder=folder, seed=0, kinds=kinds, images=load_images(data))
+        writer.write(number)
     return load_library(folder, torch.device("cpu"))
 
 
