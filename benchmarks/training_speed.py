@@ -7,6 +7,10 @@
 ``train_events`` runs with its defaults on synthetic nuclei with simulated strokes. Functions are timed from
 outside, each without those it calls; what is left of the loop is its events. All the same, forward, backward
 and optimiser are the work itself; sampling, augmentation, weight average, validation and events are outside.
+A GPU replays a recording of the work, so there "forward and loss" stands for the backward pass as well, and
+"optimiser" for the average. There, clocks wait for the GPU at every change of part. What is outside without
+such waits, when the processor prepares the next batch meanwhile, follows in a line of its own: the part of
+the time in which the GPU did anything else, or nothing.
 
 The bare loop teaches the same network on one resident random batch, in the same arithmetic, with the same
 optimiser and nothing else. Both run in turn, a few steps each, so that a busy machine slows both down. The
@@ -22,21 +26,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from statistics import median
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from napari_unet.network import batches, learner, training, training_loop
+from napari_unet.network import batches, learner, resident, training, training_loop
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.device import choose_device, describe_device
 from napari_unet.network.events import Started, StepDone
+from napari_unet.network.replay import Replay
 from napari_unet.network.unet import UNet
 from napari_unet.network.validation import Validation
 
-WARM_UP, TURN = 6, 25  # steps that do not count, and in a row; the first validation is among the former
+WARM_UP, TURN = 10, 25  # steps that do not count, and in a row; the first validation is among the former
 INSIDE = ("forward and loss", "backward", "optimiser")
 PARTS = (
     *INSIDE,
@@ -158,11 +163,15 @@ def watched(clocks: Clocks) -> Iterator[None]:
         (batches, "stack", "stack"),
         (batches, "augment", "augment"),
         (training_loop, "draw_batch", "stack"),  # what is left of it: margins and crops
+        (resident, "choose_place", "draw and cut"),
+        (resident, "draw_changes", "augment"),
+        (resident.Resident, "draw", "stack"),  # what is left of it: all that the GPU does of these
         (learner.Learner, "step", "forward and loss"),  # what is left of it
         (torch.autograd, "backward", "backward"),
         (torch.nn.utils, "clip_grad_norm_", "optimiser"),
         (torch.optim.AdamW, "step", "optimiser"),
         (torch.optim.AdamW, "zero_grad", "optimiser"),
+        (Replay, "finish", "optimiser"),
         (learner.Learner, "_update_average", "average"),
         (Validation, "tally", "validation"),
         (learner.Learner, "predict", "validation"),
@@ -249,6 +258,50 @@ def measure_parts(trainings: Trainings, steps: int, device: torch.device) -> Non
     report("**of it, without validation**", outside - spent["validation"], steps, total)
 
 
+class TimedReplay(Replay):
+    """Notes when the GPU begins and ends its work."""
+
+    spans: ClassVar[list[tuple[Any, Any]]] = []
+
+    @contextmanager
+    def _span(self) -> Iterator[None]:
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        yield
+        end.record()
+        self.spans.append((begin, end))
+
+    def run(self, *given: Any, **named: Any) -> Any:
+        """Return what the function gives."""
+        with self._span():
+            return super().run(*given, **named)
+
+    def finish(self, then: Callable[[], None]) -> None:
+        """Do the second part."""
+        with self._span():
+            super().finish(then)
+
+
+def measure_overlapped(trainings: Trainings, steps: int, device: torch.device) -> None:
+    """Print for which part of the time the GPU does not compute forward, backward or optimiser."""
+    learner.Replay = TimedReplay
+    run = trainings.steps()
+    learner.Replay = Replay
+    for _ in islice(run, 2 * WARM_UP):
+        pass
+    torch.cuda.synchronize(device)
+    TimedReplay.spans.clear()
+    begun = time.perf_counter()
+    for _ in islice(run, steps):
+        pass
+    torch.cuda.synchronize(device)
+    taken = 1000 * (time.perf_counter() - begun) / steps
+    inside = sum(begin.elapsed_time(end) for begin, end in TimedReplay.spans) / steps
+    print(
+        f"\nwithout waits: {inside:.2f} of {taken:.2f} ms a step inside, **{1 - inside / taken:.1%} outside**"
+    )
+
+
 def report(name: str, seconds: NDArray[np.float64], steps: int, total: NDArray[np.float64]) -> None:
     """Print a row: processor and wall time."""
     cells = [f"{1000 * s / steps:.2f} | {s / t:.1%}" for s, t in zip(seconds, total, strict=True)]
@@ -301,6 +354,8 @@ def main() -> None:
         precision = trainings.started.precision
         print(f"\n### {name}: {case.count} x {case.shape}, batch {trainings.shape}, {precision}\n")
         measure_parts(trainings, args.steps, device)
+        if device.type == "cuda":
+            measure_overlapped(trainings, args.steps, device)
         if not args.no_bare:
             compare_loops(trainings, args.steps, device)
         sys.stdout.flush()

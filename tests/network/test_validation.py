@@ -94,7 +94,7 @@ def test_images_and_strokes_share_a_budget_that_is_too_small() -> None:
     assert (tally.confusions.sum(axis=(0, 2)) > 0).all()
     offsets = np.cumsum([0, *(sample.strokes.max() for sample in dataset.samples)])
     assert offsets.size == 6
-    counted = sum(int((weight > 0).sum()) for _, _, weight, _ in scored._batches)
+    counted = sum(int((crops.weight > 0).sum()) for crops in scored._batches)
     assert counted == tally.confusions.sum()
     # The maps of the training are as they were.
     again = _dataset(0.0, planes=5)

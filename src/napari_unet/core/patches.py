@@ -63,20 +63,33 @@ def draw_patch(
     Patch
         Spatial shape ``size + 2 * margin``. Outside the image it is mirrored, with weight 0.
     """
+    number, box = choose_place(dataset, size, rng, fresh=fresh)
+    sample = dataset.samples[number]
+    return cut_patch(sample, sample.weight, box, margin or (0,) * len(box))
+
+
+def choose_place(
+    dataset: Dataset, size: Sequence[int], rng: np.random.Generator, *, fresh: Fresh | None = None
+) -> tuple[int, tuple[slice, ...]]:
+    """Return where :func:`draw_patch` cuts: the number of the sample, and the box without its margin."""
     if fresh is not None:
-        sample, pixels = dataset.samples[fresh.sample], fresh.pixels
+        number, pixels = fresh.sample, fresh.pixels
     else:
-        trainable = [sample for sample in dataset.samples if any(pixels.size for pixels in sample.pixels)]
-        sample = trainable[rng.integers(len(trainable))]
-        painted = [pixels for pixels in sample.pixels if pixels.size]
+        trainable = [
+            number
+            for number, sample in enumerate(dataset.samples)
+            if any(pixels.size for pixels in sample.pixels)
+        ]
+        number = trainable[rng.integers(len(trainable))]
+        painted = [pixels for pixels in dataset.samples[number].pixels if pixels.size]
         pixels = painted[rng.integers(len(painted))]
-    chosen = np.unravel_index(pixels[rng.integers(pixels.size)], sample.target.shape)
+    shape = dataset.samples[number].target.shape
+    chosen = np.unravel_index(pixels[rng.integers(pixels.size)], shape)
     middle = []
     for position, edge in zip(chosen, size, strict=True):
         jitter = int(_JITTER * edge)
         middle.append(int(position) + int(rng.integers(-jitter, jitter + 1)))
-    box = place_box(middle, size, sample.target.shape)
-    return cut_patch(sample, sample.weight, box, margin or (0,) * len(box))
+    return number, place_box(middle, size, shape)
 
 
 def place_box(middle: Sequence[int], size: Sequence[int], shape: Sequence[int]) -> tuple[slice, ...]:

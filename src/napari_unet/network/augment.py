@@ -4,7 +4,8 @@ Flips, rotation, zoom and elastic deformation are fused into a single sampling g
 interpolated once, on the device, for 2-D and 3-D alike. All random numbers come from an explicit generator.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from math import atan2, ceil, cos, log, radians, sin
 from typing import NamedTuple
 
@@ -92,84 +93,117 @@ def augment(
         Of spatial shape ``size``. The image is interpolated linearly; all else keeps its values (nearest
         pixel), with weight 0 outside the given pixels.
     """
-    grid = _sampling_grid(image.shape[0], image.shape[2:], size, config, generator, device=image.device)
-    if grid is None:
-        image, target, weight = (_centre(tensor, size) for tensor in (image, target, weight))
-        distance = None if distance is None else _centre(distance, size)
-    else:
-        image = functional.grid_sample(
-            image, grid, mode="bilinear", padding_mode="border", align_corners=True
-        )
-        maps = [target.to(torch.float32), weight]
-        labels = torch.stack(maps if distance is None else [*maps, distance], dim=1)
-        labels = functional.grid_sample(
-            labels, grid, mode="nearest", padding_mode="zeros", align_corners=True
-        )
-        target, weight = labels[:, 0].to(torch.uint8), labels[:, 1]
-        distance = None if distance is None else labels[:, 2]
-    return Batch(_change_intensities(image, config, generator), target, weight, distance)
+    changes = draw_changes(image.shape[:2], image.shape[2:], size, config=config, generator=generator)
+    numbers = {name: value.to(image.device) for name, value in changes.numbers.items()}
+    maps = [target.to(torch.float32), weight, *([] if distance is None else [distance])]
+    return apply_changes(image, torch.stack(maps, dim=1), size, numbers, changes.seed)
 
 
-def _sampling_grid(
-    batch: int,
+class Changes(NamedTuple):
+    """What makes a view of a batch: a few ``numbers``, on the CPU, by name, and the ``seed`` of the noise."""
+
+    numbers: dict[str, Tensor]
+    seed: int
+
+
+def draw_changes(
+    patches: Sequence[int],
     source: Sequence[int],
     size: Sequence[int],
+    *,
     config: AugmentationConfig,
     generator: Generator,
-    *,
-    device: torch.device,
-) -> Tensor | None:
-    """Return where in the source every pixel of ``size`` is read, (B, *size, ndim) in grid_sample's units.
+) -> Changes:
+    """Return random changes for a batch of ``patches`` and channels (B, C), of ``source`` (…YX) pixels each.
 
-    None stands for the unchanged centre: the identity computed in floating point would blur it a little.
-    Only a few numbers per patch go to the device; what has a value per pixel is made there.
+    What has a value per pixel is made of them on the device. Where nothing geometric is on, they say nothing
+    of the geometry: the identity computed in floating point would blur the centre a little.
     """
+    batch, channels = patches
     ndim = len(size)
+    numbers: dict[str, Tensor] = {}
     flips = _coin(batch, ndim, generator) if config.flip else torch.ones(batch, ndim)
     angles = _uniform(batch, radians(config.rotation), generator)
     zooms = torch.exp(_uniform(batch, log(1 + config.scale), generator))
-    displacement = _elastic_field(batch, size, config, generator, device)
-    if not (config.flip or config.rotation or config.scale or displacement is not None):
-        return None
-    # p -> R(angle) · zoom · flip · p, with p in pixels from the centre and axes in the order …YX.
-    matrix = torch.diag_embed(flips * zooms[:, None])
-    turn = torch.eye(ndim).repeat(batch, 1, 1)
-    turn[:, -2, -2] = turn[:, -1, -1] = torch.cos(angles)
-    turn[:, -2, -1] = -torch.sin(angles)
-    turn[:, -1, -2] = torch.sin(angles)
-    matrix = turn @ matrix
+    if config.elastic:
+        spread = [_bicubic_weights(edge, config.elastic_spacing) for edge in size]  # each: edge, points
+        points = [weights.shape[1] for weights in spread]
+        numbers["elastic"] = torch.randn(batch, ndim, *points, generator=generator) * config.elastic
+        numbers |= {f"spread {axis}": weights for axis, weights in enumerate(spread)}
+    if config.flip or config.rotation or config.scale or config.elastic:
+        # p -> R(angle) · zoom · flip · p, with p in pixels from the centre and axes in the order …YX.
+        matrix = torch.diag_embed(flips * zooms[:, None])
+        turn = torch.eye(ndim).repeat(batch, 1, 1)
+        turn[:, -2, -2] = turn[:, -1, -1] = torch.cos(angles)
+        turn[:, -2, -1] = -torch.sin(angles)
+        turn[:, -1, -2] = torch.sin(angles)
+        numbers["matrix"] = turn @ matrix
+        numbers["half"] = torch.tensor([max(edge - 1, 1) / 2 for edge in source])
+    seed = 0
 
-    axes = [torch.arange(edge, dtype=torch.float32, device=device) - (edge - 1) / 2 for edge in size]
-    centred = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)  # *size, ndim
-    grid = torch.einsum("bij,...j->b...i", matrix.to(device), centred)  # B, *size, ndim
-    if displacement is not None:
-        grid = grid + displacement
-    # grid_sample wants x before y before z, and -1 and 1 at the centres of the first and last pixel.
-    half = torch.tensor([max(edge - 1, 1) / 2 for edge in source], device=device)
-    return (grid / half).flip(-1)
+    def change(largest: float) -> Tensor:
+        return _uniform(batch * channels, largest, generator).reshape(batch, channels, *(1,) * ndim)
+
+    if config.gamma:
+        numbers["exponent"] = torch.exp(change(log(1 + config.gamma)))
+    if config.contrast:
+        numbers["contrast"] = torch.exp(change(log(1 + config.contrast)))
+    if config.brightness:
+        numbers["brightness"] = change(config.brightness)
+    if config.noise:
+        seed = int(torch.randint(2**31, (1,), generator=generator))
+        numbers["noise"] = change(config.noise).abs()
+    return Changes(numbers, seed)
 
 
-def _elastic_field(
-    batch: int, size: Sequence[int], config: AugmentationConfig, generator: Generator, device: torch.device
-) -> Tensor | None:
-    """Return smooth random displacements in pixels, (B, *size, ndim), on the device.
+def apply_changes(
+    image: Tensor, maps: Tensor, size: Sequence[int], numbers: Mapping[str, Tensor], seed: int
+) -> Batch:
+    """Return the view of the centre of a batch that :func:`draw_changes` drew.
 
-    As in the paper: Gaussian displacements on a coarse grid, bicubic in between.
+    Parameters
+    ----------
+    image : Tensor (B, C, …YX) float32
+    maps : Tensor (B, 2 or 3, …YX) float32
+        Target and weight, and the distance if there is one.
+    size : sequence of int
+        Shape (…YX) of the view.
+    numbers : mapping of str to Tensor
+        On the device.
+    seed : int
     """
-    if config.elastic == 0:
-        return None
-    ndim = len(size)
-    spread = [_bicubic_weights(edge, config.elastic_spacing) for edge in size]  # each: edge, points
-    field = (
-        torch.randn(batch, ndim, *(weights.shape[1] for weights in spread), generator=generator)
-        * config.elastic
-    ).to(device)
-    for weights in spread:
-        # Contract the first spatial axis and append the fine one: after ndim rounds they are in order again.
-        field = torch.tensordot(field, weights.to(device), dims=([2], [1]))
-    return field.movedim(1, -1)
+    if "matrix" in numbers:
+        grid = _sampling_grid(size, numbers)
+        image = functional.grid_sample(
+            image, grid, mode="bilinear", padding_mode="border", align_corners=True
+        )
+        maps = functional.grid_sample(maps, grid, mode="nearest", padding_mode="zeros", align_corners=True)
+    else:
+        image, maps = _centre(image, size), _centre(maps, size)
+    distance = maps[:, 2] if maps.shape[1] > 2 else None
+    image = _change_intensities(image, numbers, seed)
+    return Batch(image, maps[:, 0].to(torch.uint8), maps[:, 1], distance)
 
 
+def _sampling_grid(size: Sequence[int], numbers: Mapping[str, Tensor]) -> Tensor:
+    """Return where in the source every pixel of ``size`` is read, (B, *size, ndim) in grid_sample's units."""
+    matrix = numbers["matrix"]
+    axes = [torch.arange(edge, dtype=torch.float32, device=matrix.device) - (edge - 1) / 2 for edge in size]
+    centred = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)  # *size, ndim
+    grid = torch.einsum("bij,...j->b...i", matrix, centred)  # B, *size, ndim
+    if "elastic" in numbers:
+        # As in the paper: Gaussian displacements on a coarse grid, bicubic in between.
+        field = numbers["elastic"]  # B, ndim, *points
+        for axis in range(len(size)):
+            # Contract the first spatial axis and append the fine one: after ndim rounds they are in order
+            # again.
+            field = torch.tensordot(field, numbers[f"spread {axis}"], dims=([2], [1]))
+        grid = grid + field.movedim(1, -1)
+    # grid_sample wants x before y before z, and -1 and 1 at the centres of the first and last pixel.
+    return (grid / numbers["half"]).flip(-1)
+
+
+@cache
 def _bicubic_weights(edge: int, spacing: float) -> Tensor:
     """Return the matrix (edge, points) from coarse points ``spacing`` pixels apart to ``edge`` pixels.
 
@@ -184,30 +218,22 @@ def _bicubic_weights(edge: int, spacing: float) -> Tensor:
     return torch.where(distance <= 1, near, torch.where(distance < 2, far, torch.zeros_like(distance)))
 
 
-def _change_intensities(image: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
+def _change_intensities(image: Tensor, numbers: Mapping[str, Tensor], seed: int) -> Tensor:
     """Change brightness, contrast and gamma per patch and channel, and add noise, around [0, 1]."""
-    batch, channels = image.shape[:2]
-    shape = (batch, channels) + (1,) * (image.ndim - 2)
-
-    def change(largest: float) -> Tensor:
-        return _uniform(batch * channels, largest, generator).reshape(shape).to(image.device)
-
-    if config.gamma:
-        exponent = torch.exp(change(log(1 + config.gamma)))
+    if "exponent" in numbers:
         # Only [0, 1] is bent: a power of negative or of very bright values would be undefined or explode.
         inside = image.clamp(0, 1)
-        image = image + inside**exponent - inside
-    if config.contrast:
+        image = image + inside ** numbers["exponent"] - inside
+    if "contrast" in numbers:
         middle = image.mean(dim=tuple(range(2, image.ndim)), keepdim=True)
-        image = (image - middle) * torch.exp(change(log(1 + config.contrast))) + middle
-    if config.brightness:
-        image = image + change(config.brightness)
-    if config.noise:
-        # Drawn on the device, for speed, from a seed drawn on the CPU.
-        seed = int(torch.randint(2**31, (1,), generator=generator))
-        local = torch.Generator(image.device).manual_seed(seed)
-        deviation = change(config.noise).abs()
-        image = image + deviation * torch.randn(image.shape, generator=local, device=image.device)
+        image = (image - middle) * numbers["contrast"] + middle
+    if "brightness" in numbers:
+        image = image + numbers["brightness"]
+    if "noise" in numbers:
+        # Drawn on the device, for speed. What a GPU replays can follow torch's own generator alone.
+        is_recorded = image.device.type == "cuda"
+        local = None if is_recorded else torch.Generator(image.device).manual_seed(seed)
+        image = image + numbers["noise"] * torch.randn(image.shape, generator=local, device=image.device)
     return image
 
 

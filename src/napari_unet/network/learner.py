@@ -1,9 +1,8 @@
 """One network on its way: the optimiser step, the running average of its weights, and what guards them."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from napari_unet.network.loss import distance_loss, weighted_cross_entropy
+from napari_unet.network.replay import Numbers, Replay, read_later
 from napari_unet.network.state import LearnerState
 from napari_unet.network.unet import UNet
 
@@ -27,6 +27,10 @@ _BATCH_NORM = (nn.BatchNorm2d, nn.BatchNorm3d)
 
 _FIRST_SCALE = 1024.0
 """Factor of the loss in float16 at first: a step or two find the right one."""
+
+
+Snapshot = tuple[list[Tensor], dict[str, Any]]
+"""What :meth:`Learner.snapshot` returns."""
 
 
 class Learner:
@@ -64,6 +68,8 @@ class Learner:
         self._learning_rate = learning_rate
         self._settled = 0
         self._pull = 0.0
+        self._part_back: float | Tensor = 0.0
+        self._part_new: float | Tensor = 1.0
         self._anchor: dict[str, Tensor] = {}
         # Channels last is what the convolutions of CPUs and GPUs are fastest in; torch has it for 2-D images
         # alone.
@@ -71,19 +77,21 @@ class Learner:
         # The second `to` is an overload that torch's own annotations leave out.
         self.network = network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
         self.average = AveragedModel(self.network).eval()
-        for layer in self.average.modules():
-            if isinstance(layer, _BATCH_NORM):
-                layer.momentum = None  # the mean of all that is seen, not a running one
         self._is_new = _ENDS if ends_rate != 1 else ()
         groups: dict[float, list[nn.Parameter]] = {}
         for name, parameter in self.network.named_parameters():
             groups.setdefault(ends_rate if name.startswith(_ENDS) else 1.0, []).append(parameter)
+        # The scaler of float16 waits for the GPU in every step, so there is nothing to record.
+        is_recorded = device.type == "cuda" and precision != torch.float16
         # In one pass over each tensor, or one kernel for all: four times faster on the CPU.
         self._optimiser = torch.optim.AdamW(
             [{"params": group, "share": share} for share, group in groups.items()],
             lr=learning_rate,
             fused=True,
+            capturable=is_recorded,
         )
+        self._numbers = Numbers(device) if is_recorded else None
+        self._work = Replay(device, enabled=is_recorded)
         # Scaling keeps small float16 gradients from becoming 0; every other precision reaches far enough.
         self._scaler = torch.amp.GradScaler(
             device.type, init_scale=_FIRST_SCALE, enabled=precision == torch.float16
@@ -97,6 +105,7 @@ class Learner:
         distance: Tensor | None = None,
         *,
         rate: float = 1.0,
+        meanwhile: Callable[[], None] | None = None,
     ) -> float | None:
         """Teach the network one batch; see :class:`napari_unet.network.augment.Batch`.
 
@@ -107,6 +116,8 @@ class Learner:
             head for the distance leaves it aside.
         rate : float
             Fraction of the peak learning rate.
+        meanwhile : callable, optional
+            What the processor may do while a GPU computes.
 
         Returns
         -------
@@ -115,6 +126,23 @@ class Learner:
             changed.
         """
         self._step += 1
+        read = read_later(self._work.run(self._teach, image, target, weight, distance, then=self._update))
+        if meanwhile is not None:
+            meanwhile()
+        values = read()
+        finite = math.isfinite(sum(values))
+        if finite:
+            self._set_numbers(rate)
+            self._work.finish(self._update)
+            self.average.n_averaged += 1
+        self._scaler.update()
+        return values[0] if finite else None
+
+    def _teach(self, image: Tensor, target: Tensor, weight: Tensor, distance: Tensor | None) -> Tensor:
+        """Leave the gradient of a batch, and return loss, loss with that of the distance, and its norm, (3,).
+
+        Together: a GPU and the processor wait for each other at every value that is read.
+        """
         self.network.train()
         self._optimiser.zero_grad(set_to_none=True)
         with self._seeded():
@@ -127,17 +155,13 @@ class Learner:
         torch.autograd.backward(self._scaler.scale(total))
         self._scaler.unscale_(self._optimiser)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
-        # Read together: a GPU and the processor wait for each other at every value that is read.
-        values = torch.stack((loss.detach(), total.detach(), norm)).tolist()
-        finite = math.isfinite(sum(values))
-        if finite:
-            for group in self._optimiser.param_groups:
-                group["lr"] = rate * self._learning_rate * group["share"]
-            self._scaler.step(self._optimiser)
-            self._pull_back(rate)
-            self._update_average()
-        self._scaler.update()
-        return values[0] if finite else None
+        return torch.stack((loss.detach(), total.detach(), norm))
+
+    def _update(self) -> None:
+        """Go where the gradient points."""
+        self._scaler.step(self._optimiser)
+        self._pull_back()
+        self._update_average()
 
     def hold(self, pull: float) -> None:
         """From now on, pull the network back to the weights it has: by this part of the way at every step.
@@ -156,6 +180,7 @@ class Learner:
             if pull
             else {}
         )
+        self._work.forget()
 
     @torch.no_grad()
     def predict(self, image: Tensor) -> Tensor:
@@ -183,7 +208,9 @@ class Learner:
         for layer in layers:
             layer.reset_running_stats()
             layer.train()
-        for batch in images if layers else ():
+        for seen, batch in enumerate(images if layers else ()):
+            for layer in layers:
+                layer.momentum = 1 / (seen + 1)  # the mean of all that is seen, not a running one
             self._logits(batch, network)
         network.eval()
 
@@ -219,7 +246,7 @@ class Learner:
             anchor.copy_(state.anchor.get(name, anchor))
         for name, parameter in self.network.named_parameters():
             self._optimiser.state[parameter] = {
-                "step": torch.tensor(float(state.updates)),
+                "step": torch.tensor(float(state.updates), device=parameter.device),
                 # In the memory layout of the parameter, as the optimiser makes them.
                 "exp_avg": torch.zeros_like(parameter).copy_(state.first_moment[name]),
                 "exp_avg_sq": torch.zeros_like(parameter).copy_(state.second_moment[name]),
@@ -227,6 +254,7 @@ class Learner:
         if self._scaler.is_enabled():
             numbers = {"scale": state.loss_scale, "_growth_tracker": state.scale_growth}
             self._scaler.load_state_dict(self._scaler.state_dict() | numbers)
+        self._work.forget()
 
     @contextmanager
     def wearing(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
@@ -238,15 +266,21 @@ class Learner:
         finally:
             self.average.module.load_state_dict(own)
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self) -> Snapshot:
         """Return a copy of all that steps change, on the device."""
-        return deepcopy({name: part.state_dict() for name, part in self._parts().items()})
+        tensors = self._tensors()
+        copies = [torch.empty_like(tensor) for tensor in tensors]
+        _copy(copies, tensors)
+        return copies, self._scaler.state_dict()
 
-    def restore(self, snapshot: dict[str, Any]) -> None:
+    def restore(self, snapshot: Snapshot) -> None:
         """Go back to what :meth:`snapshot` returned."""
-        for name, part in self._parts().items():
-            # Copied again: the optimiser goes on with the very tensors it is given.
-            part.load_state_dict(deepcopy(snapshot[name]))
+        copies, scaler = snapshot
+        if len(copies) < len(self._tensors()):  # of before the first step
+            self._optimiser.state.clear()
+            self._work.forget()
+        _copy(self._tensors(), copies)
+        self._scaler.load_state_dict(scaler)
         self._settled = 0
 
     def slow_down(self) -> None:
@@ -254,27 +288,41 @@ class Learner:
         self._learning_rate /= 2
         self._pull /= 2
 
-    def _parts(self) -> dict[str, Any]:
-        return {
-            "network": self.network,
-            "average": self.average,
-            "optimiser": self._optimiser,
-            "scaler": self._scaler,
-        }
+    def _tensors(self) -> list[Tensor]:
+        """Return all that steps change but the scaler; an optimiser has nothing before the first."""
+        moments = [self._optimiser.state.get(parameter, {}) for parameter in self.network.parameters()]
+        return [
+            *self.network.state_dict().values(),
+            *self.average.state_dict().values(),
+            *(value for moment in moments for value in moment.values()),
+        ]
 
     def _logits(self, image: Tensor, network: nn.Module) -> Tensor:
         layout = torch.channels_last if image.ndim == 4 else torch.contiguous_format
         image = image.contiguous(memory_format=layout)
-        with torch.autocast(self.device.type, dtype=self.precision, enabled=self.precision != torch.float32):
+        enabled = self.precision != torch.float32
+        # A recorded step must not find weights that another has cast.
+        with torch.autocast(self.device.type, dtype=self.precision, enabled=enabled, cache_enabled=False):
             logits: Tensor = network(image)
         return logits
 
+    def _set_numbers(self, rate: float) -> None:
+        """Set what differs between updates; see :meth:`_update_average` for the share."""
+        count = int(self.average.n_averaged)
+        share = 1.0 if count == 0 else 1 - min(_DECAY, (1 + count) / (10 + count))
+        groups = self._optimiser.param_groups
+        rates = [rate * self._learning_rate * group["share"] for group in groups]
+        values = [rate * self._pull, share, *rates]
+        numbers: Sequence[Any] = values if self._numbers is None else self._numbers.hold(values)
+        self._part_back, self._part_new, *rates = numbers
+        for group, group_rate in zip(groups, rates, strict=True):
+            group["lr"] = group_rate
+
     @torch.no_grad()
-    def _pull_back(self, rate: float) -> None:
+    def _pull_back(self) -> None:
         if self._anchor:
             parameters = dict(self.network.named_parameters())
-            held = [parameters[name] for name in self._anchor]
-            torch._foreach_lerp_(held, list(self._anchor.values()), rate * self._pull)
+            _move([parameters[name] for name in self._anchor], list(self._anchor.values()), self._part_back)
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -285,11 +333,8 @@ class Learner:
 
         Not by ``update_parameters``, which sorts all tensors anew at every step, and makes a GPU wait for it.
         """
-        count = int(self.average.n_averaged)
-        share = 1.0 if count == 0 else 1 - min(_DECAY, (1 + count) / (10 + count))
         averages: list[Tensor] = list(self.average.module.parameters())
-        torch._foreach_lerp_(averages, list(self.network.parameters()), share)
-        self.average.n_averaged += 1
+        _move(averages, list(self.network.parameters()), self._part_new)
 
     @contextmanager
     def _seeded(self) -> Iterator[None]:
@@ -306,8 +351,37 @@ class Learner:
 
 
 def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    kinds = {value.dtype for value in tensors.values() if value.device.type != "cpu"}
+    for kind in kinds:  # in one copy from the device, for it waits for each
+        names = [name for name, value in tensors.items() if value.dtype == kind]
+        packed = torch.cat([tensors[name].detach().reshape(-1) for name in names]).to("cpu")
+        parts = torch.split(packed, [tensors[name].numel() for name in names])
+        shapes = [tensors[name].shape for name in names]
+        there = {name: part.view(shape) for name, part, shape in zip(names, parts, shapes, strict=True)}
+        tensors = {**tensors, **there}
     return {
-        # clone as well: on the CPU, neither of the others copies.
-        name: value.detach().to("cpu").contiguous().clone(memory_format=torch.contiguous_format)
+        name: value.detach().contiguous().clone(memory_format=torch.contiguous_format)
         for name, value in tensors.items()
     }
+
+
+@torch.no_grad()
+def _copy(into: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    """Copy tensors into others of their kind, many at once."""
+    kinds: dict[object, tuple[list[Tensor], list[Tensor]]] = {}
+    for one, value in zip(into, values, strict=True):
+        ones, its = kinds.setdefault((one.device, one.dtype), ([], []))
+        ones.append(one)
+        its.append(value)
+    for ones, its in kinds.values():
+        torch._foreach_copy_(ones, its)
+
+
+def _move(tensors: list[Tensor], towards: list[Tensor], part: float | Tensor) -> None:
+    """Move tensors by a part of the way, in place."""
+    if isinstance(part, Tensor):
+        way = torch._foreach_sub(towards, tensors)
+        torch._foreach_mul_(way, part)
+        torch._foreach_add_(tensors, way)
+    else:
+        torch._foreach_lerp_(tensors, towards, part)

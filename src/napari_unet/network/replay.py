@@ -1,0 +1,155 @@
+"""Work of a GPU that is recorded once and then replayed with one launch, in place of hundreds."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_DEVICES = ("cuda",)
+_FIRST_CALLS = 3
+"""Calls that are computed as usual before one is recorded: libraries set themselves up in the first.
+
+Of a function with a second part, those count that came to it: what that makes at first, such as the moments
+of an optimiser, would be made anew with every replay.
+"""
+
+
+class Replay:
+    """Has a GPU repeat a function of tensors by itself: a CUDA graph.
+
+    The processor takes milliseconds to launch the hundreds of small computations of a step, longer than a
+    fast GPU takes to make them. They are recorded, with the addresses of all tensors, and repeated at those.
+    So all that the function uses beside its inputs must stay where it is, or :meth:`forget` be called;
+    nothing in it may wait for the GPU; and what it returns is overwritten the next time.
+
+    Where nothing can be recorded, everything is computed as usual.
+
+    Parameters
+    ----------
+    device : torch.device
+    enabled : bool
+        Whether to record anything.
+    """
+
+    def __init__(self, device: torch.device, *, enabled: bool = True) -> None:
+        self._device = device
+        self._enabled = enabled and device.type in _DEVICES
+        self.forget()
+
+    def forget(self) -> None:
+        """Record anew: a tensor that was used is somewhere else now."""
+        self._graph: Any = None
+        self._second: Any = None
+        self._inputs: tuple[Tensor | None, ...] = ()
+        self._outputs: Any = None
+        self._shapes: object = None
+        self._calls = 0
+
+    def run(
+        self,
+        function: Callable[..., Any],
+        *inputs: Tensor | None,
+        then: Callable[[], None] | None = None,
+    ) -> Any:
+        """Return what the function gives for these inputs, for now.
+
+        Parameters
+        ----------
+        function : callable
+            Always the same one; what it returns is or holds tensors.
+        *inputs : Tensor or None
+        then : callable, optional
+            What :meth:`finish` will do with what the function leaves behind.
+        """
+        if not self._enabled:
+            return function(*inputs)
+        shapes = [None if given is None else (given.shape, given.dtype) for given in inputs]
+        if shapes != self._shapes:
+            self.forget()
+            self._shapes = shapes
+        if self._graph is None and self._calls >= _FIRST_CALLS:
+            self._record(function, inputs, then)
+        if self._graph is None:
+            self._calls += then is None
+            return function(*inputs)
+        for kept, given in zip(self._inputs, inputs, strict=True):
+            if kept is not None and given is not None:
+                kept.copy_(given)
+        self._graph.replay()
+        return self._outputs
+
+    def finish(self, then: Callable[[], None]) -> None:
+        """Do ``then``, which :meth:`run` was told of."""
+        if self._second is not None:
+            self._second.replay()
+        else:
+            self._calls += 1
+            then()
+
+    def _record(
+        self,
+        function: Callable[..., Any],
+        inputs: tuple[Tensor | None, ...],
+        then: Callable[[], None] | None,
+    ) -> None:
+        kept = tuple(None if given is None else given.clone() for given in inputs)
+        try:
+            graph, outputs = self._recorded(lambda: function(*kept))
+            second, _ = (None, None) if then is None else self._recorded(then)
+        except RuntimeError:  # also where memory does not suffice
+            self.forget()
+            self._enabled = False
+        else:
+            self._graph, self._second = graph, second
+            self._inputs, self._outputs = kept, outputs
+
+    def _recorded(self, function: Callable[[], Any]) -> tuple[Any, Any]:
+        graph = torch.cuda.CUDAGraph()
+        stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        # Other threads use the GPU meanwhile, on a stream that is not recorded.
+        recording = torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local")
+        with torch.cuda.device(self._device), recording:
+            outputs = function()
+        return graph, outputs
+
+
+class Numbers:
+    """A few numbers that a GPU finds at the same place every time, see :class:`Replay`."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._values: list[float] = []
+        self._tensor = torch.empty(0, device=device)
+
+    def hold(self, values: list[float]) -> tuple[Tensor, ...]:
+        """Return ``values``, as many as before, each as a tensor of its own that will hold the next one."""
+        if len(values) != len(self._values):
+            self._tensor = torch.empty(len(values), device=self._device)
+        if values != self._values:
+            self._values = values
+            self._tensor.copy_(upload(torch.tensor(values), self._device))
+        return self._tensor.unbind()
+
+
+def upload(values: Tensor, device: torch.device) -> Tensor:
+    """Return ``values`` on the device; a GPU gets them in its turn, and nobody waits."""
+    if device.type != "cuda" or not values.numel():
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)
+
+
+def read_later(values: Tensor) -> Callable[[], list[float]]:
+    """Return what waits for ``values`` and nothing that is computed after them, and returns them."""
+    if values.device.type != "cuda":
+        return values.tolist
+    copy = torch.empty(values.shape, dtype=values.dtype, pin_memory=True).copy_(values, non_blocking=True)
+    is_there = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    is_there.record(torch.cuda.current_stream(values.device))
+
+    def read() -> list[float]:
+        is_there.synchronize()
+        numbers: list[float] = copy.tolist()
+        return numbers
+
+    return read
