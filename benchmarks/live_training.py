@@ -30,7 +30,8 @@ from qtpy.QtCore import QEventLoop, QPointF, Qt, QTimer
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QWidget
 
-from napari_unet.network import batches, live_preview
+from napari_unet.core import patches
+from napari_unet.network import live_preview, resident
 from napari_unet.network.events import PaintJoined, Preview, StepDone
 from napari_unet.widgets.layers import make_annotation
 from napari_unet.widgets.live_preview import is_preview
@@ -123,22 +124,22 @@ def report(name: str, values: list[float]) -> list[float]:
 
 
 class Patches:
-    """Notes when the first patch around new paint is drawn."""
+    """Notes when the place of the first patch around new paint is chosen, to be cut in memory or on a GPU."""
 
     def __init__(self) -> None:
         self.drawn: list[float] = []
         self._last: object = None
-        self._draw = batches.draw_patch
-        batches.draw_patch = self
+        self._choose = patches.choose_place
+        patches.choose_place = resident.choose_place = self
 
     def __call__(self, *given: Any, **named: Any) -> Any:
-        """Draw a patch."""
-        patch = self._draw(*given, **named)
+        """Choose a place."""
+        place = self._choose(*given, **named)
         fresh = named.get("fresh")
         if fresh is not None and fresh is not self._last:
             self._last = fresh
             self.drawn.append(time.monotonic())
-        return patch
+        return place
 
     def waits(self, released: list[float]) -> list[float]:
         """Return for every stroke, from its release, how long it took to the next first patch."""

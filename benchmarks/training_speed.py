@@ -121,8 +121,8 @@ class Clocks:
 
     def _read(self) -> NDArray[np.float64]:
         # A GPU works behind the back of the processor; to wait for it at every change of part makes the
-        # shares true, and the whole a little slower than it is.
-        if self.device.type == "cuda":
+        # shares true, and the whole a little slower than it is. A recording would break off.
+        if self.device.type == "cuda" and not torch.cuda.is_current_stream_capturing():
             torch.cuda.synchronize(self.device)
         return np.array((time.process_time(), time.perf_counter()))
 

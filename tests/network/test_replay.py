@@ -3,6 +3,7 @@
 import math
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -228,8 +229,8 @@ def test_other_threads_compute_while_a_gpu_records() -> None:
 
     def compute() -> None:
         while not stop.is_set():
-            size = 500 + len(rounds) % 200  # new memory time and again
-            rounds.append(float((torch.rand(size, size, device=CUDA) @ torch.rand(size, size).cuda()).sum()))
+            matrix = torch.rand(500 + len(rounds) % 200, 500).to(CUDA)  # new memory time and again
+            rounds.append(float((matrix @ matrix.T).sum()))
 
     thread = threading.Thread(target=compute)
     thread.start()
@@ -248,11 +249,80 @@ def test_other_threads_compute_while_a_gpu_records() -> None:
 
 @pytest.mark.gpu
 @gpu
+def test_other_threads_draw_random_numbers_while_a_gpu_records() -> None:
+    def draw() -> list[float]:
+        found: list[float] = torch.rand(3, device=CUDA).tolist()
+        return found
+
+    drawn = []
+
+    def function(values: torch.Tensor) -> torch.Tensor:
+        if torch.cuda.is_current_stream_capturing():
+            with ThreadPoolExecutor(1) as thread:
+                drawn.append(thread.submit(draw).result())
+        return values + 1
+
+    work = Replay(CUDA)
+    torch.cuda.manual_seed(5)
+    for number in range(6):
+        assert float(work.run(function, torch.tensor(float(number), device=CUDA))) == number + 1
+    assert work._graph is not None
+    after = draw()
+    torch.cuda.manual_seed(5)
+    assert [*drawn, after] == [draw(), draw()]
+
+
+@pytest.mark.gpu
+@gpu
+def test_a_recording_that_breaks_off_leaves_all_else_as_it_is() -> None:
+    def waits(values: torch.Tensor) -> torch.Tensor:
+        return torch.ones(2**20, device=CUDA).sum() + float(values) + values
+
+    others = [Replay(CUDA), Replay(CUDA)]
+    broken = Replay(CUDA)
+    one = torch.ones((), device=CUDA)
+    torch.cuda.manual_seed(5)
+    expected = torch.rand(3, device=CUDA)
+    torch.cuda.manual_seed(5)
+
+    def run(work: Replay) -> None:
+        for _ in range(6):
+            assert float(work.run(lambda values: values * 2, one)) == 2
+
+    run(others[0])
+    for _ in range(6):
+        assert float(broken.run(waits, one)) == 2**20 + 2
+    assert not broken._enabled
+    assert torch.equal(torch.rand(3, device=CUDA), expected)
+    for other in others:  # one recorded before, and one after
+        run(other)
+        assert other._graph is not None
+    # No memory is lost, and torch still frees some where there is none left.
+    del broken, others
+    torch.cuda.empty_cache()
+    free, _ = torch.cuda.mem_get_info()
+    large = torch.empty(int(0.6 * free), dtype=torch.uint8, device=CUDA)
+    del large
+    assert torch.empty(int(0.8 * free), dtype=torch.uint8, device=CUDA).numel() > 0
+    torch.cuda.empty_cache()
+
+
+@pytest.mark.gpu
+@gpu
+def test_drop_out_is_not_recorded_and_learnt_with() -> None:
+    learner = _learner(CUDA, UNetConfig(levels=1, features=2, distance=True, dropout=0.2))
+    losses = list(_steps(learner, range(40)))
+    assert (losses[-1] or 9) < (losses[0] or 0)
+    assert learner._work._graph is None
+
+
+@pytest.mark.gpu
+@gpu
 def test_a_gpu_that_records_nothing_teaches_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: Any, **__: Any) -> None:
         raise RuntimeError("no recording here")
 
-    monkeypatch.setattr(torch.cuda, "graph", fails)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", fails)
     learner = _learner(CUDA)
     losses = list(_steps(learner, range(40)))
     assert (losses[-1] or 9) < (losses[0] or 0)

@@ -95,15 +95,23 @@ def augment(
     """
     changes = draw_changes(image.shape[:2], image.shape[2:], size, config=config, generator=generator)
     numbers = {name: value.to(image.device) for name, value in changes.numbers.items()}
+    noise = changes.noise((*image.shape[:2], *size), image.device)
     maps = [target.to(torch.float32), weight, *([] if distance is None else [distance])]
-    return apply_changes(image, torch.stack(maps, dim=1), size, numbers, changes.seed)
+    return apply_changes(image, torch.stack(maps, dim=1), size, numbers, noise)
 
 
 class Changes(NamedTuple):
-    """What makes a view of a batch: a few ``numbers``, on the CPU, by name, and the ``seed`` of the noise."""
+    """What makes a view of a batch: a few ``numbers``, on the CPU, by name, and the seed of any noise."""
 
     numbers: dict[str, Tensor]
-    seed: int
+    noise_seed: int | None
+
+    def noise(self, shape: Sequence[int], device: torch.device) -> Tensor | None:
+        """Return standard normal noise (B, C, …YX), drawn on the device, for speed."""
+        if self.noise_seed is None:
+            return None
+        local = torch.Generator(device).manual_seed(self.noise_seed)
+        return torch.randn(tuple(shape), generator=local, device=device)
 
 
 def draw_changes(
@@ -139,7 +147,7 @@ def draw_changes(
         turn[:, -1, -2] = torch.sin(angles)
         numbers["matrix"] = turn @ matrix
         numbers["half"] = torch.tensor([max(edge - 1, 1) / 2 for edge in source])
-    seed = 0
+    noise_seed = None
 
     def change(largest: float) -> Tensor:
         return _uniform(batch * channels, largest, generator).reshape(batch, channels, *(1,) * ndim)
@@ -151,13 +159,13 @@ def draw_changes(
     if config.brightness:
         numbers["brightness"] = change(config.brightness)
     if config.noise:
-        seed = int(torch.randint(2**31, (1,), generator=generator))
+        noise_seed = int(torch.randint(2**31, (1,), generator=generator))
         numbers["noise"] = change(config.noise).abs()
-    return Changes(numbers, seed)
+    return Changes(numbers, noise_seed)
 
 
 def apply_changes(
-    image: Tensor, maps: Tensor, size: Sequence[int], numbers: Mapping[str, Tensor], seed: int
+    image: Tensor, maps: Tensor, size: Sequence[int], numbers: Mapping[str, Tensor], noise: Tensor | None
 ) -> Batch:
     """Return the view of the centre of a batch that :func:`draw_changes` drew.
 
@@ -170,7 +178,7 @@ def apply_changes(
         Shape (…YX) of the view.
     numbers : mapping of str to Tensor
         On the device.
-    seed : int
+    noise : Tensor (B, C, *size) float32, optional
     """
     if "matrix" in numbers:
         grid = _sampling_grid(size, numbers)
@@ -181,7 +189,7 @@ def apply_changes(
     else:
         image, maps = _centre(image, size), _centre(maps, size)
     distance = maps[:, 2] if maps.shape[1] > 2 else None
-    image = _change_intensities(image, numbers, seed)
+    image = _change_intensities(image, numbers, noise)
     return Batch(image, maps[:, 0].to(torch.uint8), maps[:, 1], distance)
 
 
@@ -218,7 +226,7 @@ def _bicubic_weights(edge: int, spacing: float) -> Tensor:
     return torch.where(distance <= 1, near, torch.where(distance < 2, far, torch.zeros_like(distance)))
 
 
-def _change_intensities(image: Tensor, numbers: Mapping[str, Tensor], seed: int) -> Tensor:
+def _change_intensities(image: Tensor, numbers: Mapping[str, Tensor], noise: Tensor | None) -> Tensor:
     """Change brightness, contrast and gamma per patch and channel, and add noise, around [0, 1]."""
     if "exponent" in numbers:
         # Only [0, 1] is bent: a power of negative or of very bright values would be undefined or explode.
@@ -229,11 +237,8 @@ def _change_intensities(image: Tensor, numbers: Mapping[str, Tensor], seed: int)
         image = (image - middle) * numbers["contrast"] + middle
     if "brightness" in numbers:
         image = image + numbers["brightness"]
-    if "noise" in numbers:
-        # Drawn on the device, for speed. What a GPU replays can follow torch's own generator alone.
-        is_recorded = image.device.type == "cuda"
-        local = None if is_recorded else torch.Generator(image.device).manual_seed(seed)
-        image = image + numbers["noise"] * torch.randn(image.shape, generator=local, device=image.device)
+    if noise is not None:
+        image = image + numbers["noise"] * noise
     return image
 
 

@@ -81,8 +81,8 @@ class Learner:
         groups: dict[float, list[nn.Parameter]] = {}
         for name, parameter in self.network.named_parameters():
             groups.setdefault(ends_rate if name.startswith(_ENDS) else 1.0, []).append(parameter)
-        # The scaler of float16 waits for the GPU in every step, so there is nothing to record.
-        is_recorded = device.type == "cuda" and precision != torch.float16
+        # What cannot be recorded: the scaler of float16 waits for the GPU in every step; drop-out is random.
+        is_recorded = device.type == "cuda" and precision != torch.float16 and not network.config.dropout
         # In one pass over each tensor, or one kernel for all: four times faster on the CPU.
         self._optimiser = torch.optim.AdamW(
             [{"params": group, "share": share} for share, group in groups.items()],

@@ -1,6 +1,7 @@
 """Work of a GPU that is recorded once and then replayed with one launch, in place of hundreds."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -21,7 +22,8 @@ class Replay:
     The processor takes milliseconds to launch the hundreds of small computations of a step, longer than a
     fast GPU takes to make them. They are recorded, with the addresses of all tensors, and repeated at those.
     So all that the function uses beside its inputs must stay where it is, or :meth:`forget` be called;
-    nothing in it may wait for the GPU; and what it returns is overwritten the next time.
+    nothing in it may wait for the GPU or draw random numbers there; and what it returns is overwritten the
+    next time.
 
     Where nothing can be recorded, everything is computed as usual.
 
@@ -105,13 +107,49 @@ class Replay:
             self._inputs, self._outputs = kept, outputs
 
     def _recorded(self, function: Callable[[], Any]) -> tuple[Any, Any]:
-        graph = torch.cuda.CUDAGraph()
-        stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
-        # Other threads use the GPU meanwhile, on a stream that is not recorded.
-        recording = torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local")
-        with torch.cuda.device(self._device), recording:
-            outputs = function()
+        """Return a recording of what the function does, and what it returned; nothing is computed yet."""
+        # Not by torch.cuda.graph: recordings that fail leave torch's generator and memory unusable there.
+        graph, memory = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
+        with torch.cuda.device(self._device):
+            torch.cuda.synchronize()
+            torch.cuda.empty_cache()  # a recording has memory of its own
+            with torch.cuda.stream(torch.cuda.Stream()):  # type: ignore[no-untyped-call]
+                _begin(graph, memory)
+                try:
+                    outputs = function()
+                finally:
+                    _end(graph, memory)
         return graph, outputs
+
+
+def _begin(graph: Any, memory: Any) -> None:
+    """Record what this thread does on its stream; other threads use the GPU meanwhile, on others.
+
+    Until version 2.12, torch lends its generator to the recording, and meanwhile to nobody else: for good, if
+    the recording fails. So it is given another one. Only a random number that another thread draws in the
+    microseconds in which a recording begins still fails.
+    """
+    generator = torch.cuda.default_generators[torch.cuda.current_device()]
+    own = generator.graphsafe_get_state()
+    generator.graphsafe_set_state(torch.Generator("cuda"))
+    try:
+        graph.capture_begin(pool=memory, capture_error_mode="thread_local")
+    finally:
+        generator.graphsafe_set_state(own)
+
+
+def _end(graph: Any, memory: Any) -> None:
+    """End a recording. One that fails must not keep its memory, nor all others from theirs."""
+    try:
+        graph.capture_end()
+    except RuntimeError:
+        private: Any = torch._C
+        before_2_8 = "_cuda_endAllocateCurrentStreamToPool"
+        give_back = getattr(private, "_cuda_endAllocateToPool", None) or getattr(private, before_2_8)
+        with suppress(RuntimeError):  # where torch has done so before it failed
+            give_back(torch.cuda.current_device(), memory)
+            private._cuda_releasePool(torch.cuda.current_device(), memory)
+        raise
 
 
 class Numbers:

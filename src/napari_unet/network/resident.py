@@ -49,7 +49,6 @@ class Resident:
         self._margin = [extra + more for extra, more in zip(shape.margin, around, strict=True)]
         self._wide = [edge + 2 * extra for edge, extra in zip(shape.taught, self._margin, strict=True)]
         self._layout: dict[str, torch.Size] = {}
-        self._seed = 0
         self._views = Replay(device)
         self._image = self._maps = torch.empty((0, 0), device=device)
         self._known: dict[int, tuple[int, Sample | None]] = {}
@@ -128,12 +127,13 @@ class Resident:
             generator=generator,
         )
         self._layout = {name: value.shape for name, value in changes.numbers.items()}
-        self._seed = changes.seed
         numbers = [value.reshape(-1) for value in changes.numbers.values()]
         packed = upload(torch.cat(numbers or [torch.zeros(0)]), self._device)  # in one copy
-        return cast("Batch", self._views.run(self._view, upload(torch.tensor(places), self._device), packed))
+        noise = changes.noise((shape.patches, self._dataset.in_channels, *shape.seen), self._device)
+        where = upload(torch.tensor(places), self._device)
+        return cast("Batch", self._views.run(self._view, where, packed, noise))
 
-    def _view(self, places: Tensor, packed: Tensor) -> Batch:
+    def _view(self, places: Tensor, packed: Tensor, noise: Tensor | None) -> Batch:
         """Return the view of patches at ``places``, see :meth:`_cut`, changed by the ``packed`` numbers."""
         parts = torch.split(packed, [shape.numel() for shape in self._layout.values()])
         numbers = {
@@ -141,7 +141,7 @@ class Resident:
         }
         image, maps = self._cut(places)
         shape = self._shape
-        batch = apply_changes(image, maps, shape.seen, numbers, self._seed)
+        batch = apply_changes(image, maps, shape.seen, numbers, noise)
         return Batch(
             batch.image,
             crop_margin(batch.target, shape),
