@@ -33,7 +33,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from napari_unet.network import batches, learner, resident, training, training_loop
+from napari_unet.network import batch_source, batches, learner, resident, training
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.device import choose_device, describe_device
 from napari_unet.network.events import Started, StepDone
@@ -162,7 +162,7 @@ def watched(clocks: Clocks) -> Iterator[None]:
         (batches, "draw_patch", "draw and cut"),
         (batches, "stack", "stack"),
         (batches, "augment", "augment"),
-        (training_loop, "draw_batch", "stack"),  # what is left of it: margins and crops
+        (batch_source, "draw_batch", "stack"),  # what is left of it: margins and crops
         (resident, "choose_place", "draw and cut"),
         (resident, "draw_changes", "augment"),
         (resident.Resident, "draw", "stack"),  # what is left of it: all that the GPU does of these

@@ -311,7 +311,7 @@ def test_a_training_that_fails_late_saves_the_model_so_far(
 
     step, taken = Learner.step, []
 
-    def fail_at_the_eighth(self: Learner, *batch: Any, rate: float = 1.0) -> float | None:
+    def fail_at_the_eighth(self: Learner, *batch: Any, rate: float = 1.0, **_: Any) -> float | None:
         taken.append(rate)
         if len(taken) == 8:
             raise RuntimeError("CUDA error: unspecified launch failure")

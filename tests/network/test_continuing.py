@@ -262,7 +262,7 @@ def test_the_state_is_a_copy() -> None:
 
 
 def test_a_training_that_diverged_has_no_state(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Learner, "step", lambda self, *batch, rate: None)
+    monkeypatch.setattr(Learner, "step", lambda self, *batch, **_: None)
     stopped = run(100)[-1]
     assert (stopped.reason, stopped.state) == ("diverged", None)
 

@@ -48,7 +48,7 @@ def _poison(monkeypatch: pytest.MonkeyPatch, steps: dict[int, float]) -> list[fl
     """Multiply the weights by a factor after these calls of Learner.step; return the rates of all calls."""
     step, rates = Learner.step, list[float]()
 
-    def poisoned(self: Learner, *batch: Any, rate: float) -> float | None:
+    def poisoned(self: Learner, *batch: Any, rate: float, **_: Any) -> float | None:
         loss = step(self, *batch, rate=rate)
         rates.append(self._optimiser.param_groups[0]["lr"])
         if len(rates) in steps:
@@ -109,7 +109,7 @@ def test_a_validation_that_is_not_finite_is_made_again_after_going_back(
     step = Learner.step
     calls = []
 
-    def spoil_the_average(self: Learner, *batch: Any, rate: float) -> float | None:
+    def spoil_the_average(self: Learner, *batch: Any, rate: float, **_: Any) -> float | None:
         loss = step(self, *batch, rate=rate)
         calls.append(loss)
         if len(calls) == 20:

@@ -356,7 +356,7 @@ def test_an_error_after_a_validation_comes_after_the_model(monkeypatch: pytest.M
     step = learner_module.Learner.step
     taken: list[float] = []
 
-    def fail_at_the_eighth(self: Any, *batch: torch.Tensor, rate: float = 1.0) -> float | None:
+    def fail_at_the_eighth(self: Any, *batch: torch.Tensor, rate: float = 1.0, **_: Any) -> float | None:
         taken.append(rate)
         if len(taken) == 8:
             raise torch.OutOfMemoryError("CUDA out of memory.")
@@ -525,7 +525,7 @@ def test_the_learning_rate_rises_and_stays(monkeypatch: pytest.MonkeyPatch) -> N
     rates = []
     step = learner_module.Learner.step
 
-    def watched(self: learner_module.Learner, *batch: torch.Tensor, rate: float) -> float | None:
+    def watched(self: learner_module.Learner, *batch: torch.Tensor, rate: float, **_: Any) -> float | None:
         rates.append(rate)
         return step(self, *batch, rate=rate)
 

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QPlainTextEdit
 
 from napari_unet.core.errors import InputError
 from napari_unet.files.models import load_model
-from napari_unet.network import prediction, training, training_loop
+from napari_unet.network import batch_source, prediction, training
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.train import TrainDock
 from napari_unet.widgets.unet import UNetDock
@@ -102,7 +102,7 @@ class Hold:
 
 
 def test_a_training_that_fails_late_leaves_its_best_network(train, qtbot, told, home, monkeypatch):
-    hold = Hold(monkeypatch, training_loop, "draw_batch", calls=8, error=ERRORS[0])
+    hold = Hold(monkeypatch, batch_source, "draw_batch", calls=8, error=ERRORS[0])
     train.start()
     hold.wait(qtbot)
     hold.let_go()
@@ -119,7 +119,7 @@ def test_a_training_that_fails_late_leaves_its_best_network(train, qtbot, told, 
 def test_a_failure_in_training_is_told_and_start_works_again(  # noqa: PLR0917 - fixtures
     train, qtbot, told, monkeypatch, error, caplog
 ):
-    hold = Hold(monkeypatch, training_loop, "draw_batch", calls=3, error=error)
+    hold = Hold(monkeypatch, batch_source, "draw_batch", calls=3, error=error)
     train.start()
     hold.wait(qtbot)
     hold.let_go()
@@ -170,7 +170,7 @@ def test_out_of_memory_in_a_prediction_is_told_and_it_goes_on_in_smaller_tiles(p
 
 
 def test_deleting_the_layers_leaves_the_training_alone(train, viewer, qtbot, monkeypatch):
-    hold = Hold(monkeypatch, training_loop, "draw_batch", calls=2)
+    hold = Hold(monkeypatch, batch_source, "draw_batch", calls=2)
     train.start()
     hold.wait(qtbot)
     viewer.layers.clear()
@@ -210,7 +210,7 @@ def test_painting_on_and_choosing_another_image_leaves_the_training_alone(train,
 @pytest.mark.parametrize("close", ["window", "dock"])
 def test_closing_while_it_trains_saves_the_network(train, qtbot, monkeypatch, home, close):
     viewer = train._viewer
-    hold = Hold(monkeypatch, training_loop, "draw_batch", calls=2)
+    hold = Hold(monkeypatch, batch_source, "draw_batch", calls=2)
     train.start()
     hold.wait(qtbot)
     viewer.close() if close == "window" else viewer.window.remove_dock_widget(train)
@@ -241,7 +241,7 @@ def test_closing_the_dock_of_all_steps(viewer, qtbot, monkeypatch, home, job):
     dock = UNetDock(viewer)
     viewer.window.add_dock_widget(dock)
     paint_on(viewer, viewer.add_image(discs(), name="cells"))
-    owner, name = (training_loop, "draw_batch") if job == "train" else (prediction, "probabilities_of")
+    owner, name = (batch_source, "draw_batch") if job == "train" else (prediction, "probabilities_of")
     hold = Hold(monkeypatch, owner, name)
     getattr(dock, job).start()
     hold.wait(qtbot)

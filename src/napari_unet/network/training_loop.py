@@ -5,16 +5,14 @@ from contextlib import closing
 from dataclasses import replace
 from math import inf, isfinite
 from time import perf_counter
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from napari_unet.core.control import Control
 from napari_unet.core.view import Gaze
-from napari_unet.network.augment import Batch
-from napari_unet.network.batches import BatchShape, draw_batch, plan_batches
+from napari_unet.network.batch_source import BatchSource
+from napari_unet.network.batches import BatchShape, plan_batches
 from napari_unet.network.config import TrainingConfig
 from napari_unet.network.device import describe_device
 from napari_unet.network.diagnosis import Watch
@@ -36,7 +34,6 @@ from napari_unet.network.live_preview import LivePreview
 from napari_unet.network.model import History, Model
 from napari_unet.network.record import Record
 from napari_unet.network.recovery import Recovery
-from napari_unet.network.resident import Resident
 from napari_unet.network.state import Best, TrainingState, fingerprint
 from napari_unet.network.transfer import pull_of_starter
 from napari_unet.network.unet import UNet
@@ -102,13 +99,7 @@ class Run:
         self._incumbent = Incumbent(dataset, self._shape, self._learner, config)
         self._recovery = Recovery(self._learner)
         self._watch = Watch(dataset, self._shape, device, config.seed)
-        self._patch_rng = np.random.default_rng(config.seed)
-        self._augment_rng = torch.Generator().manual_seed(config.seed)
-        self._resident: Resident | None = None
-        if Resident.suits(dataset, device):
-            self._resident = Resident(dataset, self._shape, config, device)
-        self._ahead: tuple[Batch, Any, Tensor] | None = None
-        """The next batch, where it is there already, and the states of the generators before it."""
+        self._batches = BatchSource(joining, self._shape, config, device)
         self._clock = perf_counter()
         self._checkpoint_s = inf if checkpoint_s is None else checkpoint_s
         self._last_checkpoint = self._clock
@@ -128,8 +119,7 @@ class Run:
         """Continue the training that stopped in ``state`` and gave ``start``."""
         earlier = start.history
         self._learner.load(state.learner, state.step)
-        self._patch_rng.bit_generator.state = state.patch_rng
-        self._augment_rng.set_state(state.augment_rng)
+        self._batches.rng_states = state.patch_rng, state.augment_rng
         self._step = state.step
         self._recovery.keep(self._step)
         self._earlier, self._record = earlier, Record(earlier)
@@ -229,9 +219,7 @@ class Run:
             if isinstance(event, PaintJoined):
                 self._has_joined = True
                 self._watch.follow(self._joining.dataset)
-                self._put_back()
-                if self._resident is not None and not self._resident.follow(self._joining.dataset):
-                    self._resident = None
+                self._batches.follow()
             yield event
 
     def _news(self) -> Iterator[TrainingEvent]:
@@ -274,43 +262,8 @@ class Run:
 
     def _take_step(self) -> float | None:
         self._step += 1
-        batch = self._draw() if self._ahead is None else self._ahead[0]
-        self._ahead = None
-        rate = min(1.0, self._step / _WARM_UP)
-        if self._resident is None:
-            return self._learner.step(*batch, rate=rate)
-        return self._learner.step(*batch, rate=rate, meanwhile=self._draw_ahead)
-
-    def _draw(self) -> Batch:
-        fresh = self._joining.fresh(self._patch_rng)
-        if self._resident is not None:
-            return self._resident.draw(self._patch_rng, self._augment_rng, fresh=fresh)
-        return draw_batch(
-            self._joining.dataset,
-            self._shape,
-            self._config,
-            self._learner.device,
-            rng=self._patch_rng,
-            generator=self._augment_rng,
-            fresh=fresh,
-        )
-
-    def _draw_ahead(self) -> None:
-        before = self._rng_states()
-        self._ahead = (self._draw(), *before)
-
-    def _put_back(self) -> None:
-        """Forget a batch that was drawn ahead, of the paint before, as if it had not been."""
-        if self._ahead is not None:
-            _, self._patch_rng.bit_generator.state, augment_rng = self._ahead
-            self._augment_rng.set_state(augment_rng)
-            self._ahead = None
-
-    def _rng_states(self) -> tuple[Any, Tensor]:
-        """Return where the generators are, a batch that was drawn ahead left aside."""
-        if self._ahead is not None:
-            return self._ahead[1:]
-        return self._patch_rng.bit_generator.state, self._augment_rng.get_state()
+        batch, rate = self._batches.take(), min(1.0, self._step / _WARM_UP)
+        return self._learner.step(*batch, rate=rate, meanwhile=self._batches.draw_ahead)
 
     def scores(self, between: Between | None = None) -> Iterator[TrainingEvent]:
         """Score the network as it is now, and before it the kept one anew if the paint has changed."""
@@ -374,7 +327,7 @@ class Run:
         )
 
     def _state(self, best: Best | None) -> TrainingState:
-        patch_rng, augment_rng = self._rng_states()
+        patch_rng, augment_rng = self._batches.rng_states
         return TrainingState(
             step=self._step,
             learner=self._learner.state(),
