@@ -37,6 +37,9 @@ CLIPS: dict[Method, tuple[float, float]] = {
 _RANGES = (1.0, 255.0, 65535.0)
 """Largest intensities of images between 0 and 1, of 8 and of 16 bits."""
 
+_COUNTABLE = (np.dtype(np.uint8), np.dtype(np.uint16))
+"""Types of pixels with few values."""
+
 _LARGEST = float(np.finfo(np.float32).max)
 """No camera counts beyond it, and differences of larger values could leave the range of float64."""
 
@@ -96,26 +99,28 @@ class Normalisation:
         """
         result = np.empty((image.shape[0], 2))
         for channel, pixels in enumerate(_sample(image)):
-            sample = pixels.astype(np.float64)
-            finite = sample[np.abs(sample) <= _LARGEST]
-            low, high = self._limits(finite) if finite.size else (0.0, 1.0)
+            if pixels.dtype not in _COUNTABLE:
+                pixels = pixels.astype(np.float64)  # noqa: PLW2901 - the same
+                pixels = pixels[np.abs(pixels) <= _LARGEST]  # noqa: PLW2901 - the finite ones
+            low, high = self._limits(pixels) if pixels.size else (0.0, 1.0)
             result[channel] = low, high if high > low else max(low + 1.0, np.nextafter(low, np.inf))
         if self.method == "range":
             result[:, 1] = result[:, 1].max()  # the channels of one image are of one kind
         return result
 
-    def _limits(self, pixels: NDArray[np.float64]) -> tuple[float, float]:
+    def _limits(self, pixels: NDArray[Any]) -> tuple[float, float]:
         match self.method:
             case "percentiles":
-                low, high = np.percentile(pixels, (self.low, self.high))
+                low, high = _percentiles(pixels, np.array((self.low, self.high)))
                 # Sparse signal: most pixels are equal, the percentiles coincide, the full range still tells.
                 return (low, high) if high > low else (float(pixels.min()), float(pixels.max()))
             case "range":
                 largest = pixels.max()
                 return 0.0, next((limit for limit in _RANGES if largest <= limit), float(largest))
             case "deviations":
-                mean = float(pixels.mean())
-                return mean, mean + float(pixels.std())
+                numbers = pixels.astype(np.float64)  # else numpy adds up in another order
+                mean = float(numbers.mean())
+                return mean, mean + float(numbers.std())
 
     def scale(self, image: Pixels, limits: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return ``image`` (C, ...) so that ``limits`` (C, 2) are 0 and 1; see :func:`apply_limits`."""
@@ -138,6 +143,22 @@ def _sample(image: Pixels) -> NDArray[Any]:
             part = np.asarray(image[(slice(None), *np.unravel_index(plane, leading), *grid)])
             parts.append(part.reshape(part.shape[0], -1))
     return np.concatenate(parts, axis=1)
+
+
+def _percentiles(pixels: NDArray[Any], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what `np.percentile` does, to the last bit, but faster where pixels can be counted."""
+    if pixels.dtype not in _COUNTABLE:
+        result: NDArray[np.float64] = np.percentile(pixels, wanted)
+        return result
+    up_to = np.cumsum(np.bincount(pixels))  # how many are of every value or less
+    at = (pixels.size - 1) * (wanted / 100)
+    before = np.floor(at)
+    low, high = (
+        np.searchsorted(up_to, np.minimum(index, pixels.size - 1), side="right").astype(np.float64)
+        for index in (before, before + 1)
+    )
+    part = at - before
+    return np.where(part < 0.5, low + (high - low) * part, high - (high - low) * (1 - part))
 
 
 def _windows(length: int, *, whole: bool) -> list[slice]:

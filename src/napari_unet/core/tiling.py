@@ -145,15 +145,34 @@ def read_mirrored(image: Pixels, slices: Sequence[slice]) -> NDArray[Any]:
     array (..., spatial)
         A view where the block lies inside. The edge pixel itself is not repeated: ``3 2 1 [0 1 2 3] 2 1 0``.
     """
-    sizes = image.shape[image.ndim - len(slices) :]
-    indices = [_mirror(part, size) for part, size in zip(slices, sizes, strict=True)]
-    # First the box that holds all of it, by plain slicing: this is what a lazy array can load piece by piece.
-    box: list[Any] = [slice(int(index.min()), int(index.max()) + 1) for index in indices]
-    block = np.asarray(image[(..., *box)])
-    for axis, (part, index) in enumerate(zip(slices, indices, strict=True), start=block.ndim - len(slices)):
-        if part.start < 0 or part.stop > sizes[axis - block.ndim]:
-            block = np.take(block, index - index.min(), axis=axis)
+    box, indices = mirrored_box(image.shape[image.ndim - len(slices) :], slices)
+    whole: tuple[Any, ...] = (..., *box)
+    block = np.asarray(image[whole])
+    for axis, index in enumerate(indices, start=block.ndim - len(slices)):
+        if index is not None:
+            block = np.take(block, index, axis=axis)
     return block
+
+
+def mirrored_box(
+    shape: Sequence[int], slices: Sequence[slice]
+) -> tuple[list[slice], list[NDArray[np.intp] | None]]:
+    """Return how :func:`read_mirrored` reads a block of an image of spatial ``shape``.
+
+    Returns
+    -------
+    box : list of slice
+        The part of the image that holds all of it; plain slices are what a lazy array can load by pieces.
+    indices : list of array
+        What to take of the box along each axis; None is all of it as it is.
+    """
+    box, indices = [], []
+    for part, size in zip(slices, shape, strict=True):
+        index = _mirror(part, size)
+        first = int(index.min())
+        box.append(slice(first, int(index.max()) + 1))
+        indices.append(index - first if part.start < 0 or part.stop > size else None)
+    return box, indices
 
 
 def _mirror(part: slice, size: int) -> NDArray[np.intp]:

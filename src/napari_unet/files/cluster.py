@@ -155,7 +155,7 @@ class Cluster:
             plan.scale,
             memory=min(fact.memory for fact in facts),
             itemsize=precision.itemsize,
-            cached=all(fact.device == "cpu" for fact in facts),
+            device="cuda" if any(fact.device != "cpu" for fact in facts) else "cpu",
         )
         return replace(plan, precision=precision, tile_size=tile_size)
 

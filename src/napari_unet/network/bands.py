@@ -27,6 +27,9 @@ _LEAST_ROWS = 32
 _LINE = 64
 """Bytes of a line of the cache: what begins with one is read faster."""
 
+_CHANNELS_AT_ONCE = 8
+"""Features of 16 bits that tensor cores of GPUs convolve together."""
+
 _BFLOAT16 = "_is_mkldnn_bf16_supported"
 """What tells whether oneDNN computes in bfloat16 on this processor."""
 
@@ -61,26 +64,28 @@ def run_cropped(network: UNet, x: Tensor, crop: Sequence[slice]) -> Tensor:
     stages = list(zip(*(stages for _, stages in axes), strict=True))  # of each level, from the lowest up
     at = [_around(axis[0], size) for axis, size in zip(parts, sizes, strict=True)]  # where x is in its level
     x = _in_layout(_cut(x, at))
+    in_bands = x.device.type == "cpu"
     skips: list[Tensor] = []
     for level, block in enumerate(network.contracting):
         part = [axis[level] for axis in parts]
         copied = [stage.joined for stage in stages[-1 - level]]
         size, features = sizes[0] >> level, config.features << level
-        skip = _room(x, features, copied)
+        skip = _room(x, features, copied) if in_bands else None
         pooled = _room(x, features, _halves(part))
         for rows in _bands(part[0], pooled):
             y = _features(block, x, at[0], rows, size)
             here = [rows, *at[1:]]  # where y is
             both = slice(max(rows.start, copied[0].start), min(rows.stop, copied[0].stop))
             if both.start < both.stop:
-                skip[:, :, within(both, copied[0].start)] = _cut(y, _within([both, *copied[1:]], here))
+                values = _cut(y, _within([both, *copied[1:]], here))
+                skip = _put(values, skip, within(both, copied[0].start))
             half = _halves([rows])[0]
             _pool(
                 network.pool,
                 _cut(y, _within([rows, *part[1:]], here)),
                 pooled[:, :, within(half, part[0].start // 2)],
             )
-        skips.append(skip)
+        skips.append(cast("Tensor", skip))
         x, at = pooled, _halves(part)
     x = _cut(
         _features(network.bottom, x, at[0], bottom[0], sizes[0] >> config.levels),
@@ -95,7 +100,7 @@ def run_cropped(network: UNet, x: Tensor, crop: Sequence[slice]) -> Tensor:
             for stage in across
         ]
         outputs = config.classes + config.distance if level == 0 else config.features << level
-        result = _room(x, outputs, part)
+        result = _room(x, outputs, part) if in_bands else None
         for rows in _bands(part[0], skip):
             below, stage = expanding_stage(config, sizes[0] >> level, rows)
             upsampled = up(x[:, :, within(below, at[0].start)])
@@ -103,9 +108,17 @@ def run_cropped(network: UNet, x: Tensor, crop: Sequence[slice]) -> Tensor:
             joined = torch.cat([skip[:, :, within(stage.joined, across[0].joined.start)], upsampled], dim=1)
             y = _features(block, joined, stage.joined, rows, sizes[0] >> level)
             y = _cut(y, [slice(None), *(axis.kept for axis in across[1:])])
-            result[:, :, within(rows, part[0].start)] = network.heads(y) if level == 0 else y
-        x, at = result, part
+            result = _put(network.heads(y) if level == 0 else y, result, within(rows, part[0].start))
+        x, at = cast("Tensor", result), part
     return x
+
+
+def _put(values: Tensor, room: Tensor | None, rows: slice) -> Tensor:
+    """Return the room with values in some of its rows, or the values if they are all and need no room."""
+    if room is None:
+        return values
+    room[:, :, rows] = values
+    return room
 
 
 def _features(block: nn.Module, x: Tensor, at: slice, rows: slice, size: int) -> Tensor:
@@ -139,8 +152,20 @@ def _features(block: nn.Module, x: Tensor, at: slice, rows: slice, size: int) ->
 
 
 def _fuses_relu(layers: Sequence[nn.Module], x: Tensor) -> bool:
-    """Return whether oneDNN can apply the ReLU as it writes what it convolves, which then costs nothing."""
-    if x.ndim != 4 or x.device.type != "cpu" or any(isinstance(layer, nn.BatchNorm2d) for layer in layers):
+    """Return whether the ReLU can be applied, at no cost, as oneDNN or cuDNN write what they convolve."""
+    if x.ndim != 4 or any(isinstance(layer, nn.BatchNorm2d) for layer in layers):
+        return False
+    if x.device.type == "cuda":
+        channels = {
+            number
+            for layer in layers
+            if isinstance(layer, nn.Conv2d)
+            for number in (layer.in_channels, layer.out_channels)
+        }
+        aligned = all(number % _CHANNELS_AT_ONCE == 0 for number in channels - {1})  # 1 is an image
+        half = x.dtype in {torch.bfloat16, torch.float16}
+        return aligned and half and torch.version.cuda is not None and torch.backends.cudnn.enabled
+    if x.device.type != "cpu":
         return False
     if not all(hasattr(torch.ops.mkldnn, name) for name in ("_convolution_pointwise", _BFLOAT16)):
         return False
@@ -150,8 +175,10 @@ def _fuses_relu(layers: Sequence[nn.Module], x: Tensor) -> bool:
 
 
 def _convolve(layer: nn.Conv2d | nn.Conv3d, x: Tensor, padding: list[int], *, with_relu: bool) -> Tensor:
+    ones = [1] * len(padding)  # stride, dilation
+    if with_relu and x.is_cuda:
+        return torch.cudnn_convolution_relu(x, layer.weight, layer.bias, ones, padding, ones, 1)
     if with_relu:
-        ones = [1] * len(padding)  # stride, dilation
         result = torch.ops.mkldnn._convolution_pointwise(
             x, layer.weight, layer.bias, padding, ones, ones, 1, "relu", [], ""
         )

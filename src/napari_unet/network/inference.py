@@ -1,15 +1,15 @@
 """A trained network made ready to predict: folded, moved to its device, and how large its tiles may be."""
 
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from napari_unet.core.errors import InputError
 from napari_unet.core.tiling import WHOLE, Geometry, plan_tiles
@@ -26,14 +26,16 @@ _MEMORY_SHARE = 0.5
 _MOST_VALUES = 2**31 - 1
 """Values in one tensor; GPU kernels that count in 32 bits refuse more."""
 
-_PROMPT_PIXELS = 1280**2
-"""Pixels beyond which larger 2-D tiles gain little on a CPU, and keep users waiting for what they see."""
+_ENOUGH_PIXELS = {"cpu": 1280**2, "cuda": 2304**2}
+"""Pixels, by kind of device, beyond which larger 2-D tiles gain little, and keep users waiting for what they
+see: an NVIDIA GPU computes one while others are copied."""
 
 
 def ready_network(model: Model, device: torch.device, precision: torch.dtype) -> UNet:
     """Return the network of a model in evaluation mode, on a device and in a precision.
 
-    The model itself stays as it is.
+    The model itself stays as it is. On an NVIDIA GPU, float32 is computed in float64: for tiles of another
+    size cuDNN adds up in another order, and unless told otherwise it rounds to 10 bits.
 
     Raises
     ------
@@ -60,10 +62,11 @@ def ready_network(model: Model, device: torch.device, precision: torch.dtype) ->
         ) from error
     network.eval().requires_grad_(requires_grad=False)
     fold_batch_norm(network)
-    network.to(device, precision)
-    if model.network.ndim == 2:
-        # The layout the convolutions compute in; in 3-D it made no measurable difference.
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+    if device.type == "cuda" and precision == torch.float32:
+        precision = torch.float64
+    # The layout that 2-D convolutions compute in; in 3-D it made no measurable difference.
+    layout = torch.channels_last if model.network.ndim == 2 else torch.preserve_format
+    network.to(device, precision, memory_format=layout)  # type: ignore[call-overload]  # missing in torch's stubs
     return network
 
 
@@ -77,7 +80,16 @@ def fold_batch_norm(network: UNet) -> None:
             continue
         for index, (layer, following) in enumerate(pairwise(layers)):
             if isinstance(following, (nn.BatchNorm2d, nn.BatchNorm3d)):
-                layers[index] = fuse_conv_bn_eval(cast("nn.Conv2d | nn.Conv3d", layer), following)
+                convolution = cast("nn.Conv2d | nn.Conv3d", layer)
+                convolution.weight, convolution.bias = fuse_conv_bn_weights(
+                    convolution.weight,
+                    convolution.bias,
+                    cast("Tensor", following.running_mean),
+                    cast("Tensor", following.running_var),
+                    following.eps,
+                    following.weight,
+                    following.bias,
+                )
                 layers[index + 1] = nn.Identity()
 
 
@@ -104,29 +116,41 @@ def probabilities_of(
     array (K, spatial...) float32
         Soft-max in float32, whatever the network computes in.
     """
-    weight = network.head.weight
     x = torch.from_numpy(block)[None]  # (1, C, ...)
-    if weight.device.type == "cuda":
+    device = network.head.weight.device
+    if device.type == "cuda":
         x = x.pin_memory()  # else the copy would wait for the GPU, and other tiles with it
-    x = x.to(weight.device, non_blocking=True).to(weight.dtype)
-    lost = 2 * margin(network.config)
-    seen = [size - lost for size in block.shape[1:]]
-    mean = torch.zeros(())
-    for count, orientation in enumerate(ORIENTATIONS[:orientations], start=1):
-        logits = run_cropped(network, orientation.turn(x), orientation.turn_crop(crop, seen))  # (1, K, ...)
-        probabilities = orientation.turn_back(_activate(logits[0]))
-        mean = probabilities if count == 1 else mean.lerp_(probabilities, 1 / count)
-    result: NDArray[np.float32] = mean.contiguous().cpu().numpy()
+    x = x.to(device, non_blocking=True)
+    result: NDArray[np.float32] = class_probabilities(network, x, crop, orientations).cpu().numpy()
     return result
 
 
-def _activate(logits: torch.Tensor) -> torch.Tensor:
+def class_probabilities(network: UNet, x: Tensor, crop: tuple[slice, ...], orientations: int) -> Tensor:
+    """Return what :func:`probabilities_of` does, of a block (1, C, spatial...) beside the network, there."""
+    x = x.to(network.head.weight.dtype)
+    lost = 2 * margin(network.config)
+    seen = [size - lost for size in x.shape[2:]]
+    mean = torch.zeros(())
+    for count, orientation in enumerate(ORIENTATIONS[:orientations], start=1):
+        logits = run_cropped(network, orientation.turn(x), orientation.turn_crop(crop, seen))
+        probabilities = orientation.turn_back(_activate(logits[0]))
+        mean = probabilities if count == 1 else mean.lerp_(probabilities, 1 / count)
+    return mean.contiguous()
+
+
+def _activate(logits: Tensor) -> Tensor:
     """Return the outputs of a network (K, ...) as what they mean."""
     return logits.contiguous().float().softmax(dim=0)  # else channels last, which takes five times as long
 
 
 def plan_tile_size(
-    shape: Sequence[int], geometry: Geometry, config: UNetConfig, *, memory: int, itemsize: int, cached: bool
+    shape: tuple[int, ...],
+    geometry: Geometry,
+    config: UNetConfig,
+    *,
+    memory: int,
+    itemsize: int,
+    device: str,
 ) -> int:
     """Return the edge of the blocks that predict an image with the least work and within the memory.
 
@@ -134,7 +158,7 @@ def plan_tile_size(
 
     Parameters
     ----------
-    shape : sequence of int
+    shape : tuple of int
         Spatial shape of the image in pixels.
     geometry : Geometry
         Of the network.
@@ -144,8 +168,8 @@ def plan_tile_size(
         Free memory in bytes.
     itemsize : int
         Bytes of one value of a feature map.
-    cached : bool
-        Whether the device is a CPU, whose cache the bands of 2-D tiles stay in: then 1,000 pixels will do.
+    device : str
+        Its kind, "cpu", "cuda" or "mps".
 
     Returns
     -------
@@ -154,20 +178,35 @@ def plan_tile_size(
     """
     if geometry.halo == WHOLE:  # smaller tiles would each do all the work
         return -(-max(shape) // geometry.alignment) * geometry.alignment
+    if device == "cuda" and itemsize == torch.float32.itemsize:
+        itemsize *= 2  # see ready_network
     pixels = min(
         memory * _MEMORY_SHARE / bytes_per_pixel(config, itemsize), _MOST_VALUES / (2 * config.features)
     )
-    if cached and config.ndim == 2:
-        pixels = min(pixels, _PROMPT_PIXELS)
-    best, least = geometry.alignment, float("inf")
-    for edge in range(geometry.alignment, max(shape) + geometry.alignment, geometry.alignment):
-        reads = [
-            [tile.read[0].stop - tile.read[0].start for tile in plan_tiles((size,), edge, geometry)]
-            for size in shape
-        ]
-        work = np.prod([float(sum(axis)) for axis in reads])
-        if np.prod([float(max(axis)) for axis in reads]) <= pixels and work < least:
-            best, least = edge, float(work)
+    if config.ndim == 2:
+        pixels = min(pixels, _ENOUGH_PIXELS.get(device, pixels))
+    return _best_edge(shape, geometry, pixels)
+
+
+@lru_cache
+def _best_edge(shape: tuple[int, ...], geometry: Geometry, pixels: float) -> int:
+    """Return the edge of the blocks that read the least, none of them more than ``pixels``."""
+    step = geometry.alignment
+    best, least = step, float("inf")
+    sizes = {size: shape.count(size) for size in shape}
+    # For every number of blocks along an axis, their smallest edge: others give the same tiles.
+    edges = {
+        -(-size // (step * number)) * step for size in sizes for number in range(1, -(-size // step) + 1)
+    }
+    for edge in sorted(edges):
+        work = largest = 1.0
+        for size, times in sizes.items():
+            tiles = plan_tiles((size,), edge, geometry)
+            reads = [tile.read[0].stop - tile.read[0].start for tile in tiles]
+            work *= float(sum(reads)) ** times
+            largest *= float(max(reads)) ** times
+        if largest <= pixels and work < least:
+            best, least = edge, work
     return best
 
 

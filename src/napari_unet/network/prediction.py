@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, cast
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from napari_unet.core.axes import channels_first
 from napari_unet.core.control import Control
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.lazy import Pixels
+from napari_unet.core.normalisation import CLIPS
 from napari_unet.core.prediction import Prediction
 from napari_unet.core.tiling import Geometry, Tile, read_mirrored
 from napari_unet.network.adaptation import for_channels
@@ -21,6 +22,7 @@ from napari_unet.network.config import PredictionConfig, UNetConfig
 from napari_unet.network.device import choose_device, choose_precision, free_memory
 from napari_unet.network.events import ImageScaled, Predicted, PredictionEvent, TileDone, TilesHalved
 from napari_unet.network.geometry import tile_geometry
+from napari_unet.network.gpu_tiles import GpuTiles
 from napari_unet.network.inference import plan_tile_size, probabilities_of, ready_network
 from napari_unet.network.model import Model
 from napari_unet.network.orientation import ORIENTATIONS
@@ -32,8 +34,17 @@ from napari_unet.network.scaling import (
     tile_size_of_image,
     tiles_of_image,
 )
-from napari_unet.network.tile_run import Compute, TileRun, free_cache, tiles_at_once
+from napari_unet.network.tile_run import TileRun, free_cache, tiles_at_once
 from napari_unet.network.unet import UNet
+
+
+class ComputeInto(Protocol):
+    """Computes the probabilities (K, spatial...) of a tile of a plane."""
+
+    def __call__(
+        self, plane: tuple[int, ...], tile: Tile, out: NDArray[np.float32] | None = None, /
+    ) -> NDArray[np.float32]:
+        """Return them in ``out``, or in an array of their own."""
 
 
 def predict(
@@ -112,14 +123,7 @@ def predict_events(
     shape = (*plan.leading, *plan.shape)
     probabilities = np.zeros((model.network.classes, *shape), np.float32)
     run = plan.tile_run(start_at=start_at)
-    for event in predict_tiles(model, plan, run, control):
-        if isinstance(event, TilesHalved):
-            yield event
-            continue
-        where: tuple[Any, ...] = (slice(None), *event.plane, *event.tile.write)
-        result = probabilities[where]
-        result[...] = event.probabilities
-        yield replace(event, probabilities=result)
+    yield from predict_tiles(model, plan, run, control, probabilities)
     finished = run.finished
     if finished is not None:
         probabilities[0][~finished] = 1
@@ -229,7 +233,7 @@ def plan_prediction(
         scale,
         memory=free_memory(torch_device) // workers,
         itemsize=precision.itemsize,
-        cached=torch_device.type == "cpu",
+        device=torch_device.type,
     )
     instances = config.instances or model.instances
     if scale is not None and config.instances is None:
@@ -258,11 +262,11 @@ def tile_size_for(
     *,
     memory: int,
     itemsize: int,
-    cached: bool,
+    device: str,
 ) -> int:
     """Return the edge of the best tiles, in pixels of the image; arguments as for `plan_tile_size`."""
     size = plan_tile_size(
-        scaled_sizes(shape, scale), geometry, network, memory=memory, itemsize=itemsize, cached=cached
+        scaled_sizes(shape, scale), geometry, network, memory=memory, itemsize=itemsize, device=device
     )
     if scale is None or scale.factor == 1:
         return size
@@ -270,9 +274,13 @@ def tile_size_for(
 
 
 def predict_tiles(
-    model: Model, plan: PredictionPlan, run: TileRun, control: Control | None = None
+    model: Model,
+    plan: PredictionPlan,
+    run: TileRun,
+    control: Control | None = None,
+    into: NDArray[np.float32] | None = None,
 ) -> Iterator[TileDone | TilesHalved]:
-    """Segment an image tile by tile and keep nothing of it.
+    """Segment an image tile by tile.
 
     Parameters
     ----------
@@ -284,18 +292,23 @@ def predict_tiles(
         From ``plan.tile_run()``; afterwards it says what is finished.
     control : Control, optional
         Pauses or stops the work before the next tile.
+    into : array (K, leading..., spatial...) float32, optional
+        Where the probabilities go; without it, nothing of them is kept.
 
     Yields
     ------
     TileDone
-        After every tile, with an array of its own.
+        After every tile, with an array of its own, or a view of ``into``.
     TilesHalved
         As in :func:`predict_events`.
     """
-    network = ready_network(for_channels(model, plan.pixels.shape[0]), plan.device, plan.precision)
-    compute = tile_computer(
+    # On a GPU the network of the last model stays: to make it ready again would take as long as an image.
+    ready = _resident_network if plan.device.type == "cuda" else ready_network
+    network = ready(for_channels(model, plan.pixels.shape[0]), plan.device, plan.precision)
+    of_tile = tile_computer(
         model, network, plan.pixels, plan.limits, plan.geometry, plan.scale, plan.orientations
     )
+    compute = of_tile if into is None else partial(_compute_into, of_tile, into)
     try:
         with closing(run.events(compute, plan.device, control or Control())) as events:
             for event in events:
@@ -305,8 +318,18 @@ def predict_tiles(
                 (plane, tile), values = event
                 yield TileDone(plane, tile, values, run.done, run.total, run.share)
     finally:
-        del network, compute
+        del network, of_tile, compute
         free_cache(plan.device)
+
+
+_resident_network = lru_cache(maxsize=1)(ready_network)
+
+
+def _compute_into(
+    of_tile: ComputeInto, result: NDArray[np.float32], plane: tuple[int, ...], tile: Tile
+) -> NDArray[np.float32]:
+    where: tuple[Any, ...] = (slice(None), *plane, *tile.write)
+    return of_tile(plane, tile, result[where])
 
 
 def tile_computer(  # noqa: PLR0917 - parts of a plan
@@ -317,13 +340,16 @@ def tile_computer(  # noqa: PLR0917 - parts of a plan
     geometry: Geometry,
     scale: Scale | None,
     orientations: int,
-) -> Compute:
+) -> ComputeInto:
     """Return what computes the probabilities (K, spatial...) of a tile; arguments as in `PredictionPlan`.
 
     ``network`` is that of the model, ready to predict.
     """
     if scale is not None and scale.factor != 1:
         return partial(ScaledTiles(pixels, limits, scale.factor, geometry).compute, network, orientations)
+    if network.head.weight.device.type == "cuda":
+        tiles = GpuTiles(pixels, limits, CLIPS[model.normalisation.method])
+        return partial(tiles.compute, network, orientations)
     normalise = partial(model.normalisation.scale, limits=limits)
     return partial(compute_tile, network, pixels, normalise, orientations)
 
@@ -335,8 +361,16 @@ def compute_tile(  # noqa: PLR0917 - bound in this order before the tile is know
     orientations: int,
     plane: tuple[int, ...],
     tile: Tile,
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Return the probabilities (K, spatial...) of what a tile writes; arguments as in `PredictionPlan`."""
+    """Return the probabilities (K, spatial...) of what a tile writes, in ``out`` if it is given.
+
+    Other arguments as in `PredictionPlan`.
+    """
     of_plane: tuple[Any, ...] = (slice(None), *plane)
     block = scale(read_mirrored(pixels[of_plane], tile.read))
-    return probabilities_of(network, np.ascontiguousarray(block), tile.crop, orientations)
+    result = probabilities_of(network, np.ascontiguousarray(block), tile.crop, orientations)
+    if out is None:
+        return result
+    out[...] = result
+    return out

@@ -122,9 +122,14 @@ class ScaledTiles:
     geometry: Geometry
 
     def compute(
-        self, network: UNet, orientations: int, plane: tuple[int, ...], tile: Tile
+        self,
+        network: UNet,
+        orientations: int,
+        plane: tuple[int, ...],
+        tile: Tile,
+        out: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
-        """Return the probabilities (K, spatial...) of what a tile of the image writes."""
+        """Return the probabilities (K, spatial...) of what a tile writes, in ``out`` if it is given."""
         shape = self.pixels.shape[-len(tile.write) :]
         small = scaled_shape(shape, self.factor)
         back = [
@@ -143,7 +148,7 @@ class ScaledTiles:
             for axis, cut in zip(back, region, strict=True)
         )
         result = resample(probabilities[(slice(None), *inner)], back)
-        return np.clip(result, 0, 1, out=result)
+        return np.clip(result, 0, 1, out=result if out is None else out)
 
 
 def tiles_of_image(geometry: Geometry) -> Geometry:
