@@ -320,15 +320,16 @@ def test_a_relu_applied_at_once_changes_nothing(dtype: torch.dtype, tolerance: f
     upsampling=st.sampled_from(["linear", "nearest", "convolution"]),
     padding=st.sampled_from(["same", "same", "valid"]),
     rows=st.integers(1, 40),
+    in_bands=st.booleans(),
 )
-def test_a_crop_is_the_same_part_of_the_whole_output(data, levels, upsampling, padding, rows):
+def test_a_crop_is_the_same_part_of_the_whole_output(data, levels, upsampling, padding, rows, in_bands):  # noqa: PLR0917
     pooling = "average" if upsampling == "nearest" else "max"
     shape: Any = {"levels": levels, "upsampling": upsampling, "padding": padding, "pooling": pooling}
     config = UNetConfig(features=2, norm="none", **shape)
     torch.manual_seed(0)
     network = UNet(config).double().eval()
     _, size = nearest_sizes(config, 64)
-    narrow_bands = patch.multiple(bands, _BAND_BYTES=1, _LEAST_ROWS=rows)
+    narrow_bands = patch.multiple(bands, _BAND_BYTES=1, _LEAST_ROWS=rows, _in_bands=lambda _: in_bands)
     with torch.no_grad(), narrow_bands:
         x = torch.randn(1, 1, size, size + config.alignment, dtype=torch.float64)
         whole = network(x)

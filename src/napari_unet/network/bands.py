@@ -64,7 +64,7 @@ def run_cropped(network: UNet, x: Tensor, crop: Sequence[slice]) -> Tensor:
     stages = list(zip(*(stages for _, stages in axes), strict=True))  # of each level, from the lowest up
     at = [_around(axis[0], size) for axis, size in zip(parts, sizes, strict=True)]  # where x is in its level
     x = _in_layout(_cut(x, at))
-    in_bands = x.device.type == "cpu"
+    in_bands = _in_bands(x)
     skips: list[Tensor] = []
     for level, block in enumerate(network.contracting):
         part = [axis[level] for axis in parts]
@@ -204,13 +204,18 @@ def _bands(rows: slice, like: Tensor) -> Iterator[slice]:
     """
     length = rows.stop - rows.start
     number = 1
-    if like.device.type == "cpu" and like.ndim == 4:
+    if _in_bands(like) and like.ndim == 4:
         row = like.shape[1] * like.shape[3] * like.element_size()
         number = max(1, round(length / max(_LEAST_ROWS, _BAND_BYTES // row)))
     step = -(-length // number)
     step += step % 2
     for start in range(rows.start, rows.stop, step):
         yield slice(start, min(start + step, rows.stop))
+
+
+def _in_bands(x: Tensor) -> bool:
+    """Return whether features are computed band by band, and copied to where all are kept; on a CPU."""
+    return x.device.type == "cpu"
 
 
 def _around(part: slice, size: int) -> slice:
