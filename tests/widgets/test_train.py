@@ -618,7 +618,7 @@ def test_a_training_that_diverges_says_why_and_what_was_kept(dock, viewer, qtbot
     tiny_training(monkeypatch, steps=50)
     step, calls = Learner.step, []
 
-    def spoilt(self, *batch, rate):
+    def spoilt(self, *batch, rate, **_):
         calls.append(rate)
         return step(self, *batch, rate=rate) if len(calls) <= 6 else None
 
