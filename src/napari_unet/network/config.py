@@ -308,7 +308,8 @@ class PredictionConfig:
     channels : {"auto", "none", "first", "last"}
         Where the channel axis of the image is; "auto" compares its shape with what the model expects.
     precision : {"auto", "float32", "bfloat16", "float16"}
-        Arithmetic of the convolutions; "auto" takes bfloat16 where the hardware gains by it.
+        Arithmetic of the convolutions; "auto" takes bfloat16 where the hardware gains by it. An NVIDIA GPU
+        computes "float32" in float64, which most of them do slowly: then tiles of any size agree.
     test_time_augmentation : bool
         Whether the network sees every tile in eight orientations, whose probabilities are averaged: a little
         better, and eight times slower. See :mod:`napari_unet.network.orientation`.
