@@ -28,15 +28,22 @@ figures: demo ## Renew every picture of README.md and docs/ from the running pro
 docs: .venv/ready ## Build the documentation into site/; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-STARTER := $(BIN)/python training/make_starter.py --data ../shared/data --resume
+VIEWS := build/starter/views
+STARTER := $(BIN)/python training/make_starter.py --views $(VIEWS) --resume
+PACKAGED := src/napari_unet/data/starters
 DRAWN_ONLY := fluorescence histology phase brightfield membranes
 
-starter: .venv/ready ## Train the starter "cells" anew; hours, and it goes on where it was stopped
-	mkdir -p build/starter
+$(VIEWS)/made: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python training/make_views.py --data ../shared/data --output $(VIEWS) --drawn 4000 --real 3000
+	touch $@
+
+starter: $(VIEWS)/made ## Train the starters anew; minutes on a GPU, hours without, and it goes on where it was stopped
 	$(STARTER) --output build/starter/1.safetensors --leave-out $(DRAWN_ONLY) --steps 4250 --tail 0
 	$(STARTER) --output build/starter/2.safetensors --start build/starter/1.safetensors --steps 1496
 	$(STARTER) --output build/starter/3.safetensors --start build/starter/2.safetensors --steps 2254 --seed 1 --tail 0.4 \
-	    --package src/napari_unet/data/starters/cells.safetensors
+	    --package $(PACKAGED)/cells.safetensors
+	$(STARTER) --output build/starter/phase.safetensors --steps 7420 --batch 24 --patch 160 --tail 0.5 \
+	    --package $(PACKAGED)/phase.safetensors
 
 lint: .venv/ready ## Style, types, import floors and the napari manifest
 	$(BIN)/ruff check $(PYTHON_FILES)

@@ -30,6 +30,9 @@ from views import OBJECT_SIZE, WEIGHTS
 
 _WARM_UP = 100
 
+_CERTAIN = 0.95
+"""A network that has learnt long where objects end varies inside of them; nothing is to part there."""
+
 _SEEN = 16
 """Batches by which batch normalisation is measured whenever the model is written."""
 
@@ -187,7 +190,7 @@ def _model(recipe: Recipe, weights: dict[str, torch.Tensor], network: UNet, hist
         class_names=("background", "object"),
         training=training,
         history=history,
-        instances=InstanceConfig(min_size=40),
+        instances=InstanceConfig(min_size=40, certain=_CERTAIN),
         object_size=OBJECT_SIZE,
     )
 

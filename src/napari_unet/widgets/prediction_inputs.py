@@ -43,8 +43,8 @@ class PredictionInputs(QWidget):
             "Model",
             self.model,
             name="predict_model",
-            tooltip="The trained network, the newest first, and the starters, which need no training; the\n"
-            "folder is set in napari's preferences.",
+            tooltip="The trained network, the newest first, and the starters, which need no training: phase\n"
+            "for phase contrast, cells for all else. The folder is set in napari's preferences.",
         )
         self.facts_line = Sentence("predict_facts")
         self.image = LayerChooser(viewer, several={ALL: "All images", FILES: "A folder of files…"})
