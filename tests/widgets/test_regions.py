@@ -32,7 +32,7 @@ def boxed(paint, first, last, plane=()):
     return expected
 
 
-def test_predicted_objects_that_a_region_makes_background_are_told_until_accepted(make_napari_viewer):
+def test_predicted_objects_that_a_region_makes_background_are_told_until_accepted(make_napari_viewer, qtbot):
     viewer = make_napari_viewer()
     image = add_image(viewer)
     objects = np.zeros((60, 80), np.int32)
@@ -44,11 +44,13 @@ def test_predicted_objects_that_a_region_makes_background_are_told_until_accepte
     dock.findChild(QPushButton, "paint_region_box").click()
     Hand(viewer).drag([(9.6, 9.6), (40.4, 50.4)])
     sentence = dock.findChild(QLabel, "paint_regions")
-    assert "2 predicted objects there are not accepted and so taught as background" in sentence.text()
-    for y, x, told in [(15, 15, "1 predicted object there is not accepted"), (25, 35, "")]:
-        corrector_of(viewer, result).stroke("accepted", np.array([(float(y), float(x))]), (0, 1))
-        assert told in sentence.text()
-    assert "predicted" not in sentence.text()
+    qtbot.waitUntil(lambda: "2 predicted objects there are not accepted and so taught" in sentence.text())
+    accept = corrector_of(viewer, result).stroke
+    accept("accepted", np.array([(15.0, 15.0)]), (0, 1))
+    qtbot.waitUntil(lambda: "1 predicted object there is not accepted" in sentence.text())
+    accept("accepted", np.array([(25.0, 35.0)]), (0, 1))
+    qtbot.waitUntil(lambda: "predicted" not in sentence.text())
+    assert sentence.text().startswith("1 complete region:")
 
 
 def test_a_box_drawn_with_the_mouse_makes_the_rest_background(make_napari_viewer, qtbot):

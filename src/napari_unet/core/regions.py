@@ -112,11 +112,10 @@ def overlooked(objects: NDArray[Any], paint: NDArray[Any], regions: Sequence[Reg
     """
     found = set[int]()
     for region in regions:
-        here = objects[region.plane][region.box][region.mask]
-        bare = here[paint[region.plane][region.box][region.mask] == 0]
-        values, pixels = np.unique(bare[bare > 0], return_counts=True)
-        all_values, all_pixels = np.unique(here, return_counts=True)
-        found.update(values[2 * pixels > all_pixels[np.searchsorted(all_values, values)]].tolist())
+        here = np.where(region.mask, objects[region.plane][region.box], 0)
+        bare = count_values(np.where(paint[region.plane][region.box] == 0, here, 0))
+        everywhere = count_values(here)
+        found.update(value for value, pixels in bare.items() if 2 * pixels > everywhere[value])
     return len(found)
 
 

@@ -4,7 +4,7 @@ The shapes are a layer of napari, drawn and changed with napari's tools. What th
 paint whenever they change, so whoever reads the paint finds it there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -14,9 +14,11 @@ from napari.layers import Labels, Layer, Shapes
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from napari_unet.core.control import Control
 from napari_unet.core.regions import Region, outline_region, overlooked, shape_outline
 from napari_unet.widgets.corrector import objects_of
 from napari_unet.widgets.form import Sentence, button
+from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.marks import (
     KEY,
     Mark,
@@ -69,6 +71,8 @@ class RegionTools(QWidget):
             row.addWidget(made, 1)
         column.addLayout(row)
         self._sentence = Sentence("paint_regions")
+        self._latest = Latest("Counting what regions hold", self)
+        self._latest.result.connect(self._sentence.say)
         column.addWidget(self._sentence)
         watcher.layer_changed.connect(self._show)
         watcher.noted.connect(self._show)
@@ -90,15 +94,18 @@ class RegionTools(QWidget):
         layer = regions_layer(self._viewer, paint)
         drawn = 0 if layer is None else len(layer.data)
         regions = full_objects_of(paint).regions
-        self._sentence.say(describe_regions(len(regions), drawn, self._overlooked(paint, regions)))
-
-    def _overlooked(self, paint: Labels, regions: Sequence[Region]) -> int:
-        """Return how many predicted objects of the image the regions make background."""
         image = source_of(self._viewer, paint)
-        layer = objects_of(self._viewer, image) if image is not None and regions else None
-        if layer is None or full_data(layer).shape != full_data(paint).shape:
-            return 0
-        return overlooked(full_data(layer), full_data(paint), regions)
+        predicted = objects_of(self._viewer, image) if image is not None and regions else None
+        if predicted is None or full_data(predicted).shape != full_data(paint).shape:
+            self._latest.cancel()
+            self._sentence.say(describe_regions(len(regions), drawn))
+            return
+        objects, painted = full_data(predicted), full_data(paint)
+
+        def count(_control: Control) -> Iterator[str]:
+            yield describe_regions(len(regions), drawn, overlooked(objects, painted, regions))
+
+        self._latest.submit(count)
 
 
 def describe_regions(regions: int, drawn: int, overlooked: int = 0) -> str:
