@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dock_helpers import discs, paint_on, say, tiny_training
+from dock_helpers import discs, paint_on, save, say, tiny_training
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from napari.layers._source import Source
@@ -30,6 +30,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.files.images import read_image
+from napari_unet.files.project import read_project
+from napari_unet.files.states import step_to_continue
+from napari_unet.widgets.control_values import read_controls
 from napari_unet.widgets.form import LayerChooser, Sentence
 from napari_unet.widgets.layers import add_result
 from napari_unet.widgets.model_chooser import ModelChooser
@@ -40,8 +43,10 @@ from napari_unet.widgets.samples import coins
 from napari_unet.widgets.saving import suggested_path
 from napari_unet.widgets.section import Section
 from napari_unet.widgets.train import TrainDock
+from napari_unet.widgets.training_form import TrainingForm
 from napari_unet.widgets.unet import UNetDock
 from napari_unet.widgets.weights import WeightsDock
+from napari_unet.widgets.window_project import project_of
 
 DOCKS = (PaintDock, WeightsDock, TrainDock, PredictDock, UNetDock)
 CONTROLS = (QAbstractButton, QComboBox, QAbstractSpinBox, QAbstractSlider, QLineEdit)
@@ -325,21 +330,64 @@ def test_selecting_a_layer_turns_to_its_image(viewer, qtbot):
 
 def test_a_dock_that_is_opened_again_goes_on_from_what_was_trained(viewer, qtbot, home, monkeypatch):
     tiny_training(monkeypatch, steps=3)
-    dock, meanwhile = UNetDock(viewer), UNetDock(viewer)
-    for each in (dock, meanwhile):
-        qtbot.addWidget(each)
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
     paint_on(viewer, viewer.add_image(discs(), name="cells"))
-    with qtbot.waitSignal(dock.train.saved, timeout=60_000) as saved:
-        dock.train.start()
-    qtbot.waitUntil(lambda: not dock.train.is_running, timeout=60_000)
-    (path,) = saved.args
+    path = trained(dock.train, qtbot)
     later = UNetDock(viewer)
     qtbot.addWidget(later)
-    for each in (meanwhile, later):
-        qtbot.waitUntil(lambda each=each: "Predict, to see" in say(each, "unet_advice"), timeout=20_000)
-        assert each.predict.model.path == path
-        assert each.train.form.start_from(None) == path
+    qtbot.waitUntil(lambda: "Predict, to see" in say(later, "unet_advice"), timeout=20_000)
+    assert later.predict.model.path == path
+    assert later.train.form.start_from(None) == path
     assert dock.train.form.start_from(dock.train._last) is dock.train._last
+
+
+def trained(dock, qtbot):
+    """Train in ``dock``, and return the model."""
+    with qtbot.waitSignal(dock.saved, timeout=60_000) as saved:
+        dock.start()
+    qtbot.waitUntil(lambda: not dock.is_running, timeout=60_000)
+    return saved.args[0]
+
+
+def test_a_training_changes_no_settings_in_another_dock(viewer, qtbot, home, monkeypatch, tmp_path):
+    tiny_training(monkeypatch, steps=3)
+    mine = save(tmp_path, "mine")
+    docks = dock, other, alone = UNetDock(viewer), UNetDock(viewer), TrainDock(viewer)
+    for each in docks:
+        qtbot.addWidget(each)
+    paint_on(viewer, viewer.add_image(discs(), name="cells"))
+    other.train.form._seed.setValue(5)
+    other.train.form._patch.setCurrentIndex(2)
+    other.predict.select_model(mine)
+    forms = other.train.form, alone.form
+    before = [read_controls(form) for form in forms]
+    dock.train.form._seed.setValue(7)
+    path = trained(dock.train, qtbot)
+    assert [read_controls(form) for form in forms] == before
+    assert [form.start_from(None) for form in forms] == [None, None]
+    assert not other.train.plot._scores
+    assert other.predict.model.path == mine
+    qtbot.waitUntil(lambda: "Predict, to see" in say(other, "unet_advice"), timeout=20_000)
+    # It is offered, and brings its settings when it is chosen.
+    start = other.findChild(QComboBox, "train_start_from")
+    start.setCurrentIndex(start.findData(path))
+    start.activated.emit(start.currentIndex())
+    assert other.train.form.start_from(None) == path
+    assert other.train.form._seed.value() == 7
+    # Neither does a project that is made, and predictions go on with the copy in it.
+    dock.train.form._seed.setValue(8)
+    before = [read_controls(each.findChild(TrainingForm)) for each in docks]
+    project_of(viewer).create(tmp_path / "project")
+    copy = tmp_path / "project" / "models" / path.name
+    qtbot.waitUntil(lambda: dock.predict.model.path == copy, timeout=20_000)
+    assert [read_controls(each.findChild(TrainingForm)) for each in docks] == before
+    assert dock.train.form.start_from(dock.train._last) is dock.train._last
+    assert other.predict.model.path == mine
+    # ... which another day goes on from.
+    assert read_project(tmp_path / "project").model == path.name
+    assert step_to_continue(copy) == 3
+    project_of(viewer).close()
 
 
 @pytest.mark.parametrize("kind", DOCKS)

@@ -36,6 +36,7 @@ from napari_unet.files.project_images import keep, link, sample
 from napari_unet.files.project_labels import Chunk, LabelsFile, chunks_in
 from napari_unet.files.project_lock import FILE as LOCK
 from napari_unet.files.project_lock import ProjectLock
+from napari_unet.files.states import state_path
 
 _ENDING = ".zarr"
 _UNFINISHED = ".napari-unet-*.part"
@@ -199,20 +200,32 @@ class ProjectStore:
             self._project = replace(self._project, model=name)
             self._text = write_project(self.folder, self._project)
 
+    def copy_model(self, path: Path) -> None:
+        """Copy a model that was trained before there was a project, with its training state.
+
+        What cannot be read is left out; so much is said with the next save.
+        """
+        for each in (path, state_path(path)):
+            self._copy(each, self.folder / MODELS / each.name)
+
     def copy_rest(self, folder: Path, labels: Iterable[str]) -> None:
         """Copy from another project what is in no window: its models, and some files of labels.
 
-        What cannot be read is left out; so much is said with the next save.
+        What cannot be read is left out, as by :meth:`copy_model`.
         """
         sources = [folder / MODELS, *(folder / PAINT / name for name in labels)]
         paths = [path for source in sources if source.is_dir() for path in sorted(source.iterdir())]
         for path in paths:
-            if path.is_file() and not path.name.endswith(".part"):
-                try:
-                    with writing(self.folder / path.relative_to(folder)) as temporary:
-                        shutil.copyfile(path, temporary)
-                except InputError:
-                    self._notes.append(f"{path} could not be copied; copy it by hand, if it is still there.")
+            if not path.name.endswith(".part"):
+                self._copy(path, self.folder / path.relative_to(folder))
+
+    def _copy(self, path: Path, target: Path) -> None:
+        if path.is_file():
+            try:
+                with writing(target) as temporary:
+                    shutil.copyfile(path, temporary)
+            except InputError:
+                self._notes.append(f"{path} could not be copied; copy it by hand, if it is still there.")
 
     def _save_labels(self, state: LabelsState) -> ProjectLabels:
         entry = state.entry

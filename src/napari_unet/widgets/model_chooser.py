@@ -116,7 +116,6 @@ class ModelChooser(QComboBox):
         super().__init__()
         self._folder = folder
         self._others: list[Path] = []
-        self._project: WindowProject | None = None
         self._path: Path | None = None
         self._is_chosen = False
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -135,21 +134,35 @@ class ModelChooser(QComboBox):
 
     def follow(self, project: "WindowProject") -> None:
         """Offer the models of a project from the moment it is opened, the last one first."""
-        self._project = project
-        project.opened.connect(self._on_project)
+        project.opened.connect(lambda: self._list(project.models_folder, project.last_model))
+        project.moved.connect(lambda: self._on_moved(project.models_folder))
 
-    def _on_project(self) -> None:
-        if self._project is None:
-            return
+    def _on_moved(self, folder: Path) -> None:
+        """List the new folder; what is chosen stays chosen, or its copy there."""
+        path = self._path
+        if path is not None and path.parent == self._folder:
+            copy = folder / path.name
+            if copy.is_file():
+                path = copy
+            elif path not in self._others:
+                self._others.append(path)
+        self._list(folder, path)
+
+    def _list(self, folder: Path, wanted: Path | None) -> None:
         if self._watcher.directories():
             self._watcher.removePaths(self._watcher.directories())
-        self._folder = self._project.models_folder
-        self._refill(self._project.last_model)
+        self._folder = folder
+        self._refill(wanted)
 
     @property
     def folder(self) -> Path:
         """Where the models are that it lists."""
         return self._folder
+
+    def offer(self, path: Path) -> None:
+        """Choose a model that was trained, unless somebody chose one."""
+        if not self._is_chosen:
+            self._refill(path)
 
     def choose(self, path: Path) -> None:
         """Choose a model file, wherever it lies."""

@@ -52,12 +52,16 @@ class ProjectSession(QObject):
         Returns what the docks are set to.
     problem : str
         A sentence on why nothing is saved; "" without.
+    copy : callable, optional
+        Copies files into a new folder; it is called in the thread that saves, before anything is saved.
     parent : QObject, optional
         Usually the window: both go together.
     """
 
     changed = Signal()
     """Something was saved, could not be, or was found."""
+    moved = Signal()
+    """Its folder is another one than before, and has all that is copied."""
 
     def __init__(
         self,
@@ -68,6 +72,7 @@ class ProjectSession(QObject):
         *,
         settings: Callable[[], Mapping[str, Any]],
         problem: str = "",
+        copy: Callable[[], object] | None = None,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
@@ -79,6 +84,7 @@ class ProjectSession(QObject):
         self._store = store
         self._settings = settings
         self._saving: _Saving | None = None
+        self._copy = copy
         self._described: object = None
         self._next_beat = self._next_try = 0.0
         self._members = ProjectMembers(viewer, project, self)
@@ -101,11 +107,8 @@ class ProjectSession(QObject):
         """Images that are not in the window, because their files were not found or their layers removed."""
         return self._members.missing
 
-    def tick(self, before: Callable[[], object] | None = None) -> None:
-        """Begin to save if there is something to save and no save goes on; the timer calls it.
-
-        ``before`` is called in the thread that saves, first.
-        """
+    def tick(self) -> None:
+        """Begin to save if there is something to save and no save goes on; the timer calls it."""
         if self._saving is not None:
             if self._saving.is_alive():
                 return
@@ -115,8 +118,8 @@ class ProjectSession(QObject):
             return
         state, described = self._members.describe(self.model, self._settings())
         news = described != self._described or self._members.has_news
-        if news or before is not None or time.monotonic() > self._next_beat:
-            self._begin_save(self._store, state, described, before)
+        if news or self._copy is not None or time.monotonic() > self._next_beat:
+            self._begin_save(self._store, state, described)
 
     def flush(self) -> None:
         """Save what is not saved yet, and wait for it."""
@@ -144,7 +147,8 @@ class ProjectSession(QObject):
         self._described, self._next_try = None, 0.0
         self._members.forget_paths()
         self._members.again()
-        self.tick(partial(store.copy_rest, old, self._members.removed(saved=True)))
+        self._copy = partial(store.copy_rest, old, self._members.removed(saved=True))
+        self.tick()
         self.changed.emit()
 
     def find(self, folder: Path) -> list[str]:
@@ -175,16 +179,10 @@ class ProjectSession(QObject):
         self._members.forget_missing()
         self.changed.emit()
 
-    def _begin_save(
-        self,
-        store: ProjectStore,
-        state: ProjectState,
-        described: object,
-        before: Callable[[], object] | None,
-    ) -> None:
+    def _begin_save(self, store: ProjectStore, state: ProjectState, described: object) -> None:
         state = self._members.with_chunks(state)
         self._described = described
-        self._saving = _Saving(store, state, self._members.removed(saved=False), before)
+        self._saving = _Saving(store, state, self._members.removed(saved=False), self._copy)
         self._saving.start()
 
     def _wait(self) -> None:
@@ -205,6 +203,9 @@ class ProjectSession(QObject):
             self._members.release(saving.removed)
             for note in saving.notes:
                 show_warning(note)
+            if self._copy is not None:
+                self._copy = None
+                self.moved.emit()
         self.changed.emit()
 
     def _fail(self, saving: "_Saving") -> None:
@@ -227,19 +228,19 @@ class _Saving(threading.Thread):
         store: ProjectStore,
         state: ProjectState,
         removed: list[str],
-        before: Callable[[], object] | None,
+        copy: Callable[[], object] | None,
     ) -> None:
         super().__init__(name="Saving the project")
         self.removed = removed
         self.notes: list[str] = []
         self.failure = ""
         self.is_in_use = False
-        self._store, self._state, self._before = store, state, before
+        self._store, self._state, self._copy = store, state, copy
 
     def run(self) -> None:
         try:
-            if self._before is not None:
-                self._before()
+            if self._copy is not None:
+                self._copy()
             self.notes = self._store.save(self._state)
         except InputError as error:
             self.failure, self.is_in_use = str(error), isinstance(error, InUseError)

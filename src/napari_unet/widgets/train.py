@@ -147,7 +147,7 @@ class TrainDock(QWidget):
             follow(self, emitter, self._refresh)
         self._project = project_of(viewer)
         self._project.opened.connect(self._on_project)
-        self._project.trained.connect(self._on_project)  # as another dock does, open or closed
+        self._project.trained.connect(self._on_trained)
         self.saved.connect(self._project.note_model)
         self._on_project()
         # What was set afterwards goes before what the model was trained with.
@@ -378,6 +378,11 @@ class TrainDock(QWidget):
             self.form.start_from_file(path)
             with suppress(InputError):  # said when the training starts
                 self.plot.show_history(read_history(path))
+
+    def _on_trained(self, path: Path) -> None:
+        """Offer what another dock of the window trained; what is chosen here stays."""
+        if path != self._last_path:
+            self.form.offer_file(path)
 
     def _ask_place(self) -> None:
         """Let a thread say what computes: it imports torch."""

@@ -304,11 +304,15 @@ class TrainingForm(QWidget):
                 return
             training = read_info(path)["training"]
             self._show_settings(from_plain(TrainingConfig, training, "training", ignore_unknown=True))
+        self._choose_start(self.offer_file(path))
+
+    def offer_file(self, path: Path) -> int:
+        """Offer to go on from a model file, and return where; nothing is chosen."""
         index = self._start.findData(path)
         if index < 0:
             index = self._start.count() - 1
             self._start.insertItem(index, path.stem, path)
-        self._choose_start(index)
+        return index
 
     def _show_settings(self, config: TrainingConfig) -> None:
         """Choose what ``config`` says, but for what belongs to image, paint and machine."""
@@ -324,8 +328,12 @@ class TrainingForm(QWidget):
         self._seed.setValue(config.seed)
 
     def _on_start_chosen(self, index: int) -> None:
-        if self._start.itemData(index) != _BROWSE:
-            self._choose_start(index)
+        start = self._start.itemData(index)
+        if start != _BROWSE:
+            if isinstance(start, Path) and index != self._start_before:
+                self.start_from_file(start)
+            else:
+                self._choose_start(index)
             return
         self._start.setCurrentIndex(self._start_before)
         chosen, _ = QFileDialog.getOpenFileName(

@@ -252,7 +252,10 @@ class UNetDock(QWidget):
             self._note_learnt()
         self._trained = True
         self._predicted.clear()
-        self.predict.select_model(path)
+        if self.train.is_running:
+            self.predict.select_model(path)
+        else:  # another dock of the window trained it
+            self.predict.model.offer(path)
         self._refresh()
 
     def _on_predicted(self) -> None:

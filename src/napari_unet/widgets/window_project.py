@@ -1,7 +1,8 @@
 """The project of a window: every dock that asks for it is given the same one."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary, ref
@@ -50,7 +51,9 @@ class WindowProject(QObject):
     """
 
     opened = Signal()
-    """Another project is open now."""
+    """Another project is open now, or none."""
+    moved = Signal()
+    """What is in the window is a project now, or has another folder, with copies of its models."""
     trained = Signal(object)
     """The ``Path`` of every model that a dock of the window has trained."""
     changed = Signal()
@@ -86,10 +89,10 @@ class WindowProject(QObject):
     def last_model(self) -> Path | None:
         """The model of the project that was trained last, or else of the window, if it is there."""
         session = self.session
-        path = self._trained
+        paths = [self._trained]
         if session is not None and session.model:
-            path = session.folder / MODELS / session.model
-        return path if path is not None and path.is_file() else None
+            paths.insert(0, session.folder / MODELS / session.model)
+        return next((path for path in paths if path is not None and path.is_file()), None)
 
     @property
     def is_shown(self) -> bool:
@@ -100,6 +103,8 @@ class WindowProject(QObject):
     def create(self, folder: Path) -> None:
         """Make a project of what is in the window, in a new folder, or go on with the one that is open there.
 
+        What was trained last is copied, so that the project goes on from it.
+
         Raises
         ------
         InputError
@@ -107,12 +112,15 @@ class WindowProject(QObject):
         """
         store = ProjectStore.create(folder)
         session = self.session
-        if session is None:
-            self._begin(folder, store.project, store, "")
-        else:
+        if session is not None:
             session.move(store)
-            self.opened.emit()
-            self.changed.emit()
+        elif (last := self.last_model) is not None:
+            copy = partial(store.copy_model, last)
+            self._begin(folder, replace(store.project, model=last.name), store, copy=copy)
+        else:
+            self._begin(folder, store.project, store)
+            self.moved.emit()
+        self.changed.emit()
 
     def open(self, folder: Path, project: Project) -> None:
         """Go on with a project whose layers have just been opened in the window.
@@ -134,6 +142,8 @@ class WindowProject(QObject):
             key: values for key, values in read_settings(folder).items() if isinstance(values, dict)
         }
         self._begin(folder, project, store, problem)
+        self.opened.emit()
+        self.changed.emit()
         for name in self._docks:
             self._show_settings(name)
 
@@ -197,16 +207,29 @@ class WindowProject(QObject):
                 viewer.layers.remove(layer)
         show_warning("This project is open in this window already.")
 
-    def _begin(self, folder: Path, project: Project, store: ProjectStore | None, problem: str) -> None:
+    def _begin(
+        self,
+        folder: Path,
+        project: Project,
+        store: ProjectStore | None,
+        problem: str = "",
+        copy: Callable[[], object] | None = None,
+    ) -> None:
         viewer = self._viewer()
         if viewer is None:
             return
         self._session = ProjectSession(
-            viewer, folder, project, store, settings=self._read_settings, problem=problem, parent=self
+            viewer,
+            folder,
+            project,
+            store,
+            settings=self._read_settings,
+            problem=problem,
+            copy=copy,
+            parent=self,
         )
         self._session.changed.connect(self.changed)
-        self.opened.emit()
-        self.changed.emit()
+        self._session.moved.connect(self.moved)
 
     def _read_settings(self) -> dict[str, Any]:
         for name, dock in self._docks.items():
