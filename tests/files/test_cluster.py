@@ -24,9 +24,11 @@ from napari_unet.files import cluster as cluster_module
 from napari_unet.files.cluster import Cluster, OnCluster
 from napari_unet.files.large_prediction import Stored, StoredEvent, predict_to_zarr
 from napari_unet.files.models import save_model
+from napari_unet.files.predicted_files import FilesPlan, predict_files
 from napari_unet.files.sources import open_image
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import TileStored
+from napari_unet.network.in_turn import ImageFailed
 from napari_unet.network.model import Model
 from napari_unet.network.prediction import predict
 
@@ -246,22 +248,28 @@ def test_a_cluster_without_workers_is_a_sentence(tmp_path: Path):
         list(segment(cluster, make_model(), path, PredictionConfig()))
 
 
-def test_a_scheduler_that_is_lost_half_way_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(cluster_module, "_ANSWER_S", 0.5)
-    path, _ = write_input(tmp_path, 130, 150)
+def test_a_scheduler_that_is_lost_half_way_is_a_sentence_at_once_for_all_other_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cluster_module, "_ANSWER_S", 1)
+    path, image = write_input(tmp_path, 130, 150)
+    paths = [path, *(tmp_path / f"{name}.zarr" for name in "bcde")]
+    for other in paths[1:]:
+        zarr.create_array(other, data=image)
+    plan = FilesPlan(tuple(paths), tmp_path / "out", ("objects",))
     with (
         LocalCluster(
             n_workers=1, processes=False, protocol="tcp", dashboard_address=":0", silence_logs=50
         ) as local,
         Cluster(local.scheduler_address) as cluster,
     ):
-        events = segment(cluster, make_model(), path, PredictionConfig(tile_size=32))
+        events = predict_files(make_model(), plan, PredictionConfig(tile_size=32), cluster=cluster)
         next(events)
         local.close()
-        for _ in range(2):
-            with pytest.raises(InputError, match=r"connection with the scheduler at .* was lost"):
-                list(events)
-            events = segment(cluster, make_model(), path, PredictionConfig(tile_size=32))
+        failed = [(event, time.monotonic()) for event in events if isinstance(event, ImageFailed)]
+    assert [event.number for event, _ in failed] == [0, 1, 2, 3, 4]
+    assert all(f"scheduler at {cluster.address} was lost" in event.message for event, _ in failed)
+    assert failed[-1][1] - failed[0][1] < 0.5
 
 
 def test_workers_that_do_not_see_the_files_are_a_sentence(tmp_path: Path, cluster: Cluster):

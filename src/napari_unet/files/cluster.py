@@ -105,6 +105,7 @@ class Cluster:
             raise InputError(f"There is no scheduler file {address}; check its name, or give an address.")
         self.address = address
         self._plugin: NetworkPlugin | None = None
+        self._is_lost = False
         try:
             self._client = Client(**given, timeout=_ANSWER_S, set_as_default=False)
         except (OSError, ValueError) as error:  # TimeoutError is one of the first
@@ -161,14 +162,18 @@ class Cluster:
 
     @contextmanager
     def _connection(self, lost: tuple[type[Exception], ...] = (CancelledError, OSError)) -> Iterator[None]:
-        """Say so if the scheduler is lost, of which these errors tell."""
+        """Say so if the scheduler is lost, of which these errors tell; from then on at once."""
+        sentence = (
+            f"The connection with the scheduler at {self.address} was lost; start it again, then give "
+            "the same command again: what is finished is kept."
+        )
+        if self._is_lost:  # to ask again would take seconds, for every image of a folder
+            raise InputError(sentence)
         try:
             yield
         except lost as error:
-            raise InputError(
-                f"The connection with the scheduler at {self.address} was lost; start it again, then give "
-                "the same command again: what is finished is kept."
-            ) from error
+            self._is_lost = True
+            raise InputError(sentence) from error
 
     def _survey(self, config: PredictionConfig, device: str) -> "list[WorkerFacts]":
         from napari_unet.files.cluster_worker import WorkerFacts, describe_worker
