@@ -292,6 +292,32 @@ def test_start_becomes_pause_and_stop(dock, viewer, qtbot, monkeypatch):
     assert (start.isHidden(), pause.isHidden(), stop.isHidden()) == (False, True, True)
 
 
+def test_a_pause_and_going_on_are_told_once_each_when_all_shows_them(dock, viewer, qtbot, monkeypatch):
+    tiny_training(monkeypatch, steps=100_000)
+    paint_on(viewer, viewer.add_image(discs()))
+    pause, told = dock.findChild(QPushButton, "train_pause"), []
+    dock.paused.connect(
+        lambda: told.append((dock.is_paused, pause.text(), "paused" in say(dock, "train_status")))
+    )
+    dock.pause()  # nothing runs
+    assert told == []
+    assert not dock.is_paused
+    dock.start()
+    qtbot.waitUntil(lambda: say(dock, "train_status").startswith("Step"), timeout=60_000)
+    pause.click()
+    assert told == [(True, "Go on", True)]
+    qtbot.wait(300)  # the last steps come in
+    assert "paused" in say(dock, "train_status")
+    pause.click()
+    assert told[1:] == [(False, "Pause", False)]
+    pause.click()
+    with qtbot.waitSignal(dock.ended, timeout=20_000):
+        dock.stop()  # wakes it up
+    assert len(told) == 3
+    assert not dock.is_paused
+    assert "Kept the network of step" in say(dock, "train_status")
+
+
 def test_a_stop_during_the_preparation(dock, viewer, qtbot, home):
     paint_on(viewer, viewer.add_image(discs()))
     with qtbot.waitSignal(dock.ended, timeout=60_000):
