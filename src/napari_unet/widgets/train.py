@@ -30,16 +30,13 @@ from napari_unet.network.events import (
 )
 from napari_unet.widgets.form import Sentence, Tone, button, fill, follow
 from napari_unet.widgets.jobs import Job, Waiting
-from napari_unet.widgets.layers import copy_image, copy_paint, pixel_sizes
 from napari_unet.widgets.live_form import LiveForm
 from napari_unet.widgets.live_preview import LivePreviewLayer, Shown
-from napari_unet.widgets.marks import full_objects_of, image_channels, mode_of
 from napari_unet.widgets.paint_tally import PaintTally
-from napari_unet.widgets.paint_watch import Learnt, PaintWatch
+from napari_unet.widgets.paint_watch import PaintWatch
 from napari_unet.widgets.plot import CurvePlot
-from napari_unet.widgets.scales import micrometres
 from napari_unet.widgets.training_form import TrainingForm
-from napari_unet.widgets.training_images import Pairs, images_learnt_from, images_scored
+from napari_unet.widgets.training_images import Pairs, copy_pairs, images_learnt_from, images_scored
 from napari_unet.widgets.training_run import (
     Progress,
     Saved,
@@ -219,54 +216,32 @@ class TrainDock(QWidget):
             self.stop()
 
     def _prepare(self) -> _Run:
-        pairs = self._learnt_from()
-        scored = images_scored(self._viewer, self.form.validation_image)
-        channels = {image_channels(image, paint) for image, paint in [*pairs, *scored]}
-        modes = {mode_of(paint) for _, paint in [*pairs, *scored]}
-        if len(modes) > 1:
-            raise InputError(
-                "Some images have paint of objects and some of classes; choose one for all in the Paint dock."
-            )
-        config = self.form.config(
-            mode=modes.pop(),
-            weights=None if self._weights is None else self._weights(),
-            channels=channels.pop() if len(channels) == 1 else "auto",
-        )
-        # Copied now, on the main thread: the user goes on painting, and may delete the layers.
-        images = [copy_image(image) for image, _ in pairs]
-        paints = [copy_paint(paint) for _, paint in pairs]
-        full = [
-            full_objects_of(paint).within(pixels) for (_, paint), pixels in zip(pairs, paints, strict=True)
-        ]
-        validation = [copy_image(image) for image, _ in scored], [copy_paint(paint) for _, paint in scored]
-        sizes = [pixel_sizes(paint) for _, paint in (*pairs, *scored)]
-        in_world = [micrometres(paint) for _, paint in pairs]
-        name = pairs[0][0].name
+        copies = copy_pairs(self._learnt_from(), images_scored(self._viewer, self.form.validation_image))
+        weights = None if self._weights is None else self._weights()
+        config = self.form.config(mode=copies.mode, weights=weights, channels=copies.channels)
+        name = copies.layers[0].image.name
         path = model_path(self._project.models_folder, name, datetime.now().astimezone())
         start, device = self.form.start_from(self._last), self.form.device
-        learnt = [
-            *(Learnt(*pair, pixels) for pair, pixels in zip(pairs, images, strict=True)),
-            *(Learnt(*pair, pixels, scored=True) for pair, pixels in zip(scored, validation[0], strict=True)),
-        ]
-        watch = PaintWatch(self._viewer, learnt, all_images=self.form.all_painted.isChecked(), parent=self)
+        joins = self.form.all_painted.isChecked()
+        watch = PaintWatch(self._viewer, copies.layers, all_images=joins, parent=self)
         watch.listen(self._live.learns.isChecked())
-        preview = LivePreviewLayer(self._viewer, learnt, config.mode, self._live.shown, self)
+        preview = LivePreviewLayer(self._viewer, copies.layers, config.mode, self._live.shown, self)
         before = self._last_path if isinstance(start, Stopped) else None
 
         def events(control: Control) -> Iterator[Any]:
             return train_and_save(
-                images,
-                paints,
+                copies.images,
+                copies.paints,
                 config,
                 start=start,
-                validation=validation,
-                full=full,
+                validation=copies.validation,
+                full=copies.full,
                 device=device,
                 path=path,
                 control=control,
                 before=before,
-                sizes=sizes,
-                in_world=in_world,
+                sizes=copies.sizes,
+                in_world=copies.in_world,
                 feed=watch.feed,
                 gaze=preview.gaze,
             )
