@@ -22,6 +22,7 @@ from napari_unet.files.project import FILE, read_project
 from napari_unet.files.project_lock import FILE as LOCK
 from napari_unet.files.project_store import read_labels, read_settings
 from napari_unet.widgets import marks
+from napari_unet.widgets.corrector import corrector_of
 from napari_unet.widgets.layers import (
     add_result,
     annotation_of,
@@ -226,6 +227,48 @@ def test_corrections_of_a_prediction_are_kept_with_what_was_predicted(made, make
     mark = marks.mark_of(again)
     assert mark.kind == "objects"
     np.testing.assert_array_equal(mark.shown, predicted)
+
+
+def test_what_was_corrected_before_there_was_a_project_is_kept(make_napari_viewer, data, tmp_path, qtbot):
+    viewer = make_napari_viewer()
+    image = open_image(viewer, data / "a b.tif")
+    make_annotation(viewer, image)
+    predicted = np.zeros((64, 80), np.int32)
+    predicted[5:20, 5:20], predicted[30:50, 30:50] = 1, 2
+    result = add_result(viewer, image, "objects", predicted)
+    corrector_of(viewer, result).stroke("rejected", np.array([[10.0, 10.0]]), (0, 1))
+    project_of(viewer).create(tmp_path / "p")
+    saved(viewer)
+    viewer.close()
+    viewer = reopened(make_napari_viewer, tmp_path / "p", qtbot)
+    assert np.unique(viewer.layers["a b objects"].data).tolist() == [0, 2]
+
+
+def test_a_prediction_that_is_deleted_leaves_nothing(made, make_napari_viewer, qtbot):
+    viewer, folder = made
+    result = add_result(viewer, viewer.layers[0], "objects", np.ones((64, 80), np.int32))
+    saved(viewer)
+    viewer.layers.remove(result)
+    saved(viewer)
+    saved(viewer)
+    assert [labels.kind for labels in read_project(folder).labels] == ["paint"]
+
+
+def test_settings_come_back_into_docks_that_are_open(made, make_napari_viewer, qtbot):
+    viewer, folder = made
+    dock = TrainDock(viewer)
+    qtbot.addWidget(dock)
+    dock.form._minutes.setValue(7.5)
+    dock.form._seed.setValue(3)
+    saved(viewer)
+    viewer.close()
+    viewer = make_napari_viewer()
+    dock = TrainDock(viewer)
+    qtbot.addWidget(dock)
+    open_project(viewer, folder)
+    assert (dock.form._minutes.value(), dock.form._seed.value()) == (7.5, 3)
+    saved(viewer)
+    assert read_settings(folder)["train"]["train_minutes"] == 7.5
 
 
 def test_settings_and_the_last_model_with_its_curve_come_back(made, make_napari_viewer, qtbot):

@@ -17,10 +17,12 @@ from napari_unet.files.project import Project, ProjectImage, ProjectLabels, Proj
 from napari_unet.files.project_images import file_name
 from napari_unet.files.project_store import ImageState, LabelsState, ProjectState, matches
 from napari_unet.widgets.labels_tracker import LabelsTracker
+from napari_unet.widgets.layers import annotation_of
 from napari_unet.widgets.marks import KEY, Mark, full_data, is_result, mark_of, source_of
 from napari_unet.widgets.project_layers import LayerData, entry_of, labels_pixels, look_of, regions_of
 from napari_unet.widgets.project_opening import Tag, arrays_in
 from napari_unet.widgets.regions import bind_regions
+from napari_unet.widgets.timeline import was_corrected
 
 _KINDS = ("paint", "objects", "classes")
 
@@ -186,10 +188,12 @@ class ProjectMembers(QObject):
         ]
 
     def release(self, files: list[str]) -> None:
-        """Let go of the pixels of labels that were removed, now that they are saved."""
+        """Let go of the pixels of labels that were removed, once saved, and forget those not kept."""
         for file in files:
             labels = self._labels.get(file)
             if labels is not None and labels.tracker is not None:
+                if not _counts(labels.tracker):
+                    del self._labels[file]
                 labels.tracker.deleteLater()
                 labels.tracker = None
 
@@ -239,7 +243,11 @@ class ProjectMembers(QObject):
             or (labels.tracker is not None and labels.tracker.layer in self._viewer.layers)
         }
         tracker = LabelsTracker(self._viewer, layer, self)
-        tracker.edited = mark.shown is not None and not np.array_equal(mark.shown, layer.data)
+        paint = annotation_of(self._viewer, source)
+        # Gestures change what was shown as well.
+        tracker.edited = (paint is not None and was_corrected(paint, layer)) or (
+            mark.shown is not None and not np.array_equal(mark.shown, layer.data)
+        )
         self._labels[file] = _Labels(ProjectLabels(file, key, look_of(layer), kind), tracker)
 
     def _bind(self, image: _Image, layer: Image) -> None:

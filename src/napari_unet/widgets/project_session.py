@@ -95,7 +95,6 @@ class ProjectSession(QObject):
         self._timer.setInterval(_TICK_MS)
         self._timer.timeout.connect(self.tick)
         self._timer.start()
-        self.tick()
 
     @property
     def is_writable(self) -> bool:

@@ -136,6 +136,10 @@ class Timeline:
                 break
         self._paint.events.metadata()
 
+    def has_changed(self, layer: Labels) -> bool:
+        """Return whether a step has changed ``layer``, also one that was undone or has been forgotten."""
+        return bool(self._said) or any(layer in step.layers for step in (*self._done, *self._undone))
+
     def note_rejected(self, pixels: NDArray[np.intp]) -> None:
         """Note that there is no object at these places of the flattened paint, as long as it says so."""
         self._rejected.append(pixels)
@@ -191,6 +195,12 @@ def timeline_of(paint: Labels) -> Timeline:
     if mark.timeline is None:
         mark.timeline = Timeline(paint)
     return mark.timeline
+
+
+def was_corrected(paint: Labels, result: Labels) -> bool:
+    """Return whether a gesture, or an edit, has changed predicted objects, also one that was undone."""
+    mark = mark_of(paint)
+    return mark is not None and mark.timeline is not None and mark.timeline.has_changed(result)
 
 
 def gestures_of(paint: Labels) -> tuple[Gesture, ...]:

@@ -120,7 +120,7 @@ class WindowProject(QObject):
         else:
             self._begin(folder, store.project, store)
             self.moved.emit()
-        self.changed.emit()
+        self._save()
 
     def open(self, folder: Path, project: Project) -> None:
         """Go on with a project whose layers have just been opened in the window.
@@ -143,9 +143,9 @@ class WindowProject(QObject):
         }
         self._begin(folder, project, store, problem)
         self.opened.emit()
-        self.changed.emit()
         for name in self._docks:
             self._show_settings(name)
+        self._save()  # with what the docks are set to now
 
     def close(self) -> None:
         """Save the project and close it; its layers stay."""
@@ -230,6 +230,12 @@ class WindowProject(QObject):
         )
         self._session.changed.connect(self.changed)
         self._session.moved.connect(self.moved)
+
+    def _save(self) -> None:
+        session = self.session
+        if session is not None:
+            session.tick()
+        self.changed.emit()
 
     def _read_settings(self) -> dict[str, Any]:
         for name, dock in self._docks.items():
