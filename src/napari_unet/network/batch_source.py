@@ -41,13 +41,13 @@ class BatchSource:
         """The next batch, where it is there already, and :attr:`rng_states` before it."""
 
     def take(self) -> Batch:
-        """Return the next batch, which is there until the one after is drawn."""
+        """Return the next batch."""
         batch = self._draw() if self._ahead is None else self._ahead[0]
         self._ahead = None
         return batch
 
     def draw_ahead(self) -> None:
-        """Draw the next batch already, if that is on a GPU, which is still busy with a step."""
+        """Draw the next batch already, if that is on a GPU, which does it beside the step it is busy with."""
         if self._resident is not None:
             before = self.rng_states
             self._ahead = self._draw(), before

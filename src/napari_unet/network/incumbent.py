@@ -1,6 +1,7 @@
 """The network that is kept: the best so far on today's validation paint, and since when none was better."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from torch import Tensor
 
@@ -11,6 +12,7 @@ from napari_unet.network.calibration import calibration_images
 from napari_unet.network.config import TrainingConfig
 from napari_unet.network.events import Validated
 from napari_unet.network.learner import Learner
+from napari_unet.network.replay import Replay
 from napari_unet.network.state import Best, Tensors
 from napari_unet.network.validation import Validation
 
@@ -52,6 +54,7 @@ class Incumbent:
         self._shape = shape
         self._learner = learner
         self._config = config
+        self._scoring = Replay(learner.device)
         self._follow(dataset)
         self._idle = 0
         self.best: Best | None = None
@@ -118,10 +121,9 @@ class Incumbent:
             nonlocal is_worn
             if between is not None and between():
                 is_worn = False
-            if is_worn:
-                return learner.predict(image)
-            with learner.wearing(weights):
-                return learner.predict(image)
+            with nullcontext() if is_worn else learner.wearing(weights):
+                logits: Tensor = self._scoring.run(learner.predict, image)
+            return logits
 
         return self._validation.tally(predict)
 

@@ -77,6 +77,7 @@ class Learner:
         # The second `to` is an overload that torch's own annotations leave out.
         self.network = network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
         self.average = AveragedModel(self.network).eval()
+        self._norms = [layer for layer in self.average.modules() if isinstance(layer, _BATCH_NORM)]
         self._is_new = _ENDS if ends_rate != 1 else ()
         groups: dict[float, list[nn.Parameter]] = {}
         for name, parameter in self.network.named_parameters():
@@ -92,6 +93,7 @@ class Learner:
         )
         self._numbers = Numbers(device) if is_recorded else None
         self._work = Replay(device, enabled=is_recorded)
+        self._measuring = Replay(device)
         # Scaling keeps small float16 gradients from becoming 0; every other precision reaches far enough.
         self._scaler = torch.amp.GradScaler(
             device.type, init_scale=_FIRST_SCALE, enabled=precision == torch.float16
@@ -129,10 +131,10 @@ class Learner:
         read = read_later(self._work.run(self._teach, image, target, weight, distance, then=self._update))
         if meanwhile is not None:
             meanwhile()
+        self._set_numbers(rate)  # before the GPU is waited for, which then waits for nobody
         values = read()
         finite = math.isfinite(sum(values))
         if finite:
-            self._set_numbers(rate)
             self._work.finish(self._update)
             self.average.n_averaged += 1
         self._scaler.update()
@@ -200,23 +202,27 @@ class Learner:
             What was measured last may do for so many more steps, as a part of those before it.
         """
         updates = int(self.average.n_averaged)
-        if updates <= (1 + patience) * self._settled:
+        if updates <= (1 + patience) * self._settled or not self._norms:
             return
         self._settled = updates
-        network = self.average.module
-        layers = [layer for layer in network.modules() if isinstance(layer, _BATCH_NORM)]
-        for layer in layers:
+        self._measuring.run(self._measure, *images)
+
+    def _measure(self, *images: Tensor) -> None:
+        for layer in self._norms:
             layer.reset_running_stats()
             layer.train()
-        for seen, batch in enumerate(images if layers else ()):
-            for layer in layers:
+        for seen, batch in enumerate(images):
+            for layer in self._norms:
                 layer.momentum = 1 / (seen + 1)  # the mean of all that is seen, not a running one
-            self._logits(batch, network)
-        network.eval()
+            self._logits(batch, self.average.module)
+        self.average.eval()
 
     def weights(self) -> dict[str, Tensor]:
-        """Return a copy of the averaged weights: a state dict on the CPU."""
-        return _copies(self.average.module.state_dict())
+        """Return a copy of the averaged weights: a state dict, on the device."""
+        own = self.average.module.state_dict()
+        copies = {name: torch.empty_like(values) for name, values in own.items()}
+        _copy(list(copies.values()), list(own.values()))
+        return copies
 
     def state(self) -> LearnerState:
         """Return a copy of all that further steps depend on; a step must have been made."""
@@ -226,11 +232,11 @@ class Learner:
         }
         return LearnerState(
             updates=int(self.average.n_averaged),
-            network=_copies(self.network.state_dict()),
-            average=self.weights(),
-            first_moment=_copies({name: moment["exp_avg"] for name, moment in moments.items()}),
-            second_moment=_copies({name: moment["exp_avg_sq"] for name, moment in moments.items()}),
-            anchor=_copies(self._anchor),
+            network=on_cpu(self.network.state_dict()),
+            average=on_cpu(self.average.module.state_dict()),
+            first_moment=on_cpu({name: moment["exp_avg"] for name, moment in moments.items()}),
+            second_moment=on_cpu({name: moment["exp_avg_sq"] for name, moment in moments.items()}),
+            anchor=on_cpu(self._anchor),
             loss_scale=float(scaler.get("scale", _FIRST_SCALE)),
             scale_growth=int(scaler.get("_growth_tracker", 0)),
         )
@@ -266,10 +272,12 @@ class Learner:
         finally:
             self.average.module.load_state_dict(own)
 
-    def snapshot(self) -> Snapshot:
-        """Return a copy of all that steps change, on the device."""
+    def snapshot(self, earlier: Snapshot | None = None) -> Snapshot:
+        """Return a copy of all that steps change, on the device, where an ``earlier`` one was that may go."""
         tensors = self._tensors()
-        copies = [torch.empty_like(tensor) for tensor in tensors]
+        copies = [] if earlier is None else earlier[0]
+        if len(copies) != len(tensors):
+            copies = [torch.empty_like(tensor) for tensor in tensors]
         _copy(copies, tensors)
         return copies, self._scaler.state_dict()
 
@@ -350,7 +358,8 @@ class Learner:
             yield
 
 
-def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return copies of tensors on the CPU, each a contiguous one of its own."""
     kinds = {value.dtype for value in tensors.values() if value.device.type != "cpu"}
     for kind in kinds:  # in one copy from the device, for it waits for each
         names = [name for name, value in tensors.items() if value.dtype == kind]

@@ -41,7 +41,7 @@ class Recovery:
         """Note that the network of this step is the best so far."""
         # The average, which is what was scored, may be sound while the network itself is already lost.
         if self._bad_in_a_row == 0:
-            self._copy, self._step = self._learner.snapshot(), step
+            self._copy, self._step = self._learner.snapshot(self._copy), step
 
     def after_step(self, loss: float | None) -> None:
         """Take note of the loss of a step, None if it was not finite, and go back if there were too many."""

@@ -1,11 +1,14 @@
 """Work of a GPU that is recorded once and then replayed with one launch, in place of hundreds."""
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor
+
+_log = logging.getLogger(__name__)
 
 _DEVICES = ("cuda",)
 _FIRST_CALLS = 3
@@ -25,7 +28,7 @@ class Replay:
     nothing in it may wait for the GPU or draw random numbers there; and what it returns is overwritten the
     next time.
 
-    Where nothing can be recorded, everything is computed as usual.
+    Where nothing can be recorded, everything is computed as usual, and the log says so.
 
     Parameters
     ----------
@@ -99,7 +102,8 @@ class Replay:
         try:
             graph, outputs = self._recorded(lambda: function(*kept))
             second, _ = (None, None) if then is None else self._recorded(then)
-        except RuntimeError:  # also where memory does not suffice
+        except RuntimeError as error:  # also where memory does not suffice
+            _log.warning("The GPU cannot repeat its work by itself, so training is slower: %s", error)
             self.forget()
             self._enabled = False
         else:

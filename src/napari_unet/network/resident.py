@@ -1,6 +1,8 @@
 """What patches are cut from, kept on the GPU: a step then takes a few numbers there, and no pixels."""
 
-from typing import Any, cast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +33,8 @@ class Resident:
     are cut at once. Beside them is what is taught, which is nothing but at the painted pixels: so paint that
     joins is written there, and no more.
 
+    A GPU does all of it in a stream of its own: while a network learns from one batch, the next is drawn.
+
     Parameters
     ----------
     dataset : Dataset
@@ -50,6 +54,7 @@ class Resident:
         self._wide = [edge + 2 * extra for edge, extra in zip(shape.taught, self._margin, strict=True)]
         self._layout: dict[str, torch.Size] = {}
         self._views = Replay(device)
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         self._image = self._maps = torch.empty((0, 0), device=device)
         self._known: dict[int, tuple[int, Sample | None]] = {}
         self.follow(dataset)
@@ -70,6 +75,24 @@ class Resident:
         if not self.suits(dataset, self._device, taken):
             return False
         self._dataset = dataset
+        with self._aside():
+            self._write()
+        return True
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        """Have a GPU do this beside what it was told before; what it is told afterwards waits for it."""
+        if self._stream is None:
+            yield
+            return
+        others = torch.cuda.current_stream(self._device)
+        with torch.cuda.stream(self._stream):
+            yield
+        others.wait_stream(self._stream)
+
+    def _write(self) -> None:
+        """Bring images and maps up to date."""
+        dataset = self._dataset
         nothing = torch.tensor([0.0, 0.0, UNKNOWN][: 2 + dataset.has_distance], device=self._device)
         if len(nothing) != self._maps.shape[1] or any(
             id(sample.image) not in self._known for sample in dataset.samples
@@ -85,7 +108,6 @@ class Resident:
             values = np.stack([values.reshape(-1)[flat].astype(np.float32) for values in maps], axis=1)
             self._maps[start + self._rows(sample.painted)] = torch.from_numpy(values).to(self._device)
             self._known[id(sample.image)] = start, sample
-        return True
 
     def _rows(self, painted: PaintedPixels) -> Tensor:
         return torch.from_numpy(painted.flat).to(self._device)
@@ -111,7 +133,7 @@ class Resident:
         self._views.forget()
 
     def draw(self, rng: np.random.Generator, generator: Generator, *, fresh: Fresh | None = None) -> Batch:
-        """Return random, augmented patches, for now: the next ones may take their place."""
+        """Return random, augmented patches."""
         shape, samples = self._shape, self._dataset.samples
         places = []
         for number in range(shape.patches):
@@ -128,10 +150,16 @@ class Resident:
         )
         self._layout = {name: value.shape for name, value in changes.numbers.items()}
         numbers = [value.reshape(-1) for value in changes.numbers.values()]
-        packed = upload(torch.cat(numbers or [torch.zeros(0)]), self._device)  # in one copy
-        noise = changes.noise((shape.patches, self._dataset.in_channels, *shape.seen), self._device)
-        where = upload(torch.tensor(places), self._device)
-        return cast("Batch", self._views.run(self._view, where, packed, noise))
+        with self._aside():
+            packed = upload(torch.cat(numbers or [torch.zeros(0)]), self._device)  # in one copy
+            noise = changes.noise((shape.patches, self._dataset.in_channels, *shape.seen), self._device)
+            where = upload(torch.tensor(places), self._device)
+            batch = self._views.run(self._view, where, packed, noise)
+            batch = Batch._make(None if values is None else values.clone() for values in batch)
+        for values in batch:
+            if values is not None and values.is_cuda:
+                values.record_stream(torch.cuda.current_stream(self._device))
+        return batch
 
     def _view(self, places: Tensor, packed: Tensor, noise: Tensor | None) -> Batch:
         """Return the view of patches at ``places``, see :meth:`_cut`, changed by the ``packed`` numbers."""

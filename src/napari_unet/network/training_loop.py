@@ -29,7 +29,7 @@ from napari_unet.network.events import (
 from napari_unet.network.fitting import fit_reading
 from napari_unet.network.incumbent import Between, Incumbent
 from napari_unet.network.joining import Joining
-from napari_unet.network.learner import Learner
+from napari_unet.network.learner import Learner, on_cpu
 from napari_unet.network.live_preview import LivePreview
 from napari_unet.network.model import History, Model
 from napari_unet.network.record import Record
@@ -313,7 +313,7 @@ class Run:
         )
         return Model(
             network=config.network,
-            weights=best.weights,
+            weights=on_cpu(best.weights),
             normalisation=config.normalisation,
             mode=config.mode,
             class_names=("background", *others),
@@ -333,6 +333,6 @@ class Run:
             learner=self._learner.state(),
             patch_rng=patch_rng,
             augment_rng=augment_rng,
-            best=best,
+            best=None if best is None else replace(best, weights=on_cpu(best.weights)),
             data=self._data,
         )
