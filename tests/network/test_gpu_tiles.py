@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from napari_unet.core.normalisation import CLIPS, Normalisation, apply_limits
 from napari_unet.core.ordered import map_in_order
 from napari_unet.core.tiling import mirrored_box, plan_tiles, read_mirrored
 from napari_unet.files.large_prediction import Stored, predict_to_zarr
-from napari_unet.network import gpu_tiles
+from napari_unet.network import gpu_tiles, inference, prediction
 from napari_unet.network.bands import run_cropped
 from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
 from napari_unet.network.events import TilesHalved
@@ -249,14 +250,16 @@ def test_volumes_stacks_and_colours_on_a_gpu():
 
 @pytest.mark.gpu
 @on_gpu
-def test_a_gpu_gets_its_memory_back_and_stops_within_a_tile():
+@pytest.mark.parametrize("kept", [0.0, 1 / 16])
+def test_a_gpu_gets_its_memory_back_and_stops_within_a_tile(kept: float, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(prediction, "KEPT_ON_GPU", kept)
     model = make_model(features=16)
     image = pixels_of("u2", 1024, 1024)
     torch.cuda.empty_cache()
     before = torch.cuda.memory_reserved()
     whole = exactly(model, image, "cuda", tile_size=64)
     threads = threading.active_count()  # one of them launches, and stays
-    assert torch.cuda.memory_reserved() <= before + 2**26
+    assert (torch.cuda.memory_reserved() <= before + 2**26) == (kept == 0)
     control, tiles = Control(), 0
     config = PredictionConfig(tile_size=64, precision="float32")
     *_, last = (
@@ -268,7 +271,9 @@ def test_a_gpu_gets_its_memory_back_and_stops_within_a_tile():
     np.testing.assert_allclose(
         last.prediction.probabilities[:, last.finished], whole[:, last.finished], rtol=0, atol=1e-5
     )
-    assert torch.cuda.memory_reserved() <= before + 2**26
+    assert (torch.cuda.memory_reserved() <= before + 2**26) == (kept == 0)
+    torch.cuda.empty_cache()
+    assert torch.cuda.memory_reserved() <= before + 2**26  # nothing is held
     assert threading.active_count() == threads
 
 
@@ -307,3 +312,21 @@ def test_a_gpu_segments_zarr_to_zarr(tmp_path):
     assert isinstance(last, Stored)
     stored = zarr.open_array(last.outputs["probabilities"] / "0", mode="r")[...]
     np.testing.assert_allclose(stored, exactly(model, image, "cuda", tile_size=96), rtol=0, atol=1e-5)
+
+
+@pytest.mark.gpu
+@on_gpu
+def test_one_thread_launches_scaled_tiles_too_and_they_are_those_of_the_cpu(monkeypatch: pytest.MonkeyPatch):
+    model, image = replace(make_model(), object_size=20.0), pixels_of("u2", 2, 150, 200)
+    expected = exactly(model, image, "cpu", tile_size=64, object_size=30.0)
+    launched_by = set()
+
+    def note(*args: Any) -> torch.Tensor:
+        launched_by.add(threading.get_ident())
+        return class_probabilities(*args)
+
+    monkeypatch.setattr(inference, "class_probabilities", note)
+    result = exactly(model, image, "cuda", tile_size=64, object_size=30.0)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-4)
+    assert len(launched_by) == 1
+    assert threading.get_ident() not in launched_by

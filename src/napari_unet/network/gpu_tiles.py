@@ -7,7 +7,6 @@ thread alone tells the GPU what to compute.
 """
 
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import ceil, prod
 from typing import Any
@@ -20,6 +19,7 @@ from torch import Tensor
 from napari_unet.core.lazy import Pixels
 from napari_unet.core.tiling import Tile, mirrored_box
 from napari_unet.network.inference import class_probabilities
+from napari_unet.network.launching import launch
 from napari_unet.network.unet import UNet
 
 _TORCH_READS = {np.dtype(code) for code in ("u1", "i1", "u2", "i2", "i4", "i8", "f2", "f4", "f8")}
@@ -27,10 +27,6 @@ _TORCH_READS = {np.dtype(code) for code in ("u1", "i1", "u2", "i2", "i4", "i8", 
 
 _PART_BYTES = 8 * 2**20
 """Of what is fetched at once: while one part is on its way, the last is put where it belongs."""
-
-_LAUNCHER = ThreadPoolExecutor(1, "tiles")
-"""The thread that tells the GPU what to compute, of one tile after the other: they use the same memory. It
-stays, as torch forgets with a thread how cuDNN is to compute each layer, and to find that out takes time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,35 +60,19 @@ class GpuTiles:
         box, indices = mirrored_box(self.pixels.shape[-len(tile.read) :], tile.read)
         where: tuple[Any, ...] = (slice(None), *plane, *box)
         raw = np.asarray(self.pixels[where])
+
+        def probabilities(sent: Tensor) -> Tensor:
+            x = mirrored(scaled(sent, self.limits, self.clip), indices)
+            return class_probabilities(network, x[None], tile.crop, orientations)
+
         with torch.inference_mode():
-            sent, own = send(raw, device), torch.cuda.current_stream(device)
-            launched = _LAUNCHER.submit(self._launch, network, orientations, sent, indices, tile.crop, own)
+            launched = launch(probabilities, send(raw, device))
             if out is None:
                 sizes = (part.stop - part.start for part in tile.write)
                 out = np.empty((network.config.classes, *sizes), np.float32)
             _touch(out)
             fetch(launched.result(), out)
         return out
-
-    @torch.inference_mode()
-    def _launch(  # noqa: PLR0917 - handed on to another thread
-        self,
-        network: UNet,
-        orientations: int,
-        sent: Tensor,
-        indices: list[NDArray[np.intp] | None],
-        crop: tuple[slice, ...],
-        own: torch.cuda.Stream,
-    ) -> Tensor:
-        """Return the probabilities that the stream ``own``, in which the pixels are sent, will find there."""
-        shared = torch.cuda.default_stream(sent.device)
-        with torch.cuda.stream(shared):
-            shared.wait_stream(own)
-            sent.record_stream(shared)
-            x = mirrored(scaled(sent, self.limits, self.clip), indices)
-            probabilities = class_probabilities(network, x[None], crop, orientations)
-            own.wait_stream(shared)
-        return probabilities
 
 
 def send(pixels: NDArray[Any], device: torch.device) -> Tensor:

@@ -16,6 +16,7 @@ from napari_unet.core.tiling import WHOLE, Geometry, plan_tiles
 from napari_unet.network.bands import run_cropped
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.geometry import margin
+from napari_unet.network.launching import launch
 from napari_unet.network.model import Model
 from napari_unet.network.orientation import ORIENTATIONS
 from napari_unet.network.unet import UNet
@@ -116,12 +117,18 @@ def probabilities_of(
     array (K, spatial...) float32
         Soft-max in float32, whatever the network computes in.
     """
+
+    def probabilities(x: Tensor) -> Tensor:
+        return class_probabilities(network, x, crop, orientations)
+
     x = torch.from_numpy(block)[None]  # (1, C, ...)
     device = network.head.weight.device
     if device.type == "cuda":
-        x = x.pin_memory()  # else the copy would wait for the GPU, and other tiles with it
-    x = x.to(device, non_blocking=True)
-    result: NDArray[np.float32] = class_probabilities(network, x, crop, orientations).cpu().numpy()
+        # Pinned, else the copy would wait for the GPU, and other tiles with it.
+        found = launch(probabilities, x.pin_memory().to(device, non_blocking=True)).result()
+    else:
+        found = probabilities(x.to(device))
+    result: NDArray[np.float32] = found.cpu().numpy()
     return result
 
 

@@ -34,7 +34,7 @@ from napari_unet.network.scaling import (
     tile_size_of_image,
     tiles_of_image,
 )
-from napari_unet.network.tile_run import TileRun, free_cache, tiles_at_once
+from napari_unet.network.tile_run import KEPT_ON_GPU, TileRun, free_cache, tiles_at_once
 from napari_unet.network.unet import UNet
 
 
@@ -319,7 +319,7 @@ def predict_tiles(
                 yield TileDone(plane, tile, values, run.done, run.total, run.share)
     finally:
         del network, of_tile, compute
-        free_cache(plan.device)
+        free_cache(plan.device, all_but=KEPT_ON_GPU)
 
 
 _resident_network = lru_cache(maxsize=1)(ready_network)
