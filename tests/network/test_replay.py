@@ -208,6 +208,25 @@ def test_a_gpu_goes_the_same_way(monkeypatch: pytest.MonkeyPatch, precision: tor
 
 @pytest.mark.gpu
 @gpu
+def test_what_normalises_is_measured_the_same_by_a_replay() -> None:
+    learner = _learner(CUDA)
+    for seed in range(6):
+        images = [_batch(learner, seed)[0], _batch(learner, seed + 1)[0]]
+        assert learner.step(*_batch(learner, seed)) is not None
+        learner.settle(images)
+    assert learner._measuring._graph is not None
+    assert not learner.average.training
+    found, logits = learner.weights(), learner.predict(images[0])
+    learner._measuring._enabled = False
+    learner._settled = 0
+    learner.settle(images)
+    for name, value in learner.weights().items():
+        torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6, msg=name)
+    torch.testing.assert_close(learner.predict(images[0]), logits, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.gpu
+@gpu
 def test_on_a_gpu_a_batch_without_a_finite_loss_changes_nothing() -> None:
     learner = _learner(CUDA)
     assert None not in list(_steps(learner, range(6)))

@@ -17,10 +17,12 @@ from napari_unet.core.paint_feed import PaintFeed, Source
 from napari_unet.core.reading import Reading, read_planes
 from napari_unet.core.weights import WeightConfig
 from napari_unet.network import resident as module
+from napari_unet.network.augment import Batch
 from napari_unet.network.batches import BatchShape, draw_batch, plan_batches
 from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
 from napari_unet.network.events import PaintJoined, StepDone
 from napari_unet.network.prediction import predict
+from napari_unet.network.replay import Replay
 from napari_unet.network.resident import Resident
 from napari_unet.network.training import train_events
 
@@ -190,6 +192,55 @@ def test_images_that_do_not_fit_are_cut_in_memory(monkeypatch: pytest.MonkeyPatc
     two = build_dataset([image, image], [paint, paint], held_out=0)
     assert not resident.follow(two)
     assert deque(resident.draw(np.random.default_rng(0), torch.Generator()), maxlen=1)
+
+
+def test_a_batch_stays_while_the_next_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, paint = scene((60, 70))
+    dataset = build_dataset([image], [paint], held_out=0)
+    places: list[torch.Tensor] = []
+
+    def replayed(self: Replay, function: Any, *inputs: Any) -> Any:
+        found = function(*inputs)
+        if places:  # what a graph returns is always at the same place
+            for place, values in zip(places, found, strict=False):
+                place.copy_(values)
+        else:
+            places.extend(values for values in found if values is not None)
+        return Batch(*places, None)
+
+    monkeypatch.setattr(Replay, "run", replayed)
+    resident = Resident(dataset, plan_batches(dataset, NETWORK, CONFIG, CPU), CONFIG, CPU)
+    rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
+    first = resident.draw(rng, generator)
+    before = first.image.clone()
+    assert not torch.equal(resident.draw(rng, generator).image, before)
+    assert torch.equal(first.image, before)
+
+
+@pytest.mark.gpu
+@gpu
+def test_a_gpu_draws_beside_its_work_the_same_batches_and_leaves_those_in_use() -> None:
+    scenes = [scene((120, 130), seed) for seed in range(3)]
+    images, paints = zip(*scenes, strict=True)
+    dataset = build_dataset(images, paints, held_out=0)
+    shape = plan_batches(dataset, NETWORK, CONFIG, CUDA)
+
+    def sums(*, busy: bool) -> torch.Tensor:
+        resident, found = Resident(dataset, shape, CONFIG, CUDA), []
+        rng, generator = np.random.default_rng(7), torch.Generator().manual_seed(7)
+        batch = resident.draw(rng, generator)
+        for number in range(60):
+            if busy:
+                torch.cuda._sleep(2_000_000)  # of what uses the batch, which comes late
+            found.append(torch.stack([values.double().sum() for values in batch if values is not None]))
+            if number % 20 == 10:
+                assert resident.follow(dataset)
+            batch = resident.draw(rng, generator)
+            if not busy:
+                torch.cuda.synchronize()
+        return torch.stack(found)
+
+    torch.testing.assert_close(sums(busy=True), sums(busy=False), rtol=1e-9, atol=0)
 
 
 @pytest.mark.gpu
