@@ -78,7 +78,7 @@ def test_a_call_is_recorded_after_a_few_and_again_for_other_shapes_or_when_it_mu
 
 
 def test_where_nothing_can_be_recorded_every_call_is_an_ordinary_one(
-    recordings: list[Recorded], monkeypatch: pytest.MonkeyPatch
+    recordings: list[Recorded], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     tried = []
 
@@ -98,6 +98,9 @@ def test_where_nothing_can_be_recorded_every_call_is_an_ordinary_one(
         work.finish(then)
     assert len(tried) == 1
     assert len(done) == 9
+    assert caplog.messages == [
+        "The GPU cannot repeat its work by itself, so training is slower: out of memory"
+    ]
 
 
 def test_numbers_stay_where_they_are() -> None:
