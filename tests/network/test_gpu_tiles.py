@@ -259,7 +259,9 @@ def test_a_gpu_gets_its_memory_back_and_stops_within_a_tile(kept: float, monkeyp
     before = torch.cuda.memory_reserved()
     whole = exactly(model, image, "cuda", tile_size=64)
     threads = threading.active_count()  # one of them launches, and stays
-    assert (torch.cuda.memory_reserved() <= before + 2**26) == (kept == 0)
+    after = torch.cuda.memory_reserved()
+    torch.cuda.empty_cache()
+    assert after > torch.cuda.memory_reserved() if kept else after <= before + 2**26
     control, tiles = Control(), 0
     config = PredictionConfig(tile_size=64, precision="float32")
     *_, last = (
@@ -271,7 +273,6 @@ def test_a_gpu_gets_its_memory_back_and_stops_within_a_tile(kept: float, monkeyp
     np.testing.assert_allclose(
         last.prediction.probabilities[:, last.finished], whole[:, last.finished], rtol=0, atol=1e-5
     )
-    assert (torch.cuda.memory_reserved() <= before + 2**26) == (kept == 0)
     torch.cuda.empty_cache()
     assert torch.cuda.memory_reserved() <= before + 2**26  # nothing is held
     assert threading.active_count() == threads

@@ -7,6 +7,7 @@ pixels in two strokes are two observations.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,15 +103,11 @@ def score_interval(confusions: NDArray[np.integer], *, seed: int) -> tuple[float
         return 0.0, 1.0
     classes = counts.shape[-1]
     score = float(mean_iou(counts.sum(axis=0)))
-    rng = np.random.default_rng(seed)
     worst, best = np.zeros((2, _DRAWS, classes, classes))
-    for value, strokes in groups:
-        number = len(strokes)
-        shares = rng.standard_exponential((_DRAWS, number + 1))
-        shares[:, -1] = rng.standard_gamma(_EXTRA, _DRAWS)
-        shares *= number / shares.sum(axis=1, keepdims=True)
+    all_shares = _draw_shares(seed, tuple(len(strokes) for _, strokes in groups))
+    for (value, strokes), shares in zip(groups, all_shares, strict=True):
         drawn = np.tensordot(shares[:, :-1], strokes, axes=1)
-        extra = shares[:, -1, None] * (strokes.sum() / number)
+        extra = shares[:, -1, None] * (strokes.sum() / len(strokes))
         worst += drawn
         worst[:, value] += extra * _wrong(value, classes)
         best += drawn
@@ -118,6 +115,19 @@ def score_interval(confusions: NDArray[np.integer], *, seed: int) -> tuple[float
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(mean_iou(worst), tail), np.quantile(mean_iou(best), 1 - tail)
     return min(float(low), score), max(float(high), score)
+
+
+@lru_cache(maxsize=1)  # those of the last score: they take as long as all else
+def _draw_shares(seed: int, numbers: tuple[int, ...]) -> list[NDArray[np.float64]]:
+    """Return how often each of so many strokes of a class counts, and the one that joins, (draws, S + 1)."""
+    rng = np.random.default_rng(seed)
+    result = []
+    for number in numbers:
+        shares = rng.standard_exponential((_DRAWS, number + 1))
+        shares[:, -1] = rng.standard_gamma(_EXTRA, _DRAWS)
+        shares *= number / shares.sum(axis=1, keepdims=True)
+        result.append(shares)
+    return result
 
 
 def _right(value: int, classes: int) -> NDArray[np.float64]:

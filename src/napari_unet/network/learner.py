@@ -78,6 +78,9 @@ class Learner:
         self.network = network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
         self.average = AveragedModel(self.network).eval()
         self._norms = [layer for layer in self.average.modules() if isinstance(layer, _BATCH_NORM)]
+        self._own = [
+            values for module in (self.network, self.average) for values in module.state_dict().values()
+        ]
         self._is_new = _ENDS if ends_rate != 1 else ()
         groups: dict[float, list[nn.Parameter]] = {}
         for name, parameter in self.network.named_parameters():
@@ -299,11 +302,7 @@ class Learner:
     def _tensors(self) -> list[Tensor]:
         """Return all that steps change but the scaler; an optimiser has nothing before the first."""
         moments = [self._optimiser.state.get(parameter, {}) for parameter in self.network.parameters()]
-        return [
-            *self.network.state_dict().values(),
-            *self.average.state_dict().values(),
-            *(value for moment in moments for value in moment.values()),
-        ]
+        return [*self._own, *(value for moment in moments for value in moment.values())]
 
     def _logits(self, image: Tensor, network: nn.Module) -> Tensor:
         layout = torch.channels_last if image.ndim == 4 else torch.contiguous_format
