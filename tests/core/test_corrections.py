@@ -110,16 +110,19 @@ def test_largest_ids_and_values_survive():
     predicted = np.zeros((1, 3), np.int32)
     corrected = np.array([[LARGEST, LARGEST - 1, 0]], np.int32)
     paint = np.array([[LARGEST, 0, 0]], np.int32)
-    with pytest.raises(InputError, match="2147483647, so 1 corrected objects find no free value"):
-        corrections_to_paint(predicted, corrected, paint)
+    assert applied(predicted, corrected, paint).tolist() == [[LARGEST, 2, 0]]
     paint[0, 0] = LARGEST - 1
     assert applied(predicted, corrected, paint).tolist() == [[LARGEST - 1, LARGEST, 0]]
 
 
 def test_paint_of_few_bits_does_not_wrap():
     paint = np.array([[255, 0]], np.uint8)
+    assert applied(row(".."), row(".1"), paint).tolist() == [[255, 2]]
+    everything = np.arange(257).astype(np.uint8)[None]  # 256 is 0
+    corrected = np.zeros((1, 257), np.uint8)
+    corrected[0, -1] = 1
     with pytest.raises(InputError, match="up to 255"):
-        corrections_to_paint(row(".."), row(".1"), paint)
+        corrections_to_paint(np.zeros_like(corrected), corrected, everything)
 
 
 def test_stacks_and_other_whole_number_types():

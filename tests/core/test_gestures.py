@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.gestures import accept, merge, reject, split, touched_objects, unused_number
+from napari_unet.core.gestures import accept, merge, reject, split, touched_objects, unused_values
 from napari_unet.core.known_full import KnownFull
 
 
@@ -225,7 +225,7 @@ def test_numbers_near_the_highest_are_followed_by_the_lowest_free_ones(dtype):
     assert new_objects.dtype == dtype
     assert set(correction.values) == {2, 3}
     assert new_paint[5, 5] == highest
-    assert unused_number(objects) == 2
+    assert unused_values(objects, 1, at_least=1) == [2]
 
 
 def test_paint_without_a_free_value_says_so():

@@ -136,6 +136,7 @@ def test_every_gesture_by_mouse_and_each_undone_in_both_layers(make_napari_viewe
         hand.press("Control-Z")
         assert np.array_equal(result.data, objects)
         assert np.array_equal(paint.data, painted)
+        assert said(dock) == ""  # of what is no more
     assert gestures_of(paint) == ()
     assert edited_result(viewer, image, "objects") is None
     for objects, painted in states[1:]:

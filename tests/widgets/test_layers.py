@@ -5,8 +5,8 @@ import pytest
 from napari.layers import Labels
 
 from napari_unet.core.errors import InputError
+from napari_unet.widgets import brushes, marks
 from napari_unet.widgets import layers as bridge
-from napari_unet.widgets import marks
 from napari_unet.widgets.layers import add_result, annotation_of, make_annotation, next_object
 from napari_unet.widgets.marks import source_of
 from napari_unet.widgets.timeline import count_as_predicted
@@ -168,6 +168,25 @@ def test_next_object_is_a_value_nobody_has(viewer, painted, expected):
     paint = make_annotation(viewer, viewer.add_image(np.zeros((4, 5))))
     paint.data[0, : len(painted)] = painted
     assert next_object(paint) == expected
+
+
+def test_paint_of_few_bits_has_a_next_object_while_a_value_is_free(viewer, monkeypatch):
+    """Such as a mask of 0 and 255 that was opened as the paint."""
+    told = []
+    monkeypatch.setattr(brushes, "show_warning", told.append)
+    image = viewer.add_image(np.zeros((20, 20)), name="cells")
+    paint = viewer.add_labels(np.full((20, 20), 255, np.uint8), name="cells paint")
+    assert make_annotation(viewer, image) is paint
+    for _ in range(2):
+        brushes.paint_next_object(paint)
+        assert paint.selected_label == 2
+    paint.data.flat[:256] = np.arange(256)
+    brushes.paint_next_object(paint)
+    assert "All numbers up to 255 are in use" in told[0]
+    assert paint.selected_label == 2
+    paint.selected_label = 0
+    brushes.paint_object(paint)
+    assert paint.selected_label == 255
 
 
 def test_the_highest_id_survives_the_viewer(viewer):

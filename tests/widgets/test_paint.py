@@ -168,6 +168,20 @@ def test_the_summary_follows_the_strokes_and_says_what_is_missing(viewer, qtbot,
     assert set(changes) == {dock.annotation}
 
 
+def test_paint_that_cannot_be_counted_is_said_without_the_count_before(viewer, qtbot, open_dock):
+    dock = open_dock(viewer)
+    add_image(viewer)
+    dock.make()
+    fill_box(dock.annotation, 1, slice(0, 5), slice(0, 40))
+    qtbot.waitUntil(lambda: "background 200 px" in dock.summary.text())
+    dock.annotation.data = -dock.annotation.data
+    qtbot.waitUntil(lambda: "negative values" in dock.advice.text())
+    assert dock.summary.text() == ""
+    dock.annotation.data = -dock.annotation.data
+    qtbot.waitUntil(lambda: "background 200 px" in dock.summary.text())
+    assert "negative" not in dock.advice.text()
+
+
 def test_a_real_stroke_of_the_brush_is_counted(viewer, qtbot, open_dock):
     dock = open_dock(viewer)
     add_image(viewer)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT
 from napari_unet.core.errors import InputError
+from napari_unet.core.gestures import unused_values
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +55,7 @@ def corrections_to_paint(
         The annotation so far, in objects mode. An object keeps the value under which the paint already holds
         it (the only object value in it, and in no other place), so applying corrections twice changes
         nothing. Every other object gets a fresh value: 1 more than the largest in the paint, 2 more, ... in
-        the order of the ids.
+        the order of the ids; the lowest free ones where these do not fit its type.
 
     Returns
     -------
@@ -65,7 +66,7 @@ def corrections_to_paint(
     Raises
     ------
     InputError
-        If the arrays differ in shape, or no fresh value fits the paint's dtype (at most 2**31 - 1).
+        If the arrays differ in shape, or no value of the paint's type is free (at most 2**31 - 1).
     """
     if not predicted.shape == corrected.shape == paint.shape:
         raise InputError(
@@ -80,7 +81,7 @@ def corrections_to_paint(
     ids, which = np.unique(corrected[taken], return_inverse=True)
     held = _held_values(which, paint[taken], paint[~(taken | background)], len(ids))
     new_value = held.copy()
-    new_value[held == 0] = _fresh_values(paint, int(np.count_nonzero(held == 0)))
+    new_value[held == 0] = unused_values(paint, int(np.count_nonzero(held == 0)), at_least=FIRST_OBJECT)
 
     wanted = np.zeros(paint.shape, np.int32)
     wanted[background] = BACKGROUND
@@ -114,15 +115,3 @@ def _held_values(
     held = np.zeros(count, np.int64)
     held[objects[alone]] = values[alone]
     return held
-
-
-def _fresh_values(paint: NDArray[np.integer[Any]], count: int) -> NDArray[np.int64]:
-    largest = max(int(paint.max(initial=0)), BACKGROUND)
-    # Labels go up to 2**31 - 1 in napari; a narrower paint array would wrap larger values silently.
-    limit = min(int(np.iinfo(paint.dtype).max), np.iinfo(np.int32).max)
-    if count and largest + count > limit:
-        raise InputError(
-            f"The paint already holds the value {largest}, so {count} corrected objects find no free value "
-            f"up to {limit}; give that object a smaller value, or store the paint with more bits."
-        )
-    return np.arange(largest + 1, largest + 1 + count, dtype=np.int64)

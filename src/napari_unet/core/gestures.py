@@ -163,7 +163,7 @@ def split(
     if not cut:
         raise InputError("The stroke cuts no object in two; draw it across one, from side to side.")
     smaller = [piece for found in cut for piece in found[1:]]
-    renamed = zip(smaller, _unused(objects, len(smaller), at_least=1), strict=True)
+    renamed = zip(smaller, unused_values(objects, len(smaller), at_least=1), strict=True)
     parts = [piece for found in cut for piece in found]
     return _paint_whole("split", paint, parts, _changes(objects, renamed))
 
@@ -201,11 +201,6 @@ def touched_objects(objects: NDArray[Any], path: ArrayLike, axes: tuple[int, int
     under = plane[inside(trace(stroke[:, kept]), plane.shape)]
     numbers, first = np.unique(under, return_index=True)
     return [int(number) for number in numbers[np.argsort(first)] if number > 0]
-
-
-def unused_number(objects: NDArray[Any]) -> int:
-    """Return a number that no object has."""
-    return _unused(objects, 1, at_least=1)[0]
 
 
 def _check(objects: NDArray[Any], paint: NDArray[Any]) -> None:
@@ -263,7 +258,7 @@ def _paint_whole(kind: Kind, paint: NDArray[Any], parts: Sequence[Pixels], objec
         erased.append(outside)
         largest = max(same, key=lambda value: np.count_nonzero(flat[part] == value), default=None)
         taken.append(largest)
-    fresh = iter(_unused(paint, taken.count(None), at_least=FIRST_OBJECT))
+    fresh = iter(unused_values(paint, taken.count(None), at_least=FIRST_OBJECT))
     values = [next(fresh) if value is None else value for value in taken]
     return Correction(
         kind=kind,
@@ -314,8 +309,14 @@ def _changes(labels: NDArray[Any], wanted: Iterable[tuple[Pixels, int]]) -> Edit
     return Edit(pixels[changed], values[changed])
 
 
-def _unused(labels: NDArray[Any], count: int, *, at_least: int) -> list[int]:
-    """Return values that ``labels`` do not hold: those after the highest, or else the lowest ones free."""
+def unused_values(labels: NDArray[Any], count: int, *, at_least: int) -> list[int]:
+    """Return values that ``labels`` do not hold: those after the highest, or else the lowest ones free.
+
+    Raises
+    ------
+    InputError
+        If fewer are free of those that the type of the labels has, or int32, in which napari selects them.
+    """
     if count == 0:
         return []
     limit = min(int(np.iinfo(labels.dtype).max), _LAST_VALUE)

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 
+import numpy as np
 from napari.layers import Labels
+from napari.utils.notifications import show_warning
 from qtpy.QtGui import QColor, QIcon, QPixmap
 
 from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT
+from napari_unet.core.errors import InputError
 from napari_unet.widgets.layers import next_object
+from napari_unet.widgets.marks import full_data
 
 _PAINTING = ("paint", "polygon", "fill")
 
@@ -19,12 +23,16 @@ def paint_background(paint: Labels) -> None:
 def paint_object(paint: Labels) -> None:
     """Take up the brush with the object (or class) at hand, or else with the highest that is painted."""
     value = paint.selected_label
-    take_brush(paint, value if value >= FIRST_OBJECT else max(next_object(paint) - 1, FIRST_OBJECT))
+    highest = int(np.max(full_data(paint), initial=FIRST_OBJECT))
+    take_brush(paint, value if value >= FIRST_OBJECT else highest)
 
 
 def paint_next_object(paint: Labels) -> None:
     """Take up the brush with a value that nothing has yet."""
-    take_brush(paint, next_object(paint))
+    try:
+        take_brush(paint, next_object(paint))
+    except InputError as error:
+        show_warning(str(error))
 
 
 def erase(paint: Labels) -> None:

@@ -184,6 +184,8 @@ class CorrectSection(QWidget):
             self._count.say(describe_gestures(gestures))
         self._progress.show_gestures(gestures)
         if gestures != self._told:
+            if len(gestures) < len(self._told):
+                self._said.say("")  # it was undone
             self._told = gestures
             self.corrected.emit(self._paint)
 

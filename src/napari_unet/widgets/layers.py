@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from napari_unet.core.annotation import FIRST_OBJECT
 from napari_unet.core.axes import Channels, without_opaque_alpha
 from napari_unet.core.errors import InputError
+from napari_unet.core.gestures import unused_values
 from napari_unet.core.label_errors import ERROR_COLOURS
 from napari_unet.core.regions import complete
 from napari_unet.widgets.marks import KEY, Mark, full_data, full_objects_of, is_paint, mark_of
@@ -25,8 +26,6 @@ Kind = Literal["objects", "classes", "probabilities", "weights", "uncertainty"]
 
 _DIMMED = (0.0, 0.0, 0.0, 0.6)
 """An error map where nothing is wrong: the colours of labels below must not pass for those of errors."""
-
-_LAST_ID = int(np.iinfo(np.int32).max)
 
 
 def make_annotation(viewer: ViewerModel, image: Image, channels: Channels = "auto") -> Labels:
@@ -149,13 +148,14 @@ def pixel_sizes(paint: Labels) -> tuple[float, ...]:
 
 
 def next_object(paint: Labels) -> int:
-    """Return a paint value that no object has yet: one more than the highest, or else the lowest unused."""
-    used = np.unique(full_data(paint))
-    highest = int(used[-1]) if used.size else 0
-    if highest < _LAST_ID:
-        return max(highest + 1, FIRST_OBJECT)
-    free = FIRST_OBJECT + np.arange(used.size + 1)
-    return int(free[~np.isin(free, used)][0])
+    """Return a paint value that no object has yet: one more than the highest, or else the lowest unused.
+
+    Raises
+    ------
+    InputError
+        If the type of the paint has no other value.
+    """
+    return unused_values(np.asarray(full_data(paint)), 1, at_least=FIRST_OBJECT)[0]
 
 
 def add_result(viewer: ViewerModel, source: Layer, kind: Kind, data: NDArray[Any]) -> Layer | None:

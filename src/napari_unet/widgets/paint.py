@@ -364,6 +364,7 @@ class PaintDock(QWidget):
         self._tell_change(self.annotation, *stamp)
 
     def _show_fault(self, sentence: str) -> None:
+        self.summary.say("")  # of the paint as it was
         self.advice.say(sentence, "error")
 
     def _tell_change(self, paint: Labels | None, *stamp: object) -> None:

@@ -8,8 +8,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Points
 
 from napari_unet.core.annotation import FIRST_OBJECT
-from napari_unet.widgets.brushes import is_painting, take_brush
-from napari_unet.widgets.layers import next_object
+from napari_unet.widgets.brushes import is_painting, paint_next_object, take_brush
 from napari_unet.widgets.marks import KEY, Mark, is_paint, mark_of, mode_of, source_of
 
 _RING = "place"
@@ -79,7 +78,10 @@ def turn_to(viewer: ViewerModel, pair: tuple[Image, Labels], pairs: Sequence[tup
         value = int(before.selected_label)
         is_object = value >= FIRST_OBJECT and mode_of(paint) == "objects"
         paint.brush_size = before.brush_size
-        take_brush(paint, next_object(paint) if is_object else value)
+        if is_object:
+            paint_next_object(paint)
+        else:
+            take_brush(paint, value)
     names = [f"'{layer.name}'" for layer in covering if layer in others]
     hidden = f" {' and '.join(names)}, which lay over it, is hidden." if names else ""
     return f"This is on '{image.name}'.{hidden}"

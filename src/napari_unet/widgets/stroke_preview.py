@@ -5,7 +5,7 @@ from napari.layers import Labels
 from numpy.typing import ArrayLike, NDArray
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.gestures import unused_number
+from napari_unet.core.gestures import unused_values
 from napari_unet.core.strokes import inside, trace
 
 _WIDTH = 2
@@ -33,7 +33,7 @@ class StrokePreview:
         self._width = max(1, round(_WIDTH / (zoom * abs(float(layer.scale[axes[-1]])))))
         self._before: list[tuple[tuple[NDArray[np.intp], ...], NDArray[np.generic]]] = []
         try:
-            self._number: int | None = unused_number(layer.data)
+            self._number: int | None = unused_values(layer.data, 1, at_least=1)[0]
         except InputError:
             self._number = None  # no colour is left; the stroke does its work unseen
 
