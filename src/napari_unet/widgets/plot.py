@@ -1,7 +1,7 @@
 """The live curve of a training: loss on the left axis, validation score on the right."""
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ _EMPTY = "The curve appears here while a network trains: the loss falls, the sco
 
 
 class CurvePlot(QWidget):
-    """Loss and score of one training against its seconds or steps.
+    """Loss, on a logarithmic axis, and score of one training against its seconds.
 
     Colours follow the style sheet of the window, so napari's themes apply as soon as they are switched.
     pyqtgraph is imported with the first point: opening the dock does not wait for it.
@@ -56,8 +56,6 @@ class CurvePlot(QWidget):
         self._empty.setWordWrap(True)
         self._stack.addWidget(self._empty)
         self._view: _CurveView | None = None
-        self._x_axis: Literal["seconds", "steps"] = "seconds"
-        self._log = True
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(REPAINT_MS)
@@ -97,21 +95,6 @@ class CurvePlot(QWidget):
                 self._best = index
         self.repaint_curves()
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether everything added has been drawn and no timer runs."""
-        return not self._timer.isActive()
-
-    def set_x_axis(self, unit: Literal["seconds", "steps"]) -> None:
-        """Draw against training time in seconds, or against optimiser steps."""
-        self._x_axis = unit
-        self.repaint_curves()
-
-    def set_log(self, log: bool) -> None:
-        """Draw the loss on a logarithmic (True) or a linear axis."""
-        self._log = log
-        self.repaint_curves()
-
     def repaint_curves(self) -> None:
         """Draw what has been added, now."""
         self._timer.stop()
@@ -122,17 +105,14 @@ class CurvePlot(QWidget):
             self._stack.addWidget(self._view.widget)
             self._recolour()
         self._stack.setCurrentWidget(self._view.widget)
-        column = 1 if self._x_axis == "seconds" else 0
         losses = np.asarray(self._steps, dtype=np.float64).reshape(-1, 4)
         scores = np.asarray(self._scores, dtype=np.float64).reshape(-1, 5)
         self._view.draw(
-            self._x_axis,
-            losses=losses[:, (column, 2)],
-            means=losses[:, (column, 3)],
-            scores=scores[:, (column, 2)],
-            interval=(scores[:, (column, 3)], scores[:, (column, 4)]),
-            best=None if self._best is None else scores[self._best, (column, 2)],
-            log=self._log,
+            losses=losses[:, (1, 2)],
+            means=losses[:, (1, 3)],
+            scores=scores[:, (1, 2)],
+            interval=(scores[:, (1, 3)], scores[:, (1, 4)]),
+            best=None if self._best is None else scores[self._best, (1, 2)],
         )
 
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
@@ -165,6 +145,7 @@ class _CurveView:
         self._plot.showAxis("right")
         for axis in ("left", "right", "bottom"):
             self._plot.getAxis(axis).enableAutoSIPrefix(False)
+        self._plot.setLabel("bottom", "training time (s)")
         # pyqtgraph lets labels stand out of their axis by 5 px and cuts them off there.
         self._plot.layout.setContentsMargins(0, 10, 6, 6)
         self._raw = self._plot.plot(name="loss of each step")
@@ -177,6 +158,8 @@ class _CurveView:
         self._score = pyqtgraph.PlotDataItem(symbol="o", symbolSize=4)
         self._best = pyqtgraph.ScatterPlotItem(symbol="o", size=12)
         self._low, self._high = pyqtgraph.PlotDataItem(), pyqtgraph.PlotDataItem()
+        self._plot.setLogMode(x=False, y=True)
+        self._plot.getAxis("right").setLogMode(x=False, y=False)  # the line above sets every vertical axis
         self._band = pyqtgraph.FillBetweenItem(self._low, self._high)
         self._score_box.addItem(self._band)
         self._score_box.addItem(self._score)
@@ -190,20 +173,15 @@ class _CurveView:
 
     def draw(
         self,
-        x_axis: str,
         *,
         losses: NDArray[np.float64],
         means: NDArray[np.float64],
         scores: NDArray[np.float64],
         interval: tuple[NDArray[np.float64], NDArray[np.float64]],
         best: NDArray[np.float64] | None,
-        log: bool,
     ) -> None:
         """Show (n, 2) arrays of x and y, the lower and the upper edge of a band, and the kept network."""
-        self._plot.setLogMode(x=False, y=log)
-        self._plot.getAxis("right").setLogMode(x=False, y=False)  # the line above sets every vertical axis
-        self._plot.setLabel("bottom", "training time (s)" if x_axis == "seconds" else "steps")
-        self._plot.getAxis("left").setTicks([decade_ticks(losses[:, 1])] if log else None)
+        self._plot.getAxis("left").setTicks([decade_ticks(losses[:, 1])])
         curves = (self._raw, self._smooth, self._score, self._low, self._high)
         for curve, points in zip(curves, (losses, means, scores, *interval), strict=True):
             curve.setData(*thin(points).T)
