@@ -8,7 +8,7 @@ import napari_builtins
 import numpy as np
 import pytest
 import tifffile
-from dock_helpers import discs, paint_on, save, say
+from dock_helpers import discs, paint_on, save, say, tiny_training
 from napari.layers import Image, Shapes
 from npe2 import PluginManifest
 from qtpy.QtGui import QCloseEvent, QHideEvent
@@ -21,6 +21,7 @@ from napari_unet.files.pixel_size import relative_spacing
 from napari_unet.files.project import FILE, read_project
 from napari_unet.files.project_lock import FILE as LOCK
 from napari_unet.files.project_store import read_labels, read_settings
+from napari_unet.files.states import step_to_continue
 from napari_unet.widgets import marks
 from napari_unet.widgets.corrector import corrector_of
 from napari_unet.widgets.layers import (
@@ -242,6 +243,44 @@ def test_what_was_corrected_before_there_was_a_project_is_kept(make_napari_viewe
     viewer.close()
     viewer = reopened(make_napari_viewer, tmp_path / "p", qtbot)
     assert np.unique(viewer.layers["a b objects"].data).tolist() == [0, 2]
+
+
+def test_a_model_goes_into_a_project_that_is_made_while_it_learns(
+    make_napari_viewer, data, home, qtbot, monkeypatch
+):
+    tiny_training(monkeypatch, steps=100_000)
+    viewer = make_napari_viewer()
+    paint_on(viewer, open_image(viewer, data / "a b.tif"))
+    train, predict = TrainDock(viewer), PredictDock(viewer)
+    for dock in (train, predict):
+        qtbot.addWidget(dock)
+    train.start()
+    qtbot.waitUntil(lambda: say(train, "train_status").startswith("Step"), timeout=60_000)
+    project_of(viewer).create(home / "p")
+    with qtbot.waitSignal(train.saved, timeout=60_000) as trained:
+        train.stop()
+    qtbot.waitUntil(lambda: not train.is_running, timeout=20_000)
+    saved(viewer)
+    (path,) = trained.args
+    copy = home / "p" / "models" / path.name
+    assert read_project(home / "p").model == path.name
+    assert step_to_continue(copy) == step_to_continue(path) > 0
+    assert predict.model.path == copy
+    assert [predict.model.itemText(index) for index in range(predict.model.count())] == [path.stem]
+
+
+def test_a_model_trained_beside_a_project_that_is_only_read_goes_into_its_copy(
+    made, make_napari_viewer, home, qtbot
+):
+    _, folder = made
+    viewer = reopened(make_napari_viewer, folder, qtbot)
+    path = save(home, "beside")
+    project_of(viewer).note_model(path)
+    assert project_of(viewer).last_model == path
+    project_of(viewer).create(home / "p")
+    saved(viewer)
+    assert read_project(home / "p").model == path.name
+    assert project_of(viewer).last_model == home / "p" / "models" / path.name
 
 
 def test_a_prediction_that_is_deleted_leaves_nothing(made, make_napari_viewer, qtbot):

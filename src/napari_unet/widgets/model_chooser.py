@@ -140,12 +140,11 @@ class ModelChooser(QComboBox):
     def _on_moved(self, folder: Path) -> None:
         """List the new folder; what is chosen stays chosen, or its copy there."""
         path = self._path
-        if path is not None and path.parent == self._folder:
-            copy = folder / path.name
-            if copy.is_file():
-                path = copy
-            elif path not in self._others:
-                self._others.append(path)
+        if path is not None and path.parent == self._folder != folder:
+            self._others.append(path)
+        self._others = [other for other in self._others if not (folder / other.name).is_file()]
+        if path is not None and (folder / path.name).is_file():
+            path = folder / path.name
         self._list(folder, path)
 
     def _list(self, folder: Path, wanted: Path | None) -> None:

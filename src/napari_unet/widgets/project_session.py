@@ -52,8 +52,6 @@ class ProjectSession(QObject):
         Returns what the docks are set to.
     problem : str
         A sentence on why nothing is saved; "" without.
-    copy : callable, optional
-        Copies files into a new folder; it is called in the thread that saves, before anything is saved.
     parent : QObject, optional
         Usually the window: both go together.
     """
@@ -61,7 +59,7 @@ class ProjectSession(QObject):
     changed = Signal()
     """Something was saved, could not be, or was found."""
     moved = Signal()
-    """Its folder is another one than before, and has all that is copied."""
+    """It has copies of other models, or another folder with all that was in the one before."""
 
     def __init__(
         self,
@@ -72,7 +70,6 @@ class ProjectSession(QObject):
         *,
         settings: Callable[[], Mapping[str, Any]],
         problem: str = "",
-        copy: Callable[[], object] | None = None,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
@@ -84,7 +81,7 @@ class ProjectSession(QObject):
         self._store = store
         self._settings = settings
         self._saving: _Saving | None = None
-        self._copy = copy
+        self._copies: list[Callable[[], object]] = []  # called by the thread that saves, first
         self._described: object = None
         self._next_beat = self._next_try = 0.0
         self._members = ProjectMembers(viewer, project, self)
@@ -117,7 +114,7 @@ class ProjectSession(QObject):
             return
         state, described = self._members.describe(self.model, self._settings())
         news = described != self._described or self._members.has_news
-        if news or self._copy is not None or time.monotonic() > self._next_beat:
+        if news or self._copies or time.monotonic() > self._next_beat:
             self._begin_save(self._store, state, described)
 
     def flush(self) -> None:
@@ -146,9 +143,13 @@ class ProjectSession(QObject):
         self._described, self._next_try = None, 0.0
         self._members.forget_paths()
         self._members.again()
-        self._copy = partial(store.copy_rest, old, self._members.removed(saved=True))
-        self.tick()
-        self.changed.emit()
+        self._copies = [partial(store.copy_rest, old, self._members.removed(saved=True))]
+
+    def take_model(self, path: Path) -> None:
+        """Have a model that was trained elsewhere copied with the next save; the project goes on from it."""
+        if self._store is not None:
+            self.model = path.name
+            self._copies.append(partial(self._store.copy_model, path))
 
     def find(self, folder: Path) -> list[str]:
         """Look in ``folder`` for the images that are missing, and show those that are found.
@@ -181,7 +182,7 @@ class ProjectSession(QObject):
     def _begin_save(self, store: ProjectStore, state: ProjectState, described: object) -> None:
         state = self._members.with_chunks(state)
         self._described = described
-        self._saving = _Saving(store, state, self._members.removed(saved=False), self._copy)
+        self._saving = _Saving(store, state, self._members.removed(saved=False), list(self._copies))
         self._saving.start()
 
     def _wait(self) -> None:
@@ -202,8 +203,8 @@ class ProjectSession(QObject):
             self._members.release(saving.removed)
             for note in saving.notes:
                 show_warning(note)
-            if self._copy is not None:
-                self._copy = None
+            if saving.copies:
+                del self._copies[: len(saving.copies)]
                 self.moved.emit()
         self.changed.emit()
 
@@ -227,19 +228,19 @@ class _Saving(threading.Thread):
         store: ProjectStore,
         state: ProjectState,
         removed: list[str],
-        copy: Callable[[], object] | None,
+        copies: list[Callable[[], object]],
     ) -> None:
         super().__init__(name="Saving the project")
-        self.removed = removed
+        self.removed, self.copies = removed, copies
         self.notes: list[str] = []
         self.failure = ""
         self.is_in_use = False
-        self._store, self._state, self._copy = store, state, copy
+        self._store, self._state = store, state
 
     def run(self) -> None:
         try:
-            if self._copy is not None:
-                self._copy()
+            for copy in self.copies:
+                copy()
             self.notes = self._store.save(self._state)
         except InputError as error:
             self.failure, self.is_in_use = str(error), isinstance(error, InUseError)

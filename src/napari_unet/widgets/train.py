@@ -56,6 +56,7 @@ class _Run:
     watch: PaintWatch
     preview: LivePreviewLayer
     failed: bool = False
+    saved: Path | None = None
     warnings: list[str] = field(default_factory=list)
 
 
@@ -283,7 +284,7 @@ class TrainDock(QWidget):
             self._last, self._last_path = event, None
             self.form.offer_last(f"step {event.model.history.best_step}")
         elif isinstance(event, Saved):
-            self._last_path = event.path
+            self._last_path = run.saved = event.path
             self.form.offer_last(event.path.stem)
             self._outcome.say(f"Saved as {event.path.name}")
             self._outcome.setToolTip(str(event.path))
@@ -328,6 +329,8 @@ class TrainDock(QWidget):
         if run is None:
             return
         run.job.deleteLater()
+        if run.saved is not None:
+            self._project.keep_model(run.saved)
         run.watch.close()
         run.preview.close()
         self.plot.repaint_curves()

@@ -1,8 +1,7 @@
 """The project of a window: every dock that asks for it is given the same one."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary, ref
@@ -110,16 +109,16 @@ class WindowProject(QObject):
         InputError
             If the folder is not empty, or cannot be written.
         """
-        store = ProjectStore.create(folder)
-        session = self.session
-        if session is not None:
-            session.move(store)
-        elif (last := self.last_model) is not None:
-            copy = partial(store.copy_model, last)
-            self._begin(folder, replace(store.project, model=last.name), store, copy=copy)
-        else:
+        store, before = ProjectStore.create(folder), self.session
+        kept = None if before is None else before.folder / MODELS
+        if before is None:
             self._begin(folder, store.project, store)
-            self.moved.emit()
+        else:
+            before.move(store)
+        path, session = self._trained, self.session
+        if session is not None and path is not None and path.is_file() and path.parent != kept:
+            session.take_model(path)
+        self.moved.emit()
         self._save()
 
     def open(self, folder: Path, project: Project) -> None:
@@ -169,6 +168,13 @@ class WindowProject(QObject):
         self._trained = path
         self.trained.emit(path)
 
+    def keep_model(self, path: Path) -> None:
+        """Copy a model that has been trained into the project, if that was made or opened meanwhile."""
+        session = self.session
+        if session is not None and path.parent != self.models_folder and path.is_file():
+            session.take_model(path)
+            self._save()
+
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
         """Save before the window closes, which may still be refused, and close the project once it has."""
         session = self.session
@@ -213,7 +219,6 @@ class WindowProject(QObject):
         project: Project,
         store: ProjectStore | None,
         problem: str = "",
-        copy: Callable[[], object] | None = None,
     ) -> None:
         viewer = self._viewer()
         if viewer is None:
@@ -225,7 +230,6 @@ class WindowProject(QObject):
             store,
             settings=self._read_settings,
             problem=problem,
-            copy=copy,
             parent=self,
         )
         self._session.changed.connect(self.changed)
