@@ -38,6 +38,7 @@ from napari_unet.widgets.project_reader import get_reader, open_project
 from napari_unet.widgets.regions import regions_layer, take_region_tool
 from napari_unet.widgets.scales import micrometres
 from napari_unet.widgets.train import TrainDock
+from napari_unet.widgets.unet import UNetDock
 from napari_unet.widgets.weights import WeightsDock
 from napari_unet.widgets.window_project import project_of
 
@@ -300,12 +301,16 @@ def test_settings_come_back_into_docks_that_are_open(made, make_napari_viewer, q
     dock.form._minutes.setValue(7.5)
     dock.form._seed.setValue(3)
     saved(viewer)
+    project_of(viewer).note_model(save(folder / "models", "m"))
     viewer.close()
     viewer = make_napari_viewer()
-    dock = TrainDock(viewer)
-    qtbot.addWidget(dock)
+    whole = UNetDock(viewer)
+    qtbot.addWidget(whole)
+    dock = whole.train
     open_project(viewer, folder)
     assert (dock.form._minutes.value(), dock.form._seed.value()) == (7.5, 3)
+    # What is to be done next begins with its model, too.
+    qtbot.waitUntil(lambda: "Predict, to see" in say(whole, "unet_advice"), timeout=20_000)
     saved(viewer)
     assert read_settings(folder)["train"]["train_minutes"] == 7.5
 

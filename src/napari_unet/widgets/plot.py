@@ -231,7 +231,7 @@ def decade_ticks(values: NDArray[np.float64]) -> list[tuple[float, str]]:
         return []
     low, high = positive.min(), positive.max()
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    spread = high / low
+    spread = high / low if low < high else 10.0  # of a single value, a decade shows
     digits = (
         range(1, 10) if spread < 2 else (1, 2, 3, 5) if spread < 6 else (1, 2, 5) if spread < 1000 else (1,)
     )

@@ -153,7 +153,9 @@ class UNetDock(QWidget):
         self.paint.next_place.told.connect(self._on_place)
         self._sections[0].toggled.connect(self._on_paint_unfolded)
         self.train.started.connect(self._on_training)
-        project_of(self._viewer).trained.connect(self._on_model)
+        project = project_of(self._viewer)
+        project.trained.connect(self._on_model)
+        project.opened.connect(self._on_project)
         self.train.paused.connect(self._refresh)
         self.train.ended.connect(self._refresh)
         self.predict.started.connect(self._refresh)
@@ -256,6 +258,10 @@ class UNetDock(QWidget):
             self.predict.select_model(path)
         else:  # another dock of the window trained it
             self.predict.model.offer(path)
+        self._refresh()
+
+    def _on_project(self) -> None:
+        self._trained = project_of(self._viewer).last_model is not None
         self._refresh()
 
     def _on_predicted(self) -> None:
