@@ -6,7 +6,6 @@ import textwrap
 import threading
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -17,8 +16,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.core.tiling import WHOLE, Geometry, Tile
-from napari_unet.network import tile_run
+from napari_unet.core.tiling import Geometry, Tile
 from napari_unet.network.events import TilesHalved
 from napari_unet.network.tile_run import TileRun, tiles_at_once
 
@@ -57,15 +55,11 @@ class Computer:
     geometry=st.sampled_from(GEOMETRIES),
     workers=st.integers(1, 3),
     error=st.sampled_from(ERRORS),
-    ends_apart=st.booleans(),
 )
 def test_tiles_halve_until_they_fit_and_every_pixel_is_written_once(
-    *, shape, planes, tile_size, capacity, geometry, workers, error, ends_apart
+    *, shape, planes, tile_size, capacity, geometry, workers, error
 ):
     run = TileRun(shape, (planes,), geometry, tile_size, workers)
-    if ends_apart:
-        with patch.object(tile_run, "_WORTH_TWO", 2):
-            run.split_ends()
     written = np.zeros((planes, *shape), int)
     halved: list[TilesHalved] = []
     shares = [0.0]
@@ -97,23 +91,6 @@ def test_tiles_halve_until_they_fit_and_every_pixel_is_written_once(
     assert shares[-1] == 1
     sizes = [event.tile_size for event in halved]
     assert sizes == sorted(sizes, reverse=True)
-
-
-def test_the_ends_of_a_run_are_halves_of_large_tiles(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(tile_run, "_WORTH_TWO", 32 * 16)
-
-    def rows(size: int, tile_size: int, halo: int = 8) -> list[tuple[int, int]]:
-        run = TileRun((size, 16), (), Geometry(8, halo, "same"), tile_size, 2)
-        run.split_ends()
-        return [(tile.write[0].start, tile.write[0].stop) for _, tile in run.todo]
-
-    assert rows(128, 32) == [(0, 16), (16, 32), (32, 64), (64, 96), (96, 112), (112, 128)]
-    assert rows(40, 40) == [(0, 24), (24, 40)]
-    assert rows(64, 16) == [(0, 16), (16, 32), (32, 48), (48, 64)]  # small
-    assert rows(64, 64, WHOLE) == [(0, 64)]  # each half would take as long
-    done = TileRun((64, 32), (), Geometry(8, 8, "same"), 32, 2, is_finished=lambda *_: True)
-    done.split_ends()
-    assert not done.todo
 
 
 def test_finished_tiles_are_kept_and_one_tile_is_computed_at_a_time_afterwards():

@@ -195,7 +195,7 @@ class PredictionPlan:
         start_at: Sequence[float] | None = None,
     ) -> TileRun:
         """Return the tiles, those around a pixel first; those of an earlier run may be finished."""
-        run = TileRun(
+        return TileRun(
             self.shape,
             self.leading,
             tiles_of_image(self.geometry) if self.is_scaled else self.geometry,
@@ -204,9 +204,6 @@ class PredictionPlan:
             is_finished=is_finished,
             start_at=start_at,
         )
-        if self.device.type == "cuda":
-            run.split_ends()
-        return run
 
 
 def plan_prediction(

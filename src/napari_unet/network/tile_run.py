@@ -38,9 +38,6 @@ _AT_ONCE_ON_GPU = 3
 KEPT_ON_GPU = 1 / 16
 """Part of the memory of a GPU that may stay for the next image, see :func:`free_cache`."""
 
-_WORTH_TWO = 2**21
-"""Pixels of a tile from which on a GPU computes half of it longer than it is told what to compute."""
-
 _NUMBER_OF_THREADS = Lock()
 """Held while torch's number of threads, which is everyone's, is not what it should be."""
 
@@ -130,27 +127,6 @@ class TileRun:
         """What is still to be done, in order."""
         return tuple(self._todo)
 
-    def split_ends(self) -> None:
-        """Have the first and the last large tile done in two.
-
-        A GPU waits until the first is sent, and has nothing to do any more while the last is fetched.
-        """
-        self._todo[:1] = [part for place in self._todo[:1] for part in self._in_two(place)]
-        self._todo[-1:] = [part for place in self._todo[-1:] for part in self._in_two(place)]
-
-    def _in_two(self, place: Place) -> list[Place]:
-        plane, tile = place
-        rows, *others = tile.write
-        step = self._geometry.alignment
-        middle = rows.start + -(-(rows.stop - rows.start) // (2 * step)) * step
-        if self._geometry.halo == WHOLE or _pixels(tile) < _WORTH_TWO or middle >= rows.stop:
-            return [place]
-        return [
-            (plane, part)
-            for half in (slice(rows.start, middle), slice(middle, rows.stop))
-            for part in plan_tiles(self._shape, _edge(tile), self._geometry, [half, *others])
-        ]
-
     def finish(self, place: Place) -> None:
         """Note that a place is finished which something else than :meth:`events` computed."""
         self._todo.remove(place)
@@ -231,7 +207,7 @@ class TileRun:
                 yield place, values
 
     def _halve(self) -> TilesHalved:
-        largest = max(_edge(tile) for _, tile in self._todo)
+        largest = max(part.stop - part.start for _, tile in self._todo for part in tile.write)
         alignment = self._geometry.alignment
         whole = self._geometry.halo == WHOLE
         if (whole or largest <= alignment) and self._workers == 1:
@@ -283,10 +259,6 @@ def distance_to(point: Sequence[float], place: Place) -> tuple[float, float]:
         for part, here in zip(tile.write, within, strict=True)
     )
     return planes, sum(far**2 for far in beyond)
-
-
-def _edge(tile: Tile) -> int:
-    return max(int(part.stop - part.start) for part in tile.write)
 
 
 def _pixels(tile: Tile) -> int:
