@@ -74,7 +74,7 @@ def test_the_tick_belongs_to_the_paint_of_each_image(viewer, dock):
     assert dock.filled.isChecked()
     viewer.layers.selection.active = second
     viewer.layers.selection.active = dock.annotation
-    dock.next_button.click()
+    dock.brushes.next.click()
     assert dock.filled.isChecked()
     dock.filled.click()
     assert full_values(dock.annotation) is False

@@ -39,7 +39,7 @@ def test_an_empty_viewer_says_what_to_do(viewer, open_dock):
     dock = open_dock(viewer)
     assert "Open an image" in dock.summary.text()
     assert not dock.make_button.isEnabled()
-    assert not dock.background_button.isEnabled()
+    assert not dock.brushes.background.isEnabled()
     assert dock.annotation is None
 
 
@@ -52,7 +52,7 @@ def test_make_adds_the_annotation_layer_and_takes_up_the_brush(viewer, open_dock
     assert dock.annotation.mode == "paint"
     assert dock.annotation.selected_label == 1
     assert dock.annotation.brush_size == 10
-    assert dock.background_button.isChecked()
+    assert dock.brushes.background.isChecked()
     dock.make_button.click()
     assert len(viewer.layers) == 2
 
@@ -62,25 +62,25 @@ def test_buttons_and_napari_agree(viewer, open_dock):
     add_image(viewer)
     dock.make()
     paint = dock.annotation
-    dock.object_button.click()
+    dock.brushes.object.click()
     assert (paint.mode, paint.selected_label) == ("paint", 2)
-    assert dock.object_button.text() == "Object 2"
-    dock.erase_button.click()
+    assert dock.brushes.object.text() == "Object 2"
+    dock.brushes.erase.click()
     assert paint.mode == "erase"
-    assert dock.erase_button.isChecked()
-    assert not dock.object_button.isChecked()
+    assert dock.brushes.erase.isChecked()
+    assert not dock.brushes.object.isChecked()
     paint.mode = "pan_zoom"
-    assert not dock.erase_button.isChecked()
+    assert not dock.brushes.erase.isChecked()
     paint.mode = "fill"
     paint.selected_label = 7
-    assert dock.object_button.isChecked()
-    assert dock.object_button.text() == "Object 7"
-    dock.background_button.click()
+    assert dock.brushes.object.isChecked()
+    assert dock.brushes.object.text() == "Object 7"
+    dock.brushes.background.click()
     assert (paint.mode, paint.selected_label) == ("fill", 1)
-    dock.brush_size.setValue(33)
+    dock.brushes.diameter.setValue(33)
     assert paint.brush_size == 33
     paint.brush_size = 5
-    assert dock.brush_size.value() == 5
+    assert dock.brushes.diameter.value() == 5
 
 
 def test_next_takes_a_value_that_nothing_has(viewer, open_dock):
@@ -89,10 +89,10 @@ def test_next_takes_a_value_that_nothing_has(viewer, open_dock):
     dock.make()
     paint = dock.annotation
     fill_box(paint, 5, slice(0, 4), slice(0, 4))
-    dock.next_button.click()
+    dock.brushes.next.click()
     assert (paint.mode, paint.selected_label) == ("paint", 6)
-    dock.background_button.click()
-    dock.object_button.click()
+    dock.brushes.background.click()
+    dock.brushes.object.click()
     assert paint.selected_label == 5  # 6 was never painted
 
 
@@ -143,7 +143,7 @@ def test_a_hidden_annotation_layer_is_shown_to_be_painted_on(viewer, open_dock):
     add_image(viewer)
     dock.make()
     dock.annotation.visible = False
-    dock.object_button.click()
+    dock.brushes.object.click()
     assert dock.annotation.visible
     assert dock.annotation.mode == "paint"
 
@@ -217,13 +217,13 @@ def test_classes(viewer, qtbot, open_dock):
     dock = open_dock(viewer)
     add_image(viewer)
     dock.make()
-    assert dock.class_value.isHidden()
+    assert dock.brushes.class_value.isHidden()
     dock.mode_choice.setCurrentIndex(dock.mode_choice.findData("classes"))
     assert marks.mode_of(dock.annotation) == "classes"
-    assert not dock.class_value.isHidden()
-    dock.class_value.setValue(4)
+    assert not dock.brushes.class_value.isHidden()
+    dock.brushes.class_value.setValue(4)
     assert (dock.annotation.mode, dock.annotation.selected_label) == ("paint", 4)
-    assert dock.object_button.text() == "Class 4"
+    assert dock.brushes.object.text() == "Class 4"
     fill_box(dock.annotation, 4, slice(0, 4), slice(0, 4))
     qtbot.waitUntil(lambda: "Only class 4 is painted" in dock.advice.text(), timeout=5000)
 
@@ -365,7 +365,7 @@ def test_deleted_layers_leave_a_usable_dock(viewer, qtbot, gone, open_dock):
         viewer.layers.remove(dock.annotation if gone == "paint" else image)
     qtbot.wait(500)  # the count that was under way arrives
     assert dock.annotation is None
-    assert not dock.background_button.isEnabled()
+    assert not dock.brushes.background.isEnabled()
     assert dock.corrected.text() == ""
     image = add_image(viewer, name="again")
     dock.image.choose(image)
@@ -395,8 +395,8 @@ def test_two_docks_show_the_same(viewer, open_dock):
     add_image(viewer)
     first.make()
     assert second.annotation is first.annotation
-    second.object_button.click()
-    assert first.object_button.isChecked()
+    second.brushes.object.click()
+    assert first.brushes.object.isChecked()
 
 
 def test_paint_that_was_opened_from_a_file_is_taken_up_by_every_dock(viewer, open_dock):

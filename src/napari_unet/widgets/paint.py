@@ -1,7 +1,7 @@
 """The Paint dock: choose an image, make its annotation layer, paint, and see what is still missing."""
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -9,23 +9,16 @@ import napari
 import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
-from qtpy.QtCore import QSize, Qt, QTimer, Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QPushButton, QSpinBox, QWidget
-from superqt import QLabeledSlider
+from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtWidgets import QCheckBox, QWidget
 
-from napari_unet.core.annotation import (
-    BACKGROUND,
-    FIRST_OBJECT,
-    MAX_CLASSES,
-    Mode,
-    PaintSummary,
-    summarise_paint,
-)
+from napari_unet.core.annotation import Mode, PaintSummary, summarise_paint
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.known_full import KnownFull
 from napari_unet.widgets import brushes, marks
 from napari_unet.widgets import layers as bridge
+from napari_unet.widgets.brush_tools import BrushTools
 from napari_unet.widgets.corrections import take_corrections
 from napari_unet.widgets.form import (
     LayerChooser,
@@ -40,7 +33,6 @@ from napari_unet.widgets.form import (
 )
 from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.next_place import NextPlace
-from napari_unet.widgets.preferences import read_preferences
 from napari_unet.widgets.regions import RegionTools
 from napari_unet.widgets.watcher import AnnotationWatcher
 
@@ -89,7 +81,6 @@ class PaintDock(QWidget):
         self._build(scrollable)
         self._watcher.layer_changed.connect(self._on_annotation)
         self._watcher.painted.connect(self._settled.start)
-        self._watcher.brush_changed.connect(self._show_brush)
         self._watcher.noted.connect(self._on_noted)
         self.image.layer_changed.connect(self._show_state)
         self._on_annotation(self._watcher.layer)
@@ -138,29 +129,8 @@ class PaintDock(QWidget):
             tooltip="Add a layer for your strokes, as large as the image and in its place; or select it.",
         )
         column.addWidget(self.make_button)
-        column.addLayout(self._build_brushes())
-        self._brush_form = add_form(column)
-        self.class_value = QSpinBox()
-        self.class_value.setRange(FIRST_OBJECT, MAX_CLASSES)
-        self.class_value.valueChanged.connect(self._on_class)
-        add_row(
-            self._brush_form,
-            "Class",
-            self.class_value,
-            name="paint_class",
-            tooltip="The class that is painted; 1 is background. Keys - and = step through them.",
-        )
-        self.brush_size = QLabeledSlider(Qt.Orientation.Horizontal)
-        self.brush_size.setRange(1, 100)
-        self.brush_size.setValue(read_preferences().brush_size)
-        self.brush_size.valueChanged.connect(self._on_brush_size)
-        add_row(
-            self._brush_form,
-            "Brush size",
-            self.brush_size,
-            name="paint_brush_size",
-            tooltip="Diameter of the brush in pixels (keys [ and ]).",
-        )
+        self.brushes = BrushTools(self._viewer, self._watcher)
+        column.addWidget(self.brushes)
         self.filled = QCheckBox("Objects filled to their border")
         describe(self.filled, name="paint_full", tooltip=_FILLED)
         self.filled.toggled.connect(self._on_filled)
@@ -184,42 +154,6 @@ class PaintDock(QWidget):
         column.addWidget(self.corrected)
         column.addStretch()
 
-    def _build_brushes(self) -> QGridLayout:
-        self.background_button = self._brush(
-            "Background",
-            brushes.paint_background,
-            "paint_background",
-            "Paint what is certainly no object, above all the gaps between them. Key G.",
-        )
-        self.object_button = self._brush(
-            "Object",
-            brushes.paint_object,
-            "paint_object",
-            "Go on painting the object (or class) with this number. Key O.",
-        )
-        self.erase_button = self._brush(
-            "Erase", brushes.erase, "paint_erase", "Make pixels unlabelled again: they teach nothing. Key E."
-        )
-        self.next_button = button(
-            "Next object",
-            partial(self._act, brushes.paint_next_object),
-            name="paint_next",
-            tooltip="Begin the next object (or class), with a number of its own. Key N.",
-        )
-        grid = QGridLayout()
-        grid.setSpacing(4)
-        brushes_in_order = (self.background_button, self.object_button, self.erase_button, self.next_button)
-        for place, brush in enumerate(brushes_in_order):
-            brush.setMinimumHeight(34)
-            grid.addWidget(brush, *divmod(place, 2))
-        return grid
-
-    def _brush(self, text: str, action: Callable[[Labels], None], name: str, tooltip: str) -> QPushButton:
-        made = button(text, partial(self._act, action), name=name, tooltip=tooltip)
-        made.setCheckable(True)
-        made.setIconSize(QSize(12, 12))
-        return made
-
     # What the controls do.
 
     def make(self) -> None:
@@ -236,9 +170,9 @@ class PaintDock(QWidget):
             return
         if is_new:
             marks.set_mode(paint, mode)
-            paint.brush_size = self.brush_size.value()
+            paint.brush_size = self.brushes.diameter.value()
         self._watcher.look()
-        self._act(brushes.paint_background)
+        self.brushes.take(brushes.paint_background)
 
     def take_corrections(self) -> None:
         """Turn the corrections of the predicted layer of this image into paint, and say how many."""
@@ -249,33 +183,16 @@ class PaintDock(QWidget):
         except InputError as error:
             self.corrected.say(str(error), "warning")
 
-    def _act(self, action: Callable[[Labels], None]) -> None:
-        paint = self.annotation
-        if paint is not None:
-            self._viewer.layers.selection.active = paint
-            if not paint.visible:  # showing a layer again also gives it its old mode back
-                paint.visible = True
-            action(paint)
-        self._show_brush()
-
     def _on_mode(self, _index: int = 0) -> None:
         if self.annotation is not None:
             marks.set_mode(self.annotation, self.mode)
         self._show_filled()
-        self._show_brush()
+        self.brushes.show_for(self.mode)
         self._settled.start()
 
     def _on_filled(self, filled: bool) -> None:
         if self.annotation is not None:
             marks.set_filled(self.annotation, filled)
-
-    def _on_class(self, value: int) -> None:
-        if self.annotation is not None and self.annotation.selected_label != value:
-            self._act(partial(brushes.take_brush, value=value))
-
-    def _on_brush_size(self, size: int) -> None:
-        if self.annotation is not None:
-            self.annotation.brush_size = size
 
     # What the layers do.
 
@@ -299,9 +216,7 @@ class PaintDock(QWidget):
         self.make_button.setText("Make annotation layer" if paint is None else "Select annotation layer")
         show_row(self._form, self.channels, image is not None and not image.rgb and image.ndim > 2)
         self.channels.setEnabled(paint is None)
-        controls = (self.background_button, self.object_button, self.next_button, self.erase_button)
-        for control in (*controls, self.class_value, self.brush_size, self.corrections_button):
-            control.setEnabled(paint is not None)
+        self.corrections_button.setEnabled(paint is not None)
         if image is None:
             self.summary.say("Open an image to begin: File > Open, or File > Open Sample > U-Net.")
         elif paint is None:
@@ -311,7 +226,7 @@ class PaintDock(QWidget):
         self.advice.say("")
         self.corrected.say("")
         self._show_filled()
-        self._show_brush()
+        self.brushes.show_for(self.mode)
         self._settled.start()
 
     def _show_filled(self) -> None:
@@ -321,26 +236,6 @@ class PaintDock(QWidget):
         self.filled.blockSignals(False)
         self.filled.setEnabled(paint is not None and is_objects)
         self.filled.setToolTip(_FILLED if is_objects else _NO_OBJECTS)
-
-    def _show_brush(self) -> None:
-        paint, is_classes = self.annotation, self.mode == "classes"
-        show_row(self._brush_form, self.class_value, is_classes)
-        value = 0 if paint is None else int(paint.selected_label)
-        paints = paint is not None and brushes.is_painting(paint)
-        number = f" {value}" if value >= FIRST_OBJECT else ""
-        self.object_button.setText(("Class" if is_classes else "Object") + number)
-        self.next_button.setText("Next class" if is_classes else "Next object")
-        self.background_button.setChecked(paints and value == BACKGROUND)
-        self.object_button.setChecked(paints and value >= FIRST_OBJECT)
-        self.erase_button.setChecked(paint is not None and str(paint.mode) == "erase")
-        if paint is None:
-            return
-        self.background_button.setIcon(brushes.swatch(paint, BACKGROUND))
-        self.object_button.setIcon(brushes.swatch(paint, max(value, FIRST_OBJECT)))
-        for field, shown in ((self.brush_size, int(paint.brush_size)), (self.class_value, value)):
-            field.blockSignals(True)
-            field.setValue(shown)
-            field.blockSignals(False)
 
     # How much is painted, counted in the background.
 

@@ -103,8 +103,8 @@ class UNetDock(QWidget):
         does: dict[Action, Callable[[], object]] = {
             "sample": self._open_sample,
             "make": self.paint.make,
-            "background": self.paint.background_button.click,
-            "object": self.paint.next_button.click,
+            "background": self.paint.brushes.background.click,
+            "object": self.paint.brushes.next.click,
             "start": self.train.start,
             "predict": self.predict.start,
             "next": self.paint.next_place.go,
