@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QComboBox, QPushButton, QWidget
 from napari_unet.widgets import layers as bridge
 from napari_unet.widgets import marks
 from napari_unet.widgets.paint import PaintDock
+from napari_unet.widgets.regions import take_region_tool
 
 
 @pytest.fixture
@@ -254,6 +255,39 @@ def test_two_images_keep_their_own_paint(viewer, open_dock):
     assert dock.annotation is not paint
     dock.image.choose(first)
     assert dock.annotation is paint
+
+
+@pytest.mark.parametrize("channels", [False, True])
+def test_what_lies_on_an_image_goes_with_it(viewer, open_dock, channels):
+    """The user says how large its pixels are, or moves it with napari's handles, once it is painted."""
+    dock = open_dock(viewer)
+    image = add_image(viewer, (3, 40, 50) if channels else (40, 50))
+    if channels:
+        dock.channels.setCurrentIndex(dock.channels.findData("first"))
+    dock.make()
+    paint = dock.annotation
+    fill_box(paint, 1, slice(0, 5), slice(0, 40))
+    result = bridge.add_result(viewer, image, "objects", np.zeros((40, 50), np.int32))
+    shapes = take_region_tool(viewer, paint, "rectangle")
+    shapes.add_rectangles(np.array([[5, 5], [5, 20], [25, 20], [25, 5]]))
+    pixels = bridge.copy_paint(paint)
+    mine = viewer.add_labels(np.zeros((40, 50), int))
+    own = bridge.add_result(viewer, image, "uncertainty", np.zeros((40, 50), np.float32))
+    own.translate = (3, 4)
+    dock._watcher.look()
+    before = [mine.extent.world, own.extent.world]
+    image.scale = (1, 0.5, 0.25) if channels else (0.5, 0.25)
+    image.units = (*["pixel"] * channels, "um", "um")
+    moved = np.eye(image.ndim + 1)
+    moved[-3:-1, -1] = 5, 7
+    image.affine = moved
+    for layer in (paint, result, shapes):
+        np.testing.assert_array_equal(layer.scale, (0.5, 0.25))
+        assert layer.units == image.units[-2:]
+        corner = image.data_to_world((*[0] * channels, 2, 8))[-2:]
+        np.testing.assert_allclose(layer.data_to_world((2, 8)), corner)
+    np.testing.assert_array_equal(bridge.copy_paint(paint), pixels)
+    np.testing.assert_array_equal([mine.extent.world, own.extent.world], before)
 
 
 def test_the_list_of_images_follows_the_viewer(viewer, open_dock):

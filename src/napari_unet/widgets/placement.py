@@ -11,6 +11,9 @@ from napari_unet.core.axes import Channels
 from napari_unet.widgets.colours import fading, see_through
 from napari_unet.widgets.marks import full_data
 
+PLACEMENT = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+"""What a layer tells of where it is."""
+
 
 def result_layer(
     source: Layer,
@@ -89,3 +92,20 @@ def placement(image: Layer, axes: tuple[int, ...]) -> dict[str, Any]:
         "units": [image.units[axis] for axis in keep],
         "axis_labels": [image.axis_labels[axis] for axis in keep],
     }
+
+
+def lies_on(layer: Layer, image: Image, axes: tuple[int, ...]) -> bool:
+    """Return whether ``layer``, which has these ``axes`` of ``image``, is where that is in the world."""
+    if layer.ndim != len(axes):
+        return False
+    where = placement(image, axes)
+    words = ("units", "axis_labels")
+    return all(list(getattr(layer, name)) == list(where[name]) for name in words) and all(
+        np.allclose(getattr(layer, name), value) for name, value in where.items() if name not in words
+    )
+
+
+def lay_on(layer: Layer, image: Image, axes: tuple[int, ...]) -> None:
+    """Bring ``layer``, which has these ``axes`` of ``image``, to where that is in the world."""
+    for name, value in placement(image, axes).items():
+        setattr(layer, name, value)

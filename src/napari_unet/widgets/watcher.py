@@ -3,19 +3,21 @@
 from collections.abc import Callable
 
 from napari.components import ViewerModel
-from napari.layers import Labels
+from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 
 from napari_unet.widgets.form import LayerChooser
 from napari_unet.widgets.layers import annotation_of
 from napari_unet.widgets.lifetime import follow
-from napari_unet.widgets.marks import source_of
+from napari_unet.widgets.marks import full_data, source_of
+from napari_unet.widgets.placement import PLACEMENT, axes_of, lay_on, lies_on
 
 
 class AnnotationWatcher(QObject):
     """Follows the annotation layer of the image that is chosen in a :class:`LayerChooser`.
 
     Whoever selects a layer in napari's list turns to its image: strokes land there, so that is chosen, too.
+    What belongs to the chosen image and lies on it goes with it when it is moved, scaled or turned.
 
     Parameters
     ----------
@@ -40,6 +42,9 @@ class AnnotationWatcher(QObject):
         self._chooser = chooser
         self._layer: Labels | None = None
         self._unfollow: list[Callable[[], None]] = []
+        self._image: Image | None = None
+        self._stay: list[Callable[[], None]] = []
+        self._on_it: list[tuple[Layer, tuple[int, ...]]] = []
         chooser.layer_changed.connect(self.look)
         follow(self, viewer.layers.events.inserted, self.look)
         follow(self, viewer.layers.events.removed, self.look)
@@ -60,6 +65,7 @@ class AnnotationWatcher(QObject):
         """Look again which layer it is."""
         image = self._chooser.layer
         layer = None if image is None else annotation_of(self._viewer, image)
+        self._look_what_lies_on(image, layer)
         if layer is self._layer:
             return
         for stop in self._unfollow:
@@ -74,6 +80,31 @@ class AnnotationWatcher(QObject):
             for emitter in (events.selected_label, events.mode, events.brush_size, events.colormap):
                 self._unfollow.append(follow(self, emitter, self._on_brush))
         self.layer_changed.emit(layer)
+
+    def _look_what_lies_on(self, image: Image | None, paint: Labels | None) -> None:
+        if image is not self._image:
+            for stop in self._stay:
+                stop()
+            events = [] if image is None else [image.events[name] for name in PLACEMENT]
+            self._image, self._stay = image, [follow(self, emitter, self._on_placed) for emitter in events]
+        self._on_it = []
+        for layer in self._viewer.layers:
+            pixels = paint if isinstance(layer, Shapes) else layer  # regions have those of the paint
+            if (
+                image is None
+                or pixels is None
+                or layer is image
+                or source_of(self._viewer, layer) is not image
+            ):
+                continue
+            axes = axes_of(image, full_data(pixels))
+            if lies_on(layer, image, axes):
+                self._on_it.append((layer, axes))
+
+    def _on_placed(self, _event: object = None) -> None:
+        if self._image is not None:
+            for layer, axes in self._on_it:
+                lay_on(layer, self._image, axes)
 
     def _on_selected(self, _event: object = None) -> None:
         self.look()
