@@ -315,6 +315,29 @@ def test_settings_come_back_into_docks_that_are_open(made, make_napari_viewer, q
     assert read_settings(folder)["train"]["train_minutes"] == 7.5
 
 
+def test_of_two_docks_the_one_in_which_something_was_set_last_is_kept(made, qtbot):
+    viewer, folder = made
+    first, second = TrainDock(viewer), TrainDock(viewer)
+    qtbot.addWidget(first)
+
+    def minutes():
+        saved(viewer)
+        return read_settings(folder)["train"]["train_minutes"]
+
+    for dock, value in ((first, 3), (second, 4), (first, 5)):
+        dock.form._minutes.setValue(value)
+        assert minutes() == value
+    second.close()
+    second.deleteLater()
+    qtbot.wait(50)
+    first.form._minutes.setValue(6)
+    assert minutes() == 6
+    third = TrainDock(viewer)
+    qtbot.addWidget(third)
+    assert third.form._minutes.value() == 6
+    assert minutes() == 6
+
+
 def test_settings_and_the_last_model_with_its_curve_come_back(made, make_napari_viewer, qtbot):
     viewer, folder = made
     train, weights, predict = TrainDock(viewer), WeightsDock(viewer), PredictDock(viewer)

@@ -1,7 +1,7 @@
 """The project of a window: every dock that asks for it is given the same one."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary, ref
@@ -34,10 +34,12 @@ def project_of(viewer: ViewerModel) -> "WindowProject":
 
 @dataclass(slots=True, eq=False)
 class _Dock:
-    """A dock whose settings are kept."""
+    """A dock whose settings are kept; ``values`` are those that were read or shown last."""
 
+    name: str
     widget: Callable[[], QWidget | None]
-    leave_out: Collection[str] = ()
+    leave_out: Collection[str]
+    values: Values = field(default_factory=dict)
 
 
 class WindowProject(QObject):
@@ -65,7 +67,7 @@ class WindowProject(QObject):
         self._session: ProjectSession | None = None
         self._closes = False
         self._trained: Path | None = None
-        self._docks: dict[str, _Dock] = {}
+        self._docks: list[_Dock] = []
         self._settings: dict[str, Values] = {}
         if window is not None:
             window.installEventFilter(self)
@@ -142,8 +144,8 @@ class WindowProject(QObject):
         }
         self._begin(folder, project, store, problem)
         self.opened.emit()
-        for name in self._docks:
-            self._show_settings(name)
+        for dock in self._docks:
+            self._show_settings(dock)
         self._save()  # with what the docks are set to now
 
     def close(self) -> None:
@@ -156,9 +158,13 @@ class WindowProject(QObject):
             self.changed.emit()
 
     def keep_settings(self, name: str, dock: QWidget, leave_out: Collection[str] = ()) -> None:
-        """Keep what the controls of ``dock`` are set to with the project, by the ``name`` of the dock."""
-        self._docks[name] = _Dock(ref(dock), leave_out)
-        self._show_settings(name)
+        """Keep what the controls of ``dock`` are set to with the project, by the ``name`` of the dock.
+
+        Of several docks of one name, the one in which something was set last counts.
+        """
+        kept = _Dock(name, ref(dock), leave_out)
+        self._docks = [*(other for other in self._docks if other.widget() is not None), kept]
+        self._show_settings(kept)
 
     def note_model(self, path: Path) -> None:
         """Note that a model was trained; one in the project is offered first when that is opened again."""
@@ -242,17 +248,20 @@ class WindowProject(QObject):
         self.changed.emit()
 
     def _read_settings(self) -> dict[str, Any]:
-        for name, dock in self._docks.items():
+        for dock in self._docks:
             widget = dock.widget()
-            if widget is not None and is_alive(widget):
-                self._settings[name] = read_controls(widget, dock.leave_out)
+            if widget is None or not is_alive(widget):
+                continue
+            values = read_controls(widget, dock.leave_out)
+            if values != dock.values or dock.name not in self._settings:
+                dock.values = self._settings[dock.name] = values
         return {name: dict(values) for name, values in self._settings.items()}
 
-    def _show_settings(self, name: str) -> None:
-        dock = self._docks[name]
+    def _show_settings(self, dock: _Dock) -> None:
         widget = dock.widget()
-        if widget is not None and is_alive(widget) and name in self._settings:
-            show_controls(widget, self._settings[name], dock.leave_out)
+        if widget is not None and is_alive(widget):
+            show_controls(widget, self._settings.get(dock.name, {}), dock.leave_out)
+            dock.values = read_controls(widget, dock.leave_out)
 
 
 def _main_window(viewer: ViewerModel) -> QWidget | None:
