@@ -32,6 +32,7 @@ from napari_unet.widgets.layers import (
     make_annotation,
     pixel_sizes,
 )
+from napari_unet.widgets.lifetime import is_alive
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.project import ProjectDock
 from napari_unet.widgets.project_reader import get_reader, open_project
@@ -313,6 +314,21 @@ def test_settings_come_back_into_docks_that_are_open(made, make_napari_viewer, q
     qtbot.waitUntil(lambda: "Predict, to see" in say(whole, "unet_advice"), timeout=20_000)
     saved(viewer)
     assert read_settings(folder)["train"]["train_minutes"] == 7.5
+
+
+def test_a_dock_that_is_gone_hears_nothing_of_projects(make_napari_viewer, data, tmp_path, qtbot):
+    viewer = make_napari_viewer()
+    open_image(viewer, data / "a b.tif")
+    docks = [kind(viewer) for kind in (TrainDock, PredictDock, UNetDock, ProjectDock)]
+    for dock in docks:
+        dock.deleteLater()
+    qtbot.waitUntil(lambda: not any(map(is_alive, docks)))
+    project_of(viewer).create(tmp_path / "p")  # what a slot raises fails the test
+    saved(viewer)
+    project_of(viewer).note_model(save(tmp_path / "p" / "models", "m"))
+    project_of(viewer).create(tmp_path / "q")
+    saved(viewer)
+    project_of(viewer).close()
 
 
 def test_of_two_docks_the_one_in_which_something_was_set_last_is_kept(made, qtbot):

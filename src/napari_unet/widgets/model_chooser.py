@@ -116,6 +116,7 @@ class ModelChooser(QComboBox):
         super().__init__()
         self._folder = folder
         self._others: list[Path] = []
+        self._project: WindowProject | None = None
         self._path: Path | None = None
         self._is_chosen = False
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -134,12 +135,19 @@ class ModelChooser(QComboBox):
 
     def follow(self, project: "WindowProject") -> None:
         """Offer the models of a project from the moment it is opened, the last one first."""
-        project.opened.connect(lambda: self._list(project.models_folder, project.last_model))
-        project.moved.connect(lambda: self._on_moved(project.models_folder))
+        self._project = project
+        project.opened.connect(self._on_opened)
+        project.moved.connect(self._on_moved)
 
-    def _on_moved(self, folder: Path) -> None:
+    def _on_opened(self) -> None:
+        if self._project is not None:
+            self._list(self._project.models_folder, self._project.last_model)
+
+    def _on_moved(self) -> None:
         """List the new folder; what is chosen stays chosen, or its copy there."""
-        path = self._path
+        if self._project is None:
+            return
+        path, folder = self._path, self._project.models_folder
         if path is not None and path.parent == self._folder != folder:
             self._others.append(path)
         self._others = [other for other in self._others if not (folder / other.name).is_file()]
