@@ -34,6 +34,12 @@ def tally(total, finished=(), failed=(), *, part=False, folder="", objects=None)
             "hint",
         ),
         (
+            tally(1, [0], objects=1),
+            False,
+            "Done: 1 object; see it in the layer list, and correct it like any labels.",
+            "hint",
+        ),
+        (
             tally(2, [0, 1], objects=12),
             False,
             "Done: 24 objects in 2 images; see them in the layer list, and correct them like any labels.",

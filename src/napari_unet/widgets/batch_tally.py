@@ -79,11 +79,12 @@ class Tally:
         if self._objects == 0:
             where = f" in {images}" * (done > 1)
             return f"Done, and no object was found{where}: train on, or lower the threshold.", "warning"
-        after = "" if self.folder else ", and correct them like any labels"
+        them = "it" if self._objects == 1 else "them"
+        after = "" if self.folder else f", and correct {them} like any labels"
         if self._objects is None:
             return f"Done: see the results of {images}{kept}{after}.", "hint"
         found = f"{self._objects:,} object{'s' * (self._objects != 1)}"
-        return f"Done: {found}{f' in {images}' * (done > 1)}; see them{kept}{after}.", "hint"
+        return f"Done: {found}{f' in {images}' * (done > 1)}; see {them}{kept}{after}.", "hint"
 
     def _cancelled(self, kept: str) -> str:
         done, failed = len(self.finished), len(self.failures)

@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]  #
 from napari_unet.widgets.form import LayerChooser
 from napari_unet.widgets.layers import annotation_of
 from napari_unet.widgets.lifetime import follow
-from napari_unet.widgets.marks import full_data, source_of
+from napari_unet.widgets.marks import full_data, mark_of, source_of
 from napari_unet.widgets.placement import PLACEMENT, axes_of, lay_on, lies_on
 
 
@@ -88,18 +88,15 @@ class AnnotationWatcher(QObject):
             events = [] if image is None else [image.events[name] for name in PLACEMENT]
             self._image, self._stay = image, [follow(self, emitter, self._on_placed) for emitter in events]
         self._on_it = []
+        if image is None:
+            return
         for layer in self._viewer.layers:
             pixels = paint if isinstance(layer, Shapes) else layer  # regions have those of the paint
-            if (
-                image is None
-                or pixels is None
-                or layer is image
-                or source_of(self._viewer, layer) is not image
-            ):
-                continue
-            axes = axes_of(image, full_data(pixels))
-            if lies_on(layer, image, axes):
-                self._on_it.append((layer, axes))
+            mark = mark_of(layer)
+            if pixels is not None and mark is not None and mark.image == image.unique_id:
+                axes = axes_of(image, full_data(pixels))
+                if lies_on(layer, image, axes):
+                    self._on_it.append((layer, axes))
 
     def _on_placed(self, _event: object = None) -> None:
         if self._image is not None:
