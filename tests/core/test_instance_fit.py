@@ -1,5 +1,7 @@
 """Readings fitted to paint: what full objects decide, what strokes decide, and what stays as it is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -125,6 +127,31 @@ def test_one_stroke_does_not_change_the_reading():
     one, two = (np.where(pairs <= last, strokes_of(pairs), 0) for last in (2, 3))
     assert fit_instances([Example(probability, one, False)], usual) == usual
     assert fit_instances([Example(probability, two, False)], usual) != usual
+
+
+def test_strokes_choose_the_contrast_alone_and_full_objects_what_separates_too():
+    """The outlines of two pairs of discs part them, their probabilities do not."""
+    y, x = np.mgrid[:60, :110]
+    middles = [(15, 20), (15, 38), (45, 70), (45, 88)]
+    discs = [(y - row) ** 2 + (x - column) ** 2 < 10**2 for row, column in middles]
+    objects = np.zeros((60, 110), np.int32)
+    for value, disc in enumerate(discs, start=2):
+        objects[disc] = value
+    strokes = np.where((y == 15) | (y == 45), objects, 0).astype(np.int32)
+    probability = np.where(objects > 0, 0.97, 0.03).astype(np.float32)
+    usual = InstanceConfig(min_size=3, separate_by="probability")
+    assert find_objects(probability, replace(usual, separate_by="shape"), ndim=2).max() == 4
+    assert fit_instances([Example(probability, strokes, False)], usual) == usual
+    assert fit_instances([Example(probability, objects, True)], usual).separate_by != "probability"
+
+
+def test_a_higher_usual_contrast_is_for_strokes_alone():
+    objects = np.zeros((40, 60), np.int32)
+    objects[10:30, 5:25], objects[10:30, 35:55] = 2, 3
+    probability = np.where(objects > 0, 0.97, 0.03).astype(np.float32)
+    usual = InstanceConfig(min_size=3, contrast=3.0)
+    assert fit_instances([Example(probability, objects, False)], usual) == usual
+    assert fit_instances([Example(probability, objects, True)], usual).contrast == InstanceConfig().contrast
 
 
 def test_strokes_on_what_is_not_found_say_nothing():

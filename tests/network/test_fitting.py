@@ -111,6 +111,18 @@ def test_windows_are_around_full_objects_or_else_around_all(monkeypatch):
     assert {2, 3} <= around_full
 
 
+def test_what_a_starter_learnt_from_strokes_is_read_at_a_higher_contrast(monkeypatch):
+    image, paint = squares()
+    starter = replace(train([image], [paint], SMALL, full=[True]), object_size=20.0)
+    usual = []
+    monkeypatch.setattr(fitting, "fit_instances", lambda examples, start: usual.append(start) or start)
+    scratch = train([image], [paint], replace(SMALL, steps=1))
+    adapted = train([image], [paint], replace(SMALL, steps=1), start=starter)
+    train([image], [paint], replace(SMALL, steps=1), start=adapted)
+    train([image], [paint], replace(SMALL, steps=1), start=scratch)
+    assert [reading.contrast for reading in usual] == [2.0, 3.0, 3.0, 2.0]
+
+
 def test_classes_are_not_fitted():
     image, paint = squares()
     model = train([image], [np.minimum(paint, 3)], replace(SMALL, mode="classes"), full=[True])

@@ -31,8 +31,9 @@ _OF_STROKE = 0.25
 """The same of the median stroke, which covers a third of its object or so."""
 
 _CONTRASTS = (2.0, 1.5, 1.0, 3.0)
-_HIGHER = (4.0, 6.0)
-"""Contrasts that only strokes ask for: full objects, learnt by heart, are too sure to be cut up."""
+_HIGHER = (4.0,)
+"""Contrast that only strokes ask for: full objects, learnt by heart, are too sure to be cut up. Of what is
+joined by mistake strokes show little, so the choice ends here, and what separates is not theirs to choose."""
 
 _BETTER, _SURE = 0.005, 2.5
 """Gain in mean IoU of full objects for which another reading than the usual one is taken, and its least ratio
@@ -65,12 +66,12 @@ def fit_instances(examples: Sequence[Example], start: InstanceConfig) -> Instanc
     examples : sequence of Example
         Objects that are cut by the edge of an example should not count as full in it.
     start : InstanceConfig
-        What is kept where the paint does not tell.
+        What is kept where the paint does not tell; of its contrast, where strokes decide.
 
     Returns
     -------
     InstanceConfig
-        What separates objects, the contrast and, where objects are full, the smallest size: the usual ones
+        The contrast and, where objects are full, what separates them and the smallest size: the usual ones
         unless others give clearly more of the painted objects back, see :func:`agreements`. The threshold
         stays: of objects that have been learnt by heart, too high a one finds most.
     """
@@ -79,12 +80,15 @@ def fit_instances(examples: Sequence[Example], start: InstanceConfig) -> Instanc
         return start
     if sizes:
         smallest = [max(1, int(part * np.median(sizes))) for part in _OF_FULL]
-        usual = replace(start, min_size=smallest[0], certain=_CERTAIN_OF_FULL)
+        usual = replace(
+            start, min_size=smallest[0], certain=_CERTAIN_OF_FULL, contrast=InstanceConfig().contrast
+        )
     else:
         smallest, usual = [start.min_size], start
+    separations = _SEPARATIONS if sizes else (usual.separate_by,)
     landscapes = {
         by: [Landscape.of(e.probability, replace(usual, separate_by=by)) for e in examples]
-        for by in _SEPARATIONS
+        for by in separations
     }
 
     def agreements_with(reading: InstanceConfig) -> NDArray[np.float64]:
@@ -92,7 +96,7 @@ def fit_instances(examples: Sequence[Example], start: InstanceConfig) -> Instanc
 
     best, most, before = usual, 0.0, agreements_with(usual)
     contrasts = _CONTRASTS if sizes else (*_CONTRASTS, *_HIGHER)
-    for by, contrast, size in product(_SEPARATIONS, contrasts, smallest):
+    for by, contrast, size in product(separations, contrasts, smallest):
         reading = replace(usual, separate_by=by, contrast=contrast, min_size=size)
         gains = agreements_with(reading) - before
         gain = _sure_gain(gains) if sizes else float(gains.sum()) - _MORE_STROKES

@@ -1,6 +1,7 @@
 """How a trained network is best read: fit what separates objects to the paint it was trained on."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,6 +20,10 @@ _MOST_WINDOWS = 6
 _EDGE = {2: 384, 3: 64}
 """Pixels along each side of a window: all windows together are read in about a second."""
 
+_OF_STARTER = 3.0
+"""Usual contrast where a training on strokes began with a starter. It has learnt from whole images where
+objects end: seams fall deeply, and what varies inside of objects falls, too."""
+
 
 def fit_reading(
     model: Model, dataset: Dataset, device: torch.device, precision: torch.dtype
@@ -32,6 +37,8 @@ def fit_reading(
     if model.mode != "objects":
         return InstanceConfig()
     usual = size_from_strokes([sample.paint for sample in dataset.samples])
+    if (model.training.body_rate or 1.0) < 1:
+        usual = replace(usual, contrast=_OF_STARTER)
     windows = list(_choose_windows(dataset, model.network.ndim))
     network = ready_network(model, device, precision)
     examples = []
