@@ -271,6 +271,22 @@ def test_renaming_and_choosing_another_image_meanwhile_misplaces_nothing(dock, v
     assert viewer.layers.selection.active is other
 
 
+def test_an_image_that_was_given_other_pixels_meanwhile(dock, viewer, qtbot):
+    source = viewer.add_image(discs(), name="cells")
+
+    def change(event):
+        if isinstance(event, PreviewBegun):  # its pixels are copied
+            source.data = discs((32, 32))
+
+    dock.start()
+    dock._run.job.happened.connect(change)
+    qtbot.waitUntil(lambda: not dock.is_running, timeout=60_000)
+    assert list(viewer.layers) == [source]
+    assert "has other pixels now than were segmented" in say(dock, "predict_status")
+    predict_with(dock, qtbot)
+    assert viewer.layers[1].data.shape == (32, 32)
+
+
 def test_an_image_that_was_deleted_meanwhile(dock, viewer, qtbot):
     source = viewer.add_image(discs(), name="cells")
     dock.start()

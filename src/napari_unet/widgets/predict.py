@@ -37,6 +37,7 @@ from napari_unet.widgets.prediction_targets import (
     add_results,
     copy_of,
     plane_shown,
+    still_has,
     target_of,
     targets_that_suit,
 )
@@ -269,6 +270,12 @@ class PredictDock(QWidget):
             return
         if isinstance(event, StoredOnDisk):
             self._show_stored(run, event)
+            return
+        if not still_has(target, event.shape):
+            run.tally.fail(
+                event.number,
+                f"The image '{source.name}' has other pixels now than were segmented; predict it again.",
+            )
             return
         if event.scaled is not None:
             self.form.scale.show_scaled(event.scaled)

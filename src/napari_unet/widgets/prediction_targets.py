@@ -18,6 +18,7 @@ from napari_unet.network.failures import sentence
 from napari_unet.widgets.layers import Kind, add_result, annotation_of, copy_image
 from napari_unet.widgets.marks import image_channels, is_result, source_of
 from napari_unet.widgets.model_chooser import ModelFacts
+from napari_unet.widgets.placement import spatial_axes
 from napari_unet.widgets.planes import into_stack
 from napari_unet.widgets.prediction_events import Source
 from napari_unet.widgets.prediction_run import resolve_channels
@@ -126,6 +127,13 @@ def copy_of(viewer: ViewerModel, target: Target) -> Source | str:
         )
     except MemoryError as error:
         return sentence(error)
+
+
+def still_has(target: Target, shape: tuple[int, ...]) -> bool:
+    """Return whether the image has the shape (…YX) now with which it was segmented."""
+    layer = target.layer
+    now = _shape(layer)
+    return tuple(now[axis] for axis in spatial_axes(layer, target.channels)) == shape
 
 
 def add_results(
