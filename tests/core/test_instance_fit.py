@@ -145,6 +145,21 @@ def test_strokes_choose_the_contrast_alone_and_full_objects_what_separates_too()
     assert fit_instances([Example(probability, objects, True)], usual).separate_by != "probability"
 
 
+def test_strokes_ask_for_no_contrast_that_joins_what_is_clearly_apart():
+    """Each stroke lies across a seam that falls by 5: 6 would be one object to each, and is no choice."""
+    strokes = np.zeros((60, 60), np.int32)
+    probability = np.full((60, 60), 0.01, np.float32)
+    for number in range(3):
+        row = 4 + 19 * number
+        probability[row : row + 12, 5:55] = 0.9999
+        probability[row : row + 12, 29:31] = 0.985
+        strokes[row + 6, 10:50] = number + 2
+    usual = InstanceConfig(min_size=3, separate_by="probability")
+    assert find_objects(probability, replace(usual, contrast=4.0), ndim=2).max() == 6
+    assert find_objects(probability, replace(usual, contrast=6.0), ndim=2).max() == 3
+    assert fit_instances([Example(probability, strokes, False)], usual) == usual
+
+
 def test_a_higher_usual_contrast_is_for_strokes_alone():
     objects = np.zeros((40, 60), np.int32)
     objects[10:30, 5:25], objects[10:30, 35:55] = 2, 3

@@ -32,7 +32,7 @@ def fit_reading(
 
     Objects painted in full decide, where there are any, else strokes; see
     :func:`napari_unet.core.instance_fit.fit_instances`. A few windows around them are predicted, spread over
-    the images. In classes mode nothing is fitted.
+    the images. After a starter strokes begin from a higher contrast. In classes mode nothing is fitted.
     """
     if model.mode != "objects":
         return InstanceConfig()
