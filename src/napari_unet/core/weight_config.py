@@ -84,8 +84,8 @@ class WeightConfig:
     def preset(cls, name: str) -> "WeightConfig":
         """Return the configuration of the 2015 "paper", a "gentle" one, or that of the "freiburg" plugin.
 
-        "gentle" is the paper's with a lower border term, chosen for training on a few filled objects by the
-        score sheet of docs/benchmarks.md; "freiburg" is of Falk et al. 2019.
+        "gentle" is the paper's with a lower border term, chosen for training on a few filled objects
+        (docs/tried.md); "freiburg" is of Falk et al. 2019.
 
         Raises
         ------
