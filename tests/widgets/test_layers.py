@@ -251,6 +251,17 @@ def test_the_weight_map_lies_on_top_of_the_paint(viewer):
     assert weights.colormap.colors[0, 3] == 0  # what is unknown is seen through
 
 
+def test_no_object_has_the_colour_of_background(viewer):
+    image = viewer.add_image(np.zeros((6, 8)))
+    paint = make_annotation(viewer, image)
+    objects = add_result(viewer, image, "objects", np.ones((6, 8), np.int32))
+    background = paint.get_color(1)
+    assert not any(np.allclose(paint.get_color(value), background) for value in range(2, 242))
+    assert not any(np.allclose(objects.get_color(value), background) for value in range(1, 500))
+    classes = add_result(viewer, image, "classes", np.ones((6, 8), np.uint8))
+    np.testing.assert_array_equal(classes.get_color(1), background)
+
+
 def test_an_unedited_result_is_updated_in_place_and_keeps_the_name_the_user_gave(viewer):
     image = viewer.add_image(np.zeros((6, 8)))
     first = add_result(viewer, image, "objects", np.ones((6, 8), np.int32))

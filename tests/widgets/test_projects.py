@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 from dock_helpers import discs, paint_on, save, say, tiny_training
-from napari.layers import Image, Shapes
+from napari.layers import Image, Labels, Shapes
 from npe2 import PluginManifest
 from qtpy.QtGui import QCloseEvent, QHideEvent
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QPushButton
@@ -173,6 +173,8 @@ def snapshot(viewer):
         }
         if isinstance(layer, Image) and not layer.rgb:
             entry |= {"colormap": layer.colormap.name, "limits": list(layer.contrast_limits)}
+        elif isinstance(layer, Labels):
+            entry["colours"] = layer.colormap.colors.tolist()
         seen.append(entry)
     return seen
 
@@ -227,6 +229,7 @@ def test_corrections_of_a_prediction_are_kept_with_what_was_predicted(made, make
     viewer = reopened(make_napari_viewer, folder, qtbot)
     again = viewer.layers["a b objects"]
     assert again.data[40, 40] == 2
+    np.testing.assert_array_equal(again.get_color(1), result.get_color(1))
     mark = marks.mark_of(again)
     assert mark.kind == "objects"
     np.testing.assert_array_equal(mark.shown, predicted)

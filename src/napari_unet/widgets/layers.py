@@ -19,8 +19,9 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.gestures import unused_values
 from napari_unet.core.label_errors import ERROR_COLOURS
 from napari_unet.core.regions import complete
+from napari_unet.widgets.colours import paint_colours
 from napari_unet.widgets.marks import KEY, Mark, full_data, full_objects_of, is_paint, mark_of
-from napari_unet.widgets.placement import axes_of, placement, result_layer, spatial_axes
+from napari_unet.widgets.placement import LABELS, axes_of, placement, result_layer, spatial_axes
 
 Kind = Literal["objects", "classes", "probabilities", "weights", "uncertainty"]
 
@@ -69,7 +70,9 @@ def make_annotation(viewer: ViewerModel, image: Image, channels: Channels = "aut
         raise InputError(f"The image '{image.name}' is empty (shape {shape}); choose one with pixels in it.")
     name = f"{image.name} paint"
     opened = next((layer for layer in viewer.layers if layer.name == name and _may_adopt(layer, shape)), None)
-    paint = opened or Labels(np.zeros(shape, np.int32), name=name, **placement(image, axes))
+    paint = opened or Labels(
+        np.zeros(shape, np.int32), name=name, colormap=paint_colours(), **placement(image, axes)
+    )
     paint.metadata[KEY] = Mark(paint.unique_id, image.unique_id, "paint", channels)
     if opened is None:
         viewer.add_layer(paint)
@@ -287,14 +290,13 @@ def update_plane(
 
 
 def _show(viewer: ViewerModel, source: Layer, kind: str, name: str, data: NDArray[Any]) -> Layer:
-    is_labels = kind in ("objects", "classes", "errors")
-    shown = data.copy() if is_labels else data
+    shown = data.copy() if kind in LABELS else data
     for layer in viewer.layers:
         if _is_bound(layer, source, kind) and _is_untouched(layer, data):
             layer.data = data
             layer.metadata[KEY].shown = shown
             return layer
-    result = result_layer(source, kind, name, data, axes_of(source, data), is_labels=is_labels)
+    result = result_layer(source, kind, name, data, axes_of(source, data))
     result.metadata[KEY] = Mark(result.unique_id, source.unique_id, kind, shown=shown)
     insert_result(viewer, source, result, on_top=kind == "weights")
     return result

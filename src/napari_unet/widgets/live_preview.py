@@ -16,6 +16,7 @@ from napari_unet.core.instances import find_objects
 from napari_unet.core.prediction import join_classes
 from napari_unet.core.view import Gaze, View
 from napari_unet.network.events import Preview
+from napari_unet.widgets.colours import object_colours
 from napari_unet.widgets.glances import Glances, still_there
 from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.lifetime import follow
@@ -230,7 +231,8 @@ class LivePreviewLayer(QObject):
         name, layers = f"{one.image.name} preview", self._viewer.layers
         layer: Layer
         if kind is Labels:
-            layer = Labels(data, name=name, opacity=0.5, **place)
+            colormap = object_colours() if self._mode == "objects" else None
+            layer = Labels(data, name=name, opacity=0.5, colormap=colormap, **place)
         else:
             layer = Image(
                 data,

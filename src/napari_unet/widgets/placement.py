@@ -8,8 +8,11 @@ from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 
 from napari_unet.core.axes import Channels
-from napari_unet.widgets.colours import fading, see_through
+from napari_unet.widgets.colours import fading, object_colours, see_through
 from napari_unet.widgets.marks import full_data
+
+LABELS = ("objects", "classes", "errors")
+"""Kinds of results that are labels."""
 
 PLACEMENT = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 """What a layer tells of where it is."""
@@ -22,7 +25,6 @@ def result_layer(
     data: Any,
     axes: tuple[int, ...],
     *,
-    is_labels: bool,
     steps: Sequence[int] = (),
 ) -> Layer:
     """Return a layer, not yet in a viewer, that lies on its image.
@@ -32,15 +34,14 @@ def result_layer(
     source : napari.layers.Layer
         The image.
     kind : str
-        "weights" may have any values, other images have those from 0 to 1.
+        "objects", "classes" and "errors" are labels; "weights" may have any values, other images have those
+        from 0 to 1.
     name : str
         Of the layer.
     data : array, or list of arrays
         What it shows; a list is one image in several resolutions, the full one first.
     axes : tuple of int
         Those of the image that the data have.
-    is_labels : bool
-        Whether it shows labels.
     steps : sequence of int, optional
         Pixels of the image from one pixel of the data to the next, along each axis; one where not given.
     """
@@ -49,8 +50,9 @@ def result_layer(
         where["scale"] = where["scale"] * np.asarray(steps)
     if isinstance(data, list):
         where["multiscale"] = True
-    if is_labels:
-        return Labels(data, name=name, opacity=0.6, **where)
+    if kind in LABELS:
+        colormap = object_colours() if kind == "objects" else None
+        return Labels(data, name=name, opacity=0.6, colormap=colormap, **where)
     colours = fading("inferno") if kind == "uncertainty" else see_through("viridis")
     style: dict[str, Any] = {"colormap": colours, "opacity": 0.8}
     if kind != "weights":

@@ -98,11 +98,10 @@ class PreviewLayer:
             layer.visible = False
         layer = result_layer(
             source,
-            "preview",
+            self._begun.kind,
             f"{source.name} preview",
             self._data,
             spatial_axes(source, channels),
-            is_labels=self._begun.kind != "probabilities",
             steps=self._begun.steps,
         )
         layer.metadata[KEY] = Mark(layer.unique_id, source.unique_id, "preview")

@@ -13,6 +13,7 @@ from napari_unet.files.images import SUFFIXES, is_zarr
 from napari_unet.files.project import Project, ProjectImage, ProjectLabels, ProjectRegions, read_project
 from napari_unet.files.project_images import file_name, file_size, places, read_kept
 from napari_unet.files.project_store import is_alike, matches, read_labels
+from napari_unet.widgets.colours import object_colours, paint_colours
 from napari_unet.widgets.marks import KEY
 from napari_unet.widgets.project_layers import LayerData, layer_arguments, regions_arguments
 from napari_unet.widgets.regions import regions_style
@@ -170,6 +171,8 @@ def _labels(opened: Opened, labels: ProjectLabels, folder: Path) -> LayerData:
     predicted = read_labels(folder, labels.predicted)[0] if labels.predicted else None
     tag = Tag(opened.project.identity, labels.image, labels=labels.file, predicted=predicted)
     arguments = layer_arguments(labels.look, pixels.ndim, is_image=False)
+    if labels.kind != "classes":
+        arguments["colormap"] = paint_colours() if labels.kind == "paint" else object_colours()
     return pixels, {**arguments, "metadata": {KEY: tag}}, "labels"
 
 

@@ -74,7 +74,6 @@ def show_stored(
             name,
             levels if len(levels) > 1 else levels[0],
             spatial_axes(source, channels),
-            is_labels=kind != "probabilities",
         )
         layer.metadata[KEY] = Mark(layer.unique_id, source.unique_id, stored)
         if isinstance(layer, Labels):
