@@ -161,6 +161,7 @@ def test_int32_paint_is_not_copied():
     ("paint", "words"),
     [
         (np.zeros((0, 5), int), "empty"),
+        (np.array(3), "empty"),
         (np.array([True, False]), "yes/no mask"),
         (np.array([1 + 0j]), "complex"),
         (np.array([1, None]), "object"),

@@ -171,6 +171,8 @@ def test_a_part_splits_off_with_the_smallest_size_above_the_saddle(min_size, cou
         ("contrast", 0),
         ("contrast", float("nan")),
         ("min_size", 0),
+        ("min_size", float("nan")),
+        ("min_size", 2**64),
         ("certain", 0.49),
         ("certain", 1.0),
         ("certain", float("nan")),
@@ -180,6 +182,13 @@ def test_a_part_splits_off_with_the_smallest_size_above_the_saddle(min_size, cou
 def test_settings_that_cannot_be_used(field, value):
     with pytest.raises(InputError, match=f"instances.{field} is {value!r}"):
         InstanceConfig(**{field: value})
+
+
+@pytest.mark.parametrize("contrast", [1000.0, 1e30, float("inf")])
+def test_with_the_highest_contrast_nothing_is_split(contrast):
+    row = np.repeat(np.float32([0, 1, 0.501, 1, 0]), [2, 20, 1, 20, 2])
+    assert find_objects(row[np.newaxis], InstanceConfig(contrast=5.0), ndim=2).max() == 2
+    assert find_objects(row[np.newaxis], InstanceConfig(contrast=contrast), ndim=2).max() == 1
 
 
 # Few levels, so that plateaus, ties and values on the thresholds are common.

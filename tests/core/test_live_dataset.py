@@ -226,6 +226,9 @@ def test_paint_that_cannot_teach_any_more_waits_for_more():
     assert live.dataset is before
     assert_same(before, same)
     assert "Only background is painted" in live.held_back[0]
+    feed.put(source)  # of a stroke that changed nothing
+    assert not live.update(feed.take())
+    assert "Only background is painted" in live.held_back[0]
     source.paint[40:50, 40:50] = 7
     feed.put(source)
     assert live.update(feed.take())

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from itertools import count
 
 import pytest
 
@@ -57,11 +58,15 @@ def test_every_thread_is_prepared_once_before_it_works():
     assert len(set(prepared)) == 3
 
 
-def test_a_thread_that_cannot_be_prepared_is_an_error():
-    def prepare() -> None:
-        raise OSError("no")
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_a_thread_that_cannot_be_prepared_is_an_error(failing: int):
+    numbers = count(1)
 
-    with pytest.raises((OSError, threading.BrokenBarrierError)):
+    def prepare() -> None:
+        if next(numbers) == failing:
+            raise OSError("no")
+
+    with pytest.raises(OSError, match="no"):
         list(map_in_order(lambda item: item, range(5), 3, prepare=prepare))
 
 

@@ -321,6 +321,12 @@ def test_labels_that_cannot_be_compared(predicted, truth, sentence):
         evaluate(predicted, truth)
 
 
+@pytest.mark.parametrize("ndim", [0, -1])
+def test_objects_extend_along_an_axis_at_least(ndim):
+    with pytest.raises(InputError, match=f"ndim is {ndim}"):
+        evaluate(row("11.2"), row("1133"), ndim=ndim)
+
+
 def test_scores_read_as_a_sentence():
     text = str(evaluate(row("11.2"), row("1133")))
     assert text.startswith("2 objects predicted, 2 true, 2 matched: foreground IoU 0.750")

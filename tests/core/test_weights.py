@@ -229,6 +229,8 @@ def test_a_sigma_far_below_the_pixel_size_gives_no_border():
         ({"w0": -1}, "w0 is -1; choose 0 or more"),
         ({"w0": 1e39}, "choose 0 or more, up to a million"),
         ({"w0": nan}, "w0 is nan"),
+        ({"w0": 10**400}, "up to a million"),
+        ({"sigma": 10**400}, "choose a distance"),
         ({"w0": "10"}, "w0 is '10'"),
         ({"sigma": 0}, "sigma is 0; choose a distance"),
         ({"sigma": inf}, "sigma is inf"),
@@ -266,6 +268,11 @@ def test_more_than_255_classes_are_refused_and_never_crash(paint):
     else:
         with pytest.raises(InputError, match="300"):
             border_weights(paint, mode="classes")
+
+
+def test_classes_of_more_axes_than_a_volume_are_refused():
+    with pytest.raises(InputError, match="4 axes"):
+        border_weights(gap(2)[None, None], mode="classes")
 
 
 @pytest.mark.parametrize("config", [WeightConfig(), WeightConfig(halo=0.9)])

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from napari_unet.core.errors import InputError
-from napari_unet.network.config import PredictionConfig, TrainingConfig
+from napari_unet.network.config import AugmentationConfig, PredictionConfig, TrainingConfig, UNetConfig
 
 
 @pytest.mark.parametrize("value", [1.5, "64", (32, 48), True])
@@ -14,6 +15,34 @@ from napari_unet.network.config import PredictionConfig, TrainingConfig
 def test_counts_are_whole_numbers(name: str, value: Any) -> None:
     with pytest.raises(InputError, match=rf"training.{name} is .*; give a whole number"):
         TrainingConfig(**{name: value})
+
+
+@pytest.mark.parametrize("value", [1.5, 2.0, "2", None, True])
+@pytest.mark.parametrize("name", ["ndim", "in_channels", "classes", "levels", "features"])
+def test_the_shape_of_a_network_is_whole_numbers(name: str, value: Any) -> None:
+    with pytest.raises(InputError, match=rf"network.{name} is .*; give a whole number"):
+        UNetConfig(**{name: value})
+
+
+def test_numbers_of_numpy_are_taken_as_their_own() -> None:
+    config = TrainingConfig(seed=np.int64(3), spacing=np.array([0.5, 2]))
+    assert type(config.seed) is int
+    assert config.spacing == (0.5, 2.0)
+    assert PredictionConfig(object_size=np.float32(30)) == PredictionConfig(object_size=np.int64(30))
+
+
+def test_a_seed_is_one_that_torch_can_take() -> None:
+    torch.manual_seed(TrainingConfig(seed=2**63 - 1).seed + 2**31)
+    for seed in (2**63, -1):
+        with pytest.raises(InputError, match=r"training.seed is .*; choose 0 or more, below"):
+            TrainingConfig(seed=seed)
+
+
+@pytest.mark.parametrize("name", ["rotation", "scale", "elastic", "noise"])
+def test_augmentation_is_finite(name: str) -> None:
+    for value in (float("inf"), float("nan")):
+        with pytest.raises(InputError, match=f"augmentation.{name} is {value}"):
+            AugmentationConfig(**{name: value})
 
 
 @pytest.mark.parametrize("value", [32.0, "64", (32, 48), True])

@@ -1,5 +1,6 @@
 """Paint that changes while a network learns, and previews of what it makes of it."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -398,6 +399,32 @@ def test_a_very_wide_view_is_predicted_in_its_middle() -> None:
     assert len(boxes) == 16
     assert min(box[0].start for box in boxes) > 48_000
     assert max(box[1].stop for box in boxes) == 300
+
+
+def test_what_cannot_be_previewed_ends_no_training() -> None:
+    image, paint = scene()
+    source, feed = follow(paint, image)
+    everywhere = (slice(0, 50), slice(0, 50))
+    gaze = Gaze()
+    gaze.view = View(
+        "cells", image, (50, 50), (), everywhere
+    )  # paint of another shape than when it was learnt
+    gaze.glances.append(View("colours", np.stack([image] * 3), image.shape, (), everywhere))
+    events = list(training(source, feed, gaze=gaze))
+    assert isinstance(events[-1], Stopped)
+    assert not any(isinstance(event, Preview) for event in events)
+
+
+def test_glances_may_be_cleared_at_any_moment() -> None:
+    class Cleared(deque):
+        def __bool__(self) -> bool:  # there was one a moment ago
+            return True
+
+    image, paint = scene()
+    source, feed = follow(paint, image)
+    gaze = Gaze()
+    gaze.glances = Cleared()
+    assert isinstance(list(training(source, feed, replace(QUICK, steps=2), gaze=gaze))[-1], Stopped)
 
 
 def test_previews_come_with_the_training() -> None:

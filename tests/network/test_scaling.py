@@ -106,7 +106,7 @@ def test_other_models_take_images_as_they_are(starter: Model) -> None:
     same = last(starter, image, PredictionConfig(object_size="unscaled")).prediction
     np.testing.assert_array_equal(events[-1].prediction.probabilities, same.probabilities)
     with pytest.raises(InputError, match="object_size is 30 and this model takes its images as they are"):
-        predict(model, image, PredictionConfig(object_size=30.0), device="cpu")
+        predict(model, image, PredictionConfig(object_size=np.float32(30)), device="cpu")
 
 
 @pytest.mark.parametrize("value", [1.0, 3000, "large"])

@@ -19,6 +19,7 @@ from napari_unet.core.confidence import Tally
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.normalisation import Normalisation, apply_limits
+from napari_unet.core.weights import WeightConfig
 from napari_unet.network import learner as learner_module
 from napari_unet.network import training_loop
 from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
@@ -519,6 +520,19 @@ def test_validation_images_are_never_learnt_from() -> None:
 def test_validation_images_that_cannot_be_used_are_one_sentence(paint: np.ndarray, said: str) -> None:
     with pytest.raises(InputError, match=said):
         _run(validation=([IMAGE], [paint]))
+
+
+def test_every_validation_image_has_paint_of_its_own() -> None:
+    """Though there are as many paints in all, another image must not be taught with one of them."""
+    other, paint = blobs(seed=3)
+    with pytest.raises(InputError, match="1 validation images and 2 paints"):
+        next(train_events([IMAGE, IMAGE], [PAINT], QUICK, validation=([other], [paint, paint]), device=CPU))
+
+
+def test_weights_that_are_all_0_are_one_sentence() -> None:
+    config = dataclasses.replace(QUICK, weights=WeightConfig(w0=0, foreground=0, background=0))
+    with pytest.raises(InputError, match=r"weights\.foreground or weights\.background of more than 0"):
+        _run(config)
 
 
 def test_the_learning_rate_rises_and_stays(monkeypatch: pytest.MonkeyPatch) -> None:

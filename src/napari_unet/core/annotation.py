@@ -112,7 +112,7 @@ def check_paint(paint: NDArray[Any]) -> NDArray[np.int32]:
         If the array is empty, holds negative, fractional or too large values, or is of another type.
     """
     paint = np.asanyarray(paint)
-    if paint.size == 0:
+    if paint.size == 0 or paint.ndim == 0:
         raise InputError(f"The paint is empty (shape {paint.shape}); choose paint that covers the image.")
     if paint.dtype.kind == "b":
         raise InputError(f"The paint is a yes/no mask; give whole numbers instead: {_VALUES}.")

@@ -109,7 +109,7 @@ class Relief:
             self.sizes,
             self.rims,
             self.meetings,
-            round(contrast * _STEPS),
+            round(min(contrast, 3 * _HIGHEST) * _STEPS),  # no two heights differ by that much
             min_area,
         )
 

@@ -64,7 +64,7 @@ class InstanceConfig:
             )
         if not self.contrast > 0:
             raise InputError(f"instances.contrast is {self.contrast}; choose more than 0.")
-        if self.min_size < 1:
+        if not 1 <= self.min_size < 2**63:
             raise InputError(
                 f"instances.min_size is {self.min_size}; choose 1 pixel (keeps everything) or more."
             )

@@ -68,6 +68,8 @@ class LiveDataset:
         self.distance = True
         """Whether the network learns how deep pixels lie in full objects."""
         self.dataset: Dataset = join_planes(planes, reading)
+        self._joined = dict(self._planes)
+        """What the dataset is of; where paint cannot teach, the planes are ahead of it."""
         self._samples: dict[_Place, Sample] = dict(zip(self._planes, self.dataset.samples, strict=True))
         self.fresh: tuple[Fresh, ...] = ()
         """What the last update brought."""
@@ -77,11 +79,11 @@ class LiveDataset:
     def stay(self) -> None:
         """Let go of what only updates need: no paint will come."""
         self._planes.clear()
+        self._joined.clear()
         self._samples.clear()
 
     def update(self, news: News) -> bool:
         """Take in what was painted; return whether there is another dataset now."""
-        before = dict(self._planes)
         for place, touched in news.touched.items():
             try:
                 self._refused.pop(place, None)
@@ -90,7 +92,7 @@ class LiveDataset:
                 self._refused[place] = str(error)
         sentences = list(dict.fromkeys(self._refused.values()))
         changed = False
-        if self._planes != before:
+        if self._planes != self._joined:
             # In the order of a training that begins now: images for scoring alone come last.
             planes = sorted(
                 self._planes.values(), key=lambda plane: (plane.scored, plane.number, plane.index)
@@ -108,7 +110,8 @@ class LiveDataset:
             else:
                 changed = True
                 self.dataset = dataset
-                self.fresh = tuple(_fresh(planes, dataset, before))
+                self.fresh = tuple(_fresh(planes, dataset, self._joined))
+                self._joined = dict(self._planes)
                 self._samples = {
                     (plane.number, plane.index): sample
                     for plane, sample in zip(planes, dataset.samples, strict=True)

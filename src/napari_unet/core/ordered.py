@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, BrokenBarrierError
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -73,5 +73,5 @@ def _start_all(pool: ThreadPoolExecutor, threads: int, prepare: Callable[[], Non
     except BaseException:  # the system may refuse a thread: let go those that wait for it
         together.abort()
         raise
-    for future in started:
-        future.result()
+    for future in sorted(started, key=lambda future: isinstance(future.exception(), BrokenBarrierError)):
+        future.result()  # first the error for which the others were let go

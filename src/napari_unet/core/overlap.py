@@ -238,6 +238,10 @@ def planes(prediction: PixelsT, truth: PixelsT, ndim: int | None = None) -> Iter
             f"The predicted labels have shape {prediction.shape} and the true ones {truth.shape}; "
             "compare labels of the same image."
         )
+    if ndim is not None and ndim < 1:
+        raise InputError(
+            f"Objects extend along at least 1 axis, and ndim is {ndim}; give 2 or 3, or leave it out."
+        )
     leading = 0 if ndim is None else max(prediction.ndim - ndim, 0)
     return ((prediction[at], truth[at]) for at in np.ndindex(prediction.shape[:leading]))
 

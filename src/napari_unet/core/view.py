@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Hashable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,3 +43,9 @@ class Gaze:
         """None where there is nothing to show."""
         self.glances: deque[View] = deque()
         """What else is to be looked at, once: a block of a view for every time that it is in here."""
+
+    def next_glance(self) -> View | None:
+        """Take what is to be looked at next; None where nothing is, or is any more."""
+        with suppress(IndexError):  # to look first would not do: the other thread may clear them meanwhile
+            return self.glances.popleft()
+        return None

@@ -1,8 +1,8 @@
 """The numbers that shape the weight map, and the class weights that follow from them alone."""
 
 from dataclasses import dataclass
-from math import isfinite
-from typing import Any, Literal, get_args
+from sys import float_info
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ Preset = Literal["gentle", "paper", "freiburg"]
 _GENTLE = 3.0
 """Height of the border term for a few filled objects, of which the paper's makes the network find fewer."""
 
+_NUMBERS = (int, float, np.integer, np.floating)
+
 _MOST = 1e6
 """Far beyond what is of use; sums of much larger weights would leave the range of float32."""
 
@@ -24,10 +26,6 @@ CLASS_WEIGHT_RANGE = (0.1, 10.0)
 
 TOLERANCE = 1e-3
 """The border term is left out where it is smaller than this part of w0, so it is never wrong by more."""
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.number)) and isfinite(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +65,11 @@ class WeightConfig:
     def __post_init__(self) -> None:
         for name in ("w0", "foreground", "background", "halo"):
             value = getattr(self, name)
-            if not (_is_number(value) and 0 <= value <= _MOST):
+            if not (isinstance(value, _NUMBERS) and 0 <= value <= _MOST):
                 raise InputError(f"weights.{name} is {value!r}; choose 0 or more, up to a million.")
         for name in ("sigma", "halo_sigma"):
             value = getattr(self, name)
-            if not (_is_number(value) and value > 0):
+            if not (isinstance(value, _NUMBERS) and 0 < value <= float_info.max):
                 raise InputError(f"weights.{name} is {value!r}; choose a distance of more than 0.")
         if not isinstance(self.border_in_foreground, bool):
             raise InputError(

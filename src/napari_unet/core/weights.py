@@ -21,6 +21,7 @@ from skimage.measure import label
 
 from napari_unet.core.annotation import FIRST_OBJECT, Mode, check_mode, check_paint, read_paint
 from napari_unet.core.blocks import Block, for_each_block, plan_blocks, widen
+from napari_unet.core.errors import InputError
 from napari_unet.core.two_nearest import (
     Metric,
     check_spacing,
@@ -126,7 +127,8 @@ def border_weights(
     Raises
     ------
     InputError
-        If ``paint`` is not paint, ``spacing`` does not fit it, or there are more than 255 classes.
+        If ``paint`` is not paint, ``spacing`` does not fit it, or in "classes" mode there are more than 255
+        classes or 3 axes.
     """
     paint = check_paint(paint)
     parts = measure_parts(paint, config, spacing=spacing, mode=mode)
@@ -163,6 +165,11 @@ def measure_parts(
     paint = check_paint(paint)
     check_mode(mode)
     sampling = check_spacing(spacing, paint.ndim)
+    if mode == "classes" and paint.ndim > 3:
+        raise InputError(
+            f"The paint has {paint.ndim} axes, and in classes mode at most 3 are measured together; give one "
+            "plane or volume at a time."
+        )
     # The highest value says how many classes there are, or that there are too many.
     n_classes = read_paint(paint.max(keepdims=True), mode).n_classes
     components = number_components(paint) if mode == "classes" else None

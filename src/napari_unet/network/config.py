@@ -6,7 +6,8 @@ imports torch: docks and the command line can build a configuration before the (
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from numbers import Integral
+from math import inf
+from numbers import Integral, Real
 from typing import Literal
 
 from napari_unet.core.annotation import Mode
@@ -24,18 +25,18 @@ def _require(condition: bool, sentence: str) -> None:
         raise InputError(sentence)
 
 
-def _whole(name: str, value: object) -> None:
+def _whole(name: str, value: object, *, optional: bool = True) -> None:
     """Refuse what is not a whole number before it is compared; None is a value left out."""
     _require(
-        value is None or (isinstance(value, Integral) and not isinstance(value, bool)),
+        (value is None and optional) or (isinstance(value, Integral) and not isinstance(value, bool)),
         f"{name} is {value!r}; give a whole number.",
     )
 
 
 def _is_object_size(value: object) -> bool:
-    if isinstance(value, int | float):
-        return 2 <= value <= 2000
-    return value in {"estimate", "unscaled"}
+    if isinstance(value, Real):
+        return 2 <= float(value) <= 2000
+    return value in ("estimate", "unscaled")
 
 
 def _one_of(name: str, value: object, allowed: Sequence[object]) -> None:
@@ -93,6 +94,8 @@ class UNetConfig:
     distance: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("ndim", "in_channels", "classes", "levels", "features"):
+            _whole(f"network.{name}", getattr(self, name), optional=False)
         _one_of("network.ndim", self.ndim, (2, 3))
         _require(
             1 <= self.in_channels < 2**16,
@@ -162,7 +165,7 @@ class AugmentationConfig:
     def __post_init__(self) -> None:
         for name in ("rotation", "scale", "elastic", "brightness", "contrast", "gamma", "noise"):
             value = getattr(self, name)
-            _require(value >= 0, f"augmentation.{name} is {value}; choose 0 (off) or more.")
+            _require(0 <= value < inf, f"augmentation.{name} is {value}; choose 0 (off) or more.")
         _require(
             self.elastic_spacing >= 8,
             f"augmentation.elastic_spacing is {self.elastic_spacing}; choose at least 8 pixels.",
@@ -252,7 +255,12 @@ class TrainingConfig:
         _one_of("training.channels", self.channels, ("auto", "none", "first", "last"))
         _one_of("training.precision", self.precision, ("auto", "float32", "bfloat16", "float16"))
         for name in ("steps", "patience", "seed", "patch_size", "batch_size"):
-            _whole(f"training.{name}", getattr(self, name))
+            value = getattr(self, name)
+            _whole(f"training.{name}", value)
+            if value is not None:
+                object.__setattr__(self, name, int(value))  # torch takes no seed of numpy's
+        if self.spacing is not None:  # such as the scale of a layer, an array, which no file could hold
+            object.__setattr__(self, "spacing", tuple(map(float, self.spacing)))
         _require(
             self.seconds is None or self.seconds > 0,
             f"training.seconds is {self.seconds}; choose more than 0, or leave it out.",
@@ -269,7 +277,7 @@ class TrainingConfig:
             self.patience is None or self.patience >= 1,
             f"training.patience is {self.patience}; choose at least 1, or leave it out.",
         )
-        _require(self.seed >= 0, f"training.seed is {self.seed}; choose 0 or more.")
+        _require(0 <= self.seed < 2**63, f"training.seed is {self.seed}; choose 0 or more, below 2**63.")
         _require(
             self.patch_size is None or self.patch_size >= 16,
             f"training.patch_size is {self.patch_size}; choose at least 16 pixels, or leave it out.",

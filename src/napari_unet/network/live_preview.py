@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_unet.core.axes import Channels, channels_first
+from napari_unet.core.errors import InputError
+from napari_unet.core.lazy import Pixels
 from napari_unet.core.normalisation import Normalisation
 from napari_unet.core.tiling import read_mirrored
 from napari_unet.core.view import Gaze, View
@@ -86,13 +88,16 @@ class LivePreview:
         step : int
             Number of the training step.
         """
-        glances = self._gaze.glances
-        while glances:
-            glance = glances.popleft()
-            self._round += 1
-            yield self._preview(glance, self._in_turn(glance)[0], predict, step)
+        while (glance := self._gaze.next_glance()) is not None:
+            image = self._image_of(glance)
+            if image is not None:
+                self._round += 1
+                yield self._preview(glance, image, self._in_turn(glance)[0], predict, step)
         view, now = self._gaze.view, perf_counter()
         if view is None or now < self._next:
+            return
+        image = self._image_of(view)
+        if image is None:
             return
         self._round += 1
         allowed = SHARE * (now - self._last)
@@ -100,7 +105,7 @@ class LivePreview:
         try:
             for box in self._in_turn(view):
                 began = perf_counter()
-                event = self._preview(view, box, predict, step)
+                event = self._preview(view, image, box, predict, step)
                 cost = perf_counter() - began
                 spent += cost
                 goes_on = spent + cost <= allowed
@@ -115,11 +120,32 @@ class LivePreview:
             else:
                 self._next = max(now + INTERVAL_S, self._last + spent * (1 / SHARE - 1))
 
+    def _image_of(self, view: View) -> Pixels | None:
+        """Return the image (C, leading..., spatial...) of a view; None where it does not suit the network.
+
+        Nor can it be read once its paint has another shape: that is no reason to end a training.
+        """
+        try:
+            return channels_first(
+                view.image,
+                ndim=self._network.ndim,
+                channels=self._channels,
+                paint_shape=view.paint_shape,
+                in_channels=self._network.in_channels,
+            )
+        except InputError:
+            return None
+
     def _preview(
-        self, view: View, box: tuple[slice, slice], predict: Callable[[Tensor], Tensor], step: int
+        self,
+        view: View,
+        image: Pixels,
+        box: tuple[slice, slice],
+        predict: Callable[[Tensor], Tensor],
+        step: int,
     ) -> Preview:
         self._rounds[_place(view, box)] = self._round
-        return Preview(view.key, view.plane, box, view.step, self._predict(view, box, predict), step)
+        return Preview(view.key, view.plane, box, view.step, self._predict(view, image, box, predict), step)
 
     def _in_turn(self, view: View) -> list[tuple[slice, slice]]:
         """Return the blocks of a view: never seen ones first, then the oldest; from the middle outwards."""
@@ -134,11 +160,10 @@ class LivePreview:
         return sorted(blocks_of(view, BLOCK[self._network.ndim]), key=rank)
 
     def _predict(
-        self, view: View, box: tuple[slice, slice], predict: Callable[[Tensor], Tensor]
+        self, view: View, image: Pixels, box: tuple[slice, slice], predict: Callable[[Tensor], Tensor]
     ) -> NDArray[np.float32]:
         """Return the probabilities (K, Y, X) of a block, one for every ``view.step`` pixels."""
         ndim = self._network.ndim
-        image = channels_first(view.image, ndim=ndim, channels=self._channels, paint_shape=view.paint_shape)
         leading, within = view.plane[: len(view.plane) + 2 - ndim], view.plane[len(view.plane) + 2 - ndim :]
         wanted = (*(slice(at, at + 1) for at in within), *box)
         plane: tuple[Any, ...] = (slice(None), *leading)

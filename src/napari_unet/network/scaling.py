@@ -79,7 +79,7 @@ def choose_scale(
     """
     wanted = config.object_size
     if not model.is_starter or model.object_size is None:
-        if isinstance(wanted, float | int):
+        if not isinstance(wanted, str):
             raise InputError(
                 f"prediction.object_size is {wanted:g} and this model takes its images as they are; leave it "
                 "out, or choose a starter."

@@ -9,10 +9,12 @@ from typing import Any, cast
 import torch
 
 from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
 from napari_unet.core.live_dataset import LiveDataset
 from napari_unet.core.mixture import telling_mixture
 from napari_unet.core.object_distance import Full
 from napari_unet.core.paint_feed import PaintFeed
+from napari_unet.core.painted_plane import PaintedPlane
 from napari_unet.core.reading import Reading, read_planes
 from napari_unet.core.view import Gaze
 from napari_unet.network.config import TrainingConfig
@@ -146,7 +148,6 @@ def train_events(
         ndim = config.network.ndim if start.is_starter else start.network.ndim
         network_config = replace(start.network, ndim=ndim)
         config = replace(config, network=network_config, normalisation=start.normalisation)
-    more_images, more_paints = validation or ((), ())
     reading = Reading(
         ndim=config.network.ndim,
         mode=config.mode,
@@ -157,14 +158,7 @@ def train_events(
         spacing=config.spacing,
         seed=config.seed,
     )
-    planes = read_planes(
-        [*images, *more_images],
-        [*paints, *more_paints],
-        reading,
-        validation=len(more_images),
-        full=None if full is None else [*full, *(False for _ in more_images)],
-        control=control,
-    )
+    planes = _read(images, paints, reading, validation=validation, full=full, control=control)
     live = LiveDataset(planes, reading)
     del planes  # which the user may paint over
     dataset = live.dataset
@@ -228,3 +222,29 @@ def train_events(
             torch.cuda.empty_cache()
         elif place.type == "mps":
             torch.mps.empty_cache()
+
+
+def _read(
+    images: Sequence[Any],
+    paints: Sequence[Any],
+    reading: Reading,
+    *,
+    validation: Painted | None,
+    full: Sequence[Full] | None,
+    control: Control,
+) -> list[PaintedPlane]:
+    """Return the planes to learn from and, after them, those for scoring alone."""
+    more_images, more_paints = validation or ((), ())
+    if len(more_images) != len(more_paints):  # in all there may be as many of the one as of the other
+        raise InputError(
+            f"There are {len(more_images)} validation images and {len(more_paints)} paints of them; give one "
+            "paint for each image, in the same order."
+        )
+    return read_planes(
+        [*images, *more_images],
+        [*paints, *more_paints],
+        reading,
+        validation=len(more_images),
+        full=None if full is None else [*full, *(False for _ in more_images)],
+        control=control,
+    )

@@ -12,6 +12,7 @@ from torch import Tensor
 from napari_unet.core.blocks import Box
 from napari_unet.core.confidence import Tally
 from napari_unet.core.dataset import Dataset, Sample, ScoredOn
+from napari_unet.core.errors import InputError
 from napari_unet.core.patches import Patch, cut_patch, place_box
 from napari_unet.network.batches import BatchShape, crop_margin, stack
 from napari_unet.network.loss import weighted_cross_entropy
@@ -55,12 +56,22 @@ class Validation:
     shape : BatchShape
         Size of the crops and how many are predicted together.
     device : torch.device
+
+    Raises
+    ------
+    InputError
+        If none of that paint has any weight.
     """
 
     def __init__(self, dataset: Dataset, shape: BatchShape, device: torch.device) -> None:
         self.on: ScoredOn = dataset.on
         self._classes = dataset.n_classes
         crops = list(_choose_crops(dataset, shape, most=crop_budget(shape.patches)))
+        if not crops:
+            raise InputError(
+                "Every weight of the paint to score on is 0; choose weights.foreground or weights.background "
+                "of more than 0."
+            )
         strokes = np.stack([shown for _, shown in crops])
         # Numbered anew, for there may be thousands of strokes and few in the crops; 0 is no stroke.
         present = np.bincount(strokes.reshape(-1)) > 0
