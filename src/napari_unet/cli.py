@@ -282,15 +282,19 @@ def weights(
     ] = "paper",
 ) -> None:
     """Write how much every pixel of the paint counts in training (float32)."""
+    import numpy as np
+
     from napari_unet.core.weights import WeightConfig, border_weights
-    from napari_unet.files.images import read_image, write_image
+    from napari_unet.files.images import write_image
+    from napari_unet.files.sources import load_labels
 
     config = WeightConfig.preset(preset)
     config = replace(
         config, w0=config.w0 if w0 is None else w0, sigma=config.sigma if sigma is None else sigma
     )
-    painted = read_image(paint)
-    write_image(output, border_weights(painted.pixels, config), painted.axes)
+    painted = load_labels(paint)
+    weighed = border_weights(np.asarray(painted.pixels), config)
+    write_image(output, weighed, painted.axes, painted.pixel_size)
     print(output)
 
 

@@ -14,11 +14,11 @@ from napari_unet.files.evaluation import (
     compare_files,
     pair_labels,
     pair_project,
-    read_labels_of,
     write_csv,
 )
 from napari_unet.files.images import expand_paths
 from napari_unet.files.project import project_folder
+from napari_unet.files.sources import load_labels
 
 Pairs = tuple[list[tuple[Path, Path]], list[Path], list[Failed], Reader]
 """Predictions with their truths, predictions without, truths without, and what reads all of these."""
@@ -26,7 +26,7 @@ Pairs = tuple[list[tuple[Path, Path]], list[Path], list[Failed], Reader]
 
 def files_to_compare(predictions: Sequence[str], truths: Sequence[str]) -> Pairs:
     """Find predictions and truths, paired by their names."""
-    return *pair_labels(expand_paths(predictions), expand_paths(truths)), read_labels_of
+    return *pair_labels(expand_paths(predictions), expand_paths(truths)), load_labels
 
 
 def project_to_compare(project: Path, predictions: Sequence[str]) -> Pairs:

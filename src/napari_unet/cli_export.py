@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from napari_unet.files.bioimageio import PackageInfo, export_package
-from napari_unet.files.images import read_image
 from napari_unet.files.models import load_model
 from napari_unet.files.package_sample import example_from
+from napari_unet.files.sources import load_image
 from napari_unet.files.starters import find_model
 
 
@@ -29,7 +29,7 @@ def export(model: str, output: Path, info: PackageInfo, image: Path | None) -> N
     network = load_model(find_model(model))
     example = None
     if image is not None:
-        stored = read_image(image)
+        stored = load_image(image)
         example = example_from(stored.pixels, stored.channels, network)
     export_package(network, output, info, example)
     print(output)

@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_unet.console import (
     TrainingReport,
     listed,
@@ -23,12 +25,13 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.object_distance import Full
 from napari_unet.core.regions import complete_everywhere
 from napari_unet.files.atomic import check_writable
-from napari_unet.files.images import expand_paths, pair_by_stem, read_image
+from napari_unet.files.images import expand_paths, pair_by_stem
 from napari_unet.files.models import load_model, model_path
 from napari_unet.files.pixel_size import PixelSize, relative_spacing
 from napari_unet.files.project import MODELS, project_folder
 from napari_unet.files.project_reading import load_project
 from napari_unet.files.project_store import ProjectStore
+from napari_unet.files.sources import load_image, load_labels
 from napari_unet.files.starters import find_model, is_starter
 from napari_unet.files.states import load_to_continue
 
@@ -79,10 +82,10 @@ def painted_files(
         note(f"Left out for want of paint: {listed(unpainted)}.")
 
     def read() -> Painted:
-        paints = [read_image(path).pixels for _, path in pairs]
+        paints = [np.asarray(load_labels(path).pixels) for _, path in pairs]
         if complete:
             paints = [complete_everywhere(pixels) for pixels in paints]
-        stored = [read_image(path) for path, _ in pairs]
+        stored = [load_image(path) for path, _ in pairs]
         return Painted(
             [image.pixels for image in stored],
             paints,

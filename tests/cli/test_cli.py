@@ -16,6 +16,7 @@ import tifffile
 import torch
 import zarr
 from foreign_networks import Milesial, randomise
+from PIL import Image
 from skimage.draw import disk
 
 from napari_unet import __version__, border_weights, load_model, predict, save_model
@@ -525,6 +526,26 @@ def test_weights_are_those_of_the_function(
         capsys, ["weights", paint, "--output", tmp_path / "x.tif", "--preset", "cellpose"]
     )
     assert not (tmp_path / "x.tif").exists()
+
+
+def test_images_and_paint_are_read_in_every_form(folder: Path, tmp_path: Path) -> None:
+    image, paint = (tifffile.imread(folder / kind / "a1.tif") for kind in ("images", "paint"))
+    (tmp_path / "paint").mkdir()
+    zarr.create_array(tmp_path / "a1.zarr", data=image)
+    zarr.create_array(tmp_path / "paint" / "a1.zarr", data=paint)
+    mask = Image.fromarray(paint.astype(np.uint8))
+    mask.putpalette(np.random.default_rng(0).integers(0, 256, 768, np.uint8).tobytes())
+    mask.save(tmp_path / "a1.png")
+    tifffile.imwrite(tmp_path / "a1.tif", paint.astype(np.float32))
+    painted = [tmp_path / "a1.png", tmp_path / "a1.tif", tmp_path / "paint" / "a1.zarr"]
+    scores = []
+    for given in painted:
+        arguments = ["train", "--images", tmp_path / "a1.zarr", "--paint", given, "--output", tmp_path / "m"]
+        assert main([str(argument) for argument in [*arguments, "--steps", 1, *SMALL]]) == 0
+        scores.append([score[2:] for score in load_model(tmp_path / "m").history.scores])
+        assert main(["weights", str(given), "--output", str(tmp_path / "w.tif")]) == 0
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / "w.tif"), border_weights(paint))
+    assert scores == [scores[0]] * 3
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from napari_unet.core import overlap
 from napari_unet.core.errors import InputError
 from napari_unet.core.label_errors import ErrorKind
 from napari_unet.core.scores import Scores
-from napari_unet.files import evaluation
+from napari_unet.files import sources
 from napari_unet.files.evaluation import Compared, Failed, compare_files, pair_labels, write_csv
 from napari_unet.files.images import write_image
 
@@ -101,7 +101,7 @@ def test_large_labels_are_compared_as_small_ones_are(tmp_path: Path) -> None:
     names, maps = ("file/a_objects.tif", "a_objects.zarr"), tmp_path / "maps"
     found = [compare(tmp_path / name, tmp_path / "a.tif") for name in names]
     found += [compare(tmp_path / name, tmp_path / "a.tif", maps) for name in names]
-    with patch.object(evaluation, "_LARGE", 100), patch.object(overlap, "_BLOCK", 300):
+    with patch.object(sources, "_LABELS", 100), patch.object(overlap, "_BLOCK", 300):
         found += [compare(tmp_path / name, tmp_path / "a.tif") for name in names]
     assert [each.agreement for each in found] == [found[0].agreement] * 6
     assert found[0].scores.ap_50 == 0.5

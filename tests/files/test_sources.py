@@ -104,6 +104,18 @@ def test_tiff_files_of_many_pages_are_what_they_are_when_read(tmp_path: Path, op
     assert part.dtype == np.uint16  # in native byte order
 
 
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"tile": (16, 32)}], ids=str)
+@pytest.mark.parametrize("ome", [True, False])
+def test_of_a_pyramid_the_full_resolution_is_taken(tmp_path: Path, options: dict[str, Any], ome: bool):
+    with tifffile.TiffWriter(tmp_path / "a.tif", ome=ome) as file:
+        file.write(STACK, subifds=2, photometric="minisblack", **options)
+        for step in (2, 4):
+            file.write(STACK[:, ::step, ::step], subfiletype=1, photometric="minisblack", **options)
+    image = open_image(tmp_path / "a.tif")
+    np.testing.assert_array_equal(np.asarray(image.pixels), STACK)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif").pixels, STACK)
+
+
 @settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_any_part_of_a_compressed_file(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject):

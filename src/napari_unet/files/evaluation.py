@@ -1,12 +1,10 @@
 """Predicted and true label files compared in pairs; what fails is told, not raised."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_unet.core.agreement import Agreement, measure_agreement
 from napari_unet.core.comparison import compare_parts
@@ -16,29 +14,18 @@ from napari_unet.core.overlap import planes
 from napari_unet.core.score_table import delimited
 from napari_unet.core.scores import Scores, pooled_scores
 from napari_unet.files.atomic import writing
-from napari_unet.files.images import (
-    StoredImage,
-    is_tiff,
-    is_zarr,
-    pair_by_stem,
-    read_image,
-    stem,
-    write_image,
-)
+from napari_unet.files.images import StoredImage, pair_by_stem, stem, write_image
 from napari_unet.files.project import PAINT, ProjectLabels, read_project
 from napari_unet.files.project_images import file_name
 from napari_unet.files.project_reading import read_truth
 from napari_unet.files.project_store import read_labels
-from napari_unet.files.sources import open_image
+from napari_unet.files.sources import load_labels
 from napari_unet.network.failures import sentence
 
 Reader = Callable[[Path], StoredImage]
 
 _ENDING = "_objects"
 """What a predicted file has in its name that the true one has not."""
-
-_LARGE = 2**26
-"""Pixels of a file that is read piece by piece: twice as many labels take half a gigabyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,35 +48,6 @@ class Failed:
 
     path: Path
     message: str
-
-
-def read_labels_of(path: Path) -> StoredImage:
-    """Read a label image: a file, or a zarr folder as large predictions are.
-
-    Of a zarr folder, and of a TIFF file of many pixels, nothing is read before it is asked for.
-
-    Raises
-    ------
-    InputError
-        As :func:`napari_unet.files.images.read_image`.
-    """
-    if is_zarr(path):
-        return open_image(path)
-    if not path.is_dir() and is_tiff(path):
-        image = open_image(path)
-        if image.pixels.size > _LARGE:
-            return image
-    image = read_image(path)
-    return replace(image, pixels=_whole(image.pixels))
-
-
-def _whole(labels: NDArray[Any]) -> NDArray[Any]:
-    """Return whole floats, which some programs save, as integers; other labels as they are."""
-    if labels.dtype.kind != "f":
-        return labels
-    # From the next number on, neighbouring ids may already have become one; NaN is not below it either.
-    can_be = np.abs(labels) < 2 ** (np.finfo(labels.dtype).nmant + 1)
-    return labels.astype(np.int64) if np.all(can_be & (labels == np.rint(labels))) else labels
 
 
 def pair_labels(
@@ -190,7 +148,7 @@ def pair_project(
         if path in of_file:
             return StoredImage(read_truth(folder, project, of_file[path]), "")
         is_ours = path.parent == paint
-        return StoredImage(read_labels(folder, path.name)[0], "") if is_ours else read_labels_of(path)
+        return StoredImage(read_labels(folder, path.name)[0], "") if is_ours else load_labels(path)
 
     return pairs, untrue, [], read
 
@@ -200,7 +158,7 @@ def compare_files(
     *,
     ndim: int | None = None,
     errors_folder: Path | None = None,
-    read: Reader = read_labels_of,
+    read: Reader = load_labels,
 ) -> Iterator[Compared | Failed]:
     """Compare label files, one pair after the other.
 

@@ -28,6 +28,7 @@ _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """How TIFF and BigTIFF begin, in either byte order."""
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_PNG_PALETTE = 3
 
 SOFTWARE = "napari-unet"
 """What the files written here name as their maker; a folder of images may hold earlier results."""
@@ -71,27 +72,28 @@ class StoredImage:
         return "first" if "C" in self.axes else "auto"
 
 
-def read_image(path: str | Path) -> StoredImage:
+def read_image(path: str | Path, *, is_label: bool = False) -> StoredImage:
     """Read an image or a label image.
 
     Parameters
     ----------
     path : str or Path
-        TIFF (plain, ImageJ, OME, LSM), PNG, JPEG or another format that scikit-image reads, whatever its
-        ending. Of a file with several images or resolutions, the first is read.
+        TIFF (plain, ImageJ, OME, LSM), PNG, JPEG or another format that imageio reads, whatever its ending.
+        Of a file with several images or resolutions, the first is read.
+    is_label : bool
+        Whether a PNG with a palette, as programs for outlining save their masks, is read as the numbers of
+        its colours, not as these.
 
     Raises
     ------
     InputError
-        One sentence if the file is missing, damaged, compressed in a way that needs a further package, or no
-        image.
+        One sentence if the file is missing, damaged, compressed in a way that is not known, or no image.
     """
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder; give an image file.")
-    reads = _read_tiff if is_tiff(path) else _read_other
     try:
-        pixels, axes, pixel_size = reads(path)
+        pixels, axes, pixel_size = _read_tiff(path) if is_tiff(path) else _read_other(path, is_label)
     except Exception as error:  # decoders raise whatever a damaged file makes them run into
         raise InputError(why_unreadable(path, error)) from error
     if "C" in axes:
@@ -138,15 +140,18 @@ def _read_tiff(path: Path) -> tuple[NDArray[Any], str, PixelSize | None]:
         return pixels, axes if len(axes) == pixels.ndim and axes.count("C") <= 1 else "", pixel_size
 
 
-def _read_other(path: Path) -> tuple[NDArray[Any], str, PixelSize | None]:
-    from skimage.io import imread
+def _read_other(path: Path, is_label: bool) -> tuple[NDArray[Any], str, PixelSize | None]:
+    from imageio.v3 import imread
 
     # From memory: given a path, the decoders leave damaged files open, which Windows cannot delete then.
     content = path.read_bytes()
+    options: dict[str, Any] = {"index": 0}
     if content.startswith(_PNG_MAGIC):  # the decoder itself refuses what is far too large of other kinds
-        width, height = struct.unpack(">II", content[16:24])
+        width, height, _depth, colours = struct.unpack(">IIBB", content[16:26])
         check_size(path, width * height)
-    pixels = np.asarray(imread(io.BytesIO(content)))
+        if is_label and colours == _PNG_PALETTE:
+            options["mode"] = "P"
+    pixels = np.asarray(imread(io.BytesIO(content), **options))
     if pixels.ndim == 3:
         pixels = without_opaque_alpha(pixels)
     if pixels.ndim == 3 and pixels.shape[-1] == 1:
@@ -170,11 +175,6 @@ def check_end(path: Path, offset: int, claimed: int) -> None:
 def why_unreadable(path: Path, error: Exception) -> str:
     """Return a sentence on why a decoder could not read a file."""
     reason = " ".join(str(error).split()) or type(error).__name__
-    if "imagecodecs" in reason:
-        return (
-            f"{path} is compressed in a way that needs the package imagecodecs; install it (pip install "
-            "imagecodecs) or save the image without compression."
-        )
     if isinstance(error, MemoryError):
         return f"{path} does not fit into memory, or is damaged; crop it or use a computer with more memory."
     if isinstance(error, LookupError | TypeError | AttributeError):  # whose words are about the decoder

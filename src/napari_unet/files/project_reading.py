@@ -18,7 +18,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.lazy import LazyPixels
 from napari_unet.core.object_distance import Full
 from napari_unet.core.regions import Region, complete, outline_region, shape_outline
-from napari_unet.files.images import StoredImage, is_tiff, is_zarr, read_image
+from napari_unet.files.images import StoredImage
 from napari_unet.files.pixel_size import PixelSize, layer_pixel_size, layer_pixel_sizes
 from napari_unet.files.project import (
     FORMAT,
@@ -36,10 +36,7 @@ from napari_unet.files.project import (
 from napari_unet.files.project_images import file_name, places, read_kept
 from napari_unet.files.project_lock import open_where
 from napari_unet.files.project_store import is_alike, matches, read_labels
-from napari_unet.files.sources import open_image
-
-_WHOLE = 2**30
-"""Bytes of the largest TIFF file that is read into memory; others are read as they are needed."""
+from napari_unet.files.sources import load_image
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -241,7 +238,7 @@ def find_image(entry: ProjectImage, folder: Path) -> FoundImage:
             return FoundImage(entry, folder / IMAGES / entry.kept, read_kept(entry, folder))
         other = None
         for path in places(entry, folder):
-            for pixels, is_whole in _layouts(_open(path), entry):
+            for pixels, is_whole in _layouts(load_image(path), entry):
                 if matches(entry, pixels):
                     return FoundImage(entry, path, pixels, is_whole)
                 if other is None and is_alike(entry, pixels):
@@ -279,11 +276,6 @@ def enclosed(regions: ProjectRegions, look: LayerLook, shape: tuple[int, ...]) -
         for corners in outlines
     )
     return tuple(region for region in found if region is not None)
-
-
-def _open(path: Path) -> StoredImage:
-    is_large = not is_zarr(path) and path.is_file() and path.stat().st_size > _WHOLE and is_tiff(path)
-    return open_image(path) if is_large or is_zarr(path) else read_image(path)
 
 
 def _layouts(stored: StoredImage, entry: ProjectImage) -> Iterator[tuple[Any, bool]]:

@@ -1,4 +1,4 @@
-"""Images on disk that are read piece by piece: zarr, OME-Zarr and TIFF files of any size."""
+"""Images on disk of any size: zarr, OME-Zarr and large TIFF files are read piece by piece, others whole."""
 
 import itertools
 import math
@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from napari_unet.files.images import (
     check_size,
     is_tiff,
     is_zarr,
+    read_image,
     why_unreadable,
 )
 from napari_unet.files.pixel_size import PixelSize, tiff_pixel_size
@@ -28,6 +30,51 @@ from napari_unet.files.tiff_pages import check_pages
 
 _CACHE = 2**28
 """Bytes of decoded TIFF strips that are kept: one row of tiles reads the same strips again and again."""
+
+_WHOLE = 2**30
+"""Bytes of the largest TIFF file that is read into memory."""
+
+_LABELS = 2**26
+"""Pixels of the largest TIFF file of labels that is: to compare it takes twice as many, half a gigabyte."""
+
+
+def load_image(path: Path) -> StoredImage:
+    """Read an image, or open it where it is zarr or a large TIFF file, to be read as it is needed.
+
+    Raises
+    ------
+    InputError
+        As :func:`napari_unet.files.images.read_image`.
+    """
+    is_large = path.is_file() and path.stat().st_size > _WHOLE and is_tiff(path)
+    return open_image(path) if is_large or is_zarr(path) else read_image(path)
+
+
+def load_labels(path: Path) -> StoredImage:
+    """Read a label image, or open it as :func:`load_image` does; whole floats become integers.
+
+    Raises
+    ------
+    InputError
+        As :func:`napari_unet.files.images.read_image`.
+    """
+    if is_zarr(path):
+        return open_image(path)
+    if not path.is_dir() and is_tiff(path):
+        image = open_image(path)
+        if image.pixels.size > _LABELS:
+            return image
+    image = read_image(path, is_label=True)
+    return replace(image, pixels=_whole(image.pixels))
+
+
+def _whole(labels: NDArray[Any]) -> NDArray[Any]:
+    """Return whole floats, which some programs save, as integers; other labels as they are."""
+    if labels.dtype.kind != "f":
+        return labels
+    # From the next number on, neighbouring ids may already have become one; NaN is not below it either.
+    can_be = np.abs(labels) < 2 ** (np.finfo(labels.dtype).nmant + 1)
+    return labels.astype(np.int64) if np.all(can_be & (labels == np.rint(labels))) else labels
 
 
 def open_image(path: str | Path) -> StoredImage:
@@ -258,7 +305,7 @@ class _TiffPixels(_ByChunk):
         file = tifffile.TiffFile(path)
         # The file stays open as long as somebody reads from it.
         weakref.finalize(self, file.close)
-        super().__init__(zarr.open(file.series[0].levels[0].aszarr(), mode="r"))
+        super().__init__(zarr.open(file.series[0].aszarr(level=0), mode="r"))
         self._cache: OrderedDict[tuple[int, ...], NDArray[Any]] = OrderedDict()
         self._cached = 0
         self._lock = threading.Lock()
