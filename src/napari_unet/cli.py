@@ -4,6 +4,7 @@ Whatever goes wrong ends in one line on stderr: exit code 2 for bad input, 1 for
 after Ctrl-C. Heavy imports are inside the commands, so that ``--help`` answers at once.
 """
 
+import io
 import logging
 import os
 import sys
@@ -65,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     # Of a damaged file, one sentence of ours says what is wrong, not dozens of its decoder.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that a pipe of Windows cannot take ends no work
+        sys.stdout.reconfigure(errors="backslashreplace")
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     # What Typer raises for a wrong command line; the class itself has moved between its releases.
     usage_error = typer.BadParameter.__mro__[2]
@@ -285,9 +288,12 @@ def weights(
     import numpy as np
 
     from napari_unet.core.weights import WeightConfig, border_weights
-    from napari_unet.files.images import write_image
+    from napari_unet.files.images import check_replaceable, write_image
     from napari_unet.files.sources import load_labels
 
+    if output.suffix.lower() not in (".tif", ".tiff"):
+        raise InputError(f"{output} would be a TIFF file of another name; let its name end in .tif.")
+    check_replaceable(output)
     config = WeightConfig.preset(preset)
     config = replace(
         config, w0=config.w0 if w0 is None else w0, sigma=config.sigma if sigma is None else sigma

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from napari_unet.core.errors import InputError
+from napari_unet.files.atomic import check_writable
 
 
 def run_demo(output: Path, *, headless: bool) -> int:
@@ -15,8 +16,9 @@ def run_demo(output: Path, *, headless: bool) -> int:
     Raises
     ------
     InputError
-        If there is neither.
+        If there is neither, or nothing can be written to ``output``.
     """
+    check_writable(output / "objects.tif")
     command = [sys.executable, "-m", "napari_unet.widgets.demo", "--output", str(output)]
     has_display = sys.platform != "linux" or bool(
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")

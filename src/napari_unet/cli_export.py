@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from napari_unet.core.errors import InputError
 from napari_unet.files.bioimageio import PackageInfo, export_package
 from napari_unet.files.models import load_model
+from napari_unet.files.package_reading import is_package
 from napari_unet.files.package_sample import example_from
 from napari_unet.files.sources import load_image
 from napari_unet.files.starters import find_model
@@ -24,8 +26,11 @@ def export(model: str, output: Path, info: PackageInfo, image: Path | None) -> N
     Raises
     ------
     InputError
-        If the model or the image cannot be used, or the package not be written.
+        If the model or the image cannot be used, or the package not be written: what is there in its place
+        is something else, perhaps the model.
     """
+    if output.is_file() and not is_package(output):
+        raise InputError(f"{output} is there already, and no package; choose another name.")
     network = load_model(find_model(model))
     example = None
     if image is not None:

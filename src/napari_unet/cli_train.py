@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,8 +26,9 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.object_distance import Full
 from napari_unet.core.regions import complete_everywhere
 from napari_unet.files.atomic import check_writable
+from napari_unet.files.container import NotOursError
 from napari_unet.files.images import expand_paths, pair_by_stem
-from napari_unet.files.models import load_model, model_path
+from napari_unet.files.models import load_model, model_path, read_info
 from napari_unet.files.pixel_size import PixelSize, relative_spacing
 from napari_unet.files.project import MODELS, project_folder
 from napari_unet.files.project_reading import load_project
@@ -36,6 +38,7 @@ from napari_unet.files.starters import find_model, is_starter
 from napari_unet.files.states import load_to_continue
 
 if TYPE_CHECKING:
+    from napari_unet.files.training_file import TrainingFile
     from napari_unet.network.config import TrainingConfig
     from napari_unet.network.model import Model
     from napari_unet.network.state import TrainingState
@@ -157,9 +160,11 @@ def destination(output: Path | None, project: Path | None) -> Iterator[Destinati
     Raises
     ------
     InputError
-        If nothing can be written there, or a window has the project.
+        If nothing can be written there, something else than a model would be lost, or a window has the
+        project.
     """
     if output is not None:
+        _check_free(output)
         check_writable(output)
         yield Destination(output)
         return
@@ -173,6 +178,18 @@ def destination(output: Path | None, project: Path | None) -> Iterator[Destinati
         yield Destination(path, store)
     finally:
         store.close()
+
+
+def _check_free(output: Path) -> None:
+    """Say so if there is a file which is no model: an image, perhaps, that was given in the wrong place."""
+    if not output.is_file() or output.stat().st_size == 0:
+        return
+    try:
+        read_info(output)
+    except NotOursError as error:
+        raise InputError(f"{output} is there already, and no model; choose another name.") from error
+    except InputError:  # a damaged model, or one of a later release
+        pass
 
 
 Start = tuple["Model | None", "TrainingState | None"]
@@ -244,7 +261,7 @@ def run_training(
                         for sentence in file.save_checkpoint(event, state=state):
                             note(sentence)
                     elif isinstance(event, Stopped):
-                        file.save_model(event.model)  # at once: after it an error may come
+                        _save(file, event.model)  # at once: after it an error may come
                         stopped = event
                         if state:
                             file.save_state(event)
@@ -255,3 +272,16 @@ def run_training(
             if stopped is not None:
                 report_saved(stopped, place.path, as_json)
     return 128 + signals[0] if signals else 0
+
+
+def _save(file: "TrainingFile", model: "Model") -> None:
+    """Save a model, among temporary files where its own folder has no room: it may have taken hours."""
+    try:
+        file.save_model(model)
+    except InputError as error:
+        file.path = model_path(Path(tempfile.gettempdir()), file.path.stem, datetime.now().astimezone())
+        try:
+            file.save_model(model)
+        except InputError:
+            raise error from error.__cause__
+        raise InputError(f"{error} The model is in {file.path} meanwhile.") from error

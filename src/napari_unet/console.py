@@ -28,7 +28,9 @@ if TYPE_CHECKING:
         TrainingEvent,
     )
 
-MULTIPLE = frozenset({"--images", "--paint", "--validation", "--set", "--what", "--predictions", "--truths"})
+MULTIPLE = frozenset(
+    {"--images", "--paint", "--validation", "--set", "--what", "--predictions", "--truths", "--author"}
+)
 """Flags that take every value up to the next flag."""
 
 Progress = Callable[[float, str], None]
@@ -86,8 +88,14 @@ def _require_value(flag: str, bare: bool) -> None:
 
 def note(text: str) -> None:
     """Print one line for the user on stderr."""
-    over_a_bar = "\r\x1b[K" if sys.stderr.isatty() else ""
-    print(over_a_bar + " ".join(text.split()), file=sys.stderr, flush=True)
+    _clear_bar()
+    print(" ".join(text.split()), file=sys.stderr, flush=True)
+
+
+def _clear_bar() -> None:
+    """Let a line that follows begin where a bar is shown; that is drawn again below."""
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def listed(paths: Sequence[Path]) -> str:
@@ -266,6 +274,7 @@ def report_written(image: Path, kind: str, path: Path, as_json: bool) -> None:
     if as_json:
         print_json({"event": "written", "image": str(image), "what": kind, "path": str(path)})
     else:
+        _clear_bar()
         print(path)
 
 

@@ -2,9 +2,11 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +23,7 @@ from skimage.draw import disk
 
 from napari_unet import __version__, border_weights, load_model, predict, save_model
 from napari_unet.cli import main
+from napari_unet.console import TrainingReport
 from napari_unet.core.instances import InstanceConfig, find_objects
 from napari_unet.core.weights import WeightConfig
 from napari_unet.files.images import read_image, write_image
@@ -286,6 +289,8 @@ def test_bad_input_to_training_is_one_line(
         (["predict", "none", "--images", "x", "--output", "y"], "There is no file 'x'"),
         (["info", "none"], "There is no model file none"),
         (["weights", "none.tif", "--output", "w.tif"], "There is no image file none.tif"),
+        (["weights", "none.tif", "--output", "w.png"], "let its name end in .tif"),
+        (["demo", "--output", "/dev/null/x"], "part of its folder is a file"),
         (["evaluate", "--predictions", "x", "--truths", "y"], "There is no file 'x'"),
     ],
 )
@@ -327,6 +332,28 @@ def test_a_training_that_fails_late_saves_the_model_so_far(
     assert "launch failure" in err
     assert "Traceback" not in err
     assert load_model(model).history.best_step == 5
+
+
+def test_a_model_that_cannot_be_saved_in_its_place_is_saved_in_another(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    place = tmp_path / "disk" / "m.safetensors"
+
+    def take_away(self: Any, event: Any, progress: Any) -> None:
+        if place.parent.is_dir():
+            place.parent.rmdir()
+            place.parent.write_text("no folder any more")
+
+    monkeypatch.setattr(TrainingReport, "show", take_away)
+    arguments = ["train", "--images", folder / "images", "--paint", folder / "paint", "--output", place]
+    assert main([str(argument) for argument in [*arguments, "--steps", 1, *SMALL]]) == 2
+    (saved,) = (tmp_path / "temporary").iterdir()
+    assert load_model(saved).history.steps == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "part of its folder is a file" in line
+    assert f"The model is in {saved} meanwhile." in line
 
 
 def test_a_device_that_is_not_there_is_told_once_for_all_images(
@@ -840,6 +867,19 @@ def test_a_closed_pipe_is_no_traceback(folder: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
+def test_a_pipe_that_cannot_take_a_name_ends_no_work(folder: Path, tmp_path: Path) -> None:
+    """Windows gives pipes an encoding of few letters."""
+    for name in ("细胞", "Zellen"):
+        shutil.copy(folder / "images" / "a1.tif", tmp_path / f"{name}.tif")
+    arguments = ["predict", folder / "model.safetensors", "--images", tmp_path, "--output", tmp_path / "out"]
+    run = subprocess.run(
+        [sys.executable, "-m", "napari_unet", *map(str, arguments)],
+        check=False, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "cp1252"},
+    )  # fmt: skip
+    assert (run.returncode, run.stderr) == (0, b"")
+    assert len(list((tmp_path / "out").iterdir())) == len(run.stdout.splitlines()) == 2
+
+
 def test_the_entry_point_is_main() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     assert project["project"]["scripts"] == {"napari-unet": "napari_unet.cli:main"}
@@ -903,6 +943,46 @@ def test_complete_paint_needs_no_background(
     assert "No background is painted" in capsys.readouterr().err
     assert main([str(argument) for argument in [*arguments, "--complete"]]) == 0
     assert load_model(tmp_path / "model.safetensors").network.distance  # its objects are full
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--images", "images/a1.tif", "--paint", "paint/a1.tif", "--output", "images/a1.tif"],
+        ["train", "--images", "images/a1.tif", "--paint", "paint/a1.tif", "--output", "paint/a1.tif"],
+        ["weights", "paint/a1.tif", "--output", "paint/a1.tif"],
+        ["predict", "model.safetensors", "--images", "images/a1.tif", "--output", "corrected"],
+        [
+            *("evaluate", "--predictions", "corrected/a1_objects.tif", "--truths", "truth/a1.tif"),
+            *("--errors", "corrected"),
+        ],
+        ["export", "model.safetensors", "--author", "A", "--output", "model.safetensors"],
+    ],
+    ids=lambda arguments: f"{arguments[0]} to {arguments[-1]}",
+)
+def test_nothing_is_replaced_but_earlier_results(
+    folder: Path, tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    shutil.copytree(folder, tmp_path / "data")
+    (tmp_path / "data" / "corrected").mkdir()
+    for name in ("a1_objects.tif", "a1_errors.tif"):
+        shutil.copy(folder / "truth" / "a1.tif", tmp_path / "data" / "corrected" / name)
+    monkeypatch.chdir(tmp_path / "data")
+    before = {path: path.read_bytes() for path in Path().rglob("*.*")}
+    assert main(arguments) == 2
+    assert "is there already, and no " in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in Path().rglob("*.*")} == before
+
+
+def test_earlier_results_are_replaced(folder: Path, tmp_path: Path) -> None:
+    paint, model = str(folder / "paint" / "a1.tif"), str(folder / "model.safetensors")
+    commands = [
+        ["weights", paint, "--output", str(tmp_path / "w.tif")],
+        ["predict", model, "--images", str(folder / "images" / "a1.tif"), "--output", str(tmp_path)],
+        ["export", model, "--author", "A", "--output", str(tmp_path / "m.zip")],
+    ]
+    for command in commands:
+        assert [main(command), main(command)] == [0, 0]
 
 
 @pytest.mark.parametrize("name", ["two words.tif", "Zellkern µ — 细胞.tif", "no ending"])

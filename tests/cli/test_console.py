@@ -2,12 +2,21 @@ import json
 import math
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.console import MULTIPLE, note, print_json, progress_bar, repeat_flags, signals_stop
+from napari_unet.console import (
+    MULTIPLE,
+    note,
+    print_json,
+    progress_bar,
+    repeat_flags,
+    report_written,
+    signals_stop,
+)
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 
@@ -83,6 +92,14 @@ def test_the_bar_shows_on_a_terminal_only(
     assert out == ""
     assert "Training" in err
     assert "step 1.0" in err
+
+
+def test_a_result_is_told_on_a_line_of_its_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    report_written(Path("a.tif"), "objects", Path("a_objects.tif"), as_json=False)
+    assert capsys.readouterr() == ("a_objects.tif\n", "\r\x1b[K")
 
 
 def test_the_first_signal_stops_and_the_second_interrupts() -> None:

@@ -1,4 +1,5 @@
 import json
+import os
 import random
 import tracemalloc
 from pathlib import Path
@@ -266,9 +267,12 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_what_stands_for_no_file_is_named(tmp_path: Path) -> None:
     touch(tmp_path, "notes.txt")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")  # which would be waited at
     for pattern, word in [
         ("none.tif", "There is no file"),
         ("*.tif", "There is no file"),
+        ("pipe", "There is no file"),
         ("", "holds no images"),
     ]:
         with pytest.raises(InputError, match=word):

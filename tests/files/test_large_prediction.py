@@ -20,10 +20,11 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.normalisation import Normalisation
 from napari_unet.core.tiling import Tile
+from napari_unet.files.images import check_replaceable
 from napari_unet.files.large_prediction import ObjectsFound, Stored, predict_to_zarr
 from napari_unet.files.models import save_model
 from napari_unet.files.pixel_size import PixelSize
-from napari_unet.files.prediction_store import PredictionStore, check_replaceable
+from napari_unet.files.prediction_store import PredictionStore
 from napari_unet.files.sources import open_image
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import TileDone

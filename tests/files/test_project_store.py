@@ -1,5 +1,6 @@
 """The folder of a project follows its window, one window at a time, whatever happens to the folder."""
 
+import errno
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ import pytest
 import tifffile
 
 from napari_unet.core.errors import InputError
+from napari_unet.files.atomic import writing
 from napari_unet.files.project import LayerLook, ProjectImage, ProjectLabels, read_project
 from napari_unet.files.project_images import read_kept
 from napari_unet.files.project_labels import chunks_in
@@ -30,6 +32,7 @@ from napari_unet.files.project_store import (
     read_labels,
     read_settings,
 )
+from napari_unet.files.states import state_path
 
 
 def image_of(pixels, source=None, key="cells", reads=None):
@@ -280,6 +283,31 @@ def test_models_and_removed_labels_are_copied(tmp_path):
     second.copy_rest(tmp_path / "nowhere", ["cells.zarr"])
     assert read_labels(second.folder, "cells.zarr")[0].all()
     assert (second.folder / "models" / "m 1.safetensors").read_bytes() == b"weights"
+
+
+def test_a_training_state_that_is_copied_takes_no_room_twice(tmp_path):
+    store, model = ProjectStore.create(tmp_path / "p"), tmp_path / "m.safetensors"
+    paths = (model, state_path(model))
+    for path in paths:
+        path.write_bytes(b"as it was")
+    store.copy_model(model)
+    copied, state = (store.folder / "models" / path.name for path in paths)
+    assert not copied.samefile(model)
+    assert state.samefile(state_path(model))
+    with writing(state) as temporary:
+        temporary.write_bytes(b"trained on")
+    assert state_path(model).read_bytes() == copied.read_bytes() == b"as it was"
+
+
+def test_a_training_state_is_copied_where_files_have_one_name_only(tmp_path, monkeypatch):
+    def refuse(self, path):
+        raise OSError(errno.EXDEV, "another disk")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    (tmp_path / "m.safetensors.training").write_bytes(b"state")
+    store = ProjectStore.create(tmp_path / "p")
+    store.copy_model(tmp_path / "m.safetensors")
+    assert (store.folder / "models" / "m.safetensors.training").read_bytes() == b"state"
 
 
 # One window at a time.

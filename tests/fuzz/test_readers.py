@@ -35,9 +35,9 @@ from skimage.io import imsave
 from napari_unet.core.errors import InputError
 from napari_unet.core.tiling import Tile
 from napari_unet.files.bioimageio import PackageInfo, export_package
-from napari_unet.files.images import read_image, write_image
+from napari_unet.files.images import check_replaceable, read_image, write_image
 from napari_unet.files.models import load_model, read_info, save_model
-from napari_unet.files.prediction_store import Grid, PredictionStore, check_replaceable
+from napari_unet.files.prediction_store import Grid, PredictionStore
 from napari_unet.files.project import (
     LayerLook,
     Project,

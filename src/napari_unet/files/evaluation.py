@@ -14,7 +14,7 @@ from napari_unet.core.overlap import planes
 from napari_unet.core.score_table import delimited
 from napari_unet.core.scores import Scores, pooled_scores
 from napari_unet.files.atomic import writing
-from napari_unet.files.images import StoredImage, pair_by_stem, stem, write_image
+from napari_unet.files.images import StoredImage, check_replaceable, pair_by_stem, stem, write_image
 from napari_unet.files.project import PAINT, ProjectLabels, read_project
 from napari_unet.files.project_images import file_name
 from napari_unet.files.project_reading import read_truth
@@ -207,11 +207,13 @@ def _compare(
     if errors_folder is None:
         parts = planes(as_pixels(image.pixels), as_pixels(true.pixels), ndim)
         return Compared(prediction, truth, sum((measure_agreement(*part) for part in parts), Agreement()))
+    target = errors_folder / f"{_name(prediction)}_errors.tif"
+    check_replaceable(target)
     predicted = np.asarray(image.pixels)
     compared = list(compare_parts(predicted, np.asarray(true.pixels), ndim=ndim))
     axes = "" if "C" in image.axes else image.axes
     errors = np.array([part.errors for part in compared], np.uint8).reshape(predicted.shape)
-    write_image(errors_folder / f"{_name(prediction)}_errors.tif", errors, axes)
+    write_image(target, errors, axes)
     return Compared(prediction, truth, sum((part.agreement for part in compared), Agreement()))
 
 

@@ -257,6 +257,18 @@ def is_own_result(path: Path) -> bool:
     return False
 
 
+def check_replaceable(path: Path) -> None:
+    """Say so if ``path`` is anything but free, or a result that was written here before.
+
+    Raises
+    ------
+    InputError
+        If it is an image, paint, or whatever else would be lost.
+    """
+    if path.exists() and not is_own_result(path):
+        raise InputError(f"{path} is there already, and no result of napari-unet; choose another folder.")
+
+
 def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> list[Path]:
     """Return the images that are meant, each once: files, and folders that are zarr.
 
@@ -276,7 +288,7 @@ def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> lis
     found: dict[Path, None] = {}
     for pattern in patterns:
         path = Path(pattern).expanduser()
-        named = path.exists() and not (path.is_dir() and not is_zarr(path))
+        named = path.is_file() or is_zarr(path)
         if named:  # before it is taken for a pattern: "cells [1].tif" is a name, too
             files = [path]
         elif path.is_dir():

@@ -21,10 +21,11 @@ from napari_unet.core.lazy import LazyPixels
 from napari_unet.core.prediction import Prediction
 from napari_unet.core.spare_memory import hand_back
 from napari_unet.core.tiling import plan_tiles
+from napari_unet.files.images import check_replaceable
 from napari_unet.files.models import model_digest
 from napari_unet.files.pixel_size import PixelSize
 from napari_unet.files.plain import to_plain
-from napari_unet.files.prediction_store import Grid, PredictionStore, check_replaceable, write_tile
+from napari_unet.files.prediction_store import Grid, PredictionStore, write_tile
 from napari_unet.files.pyramid import build_levels
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import ImageScaled, TileDone, TilesHalved, TileStored

@@ -9,7 +9,15 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.files.atomic import check_writable
 from napari_unet.files.cluster import Cluster, OnCluster
-from napari_unet.files.images import StoredImage, is_tiff, is_zarr, read_image, stem, write_image
+from napari_unet.files.images import (
+    StoredImage,
+    check_replaceable,
+    is_tiff,
+    is_zarr,
+    read_image,
+    stem,
+    write_image,
+)
 from napari_unet.files.large_prediction import (
     Kind,
     ObjectsFound,
@@ -67,8 +75,8 @@ class FilesPlan:
     Raises
     ------
     InputError
-        If two images would have the same result, a result would replace an image, or the folder cannot be
-        written to.
+        If two images would have the same result, a result would replace something else than an earlier
+        result, or the folder cannot be written to.
     """
 
     paths: tuple[Path, ...]
@@ -95,6 +103,7 @@ class FilesPlan:
                 raise InputError(
                     f"A result would replace the image {target}; choose another folder for the results."
                 )
+            check_replaceable(target)
         check_writable(self.target(0, self.kinds[0]))
 
     def name(self, number: int) -> str:

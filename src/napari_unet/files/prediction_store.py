@@ -19,7 +19,7 @@ from typing import Any
 from napari_unet.core.errors import InputError
 from napari_unet.core.prediction import Prediction
 from napari_unet.core.tiling import Tile
-from napari_unet.files.images import SOFTWARE, is_own_result
+from napari_unet.files.images import SOFTWARE, check_replaceable
 from napari_unet.files.pixel_size import PixelSize
 
 _JOURNAL = "journal.jsonl"
@@ -269,12 +269,6 @@ def write_tile(results: Mapping[str, Any], where: tuple[Any, ...], prediction: P
     probabilities[(slice(None), *where)] = prediction.probabilities[-probabilities.shape[0] :]
     if "classes" in results:
         results["classes"][where] = prediction.classes
-
-
-def check_replaceable(path: Path) -> None:
-    """Say so if ``path`` is anything but free, or a result that was stored here before."""
-    if path.exists() and not is_own_result(path):
-        raise InputError(f"{path} is there already, and no result of napari-unet; choose another folder.")
 
 
 def _metadata(name: str, grid: Grid, channels: int, is_label: bool) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from napari_unet.files.project_images import keep, link, sample
 from napari_unet.files.project_labels import Chunk, LabelsFile, chunks_in
 from napari_unet.files.project_lock import FILE as LOCK
 from napari_unet.files.project_lock import ProjectLock
+from napari_unet.files.states import ENDING as STATE
 from napari_unet.files.states import state_path
 
 _ENDING = ".zarr"
@@ -223,7 +224,8 @@ class ProjectStore:
         if path.is_file():
             try:
                 with writing(target) as temporary:
-                    shutil.copyfile(path, temporary)
+                    duplicate = _share if path.suffix == STATE else shutil.copyfile
+                    duplicate(path, temporary)
             except InputError:
                 self._notes.append(f"{path} could not be copied; copy it by hand, if it is still there.")
 
@@ -315,6 +317,18 @@ class ProjectStore:
             for path in list(self.folder.glob(pattern)):
                 with contextlib.suppress(OSError):
                     path.unlink()
+
+
+def _share(path: Path, target: Path) -> None:
+    """Let a second name stand for a file where the disk can, for a training state is large; else copy it.
+
+    Neither is ever written again: what takes the place of one leaves the other as it is.
+    """
+    try:
+        target.unlink()
+        target.hardlink_to(path)
+    except OSError:
+        shutil.copyfile(path, target)
 
 
 def _holds(image: ImageState, entry: ProjectImage) -> bool:

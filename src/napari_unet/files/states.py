@@ -34,6 +34,9 @@ STATE = Kind(
     if_newer=f"update napari-unet, or {_ALONE}",
 )
 
+ENDING = ".training"
+"""Of its own: nothing that lists *.safetensors takes it for a model."""
+
 _GROUPS = ("network", "average", "first_moment", "second_moment", "anchor", "best")
 """The mappings of tensors of a state; each has its name before those of its tensors."""
 
@@ -65,8 +68,7 @@ class _Numbers:
 
 def state_path(model_path: str | Path) -> Path:
     """Return where the state of a model file is."""
-    # An ending of its own: nothing that lists *.safetensors takes it for a model.
-    return Path(f"{model_path}.training")
+    return Path(f"{model_path}{ENDING}")
 
 
 def save_state(state: TrainingState, model: Model, model_path: str | Path) -> None:

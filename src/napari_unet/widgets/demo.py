@@ -26,6 +26,7 @@ from skimage import draw
 
 from napari_unet.core.errors import InputError
 from napari_unet.files.images import write_image
+from napari_unet.network.failures import sentence
 from napari_unet.widgets.preferences import PLUGIN
 from napari_unet.widgets.unet import UNetDock
 
@@ -257,7 +258,7 @@ def main(arguments: list[str] | None = None) -> int:
         demo = Demo(options.output, options.seconds)
         demo.run()
     except (InputError, OSError) as error:
-        print(f"The demo ended early: {error}", file=sys.stderr)
+        print(f"The demo ended early: {sentence(error)}", file=sys.stderr)
         result = 1
     if demo is not None and not (options.headless or result):
         print("napari stays open: paint on, train again, or close the window.")
