@@ -45,3 +45,13 @@ def test_blocks_give_the_objects_of_the_prediction(*, seed, n_classes, shape, bl
         assert parts[-1] == pytest.approx(1)
     np.testing.assert_array_equal(out, expected)
     assert used == expected.max()
+
+
+def test_several_classes_are_never_taken_for_one():
+    out = np.zeros((8, 8), np.int32)
+    with pytest.raises(ValueError, match="2 classes"):
+        next(
+            find_class_objects_in_blocks(
+                np.ones((2, 8, 8), np.float32), InstanceConfig(), block=(8, 8), out=out
+            )
+        )

@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from napari_unet.core.control import Control
+from napari_unet.core.known_full import KnownFull
 from napari_unet.core.normalisation import Normalisation
 from napari_unet.core.paint_feed import PaintFeed, Source
+from napari_unet.core.regions import Region, complete, overlooked
 from napari_unet.core.view import Gaze, View
 from napari_unet.network import batches, incumbent, live_preview, prediction
 from napari_unet.network.config import TrainingConfig, UNetConfig
@@ -399,6 +401,27 @@ def test_a_very_wide_view_is_predicted_in_its_middle() -> None:
     assert len(boxes) == 16
     assert min(box[0].start for box in boxes) > 48_000
     assert max(box[1].stop for box in boxes) == 300
+
+
+@pytest.mark.parametrize(
+    "region",
+    [
+        Region((), (slice(90, 100), slice(0, 50)), np.ones((10, 50), bool)),
+        Region((2,), (slice(0, 50), slice(0, 50)), np.ones((50, 50), bool)),
+    ],
+)
+def test_regions_of_paint_of_another_shape_do_not_count(region: Region) -> None:
+    image, paint = scene()
+    source, feed = follow(paint, image)
+    known = KnownFull(regions=(region,))
+    for event in training(source, feed, replace(QUICK, steps=4)):
+        if isinstance(event, StepDone) and event.step == 1:
+            feed.put(replace(source, known=known))
+        assert not isinstance(event, PaintJoined)
+    assert event.reason == "finished"
+    assert (complete(paint.copy(), known.regions) == paint).all()
+    assert known.within(paint) is False
+    assert overlooked(paint, paint, known.regions) == 0
 
 
 def test_what_cannot_be_previewed_ends_no_training() -> None:

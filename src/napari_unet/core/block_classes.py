@@ -38,13 +38,15 @@ def find_class_objects_in_blocks(
         and raised.
     """
     n_classes = probabilities.shape[0]
-    work = _Classes(probabilities, tuple(block), out, plane)
-    if n_classes == 1 or scratch is None:
+    if n_classes == 1:
         return (
             yield from find_objects_in_blocks(
                 probabilities[0], config, block=block, out=out, plane=plane, used=used, memory=memory
             )
         )
+    if scratch is None:
+        raise ValueError(f"To find the objects of {n_classes} classes takes an array for those of one.")
+    work = _Classes(probabilities, tuple(block), out, plane)
     highest_ids = [0]  # of the background and every class so far
     for number in range(n_classes):
         found = find_objects_in_blocks(

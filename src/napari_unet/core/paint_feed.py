@@ -53,7 +53,7 @@ class Source:
         box = whole(self.paint.shape[depth:]) if box is None else box
         values = np.array(self.paint[(*plane, *box)])
         for region in self.known.regions:
-            if region.plane[:depth] == plane:
+            if region.lies_in(self.paint.shape) and region.plane[:depth] == plane:
                 around = (*(slice(at, at + 1) for at in region.plane[depth:]), *region.box)
                 shared = common(around, box)
                 if shared is not None:

@@ -44,6 +44,14 @@ class Region:
     box: tuple[slice, slice]
     mask: NDArray[np.bool_]
 
+    def lies_in(self, shape: Sequence[int]) -> bool:
+        """Return whether paint of this shape has all its pixels; paint may be replaced by that of another."""
+        return (
+            len(self.plane) == len(shape) - 2
+            and all(at < size for at, size in zip(self.plane, shape[:-2], strict=True))
+            and all(side.stop <= size for side, size in zip(self.box, shape[-2:], strict=True))
+        )
+
 
 def shape_outline(corners: NDArray[Any], kind: str) -> NDArray[np.float64]:
     """Return the corners of a rectangle or polygon as they are; of an "ellipse", given by its box, many."""
@@ -93,10 +101,14 @@ def outline_region(vertices: ArrayLike, shape: Sequence[int]) -> Region | None:
 
 
 def complete(paint: NDArray[Any], regions: Sequence[Region]) -> NDArray[Any]:
-    """Write background into the unlabelled pixels of ``regions``, in place, and return ``paint`` (…YX)."""
+    """Write background into the unlabelled pixels of ``regions``, in place, and return ``paint`` (…YX).
+
+    Regions that reach beyond the paint are those of other paint, and do not count; nor elsewhere.
+    """
     for region in regions:
-        pixels = paint[region.plane][region.box]
-        pixels[region.mask & (pixels == 0)] = BACKGROUND
+        if region.lies_in(paint.shape):
+            pixels = paint[region.plane][region.box]
+            pixels[region.mask & (pixels == 0)] = BACKGROUND
     return paint
 
 
@@ -111,7 +123,7 @@ def overlooked(objects: NDArray[Any], paint: NDArray[Any], regions: Sequence[Reg
     Whoever finds an object right and forgets to accept it would teach that it is none.
     """
     found = set[int]()
-    for region in regions:
+    for region in (region for region in regions if region.lies_in(paint.shape)):
         here = np.where(region.mask, objects[region.plane][region.box], 0)
         bare = count_values(np.where(paint[region.plane][region.box] == 0, here, 0))
         everywhere = count_values(here)
@@ -138,6 +150,7 @@ def cores(regions: Sequence[Region], shape: tuple[int, ...]) -> Iterator[tuple[P
 
     An object whose pixels are all among these ends in its regions.
     """
+    regions = [region for region in regions if region.lies_in(shape)]
     for plane in sorted({region.plane for region in regions}):
         mask = np.zeros(shape[-2:], bool)
         for region in regions:
