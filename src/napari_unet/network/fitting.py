@@ -1,12 +1,13 @@
 """How a trained network is best read: fit what separates objects to the paint it was trained on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from napari_unet.core.dataset import Dataset, Sample
+from napari_unet.core.blocks import Box
+from napari_unet.core.dataset import Dataset
 from napari_unet.core.instance_fit import Example, fit_instances, size_from_strokes
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.object_distance import full_objects
@@ -36,43 +37,48 @@ def fit_reading(
     """
     if model.mode != "objects":
         return InstanceConfig()
-    usual = size_from_strokes([sample.paint for sample in dataset.samples])
+    samples = dataset.samples
+    paints = [sample.paint for sample in samples]
+    usual = size_from_strokes(paints)
     if (model.training.body_rate or 1.0) < 1:
         usual = replace(usual, contrast=_OF_STARTER)
-    windows = list(_choose_windows(dataset, model.network.ndim))
+    full = [
+        {value: box for value, box, _ in full_objects(paint, sample.full)}
+        for paint, sample in zip(paints, samples, strict=True)
+    ]
+    shown = [list(boxes.values()) for boxes in full]
+    if not any(shown):
+        shown = [[box for _, box, _ in full_objects(paint, True)] for paint in paints]
     network = ready_network(model, device, precision)
     examples = []
-    for sample, box in windows:
-        read, crop = box_to_read(model.network, box)
-        block = np.ascontiguousarray(read_mirrored(sample.image, read))
+    for number, window in _choose_windows(
+        shown, [paint.shape for paint in paints], _EDGE[model.network.ndim]
+    ):
+        read, crop = box_to_read(model.network, window)
+        block = np.ascontiguousarray(read_mirrored(samples[number].image, read))
         probability = probabilities_of(network, block, crop)[1]
-        examples.append(Example(probability, sample.paint[box], _whole_inside(sample, box)))
+        whole = {value for value, box in full[number].items() if _contains(window, box)}
+        examples.append(Example(probability, paints[number][window], whole))
     return fit_instances(examples, usual)
 
 
-def _choose_windows(dataset: Dataset, ndim: int) -> Iterator[tuple[Sample, tuple[slice, ...]]]:
-    """Yield windows around full objects, or else strokes, one sample after the other, until all are shown."""
-    left = [list(full_objects(sample.paint, sample.full)) for sample in dataset.samples]
-    if not any(left):
-        left = [list(full_objects(sample.paint, True)) for sample in dataset.samples]
+def _choose_windows(
+    boxes: Sequence[list[Box]], shapes: Sequence[tuple[int, ...]], edge: int
+) -> Iterator[tuple[int, Box]]:
+    """Yield windows around objects in ``boxes``, one sample after the other, until all are shown."""
+    left = list(boxes)
     shown = 0
     while shown < _MOST_WINDOWS and any(left):
-        for number, sample in enumerate(dataset.samples):
+        for number, shape in enumerate(shapes):
             if left[number] and shown < _MOST_WINDOWS:
-                middle = [(cut.start + cut.stop) // 2 for cut in left[number][0][1]]
-                edge = [min(_EDGE[ndim], length) for length in sample.paint.shape]
-                window = place_box(middle, edge, sample.paint.shape)
-                left[number] = [each for each in left[number][1:] if not _contains(window, each[1])]
+                middle = [(cut.start + cut.stop) // 2 for cut in left[number][0]]
+                window = place_box(middle, [min(edge, length) for length in shape], shape)
+                left[number] = [box for box in left[number][1:] if not _contains(window, box)]
                 shown += 1
-                yield sample, window
+                yield number, window
 
 
-def _whole_inside(sample: Sample, window: tuple[slice, ...]) -> set[int]:
-    """Return the full objects that lie in the window as a whole."""
-    return {value for value, box, _ in full_objects(sample.paint, sample.full) if _contains(window, box)}
-
-
-def _contains(window: tuple[slice, ...], box: tuple[slice, ...]) -> bool:
+def _contains(window: Box, box: Box) -> bool:
     return all(
         outer.start <= inner.start and inner.stop <= outer.stop
         for outer, inner in zip(window, box, strict=True)
