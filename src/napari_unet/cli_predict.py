@@ -6,7 +6,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import cast, get_args
 
-from napari_unet.console import note, print_json, progress_bar, report_tile, report_written, signals_stop
+from napari_unet.console import (
+    note,
+    note_further_images,
+    print_json,
+    progress_bar,
+    report_tile,
+    report_written,
+    signals_stop,
+)
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.files.cluster import Cluster
@@ -56,6 +64,7 @@ def plan_work(
         paths, names, missing = tuple(expand_paths(images, results=False)), tuple[str, ...](), list[str]()
     else:
         paths, names, missing = _files_of(project_folder(project))
+    note_further_images(paths)
     of_results = cast("tuple[Kind, ...]", tuple(kinds)), cast("Format", file_format)
     return FilesPlan(paths, output, *of_results, names), missing
 

@@ -17,6 +17,7 @@ from napari_unet.console import (
     TrainingReport,
     listed,
     note,
+    note_further_images,
     progress_bar,
     report_saved,
     signals_stop,
@@ -83,6 +84,8 @@ def painted_files(
         raise InputError("Every painted image is for scoring alone; give at least one more to learn from.")
     if unpainted:
         note(f"Left out for want of paint: {listed(unpainted)}.")
+
+    note_further_images(path for path, _ in pairs)
 
     def read() -> Painted:
         paints = [np.asarray(load_labels(path).pixels) for _, path in pairs]

@@ -2,9 +2,10 @@
 
 import json
 import math
+import re
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -43,16 +44,6 @@ _COLUMNS = (
     *("foreground_iou", "dice", "adapted_rand_error", "variation_of_information", "pixel_error"),
 )
 """The scores that fit on a line."""
-
-_EVENT_NAMES = {
-    "Started": "started",
-    "Continued": "continued",
-    "StepDone": "step_done",
-    "Validated": "validated",
-    "Adapted": "adapted",
-    "Warned": "warned",
-    "Resolved": "resolved",
-}
 
 
 def repeat_flags(arguments: Sequence[str]) -> list[str]:
@@ -96,6 +87,15 @@ def _clear_bar() -> None:
     """Let a line that follows begin where a bar is shown; that is drawn again below."""
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def note_further_images(paths: Iterable[Path]) -> None:
+    """Tell of files that hold several images, such as positions of a stage, of which the first is read."""
+    from napari_unet.files.sources import further_images
+
+    for path in paths:
+        if more := further_images(path):
+            note(f"{path} holds {more + 1} images, and the first is used; save the others as files.")
 
 
 def listed(paths: Sequence[Path]) -> str:
@@ -166,7 +166,8 @@ class TrainingReport:
         )
 
         if self._as_json:
-            print_json({"event": _EVENT_NAMES[type(event).__name__]} | _json_values(event))
+            name = re.sub(r"\B(?=[A-Z])", "_", type(event).__name__).lower()  # "step_done"
+            print_json({"event": name} | _json_values(event))
         match event:
             case Started() if not self._as_json:
                 images = f"{event.images} image{'s' * (event.images != 1)}"

@@ -493,6 +493,30 @@ def test_ctrl_c_before_there_is_anything_to_save_is_told(
     assert capsys.readouterr() == ("", "Interrupted; whatever was not finished is not written.\n")
 
 
+def test_images_that_are_left_out_of_a_file_are_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = tifffile.imread(folder / "images" / "a1.tif")
+    with tifffile.TiffWriter(tmp_path / "a1.tif") as file:
+        file.write(image)
+        file.write(image[:30])
+    predict = ["predict", folder / "model.safetensors", "--output", tmp_path]
+    train = [
+        "train",
+        "--paint",
+        folder / "paint" / "a1.tif",
+        "--output",
+        tmp_path / "m",
+        "--steps",
+        1,
+        *SMALL,
+    ]
+    for command in (predict, train):
+        capsys.readouterr()
+        assert main([str(word) for word in [*command, "--images", tmp_path / "a1.tif"]]) == 0
+        assert "a1.tif holds 2 images, and the first is used" in capsys.readouterr().err
+
+
 def test_one_bad_image_does_not_cost_the_others(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

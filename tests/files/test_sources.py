@@ -17,7 +17,7 @@ from napari_unet.core.lazy import LazyPixels
 from napari_unet.files import sources
 from napari_unet.files.images import read_image
 from napari_unet.files.pixel_size import PixelSize
-from napari_unet.files.sources import open_image
+from napari_unet.files.sources import further_images, open_image
 
 STACK = np.random.default_rng(0).integers(0, 60000, (3, 45, 70)).astype(np.uint16)
 
@@ -102,6 +102,25 @@ def test_tiff_files_of_many_pages_are_what_they_are_when_read(tmp_path: Path, op
     part = np.asarray(image.pixels[1, 5:40, 11:33])
     np.testing.assert_array_equal(part, STACK[1, 5:40, 11:33])
     assert part.dtype == np.uint16  # in native byte order
+
+
+def test_images_beside_the_first_are_counted(tmp_path: Path):
+    with tifffile.TiffWriter(tmp_path / "sizes.tif") as file:
+        file.write(STACK[0])
+        file.write(STACK[0, :20])
+    with tifffile.TiffWriter(tmp_path / "positions.ome.tif") as file:
+        for _ in range(3):
+            file.write(STACK, metadata={"axes": "ZYX"}, photometric="minisblack")
+    group = zarr.open_group(tmp_path / "converted.zarr", mode="w", zarr_format=2)
+    group.attrs["bioformats2raw.layout"] = 3
+    for name in ("0", "1", "OME"):
+        group.create_group(name)
+    tifffile.imwrite(tmp_path / "stack.tif", STACK, photometric="minisblack")
+    zarr.create_array(tmp_path / "one.zarr", data=STACK)
+    (tmp_path / "damaged.tif").write_bytes(b"II*\0" + b"\xff" * 40)
+    found = {path.name: further_images(path) for path in tmp_path.iterdir()}
+    several = {"sizes.tif": 1, "positions.ome.tif": 2, "converted.zarr": 1}
+    assert found == several | {"stack.tif": 0, "one.zarr": 0, "damaged.tif": 0}
 
 
 @pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"tile": (16, 32)}], ids=str)

@@ -9,7 +9,7 @@ import re
 import secrets
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -366,28 +366,13 @@ def _check(project: Project) -> None:
             raise InputError(f"Two {what} have the same name; rename one.")
 
 
-def _without_defaults(entry: ProjectImage | ProjectLabels | ProjectRegions) -> dict[str, Any]:
-    """Return what differs from the defaults: what is left to read is what was set."""
-    plain: dict[str, Any] = to_plain(entry)
-    bare = to_plain(replace(entry, **_DEFAULTS[type(entry)]))
-    look, bare_look = plain.pop("look"), to_plain(LayerLook(entry.look.name))
-    kept = {key: value for key, value in plain.items() if value != bare[key] or key in _ALWAYS}
-    shown = {key: value for key, value in look.items() if value != bare_look[key] or key == "name"}
-    return {**kept, "look": shown}
-
-
-_ALWAYS = ("key", "file", "image", "kind", "mode", "shape", "dtype")
-
-_DEFAULTS: dict[type, dict[str, Any]] = {
-    ProjectImage: {
-        "path": "",
-        "absolute": "",
-        "reader": "",
-        "kept": "",
-        "sample": "",
-        "size": 0,
-        "rgb": False,
-    },
-    ProjectRegions: {"kinds": (), "corners": ()},
-    ProjectLabels: {"channels": "auto", "filled": False, "accepted": (), "predicted": ""},
-}
+def _without_defaults(entry: ProjectImage | ProjectLabels | ProjectRegions | LayerLook) -> dict[str, Any]:
+    """Return what differs from the defaults, and what is looked for: what is left to read is what was set."""
+    plain: dict[str, Any] = {}
+    for each in fields(entry):
+        value = getattr(entry, each.name)
+        if isinstance(value, LayerLook):
+            plain[each.name] = _without_defaults(value)
+        elif value != each.default or each.name in ("kind", "mode"):
+            plain[each.name] = to_plain(value)
+    return plain

@@ -69,7 +69,7 @@ def keep(image: ProjectImage, folder: Path, pixels: Any) -> ProjectImage:
     """
     import tifffile
 
-    size = np.dtype(pixels.dtype).itemsize * _count(pixels.shape)
+    size = np.dtype(pixels.dtype).itemsize * math.prod(pixels.shape)
     if size > KEPT_LIMIT:
         raise InputError(
             f"The image '{image.look.name}' is in no file and too large to be kept in the project "
@@ -107,7 +107,7 @@ def read_kept(image: ProjectImage, folder: Path) -> NDArray[Any]:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
             found, kind = tuple(series.shape), series.dtype
-            fits = _count(found) == _count(image.shape) and kind == expected
+            fits = math.prod(found) == math.prod(image.shape) and kind == expected
             pixels = np.asarray(series.asarray()).reshape(image.shape) if fits else None
     except Exception as error:  # decoders raise whatever a damaged file makes them run into
         raise InputError(f"{path} could not be read ({error}); take it from a backup.") from error
@@ -164,10 +164,6 @@ def search(folder: Path, names: Collection[str]) -> list[Path]:
         if entries > _ENTRIES:
             break
     return found
-
-
-def _count(shape: Sequence[int]) -> int:
-    return math.prod(int(length) for length in shape)
 
 
 def file_size(path: Path) -> int:

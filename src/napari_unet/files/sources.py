@@ -1,5 +1,6 @@
 """Images on disk of any size: zarr, OME-Zarr and large TIFF files are read piece by piece, others whole."""
 
+import contextlib
 import itertools
 import math
 import threading
@@ -66,6 +67,24 @@ def load_labels(path: Path) -> StoredImage:
             return image
     image = read_image(path, is_label=True)
     return replace(image, pixels=_whole(image.pixels))
+
+
+def further_images(path: Path) -> int:
+    """Return how many images a file or zarr folder holds beside the one that is read; 0 if it cannot tell."""
+    import tifffile
+    import zarr
+
+    # Decoders raise whatever a damaged file makes them run into; reading the image will say what is wrong.
+    with contextlib.suppress(Exception):
+        if is_zarr(path):
+            group = zarr.open_group(path, mode="r")
+            is_converted = "bioformats2raw.layout" in _ome(group.attrs.asdict())
+            return sum(name.isdecimal() for name in group) - 1 if is_converted else 0
+        if is_tiff(path):
+            check_pages(path)
+            with tifffile.TiffFile(path) as file:
+                return max(0, len(file.series) - 1)
+    return 0
 
 
 def _whole(labels: NDArray[Any]) -> NDArray[Any]:
