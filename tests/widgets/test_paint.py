@@ -183,6 +183,15 @@ def test_paint_that_cannot_be_counted_is_said_without_the_count_before(viewer, q
     assert "negative" not in dock.advice.text()
 
 
+def test_paint_of_another_shape_than_its_image_is_said_at_once(viewer, qtbot, open_dock):
+    dock = open_dock(viewer)
+    add_image(viewer)
+    dock.make()
+    dock.annotation.data = np.ones((20, 25), np.int32)
+    qtbot.waitUntil(lambda: "the paint (20, 25); they must cover the same pixels" in dock.advice.text())
+    assert dock.summary.text() == ""
+
+
 def test_a_real_stroke_of_the_brush_is_counted(viewer, qtbot, open_dock):
     dock = open_dock(viewer)
     add_image(viewer)

@@ -331,6 +331,25 @@ def test_selecting_a_layer_turns_to_its_image(viewer, qtbot):
     assert all(each.layer is first for each in choosers)
 
 
+def test_an_image_that_comes_with_labels_is_turned_to(viewer, qtbot):
+    dock = PaintDock(viewer)
+    qtbot.addWidget(dock)
+    viewer.add_image(discs(), name="first")
+    second = viewer.add_image(discs(), name="second")
+    viewer.add_labels(np.zeros((64, 64), int), name="second (truth)")
+    qtbot.waitUntil(lambda: dock.image.layer is second)
+
+
+def test_labels_predicted_before_the_dock_was_opened_are_corrected_in_it(viewer, qtbot):
+    image = viewer.add_image(discs(), name="cells")
+    paint_on(viewer, image)
+    objects = add_result(viewer, image, "objects", np.ones((64, 64), np.int32))
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    objects.paint((5, 5), 2)
+    assert "take" in shown(dock)
+
+
 def test_a_dock_that_is_opened_again_goes_on_from_what_was_trained(viewer, qtbot, home, monkeypatch):
     tiny_training(monkeypatch, steps=3)
     dock = UNetDock(viewer)
@@ -456,6 +475,27 @@ def test_nothing_is_cut_off_at_350_pixels(kind, viewer, qtbot):
     dock.show()
     page = area.widget()
     assert page.minimumSizeHint().width() <= WIDTH - area.verticalScrollBar().sizeHint().width()
+
+
+def test_no_sentence_is_cut_off_when_a_scroll_bar_comes(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1280, 720)
+    dock = UNetDock(viewer)
+    frame = viewer.window.add_dock_widget(dock, area="right")
+    dock.window().resizeDocks([frame], [300], Qt.Orientation.Horizontal)
+    facts = dock.findChild(Sentence, "predict_facts")
+    facts.say(
+        "A starter: finds separate objects in 2-D images of any channels, before anything is painted. Train "
+        "from it where it is wrong."
+    )
+    steps = [dock.findChild(QAbstractButton, f"unet_step_{number}") for number in range(1, 5)]
+    advanced = dock.findChild(QAbstractButton, "predict_advanced")
+    for number in (1, 2, 3, 4, 0, 1, 2, 3, 4):
+        for step, button in enumerate(steps, start=1):
+            button.setChecked(step == (number or 4))
+        advanced.setChecked(advanced.isChecked() or number == 0)
+        qtbot.wait(100)
+    assert facts.height() >= facts.heightForWidth(facts.width())
 
 
 def test_the_dock_grows_when_a_wider_step_unfolds(viewer, qtbot):

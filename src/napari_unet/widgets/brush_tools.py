@@ -5,7 +5,7 @@ from functools import partial
 
 from napari.components import ViewerModel
 from napari.layers import Labels
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
 from superqt import QLabeledSlider
 
@@ -90,7 +90,7 @@ class BrushTools(QWidget):
     def _brush(self, text: str, action: Callable[[Labels], None], name: str, tooltip: str) -> QPushButton:
         made = button(text, partial(self.take, action), name=name, tooltip=tooltip)
         made.setCheckable(True)
-        made.setIconSize(QSize(12, 12))
+        made.setIconSize(brushes.SWATCH)
         return made
 
     def take(self, action: Callable[[Labels], None]) -> None:

@@ -5,12 +5,16 @@ from collections.abc import Callable
 import numpy as np
 from napari.layers import Labels
 from napari.utils.notifications import show_warning
-from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtCore import QSize
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 
 from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT
 from napari_unet.core.errors import InputError
 from napari_unet.widgets.layers import next_object
 from napari_unet.widgets.marks import full_data
+
+SWATCH = QSize(17, 12)
+"""Pixels: a square, and what keeps it apart from the text beside it, which napari's styles do not."""
 
 _PAINTING = ("paint", "polygon", "fill")
 
@@ -66,9 +70,13 @@ def bind_keys(paint: Labels) -> None:
         paint.bind_key(key, action, overwrite=True)
 
 
-def swatch(paint: Labels, value: int, size: int = 12) -> QIcon:
-    """Return a square icon, ``size`` pixels wide, of the colour in which ``value`` is shown."""
+def swatch(paint: Labels, value: int) -> QIcon:
+    """Return a square of the colour in which ``value`` is shown, as an icon of :data:`SWATCH`."""
     colour = paint.get_color(value)
-    pixels = QPixmap(size, size)
-    pixels.fill(QColor(0, 0, 0, 0) if colour is None else QColor.fromRgbF(*map(float, colour)))
+    pixels = QPixmap(SWATCH)
+    pixels.fill(QColor(0, 0, 0, 0))
+    if colour is not None:
+        painter = QPainter(pixels)
+        painter.fillRect(0, 0, SWATCH.height(), SWATCH.height(), QColor.fromRgbF(*map(float, colour)))
+        painter.end()
     return QIcon(pixels)

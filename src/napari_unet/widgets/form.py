@@ -11,6 +11,7 @@ from typing import Any, Literal
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QEvent, QSize, Qt, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -163,6 +164,16 @@ class Sentence(QLabel):
         self.setText(text)
         self.setStyleSheet(f"border-left: 3px solid {_EDGE[tone]}; padding: 2px 0px 2px 6px;")
         self.setVisible(bool(text))
+        self._claim_height()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Ask for the height of the text at this width."""
+        super().resizeEvent(event)
+        self._claim_height()
+
+    def _claim_height(self) -> None:
+        # A form of Qt goes on with the height it had at another width, before a scroll bar came.
+        self.setMinimumHeight(max(0, self.heightForWidth(self.width())))
 
 
 class LayerChooser(QComboBox):

@@ -5,11 +5,12 @@ from collections.abc import Callable, Hashable, Sequence
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from napari_unet.core.rereading import Plane
 from napari_unet.core.view import Gaze, View
 from napari_unet.network.events import Preview
+from napari_unet.widgets.lifetime import later
 from napari_unet.widgets.mosaic import Mosaic
 from napari_unet.widgets.next_place_run import planes_to_look_at
 from napari_unet.widgets.paint_watch import Learnt
@@ -43,10 +44,7 @@ class Glances(QObject):
         self._seen: dict[Hashable, dict[Plane, Mosaic]] = {}
         self._awaited = 0
         self._then: Callable[[], None] | None = None
-        self._patience = QTimer(self)
-        self._patience.setSingleShot(True)
-        self._patience.setInterval(_PATIENCE_MS)
-        self._patience.timeout.connect(self.close)
+        self._patience = later(self, _PATIENCE_MS, self.close)
 
     def ask(self, images: Sequence[Image], then: Callable[[], None]) -> bool:
         """Have parts looked at of those of these images that are learnt from, as soon as that can be.

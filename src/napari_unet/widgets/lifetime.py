@@ -5,12 +5,24 @@ from typing import Any
 from weakref import WeakMethod, ref
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, QTimer
 
 
 def is_alive(instance: QObject) -> bool:
     """Return whether Qt has not deleted ``instance`` yet; what is deleted must not be called."""
     return bool(isalive(instance))  # type: ignore[no-untyped-call]  # qtpy has no types
+
+
+def later(owner: QObject, milliseconds: int, slot: Callable[[], object]) -> QTimer:
+    """Return a timer of ``owner`` that calls ``slot`` once, so long after it was started the last time.
+
+    With 0 it does so when the event loop has done what it has.
+    """
+    timer = QTimer(owner)
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    timer.timeout.connect(slot)
+    return timer
 
 
 def follow(owner: QObject, emitter: Any, slot: Callable[..., Any]) -> Callable[[], None]:

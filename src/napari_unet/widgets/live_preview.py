@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import Colormap
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from napari_unet.core.annotation import Mode
 from napari_unet.core.control import Control
@@ -19,7 +19,7 @@ from napari_unet.network.events import Preview
 from napari_unet.widgets.colours import object_colours
 from napari_unet.widgets.glances import Glances, still_there
 from napari_unet.widgets.latest import Latest
-from napari_unet.widgets.lifetime import follow
+from napari_unet.widgets.lifetime import follow, later
 from napari_unet.widgets.marks import KEY, Mark, mark_of, source_of
 from napari_unet.widgets.mosaic import Mosaic, known_of
 from napari_unet.widgets.next_place_run import Known
@@ -72,10 +72,7 @@ class LivePreviewLayer(QObject):
         self._glances = Glances(viewer, learnt, self.gaze, self)
         self._latest = Latest("Finding the objects of the preview", self)
         self._latest.result.connect(self._show)
-        self._settled = QTimer(self)
-        self._settled.setSingleShot(True)
-        self._settled.setInterval(_SETTLED_MS)
-        self._settled.timeout.connect(self._look)
+        self._settled = later(self, _SETTLED_MS, self._look)
         camera, dims = viewer.scene.camera.events, viewer.dims.events
         self._unfollow: list[Callable[[], None]] = [
             follow(self, emitter, self._on_moved)

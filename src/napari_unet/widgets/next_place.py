@@ -9,7 +9,7 @@ from weakref import ref
 
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
-from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_unet.core.control import Control
@@ -18,7 +18,7 @@ from napari_unet.core.place import in_words
 from napari_unet.widgets.form import LayerChooser, Sentence, Tone, button, describe
 from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.layers import add_result, annotation_of, copy_image, copy_paint, has_paint
-from napari_unet.widgets.lifetime import follow, is_alive
+from napari_unet.widgets.lifetime import follow, is_alive, later
 from napari_unet.widgets.marks import image_channels, mark_of, mode_of, source_of
 from napari_unet.widgets.model_chooser import ModelFacts, newest_model, read_facts
 from napari_unet.widgets.next_place_run import MOST_PLANES, Known, Question, Ranked, planes_to_look_at, rank
@@ -123,10 +123,7 @@ class NextPlace(QWidget):
         image.layer_changed.connect(lambda _layer: self._say(""))
         follow(self, viewer.layers.events.removed, self._on_removed)
         # Not within the event: napari's list of layers must be told of one removal before the next.
-        self._orphaned = QTimer(self)
-        self._orphaned.setSingleShot(True)
-        self._orphaned.setInterval(0)
-        self._orphaned.timeout.connect(self._remove_orphans)
+        self._orphaned = later(self, 0, self._remove_orphans)
 
     def use(
         self,

@@ -2,17 +2,18 @@
 
 import zlib
 from collections.abc import Iterator
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import napari
 import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
-from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QCheckBox, QWidget
 
 from napari_unet.core.annotation import Mode, PaintSummary, summarise_paint
+from napari_unet.core.axes import channels_first
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.known_full import KnownFull
@@ -32,6 +33,7 @@ from napari_unet.widgets.form import (
     show_row,
 )
 from napari_unet.widgets.latest import Latest
+from napari_unet.widgets.lifetime import later
 from napari_unet.widgets.next_place import NextPlace
 from napari_unet.widgets.regions import RegionTools
 from napari_unet.widgets.watcher import AnnotationWatcher
@@ -53,6 +55,17 @@ _CHANNELS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What is painted on the layer of this id; ``checksum`` is another one when any pixel is."""
+
+    layer: object
+    summary: PaintSummary
+    checksum: int
+    mode: Mode
+    full: KnownFull
+
+
 class PaintDock(QWidget):
     """Choose an image, make its annotation layer, and paint on it.
 
@@ -65,19 +78,17 @@ class PaintDock(QWidget):
     """
 
     annotation_changed = Signal(object)
-    """The annotation layer, or None, a moment after it, its paint or what that means has changed."""
+    """The annotation layer, or None, a moment after it or what is :attr:`counted` on it has changed."""
 
     def __init__(self, viewer: "napari.viewer.Viewer", *, scrollable: bool = True) -> None:
         super().__init__()
         self._viewer = viewer
-        self._stamp: tuple[object, ...] = ()
+        self.counted: Counted | None = None
+        """What is painted on the annotation layer, as it was counted last; None without one."""
         self._counter = Latest("Counting paint", self)
         self._counter.result.connect(self._show_summary)
         self._counter.failed.connect(self._show_fault)
-        self._settled = QTimer(self)
-        self._settled.setSingleShot(True)
-        self._settled.setInterval(_SETTLED_MS)
-        self._settled.timeout.connect(self._count)
+        self._settled = later(self, _SETTLED_MS, self._count)
         self._build(scrollable)
         self._watcher.layer_changed.connect(self._on_annotation)
         self._watcher.painted.connect(self._settled.start)
@@ -240,39 +251,44 @@ class PaintDock(QWidget):
     # How much is painted, counted in the background.
 
     def _count(self) -> None:
-        paint = self.annotation
-        if paint is None:
+        image, paint = self.image.layer, self.annotation
+        if image is None or paint is None:
             self._counter.cancel()
             self._tell_change(None)
             return
-        copy = bridge.copy_paint(paint)
-        full = marks.full_objects_of(paint)
-        self._counter.submit(partial(_count, copy, self.mode, full, paint.unique_id))
+        copy, full = bridge.copy_paint(paint), marks.full_objects_of(paint)
+        layer, mode = paint.unique_id, self.mode
+        shape, channels = marks.full_data(image).shape, marks.image_channels(image, paint)
 
-    def _show_summary(self, counted: "tuple[PaintSummary, tuple[object, ...]]") -> None:
-        summary, stamp = counted
+        def count(_control: Control) -> Iterator[Counted]:
+            pixels = np.broadcast_to(np.uint8(0), shape)  # only its shape is looked at
+            channels_first(pixels, ndim=2, channels=channels, paint_shape=copy.shape)
+            yield Counted(layer, summarise_paint(copy, mode), checksum(copy), mode, full)
+
+        self._counter.submit(count)
+
+    def _show_summary(self, counted: Counted) -> None:
+        summary = counted.summary
         if self.annotation is None:
             return
         self.summary.say(_in_words(summary, self.mode))
         begun = summary.background or summary.objects
         self.advice.say(" ".join(summary.missing), "warning" if begun and not summary.teachable else "hint")
-        self._tell_change(self.annotation, *stamp)
+        self._tell_change(counted)
 
     def _show_fault(self, sentence: str) -> None:
         self.summary.say("")  # of the paint as it was
         self.advice.say(sentence, "error")
 
-    def _tell_change(self, paint: Labels | None, *stamp: object) -> None:
-        if (paint is None, *stamp) != self._stamp:
-            self._stamp = (paint is None, *stamp)
-            self.annotation_changed.emit(paint)
+    def _tell_change(self, counted: Counted | None) -> None:
+        if counted != self.counted:
+            self.counted = counted
+            self.annotation_changed.emit(self.annotation)
 
 
-def _count(
-    paint: NDArray[np.integer[Any]], mode: Mode, full: KnownFull, layer_id: object, _control: Control
-) -> Iterator[tuple[PaintSummary, tuple[object, ...]]]:
-    """Count the paint, with a stamp that is another one whenever any pixel, or what it means, is."""
-    yield summarise_paint(paint, mode), (layer_id, mode, full, zlib.crc32(paint.tobytes()))
+def checksum(paint: NDArray[np.integer[Any]]) -> int:
+    """Return a number that is another one when any pixel of the paint is."""
+    return zlib.crc32(paint.tobytes())
 
 
 def _in_words(summary: PaintSummary, mode: Mode) -> str:

@@ -7,15 +7,15 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
-from qtpy.QtCore import QTimer
 
 from napari_unet.core.annotation import FIRST_OBJECT, Mode, check_paint, count_values
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.known_full import KnownFull
 from napari_unet.core.regions import complete
-from napari_unet.widgets.form import Sentence, follow
+from napari_unet.widgets.form import Sentence
 from napari_unet.widgets.latest import Latest
+from napari_unet.widgets.lifetime import follow, later
 from napari_unet.widgets.marks import full_objects_of, mode_of
 
 _SETTLED_MS = 300
@@ -54,10 +54,7 @@ class PaintTally(Sentence):
         self._unfollow: list[Callable[[], None]] = []
         self._latest = Latest("Counting paint", self)
         self._latest.result.connect(self.say)
-        self._settled = QTimer(self)
-        self._settled.setSingleShot(True)
-        self._settled.setInterval(_SETTLED_MS)
-        self._settled.timeout.connect(self._count)
+        self._settled = later(self, _SETTLED_MS, self._count)
         layers = viewer.layers
         # An opened paint is taken up without another event than that it is selected.
         for emitter in (layers.events.inserted, layers.events.removed, layers.selection.events.active):

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from napari_unet.core.paint_feed import PaintFeed, Plane, Source
 from napari_unet.widgets.layers import annotation_of, copy_image, has_paint
-from napari_unet.widgets.lifetime import follow
+from napari_unet.widgets.lifetime import follow, later
 from napari_unet.widgets.marks import full_data, full_objects_of, mode_of
 
 
@@ -55,10 +55,7 @@ class PaintWatch(QObject):
         self._unfollow: list[Callable[[], None]] = []
         self._listens = True
         self._noted: dict[Labels, set[Plane | None]] = {}
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self._tell_noted)
+        self._soon = later(self, 0, self._tell_noted)
         self.feed = PaintFeed([_source(one) for one in learnt])
         self._at: dict[Labels, tuple[int, ...]] = {}
         for one in learnt:

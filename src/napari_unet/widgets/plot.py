@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QLabel, QSizePolicy, QStackedLayout, QWidget
 
 from napari_unet.network.events import StepDone, Validated
 from napari_unet.network.model import History
+from napari_unet.widgets.lifetime import later
 
 REPAINT_MS = 1000
 """Time between repaints. More often than twice a second, painting takes the CPU that trains the network."""
@@ -56,10 +57,7 @@ class CurvePlot(QWidget):
         self._empty.setWordWrap(True)
         self._stack.addWidget(self._empty)
         self._view: _CurveView | None = None
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(REPAINT_MS)
-        self._timer.timeout.connect(self.repaint_curves)
+        self._timer = later(self, REPAINT_MS, self.repaint_curves)
         self.clear()
 
     def clear(self) -> None:

@@ -48,7 +48,10 @@ _SCRATCH: Literal["scratch"] = "scratch"
 _LAST: Literal["last"] = "last"
 _BROWSE: Literal["browse"] = "browse"
 
-_ADAPTS = "What it knows changes at a fifth of the rate, new channels and classes at all of it."
+_ADAPTS = (
+    "What the starter knows changes slowly, so that little of it is forgotten; channels and classes that are "
+    "new to it are learnt at full speed."
+)
 
 
 class TrainingForm(QWidget):

@@ -1,29 +1,26 @@
 """The U-Net dock: painting, weights, training and prediction as the steps of one loop, for newcomers."""
 
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import napari
 from napari.layers import Image, Labels, Layer
-from numpy.typing import NDArray
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
-from napari_unet.core.annotation import Mode, PaintSummary, summarise_paint
 from napari_unet.widgets.corrector import is_gesture
 from napari_unet.widgets.form import Sentence, Tone, button, fill, follow
-from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.layers import copy_paint, edited_result
 from napari_unet.widgets.live_form import LiveForm
 from napari_unet.widgets.live_preview import LivePreviewLayer
 from napari_unet.widgets.marks import is_result, source_of
 from napari_unet.widgets.next_place_run import Known
 from napari_unet.widgets.next_step import ACTIONS, Action, Stage, next_step
-from napari_unet.widgets.paint import PaintDock
+from napari_unet.widgets.paint import PaintDock, checksum
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.project import ProjectSection
 from napari_unet.widgets.samples import coins
@@ -47,15 +44,6 @@ _FILES: tuple[Action, ...] = ("save", "table")
 """What writes files, side by side."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    """What is painted on a layer; ``checksum`` is another one when any pixel is."""
-
-    layer: object
-    summary: PaintSummary
-    checksum: int
-
-
 class UNetDock(QWidget):
     """The four docks as numbered steps that share one image, the weights and the trained model.
 
@@ -77,8 +65,8 @@ class UNetDock(QWidget):
         self._predicted: set[object] = set()
         self._corrected: set[object] = set()
         self._saved: set[object] = set()
-        self._counted: _Counted | None = None
         self._learnt: dict[object, int] = {}
+        self._followed: WeakSet[Labels] = WeakSet()
         self.paint = PaintDock(viewer, scrollable=False)
         self.weights = WeightsDock(viewer, scrollable=False)
         self.train = TrainDock(viewer, weights=self.weights.config, scrollable=False)
@@ -88,7 +76,6 @@ class UNetDock(QWidget):
         )
         self._live = self.train.findChild(LiveForm)
         self._saver = LabelSaver(viewer, self)
-        self._counter = Latest("Looking at the paint", self)
         self._choosers = (self.paint.image, self.weights.image, self.train.form.image, self.predict.image)
         self._build()
         self._connect()
@@ -148,7 +135,6 @@ class UNetDock(QWidget):
     def _connect(self) -> None:
         for chooser in self._choosers:
             chooser.layer_changed.connect(self._share_image)
-        self._counter.result.connect(self._on_counted)
         self.paint.annotation_changed.connect(self._on_annotation)
         self.paint.next_place.told.connect(self._on_place)
         self._sections[0].toggled.connect(self._on_paint_unfolded)
@@ -168,8 +154,9 @@ class UNetDock(QWidget):
         )
         self._saver.failed.connect(lambda sentence: self._told.say(sentence, "error"))
         events = self._viewer.layers.events
-        follow(self, events.inserted, self._on_inserted)
+        follow(self, events.inserted, self._on_layers)
         follow(self, events.removed, self._refresh)
+        self._on_layers()
 
     @property
     def _preview(self) -> LivePreviewLayer | None:
@@ -223,19 +210,10 @@ class UNetDock(QWidget):
         if is_open and self._told.text() == self._place:
             self._told.say("")
 
-    def _on_annotation(self, paint: Labels | None) -> None:
+    def _on_annotation(self, _paint: Labels | None) -> None:
         image = self.paint.image.layer
         if image is not None and edited_result(self._viewer, image, self.paint.mode) is None:
             self._corrected.discard(image.unique_id)
-        if paint is None:
-            self._counter.cancel()
-            self._on_counted(None)
-            return
-        pixels, mode, layer = copy_paint(paint), self.paint.mode, paint.unique_id
-        self._counter.submit(lambda _control: _count(layer, pixels, mode))
-
-    def _on_counted(self, counted: _Counted | None) -> None:
-        self._counted = counted
         self._refresh()
 
     def _on_training(self) -> None:
@@ -246,7 +224,7 @@ class UNetDock(QWidget):
     def _note_learnt(self) -> None:
         paint = self.paint.annotation
         if paint is not None:  # the last strokes may not be counted yet
-            self._learnt[paint.unique_id] = _checksum(copy_paint(paint))
+            self._learnt[paint.unique_id] = checksum(copy_paint(paint))
 
     def _on_model(self, path: Path) -> None:
         self._told.say("")
@@ -262,7 +240,7 @@ class UNetDock(QWidget):
 
     def _on_project(self) -> None:
         self._trained = project_of(self._viewer).last_model is not None
-        self._refresh()
+        self._on_layers()
 
     def _on_predicted(self) -> None:
         self._corrected.clear()
@@ -271,10 +249,12 @@ class UNetDock(QWidget):
         self._predicted |= {image.unique_id for image in sources if image is not None}
         self._refresh()
 
-    def _on_inserted(self, event: Any) -> None:
-        layer = event.value
-        if isinstance(layer, Labels) and is_result(layer):
-            follow(self, layer.events.paint, self._on_edited)
+    def _on_layers(self, _event: object = None) -> None:
+        """Follow the predicted layers, also those that were there before, or have only now become such."""
+        for layer in self._viewer.layers:
+            if isinstance(layer, Labels) and is_result(layer) and layer not in self._followed:
+                self._followed.add(layer)
+                follow(self, layer.events.paint, self._on_edited)
         self._refresh()
 
     def _on_edited(self, event: Any) -> None:
@@ -294,7 +274,7 @@ class UNetDock(QWidget):
 
     def _stage(self) -> Stage:
         """Return how far the user is with the chosen image."""
-        image, counted = self.paint.image.layer, self._counted
+        image, counted = self.paint.image.layer, self.paint.counted
         stage = Stage(
             has_image=image is not None,
             has_annotation=self.paint.annotation is not None,
@@ -340,11 +320,3 @@ class UNetDock(QWidget):
             if number == 3 and stage.is_training:
                 state = " – paused" if stage.is_paused else " – learning"
             section.set_title(f"{number}. {title}{state}", emphasised=number == advice.step)
-
-
-def _count(layer: object, paint: NDArray[Any], mode: Mode) -> Iterator[_Counted]:
-    yield _Counted(layer, summarise_paint(paint, mode), _checksum(paint))
-
-
-def _checksum(paint: NDArray[Any]) -> int:
-    return zlib.crc32(paint.tobytes())

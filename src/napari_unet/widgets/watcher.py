@@ -1,15 +1,16 @@
 """Keeps track of the annotation layer of the chosen image, whatever happens to the layers."""
 
 from collections.abc import Callable
+from typing import Any
 
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Shapes
-from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 
 from napari_unet.widgets.form import LayerChooser
 from napari_unet.widgets.layers import annotation_of
-from napari_unet.widgets.lifetime import follow
-from napari_unet.widgets.marks import full_data, mark_of, source_of
+from napari_unet.widgets.lifetime import follow, later
+from napari_unet.widgets.marks import full_data, is_result, mark_of, source_of
 from napari_unet.widgets.placement import PLACEMENT, axes_of, lay_on, lies_on
 
 
@@ -45,15 +46,13 @@ class AnnotationWatcher(QObject):
         self._image: Image | None = None
         self._stay: list[Callable[[], None]] = []
         self._on_it: list[tuple[Layer, tuple[int, ...]]] = []
+        self._opened: Image | None = None
         chooser.layer_changed.connect(self.look)
-        follow(self, viewer.layers.events.inserted, self.look)
+        follow(self, viewer.layers.events.inserted, self._on_inserted)
         follow(self, viewer.layers.events.removed, self.look)
         follow(self, viewer.layers.selection.events.active, self._on_selected)
         # What adds a layer and selects the one before again has done so by then.
-        self._selected = QTimer(self)
-        self._selected.setSingleShot(True)
-        self._selected.setInterval(0)
-        self._selected.timeout.connect(self._turn)
+        self._selected = later(self, 0, self._turn)
         self.look()
 
     @property
@@ -103,13 +102,20 @@ class AnnotationWatcher(QObject):
             for layer, axes in self._on_it:
                 lay_on(layer, self._image, axes)
 
+    def _on_inserted(self, event: Any) -> None:
+        if isinstance(event.value, Image) and not is_result(event.value):
+            self._opened = event.value
+        self._on_selected()
+
     def _on_selected(self, _event: object = None) -> None:
         self.look()
         self._selected.start()
 
     def _turn(self) -> None:
         active = self._viewer.layers.selection.active
-        image = None if active is None else source_of(self._viewer, active)
+        # Labels that came along with an image are selected and belong to none.
+        image = (None if active is None else source_of(self._viewer, active)) or self._opened
+        self._opened = None
         if image is not None:
             self._chooser.choose(image)
 

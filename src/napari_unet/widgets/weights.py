@@ -1,6 +1,5 @@
 """The Weights dock: see how much every painted pixel will count, before the network is taught."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import get_args
@@ -9,7 +8,7 @@ import napari
 import numpy as np
 from napari.layers import Image, Layer
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt, QTimer, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QCheckBox, QWidget
 from superqt import QLabeledDoubleSlider
 
@@ -19,6 +18,7 @@ from napari_unet.widgets import layers as bridge
 from napari_unet.widgets import marks
 from napari_unet.widgets.form import LayerChooser, Sentence, add_form, add_row, choice, describe, fill
 from napari_unet.widgets.latest import Latest
+from napari_unet.widgets.lifetime import later
 from napari_unet.widgets.watcher import AnnotationWatcher
 from napari_unet.widgets.weight_preview import Plane, PlaneMap, WeightPreviews
 from napari_unet.widgets.window_project import project_of
@@ -55,8 +55,8 @@ class WeightsDock(QWidget):
         self._latest.result.connect(self._show_preview)
         self._latest.failed.connect(self._show_fault)
         # What happens in one turn of the event loop is one request, and several planes are one refresh.
-        self._due = _soon(self, self._compute)
-        self._written = _soon(self, self._refresh)
+        self._due = later(self, 0, self._compute)
+        self._written = later(self, 0, self._refresh)
         self._build(scrollable)
         self._show_values(self._base)
         self._watcher.layer_changed.connect(self._on_annotation)
@@ -273,15 +273,6 @@ class WeightsDock(QWidget):
 
     def _show_fault(self, sentence: str) -> None:
         self.sentence.say(sentence, "warning")
-
-
-def _soon(dock: QWidget, slot: Callable[[], None]) -> QTimer:
-    """Return a timer that, once started, calls ``slot`` when the event loop has done what it has."""
-    timer = QTimer(dock)
-    timer.setSingleShot(True)
-    timer.setInterval(0)
-    timer.timeout.connect(slot)
-    return timer
 
 
 def _slider(lowest: float, highest: float, *, decimals: int, step: float) -> QLabeledDoubleSlider:
