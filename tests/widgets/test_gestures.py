@@ -118,6 +118,7 @@ def test_every_gesture_by_mouse_and_each_undone_in_both_layers(make_napari_viewe
     press(dock, "split")
     hand.drag([at(34, 46), at(58, 46)], release=False)
     hand.press("A")  # what is under the pointer now is the stroke
+    hand.press("Control-Z")  # would put back what it hides
     assert result.data[36, 46] == 6  # the stroke, as it is drawn, in a colour that nothing has
     hand.release(at(58, 46))
     note()

@@ -496,6 +496,8 @@ def test_no_sentence_is_cut_off_when_a_scroll_bar_comes(make_napari_viewer, qtbo
         advanced.setChecked(advanced.isChecked() or number == 0)
         qtbot.wait(100)
     assert facts.height() >= facts.heightForWidth(facts.width())
+    facts.say("A starter.")
+    qtbot.waitUntil(lambda: facts.height() < 2 * facts.fontMetrics().height())
 
 
 def test_the_dock_grows_when_a_wider_step_unfolds(viewer, qtbot):

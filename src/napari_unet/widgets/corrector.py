@@ -59,7 +59,9 @@ class Corrector:
         self._viewer = viewer
         self._result = result
         self._tool: Kind | None = None
-        self._is_at_work = self._is_drawing = False
+        self._is_at_work = False
+        self.is_drawing = False
+        """Whether a stroke is being drawn on the layer."""
         self.events = EmitterGroup(source=self, tool=Event, said=Event)
         result.mouse_drag_callbacks.append(self)
         result.events.mode.connect(self._on_mode)
@@ -112,14 +114,14 @@ class Corrector:
         path = [layer.world_to_data(event.position)]
         preview = StrokePreview(layer, axes, event.camera_zoom)
         with layer.block_history():
-            self._is_drawing = True
+            self.is_drawing = True
             yield
             while event.type == "mouse_move":
                 path.append(layer.world_to_data(event.position))
                 preview.draw(path[-2:])
                 yield
             preview.clear()
-            self._is_drawing = False
+            self.is_drawing = False
             if layer in self._viewer.layers:
                 self.stroke(tool, np.array(path), axes, leaves_trace=preview.was_drawn)
 
@@ -153,7 +155,7 @@ class Corrector:
 
     def point(self, kind: Kind) -> None:
         """Accept or reject the object under the pointer; not while a stroke is drawn, which hides it."""
-        if self._is_drawing:
+        if self.is_drawing:
             return
         viewer = self._viewer
         displayed = list(viewer.dims.displayed)

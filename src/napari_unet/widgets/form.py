@@ -173,6 +173,7 @@ class Sentence(QLabel):
 
     def _claim_height(self) -> None:
         # A form of Qt goes on with the height it had at another width, before a scroll bar came.
+        self.setMinimumHeight(0)  # or the height would never become less
         self.setMinimumHeight(max(0, self.heightForWidth(self.width())))
 
 

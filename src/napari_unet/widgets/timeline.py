@@ -106,8 +106,16 @@ class Timeline:
             if step.layers:
                 self._add(step)
 
+    @property
+    def _is_drawn_on(self) -> bool:
+        """Whether a stroke is being drawn: it hides what would be put back, and puts back what it hid."""
+        corrected = (mark.corrector for mark in map(mark_of, self._followed) if mark is not None)
+        return any(corrector is not None and corrector.is_drawing for corrector in corrected)
+
     def undo(self, layer: Labels | None = None) -> None:
         """Undo the last step; without one, what ``layer`` has to undo from before."""
+        if self._is_drawn_on:
+            return
         if not self._done and layer is self._paint:
             layer.undo()
         while self._done:
@@ -123,6 +131,8 @@ class Timeline:
 
     def redo(self, layer: Labels | None = None) -> None:
         """Do the step again that was undone last."""
+        if self._is_drawn_on:
+            return
         if not self._undone and layer is self._paint:
             layer.redo()
         while self._undone:
