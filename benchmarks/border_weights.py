@@ -28,7 +28,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from napari_unet.core import blocks
-from napari_unet.core.weight_reading import read_weights
+from napari_unet.core.weight_reading import count_touching
 from napari_unet.core.weight_update import update_parts
 from napari_unet.core.weights import (
     TOLERANCE,
@@ -209,7 +209,7 @@ def compare_strokes(table: Table, cells: Paint, repetitions: int) -> None:
     def follow() -> None:
         updated, _ = update_parts(parts, edited, box, CONFIG)
         updated.sum(CONFIG)
-        read_weights(edited, updated.of_class(CONFIG), updated.border, CONFIG.w0)
+        count_touching(edited, updated.border)
 
     update, everything = in_turn(2 * repetitions, lambda: update_parts(parts, edited, box, CONFIG), follow)
     blocks.MAX_THREADS = threads

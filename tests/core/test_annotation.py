@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_unet.core.annotation import (
-    annotate,
     check_paint,
+    check_teachable,
     count_values,
     find_seams,
     read_paint,
@@ -67,7 +67,7 @@ def test_objects_mode_by_hand():
             [4, 1, 2, 0, 1, 1, 5],
         ]
     )
-    annotation = annotate(paint, "objects")
+    annotation = read_paint(paint, "objects")
     expected = np.array(
         [
             [0, 0, 1, 0, 0, 1, 0],
@@ -83,14 +83,14 @@ def test_objects_mode_by_hand():
 
 @pytest.mark.parametrize(("asked", "classes"), [(None, 4), (4, 4), (7, 7), (255, 255)])
 def test_classes_mode_keeps_touching_classes(asked, classes):
-    annotation = annotate(np.array([[0, 1, 2, 4]]), "classes", n_classes=asked)
+    annotation = read_paint(np.array([[0, 1, 2, 4]]), "classes", n_classes=asked)
     np.testing.assert_array_equal(annotation.target, [[0, 0, 1, 3]])
     np.testing.assert_array_equal(annotation.known, [[False, True, True, True]])
     assert annotation.n_classes == classes
 
 
 def test_a_mode_that_is_none_is_refused_by_all_that_read_paint():
-    for reader in (annotate, read_paint, summarise_paint):
+    for reader in (read_paint, summarise_paint):
         with pytest.raises(InputError, match="'object'"):
             reader(np.array([[1, 2]]), "object")
 
@@ -102,32 +102,42 @@ def test_there_are_two_classes_at_least(paint):
 
 
 def test_classes_mode_holds_255_classes():
-    annotation = annotate(np.arange(256)[np.newaxis], "classes")
+    annotation = read_paint(np.arange(256)[np.newaxis], "classes")
     assert annotation.n_classes == 255
     assert annotation.target.max() == 254
 
 
 @pytest.mark.parametrize(
-    ("paint", "mode", "n_classes", "words"),
+    ("counts", "mode", "words"),
     [
-        ([[0, 0]], "objects", None, "Nothing is painted.* a few objects"),
-        ([[0, 0]], "classes", None, "Nothing is painted.* at least one other class"),
-        ([[0, 1]], "objects", None, "Only background.* a few objects"),
-        ([[0, 1]], "classes", None, "Only background.* another class"),
-        ([[2, 3]], "objects", None, "No background"),
-        ([[0, 3]], "classes", None, "Only class 3"),
-        ([[1, 256]], "classes", None, "256"),
-        ([[1, 4]], "classes", 3, "3 classes"),
-        ([[1, 2]], "classes", 1, "between 2 and 255"),
-        ([[1, 2]], "classes", 256, "between 2 and 255"),
-        ([[1, 2]], "objects", 3, "objects mode has background and object"),
-        ([[1, 2]], "object", None, "'object'"),
-        ([[0, 0]], "object", None, "'object'"),
+        ({}, "objects", "Nothing is painted.* a few objects"),
+        ({}, "classes", "Nothing is painted.* at least one other class"),
+        ({1: 1}, "objects", "Only background.* a few objects"),
+        ({1: 1}, "classes", "Only background.* another class"),
+        ({2: 1, 3: 1}, "objects", "No background"),
+        ({3: 1}, "classes", "Only class 3"),
+        ({1: 1, 256: 1}, "classes", "256"),
     ],
 )
-def test_what_cannot_teach_is_said_in_one_sentence(paint, mode, n_classes, words):
+def test_what_cannot_teach_is_said_in_one_sentence(counts, mode, words):
     with pytest.raises(InputError, match=words) as error:
-        annotate(np.array(paint), mode, n_classes=n_classes)
+        check_teachable(counts, mode)
+    assert_one_sentence(str(error.value))
+
+
+@pytest.mark.parametrize(
+    ("values", "mode", "n_classes", "words"),
+    [
+        ([1, 256], "classes", None, "256"),
+        ([1, 4], "classes", 3, "3 classes"),
+        ([1, 2], "classes", 1, "between 2 and 255"),
+        ([1, 2], "classes", 256, "between 2 and 255"),
+        ([1, 2], "objects", 3, "objects mode has background and object"),
+    ],
+)
+def test_classes_that_do_not_fit_are_said_in_one_sentence(values, mode, n_classes, words):
+    with pytest.raises(InputError, match=words) as error:
+        read_paint(np.array([values]), mode, n_classes=n_classes)
     assert_one_sentence(str(error.value))
 
 
@@ -179,7 +189,7 @@ def test_int32_paint_is_not_copied():
     ],
 )
 def test_what_is_not_paint_is_said_in_one_sentence(paint, words):
-    for reader in (check_paint, annotate, summarise_paint):
+    for reader in (check_paint, read_paint, summarise_paint):
         with pytest.raises(InputError, match=words) as error:
             reader(paint)
         assert_one_sentence(str(error.value))
@@ -196,7 +206,7 @@ def test_counts_and_runs_match_the_pixels(paint):
 
 @settings(deadline=None)
 @given(small_paint, st.sampled_from(["objects", "classes"]))
-def test_summary_and_annotate_agree(paint, mode):
+def test_summary_says_how_much_there_is_and_whether_it_can_teach(paint, mode):
     summary = summarise_paint(paint, mode)
     assert summary.background == np.count_nonzero(paint == 1)
     assert summary.foreground == np.count_nonzero(paint >= 2)
@@ -204,10 +214,11 @@ def test_summary_and_annotate_agree(paint, mode):
     for sentence in summary.missing:
         assert_one_sentence(sentence.replace(", ...", ""))
     if summary.teachable:
-        assert np.count_nonzero(annotate(paint, mode).known) == sum(summary.counts.values())
+        check_teachable(summary.counts, mode)
+        assert np.count_nonzero(read_paint(paint, mode).known) == sum(summary.counts.values())
     else:
         with pytest.raises(InputError) as error:
-            annotate(paint, mode)
+            check_teachable(summary.counts, mode)
         assert summary.missing == (str(error.value),)
 
 

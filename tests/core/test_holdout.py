@@ -1,5 +1,7 @@
 """Strokes kept for validation: whole, a fair part, and the same ones while the user paints on."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,26 @@ from hypothesis import strategies as st
 from skimage.measure import label
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.holdout import BLOCK, GUARD, split_strokes
+from napari_unet.core.holdout import BLOCK, GUARD, number_parts, split_pixels
+from napari_unet.core.painted_pixels import PaintedPixels, scatter
+
+
+class Maps(NamedTuple):
+    """What of a paint is taught and scored, and in which strokes, as arrays of its shape."""
+
+    taught: np.ndarray
+    held_out: np.ndarray
+    strokes: np.ndarray
+
+
+def split_strokes(paints, mode, fraction, seed, images=None):
+    paints = [paint.astype(np.int32) for paint in paints]
+    pixels = [PaintedPixels.of(paint, number_parts(paint, mode)) for paint in paints]
+    splits = split_pixels(pixels, mode, fraction, seed, images=images)
+    return [
+        Maps(*(scatter(part, painted) for part in (split.taught, split.held_out, split.strokes)))
+        for split, painted in zip(splits, pixels, strict=True)
+    ]
 
 
 def hold_out(paint, mode, fraction, seed):

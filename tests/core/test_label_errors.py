@@ -6,12 +6,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from napari_unet.core.comparison import compare_parts
 from napari_unet.core.errors import InputError
-from napari_unet.core.label_errors import ERROR_COLOURS, ErrorKind, error_sites, label_errors
+from napari_unet.core.label_errors import ERROR_COLOURS, ErrorKind, error_sites
 
 LETTERS = dict(zip(".MISG", range(5), strict=True))  # nothing, missed, invented, split, merged
 SWAPPED = np.array([0, ErrorKind.INVENTED, ErrorKind.MISSED, ErrorKind.MERGED, ErrorKind.SPLIT])
 NAMELESS = np.array([0, 1, 2, 3, 3])
+
+
+def label_errors(predicted, truth, ndim=None):
+    parts = [part.errors for part in compare_parts(predicted, truth, ndim=ndim)]
+    assert all(part.dtype == np.uint8 for part in parts)
+    return np.array(parts, np.uint8).reshape(truth.shape)
 
 
 def row(text):
@@ -39,7 +46,6 @@ TABLE = {
 @pytest.mark.parametrize(("predicted", "truth", "expected"), TABLE.values(), ids=TABLE)
 def test_tables(predicted, truth, expected):
     errors = label_errors(row(predicted), row(truth))
-    assert errors.dtype == np.uint8
     assert errors.tolist() == [[LETTERS[letter] for letter in expected]]
 
 

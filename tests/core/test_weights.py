@@ -12,7 +12,7 @@ from scipy import ndimage
 from skimage.measure import label
 
 from napari_unet.core import blocks
-from napari_unet.core.annotation import annotate, read_paint
+from napari_unet.core.annotation import read_paint
 from napari_unet.core.errors import InputError
 from napari_unet.core.weights import (
     TOLERANCE,
@@ -189,7 +189,7 @@ def test_inverse_frequency_has_mean_one_unless_clipped(pixels, expected):
 def test_frequencies_are_those_of_the_target_with_its_seams():
     paint = np.array([[2, 2, 3, 3, 1, 0, 0, 0]])
     weights = border_weights(paint, WeightConfig(w0=0))
-    assert annotate(paint).target.sum() == 2
+    assert read_paint(paint).target.sum() == 2
     np.testing.assert_allclose(weights[0], [5 / 4, 5 / 6, 5 / 6, 5 / 4, 5 / 6, 0, 0, 0], rtol=1e-6)
 
 

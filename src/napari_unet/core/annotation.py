@@ -72,7 +72,7 @@ class PaintSummary:
     counts : mapping of int to int
         Pixels of every value painted, in ascending order of the values.
     teachable : bool
-        Whether :func:`annotate` accepts the paint; if not, ``missing[0]`` is the reason it gives.
+        Whether a network can be taught anything by it; if not, ``missing[0]`` is the reason.
     missing : tuple of str
         Sentences for the screen, the most important first; empty when nothing is missing.
     """
@@ -140,8 +140,8 @@ def check_paint(paint: NDArray[Any]) -> NDArray[np.int32]:
     return paint.astype(np.int32, copy=False)
 
 
-def annotate(paint: NDArray[Any], mode: Mode = "objects", *, n_classes: int | None = None) -> Annotation:
-    """Return what ``paint`` teaches, or say why it cannot teach anything yet.
+def read_paint(paint: NDArray[Any], mode: Mode = "objects", *, n_classes: int | None = None) -> Annotation:
+    """Return target and known pixels of ``paint``, whether or not they are enough to teach.
 
     Parameters
     ----------
@@ -162,24 +162,7 @@ def annotate(paint: NDArray[Any], mode: Mode = "objects", *, n_classes: int | No
     Raises
     ------
     InputError
-        If nothing is painted, only one of background and objects ("objects" mode), only one class ("classes"
-        mode), or more classes than ``n_classes`` or 255.
-
-    See Also
-    --------
-    read_paint : the same for a plane that is one of several and need not teach anything by itself.
-    """
-    paint = check_paint(paint)
-    check_mode(mode)
-    check_teachable(count_values(paint), mode)
-    return read_paint(paint, mode, n_classes=n_classes)
-
-
-def read_paint(paint: NDArray[Any], mode: Mode = "objects", *, n_classes: int | None = None) -> Annotation:
-    """Return target and known pixels of ``paint``, whether or not they are enough to teach.
-
-    Parameters and result are those of :func:`annotate`; only paint that cannot be read at all (see
-    :func:`check_paint`) or has more classes than ``n_classes`` or 255 raises ``InputError``.
+        If there are more classes than ``n_classes`` or 255.
     """
     paint = check_paint(paint)
     check_mode(mode)

@@ -37,7 +37,7 @@ class Block:
     Parameters
     ----------
     core : tuple of slice
-        Where the result goes; blocks tile the region.
+        Where the result goes; blocks tile the array.
     window : tuple of slice
         What is read for it: the core and the margin around it, as far as the array goes.
     margin : tuple of int
@@ -106,22 +106,13 @@ def common(one: Box, other: Box) -> Box | None:
     return shared if all(side.start < side.stop for side in shared) else None
 
 
-def plan_blocks(shape: Sequence[int], margin: Sequence[int], region: Box | None = None) -> Iterator[Block]:
-    """Cut ``region`` (None: all) of an array of that shape into blocks.
+def plan_blocks(shape: Sequence[int], margin: Sequence[int]) -> Iterator[Block]:
+    """Cut an array of that shape into blocks.
 
     Sides are four times the margin or more, so that margins cost little more than they must.
     """
-    region = whole(shape) if region is None else region
     usual = round(_PIXELS ** (1 / len(shape)))
-    starts = []
-    sides = [max(usual, 4 * more) for more in margin]
-    for part, side in zip(region, sides, strict=True):
-        starts.append(range(part.start, part.stop, side))
-    for corner in product(*starts):
-        core = tuple(
-            slice(start, min(start + side, part.stop))
-            for start, side, part in zip(corner, sides, region, strict=True)
-        )
+    for core in plan_cores(shape, [max(usual, 4 * more) for more in margin]):
         yield Block(core, widen(core, margin, shape), tuple(margin))
 
 

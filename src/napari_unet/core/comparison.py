@@ -14,7 +14,7 @@ from napari_unet.core.overlap import find_overlap, planes
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """A plane, or the whole, of two label images compared; ``errors`` as ``label_errors`` returns it."""
+    """A plane, or the whole, of two label images compared; ``errors`` as ``error_map`` returns it."""
 
     agreement: Agreement
     errors: NDArray[np.uint8]

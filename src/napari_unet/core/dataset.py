@@ -146,7 +146,7 @@ def build_dataset(
         As in :class:`napari_unet.network.config.TrainingConfig`. Class balance is over all paints together: a
         plane with little of a class must not weigh that class more than another plane does.
     held_out : float
-        Fraction of the strokes kept for validation; see :func:`napari_unet.core.holdout.split_strokes`.
+        Fraction of the strokes kept for validation; see :func:`napari_unet.core.holdout.split_pixels`.
         Nothing is kept where a class would be left without training paint, or the validation with fewer than
         two classes.
     seed : int

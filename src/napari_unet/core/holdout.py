@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import label
 
-from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, Mode, check_mode, check_paint, runs
+from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, Mode, runs
 from napari_unet.core.errors import InputError
-from napari_unet.core.painted_pixels import PaintedPixels, scatter
+from napari_unet.core.painted_pixels import PaintedPixels
 
 FEWEST_STROKES = 5
 """With fewer strokes (or blocks) of any class, every one of them is needed for training."""
@@ -38,26 +38,17 @@ _FEWEST_PIXELS = BLOCK - 2 * GUARD
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Split:
-    """What of one paint is taught, and what is scored.
+class PixelSplit:
+    """What of the painted pixels of one plane or volume is taught, and what is scored.
 
     Parameters
     ----------
-    taught, held_out : arrays (…YX) bool
-        Known pixels to train on, and to validate on. Those in neither are unknown, or guard a block.
-    strokes : array (…YX) int32
-        A number for every stroke or block, 0 where nothing is known. Over several paints, the numbers differ,
-        but for the same object of one image.
+    taught, held_out : arrays (N,) bool
+        Pixels to train on, and to validate on. Those in neither guard a block.
+    strokes : array (N,) int32
+        The number, from 1, of the stroke or block of each. Over several paints, the numbers differ, but for
+        the same object of one image.
     """
-
-    taught: NDArray[np.bool_]
-    held_out: NDArray[np.bool_]
-    strokes: NDArray[np.int32]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PixelSplit:
-    """A :class:`Split` of painted pixels alone: arrays (N,)."""
 
     taught: NDArray[np.bool_]
     held_out: NDArray[np.bool_]
@@ -71,73 +62,6 @@ class _Unit:
     group: int
     first_pixel: int
     pixels: int = 0
-
-
-def split_strokes(
-    paints: Sequence[NDArray[Any]],
-    mode: Mode,
-    fraction: float,
-    seed: int,
-    *,
-    images: Sequence[int] | None = None,
-) -> list[Split]:
-    """Choose the strokes that are kept for validation.
-
-    A stroke is a connected part (full connectivity) of one paint value; in "objects" mode all paint of one
-    object, connected or not, on all planes of its image. Pixels of one stroke look too much alike to train on
-    some and validate on the others.
-
-    Some strokes are too large to be spared: each one of a class that has fewer than 5, such as a background
-    that was filled in one go, any with more than half the paint of its class, and background of more than 16
-    blocks, such as that of a complete region. These are cut along a grid of 48 pixels into blocks (columns
-    through the planes of an image). Of a block that is held out, the outer 8 pixels are neither taught nor
-    scored, so that no scored pixel lies within 8 pixels of a taught one of such a stroke.
-
-    Each stroke draws a number in [0, 1) from its own first pixel (in C order), each block from its corner,
-    and the seed, and those below ``fraction`` are kept: painting one more stroke does not reshuffle the
-    others, as an index or a random generator that walks over the strokes would. Only where that leaves a
-    class without validation, or takes more of it than ``fraction``, the lowest numbers decide, so that a new
-    stroke changes the lot of one other stroke of its class at most, and of none of another class; except that
-    a class goes from blocks to strokes when it has its fifth.
-
-    Parameters
-    ----------
-    paints : sequence of arrays (…YX)
-        Planes or volumes; see :func:`napari_unet.core.annotation.check_paint`. They share one lottery, so
-        that few strokes on each of many planes are enough.
-    mode : {"objects", "classes"}
-        In "objects" mode the classes are background and objects; in "classes" mode, the values painted.
-    fraction : float
-        Part of the strokes of each class to keep, in [0, 0.5]; at most that part, but at least one.
-    seed : int
-        Another seed draws other strokes.
-    images : sequence of int, optional
-        The image each paint is a plane of; without it, each is an image of its own.
-
-    Returns
-    -------
-    list of Split
-        One for each paint. Nothing is held out if ``fraction`` is 0, there are not two classes, or any class
-        has fewer than 5 strokes or blocks; otherwise every class has at least one that is held out, and 4
-        others.
-
-    Raises
-    ------
-    InputError
-        If one of ``paints`` is not paint, or ``fraction`` is out of range.
-    """
-    checked = [check_paint(paint) for paint in paints]
-    check_mode(mode)
-    pixels = [PaintedPixels.of(paint, number_parts(paint, mode)) for paint in checked]
-    splits = split_pixels(pixels, mode, fraction, seed, images=images)
-    return [
-        Split(
-            taught=scatter(split.taught, painted),
-            held_out=scatter(split.held_out, painted),
-            strokes=scatter(split.strokes, painted),
-        )
-        for painted, split in zip(pixels, splits, strict=True)
-    ]
 
 
 def number_parts(paint: NDArray[np.int32], mode: Mode) -> NDArray[np.int32]:
@@ -159,7 +83,50 @@ def split_pixels(
     *,
     images: Sequence[int] | None = None,
 ) -> list[PixelSplit]:
-    """Choose the strokes that are kept for validation, as :func:`split_strokes` does."""
+    """Choose the strokes that are kept for validation.
+
+    A stroke is a connected part (full connectivity) of one paint value; in "objects" mode all paint of one
+    object, connected or not, on all planes of its image. Pixels of one stroke look too much alike to train on
+    some and validate on the others.
+
+    Some strokes are too large to be spared: each one of a class that has fewer than 5, such as a background
+    that was filled in one go, any with more than half the paint of its class, and background of more than 16
+    blocks, such as that of a complete region. These are cut along a grid of 48 pixels into blocks (columns
+    through the planes of an image). Of a block that is held out, the outer 8 pixels are neither taught nor
+    scored, so that no scored pixel lies within 8 pixels of a taught one of such a stroke.
+
+    Each stroke draws a number in [0, 1) from its own first pixel (in C order), each block from its corner,
+    and the seed, and those below ``fraction`` are kept: painting one more stroke does not reshuffle the
+    others, as an index or a random generator that walks over the strokes would. Only where that leaves a
+    class without validation, or takes more of it than ``fraction``, the lowest numbers decide, so that a new
+    stroke changes the lot of one other stroke of its class at most, and of none of another class; except that
+    a class goes from blocks to strokes when it has its fifth.
+
+    Parameters
+    ----------
+    paints : sequence of PaintedPixels
+        Of planes or volumes. They share one lottery, so that few strokes on each of many planes are enough.
+    mode : {"objects", "classes"}
+        In "objects" mode the classes are background and objects; in "classes" mode, the values painted.
+    fraction : float
+        Part of the strokes of each class to keep, in [0, 0.5]; at most that part, but at least one.
+    seed : int
+        Another seed draws other strokes.
+    images : sequence of int, optional
+        The image each paint is a plane of; without it, each is an image of its own.
+
+    Returns
+    -------
+    list of PixelSplit
+        One for each paint. Nothing is held out if ``fraction`` is 0, there are not two classes, or any class
+        has fewer than 5 strokes or blocks; otherwise every class has at least one that is held out, and 4
+        others.
+
+    Raises
+    ------
+    InputError
+        If ``fraction`` is out of range.
+    """
     if not 0 <= fraction <= 0.5:
         raise InputError(f"The fraction of strokes to hold out is {fraction}; choose between 0 and 0.5.")
     sources = range(len(paints)) if images is None else images

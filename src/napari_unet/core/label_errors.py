@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.core.overlap import Overlap, Runs, find_overlap, planes
+from napari_unet.core.overlap import Overlap, Runs
 
 
 class ErrorKind(IntEnum):
@@ -51,10 +50,8 @@ class ErrorSite:
     size: int
 
 
-def label_errors(
-    prediction: NDArray[np.integer[Any]], truth: NDArray[np.integer[Any]], *, ndim: int | None = None
-) -> NDArray[np.uint8]:
-    """Return what is wrong at every pixel.
+def error_map(overlap: Overlap, runs: Runs, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return what is wrong at every pixel of two label images of this shape.
 
     An object is right if it has a partner in the other image with an intersection over union above 0.5. Of
     the others, with "in" meaning more than half of the pixels:
@@ -70,27 +67,15 @@ def label_errors(
 
     Parameters
     ----------
-    prediction, truth : array of int
-        Labels of one shape: 0 is background.
-    ndim : int, optional
-        As for :func:`napari_unet.core.scores.evaluate`.
+    overlap, runs
+        From :func:`napari_unet.core.overlap.find_overlap`.
+    shape : tuple of int
 
     Returns
     -------
     array of uint8
         Values of :class:`ErrorKind`, 0 where nothing is wrong.
-
-    Raises
-    ------
-    InputError
-        As for :func:`napari_unet.core.scores.evaluate`.
     """
-    parts = [error_map(*find_overlap(*part), part[0].shape) for part in planes(prediction, truth, ndim)]
-    return np.array(parts, np.uint8).reshape(prediction.shape)
-
-
-def error_map(overlap: Overlap, runs: Runs, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return the error map, of this shape, of two label images; see :func:`find_overlap`."""
     of_true, of_predicted = _kinds(overlap)
     of_runs = np.maximum(of_true[runs.true], of_predicted[runs.predicted])
     return np.repeat(of_runs, runs.lengths).reshape(shape)
@@ -119,9 +104,9 @@ def error_sites(errors: NDArray[np.uint8], *, ndim: int | None = None) -> list[E
     Parameters
     ----------
     errors : array of uint8
-        As :func:`label_errors` returns it.
+        As :func:`error_map` returns it.
     ndim : int, optional
-        As for :func:`label_errors`: parts extend along the last ``ndim`` axes only.
+        Parts extend along the last ``ndim`` axes only.
     """
     # Pixels of one object that touch at a corner are one place to look at.
     neighbours = np.zeros((3,) * errors.ndim, np.bool_)

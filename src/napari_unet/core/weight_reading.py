@@ -50,29 +50,16 @@ class WeightReading:
         )
 
 
-def read_weights(
-    objects: NDArray[Any], of_class: NDArray[np.float32], border: NDArray[np.float32], w0: float
-) -> WeightReading:
-    """Return what the parts of a weight map say together.
+def count_touching(objects: NDArray[Any], border: NDArray[np.float32]) -> tuple[int, int]:
+    """Return how many objects touch another, and how many there are.
 
     Parameters
     ----------
     objects : array (…YX) of integers
         Paint in "objects" mode, or the components of "classes" mode plus 1: every value >= 2 is one object.
-    of_class : array (…YX) float32
-        Everything in the weight map but its border term.
     border : array (…YX) float32
-        The border term.
-    w0 : float
-        Its height, >= 0.
-
-    Returns
-    -------
-    WeightReading
+        The border term of its weight map, for a w0 of 1.
     """
-    total = float(of_class.sum(dtype=np.float64))
-    carried = float(border.sum(dtype=np.float64))
-    share = carried / (total + carried) if total + carried else 0.0
     objects = with_small_ids(np.where(objects >= FIRST_OBJECT, objects, 0))
     there = np.zeros(int(objects.max(initial=0)) + 1, bool)
     touching = there.copy()
@@ -80,9 +67,8 @@ def read_weights(
     flat = objects.reshape(-1)
     there[flat[:1]] = True
     there[flat[1:][flat[1:] != flat[:-1]]] = True
-    if w0:
-        touching[objects[_grow(border >= TOUCHING * w0)]] = True
-    return WeightReading(int(touching[1:].sum()), int(there[1:].sum()), share)
+    touching[objects[_grow(border >= TOUCHING)]] = True
+    return int(touching[1:].sum()), int(there[1:].sum())
 
 
 def _grow(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

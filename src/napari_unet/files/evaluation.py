@@ -170,7 +170,7 @@ def compare_files(
         As for :func:`napari_unet.core.scores.evaluate`.
     errors_folder : Path, optional
         Where to write STEM_errors.tif, the map of what is wrong
-        (:func:`~napari_unet.core.label_errors.label_errors`), for which both images must fit into memory.
+        (:func:`~napari_unet.core.label_errors.error_map`), for which both images must fit into memory.
     read : callable
         Reads every one of these files.
     """

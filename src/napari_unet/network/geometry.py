@@ -39,18 +39,6 @@ def output_remainder(config: UNetConfig) -> int:
     return (6 if config.upsampling == "linear" else 4) % config.alignment
 
 
-def output_size(config: UNetConfig, size: int) -> int:
-    """Return the output size for an input of ``size`` pixels.
-
-    Raises
-    ------
-    InputError
-        If ``size`` does not fit; see :func:`fits`.
-    """
-    check_shape(config, (size,))
-    return size - 2 * margin(config)
-
-
 def fits(config: UNetConfig, size: int) -> bool:
     """Return whether every pooling of an input of ``size`` pixels meets an even size and leaves something."""
     output = size - 2 * margin(config)

@@ -32,7 +32,7 @@ class Evaluated:
     scores : Scores
         Of all planes together.
     errors : array (…YX) uint8
-        As :func:`napari_unet.core.label_errors.label_errors` returns it.
+        As :func:`napari_unet.core.label_errors.error_map` returns it.
     sites : tuple of ErrorSite
         Where to look, the largest first.
     """

@@ -211,7 +211,7 @@ def add_error_map(viewer: ViewerModel, labels: Labels, errors: NDArray[np.uint8]
     labels : napari.layers.Labels
         What was compared with the truth.
     errors : array (…YX) uint8
-        As :func:`napari_unet.core.label_errors.label_errors` returns it, of the shape of ``labels``.
+        As :func:`napari_unet.core.label_errors.error_map` returns it, of the shape of ``labels``.
 
     Returns
     -------

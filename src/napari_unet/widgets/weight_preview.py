@@ -22,7 +22,7 @@ from napari_unet.core.known_full import KnownFull
 from napari_unet.core.object_distance import Full
 from napari_unet.core.regions import Region, complete
 from napari_unet.core.taught_paint import TaughtPlane
-from napari_unet.core.weight_reading import WeightReading, read_weights
+from napari_unet.core.weight_reading import WeightReading, count_touching
 from napari_unet.core.weight_update import update_parts
 from napari_unet.core.weights import WeightConfig, WeightParts, class_weights, measure_parts
 
@@ -241,10 +241,10 @@ class WeightPreviews:
         if said is not None and said.parts is parts:
             return
         objects = measured.paint.taught if parts.components is None else parts.components + 1
-        counted = read_weights(objects, np.zeros(0, np.float32), parts.border, 1.0)
+        touching, count = count_touching(objects, parts.border)
         border = float(parts.border.sum(dtype=np.float64))
         halo = 0.0 if parts.halo is None else float(parts.halo.sum(dtype=np.float64))
-        self._said[plane] = _Said(parts, counted.touching, counted.objects, border, halo)
+        self._said[plane] = _Said(parts, touching, count, border, halo)
 
     def _sum_up(self, config: WeightConfig) -> str:
         if not self._measured:
