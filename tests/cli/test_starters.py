@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import tifffile
 from napari_unet import load_model, save_model, train
 from napari_unet.cli import main
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.files.starters import starter_path
 from napari_unet.network.config import TrainingConfig, UNetConfig
 
 
@@ -29,7 +27,7 @@ def discs(edge: int, radius: int, apart: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(autouse=True)
-def starter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def starter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "package" / "data" / "starters"
     folder.mkdir(parents=True)
     image, labels = discs(96, 9, 30)
@@ -38,11 +36,8 @@ def starter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     model = train([image], [labels + 1], config, full=[True], device="cpu")
     model = replace(model, object_size=18.0, instances=InstanceConfig(min_size=30))
     save_model(model, folder / "dots.safetensors", half=True)
-    monkeypatch.setattr("napari_unet.files.starters.files", lambda _name: tmp_path / "package")
+    monkeypatch.setattr("napari_unet.files.starters._FOLDER", folder)
     monkeypatch.chdir(tmp_path)
-    starter_path.cache_clear()
-    yield
-    starter_path.cache_clear()
 
 
 def test_predict_train_and_info_take_a_starter_by_name(capsys: pytest.CaptureFixture[str]) -> None:

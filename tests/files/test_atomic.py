@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -149,3 +150,17 @@ except InputError as error:
     assert "free some space" in result.stdout
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_file_is_flushed_before_it_takes_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[str] = []
+
+    def noting(word: str, call: Any) -> Any:
+        return lambda *given: (happened.append(word), call(*given))[1]
+
+    monkeypatch.setattr(os, "fsync", noting("flush", os.fsync))
+    monkeypatch.setattr(Path, "replace", noting("replace", Path.replace))
+    with writing(tmp_path / "a") as temporary:
+        temporary.write_bytes(b"new")
+    flushed_folder = ["flush"] if os.name == "posix" else []
+    assert happened == ["flush", "replace", *flushed_folder]

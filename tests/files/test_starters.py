@@ -1,14 +1,9 @@
-import subprocess
-import sys
-import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-import napari_unet
 from napari_unet.core.errors import InputError
 from napari_unet.core.normalisation import Normalisation
 from napari_unet.files import starters
@@ -35,17 +30,15 @@ def a_starter() -> Model:
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package with two starters in it."""
     folder = tmp_path / "package" / "data" / "starters"
     folder.mkdir(parents=True)
     save_model(a_starter(), folder / "dots.safetensors", half=True)
     save_model(a_starter(), folder / "balls.safetensors")
     (folder / "README.md").write_text("not a starter")
-    monkeypatch.setattr(starters, "files", lambda _name: tmp_path / "package")
-    starter_path.cache_clear()
-    yield tmp_path / "package"
-    starter_path.cache_clear()
+    monkeypatch.setattr(starters, "_FOLDER", folder)
+    return tmp_path / "package"
 
 
 def test_starters_are_opened_by_name(package: Path) -> None:
@@ -75,13 +68,6 @@ def test_a_name_is_a_starter_and_a_path_is_a_file(
     assert find_model("absent.safetensors") == Path("absent.safetensors")  # opening it says what is wrong
 
 
-def test_without_any_the_sentence_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starters, "files", lambda _name: tmp_path)
-    assert starter_names() == ()
-    with pytest.raises(InputError, match=r"none comes with this release; give a model file\.$"):
-        load_starter("cells")
-
-
 def test_half_precision_keeps_three_digits_and_opens_as_float32(tmp_path: Path) -> None:
     model = a_starter()
     save_model(model, tmp_path / "half.safetensors", half=True)
@@ -108,25 +94,3 @@ def test_a_size_that_cannot_be_is_refused(tmp_path: Path) -> None:
     save_model(replace(a_starter(), object_size=-3.0), tmp_path / "m.safetensors")
     with pytest.raises(InputError, match=r"made for objects of -3\.0 pixels"):
         load_model(tmp_path / "m.safetensors")
-
-
-def test_starters_open_from_a_zip_archive(tmp_path: Path) -> None:
-    source = Path(napari_unet.__file__).parent
-    save_model(a_starter(), tmp_path / "zipped.safetensors")
-    archive = tmp_path / "package.zip"
-    with zipfile.ZipFile(archive, "w") as file:
-        for path in source.rglob("*.py"):
-            file.write(path, path.relative_to(source.parent))
-        file.write(tmp_path / "zipped.safetensors", "napari_unet/data/starters/zipped.safetensors")
-    script = (
-        "import napari_unet; assert '.zip' in napari_unet.__file__\n"
-        "print(napari_unet.starter_names(), napari_unet.load_starter('zipped').object_size)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={"PYTHONPATH": str(archive), "PATH": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.stdout.strip(), done.stderr) == ("('zipped',) 20.0", "")

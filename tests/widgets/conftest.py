@@ -8,7 +8,6 @@ from napari.qt.threading import FunctionWorker
 from npe2 import PluginManifest
 from qtpy.QtCore import QThreadPool
 
-from napari_unet.files.starters import starter_path
 from napari_unet.widgets import jobs
 
 
@@ -42,10 +41,8 @@ def no_giving_way(monkeypatch):
 def starters(monkeypatch, tmp_path):
     """Offer no starters but those a test puts into this folder: the real ones take their time."""
     folder = tmp_path / "package" / "data" / "starters"
-    monkeypatch.setattr("napari_unet.files.starters.files", lambda _name: tmp_path / "package")
-    starter_path.cache_clear()
-    yield folder
-    starter_path.cache_clear()
+    monkeypatch.setattr("napari_unet.files.starters._FOLDER", folder)
+    return folder
 
 
 @pytest.fixture

@@ -201,6 +201,6 @@ def test_three_dimensions_begin_from_scratch_unless_asked_otherwise(starter, qtb
     assert start.currentText() == "dots (starter)"
     assert ndim.isEnabled()
     assert ndim.currentData() == 3
-    dock.form.start_from_file(starter)
+    dock.form.start_from_file(Path(str(starter)))  # as a file dialog gives it
     assert start.currentText() == "dots (starter)"
     assert [start.itemText(index) for index in range(start.count())].count("dots (starter)") == 1

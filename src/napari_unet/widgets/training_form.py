@@ -303,7 +303,7 @@ class TrainingForm(QWidget):
         # Whatever is wrong with the file is said when the training starts.
         with suppress(InputError):
             if is_starter(path):
-                self._choose_start(self._start.findData(path))
+                self._choose_start(_index_of(self._start, path))
                 return
             training = read_info(path)["training"]
             self._show_settings(from_plain(TrainingConfig, training, "training", ignore_unknown=True))
@@ -311,7 +311,7 @@ class TrainingForm(QWidget):
 
     def offer_file(self, path: Path) -> int:
         """Offer to go on from a model file, and return where; nothing is chosen."""
-        index = self._start.findData(path)
+        index = _index_of(self._start, path)
         if index < 0:
             index = self._start.count() - 1
             self._start.insertItem(index, path.stem, path)
@@ -365,8 +365,11 @@ class TrainingForm(QWidget):
 
 def _choose(box: QComboBox, value: object) -> None:
     """Choose a value, which is offered from now on if it was not."""
-    # Not `findData`, which compares what Qt makes of the values.
-    values = [box.itemData(index) for index in range(box.count())]
-    if value not in values:
+    if _index_of(box, value) < 0:
         box.addItem("As the model", value)
-    box.setCurrentIndex(values.index(value) if value in values else len(values))
+    box.setCurrentIndex(_index_of(box, value))
+
+
+def _index_of(box: QComboBox, value: object) -> int:
+    """Return where a value is offered, or -1; `findData` tells equal paths and settings apart."""
+    return next((index for index in range(box.count()) if box.itemData(index) == value), -1)
