@@ -1,5 +1,6 @@
 import math
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -50,6 +51,31 @@ def test_the_average_is_the_ramped_one_of_all_weights() -> None:
     for name, value in expected.items():
         torch.testing.assert_close(average[name], value, rtol=1e-5, atol=1e-7)
     assert any(not torch.equal(average[name], value) for name, value in _state(learner).items())
+
+
+def test_drop_out_is_drawn_anew_in_every_step_and_follows_the_seed() -> None:
+    def dropped(seed: int) -> list[list[bool]]:
+        """Return which feature maps each of two steps leaves out."""
+        torch.manual_seed(0)
+        network = UNet(replace(CONFIG, features=32, dropout=0.5))
+        learner = Learner(
+            network, device=torch.device("cpu"), precision=torch.float32, learning_rate=1e-9, seed=seed
+        )
+        found: list[list[bool]] = []
+
+        def look(_layer: torch.nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
+            found.append(((inputs[0] > 0) & (output == 0)).any(dim=(0, 2, 3)).tolist())
+
+        network.dropout.register_forward_hook(look)
+        torch.manual_seed(seed + 7)  # of torch's own numbers it is independent
+        for _ in range(2):
+            learner.step(*_batch(0))
+        return [found[0], found[2]]
+
+    first, second = dropped(0)
+    assert first != second
+    assert dropped(0) == [first, second]
+    assert dropped(3)[0] not in (first, second)
 
 
 def test_what_normalises_is_measured_on_the_crops_for_the_averaged_weights() -> None:

@@ -15,7 +15,7 @@ from napari_unet.core.normalisation import Normalisation
 from napari_unet.core.paint_feed import PaintFeed, Source
 from napari_unet.core.regions import Region, complete, overlooked
 from napari_unet.core.view import Gaze, View
-from napari_unet.network import batches, incumbent, live_preview, prediction
+from napari_unet.network import batches, incumbent, joining, live_preview, prediction, training_loop
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.events import (
     Continued,
@@ -174,6 +174,27 @@ def test_paint_does_not_wait_for_the_end_of_a_score_which_is_of_the_network_as_i
     assert [event.step for event in events if isinstance(event, StepDone)] == [*range(1, QUICK.steps + 1)]
     # The last score is of today's paint, the kept network first.
     assert [event.step for event in events if isinstance(event, Validated)] == [5, 25, 25, 30]
+
+
+def test_no_score_is_left_out_for_paint_that_comes_during_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_loop, "INTERVAL", 7)
+    monkeypatch.setattr(joining, "_LONGEST_WAIT_S", 0.0)
+    image, paint = scene()
+    source, feed = follow(paint, image)
+    tally = Validation.tally
+
+    def tally_and_paint(self: Any, predict: Any) -> Any:
+        def paint_first(batch: Any) -> Any:
+            feed.put(source)
+            return predict(batch)
+
+        return tally(self, paint_first)
+
+    monkeypatch.setattr(Validation, "tally", tally_and_paint)
+    events = list(training(source, feed, replace(QUICK, steps=14)))
+    at = [(type(event), event.step) for event in events if isinstance(event, StepDone | Validated)]
+    assert at.index((StepDone, 6)) < at.index((Validated, 5)) < at.index((StepDone, 7))
+    assert {5, 7, 14} <= {step for kind, step in at if kind is Validated}
 
 
 def test_a_pause_holds_while_a_network_is_scored_though_paint_comes(monkeypatch: pytest.MonkeyPatch) -> None:
