@@ -16,7 +16,16 @@ from PIL import Image
 from skimage.io import imsave
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.images import SOFTWARE, expand_paths, pair_by_stem, read_image, stem, write_image
+from napari_unet.files.images import (
+    BY_HAND,
+    SOFTWARE,
+    check_replaceable,
+    expand_paths,
+    pair_by_stem,
+    read_image,
+    stem,
+    write_image,
+)
 from napari_unet.files.pixel_size import PixelSize
 from napari_unet.files.sources import open_image
 
@@ -431,3 +440,16 @@ def test_a_file_that_ends_before_its_pixels_is_refused_before_room_is_made(tmp_p
     for reads in (read_image, open_image):
         with pytest.raises(InputError, match="the file ends before"):
             reads(path)
+
+
+def test_what_somebody_saved_is_no_image_and_not_replaced(tmp_path: Path) -> None:
+    predicted, saved, image = (tmp_path / name for name in ("p.tif", "s.tif", "i.tif"))
+    labels = np.zeros((5, 6), np.int32)
+    write_image(predicted, labels)
+    write_image(saved, labels, software=BY_HAND)
+    tifffile.imwrite(image, labels)
+    assert expand_paths([tmp_path], results=False) == [image]
+    check_replaceable(predicted)
+    for path in (saved, image):
+        with pytest.raises(InputError, match="no result of napari-unet"):
+            check_replaceable(path)

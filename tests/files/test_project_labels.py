@@ -55,6 +55,17 @@ def test_chunks_that_a_box_touches():
     assert len(list(chunks_in((3, 1000, 100)))) == 6
 
 
+def test_a_damaged_chunk_is_written_anew_where_nothing_is_painted_any_more(tmp_path):
+    paint = np.ones((20, 30), np.int32)
+    file = LabelsFile.create(tmp_path / "a.zarr", paint.shape, paint.dtype)
+    file.update(paint, chunks_in(paint.shape))
+    (tmp_path / "a.zarr" / "0.0").write_bytes(b"damaged")
+    file = LabelsFile(tmp_path / "a.zarr")
+    assert file.update(0 * paint, chunks_in(paint.shape)) == 1
+    pixels, sentence = file.read()
+    assert (pixels.any(), sentence) == (False, "")
+
+
 def test_a_damaged_chunk_costs_that_chunk_and_is_written_anew(tmp_path):
     paint = np.ones((513, 513), np.int32)
     LabelsFile.create(tmp_path / "a.zarr", paint.shape, paint.dtype).update(paint, chunks_in(paint.shape))

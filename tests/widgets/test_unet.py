@@ -29,7 +29,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.files.images import read_image
+from napari_unet.core.errors import InputError
+from napari_unet.files.images import check_replaceable, read_image
 from napari_unet.files.project import read_project
 from napari_unet.files.states import step_to_continue
 from napari_unet.widgets.control_values import read_controls
@@ -217,8 +218,13 @@ def test_labels_that_cannot_be_written_are_told_and_a_dialog_may_be_cancelled(
     dock._save(dock._saver.ask)
     dock._save(dock._saver.ask_table)
     assert not list(tmp_path.iterdir())
-    dock._saver.write(labels, tmp_path / "no such folder" / "labels.tif")
-    qtbot.waitUntil(lambda: "no such folder" in say(dock, "unet_told"), timeout=20_000)
+    saved = tmp_path / "labels.tif"
+    with qtbot.waitSignal(dock._saver.saved, timeout=20_000):
+        dock._saver.write(labels, saved)
+    with pytest.raises(InputError, match="no result of napari-unet"):  # for it may have been corrected
+        check_replaceable(saved)
+    dock._saver.write(labels, saved / "labels.tif")
+    qtbot.waitUntil(lambda: "folder is a file" in say(dock, "unet_told"), timeout=20_000)
 
 
 def test_labels_are_suggested_to_lie_beside_their_image(viewer, tmp_path):

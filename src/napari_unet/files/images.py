@@ -33,11 +33,13 @@ _PNG_PALETTE = 3
 SOFTWARE = "napari-unet"
 """What the files written here name as their maker; a folder of images may hold earlier results."""
 
+BY_HAND = f"{SOFTWARE}, saved by hand"
+"""The same in labels that somebody has saved and may have corrected, so that no result replaces them."""
+
 _IMAGEJ_AXES = "TZCYX"
 _IMAGEJ_DTYPES = ("uint8", "uint16", "float32")
 _IMAGEJ_LIMIT = 2**32 - 2**25
 """Pixels in bytes that fit a file ImageJ opens by itself."""
-
 
 MOST_PACKED = 1100
 """Bytes that one byte of a file may become: deflate makes 1032 of it at most."""
@@ -181,15 +183,19 @@ def why_unreadable(path: Path, error: Exception) -> str:
         reason = "it is damaged"
     if "BytesIO" in reason:  # what was given to the decoders, none of which knew it
         reason = "it holds no kind of image known here"
-    known = ", ".join(SUFFIXES)
     return (
         f"{path} could not be read as an image ({reason}); use another copy of it, or one of these formats: "
-        f"{known}."
+        f"{', '.join(SUFFIXES)}."
     )
 
 
 def write_image(
-    path: str | Path, pixels: NDArray[Any], axes: str = "", pixel_size: PixelSize | None = None
+    path: str | Path,
+    pixels: NDArray[Any],
+    axes: str = "",
+    pixel_size: PixelSize | None = None,
+    *,
+    software: str = SOFTWARE,
 ) -> None:
     """Write a TIFF file, completely or not at all, with every value exactly as it is.
 
@@ -205,6 +211,8 @@ def write_image(
         One letter for each axis, or "" if not known.
     pixel_size : PixelSize, optional
         Kept in the file, where ImageJ and others look for it.
+    software : str
+        ``BY_HAND`` of what a user has worked on.
 
     Raises
     ------
@@ -238,23 +246,27 @@ def write_image(
             # Otherwise three planes of 8 bits would become one in colour.
             photometric="minisblack",
             metadata=metadata,
-            software=SOFTWARE,
+            software=software,
             **resolution,
         )
 
 
 def is_own_result(path: Path) -> bool:
     """Return whether ``path`` was written here: no image to segment, though it may lie among them."""
+    return _maker(path) in (SOFTWARE, BY_HAND)
+
+
+def _maker(path: Path) -> str:
+    """Return what a file says of the software that wrote it; of a zarr folder whether that is this one."""
     import tifffile
 
     if path.suffix.lower() in (".tif", ".tiff") and path.is_file():
-        # Decoders raise whatever a damaged file makes them run into; reading the image will say what is
-        # wrong.
+        # Decoders raise anything of a damaged file; reading the image will say what is wrong.
         with contextlib.suppress(Exception), tifffile.TiffFile(path) as file:
-            return bool(file.pages.first.tags.valueof("Software") == SOFTWARE)
+            return str(file.pages.first.tags.valueof("Software"))
     with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
-        return SOFTWARE in json.loads((path / ".zattrs").read_text("utf-8"))
-    return False
+        return SOFTWARE if SOFTWARE in json.loads((path / ".zattrs").read_text("utf-8")) else ""
+    return ""
 
 
 def check_replaceable(path: Path) -> None:
@@ -263,9 +275,9 @@ def check_replaceable(path: Path) -> None:
     Raises
     ------
     InputError
-        If it is an image, paint, or whatever else would be lost.
+        If it is an image, paint, objects that may have been corrected, or whatever else would be lost.
     """
-    if path.exists() and not is_own_result(path):
+    if path.exists() and _maker(path) != SOFTWARE:
         raise InputError(f"{path} is there already, and no result of napari-unet; choose another folder.")
 
 

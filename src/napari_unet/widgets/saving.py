@@ -15,7 +15,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.measurements import measure_objects
 from napari_unet.core.score_table import delimited
 from napari_unet.files.atomic import writing
-from napari_unet.files.images import safe_name, stem, write_image
+from napari_unet.files.images import BY_HAND, safe_name, stem, write_image
 from napari_unet.widgets.jobs import Job, MakeEvents
 from napari_unet.widgets.layers import copy_image
 from napari_unet.widgets.marks import mark_of
@@ -85,7 +85,7 @@ class LabelSaver(QWidget):
         pixels, axes, size = labels.data.copy(), _AXES.get(labels.ndim, ""), micrometres(labels)
 
         def events(_control: object) -> Iterator[Path]:
-            write_image(path, pixels, axes, size)
+            write_image(path, pixels, axes, size, software=BY_HAND)
             yield path
 
         self._run(events, path, labels, self.saved)
