@@ -139,6 +139,14 @@ def test_no_key_of_napari_is_taken(viewer, open_dock):
     assert not ours & taken
 
 
+def test_a_new_annotation_layer_has_the_brush_that_is_set(viewer, open_dock):
+    dock = open_dock(viewer)
+    add_image(viewer)
+    dock.brushes.diameter.setValue(23)
+    dock.make()
+    assert dock.annotation.brush_size == dock.brushes.diameter.value() == 23
+
+
 def test_a_hidden_annotation_layer_is_shown_to_be_painted_on(viewer, open_dock):
     dock = open_dock(viewer)
     add_image(viewer)

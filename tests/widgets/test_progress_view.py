@@ -25,6 +25,8 @@ def test_it_appears_with_enough_objects_and_draws(qtbot):
     assert not sentence.isVisible()
     assert not view._curve.isVisible()
     empty = view._curve.grab().toImage()
+    view.show_gestures(gestures(["accepted", "rejected"]))  # too few for a share
+    assert not view._curve.isVisible()
     view.show_gestures(gestures(["rejected"] * 5 + ["accepted"] * 25))
     assert sentence.text().startswith("Of the last 20 objects you judged, 20 were right as predicted")
     assert view._curve.isVisible()

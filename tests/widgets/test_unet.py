@@ -72,7 +72,7 @@ def stage(**so_far):
 
 
 BARE = Stage(has_image=True)
-PREDICTED = stage(trained=True, predicted=True)
+PREDICTED = stage(trained=True, has_labels=True, predicted=True)
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,14 @@ PREDICTED = stage(trained=True, predicted=True)
         (Stage(), 1, "Open an image", ("sample",)),
         (BARE, 1, "Make the annotation layer", ("make",)),
         (replace(BARE, has_model=True), 1, "predict at once", ("make", "predict")),
-        (replace(BARE, predicted=True), 1, "If they are right, save them", ("make", "save", "table")),
         (
-            replace(BARE, predicted=True, corrected=True),
+            replace(BARE, has_labels=True, predicted=True),
+            1,
+            "If they are right, save them",
+            ("make", "save", "table"),
+        ),
+        (
+            replace(BARE, has_labels=True, predicted=True, corrected=True),
             1,
             "make the annotation layer",
             ("make", "save", "table"),
@@ -103,7 +108,7 @@ PREDICTED = stage(trained=True, predicted=True)
         (replace(PREDICTED, is_training=True), 3, "The network learns", ("next", "save", "table")),
         (replace(PREDICTED, is_predicting=True), 4, "as they are finished", ()),
         (replace(BARE, has_model=True, is_predicting=True), 4, "segments the image", ()),
-        (stage(predicted=True), 3, "Start training", ("start", "object", "save", "table")),
+        (stage(has_labels=True), 3, "Start training", ("start", "object", "save", "table")),
     ],
 )
 def test_the_next_step_in_words(stage, step, words, actions):
@@ -352,6 +357,7 @@ def test_labels_predicted_before_the_dock_was_opened_are_corrected_in_it(viewer,
     objects = add_result(viewer, image, "objects", np.ones((64, 64), np.int32))
     dock = UNetDock(viewer)
     qtbot.addWidget(dock)
+    assert shown(dock)[-2:] == ["save", "table"]
     objects.paint((5, 5), 2)
     assert "take" in shown(dock)
 

@@ -12,8 +12,9 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QPushButton, QVBoxLayout, QWi
 
 from napari_unet.core.gestures import Gesture, Kind
 from napari_unet.widgets.corrector import KEYS, Corrector, bind_keys, corrector_of, objects_of
-from napari_unet.widgets.form import LayerChooser, Sentence, button, describe, follow
+from napari_unet.widgets.form import LayerChooser, Sentence, button, describe
 from napari_unet.widgets.layers import annotation_of
+from napari_unet.widgets.lifetime import follow
 from napari_unet.widgets.marks import is_paint, mark_of
 from napari_unet.widgets.progress_view import ProgressView
 from napari_unet.widgets.timeline import gestures_of, timeline_of

@@ -21,11 +21,11 @@ from napari_unet.widgets.form import (
     button,
     choice,
     fill,
-    follow,
     show_row,
 )
 from napari_unet.widgets.jobs import Job
 from napari_unet.widgets.layers import add_error_map, copy_objects
+from napari_unet.widgets.lifetime import follow
 from napari_unet.widgets.marks import is_paint, is_result
 from napari_unet.widgets.score_view import ErrorLegend, ScoreTable
 

@@ -27,21 +27,6 @@ from qtpy.QtWidgets import (
 from napari_unet.widgets.lifetime import follow
 from napari_unet.widgets.marks import is_error_map, is_result
 
-__all__ = [
-    "LabelsChooser",
-    "LayerChooser",
-    "Sentence",
-    "Tone",
-    "add_form",
-    "add_row",
-    "button",
-    "choice",
-    "describe",
-    "fill",
-    "follow",
-    "show_row",
-]
-
 Tone = Literal["hint", "warning", "error"]
 
 _WIDTH = 340

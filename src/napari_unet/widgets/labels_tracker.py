@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject
 
 from napari_unet.files.project_labels import Chunk, chunks_in
 from napari_unet.widgets.lifetime import follow
-from napari_unet.widgets.project_layers import labels_pixels
+from napari_unet.widgets.marks import full_data
 
 _SMALL = 2**28
 """Bytes of labels that are compared whole after every stroke: that takes a thread a tenth of a second."""
@@ -58,11 +58,11 @@ class LabelsTracker(QObject):
     def has_news(self) -> bool:
         """Whether there is something to compare."""
         waiting = self._touched or self._rest or self._sweep_is_due
-        return bool(waiting) or labels_pixels(self.layer) is not self._pixels
+        return bool(waiting) or full_data(self.layer) is not self._pixels
 
     def take(self) -> list[Chunk]:
         """Return the chunks to compare with the disk now; each is told once."""
-        pixels = labels_pixels(self.layer)
+        pixels = full_data(self.layer)
         is_other = pixels is not self._pixels
         self._pixels = pixels
         touched, self._touched = self._touched, False
@@ -87,7 +87,7 @@ class LabelsTracker(QObject):
 
     def _on_change(self, _event: object = None) -> None:
         self._touched = True
-        pixels = labels_pixels(self.layer)
+        pixels = full_data(self.layer)
         if pixels.nbytes > _SMALL:
             self._unswept = True
             self._seen.update(chunks_in(pixels.shape, self._visible(pixels.shape)))

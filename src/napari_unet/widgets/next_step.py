@@ -46,6 +46,8 @@ class Stage:
         Images are segmented now.
     trained : bool
         In this session.
+    has_labels : bool
+        Some are predicted of the image, by whatever model.
     predicted : bool
         Since that training.
     corrected : bool
@@ -67,6 +69,7 @@ class Stage:
     is_paused: bool = False
     is_predicting: bool = False
     trained: bool = False
+    has_labels: bool = False
     predicted: bool = False
     corrected: bool = False
     painted_on: bool = False
@@ -209,6 +212,6 @@ _RULES: tuple[tuple[Callable[[Stage], bool], Advice], ...] = (
 def next_step(stage: Stage) -> Advice:
     """Return what to do next. Whenever there are labels, they can be saved."""
     advice = next(advice for holds, advice in _RULES if holds(stage))
-    if not stage.predicted or stage.is_predicting:
+    if not stage.has_labels or stage.is_predicting:
         return advice
     return replace(advice, actions=(*advice.actions, "save", "table"))

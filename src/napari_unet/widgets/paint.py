@@ -173,7 +173,8 @@ class PaintDock(QWidget):
         if image is None:
             return
         is_new = bridge.annotation_of(self._viewer, image) is None
-        mode = self.mode  # a new layer is shown in the usual one at first
+        # A new layer is shown at first, in the usual mode and with napari's brush.
+        mode, diameter = self.mode, self.brushes.diameter.value()
         try:
             paint = bridge.make_annotation(self._viewer, image, self.channels.currentData())
         except InputError as error:
@@ -181,7 +182,7 @@ class PaintDock(QWidget):
             return
         if is_new:
             marks.set_mode(paint, mode)
-            paint.brush_size = self.brushes.diameter.value()
+            paint.brush_size = diameter
         self._watcher.look()
         self.brushes.take(brushes.paint_background)
 

@@ -17,8 +17,9 @@ from napari_unet.widgets.batch_report import BatchReport, Finished
 from napari_unet.widgets.batch_tally import Tally
 from napari_unet.widgets.correct_section import CorrectSection
 from napari_unet.widgets.files_run import FilesFound, Opened, segment_files
-from napari_unet.widgets.form import Sentence, button, describe, fill, follow
+from napari_unet.widgets.form import Sentence, button, describe, fill
 from napari_unet.widgets.jobs import Job, MakeEvents, Waiting
+from napari_unet.widgets.lifetime import follow
 from napari_unet.widgets.live_objects import LiveObjects
 from napari_unet.widgets.model_chooser import ModelFacts, read_facts
 from napari_unet.widgets.next_place_run import Known

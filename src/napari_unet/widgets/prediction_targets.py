@@ -16,7 +16,7 @@ from napari_unet.core.axes import Channels
 from napari_unet.core.errors import InputError
 from napari_unet.network.failures import sentence
 from napari_unet.widgets.layers import Kind, add_result, annotation_of, copy_image
-from napari_unet.widgets.marks import image_channels, is_result, source_of
+from napari_unet.widgets.marks import full_data, image_channels, is_result, source_of
 from napari_unet.widgets.model_chooser import ModelFacts
 from napari_unet.widgets.placement import spatial_axes
 from napari_unet.widgets.planes import into_stack
@@ -65,7 +65,9 @@ def target_of(viewer: ViewerModel, layer: Image | None, channels: Channels, fact
         channels = image_channels(layer, annotation_of(viewer, layer))
     return Target(
         layer,
-        resolve_channels(_shape(layer), channels=channels, ndim=facts.ndim, in_channels=facts.in_channels),
+        resolve_channels(
+            full_data(layer).shape, channels=channels, ndim=facts.ndim, in_channels=facts.in_channels
+        ),
     )
 
 
@@ -82,7 +84,7 @@ def targets_that_suit(viewer: ViewerModel, channels: Channels, facts: ModelFacts
 
 def is_stack(target: Target, facts: ModelFacts) -> bool:
     """Return whether the image has more planes than the model sees at once."""
-    return len(_shape(target.layer)) - (target.channels != "none") > facts.ndim
+    return len(full_data(target.layer).shape) - (target.channels != "none") > facts.ndim
 
 
 def plane_shown(viewer: ViewerModel, target: Target) -> tuple[int, ...]:
@@ -103,7 +105,7 @@ def _pixel_at(target: Target, point: Sequence[float]) -> tuple[float, ...]:
     """Return the pixel of an image nearest to a point of the world, without the axis of channels."""
     layer = target.layer
     position = layer.world_to_data(point[-layer.ndim :])
-    shape = _shape(layer)[: layer.ndim]
+    shape = full_data(layer).shape[: layer.ndim]
     pixel = [min(max(float(at), 0.0), size - 1.0) for at, size in zip(position, shape, strict=True)]
     if not layer.rgb and target.channels in ("first", "last"):
         del pixel[0 if target.channels == "first" else -1]
@@ -132,7 +134,7 @@ def copy_of(viewer: ViewerModel, target: Target) -> Source | str:
 def still_has(target: Target, shape: tuple[int, ...]) -> bool:
     """Return whether the image has the shape (…YX) now with which it was segmented."""
     layer = target.layer
-    now = _shape(layer)
+    now = full_data(layer).shape
     return tuple(now[axis] for axis in spatial_axes(layer, target.channels)) == shape
 
 
@@ -170,7 +172,3 @@ def _stack_of(viewer: ViewerModel, source: Image, kind: Kind) -> NDArray[Any] | 
             stack: NDArray[Any] = data if kind == "probabilities" else layer.data
             return stack
     return None
-
-
-def _shape(layer: Image) -> tuple[int, ...]:
-    return tuple((layer.data[0] if layer.multiscale else layer.data).shape)

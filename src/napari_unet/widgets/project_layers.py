@@ -114,12 +114,6 @@ def regions_arguments(regions: ProjectRegions, ndim: int) -> tuple[list[NDArray[
     return [corners for _, corners in shapes], arguments | {"shape_type": [kind for kind, _ in shapes]}
 
 
-def labels_pixels(labels: Labels) -> NDArray[Any]:
-    """Return the pixels of labels as they are shown now: no copy, somebody may be painting on them."""
-    pixels: NDArray[Any] = full_data(labels)
-    return pixels
-
-
 def _colours(look: LayerLook) -> dict[str, Any]:
     colours: dict[str, Any] = {}
     if look.colormap in AVAILABLE_COLORMAPS:

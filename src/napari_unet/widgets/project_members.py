@@ -19,7 +19,7 @@ from napari_unet.files.project_store import ImageState, LabelsState, ProjectStat
 from napari_unet.widgets.labels_tracker import LabelsTracker
 from napari_unet.widgets.layers import annotation_of
 from napari_unet.widgets.marks import KEY, Mark, full_data, is_result, mark_of, source_of
-from napari_unet.widgets.project_layers import LayerData, entry_of, labels_pixels, look_of, regions_of
+from napari_unet.widgets.project_layers import LayerData, entry_of, look_of, regions_of
 from napari_unet.widgets.project_opening import Tag, arrays_in
 from napari_unet.widgets.regions import bind_regions
 from napari_unet.widgets.timeline import was_corrected
@@ -313,7 +313,7 @@ class ProjectMembers(QObject):
             )
         labels.entry = entry
         predicted = None if mark is None or mark.kind == "paint" else mark.shown
-        return LabelsState(entry, labels_pixels(tracker.layer), (), predicted)
+        return LabelsState(entry, full_data(tracker.layer), (), predicted)
 
 
 def _counts(tracker: LabelsTracker) -> bool:

@@ -215,8 +215,6 @@ class _Link:
             emitter.connect(self)
 
     def __call__(self, event: Any = None) -> None:
-        if getattr(event, "action", None) == "adding":
-            return  # a polygon of which the last corner is not set yet
         other = getattr(event, "value", None)
         if isinstance(other, Layer) and other is not self._layer and not is_paint(other):
             return

@@ -28,8 +28,9 @@ from napari_unet.network.events import (
     Validated,
     Warned,
 )
-from napari_unet.widgets.form import Sentence, Tone, button, fill, follow
+from napari_unet.widgets.form import Sentence, Tone, button, fill
 from napari_unet.widgets.jobs import Job, Waiting
+from napari_unet.widgets.lifetime import follow
 from napari_unet.widgets.live_form import LiveForm
 from napari_unet.widgets.live_preview import LivePreviewLayer, Shown
 from napari_unet.widgets.paint_tally import PaintTally

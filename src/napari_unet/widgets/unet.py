@@ -13,8 +13,9 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_unet.widgets.corrector import is_gesture
-from napari_unet.widgets.form import Sentence, Tone, button, fill, follow
+from napari_unet.widgets.form import Sentence, Tone, button, fill
 from napari_unet.widgets.layers import copy_paint, edited_result
+from napari_unet.widgets.lifetime import follow
 from napari_unet.widgets.live_form import LiveForm
 from napari_unet.widgets.live_preview import LivePreviewLayer
 from napari_unet.widgets.marks import is_result, source_of
@@ -298,6 +299,7 @@ class UNetDock(QWidget):
             return stage
         return replace(
             stage,
+            has_labels=True,
             predicted=image.unique_id in self._predicted,
             corrected=image.unique_id in self._corrected,
             saved=any(layer.unique_id in self._saved for layer in labels),

@@ -99,7 +99,7 @@ class WeightsDock(QWidget):
             "Paper: borders count inside objects too.\n"
             "Freiburg: they count in the background only, and background far from objects hardly at all.",
         )
-        self.w0 = _slider(0, 100, decimals=1, step=0.5)
+        self.w0 = _slider(0, 100)
         add_row(
             form,
             "Height w0",
@@ -107,7 +107,7 @@ class WeightsDock(QWidget):
             name="weights_w0",
             tooltip="How much more a pixel counts that lies between two touching objects; 0 for no borders.",
         )
-        self.sigma = _slider(0.5, 50, decimals=1, step=0.5)
+        self.sigma = _slider(0.5, 50)
         add_row(
             form,
             "Width \N{GREEK SMALL LETTER SIGMA}",
@@ -275,9 +275,9 @@ class WeightsDock(QWidget):
         self.sentence.say(sentence, "warning")
 
 
-def _slider(lowest: float, highest: float, *, decimals: int, step: float) -> QLabeledDoubleSlider:
+def _slider(lowest: float, highest: float) -> QLabeledDoubleSlider:
     slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
     slider.setRange(lowest, highest)
-    slider.setDecimals(decimals)
-    slider.setSingleStep(step)  # type: ignore[arg-type]  # superqt's own double slider takes a float
+    slider.setDecimals(1)
+    slider.setSingleStep(0.5)  # type: ignore[arg-type]  # superqt's own double slider takes a float
     return slider
