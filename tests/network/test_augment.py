@@ -202,3 +202,29 @@ def test_the_same_seed_gives_the_same_patches() -> None:
     state = torch.random.get_rng_state()
     augment(*batch, (24, 24), config=config, generator=_generator())
     assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_intensities_change_as_far_as_they_are_said_to() -> None:
+    """Of each patch: contrast about its mean, brightness by a shift, gamma with 0 and 1 where they are."""
+    image, target, weight = _batch((8, 8), batch=40)
+    image[:, :, 0, :2] = torch.tensor([0.0, 1.0])
+
+    def changed(**changes: float) -> Tensor:
+        return augment(image, target, weight, (8, 8), config=_only(**changes), generator=_generator()).image
+
+    everywhere = (1, 2, 3)
+    contrast = changed(contrast=0.5)
+    torch.testing.assert_close(contrast.mean(everywhere), image.mean(everywhere))
+    ratio = contrast.std(everywhere) / image.std(everywhere)
+    assert 1 / 1.5 < ratio.min() < 0.75
+    assert 1.35 < ratio.max() < 1.5
+    shift = changed(brightness=0.3) - image
+    torch.testing.assert_close(shift, shift[:, :, :1, :1].expand_as(shift), atol=1e-6, rtol=0)
+    assert -0.3 < shift.min() < -0.2
+    assert 0.2 < shift.max() < 0.3
+    bent = changed(gamma=0.5)
+    torch.testing.assert_close(bent[:, :, 0, :2], image[:, :, 0, :2])
+    exponent = bent[:, 0, 4, 4].log() / image[:, 0, 4, 4].log()
+    torch.testing.assert_close(bent, image ** exponent[:, None, None, None], atol=1e-4, rtol=0)
+    assert 1 / 1.5 < exponent.min() < 0.75
+    assert 1.35 < exponent.max() < 1.5

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import zarr
 from skimage.draw import disk
 
@@ -12,6 +13,7 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.files.large_prediction import predict_to_zarr
+from napari_unet.network import object_size
 from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
 from napari_unet.network.events import ImageScaled, Predicted, TileDone
 from napari_unet.network.model import Model
@@ -46,6 +48,20 @@ def last(model: Model, image: Any, config: PredictionConfig = PredictionConfig()
     *_, event = predict_events(model, image, config, device="cpu")
     assert isinstance(event, Predicted)
     return event
+
+
+@pytest.mark.parametrize("diameter", [7.0, 11.0, 23.0])
+def test_the_size_is_found_between_the_scales_that_are_tried(
+    starter: Model, monkeypatch: pytest.MonkeyPatch, diameter: float
+) -> None:
+    seen = object_size._Sight(diameter, 0.9)  # at every scale, so that votes lie on a parabola
+    monkeypatch.setattr(object_size, "_look", lambda *_: seen)
+    image = np.zeros((1, 160, 160), np.float32)
+    estimate = object_size.estimate_size(
+        starter, image, np.array([[0.0, 1.0]]), torch.device("cpu"), torch.float32
+    )
+    assert estimate.diameter == pytest.approx(diameter)
+    assert estimate.is_sure
 
 
 @pytest.mark.parametrize("diameter", [6.0, 14.0, 50.0])
