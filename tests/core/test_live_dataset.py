@@ -2,6 +2,7 @@
 
 import tracemalloc
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from painting import boxes
 
-from napari_unet.core import live_dataset
+from napari_unet.core import live_dataset, paint_feed
 from napari_unet.core.dataset import join_planes
 from napari_unet.core.known_full import KnownFull
 from napari_unet.core.live_dataset import LiveDataset
@@ -234,6 +235,15 @@ def test_paint_that_cannot_teach_any_more_waits_for_more():
     assert live.update(feed.take())
     assert live.held_back == ()
     assert_same(live.dataset, anew([source], reading))
+
+
+def test_news_are_as_old_as_their_first_stroke(monkeypatch):
+    monkeypatch.setattr(paint_feed, "monotonic", count(1).__next__)
+    source, _, _, feed = one()
+    for first in (1, 2):
+        feed.put(source)
+        feed.put(source)
+        assert feed.take().told == first
 
 
 def test_a_class_that_the_network_lacks_waits_for_the_next_training():

@@ -29,8 +29,8 @@ def check_pixels(image: Any) -> Pixels:
     Returns
     -------
     array or LazyPixels
-        The same values in native byte order; bool as uint8. Not copied unless it must be. Of a dask, zarr or
-        memory-mapped array a view, which reads the parts that are needed when they are.
+        The same values in native byte order, bool as uint8; not copied unless it must be. Of a dask, zarr or
+        memory-mapped array a view, bool or not, which reads the parts that are needed when they are.
 
     Raises
     ------

@@ -23,7 +23,7 @@ from napari_unet.core.instances import InstanceConfig, find_objects, first_pixel
 from napari_unet.core.ordered import map_in_order
 
 BYTES_PER_PIXEL = 64
-"""Peak of separating a box in memory: probabilities, labels of several kinds, and the watershed's queue."""
+"""Peak of separating a box in memory: probabilities, depths, the landscape and its hills, and labels."""
 
 _AT_ONCE = 2
 """Blocks that are worked on at the same time: memory is the limit soon, and each has several threads."""

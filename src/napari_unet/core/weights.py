@@ -27,21 +27,18 @@ from napari_unet.core.two_nearest import (
     check_spacing,
     make_metric,
     nearest_keys,
-    two_nearest_distances,
     two_nearest_keys,
     with_small_ids,
 )
-from napari_unet.core.weight_config import CLASS_WEIGHT_RANGE, TOLERANCE, WeightConfig, class_weights
+from napari_unet.core.weight_config import TOLERANCE, WeightConfig, class_weights
 
 __all__ = [
-    "CLASS_WEIGHT_RANGE",
     "TOLERANCE",
     "WeightConfig",
     "WeightParts",
     "border_weights",
     "class_weights",
     "measure_parts",
-    "two_nearest_distances",
 ]
 
 _HUGE = 1e30  # pixels in a sigma, or less; float32 can hold it, and nothing is left of its Gaussian

@@ -224,8 +224,8 @@ class TrainingConfig:
         Arithmetic of the convolutions; "auto" takes bfloat16 where the hardware gains by it.
     spacing : tuple of float, optional
         Pixel size along each spatial axis, for distances in the border weights: those of ``weights`` are in
-        its unit. None counts in pixels. The docks give the scale of the layer divided by its smallest entry,
-        so that distances stay in pixels, of the finest axis.
+        its unit. Any sequence will do, such as the scale of a layer. None counts in pixels. The docks give
+        that scale divided by its smallest entry, so that distances stay in pixels, of the finest axis.
     network, weights, augmentation, normalisation
         The parts; ``network.in_channels`` and ``network.classes`` are set from the images and the paint.
     """
