@@ -152,7 +152,7 @@ def test_training_begins_with_the_starter(starter, qtbot, monkeypatch):
     start = control(dock, QComboBox, "train_start_from")
     assert start.currentText() == "dots (starter)"
     assert not control(dock, QComboBox, "train_size").isEnabled()
-    assert "changes slowly" in say(dock, "train_start_adapts")
+    assert "learns slowly" in say(dock, "train_start_adapts")
     saved = []
     dock.saved.connect(saved.append)
     with qtbot.waitSignal(dock.ended, timeout=60_000):

@@ -106,6 +106,12 @@ def test_the_dock_says_what_is_needed(viewer, dock, image, qtbot):
     qtbot.waitUntil(lambda: "No object is painted" in dock.sentence.text(), timeout=5000)
 
 
+def test_an_image_that_is_opened_needs_no_image_any_more(viewer, dock, qtbot):
+    qtbot.waitUntil(lambda: "Open an image" in dock.sentence.text())
+    viewer.add_image(np.zeros((30, 40), np.uint8))
+    qtbot.waitUntil(lambda: "Make an annotation layer" in dock.sentence.text())
+
+
 def test_nothing_is_added_before_the_box_is_ticked(viewer, dock, image, qtbot):
     make_annotation(viewer, image).data[:] = two_objects()
     dock.sigma.setValue(4)

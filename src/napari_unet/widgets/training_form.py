@@ -49,8 +49,8 @@ _LAST: Literal["last"] = "last"
 _BROWSE: Literal["browse"] = "browse"
 
 _ADAPTS = (
-    "What the starter knows changes slowly, so that little of it is forgotten; channels and classes that are "
-    "new to it are learnt at full speed."
+    "The starter learns slowly, so that it forgets little; channels and classes new to it are learnt at full "
+    "speed."
 )
 
 

@@ -59,6 +59,7 @@ class WeightsDock(QWidget):
         self._written = later(self, 0, self._refresh)
         self._build(scrollable)
         self._show_values(self._base)
+        self.image.layer_changed.connect(self._on_annotation)
         self._watcher.layer_changed.connect(self._on_annotation)
         self._watcher.painted.connect(self._due.start)
         self._watcher.noted.connect(self._due.start)
