@@ -38,6 +38,11 @@ def test_it_says_what_the_file_knows(record):
     assert "Ronneberger" in reference
 
 
+def test_the_learning_rate_is_that_of_the_weights_a_starter_gave(record):
+    training = record["training"] | {"learning_rate": 0.005, "body_rate": 0.2}
+    assert "learning rate 0.001, seed 0" in methods_text(record | {"training": training})
+
+
 def test_it_claims_no_border_weights_and_no_objects_where_there_were_none(record):
     weights = record["training"]["weights"] | {"w0": 0.0, "class_balance": "none"}
     text = methods_text(record | {"training": record["training"] | {"weights": weights}, "mode": "classes"})
