@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -174,6 +175,35 @@ def test_paint_does_not_wait_for_the_end_of_a_score_which_is_of_the_network_as_i
     assert [event.step for event in events if isinstance(event, StepDone)] == [*range(1, QUICK.steps + 1)]
     # The last score is of today's paint, the kept network first.
     assert [event.step for event in events if isinstance(event, Validated)] == [5, 25, 25, 30]
+
+
+@pytest.mark.parametrize(("took", "wait"), [(0.01, 0.1), (1.0, 0.5)])
+def test_after_paint_has_joined_the_next_waits_a_little(
+    monkeypatch: pytest.MonkeyPatch, took: float, wait: float
+) -> None:
+    """Ten times as long as it took to take it in, so that strokes do not stop the training, up to 0.5 s."""
+    clock = Clock()
+    monkeypatch.setattr(joining, "perf_counter", clock)
+
+    class Slow:
+        dataset = SimpleNamespace(known_pixels=0, samples=(), warnings=(), on="held-out")
+        held_back: tuple[str, ...] = ()
+
+        def update(self, _news: Any) -> bool:
+            clock.now += took
+            return False
+
+    source, feed = follow(*reversed(scene()))
+    slow: Any = Slow()
+    joins = joining.Joining(slow, feed, QUICK, [])
+    feed.put(source)
+    assert joins.waits
+    assert list(joins.look()) == []
+    feed.put(source)
+    clock.now += 0.99 * wait
+    assert not joins.waits
+    clock.now += 0.02 * wait
+    assert joins.waits
 
 
 def test_no_score_is_left_out_for_paint_that_comes_during_another(monkeypatch: pytest.MonkeyPatch) -> None:
