@@ -200,9 +200,9 @@ class TrainingConfig:
     channels : {"auto", "none", "first", "last"}
         Where the channel axis of the images is; "auto" compares the shapes of image and paint.
     patch_size : int, optional
-        Edge of the training patches in pixels; None chooses by device and dimension.
+        Edge of the training patches in pixels; None chooses by device, dimension and what is started from.
     batch_size : int, optional
-        Patches per step; None chooses by device and dimension.
+        Patches per step; None chooses likewise, of another size as many as have the same pixels, 2 to 32.
     learning_rate : float
         Peak rate of AdamW.
     body_rate : float, optional
@@ -302,6 +302,11 @@ class TrainingConfig:
             self.spacing is None or all(size > 0 for size in self.spacing),
             f"training.spacing is {self.spacing}; every pixel size must be more than 0.",
         )
+
+    @property
+    def is_after_starter(self) -> bool:
+        """Whether it begins with a starter or what came of one, and so learns gently; see ``body_rate``."""
+        return self.body_rate is not None and self.body_rate < 1
 
 
 @dataclass(frozen=True, slots=True)

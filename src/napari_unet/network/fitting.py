@@ -40,7 +40,7 @@ def fit_reading(
     samples = dataset.samples
     paints = [sample.paint for sample in samples]
     usual = size_from_strokes(paints)
-    if (model.training.body_rate or 1.0) < 1:
+    if model.training.is_after_starter:
         usual = replace(usual, contrast=_OF_STARTER)
     full = [
         {value: box for value, box, _ in full_objects(paint, sample.full)}
