@@ -32,7 +32,9 @@ def starter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.mkdir(parents=True)
     image, labels = discs(96, 9, 30)
     network = UNetConfig(features=4, levels=2)
-    config = TrainingConfig(steps=60, held_out=0, patch_size=64, network=network, precision="float32")
+    config = TrainingConfig(
+        steps=60, held_out=0, patch_size=64, batch_size=4, network=network, precision="float32"
+    )
     model = train([image], [labels + 1], config, full=[True], device="cpu")
     model = replace(model, object_size=18.0, instances=InstanceConfig(min_size=30))
     save_model(model, folder / "dots.safetensors", half=True)

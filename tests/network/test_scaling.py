@@ -38,7 +38,12 @@ def starter() -> Model:
     """A network that knows bright discs of one size."""
     image, labels = discs(SIZE, (160, 160))
     config = TrainingConfig(
-        steps=60, held_out=0, patch_size=64, network=UNetConfig(features=4, levels=2), precision="float32"
+        steps=60,
+        held_out=0,
+        patch_size=64,
+        batch_size=4,
+        network=UNetConfig(features=4, levels=2),
+        precision="float32",
     )
     model = train([image], [labels + 1], config, full=[True], device="cpu")
     return replace(model, object_size=SIZE, instances=InstanceConfig(min_size=20))

@@ -24,7 +24,9 @@ def trained():
     """A network that knows bright discs 18 pixels wide."""
     image = discs((96, 96))
     labels = np.where(image > 3000, 2, 1)
-    config = TrainingConfig(steps=60, held_out=0, patch_size=64, network=TINY, precision="float32")
+    config = TrainingConfig(
+        steps=60, held_out=0, patch_size=64, batch_size=4, network=TINY, precision="float32"
+    )
     model = train([image], [labels], config, full=[True], device="cpu")
     return replace(model, object_size=18.0, instances=InstanceConfig(min_size=25))
 

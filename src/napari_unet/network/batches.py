@@ -14,12 +14,8 @@ from napari_unet.network.augment import Batch, augment, source_margin
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.unet import centre_crop
 
-_USUAL = {("cpu", 2): (128, 8), ("cpu", 3): (48, 2), ("gpu", 2): (256, 8), ("gpu", 3): (96, 2)}
-"""Edge in pixels of what a patch teaches, and how many make a batch, by kind of device and dimension. Paint
-is sparse: of as many pixels, more and smaller patches show more of it."""
-
-_AFTER_STARTER = {("cpu", 2): (192, 4)}
-"""The same where the network knows cells already and smaller patches gain nothing (docs/tried.md)."""
+_USUAL = {("cpu", 2): (192, 4), ("cpu", 3): (48, 2), ("gpu", 2): (256, 8), ("gpu", 3): (96, 2)}
+"""Edge in pixels of what a patch teaches, and how many make a batch, by kind of device and dimension."""
 
 _FEWEST, _MOST = 2, 32
 """Where another size is asked for, a batch has as many patches as have the usual pixels, within these."""
@@ -49,7 +45,7 @@ def plan_batches(
     """Return the batch that suits the device, its patches no larger than the images and network need."""
     kind = "cpu" if device.type == "cpu" else "gpu", network.ndim
     extra = geometry.margin(network)
-    taught_edge, patches = (_AFTER_STARTER if config.is_after_starter else {}).get(kind, _USUAL[kind])
+    taught_edge, patches = _USUAL[kind]
     usual = taught_edge + 2 * extra
     edge = config.patch_size or usual
     # Two pixels at the bottom of the network are the least that batch normalisation can compute with.

@@ -200,7 +200,7 @@ class TrainingConfig:
     channels : {"auto", "none", "first", "last"}
         Where the channel axis of the images is; "auto" compares the shapes of image and paint.
     patch_size : int, optional
-        Edge of the training patches in pixels; None chooses by device, dimension and what is started from.
+        Edge of the training patches in pixels; None chooses by device and dimension.
     batch_size : int, optional
         Patches per step; None chooses likewise, of another size as many as have the same pixels, 2 to 32.
     learning_rate : float
