@@ -70,7 +70,7 @@ def made(tmp_path_factory):
     model = train([image], [paint], TrainingConfig(steps=2, network=UNetConfig(levels=1, features=2)))
     save_model(model, folder / "nuclei.safetensors")
     (folder / "results").mkdir()
-    tifffile.imwrite(folder / "results" / "a_objects.tif", predict(model, image).objects)
+    write_image(folder / "results" / "a_objects.tif", predict(model, image).objects, "YX")
     entry = ProjectImage("a", LayerLook("a"), image.shape, "uint8")
     labels = ProjectLabels("a.zarr", "a", LayerLook("a paint"))
     known = LabelsState(labels, np.where(paint == 0, 1, paint), list(chunks_in(paint.shape)))

@@ -45,7 +45,8 @@ def test_a_landscape_of_distances_parts_discs(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_reader_of_numpy_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setattr(images, "_read_other", shown(images, "_read_npy"))
+    read_npy = shown(images, "_read_npy")
+    monkeypatch.setattr(images, "_read_other", lambda path, _is_label: read_npy(path))
     path, pixels = tmp_path / "a.npy", np.arange(12, dtype=np.uint16).reshape(3, 4)
     np.save(path, pixels)
     read = read_image(path)
