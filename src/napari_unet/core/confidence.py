@@ -104,7 +104,7 @@ def score_interval(confusions: NDArray[np.integer], *, seed: int) -> tuple[float
     classes = counts.shape[-1]
     score = float(mean_iou(counts.sum(axis=0)))
     worst, best = np.zeros((2, _DRAWS, classes, classes))
-    all_shares = _draw_shares(seed, tuple(len(strokes) for _, strokes in groups))
+    all_shares = _draw_shares(seed, tuple(len(strokes) for _, strokes in groups), _DRAWS)
     for (value, strokes), shares in zip(groups, all_shares, strict=True):
         drawn = np.tensordot(shares[:, :-1], strokes, axes=1)
         extra = shares[:, -1, None] * (strokes.sum() / len(strokes))
@@ -118,13 +118,13 @@ def score_interval(confusions: NDArray[np.integer], *, seed: int) -> tuple[float
 
 
 @lru_cache(maxsize=1)  # those of the last score: they take as long as all else
-def _draw_shares(seed: int, numbers: tuple[int, ...]) -> list[NDArray[np.float64]]:
+def _draw_shares(seed: int, numbers: tuple[int, ...], draws: int) -> list[NDArray[np.float64]]:
     """Return how often each of so many strokes of a class counts, and the one that joins, (draws, S + 1)."""
     rng = np.random.default_rng(seed)
     result = []
     for number in numbers:
-        shares = rng.standard_exponential((_DRAWS, number + 1))
-        shares[:, -1] = rng.standard_gamma(_EXTRA, _DRAWS)
+        shares = rng.standard_exponential((draws, number + 1))
+        shares[:, -1] = rng.standard_gamma(_EXTRA, draws)
         shares *= number / shares.sum(axis=1, keepdims=True)
         result.append(shares)
     return result
