@@ -117,10 +117,21 @@ def test_images_beside_the_first_are_counted(tmp_path: Path):
         group.create_group(name)
     tifffile.imwrite(tmp_path / "stack.tif", STACK, photometric="minisblack")
     zarr.create_array(tmp_path / "one.zarr", data=STACK)
+    with tifffile.TiffWriter(tmp_path / "slide.svs.tif") as file:
+        slide = np.zeros((64, 64, 3), np.uint8)
+        file.write(slide, tile=(32, 32), description="Aperio Image", photometric="rgb", metadata=None)
+        for kind in (0, 1, 9):  # thumbnail, label and macro
+            file.write(slide[:20], subfiletype=kind, photometric="rgb", metadata=None)
+    with tifffile.TiffWriter(tmp_path / "reduced.tif") as file:  # as microscopes of Zeiss store it
+        file.write(STACK[0], photometric="minisblack", metadata=None)
+        file.write(slide[:20], subfiletype=1, photometric="rgb", metadata=None)
     (tmp_path / "damaged.tif").write_bytes(b"II*\0" + b"\xff" * 40)
     found = {path.name: further_images(path) for path in tmp_path.iterdir()}
     several = {"sizes.tif": 1, "positions.ome.tif": 2, "converted.zarr": 1}
-    assert found == several | {"stack.tif": 0, "one.zarr": 0, "damaged.tif": 0}
+    with tifffile.TiffFile(tmp_path / "slide.svs.tif") as file:
+        assert [series.name for series in file.series] == ["Baseline", "Thumbnail", "Label", "Macro"]
+    single = ("stack.tif", "one.zarr", "damaged.tif", "slide.svs.tif", "reduced.tif")
+    assert found == several | dict.fromkeys(single, 0)
 
 
 @pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"tile": (16, 32)}], ids=str)

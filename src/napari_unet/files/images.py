@@ -270,15 +270,13 @@ def _maker(path: Path) -> str:
 
 
 def check_replaceable(path: Path) -> None:
-    """Say so if ``path`` is anything but free, or a result that was written here before.
+    """Raise InputError if ``path`` is anything but free, or a result that was written here before.
 
-    Raises
-    ------
-    InputError
-        If it is an image, paint, objects that may have been corrected, or whatever else would be lost.
+    Images, paint, and objects that were saved by hand and may have been corrected would be lost.
     """
-    if path.exists() and _maker(path) != SOFTWARE:
-        raise InputError(f"{path} is there already, and no result of napari-unet; choose another folder.")
+    if path.exists() and (maker := _maker(path)) != SOFTWARE:
+        what = "was saved by hand" if maker == BY_HAND else "no result of napari-unet"
+        raise InputError(f"{path} is there already, and {what}; choose another name or folder.")
 
 
 def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> list[Path]:

@@ -35,6 +35,9 @@ _CACHE = 2**28
 _WHOLE = 2**30
 """Bytes of the largest TIFF file that is read into memory."""
 
+_COMPANIONS = ("Thumbnail", "Label", "Macro", "Map")
+"""What tifffile calls the pictures that slide scanners add to a slide."""
+
 _LABELS = 2**26
 """Pixels of the largest TIFF file of labels that is: to compare it takes twice as many, half a gigabyte."""
 
@@ -83,8 +86,13 @@ def further_images(path: Path) -> int:
         if is_tiff(path):
             check_pages(path)
             with tifffile.TiffFile(path) as file:
-                return max(0, len(file.series) - 1)
+                return sum(not _is_companion(series) for series in file.series[1:])
     return 0
+
+
+def _is_companion(series: Any) -> bool:
+    """Return whether a series of a TIFF file is a small picture of the slide, or of what is written on it."""
+    return series.keyframe.is_reduced or series.name in _COMPANIONS
 
 
 def _whole(labels: NDArray[Any]) -> NDArray[Any]:
