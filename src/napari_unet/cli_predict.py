@@ -8,7 +8,6 @@ from typing import cast, get_args
 
 from napari_unet.console import (
     note,
-    note_further_images,
     print_json,
     progress_bar,
     report_tile,
@@ -22,6 +21,7 @@ from napari_unet.files.images import expand_paths
 from napari_unet.files.large_prediction import Kind, ObjectsFound
 from napari_unet.files.predicted_files import (
     FileAdvanced,
+    FileNoted,
     FilesPlan,
     FileSuspended,
     FileWritten,
@@ -64,7 +64,6 @@ def plan_work(
         paths, names, missing = tuple(expand_paths(images, results=False)), tuple[str, ...](), list[str]()
     else:
         paths, names, missing = _files_of(project_folder(project))
-    note_further_images(paths)
     of_results = cast("tuple[Kind, ...]", tuple(kinds)), cast("Format", file_format)
     return FilesPlan(paths, output, *of_results, names), missing
 
@@ -167,6 +166,8 @@ def segment_files(
                     written += 1
                     for kind, target in event.outputs.items():
                         report_written(path, kind, target, as_json)
+                case FileNoted():
+                    note(event.message)
                 case FileSuspended():
                     note(f"{path}: interrupted; the same command goes on where it was.")
                 case ImageFailed():

@@ -17,7 +17,6 @@ from napari_unet.console import (
     TrainingReport,
     listed,
     note,
-    note_further_images,
     progress_bar,
     report_saved,
     signals_stop,
@@ -85,13 +84,15 @@ def painted_files(
     if unpainted:
         note(f"Left out for want of paint: {listed(unpainted)}.")
 
-    note_further_images(path for path, _ in pairs)
-
     def read() -> Painted:
         paints = [np.asarray(load_labels(path).pixels) for _, path in pairs]
         if complete:
             paints = [complete_everywhere(pixels) for pixels in paints]
-        stored = [load_image(path) for path, _ in pairs]
+        stored = []
+        for path, _ in pairs:
+            stored.append(load_image(path))
+            if stored[-1].left_out:
+                note(stored[-1].left_out)
         return Painted(
             [image.pixels for image in stored],
             paints,

@@ -5,7 +5,7 @@ import math
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -87,15 +87,6 @@ def _clear_bar() -> None:
     """Let a line that follows begin where a bar is shown; that is drawn again below."""
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-
-
-def note_further_images(paths: Iterable[Path]) -> None:
-    """Tell of files that hold several images, such as positions of a stage, of which the first is read."""
-    from napari_unet.files.sources import further_images
-
-    for path in paths:
-        if more := further_images(path):
-            note(f"{path} holds {more + 1} images, and the first is used; save the others as files.")
 
 
 def listed(paths: Sequence[Path]) -> str:

@@ -12,6 +12,7 @@ from skimage.io import imsave
 
 from napari_unet import load_model, load_project
 from napari_unet.cli import main
+from napari_unet.files import sources
 from napari_unet.files.images import read_image
 from napari_unet.files.project import (
     LayerLook,
@@ -193,10 +194,12 @@ def test_no_project(tmp_path, capsys):
         assert line.endswith("it holds no project.toml; choose one that does.")
 
 
-def test_colours_with_opaque_alpha_are_three_channels_as_in_files(tmp_path):
+@pytest.mark.parametrize("name", ["shot.png", "shot.tif"])
+def test_colours_with_opaque_alpha_are_three_channels_as_in_files(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(sources, "_WHOLE", 0)  # so the TIFF file is read in pieces
     colour = np.random.default_rng(0).integers(0, 255, (48, 40, 4), np.uint8)
     colour[..., 3] = 255
-    path = tmp_path / "shot.png"
+    path = tmp_path / name
     imsave(path, colour, check_contrast=False)
     entry = ProjectImage("shot", LayerLook("shot"), colour.shape, "uint8", rgb=True)
     labels = LabelsState(

@@ -15,6 +15,7 @@ from napari_unet.files import predicted_files
 from napari_unet.files.images import expand_paths, read_image, write_image
 from napari_unet.files.predicted_files import (
     FileAdvanced,
+    FileNoted,
     FilesPlan,
     FileSuspended,
     FileWritten,
@@ -144,3 +145,21 @@ def test_to_zarr_it_is_the_same_and_a_stop_is_gone_on_from(images, tmp_path):
     for kind in KINDS:
         found = np.asarray(open_image(written.outputs[kind]).pixels)
         np.testing.assert_array_equal(found, getattr(expected, kind))
+
+
+@pytest.mark.parametrize("file_format", ["tiff", "zarr"])
+def test_further_images_in_a_file_are_told_when_it_is_reached(tmp_path, file_format):
+    paths = [tmp_path / "a.tif", tmp_path / "b.tif"]
+    for path in paths:
+        with tifffile.TiffWriter(path) as file:
+            file.write(discs((32, 32), seed=0))
+            file.write(discs((20, 32), seed=0))
+    events = list(run(paths, tmp_path / "out", kinds=("objects",), file_format=file_format))
+    told = [event for event in events if isinstance(event, FileNoted | FileWritten)]
+    assert [(type(event), event.number) for event in told] == [
+        (FileNoted, 0),
+        (FileWritten, 0),
+        (FileNoted, 1),
+        (FileWritten, 1),
+    ]
+    assert str(paths[1]) in told[2].message

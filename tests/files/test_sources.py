@@ -17,7 +17,7 @@ from napari_unet.core.lazy import LazyPixels
 from napari_unet.files import sources
 from napari_unet.files.images import read_image
 from napari_unet.files.pixel_size import PixelSize
-from napari_unet.files.sources import further_images, open_image
+from napari_unet.files.sources import open_image
 
 STACK = np.random.default_rng(0).integers(0, 60000, (3, 45, 70)).astype(np.uint16)
 
@@ -113,8 +113,9 @@ def test_images_beside_the_first_are_counted(tmp_path: Path):
             file.write(STACK, metadata={"axes": "ZYX"}, photometric="minisblack")
     group = zarr.open_group(tmp_path / "converted.zarr", mode="w", zarr_format=2)
     group.attrs["bioformats2raw.layout"] = 3
-    for name in ("0", "1", "OME"):
-        group.create_group(name)
+    for name in ("0", "1"):
+        write_ome(tmp_path / "converted.zarr" / name, "0.4", STACK, "zyx", [1, 1, 1])
+    group.create_group("OME")
     tifffile.imwrite(tmp_path / "stack.tif", STACK, photometric="minisblack")
     zarr.create_array(tmp_path / "one.zarr", data=STACK)
     with tifffile.TiffWriter(tmp_path / "slide.svs.tif") as file:
@@ -125,13 +126,17 @@ def test_images_beside_the_first_are_counted(tmp_path: Path):
     with tifffile.TiffWriter(tmp_path / "reduced.tif") as file:  # as microscopes of Zeiss store it
         file.write(STACK[0], photometric="minisblack", metadata=None)
         file.write(slide[:20], subfiletype=1, photometric="rgb", metadata=None)
-    (tmp_path / "damaged.tif").write_bytes(b"II*\0" + b"\xff" * 40)
-    found = {path.name: further_images(path) for path in tmp_path.iterdir()}
-    several = {"sizes.tif": 1, "positions.ome.tif": 2, "converted.zarr": 1}
+    several = {"sizes.tif": 2, "positions.ome.tif": 3, "converted.zarr": 2}
     with tifffile.TiffFile(tmp_path / "slide.svs.tif") as file:
         assert [series.name for series in file.series] == ["Baseline", "Thumbnail", "Label", "Macro"]
-    single = ("stack.tif", "one.zarr", "damaged.tif", "slide.svs.tif", "reduced.tif")
-    assert found == several | dict.fromkeys(single, 0)
+    for path in tmp_path.iterdir():
+        told = (
+            f"{path} holds {several.get(path.name)} images, and the first is used; save the others as files."
+        )
+        expected = told if path.name in several else ""
+        assert open_image(path).left_out == expected
+        if path.is_file():
+            assert read_image(path).left_out == expected
 
 
 @pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"tile": (16, 32)}], ids=str)
@@ -213,3 +218,20 @@ def test_what_cannot_be_opened_is_a_sentence(tmp_path: Path, make: Any, words: s
     make(tmp_path / "a")
     with pytest.raises(InputError, match=words):
         open_image(tmp_path / "a")
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"tile": (32, 32)}], ids=str)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("is_opaque", [True, False])
+def test_alpha_is_left_out_in_pieces_as_it_is_of_the_whole(
+    tmp_path: Path, options: dict[str, Any], dtype: Any, is_opaque: bool
+):
+    colour = np.random.default_rng(0).integers(0, 200, (600, 30, 4)).astype(dtype)
+    colour[..., 3] = np.iinfo(dtype).max
+    colour[-1, -1, 3] -= not is_opaque
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, colour, photometric="rgb", extrasamples=["unassalpha"], **options)
+    image, expected = open_image(path), read_image(path)
+    assert image.axes == expected.axes == "CYX"
+    assert expected.pixels.shape == (3 if is_opaque else 4, 600, 30)
+    np.testing.assert_array_equal(np.asarray(image.pixels), expected.pixels)

@@ -4,11 +4,12 @@ Everything below the screen works on one layout: ``C, leading..., spatial...`` -
 the network does not see (time, or Z for a 2-D network), then the ``ndim`` axes it does see.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.blocks import plan_cores
 from napari_unet.core.errors import InputError
 from napari_unet.core.lazy import LazyPixels, Pixels, as_pixels
 
@@ -16,6 +17,9 @@ Channels = Literal["auto", "none", "first", "last"]
 
 _COLOURS = (1, 3, 4)
 """Lengths of a last axis that is one of colours (grey, RGB, RGBA) wherever it can be."""
+
+_ROWS = 512
+"""Of an image on disk that are read at a time."""
 
 
 def check_pixels(image: Any) -> Pixels:
@@ -52,12 +56,21 @@ def check_pixels(image: Any) -> Pixels:
     return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
 
 
-def without_opaque_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Leave out the alpha channel, the last, where it is opaque, as in screenshots: it says nothing."""
-    has_alpha = pixels.shape[-1] in (2, 4) and pixels.dtype.kind == "u"
-    if has_alpha and (pixels[..., -1] == np.iinfo(pixels.dtype).max).all():
-        return pixels[..., :-1]
-    return pixels
+InMemoryOrNot = TypeVar("InMemoryOrNot", NDArray[Any], LazyPixels)
+
+
+def without_opaque_alpha(pixels: InMemoryOrNot) -> InMemoryOrNot:
+    """Leave out the alpha channel, the last, where it is opaque, as in screenshots: it says nothing.
+
+    Of an image on disk, alpha is read up to the first pixel that is not.
+    """
+    if pixels.shape[-1] not in (2, 4) or pixels.dtype.kind != "u":
+        return pixels
+    alpha: Pixels = pixels[..., -1]
+    opaque = np.iinfo(pixels.dtype).max
+    block = (*(1 for _ in alpha.shape[:-2]), _ROWS, alpha.shape[-1])
+    is_opaque = all(np.all(np.asarray(alpha[box]) == opaque) for box in plan_cores(alpha.shape, block))
+    return pixels[..., :-1] if is_opaque else pixels
 
 
 def channels_first(

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from napari_unet.core.axes import Channels, without_opaque_alpha
 from napari_unet.core.errors import InputError
+from napari_unet.core.lazy import LazyPixels, Pixels
 from napari_unet.files.atomic import writing
-from napari_unet.files.pixel_size import PixelSize, tiff_pixel_size
-from napari_unet.files.tiff_pages import check_pages
+from napari_unet.files.pixel_size import PixelSize
+from napari_unet.files.tiff_pages import first_series
 
 SUFFIXES = (".tif", ".tiff", ".lsm", ".png", ".jpg", ".jpeg", ".bmp", ".webp")
 """Endings of the files that are taken from a folder."""
@@ -62,11 +63,15 @@ class StoredImage:
         kind.
     pixel_size : PixelSize, optional
         How large a pixel is, where the file says so.
+    left_out : str
+        A sentence on further images in the file, such as positions of a stage, of which the first is read;
+        "" if there are none.
     """
 
     pixels: Any
     axes: str
     pixel_size: PixelSize | None = None
+    left_out: str = ""
 
     @property
     def channels(self) -> Channels:
@@ -95,13 +100,29 @@ def read_image(path: str | Path, *, is_label: bool = False) -> StoredImage:
     if path.is_dir():
         raise InputError(f"{path} is a folder; give an image file.")
     try:
-        pixels, axes, pixel_size = _read_tiff(path) if is_tiff(path) else _read_other(path, is_label)
+        return _read_tiff(path) if is_tiff(path) else _read_other(path, is_label)
     except Exception as error:  # decoders raise whatever a damaged file makes them run into
         raise InputError(why_unreadable(path, error)) from error
-    if "C" in axes:
-        channel = axes.index("C")
-        return StoredImage(np.moveaxis(pixels, channel, 0), "C" + axes.replace("C", ""), pixel_size)
-    return StoredImage(pixels, axes, pixel_size)
+
+
+def stored_image(
+    pixels: Pixels, axes: str, pixel_size: PixelSize | None = None, left_out: str = ""
+) -> StoredImage:
+    """Return an image of which the axis of channels, if ``axes`` name one, is put in front."""
+    if "C" not in axes:
+        return StoredImage(pixels, axes, pixel_size, left_out)
+    channel = axes.index("C")
+    pixels = (
+        pixels.with_axis_first(channel) if isinstance(pixels, LazyPixels) else np.moveaxis(pixels, channel, 0)
+    )
+    return StoredImage(pixels, "C" + axes.replace("C", ""), pixel_size, left_out)
+
+
+def further_images(path: Path, count: int) -> str:
+    """Return a sentence on ``count`` images in a file beside the first, "" on none."""
+    if count <= 0:
+        return ""
+    return f"{path} holds {count + 1} images, and the first is used; save the others as files."
 
 
 def is_tiff(path: Path) -> bool:
@@ -121,28 +142,21 @@ def is_tiff(path: Path) -> bool:
         raise InputError(f"{path} could not be read ({error.strerror}); check its permissions.") from error
 
 
-def _read_tiff(path: Path) -> tuple[NDArray[Any], str, PixelSize | None]:
-    import tifffile
-
-    check_pages(path)
-    with tifffile.TiffFile(path) as file:
-        pixel_size = tiff_pixel_size(file)
-        series = file.series[0].levels[0]
+def _read_tiff(path: Path) -> StoredImage:
+    with first_series(path) as first:
+        series = first.series
         claimed = series.size * series.dtype.itemsize
         # Room is made for whole tiles and strips, however little of them is in the image.
         check_size(path, max(claimed, math.prod(series.keyframe.chunks) * series.dtype.itemsize))
         if series.dataoffset is not None:
             check_end(path, series.dataoffset, claimed)
         pixels = np.asarray(series.asarray())
-        if series.axes.endswith("S"):
-            pixels = without_opaque_alpha(pixels)
-        axes = series.axes.replace("S", "C").replace("I", "Q")
-        # A file of colour channels (C) in colour (S) has no one channel axis; its user can still say where
-        # they are.
-        return pixels, axes if len(axes) == pixels.ndim and axes.count("C") <= 1 else "", pixel_size
+    if first.is_colour:
+        pixels = without_opaque_alpha(pixels)
+    return stored_image(pixels, first.axes, first.pixel_size, further_images(path, first.further))
 
 
-def _read_other(path: Path, is_label: bool) -> tuple[NDArray[Any], str, PixelSize | None]:
+def _read_other(path: Path, is_label: bool) -> StoredImage:
     from imageio.v3 import imread
 
     # From memory: given a path, the decoders leave damaged files open, which Windows cannot delete then.
@@ -158,7 +172,7 @@ def _read_other(path: Path, is_label: bool) -> tuple[NDArray[Any], str, PixelSiz
         pixels = without_opaque_alpha(pixels)
     if pixels.ndim == 3 and pixels.shape[-1] == 1:
         pixels = pixels[..., 0]
-    return pixels, {2: "YX", 3: "YXC"}.get(pixels.ndim, ""), None
+    return stored_image(pixels, {2: "YX", 3: "YXC"}.get(pixels.ndim, ""))
 
 
 def check_size(path: Path, claimed: int) -> None:

@@ -63,7 +63,15 @@ class FileSuspended:
     number: int
 
 
-FileEvent = FileAdvanced | FileWritten | FileSuspended | ImageFailed
+@dataclass(frozen=True, slots=True)
+class FileNoted:
+    """A sentence on file ``number``, such as on further images in it, before its first one is segmented."""
+
+    number: int
+    message: str
+
+
+FileEvent = FileAdvanced | FileWritten | FileSuspended | FileNoted | ImageFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +149,7 @@ def predict_files(
 
     Yields
     ------
-    FileAdvanced, FileWritten, FileSuspended, ImageFailed
+    FileAdvanced, FileWritten, FileSuspended, FileNoted, ImageFailed
         A file that fails does not keep the others from being segmented.
 
     Raises
@@ -191,6 +199,8 @@ def _to_tiff(  # noqa: PLR0917 - what predict_files is given, for one file
 
     path = plan.paths[number]
     image = open_image(path) if is_zarr(path) else read_image(path)
+    if image.left_out:
+        yield FileNoted(number, image.left_out)
     share = 0.0
     config = _with_channels(config, image)
     for event in predict_events(model, image.pixels, config, device=device, control=control):
@@ -223,6 +233,8 @@ def _to_zarr(  # noqa: PLR0917 - what predict_files is given, for one file
 ) -> Iterator[FileEvent]:
     path = plan.paths[number]
     image = open_image(path)
+    if image.left_out:
+        yield FileNoted(number, image.left_out)
     share = 0.0
     for event in predict_to_zarr(
         model,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_unet.core.annotation import FIRST_OBJECT, Mode
 from napari_unet.core.axes import Channels, without_opaque_alpha
 from napari_unet.core.errors import InputError
-from napari_unet.core.lazy import LazyPixels
+from napari_unet.core.lazy import LazyPixels, Pixels
 from napari_unet.core.object_distance import Full
 from napari_unet.core.regions import Region, complete, outline_region, shape_outline
 from napari_unet.files.images import StoredImage
@@ -262,8 +262,7 @@ def find_image(entry: ProjectImage, folder: Path) -> FoundImage:
 
 def without_alpha(image: FoundImage) -> Any:
     """Return the pixels of an image without an alpha channel that is opaque, as the docks read it."""
-    is_array = type(image.pixels) is np.ndarray
-    return without_opaque_alpha(image.pixels) if image.entry.rgb and is_array else image.pixels
+    return without_opaque_alpha(image.pixels) if image.entry.rgb else image.pixels
 
 
 def enclosed(regions: ProjectRegions, look: LayerLook, shape: tuple[int, ...]) -> tuple[Region, ...]:
@@ -291,12 +290,25 @@ def _layouts(stored: StoredImage, entry: ProjectImage) -> Iterator[tuple[Any, bo
         is_lazy = isinstance(pixels, LazyPixels)
         moved = pixels.with_first_axis_at(place) if is_lazy else np.moveaxis(pixels, 0, place)
         yield moved, True
-        if entry.rgb and not is_lazy and entry.shape[-1] == moved.shape[-1] + 1:
-            # Its opaque alpha, which is left out as files are read, and counts where pixels are compared.
-            alpha = np.full((*moved.shape[:-1], 1), np.iinfo(moved.dtype).max, moved.dtype)
-            yield np.concatenate([moved, alpha], axis=-1), True
+        if entry.rgb and moved.dtype.kind == "u" and entry.shape[-1] == moved.shape[-1] + 1:
+            whole = LazyPixels(_WithAlpha(moved))
+            yield whole if is_lazy else np.asarray(whole), True
     for channel in range(len(pixels)):
         yield pixels[channel], False
+
+
+class _WithAlpha:
+    """Colours with their opaque alpha, which is left out as files are read and counts in comparisons."""
+
+    def __init__(self, colours: Pixels) -> None:
+        self._colours = colours
+        self.shape = (*colours.shape[:-1], colours.shape[-1] + 1)
+        self.dtype = colours.dtype
+
+    def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[Any]:
+        colours = np.asarray(self._colours[(*key[:-1], slice(None))])
+        alpha = np.full((*colours.shape[:-1], 1), np.iinfo(self.dtype).max, self.dtype)
+        return np.concatenate([colours, alpha], axis=-1)[..., key[-1]]
 
 
 def _to_world(look: LayerLook, ndim: int) -> NDArray[np.float64]:

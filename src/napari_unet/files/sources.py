@@ -1,6 +1,5 @@
 """Images on disk of any size: zarr, OME-Zarr and large TIFF files are read piece by piece, others whole."""
 
-import contextlib
 import itertools
 import math
 import threading
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.axes import without_opaque_alpha
 from napari_unet.core.errors import InputError
 from napari_unet.core.lazy import LazyPixels
 from napari_unet.files.images import (
@@ -21,22 +21,21 @@ from napari_unet.files.images import (
     StoredImage,
     check_end,
     check_size,
+    further_images,
     is_tiff,
     is_zarr,
     read_image,
+    stored_image,
     why_unreadable,
 )
-from napari_unet.files.pixel_size import PixelSize, tiff_pixel_size
-from napari_unet.files.tiff_pages import check_pages
+from napari_unet.files.pixel_size import PixelSize
+from napari_unet.files.tiff_pages import first_series
 
 _CACHE = 2**28
 """Bytes of decoded TIFF strips that are kept: one row of tiles reads the same strips again and again."""
 
 _WHOLE = 2**30
 """Bytes of the largest TIFF file that is read into memory."""
-
-_COMPANIONS = ("Thumbnail", "Label", "Macro", "Map")
-"""What tifffile calls the pictures that slide scanners add to a slide."""
 
 _LABELS = 2**26
 """Pixels of the largest TIFF file of labels that is: to compare it takes twice as many, half a gigabyte."""
@@ -70,29 +69,6 @@ def load_labels(path: Path) -> StoredImage:
             return image
     image = read_image(path, is_label=True)
     return replace(image, pixels=_whole(image.pixels))
-
-
-def further_images(path: Path) -> int:
-    """Return how many images a file or zarr folder holds beside the one that is read; 0 if it cannot tell."""
-    import tifffile
-    import zarr
-
-    # Decoders raise whatever a damaged file makes them run into; reading the image will say what is wrong.
-    with contextlib.suppress(Exception):
-        if is_zarr(path):
-            group = zarr.open_group(path, mode="r")
-            is_converted = "bioformats2raw.layout" in _ome(group.attrs.asdict())
-            return sum(name.isdecimal() for name in group) - 1 if is_converted else 0
-        if is_tiff(path):
-            check_pages(path)
-            with tifffile.TiffFile(path) as file:
-                return sum(not _is_companion(series) for series in file.series[1:])
-    return 0
-
-
-def _is_companion(series: Any) -> bool:
-    """Return whether a series of a TIFF file is a small picture of the slide, or of what is written on it."""
-    return series.keyframe.is_reduced or series.name in _COMPANIONS
 
 
 def _whole(labels: NDArray[Any]) -> NDArray[Any]:
@@ -177,13 +153,6 @@ class Pieces:
             raise InputError(why_unreadable(self._path, error)) from error
 
 
-def _stored(array: Any, axes: str, pixel_size: PixelSize | None = None) -> StoredImage:
-    pixels = LazyPixels(array)
-    if "C" not in axes:
-        return StoredImage(pixels, axes, pixel_size)
-    return StoredImage(pixels.with_axis_first(axes.index("C")), "C" + axes.replace("C", ""), pixel_size)
-
-
 def _open_zarr(path: Path) -> StoredImage:
     import zarr
 
@@ -191,13 +160,15 @@ def _open_zarr(path: Path) -> StoredImage:
         node: Any = zarr.open(path, mode="r")
         if isinstance(node, zarr.Array):
             names = getattr(node.metadata, "dimension_names", None) or ()
-            return _stored(_zarr_pieces(node, path), _letters(names, node.ndim))
-        attributes = _ome(node.attrs.asdict())
+            return stored_image(_zarr_pixels(node, path), _letters(names, node.ndim))
+        attributes, left_out = _ome(node.attrs.asdict()), ""
         if "bioformats2raw.layout" in attributes and "0" in node:
+            left_out = further_images(path, sum(name.isdecimal() for name in node) - 1)
             node = node["0"]
             attributes = _ome(node.attrs.asdict())
         if "multiscales" in attributes:
-            return _open_multiscale(node, attributes["multiscales"][0], path)
+            image = _open_multiscale(node, attributes["multiscales"][0], path)
+            return replace(image, left_out=left_out)
         arrays = [item for _, item in node.arrays()]
     except InputError:
         raise
@@ -208,10 +179,10 @@ def _open_zarr(path: Path) -> StoredImage:
         if not inside:
             raise InputError(f"{path} is a zarr group with nothing in it; give one with an image.")
         raise InputError(f"{path} is a zarr group, not one image; give the path of one inside ({inside}).")
-    return _stored(_zarr_pieces(arrays[0], path), "")
+    return stored_image(_zarr_pixels(arrays[0], path), "")
 
 
-def _zarr_pieces(array: Any, path: Path) -> Pieces:
+def _zarr_pixels(array: Any, path: Path) -> LazyPixels:
     from napari_unet.files.zarr_codecs import bounded
 
     try:
@@ -220,7 +191,7 @@ def _zarr_pieces(array: Any, path: Path) -> Pieces:
         raise InputError(why_unreadable(path, error)) from error
     # zarr unpacks some ten chunks at a time, however large they are.
     is_large = math.prod(array.chunks) * array.dtype.itemsize > ALWAYS // 16
-    return Pieces(_ByChunk(array) if is_large else array, path)
+    return LazyPixels(Pieces(_ByChunk(array) if is_large else array, path))
 
 
 def _ome(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -247,7 +218,7 @@ def _open_multiscale(group: Any, multiscale: Mapping[str, Any], path: Path) -> S
         for letter, size, axis in zip(letters, scale, axes, strict=False)
         if letter in "ZYX" and axis.get("unit") and math.isfinite(size) and size > 0
     }
-    return _stored(_zarr_pieces(array, path), letters, PixelSize.of(sizes))
+    return stored_image(_zarr_pixels(array, path), letters, PixelSize.of(sizes))
 
 
 def _letters(names: Sequence[Any], ndim: int) -> str:
@@ -257,22 +228,20 @@ def _letters(names: Sequence[Any], ndim: int) -> str:
 
 
 def _open_tiff(path: Path) -> StoredImage:
-    import tifffile
-
-    check_pages(path)
-    with tifffile.TiffFile(path) as file:
-        series = file.series[0].levels[0]
-        axes = series.axes.replace("S", "C").replace("I", "Q")
-        size = tiff_pixel_size(file)
+    with first_series(path) as first:
+        series = first.series
         is_plain = series.dataoffset is not None and series.dtype.kind in "uif"  # neither compressed nor bits
-        shape, dtype = tuple(series.shape), np.dtype(f"{file.byteorder}{series.dtype.char}")
+        shape, dtype = tuple(series.shape), np.dtype(f"{series.keyframe.parent.byteorder}{series.dtype.char}")
         offset = series.dataoffset
     if is_plain:
         check_end(path, offset or 0, math.prod(shape) * dtype.itemsize)
-        pixels: Any = np.memmap(path, dtype, "r", offset or 0, shape)
+        array: Any = np.memmap(path, dtype, "r", offset or 0, shape)
     else:
-        pixels = Pieces(_TiffPixels(path), path)
-    return _stored(pixels, axes if len(axes) == len(shape) and axes.count("C") <= 1 else "", size)
+        array = Pieces(_TiffPixels(path), path)
+    pixels = LazyPixels(array)
+    if first.is_colour:
+        pixels = without_opaque_alpha(pixels)
+    return stored_image(pixels, first.axes, first.pixel_size, further_images(path, first.further))
 
 
 class _ByChunk:

@@ -1,7 +1,66 @@
-"""The pages of a TIFF file, before a decoder goes through them: damage may lead it round in circles."""
+"""What a TIFF file says of its images, before a decoder goes through their pixels."""
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from napari_unet.files.pixel_size import PixelSize, tiff_pixel_size
+
+_COMPANIONS = ("Thumbnail", "Label", "Macro", "Map")
+"""What tifffile calls the pictures that slide scanners add to a slide."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstSeries:
+    """The first image of a TIFF file, in its full resolution.
+
+    Parameters
+    ----------
+    series : tifffile.TiffPageSeries
+        Whose file is open.
+    axes : str
+        One letter for each axis, or "" where that is not clear; channels are "C", what is not known is "Q".
+    is_colour : bool
+        Whether the last axis is one of colours, perhaps with an alpha channel.
+    pixel_size : PixelSize, optional
+    further : int
+        Images in the file beside this one, such as positions of a stage.
+    """
+
+    series: Any
+    axes: str
+    is_colour: bool
+    pixel_size: PixelSize | None
+    further: int
+
+
+@contextmanager
+def first_series(path: Path) -> Iterator[FirstSeries]:
+    """Open a TIFF file for a while; a damaged one raises whatever its decoder runs into."""
+    import tifffile
+
+    check_pages(path)
+    with tifffile.TiffFile(path) as file:
+        series = file.series[0].levels[0]
+        axes = series.axes.replace("S", "C").replace("I", "Q")
+        # A file of colour channels (C) in colour (S) has no one channel axis; its user can still say where
+        # they are.
+        is_clear = len(axes) == len(series.shape) and axes.count("C") <= 1
+        yield FirstSeries(
+            series,
+            axes if is_clear else "",
+            series.axes.endswith("S"),
+            tiff_pixel_size(file),
+            sum(not _is_companion(other) for other in file.series[1:]),
+        )
+
+
+def _is_companion(series: Any) -> bool:
+    """Return whether a series is a small picture of the slide, or of what is written on it."""
+    return bool(series.keyframe.is_reduced or series.name in _COMPANIONS)
 
 
 def check_pages(path: Path) -> None:

@@ -15,6 +15,7 @@ from napari_unet.files.images import expand_paths, is_zarr, read_image, stem
 from napari_unet.files.large_prediction import Kind as FileKind
 from napari_unet.files.predicted_files import (
     FileAdvanced,
+    FileNoted,
     FilesPlan,
     FileSuspended,
     FileWritten,
@@ -73,7 +74,9 @@ def segment_files(
     yield FilesFound(plan.paths)
     note = ""
     for event in predict_files(load_model(path), plan, config, device=device, control=control):
-        if not isinstance(event, FileAdvanced):
+        if isinstance(event, FileNoted):
+            note = event.message
+        elif not isinstance(event, FileAdvanced):
             note = ""
             yield event
         elif isinstance(event.event, ImageScaled | TilesHalved):
