@@ -143,7 +143,7 @@ def test_corrected_objects_are_full_until_they_are_painted_on(viewer, dock):
     paint = dock.annotation
     fill_box(paint, 2, slice(50, 52), slice(0, 30))  # a stroke
     predict_two(viewer, image)
-    dock.take_corrections()
+    dock.corrections.take()
     assert full_values(paint) == {3}
     assert not dock.filled.isChecked()
     fill_box(paint, 1, slice(40, 42), slice(0, 30))
@@ -171,9 +171,9 @@ def test_corrections_taken_again_are_full_as_they_are_then_and_as_they_were_befo
     dock.make()
     paint = dock.annotation
     result = predict_two(viewer, image)
-    dock.take_corrections()
+    dock.corrections.take()
     fill_box(result, 0, slice(8, 10), slice(5, 15))
-    dock.take_corrections()
+    dock.corrections.take()
     assert paint.data[12, 12] == 2
     assert paint.data[8, 8] == 1
     assert full_values(paint) == {2}
@@ -187,8 +187,8 @@ def test_what_was_drawn_where_nothing_was_predicted_may_be_a_stroke(viewer, dock
     dock.make()
     result = predict_two(viewer, image)
     fill_box(result, 9, slice(50, 52), slice(0, 30))
-    dock.take_corrections()
-    assert "2 objects" in dock.corrected.text()
+    dock.corrections.take()
+    assert "2 objects" in dock.corrections.said.text()
     assert full_values(dock.annotation) == {2}
 
 
@@ -198,13 +198,13 @@ def test_corrected_classes_and_what_the_paint_holds_already(viewer, dock):
     fill_box(dock.annotation, 2, slice(8, 15), slice(5, 15))
     fill_box(dock.annotation, 1, slice(5, 8), slice(5, 15))
     predict_two(viewer, image)
-    dock.take_corrections()
-    assert "holds these corrections already" in dock.corrected.text()
+    dock.corrections.take()
+    assert "holds these corrections already" in dock.corrections.said.text()
     assert full_values(dock.annotation) == {2}
     choose_mode(dock, "classes")
     result = bridge.add_result(viewer, image, "classes", np.ones((64, 64), np.uint8))
     fill_box(result, 3, slice(40, 45), slice(40, 45))
-    dock.take_corrections()
+    dock.corrections.take()
     assert 3 in dock.annotation.data
     assert full_values(dock.annotation) == {2}
 
@@ -241,7 +241,7 @@ def test_every_paint_goes_to_the_training_with_what_is_full_of_it(
     marks.set_filled(paints["scored"], True)
     dock.image.choose(images["corrected"])
     predict_two(viewer, images["corrected"])
-    dock.take_corrections()
+    dock.corrections.take()
     train_dock.form.image.choose(images["plain"])
     train_dock.form.all_painted.setChecked(True)
     train_dock.form._validation.choose(images["scored"])
@@ -326,7 +326,7 @@ def test_in_a_real_window(make_napari_viewer, qtbot):
     qtbot.waitUntil(lambda: "2 objects, all filled" in say(train_dock, "train_paint"), timeout=10_000)
     paint_dock.filled.click()
     predict_two(viewer, image)
-    paint_dock.take_corrections()
+    paint_dock.corrections.take()
     qtbot.waitUntil(lambda: "1 of them filled" in say(train_dock, "train_paint"), timeout=10_000)
     paint.undo()
     qtbot.waitUntil(lambda: say(train_dock, "train_paint").endswith("2 objects."), timeout=10_000)

@@ -8,6 +8,8 @@ from app_model.types import KeyBinding
 from dock_helpers import discs, make_model, paint_on, save, say
 from napari.components import ViewerModel
 from napari.layers import Points
+from napari.utils.key_bindings import KeymapHandler
+from PyQt6 import sip
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
@@ -354,15 +356,50 @@ def test_a_model_that_does_not_suit_is_not_asked(dock, viewer, qtbot, models):
 
 
 def test_it_says_what_is_missing(dock, viewer, qtbot):
-    press(dock, qtbot)
-    assert "Make the annotation layer" in say(dock, "next_sentence")
+    go, box = dock.findChild(QPushButton, "next_go"), dock.findChild(QCheckBox, "next_map")
+    for each in (go, box):
+        assert not each.isEnabled()
+        assert "Make the annotation layer first" in each.toolTip()
     image = viewer.add_image(discs(), name="cells")
-    press(dock, qtbot)
-    assert "Make the annotation layer" in say(dock, "next_sentence")
+    assert not go.isEnabled()
+    dock.next_place.go()  # by key
+    assert "Make the annotation layer first" in say(dock, "next_sentence")
     make_annotation(viewer, image)
+    for each in (go, box):
+        assert each.isEnabled()
+        assert "Make the annotation layer" not in each.toolTip()
     press(dock, qtbot)
     assert "Paint some background and one object" in say(dock, "next_sentence")
     assert len(viewer.layers) == 2
+
+
+def test_a_map_that_cannot_be_shown_is_not_ticked(dock, viewer):
+    viewer.add_image(discs(), name="cells")
+    dock.make()
+    box = dock.findChild(QCheckBox, "next_map")
+    box.setChecked(True)
+    assert not box.isChecked()
+    assert "train one first" in say(dock, "next_sentence")
+
+
+def test_the_key_leads_whichever_layer_is_selected_and_from_the_dock_that_is_open(dock, viewer, qtbot):
+    image = viewer.add_image(np.zeros((200, 300)), name="cells")
+    dock.make()
+    knows(dock, spots((200, 300), (50, 60), (150, 240), (60, 200)))
+    result = add_result(viewer, image, "objects", np.ones((200, 300), np.int32))
+    handler = KeymapHandler()
+    for layer, place in ((image, (50, 60)), (result, (150, 240))):
+        viewer.layers.selection.active = layer
+        handler.keymap_providers = [layer, viewer]  # as napari's window has them
+        handler.press_key(KEY)
+        qtbot.waitUntil(lambda: not dock.next_place.is_busy, timeout=60_000)
+        np.testing.assert_allclose(centre(viewer), place, atol=8)
+    other = PaintDock(viewer)
+    knows(other, spots((200, 300), (60, 200)))
+    sip.delete(other)  # as Qt does when the dock is closed
+    handler.press_key(KEY)
+    qtbot.waitUntil(lambda: not dock.next_place.is_busy, timeout=60_000)
+    np.testing.assert_allclose(centre(viewer), (60, 200), atol=8)
 
 
 def test_where_all_is_certain_it_says_so(dock, viewer, qtbot):
@@ -410,12 +447,11 @@ def test_layers_that_go_meanwhile_do_no_harm(dock, viewer, qtbot, models):
 
 def test_a_dock_that_is_gone_is_not_called_by_the_key(viewer, qtbot):
     dock = PaintDock(viewer)
-    image = viewer.add_image(discs(), name="cells")
+    viewer.add_image(discs(), name="cells")
     dock.make()
-    lead = annotation_of(viewer, image).keymap[KeyBinding.from_str(KEY)]
     dock.deleteLater()
     qtbot.wait(10)
-    lead(annotation_of(viewer, image))
+    viewer.keymap[KeyBinding.from_str(KEY)](viewer)
 
 
 def test_in_the_whole_dock_a_prediction_is_asked_twice_only_of_another_model(viewer, qtbot, models):

@@ -6,8 +6,10 @@ from qtpy.QtWidgets import QComboBox, QPushButton, QWidget
 
 from napari_unet.widgets import layers as bridge
 from napari_unet.widgets import marks
+from napari_unet.widgets.corrector import corrector_of
 from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.regions import take_region_tool
+from napari_unet.widgets.timeline import timeline_of
 
 
 @pytest.fixture
@@ -134,7 +136,7 @@ def test_no_key_of_napari_is_taken(viewer, open_dock):
     dock = open_dock(viewer)
     add_image(viewer)
     dock.make()
-    ours = {str(key) for key in dock.annotation.keymap}
+    ours = {str(key) for keymap in (dock.annotation.keymap, viewer.keymap) for key in keymap}
     assert ours == {"G", "O", "N", "J"}
     assert not ours & taken
 
@@ -333,19 +335,50 @@ def test_corrections_become_paint_as_one_step_of_undo(viewer, qtbot, open_dock):
     objects = np.zeros((40, 50), np.int32)
     objects[5:15, 5:15], objects[20:30, 20:30] = 1, 2
     result = bridge.add_result(viewer, image, "objects", objects)
-    dock.corrections_button.click()
-    assert "No corrected objects" in dock.corrected.text()
     fill_box(result, 0, slice(5, 8), slice(5, 15))
-    dock.corrections_button.click()
-    assert "1 object and 30 px of background" in dock.corrected.text()
+    dock.corrections.button.click()
+    assert "1 object and 30 px of background" in dock.corrections.said.text()
     assert (dock.annotation.data[5:8, 5:15] == 1).all()
     assert len(np.unique(dock.annotation.data[8:15, 5:15])) == 1
     assert dock.annotation.data[10, 10] >= 2
     assert not dock.annotation.data[20:30, 20:30].any()
-    dock.corrections_button.click()
-    assert "No corrected objects" in dock.corrected.text()  # not twice
+    dock.corrections.take()
+    assert "No corrected objects" in dock.corrections.said.text()  # not twice
     dock.annotation.undo()
     assert not dock.annotation.data.any()
+
+
+def test_corrections_can_be_taken_while_there_are_some(viewer, qtbot, open_dock):
+    dock = open_dock(viewer)
+    button = dock.corrections.button
+
+    def cannot(why):
+        return not button.isEnabled() and why in button.toolTip()
+
+    assert cannot("Make the annotation layer first")
+    image = add_image(viewer)
+    dock.make()
+    assert cannot("Predict this image first")
+    objects = np.zeros((40, 50), np.int32)
+    objects[5:15, 5:15], objects[20:30, 20:30] = 1, 2
+    result = bridge.add_result(viewer, image, "objects", objects)
+    qtbot.waitUntil(lambda: cannot("Nothing to take"), timeout=20_000)
+    corrector_of(viewer, result).stroke("accepted", np.array([(25.0, 25.0)]), (0, 1))
+    qtbot.waitUntil(lambda: not dock.corrections.is_looking, timeout=20_000)
+    assert cannot("Nothing to take")  # a gesture is in the paint
+    fill_box(result, 0, slice(5, 8), slice(5, 15))
+    assert button.isEnabled()
+    assert "Turn what you corrected" in button.toolTip()
+    button.click()
+    qtbot.waitUntil(lambda: cannot("Nothing to take"), timeout=20_000)
+    timeline_of(dock.annotation).undo()
+    qtbot.waitUntil(button.isEnabled, timeout=20_000)
+    dock.mode_choice.setCurrentIndex(1)
+    assert cannot("Predict this image first")  # no classes are predicted
+    dock.mode_choice.setCurrentIndex(0)
+    qtbot.waitUntil(button.isEnabled, timeout=20_000)
+    viewer.layers.remove(result)
+    assert cannot("Predict this image first")
 
 
 def test_corrected_classes_become_paint(viewer, open_dock):
@@ -357,12 +390,12 @@ def test_corrected_classes_become_paint(viewer, open_dock):
     result = bridge.add_result(viewer, image, "classes", classes)
     fill_box(result, 3, slice(0, 2), slice(0, 5))
     fill_box(result, 0, slice(10, 12), slice(0, 5))
-    dock.take_corrections()
+    dock.corrections.take()
     assert (dock.annotation.data[0:2, 0:5] == 3).all()
     assert np.count_nonzero(dock.annotation.data) == 10
     fill_box(result, 0, slice(20, 22), slice(0, 5))
-    dock.take_corrections()
-    assert "only erased" in dock.corrected.text()
+    dock.corrections.take()
+    assert "only erased" in dock.corrections.said.text()
     assert np.count_nonzero(dock.annotation.data) == 10
 
 
@@ -382,8 +415,8 @@ def test_what_was_not_corrected_is_not_told(viewer, open_dock, value, rows, told
     objects[0:2, 0:5] = 2
     result = bridge.add_result(viewer, image, "objects", objects)
     fill_box(result, value, rows, slice(0, 5))
-    dock.take_corrections()
-    assert told in dock.corrected.text()
+    dock.corrections.take()
+    assert told in dock.corrections.said.text()
 
 
 def test_corrections_that_the_paint_holds_already(viewer, open_dock):
@@ -393,15 +426,15 @@ def test_corrections_that_the_paint_holds_already(viewer, open_dock):
     result = bridge.add_result(viewer, image, "objects", np.zeros((40, 50), np.int32))
     fill_box(dock.annotation, 2, slice(0, 2), slice(0, 5))
     fill_box(result, 2, slice(0, 2), slice(0, 5))
-    dock.take_corrections()
-    assert "holds these corrections already" in dock.corrected.text()
+    dock.corrections.take()
+    assert "holds these corrections already" in dock.corrections.said.text()
 
 
 def test_corrections_without_paint_say_so(viewer, open_dock):
     dock = open_dock(viewer)
     add_image(viewer)
-    dock.take_corrections()
-    assert "make one first" in dock.corrected.text()
+    dock.corrections.take()
+    assert "make one first" in dock.corrections.said.text()
 
 
 @pytest.mark.parametrize("gone", ["paint", "image", "all"])
@@ -417,7 +450,7 @@ def test_deleted_layers_leave_a_usable_dock(viewer, qtbot, gone, open_dock):
     qtbot.wait(500)  # the count that was under way arrives
     assert dock.annotation is None
     assert not dock.brushes.background.isEnabled()
-    assert dock.corrected.text() == ""
+    assert dock.corrections.said.text() == ""
     image = add_image(viewer, name="again")
     dock.image.choose(image)
     dock.make()

@@ -295,7 +295,7 @@ def test_the_whole_loop(make_napari_viewer, qtbot, monkeypatch):
 
     objects.data_setitem((np.arange(30, 34), np.arange(30, 34)), 77)
     assert "Take your corrections" in say(dock, "unet_advice")
-    dock.paint.take_corrections()
+    dock.paint.corrections.take()
     qtbot.waitUntil(lambda: "Train on" in say(dock, "unet_advice"), timeout=20_000)
 
 

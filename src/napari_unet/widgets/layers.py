@@ -244,12 +244,21 @@ def edited_result(viewer: ViewerModel, image: Layer, kind: Literal["objects", "c
     """Return the predicted labels of ``image`` that the user edited: the selected, or the topmost layer."""
     edited = [
         layer
-        for layer in reversed(viewer.layers)
-        if _is_bound(layer, image, kind) and not np.array_equal(layer.data, layer.metadata[KEY].shown)
+        for layer in results_of(viewer, image, kind)
+        if not np.array_equal(layer.data, layer.metadata[KEY].shown)
     ]
     return next(
         (layer for layer in edited if layer is viewer.layers.selection.active), next(iter(edited), None)
     )
+
+
+def results_of(viewer: ViewerModel, image: Layer, kind: Literal["objects", "classes"]) -> list[Labels]:
+    """Return the predicted labels of ``image`` that can be edited, the topmost first."""
+    return [
+        layer
+        for layer in reversed(viewer.layers)
+        if isinstance(layer, Labels) and _is_bound(layer, image, kind)
+    ]
 
 
 def predicted_labels(layer: Layer) -> NDArray[Any] | None:

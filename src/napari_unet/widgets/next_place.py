@@ -28,7 +28,14 @@ from napari_unet.widgets.prediction_targets import Target, images_of
 from napari_unet.widgets.preferences import read_preferences
 
 KEY = "J"
-"""Leads to the next place while an annotation layer is selected."""
+"""Leads to the next place, whichever layer is selected: napari leaves it free for all of them."""
+
+_LEADS = (
+    "Move the view to the place where a stroke would teach most: where the network is\n"
+    "uncertain, nothing is painted, and you have not been, in any of the images with an\n"
+    f"annotation layer. Key {KEY}, whichever layer is selected."
+)
+_MAP = "Show an image layer that is bright where the most probable classes rival each other."
 
 _STAY = 1.5
 """How much better a place in another image must be while a network learns, which sees but parts of that."""
@@ -99,23 +106,12 @@ class NextPlace(QWidget):
         self._onlooker.ended.connect(self._on_looked)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        go = button(
-            "Show me where to paint next",
-            self.go,
-            name="next_go",
-            tooltip="Move the view to the place where a stroke would teach most: where the network is\n"
-            "uncertain, nothing is painted, and you have not been, in any of the images with an\n"
-            f"annotation layer. Key {KEY} on the annotation layer.",
-        )
+        self._go = button("Show me where to paint next", self.go, name="next_go", tooltip=_LEADS)
         self.show_map = QCheckBox("Show where it is uncertain")
-        describe(
-            self.show_map,
-            name="next_map",
-            tooltip="Show an image layer that is bright where the most probable classes rival each other.",
-        )
+        describe(self.show_map, name="next_map", tooltip=_MAP)
         self.show_map.toggled.connect(self._on_show_map)
         self._sentence = Sentence("next_sentence")
-        for widget in (go, self.show_map, self._sentence):
+        for widget in (self._go, self.show_map, self._sentence):
             column.addWidget(widget)
         self._ranking = Latest("Looking where to paint", self)
         self._ranking.result.connect(self._on_ranked)
@@ -124,6 +120,7 @@ class NextPlace(QWidget):
         follow(self, viewer.layers.events.removed, self._on_removed)
         # Not within the event: napari's list of layers must be told of one removal before the next.
         self._orphaned = later(self, 0, self._remove_orphans)
+        self._bind_key()
 
     def use(
         self,
@@ -139,16 +136,11 @@ class NextPlace(QWidget):
         """
         self._model, self._kept, self._seen, self._glance = model, kept, seen, glance
 
-    def bind_key(self, paint: Labels) -> None:
-        """Let the key lead to the next place while this annotation layer is selected."""
-        this = ref(self)
-
-        def lead(_layer: Labels) -> None:
-            widget = this()
-            if widget is not None and is_alive(widget):
-                widget.go()
-
-        paint.bind_key(KEY, lead, overwrite=True)
+    def allow(self, *, has_annotation: bool) -> None:
+        """Enable the button and the map, or say at them what comes first."""
+        for control, tooltip in ((self._go, _LEADS), (self.show_map, _MAP)):
+            control.setEnabled(has_annotation)
+            control.setToolTip(tooltip if has_annotation else _NO_PAINT)
 
     @property
     def is_busy(self) -> bool:
@@ -164,6 +156,19 @@ class NextPlace(QWidget):
         self._request = None
         self._onlooker.stop()
         self._ranking.cancel()
+
+    def _bind_key(self) -> None:
+        """Let the key lead to the next place in this viewer, until the dock is closed."""
+        this = ref(self)
+
+        def lead(viewer: ViewerModel) -> None:
+            widget = this()
+            if widget is not None and is_alive(widget):
+                widget.go()
+            elif before is not None:  # another dock that is still open
+                before(viewer)
+
+        before = self._viewer.bind_key(KEY, lead, overwrite=True)
 
     def _look(self, *, leads: bool) -> None:
         if self.is_busy:
@@ -252,6 +257,8 @@ class NextPlace(QWidget):
         image, paint = request.chosen
         eyes = known.get(image)
         if eyes is None and (not request.leads or not has_paint(paint)):
+            if not request.leads:  # nothing is shown
+                self.show_map.setChecked(False)
             self._say(_NOTHING if request.leads else _NO_MODEL, "warning")
             return
         by = None if eyes is None else eyes.model, eyes is None

@@ -20,7 +20,6 @@ from napari_unet.core.known_full import KnownFull
 from napari_unet.widgets import brushes, marks
 from napari_unet.widgets import layers as bridge
 from napari_unet.widgets.brush_tools import BrushTools
-from napari_unet.widgets.corrections import take_corrections
 from napari_unet.widgets.form import (
     LayerChooser,
     Sentence,
@@ -36,6 +35,7 @@ from napari_unet.widgets.latest import Latest
 from napari_unet.widgets.lifetime import later
 from napari_unet.widgets.next_place import NextPlace
 from napari_unet.widgets.regions import RegionTools
+from napari_unet.widgets.take_section import TakeCorrections
 from napari_unet.widgets.watcher import AnnotationWatcher
 
 _SETTLED_MS = 300
@@ -153,16 +153,8 @@ class PaintDock(QWidget):
         column.addWidget(self.advice)
         self.next_place = NextPlace(self._viewer, self.image)
         column.addWidget(self.next_place)
-        self.corrections_button = button(
-            "Take corrections",
-            self.take_corrections,
-            name="paint_corrections",
-            tooltip="Turn what you corrected in the predicted layer of this image into paint,\n"
-            "so that the network learns from it. Undo with Ctrl+Z on the annotation layer.",
-        )
-        column.addWidget(self.corrections_button)
-        self.corrected = Sentence("paint_corrected")
-        column.addWidget(self.corrected)
+        self.corrections = TakeCorrections(self._viewer, self.image, self._watcher)
+        column.addWidget(self.corrections)
         column.addStretch()
 
     # What the controls do.
@@ -186,15 +178,6 @@ class PaintDock(QWidget):
         self._watcher.look()
         self.brushes.take(brushes.paint_background)
 
-    def take_corrections(self) -> None:
-        """Turn the corrections of the predicted layer of this image into paint, and say how many."""
-        if self.image.layer is None:
-            return
-        try:
-            self.corrected.say(take_corrections(self._viewer, self.image.layer))
-        except InputError as error:
-            self.corrected.say(str(error), "warning")
-
     def _on_mode(self, _index: int = 0) -> None:
         if self.annotation is not None:
             marks.set_mode(self.annotation, self.mode)
@@ -211,7 +194,6 @@ class PaintDock(QWidget):
     def _on_annotation(self, paint: Labels | None) -> None:
         if paint is not None:
             brushes.bind_keys(paint)
-            self.next_place.bind_key(paint)
             self._on_noted()
         self._show_state()
 
@@ -228,7 +210,7 @@ class PaintDock(QWidget):
         self.make_button.setText("Make annotation layer" if paint is None else "Select annotation layer")
         show_row(self._form, self.channels, image is not None and not image.rgb and image.ndim > 2)
         self.channels.setEnabled(paint is None)
-        self.corrections_button.setEnabled(paint is not None)
+        self.next_place.allow(has_annotation=paint is not None)
         if image is None:
             self.summary.say("Open an image to begin: File > Open, or File > Open Sample > U-Net.")
         elif paint is None:
@@ -236,7 +218,7 @@ class PaintDock(QWidget):
         else:
             self.summary.say("Take a brush, and paint on the image.")
         self.advice.say("")
-        self.corrected.say("")
+        self.corrections.said.say("")
         self._show_filled()
         self.brushes.show_for(self.mode)
         self._settled.start()

@@ -96,7 +96,7 @@ class UNetDock(QWidget):
             "start": self.train.start,
             "predict": self.predict.start,
             "next": self.paint.next_place.go,
-            "take": self.paint.take_corrections,
+            "take": self.paint.corrections.take,
             "save": partial(self._save, self._saver.ask),
             "table": partial(self._save, self._saver.ask_table),
         }
@@ -213,7 +213,11 @@ class UNetDock(QWidget):
 
     def _on_annotation(self, _paint: Labels | None) -> None:
         image = self.paint.image.layer
-        if image is not None and edited_result(self._viewer, image, self.paint.mode) is None:
+        if (
+            image is not None
+            and image.unique_id in self._corrected  # to compare all pixels of a stack takes its time
+            and edited_result(self._viewer, image, self.paint.mode) is None
+        ):
             self._corrected.discard(image.unique_id)
         self._refresh()
 
