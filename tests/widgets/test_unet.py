@@ -1,5 +1,6 @@
 """The all-in-one dock: the steps, what they share; and what every control of every dock must have."""
 
+import re
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +27,7 @@ from qtpy.QtWidgets import (
     QPushButton,
     QScrollArea,
     QScrollBar,
+    QStyleOptionComboBox,
     QWidget,
 )
 
@@ -487,6 +489,22 @@ def test_nothing_is_cut_off_at_350_pixels(kind, viewer, qtbot):
     dock.show()
     page = area.widget()
     assert page.minimumSizeHint().width() <= WIDTH - area.verticalScrollBar().sizeHint().width()
+
+
+def test_a_long_name_is_cut_in_its_middle_as_names_differ_at_their_ends(viewer, qtbot):
+    name = "embryo 12, fixed and stained on day 3, position 4 channel 2"
+    viewer.add_image(discs(), name=name)
+    chooser = LayerChooser(viewer)
+    qtbot.addWidget(chooser)
+    drawn = []
+    for width in (200, 900):
+        chooser.resize(width, 28)
+        option = QStyleOptionComboBox()
+        chooser.initStyleOption(option)
+        drawn.append(option.currentText)
+    assert re.fullmatch("embryo.*….*channel 2", drawn[0])
+    assert drawn[1] == name
+    assert chooser.currentText() == name
 
 
 def test_no_sentence_is_cut_off_when_a_scroll_bar_comes(make_napari_viewer, qtbot):

@@ -20,6 +20,8 @@ from qtpy.QtWidgets import (
     QPushButton,
     QScrollArea,
     QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
     QVBoxLayout,
     QWidget,
 )
@@ -32,6 +34,9 @@ Tone = Literal["hint", "warning", "error"]
 _WIDTH = 340
 """Pixels a dock asks for at first: its folded sections are wider than the open ones, and it must not open so
 narrow that its choices are cut."""
+
+_EDGES = 4
+"""Pixels that the drawn text of a list keeps from its field, both sides together."""
 
 _EDGE = {"hint": "#7a8290", "warning": "#d59a13", "error": "#d4513f"}
 
@@ -93,12 +98,34 @@ def button(text: str, on_click: Callable[[], Any], *, name: str, tooltip: str) -
     return made
 
 
+class DropDown(QComboBox):
+    """A list to choose from whose chosen text is cut in the middle where it is too long.
+
+    Names of images and models often differ in their ends alone.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setMinimumWidth(90)  # long names are cut, so that they do not widen the dock
+
+    def initStyleOption(self, option: QStyleOptionComboBox | None) -> None:  # noqa: N802 - Qt's name
+        """Cut the text, as Qt is about to draw it."""
+        super().initStyleOption(option)
+        style = self.style()
+        if option is not None and style is not None:
+            field = style.subControlRect(
+                QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, self
+            )
+            option.currentText = self.fontMetrics().elidedText(
+                option.currentText, Qt.TextElideMode.ElideMiddle, field.width() - _EDGES
+            )
+
+
 def choice(options: Sequence[tuple[str, Any]]) -> QComboBox:
     """Return a list of (text, value) to choose one from; read it with ``currentData()``."""
-    box = QComboBox()
+    box = DropDown()
     # As wide as its longest text where there is room, and narrower than that where there is none.
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
-    box.setMinimumWidth(90)
     for text, value in options:
         box.addItem(text, value)
     return box
@@ -162,7 +189,7 @@ class Sentence(QLabel):
         self.setMinimumHeight(max(0, self.heightForWidth(self.width())))
 
 
-class LayerChooser(QComboBox):
+class LayerChooser(DropDown):
     """A list of the images of a viewer that stays true while layers come, go and are renamed.
 
     Parameters
@@ -198,7 +225,6 @@ class LayerChooser(QComboBox):
         self._layer: Any = None
         self._several = ""
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumWidth(90)  # long names are cut, so that they do not widen the dock
         self.setPlaceholderText(self._PLACEHOLDER)
         for emitter in ("inserted", "removed", "reordered", "renamed"):
             follow(self, getattr(viewer.layers.events, emitter), self._refill)

@@ -16,6 +16,7 @@ from napari_unet.core.instances import InstanceConfig
 from napari_unet.files.models import read_info
 from napari_unet.files.plain import from_plain
 from napari_unet.files.starters import is_starter, starter_names, starter_path
+from napari_unet.widgets.form import DropDown
 
 if TYPE_CHECKING:
     from napari_unet.widgets.window_project import WindowProject
@@ -100,7 +101,7 @@ class ModelFacts:
         return f"{finds} in {self.ndim}-D images of {channels}. Trained {trained}."
 
 
-class ModelChooser(QComboBox):
+class ModelChooser(DropDown):
     """The model files of a folder, newest first, any other file, and the starters.
 
     Parameters
@@ -120,7 +121,6 @@ class ModelChooser(QComboBox):
         self._path: Path | None = None
         self._is_chosen = False
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumWidth(90)  # long names are cut, so that they do not widen the dock
         self.setPlaceholderText("Train a network first, or browse")
         self._watcher = QFileSystemWatcher(self)
         self._watcher.directoryChanged.connect(lambda _folder: self._refill())
