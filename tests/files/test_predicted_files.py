@@ -12,7 +12,7 @@ from dock_helpers import discs, make_model
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.files import predicted_files
-from napari_unet.files.images import expand_paths, read_image, write_image
+from napari_unet.files.images import BY_HAND, expand_paths, read_image, write_image
 from napari_unet.files.predicted_files import (
     FileAdvanced,
     FileNoted,
@@ -163,3 +163,22 @@ def test_further_images_in_a_file_are_told_when_it_is_reached(tmp_path, file_for
         (FileWritten, 1),
     ]
     assert str(paths[1]) in told[2].message
+
+
+@pytest.mark.parametrize("file_format", ["auto", "zarr"])
+def test_what_was_saved_by_hand_keeps_its_own_image_alone_from_being_segmented(tmp_path, file_format):
+    paths = [tmp_path / "images" / f"{name}.tif" for name in "abc"]
+    for path in paths:
+        write_image(path, discs((32, 32), seed=0), "YX")
+    kept = tmp_path / "a_probabilities.tif"
+    write_image(kept, discs((32, 32), seed=0), "YX", software=BY_HAND)
+    kept.chmod(0o444)
+    before = kept.read_bytes()
+    events = list(run(paths, tmp_path, file_format=file_format))
+    assert [event.number for event in events if isinstance(event, FileWritten)] == [1, 2]
+    (failed,) = (event for event in events if isinstance(event, ImageFailed))
+    assert (failed.number, f"{kept} is there already, and was saved by hand" in failed.message) == (0, True)
+    assert events[0] is failed  # before it is computed
+    assert kept.read_bytes() == before
+    with pytest.raises(InputError, match="saved by hand"):  # nothing else is left
+        FilesPlan((paths[0],), tmp_path, KINDS)

@@ -1,5 +1,6 @@
 """Segment image files into a folder, one after the other; docks and command line share it."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -83,8 +84,8 @@ class FilesPlan:
     Raises
     ------
     InputError
-        If two images would have the same result, a result would replace something else than an earlier
-        result, or the folder cannot be written to.
+        If two images would have the same result, a result would replace an image, or the folder cannot be
+        written to; or if the results of every image would replace something else than earlier results.
     """
 
     paths: tuple[Path, ...]
@@ -105,14 +106,27 @@ class FilesPlan:
             seen[name] = path
         images = {path.resolve() for path in self.paths}
         numbers = range(len(self.paths))
-        targets = (self.target(n, kind, end) for n in numbers for kind in self.kinds for end in _ENDS)
-        for target in targets:
+        for target in itertools.chain.from_iterable(map(self._targets, numbers)):
             if target.resolve() in images:
                 raise InputError(
                     f"A result would replace the image {target}; choose another folder for the results."
                 )
+        refused: InputError | None = None
+        for number in numbers:
+            try:
+                self.check_free(number)
+            except InputError as error:
+                refused = refused or error
+            else:
+                check_writable(self.target(number, self.kinds[0]))
+                return
+        if refused is not None:
+            raise refused
+
+    def check_free(self, number: int) -> None:
+        """Raise InputError if a result of a file would replace something else than an earlier result."""
+        for target in self._targets(number):
             check_replaceable(target)
-        check_writable(self.target(0, self.kinds[0]))
 
     def name(self, number: int) -> str:
         """Return what the results of a file are named after."""
@@ -121,6 +135,10 @@ class FilesPlan:
     def target(self, number: int, kind: Kind, ending: str = ".tif") -> Path:
         """Return where a result of a file goes."""
         return self.output / f"{self.name(number)}_{kind}{ending}"
+
+    def _targets(self, number: int) -> list[Path]:
+        """Return where all results of a file go, in either format."""
+        return [self.target(number, kind, ending) for kind in self.kinds for ending in _ENDS]
 
 
 def predict_files(
@@ -170,6 +188,7 @@ def predict_files(
 
     def one(number: int) -> Iterator[FileEvent]:
         path = plan.paths[number]
+        plan.check_free(number)
         if cluster is not None or _is_stored(path, model, plan.file_format):
             there = None if cluster is None else OnCluster(cluster, path)
             return _to_zarr(number, model, plan, config, device, control, there)
