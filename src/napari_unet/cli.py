@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             note(f"{error.format_message().rstrip('.')}; see napari-unet --help.")  # type: ignore[attr-defined]
         else:
             note(sentence(error))
-        return 2 if isinstance(error, (InputError, usage_error)) else 1
+        return 2 if isinstance(error, (InputError, usage_error, PermissionError)) else 1
 
 
 def _print_version(wanted: bool) -> None:

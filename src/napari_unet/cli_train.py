@@ -31,6 +31,8 @@ from napari_unet.files.images import expand_paths, pair_by_stem
 from napari_unet.files.models import load_model, model_path, read_info
 from napari_unet.files.pixel_size import PixelSize, relative_spacing
 from napari_unet.files.project import MODELS, project_folder
+from napari_unet.files.project_lock import FILE as LOCK
+from napari_unet.files.project_lock import open_where
 from napari_unet.files.project_reading import load_project
 from napari_unet.files.project_store import ProjectStore
 from napari_unet.files.sources import load_image, load_labels
@@ -175,10 +177,18 @@ def destination(output: Path | None, project: Path | None) -> Iterator[Destinati
     if project is None:
         raise InputError("There is nowhere to save the model; give --output MODEL.safetensors.")
     folder = project_folder(project)
+    path = model_path(folder / MODELS, folder.resolve().name, datetime.now().astimezone())
+    try:
+        if not open_where(folder):  # else that is said
+            for written in (folder / LOCK, path):
+                check_writable(written)
+    except InputError as error:
+        raise InputError(
+            f"The project {project} cannot be written; save the model elsewhere, with --output "
+            "MODEL.safetensors."
+        ) from error
     store = ProjectStore.open(folder, of_command=True)
     try:
-        path = model_path(folder / MODELS, folder.resolve().name, datetime.now().astimezone())
-        check_writable(path)
         yield Destination(path, store)
     finally:
         store.close()

@@ -1,16 +1,18 @@
 """How the command line listens and speaks: flags, lines, JSON, progress, signals."""
 
+import contextlib
 import json
 import math
+import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -78,9 +80,10 @@ def _require_value(flag: str, bare: bool) -> None:
 
 
 def note(text: str) -> None:
-    """Print one line for the user on stderr."""
-    _clear_bar()
-    print(" ".join(text.split()), file=sys.stderr, flush=True)
+    """Print one line for the user on stderr, if that is still there: a terminal may be closed."""
+    with contextlib.suppress(OSError):
+        _clear_bar()
+        print(" ".join(text.split()), file=sys.stderr, flush=True)
 
 
 def _clear_bar() -> None:
@@ -122,7 +125,8 @@ def progress_bar(label: str) -> Iterator[Progress]:
         def show(part: float, words: str) -> None:
             nonlocal latest
             latest = words
-            bar.update(round(min(part, 1) * _BAR_LENGTH) - bar.pos)
+            with contextlib.suppress(OSError):  # the terminal is closed
+                bar.update(round(min(part, 1) * _BAR_LENGTH) - bar.pos)
 
         yield show
 
@@ -272,12 +276,12 @@ def report_written(image: Path, kind: str, path: Path, as_json: bool) -> None:
 
 @contextmanager
 def signals_stop(control: Control) -> Iterator[list[int]]:
-    """Let Ctrl-C, and the end of a cluster job's time, stop a job that can still save its result.
+    """Let Ctrl-C, a closed terminal and the end of a cluster job's time stop a job that can save its result.
 
     Yields
     ------
     list of int
-        The signals that came. A second one ends the program at once.
+        The signals that came. A second one ends the program at once, but for that of a closed terminal.
 
     Raises
     ------
@@ -285,14 +289,20 @@ def signals_stop(control: Control) -> Iterator[list[int]]:
         If the job, once stopped, has no result; why is told before.
     """
     received: list[int] = []
+    terminals = [stream for stream in (sys.stdout, sys.stderr) if stream.isatty()]
+    hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        if received:
+        if number == hang_up:  # which may come twice, from the system and from the shell
+            _let_go(terminals)
+        elif received:
             raise KeyboardInterrupt
         received.append(number)
         control.stop()
 
-    watched = (signal.SIGINT, signal.SIGTERM)
+    watched = [signal.SIGINT, signal.SIGTERM]
+    if hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN:  # as after nohup
+        watched.append(hang_up)
     before = [signal.signal(number, stop) for number in watched]
     try:
         yield received
@@ -304,6 +314,14 @@ def signals_stop(control: Control) -> Iterator[list[int]]:
     finally:
         for number, handler in zip(watched, before, strict=True):
             signal.signal(number, handler)
+
+
+def _let_go(terminals: Iterable[TextIO]) -> None:
+    """Let what is still printed go nowhere: to write to a terminal that is gone is an error."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in terminals:
+        os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 class Commands(TyperGroup):

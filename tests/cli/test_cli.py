@@ -26,7 +26,7 @@ from napari_unet.cli import main
 from napari_unet.console import TrainingReport
 from napari_unet.core.instances import InstanceConfig, find_objects
 from napari_unet.core.weights import WeightConfig
-from napari_unet.files.images import read_image, write_image
+from napari_unet.files.images import expand_paths, read_image, write_image
 from napari_unet.files.pixel_size import PixelSize
 from napari_unet.files.states import step_to_continue
 from napari_unet.network.model import Model
@@ -560,6 +560,23 @@ def test_predictions_that_cannot_be_are_one_line(
     )
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions of another kind")
+def test_a_folder_without_permission_is_one_line(
+    folder: Path, ordinary_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, locked = ordinary_folder / "images", ordinary_folder / "images" / "lost+found"
+    locked.mkdir(parents=True)
+    write_image(images / "a.tif", np.zeros((20, 20), np.uint8))
+    locked.chmod(0)
+    assert expand_paths([images]) == [images / "a.tif"]
+    output = ["--output", ordinary_folder / "m.safetensors"]
+    for given in (locked, locked / "b.tif", locked / "*.tif"):
+        assert str(locked) in fails(capsys, ["train", "--images", given, "--paint", given, *output])
+    usual = ["train", "--images", images, "--paint", images, *output]
+    assert "Permission denied" in fails(capsys, [*usual, "--start", locked / "m.safetensors"])
+    assert "not allowed" in fails(capsys, ["train", "--project", locked, *output])
+
+
 def test_weights_are_those_of_the_function(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -849,6 +866,26 @@ def test_ctrl_c_saves_the_model_so_far(folder: Path, tmp_path: Path) -> None:
     assert process.returncode == 130, err
     assert json_lines(out)[-1]["reason"] == "stopped"
     assert "Traceback" not in err
+    steps = load_model(tmp_path / "m").history.steps
+    assert steps >= 1
+    assert step_to_continue(tmp_path / "m") == steps
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no terminals of this kind")
+def test_a_closed_terminal_saves_the_model_so_far(folder: Path, tmp_path: Path) -> None:
+    arguments = ["train", "--images", folder / "images", "--paint", folder / "paint", "--seconds", 100]
+    command = [sys.executable, "-m", "napari_unet", *map(str, arguments), "--output", str(tmp_path / "m")]
+    terminal, end = os.openpty()
+    with subprocess.Popen([*command, *SMALL], stdin=end, stdout=end, stderr=end) as process:
+        os.close(end)
+        shown = b""
+        while b", loss" not in shown:
+            shown += os.read(terminal, 1000)
+        os.close(terminal)  # from now on, to write to it is an error
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGHUP)
+        process.wait(60)
+    assert process.returncode == 128 + signal.SIGHUP
     steps = load_model(tmp_path / "m").history.steps
     assert steps >= 1
     assert step_to_continue(tmp_path / "m") == steps

@@ -113,6 +113,23 @@ def test_the_first_signal_stops_and_the_second_interrupts() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no such signal")
+@pytest.mark.parametrize("is_kept_alive", [True, False])
+def test_a_closed_terminal_stops_unless_the_program_is_to_outlive_it(is_kept_alive: bool) -> None:
+    control = Control()
+    before = signal.signal(
+        signal.SIGHUP, signal.SIG_IGN if is_kept_alive else signal.SIG_DFL
+    )  # as nohup does
+    try:
+        with signals_stop(control) as received:
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGHUP)
+        assert control.stopped != is_kept_alive
+        assert bool(received) != is_kept_alive
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_a_job_that_was_stopped_and_has_no_result_says_why(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(KeyboardInterrupt), signals_stop(Control()):  # noqa: PT012
         signal.raise_signal(signal.SIGINT)

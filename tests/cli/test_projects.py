@@ -1,5 +1,6 @@
 """A project made in a window is trained on, predicted with and told of by the command line."""
 
+import errno
 import json
 import shutil
 from dataclasses import replace
@@ -12,7 +13,7 @@ from skimage.io import imsave
 
 from napari_unet import load_model, load_project
 from napari_unet.cli import main
-from napari_unet.files import sources
+from napari_unet.files import atomic, sources
 from napari_unet.files.images import read_image
 from napari_unet.files.project import (
     LayerLook,
@@ -220,3 +221,20 @@ def test_objects_and_classes_do_not_go_together(folder):
     write_project(folder, replace(project, labels=(project.labels[0], classes)))
     with pytest.raises(Exception, match="some of classes; choose one for all"):
         load_project(folder)
+
+
+def test_a_project_on_read_only_media_is_trained_on_with_output(folder, tmp_path, monkeypatch, capsys):
+    original = atomic._empty_file_in
+
+    def create(parent):
+        if parent.is_relative_to(folder):
+            raise OSError(errno.EROFS, "Read-only file system")
+        return original(parent)
+
+    monkeypatch.setattr(atomic, "_empty_file_in", create)
+    arguments = ["train", "--project", str(folder), *SMALL]
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"The project {folder} cannot be written")
+    assert "--output" in line
+    assert main([*arguments, "--output", str(tmp_path / "m.safetensors")]) == 0

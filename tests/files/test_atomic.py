@@ -1,10 +1,7 @@
 import os
-import shutil
 import stat
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +9,6 @@ import pytest
 
 from napari_unet.core.errors import InputError
 from napari_unet.files.atomic import check_writable, writing
-
-
-@pytest.fixture
-def ordinary_folder() -> Iterator[Path]:
-    """Give a folder of an ordinary user, and be that user: root may write anywhere."""
-    folder = Path(tempfile.mkdtemp())
-    if sys.platform == "win32" or os.geteuid() != 0:
-        yield folder
-    else:
-        nobody = 65534
-        os.chown(folder, nobody, nobody)
-        os.setresuid(nobody, nobody, 0)
-        try:
-            yield folder
-        finally:
-            os.setresuid(0, 0, 0)
-    folder.chmod(0o755)
-    shutil.rmtree(folder)
 
 
 def test_a_new_file_has_its_content_and_nothing_else_is_left(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import glob
 import io
 import json
 import math
+import os
 import re
 import struct
 from collections.abc import Iterable, Sequence
@@ -337,7 +338,8 @@ def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> lis
 
 def is_zarr(path: Path) -> bool:
     """Return whether ``path`` is a folder that holds a zarr array or group, of version 2 or 3."""
-    return any((path / name).is_file() for name in (".zarray", ".zgroup", "zarr.json"))
+    # Not `Path.is_file`, which raises where a folder among others may not be looked into.
+    return any(os.path.isfile(path / name) for name in (".zarray", ".zgroup", "zarr.json"))  # noqa: PTH113
 
 
 def _is_image(path: Path) -> bool:
