@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import tomli_w
 import torch
 import zarr
 from foreign_networks import Milesial
@@ -33,10 +34,14 @@ from safetensors.torch import load, save
 from skimage.io import imsave
 
 from napari_unet.core.errors import InputError
+from napari_unet.core.instances import InstanceConfig
+from napari_unet.core.normalisation import Normalisation
 from napari_unet.core.tiling import Tile
+from napari_unet.core.weight_config import WeightConfig
 from napari_unet.files.bioimageio import PackageInfo, export_package
 from napari_unet.files.images import check_replaceable, read_image, write_image
 from napari_unet.files.models import load_model, read_info, save_model
+from napari_unet.files.plain import to_plain
 from napari_unet.files.prediction_store import Grid, PredictionStore
 from napari_unet.files.project import (
     LayerLook,
@@ -48,10 +53,10 @@ from napari_unet.files.project import (
 )
 from napari_unet.files.project_labels import LabelsFile, chunks_in
 from napari_unet.files.project_lock import ProjectLock
-from napari_unet.files.settings import Settings, read_settings, write_settings
+from napari_unet.files.settings import read_settings
 from napari_unet.files.sources import open_image
 from napari_unet.files.states import load_state, save_state, state_path
-from napari_unet.network.config import TrainingConfig, UNetConfig
+from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
 from napari_unet.network.events import Stopped
 from napari_unet.network.training import train_events
 
@@ -158,7 +163,15 @@ def training_state(folder: Path, trained: Stopped) -> Case:
 
 
 def settings(folder: Path, _trained: Stopped) -> Case:
-    write_settings(Settings(), folder / "settings.toml")
+    sections = {
+        "training": {"mode": "objects", "seconds": 60.0, "spacing": [0.5, 0.5]},
+        "network": to_plain(UNetConfig()),
+        "weights": to_plain(WeightConfig()),
+        "augmentation": to_plain(AugmentationConfig()),
+        "normalisation": to_plain(Normalisation()),
+        "instances": to_plain(InstanceConfig()),
+    }
+    (folder / "settings.toml").write_text(tomli_w.dumps(sections))
     return of_bytes(folder / "settings.toml", read_settings)
 
 

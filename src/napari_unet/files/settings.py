@@ -6,10 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import tomli_w
-
 from napari_unet.core.errors import InputError
-from napari_unet.files.atomic import writing
 from napari_unet.files.plain import from_plain, suggest, to_plain
 from napari_unet.network.config import PredictionConfig, TrainingConfig
 
@@ -92,22 +89,6 @@ def override(settings: Settings, assignments: Iterable[str]) -> Settings:
             )
         sections.setdefault(section, {})[key] = _parse_value(text.strip())
     return _from_sections(sections)
-
-
-def write_settings(settings: Settings, path: str | Path) -> None:
-    """Write ``settings`` as TOML, completely or not at all; optional values that are not set are left out.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be written.
-    """
-    sections = {
-        name: {key: value for key, value in values.items() if value is not None}
-        for name, values in _to_sections(settings).items()
-    }
-    with writing(path) as temporary, temporary.open("wb") as file:
-        tomli_w.dump(sections, file)
 
 
 def _parse_value(text: str) -> Any:
