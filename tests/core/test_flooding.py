@@ -13,7 +13,8 @@ from scipy import ndimage
 from skimage.morphology import local_maxima, reconstruction
 
 from napari_unet.core import blocks
-from napari_unet.core.flooding import GROUND, Relief, framed, survey, to_levels
+from napari_unet.core.flooding import Relief, survey
+from napari_unet.core.levels import GROUND, framed, to_levels
 
 landscapes = array_shapes(min_dims=1, max_dims=3, max_side=9).flatmap(
     lambda shape: st.tuples(

@@ -35,13 +35,13 @@ from napari_unet.widgets.layers import (
 from napari_unet.widgets.lifetime import is_alive
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.project import ProjectDock
-from napari_unet.widgets.project_reader import get_reader, open_project
+from napari_unet.widgets.project_reader import get_reader
 from napari_unet.widgets.regions import regions_layer, take_region_tool
 from napari_unet.widgets.scales import micrometres
 from napari_unet.widgets.train import TrainDock
 from napari_unet.widgets.unet import UNetDock
 from napari_unet.widgets.weights import WeightsDock
-from napari_unet.widgets.window_project import project_of
+from napari_unet.widgets.window_project import open_project, project_of
 
 PLUGIN = "napari-unet-interactive"
 

@@ -16,7 +16,6 @@ place where two hills touch first. There are thirty times fewer of those, and th
 basin that stood out once stands out ever after, for the water only falls.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,18 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.blocks import in_parts
-
-OUTSIDE = -(2**15)
-"""Level of the frame around an image."""
-
-GROUND = OUTSIDE + 1
-"""Level of pixels that are not flooded, lower than all that are."""
-
-_STEPS = 64
-"""Levels that one unit of height is divided into: finer than bfloat16 tells log-odds apart."""
-
-_HIGHEST = 500.0
-"""Heights are counted in 16 bits, from -500 to 500 in 1/64."""
+from napari_unet.core.levels import GROUND, difference_in_levels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +35,7 @@ class Relief:
     regions : array (spatial...) int32
         Hills and pieces of the ground, 1..R in the raster order of their summits, or first pixels.
     level : array (framed spatial...) int16
-        The landscape, see :func:`framed`.
+        The landscape, see :func:`napari_unet.core.levels.framed`.
     uphill : array (framed spatial...) int8
         Which neighbour is uphill, see :func:`napari_unet.core.flooding_kernel.find_uphill`.
     summits : array (R + 1,) int32
@@ -109,7 +97,7 @@ class Relief:
             self.sizes,
             self.rims,
             self.meetings,
-            round(min(contrast, 3 * _HIGHEST) * _STEPS),  # no two heights differ by that much
+            difference_in_levels(contrast),
             min_area,
         )
 
@@ -129,42 +117,8 @@ class Relief:
         fill_regions(labels, self.at_edge, self.rims)
 
 
-def framed(shape: Sequence[int]) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-    """Return room for a landscape in a frame, so that every pixel has all its neighbours, and what is inside.
-
-    Inside go levels, from :func:`to_levels`; until then it holds any.
-    """
-    level = np.empty([size + 2 for size in shape], np.int16)
-    for axis in range(level.ndim):
-        across = np.moveaxis(level, axis, 0)
-        across[0] = across[-1] = OUTSIDE
-    return level, level[(slice(1, -1),) * len(shape)]
-
-
-def to_levels(height: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray[np.int16]:
-    """Return a landscape, or a part of it, in levels.
-
-    Parameters
-    ----------
-    height : array (spatial...) float
-        In [-500, 500]; it counts in steps of 1/64. Of equal heights the first in raster order counts as the
-        higher.
-    mask : array (spatial...) bool
-        Pixels to flood; all others are ground. Hills are connected through faces, and so are parts of the
-        ground; parts of the mask that are not connected know nothing of each other.
-    """
-    steps = np.clip(height, -_HIGHEST, _HIGHEST)
-    steps *= _STEPS
-    level: NDArray[np.int16] = np.rint(steps, out=steps).astype(np.int16)
-    # Where there is no mask, ground; to choose by the mask takes twice as long. What wraps, wraps back.
-    level -= np.int16(GROUND)
-    level *= mask
-    level += np.int16(GROUND)
-    return level
-
-
 def survey(level: NDArray[np.int16]) -> Relief:
-    """Cut a landscape (framed spatial...), see :func:`framed`, into regions."""
+    """Cut a landscape (framed spatial...), see :func:`napari_unet.core.levels.framed`, into regions."""
     from napari_unet.core.flooding_kernel import climb, find_uphill
 
     steps = _steps(level)

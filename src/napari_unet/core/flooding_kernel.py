@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_unet.core.compiling import compiled
-from napari_unet.core.flooding import GROUND, OUTSIDE
+from napari_unet.core.levels import GROUND, OUTSIDE
 
 NEVER = 2**62
 """When regions meet of which one is ground: after all others."""

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from napari_unet.core.blocks import Block, for_each_block, plan_blocks
 from napari_unet.core.depth import squared_depth
 from napari_unet.core.errors import InputError
-from napari_unet.core.flooding import Relief, framed, survey, to_levels
+from napari_unet.core.flooding import Relief, survey
+from napari_unet.core.levels import framed, to_levels
 
 Separation = Literal["both", "probability", "shape"]
 

@@ -103,7 +103,7 @@ def load_model(path: str | Path) -> Model:
         from napari_unet.files.foreign import load_foreign
         from napari_unet.files.package_reading import is_package, load_package
 
-        return load_package(path) if is_package(path) else load_foreign(path)
+        return load_package(path, load_model) if is_package(path) else load_foreign(path)
     parts = _read_parts(record, path)
     try:
         weights = _in_full(load(data))

@@ -5,7 +5,7 @@ weights are looked at one by one, as any file of weights is.
 """
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,8 +35,15 @@ def is_package(path: Path) -> bool:
         return False
 
 
-def load_package(path: Path) -> Model:
+def load_package(path: Path, load_ours: Callable[[Path], Model]) -> Model:
     """Read the model of a bioimage.io package.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The package.
+    load_ours : callable
+        Reads a model file of ours that is in it: :func:`napari_unet.files.models.load_model`.
 
     Returns
     -------
@@ -49,8 +56,6 @@ def load_package(path: Path) -> Model:
     InputError
         One sentence if there is none in it, or the package is damaged.
     """
-    from napari_unet.files.models import load_model
-
     reasons = []
     for name in _candidates(path):
         with TemporaryDirectory() as folder:
@@ -58,7 +63,7 @@ def load_package(path: Path) -> Model:
             weights.write_bytes(_content(path, name))
             try:
                 if name.endswith(_OURS):
-                    return load_model(weights)
+                    return load_ours(weights)
                 return _as_described(load_foreign(weights), path)
             except InputError as error:
                 reasons.append(str(error).replace(str(weights), f"{name} in {path}"))

@@ -6,8 +6,7 @@ from typing import Any
 from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QSlider, QSpinBox, QWidget
 from superqt import QLabeledDoubleSlider, QLabeledSlider
 
-from napari_unet.widgets.form import LayerChooser
-from napari_unet.widgets.model_chooser import ModelChooser
+from napari_unet.widgets.form import Chooser
 
 Values = dict[str, Any]
 
@@ -16,7 +15,7 @@ _PLAIN = (bool, int, float, str)
 
 
 def read_controls(dock: QWidget, leave_out: Collection[str] = ()) -> Values:
-    """Return the values of all named controls in ``dock``, but those that choose layers and models."""
+    """Return the values of all named controls in ``dock``, but choosers."""
     values: Values = {}
     for control in _controls(dock, leave_out):
         if isinstance(control, QCheckBox):
@@ -58,7 +57,7 @@ def _controls(dock: QWidget, leave_out: Collection[str]) -> list[Any]:
         control
         for control in dock.findChildren(QWidget)
         if isinstance(control, kinds)
-        and not isinstance(control, LayerChooser | ModelChooser)
+        and not isinstance(control, Chooser)
         # Parts of Qt's own controls have its names, such as qt_spinbox_lineedit.
         and control.objectName()
         and not control.objectName().startswith("qt_")

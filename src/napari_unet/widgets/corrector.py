@@ -60,8 +60,6 @@ class Corrector:
         self._result = result
         self._tool: Kind | None = None
         self._is_at_work = False
-        self.is_drawing = False
-        """Whether a stroke is being drawn on the layer."""
         self.events = EmitterGroup(source=self, tool=Event, said=Event)
         result.mouse_drag_callbacks.append(self)
         result.events.mode.connect(self._on_mode)
@@ -114,14 +112,14 @@ class Corrector:
         path = [layer.world_to_data(event.position)]
         preview = StrokePreview(layer, axes, event.camera_zoom)
         with layer.block_history():
-            self.is_drawing = True
+            self._note_drawing(True)
             yield
             while event.type == "mouse_move":
                 path.append(layer.world_to_data(event.position))
                 preview.draw(path[-2:])
                 yield
             preview.clear()
-            self.is_drawing = False
+            self._note_drawing(False)
             if layer in self._viewer.layers:
                 self.stroke(tool, np.array(path), axes, leaves_trace=preview.was_drawn)
 
@@ -155,7 +153,8 @@ class Corrector:
 
     def point(self, kind: Kind) -> None:
         """Accept or reject the object under the pointer; not while a stroke is drawn, which hides it."""
-        if self.is_drawing:
+        mark = mark_of(self._result)
+        if mark is not None and mark.is_drawn_on:
             return
         viewer = self._viewer
         displayed = list(viewer.dims.displayed)
@@ -267,6 +266,11 @@ class Corrector:
     def _on_contour(self, _event: object = None) -> None:
         self.events.tool()
 
+    def _note_drawing(self, is_drawn_on: bool) -> None:
+        mark = mark_of(self._result)
+        if mark is not None:
+            mark.is_drawn_on = is_drawn_on
+
     def _say(self, sentence: str, tone: str) -> None:
         self.events.said(sentence=sentence, tone=tone)
 
@@ -276,7 +280,7 @@ def corrector_of(viewer: ViewerModel, result: Labels) -> Corrector:
     mark = mark_of(result)
     if mark is None or mark.kind != "objects":
         raise ValueError(f"{result.name} does not show predicted objects")
-    if mark.corrector is None:
+    if not isinstance(mark.corrector, Corrector):
         mark.corrector = Corrector(viewer, result)
     return mark.corrector
 
@@ -284,7 +288,7 @@ def corrector_of(viewer: ViewerModel, result: Labels) -> Corrector:
 def is_gesture(result: Labels) -> bool:
     """Return whether the edit that a layer tells of now is a gesture, which is in the paint."""
     mark = mark_of(result)
-    return mark is not None and mark.corrector is not None and mark.corrector.is_at_work
+    return mark is not None and isinstance(mark.corrector, Corrector) and mark.corrector.is_at_work
 
 
 def objects_of(viewer: ViewerModel, image: Layer) -> Labels | None:

@@ -189,7 +189,11 @@ class Sentence(QLabel):
         self.setMinimumHeight(max(0, self.heightForWidth(self.width())))
 
 
-class LayerChooser(DropDown):
+class Chooser(DropDown):
+    """A list of what there is now, such as layers or files: what is chosen in it is no setting."""
+
+
+class LayerChooser(Chooser):
     """A list of the images of a viewer that stays true while layers come, go and are renamed.
 
     Parameters

@@ -6,7 +6,7 @@ another one. Everything here runs on the main thread.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
@@ -16,10 +16,6 @@ from napari_unet.core.annotation import Mode
 from napari_unet.core.axes import Channels
 from napari_unet.core.known_full import KnownFull
 from napari_unet.core.regions import Region
-
-if TYPE_CHECKING:
-    from napari_unet.widgets.corrector import Corrector
-    from napari_unet.widgets.timeline import Timeline
 
 KEY = "napari_unet"
 """Where the mark is in the metadata of a layer."""
@@ -34,8 +30,10 @@ class Mark:
     result, with the number of the class for probabilities; ``channels`` is where that image has its channel
     axis, ``mode`` what the values of paint mean, and ``full`` which of its objects are painted up to their
     border, and where everything is. ``shown`` is what the plugin last put there: a copy for labels, which the
-    user may edit; the array itself for images. ``timeline`` is the order of undo of paint, ``corrector``
-    makes the gestures on predicted objects.
+    user may edit; the array itself for images. ``is_drawn_on`` while a stroke is shown on the layer that
+    goes again when it ends. ``timeline`` is the order of undo of paint
+    (:class:`napari_unet.widgets.timeline.Timeline`), ``corrector`` makes the gestures on predicted objects
+    (:class:`napari_unet.widgets.corrector.Corrector`): kept here, known there.
     """
 
     layer: Any
@@ -45,8 +43,9 @@ class Mark:
     mode: Mode = "objects"
     full: KnownFull = field(default_factory=KnownFull)
     shown: NDArray[Any] | None = None
-    timeline: "Timeline | None" = None
-    corrector: "Corrector | None" = None
+    is_drawn_on: bool = False
+    timeline: object = None
+    corrector: object = None
 
 
 def mark_of(layer: Layer) -> Mark | None:

@@ -5,7 +5,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QFileSystemWatcher, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QComboBox
@@ -16,10 +15,8 @@ from napari_unet.core.instances import InstanceConfig
 from napari_unet.files.models import read_info
 from napari_unet.files.plain import from_plain
 from napari_unet.files.starters import is_starter, starter_names, starter_path
-from napari_unet.widgets.form import DropDown
-
-if TYPE_CHECKING:
-    from napari_unet.widgets.window_project import WindowProject
+from napari_unet.widgets.form import Chooser
+from napari_unet.widgets.window_project import WindowProject
 
 _SUFFIX = ".safetensors"
 
@@ -101,7 +98,7 @@ class ModelFacts:
         return f"{finds} in {self.ndim}-D images of {channels}. Trained {trained}."
 
 
-class ModelChooser(DropDown):
+class ModelChooser(Chooser):
     """The model files of a folder, newest first, any other file, and the starters.
 
     Parameters
@@ -133,7 +130,7 @@ class ModelChooser(DropDown):
         """The chosen model file."""
         return self._path
 
-    def follow(self, project: "WindowProject") -> None:
+    def follow(self, project: WindowProject) -> None:
         """Offer the models of a project from the moment it is opened, the last one first."""
         self._project = project
         project.opened.connect(self._on_opened)

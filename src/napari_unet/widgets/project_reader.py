@@ -7,7 +7,6 @@ from typing import Any
 
 import napari
 import numpy as np
-from napari.components import ViewerModel
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QCoreApplication, QTimer
 
@@ -23,9 +22,10 @@ from napari_unet.files.project import (
 from napari_unet.files.project_labels import chunks_in
 from napari_unet.files.project_store import ImageState, LabelsState, ProjectState, ProjectStore
 from napari_unet.widgets.marks import KEY, Mark
+from napari_unet.widgets.project import ProjectDock
 from napari_unet.widgets.project_layers import LayerData
 from napari_unet.widgets.project_opening import Opened, open_layers
-from napari_unet.widgets.window_project import project_of
+from napari_unet.widgets.window_project import begin, project_of
 
 NOTHING: list[Any] = [(None,)]
 """What a reader returns that has done its work and has no layers."""
@@ -49,21 +49,6 @@ def read_project_layers(path: str | Sequence[str]) -> list[Any]:
         # napari adds the layers after this returns.
         QTimer.singleShot(0, partial(_open_in_window, folder, opened))
     return list(opened.layers) or NOTHING
-
-
-def open_project(viewer: ViewerModel, path: Path) -> None:
-    """Open a project in the window of ``viewer``.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read.
-    """
-    folder = project_folder(path)
-    opened = open_layers(folder)
-    for layer in opened.layers:
-        viewer.add_layer(napari.layers.Layer.create(*layer))
-    _begin(viewer, folder, opened)
 
 
 def write_project_layers(path: str, layers: list[LayerData]) -> list[str]:
@@ -127,14 +112,6 @@ def _open_in_window(folder: Path, opened: Opened) -> None:
     viewer = napari.current_viewer()
     if viewer is None:
         return
-    _begin(viewer, folder, opened)
+    begin(viewer, folder, opened)
     if not project_of(viewer).is_shown:
-        from napari_unet.widgets.project import ProjectDock  # which opens projects, too
-
         viewer.window.add_dock_widget(ProjectDock(viewer), name="Project (U-Net)", area="right")
-
-
-def _begin(viewer: ViewerModel, folder: Path, opened: Opened) -> None:
-    project_of(viewer).open(folder, opened.project)
-    for sentence in opened.sentences:
-        show_warning(sentence)

@@ -109,8 +109,7 @@ class Timeline:
     @property
     def _is_drawn_on(self) -> bool:
         """Whether a stroke is being drawn: it hides what would be put back, and puts back what it hid."""
-        corrected = (mark.corrector for mark in map(mark_of, self._followed) if mark is not None)
-        return any(corrector is not None and corrector.is_drawing for corrector in corrected)
+        return any(mark is not None and mark.is_drawn_on for mark in map(mark_of, self._followed))
 
     def undo(self, layer: Labels | None = None) -> None:
         """Undo the last step; without one, what ``layer`` has to undo from before."""
@@ -202,7 +201,7 @@ def timeline_of(paint: Labels) -> Timeline:
     mark = mark_of(paint)
     if mark is None or mark.kind != "paint":
         raise ValueError(f"{paint.name} is no annotation layer")
-    if mark.timeline is None:
+    if not isinstance(mark.timeline, Timeline):
         mark.timeline = Timeline(paint)
     return mark.timeline
 
@@ -210,10 +209,10 @@ def timeline_of(paint: Labels) -> Timeline:
 def was_corrected(paint: Labels, result: Labels) -> bool:
     """Return whether a gesture, or an edit, has changed predicted objects, also one that was undone."""
     mark = mark_of(paint)
-    return mark is not None and mark.timeline is not None and mark.timeline.has_changed(result)
+    return mark is not None and isinstance(mark.timeline, Timeline) and mark.timeline.has_changed(result)
 
 
 def gestures_of(paint: Labels) -> tuple[Gesture, ...]:
     """Return what was accepted, rejected, split and merged into ``paint``, the oldest first."""
     mark = mark_of(paint)
-    return () if mark is None or mark.timeline is None else mark.timeline.gestures
+    return mark.timeline.gestures if mark is not None and isinstance(mark.timeline, Timeline) else ()

@@ -7,18 +7,19 @@ from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 from napari.components import ViewerModel
+from napari.layers import Layer
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QEvent, QObject, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.project import MODELS, Project
+from napari_unet.files.project import MODELS, Project, project_folder
 from napari_unet.files.project_store import ProjectStore, read_settings
 from napari_unet.widgets.control_values import Values, read_controls, show_controls
 from napari_unet.widgets.lifetime import is_alive
 from napari_unet.widgets.marks import KEY
 from napari_unet.widgets.preferences import read_preferences
-from napari_unet.widgets.project_opening import Tag
+from napari_unet.widgets.project_opening import Opened, Tag, open_layers
 from napari_unet.widgets.project_session import ProjectSession
 
 _windows: "WeakKeyDictionary[ViewerModel, WindowProject]" = WeakKeyDictionary()
@@ -269,3 +270,25 @@ def _main_window(viewer: ViewerModel) -> QWidget | None:
     window = getattr(viewer, "window", None)
     found = None if window is None else window.main_menu.window()
     return found if isinstance(found, QWidget) else None
+
+
+def open_project(viewer: ViewerModel, path: Path) -> None:
+    """Open a project in the window of ``viewer``.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    folder = project_folder(path)
+    opened = open_layers(folder)
+    for layer in opened.layers:
+        viewer.add_layer(Layer.create(*layer))
+    begin(viewer, folder, opened)
+
+
+def begin(viewer: ViewerModel, folder: Path, opened: Opened) -> None:
+    """Let the project be open whose layers are in the window now, and say what is missing of it."""
+    project_of(viewer).open(folder, opened.project)
+    for sentence in opened.sentences:
+        show_warning(sentence)
