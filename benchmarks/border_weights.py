@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from napari_unet.core import blocks
-from napari_unet.core.two_nearest import two_nearest_distances
-from napari_unet.core.weight_reading import count_touching
-from napari_unet.core.weight_update import update_parts
+from napari_unet.core.arrays import blocks
+from napari_unet.core.borders.two_nearest import two_nearest_distances
+from napari_unet.core.borders.weight_reading import count_touching
+from napari_unet.core.painted.weight_update import update_parts
 from napari_unet.core.weights import TOLERANCE, WeightConfig, border_weights, measure_parts
 
 CONFIG = WeightConfig()  # the paper's: w0 10, sigma 5

@@ -13,8 +13,8 @@ from scipy import ndimage
 from skimage.segmentation import expand_labels
 
 from annotator import AIM, SPEED, Canvas, Labels, Painted
+from napari_unet.core.correcting.gestures import Correction, accept, merge, reject, split
 from napari_unet.core.errors import InputError
-from napari_unet.core.gestures import Correction, accept, merge, reject, split
 
 _GOOD = 0.7
 """Intersection over union with a true object from which on a person takes a predicted one for right."""

@@ -15,8 +15,8 @@ from annotator import Labels
 from kinds import Image
 from methods import Snapshot, Task
 from napari_unet.core.annotation import read_paint
-from napari_unet.core.axes import channels_first
-from napari_unet.core.normalisation import Normalisation, apply_limits
+from napari_unet.core.arrays.axes import channels_first
+from napari_unet.core.arrays.normalisation import Normalisation, apply_limits
 from scoring import every_way
 
 SCALES = (0.7, 1.0, 1.6, 3.5, 5.0, 10.0)

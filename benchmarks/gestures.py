@@ -17,12 +17,12 @@ import napari
 import numpy as np
 
 from border_weights import make_cells
-from napari_unet.widgets.corrector import corrector_of
-from napari_unet.widgets.layers import add_result, make_annotation
-from napari_unet.widgets.timeline import timeline_of
+from napari_unet.widgets.bridge.layers import add_result, make_annotation
+from napari_unet.widgets.bridge.timeline import timeline_of
+from napari_unet.widgets.correcting.corrector import corrector_of
 
 if TYPE_CHECKING:
-    from napari_unet.core.gestures import Kind
+    from napari_unet.core.correcting.gestures import Kind
 
 SIDE, OBJECTS = 2048, 2000
 REPEATS = 20

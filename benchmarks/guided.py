@@ -6,11 +6,11 @@ from numpy.typing import NDArray
 from annotator import Canvas, Labels, Mask, Painted
 from correcting import mend_seam
 from kinds import Image
-from napari_unet.core.axes import channels_first
-from napari_unet.core.extent import object_extent
-from napari_unet.core.next_place import next_places
-from napari_unet.core.place import Place
-from napari_unet.core.prediction import Prediction
+from napari_unet.core.arrays.axes import channels_first
+from napari_unet.core.guiding.next_place import next_places
+from napari_unet.core.guiding.place import Place
+from napari_unet.core.objects.extent import object_extent
+from napari_unet.core.objects.prediction import Prediction
 
 
 def guide(

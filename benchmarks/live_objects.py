@@ -18,8 +18,8 @@ import numpy as np
 
 from border_weights import make_cells, make_probabilities
 from napari_unet.core.instances import InstanceConfig, Landscape, find_objects
-from napari_unet.core.rereading import Rereading
-from napari_unet.widgets.layers import add_result
+from napari_unet.core.objects.rereading import Rereading
+from napari_unet.widgets.bridge.layers import add_result
 from napari_unet.widgets.predict import PredictDock
 from weights_preview import until, wait
 

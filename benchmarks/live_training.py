@@ -31,11 +31,11 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_unet.core import patches
-from napari_unet.network import live_preview, resident
 from napari_unet.network.events import PaintJoined, Preview, StepDone
-from napari_unet.widgets.layers import make_annotation
-from napari_unet.widgets.live_preview import is_preview
+from napari_unet.network.learning import live_preview, resident
+from napari_unet.widgets.bridge.layers import make_annotation
 from napari_unet.widgets.train import TrainDock
+from napari_unet.widgets.training.live_preview import is_preview
 from training_speed import make_nuclei
 
 MOVE_MS, MOVES, REST = 20, 30, 40

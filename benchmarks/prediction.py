@@ -28,18 +28,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from border_weights import make_cells, make_probabilities
+from napari_unet.core.arrays.normalisation import Normalisation, apply_limits
 from napari_unet.core.instances import InstanceConfig, find_objects
-from napari_unet.core.normalisation import Normalisation, apply_limits
-from napari_unet.core.prediction import Prediction
+from napari_unet.core.objects.prediction import Prediction
 from napari_unet.core.tiling import plan_tiles
 from napari_unet.files import large_prediction
 from napari_unet.files.large_prediction import Stored, predict_to_zarr
 from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
 from napari_unet.network.device import choose_device, choose_precision, describe_device
-from napari_unet.network.gpu_tiles import fetch, scaled, send
-from napari_unet.network.inference import class_probabilities, ready_network
 from napari_unet.network.model import History, Model
 from napari_unet.network.prediction import plan_prediction, predict
+from napari_unet.network.tiles.gpu_tiles import fetch, scaled, send
+from napari_unet.network.tiles.inference import class_probabilities, ready_network
 from napari_unet.network.unet import UNet
 
 WINDOW = 512  # of MONAI; smaller ones cost it more

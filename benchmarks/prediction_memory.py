@@ -39,8 +39,8 @@ def segment(folder: Path) -> None:
     """Segment the image of a folder; runs in the process that is watched."""
     import torch
 
+    from napari_unet.core.arrays.normalisation import Normalisation
     from napari_unet.core.instances import InstanceConfig
-    from napari_unet.core.normalisation import Normalisation
     from napari_unet.files.large_prediction import predict_to_zarr
     from napari_unet.files.sources import open_image
     from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig

@@ -19,9 +19,9 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_unet.files.project_store import read_labels
-from napari_unet.widgets.layers import make_annotation
-from napari_unet.widgets.project_session import ProjectSession
-from napari_unet.widgets.window_project import project_of
+from napari_unet.widgets.bridge.layers import make_annotation
+from napari_unet.widgets.projects.project_session import ProjectSession
+from napari_unet.widgets.projects.window_project import project_of
 
 
 def main() -> None:

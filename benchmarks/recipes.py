@@ -30,16 +30,16 @@ from annotator import Labels
 from kinds import Image
 from methods import Snapshot, Task
 from napari_unet import predict
-from napari_unet.core.dataset import Dataset, Sample, build_dataset
+from napari_unet.core.learning.dataset import Dataset, Sample, build_dataset
 from napari_unet.core.patches import Patch, cut_patch, place_box
 from napari_unet.core.weights import WeightConfig
 from napari_unet.network.augment import augment, source_margin
-from napari_unet.network.batches import BatchShape, crop_margin, plan_batches, stack
 from napari_unet.network.config import AugmentationConfig, TrainingConfig
 from napari_unet.network.device import choose_device, choose_precision
+from napari_unet.network.learning.batches import BatchShape, crop_margin, plan_batches, stack
+from napari_unet.network.learning.transfer import fresh_network
+from napari_unet.network.learning.validation import Validation
 from napari_unet.network.model import History, Model
-from napari_unet.network.transfer import fresh_network
-from napari_unet.network.validation import Validation
 from scoring import every_way
 
 _RATE = 0.01

@@ -22,7 +22,7 @@ from napari.layers import Labels
 from qtpy.QtCore import QEventLoop, Qt, QTimer
 
 from live_training import report, wait_for
-from napari_unet.widgets.layers import make_annotation
+from napari_unet.widgets.bridge.layers import make_annotation
 from napari_unet.widgets.train import TrainDock
 from training_speed import make_nuclei
 

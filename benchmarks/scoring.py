@@ -11,8 +11,8 @@ from skimage.segmentation import find_boundaries, mark_boundaries
 from annotator import Labels
 from kinds import Image, Pair
 from napari_unet import evaluate
-from napari_unet.core.instance_fit import size_from_strokes
 from napari_unet.core.instances import find_objects
+from napari_unet.core.objects.instance_fit import size_from_strokes
 
 
 def score(predicted: Sequence[Labels], pairs: Sequence[Pair]) -> dict[str, float | None]:

@@ -26,7 +26,7 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, QThreadPool, QTimer
 
 from live_training import wait_for
-from napari_unet.widgets.layers import make_annotation
+from napari_unet.widgets.bridge.layers import make_annotation
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.train import TrainDock
 from training_speed import make_nuclei

@@ -34,13 +34,14 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from napari_unet.network import batch_source, batches, learner, resident, training
+from napari_unet.network import training
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.device import choose_device, describe_device
 from napari_unet.network.events import Started, StepDone
-from napari_unet.network.replay import Replay
+from napari_unet.network.learning import batch_source, batches, learner, resident
+from napari_unet.network.learning.replay import Replay
+from napari_unet.network.learning.validation import Validation
 from napari_unet.network.unet import UNet
-from napari_unet.network.validation import Validation
 
 WARM_UP, TURN = 10, 25  # steps that do not count, and in a row; the first validation is among the former
 RECORDED = 100  # a GPU records what the score of step 75 takes

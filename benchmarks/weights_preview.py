@@ -20,10 +20,10 @@ from napari.layers import Labels
 from qtpy.QtCore import QEventLoop, Qt, QTimer
 
 from border_weights import make_cells
-from napari_unet.core.rim import find_rims
+from napari_unet.core.painted.rim import find_rims
 from napari_unet.core.weights import border_weights
-from napari_unet.widgets.layers import make_annotation
-from napari_unet.widgets.marks import set_filled
+from napari_unet.widgets.bridge.layers import make_annotation
+from napari_unet.widgets.bridge.marks import set_filled
 from napari_unet.widgets.weights import WeightsDock
 
 SIDE, OBJECTS = 2048, 2000

@@ -22,10 +22,10 @@ from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QAbstractButton, QApplication, QWidget
 
 from napari_unet.files.starters import starter_path
-from napari_unet.widgets.corrector import corrector_of
-from napari_unet.widgets.preferences import PLUGIN
-from napari_unet.widgets.regions import take_region_tool
-from napari_unet.widgets.window_project import project_of
+from napari_unet.widgets.correcting.corrector import corrector_of
+from napari_unet.widgets.painting.regions import take_region_tool
+from napari_unet.widgets.projects.window_project import project_of
+from napari_unet.widgets.window.preferences import PLUGIN
 
 if TYPE_CHECKING:
     from napari_unet.widgets.evaluate import EvaluateDock

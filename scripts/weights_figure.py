@@ -14,7 +14,7 @@ from skimage.color import label2rgb
 from skimage.draw import ellipse
 
 from napari_unet import border_weights
-from napari_unet.core.two_nearest import two_nearest_distances
+from napari_unet.core.borders.two_nearest import two_nearest_distances
 
 _EDGE, _ZOOM = 120, 3
 _CELLS = ((38, 36, 20, 26), (40, 85, 22, 21), (82, 46, 23, 26), (86, 97, 17, 18))

@@ -10,7 +10,7 @@ import tifffile
 from numpy.typing import NDArray
 from skimage.segmentation import find_boundaries
 
-from napari_unet.core.normalisation import Normalisation, apply_limits
+from napari_unet.core.arrays.normalisation import Normalisation, apply_limits
 
 DATA_LIST = Path(__file__).with_name("data.toml")
 

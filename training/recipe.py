@@ -20,11 +20,11 @@ from napari_unet.files.states import load_state, save_state
 from napari_unet.network.augment import Batch
 from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
 from napari_unet.network.device import choose_precision, describe_device
-from napari_unet.network.learner import Learner
+from napari_unet.network.learning.learner import Learner
+from napari_unet.network.learning.state import TrainingState
+from napari_unet.network.learning.transfer import fresh_network
 from napari_unet.network.model import History, Model
 from napari_unet.network.record import Record
-from napari_unet.network.state import TrainingState
-from napari_unet.network.transfer import fresh_network
 from napari_unet.network.unet import UNet
 from views import OBJECT_SIZE, WEIGHTS
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_unet._version import __version__
 
 if TYPE_CHECKING:
-    from napari_unet.core.scores import evaluate
+    from napari_unet.core.scoring.scores import evaluate
     from napari_unet.core.weights import WeightConfig, border_weights
     from napari_unet.files.models import load_model, save_model
     from napari_unet.files.project_reading import load_project
@@ -27,7 +27,7 @@ _HOME = {
     "UNetConfig": "napari_unet.network.config",
     "WeightConfig": "napari_unet.core.weights",
     "border_weights": "napari_unet.core.weights",
-    "evaluate": "napari_unet.core.scores",
+    "evaluate": "napari_unet.core.scoring.scores",
     "load_model": "napari_unet.files.models",
     "load_project": "napari_unet.files.project_reading",
     "load_starter": "napari_unet.files.starters",

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from napari_unet.console import listed, note, print_json, report_scores, report_summary
-from napari_unet.core.scores import mean_scores, pooled_scores
+from napari_unet.core.scoring.scores import mean_scores, pooled_scores
 from napari_unet.files.atomic import check_writable
 from napari_unet.files.evaluation import (
     Compared,

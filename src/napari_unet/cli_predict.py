@@ -31,8 +31,8 @@ from napari_unet.files.predicted_files import (
 from napari_unet.files.project import MODELS, project_folder, read_project
 from napari_unet.files.project_reading import find_image
 from napari_unet.network.config import PredictionConfig
-from napari_unet.network.in_turn import ImageFailed
 from napari_unet.network.model import Model
+from napari_unet.network.tiles.in_turn import ImageFailed
 
 _KINDS, _FORMATS = get_args(Kind), get_args(Format)
 

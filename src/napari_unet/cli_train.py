@@ -23,8 +23,8 @@ from napari_unet.console import (
 )
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.core.object_distance import Full
-from napari_unet.core.regions import complete_everywhere
+from napari_unet.core.painted.object_distance import Full
+from napari_unet.core.painted.regions import complete_everywhere
 from napari_unet.files.atomic import check_writable
 from napari_unet.files.container import NotOursError
 from napari_unet.files.images import expand_paths, pair_by_stem
@@ -42,8 +42,8 @@ from napari_unet.files.states import load_to_continue
 if TYPE_CHECKING:
     from napari_unet.files.training_file import TrainingFile
     from napari_unet.network.config import TrainingConfig
+    from napari_unet.network.learning.state import TrainingState
     from napari_unet.network.model import Model
-    from napari_unet.network.state import TrainingState
 
 _BEAT_S = 10.0
 
@@ -242,8 +242,8 @@ def run_training(
     """
     from napari_unet.files.training_file import CHECKPOINT_S, TrainingFile
     from napari_unet.network.events import Checkpoint, Stopped
+    from napari_unet.network.learning.training_loop import DEFAULT_SECONDS
     from napari_unet.network.training import train_events
-    from napari_unet.network.training_loop import DEFAULT_SECONDS
 
     config = replace(config, **painted.settings)
     model, resume = start

@@ -232,7 +232,7 @@ def report_summary(summary: Mapping[str, Mapping[str, float]], pairs: int, width
 
 
 def _row(name: str, values: Mapping[str, float]) -> str:
-    from napari_unet.core.score_table import value_text
+    from napari_unet.core.scoring.score_table import value_text
 
     return "  ".join([name, *(value_text(values[key]).rjust(len(key)) for key in _COLUMNS)])
 

@@ -7,7 +7,7 @@ from truths import touching_cells
 
 from annotator import BACKGROUND, Painted, paint_for
 from guided import guide
-from napari_unet.core.prediction import Prediction
+from napari_unet.core.objects.prediction import Prediction
 
 
 def test_the_guided_annotator_paints_what_is_true_where_the_network_wavers():

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from napari_unet.core.dataset import build_dataset
+from napari_unet.core.learning.dataset import build_dataset
 from recipes import NNUNET, ROOTPAINTER, nnunet_loss, rootpainter_dice, rootpainter_loss
 
 

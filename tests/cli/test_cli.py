@@ -30,7 +30,7 @@ from napari_unet.files.images import expand_paths, read_image, write_image
 from napari_unet.files.pixel_size import PixelSize
 from napari_unet.files.states import step_to_continue
 from napari_unet.network.model import Model
-from napari_unet.network.tile_run import TileRun
+from napari_unet.network.tiles.tile_run import TileRun
 
 SMALL = ["--set", "network.features=2", "network.levels=2", "training.patch_size=32", "training.batch_size=1"]
 
@@ -105,8 +105,8 @@ def test_what_training_says_and_saves(
 def test_warnings_are_on_stderr_whether_or_not_there_is_json(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from napari_unet.network import diagnosis
     from napari_unet.network.events import Resolved, Warned
+    from napari_unet.network.learning import diagnosis
 
     monkeypatch.setattr(diagnosis.Watch, "look", lambda self, step, _: iter([Warned("W."), Resolved("W.")]))
     arguments = [
@@ -313,7 +313,7 @@ def test_bad_command_lines_are_one_line(
 def test_a_training_that_fails_late_saves_the_model_so_far(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from napari_unet.network.learner import Learner
+    from napari_unet.network.learning.learner import Learner
 
     step, taken = Learner.step, []
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_unet.core.axes import channels_first, check_pixels
+from napari_unet.core.arrays.axes import channels_first, check_pixels
 from napari_unet.core.errors import InputError
 
 

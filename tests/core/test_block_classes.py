@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.special import softmax
 
-from napari_unet.core.block_classes import find_class_objects_in_blocks
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.core.prediction import Prediction
+from napari_unet.core.objects.block_classes import find_class_objects_in_blocks
+from napari_unet.core.objects.prediction import Prediction
 
 
 @settings(deadline=None, max_examples=30)

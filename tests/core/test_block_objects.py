@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.special import expit
 
-from napari_unet.core.block_objects import find_objects_in_blocks
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig, Separation, find_objects
+from napari_unet.core.objects.block_objects import find_objects_in_blocks
 
 
 def in_blocks(

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet.core import blocks
-from napari_unet.core.blocks import Block, for_each_block, plan_blocks, widen
+from napari_unet.core.arrays import blocks
+from napari_unet.core.arrays.blocks import Block, for_each_block, plan_blocks, widen
 
 
 @settings(deadline=None)

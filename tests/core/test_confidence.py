@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta
 
-from napari_unet.core import confidence
-from napari_unet.core.confidence import mean_iou, score_interval
+from napari_unet.core.scoring import confidence
+from napari_unet.core.scoring.confidence import mean_iou, score_interval
 
 DRAWS = 50
 """In place of 1000, which a loop cannot make."""

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_unet.core.corrections import corrections_to_paint
+from napari_unet.core.correcting.corrections import corrections_to_paint
 from napari_unet.core.errors import InputError
 
 LARGEST = 2**31 - 1

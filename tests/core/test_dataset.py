@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.control import Control
-from napari_unet.core.dataset import build_dataset
 from napari_unet.core.errors import InputError
-from napari_unet.core.normalisation import Normalisation
+from napari_unet.core.learning.dataset import build_dataset
 from napari_unet.core.weights import WeightConfig, border_weights
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 
-from napari_unet.core import blocks
-from napari_unet.core.depth import squared_depth
+from napari_unet.core.arrays import blocks
+from napari_unet.core.relief.depth import squared_depth
 
 masks = array_shapes(min_dims=1, max_dims=3, max_side=12).flatmap(
     lambda shape: arrays(np.bool_, shape, elements=st.booleans())

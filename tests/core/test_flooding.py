@@ -12,9 +12,9 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 from skimage.morphology import local_maxima, reconstruction
 
-from napari_unet.core import blocks
-from napari_unet.core.flooding import Relief, survey
-from napari_unet.core.levels import GROUND, framed, to_levels
+from napari_unet.core.arrays import blocks
+from napari_unet.core.relief.flooding import Relief, survey
+from napari_unet.core.relief.levels import GROUND, framed, to_levels
 
 landscapes = array_shapes(min_dims=1, max_dims=3, max_side=9).flatmap(
     lambda shape: st.tuples(

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from napari_unet.core.correcting.gestures import accept, merge, reject, split, touched_objects, unused_values
 from napari_unet.core.errors import InputError
-from napari_unet.core.gestures import accept, merge, reject, split, touched_objects, unused_values
-from napari_unet.core.known_full import KnownFull
+from napari_unet.core.painted.known_full import KnownFull
 
 
 def labels_of(rows):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from skimage.measure import label
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.holdout import BLOCK, GUARD, number_parts, split_pixels
-from napari_unet.core.painted_pixels import PaintedPixels, scatter
+from napari_unet.core.painted.holdout import BLOCK, GUARD, number_parts, split_pixels
+from napari_unet.core.painted.painted_pixels import PaintedPixels, scatter
 
 
 class Maps(NamedTuple):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_unet.core.instance_fit import Example, agreements, fit_instances, size_from_strokes
 from napari_unet.core.instances import InstanceConfig, find_objects
+from napari_unet.core.objects.instance_fit import Example, agreements, fit_instances, size_from_strokes
 
 
 def cells(seam: float, blur: float = 1.0) -> tuple[np.ndarray, np.ndarray]:

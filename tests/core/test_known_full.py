@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from painting import boxes
 
-from napari_unet.core.blocks import whole, widen
-from napari_unet.core.followed_full import FollowedFull
-from napari_unet.core.known_full import KnownFull
-from napari_unet.core.regions import Region
+from napari_unet.core.arrays.blocks import whole, widen
+from napari_unet.core.painted.followed_full import FollowedFull
+from napari_unet.core.painted.known_full import KnownFull
+from napari_unet.core.painted.regions import Region
 
 values = st.integers(0, 4)
 histories = array_shapes(min_dims=2, max_dims=3, max_side=4).flatmap(

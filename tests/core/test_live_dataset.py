@@ -10,15 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from painting import boxes
 
-from napari_unet.core import live_dataset, paint_feed
-from napari_unet.core.dataset import join_planes
-from napari_unet.core.known_full import KnownFull
-from napari_unet.core.live_dataset import LiveDataset
-from napari_unet.core.normalisation import Normalisation
-from napari_unet.core.object_distance import Depth
-from napari_unet.core.paint_feed import PaintFeed, Source
-from napari_unet.core.reading import Reading, read_planes
-from napari_unet.core.regions import Region
+from napari_unet.core.arrays.normalisation import Normalisation
+from napari_unet.core.learning import live_dataset
+from napari_unet.core.learning.dataset import join_planes
+from napari_unet.core.learning.live_dataset import LiveDataset
+from napari_unet.core.learning.reading import Reading, read_planes
+from napari_unet.core.painted import paint_feed
+from napari_unet.core.painted.known_full import KnownFull
+from napari_unet.core.painted.object_distance import Depth
+from napari_unet.core.painted.paint_feed import PaintFeed, Source
+from napari_unet.core.painted.regions import Region
 from napari_unet.core.weights import WeightConfig
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.measure import regionprops
 
-from napari_unet.core.measurements import measure_objects
+from napari_unet.core.objects.measurements import measure_objects
 
 
 def table(*arguments, **options):

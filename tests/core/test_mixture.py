@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from napari_unet.core.dataset import build_dataset
-from napari_unet.core.mixture import Mixture, telling_mixture
+from napari_unet.core.learning.dataset import build_dataset
+from napari_unet.core.learning.mixture import Mixture, telling_mixture
 
 PAINT = np.zeros((60, 80), np.int32)
 PAINT[10:30, 10:30] = 2

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from napari_unet.core.arrays.normalisation import Normalisation, apply_limits
 from napari_unet.core.errors import InputError
-from napari_unet.core.normalisation import Normalisation, apply_limits
 
 FULL = Normalisation(0, 100)
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from napari_unet.core.object_distance import (
+from napari_unet.core.painted.object_distance import (
     UNKNOWN,
     choose_reach,
     full_objects,

@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 
-from napari_unet.core.ordered import map_in_order
+from napari_unet.core.arrays.ordered import map_in_order
 
 
 @pytest.fixture(autouse=True)

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.metrics import contingency_table
 
-from napari_unet.core import overlap as overlap_module
-from napari_unet.core.agreement import measure_agreement
-from napari_unet.core.comparison import compare_parts
+from napari_unet.core.arrays.lazy import LazyPixels
 from napari_unet.core.errors import InputError
-from napari_unet.core.lazy import LazyPixels
-from napari_unet.core.overlap import find_overlap, planes, touching_ids
-from napari_unet.core.scores import evaluate, pooled_scores
+from napari_unet.core.scoring import overlap as overlap_module
+from napari_unet.core.scoring.agreement import measure_agreement
+from napari_unet.core.scoring.comparison import compare_parts
+from napari_unet.core.scoring.overlap import find_overlap, planes, touching_ids
+from napari_unet.core.scoring.scores import evaluate, pooled_scores
 
 shapes = st.lists(st.integers(0, 5), min_size=1, max_size=3).map(tuple)
 pairs = shapes.flatmap(lambda shape: st.tuples(*[arrays(np.uint8, shape, elements=st.integers(0, 4))] * 2))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig, find_objects
-from napari_unet.core.prediction import Prediction
+from napari_unet.core.objects.prediction import Prediction
 
 KEEP_ALL = InstanceConfig(min_size=1)
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet.core import preview as preview_module
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.core.prediction import Prediction
-from napari_unet.core.preview import Kind, Previewer
+from napari_unet.core.objects import preview as preview_module
+from napari_unet.core.objects.prediction import Prediction
+from napari_unet.core.objects.preview import Kind, Previewer
 from napari_unet.core.tiling import Geometry, plan_tiles
 
 KEEP_ALL = InstanceConfig(min_size=1)

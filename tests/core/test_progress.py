@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from napari_unet.core.gestures import Gesture
-from napari_unet.core.progress import WINDOW, read_progress
+from napari_unet.core.correcting.gestures import Gesture
+from napari_unet.core.correcting.progress import WINDOW, read_progress
 
 
 def said(kinds, every=3.0):

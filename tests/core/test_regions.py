@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.draw import polygon
 
-from napari_unet.core.known_full import KnownFull
-from napari_unet.core.regions import complete, objects_inside, outline_region, overlooked
+from napari_unet.core.painted.known_full import KnownFull
+from napari_unet.core.painted.regions import complete, objects_inside, outline_region, overlooked
 
 SQUARE = [(2, 3), (2, 8), (6, 8), (6, 3)]
 

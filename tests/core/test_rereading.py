@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_unet.core import rereading
 from napari_unet.core.instances import InstanceConfig, Landscape
-from napari_unet.core.prediction import Prediction
-from napari_unet.core.rereading import Rereading
+from napari_unet.core.objects import rereading
+from napari_unet.core.objects.prediction import Prediction
+from napari_unet.core.objects.rereading import Rereading
 
 CONFIG = InstanceConfig(min_size=2)
 

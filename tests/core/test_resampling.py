@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet.core.resampling import plan_axis, resample, scaled_shape, scaled_view
+from napari_unet.core.arrays.resampling import plan_axis, resample, scaled_shape, scaled_view
 
 
 def whole(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -6,8 +6,8 @@ import io
 
 import numpy as np
 
-from napari_unet.core.score_table import MEANINGS, delimited, named_values
-from napari_unet.core.scores import Scores, evaluate
+from napari_unet.core.scoring.score_table import MEANINGS, delimited, named_values
+from napari_unet.core.scoring.scores import Scores, evaluate
 
 
 def test_every_score_is_explained_in_one_sentence():

@@ -11,11 +11,11 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import linear_sum_assignment
 from skimage.metrics import adapted_rand_error, variation_of_information
 
-from napari_unet.core.agreement import Agreement, measure_agreement
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.core.prediction import Prediction
-from napari_unet.core.scores import Scores, evaluate, mean_scores, pooled_scores
+from napari_unet.core.objects.prediction import Prediction
+from napari_unet.core.scoring.agreement import Agreement, measure_agreement
+from napari_unet.core.scoring.scores import Scores, evaluate, mean_scores, pooled_scores
 
 LARGEST = 2**31 - 1
 ERRORS = ("pixel_error", "adapted_rand_error", "variation_of_information", "splits", "merges")

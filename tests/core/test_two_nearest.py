@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from painting import MAX, naive_distances, paints, spacings
 
-from napari_unet.core import blocks
-from napari_unet.core.two_nearest import (
+from napari_unet.core.arrays import blocks
+from napari_unet.core.borders.two_nearest import (
     MAX_DIRECT_ID,
     make_metric,
     two_nearest_distances,
@@ -142,7 +142,7 @@ assert all((weights == maps[0]).all() for weights in maps) and maps[0][10, 10] >
 def test_without_a_folder_to_write_to_it_still_compiles(monkeypatch):
     from numba.core import caching
 
-    from napari_unet.core.compiling import compiled
+    from napari_unet.core.arrays.compiling import compiled
 
     monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
     assert compiled()(lambda number: number + 1)(2) == 3

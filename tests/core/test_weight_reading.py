@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_unet.core.weight_reading import WeightReading, count_touching
+from napari_unet.core.borders.weight_reading import WeightReading, count_touching
 from napari_unet.core.weights import WeightConfig, measure_parts
 
 

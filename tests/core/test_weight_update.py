@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from painting import MAX, boxes, paints, spacings
 
-from napari_unet.core.weight_update import update_parts
+from napari_unet.core.painted.weight_update import update_parts
 from napari_unet.core.weights import WeightConfig, border_weights, measure_parts
 
 CONFIGS = [

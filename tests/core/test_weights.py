@@ -11,8 +11,8 @@ from painting import MAX, naive_distances, paints, spacings
 from scipy import ndimage
 from skimage.measure import label
 
-from napari_unet.core import blocks
 from napari_unet.core.annotation import read_paint
+from napari_unet.core.arrays import blocks
 from napari_unet.core.errors import InputError
 from napari_unet.core.weights import (
     TOLERANCE,

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import nn
 
+from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.core.normalisation import Normalisation
 from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
 from napari_unet.network.model import History, Model
 from napari_unet.network.prediction import predict

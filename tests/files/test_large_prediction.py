@@ -15,10 +15,10 @@ import zarr
 from predicting import KINDS, assert_same, config_for, make_model, picture
 
 from napari_unet.cli import main
+from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.core.normalisation import Normalisation
 from napari_unet.core.tiling import Tile
 from napari_unet.files.images import check_replaceable
 from napari_unet.files.large_prediction import ObjectsFound, Stored, predict_to_zarr

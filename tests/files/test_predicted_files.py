@@ -23,8 +23,8 @@ from napari_unet.files.predicted_files import (
 )
 from napari_unet.files.sources import open_image
 from napari_unet.network.config import PredictionConfig
-from napari_unet.network.in_turn import ImageFailed
 from napari_unet.network.prediction import predict
+from napari_unet.network.tiles.in_turn import ImageFailed
 
 KINDS = ("objects", "probabilities")
 CONFIG = PredictionConfig(tile_size=32)

@@ -7,9 +7,9 @@ import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.core.normalisation import Normalisation
 from napari_unet.core.weights import WeightConfig
 from napari_unet.files.plain import to_plain
 from napari_unet.files.settings import Settings, override, read_settings

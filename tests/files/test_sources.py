@@ -12,8 +12,8 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_unet.core.arrays.lazy import LazyPixels
 from napari_unet.core.errors import InputError
-from napari_unet.core.lazy import LazyPixels
 from napari_unet.files import sources
 from napari_unet.files.images import read_image
 from napari_unet.files.pixel_size import PixelSize

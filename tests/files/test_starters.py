@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.errors import InputError
-from napari_unet.core.normalisation import Normalisation
 from napari_unet.files import starters
 from napari_unet.files.models import load_model, save_model
 from napari_unet.files.starters import find_model, is_starter, load_starter, starter_names, starter_path

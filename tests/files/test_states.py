@@ -27,7 +27,7 @@ from napari_unet.files.states import (
 )
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.events import Stopped
-from napari_unet.network.state import TrainingState
+from napari_unet.network.learning.state import TrainingState
 from napari_unet.network.training import train_events
 
 TRAIN = """

@@ -12,8 +12,8 @@ import napari
 import numpy as np
 from qtpy.QtCore import QTimer
 
-from napari_unet.widgets.layers import make_annotation
-from napari_unet.widgets.window_project import project_of
+from napari_unet.widgets.bridge.layers import make_annotation
+from napari_unet.widgets.projects.window_project import project_of
 
 SIZE, STEP = 2048, 16
 

@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.errors import InputError
-from napari_unet.core.mixture import Mixture
-from napari_unet.core.normalisation import Normalisation
+from napari_unet.core.learning.mixture import Mixture
 from napari_unet.network.adaptation import adapted_weights, for_channels
 from napari_unet.network.config import TrainingConfig, UNetConfig
+from napari_unet.network.learning.transfer import adapted_network, starting_rates
 from napari_unet.network.model import History, Model
-from napari_unet.network.transfer import adapted_network, starting_rates
 from napari_unet.network.unet import UNet
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet.core.dataset import build_dataset
-from napari_unet.network.batches import plan_batches
+from napari_unet.core.learning.dataset import build_dataset
 from napari_unet.network.config import TrainingConfig, UNetConfig
+from napari_unet.network.learning.batches import plan_batches
 
 
 @pytest.mark.parametrize(

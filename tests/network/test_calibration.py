@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from napari_unet.core.dataset import build_dataset
-from napari_unet.network.batches import BatchShape
-from napari_unet.network.calibration import calibration_images
+from napari_unet.core.learning.dataset import build_dataset
 from napari_unet.network.config import AugmentationConfig, TrainingConfig
+from napari_unet.network.learning.batches import BatchShape
+from napari_unet.network.learning.calibration import calibration_images
 
 CPU = torch.device("cpu")
 SHAPE = BatchShape(patches=3, taught=(16, 16), margin=(2, 2))

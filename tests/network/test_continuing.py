@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet.core.confidence import Tally
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
+from napari_unet.core.scoring.confidence import Tally
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.events import Checkpoint, Continued, StepDone, Stopped, Validated, Warned
-from napari_unet.network.learner import Learner
+from napari_unet.network.learning.learner import Learner
+from napari_unet.network.learning.transfer import fresh_network
+from napari_unet.network.learning.validation import Validation
 from napari_unet.network.model import Model
 from napari_unet.network.training import train, train_events
-from napari_unet.network.transfer import fresh_network
-from napari_unet.network.validation import Validation
 
 TINY = UNetConfig(features=4, levels=2)
 # Elastic deformation and everything else that is random by default stay on.

@@ -10,10 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.core.dataset import Dataset, build_dataset
-from napari_unet.network.batches import BatchShape
+from napari_unet.core.learning.dataset import Dataset, build_dataset
 from napari_unet.network.config import TrainingConfig, UNetConfig
-from napari_unet.network.diagnosis import (
+from napari_unet.network.events import Resolved, Warned
+from napari_unet.network.geometry import seen_by
+from napari_unet.network.learning.batches import BatchShape
+from napari_unet.network.learning.diagnosis import (
     Watch,
     about_borders,
     about_classes,
@@ -22,8 +24,6 @@ from napari_unet.network.diagnosis import (
     doubts,
     field_of_view,
 )
-from napari_unet.network.events import Resolved, Warned
-from napari_unet.network.geometry import seen_by
 from napari_unet.network.training import train_events
 
 CPU = torch.device("cpu")

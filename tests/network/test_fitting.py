@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from napari_unet import load_model, predict, save_model, train
-from napari_unet.core.dataset import build_dataset
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.network import fitting
+from napari_unet.core.learning.dataset import build_dataset
 from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
-from napari_unet.network.fitting import fit_reading
+from napari_unet.network.learning import fitting
+from napari_unet.network.learning.fitting import fit_reading
 
 SMALL = TrainingConfig(
     steps=12, patch_size=32, batch_size=2, network=UNetConfig(levels=2, features=4), precision="float32"

@@ -14,20 +14,21 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
+from napari_unet.core.arrays.normalisation import CLIPS, Normalisation, apply_limits
+from napari_unet.core.arrays.ordered import map_in_order
 from napari_unet.core.control import Control
-from napari_unet.core.normalisation import CLIPS, Normalisation, apply_limits
-from napari_unet.core.ordered import map_in_order
 from napari_unet.core.tiling import mirrored_box, plan_tiles, read_mirrored
 from napari_unet.files.large_prediction import Stored, predict_to_zarr
-from napari_unet.network import gpu_tiles, inference, prediction
-from napari_unet.network.bands import run_cropped
+from napari_unet.network import prediction
 from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
 from napari_unet.network.events import TilesHalved
 from napari_unet.network.geometry import tile_geometry
-from napari_unet.network.gpu_tiles import GpuTiles, fetch, mirrored, scaled, send
-from napari_unet.network.inference import class_probabilities, ready_network
 from napari_unet.network.model import History, Model
 from napari_unet.network.prediction import plan_prediction, predict, predict_events, tile_computer
+from napari_unet.network.tiles import gpu_tiles, inference
+from napari_unet.network.tiles.bands import run_cropped
+from napari_unet.network.tiles.gpu_tiles import GpuTiles, fetch, mirrored, scaled, send
+from napari_unet.network.tiles.inference import class_probabilities, ready_network
 from napari_unet.network.unet import UNet
 
 CPU = torch.device("cpu")

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet.core.confidence import Tally
-from napari_unet.core.dataset import Dataset, build_dataset
-from napari_unet.network.batches import BatchShape
-from napari_unet.network.calibration import calibration_images
+from napari_unet.core.learning.dataset import Dataset, build_dataset
+from napari_unet.core.scoring.confidence import Tally
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.events import Validated
-from napari_unet.network.incumbent import Incumbent
-from napari_unet.network.learner import Learner
-from napari_unet.network.transfer import fresh_network
-from napari_unet.network.validation import Validation
+from napari_unet.network.learning.batches import BatchShape
+from napari_unet.network.learning.calibration import calibration_images
+from napari_unet.network.learning.incumbent import Incumbent
+from napari_unet.network.learning.learner import Learner
+from napari_unet.network.learning.transfer import fresh_network
+from napari_unet.network.learning.validation import Validation
 
 CPU = torch.device("cpu")
 SHAPE = BatchShape(patches=2, taught=(64, 64), margin=(0, 0))

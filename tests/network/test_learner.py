@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from napari_unet.network import learner as module
 from napari_unet.network.config import UNetConfig
-from napari_unet.network.learner import Learner
+from napari_unet.network.learning import learner as module
+from napari_unet.network.learning.learner import Learner
 from napari_unet.network.unet import UNet
 
 CONFIG = UNetConfig(levels=1, features=2)

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.control import Control
-from napari_unet.core.known_full import KnownFull
-from napari_unet.core.normalisation import Normalisation
-from napari_unet.core.paint_feed import PaintFeed, Source
-from napari_unet.core.regions import Region, complete, overlooked
-from napari_unet.core.view import Gaze, View
-from napari_unet.network import batches, incumbent, joining, live_preview, prediction, training_loop
+from napari_unet.core.learning.view import Gaze, View
+from napari_unet.core.painted.known_full import KnownFull
+from napari_unet.core.painted.paint_feed import PaintFeed, Source
+from napari_unet.core.painted.regions import Region, complete, overlooked
+from napari_unet.network import prediction
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.events import (
     Continued,
@@ -28,11 +28,12 @@ from napari_unet.network.events import (
     Validated,
     Warned,
 )
-from napari_unet.network.learner import Learner
-from napari_unet.network.live_preview import BLOCK, INTERVAL_S, SHARE, LivePreview, blocks_of
+from napari_unet.network.learning import batches, incumbent, joining, live_preview, training_loop
+from napari_unet.network.learning.learner import Learner
+from napari_unet.network.learning.live_preview import BLOCK, INTERVAL_S, SHARE, LivePreview, blocks_of
+from napari_unet.network.learning.transfer import fresh_network
+from napari_unet.network.learning.validation import INTERVAL, Validation
 from napari_unet.network.training import train_events
-from napari_unet.network.transfer import fresh_network
-from napari_unet.network.validation import INTERVAL, Validation
 
 TINY = UNetConfig(features=4, levels=2)
 QUICK = TrainingConfig(

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.network.loss import weighted_cross_entropy
+from napari_unet.network.learning.loss import weighted_cross_entropy
 
 
 def _pixels(logits: list[list[float]], target: list[int], weight: list[float]) -> torch.Tensor:

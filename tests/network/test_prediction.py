@@ -12,16 +12,21 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import nn
 
+from napari_unet.core.arrays.normalisation import Normalisation, apply_limits
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.core.normalisation import Normalisation, apply_limits
 from napari_unet.core.tiling import plan_tiles
 from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
 from napari_unet.network.events import Predicted, TileDone
 from napari_unet.network.geometry import nearest_sizes, tile_geometry
-from napari_unet.network.inference import bytes_per_pixel, fold_batch_norm, plan_tile_size, ready_network
 from napari_unet.network.model import History, Model
 from napari_unet.network.prediction import predict, predict_events
+from napari_unet.network.tiles.inference import (
+    bytes_per_pixel,
+    fold_batch_norm,
+    plan_tile_size,
+    ready_network,
+)
 from napari_unet.network.unet import UNet
 
 CPU = torch.device("cpu")

@@ -11,8 +11,8 @@ import torch
 
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.events import StepDone, Stopped, Validated, Warned
-from napari_unet.network.learner import Learner
-from napari_unet.network.recovery import Recovery
+from napari_unet.network.learning.learner import Learner
+from napari_unet.network.learning.recovery import Recovery
 from napari_unet.network.training import train_events
 from napari_unet.network.unet import UNet
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from napari_unet.network import replay as module
 from napari_unet.network.config import UNetConfig
-from napari_unet.network.learner import Learner
-from napari_unet.network.replay import Numbers, Replay
+from napari_unet.network.learning import replay as module
+from napari_unet.network.learning.learner import Learner
+from napari_unet.network.learning.replay import Numbers, Replay
 from napari_unet.network.unet import UNet
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

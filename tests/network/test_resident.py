@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet.core.dataset import Dataset, build_dataset
-from napari_unet.core.known_full import KnownFull
-from napari_unet.core.live_dataset import LiveDataset
-from napari_unet.core.normalisation import Normalisation
-from napari_unet.core.paint_feed import PaintFeed, Source
-from napari_unet.core.reading import Reading, read_planes
+from napari_unet.core.arrays.normalisation import Normalisation
+from napari_unet.core.learning.dataset import Dataset, build_dataset
+from napari_unet.core.learning.live_dataset import LiveDataset
+from napari_unet.core.learning.reading import Reading, read_planes
+from napari_unet.core.painted.known_full import KnownFull
+from napari_unet.core.painted.paint_feed import PaintFeed, Source
 from napari_unet.core.weights import WeightConfig
-from napari_unet.network import resident as module
 from napari_unet.network.augment import Batch
-from napari_unet.network.batches import BatchShape, draw_batch, plan_batches
 from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
 from napari_unet.network.events import PaintJoined, StepDone
+from napari_unet.network.learning import resident as module
+from napari_unet.network.learning.batches import BatchShape, draw_batch, plan_batches
+from napari_unet.network.learning.replay import Replay
+from napari_unet.network.learning.resident import Resident
 from napari_unet.network.prediction import predict
-from napari_unet.network.replay import Replay
-from napari_unet.network.resident import Resident
 from napari_unet.network.training import train_events
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

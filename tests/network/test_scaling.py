@@ -13,11 +13,11 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.files.large_prediction import predict_to_zarr
-from napari_unet.network import object_size
 from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
 from napari_unet.network.events import ImageScaled, Predicted, TileDone
 from napari_unet.network.model import Model
 from napari_unet.network.prediction import predict_events
+from napari_unet.network.tiles import object_size
 
 SIZE = 14.0
 

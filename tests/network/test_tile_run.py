@@ -18,7 +18,7 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.tiling import Geometry, Tile
 from napari_unet.network.events import TilesHalved
-from napari_unet.network.tile_run import TileRun, tiles_at_once
+from napari_unet.network.tiles.tile_run import TileRun, tiles_at_once
 
 CPU = torch.device("cpu")
 ERRORS = [

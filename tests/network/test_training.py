@@ -15,19 +15,19 @@ import pytest
 import torch
 from skimage.measure import label
 
-from napari_unet.core.confidence import Tally
+from napari_unet.core.arrays.normalisation import Normalisation, apply_limits
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.core.normalisation import Normalisation, apply_limits
+from napari_unet.core.scoring.confidence import Tally
 from napari_unet.core.weights import WeightConfig
-from napari_unet.network import learner as learner_module
-from napari_unet.network import training_loop
 from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
 from napari_unet.network.events import Adapted, Started, StepDone, Stopped, Validated, Warned
+from napari_unet.network.learning import learner as learner_module
+from napari_unet.network.learning import training_loop
+from napari_unet.network.learning.validation import Validation
 from napari_unet.network.model import Model
 from napari_unet.network.training import train, train_events
 from napari_unet.network.unet import UNet
-from napari_unet.network.validation import Validation
 
 TINY = UNetConfig(features=4, levels=2)
 QUICK = TrainingConfig(steps=3, patch_size=32, batch_size=2, network=TINY, precision="float32")

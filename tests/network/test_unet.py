@@ -14,7 +14,6 @@ from torch import nn
 from torch.nn import functional
 
 from napari_unet.core.errors import InputError
-from napari_unet.network import bands
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.geometry import (
     check_shape,
@@ -25,6 +24,7 @@ from napari_unet.network.geometry import (
     seen_by,
     tile_geometry,
 )
+from napari_unet.network.tiles import bands
 from napari_unet.network.unet import UNet, centre_crop, initialise
 
 PADDINGS = ("same", "valid")

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from napari_unet.core.dataset import Dataset, build_dataset
-from napari_unet.network import validation
-from napari_unet.network.batches import BatchShape
-from napari_unet.network.validation import INTERVAL, Validation, crop_budget
+from napari_unet.core.learning.dataset import Dataset, build_dataset
+from napari_unet.network.learning import validation
+from napari_unet.network.learning.batches import BatchShape
+from napari_unet.network.learning.validation import INTERVAL, Validation, crop_budget
 
 CPU = torch.device("cpu")
 SHAPE = BatchShape(patches=3, taught=(32, 32), margin=(0, 0))

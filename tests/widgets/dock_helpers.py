@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
-from napari_unet.core.normalisation import Normalisation
+from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.files.models import save_model
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.model import History, Model
-from napari_unet.widgets.layers import make_annotation
-from napari_unet.widgets.training_form import TrainingForm
+from napari_unet.widgets.bridge.layers import make_annotation
+from napari_unet.widgets.training.training_form import TrainingForm
 
 TINY = UNetConfig(features=4, levels=2)
 
@@ -39,7 +39,7 @@ def paint_on(viewer, layer) -> Labels:
 
 def make_model(channels=1, ndim=2, classes=2):
     """An untrained model; only its shapes matter."""
-    from napari_unet.network.transfer import fresh_network
+    from napari_unet.network.learning.transfer import fresh_network
 
     network = fresh_network(replace(TINY, in_channels=channels, ndim=ndim, classes=classes), 0)
     names = ("background", *(f"class {k}" for k in range(2, classes + 1)))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.widgets.batch_tally import Tally
+from napari_unet.widgets.predicting.batch_tally import Tally
 
 
 def tally(total, finished=(), failed=(), *, part=False, folder="", objects=None):

@@ -13,13 +13,13 @@ from qtpy.QtWidgets import QAbstractButton, QComboBox, QWidget
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.core.label_errors import ErrorKind
-from napari_unet.core.score_table import MEANINGS
+from napari_unet.core.scoring.label_errors import ErrorKind
+from napari_unet.core.scoring.score_table import MEANINGS
 from napari_unet.widgets import evaluate as module
+from napari_unet.widgets.bridge.layers import add_error_map, add_result, make_annotation
+from napari_unet.widgets.bridge.marks import set_mode
 from napari_unet.widgets.evaluate import EvaluateDock
-from napari_unet.widgets.evaluation_run import PlanesDone, compare_labels
-from napari_unet.widgets.layers import add_error_map, add_result, make_annotation
-from napari_unet.widgets.marks import set_mode
+from napari_unet.widgets.scoring.evaluation_run import PlanesDone, compare_labels
 
 
 def labels_of(*boxes, shape=(40, 60)):

@@ -13,7 +13,8 @@ from qtpy.QtWidgets import QPlainTextEdit
 
 from napari_unet.core.errors import InputError
 from napari_unet.files.models import load_model
-from napari_unet.network import batch_source, prediction, training
+from napari_unet.network import prediction, training
+from napari_unet.network.learning import batch_source
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.train import TrainDock
 from napari_unet.widgets.unet import UNetDock

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from dock_helpers import discs, paint_on, say, tiny_training
 
-from napari_unet.core.known_full import KnownFull
+from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.files.models import load_model
-from napari_unet.widgets import layers as bridge
-from napari_unet.widgets import marks
 from napari_unet.widgets import train as train_module
+from napari_unet.widgets.bridge import layers as bridge
+from napari_unet.widgets.bridge import marks
 from napari_unet.widgets.paint import PaintDock
-from napari_unet.widgets.paint_tally import Told, describe_paint
 from napari_unet.widgets.train import TrainDock
+from napari_unet.widgets.training.paint_tally import Told, describe_paint
 from napari_unet.widgets.weights import WeightsDock
 
 

@@ -20,15 +20,15 @@ from napari.utils.interactions import (
 )
 from qtpy.QtWidgets import QLabel, QPushButton, QSpinBox
 
-from napari_unet.core.rereading import Rereading
-from napari_unet.widgets import marks
-from napari_unet.widgets.correct_section import CorrectSection, describe_gestures
-from napari_unet.widgets.corrections import take_corrections
-from napari_unet.widgets.corrector import corrector_of
-from napari_unet.widgets.form import LayerChooser
-from napari_unet.widgets.layers import add_result, annotation_of, edited_result, make_annotation
+from napari_unet.core.objects.rereading import Rereading
+from napari_unet.widgets.bridge import marks
+from napari_unet.widgets.bridge.layers import add_result, annotation_of, edited_result, make_annotation
+from napari_unet.widgets.bridge.timeline import gestures_of, timeline_of
+from napari_unet.widgets.correcting.correct_section import CorrectSection, describe_gestures
+from napari_unet.widgets.correcting.corrections import take_corrections
+from napari_unet.widgets.correcting.corrector import corrector_of
+from napari_unet.widgets.parts.form import LayerChooser
 from napari_unet.widgets.predict import PredictDock
-from napari_unet.widgets.timeline import gestures_of, timeline_of
 from napari_unet.widgets.unet import UNetDock
 
 
@@ -520,7 +520,7 @@ def test_other_paint_in_the_layer_cannot_be_undone_into_what_was_there(viewer):
 def test_no_key_of_napari_or_of_the_brushes_is_taken(viewer, qtbot):
     from napari.utils.shortcuts import default_shortcuts
 
-    from napari_unet.widgets.corrector import KEYS
+    from napari_unet.widgets.correcting.corrector import KEYS
     from napari_unet.widgets.paint import PaintDock
 
     actions = list(default_shortcuts)  # in order: of the viewer, of labels, of points...

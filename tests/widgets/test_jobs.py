@@ -20,9 +20,9 @@ from qtpy.QtWidgets import QLabel, QPushButton, QWidget
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.widgets import jobs
-from napari_unet.widgets.activity import ActivityBar
 from napari_unet.widgets.jobs import Job, Waiting
-from napari_unet.widgets.latest import Latest
+from napari_unet.widgets.parts.latest import Latest
+from napari_unet.widgets.window.activity import ActivityBar
 
 
 @pytest.fixture(autouse=True)

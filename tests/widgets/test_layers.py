@@ -5,11 +5,12 @@ import pytest
 from napari.layers import Labels
 
 from napari_unet.core.errors import InputError
-from napari_unet.widgets import brushes, marks
-from napari_unet.widgets import layers as bridge
-from napari_unet.widgets.layers import add_result, annotation_of, make_annotation, next_object
-from napari_unet.widgets.marks import source_of
-from napari_unet.widgets.timeline import count_as_predicted
+from napari_unet.widgets.bridge import layers as bridge
+from napari_unet.widgets.bridge import marks
+from napari_unet.widgets.bridge.layers import add_result, annotation_of, make_annotation, next_object
+from napari_unet.widgets.bridge.marks import source_of
+from napari_unet.widgets.bridge.timeline import count_as_predicted
+from napari_unet.widgets.painting import brushes
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,13 @@ from scipy import ndimage
 from superqt import QLabeledSlider
 
 from napari_unet.core.instances import InstanceConfig, find_objects
-from napari_unet.core.rereading import Rereading
+from napari_unet.core.objects.rereading import Rereading
 from napari_unet.files.models import save_model
-from napari_unet.widgets import live_objects
-from napari_unet.widgets.corrections import take_corrections
-from napari_unet.widgets.layers import add_result, annotation_of, make_annotation
-from napari_unet.widgets.object_form import ObjectForm, contrast_of, eagerness_of
+from napari_unet.widgets.bridge.layers import add_result, annotation_of, make_annotation
+from napari_unet.widgets.correcting.corrections import take_corrections
 from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.predicting import live_objects
+from napari_unet.widgets.predicting.object_form import ObjectForm, contrast_of, eagerness_of
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -156,7 +156,7 @@ def test_a_stack_follows_the_visible_plane_first(dock, viewer, qtbot, classes):
     assert planes[0] == (2,)
     assert planes[-4:] == [(0,), (1,), (2,), (3,)]
     background = 1 - foreground.sum(0, keepdims=True)
-    from napari_unet.core.prediction import Prediction
+    from napari_unet.core.objects.prediction import Prediction
 
     prediction = Prediction(
         np.concatenate([background, foreground]),

@@ -9,16 +9,17 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import Qt, QTimer
 from scipy.ndimage import binary_dilation
 
-from napari_unet.core.view import View
-from napari_unet.network import live_preview as network_preview
+from napari_unet.core.learning.view import View
 from napari_unet.network.events import PaintJoined, Preview, StepDone
-from napari_unet.widgets import glances, jobs
-from napari_unet.widgets.layers import make_annotation
-from napari_unet.widgets.live_preview import LivePreviewLayer, is_preview, screen_step
-from napari_unet.widgets.marks import accept_objects, full_objects_of
-from napari_unet.widgets.mosaic import Mosaic
-from napari_unet.widgets.paint_watch import Learnt
+from napari_unet.network.learning import live_preview as network_preview
+from napari_unet.widgets import jobs
+from napari_unet.widgets.bridge.layers import make_annotation
+from napari_unet.widgets.bridge.marks import accept_objects, full_objects_of
+from napari_unet.widgets.bridge.paint_watch import Learnt
 from napari_unet.widgets.train import TrainDock
+from napari_unet.widgets.training import glances
+from napari_unet.widgets.training.live_preview import LivePreviewLayer, is_preview, screen_step
+from napari_unet.widgets.training.mosaic import Mosaic
 from napari_unet.widgets.unet import UNetDock
 
 
@@ -66,7 +67,7 @@ def stop(dock, qtbot):
 
 def dataset_of(dock, monkeypatch):
     """Return what tells the dataset that a training learns from: taken from its thread when it ends."""
-    from napari_unet.network import training_loop
+    from napari_unet.network.learning import training_loop
 
     kept = []
     original = training_loop.fit_reading

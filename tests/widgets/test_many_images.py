@@ -18,9 +18,9 @@ from skimage.io import imsave
 from napari_unet.files.images import read_image
 from napari_unet.network import prediction
 from napari_unet.network.prediction import predict
-from napari_unet.widgets import prediction_targets
-from napari_unet.widgets.marks import source_of
+from napari_unet.widgets.bridge.marks import source_of
 from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.predicting import prediction_targets
 from napari_unet.widgets.unet import UNetDock
 
 

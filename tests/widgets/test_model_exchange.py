@@ -8,13 +8,14 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog, QLabel, QPushButton
 
 from napari_unet.files.models import load_model, save_model
 from napari_unet.widgets.predict import PredictDock
-from napari_unet.widgets.preferences import Preferences
+from napari_unet.widgets.window.preferences import Preferences
 
 
 @pytest.fixture
 def dock(make_napari_viewer, tmp_path, monkeypatch, qtbot):
     monkeypatch.setattr(
-        "napari_unet.widgets.window_project.read_preferences", lambda: Preferences(tmp_path / "models")
+        "napari_unet.widgets.projects.window_project.read_preferences",
+        lambda: Preferences(tmp_path / "models"),
     )
     viewer = make_napari_viewer()
     viewer.add_image(discs(), name="cells")

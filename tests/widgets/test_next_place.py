@@ -14,18 +14,18 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
 
-from napari_unet.core.rereading import Rereading
-from napari_unet.core.view import View
+from napari_unet.core.learning.view import View
+from napari_unet.core.objects.rereading import Rereading
 from napari_unet.network.events import Preview
 from napari_unet.widgets import next_place
-from napari_unet.widgets.layers import add_result, annotation_of, make_annotation
-from napari_unet.widgets.live_preview import LivePreviewLayer
-from napari_unet.widgets.marks import source_of
+from napari_unet.widgets.bridge.layers import add_result, annotation_of, make_annotation
+from napari_unet.widgets.bridge.marks import source_of
+from napari_unet.widgets.bridge.paint_watch import Learnt
+from napari_unet.widgets.guiding.next_place_run import Known, planes_to_look_at
+from napari_unet.widgets.guiding.place_view import is_ring
 from napari_unet.widgets.next_place import KEY
-from napari_unet.widgets.next_place_run import Known, planes_to_look_at
 from napari_unet.widgets.paint import PaintDock
-from napari_unet.widgets.paint_watch import Learnt
-from napari_unet.widgets.place_view import is_ring
+from napari_unet.widgets.training.live_preview import LivePreviewLayer
 from napari_unet.widgets.unet import UNetDock
 
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QComboBox, QPushButton, QWidget
 
-from napari_unet.widgets import layers as bridge
-from napari_unet.widgets import marks
-from napari_unet.widgets.corrector import corrector_of
+from napari_unet.widgets.bridge import layers as bridge
+from napari_unet.widgets.bridge import marks
+from napari_unet.widgets.bridge.timeline import timeline_of
+from napari_unet.widgets.correcting.corrector import corrector_of
 from napari_unet.widgets.paint import PaintDock
-from napari_unet.widgets.regions import take_region_tool
-from napari_unet.widgets.timeline import timeline_of
+from napari_unet.widgets.painting.regions import take_region_tool
 
 
 @pytest.fixture

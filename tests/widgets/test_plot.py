@@ -12,7 +12,7 @@ from qtpy.QtGui import QColor
 
 from napari_unet.network.events import StepDone, Validated
 from napari_unet.network.model import History
-from napari_unet.widgets.plot import REPAINT_MS, CurvePlot, RunningMean, decade_ticks, thin
+from napari_unet.widgets.parts.plot import REPAINT_MS, CurvePlot, RunningMean, decade_ticks, thin
 
 POINTS = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=400)
 

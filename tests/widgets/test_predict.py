@@ -17,12 +17,18 @@ from napari_unet.core.errors import InputError
 from napari_unet.files.models import save_model
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.prediction import predict
-from napari_unet.widgets.layers import add_result
-from napari_unet.widgets.model_chooser import ModelChooser, ModelFacts
-from napari_unet.widgets.planes import into_stack
+from napari_unet.widgets.bridge.layers import add_result
+from napari_unet.widgets.bridge.planes import into_stack
+from napari_unet.widgets.models.model_chooser import ModelChooser, ModelFacts
 from napari_unet.widgets.predict import PredictDock
-from napari_unet.widgets.prediction_events import PreviewBegun, Segmented, Source, SourceWanted, TilesDone
-from napari_unet.widgets.prediction_run import resolve_channels, segment
+from napari_unet.widgets.predicting.prediction_events import (
+    PreviewBegun,
+    Segmented,
+    Source,
+    SourceWanted,
+    TilesDone,
+)
+from napari_unet.widgets.predicting.prediction_run import resolve_channels, segment
 
 LAST_ID = 2**31 - 1
 
@@ -416,7 +422,7 @@ def test_cancel(dock, viewer, qtbot, keep, monkeypatch):
 
 
 def test_objects_are_found_in_the_thread(dock, viewer, qtbot, monkeypatch):
-    from napari_unet.core import prediction
+    from napari_unet.core.objects import prediction
 
     threads = []
     original = prediction.find_objects

@@ -6,7 +6,7 @@ import pytest
 from npe2 import PluginManifest
 
 import napari_unet
-from napari_unet.widgets.preferences import PLUGIN, Preferences, read_preferences
+from napari_unet.widgets.window.preferences import PLUGIN, Preferences, read_preferences
 
 MANIFEST = PluginManifest.from_file(Path(napari_unet.__file__).parent / "napari.yaml")
 

@@ -5,11 +5,11 @@ from dock_helpers import discs
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QLabel
 
-from napari_unet.core.gestures import Gesture
-from napari_unet.widgets.layers import make_annotation
+from napari_unet.core.correcting.gestures import Gesture
+from napari_unet.widgets.bridge.layers import make_annotation
+from napari_unet.widgets.bridge.timeline import timeline_of
+from napari_unet.widgets.correcting.progress_view import ProgressView
 from napari_unet.widgets.predict import PredictDock
-from napari_unet.widgets.progress_view import ProgressView
-from napari_unet.widgets.timeline import timeline_of
 
 
 def gestures(kinds):

@@ -22,9 +22,8 @@ from napari_unet.files.project import FILE, read_project
 from napari_unet.files.project_lock import FILE as LOCK
 from napari_unet.files.project_store import read_labels, read_settings
 from napari_unet.files.states import step_to_continue
-from napari_unet.widgets import marks
-from napari_unet.widgets.corrector import corrector_of
-from napari_unet.widgets.layers import (
+from napari_unet.widgets.bridge import marks
+from napari_unet.widgets.bridge.layers import (
     add_result,
     annotation_of,
     copy_image,
@@ -32,16 +31,17 @@ from napari_unet.widgets.layers import (
     make_annotation,
     pixel_sizes,
 )
-from napari_unet.widgets.lifetime import is_alive
+from napari_unet.widgets.bridge.scales import micrometres
+from napari_unet.widgets.correcting.corrector import corrector_of
+from napari_unet.widgets.painting.regions import regions_layer, take_region_tool
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.project import ProjectDock
 from napari_unet.widgets.project_reader import get_reader
-from napari_unet.widgets.regions import regions_layer, take_region_tool
-from napari_unet.widgets.scales import micrometres
+from napari_unet.widgets.projects.window_project import open_project, project_of
 from napari_unet.widgets.train import TrainDock
 from napari_unet.widgets.unet import UNetDock
 from napari_unet.widgets.weights import WeightsDock
-from napari_unet.widgets.window_project import open_project, project_of
+from napari_unet.widgets.window.lifetime import is_alive
 
 PLUGIN = "napari-unet-interactive"
 
@@ -468,7 +468,7 @@ def test_an_image_that_changed_is_said_and_one_of_another_shape_keeps_its_paint(
     viewer.close()
     tifffile.imwrite(data / "a b.tif", discs((64, 80)) + 1)
     said = []
-    monkeypatch.setattr("napari_unet.widgets.project_reader.show_warning", said.append)
+    monkeypatch.setattr("napari_unet.widgets.projects.window_project.show_warning", said.append)
     viewer = reopened(make_napari_viewer, folder, qtbot)
     assert "has changed since it was painted on; see whether its paint still fits" in said.pop()
     assert annotation_of(viewer, viewer.layers[0]) is viewer.layers[1]

@@ -5,18 +5,18 @@ from mouse import Hand
 from qtpy.QtWidgets import QLabel, QPushButton
 
 from napari_unet.core.weights import border_weights
-from napari_unet.widgets.corrector import corrector_of
-from napari_unet.widgets.layers import (
+from napari_unet.widgets.bridge.layers import (
     add_result,
     annotation_of,
     copy_paint,
     has_paint,
     make_annotation,
 )
-from napari_unet.widgets.marks import full_objects_of
+from napari_unet.widgets.bridge.marks import full_objects_of
+from napari_unet.widgets.correcting.corrector import corrector_of
 from napari_unet.widgets.paint import PaintDock
-from napari_unet.widgets.paint_tally import Told, describe_paint
-from napari_unet.widgets.regions import regions_layer, take_region_tool
+from napari_unet.widgets.painting.regions import regions_layer, take_region_tool
+from napari_unet.widgets.training.paint_tally import Told, describe_paint
 from napari_unet.widgets.weights import WeightsDock
 
 

@@ -5,7 +5,7 @@ import pytest
 from napari.layers import Labels
 
 from napari_unet.files.pixel_size import PixelSize, common_pixel_size
-from napari_unet.widgets.scales import micrometres
+from napari_unet.widgets.bridge.scales import micrometres
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from napari.layers import Image, Labels
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.prediction import predict
-from napari_unet.widgets import preview_layer
-from napari_unet.widgets.marks import is_result, source_of
+from napari_unet.widgets.bridge.marks import is_result, source_of
 from napari_unet.widgets.predict import PredictDock
-from napari_unet.widgets.prediction_form import PredictionForm
-from napari_unet.widgets.prediction_targets import Target, pixel_looked_at
+from napari_unet.widgets.predicting import preview_layer
+from napari_unet.widgets.predicting.prediction_form import PredictionForm
+from napari_unet.widgets.predicting.prediction_targets import Target, pixel_looked_at
 
 pytestmark = pytest.mark.usefixtures("models")
 

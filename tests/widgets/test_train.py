@@ -30,10 +30,10 @@ from napari_unet.network.events import (
     Warned,
 )
 from napari_unet.network.model import History
-from napari_unet.widgets.layers import make_annotation
-from napari_unet.widgets.marks import set_mode
+from napari_unet.widgets.bridge.layers import make_annotation
+from napari_unet.widgets.bridge.marks import set_mode
 from napari_unet.widgets.train import TrainDock
-from napari_unet.widgets.training_run import Progress, Saved, clock, train_and_save
+from napari_unet.widgets.training.training_run import Progress, Saved, clock, train_and_save
 
 
 @pytest.fixture(autouse=True)
@@ -512,7 +512,7 @@ from napari_unet.widgets.train import TrainDock
 from napari_unet.widgets.unet import UNetDock
 from napari_unet.widgets.weights import WeightsDock
 import numpy
-from napari_unet.widgets.layers import make_annotation
+from napari_unet.widgets.bridge.layers import make_annotation
 viewer = ViewerModel()
 paint = make_annotation(viewer, viewer.add_image(numpy.zeros((8, 8))))
 paint.data[2:4, 2:4], paint.data[5:7, 2:4] = 2, 3
@@ -639,7 +639,7 @@ def test_warnings_stay_until_they_are_withdrawn(dock, viewer, qtbot, monkeypatch
 
 
 def test_a_training_that_diverges_says_why_and_what_was_kept(dock, viewer, qtbot, monkeypatch):
-    from napari_unet.network.learner import Learner
+    from napari_unet.network.learning.learner import Learner
 
     tiny_training(monkeypatch, steps=50)
     step, calls = Learner.step, []

@@ -35,21 +35,21 @@ from napari_unet.core.errors import InputError
 from napari_unet.files.images import check_replaceable, read_image
 from napari_unet.files.project import read_project
 from napari_unet.files.states import step_to_continue
-from napari_unet.widgets.control_values import read_controls
-from napari_unet.widgets.form import LayerChooser, Sentence
-from napari_unet.widgets.layers import add_result
-from napari_unet.widgets.model_chooser import ModelChooser
+from napari_unet.widgets.bridge.layers import add_result
+from napari_unet.widgets.models.model_chooser import ModelChooser
 from napari_unet.widgets.next_step import Stage, next_step
 from napari_unet.widgets.paint import PaintDock
+from napari_unet.widgets.parts.control_values import read_controls
+from napari_unet.widgets.parts.form import LayerChooser, Sentence
+from napari_unet.widgets.parts.section import Section
 from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.predicting.saving import suggested_path
+from napari_unet.widgets.projects.window_project import project_of
 from napari_unet.widgets.samples import coins
-from napari_unet.widgets.saving import suggested_path
-from napari_unet.widgets.section import Section
 from napari_unet.widgets.train import TrainDock
-from napari_unet.widgets.training_form import TrainingForm
+from napari_unet.widgets.training.training_form import TrainingForm
 from napari_unet.widgets.unet import UNetDock
 from napari_unet.widgets.weights import WeightsDock
-from napari_unet.widgets.window_project import project_of
 
 DOCKS = (PaintDock, WeightsDock, TrainDock, PredictDock, UNetDock)
 CONTROLS = (QAbstractButton, QComboBox, QAbstractSpinBox, QAbstractSlider, QLineEdit)

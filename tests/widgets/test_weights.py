@@ -9,20 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet.core import taught_paint
 from napari_unet.core.annotation import read_paint
 from napari_unet.core.control import Control
-from napari_unet.core.dataset import build_dataset
-from napari_unet.core.known_full import KnownFull
-from napari_unet.core.regions import Region, complete
-from napari_unet.core.rim import find_rims
+from napari_unet.core.learning.dataset import build_dataset
+from napari_unet.core.painted import taught_paint
+from napari_unet.core.painted.known_full import KnownFull
+from napari_unet.core.painted.regions import Region, complete
+from napari_unet.core.painted.rim import find_rims
 from napari_unet.core.weights import WeightConfig, border_weights, class_weights
 from napari_unet.network.config import TrainingConfig
-from napari_unet.widgets import layers as bridge
-from napari_unet.widgets import marks, weight_preview
-from napari_unet.widgets.latest import Latest
-from napari_unet.widgets.layers import make_annotation, next_object
-from napari_unet.widgets.weight_preview import WeightPreviews
+from napari_unet.widgets.bridge import layers as bridge
+from napari_unet.widgets.bridge import marks
+from napari_unet.widgets.bridge.layers import make_annotation, next_object
+from napari_unet.widgets.painting import weight_preview
+from napari_unet.widgets.painting.weight_preview import WeightPreviews
+from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.weights import WeightsDock
 
 NOTHING_KNOWN = KnownFull()

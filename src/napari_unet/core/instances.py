@@ -6,11 +6,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.blocks import Block, for_each_block, plan_blocks
-from napari_unet.core.depth import squared_depth
+from napari_unet.core.arrays.blocks import Block, for_each_block, plan_blocks
 from napari_unet.core.errors import InputError
-from napari_unet.core.flooding import Relief, survey
-from napari_unet.core.levels import framed, to_levels
+from napari_unet.core.relief.depth import squared_depth
+from napari_unet.core.relief.flooding import Relief, survey
+from napari_unet.core.relief.levels import framed, to_levels
 
 Separation = Literal["both", "probability", "shape"]
 
@@ -78,7 +78,7 @@ def find_objects(
 ) -> NDArray[np.int32]:
     """Separate the foreground into objects: the hills of a landscape of probability and depth.
 
-    See :mod:`napari_unet.core.flooding`. A part of ``p > threshold`` that has one summit is an object
+    See :mod:`napari_unet.core.relief.flooding`. A part of ``p > threshold`` that has one summit is an object
     however low it is: dim objects must not vanish.
 
     Parameters
@@ -96,7 +96,7 @@ def find_objects(
         0 background; objects 1, 2, 3, ... in the raster order of their first pixels, so the same
         probabilities always give the same ids, and no two planes share one. Every object is connected through
         faces. What becomes of a connected part of ``p > threshold`` depends on that part alone, so images
-        may be separated block by block (`core/block_objects.py`).
+        may be separated block by block (`core/objects/block_objects.py`).
 
     Raises
     ------

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.dataset import Dataset, Sample
-from napari_unet.core.live_dataset import Fresh
+from napari_unet.core.learning.dataset import Dataset, Sample
+from napari_unet.core.learning.live_dataset import Fresh
 from napari_unet.core.tiling import read_mirrored
 
 _JITTER = 0.25

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.lazy import Pixels
+from napari_unet.core.arrays.lazy import Pixels
 
 WHOLE = 2**40
 """A halo that reaches beyond every image, for a network that must see all of it; on every pooling grid."""

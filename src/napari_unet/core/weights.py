@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from skimage.measure import label
 
 from napari_unet.core.annotation import FIRST_OBJECT, Mode, check_mode, check_paint, read_paint
-from napari_unet.core.blocks import Block, for_each_block, plan_blocks, widen
-from napari_unet.core.errors import InputError
-from napari_unet.core.two_nearest import (
+from napari_unet.core.arrays.blocks import Block, for_each_block, plan_blocks, widen
+from napari_unet.core.borders.two_nearest import (
     Metric,
     check_spacing,
     make_metric,
@@ -30,7 +29,8 @@ from napari_unet.core.two_nearest import (
     two_nearest_keys,
     with_small_ids,
 )
-from napari_unet.core.weight_config import TOLERANCE, WeightConfig, class_weights
+from napari_unet.core.borders.weight_config import TOLERANCE, WeightConfig, class_weights
+from napari_unet.core.errors import InputError
 
 __all__ = [
     "TOLERANCE",

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.arrays.normalisation import CLIPS, Normalisation
 from napari_unet.core.errors import InputError
-from napari_unet.core.normalisation import CLIPS, Normalisation
 from napari_unet.files.atomic import writing
 from napari_unet.files.methods_text import REFERENCE, methods_text
 from napari_unet.files.models import describe, save_model
@@ -94,7 +94,7 @@ def export_package(
     InputError
         If the file cannot be written, or the image does not suit the model.
     """
-    from napari_unet.network.exchange import to_torchscript
+    from napari_unet.network.tiles.exchange import to_torchscript
 
     sample = make_sample(model, image)
     name = _NAME.sub(" ", info.name).strip()[:64]

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from napari_unet._version import __version__
-from napari_unet.core.axes import Channels
+from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.files.models import model_digest
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from napari_unet.files.cluster_worker import NetworkPlugin, TileTask, WorkerFacts
     from napari_unet.network.prediction import PredictionPlan
-    from napari_unet.network.tile_run import Place, TileRun
+    from napari_unet.network.tiles.tile_run import Place, TileRun
 
 _ANSWER_S = 5.0
 """Seconds that a scheduler has to answer."""

@@ -17,21 +17,21 @@ from distributed import Worker, WorkerPlugin, get_worker
 from numpy.typing import NDArray
 
 from napari_unet._version import __version__
-from napari_unet.core.axes import Channels, channels_first
+from napari_unet.core.arrays.axes import Channels, channels_first
+from napari_unet.core.arrays.lazy import Pixels
 from napari_unet.core.errors import InputError
-from napari_unet.core.lazy import Pixels
-from napari_unet.core.prediction import Prediction
+from napari_unet.core.objects.prediction import Prediction
 from napari_unet.core.tiling import WHOLE, Geometry, Tile, plan_tiles
 from napari_unet.files.prediction_store import open_results, write_tile
 from napari_unet.files.sources import open_image
 from napari_unet.network.adaptation import for_channels
 from napari_unet.network.config import Precision
 from napari_unet.network.device import choose_device, choose_precision, free_memory
-from napari_unet.network.inference import ready_network
 from napari_unet.network.model import Model
 from napari_unet.network.prediction import tile_computer
-from napari_unet.network.scaling import Scale, tiles_of_image
-from napari_unet.network.tile_run import (
+from napari_unet.network.tiles.inference import ready_network
+from napari_unet.network.tiles.scaling import Scale, tiles_of_image
+from napari_unet.network.tiles.tile_run import (
     Compute,
     DeviceThreads,
     Place,

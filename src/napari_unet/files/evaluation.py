@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_unet.core.agreement import Agreement, measure_agreement
-from napari_unet.core.comparison import compare_parts
+from napari_unet.core.arrays.lazy import as_pixels
 from napari_unet.core.errors import InputError
-from napari_unet.core.lazy import as_pixels
-from napari_unet.core.overlap import planes
-from napari_unet.core.score_table import delimited
-from napari_unet.core.scores import Scores, pooled_scores
+from napari_unet.core.scoring.agreement import Agreement, measure_agreement
+from napari_unet.core.scoring.comparison import compare_parts
+from napari_unet.core.scoring.overlap import planes
+from napari_unet.core.scoring.score_table import delimited
+from napari_unet.core.scoring.scores import Scores, pooled_scores
 from napari_unet.files.atomic import writing
 from napari_unet.files.images import StoredImage, check_replaceable, pair_by_stem, stem, write_image
 from napari_unet.files.project import PAINT, ProjectLabels, read_project
@@ -167,10 +167,10 @@ def compare_files(
     pairs : sequence of (Path, Path)
         Prediction and truth.
     ndim : int, optional
-        As for :func:`napari_unet.core.scores.evaluate`.
+        As for :func:`napari_unet.core.scoring.scores.evaluate`.
     errors_folder : Path, optional
-        Where to write STEM_errors.tif, the map of what is wrong
-        (:func:`~napari_unet.core.label_errors.error_map`), for which both images must fit into memory.
+        Where to write STEM_errors.tif, the map of what is wrong, for which both images must fit into memory;
+        see :func:`~napari_unet.core.scoring.label_errors.error_map`.
     read : callable
         Reads every one of these files.
     """

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.axes import Channels, without_opaque_alpha
+from napari_unet.core.arrays.axes import Channels, without_opaque_alpha
+from napari_unet.core.arrays.lazy import LazyPixels, Pixels
 from napari_unet.core.errors import InputError
-from napari_unet.core.lazy import LazyPixels, Pixels
 from napari_unet.files.atomic import writing
 from napari_unet.files.pixel_size import PixelSize
 from napari_unet.files.tiff_pages import first_series

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import psutil
 
-from napari_unet.core.block_classes import find_class_objects_in_blocks
-from napari_unet.core.block_objects import BYTES_PER_PIXEL
+from napari_unet.core.arrays.lazy import LazyPixels
+from napari_unet.core.arrays.spare_memory import hand_back
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.core.lazy import LazyPixels
-from napari_unet.core.prediction import Prediction
-from napari_unet.core.spare_memory import hand_back
+from napari_unet.core.objects.block_classes import find_class_objects_in_blocks
+from napari_unet.core.objects.block_objects import BYTES_PER_PIXEL
+from napari_unet.core.objects.prediction import Prediction
 from napari_unet.core.tiling import plan_tiles
 from napari_unet.files.images import check_replaceable
 from napari_unet.files.models import model_digest
@@ -35,7 +35,7 @@ from napari_unet.network.model import Model
 if TYPE_CHECKING:
     from napari_unet.files.cluster import OnCluster
     from napari_unet.network.prediction import PredictionPlan
-    from napari_unet.network.tile_run import TileRun
+    from napari_unet.network.tiles.tile_run import TileRun
 
 Kind = Literal["objects", "classes", "probabilities"]
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 
 from napari_unet.core.annotation import Mode
+from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.core.normalisation import Normalisation
 from napari_unet.files.container import Kind, NotOursError, read_container, write_container
 from napari_unet.files.images import safe_name
 from napari_unet.files.plain import from_plain, to_plain

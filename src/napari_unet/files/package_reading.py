@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
+from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.errors import InputError
-from napari_unet.core.normalisation import Normalisation
 from napari_unet.files.foreign import load_foreign
 from napari_unet.network.model import Model
 

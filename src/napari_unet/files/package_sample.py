@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.core.axes import Channels, channels_first
+from napari_unet.core.arrays.axes import Channels, channels_first
+from napari_unet.core.arrays.lazy import Pixels
 from napari_unet.core.errors import InputError
-from napari_unet.core.lazy import Pixels
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.geometry import margin, nearest_sizes, tile_geometry
 from napari_unet.network.model import Model
@@ -55,7 +55,7 @@ def make_sample(model: Model, image: NDArray[Any] | None) -> Sample:
     """
     import torch
 
-    from napari_unet.network.inference import probabilities_of, ready_network
+    from napari_unet.network.tiles.inference import probabilities_of, ready_network
 
     config = model.network
     least = least_size(config)

@@ -30,8 +30,8 @@ from napari_unet.files.large_prediction import (
 from napari_unet.files.sources import open_image
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import ImageScaled, Predicted, TileDone, TilesHalved, TileStored
-from napari_unet.network.in_turn import ImageFailed, in_turn
 from napari_unet.network.model import Model
+from napari_unet.network.tiles.in_turn import ImageFailed, in_turn
 
 Format = Literal["auto", "tiff", "zarr"]
 """Of results: "auto" is TIFF, and zarr of zarr and of what does not fit into memory."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.prediction import Prediction
+from napari_unet.core.objects.prediction import Prediction
 from napari_unet.core.tiling import Tile
 from napari_unet.files.images import SOFTWARE, check_replaceable
 from napari_unet.files.pixel_size import PixelSize

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from napari_unet._version import __version__
 from napari_unet.core.annotation import Mode
-from napari_unet.core.axes import Channels
+from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.errors import InputError
-from napari_unet.core.known_full import KnownFull
+from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.files.atomic import writing
 from napari_unet.files.plain import from_plain, to_plain
 
@@ -123,7 +123,8 @@ class ProjectLabels:
     mode, channels
         What the values mean, and where the image has its channels; of paint.
     filled, accepted
-        Which objects are painted up to their border, see :class:`napari_unet.core.known_full.KnownFull`.
+        Which objects are painted up to their border, see
+        :class:`napari_unet.core.painted.known_full.KnownFull`.
     predicted : str
         The file, also in ``paint``, of what was predicted, before it was corrected; "" for paint.
     """

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import FIRST_OBJECT, Mode
-from napari_unet.core.axes import Channels, without_opaque_alpha
+from napari_unet.core.arrays.axes import Channels, without_opaque_alpha
+from napari_unet.core.arrays.lazy import LazyPixels, Pixels
 from napari_unet.core.errors import InputError
-from napari_unet.core.lazy import LazyPixels, Pixels
-from napari_unet.core.object_distance import Full
-from napari_unet.core.regions import Region, complete, outline_region, shape_outline
+from napari_unet.core.painted.object_distance import Full
+from napari_unet.core.painted.regions import Region, complete, outline_region, shape_outline
 from napari_unet.files.images import StoredImage
 from napari_unet.files.pixel_size import PixelSize, layer_pixel_size, layer_pixel_sizes
 from napari_unet.files.project import (

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.axes import without_opaque_alpha
+from napari_unet.core.arrays.axes import without_opaque_alpha
+from napari_unet.core.arrays.lazy import LazyPixels
 from napari_unet.core.errors import InputError
-from napari_unet.core.lazy import LazyPixels
 from napari_unet.files.images import (
     ALWAYS,
     StoredImage,
@@ -93,7 +93,7 @@ def open_image(path: str | Path) -> StoredImage:
     Returns
     -------
     StoredImage
-        Its ``pixels`` are a :class:`~napari_unet.core.lazy.LazyPixels`; an axis of channels comes first.
+        Its ``pixels`` are :class:`~napari_unet.core.arrays.lazy.LazyPixels`; an axis of channels comes first.
 
     Raises
     ------

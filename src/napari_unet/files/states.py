@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors import SafetensorError
 
-from napari_unet.core.confidence import Tally
 from napari_unet.core.errors import InputError
+from napari_unet.core.scoring.confidence import Tally
 from napari_unet.files.container import Kind, read_container, write_container
 from napari_unet.files.models import MODEL, load_model
 from napari_unet.files.plain import from_plain, to_plain
+from napari_unet.network.learning.state import Best, LearnerState, Tensors, TrainingState
 from napari_unet.network.model import Model
-from napari_unet.network.state import Best, LearnerState, Tensors, TrainingState
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.mixture import Mixture
+from napari_unet.core.learning.mixture import Mixture
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.model import Model
 

@@ -11,10 +11,10 @@ from numbers import Integral, Real
 from typing import Literal
 
 from napari_unet.core.annotation import Mode
-from napari_unet.core.axes import Channels
+from napari_unet.core.arrays.axes import Channels
+from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.core.normalisation import Normalisation
 from napari_unet.core.weights import WeightConfig
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
@@ -77,7 +77,7 @@ class UNetConfig:
         Probability in [0, 1) of dropping a feature map at the end of the contracting path, as in the paper.
     distance : bool
         Whether a second head learns how deep each pixel lies in its object, from objects painted in full; see
-        :mod:`napari_unet.core.object_distance`. It teaches the features where touching objects part;
+        :mod:`napari_unet.core.painted.object_distance`. It teaches the features where touching objects part;
         predictions do without it. Training sets it from the paint.
     """
 

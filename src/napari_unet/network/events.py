@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from napari_unet.core.dataset import ScoredOn
     from napari_unet.core.instances import InstanceConfig
-    from napari_unet.core.prediction import Prediction
+    from napari_unet.core.learning.dataset import ScoredOn
+    from napari_unet.core.objects.prediction import Prediction
     from napari_unet.core.tiling import Tile
+    from napari_unet.network.learning.state import TrainingState
     from napari_unet.network.model import History, Model
-    from napari_unet.network.state import TrainingState
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_unet.core.annotation import Mode
+from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.core.normalisation import Normalisation
 from napari_unet.network.config import TrainingConfig, UNetConfig
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Model:
         Curve, duration, device and versions.
     instances : InstanceConfig
         How its probabilities are best read, fitted to the paint it learnt from; see
-        :mod:`napari_unet.core.instance_fit`.
+        :mod:`napari_unet.core.objects.instance_fit`.
     object_size : float, optional
         Of a starter, the diameter in pixels that objects have in images it sees best; any image is scaled
         so, see ``PredictionConfig.object_size``. None for a model of its own images alone.

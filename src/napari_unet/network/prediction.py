@@ -10,23 +10,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_unet.core.axes import channels_first
+from napari_unet.core.arrays.axes import channels_first
+from napari_unet.core.arrays.lazy import Pixels
+from napari_unet.core.arrays.normalisation import CLIPS
 from napari_unet.core.control import Control
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.core.lazy import Pixels
-from napari_unet.core.normalisation import CLIPS
-from napari_unet.core.prediction import Prediction
+from napari_unet.core.objects.prediction import Prediction
 from napari_unet.core.tiling import Geometry, Tile, read_mirrored
 from napari_unet.network.adaptation import for_channels
 from napari_unet.network.config import PredictionConfig, UNetConfig
 from napari_unet.network.device import choose_device, choose_precision, free_memory
 from napari_unet.network.events import ImageScaled, Predicted, PredictionEvent, TileDone, TilesHalved
 from napari_unet.network.geometry import tile_geometry
-from napari_unet.network.gpu_tiles import GpuTiles
-from napari_unet.network.inference import plan_tile_size, probabilities_of, ready_network
 from napari_unet.network.model import Model
 from napari_unet.network.orientation import ORIENTATIONS
-from napari_unet.network.scaling import (
+from napari_unet.network.tiles.gpu_tiles import GpuTiles
+from napari_unet.network.tiles.inference import plan_tile_size, probabilities_of, ready_network
+from napari_unet.network.tiles.scaling import (
     Scale,
     ScaledTiles,
     choose_scale,
@@ -34,7 +34,7 @@ from napari_unet.network.scaling import (
     tile_size_of_image,
     tiles_of_image,
 )
-from napari_unet.network.tile_run import KEPT_ON_GPU, TileRun, free_cache, tiles_at_once
+from napari_unet.network.tiles.tile_run import KEPT_ON_GPU, TileRun, free_cache, tiles_at_once
 from napari_unet.network.unet import UNet
 
 

@@ -10,27 +10,27 @@ import torch
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.core.live_dataset import LiveDataset
-from napari_unet.core.mixture import telling_mixture
-from napari_unet.core.object_distance import Full
-from napari_unet.core.paint_feed import PaintFeed
-from napari_unet.core.painted_plane import PaintedPlane
-from napari_unet.core.reading import Reading, read_planes
-from napari_unet.core.view import Gaze
+from napari_unet.core.learning.live_dataset import LiveDataset
+from napari_unet.core.learning.mixture import telling_mixture
+from napari_unet.core.learning.reading import Reading, read_planes
+from napari_unet.core.learning.view import Gaze
+from napari_unet.core.painted.object_distance import Full
+from napari_unet.core.painted.paint_feed import PaintFeed
+from napari_unet.core.painted.painted_plane import PaintedPlane
 from napari_unet.network.config import TrainingConfig
 from napari_unet.network.device import choose_device, choose_precision, describe_device
-from napari_unet.network.diagnosis import doubts
 from napari_unet.network.events import (
     Started,
     Stopped,
     TrainingEvent,
     Warned,
 )
-from napari_unet.network.joining import Joining
+from napari_unet.network.learning.diagnosis import doubts
+from napari_unet.network.learning.joining import Joining
+from napari_unet.network.learning.state import TrainingState
+from napari_unet.network.learning.training_loop import Run
+from napari_unet.network.learning.transfer import starting_network, starting_rates
 from napari_unet.network.model import Model
-from napari_unet.network.state import TrainingState
-from napari_unet.network.training_loop import Run
-from napari_unet.network.transfer import starting_network, starting_rates
 
 Painted = tuple[Sequence[Any], Sequence[Any]]
 """Images and their paints, arrays both."""
@@ -52,13 +52,13 @@ def train(
     Parameters
     ----------
     images, paints : sequences of arrays
-        See :func:`napari_unet.core.dataset.build_dataset`.
+        See :func:`napari_unet.core.learning.dataset.build_dataset`.
     config : TrainingConfig
     start : Model, optional
         Go on from these weights, with this network and normalisation, adapted to the channels and classes of
         these images (of a starter also to ``config.network.ndim``), see
         :mod:`napari_unet.network.adaptation`. A starter, or a model that fits, is the one to beat; see
-        :class:`napari_unet.network.incumbent.Incumbent`.
+        :class:`napari_unet.network.learning.incumbent.Incumbent`.
     resume : TrainingState, optional
         Of the training that ``start`` came out of: go on with its optimiser and its curve as well. Steps and
         seconds of ``config`` are further ones. With the same images, paints and other settings the model is

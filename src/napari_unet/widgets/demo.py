@@ -27,8 +27,8 @@ from skimage import draw
 from napari_unet.core.errors import InputError
 from napari_unet.files.images import write_image
 from napari_unet.network.failures import sentence
-from napari_unet.widgets.preferences import PLUGIN
 from napari_unet.widgets.unet import UNetDock
+from napari_unet.widgets.window.preferences import PLUGIN
 
 _IMAGE = "immunohistochemistry"
 

@@ -11,9 +11,11 @@ from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.core.label_errors import ErrorSite
-from napari_unet.widgets.evaluation_run import Evaluated, PlanesDone, compare_labels
-from napari_unet.widgets.form import (
+from napari_unet.core.scoring.label_errors import ErrorSite
+from napari_unet.widgets.bridge.layers import add_error_map, copy_objects
+from napari_unet.widgets.bridge.marks import is_paint, is_result
+from napari_unet.widgets.jobs import Job
+from napari_unet.widgets.parts.form import (
     LabelsChooser,
     Sentence,
     add_form,
@@ -23,11 +25,9 @@ from napari_unet.widgets.form import (
     fill,
     show_row,
 )
-from napari_unet.widgets.jobs import Job
-from napari_unet.widgets.layers import add_error_map, copy_objects
-from napari_unet.widgets.lifetime import follow
-from napari_unet.widgets.marks import is_paint, is_result
-from napari_unet.widgets.score_view import ErrorLegend, ScoreTable
+from napari_unet.widgets.scoring.evaluation_run import Evaluated, PlanesDone, compare_labels
+from napari_unet.widgets.scoring.score_view import ErrorLegend, ScoreTable
+from napari_unet.widgets.window.lifetime import follow
 
 _SITE_PIXELS = 100
 """Pixels on the screen that an error takes at least when it is looked at, with what is around it."""

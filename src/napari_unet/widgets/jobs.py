@@ -19,12 +19,12 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QWidget
 
+from napari_unet.core.arrays.spare_memory import hand_back
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.core.spare_memory import hand_back
-from napari_unet.widgets.activity import ActivityBar
-from napari_unet.widgets.lifetime import is_alive
-from napari_unet.widgets.priority import give_way
+from napari_unet.widgets.window.activity import ActivityBar
+from napari_unet.widgets.window.lifetime import is_alive
+from napari_unet.widgets.window.priority import give_way
 
 MakeEvents = Callable[[Control], Iterator[Any]]
 Measure = Callable[[Any], tuple[float, float] | None]

@@ -14,18 +14,25 @@ from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.core.place import in_words
-from napari_unet.widgets.form import LayerChooser, Sentence, Tone, button, describe
-from napari_unet.widgets.latest import Latest
-from napari_unet.widgets.layers import add_result, annotation_of, copy_image, copy_paint, has_paint
-from napari_unet.widgets.lifetime import follow, is_alive, later
-from napari_unet.widgets.marks import image_channels, mark_of, mode_of, source_of
-from napari_unet.widgets.model_chooser import ModelFacts, newest_model, read_facts
-from napari_unet.widgets.next_place_run import MOST_PLANES, Known, Question, Ranked, planes_to_look_at, rank
-from napari_unet.widgets.onlooker import Onlooker
-from napari_unet.widgets.place_view import is_ring, show_place, turn_to
-from napari_unet.widgets.prediction_targets import Target, images_of
-from napari_unet.widgets.preferences import read_preferences
+from napari_unet.core.guiding.place import in_words
+from napari_unet.widgets.bridge.layers import add_result, annotation_of, copy_image, copy_paint, has_paint
+from napari_unet.widgets.bridge.marks import image_channels, mark_of, mode_of, source_of
+from napari_unet.widgets.guiding.next_place_run import (
+    MOST_PLANES,
+    Known,
+    Question,
+    Ranked,
+    planes_to_look_at,
+    rank,
+)
+from napari_unet.widgets.guiding.place_view import is_ring, show_place, turn_to
+from napari_unet.widgets.models.model_chooser import ModelFacts, newest_model, read_facts
+from napari_unet.widgets.parts.form import LayerChooser, Sentence, Tone, button, describe
+from napari_unet.widgets.parts.latest import Latest
+from napari_unet.widgets.predicting.onlooker import Onlooker
+from napari_unet.widgets.predicting.prediction_targets import Target, images_of
+from napari_unet.widgets.window.lifetime import follow, is_alive, later
+from napari_unet.widgets.window.preferences import read_preferences
 
 KEY = "J"
 """Leads to the next place, whichever layer is selected: napari leaves it free for all of them."""

@@ -13,14 +13,19 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QCheckBox, QWidget
 
 from napari_unet.core.annotation import Mode, PaintSummary, summarise_paint
-from napari_unet.core.axes import channels_first
+from napari_unet.core.arrays.axes import channels_first
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.core.known_full import KnownFull
-from napari_unet.widgets import brushes, marks
-from napari_unet.widgets import layers as bridge
-from napari_unet.widgets.brush_tools import BrushTools
-from napari_unet.widgets.form import (
+from napari_unet.core.painted.known_full import KnownFull
+from napari_unet.widgets.bridge import layers as bridge
+from napari_unet.widgets.bridge import marks
+from napari_unet.widgets.next_place import NextPlace
+from napari_unet.widgets.painting import brushes
+from napari_unet.widgets.painting.brush_tools import BrushTools
+from napari_unet.widgets.painting.regions import RegionTools
+from napari_unet.widgets.painting.take_section import TakeCorrections
+from napari_unet.widgets.painting.watcher import AnnotationWatcher
+from napari_unet.widgets.parts.form import (
     LayerChooser,
     Sentence,
     add_form,
@@ -31,12 +36,8 @@ from napari_unet.widgets.form import (
     fill,
     show_row,
 )
-from napari_unet.widgets.latest import Latest
-from napari_unet.widgets.lifetime import later
-from napari_unet.widgets.next_place import NextPlace
-from napari_unet.widgets.regions import RegionTools
-from napari_unet.widgets.take_section import TakeCorrections
-from napari_unet.widgets.watcher import AnnotationWatcher
+from napari_unet.widgets.parts.latest import Latest
+from napari_unet.widgets.window.lifetime import later
 
 _SETTLED_MS = 300
 """Time without a stroke after which the paint is counted."""

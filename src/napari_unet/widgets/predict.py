@@ -12,18 +12,17 @@ from qtpy.QtWidgets import QProgressBar, QWidget
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.files.predicted_files import FileSuspended, FileWritten
-from napari_unet.network.in_turn import ImageFailed
-from napari_unet.widgets.batch_report import BatchReport, Finished
-from napari_unet.widgets.batch_tally import Tally
-from napari_unet.widgets.correct_section import CorrectSection
-from napari_unet.widgets.files_run import FilesFound, Opened, segment_files
-from napari_unet.widgets.form import Sentence, button, describe, fill
+from napari_unet.network.tiles.in_turn import ImageFailed
+from napari_unet.widgets.correcting.correct_section import CorrectSection
+from napari_unet.widgets.guiding.next_place_run import Known
 from napari_unet.widgets.jobs import Job, MakeEvents, Waiting
-from napari_unet.widgets.lifetime import follow
-from napari_unet.widgets.live_objects import LiveObjects
-from napari_unet.widgets.model_chooser import ModelFacts, read_facts
-from napari_unet.widgets.next_place_run import Known
-from napari_unet.widgets.prediction_events import (
+from napari_unet.widgets.models.model_chooser import ModelFacts, read_facts
+from napari_unet.widgets.parts.form import Sentence, button, describe, fill
+from napari_unet.widgets.predicting.batch_report import BatchReport, Finished
+from napari_unet.widgets.predicting.batch_tally import Tally
+from napari_unet.widgets.predicting.files_run import FilesFound, Opened, segment_files
+from napari_unet.widgets.predicting.live_objects import LiveObjects
+from napari_unet.widgets.predicting.prediction_events import (
     PreviewBegun,
     RunEvent,
     Segmented,
@@ -31,9 +30,9 @@ from napari_unet.widgets.prediction_events import (
     StoredOnDisk,
     TilesDone,
 )
-from napari_unet.widgets.prediction_inputs import ALL, FILES, PredictionInputs
-from napari_unet.widgets.prediction_run import segment
-from napari_unet.widgets.prediction_targets import (
+from napari_unet.widgets.predicting.prediction_inputs import ALL, FILES, PredictionInputs
+from napari_unet.widgets.predicting.prediction_run import segment
+from napari_unet.widgets.predicting.prediction_targets import (
     Target,
     add_results,
     copy_of,
@@ -42,9 +41,10 @@ from napari_unet.widgets.prediction_targets import (
     target_of,
     targets_that_suit,
 )
-from napari_unet.widgets.preview_layer import PreviewLayer
-from napari_unet.widgets.stored_results import show_stored
-from napari_unet.widgets.window_project import project_of
+from napari_unet.widgets.predicting.preview_layer import PreviewLayer
+from napari_unet.widgets.predicting.stored_results import show_stored
+from napari_unet.widgets.projects.window_project import project_of
+from napari_unet.widgets.window.lifetime import follow
 
 
 @dataclass(slots=True, eq=False)

@@ -8,10 +8,10 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_unet.core.errors import InputError
 from napari_unet.files.project import ProjectImage
-from napari_unet.widgets.form import Sentence, button, fill
-from napari_unet.widgets.project_session import ProjectSession
-from napari_unet.widgets.section import Section
-from napari_unet.widgets.window_project import open_project, project_of
+from napari_unet.widgets.parts.form import Sentence, button, fill
+from napari_unet.widgets.parts.section import Section
+from napari_unet.widgets.projects.project_session import ProjectSession
+from napari_unet.widgets.projects.window_project import open_project, project_of
 
 _NONE = "No project: what you paint is in this window alone. A project folder keeps it, saved as you paint."
 

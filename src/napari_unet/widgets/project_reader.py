@@ -21,11 +21,11 @@ from napari_unet.files.project import (
 )
 from napari_unet.files.project_labels import chunks_in
 from napari_unet.files.project_store import ImageState, LabelsState, ProjectState, ProjectStore
-from napari_unet.widgets.marks import KEY, Mark
+from napari_unet.widgets.bridge.marks import KEY, Mark
 from napari_unet.widgets.project import ProjectDock
-from napari_unet.widgets.project_layers import LayerData
-from napari_unet.widgets.project_opening import Opened, open_layers
-from napari_unet.widgets.window_project import begin, project_of
+from napari_unet.widgets.projects.project_layers import LayerData
+from napari_unet.widgets.projects.project_opening import Opened, open_layers
+from napari_unet.widgets.projects.window_project import begin, project_of
 
 NOTHING: list[Any] = [(None,)]
 """What a reader returns that has done its work and has no layers."""

@@ -28,24 +28,24 @@ from napari_unet.network.events import (
     Validated,
     Warned,
 )
-from napari_unet.widgets.form import Sentence, Tone, button, fill
+from napari_unet.widgets.bridge.paint_watch import PaintWatch
 from napari_unet.widgets.jobs import Job, Waiting
-from napari_unet.widgets.lifetime import follow
-from napari_unet.widgets.live_form import LiveForm
-from napari_unet.widgets.live_preview import LivePreviewLayer, Shown
-from napari_unet.widgets.paint_tally import PaintTally
-from napari_unet.widgets.paint_watch import PaintWatch
-from napari_unet.widgets.plot import CurvePlot
-from napari_unet.widgets.training_form import TrainingForm
-from napari_unet.widgets.training_images import Pairs, copy_pairs, images_learnt_from, images_scored
-from napari_unet.widgets.training_run import (
+from napari_unet.widgets.parts.form import Sentence, Tone, button, fill
+from napari_unet.widgets.parts.plot import CurvePlot
+from napari_unet.widgets.projects.window_project import project_of
+from napari_unet.widgets.training.live_form import LiveForm
+from napari_unet.widgets.training.live_preview import LivePreviewLayer, Shown
+from napari_unet.widgets.training.paint_tally import PaintTally
+from napari_unet.widgets.training.training_form import TrainingForm
+from napari_unet.widgets.training.training_images import Pairs, copy_pairs, images_learnt_from, images_scored
+from napari_unet.widgets.training.training_run import (
     Progress,
     Saved,
     describe_place,
     read_history,
     train_and_save,
 )
-from napari_unet.widgets.window_project import project_of
+from napari_unet.widgets.window.lifetime import follow
 
 
 @dataclass(slots=True)

@@ -12,24 +12,24 @@ from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
-from napari_unet.widgets.corrector import is_gesture
-from napari_unet.widgets.form import Sentence, Tone, button, fill
-from napari_unet.widgets.layers import copy_paint, edited_result
-from napari_unet.widgets.lifetime import follow
-from napari_unet.widgets.live_form import LiveForm
-from napari_unet.widgets.live_preview import LivePreviewLayer
-from napari_unet.widgets.marks import is_result, source_of
-from napari_unet.widgets.next_place_run import Known
+from napari_unet.widgets.bridge.layers import copy_paint, edited_result
+from napari_unet.widgets.bridge.marks import is_result, source_of
+from napari_unet.widgets.correcting.corrector import is_gesture
+from napari_unet.widgets.guiding.next_place_run import Known
 from napari_unet.widgets.next_step import ACTIONS, Action, Stage, next_step
 from napari_unet.widgets.paint import PaintDock, checksum
+from napari_unet.widgets.parts.form import Sentence, Tone, button, fill
+from napari_unet.widgets.parts.section import Section
 from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.predicting.saving import LabelSaver, labels_of
 from napari_unet.widgets.project import ProjectSection
+from napari_unet.widgets.projects.window_project import project_of
 from napari_unet.widgets.samples import coins
-from napari_unet.widgets.saving import LabelSaver, labels_of
-from napari_unet.widgets.section import Section
 from napari_unet.widgets.train import TrainDock
+from napari_unet.widgets.training.live_form import LiveForm
+from napari_unet.widgets.training.live_preview import LivePreviewLayer
 from napari_unet.widgets.weights import WeightsDock
-from napari_unet.widgets.window_project import project_of
+from napari_unet.widgets.window.lifetime import follow
 
 _STEPS = (
     ("Paint", "Mark a little of the background and some objects."),

@@ -12,16 +12,16 @@ from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]  # no qtpy stub
 from qtpy.QtWidgets import QCheckBox, QWidget
 from superqt import QLabeledDoubleSlider
 
-from napari_unet.core.weight_config import Preset, WeightConfig
+from napari_unet.core.borders.weight_config import Preset, WeightConfig
 from napari_unet.files.pixel_size import relative_spacing
-from napari_unet.widgets import layers as bridge
-from napari_unet.widgets import marks
-from napari_unet.widgets.form import LayerChooser, Sentence, add_form, add_row, choice, describe, fill
-from napari_unet.widgets.latest import Latest
-from napari_unet.widgets.lifetime import later
-from napari_unet.widgets.watcher import AnnotationWatcher
-from napari_unet.widgets.weight_preview import Plane, PlaneMap, WeightPreviews
-from napari_unet.widgets.window_project import project_of
+from napari_unet.widgets.bridge import layers as bridge
+from napari_unet.widgets.bridge import marks
+from napari_unet.widgets.painting.watcher import AnnotationWatcher
+from napari_unet.widgets.painting.weight_preview import Plane, PlaneMap, WeightPreviews
+from napari_unet.widgets.parts.form import LayerChooser, Sentence, add_form, add_row, choice, describe, fill
+from napari_unet.widgets.parts.latest import Latest
+from napari_unet.widgets.projects.window_project import project_of
+from napari_unet.widgets.window.lifetime import later
 
 _CUSTOM = "custom"
 

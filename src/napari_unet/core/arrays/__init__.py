@@ -1,0 +1,1 @@
+"""Images as arrays, read and worked on piece by piece."""

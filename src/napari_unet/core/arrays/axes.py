@@ -1,0 +1,180 @@
+"""Where the channels of an image are, and which of its axes are planes.
+
+Everything below the screen works on one layout: ``C, leading..., spatial...`` - channels first, then the axes
+the network does not see (time, or Z for a 2-D network), then the ``ndim`` axes it does see.
+"""
+
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.arrays.blocks import plan_cores
+from napari_unet.core.arrays.lazy import LazyPixels, Pixels, as_pixels
+from napari_unet.core.errors import InputError
+
+Channels = Literal["auto", "none", "first", "last"]
+
+_COLOURS = (1, 3, 4)
+"""Lengths of a last axis that is one of colours (grey, RGB, RGBA) wherever it can be."""
+
+_ROWS = 512
+"""Of an image on disk that are read at a time."""
+
+
+def check_pixels(image: Any) -> Pixels:
+    """Return ``image`` with a dtype that numpy and torch compute with, or say why it cannot be an image.
+
+    Parameters
+    ----------
+    image : array
+        Any shape; bool, integer or real floating-point, any byte order.
+
+    Returns
+    -------
+    array or LazyPixels
+        The same values in native byte order, bool as uint8; not copied unless it must be. Of a dask, zarr or
+        memory-mapped array a view, bool or not, which reads the parts that are needed when they are.
+
+    Raises
+    ------
+    InputError
+        If the array is empty or its dtype is not that of an image.
+    """
+    pixels = as_pixels(image)
+    if pixels.size == 0:
+        raise InputError(f"The image is empty (shape {pixels.shape}); choose an image with pixels in it.")
+    if pixels.dtype.kind not in "buif":
+        raise InputError(
+            f"The image has values of type {pixels.dtype}; convert it to whole or real numbers "
+            "(8-bit, 16-bit or float)."
+        )
+    if isinstance(pixels, LazyPixels):
+        return pixels
+    if pixels.dtype == np.bool_:
+        return pixels.view(np.uint8)
+    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+
+
+InMemoryOrNot = TypeVar("InMemoryOrNot", NDArray[Any], LazyPixels)
+
+
+def without_opaque_alpha(pixels: InMemoryOrNot) -> InMemoryOrNot:
+    """Leave out the alpha channel, the last, where it is opaque, as in screenshots: it says nothing.
+
+    Of an image on disk, alpha is read up to the first pixel that is not.
+    """
+    if pixels.shape[-1] not in (2, 4) or pixels.dtype.kind != "u":
+        return pixels
+    alpha: Pixels = pixels[..., -1]
+    opaque = np.iinfo(pixels.dtype).max
+    block = (*(1 for _ in alpha.shape[:-2]), _ROWS, alpha.shape[-1])
+    is_opaque = all(np.all(np.asarray(alpha[box]) == opaque) for box in plan_cores(alpha.shape, block))
+    return pixels[..., :-1] if is_opaque else pixels
+
+
+def channels_first(
+    image: Any,
+    *,
+    ndim: int,
+    channels: Channels = "auto",
+    paint_shape: tuple[int, ...] | None = None,
+    in_channels: int | None = None,
+) -> Pixels:
+    """Return a view of ``image`` as (C, leading..., spatial...), finding the channel axis if it is not said.
+
+    Parameters
+    ----------
+    image : array
+        With or without a channel axis, which is the first or the last.
+    ndim : int
+        Number of spatial axes of the network, 2 or 3.
+    channels : {"auto", "none", "first", "last"}
+        "auto" takes the axis that must be removed to get ``paint_shape``; without paint, the one whose length
+        is ``in_channels``. Where that is 1 there is none, unless the last axis is to spare and has a length
+        of 1, 3 or 4: an image in colour, not a stack of planes so narrow.
+    paint_shape : tuple of int, optional
+        Shape of the paint that belongs to the image.
+    in_channels : int, optional
+        Channels the model expects; checked whenever it is given.
+
+    Returns
+    -------
+    array or LazyPixels
+        At least ``1 + ndim`` axes.
+
+    Raises
+    ------
+    InputError
+        If no reading of the axes fits, or more than one does.
+    """
+    pixels = check_pixels(image)
+    shape = pixels.shape
+    where = channels
+    if where == "auto":
+        where = (
+            _from_paint(shape, paint_shape)
+            if paint_shape is not None
+            else _from_model(shape, ndim, in_channels)
+        )
+    result = pixels
+    if where == "none":
+        result = pixels.with_channel_axis() if isinstance(pixels, LazyPixels) else pixels[np.newaxis]
+    elif pixels.ndim < 1 + ndim:
+        raise InputError(
+            f"The image has shape {shape}, too few axes for channels {where} and {ndim} spatial axes; "
+            "choose 'none' for its channels."
+        )
+    elif where == "last":
+        result = (
+            pixels.with_last_axis_first() if isinstance(pixels, LazyPixels) else np.moveaxis(pixels, -1, 0)
+        )
+    if result.ndim < 1 + ndim:
+        raise InputError(
+            f"The image has shape {shape}; a {ndim}-D network needs at least {ndim} spatial axes."
+        )
+    if paint_shape is not None and result.shape[1:] != tuple(paint_shape):
+        raise InputError(
+            f"The image has shape {shape} and the paint {tuple(paint_shape)}; they must cover the same "
+            "pixels, so choose the paint that was made for this image."
+        )
+    if in_channels is not None and result.shape[0] != in_channels:
+        raise InputError(
+            f"The image has {result.shape[0]} channel{'s' * (result.shape[0] != 1)} and the model was "
+            f"trained on {in_channels}; choose an image with {in_channels}, say where its channels are, or "
+            "train a model on images like this one."
+        )
+    return result
+
+
+def _from_paint(shape: tuple[int, ...], paint_shape: tuple[int, ...]) -> Channels:
+    paint_shape = tuple(paint_shape)
+    if shape == paint_shape:
+        return "none"
+    first, last = shape[1:] == paint_shape, shape[:-1] == paint_shape
+    if first and last:
+        raise InputError(
+            f"An image of shape {shape} could have its channels first or last for paint of shape "
+            f"{paint_shape}; say which."
+        )
+    if first or last:
+        return "first" if first else "last"
+    raise InputError(
+        f"The image has shape {shape} and the paint {paint_shape}; they must cover the same pixels, "
+        "so choose the paint that was made for this image."
+    )
+
+
+def _from_model(shape: tuple[int, ...], ndim: int, in_channels: int | None) -> Channels:
+    if in_channels is None or in_channels == 1:
+        # A last axis of length 1 on top of the spatial axes can only be a channel; a first one may as well
+        # stay a leading axis.
+        return "last" if len(shape) > ndim and shape[-1] in _COLOURS else "none"
+    if len(shape) <= ndim:
+        return "none"
+    first, last = shape[0] == in_channels, shape[-1] == in_channels
+    if first and last:
+        raise InputError(
+            f"An image of shape {shape} could have its {in_channels} channels first or last; say which."
+        )
+    return "first" if first else "last" if last else "none"

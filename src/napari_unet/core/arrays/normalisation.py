@@ -1,0 +1,193 @@
+"""Robust scaling of intensities, the same for training and prediction."""
+
+from dataclasses import dataclass
+from itertools import product
+from math import ceil, prod, sqrt
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.arrays.lazy import Pixels
+from napari_unet.core.errors import InputError
+
+_SAMPLE = 1_000_000
+"""Percentiles are read from about this many pixels on a regular grid: exact enough, and fast."""
+
+_PLANES = 32
+"""So many YX planes of a stack, at equal distances, are read for its percentiles; more if they are small."""
+
+_WHOLE = 2**26
+"""Pixels of a plane (8192 x 8192) up to which the grid covers all of it. Of a larger plane it covers windows,
+because a grid over the whole plane, however wide, would read every chunk of an image on disk."""
+
+_WINDOWS, _WINDOW = 16, 512
+"""How many windows along an axis, at equal distances, and their edge in pixels."""
+
+Method = Literal["percentiles", "range", "deviations"]
+
+_CLIP = (-1.0, 4.0)
+CLIPS: dict[Method, tuple[float, float]] = {
+    "percentiles": _CLIP,
+    "range": _CLIP,
+    "deviations": (-20.0, 20.0),
+}
+"""Range kept after scaling, the limits being 0 and 1: a hot pixel must not swamp those around it."""
+
+_RANGES = (1.0, 255.0, 65535.0)
+"""Largest intensities of images between 0 and 1, of 8 and of 16 bits."""
+
+_COUNTABLE = (np.dtype(np.uint8), np.dtype(np.uint16))
+"""Types of pixels with few values."""
+
+_LARGEST = float(np.finfo(np.float32).max)
+"""No camera counts beyond it, and differences of larger values could leave the range of float64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """Map the ``low`` and ``high`` percentile of every channel of an image to 0 and 1.
+
+    The percentiles are stored with the model; their values are those of each whole image or stack, never
+    of a crop or tile, so images of different exposure look alike to the network, and a tile like its image.
+
+    Parameters
+    ----------
+    low, high : float
+        Percentiles, 0 <= low < high <= 100.
+    method : {"percentiles", "range", "deviations"}
+        The others are there for networks that were trained elsewhere and leave ``low`` and ``high`` unused:
+        "range" maps 0 to 0, and the least of 1, 255 and 65535 that no pixel exceeds to 1; "deviations" the
+        mean of every channel to 0 and its standard deviation to 1.
+    """
+
+    low: float = 1.0
+    high: float = 99.8
+    method: Method = "percentiles"
+
+    def __post_init__(self) -> None:
+        if self.method not in get_args(Method):
+            raise InputError(
+                f"normalisation.method is {self.method!r}; choose percentiles, range or deviations."
+            )
+        if not 0 <= self.low < self.high <= 100:
+            raise InputError(
+                f"normalisation.low is {self.low} and normalisation.high {self.high}; "
+                "choose 0 <= low < high <= 100."
+            )
+
+    def limits(self, image: Pixels) -> NDArray[np.float64]:
+        """Return the values that become 0 and 1.
+
+        They are exact for images of up to a million pixels, and estimated from a sample of larger ones. Which
+        pixels are in the sample follows from the shape of the image alone, so an image has the same limits in
+        training as in prediction, in memory as on disk: of the YX planes 32 at equal distances, the first and
+        the last included, or as many as have a million pixels; of a plane of more than 2**26 pixels, 16
+        windows of 512 pixels along every axis longer than 8192; and there every n-th pixel of every n-th row,
+        n the smallest number that leaves a million pixels of each channel.
+
+        Parameters
+        ----------
+        image : array or LazyPixels (C, ..., Y, X)
+            Any real dtype; pixels that are NaN, infinite or beyond the range of float32 are left out.
+
+        Returns
+        -------
+        array (C, 2) float64
+            Lower and upper value of each channel, never equal: a constant channel, or one without a finite
+            pixel, gets a range of 1 (or, where float64 cannot add 1, the next higher number).
+        """
+        result = np.empty((image.shape[0], 2))
+        for channel, pixels in enumerate(_sample(image)):
+            if pixels.dtype not in _COUNTABLE:
+                pixels = pixels.astype(np.float64)  # noqa: PLW2901 - the same
+                pixels = pixels[np.abs(pixels) <= _LARGEST]  # noqa: PLW2901 - the finite ones
+            low, high = self._limits(pixels) if pixels.size else (0.0, 1.0)
+            result[channel] = low, high if high > low else max(low + 1.0, np.nextafter(low, np.inf))
+        if self.method == "range":
+            result[:, 1] = result[:, 1].max()  # the channels of one image are of one kind
+        return result
+
+    def _limits(self, pixels: NDArray[Any]) -> tuple[float, float]:
+        match self.method:
+            case "percentiles":
+                low, high = _percentiles(pixels, np.array((self.low, self.high)))
+                # Sparse signal: most pixels are equal, the percentiles coincide, the full range still tells.
+                return (low, high) if high > low else (float(pixels.min()), float(pixels.max()))
+            case "range":
+                largest = pixels.max()
+                return 0.0, next((limit for limit in _RANGES if largest <= limit), float(largest))
+            case "deviations":
+                numbers = pixels.astype(np.float64)  # else numpy adds up in another order
+                mean = float(numbers.mean())
+                return mean, mean + float(numbers.std())
+
+    def scale(self, image: Pixels, limits: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return ``image`` (C, ...) so that ``limits`` (C, 2) are 0 and 1; see :func:`apply_limits`."""
+        return apply_limits(image, limits, CLIPS[self.method])
+
+
+def _sample(image: Pixels) -> NDArray[Any]:
+    """Return the pixels that :meth:`Normalisation.limits` is about, (C, n)."""
+    *leading, rows, columns = image.shape[1:]
+    total = prod(leading)
+    count = min(total, max(_PLANES, _SAMPLE // (rows * columns)))
+    planes = np.linspace(0, total - 1, count).round().astype(int)
+    windows = [_windows(length, whole=rows * columns <= _WHOLE) for length in (rows, columns)]
+    edges = [sum(part.stop - part.start for part in parts) for parts in windows]
+    step = max(1, ceil(sqrt(planes.size * prod(edges) / _SAMPLE)))
+    parts = []
+    for plane in planes:
+        for window in product(*windows):
+            grid = [slice(part.start, part.stop, step) for part in window]
+            part = np.asarray(image[(slice(None), *np.unravel_index(plane, leading), *grid)])
+            parts.append(part.reshape(part.shape[0], -1))
+    return np.concatenate(parts, axis=1)
+
+
+def _percentiles(pixels: NDArray[Any], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what `np.percentile` does, to the last bit, but faster where pixels can be counted."""
+    if pixels.dtype not in _COUNTABLE:
+        result: NDArray[np.float64] = np.percentile(pixels, wanted)
+        return result
+    up_to = np.cumsum(np.bincount(pixels))  # how many are of every value or less
+    at = (pixels.size - 1) * (wanted / 100)
+    before = np.floor(at)
+    low, high = (
+        np.searchsorted(up_to, np.minimum(index, pixels.size - 1), side="right").astype(np.float64)
+        for index in (before, before + 1)
+    )
+    part = at - before
+    return np.where(part < 0.5, low + (high - low) * part, high - (high - low) * (1 - part))
+
+
+def _windows(length: int, *, whole: bool) -> list[slice]:
+    """Return the parts of an axis that are looked at."""
+    if whole or length <= _WINDOWS * _WINDOW:
+        return [slice(0, length)]
+    starts = np.linspace(0, length - _WINDOW, _WINDOWS).round().astype(int).tolist()
+    return [slice(start, start + _WINDOW) for start in starts]
+
+
+def apply_limits(
+    image: Pixels, limits: NDArray[np.float64], clip: tuple[float, float] = _CLIP
+) -> NDArray[np.float32]:
+    """Scale ``image`` (C, ...) so that ``limits`` (C, 2) become 0 and 1.
+
+    Returns
+    -------
+    array (C, ...) float32
+        Clipped to ``clip``; NaN becomes 0, infinities the ends of that range: one bad pixel would otherwise
+        spoil every pixel within the network's receptive field.
+    """
+    shape = (-1,) + (1,) * (image.ndim - 1)
+    low = limits[:, 0].reshape(shape)
+    span = (limits[:, 1] - limits[:, 0]).reshape(shape)
+    with np.errstate(invalid="ignore", over="ignore"):
+        # In float64: 32-bit integers and 1e30 floats must not lose their differences before they are small.
+        scaled = np.subtract(image, low, dtype=np.float64, casting="unsafe")  # bool has no difference
+        scaled /= span
+        np.clip(scaled, *clip, out=scaled)
+    result: NDArray[np.float32] = scaled.astype(np.float32)
+    result[np.isnan(result)] = 0
+    return result

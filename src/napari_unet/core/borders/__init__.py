@@ -1,0 +1,1 @@
+"""How far pixels are from the two nearest objects, and what that weighs."""

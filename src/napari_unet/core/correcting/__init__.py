@@ -1,0 +1,1 @@
+"""What is said of predicted objects becomes paint."""

@@ -1,0 +1,334 @@
+"""Accept, reject, split and merge predicted objects: what a gesture changes in them, and in the paint.
+
+A gesture is a statement about whole objects. What it says is painted: accepted, split and merged objects up
+to their border, each with a value of its own, rejected ones as background. So it teaches as all paint does.
+
+A painted object that has more than half of its pixels in the object of a gesture *is* that object: it
+becomes it or, where it is rejected, background, and what sticks out becomes unlabelled again. From others,
+such as the stroke of a neighbour that reaches a little into it, a rejection takes nothing.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, count_values
+from napari_unet.core.correcting.strokes import divide, inside, spread, trace
+from napari_unet.core.errors import InputError
+
+Kind = Literal["accepted", "rejected", "split", "merged"]
+
+Pixels = NDArray[np.intp]
+"""Places in a flattened array, each once."""
+
+_LAST_VALUE = int(np.iinfo(np.int32).max)
+
+
+@dataclass(frozen=True, slots=True)
+class Gesture:
+    """What was said of one object.
+
+    Parameters
+    ----------
+    kind : {"accepted", "rejected", "split", "merged"}
+    value : int
+        The value it is painted with, 1 (background) where it was rejected.
+    time : float
+        Seconds since 1970.
+    """
+
+    kind: Kind
+    value: int
+    time: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Edit:
+    """New values for some pixels: ``array.ravel()[edit.pixels] = edit.values``; none that change nothing."""
+
+    pixels: Pixels
+    values: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Correction:
+    """What a gesture changes.
+
+    Parameters
+    ----------
+    kind : {"accepted", "rejected", "split", "merged"}
+    objects, paint : Edit
+        Of the predicted objects, and of the paint.
+    pixels : array of int
+        All pixels of the objects it speaks of, changed or not.
+    painted : mapping of int to array of int
+        The objects that the paint holds up to their border now, and their pixels.
+    values : tuple of int
+        The paint value of each object that came of it; 1 for each one that was rejected.
+    """
+
+    kind: Kind
+    objects: Edit
+    paint: Edit
+    pixels: Pixels
+    painted: dict[int, Pixels]
+    values: tuple[int, ...]
+
+
+def accept(objects: NDArray[Any], paint: NDArray[Any], ids: Collection[int]) -> Correction:
+    """Paint objects as they were predicted.
+
+    Parameters
+    ----------
+    objects : array (…YX) of int
+        Predicted objects, 0 background.
+    paint : array (…YX) of int
+        Of the same shape, in "objects" mode.
+    ids : collection of int
+        The objects to accept.
+
+    Returns
+    -------
+    Correction
+
+    Raises
+    ------
+    InputError
+        If the shapes differ, or no value of the paint is free for an object.
+    """
+    _check(objects, paint)
+    parts = [_pixels_of(objects, number) for number in ids]
+    return _paint_whole("accepted", paint, parts, _changes(objects, []))
+
+
+def reject(objects: NDArray[Any], paint: NDArray[Any], ids: Collection[int]) -> Correction:
+    """Take objects away, and paint background where they were; arguments as of :func:`accept`."""
+    _check(objects, paint)
+    parts = [_pixels_of(objects, number) for number in ids]
+    pixels = _joined(parts)
+    flat = paint.ravel()
+    same, erased = _same_objects(paint, pixels)
+    others = (flat[pixels] >= FIRST_OBJECT) & ~np.isin(flat[pixels], same)
+    return Correction(
+        kind="rejected",
+        objects=_changes(objects, [(pixels, 0)]),
+        paint=_changes(paint, [(pixels[~others], BACKGROUND), (erased, 0)]),
+        pixels=pixels,
+        painted={},
+        values=(BACKGROUND,) * len(parts),
+    )
+
+
+def split(
+    objects: NDArray[Any], paint: NDArray[Any], path: ArrayLike, axes: tuple[int, int] | None = None
+) -> Correction:
+    """Cut every object in two or more that a stroke crosses.
+
+    Parameters
+    ----------
+    objects, paint : arrays (…YX) of int
+        As of :func:`accept`.
+    path : array (N, D) float
+        The stroke, from point to point, in pixels.
+    axes : tuple of two ints, optional
+        The axes of the plane it was drawn on, the last two by default. Along the others, an object is cut as
+        it is in that plane.
+
+    Returns
+    -------
+    Correction
+        The largest part keeps the number of the object, the others get numbers that no object has. No pixel
+        leaves the objects: those under the stroke belong to a part beside it. Where the stroke crosses no
+        object, but ends in one, it is carried on to the nearest border of that.
+
+    Raises
+    ------
+    InputError
+        If no object is cut in two, the shapes differ, or no number or value is free.
+    """
+    _check(objects, paint)
+    stroke = np.asarray(path, float)
+    kept = tuple(range(objects.ndim))[-2:] if axes is None else tuple(sorted(axes))
+    touched = touched_objects(objects, path, axes)
+    if not touched:
+        raise InputError("The stroke touches no object; draw it across one that is to be split.")
+    pieces = {number: _cut(objects, number, stroke, kept) for number in touched}
+    if not any(pieces.values()):
+        longest = max(touched, key=lambda number: _length_in(objects, number, stroke, kept))
+        pieces = {longest: _cut(objects, longest, stroke, kept, carry_on=True)}
+    cut = [sorted(found, key=len, reverse=True) for found in pieces.values() if found]
+    if not cut:
+        raise InputError("The stroke cuts no object in two; draw it across one, from side to side.")
+    smaller = [piece for found in cut for piece in found[1:]]
+    renamed = zip(smaller, unused_values(objects, len(smaller), at_least=1), strict=True)
+    parts = [piece for found in cut for piece in found]
+    return _paint_whole("split", paint, parts, _changes(objects, renamed))
+
+
+def merge(
+    objects: NDArray[Any], paint: NDArray[Any], path: ArrayLike, axes: tuple[int, int] | None = None
+) -> Correction:
+    """Make one object of all that a stroke touches; arguments as of :func:`split`.
+
+    Returns
+    -------
+    Correction
+        The object has the number that the largest of them had. No pixel joins the objects.
+
+    Raises
+    ------
+    InputError
+        If the stroke touches fewer than two objects, the shapes differ, or no value is free.
+    """
+    _check(objects, paint)
+    touched = touched_objects(objects, path, axes)
+    if len(touched) < 2:
+        raise InputError("Draw the stroke from one object into another; all that it touches become one.")
+    pieces = {number: _pixels_of(objects, number) for number in touched}
+    largest = max(touched, key=lambda number: pieces[number].size)
+    whole = _joined(list(pieces.values()))
+    return _paint_whole("merged", paint, [whole], _changes(objects, [(whole, largest)]))
+
+
+def touched_objects(objects: NDArray[Any], path: ArrayLike, axes: tuple[int, int] | None = None) -> list[int]:
+    """Return the objects that a stroke touches, in that order; arguments as of :func:`split`."""
+    stroke = np.asarray(path, float)
+    kept = tuple(range(objects.ndim))[-2:] if axes is None else tuple(sorted(axes))
+    plane = _plane(objects, stroke, kept)
+    under = plane[inside(trace(stroke[:, kept]), plane.shape)]
+    numbers, first = np.unique(under, return_index=True)
+    return [int(number) for number in numbers[np.argsort(first)] if number > 0]
+
+
+def _check(objects: NDArray[Any], paint: NDArray[Any]) -> None:
+    if objects.shape != paint.shape:
+        raise InputError(
+            f"The predicted objects have shape {objects.shape} and the paint {paint.shape}; choose the "
+            "objects and the paint of one image."
+        )
+
+
+def _plane(objects: NDArray[Any], stroke: NDArray[np.float64], kept: tuple[int, ...]) -> NDArray[Any]:
+    """Return the plane that the stroke was drawn on, as a view."""
+    at = np.clip(np.rint(stroke[0]).astype(int), 0, np.array(objects.shape) - 1)
+    index = tuple(slice(None) if axis in kept else int(at[axis]) for axis in range(objects.ndim))
+    return objects[index]
+
+
+def _cut(
+    objects: NDArray[Any],
+    number: int,
+    stroke: NDArray[np.float64],
+    kept: tuple[int, ...],
+    *,
+    carry_on: bool = False,
+) -> list[Pixels]:
+    """Return the pixels of each part into which the stroke cuts an object; none if it does not."""
+    pixels = _pixels_of(objects, number)
+    y, x = (np.unravel_index(pixels, objects.shape)[axis] for axis in kept)
+    box = (slice(int(y.min()), int(y.max()) + 1), slice(int(x.min()), int(x.max()) + 1))
+    mask = _plane(objects, stroke, kept)[box] == number
+    rows, columns = trace(stroke[:, kept])
+    parts = divide(mask, (rows - box[0].start, columns - box[1].start), carry_on=carry_on)
+    if parts is None:
+        return []
+    if objects.ndim > 2:
+        spread(parts, parts == 0)
+    which = parts[y - box[0].start, x - box[1].start]
+    return [pixels[which == part] for part in range(1, int(which.max()) + 1)]
+
+
+def _length_in(objects: NDArray[Any], number: int, stroke: NDArray[np.float64], kept: tuple[int, ...]) -> int:
+    """Return how many pixels of the stroke are in an object."""
+    plane = _plane(objects, stroke, kept)
+    return int(np.count_nonzero(plane[inside(trace(stroke[:, kept]), plane.shape)] == number))
+
+
+def _paint_whole(kind: Kind, paint: NDArray[Any], parts: Sequence[Pixels], objects: Edit) -> Correction:
+    """Paint every part as an object of its own, under the value it has already if it has one."""
+    flat = paint.ravel()
+    pixels = _joined(parts)
+    taken: list[int | None] = []
+    erased: list[Pixels] = []
+    for part in parts:
+        same, outside = _same_objects(paint, part)
+        erased.append(outside)
+        largest = max(same, key=lambda value: np.count_nonzero(flat[part] == value), default=None)
+        taken.append(largest)
+    fresh = iter(unused_values(paint, taken.count(None), at_least=FIRST_OBJECT))
+    values = [next(fresh) if value is None else value for value in taken]
+    return Correction(
+        kind=kind,
+        objects=objects,
+        # What sticks out of one part may be in another, which is painted.
+        paint=_changes(paint, [(_without(_joined(erased), pixels), 0), *zip(parts, values, strict=True)]),
+        pixels=pixels,
+        painted=dict(zip(values, parts, strict=True)),
+        values=tuple(values),
+    )
+
+
+def _same_objects(paint: NDArray[Any], pixels: Pixels) -> tuple[list[int], Pixels]:
+    """Return the painted objects with more than half of their pixels in ``pixels``, and their other ones."""
+    same: list[int] = []
+    outside: list[Pixels] = []
+    for value, count in count_values(paint.ravel()[pixels]).items():
+        if value < FIRST_OBJECT:
+            continue
+        everywhere = _pixels_of(paint, value)
+        if 2 * count > everywhere.size:
+            same.append(value)
+            if count < everywhere.size:
+                outside.append(_without(everywhere, pixels))
+    return same, _joined(outside)
+
+
+def _pixels_of(labels: NDArray[Any], number: int) -> Pixels:
+    return np.flatnonzero(labels.ravel() == number)
+
+
+def _joined(parts: Sequence[Pixels]) -> Pixels:
+    return np.sort(np.concatenate([np.zeros(0, np.intp), *parts]), kind="stable")
+
+
+def _without(pixels: Pixels, others: Pixels) -> Pixels:
+    return np.setdiff1d(pixels, others, assume_unique=True) if pixels.size else pixels
+
+
+def _changes(labels: NDArray[Any], wanted: Iterable[tuple[Pixels, int]]) -> Edit:
+    """Return which pixels change if every part, none of which overlap, gets its value."""
+    written = list(wanted)
+    pixels = np.concatenate([np.zeros(0, np.intp), *(part for part, _ in written)])
+    values = np.repeat(
+        np.array([value for _, value in written], np.int64), [part.size for part, _ in written]
+    )
+    changed = labels.ravel()[pixels] != values
+    return Edit(pixels[changed], values[changed])
+
+
+def unused_values(labels: NDArray[Any], count: int, *, at_least: int) -> list[int]:
+    """Return values that ``labels`` do not hold: those after the highest, or else the lowest ones free.
+
+    Raises
+    ------
+    InputError
+        If fewer are free of those that the type of the labels has, or int32, in which napari selects them.
+    """
+    if count == 0:
+        return []
+    limit = min(int(np.iinfo(labels.dtype).max), _LAST_VALUE)
+    first = max(int(labels.max(initial=0)) + 1, at_least)
+    if first + count - 1 <= limit:
+        return list(range(first, first + count))
+    used = np.unique(labels)
+    free = np.arange(at_least, min(at_least + used.size + count, limit + 1))
+    free = free[~np.isin(free, used)][:count]
+    if free.size < count:
+        raise InputError(
+            f"All numbers up to {limit} are in use, so there is none for another object; store the layer "
+            "with more bits (right-click it in the layer list, Convert data type)."
+        )
+    return [int(value) for value in free]

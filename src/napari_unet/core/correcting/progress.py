@@ -1,0 +1,105 @@
+"""Whether correcting still pays: how many predicted objects are right as they are, and how fast it goes.
+
+Everything follows from the gestures with which objects were accepted, rejected, split and merged, and from
+when that was.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.correcting.gestures import Gesture
+
+WINDOW = 20
+"""So many objects, judged last, make a share: enough to be steady, few enough to follow the training."""
+
+FEWEST = 5
+"""With fewer objects than this, a share says nothing."""
+
+RATE_S = 120.0
+"""Seconds over which corrections are counted for their rate."""
+
+ENOUGH = 0.9
+"""From this share on, correcting on changes little."""
+
+_TOGETHER_S = 1e-3
+"""What is said within this time is said by one gesture: the parts of a split, all objects under a stroke."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Progress:
+    """How correcting goes.
+
+    Parameters
+    ----------
+    times : array (N,) float64
+        When each object was judged, in seconds since 1970, in order.
+    untouched : array (N,) float64
+        The share in [0, 1] of objects accepted as they were predicted, among the ``WINDOW`` judged last by
+        then (fewer at the beginning).
+    per_minute : float
+        Corrections (rejections, splits and merges) a minute, of late.
+    """
+
+    times: NDArray[np.float64]
+    untouched: NDArray[np.float64]
+    per_minute: float
+
+    @property
+    def sentence(self) -> str:
+        """How it goes in words; "" where too little was judged to say."""
+        judged = self.untouched.size
+        if judged < FEWEST:
+            return ""
+        share = float(self.untouched[-1])
+        last = min(judged, WINDOW)
+        words = f"Of the last {last} objects you judged, {round(share * last)} were right as predicted"
+        earlier = self.untouched[-1 - WINDOW] if judged > WINDOW + FEWEST else None
+        if earlier is not None:
+            words += f" ({share:.0%}, before that {earlier:.0%})"
+        words += f"; {self.per_minute:.0f} correction{'s' * (round(self.per_minute) != 1)} a minute."
+        if judged >= WINDOW and share >= ENOUGH:
+            words += " More corrections will change little: segment the rest."
+        return words
+
+
+def read_progress(gestures: Sequence[Gesture], now: float) -> Progress:
+    """Return how correcting goes.
+
+    Parameters
+    ----------
+    gestures : sequence of Gesture
+        What was said of each object, the oldest first; a split counts as one object that was wrong, however
+        many came of it.
+    now : float
+        Seconds since 1970.
+
+    Returns
+    -------
+    Progress
+    """
+    judged: list[tuple[float, bool]] = []
+    corrections: list[float] = []
+    before: Gesture | None = None
+    for gesture in gestures:
+        same = before is not None and before.kind == gesture.kind and gesture.time - before.time < _TOGETHER_S
+        before = gesture
+        if gesture.kind == "accepted":
+            judged.append((gesture.time, True))
+        elif not (same and gesture.kind == "split"):
+            judged.append((gesture.time, False))
+            corrections.append(gesture.time)
+    times = np.array([time for time, _ in judged])
+    right = np.cumsum([0, *(is_right for _, is_right in judged)])
+    ends = np.arange(1, len(judged) + 1)
+    starts = np.maximum(ends - WINDOW, 0)
+    began = judged[0][0] if judged else now
+    # A minute at least: two corrections in the first second are not 120 a minute.
+    minutes = max(min(now - began, RATE_S), 60.0) / 60
+    return Progress(
+        times=times,
+        untouched=(right[ends] - right[starts]) / (ends - starts),
+        per_minute=sum(now - time <= RATE_S for time in corrections) / minutes,
+    )

@@ -1,0 +1,223 @@
+"""Where the next stroke would teach most: uncertain, unpainted, unlike what was painted or shown before."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_unet.core.annotation import FIRST_OBJECT
+from napari_unet.core.arrays.lazy import Pixels
+from napari_unet.core.guiding.looks import Looks, block_mean
+from napari_unet.core.guiding.place import Place, Why
+from napari_unet.core.instances import InstanceConfig
+from napari_unet.core.objects.rereading import Plane
+from napari_unet.core.objects.uncertainty import uncertainty, unclear_seams
+
+_BLOCKS = 5
+"""Blocks along an object, in which places are compared: finer tells no more and takes longer."""
+
+_APART = 1.5
+"""Places are at least so many objects apart, or a person would be led to one twice."""
+
+_PLANES_APART = 2
+"""Planes nearer than this show the same objects."""
+
+_NEAR = 0.4
+"""Distance from paint, in objects, at which a place counts two thirds: the paint there will teach it."""
+
+_LINE = 3
+"""Uncertain lines thinner than this are the outlines of objects, which are never quite certain."""
+
+_LEAST = 0.01
+"""Score below which a place teaches nothing: the network is certain, or paint is close."""
+
+_SEEN = 0.5
+"""What of its score a place keeps that looks exactly like what is painted."""
+
+
+def next_places(
+    paint: NDArray[np.integer[Any]],
+    extent: Sequence[float],
+    *,
+    foregrounds: Mapping[Plane, NDArray[np.float32] | None],
+    image: Pixels | None = None,
+    reading: InstanceConfig | None = None,
+    shown: Sequence[tuple[int, ...]] = (),
+    count: int = 5,
+) -> list[Place]:
+    """Return the places where a stroke would teach most, the best first.
+
+    A place scores by how uncertain the network is there, summed over a window as large as an object; less
+    near paint, whose lesson it has yet to show; and less where it looks like what is painted already.
+
+    Parameters
+    ----------
+    paint : array (…YX) of int
+        0 is unlabelled.
+    extent : sequence of float
+        Size in pixels of a typical object along each axis that the network sees.
+    foregrounds : mapping of plane to array (K - 1, spatial...) or None
+        The planes to look at, and on each the probability of every class but the background; None where
+        nothing was predicted, so that places are ranked by their looks alone.
+    image : array or LazyPixels (C, …YX), optional
+        For the looks: without it all places look alike.
+    reading : InstanceConfig, optional
+        How objects are read from the foreground, so that seams between them count that are seen by some
+        readings and not by others; None where they are not told apart.
+    shown : sequence of tuple of int
+        Centres (…YX) that were shown before.
+    count : int
+        At most so many are returned; fewer where no more are unpainted and apart.
+    """
+    blocks = tuple(max(1, int(size / _BLOCKS)) for size in extent)
+    looks = None if image is None else Looks.of(image, paint, blocks, extent)
+    found: list[Place] = []
+    for plane, foreground in foregrounds.items():
+        ground = _Ground.of(paint[plane], foreground, blocks, extent, reading)
+        novelty = None if looks is None else looks.novelty(plane)
+        found += ground.places(plane, novelty, _near(shown, plane), count)
+    found.sort(key=lambda place: (-place.score, place.centre))
+    chosen: list[Place] = []
+    for place in found:
+        if len(chosen) == count:
+            break
+        if not any(_is_same(place.centre, other.centre, extent) for other in chosen):
+            chosen.append(place)
+    return chosen
+
+
+def _near(centres: Sequence[tuple[int, ...]], plane: Plane) -> list[tuple[int, ...]]:
+    """Return those centres, without their plane, that are seen on ``plane`` too."""
+    leading = len(plane)
+    return [
+        centre[leading:]
+        for centre in centres
+        if all(abs(a - b) < _PLANES_APART for a, b in zip(centre[:leading], plane, strict=True))
+    ]
+
+
+def _is_same(one: tuple[int, ...], other: tuple[int, ...], extent: Sequence[float]) -> bool:
+    leading = len(one) - len(extent)
+    if not _near([other], one[:leading]):
+        return False
+    return _objects_between(one[leading:], other[leading:], extent) < _APART
+
+
+def _objects_between(one: Sequence[int], other: Sequence[int], extent: Sequence[float]) -> float:
+    return float(np.linalg.norm((np.array(one) - other) / np.array(extent)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ground:
+    """One plane, in blocks: how uncertain the network is in the unpainted part of each, and how far paint is.
+
+    ``wavering`` and ``distance`` (in objects) are arrays over blocks; the distance is 0 of every block with
+    any paint. ``uncertain`` (spatial...) is 0 where there is paint, and ``seams`` (spatial...) where touching
+    objects may part.
+    """
+
+    uncertain: NDArray[np.float32]
+    seams: NDArray[np.bool_]
+    foreground: NDArray[np.float32] | None
+    wavering: NDArray[np.float32]
+    distance: NDArray[np.float64]
+    blocks: tuple[int, ...]
+    extent: Sequence[float]
+
+    @classmethod
+    def of(
+        cls,
+        paint: NDArray[np.integer[Any]],
+        foreground: NDArray[np.float32] | None,
+        blocks: tuple[int, ...],
+        extent: Sequence[float],
+        reading: InstanceConfig | None,
+    ) -> "_Ground":
+        painted = paint != 0
+        seams = np.zeros(paint.shape, bool)
+        if foreground is None:
+            uncertain = np.ones(paint.shape, np.float32)
+        else:
+            uncertain = ndimage.grey_opening(uncertainty(foreground), (_LINE,) * paint.ndim)
+            if reading is not None:
+                seams = np.logical_or.reduce([unclear_seams(each, reading) for each in foreground])
+                uncertain[seams] = 1
+        uncertain[painted] = 0
+        sigma = [size / (4 * block) for size, block in zip(extent, blocks, strict=True)]
+        # Nothing is to be seen beyond the edge, where networks waver because they see less.
+        wavering = ndimage.gaussian_filter(block_mean(uncertain, blocks), sigma, mode="constant")
+        cover = block_mean(painted.astype(np.float32), blocks)
+        distance = np.full(cover.shape, np.inf)
+        if painted.any():
+            sampling = np.divide(blocks, extent)
+            distance = ndimage.distance_transform_edt(cover == 0, sampling=sampling)
+        return cls(uncertain, seams, foreground, wavering, distance, blocks, extent)
+
+    def places(
+        self,
+        plane: Plane,
+        novelty: NDArray[np.float32] | None,
+        shown: Sequence[tuple[int, ...]],
+        count: int,
+    ) -> list[Place]:
+        """Return the best places of this plane, apart from each other and from those ``shown``."""
+        score = self.wavering * (1 - np.exp(-((self.distance / _NEAR) ** 2)))
+        if novelty is not None:
+            score *= _SEEN + (1 - _SEEN) * novelty
+        for centre in shown:
+            self._forget(score, centre)
+        found = []
+        for _ in range(count):
+            block = np.unravel_index(int(score.argmax()), score.shape)
+            if score[block] < _LEAST:
+                break
+            place = self._place(
+                plane, block, float(score[block]), 0.0 if novelty is None else float(novelty[block])
+            )
+            found.append(place)
+            self._forget(score, place.centre[len(plane) :])
+        return found
+
+    def _forget(self, score: NDArray[Any], centre: Sequence[int]) -> None:
+        """Take out the blocks that are no other place than ``centre``."""
+        axes = [
+            ((np.arange(length) + 0.5) * block - at) / size
+            for length, block, at, size in zip(score.shape, self.blocks, centre, self.extent, strict=True)
+        ]
+        squares = sum(axis**2 for axis in np.ix_(*axes))
+        score[squares < _APART**2] = 0
+
+    def _place(self, plane: Plane, block: Sequence[Any], score: float, novelty: float) -> Place:
+        corner = [int(at) * size for at, size in zip(block, self.blocks, strict=True)]
+        inside = tuple(slice(at, at + size) for at, size in zip(corner, self.blocks, strict=True))
+        part = self.uncertain[inside]
+        at = np.unravel_index(int(part.argmax()), part.shape)
+        centre = tuple(start + int(step) for start, step in zip(corner, at, strict=True))
+        place = Place(
+            centre=(*plane, *centre),
+            radius=3 * float(max(self.extent[-2:])),
+            why="unlike",
+            between=(1, FIRST_OBJECT),
+            distance=float(self.distance[tuple(block)]) * float(max(self.extent[-2:])),
+            novelty=novelty,
+            score=score,
+        )
+        if self.foreground is None:
+            return place
+        near = tuple(
+            slice(max(at - int(size / 4), 0), at + int(size / 4) + 1)
+            for at, size in zip(centre, self.extent, strict=True)
+        )
+        here: tuple[Any, ...] = (slice(None), *centre)
+        why: Why = "seam" if self.seams[near].any() else "wavers"
+        return replace(place, why=why, between=_rivals(self.foreground[here]))
+
+
+def _rivals(others: NDArray[np.float32]) -> tuple[int, int]:
+    """Return the paint values of the two most probable classes, the lower first."""
+    probabilities = np.array([1 - others.sum(), *others])
+    one, other = sorted(int(index) + 1 for index in np.argsort(probabilities, kind="stable")[-2:])
+    return one, other

@@ -1,0 +1,1 @@
+"""What a training reads: images, paint and weights together."""

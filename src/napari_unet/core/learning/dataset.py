@@ -1,0 +1,346 @@
+"""Everything a training run reads: normalised planes with their targets and weights."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.annotation import (
+    Mode,
+    advise,
+    check_teachable,
+)
+from napari_unet.core.arrays.axes import Channels
+from napari_unet.core.arrays.normalisation import Normalisation
+from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
+from napari_unet.core.learning.reading import Reading, classes_of, count_together, read_planes
+from napari_unet.core.painted.holdout import PixelSplit, split_pixels
+from napari_unet.core.painted.object_distance import UNKNOWN, Depth, Full, choose_reach, object_distance
+from napari_unet.core.painted.painted_objects import PaintedObjects, find_painted_objects
+from napari_unet.core.painted.painted_pixels import PaintedPixels, scatter
+from napari_unet.core.painted.painted_plane import PaintedPlane
+from napari_unet.core.weights import WeightConfig
+
+ScoredOn = Literal["held-out", "training", "validation"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One annotated plane (2-D network) or volume (3-D network).
+
+    Parameters
+    ----------
+    image : array (C, *spatial) float32
+        Normalised intensities.
+    target : array (*spatial) uint8
+        Classes, 0 background.
+    weight : array (*spatial) float32
+        Weight map of the paint to train on; 0 elsewhere.
+    held_out : array (*spatial) float32
+        Weight map of the paint kept for validation; 0 elsewhere. No pixel is in both.
+    strokes : array (*spatial) int32
+        Number of the stroke, or block of a large stroke, that each known pixel belongs to, 0 elsewhere;
+        unique in the dataset.
+    pixels : tuple of arrays of int
+        For each class the flat indices of the pixels to train on.
+    painted : PaintedPixels
+        What all of this was read from: what is painted, and background in the rims of full objects.
+    full : Full
+        Which objects of it are painted in full.
+    distance : array (*spatial) float32, optional
+        See :func:`napari_unet.core.painted.object_distance.object_distance`; None where no object of any
+        sample is painted in full.
+    reach : float or None
+        The depth from which on it is 1.
+    depths : mapping of int to Depth
+        What it was made of.
+    objects : PaintedObjects or None
+        What the painted objects are like; None in "classes" mode.
+    """
+
+    image: NDArray[np.float32]
+    target: NDArray[np.uint8]
+    weight: NDArray[np.float32]
+    held_out: NDArray[np.float32]
+    strokes: NDArray[np.int32]
+    pixels: tuple[NDArray[np.intp], ...]
+    painted: PaintedPixels
+    full: Full = False
+    distance: NDArray[np.float32] | None = None
+    reach: float | None = None
+    depths: Mapping[int, Depth] = field(default_factory=dict)
+    objects: PaintedObjects | None = None
+
+    @property
+    def paint(self) -> NDArray[np.int32]:
+        """A new array (*spatial) int32 with the paint it was read from."""
+        return scatter(self.painted.values, self.painted)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """The samples of a training run.
+
+    Parameters
+    ----------
+    samples : tuple of Sample
+    in_channels, n_classes : int
+        Channels of every image, C, and classes of every target, K.
+    known_pixels : int
+        Pixels with paint, over all samples but those of validation images.
+    warnings : tuple of str
+        Sentences for the user: what images and paint cannot teach well, or not tell about what was
+        learnt.
+    on : {"held-out", "training", "validation"}
+        The paint to score on: strokes held out of it, the very paint that is trained on, or whole images.
+    """
+
+    samples: tuple[Sample, ...]
+    in_channels: int
+    n_classes: int
+    known_pixels: int
+    warnings: tuple[str, ...] = ()
+    on: ScoredOn = "training"
+
+    @property
+    def has_distance(self) -> bool:
+        """Whether any object is painted in full, so that its depth can be learnt."""
+        return any(sample.distance is not None for sample in self.samples)
+
+
+def build_dataset(
+    images: Sequence[Any],
+    paints: Sequence[Any],
+    *,
+    ndim: int = 2,
+    mode: Mode = "objects",
+    channels: Channels = "auto",
+    weights: WeightConfig = WeightConfig(),
+    normalisation: Normalisation = Normalisation(),
+    held_out: float = 0.2,
+    spacing: Sequence[float] | None = None,
+    seed: int = 0,
+    validation: int = 0,
+    full: Sequence[Full] | None = None,
+    control: Control | None = None,
+) -> Dataset:
+    """Return what a network can be trained on, or say why these images and paints cannot teach it.
+
+    Images and paints may be of different shapes, dtypes and contrasts, in memory or not (dask, zarr,
+    memory-mapped). Paint is read plane by plane. Of the image, planes without paint are neither normalised
+    nor copied; some are looked at for the intensity limits, which are of the whole image as they are at
+    predict time (see :meth:`napari_unet.core.arrays.normalisation.Normalisation.limits`).
+
+    Parameters
+    ----------
+    images : sequence of arrays
+        Each with or without a channel axis, of any real dtype.
+    paints : sequence of arrays
+        One for each image, with the shape of its pixels (…YX). A single one may lack background or objects.
+    ndim : {2, 3}
+        Spatial axes of the network: one sample per annotated YX plane, or ZYX volume.
+    mode, channels, weights, normalisation, spacing
+        As in :class:`napari_unet.network.config.TrainingConfig`. Class balance is over all paints together: a
+        plane with little of a class must not weigh that class more than another plane does.
+    held_out : float
+        Fraction of the strokes kept for validation, see
+        :func:`napari_unet.core.painted.holdout.split_pixels`. Nothing is kept where a class would be left
+        without training paint, or the validation with fewer than two classes.
+    seed : int
+        Seeds the choice of the strokes.
+    validation : int
+        So many of the last images are for scoring alone: nothing is learnt from them, not even the class
+        balance, and nothing is held out of the others.
+    full : sequence of Full, optional
+        For each image, which of its objects are painted in full; None for none. See
+        :mod:`napari_unet.core.painted.object_distance`. Only objects mode has a use for it.
+    control : Control, optional
+        Polled once per plane.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    InputError
+        If images and paints do not fit each other or the paint cannot teach; with the number of the image
+        where there are several. Also when ``control`` was stopped.
+    """
+    reading = Reading(ndim, mode, channels, weights, normalisation, held_out, spacing, seed)
+    return join_planes(
+        read_planes(images, paints, reading, validation=validation, full=full, control=control), reading
+    )
+
+
+def join_planes(
+    planes: Sequence[PaintedPlane],
+    reading: Reading,
+    *,
+    n_classes: int | None = None,
+    distance: bool = True,
+    earlier: Sequence[Sample | None] = (),
+) -> Dataset:
+    """Return the dataset of planes, in this order: who is held out, and how much each class weighs.
+
+    Parameters
+    ----------
+    planes : sequence of PaintedPlane
+        Measured as ``reading`` says. They are left as they are.
+    reading : Reading
+    n_classes : int, optional
+        Classes of the network in "classes" mode, none of which need be painted; None counts them.
+    distance : bool
+        Whether depths in full objects are wanted.
+    earlier : sequence of Sample or None, optional
+        What each plane was before its paint changed. Their maps are rewritten, so that they are void then;
+        where an error is raised they are left as they were.
+
+    Raises
+    ------
+    InputError
+        If the paint cannot teach.
+    """
+    mode = reading.mode
+    counts = count_together(plane.counts for plane in planes if not plane.scored)
+    check_teachable(counts, mode)
+    n_classes = n_classes or classes_of(counts, reading)
+    pixels = np.zeros(n_classes, np.int64)
+    for plane in planes:
+        if not plane.scored:
+            pixels[: plane.parts.pixels.size] += plane.parts.pixels[:n_classes]
+    if np.count_nonzero(pixels) < 2:
+        raise InputError(
+            "Every pixel of the painted objects touches another object, so all of it counts as the seam "
+            "between them; paint the objects wider."
+        )
+    splits, on = _choose_scored(planes, reading)
+    reach = None
+    if mode == "objects" and distance:
+        reach = choose_reach([depth for plane in planes for depth in plane.depths.values()], reading.spacing)
+    samples = tuple(
+        _sample(plane, split, pixels, reading, reach=reach, before=before)
+        for plane, split, before in zip(planes, splits, earlier or (None,) * len(planes), strict=True)
+    )
+    return Dataset(
+        samples=samples,
+        in_channels=samples[0].image.shape[0],
+        n_classes=n_classes,
+        known_pixels=sum(counts.values()),
+        warnings=advise(counts, mode) + _advise_on_images(planes) + _doubts(samples, n_classes, mode, on),
+        on=on,
+    )
+
+
+def _sample(
+    plane: PaintedPlane,
+    split: PixelSplit,
+    pixels: NDArray[np.int64],
+    reading: Reading,
+    *,
+    reach: float | None,
+    before: Sample | None,
+) -> Sample:
+    """Return what a plane is to training, its classes balanced by ``pixels`` (K,) of all planes."""
+    painted, kinds = plane.pixels, plane.kinds
+    weights = plane.parts.at(painted.flat, reading.weights, pixels)
+
+    def spread(
+        values: NDArray[Any], name: Literal["target", "weight", "held_out", "strokes"]
+    ) -> NDArray[Any]:
+        return scatter(values, painted, None if before is None else (getattr(before, name), before.painted))
+
+    return Sample(
+        image=plane.image,
+        target=spread(kinds - np.uint8(1), "target"),
+        weight=spread(weights * split.taught, "weight"),
+        held_out=spread(weights * split.held_out, "held_out"),
+        strokes=spread(split.strokes, "strokes"),
+        pixels=tuple(painted.flat[split.taught & (kinds == kind)] for kind in range(1, pixels.size + 1)),
+        painted=painted,
+        full=plane.full,
+        distance=None if reach is None else _distance(plane, reach, before),
+        reach=reach,
+        depths=plane.depths,
+        objects=find_painted_objects(
+            painted, plane.parts.border.reshape(-1)[painted.flat], reading.weights.w0
+        )
+        if reading.mode == "objects"
+        else None,
+    )
+
+
+def _distance(plane: PaintedPlane, reach: float, before: Sample | None) -> NDArray[np.float32]:
+    """Return the map of distances of a plane, that of the sample ``before`` rewritten."""
+    if before is None or before.distance is None:
+        return object_distance(plane.paint, plane.depths.values(), reach)
+    distance, flat = before.distance, before.distance.reshape(-1)
+    flat[before.painted.background] = UNKNOWN
+    for value, depth in before.depths.items():
+        if plane.depths.get(value) is not depth:
+            depth.erase(distance)
+    flat[plane.pixels.background] = 0
+    for value, depth in plane.depths.items():
+        if reach != before.reach or before.depths.get(value) is not depth:
+            depth.draw(distance, reach)
+    return distance
+
+
+def _choose_scored(planes: Sequence[PaintedPlane], reading: Reading) -> tuple[list[PixelSplit], ScoredOn]:
+    """Return for each plane what is taught and what is scored, and on what paint that is."""
+    paints, numbers = [plane.pixels for plane in planes], [plane.number for plane in planes]
+
+    def split(fraction: float) -> list[PixelSplit]:
+        return split_pixels(paints, reading.mode, fraction, reading.seed, images=numbers)
+
+    if any(plane.scored for plane in planes):
+        splits = [
+            PixelSplit(whole.held_out, whole.taught, whole.strokes) if plane.scored else whole
+            for plane, whole in zip(planes, split(0), strict=True)
+        ]
+        return splits, "validation"
+    splits = split(reading.held_out)
+    # Strokes of every class are on either side, but those of an object may consist of seams, which are
+    # background.
+    taught: set[int] = set()
+    validated: set[int] = set()
+    for plane, chosen in zip(planes, splits, strict=True):
+        kinds = plane.kinds
+        taught.update(np.flatnonzero(np.bincount(kinds[chosen.taught])).tolist())
+        validated.update(np.flatnonzero(np.bincount(kinds[chosen.held_out])).tolist())
+    if validated <= taught and len(validated) >= 2:
+        return splits, "held-out"
+    return split(0), "training"
+
+
+def _doubts(samples: Sequence[Sample], n_classes: int, mode: Mode, on: ScoredOn) -> tuple[str, ...]:
+    """Return, in sentences, what a score on these samples cannot tell."""
+    if on != "validation":
+        return ()
+    counts = np.zeros(n_classes, np.int64)
+    for sample in samples:
+        flat = sample.painted.flat
+        scored = flat[sample.held_out.reshape(-1)[flat] > 0]
+        counts += np.bincount(sample.target.reshape(-1)[scored], minlength=n_classes)
+    absent = np.flatnonzero(counts == 0)
+    if not absent.size:
+        return ()
+    others = "objects" if mode == "objects" else "class {}"
+    names = ", ".join(others.format(value + 1) if value else "background" for value in absent.tolist())
+    return (f"The validation images have no paint of {names}, so their score says little; paint some there.",)
+
+
+def _advise_on_images(planes: Sequence[PaintedPlane]) -> tuple[str, ...]:
+    """Return, in sentences, what images cannot teach, whatever is painted on them."""
+    blank = sum(plane.is_blank for plane in planes)
+    if not blank:
+        return ()
+    verb = "is" if blank == 1 else "are"
+    sentence = (
+        f"{blank} of {len(planes)} painted images or planes {verb} of one brightness throughout, so nothing "
+        "can be learnt there; check that the right image and channel are chosen."
+    )
+    return (sentence,)

@@ -1,0 +1,194 @@
+"""Images and paint as they come: checked, read plane by plane, normalised and measured."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.annotation import (
+    Mode,
+    check_mode,
+    check_paint,
+    check_teachable,
+    count_values,
+    read_paint,
+)
+from napari_unet.core.arrays.axes import Channels, channels_first
+from napari_unet.core.arrays.lazy import Pixels, as_pixels
+from napari_unet.core.arrays.normalisation import Normalisation
+from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
+from napari_unet.core.painted.object_distance import Full
+from napari_unet.core.painted.painted_plane import Measure, PaintedPlane, measure_plane
+from napari_unet.core.weights import WeightConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How images and paint are read: as :func:`napari_unet.core.learning.dataset.build_dataset` is told."""
+
+    ndim: int
+    mode: Mode
+    channels: Channels
+    weights: WeightConfig
+    normalisation: Normalisation
+    held_out: float
+    spacing: Sequence[float] | None
+    seed: int
+
+    @property
+    def measure(self) -> Measure:
+        """How planes are measured."""
+        return Measure(self.weights, self.mode, self.spacing)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plane:
+    """An annotated plane as it came, of image ``number`` (from 0), at ``index`` along the leading axes.
+
+    ``image`` (C, *spatial) is a view, ``limits`` are of the whole image; ``scored`` is whether it is of a
+    validation image, ``full`` which of its objects are painted in full.
+    """
+
+    number: int
+    index: tuple[int, ...]
+    scored: bool
+    image: Pixels
+    limits: NDArray[np.float64]
+    paint: NDArray[np.int32]
+    full: Full
+
+
+def read_planes(
+    images: Sequence[Any],
+    paints: Sequence[Any],
+    reading: Reading,
+    *,
+    validation: int = 0,
+    full: Sequence[Full] | None = None,
+    control: Control | None = None,
+) -> list[PaintedPlane]:
+    """Return every plane with paint on it; see :func:`napari_unet.core.learning.dataset.build_dataset`."""
+    check_mode(reading.mode)
+    pairs = _check_pairs(images, paints, reading.ndim, reading.channels)
+    if full is not None and len(full) != len(pairs):
+        raise InputError(
+            f"There are {len(pairs) - validation} images to learn from, and for {len(full) - validation} it "
+            "is said which objects are full; say so for each image, in the same order, or for none."
+        )
+    planes = _painted_planes(
+        pairs,
+        full or (False,) * len(pairs),
+        reading.ndim,
+        reading.normalisation,
+        validation=validation,
+        control=control,
+    )
+    if validation and not any(plane.scored for plane in planes):
+        raise InputError(
+            "No validation image has paint; paint on one, or leave the choice to held-out strokes."
+        )
+    # Before they are measured, which takes time.
+    counts = count_together(count_values(plane.paint) for plane in planes if not plane.scored)
+    check_teachable(counts, reading.mode)
+    measured = []
+    for plane in planes:
+        _check_running(control)
+        with _naming(plane.number + 1, len(pairs)):
+            read_paint(plane.paint.max(keepdims=True), reading.mode, n_classes=classes_of(counts, reading))
+        measured.append(
+            measure_plane(
+                plane.number,
+                plane.index,
+                reading.normalisation.scale(plane.image, plane.limits),
+                plane.paint,
+                reading.measure,
+                full=plane.full,
+                scored=plane.scored,
+            )
+        )
+    return measured
+
+
+def classes_of(counts: Mapping[int, int], reading: Reading) -> int:
+    """Return how many classes there are in paint with pixels of these values, 2 at least."""
+    return 2 if reading.mode == "objects" else max(2, *counts)
+
+
+def count_together(counts: Iterable[Mapping[int, int]]) -> dict[int, int]:
+    """Return how many pixels of each value there are in all, from those of several planes."""
+    together: Counter[int] = Counter()
+    for of_plane in counts:
+        together.update(of_plane)
+    return dict(together)
+
+
+def _check_pairs(
+    images: Sequence[Any], paints: Sequence[Any], ndim: int, channels: Channels
+) -> list[tuple[Pixels, Pixels]]:
+    """Return every image, channels first, with its paint, after checking that all of them fit together."""
+    if len(images) != len(paints):
+        raise InputError(
+            f"There are {len(images)} images and {len(paints)} paints; give one paint for each image, in the "
+            "same order."
+        )
+    if len(images) == 0:  # not `not images`: several images of one shape may come as one array
+        raise InputError("There is no image to train on; choose at least one image and its paint.")
+    pairs: list[tuple[Pixels, Pixels]] = []
+    for number, (pixels, labels) in enumerate(zip(images, paints, strict=True), start=1):
+        paint = as_pixels(labels)
+        with _naming(number, len(images)):
+            image = channels_first(pixels, ndim=ndim, channels=channels, paint_shape=paint.shape)
+        pairs.append((image, paint))
+        first = len(pairs[0][0])
+        if len(image) != first:
+            raise InputError(
+                f"Image {number} has {len(image)} channel{'s' * (len(image) != 1)} and image 1 has {first}; "
+                "train on images with the same channels."
+            )
+    return pairs
+
+
+def _painted_planes(
+    pairs: Sequence[tuple[Pixels, Pixels]],
+    full: Sequence[Full],
+    ndim: int,
+    normalisation: Normalisation,
+    *,
+    validation: int,
+    control: Control | None,
+) -> list[_Plane]:
+    """Return every plane with paint on it."""
+    planes: list[_Plane] = []
+    for number, ((image, paint), whole) in enumerate(zip(pairs, full, strict=True)):
+        scored = number >= len(pairs) - validation
+        limits = None
+        for index in np.ndindex(paint.shape[:-ndim]):
+            _check_running(control)
+            painted = np.asarray(paint[index])
+            if painted.any():
+                limits = normalisation.limits(image) if limits is None else limits
+                pixels = image[(slice(None), *index)]
+                with _naming(number + 1, len(pairs)):
+                    planes.append(_Plane(number, index, scored, pixels, limits, check_paint(painted), whole))
+    return planes
+
+
+@contextmanager
+def _naming(number: int, total: int) -> Iterator[None]:
+    """Put the number of the image in front of what is wrong with it, where there are several."""
+    try:
+        yield
+    except InputError as error:
+        if total == 1:
+            raise
+        raise InputError(f"Image {number}: {error}") from None
+
+
+def _check_running(control: Control | None) -> None:
+    if control is not None and control.stopped:
+        raise InputError("Training was stopped before its first step, so there is no model; start it again.")

@@ -1,0 +1,1 @@
+"""Objects as they are read from probabilities, of any image and in any way."""

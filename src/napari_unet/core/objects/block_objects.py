@@ -1,0 +1,374 @@
+"""Objects of an image that does not fit into memory: block by block, and still those of the whole image.
+
+What becomes of a connected part of ``p > threshold`` depends on the probabilities in that part alone. So
+parts within one block are separated there; of those that cross a border between blocks, all pieces are found
+and joined, and each is separated in its own bounding box. Holes are connected parts of the background and
+are joined in the same way. Ids follow the first pixels, whatever the blocks.
+"""
+
+import os
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_unet.core.arrays.blocks import Box, plan_cores, widen
+from napari_unet.core.arrays.ordered import map_in_order
+from napari_unet.core.errors import InputError
+from napari_unet.core.instances import InstanceConfig, find_objects, first_pixels, neighbours_of_holes
+from napari_unet.core.objects.block_pieces import MOST, Holes, Pieces
+
+BYTES_PER_PIXEL = 64
+"""Peak of separating a box in memory: probabilities, depths, the landscape and its hills, and labels."""
+
+_AT_ONCE = 2
+"""Blocks that are worked on at the same time: memory is the limit soon, and each has several threads."""
+
+Result = TypeVar("Result")
+
+
+class Readable(Protocol):
+    """An array that is read by slices: numpy, zarr, a memory-mapped file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Size along each axis."""
+        ...
+
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+
+class Writable(Readable, Protocol):
+    """An array that is read and written by slices."""
+
+    def __setitem__(self, index: Any, value: Any, /) -> None: ...
+
+
+def find_objects_in_blocks(
+    foreground: Readable,
+    config: InstanceConfig,
+    *,
+    block: Sequence[int],
+    out: Writable,
+    plane: tuple[int, ...] = (),
+    used: int = 0,
+    memory: int | None = None,
+) -> Generator[float, None, int]:
+    """Find in one plane or volume what :func:`napari_unet.core.instances.find_objects` would, block by block.
+
+    Parameters
+    ----------
+    foreground : array-like (leading..., spatial...) float32
+        Probability of foreground in [0, 1]; read by slices.
+    config : InstanceConfig
+        Thresholds and sizes.
+    block : sequence of int
+        Pixels of a block along each spatial axis; a multiple of the chunks of ``out`` if it has any, for
+        blocks are read while others are written. The result does not depend on it.
+    out : array-like (leading..., spatial...) int32
+        Where the objects go; until the end it holds intermediate ids. What it holds before does not matter.
+    plane : tuple of int
+        Index along the leading axes.
+    used : int
+        Highest id of the planes before; the first object is the next.
+    memory : int, optional
+        Bytes that separating one region may take; None does not ask.
+
+    Yields
+    ------
+    float
+        After every block, the part of the work that is done. It can be stopped then; a new start begins
+        anew.
+
+    Returns
+    -------
+    int
+        Highest id used.
+
+    Raises
+    ------
+    InputError
+        If a connected region of foreground is so large that it does not fit into ``memory``: a region is
+        separated in one piece. Memory is otherwise that of a few blocks, and some 50 bytes for each object.
+
+    Notes
+    -----
+    Regions that span the same blocks are separated together, in the box around them all. Cost: the image is
+    read once, ``out`` is read and written three times.
+    """
+    work = _Plane(foreground, config, block=tuple(block), out=out, plane=plane, memory=memory)
+    return (yield from work.find(used))
+
+
+class _Plane:
+    """The work on one plane: intermediate ids in ``out``, what is known of each id here.
+
+    Positive ids are objects, or pieces of parts that cross a border ("open"); negative ones are pieces of the
+    background that do.
+    """
+
+    def __init__(
+        self,
+        foreground: Readable,
+        config: InstanceConfig,
+        *,
+        block: tuple[int, ...],
+        out: Writable,
+        plane: tuple[int, ...],
+        memory: int | None,
+    ) -> None:
+        self.foreground = foreground
+        self.config = config
+        self.block = block
+        self.out = out
+        self.plane = plane
+        self.memory = memory
+        self.shape = tuple(foreground.shape[len(plane) :])
+        self.cores = plan_cores(self.shape, block)
+        self.last = 0  # the highest intermediate id so far
+        self.ids: list[NDArray[np.int64]] = []  # of objects ...
+        self.firsts: list[NDArray[np.int64]] = []  # ... and the raster indices of their first pixels
+
+    def find(self, used: int) -> Generator[float, None, int]:
+        pieces = Pieces()
+        with self._of_cores(self._separate_inside) as separated:
+            for number, (core, inside) in enumerate(separated, start=1):
+                self._keep_inside(core, inside, pieces)
+                yield 0.5 * number / len(self.cores)
+        groups = self._group(pieces)
+        for number, (box, member) in enumerate(groups, start=1):
+            self._separate_across(box, member)
+            yield 0.5 + 0.2 * number / len(groups)
+        owners = np.zeros(1, np.int64)
+        if self.config.fill_holes:
+            holes = Holes()
+            with self._of_cores(self._fill_inside) as filled:
+                for number, (core, labels) in enumerate(filled, start=1):
+                    self._keep_filled(core, labels, holes)
+                    yield 0.7 + 0.15 * number / len(self.cores)
+            owners = holes.owners()
+        final, used = self._number(used)
+        final = np.concatenate((final, final[owners[:0:-1]]))  # negative ids count from the end
+
+        def renumber(core: Box) -> NDArray[np.int32]:
+            return final[self._read(core)]
+
+        with self._of_cores(renumber) as renumbered:
+            for number, (core, result) in enumerate(renumbered, start=1):
+                self._write(core, result)
+                yield 0.85 + 0.15 * number / len(self.cores)
+        return used
+
+    def _of_cores(
+        self, work: Callable[[Box], Result]
+    ) -> "closing[Generator[tuple[Box, Result], None, None]]":
+        """Give every block and what ``work`` makes of it, in order; the next ones are begun meanwhile.
+
+        What is written waits for its turn, so the result is the same however many threads there are.
+        """
+        threads = min(_AT_ONCE, os.cpu_count() or 1, len(self.cores))
+        return closing(map_in_order(work, self.cores, threads))
+
+    def _read(self, box: Box) -> NDArray[np.int32]:
+        return np.array(self.out[(*self.plane, *box)])
+
+    def _write(self, box: Box, labels: NDArray[np.int32]) -> None:
+        self.out[(*self.plane, *box)] = labels
+
+    def _take(self, count: int) -> int:
+        """Reserve that many ids and return the one before them."""
+        before = self.last
+        self.last += count
+        if self.last >= MOST:
+            raise InputError(
+                f"There are more than {MOST} connected regions; raise instances.threshold, for most of them "
+                "are noise."
+            )
+        return before
+
+    def _separate(
+        self, probability: NDArray[Any], member: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+        """Return the objects 1, 2, ... of some parts, holes still open, and their first pixels."""
+        config = replace(self.config, fill_holes=False)
+        objects = find_objects(np.where(member, probability, np.float32(0)), config, ndim=member.ndim)
+        return objects, first_pixels(objects, int(objects.max(initial=0)))[1:]
+
+    def _note(self, first: NDArray[np.intp], box: Box) -> int:
+        """Give objects of a box, with these first pixels, ids of their own: those after the one returned."""
+        before = self._take(first.size)
+        sides = [part.stop - part.start for part in box]
+        corner = tuple(
+            index + part.start for index, part in zip(np.unravel_index(first, sides), box, strict=True)
+        )
+        self.ids.append(np.arange(before + 1, before + first.size + 1))
+        self.firsts.append(np.ravel_multi_index(corner, self.shape).astype(np.int64))
+        return before
+
+    def _separate_inside(self, core: Box) -> "_Inside":
+        probability = np.asarray(self.foreground[(*self.plane, *core)])
+        parts, n_parts = ndimage.label(probability > self.config.threshold)
+        is_open = _at_faces(parts, n_parts, core, self.shape)
+        closed = ~is_open
+        closed[0] = False
+        labels, first = self._separate(probability, closed[parts])
+        opened = np.flatnonzero(is_open)
+        numbers = np.zeros(n_parts + 1, np.int32)
+        numbers[opened] = first.size + 1 + np.arange(opened.size)
+        labels += numbers[parts]
+        boxes = ndimage.find_objects(parts)
+        return _Inside(labels, first, [boxes[part - 1] for part in opened])
+
+    def _keep_inside(self, core: Box, inside: "_Inside", pieces: Pieces) -> None:
+        before = self._note(inside.first, core)
+        opened = self._take(len(inside.boxes)) + 1 + np.arange(len(inside.boxes), dtype=np.int32)
+        labels = inside.labels
+        np.add(labels, before, out=labels, where=labels > 0)
+        self._write(core, labels)
+        pieces.add(opened, inside.boxes, core)
+        for pairs in self._across_faces(core, labels):
+            pieces.join(pairs[(pairs > 0).all(axis=1)])
+
+    def _across_faces(self, core: Box, labels: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:
+        """Give, for each axis with a block before this one, the pairs (n, 2) of ids that meet there."""
+        for axis, part in enumerate(core):
+            if part.start > 0:
+                other = (*core[:axis], slice(part.start - 1, part.start), *core[axis + 1 :])
+                pairs = np.stack([np.take(labels, [0], axis).ravel(), self._read(other).ravel()], axis=1)
+                yield np.unique(pairs, axis=0)
+
+    def _group(self, pieces: Pieces) -> list[tuple[Box, NDArray[np.int32]]]:
+        """Return boxes and the ids of the pieces that are separated in each."""
+        ids, starts, stops, part_of = pieces.parts()
+        if not ids.size:
+            return []
+        block = np.array(self.block)
+        n_parts = int(part_of.max()) + 1
+        low = np.full((n_parts, len(block)), MOST, np.int64)
+        high = np.zeros((n_parts, len(block)), np.int64)
+        np.minimum.at(low, part_of, starts)
+        np.maximum.at(high, part_of, stops)
+        _, group_of_part = np.unique(
+            np.concatenate([low // block, (high - 1) // block], axis=1), axis=0, return_inverse=True
+        )
+        group_of_part = group_of_part.ravel()
+        group = group_of_part[part_of]
+        order = np.argsort(group, kind="stable")
+        groups = []
+        for members in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
+            corner, end = starts[members].min(axis=0), stops[members].max(axis=0)
+            box = tuple(slice(int(a), int(b)) for a, b in zip(corner, end, strict=True))
+            # With the background next to them, from which depths are measured: none is nearer.
+            box = widen(box, (1,) * len(box), self.shape)
+            self._check_memory(box)
+            groups.append((box, np.sort(ids[members])))
+        return groups
+
+    def _check_memory(self, box: Box) -> None:
+        sides = [part.stop - part.start for part in box]
+        needed = int(np.prod(sides, dtype=np.float64)) * BYTES_PER_PIXEL
+        if self.memory is not None and needed > self.memory:
+            raise InputError(
+                f"The foreground is connected over {' × '.join(map(str, sides))} pixels, and to separate its "
+                f"objects takes {needed / 2**30:.1f} GB of memory, of which {self.memory / 2**30:.1f} GB are "
+                "free; raise instances.threshold, train on more background between objects, or ask for "
+                "classes or probabilities."
+            )
+
+    def _separate_across(self, box: Box, member: NDArray[np.int32]) -> None:
+        labels = self._read(box)
+        place = np.minimum(np.searchsorted(member, labels), member.size - 1)
+        chosen = member[place] == labels
+        objects, first = self._separate(np.asarray(self.foreground[(*self.plane, *box)]), chosen)
+        np.add(objects, self._note(first, box), out=objects, where=objects > 0)
+        self._write(box, np.where(chosen, objects, labels))
+
+    def _fill_inside(self, core: Box) -> "_Filled":
+        labels = self._read(core)
+        parts, n_parts = ndimage.label(labels == 0)
+        lowest, highest = neighbours_of_holes(parts, n_parts, labels)
+        lowest[_at_edges(parts, core, self.shape)] = 0
+        is_open = _at_faces(parts, n_parts, core, self.shape)
+        ids = np.where(~is_open & (lowest == highest), lowest, 0).astype(np.int32)
+        opened = np.flatnonzero(is_open)
+        ids[opened] = -1 - np.arange(opened.size)
+        ids[0] = 0
+        labels += ids[parts]
+        return _Filled(labels, lowest[opened], highest[opened])
+
+    def _keep_filled(self, core: Box, filled: "_Filled", holes: Holes) -> None:
+        before = holes.add(filled.lowest, filled.highest)
+        labels = filled.labels
+        np.subtract(labels, before, out=labels, where=labels < 0)
+        self._write(core, labels)
+        for pairs in self._across_faces(core, labels):
+            holes.meet(pairs)
+
+    def _number(self, used: int) -> tuple[NDArray[np.int32], int]:
+        """Return the final id of every intermediate one, and the highest."""
+        ids = np.concatenate([*self.ids, np.zeros(0, np.int64)])
+        firsts = np.concatenate([*self.firsts, np.zeros(0, np.int64)])
+        if used + ids.size > MOST:
+            raise InputError(
+                f"There are more than {MOST} objects; raise instances.min_size, for most are noise."
+            )
+        final = np.zeros(self.last + 1, np.int32)
+        final[ids[np.argsort(firsts, kind="stable")]] = used + 1 + np.arange(ids.size)
+        return final, used + ids.size
+
+
+def _at_faces(parts: NDArray[np.int32], n_parts: int, core: Box, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return which parts 1..n_parts of a block touch another block; the first value, of no part, is False."""
+    touching = np.zeros(n_parts + 1, np.bool_)
+    for axis, (part, size) in enumerate(zip(core, shape, strict=True)):
+        across = np.moveaxis(parts, axis, 0)
+        if part.start > 0:
+            touching[across[0]] = True
+        if part.stop < size:
+            touching[across[-1]] = True
+    touching[0] = False
+    return touching
+
+
+def _at_edges(parts: NDArray[np.int32], core: Box, shape: tuple[int, ...]) -> NDArray[np.int32]:
+    """Return the parts of a block at the edge of the image."""
+    found = [np.zeros(0, np.int32)]
+    for axis, (part, size) in enumerate(zip(core, shape, strict=True)):
+        across = np.moveaxis(parts, axis, 0)
+        found += [across[0].ravel()] * (part.start == 0) + [across[-1].ravel()] * (part.stop == size)
+    return np.unique(np.concatenate(found))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Inside:
+    """What is in a block.
+
+    Parameters
+    ----------
+    labels : array (block) int32
+        Objects 1..n, then pieces of foreground that reach into other blocks.
+    first : array (n,) int
+        Raster index of the first pixel of each object, in the block.
+    boxes : list of Box
+        Around each piece.
+    """
+
+    labels: NDArray[np.int32]
+    first: NDArray[np.intp]
+    boxes: list[Box]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Filled:
+    """A block whose holes are filled, and its pieces of background that reach into others: -1, -2, ...
+
+    ``lowest`` and ``highest`` are the labels that touch each piece.
+    """
+
+    labels: NDArray[np.int32]
+    lowest: NDArray[np.int32]
+    highest: NDArray[np.int32]

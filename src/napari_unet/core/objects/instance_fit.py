@@ -1,0 +1,159 @@
+"""Read probabilities as the paint reads the image: the thresholds that give back the painted objects.
+
+Where touching objects part, how certain a network is inside them and how small they may be differ from image
+to image and from training to training. Objects that are painted in full show which reading is right. Strokes
+show less, but enough to notice a reading that cuts objects up or joins them: a stroke is of one object, and
+two are of two.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.annotation import FIRST_OBJECT, count_values
+from napari_unet.core.instances import InstanceConfig, Landscape, Separation
+from napari_unet.core.painted.object_distance import Full, full_objects
+
+_SEPARATIONS: tuple[Separation, ...] = get_args(Separation)
+
+_OF_FULL = (0.1, 0.05, 0.2)
+"""Smallest object as a part of the median full object: the first is taken unless another is better."""
+
+_CERTAIN_OF_FULL = 0.99
+"""What counts as certain where objects are full. A network that has learnt where objects end is sure of
+seams, and varies inside; one that has learnt from strokes is sure everywhere, and seams are what varies."""
+
+_OF_STROKE = 0.25
+"""The same of the median stroke, which covers a third of its object or so."""
+
+_CONTRASTS = (2.0, 1.5, 1.0, 3.0)
+_HIGHER = (4.0,)
+"""Contrast that only strokes ask for: full objects, learnt by heart, are too sure to be cut up. Of what is
+joined by mistake strokes show little, so the choice ends here, and what separates is not theirs to choose."""
+
+_BETTER, _SURE = 0.005, 2.5
+"""Gain in mean IoU of full objects for which another reading than the usual one is taken, and its least ratio
+to the standard error of that gain: with dozens of readings to choose from, some are better by chance."""
+
+_FEWEST = 2
+"""With fewer full objects nothing shows how sure a gain is."""
+
+_MORE_STROKES = 1.5
+"""The same where strokes decide: at least two more of them must be right."""
+
+_WHOLE = 0.8
+"""Part of the pixels of a stroke, without those that are missed, by which it lies in one object."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Example:
+    """A part of a painted image: ``probability`` of foreground, ``paint`` (…YX), and what of it is full."""
+
+    probability: NDArray[np.float32]
+    paint: NDArray[np.int32]
+    full: Full
+
+
+def fit_instances(examples: Sequence[Example], start: InstanceConfig) -> InstanceConfig:
+    """Return the reading that gives the painted objects back best.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        Objects that are cut by the edge of an example should not count as full in it.
+    start : InstanceConfig
+        What is kept where the paint does not tell; of its contrast, where strokes decide.
+
+    Returns
+    -------
+    InstanceConfig
+        The contrast and, where objects are full, what separates them and the smallest size: the usual ones
+        unless others give clearly more of the painted objects back, see :func:`agreements`. The threshold
+        stays: of objects that have been learnt by heart, too high a one finds most.
+    """
+    sizes = [int(np.count_nonzero(mask)) for e in examples for _, _, mask in full_objects(e.paint, e.full)]
+    if not any(_object_sizes(example.paint) for example in examples):
+        return start
+    if sizes:
+        smallest = [max(1, int(part * np.median(sizes))) for part in _OF_FULL]
+        usual = replace(
+            start, min_size=smallest[0], certain=_CERTAIN_OF_FULL, contrast=InstanceConfig().contrast
+        )
+    else:
+        smallest, usual = [start.min_size], start
+    separations = _SEPARATIONS if sizes else (usual.separate_by,)
+    landscapes = {
+        by: [Landscape.of(e.probability, replace(usual, separate_by=by)) for e in examples]
+        for by in separations
+    }
+
+    def agreements_with(reading: InstanceConfig) -> NDArray[np.float64]:
+        return agreements(examples, [one.objects(reading) for one in landscapes[reading.separate_by]])
+
+    best, most, before = usual, 0.0, agreements_with(usual)
+    contrasts = _CONTRASTS if sizes else (*_CONTRASTS, *_HIGHER)
+    for by, contrast, size in product(separations, contrasts, smallest):
+        reading = replace(usual, separate_by=by, contrast=contrast, min_size=size)
+        gains = agreements_with(reading) - before
+        gain = _sure_gain(gains) if sizes else float(gains.sum()) - _MORE_STROKES
+        if gain > most:
+            best, most = reading, gain
+    return best
+
+
+def agreements(examples: Sequence[Example], found: Sequence[NDArray[np.int32]]) -> NDArray[np.float64]:
+    """Return how well the objects ``found`` in each example agree with each painted one (N,), from 0 to 1.
+
+    Full objects count, where there are any: the intersection over union with what is found of them. Else
+    strokes do: 1 for one that lies in one object, where no other stroke is.
+    """
+    of_full: list[float] = []
+    of_strokes: list[float] = []
+    for example, objects in zip(examples, found, strict=True):
+        of_strokes += _right_strokes(objects, example.paint)
+        sizes = np.bincount(objects.ravel())
+        for _, box, mask in full_objects(example.paint, example.full):
+            overlaps = np.bincount(objects[box][mask], minlength=sizes.size)
+            overlaps[0] = 0
+            main = int(overlaps.argmax())
+            common = int(overlaps[main])
+            union = int(np.count_nonzero(mask)) + int(sizes[main]) - common
+            of_full.append(common / union if common else 0.0)
+    return np.array(of_full or of_strokes, np.float64)
+
+
+def _sure_gain(gains: NDArray[np.float64]) -> float:
+    """Return the mean of the gains (N,) less what it may be by chance; 0 if it is too small to matter."""
+    mean = float(gains.mean())
+    if gains.size < _FEWEST or mean <= _BETTER:
+        return 0.0
+    return mean - _SURE * float(gains.std(ddof=1) / np.sqrt(gains.size))
+
+
+def size_from_strokes(paints: Sequence[NDArray[np.int32]]) -> InstanceConfig:
+    """Return the reading that follows from the size of what is painted alone: which objects are too small."""
+    sizes = [size for paint in paints for size in _object_sizes(paint)]
+    return InstanceConfig(min_size=max(1, int(_OF_STROKE * np.median(sizes)))) if sizes else InstanceConfig()
+
+
+def _right_strokes(objects: NDArray[np.int32], paint: NDArray[np.int32]) -> list[bool]:
+    """Return for each painted object whether it lies in one of ``objects``, and no other before it there."""
+    painted = paint >= FIRST_OBJECT
+    values, stroke = np.unique(paint[painted], return_inverse=True)
+    if not values.size:
+        return []
+    table = np.zeros((values.size, int(objects.max()) + 1), np.int64)
+    np.add.at(table, (stroke, objects[painted]), 1)
+    table[:, 0] = 0  # what is missed says nothing of how objects part
+    is_first = np.zeros(values.size, bool)
+    is_first[np.unique(table.argmax(axis=1), return_index=True)[1]] = True
+    is_whole = table.max(axis=1) > _WHOLE * table.sum(axis=1)
+    return [bool(right) for right in is_first & is_whole]
+
+
+def _object_sizes(paint: NDArray[np.int32]) -> list[int]:
+    return [pixels for value, pixels in count_values(paint).items() if value >= FIRST_OBJECT]

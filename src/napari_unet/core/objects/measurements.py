@@ -1,0 +1,82 @@
+"""How large objects are, where they lie and how bright the image is in them: a table for a spreadsheet."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.arrays.lazy import Pixels
+
+
+def measure_objects(
+    labels: NDArray[np.integer[Any]],
+    image: Pixels | None = None,
+    *,
+    axes: str,
+    pixel_size: Sequence[float | None] = (),
+) -> list[list[object]]:
+    """Return a line of names, and a line of values for every object.
+
+    Parameters
+    ----------
+    labels : array (…YX) integer
+        0 is no object.
+    image : array (C, …YX), optional
+        What the objects were found in; its means in every object are given, a plane in memory at a time.
+    axes : str
+        A letter for each axis of ``labels``, such as "ZYX".
+    pixel_size : sequence of float or None
+        Micrometres along the last axes, of which those that are known are used.
+
+    Returns
+    -------
+    list of list
+        Columns: the value of the object, its pixels, its area in µm² or, if any object has pixels in several
+        planes, volume in µm³, the diameter of a disc (ball) of that size, the mean position in pixels along
+        every axis, and the mean of every channel.
+    """
+    ids = np.unique(labels)
+    ids = ids[ids > 0]
+    channels = 0 if image is None else image.shape[0]
+    pixels, planes = np.zeros(len(ids), np.int64), np.zeros(len(ids), np.int64)
+    places, sums = np.zeros((labels.ndim, len(ids))), np.zeros((channels, len(ids)))
+    for where in np.ndindex(labels.shape[:-2]):
+        plane = labels[where]
+        inside = np.nonzero(plane > 0)
+        numbers = np.searchsorted(ids, plane[inside])
+        found = np.bincount(numbers, minlength=len(ids))
+        pixels += found
+        planes += found > 0
+        for axis, at in enumerate(where):
+            places[axis] += at * found
+        for axis, at in enumerate(inside, start=len(where)):
+            places[axis] += np.bincount(numbers, at, minlength=len(ids))
+        for channel in range(channels):
+            values = np.asarray(image[(channel, *where)])[inside]  # type: ignore[index]  # there are channels
+            sums[channel] += np.bincount(numbers, values, minlength=len(ids))
+    ndim = 3 if planes.max(initial=0) > 1 else 2
+    columns: dict[str, NDArray[Any]] = {"object": ids, "pixels": pixels}
+    columns |= _sizes(pixels, ndim, pixel_size)
+    columns |= {f"{axis.lower()}_px": place / pixels for axis, place in zip(axes, places, strict=True)}
+    names = ["mean"] if channels == 1 else [f"mean_{number}" for number in range(1, channels + 1)]
+    columns |= {name: total / pixels for name, total in zip(names, sums, strict=True)}
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [list(columns), *([_short(value) for value in row] for row in rows)]
+
+
+def _sizes(
+    pixels: NDArray[np.int64], ndim: int, pixel_size: Sequence[float | None]
+) -> dict[str, NDArray[Any]]:
+    """Return sizes and diameters, in micrometres where the edges of a pixel are known."""
+    known = [edge for edge in pixel_size[-ndim:] if edge is not None]
+    is_known = len(known) == ndim
+    size = pixels * np.prod(known) if is_known else pixels.astype(float)
+    diameter = 2 * (size / np.pi) ** 0.5 if ndim == 2 else 2 * (3 * size / (4 * np.pi)) ** (1 / 3)
+    if not is_known:
+        return {"diameter_px": diameter}
+    return {"area_um2" if ndim == 2 else "volume_um3": size, "diameter_um": diameter}
+
+
+def _short(value: object) -> object:
+    return float(f"{value:.6g}") if isinstance(value, float) else value

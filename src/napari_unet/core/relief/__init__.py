@@ -1,0 +1,1 @@
+"""A landscape of probability and depth, and its hills."""

@@ -1,0 +1,190 @@
+"""How well predicted objects agree with true ones."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.arrays.lazy import Pixels, as_pixels
+from napari_unet.core.errors import InputError
+from napari_unet.core.objects.prediction import Prediction
+from napari_unet.core.scoring.agreement import Agreement, measure_agreement
+from napari_unet.core.scoring.overlap import planes
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Agreement between predicted and true objects.
+
+    Every score is finite. Ratios are in [0, 1]; where neither image holds an object they agree perfectly (1),
+    where one alone does they do not at all (0).
+
+    Parameters
+    ----------
+    foreground_iou, dice : float
+        Intersection over union, and Dice coefficient, of the pixels that belong to any object.
+    ap_50, ap_75, ap_90 : float
+        Average precision TP / (TP + FP + FN) of the objects, where a predicted and a true object match if
+        their intersection over union is at least 0.5, 0.75 or 0.9. Every object matches once at most, and as
+        many match as can (the Data Science Bowl 2018 at one IoU; Caicedo et al., Nature Methods 2019).
+    adapted_rand_error : float
+        1 - F score of the pixel pairs inside true objects that are in the same object (Arganda-Carreras et
+        al., Frontiers in Neuroanatomy 2015); 0 is perfect. True background does not count, and predicted
+        background counts as one object: ``skimage.metrics.adapted_rand_error``, which it equals.
+    splits : int
+        True objects in which two or more predicted objects lie, each with more than half of its pixels.
+    merges : int
+        Predicted objects in which two or more true objects lie, each with more than half of its pixels (the
+        vertices to split of Matula et al., PLOS ONE 2015).
+    n_true, n_predicted : int
+        Number of objects.
+    n_matched : int
+        Pairs of objects that match at 0.5: TP.
+    precision, recall, f1 : float
+        TP / predicted objects, TP / true objects, and 2 TP / both together, at 0.5.
+    touching_recall : float
+        Part of the touching true objects that have a partner with an intersection over union above 0.5; 1
+        where nothing touches. Objects touch if, along an axis, at most one pixel lies between them.
+    n_touching : int
+        True objects that touch another one.
+    pixel_error : float
+        Part of all pixels that are object in one image and background in the other (Arganda-Carreras et al.,
+        2015); 0 is perfect.
+    variation_of_information : float
+        Bits a pixel that the two labels do not tell of each other (Meilă, Journal of Multivariate Analysis
+        2007), the sum of the next two; 0 is perfect. All pixels count, and background is one object like the
+        others, as in ``skimage.metrics.variation_of_information``, which it equals.
+    vi_oversegmentation, vi_undersegmentation : float
+        Its two parts, H(predicted | true), which splits raise, and H(true | predicted), which merges raise.
+    """
+
+    foreground_iou: float
+    dice: float
+    ap_50: float
+    ap_75: float
+    ap_90: float
+    adapted_rand_error: float
+    splits: int
+    merges: int
+    n_true: int
+    n_predicted: int
+    n_matched: int
+    precision: float
+    recall: float
+    f1: float
+    touching_recall: float
+    n_touching: int
+    pixel_error: float
+    variation_of_information: float
+    vi_oversegmentation: float
+    vi_undersegmentation: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.n_predicted} objects predicted, {self.n_true} true, {self.n_matched} matched: "
+            f"foreground IoU {self.foreground_iou:.3f}, Dice {self.dice:.3f}, "
+            f"average precision {self.ap_50:.3f} at IoU 0.5, {self.ap_75:.3f} at 0.75, "
+            f"{self.ap_90:.3f} at 0.9, adapted Rand error {self.adapted_rand_error:.3f}, "
+            f"variation of information {self.variation_of_information:.3f} bits, "
+            f"{self.splits} split, {self.merges} merged."
+        )
+
+
+def evaluate(
+    prediction: Prediction | NDArray[np.integer[Any]] | Pixels,
+    truth: NDArray[np.integer[Any]] | Pixels,
+    *,
+    ndim: int | None = None,
+) -> Scores:
+    """Compare predicted with true objects.
+
+    Parameters
+    ----------
+    prediction : Prediction or array of int
+        A prediction, whose objects are taken, or labels: 0 is background, every other value one object.
+        Labels that are not in memory (zarr, dask, memory-mapped) are read block by block.
+    truth : array of int
+        Labels of the same shape. A value is one object wherever it lies: in a stack, planes share no value
+        unless they show the same object.
+    ndim : int, optional
+        Number of axes, counted from the last, along which objects extend: 2 compares every plane of a stack
+        by itself and adds up the counts. Default: all axes; those of the network for a prediction.
+
+    Returns
+    -------
+    Scores
+
+    Raises
+    ------
+    InputError
+        If the shapes differ, or labels are negative or not whole numbers.
+    """
+    if isinstance(prediction, Prediction):
+        prediction, ndim = prediction.objects, prediction.ndim if ndim is None else ndim
+    return pooled_scores(
+        measure_agreement(*plane) for plane in planes(as_pixels(prediction), as_pixels(truth), ndim)
+    )
+
+
+def pooled_scores(agreements: Iterable[Agreement]) -> Scores:
+    """Return the scores of many images as if all their objects were in one: large images count more.
+
+    Parameters
+    ----------
+    agreements : iterable of Agreement
+        One for each image or plane. Of none, the scores are those of an empty image.
+    """
+    total = sum(agreements, Agreement())
+    objects = total.n_true + total.n_predicted
+    none = 0.0 if objects else 1.0
+
+    def average_precision(matched: int) -> float:
+        return _ratio(matched, objects - matched, none)
+
+    agreed_pairs = _ratio(2 * total.pairs_together, total.pairs_true + total.pairs_predicted, 1.0)
+    over, under = (_ratio(bits, total.pixels, 0.0) for bits in (total.bits_over, total.bits_under))
+    in_either = total.in_true + total.in_predicted - total.shared
+    return Scores(
+        foreground_iou=_ratio(total.shared, in_either, none),
+        dice=_ratio(2 * total.shared, total.in_true + total.in_predicted, none),
+        ap_50=average_precision(total.matched_50),
+        ap_75=average_precision(total.matched_75),
+        ap_90=average_precision(total.matched_90),
+        adapted_rand_error=1.0 - (agreed_pairs if total.n_true else none),
+        splits=total.splits,
+        merges=total.merges,
+        n_true=total.n_true,
+        n_predicted=total.n_predicted,
+        n_matched=total.matched_50,
+        precision=_ratio(total.matched_50, total.n_predicted, none),
+        recall=_ratio(total.matched_50, total.n_true, none),
+        f1=_ratio(2 * total.matched_50, objects, none),
+        touching_recall=_ratio(total.touching_found, total.n_touching, 1.0),
+        n_touching=total.n_touching,
+        pixel_error=_ratio(in_either - total.shared, total.pixels, 0.0),
+        variation_of_information=over + under,
+        vi_oversegmentation=over,
+        vi_undersegmentation=under,
+    )
+
+
+def mean_scores(scores: Sequence[Scores]) -> dict[str, float]:
+    """Return the mean of every field over images: every image counts alike, however many objects it has.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    if not scores:
+        raise InputError("There are no scores to take the mean of; compare at least one pair of images.")
+    rows = [asdict(score) for score in scores]
+    names = [field.name for field in fields(Scores)]
+    return {name: math.fsum(row[name] for row in rows) / len(rows) for name in names}
+
+
+def _ratio(part: float, whole: float, of_nothing: float) -> float:
+    return part / whole if whole else of_nothing

@@ -1,0 +1,1 @@
+"""A network learns from paint, step by step, while the paint may grow."""

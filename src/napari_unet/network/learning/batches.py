@@ -1,0 +1,118 @@
+"""From a dataset to batches on the device: sizes that fit network and images, patches, augmentation."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_unet.core.learning.dataset import Dataset
+from napari_unet.core.learning.live_dataset import Fresh
+from napari_unet.core.patches import Patch, draw_patch
+from napari_unet.network import geometry
+from napari_unet.network.augment import Batch, augment, source_margin
+from napari_unet.network.config import TrainingConfig, UNetConfig
+from napari_unet.network.unet import centre_crop
+
+_USUAL = {("cpu", 2): (192, 4), ("cpu", 3): (48, 2), ("gpu", 2): (256, 8), ("gpu", 3): (96, 2)}
+"""Edge in pixels of what a patch teaches, and how many make a batch, by kind of device and dimension."""
+
+_FEWEST, _MOST = 2, 32
+"""Where another size is asked for, a batch has as many patches as have the usual pixels, within these."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchShape:
+    """How many patches make a batch, and their sizes along each spatial axis, in pixels.
+
+    ``taught`` is the size of the output of the network, ``margin`` what a valid network sees beyond it on
+    each side.
+    """
+
+    patches: int
+    taught: tuple[int, ...]
+    margin: tuple[int, ...]
+
+    @property
+    def seen(self) -> tuple[int, ...]:
+        """The size of the input of the network."""
+        return tuple(edge + 2 * extra for edge, extra in zip(self.taught, self.margin, strict=True))
+
+
+def plan_batches(
+    dataset: Dataset, network: UNetConfig, config: TrainingConfig, device: torch.device
+) -> BatchShape:
+    """Return the batch that suits the device, its patches no larger than the images and network need."""
+    kind = "cpu" if device.type == "cpu" else "gpu", network.ndim
+    extra = geometry.margin(network)
+    taught_edge, patches = _USUAL[kind]
+    usual = taught_edge + 2 * extra
+    edge = config.patch_size or usual
+    # Two pixels at the bottom of the network are the least that batch normalisation can compute with.
+    smallest = 2 * network.alignment
+    taught = []
+    for axis in range(network.ndim):
+        longest = max(sample.target.shape[axis] for sample in dataset.samples)
+        wanted = max(min(edge, longest + 2 * extra), smallest)
+        if not geometry.fits(network, wanted):
+            wanted = geometry.nearest_sizes(network, wanted)[1]
+        taught.append(wanted - 2 * extra)
+    as_many_pixels = round(patches * (usual / edge) ** network.ndim)
+    patches = config.batch_size or min(max(_FEWEST, as_many_pixels), _MOST)
+    return BatchShape(patches, tuple(taught), (extra,) * network.ndim)
+
+
+def draw_batch(
+    dataset: Dataset,
+    shape: BatchShape,
+    config: TrainingConfig,
+    device: torch.device,
+    *,
+    rng: np.random.Generator,
+    generator: torch.Generator,
+    fresh: Fresh | None = None,
+) -> Batch:
+    """Return random, augmented patches on the device; the first around the ``fresh`` paint, if there is any.
+
+    Returns
+    -------
+    Batch
+        The image is as large as the network sees, (B, C, *seen), all else (B, *taught).
+    """
+    around = source_margin(shape.seen, config.augmentation)
+    margin = [extra + more for extra, more in zip(shape.margin, around, strict=True)]
+    patches = [
+        draw_patch(dataset, shape.taught, rng, margin=margin, fresh=None if number else fresh)
+        for number in range(shape.patches)
+    ]
+    image, target, weight, distance = stack(patches, device)
+    image, target, weight, distance = augment(
+        image,
+        target,
+        weight,
+        shape.seen,
+        config=config.augmentation,
+        generator=generator,
+        distance=distance,
+    )
+    return Batch(
+        image,
+        crop_margin(target, shape),
+        crop_margin(weight, shape),
+        None if distance is None else crop_margin(distance, shape),
+    )
+
+
+def stack(patches: list[Patch], device: torch.device) -> Batch:
+    """Return patches of one size as a batch on the device."""
+    image = torch.from_numpy(np.stack([patch.image for patch in patches]))
+    target = torch.from_numpy(np.stack([patch.target for patch in patches]))
+    weight = torch.from_numpy(np.stack([patch.weight for patch in patches]))
+    distances = [patch.distance for patch in patches if patch.distance is not None]
+    distance = torch.from_numpy(np.stack(distances)).to(device) if distances else None
+    return Batch(image.to(device), target.to(device), weight.to(device), distance)
+
+
+def crop_margin(values: Tensor, shape: BatchShape) -> Tensor:
+    """Return the part of (B, *seen) that the network is taught, (B, *taught)."""
+    return centre_crop(values[:, None], list(shape.taught))[:, 0]

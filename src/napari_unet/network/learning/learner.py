@@ -1,0 +1,395 @@
+"""One network on its way: the optimiser step, the running average of its weights, and what guards them."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from napari_unet.network.learning.loss import distance_loss, weighted_cross_entropy
+from napari_unet.network.learning.replay import Numbers, Replay, read_later
+from napari_unet.network.learning.state import LearnerState
+from napari_unet.network.unet import UNet
+
+_LARGEST_GRADIENT = 1.0
+"""Gradients are scaled down to this norm: one odd patch must not undo what the others taught."""
+
+_DECAY = 0.99
+"""Largest decay of the weight average per step; see :meth:`Learner._update_average`."""
+
+_ENDS = ("contracting.0.0.", "head.", "distance_head.")
+"""What of a network meets the channels of the images and the classes of the paint."""
+
+_BATCH_NORM = (nn.BatchNorm2d, nn.BatchNorm3d)
+
+_FIRST_SCALE = 1024.0
+"""Factor of the loss in float16 at first: a step or two find the right one."""
+
+
+Snapshot = tuple[list[Tensor], dict[str, Any]]
+"""What :meth:`Learner.snapshot` returns."""
+
+
+class Learner:
+    """A U-Net in training.
+
+    Parameters
+    ----------
+    network : UNet
+        Moved to ``device``, in place.
+    device : torch.device
+    precision : torch.dtype
+        Of the convolutions; weights, loss and optimiser are float32.
+    learning_rate : float
+        Peak rate of AdamW.
+    seed : int
+        Seeds drop-out.
+    ends_rate : float
+        The rate of the first layer and of the heads, as a multiple of that of all others.
+    """
+
+    def __init__(
+        self,
+        network: UNet,
+        *,
+        device: torch.device,
+        precision: torch.dtype,
+        learning_rate: float,
+        seed: int,
+        ends_rate: float = 1.0,
+    ) -> None:
+        self.device = device
+        self.precision = precision
+        self._seed = seed
+        self._step = 0
+        self._learning_rate = learning_rate
+        self._settled = 0
+        self._pull = 0.0
+        self._part_back: float | Tensor = 0.0
+        self._part_new: float | Tensor = 1.0
+        self._anchor: dict[str, Tensor] = {}
+        # Channels last is what the convolutions of CPUs and GPUs are fastest in; torch has it for 2-D images
+        # alone.
+        layout = torch.channels_last if network.config.ndim == 2 else torch.contiguous_format
+        # The second `to` is an overload that torch's own annotations leave out.
+        self.network = network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+        self.average = AveragedModel(self.network).eval()
+        self._norms = [layer for layer in self.average.modules() if isinstance(layer, _BATCH_NORM)]
+        self._own = [
+            values for module in (self.network, self.average) for values in module.state_dict().values()
+        ]
+        self._is_new = _ENDS if ends_rate != 1 else ()
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in self.network.named_parameters():
+            groups.setdefault(ends_rate if name.startswith(_ENDS) else 1.0, []).append(parameter)
+        # What cannot be recorded: the scaler of float16 waits for the GPU in every step; drop-out is random.
+        is_recorded = device.type == "cuda" and precision != torch.float16 and not network.config.dropout
+        # In one pass over each tensor, or one kernel for all: four times faster on the CPU.
+        self._optimiser = torch.optim.AdamW(
+            [{"params": group, "share": share} for share, group in groups.items()],
+            lr=learning_rate,
+            fused=True,
+            capturable=is_recorded,
+        )
+        self._numbers = Numbers(device) if is_recorded else None
+        self._work = Replay(device, enabled=is_recorded)
+        self._measuring = Replay(device)
+        # Scaling keeps small float16 gradients from becoming 0; every other precision reaches far enough.
+        self._scaler = torch.amp.GradScaler(
+            device.type, init_scale=_FIRST_SCALE, enabled=precision == torch.float16
+        )
+
+    def step(
+        self,
+        image: Tensor,
+        target: Tensor,
+        weight: Tensor,
+        distance: Tensor | None = None,
+        *,
+        rate: float = 1.0,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> float | None:
+        """Teach the network one batch; see :class:`napari_unet.network.augment.Batch`.
+
+        Parameters
+        ----------
+        image, target, weight, distance : Tensor
+            On the device. All but the image are as large as the output of the network. A network without a
+            head for the distance leaves it aside.
+        rate : float
+            Fraction of the peak learning rate.
+        meanwhile : callable, optional
+            What the processor may do while a GPU computes.
+
+        Returns
+        -------
+        float or None
+            The loss of the classes; None where loss or gradient were not finite, in which case nothing was
+            changed.
+        """
+        self._step += 1
+        read = read_later(self._work.run(self._teach, image, target, weight, distance, then=self._update))
+        if meanwhile is not None:
+            meanwhile()
+        self._set_numbers(rate)  # before the GPU is waited for, which then waits for nobody
+        values = read()
+        finite = math.isfinite(sum(values))
+        if finite:
+            self._work.finish(self._update)
+            self.average.n_averaged += 1
+        self._scaler.update()
+        return values[0] if finite else None
+
+    def _teach(self, image: Tensor, target: Tensor, weight: Tensor, distance: Tensor | None) -> Tensor:
+        """Leave the gradient of a batch, and return loss, loss with that of the distance, and its norm, (3,).
+
+        Together: a GPU and the processor wait for each other at every value that is read.
+        """
+        self.network.train()
+        self._optimiser.zero_grad(set_to_none=True)
+        with self._seeded():
+            logits = self._logits(image, self.network)
+        classes = self.network.config.classes
+        loss = weighted_cross_entropy(logits[:, :classes], target, weight)
+        total = loss
+        if self.network.config.distance and distance is not None:
+            total = loss + distance_loss(logits[:, classes], distance, weight)
+        torch.autograd.backward(self._scaler.scale(total))
+        self._scaler.unscale_(self._optimiser)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
+        return torch.stack((loss.detach(), total.detach(), norm))
+
+    def _update(self) -> None:
+        """Go where the gradient points."""
+        self._scaler.step(self._optimiser)
+        self._pull_back()
+        self._update_average()
+
+    def hold(self, pull: float) -> None:
+        """From now on, pull the network back to the weights it has: by this part of the way at every step.
+
+        Where the paint teaches steadily it goes its way all the same, and stays where the gradients are noise
+        (L2-SP of Li, Grandvalet & Davoine 2018, decoupled as the weight decay of AdamW is). The first layer
+        and the heads are free where they learn at a rate of their own: what they know is of other images.
+        """
+        self._pull = pull
+        self._anchor = (
+            {
+                name: parameter.detach().clone()
+                for name, parameter in self.network.named_parameters()
+                if not name.startswith(self._is_new)
+            }
+            if pull
+            else {}
+        )
+        self._work.forget()
+
+    @torch.no_grad()
+    def predict(self, image: Tensor) -> Tensor:
+        """Return the logits (B, K, …YX) float32 of the averaged network for ``image`` (B, C, …YX)."""
+        with torch.autocast(self.device.type, dtype=self.precision, enabled=self.precision != torch.float32):
+            logits: Tensor = self.average.module(image)
+        return logits[:, : self.network.config.classes].float()
+
+    @torch.no_grad()
+    def settle(self, images: Sequence[Tensor], *, patience: float = 0.0) -> None:
+        """Measure what normalises the averaged network, see :mod:`napari_unet.network.learning.calibration`.
+
+        Parameters
+        ----------
+        images : sequence of Tensor (B, C, …YX)
+        patience : float
+            What was measured last may do for so many more steps, as a part of those before it.
+        """
+        updates = int(self.average.n_averaged)
+        if updates <= (1 + patience) * self._settled or not self._norms:
+            return
+        self._settled = updates
+        self._measuring.run(self._measure, *images)
+
+    def _measure(self, *images: Tensor) -> None:
+        for layer in self._norms:
+            layer.reset_running_stats()
+            layer.train()
+        for seen, batch in enumerate(images):
+            for layer in self._norms:
+                layer.momentum = 1 / (seen + 1)  # the mean of all that is seen, not a running one
+            self._logits(batch, self.average.module)
+        self.average.eval()
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return a copy of the averaged weights: a state dict, on the device."""
+        own = self.average.module.state_dict()
+        copies = {name: torch.empty_like(values) for name, values in own.items()}
+        _copy(list(copies.values()), list(own.values()))
+        return copies
+
+    def state(self) -> LearnerState:
+        """Return a copy of all that further steps depend on; a step must have been made."""
+        scaler = self._scaler.state_dict()
+        moments = {
+            name: self._optimiser.state[parameter] for name, parameter in self.network.named_parameters()
+        }
+        return LearnerState(
+            updates=int(self.average.n_averaged),
+            network=on_cpu(self.network.state_dict()),
+            average=on_cpu(self.average.module.state_dict()),
+            first_moment=on_cpu({name: moment["exp_avg"] for name, moment in moments.items()}),
+            second_moment=on_cpu({name: moment["exp_avg_sq"] for name, moment in moments.items()}),
+            anchor=on_cpu(self._anchor),
+            loss_scale=float(scaler.get("scale", _FIRST_SCALE)),
+            scale_growth=int(scaler.get("_growth_tracker", 0)),
+        )
+
+    def load(self, state: LearnerState, step: int) -> None:
+        """Go on from ``state``, which fits the network, after ``step`` steps, as if there was no stop."""
+        self._step = step
+        self.network.load_state_dict(state.network)
+        self.average.module.load_state_dict(state.average)
+        self.average.n_averaged.fill_(state.updates)
+        self._settled = 0
+        for name, anchor in self._anchor.items():
+            anchor.copy_(state.anchor.get(name, anchor))
+        for name, parameter in self.network.named_parameters():
+            self._optimiser.state[parameter] = {
+                "step": torch.tensor(float(state.updates), device=parameter.device),
+                # In the memory layout of the parameter, as the optimiser makes them.
+                "exp_avg": torch.zeros_like(parameter).copy_(state.first_moment[name]),
+                "exp_avg_sq": torch.zeros_like(parameter).copy_(state.second_moment[name]),
+            }
+        if self._scaler.is_enabled():
+            numbers = {"scale": state.loss_scale, "_growth_tracker": state.scale_growth}
+            self._scaler.load_state_dict(self._scaler.state_dict() | numbers)
+        self._work.forget()
+
+    @contextmanager
+    def wearing(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
+        """Predict with ``weights``, as :meth:`weights` returned them, in place of the average."""
+        own = self.weights()
+        self.average.module.load_state_dict(weights)
+        try:
+            yield
+        finally:
+            self.average.module.load_state_dict(own)
+
+    def snapshot(self, earlier: Snapshot | None = None) -> Snapshot:
+        """Return a copy of all that steps change, on the device, where an ``earlier`` one was that may go."""
+        tensors = self._tensors()
+        copies = [] if earlier is None else earlier[0]
+        if len(copies) != len(tensors):
+            copies = [torch.empty_like(tensor) for tensor in tensors]
+        _copy(copies, tensors)
+        return copies, self._scaler.state_dict()
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to what :meth:`snapshot` returned."""
+        copies, scaler = snapshot
+        if len(copies) < len(self._tensors()):  # of before the first step
+            self._optimiser.state.clear()
+            self._work.forget()
+        _copy(self._tensors(), copies)
+        self._scaler.load_state_dict(scaler)
+        self._settled = 0
+
+    def slow_down(self) -> None:
+        """Halve the peak learning rate, and the pull with it."""
+        self._learning_rate /= 2
+        self._pull /= 2
+
+    def _tensors(self) -> list[Tensor]:
+        """Return all that steps change but the scaler; an optimiser has nothing before the first."""
+        moments = [self._optimiser.state.get(parameter, {}) for parameter in self.network.parameters()]
+        return [*self._own, *(value for moment in moments for value in moment.values())]
+
+    def _logits(self, image: Tensor, network: nn.Module) -> Tensor:
+        layout = torch.channels_last if image.ndim == 4 else torch.contiguous_format
+        image = image.contiguous(memory_format=layout)
+        enabled = self.precision != torch.float32
+        # A recorded step must not find weights that another has cast.
+        with torch.autocast(self.device.type, dtype=self.precision, enabled=enabled, cache_enabled=False):
+            logits: Tensor = network(image)
+        return logits
+
+    def _set_numbers(self, rate: float) -> None:
+        """Set what differs between updates; see :meth:`_update_average` for the share."""
+        count = int(self.average.n_averaged)
+        share = 1.0 if count == 0 else 1 - min(_DECAY, (1 + count) / (10 + count))
+        groups = self._optimiser.param_groups
+        rates = [rate * self._learning_rate * group["share"] for group in groups]
+        values = [rate * self._pull, share, *rates]
+        numbers: Sequence[Any] = values if self._numbers is None else self._numbers.hold(values)
+        self._part_back, self._part_new, *rates = numbers
+        for group, group_rate in zip(groups, rates, strict=True):
+            group["lr"] = group_rate
+
+    @torch.no_grad()
+    def _pull_back(self) -> None:
+        if self._anchor:
+            parameters = dict(self.network.named_parameters())
+            _move([parameters[name] for name in self._anchor], list(self._anchor.values()), self._part_back)
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """Move the average of every weight towards its value.
+
+        The decay grows as (1 + n) / (10 + n) after n steps, up to its final value: early averages forget the
+        random start quickly, so that a training stopped after a minute is a good one, too.
+
+        Not by ``update_parameters``, which sorts all tensors anew at every step, and makes a GPU wait for it.
+        """
+        averages: list[Tensor] = list(self.average.module.parameters())
+        _move(averages, list(self.network.parameters()), self._part_new)
+
+    @contextmanager
+    def _seeded(self) -> Iterator[None]:
+        """Give drop-out, which knows only torch's global generator, numbers of its own on the CPU.
+
+        GPU kernels are not deterministic to the last bit anyway.
+        """
+        if self.network.config.dropout == 0 or self.device.type != "cpu":
+            yield
+            return
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(self._seed + self._step)
+            yield
+
+
+def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return copies of tensors on the CPU, each a contiguous one of its own."""
+    kinds = {value.dtype for value in tensors.values() if value.device.type != "cpu"}
+    for kind in kinds:  # in one copy from the device, for it waits for each
+        names = [name for name, value in tensors.items() if value.dtype == kind]
+        packed = torch.cat([tensors[name].detach().reshape(-1) for name in names]).to("cpu")
+        parts = torch.split(packed, [tensors[name].numel() for name in names])
+        shapes = [tensors[name].shape for name in names]
+        there = {name: part.view(shape) for name, part, shape in zip(names, parts, shapes, strict=True)}
+        tensors = {**tensors, **there}
+    return {
+        name: value.detach().contiguous().clone(memory_format=torch.contiguous_format)
+        for name, value in tensors.items()
+    }
+
+
+@torch.no_grad()
+def _copy(into: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    """Copy tensors into others of their kind, many at once."""
+    kinds: dict[object, tuple[list[Tensor], list[Tensor]]] = {}
+    for one, value in zip(into, values, strict=True):
+        ones, its = kinds.setdefault((one.device, one.dtype), ([], []))
+        ones.append(one)
+        its.append(value)
+    for ones, its in kinds.values():
+        torch._foreach_copy_(ones, its)
+
+
+def _move(tensors: list[Tensor], towards: list[Tensor], part: float | Tensor) -> None:
+    """Move tensors by a part of the way, in place."""
+    if isinstance(part, Tensor):
+        way = torch._foreach_sub(towards, tensors)
+        torch._foreach_mul_(way, part)
+        torch._foreach_add_(tensors, way)
+    else:
+        torch._foreach_lerp_(tensors, towards, part)

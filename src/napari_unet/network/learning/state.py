@@ -1,0 +1,135 @@
+"""Where a training stopped: what a model needs beside its weights to go on as if it had never stopped."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.core.learning.dataset import Dataset
+from napari_unet.core.scoring.confidence import Tally
+from napari_unet.network.model import Model
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_unet.network.learning.batches import BatchShape
+    from napari_unet.network.unet import UNet
+
+Tensors = Mapping[str, "Tensor"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LearnerState:
+    """What a :class:`~napari_unet.network.learning.learner.Learner` has become; all tensors are on the CPU.
+
+    Parameters
+    ----------
+    updates : int
+        Steps that changed the weights: those with a finite loss.
+    network, average : mapping of str to torch.Tensor
+        State dicts of the network as the last step left it, and of its running average.
+    first_moment, second_moment : mapping of str to torch.Tensor
+        Running means of the gradient and of its square, which AdamW keeps for every parameter.
+    anchor : mapping of str to torch.Tensor
+        The weights that it is pulled back to; empty where it is not, see :meth:`Learner.hold`.
+    loss_scale : float
+    scale_growth : int
+        Of the gradient scaler of float16 training, and the steps since it last changed.
+    """
+
+    updates: int
+    network: Tensors
+    average: Tensors
+    first_moment: Tensors
+    second_moment: Tensors
+    anchor: Tensors
+    loss_scale: float
+    scale_growth: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Best:
+    """The network that will be kept: its weights, its step, and the result of the best of all so far.
+
+    The kept network is the later of two that are as good, so its own result may be a little short of that.
+    """
+
+    weights: Tensors
+    step: int
+    highest: Tally
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingState:
+    """A training between two steps.
+
+    Parameters
+    ----------
+    step : int
+        Steps made so far, in all sessions.
+    learner : LearnerState
+    patch_rng : mapping
+        State of the numpy generator that draws patches, as its ``bit_generator`` gives it.
+    augment_rng : torch.Tensor
+        State of the torch generator that augments them, uint8.
+    best : Best or None
+        The best network of the validations that a longer training would have made as well: not of the last
+        one, for which training stopped.
+    data : str
+        :func:`fingerprint` of what was trained on.
+    """
+
+    step: int
+    learner: LearnerState
+    patch_rng: Mapping[str, Any]
+    augment_rng: "Tensor"
+    best: Best | None
+    data: str
+
+
+def fingerprint(dataset: Dataset, shape: "BatchShape", seed: int) -> str:
+    """Return a checksum of all that scores depend on: equal where the scores of two trainings compare."""
+    digest = sha256(repr((shape, seed, dataset.n_classes, dataset.on)).encode())
+    for sample in dataset.samples:
+        maps = (sample.target, sample.weight, sample.held_out, sample.strokes, sample.distance)
+        for array in (sample.image, *(values for values in maps if values is not None)):
+            digest.update(repr(array.shape).encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def reason_against(state: TrainingState, start: Model, network: "UNet", mode: str) -> str:
+    """Return why a training of ``network`` cannot go on from ``state``, in a sentence; "" if it can.
+
+    Parameters
+    ----------
+    state : TrainingState
+    start : Model
+        The model that the state is said to belong to.
+    network : UNet
+        What is to be trained: that of ``start``, fitted to these images and this paint.
+    mode : {"objects", "classes"}
+        What the paint means.
+    """
+    learner, weights = state.learner, _shapes(network.state_dict())
+    parameters = _shapes(dict(network.named_parameters()))
+    if state.step != start.history.steps:
+        reason = f"The training state is of step {state.step} and the model of step {start.history.steps}"
+    elif start.mode != mode:
+        reason = f"The model has learnt {start.mode} and this paint is of {mode}"
+    elif (
+        any(_shapes(tensors) != weights for tensors in (learner.network, learner.average))
+        or any(_shapes(tensors) != parameters for tensors in (learner.first_moment, learner.second_moment))
+        or _shapes(learner.anchor).items() - parameters.items()
+        or (state.best is not None and _shapes(state.best.weights) != weights)
+    ):
+        reason = "The optimiser of the model does not fit these channels or classes"
+    else:
+        return ""
+    return f"{reason}; training starts from the weights alone."
+
+
+def _shapes(tensors: Tensors) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}

@@ -1,0 +1,1 @@
+"""A trained network sees an image tile by tile, as if whole."""

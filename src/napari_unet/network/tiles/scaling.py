@@ -1,0 +1,167 @@
+"""Images scaled to what a starter sees best, and its probabilities brought back onto the grid of the image.
+
+A tile is of the image itself, so that progress, cancelling, resuming and stores know nothing of the scale.
+For every tile just those scaled pixels are computed that its own pixels are interpolated from, on the grid of
+the scaled image as a whole: tiles stay exact.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_unet.core.arrays.lazy import Pixels
+from napari_unet.core.arrays.resampling import plan_axis, resample, scaled_shape, scaled_view
+from napari_unet.core.errors import InputError
+from napari_unet.core.instances import InstanceConfig
+from napari_unet.core.tiling import Geometry, Tile, plan_tiles, read_mirrored
+from napari_unet.network.config import PredictionConfig
+from napari_unet.network.model import Model
+from napari_unet.network.tiles.inference import probabilities_of
+from napari_unet.network.tiles.object_size import estimate_size
+from napari_unet.network.unet import UNet
+
+_FACTORS = (1 / 16, 8.0)
+"""Smallest and largest scale: below, nothing is left of an image; above, it is 64 times the work."""
+
+_SAME = 0.02
+"""A scale this close to 1 would only cost time and sharpness."""
+
+_LARGEST_TILE = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How an image is scaled for a starter.
+
+    Parameters
+    ----------
+    object_size : float
+        Diameter in pixels that objects of the image are taken to have.
+    estimated : bool
+        Whether that was estimated from the image, rather than given.
+    is_sure : bool
+        Whether the starter was sure of what it estimated the size from; true if it was given.
+    factor : float
+        Pixels of the scaled image for each of the image, along every spatial axis; 1 leaves it as it is.
+    """
+
+    object_size: float
+    estimated: bool
+    is_sure: bool
+    factor: float
+
+    def reading(self, config: InstanceConfig, ndim: int) -> InstanceConfig:
+        """Return how objects are read on the grid of the image, if ``config`` is for the scaled image."""
+        return replace(config, min_size=max(1, round(config.min_size / self.factor**ndim)))
+
+
+def choose_scale(
+    model: Model,
+    pixels: Pixels,
+    limits: NDArray[np.float64],
+    config: PredictionConfig,
+    *,
+    device: torch.device,
+    precision: torch.dtype,
+) -> Scale | None:
+    """Return how an image (C, leading..., spatial...) is to be scaled, None if it is not.
+
+    ``device`` and ``precision`` are what a size is estimated with.
+
+    Raises
+    ------
+    InputError
+        If a size is given for a model that is no starter.
+    """
+    wanted = config.object_size
+    if not model.is_starter or model.object_size is None:
+        if not isinstance(wanted, str):
+            raise InputError(
+                f"prediction.object_size is {wanted:g} and this model takes its images as they are; leave it "
+                "out, or choose a starter."
+            )
+        return None
+    if wanted == "unscaled":
+        return None
+    estimate = None
+    if isinstance(wanted, str):
+        estimate = estimate_size(model, pixels, limits, device, precision)
+        wanted = estimate.diameter
+    factor = min(max(model.object_size / wanted, _FACTORS[0]), _FACTORS[1])
+    return Scale(
+        object_size=wanted,
+        estimated=estimate is not None,
+        is_sure=estimate is None or estimate.is_sure,
+        factor=1.0 if abs(factor - 1) < _SAME else factor,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScaledTiles:
+    """Computes tiles of an image on its scaled grid.
+
+    Parameters
+    ----------
+    pixels : array or LazyPixels (C, leading..., spatial...)
+        The image.
+    limits : array (C, 2) float64
+        Intensities that become 0 and 1.
+    factor : float
+        See :class:`Scale`.
+    geometry : Geometry
+        Of the network.
+    """
+
+    pixels: Pixels
+    limits: NDArray[np.float64]
+    factor: float
+    geometry: Geometry
+
+    def compute(
+        self,
+        network: UNet,
+        orientations: int,
+        plane: tuple[int, ...],
+        tile: Tile,
+        out: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
+        """Return the probabilities (K, spatial...) of what a tile writes, in ``out`` if it is given."""
+        shape = self.pixels.shape[-len(tile.write) :]
+        small = scaled_shape(shape, self.factor)
+        back = [
+            plan_axis(length, whole, part)
+            for length, whole, part in zip(small, shape, tile.write, strict=True)
+        ]
+        step = self.geometry.alignment
+        region = [slice(axis.source.start // step * step, axis.source.stop) for axis in back]
+        (part,) = plan_tiles(small, max(cut.stop - cut.start for cut in region), self.geometry, region)
+        view = scaled_view(self.pixels, self.limits, small)
+        of_plane: tuple[Any, ...] = (slice(None), *plane)
+        block = read_mirrored(view[of_plane], part.read)
+        probabilities = probabilities_of(network, np.ascontiguousarray(block), part.crop, orientations)
+        inner = (
+            slice(axis.source.start - cut.start, axis.source.stop - cut.start)
+            for axis, cut in zip(back, region, strict=True)
+        )
+        result = resample(probabilities[(slice(None), *inner)], back)
+        return np.clip(result, 0, 1, out=result if out is None else out)
+
+
+def tiles_of_image(geometry: Geometry) -> Geometry:
+    """Return what tiling the image itself must know: nothing is read around its tiles on its own grid."""
+    return Geometry(geometry.alignment, 0, "same")
+
+
+def tile_size_of_image(scaled_tile: int, factor: float, geometry: Geometry) -> int:
+    """Return the edge of tiles of the image of which each is about ``scaled_tile`` pixels when scaled."""
+    step = geometry.alignment
+    return max(step, min(int(scaled_tile / factor), _LARGEST_TILE) // step * step)
+
+
+def scaled_sizes(shape: Sequence[int], scale: Scale | None) -> tuple[int, ...]:
+    """Return the spatial shape of an image as the network sees it."""
+    return tuple(shape) if scale is None else scaled_shape(shape, scale.factor)

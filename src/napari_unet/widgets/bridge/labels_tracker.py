@@ -1,0 +1,112 @@
+"""Which parts of painted labels may have changed since they were saved."""
+
+import time
+from collections import deque
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.layers import Labels
+from qtpy.QtCore import QObject
+
+from napari_unet.files.project_labels import Chunk, chunks_in
+from napari_unet.widgets.bridge.marks import full_data
+from napari_unet.widgets.window.lifetime import follow
+
+_SMALL = 2**28
+"""Bytes of labels that are compared whole after every stroke: that takes a thread a tenth of a second."""
+
+_SWEEP_S = 10.0
+"""Seconds between looks through all planes of larger labels, which undo or a script may have changed."""
+
+_BATCH = 128
+"""Chunks of such a look that one save takes: strokes must not wait for it."""
+
+
+class LabelsTracker(QObject):
+    """Listens to one layer and tells what to compare with the disk.
+
+    napari does not say which pixels an undo, a fill or a script has changed, so more is named than has
+    changed: the saver compares before it writes.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Its sliders say which plane is seen.
+    layer : napari.layers.Labels
+    parent : QObject
+        Both go together.
+    """
+
+    def __init__(self, viewer: ViewerModel, layer: Labels, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self.layer = layer
+        self.edited = False
+        """Whether somebody painted on it."""
+        self._pixels: Any = None
+        self._touched = True
+        self._seen: set[Chunk] = set()
+        self._rest: deque[Chunk] = deque()
+        self._swept = -_SWEEP_S
+        self._unswept = False
+        for emitter in (layer.events.paint, layer.events.labels_update):
+            follow(self, emitter, self._on_stroke)
+        for emitter in (layer.events.set_data, layer.events.data):
+            follow(self, emitter, self._on_change)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to compare."""
+        waiting = self._touched or self._rest or self._sweep_is_due
+        return bool(waiting) or full_data(self.layer) is not self._pixels
+
+    def take(self) -> list[Chunk]:
+        """Return the chunks to compare with the disk now; each is told once."""
+        pixels = full_data(self.layer)
+        is_other = pixels is not self._pixels
+        self._pixels = pixels
+        touched, self._touched = self._touched, False
+        seen, self._seen = self._seen, set()
+        if is_other or pixels.nbytes <= _SMALL:
+            self._rest.clear()
+            self._unswept = False
+            return list(chunks_in(pixels.shape)) if touched or is_other else []
+        if self._sweep_is_due and not self._rest:
+            self._rest.extend(chunks_in(pixels.shape))
+            self._swept, self._unswept = time.monotonic(), False
+        batch = [self._rest.popleft() for _ in range(min(_BATCH, len(self._rest)))]
+        return [*seen, *batch]
+
+    def again(self) -> None:
+        """Have all compared: what was taken has not been saved."""
+        self._pixels = None
+
+    def _on_stroke(self, _event: object = None) -> None:
+        self.edited = True
+        self._on_change()
+
+    def _on_change(self, _event: object = None) -> None:
+        self._touched = True
+        pixels = full_data(self.layer)
+        if pixels.nbytes > _SMALL:
+            self._unswept = True
+            self._seen.update(chunks_in(pixels.shape, self._visible(pixels.shape)))
+
+    @property
+    def _sweep_is_due(self) -> bool:
+        """Whether something changed since the last look through all planes, and that is long ago."""
+        return self._unswept and time.monotonic() - self._swept > _SWEEP_S
+
+    def _visible(self, shape: tuple[int, ...]) -> tuple[slice, ...]:
+        """Return the box of the pixels that are seen: a plane, or all where volumes are shown."""
+        ndim, dims = len(shape), self._viewer.dims
+        displayed = {axis - dims.ndim for axis in dims.displayed}
+        place = self.layer.world_to_data(dims.point)
+        box = []
+        for axis, (length, position) in enumerate(zip(shape, place[-ndim:], strict=True)):
+            if axis - ndim in displayed:
+                box.append(slice(0, length))
+            else:
+                index = min(max(round(float(position)), 0), length - 1)
+                box.append(slice(index, index + 1))
+        return tuple(box)

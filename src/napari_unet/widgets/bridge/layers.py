@@ -1,0 +1,343 @@
+"""The bridge between napari's layers and arrays: what is read from a layer, and what is added for it.
+
+Everything here runs on the main thread. Layers this plugin makes carry a :class:`Mark` in their metadata,
+which binds them to their image by its id, so a renamed image keeps its paint and a result never lands on
+another one. No other layer is ever changed or removed.
+"""
+
+from typing import Any, Literal
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import DirectLabelColormap
+from numpy.typing import NDArray
+
+from napari_unet.core.annotation import FIRST_OBJECT
+from napari_unet.core.arrays.axes import Channels, without_opaque_alpha
+from napari_unet.core.correcting.gestures import unused_values
+from napari_unet.core.errors import InputError
+from napari_unet.core.painted.regions import complete
+from napari_unet.core.scoring.label_errors import ERROR_COLOURS
+from napari_unet.widgets.bridge.colours import paint_colours
+from napari_unet.widgets.bridge.marks import KEY, Mark, full_data, full_objects_of, is_paint, mark_of
+from napari_unet.widgets.bridge.placement import LABELS, axes_of, placement, result_layer, spatial_axes
+
+Kind = Literal["objects", "classes", "probabilities", "weights", "uncertainty"]
+
+_DIMMED = (0.0, 0.0, 0.0, 0.6)
+"""An error map where nothing is wrong: the colours of labels below must not pass for those of errors."""
+
+
+def make_annotation(viewer: ViewerModel, image: Image, channels: Channels = "auto") -> Labels:
+    """Return the annotation layer of ``image``: the one it has, or a new, empty one on top of the layer list.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer that holds ``image``.
+    image : napari.layers.Image
+        Any image, RGB and multiscale (its full resolution is painted on) included.
+    channels : {"auto", "none", "first", "last"}
+        Where the image has its channel axis, which paint does not have; "auto" is "last" for RGB, else
+        "none".
+
+    Returns
+    -------
+    napari.layers.Labels
+        int32 zeros of the image's spatial shape (…YX), placed like the image. A layer of the right name and
+        shape that is bound to no image, such as paint that was saved and opened again, is taken instead of a
+        new one.
+
+    Raises
+    ------
+    InputError
+        If the image is not in the viewer, is empty, or has too few axes.
+    """
+    if image not in viewer.layers:
+        raise InputError(f"The image '{image.name}' is no longer in the viewer; choose another one.")
+    found = annotation_of(viewer, image)
+    if found is not None:
+        return found
+    axes = spatial_axes(image, channels)
+    if len(axes) < 2:
+        raise InputError(
+            f"The image '{image.name}' has shape {full_data(image).shape}, too few axes for channels "
+            f"{channels}; choose 'none' for its channels."
+        )
+    shape = tuple(full_data(image).shape[axis] for axis in axes)
+    if 0 in shape:  # napari cannot show paint without pixels, and then no more take it away
+        raise InputError(f"The image '{image.name}' is empty (shape {shape}); choose one with pixels in it.")
+    name = f"{image.name} paint"
+    opened = next((layer for layer in viewer.layers if layer.name == name and _may_adopt(layer, shape)), None)
+    paint = opened or Labels(
+        np.zeros(shape, np.int32), name=name, colormap=paint_colours(), **placement(image, axes)
+    )
+    paint.metadata[KEY] = Mark(paint.unique_id, image.unique_id, "paint", channels)
+    if opened is None:
+        viewer.add_layer(paint)
+    else:
+        # Napari tells nobody of metadata; the docks look again when another layer is selected.
+        viewer.layers.selection.active = None
+        viewer.layers.selection.active = paint
+    return paint
+
+
+def annotation_of(viewer: ViewerModel, image: Layer) -> Labels | None:
+    """Return the annotation layer of ``image`` that is in the viewer, if there is one."""
+    return next((layer for layer in viewer.layers if _is_bound(layer, image, "paint")), None)
+
+
+def copy_image(image: Layer) -> Any:
+    """Return the full-resolution pixels of ``image`` for another thread.
+
+    Returns
+    -------
+    array
+        A copy of a numpy array; lazy arrays (dask, zarr, memory-mapped) as they are: nobody paints on them,
+        and a copy might not fit. An opaque alpha channel is left out, as it is where files are read.
+    """
+    data = full_data(image)
+    if type(data) is not np.ndarray:
+        return data
+    return (without_opaque_alpha(data) if getattr(image, "rgb", False) else data).copy()
+
+
+def copy_paint(paint: Labels) -> NDArray[Any]:
+    """Return a copy of the paint (…YX, an integer type), for another thread to read while the user paints.
+
+    Unlabelled pixels of its complete regions are background in the copy.
+    """
+    return complete(np.array(full_data(paint)), full_objects_of(paint).regions)
+
+
+def has_paint(paint: Labels) -> bool:
+    """Return whether anything is painted, or is in a complete region."""
+    return bool(full_objects_of(paint).regions) or bool(np.any(full_data(paint)))
+
+
+def copy_objects(labels: Labels) -> NDArray[Any]:
+    """Return a copy of the objects of a label layer (…YX): 0 is background, every other value one object.
+
+    In paint 1 is background, and so is, here, what was not painted.
+
+    Raises
+    ------
+    InputError
+        If the layer shows classes, which are no objects.
+    """
+    mark = mark_of(labels)
+    if mark is not None and (mark.kind == "classes" or (mark.kind == "paint" and mark.mode == "classes")):
+        raise InputError(
+            f"'{labels.name}' shows classes, in which objects are not told apart; choose labels of objects."
+        )
+    objects = np.array(full_data(labels))
+    if is_paint(labels):
+        objects[objects < FIRST_OBJECT] = 0
+    return objects
+
+
+def pixel_sizes(paint: Labels) -> tuple[float, ...]:
+    """Return how long a pixel is along every axis, in the unit of the last axis.
+
+    Of an axis whose unit cannot be compared with that, such as time, the scale counts alone.
+    """
+    last = paint.units[-1]
+    factors = [
+        float((1 * unit).to(last).magnitude) if unit.is_compatible_with(last) else 1.0 for unit in paint.units
+    ]
+    # A layer shown mirrored has a negative scale.
+    return tuple(abs(float(size)) * factor for size, factor in zip(paint.scale, factors, strict=True))
+
+
+def next_object(paint: Labels) -> int:
+    """Return a paint value that no object has yet: one more than the highest, or else the lowest unused.
+
+    Raises
+    ------
+    InputError
+        If the type of the paint has no other value.
+    """
+    return unused_values(np.asarray(full_data(paint)), 1, at_least=FIRST_OBJECT)[0]
+
+
+def add_result(viewer: ViewerModel, source: Layer, kind: Kind, data: NDArray[Any]) -> Layer | None:
+    """Show ``data`` on top of the image it was computed from.
+
+    A layer that an earlier call made for the same image and kind is updated, unless the user has edited it
+    since: then it is kept and a new one is added. The selected layer stays selected, so that painting can go
+    on.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer of ``source``.
+    source : napari.layers.Layer
+        The image the result belongs to.
+    kind : {"objects", "classes", "probabilities", "weights", "uncertainty"}
+        The first two become label layers, the others image layers.
+    data : array
+        (…YX) integers for labels, float32 for weights and uncertainty, (K, …YX) float32 for probabilities.
+
+    Returns
+    -------
+    napari.layers.Layer or None
+        The layer; for probabilities of more than two classes, each of which has one, the first; with two
+        classes only the foreground is shown. None, and nothing is added, if the image is gone from the
+        viewer.
+    """
+    if source not in viewer.layers:
+        return None
+    if kind != "probabilities":
+        return _show(viewer, source, kind, f"{source.name} {kind}", data)
+    if len(data) == 2:
+        return _show(viewer, source, kind, f"{source.name} probability", data[1])
+    shown = [
+        _show(viewer, source, f"{kind} {number}", f"{source.name} probability of class {number}", part)
+        for number, part in enumerate(data, start=1)
+    ]
+    return shown[0]
+
+
+def add_error_map(viewer: ViewerModel, labels: Labels, errors: NDArray[np.uint8]) -> Labels:
+    """Show what is wrong with ``labels`` on top of them, in the colours of each kind of error.
+
+    A map that an earlier call made of the same labels is updated, unless the user has edited it since.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer of ``labels``.
+    labels : napari.layers.Labels
+        What was compared with the truth.
+    errors : array (…YX) uint8
+        As :func:`napari_unet.core.scoring.label_errors.error_map` returns it, of the shape of ``labels``.
+
+    Returns
+    -------
+    napari.layers.Labels
+        The map, placed like the labels; the pointer on it is told the kind of error.
+
+    Raises
+    ------
+    InputError
+        If ``labels`` are gone from the viewer.
+    """
+    if labels not in viewer.layers:
+        raise InputError(
+            f"The layer '{labels.name}' is no longer in the viewer, so its errors cannot be shown; open it "
+            "again and evaluate."
+        )
+    layer = _show(viewer, labels, "errors", f"errors of {labels.name}", errors)
+    layer.colormap = DirectLabelColormap(
+        color_dict={None: "transparent", 0: _DIMMED}
+        | {int(kind): colour for kind, colour in ERROR_COLOURS.items()}
+    )
+    kinds = sorted(ERROR_COLOURS)
+    layer.opacity = 1.0
+    layer.features = {"index": [int(kind) for kind in kinds], "error": [kind.name.lower() for kind in kinds]}
+    layer.visible = True
+    return layer
+
+
+def edited_result(viewer: ViewerModel, image: Layer, kind: Literal["objects", "classes"]) -> Labels | None:
+    """Return the predicted labels of ``image`` that the user edited: the selected, or the topmost layer."""
+    edited = [
+        layer
+        for layer in results_of(viewer, image, kind)
+        if not np.array_equal(layer.data, layer.metadata[KEY].shown)
+    ]
+    return next(
+        (layer for layer in edited if layer is viewer.layers.selection.active), next(iter(edited), None)
+    )
+
+
+def results_of(viewer: ViewerModel, image: Layer, kind: Literal["objects", "classes"]) -> list[Labels]:
+    """Return the predicted labels of ``image`` that can be edited, the topmost first."""
+    return [
+        layer
+        for layer in reversed(viewer.layers)
+        if isinstance(layer, Labels) and _is_bound(layer, image, kind)
+    ]
+
+
+def predicted_labels(layer: Layer) -> NDArray[Any] | None:
+    """Return the labels (…YX) that were predicted, as they were before the user edited this layer."""
+    mark = mark_of(layer)
+    return mark.shown if mark is not None and isinstance(layer, Labels) and mark.kind != "paint" else None
+
+
+def update_plane(
+    layer: Labels, plane: tuple[int, ...], labels: NDArray[Any], *, discard_edits: bool = False
+) -> bool:
+    """Show other labels in one plane of a predicted layer, unless the user edited that plane since.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+        Predicted labels (leading..., spatial...).
+    plane : tuple of int
+        Index along the leading axes; () is all of it.
+    labels : array (spatial...)
+        What the plane is to show.
+    discard_edits : bool
+        Whether edits may be lost.
+
+    Returns
+    -------
+    bool
+        Whether the labels are shown now.
+    """
+    shown = predicted_labels(layer)
+    if shown is None or shown.shape != layer.data.shape:
+        return False
+    if not discard_edits and not np.array_equal(layer.data[plane], shown[plane]):
+        return False
+    layer.data[plane] = shown[plane] = labels
+    layer.refresh(extent=False)
+    return True
+
+
+def _show(viewer: ViewerModel, source: Layer, kind: str, name: str, data: NDArray[Any]) -> Layer:
+    shown = data.copy() if kind in LABELS else data
+    for layer in viewer.layers:
+        if _is_bound(layer, source, kind) and _is_untouched(layer, data):
+            layer.data = data
+            layer.metadata[KEY].shown = shown
+            return layer
+    result = result_layer(source, kind, name, data, axes_of(source, data))
+    result.metadata[KEY] = Mark(result.unique_id, source.unique_id, kind, shown=shown)
+    insert_result(viewer, source, result, on_top=kind == "weights")
+    return result
+
+
+def insert_result(viewer: ViewerModel, source: Layer, result: Layer, *, on_top: bool = False) -> None:
+    """Add a layer below the paint of its image, which must stay visible, or on top; the selection stays."""
+    active = viewer.layers.selection.active
+    paint = annotation_of(viewer, source)
+    above = paint is None or on_top
+    viewer.layers.insert(len(viewer.layers) if above else viewer.layers.index(paint), result)
+    if active is not None:
+        viewer.layers.selection.active = active
+
+
+def _is_untouched(layer: Layer, data: NDArray[Any]) -> bool:
+    """Whether ``layer`` shows what the plugin put there, in the shape of the new ``data``."""
+    shown = layer.metadata[KEY].shown
+    if layer.data.shape != data.shape or layer.data.dtype != data.dtype:
+        return False
+    return layer.data is shown or (isinstance(layer, Labels) and np.array_equal(layer.data, shown))
+
+
+def _is_bound(layer: Layer, image: Layer, kind: str) -> bool:
+    mark = mark_of(layer)
+    return mark is not None and mark.kind == kind and mark.image == image.unique_id
+
+
+def _may_adopt(layer: Layer, shape: tuple[int, ...]) -> bool:
+    return (
+        isinstance(layer, Labels)
+        and not layer.multiscale
+        and mark_of(layer) is None
+        and layer.data.shape == shape
+    )

@@ -1,0 +1,160 @@
+"""Tells a training that runs what is painted in the viewer, which costs the main thread next to nothing."""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+from qtpy.QtCore import QObject
+
+from napari_unet.core.painted.paint_feed import PaintFeed, Plane, Source
+from napari_unet.widgets.bridge.layers import annotation_of, copy_image, has_paint
+from napari_unet.widgets.bridge.marks import full_data, full_objects_of, mode_of
+from napari_unet.widgets.window.lifetime import follow, later
+
+
+class Learnt(NamedTuple):
+    """A layer pair of a training; ``pixels`` are those of the image, as the training has them."""
+
+    image: Image
+    paint: Labels
+    pixels: Any
+    scored: bool = False
+
+
+class PaintWatch(QObject):
+    """Follows the paint of a training, whatever changes it: strokes, erasing, undo, scripts.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    learnt : sequence of Learnt
+        What the training begins with: the images to learn from, then those for scoring.
+    all_images : bool
+        Whether every other image joins when it is painted on, with paint of the same mode.
+    parent : QObject
+        Its owner.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        learnt: Sequence[Learnt],
+        *,
+        all_images: bool,
+        parent: QObject,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._all_images = all_images
+        self._images = {one.image for one in learnt}
+        self._mode = mode_of(learnt[0].paint)
+        self._learnt = {one.paint: one for one in learnt}
+        self._unfollow: list[Callable[[], None]] = []
+        self._listens = True
+        self._noted: dict[Labels, set[Plane | None]] = {}
+        self._soon = later(self, 0, self._tell_noted)
+        self.feed = PaintFeed([_source(one) for one in learnt])
+        self._at: dict[Labels, tuple[int, ...]] = {}
+        for one in learnt:
+            self._follow(one.paint)
+        for emitter in (viewer.layers.events.inserted, viewer.layers.selection.events.active):
+            self._unfollow.append(follow(self, emitter, self._look))
+        self._look()
+
+    def listen(self, on: bool) -> None:
+        """Let paint join from now on, all that was painted meanwhile first; or let it wait."""
+        was, self._listens = self._listens, on
+        if on and not was:
+            for paint in list(self._learnt):
+                self._tell(paint)
+
+    def close(self) -> None:
+        """End: the training is over."""
+        for stop in self._unfollow:
+            stop()
+        self._unfollow.clear()
+        self._soon.stop()
+        self._learnt.clear()
+        self.deleteLater()
+
+    def _look(self, _event: object = None) -> None:
+        """Follow annotation layers that came up, and images that were painted on before they did."""
+        for image in self._viewer.layers if self._all_images else ():
+            if not isinstance(image, Image) or image in self._images:
+                continue
+            paint = annotation_of(self._viewer, image)
+            if paint is not None and mode_of(paint) == self._mode:
+                self._images.add(image)
+                # Copied when the first stroke is made: most images are never painted on.
+                self._learnt[paint] = Learnt(image, paint, None)
+                self._follow(paint)
+                self._tell(paint)
+
+    def _follow(self, paint: Labels) -> None:
+        self._at[paint] = tuple(self._viewer.dims.current_step)
+        events = paint.events
+        self._unfollow += [
+            follow(self, events.paint, self._on_stroke),
+            follow(self, events.data, self._on_change),
+            follow(self, events.metadata, self._on_change),
+            follow(self, events.set_data, self._on_shown),
+        ]
+
+    def _on_stroke(self, event: Any) -> None:
+        """Tell of a stroke, a fill or a polygon."""
+        for plane in _planes(event.value, event.source.ndim):
+            self._note(event.source, plane)
+
+    def _on_change(self, event: Any) -> None:
+        self._note(event.source, None)
+
+    def _on_shown(self, event: Any) -> None:
+        """Tell of undo and redo, which say nothing but this; so does a slider, which changes nothing."""
+        at = tuple(self._viewer.dims.current_step)
+        if self._at.get(event.source) == at:
+            self._note(event.source, None)
+        self._at[event.source] = at
+
+    def _note(self, paint: Labels, plane: Plane | None) -> None:
+        """Tell soon: napari says that it paints just before it does."""
+        self._noted.setdefault(paint, set()).add(plane)
+        self._soon.start()
+
+    def _tell_noted(self) -> None:
+        noted, self._noted = self._noted, {}
+        for paint, planes in noted.items():
+            for plane in [None] if None in planes else planes:
+                self._tell(paint, plane)
+
+    def _tell(self, paint: Labels, plane: Plane | None = None) -> None:
+        one = self._learnt.get(paint)
+        if one is None or not self._listens or mode_of(paint) != self._mode:
+            return
+        if one.pixels is None:
+            if not has_paint(paint):
+                return
+            one = self._learnt[paint] = one._replace(pixels=copy_image(one.image))
+        self.feed.put(_source(one), plane)
+
+
+def _source(one: Learnt) -> Source:
+    return Source(
+        one.image.unique_id, one.pixels, full_data(one.paint), full_objects_of(one.paint), scored=one.scored
+    )
+
+
+def _planes(item: Iterable[Any], ndim: int) -> set[Plane]:
+    """Return on which planes (YX) the atoms of a stroke, as napari tells of them, lie."""
+    planes: set[Plane] = set()
+    for atom in item:
+        where = getattr(atom, "slice_key", None)
+        if where is None:
+            indices = np.stack([np.ravel(axis) for axis in atom[0]], axis=-1)[:, : ndim - 2]
+            planes |= {tuple(at) for at in np.unique(indices, axis=0).tolist()}
+        else:
+            ranges = [range(part.start, part.stop) for part in where[: ndim - 2]]
+            planes |= set(product(*ranges))
+    return planes

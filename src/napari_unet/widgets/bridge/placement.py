@@ -1,0 +1,113 @@
+"""Where a layer is in the world, and how a result looks that lies on it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+from numpy.typing import NDArray
+
+from napari_unet.core.arrays.axes import Channels
+from napari_unet.widgets.bridge.colours import fading, object_colours, see_through
+from napari_unet.widgets.bridge.marks import full_data
+
+LABELS = ("objects", "classes", "errors")
+"""Kinds of results that are labels."""
+
+PLACEMENT = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+"""What a layer tells of where it is."""
+
+
+def result_layer(
+    source: Layer,
+    kind: str,
+    name: str,
+    data: Any,
+    axes: tuple[int, ...],
+    *,
+    steps: Sequence[int] = (),
+) -> Layer:
+    """Return a layer, not yet in a viewer, that lies on its image.
+
+    Parameters
+    ----------
+    source : napari.layers.Layer
+        The image.
+    kind : str
+        "objects", "classes" and "errors" are labels; "weights" may have any values, other images have those
+        from 0 to 1.
+    name : str
+        Of the layer.
+    data : array, or list of arrays
+        What it shows; a list is one image in several resolutions, the full one first.
+    axes : tuple of int
+        Those of the image that the data have.
+    steps : sequence of int, optional
+        Pixels of the image from one pixel of the data to the next, along each axis; one where not given.
+    """
+    where = placement(source, axes)
+    if steps:
+        where["scale"] = where["scale"] * np.asarray(steps)
+    if isinstance(data, list):
+        where["multiscale"] = True
+    if kind in LABELS:
+        colormap = object_colours() if kind == "objects" else None
+        return Labels(data, name=name, opacity=0.6, colormap=colormap, **where)
+    colours = fading("inferno") if kind == "uncertainty" else see_through("viridis")
+    style: dict[str, Any] = {"colormap": colours, "opacity": 0.8}
+    if kind != "weights":
+        style["contrast_limits"] = (0.0, 1.0)
+    return Image(data, name=name, **style, **where)
+
+
+def spatial_axes(image: Layer, channels: Channels) -> tuple[int, ...]:
+    """Axes of the pixels of ``image`` that paint has too."""
+    axes = tuple(range(image.ndim))  # without the last of RGB, which napari does not count
+    if getattr(image, "rgb", False) or channels in ("auto", "none"):
+        return axes
+    return axes[1:] if channels == "first" else axes[:-1]
+
+
+def axes_of(source: Layer, data: NDArray[Any]) -> tuple[int, ...]:
+    """Axes of ``source`` that a result of this shape covers."""
+    for channels in ("none", "first", "last"):
+        axes = spatial_axes(source, channels)
+        if tuple(full_data(source).shape[axis] for axis in axes) == data.shape:
+            return axes
+    # A part of the image, such as a plane: the last axes.
+    return tuple(range(source.ndim))[-data.ndim :]
+
+
+def placement(image: Layer, axes: tuple[int, ...]) -> dict[str, Any]:
+    """Return where ``image`` is in the world, as arguments of a layer that has only these ``axes`` of it."""
+    keep = list(axes)
+    square = np.ix_(keep, keep)
+    ndim = image.ndim
+    shear = np.eye(ndim)
+    shear[np.triu_indices(ndim, 1)] = image.shear
+    return {
+        "scale": np.asarray(image.scale)[keep],
+        "translate": np.asarray(image.translate)[keep],
+        "rotate": np.asarray(image.rotate)[square],
+        "shear": shear[square][np.triu_indices(len(keep), 1)],
+        "affine": image.affine.set_slice(keep).affine_matrix,
+        "units": [image.units[axis] for axis in keep],
+        "axis_labels": [image.axis_labels[axis] for axis in keep],
+    }
+
+
+def lies_on(layer: Layer, image: Image, axes: tuple[int, ...]) -> bool:
+    """Return whether ``layer``, which has these ``axes`` of ``image``, is where that is in the world."""
+    if layer.ndim != len(axes):
+        return False
+    where = placement(image, axes)
+    words = ("units", "axis_labels")
+    return all(list(getattr(layer, name)) == list(where[name]) for name in words) and all(
+        np.allclose(getattr(layer, name), value) for name, value in where.items() if name not in words
+    )
+
+
+def lay_on(layer: Layer, image: Image, axes: tuple[int, ...]) -> None:
+    """Bring ``layer``, which has these ``axes`` of ``image``, to where that is in the world."""
+    for name, value in placement(image, axes).items():
+        setattr(layer, name, value)

@@ -1,0 +1,218 @@
+"""One order of undo over the paint of an image and the objects predicted of it.
+
+napari's layers undo each for itself, which would take back half of a gesture that changed both. Here every
+edit of either layer is a step, and a gesture is one, however many layers it changed. The edits themselves are
+undone by the layers: what they keep for it is exact, whatever they are edited with.
+"""
+
+from collections import deque
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from app_model.types import KeyCode, KeyMod
+from napari.layers import Labels
+from numpy.typing import NDArray
+
+from napari_unet.core.annotation import BACKGROUND
+from napari_unet.core.correcting.gestures import Gesture
+from napari_unet.widgets.bridge.marks import mark_of
+
+_LIMIT = 100
+"""Steps that are kept: napari keeps as many edits of each layer, and a step has at most one of each."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """What a gesture changed of what counts as predicted: ``array.flat[pixels]``, before and after."""
+
+    array: NDArray[Any]
+    pixels: NDArray[np.intp]
+    before: NDArray[Any]
+    after: NDArray[Any]
+
+
+@dataclass(slots=True, eq=False)
+class Step:
+    """One thing that can be undone.
+
+    ``layers`` are those that changed, ``gestures`` what was said by it of which objects. One that
+    ``is_nothing`` left the pixels as they were, and is passed over with the one before.
+    """
+
+    layers: list[Labels] = field(default_factory=list)
+    gestures: tuple[Gesture, ...] = ()
+    shown: Shown | None = None
+    is_nothing: bool = False
+
+
+def count_as_predicted(layer: Labels) -> Shown | None:
+    """Let the user's edits of a predicted layer count as predicted: they are in the paint now."""
+    mark = mark_of(layer)
+    if mark is None or mark.shown is None or mark.shown.shape != layer.data.shape:
+        return None
+    pixels = np.flatnonzero(mark.shown != layer.data)
+    shown = Shown(mark.shown, pixels, mark.shown.flat[pixels], layer.data.flat[pixels])
+    mark.shown.flat[pixels] = shown.after
+    return shown
+
+
+class Timeline:
+    """The steps of a paint layer, and of the layers of predicted objects that are corrected into it.
+
+    Ctrl+Z and Ctrl+Shift+Z on any of these layers undo and redo the last step of all.
+
+    Parameters
+    ----------
+    paint : napari.layers.Labels
+        The annotation layer.
+    """
+
+    def __init__(self, paint: Labels) -> None:
+        self._paint = paint
+        self._followed: list[Labels] = []
+        self._done: deque[Step] = deque(maxlen=_LIMIT)
+        self._undone: list[Step] = []
+        self._open: Step | None = None
+        self._said: list[Gesture] = []  # by steps that cannot be undone any more
+        self._rejected: list[NDArray[np.intp]] = []
+        self.follow(paint)
+
+    @property
+    def gestures(self) -> tuple[Gesture, ...]:
+        """What was said of which objects, the oldest first; what was undone is left out."""
+        return (*self._said, *(gesture for step in self._done for gesture in step.gestures))
+
+    def follow(self, layer: Labels) -> None:
+        """Take the edits of ``layer`` into account from now on, and give it the keys."""
+        if any(layer is other for other in self._followed):
+            return
+        self._followed.append(layer)
+        layer.events.paint.connect(self._on_edit)
+        layer.events.data.connect(self._on_data)
+        layer.bind_key(KeyMod.CtrlCmd | KeyCode.KeyZ, self.undo, overwrite=True)
+        layer.bind_key(KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ, self.redo, overwrite=True)
+
+    @contextmanager
+    def step(self) -> Iterator[Step]:
+        """Make one step of all edits in this context; without any, there is none."""
+        self._open = step = Step()
+        try:
+            yield step
+        finally:
+            self._open = None
+            if step.layers:
+                self._add(step)
+
+    @property
+    def _is_drawn_on(self) -> bool:
+        """Whether a stroke is being drawn: it hides what would be put back, and puts back what it hid."""
+        return any(mark is not None and mark.is_drawn_on for mark in map(mark_of, self._followed))
+
+    def undo(self, layer: Labels | None = None) -> None:
+        """Undo the last step; without one, what ``layer`` has to undo from before."""
+        if self._is_drawn_on:
+            return
+        if not self._done and layer is self._paint:
+            layer.undo()
+        while self._done:
+            step = self._done.pop()
+            for changed in reversed(step.layers):
+                changed.undo()
+            if step.shown is not None:
+                step.shown.array.flat[step.shown.pixels] = step.shown.before
+            self._undone.append(step)
+            if not step.is_nothing:
+                break
+        self._paint.events.metadata()
+
+    def redo(self, layer: Labels | None = None) -> None:
+        """Do the step again that was undone last."""
+        if self._is_drawn_on:
+            return
+        if not self._undone and layer is self._paint:
+            layer.redo()
+        while self._undone:
+            step = self._undone.pop()
+            for changed in step.layers:
+                changed.redo()
+            if step.shown is not None:
+                step.shown.array.flat[step.shown.pixels] = step.shown.after
+            self._done.append(step)
+            if not step.is_nothing:
+                break
+        self._paint.events.metadata()
+
+    def has_changed(self, layer: Labels) -> bool:
+        """Return whether a step has changed ``layer``, also one that was undone or has been forgotten."""
+        return bool(self._said) or any(layer in step.layers for step in (*self._done, *self._undone))
+
+    def note_rejected(self, pixels: NDArray[np.intp]) -> None:
+        """Note that there is no object at these places of the flattened paint, as long as it says so."""
+        self._rejected.append(pixels)
+
+    @property
+    def rejected(self) -> tuple[NDArray[np.intp], ...]:
+        """The places of every rejected object that the paint still calls background."""
+        paint = self._paint.data
+        return tuple(pixels for pixels in self._rejected if (paint.flat[pixels] == BACKGROUND).all())
+
+    def forget(self, layer: Labels) -> None:
+        """Leave ``layer``, which shows something else now, out of the steps so far."""
+        for step in (*self._done, *self._undone):
+            if layer in step.layers:
+                step.layers.remove(layer)
+                step.shown = None
+
+    def keep(self, layers: Container[Labels]) -> None:
+        """Let go of predicted layers that are not among ``layers``: they were deleted."""
+        for layer in [layer for layer in self._followed if layer is not self._paint and layer not in layers]:
+            self.forget(layer)
+            self._followed.remove(layer)
+            layer.events.paint.disconnect(self._on_edit)
+            layer.events.data.disconnect(self._on_data)
+
+    def _on_edit(self, event: Any) -> None:
+        layer = event.source
+        if self._open is None:
+            self._add(Step([layer]))
+        elif layer not in self._open.layers:
+            self._open.layers.append(layer)
+
+    def _on_data(self, event: Any) -> None:
+        if event.source is self._paint:
+            self._said += [gesture for step in self._done for gesture in step.gestures]
+            self._done.clear()
+            self._undone.clear()
+        else:
+            self.forget(event.source)
+
+    def _add(self, step: Step) -> None:
+        self._undone.clear()
+        if len(self._done) == _LIMIT:
+            self._said += self._done[0].gestures
+        self._done.append(step)
+
+
+def timeline_of(paint: Labels) -> Timeline:
+    """Return the order of undo of an annotation layer."""
+    mark = mark_of(paint)
+    if mark is None or mark.kind != "paint":
+        raise ValueError(f"{paint.name} is no annotation layer")
+    if not isinstance(mark.timeline, Timeline):
+        mark.timeline = Timeline(paint)
+    return mark.timeline
+
+
+def was_corrected(paint: Labels, result: Labels) -> bool:
+    """Return whether a gesture, or an edit, has changed predicted objects, also one that was undone."""
+    mark = mark_of(paint)
+    return mark is not None and isinstance(mark.timeline, Timeline) and mark.timeline.has_changed(result)
+
+
+def gestures_of(paint: Labels) -> tuple[Gesture, ...]:
+    """Return what was accepted, rejected, split and merged into ``paint``, the oldest first."""
+    mark = mark_of(paint)
+    return mark.timeline.gestures if mark is not None and isinstance(mark.timeline, Timeline) else ()

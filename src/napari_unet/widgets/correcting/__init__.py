@@ -1,0 +1,1 @@
+"""Predicted objects are corrected, and become paint."""

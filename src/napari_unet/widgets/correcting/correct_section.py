@@ -1,0 +1,205 @@
+"""The part of the Predict dock with which predicted objects are corrected, one by one."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, get_args
+
+from napari.components import ViewerModel
+from napari.layers import Labels
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_unet.core.correcting.gestures import Gesture, Kind
+from napari_unet.widgets.bridge.layers import annotation_of
+from napari_unet.widgets.bridge.marks import is_paint, mark_of
+from napari_unet.widgets.bridge.timeline import gestures_of, timeline_of
+from napari_unet.widgets.correcting.corrector import KEYS, Corrector, bind_keys, corrector_of, objects_of
+from napari_unet.widgets.correcting.progress_view import ProgressView
+from napari_unet.widgets.parts.form import LayerChooser, Sentence, button, describe
+from napari_unet.widgets.window.lifetime import follow
+
+_TOOLS: dict[Kind, tuple[str, str]] = {
+    "accepted": (
+        "Accept",
+        (
+            "Click an object that is right, or draw over several: they become paint, up to their border.\n"
+            "Key A accepts the object under the pointer, whatever is in your hand."
+        ),
+    ),
+    "rejected": (
+        "Reject",
+        (
+            "Click what is no object, or draw over several: they go, and become background in the paint.\n"
+            "Key R rejects the object under the pointer."
+        ),
+    ),
+    "split": (
+        "Split",
+        "Draw a line across an object that is two or more; the parts become objects in the paint. Key S.",
+    ),
+    "merged": (
+        "Merge",
+        (
+            "Draw from one part of an object into the others; they become one object in the paint.\n"
+            "Key U, as in unite."
+        ),
+    ),
+}
+
+
+class CorrectSection(QWidget):
+    """Tools for the predicted objects of the chosen image, and how many were corrected.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Its layers of predicted objects are corrected.
+    image : LayerChooser
+        Says of which image.
+    """
+
+    corrected = Signal(object)
+    """The annotation layer into which something was corrected, or of which a correction was undone."""
+
+    def __init__(self, viewer: ViewerModel, image: LayerChooser) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._image = image
+        self._corrector: Corrector | None = None
+        self._paint: Labels | None = None
+        self._told: tuple[Gesture, ...] = ()
+        self._unfollow: list[Callable[[], None]] = []
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        grid = QGridLayout()
+        grid.setSpacing(4)
+        self._buttons: dict[Kind, QPushButton] = {}
+        for place, kind in enumerate(get_args(Kind)):
+            text, tooltip = _TOOLS[kind]
+            made = button(
+                f"{text} ({KEYS[kind]})",
+                partial(self._take, kind),
+                name=f"correct_{text.lower()}",
+                tooltip=tooltip,
+            )
+            made.setCheckable(True)
+            self._buttons[kind] = made
+            grid.addWidget(made, *divmod(place, 2))
+        self._undo = button(
+            "Undo",
+            self._on_undo,
+            name="correct_undo",
+            tooltip="Take back the last gesture or stroke, in the objects and in the paint.\n"
+            "Ctrl+Z, and Ctrl+Shift+Z to do it again, on either layer.",
+        )
+        grid.addWidget(self._undo, 2, 0)
+        self._outlines = QCheckBox("Outlines only")
+        describe(
+            self._outlines,
+            name="correct_outlines",
+            tooltip="Show predicted objects as outlines: the image can be seen in them, and what is\n"
+            "accepted, which is paint, stands out.",
+        )
+        self._outlines.toggled.connect(self._on_outlines)
+        grid.addWidget(self._outlines, 2, 1)
+        column.addLayout(grid)
+        self._said = Sentence("correct_said")
+        self._count = Sentence("correct_count")
+        describe(self._count, name="correct_count", tooltip="What you corrected in the paint of this image.")
+        column.addWidget(self._said)
+        column.addWidget(self._count)
+        self._progress = ProgressView()
+        column.addWidget(self._progress)
+        for emitter in (
+            viewer.layers.events.inserted,
+            viewer.layers.events.removed,
+            viewer.layers.selection.events.active,
+        ):
+            follow(self, emitter, self._look)
+        image.layer_changed.connect(self._look)
+        self._look()
+
+    def _look(self, _event: object = None) -> None:
+        """Look again which layers there are."""
+        for layer in self._viewer.layers:
+            mark = mark_of(layer)
+            if not isinstance(layer, Labels) or mark is None:
+                continue
+            if mark.kind == "objects":
+                corrector_of(self._viewer, layer)
+            elif is_paint(layer):
+                if mark.timeline is None:
+                    bind_keys(self._viewer, layer)
+                timeline_of(layer).keep(self._viewer.layers)
+        image = self._image.layer
+        result = None if image is None else objects_of(self._viewer, image)
+        corrector = None if result is None else corrector_of(self._viewer, result)
+        paint = None if image is None else annotation_of(self._viewer, image)
+        if corrector is not self._corrector or paint is not self._paint:
+            for stop in self._unfollow:
+                stop()
+            self._unfollow.clear()
+            self._corrector, self._paint = corrector, paint
+            self._said.say("")
+            if corrector is not None:
+                self._unfollow.append(follow(self, corrector.events.tool, self._show))
+                self._unfollow.append(follow(self, corrector.events.said, self._on_said))
+            if paint is not None:
+                self._unfollow.append(follow(self, paint.events.metadata, self._show))
+                if corrector is not None and result is not None:
+                    timeline_of(paint).follow(result)
+            self._told = () if paint is None else gestures_of(paint)
+        self._show()
+
+    def _take(self, kind: Kind) -> None:
+        if self._corrector is not None:
+            self._corrector.take(None if self._corrector.tool == kind else kind)
+        self._show()
+
+    def _on_undo(self) -> None:
+        if self._paint is not None:
+            timeline_of(self._paint).undo(self._paint)
+
+    def _on_outlines(self, wanted: bool) -> None:
+        if self._corrector is not None:
+            self._corrector.show_outlines(wanted)
+
+    def _on_said(self, event: Any) -> None:
+        self._said.say(event.sentence, event.tone)
+
+    def _show(self, _event: object = None) -> None:
+        tool = None if self._corrector is None else self._corrector.tool
+        for kind, made in self._buttons.items():
+            made.setEnabled(self._corrector is not None)
+            made.setChecked(kind == tool)
+        self._undo.setEnabled(self._paint is not None)
+        self._outlines.setEnabled(self._corrector is not None)
+        self._outlines.blockSignals(True)
+        self._outlines.setChecked(self._corrector is not None and self._corrector.shows_outlines)
+        self._outlines.blockSignals(False)
+        gestures = () if self._paint is None else gestures_of(self._paint)
+        if self._corrector is None:
+            self._count.say("Predict objects, and correct them here: what you correct teaches the network.")
+        else:
+            self._count.say(describe_gestures(gestures))
+        self._progress.show_gestures(gestures)
+        if gestures != self._told:
+            if len(gestures) < len(self._told):
+                self._said.say("")  # it was undone
+            self._told = gestures
+            self.corrected.emit(self._paint)
+
+
+def describe_gestures(gestures: Sequence[Gesture]) -> str:
+    """Return how many objects were accepted, rejected, split and merged, in words."""
+    counts = Counter(gesture.kind for gesture in gestures)
+    if not counts:
+        return "Accept what is right, reject what is no object: both teach, in a click."
+    names: dict[Kind, str] = {
+        "accepted": "accepted",
+        "rejected": "rejected",
+        "split": "made by splits",
+        "merged": "merged",
+    }
+    return f"Objects: {', '.join(f'{counts[kind]} {name}' for kind, name in names.items() if counts[kind])}."

@@ -1,0 +1,353 @@
+"""Gestures on a layer of predicted objects, by mouse and by key; each is one step of undo."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, get_args
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
+from napari.utils.events import EmitterGroup, Event
+from numpy.typing import NDArray
+
+from napari_unet.core.arrays.axes import Channels
+from napari_unet.core.correcting.gestures import (
+    Correction,
+    Edit,
+    Gesture,
+    Kind,
+    accept,
+    merge,
+    reject,
+    split,
+    touched_objects,
+)
+from napari_unet.core.errors import InputError
+from napari_unet.widgets.bridge.layers import annotation_of, make_annotation
+from napari_unet.widgets.bridge.marks import accept_painted, full_data, mark_of, mode_of, source_of
+from napari_unet.widgets.bridge.timeline import Shown, Timeline, timeline_of
+from napari_unet.widgets.correcting.stroke_preview import StrokePreview
+
+KEYS: dict[Kind, str] = {"accepted": "A", "rejected": "R", "split": "S", "merged": "U"}
+"""Letters that napari leaves free for labels, and the Paint dock too. U is for unite."""
+
+_CARRIER = "pick"
+"""napari's mode while a tool is in the hand: it changes nothing, leaves the mouse to us, and Space or Z still
+moves the camera."""
+
+
+_OUTLINE = 1
+"""Pixels of the image."""
+
+
+class Corrector:
+    """What the mouse and the keys do on one layer of predicted objects.
+
+    It is a mouse callback of the layer, and lives as long as that. ``events.tool`` says that another tool is
+    in the hand, or the objects look different; ``events.said`` has a ``sentence`` for the user and its
+    ``tone``.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer of the layer.
+    result : napari.layers.Labels
+        Predicted objects.
+    """
+
+    def __init__(self, viewer: ViewerModel, result: Labels) -> None:
+        self._viewer = viewer
+        self._result = result
+        self._tool: Kind | None = None
+        self._is_at_work = False
+        self.events = EmitterGroup(source=self, tool=Event, said=Event)
+        result.mouse_drag_callbacks.append(self)
+        result.events.mode.connect(self._on_mode)
+        result.events.contour.connect(self._on_contour)
+        bind_keys(viewer, result)
+        self._follow_paint()
+
+    @property
+    def tool(self) -> Kind | None:
+        """What a stroke of the mouse does now."""
+        return self._tool if str(self._result.mode) == _CARRIER else None
+
+    def take(self, tool: Kind | None) -> None:
+        """Take up a tool, or lay it down."""
+        self._tool = tool
+        if tool is not None:
+            self._result.visible = True
+            self._viewer.layers.selection.active = self._result
+            self._result.mode = _CARRIER
+        elif str(self._result.mode) == _CARRIER:
+            self._result.mode = "pan_zoom"
+        self.events.tool()
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether what the layer tells of now is a gesture, and no edit with napari's tools."""
+        return self._is_at_work
+
+    @property
+    def shows_outlines(self) -> bool:
+        """Whether the objects are shown as outlines."""
+        return bool(self._result.contour)
+
+    def show_outlines(self, wanted: bool) -> None:
+        """Show the objects as outlines, or filled."""
+        self._result.contour = _OUTLINE if wanted else 0
+
+    def __call__(self, layer: Labels, event: Any) -> Iterator[None]:
+        """Draw a stroke, and do with the tool what it says when the button is let go."""
+        tool = self.tool
+        if tool is None or event.button != 1:
+            return
+        if len(event.dims_displayed) > 2:
+            self._point_at(tool, event.position, event.view_direction, event.dims_displayed)
+            return
+        more = len(event.position) - layer.ndim
+        axes = tuple(sorted(axis - more for axis in event.dims_displayed))
+        if min(axes) < 0:
+            return  # shown on edge, of which nothing can be seen
+        path = [layer.world_to_data(event.position)]
+        preview = StrokePreview(layer, axes, event.camera_zoom)
+        with layer.block_history():
+            self._note_drawing(True)
+            yield
+            while event.type == "mouse_move":
+                path.append(layer.world_to_data(event.position))
+                preview.draw(path[-2:])
+                yield
+            preview.clear()
+            self._note_drawing(False)
+            if layer in self._viewer.layers:
+                self.stroke(tool, np.array(path), axes, leaves_trace=preview.was_drawn)
+
+    def stroke(
+        self, kind: Kind, path: NDArray[np.float64], axes: tuple[int, ...], *, leaves_trace: bool = False
+    ) -> None:
+        """Do with all objects that a stroke touches, or crosses, what ``kind`` says.
+
+        Parameters
+        ----------
+        path : array (N, D)
+            The stroke, in pixels of the layer.
+        axes : tuple of two ints
+            The axes of the plane it was drawn on.
+        leaves_trace : bool
+            Whether the history of the layer holds already that the stroke was drawn, and removed again.
+        """
+        first, second = axes
+
+        def make(objects: NDArray[Any], paint: NDArray[Any]) -> Correction:
+            if kind == "split":
+                return split(objects, paint, path, (first, second))
+            if kind == "merged":
+                return merge(objects, paint, path, (first, second))
+            ids = touched_objects(objects, path, (first, second))
+            if not ids:
+                raise InputError("There is no object; point at one.")
+            return (accept if kind == "accepted" else reject)(objects, paint, ids)
+
+        self._correct(make, leaves_trace=leaves_trace)
+
+    def point(self, kind: Kind) -> None:
+        """Accept or reject the object under the pointer; not while a stroke is drawn, which hides it."""
+        mark = mark_of(self._result)
+        if mark is not None and mark.is_drawn_on:
+            return
+        viewer = self._viewer
+        displayed = list(viewer.dims.displayed)
+        direction = viewer.scene.camera.calculate_nd_view_direction(viewer.dims.ndim, displayed)
+        self._point_at(kind, viewer.cursor.position, direction, displayed)
+
+    def _point_at(self, kind: Kind, position: Any, direction: Any, displayed: list[int]) -> None:
+        if kind in ("split", "merged"):
+            self._say("Strokes are drawn on a plane; leave the 3-D view for that.", "warning")
+            return
+        found = self._result.get_value(
+            position, view_direction=direction, dims_displayed=displayed, world=True
+        )
+        number = int(found) if isinstance(found, int | np.integer) else 0
+        if number <= 0:
+            what = "under the pointer" if self._result.visible else "to be seen: show the predicted layer"
+            self._say(f"There is no object {what}.", "warning")
+            return
+        make = accept if kind == "accepted" else reject
+        self._correct(lambda objects, paint: make(objects, paint, [number]))
+
+    def _correct(
+        self, make: Callable[[NDArray[Any], NDArray[Any]], Correction], *, leaves_trace: bool = False
+    ) -> None:
+        """Make a correction and apply it to both layers."""
+        result = self._result
+        try:
+            paint = self._annotation()
+            correction = make(result.data, full_data(paint))
+        except InputError as error:
+            self._say(str(error), "warning")
+            timeline = self._follow_paint()
+            if timeline is not None and leaves_trace:
+                with timeline.step() as step, result.block_history():
+                    step.is_nothing = True
+            return
+        timeline = timeline_of(paint)
+        timeline.follow(result)
+        changed = correction.objects.pixels.size + correction.paint.pixels.size > 0
+        self._is_at_work = True
+        try:
+            with timeline.step() as step:
+                step.is_nothing = not changed
+                with result.block_history():  # with the stroke that was drawn and removed, one edit
+                    step.shown = self._shown(correction)
+                    _apply(result, correction.objects)
+                _apply(paint, correction.paint)
+                if changed:
+                    now = time.time()
+                    step.gestures = tuple(Gesture(correction.kind, value, now) for value in correction.values)
+        finally:
+            self._is_at_work = False
+        if correction.kind == "rejected":
+            timeline.note_rejected(correction.pixels)
+        accept_painted(paint, correction.painted)  # tells the docks of the paint, in any case
+        self._say(_in_words(correction) if changed else "The paint holds that already.", "hint")
+
+    def _shown(self, correction: Correction) -> Shown | None:
+        """Let the objects of a correction count as predicted: they are in the paint, and are no edits."""
+        mark = mark_of(self._result)
+        array = None if mark is None else mark.shown
+        if array is None or array.shape != self._result.data.shape:
+            return None
+        after = self._result.data.flat[correction.pixels]
+        where = np.searchsorted(correction.pixels, correction.objects.pixels)
+        after[where] = correction.objects.values
+        shown = Shown(array, correction.pixels, array.flat[correction.pixels], after)
+        array.flat[correction.pixels] = after
+        return shown
+
+    def _annotation(self) -> Labels:
+        """Return the annotation layer of the image, a new one if there is none."""
+        image = source_of(self._viewer, self._result)
+        if image is None:
+            raise InputError(
+                f"The image of '{self._result.name}' is no longer in the viewer, so there is nothing to "
+                "paint on; open it and predict again."
+            )
+        paint = annotation_of(self._viewer, image)
+        if paint is None:
+            active = self._viewer.layers.selection.active
+            paint = make_annotation(self._viewer, image, _channels(image, self._result.data.shape))
+            self._viewer.layers.selection.active = active
+            bind_keys(self._viewer, paint)
+        if mode_of(paint) != "objects":
+            raise InputError(
+                f"'{paint.name}' is of classes, in which objects are not told apart; choose Objects to keep "
+                "apart in the Paint dock."
+            )
+        return paint
+
+    def _follow_paint(self) -> Timeline | None:
+        """Give the layer the same order of undo as its annotation layer, if there is one."""
+        image = source_of(self._viewer, self._result)
+        paint = None if image is None else annotation_of(self._viewer, image)
+        if paint is None:
+            return None
+        bind_keys(self._viewer, paint)
+        timeline = timeline_of(paint)
+        timeline.follow(self._result)
+        return timeline
+
+    def _on_mode(self, _event: object = None) -> None:
+        # The camera is moved in between; any other of napari's modes is another tool.
+        if str(self._result.mode) not in (_CARRIER, "pan_zoom"):
+            self._tool = None
+        self.events.tool()
+
+    def _on_contour(self, _event: object = None) -> None:
+        self.events.tool()
+
+    def _note_drawing(self, is_drawn_on: bool) -> None:
+        mark = mark_of(self._result)
+        if mark is not None:
+            mark.is_drawn_on = is_drawn_on
+
+    def _say(self, sentence: str, tone: str) -> None:
+        self.events.said(sentence=sentence, tone=tone)
+
+
+def corrector_of(viewer: ViewerModel, result: Labels) -> Corrector:
+    """Return what makes the gestures on a layer of predicted objects."""
+    mark = mark_of(result)
+    if mark is None or mark.kind != "objects":
+        raise ValueError(f"{result.name} does not show predicted objects")
+    if not isinstance(mark.corrector, Corrector):
+        mark.corrector = Corrector(viewer, result)
+    return mark.corrector
+
+
+def is_gesture(result: Labels) -> bool:
+    """Return whether the edit that a layer tells of now is a gesture, which is in the paint."""
+    mark = mark_of(result)
+    return mark is not None and isinstance(mark.corrector, Corrector) and mark.corrector.is_at_work
+
+
+def objects_of(viewer: ViewerModel, image: Layer) -> Labels | None:
+    """Return the predicted objects of ``image``: the selected layer of them, or the topmost."""
+    found = [
+        layer
+        for layer in reversed(viewer.layers)
+        if isinstance(layer, Labels)
+        and (mark := mark_of(layer)) is not None
+        and (mark.kind, mark.image) == ("objects", image.unique_id)
+    ]
+    active = viewer.layers.selection.active
+    return next((layer for layer in found if layer is active), next(iter(found), None))
+
+
+def bind_keys(viewer: ViewerModel, layer: Labels) -> None:
+    """Give a layer of objects or paint, and no other, the keys of the gestures."""
+
+    def corrector(of: Labels) -> Corrector | None:
+        image = source_of(viewer, of)
+        result = None if image is None else objects_of(viewer, image)
+        return None if result is None else corrector_of(viewer, result)
+
+    def bind(kind: Kind) -> None:
+        def act(of: Labels) -> None:
+            found = corrector(of)
+            if found is None:
+                return
+            if kind in ("accepted", "rejected"):
+                found.point(kind)
+            else:
+                found.take(None if found.tool == kind else kind)
+
+        layer.bind_key(KEYS[kind], act, overwrite=True)
+
+    for kind in get_args(Kind):
+        bind(kind)
+
+
+def _channels(image: Image, shape: tuple[int, ...]) -> Channels:
+    """Return where an image has its channels, given the shape of its objects."""
+    whole = full_data(image).shape
+    if image.rgb or whole == shape:
+        return "auto"
+    return "first" if whole[1:] == shape else "last"
+
+
+def _apply(layer: Labels, edit: Edit) -> None:
+    if edit.pixels.size:
+        layer.data_setitem(np.unravel_index(edit.pixels, layer.data.shape), edit.values)
+
+
+def _in_words(correction: Correction) -> str:
+    count = len(correction.values)
+    match correction.kind:
+        case "accepted" | "rejected":
+            what = f"{count} object{'s' * (count != 1)} {correction.kind}"
+        case "split":
+            what = f"Split into {count}"
+        case "merged":
+            what = "Merged into one"
+    return f"{what}; undo with Ctrl+Z."

@@ -1,0 +1,137 @@
+"""What is computed for the next place to paint, in a worker thread."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.annotation import Mode
+from napari_unet.core.arrays.axes import Channels, channels_first
+from napari_unet.core.guiding.next_place import next_places
+from napari_unet.core.guiding.place import Place
+from napari_unet.core.instances import InstanceConfig
+from napari_unet.core.objects.extent import object_extent
+from napari_unet.core.objects.rereading import Plane, Rereading
+from napari_unet.core.objects.uncertainty import uncertainty
+
+MOST_PLANES = 9
+"""Planes of a stack, or images, that are looked at at once where nothing was predicted."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """What a model says of an image: ``names`` are those of its classes, background first.
+
+    ``model`` is None while it learns, and what it says is of the visible part alone. ``reading`` is how its
+    objects are read, None of classes, which are not kept apart.
+    """
+
+    model: Path | None
+    rereading: Rereading
+    names: tuple[str, ...]
+    reading: InstanceConfig | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranked:
+    """The best place; in the image of which question, by ``number``; the map there, if it was asked for.
+
+    ``known`` is what it was ranked by, None where it was its looks; ``again`` is whether places that were
+    shown before count. ``place`` is None, of the first question, where there is none at all.
+    """
+
+    number: int
+    place: Place | None
+    known: Known | None
+    again: bool
+    uncertainty: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """An image and its paint, copied on the main thread.
+
+    Parameters
+    ----------
+    image : array
+        As its layer holds it.
+    channels : {"auto", "none", "first", "last"}
+    paint : array (…YX) of int
+    mode : {"objects", "classes"}
+        Of the paint.
+    known : Known or None
+        What a network says; None goes by the looks alone.
+    planes : sequence of tuple of int
+        Those to look at where nothing is known.
+    shown : sequence of tuple of int
+        Places that were shown before.
+    """
+
+    image: Any
+    channels: Channels
+    paint: NDArray[np.integer[Any]]
+    mode: Mode
+    known: Known | None
+    planes: Sequence[Plane]
+    shown: Sequence[tuple[int, ...]]
+
+
+def rank(questions: Sequence[Question], *, wants_map: bool = False, stay: float = 1.0) -> Ranked:
+    """Return where to paint next: in the first image, unless another is more than ``stay`` times better."""
+    places = [_best(question, question.shown) for question in questions]
+    again = not any(places) and any(question.shown for question in questions)
+    if again:
+        places = [_best(question, ()) for question in questions]
+    scores = [0.0 if place is None else place.score for place in places]
+    scores[0] *= stay
+    number = scores.index(max(scores))
+    asked = questions[number]
+    uncertain = _map(asked.paint.shape, _foregrounds(asked)) if wants_map else None
+    return Ranked(number, places[number], asked.known, again, uncertain)
+
+
+def _best(question: Question, shown: Sequence[tuple[int, ...]]) -> Place | None:
+    """Return the best place of one image, but for those ``shown``."""
+    paint, known, foregrounds = question.paint, question.known, _foregrounds(question)
+    ndim = paint.ndim - len(next(iter(foregrounds)))
+    places = next_places(
+        paint,
+        object_extent(paint, question.mode, foregrounds, ndim),
+        foregrounds=foregrounds,
+        image=channels_first(question.image, ndim=ndim, channels=question.channels, paint_shape=paint.shape),
+        reading=None if known is None else known.reading,
+        shown=shown,
+        count=1,
+    )
+    return places[0] if places else None
+
+
+def _foregrounds(question: Question) -> Mapping[Plane, NDArray[np.float32] | None]:
+    if question.known is None:
+        return dict.fromkeys(question.planes)
+    return question.known.rereading.foregrounds
+
+
+def planes_to_look_at(leading: Sequence[int], visible: Plane, most: int = MOST_PLANES) -> list[Plane]:
+    """Return the ``visible`` plane and others at equal distances, in order; at most so many."""
+    count = int(np.prod(leading, dtype=int))
+    chosen = np.linspace(0, count - 1, min(count, most)).round().astype(int)
+    planes = {tuple(int(at) for at in np.unravel_index(plane, leading)) for plane in chosen}
+    if visible not in planes:
+        others = sorted(planes)
+        others.pop(len(others) // 2)
+        planes = {visible, *others}
+    return sorted(planes)
+
+
+def _map(
+    shape: tuple[int, ...], foregrounds: Mapping[Plane, NDArray[np.float32] | None]
+) -> NDArray[np.float32]:
+    result = np.zeros(shape, np.float32)
+    for plane, foreground in foregrounds.items():
+        if foreground is not None:
+            result[plane] = uncertainty(foreground)
+    return result

@@ -1,0 +1,136 @@
+"""Moves the view of napari to a place, in another image if need be, and draws a ring around it."""
+
+from collections.abc import Sequence
+from typing import TypeGuard
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer, Points
+
+from napari_unet.core.annotation import FIRST_OBJECT
+from napari_unet.widgets.bridge.marks import KEY, Mark, is_paint, mark_of, mode_of, source_of
+from napari_unet.widgets.painting.brushes import is_painting, paint_next_object, take_brush
+
+_RING = "place"
+"""Kind of result that the ring is."""
+
+_CANVAS = 600.0
+"""Height of a canvas in pixels of the screen, about."""
+
+_YELLOW = "#ffd84d"
+
+
+def show_place(
+    viewer: ViewerModel, image: Image, paint: Labels, centre: Sequence[int], radius: float
+) -> None:
+    """Move camera and sliders to a pixel of ``paint``, the annotation layer of ``image``, and mark it.
+
+    The zoom stays where the place can be seen well with it.
+
+    Parameters
+    ----------
+    centre : sequence of int
+        Index (…YX).
+    radius : float
+        Pixels around it that are to be seen.
+    """
+    world = np.asarray(paint.data_to_world(centre))
+    first = viewer.dims.ndim - paint.ndim
+    hidden = set(viewer.dims.not_displayed)
+    for axis, at in enumerate(world, start=first):
+        if axis in hidden:
+            viewer.dims.set_point(axis, at)
+    shown = [float(world[axis - first]) for axis in viewer.dims.displayed if axis >= first]
+    camera = viewer.scene.camera
+    camera.center = (*camera.center[: 3 - len(shown)], *shown)
+    wanted = _CANVAS / (2 * radius * abs(float(paint.scale[-1])))
+    if not wanted / 2 <= camera.zoom <= 3 * wanted:
+        camera.zoom = wanted
+    _draw_ring(viewer, image, paint, centre, radius / 2)
+
+
+def turn_to(viewer: ViewerModel, pair: tuple[Image, Labels], pairs: Sequence[tuple[Image, Labels]]) -> str:
+    """Let an image be seen and painted on as the one before was; return what happened in a sentence.
+
+    Parameters
+    ----------
+    pair : image and its annotation layer
+    pairs : sequence of them
+        All images that are worked on: those that lie over this one are hidden, with all that belongs to them.
+    """
+    image, paint = pair
+    before = viewer.layers.selection.active
+    # Asked now: a layer that is hidden lays its brush down.
+    paints = isinstance(before, Labels) and is_paint(before) and is_painting(before)
+    others = [other for other, _ in pairs if other is not image]
+    covering = [
+        layer
+        for layer in viewer.layers[viewer.layers.index(image) + 1 :]
+        if layer.visible and source_of(viewer, layer) in others and _overlap(layer, image)
+    ]
+    if viewer.canvas.grid.enabled:
+        covering = []
+    for layer in covering:
+        layer.visible = False
+    image.visible = paint.visible = True
+    viewer.layers.selection.active = paint
+    if isinstance(before, Labels) and paints:
+        value = int(before.selected_label)
+        is_object = value >= FIRST_OBJECT and mode_of(paint) == "objects"
+        paint.brush_size = before.brush_size
+        if is_object:
+            paint_next_object(paint)
+        else:
+            take_brush(paint, value)
+    names = [f"'{layer.name}'" for layer in covering if layer in others]
+    hidden = f" {' and '.join(names)}, which lay over it, is hidden." if names else ""
+    return f"This is on '{image.name}'.{hidden}"
+
+
+def _overlap(one: Layer, other: Layer) -> bool:
+    (low, high), (start, stop) = (layer.extent.world[:, -2:] for layer in (one, other))
+    return bool((low < stop).all() and (start < high).all())
+
+
+def _draw_ring(
+    viewer: ViewerModel, image: Image, paint: Labels, centre: Sequence[int], diameter: float
+) -> None:
+    drawn = next((layer for layer in viewer.layers if _is_ring(layer, image)), None)
+    for other in [layer for layer in viewer.layers if is_ring(layer) and layer is not drawn]:
+        viewer.layers.remove(other)
+    if drawn is not None and drawn.ndim == len(centre):
+        drawn.data = np.array([centre])
+        drawn.size = diameter
+        drawn.visible = True
+        return
+    ring = Points(
+        [centre],
+        name=f"{image.name} next place",
+        size=diameter,
+        symbol="disc",
+        face_color="transparent",
+        border_color=_YELLOW,
+        border_width=0.03,
+        scale=paint.scale,
+        translate=paint.translate,
+        rotate=paint.rotate,
+        shear=paint.shear,
+        affine=paint.affine,
+        units=paint.units,
+        axis_labels=paint.axis_labels,
+    )
+    ring.metadata[KEY] = Mark(ring.unique_id, image.unique_id, _RING)
+    active = viewer.layers.selection.active
+    viewer.layers.append(ring)
+    if active is not None:  # so that painting can go on
+        viewer.layers.selection.active = active
+
+
+def is_ring(layer: Layer) -> bool:
+    """Return whether ``layer`` is a ring around a place."""
+    mark = mark_of(layer)
+    return mark is not None and mark.kind == _RING
+
+
+def _is_ring(layer: Layer, image: Image) -> TypeGuard[Points]:
+    return isinstance(layer, Points) and is_ring(layer) and layer.metadata[KEY].image == image.unique_id

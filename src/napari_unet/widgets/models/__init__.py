@@ -1,0 +1,1 @@
+"""The models there are, and those that come and go."""

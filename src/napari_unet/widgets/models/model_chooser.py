@@ -1,0 +1,258 @@
+"""A list of the models in a folder that stays true while models come and go."""
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from qtpy.QtCore import QFileSystemWatcher, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtWidgets import QComboBox
+
+from napari_unet.core.annotation import Mode
+from napari_unet.core.errors import InputError
+from napari_unet.core.instances import InstanceConfig
+from napari_unet.files.models import read_info
+from napari_unet.files.plain import from_plain
+from napari_unet.files.starters import is_starter, starter_names, starter_path
+from napari_unet.widgets.parts.form import Chooser
+from napari_unet.widgets.projects.window_project import WindowProject
+
+_SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a model file says of itself, as far as the screen needs it.
+
+    ``in_channels`` is None for a starter, which takes any number; ``object_size`` for any other model.
+    """
+
+    path: Path
+    ndim: int
+    in_channels: int | None
+    mode: Mode
+    class_names: tuple[str, ...]
+    score: float | None
+    started: str
+    seconds: float
+    instances: InstanceConfig
+    object_size: float | None = None
+    origin: str = ""
+
+    @classmethod
+    def read(cls, path: Path) -> "ModelFacts":
+        """Return the facts of a file; its weights are not read.
+
+        Raises
+        ------
+        InputError
+            If it is not a model.
+        """
+        info = read_info(path)
+        history = info["history"]
+        size = info.get("object_size")
+        best = [score[2] for score in history["scores"] if score[0] == history["best_step"]]
+        return cls(
+            path=path,
+            ndim=info["network"]["ndim"],
+            in_channels=info["network"]["in_channels"] if size is None else None,
+            mode=info["mode"],
+            class_names=tuple(info["class_names"]),
+            score=best[-1] if best else None,
+            started=history["started"],
+            seconds=history["seconds"],
+            instances=from_plain(InstanceConfig, info.get("instances", {}), "instances"),
+            object_size=size,
+            origin=info.get("origin", ""),
+        )
+
+    @property
+    def is_starter(self) -> bool:
+        """Whether it is made for images of any scale and any number of channels."""
+        return self.object_size is not None
+
+    @property
+    def reading(self) -> InstanceConfig | None:
+        """How objects are read, None where there are classes, which are not kept apart."""
+        return self.instances if self.mode == "objects" else None
+
+    def sentence(self) -> str:
+        """Return the facts in words."""
+        if self.is_starter:
+            return (
+                f"A starter: finds separate objects in {self.ndim}-D images of any channels, before anything "
+                "is painted. Train from it where it is wrong."
+            )
+        if self.mode == "objects":
+            finds = "Finds separate objects"
+        else:
+            finds = f"Finds {len(self.class_names)} classes ({', '.join(self.class_names)})"
+        channels = f"{self.in_channels} channel{'s' * (self.in_channels != 1)}"
+        if self.origin and not self.started:
+            return (
+                f"{finds} in {self.ndim}-D images of {channels}. {self.origin[0].upper()}{self.origin[1:]}."
+            )
+        score = "" if self.score is None else f", score {self.score:.2f}"
+        trained = f"{_date(self.started)} for {_duration(self.seconds)}{score}"
+        return f"{finds} in {self.ndim}-D images of {channels}. Trained {trained}."
+
+
+class ModelChooser(Chooser):
+    """The model files of a folder, newest first, any other file, and the starters.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Watched for models that come and go; it need not exist yet.
+    """
+
+    model_changed = Signal(object)
+    """The ``Path`` of the chosen model, or None."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+        self._others: list[Path] = []
+        self._project: WindowProject | None = None
+        self._path: Path | None = None
+        self._is_chosen = False
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setPlaceholderText("Train a network first, or browse")
+        self._watcher = QFileSystemWatcher(self)
+        self._watcher.directoryChanged.connect(lambda _folder: self._refill())
+        self.activated.connect(self._on_chosen)
+        self.currentIndexChanged.connect(self._on_index)
+        self._refill()
+
+    @property
+    def path(self) -> Path | None:
+        """The chosen model file."""
+        return self._path
+
+    def follow(self, project: WindowProject) -> None:
+        """Offer the models of a project from the moment it is opened, the last one first."""
+        self._project = project
+        project.opened.connect(self._on_opened)
+        project.moved.connect(self._on_moved)
+
+    def _on_opened(self) -> None:
+        if self._project is not None:
+            self._list(self._project.models_folder, self._project.last_model)
+
+    def _on_moved(self) -> None:
+        """List the new folder; what is chosen stays chosen, or its copy there."""
+        if self._project is None:
+            return
+        path, folder = self._path, self._project.models_folder
+        if path is not None and path.parent == self._folder != folder:
+            self._others.append(path)
+        self._others = [other for other in self._others if not (folder / other.name).is_file()]
+        if path is not None and (folder / path.name).is_file():
+            path = folder / path.name
+        self._list(folder, path)
+
+    def _list(self, folder: Path, wanted: Path | None) -> None:
+        if self._watcher.directories():
+            self._watcher.removePaths(self._watcher.directories())
+        self._folder = folder
+        self._refill(wanted)
+
+    @property
+    def folder(self) -> Path:
+        """Where the models are that it lists."""
+        return self._folder
+
+    def offer(self, path: Path) -> None:
+        """Choose a model that was trained, unless somebody chose one."""
+        if not self._is_chosen:
+            self._refill(path)
+
+    def choose(self, path: Path) -> None:
+        """Choose a model file, wherever it lies."""
+        self._is_chosen = True
+        if path.parent != self._folder and not is_starter(path) and path not in self._others:
+            self._others.append(path)
+        self._refill(path)
+
+    def suggest(self, suits: Callable[[ModelFacts], bool]) -> None:
+        """Choose the first model that ``suits``, unless somebody chose one."""
+        if self._is_chosen:
+            return
+        for index in range(self.count()):
+            with suppress(InputError):
+                if suits(ModelFacts.read(self.itemData(index))):
+                    self.setCurrentIndex(index)
+                    return
+
+    def _refill(self, wanted: Path | None = None) -> None:
+        starters = {starter_path(name): name for name in starter_names()}
+        # A starter that nobody chose gives way to the first model that is trained.
+        wanted = wanted or (self._path if self._is_chosen or self._path not in starters else None)
+        if self._folder.is_dir() and not self._watcher.directories():
+            self._watcher.addPath(str(self._folder))
+        in_folder = self._folder.glob(f"*{_SUFFIX}") if self._folder.is_dir() else ()
+        paths = _by_age([*in_folder, *self._others])
+        self.blockSignals(True)
+        self.clear()
+        for path, _ in paths:
+            self.addItem(path.stem, path)
+        for path, name in starters.items():
+            self.addItem(f"{name} (starter)", path)
+        names = [*(path for path, _ in paths), *starters]
+        if names:
+            self.setCurrentIndex(names.index(wanted) if wanted in names else 0)
+        self.setEnabled(bool(names))
+        self.blockSignals(False)
+        self._on_index()
+
+    def _on_chosen(self, _index: int) -> None:
+        self._is_chosen = True
+
+    def _on_index(self, _index: int = 0) -> None:
+        path = self.currentData()
+        if path != self._path:
+            self._path = path
+            self.model_changed.emit(path)
+
+
+def read_facts(path: Path | None) -> ModelFacts:
+    """Return the facts of the chosen model, or say that there is none.
+
+    Raises
+    ------
+    InputError
+        If no model is chosen, or it is not one.
+    """
+    if path is None:
+        raise InputError("There is no model yet; train one in the Train dock, or browse for a file.")
+    return ModelFacts.read(path)
+
+
+def newest_model(folder: Path) -> Path | None:
+    """Return the model that was saved last in ``folder``, or None without any."""
+    found = _by_age(folder.glob(f"*{_SUFFIX}")) if folder.is_dir() else []
+    return found[0][0] if found else None
+
+
+def _by_age(paths: Iterable[Path]) -> list[tuple[Path, float]]:
+    """Return those that exist and when they were written, the newest first."""
+    found = []
+    for path in paths:
+        try:
+            found.append((path, path.stat().st_mtime))
+        except OSError:
+            # Deleted between listing and asking; the watcher will tell.
+            continue
+    return sorted(found, key=lambda entry: entry[1], reverse=True)
+
+
+def _date(iso: str) -> str:
+    try:
+        return datetime.fromisoformat(iso).strftime("%d %b %Y %H:%M")
+    except ValueError:
+        return "at an unknown time"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

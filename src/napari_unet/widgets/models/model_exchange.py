@@ -1,0 +1,167 @@
+"""Models that come from elsewhere, and models that go to other tools: two buttons beside the list."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QInputDialog, QVBoxLayout, QWidget
+
+from napari_unet.core.errors import InputError
+from napari_unet.files.bioimageio import PackageInfo, export_package
+from napari_unet.files.container import NotOursError
+from napari_unet.files.package_sample import example_from
+from napari_unet.widgets.bridge.layers import copy_image
+from napari_unet.widgets.jobs import Job, MakeEvents
+from napari_unet.widgets.models.model_chooser import ModelChooser, read_facts
+from napari_unet.widgets.parts.form import LayerChooser, Sentence, button
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A network from elsewhere is a model now, in ``path``."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A package is on disk, in ``path``."""
+
+    path: Path
+
+
+def import_model(source: Path, folder: Path) -> Iterator[Imported]:
+    """Save a network from elsewhere, or out of a package, as a model in ``folder``."""
+    from napari_unet.files.models import load_model, save_model  # torch takes seconds
+
+    model = load_model(source)
+    names = (f"{source.stem}{ending}.safetensors" for ending in ("", *(f" ({n})" for n in range(2, 1000))))
+    target = next(folder / name for name in names if not (folder / name).exists())
+    save_model(model, target)
+    yield Imported(target)
+
+
+def export_model(source: Path, target: Path, info: PackageInfo, image: Any) -> Iterator[Exported]:
+    """Write a model as a package, with ``image`` as the example if it suits."""
+    from napari_unet.files.models import load_model
+
+    model = load_model(source)
+    try:
+        example = None if image is None else example_from(image, "auto", model)
+    except InputError:
+        example = None  # of another kind than the model is for
+    export_package(model, target, info, example)
+    yield Exported(target)
+
+
+class ModelExchange(QWidget):
+    """Browse for a model, of ours or from elsewhere, and export the chosen one.
+
+    Parameters
+    ----------
+    chooser : ModelChooser
+        Gets what is found, and has what is exported.
+    image : LayerChooser
+        Its image is the example in a package.
+    """
+
+    def __init__(self, chooser: ModelChooser, image: LayerChooser) -> None:
+        super().__init__()
+        self._chooser, self._image = chooser, image
+        self._job: Job | None = None
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        row = QHBoxLayout()
+        column.addLayout(row)
+        self._browse = button(
+            "Browse…",
+            self.browse,
+            name="predict_browse",
+            tooltip="Choose a model file elsewhere; or a checkpoint of a U-Net in PyTorch, or a bioimage.io\n"
+            "package, which become a model in the folder of models.",
+        )
+        self._export = button(
+            "Export…",
+            self.export,
+            name="predict_export",
+            tooltip="Write the chosen model as a bioimage.io package, which other tools run; the chosen\n"
+            "image is its example.",
+        )
+        row.addWidget(self._browse)
+        row.addWidget(self._export)
+        self._status = Sentence("predict_exchange")
+        column.addWidget(self._status)
+        chooser.model_changed.connect(lambda _path: self._refresh())
+        self._refresh()
+
+    def browse(self) -> None:
+        """Let the user look for a model, and take it as it is or converted."""
+        chosen, _ = QFileDialog.getOpenFileName(
+            self,
+            "Choose a model",
+            str(self._chooser.folder),
+            "Models, checkpoints and packages (*.safetensors *.pth *.pt *.zip);;All files (*)",
+        )
+        if chosen:
+            self.open(Path(chosen))
+
+    def open(self, path: Path) -> None:
+        """Choose a model file; one from elsewhere is converted first."""
+        folder = self._chooser.folder
+        try:
+            read_facts(path)
+        except NotOursError:
+            self._run(lambda _control: import_model(path, folder), f"Opening {path.name}.")
+        except InputError as error:
+            self._status.say(str(error), "error")
+        else:
+            self._status.say("")
+            self._chooser.choose(path)
+
+    def export(self) -> None:
+        """Ask who made the model and where the package shall be, and write it."""
+        source = self._chooser.path
+        if source is None:
+            return
+        author, given = QInputDialog.getText(self, "Export a model", "Who made this model?")
+        if not given:
+            return
+        proposed = str(Path.home() / f"{source.stem}.zip")
+        chosen, _ = QFileDialog.getSaveFileName(self, "Export a model", proposed, "Packages (*.zip)")
+        if not chosen:
+            return
+        try:
+            info = PackageInfo(source.stem, (author,))
+        except InputError as error:
+            self._status.say(str(error), "error")
+            return
+        image = None if self._image.layer is None else copy_image(self._image.layer)
+        self._run(lambda _control: export_model(source, Path(chosen), info, image), "Exporting the model.")
+
+    def _run(self, events: MakeEvents, sentence: str) -> None:
+        self._status.say(sentence)
+        self._job = Job(events, sentence, 1, heavy=False, parent=self)
+        self._job.happened.connect(self._on_event)
+        self._job.failed.connect(lambda problem: self._status.say(problem, "error"))
+        self._job.ended.connect(self._on_ended)
+        self._refresh()
+        self._job.start()
+
+    def _on_event(self, event: object) -> None:
+        match event:
+            case Imported():
+                self._status.say(f"It is the model {event.path.stem} now.")
+                self._chooser.choose(event.path)
+            case Exported():
+                self._status.say(f"The package is {event.path}.")
+
+    def _on_ended(self) -> None:
+        job, self._job = self._job, None
+        if job is not None:
+            job.deleteLater()
+        self._refresh()
+
+    def _refresh(self) -> None:
+        self._browse.setEnabled(self._job is None)
+        self._export.setEnabled(self._job is None and self._chooser.path is not None)

@@ -1,0 +1,1 @@
+"""Brushes, complete regions, and what the paint is worth."""

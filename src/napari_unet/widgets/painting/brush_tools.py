@@ -1,0 +1,139 @@
+"""The buttons that put a brush into the hand, and which class and how wide it paints."""
+
+from collections.abc import Callable
+from functools import partial
+
+from napari.components import ViewerModel
+from napari.layers import Labels
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QGridLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
+from superqt import QLabeledSlider
+
+from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, MAX_CLASSES, Mode
+from napari_unet.widgets.painting import brushes
+from napari_unet.widgets.painting.watcher import AnnotationWatcher
+from napari_unet.widgets.parts.form import add_form, add_row, button, show_row
+from napari_unet.widgets.window.preferences import read_preferences
+
+
+class BrushTools(QWidget):
+    """Take up a brush for the annotation layer, and show the one that is in the hand.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer of the layer, which is selected with the brush.
+    watcher : AnnotationWatcher
+        Says which layer it is.
+    """
+
+    def __init__(self, viewer: ViewerModel, watcher: AnnotationWatcher) -> None:
+        super().__init__()
+        self._viewer, self._watcher = viewer, watcher
+        self._mode: Mode = "objects"
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(self._build_buttons())
+        self._form = add_form(column)
+        self.class_value = QSpinBox()
+        self.class_value.setRange(FIRST_OBJECT, MAX_CLASSES)
+        self.class_value.valueChanged.connect(self._on_class)
+        add_row(
+            self._form,
+            "Class",
+            self.class_value,
+            name="paint_class",
+            tooltip="The class that is painted; 1 is background. Keys - and = step through them.",
+        )
+        self.diameter = QLabeledSlider(Qt.Orientation.Horizontal)
+        self.diameter.setRange(1, 100)
+        self.diameter.setValue(read_preferences().brush_size)
+        self.diameter.valueChanged.connect(self._on_diameter)
+        add_row(
+            self._form,
+            "Brush size",
+            self.diameter,
+            name="paint_brush_size",
+            tooltip="Diameter of the brush in pixels (keys [ and ]).",
+        )
+        watcher.brush_changed.connect(self._refresh)
+
+    def _build_buttons(self) -> QGridLayout:
+        self.background = self._brush(
+            "Background",
+            brushes.paint_background,
+            "paint_background",
+            "Paint what is certainly no object, above all the gaps between them. Key G.",
+        )
+        self.object = self._brush(
+            "Object",
+            brushes.paint_object,
+            "paint_object",
+            "Go on painting the object (or class) with this number. Key O.",
+        )
+        self.erase = self._brush(
+            "Erase", brushes.erase, "paint_erase", "Make pixels unlabelled again: they teach nothing. Key E."
+        )
+        self.next = button(
+            "Next object",
+            partial(self.take, brushes.paint_next_object),
+            name="paint_next",
+            tooltip="Begin the next object (or class), with a number of its own. Key N.",
+        )
+        grid = QGridLayout()
+        grid.setSpacing(4)
+        for place, made in enumerate((self.background, self.object, self.erase, self.next)):
+            made.setMinimumHeight(34)
+            grid.addWidget(made, *divmod(place, 2))
+        return grid
+
+    def _brush(self, text: str, action: Callable[[Labels], None], name: str, tooltip: str) -> QPushButton:
+        made = button(text, partial(self.take, action), name=name, tooltip=tooltip)
+        made.setCheckable(True)
+        made.setIconSize(brushes.SWATCH)
+        return made
+
+    def take(self, action: Callable[[Labels], None]) -> None:
+        """Select the annotation layer, show it, and take up a brush as ``action`` does."""
+        paint = self._watcher.layer
+        if paint is not None:
+            self._viewer.layers.selection.active = paint
+            if not paint.visible:  # showing a layer again also gives it its old mode back
+                paint.visible = True
+            action(paint)
+        self._refresh()
+
+    def show_for(self, mode: Mode) -> None:
+        """Name the brushes by what the paint means, and show the one in the hand."""
+        self._mode = mode
+        self._refresh()
+
+    def _on_class(self, value: int) -> None:
+        paint = self._watcher.layer
+        if paint is not None and paint.selected_label != value:
+            self.take(partial(brushes.take_brush, value=value))
+
+    def _on_diameter(self, diameter: int) -> None:
+        if self._watcher.layer is not None:
+            self._watcher.layer.brush_size = diameter
+
+    def _refresh(self) -> None:
+        paint, is_classes = self._watcher.layer, self._mode == "classes"
+        self.setEnabled(paint is not None)
+        show_row(self._form, self.class_value, is_classes)
+        value = 0 if paint is None else int(paint.selected_label)
+        paints = paint is not None and brushes.is_painting(paint)
+        number = f" {value}" if value >= FIRST_OBJECT else ""
+        self.object.setText(("Class" if is_classes else "Object") + number)
+        self.next.setText("Next class" if is_classes else "Next object")
+        self.background.setChecked(paints and value == BACKGROUND)
+        self.object.setChecked(paints and value >= FIRST_OBJECT)
+        self.erase.setChecked(paint is not None and str(paint.mode) == "erase")
+        if paint is None:
+            return
+        self.background.setIcon(brushes.swatch(paint, BACKGROUND))
+        self.object.setIcon(brushes.swatch(paint, max(value, FIRST_OBJECT)))
+        for field, shown in ((self.diameter, int(paint.brush_size)), (self.class_value, value)):
+            field.blockSignals(True)
+            field.setValue(shown)
+            field.blockSignals(False)

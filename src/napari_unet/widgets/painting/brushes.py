@@ -1,0 +1,82 @@
+"""What a brush paints: background, the object at hand, the next one, or nothing; by button or by key."""
+
+from collections.abc import Callable
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils.notifications import show_warning
+from qtpy.QtCore import QSize
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+
+from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT
+from napari_unet.core.errors import InputError
+from napari_unet.widgets.bridge.layers import next_object
+from napari_unet.widgets.bridge.marks import full_data
+
+SWATCH = QSize(17, 12)
+"""Pixels: a square, and what keeps it apart from the text beside it, which napari's styles do not."""
+
+_PAINTING = ("paint", "polygon", "fill")
+
+
+def paint_background(paint: Labels) -> None:
+    """Take up the brush with background."""
+    take_brush(paint, BACKGROUND)
+
+
+def paint_object(paint: Labels) -> None:
+    """Take up the brush with the object (or class) at hand, or else with the highest that is painted."""
+    value = paint.selected_label
+    highest = int(np.max(full_data(paint), initial=FIRST_OBJECT))
+    take_brush(paint, value if value >= FIRST_OBJECT else highest)
+
+
+def paint_next_object(paint: Labels) -> None:
+    """Take up the brush with a value that nothing has yet."""
+    try:
+        take_brush(paint, next_object(paint))
+    except InputError as error:
+        show_warning(str(error))
+
+
+def erase(paint: Labels) -> None:
+    """Take up the eraser, which makes pixels unlabelled."""
+    paint.mode = "erase"
+
+
+def take_brush(paint: Labels, value: int) -> None:
+    """Paint ``value`` from now on, with the brush unless the fill bucket or the polygon is in use."""
+    paint.selected_label = value
+    if paint.mode not in _PAINTING:
+        paint.mode = "paint"
+
+
+def is_painting(paint: Labels) -> bool:
+    """Return whether the mouse paints the selected value."""
+    return str(paint.mode) in _PAINTING
+
+
+# Letters that napari leaves free for labels; for the eraser it has E itself.
+_KEYS: dict[str, Callable[[Labels], None]] = {
+    "G": paint_background,
+    "O": paint_object,
+    "N": paint_next_object,
+}
+
+
+def bind_keys(paint: Labels) -> None:
+    """Give this layer, and no other, the keys G background, O object and N next object."""
+    for key, action in _KEYS.items():
+        paint.bind_key(key, action, overwrite=True)
+
+
+def swatch(paint: Labels, value: int) -> QIcon:
+    """Return a square of the colour in which ``value`` is shown, as an icon of :data:`SWATCH`."""
+    colour = paint.get_color(value)
+    pixels = QPixmap(SWATCH)
+    pixels.fill(QColor(0, 0, 0, 0))
+    if colour is not None:
+        painter = QPainter(pixels)
+        painter.fillRect(0, 0, SWATCH.height(), SWATCH.height(), QColor.fromRgbF(*map(float, colour)))
+        painter.end()
+    return QIcon(pixels)

@@ -1,0 +1,246 @@
+"""Complete regions: shapes drawn on an image, and what they say of its paint.
+
+The shapes are a layer of napari, drawn and changed with napari's tools. What they enclose is noted with the
+paint whenever they change, so whoever reads the paint finds it there.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Labels, Layer, Shapes
+from numpy.typing import NDArray
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+from napari_unet.core.control import Control
+from napari_unet.core.painted.regions import Region, outline_region, overlooked, shape_outline
+from napari_unet.widgets.bridge.marks import (
+    KEY,
+    Mark,
+    full_data,
+    full_objects_of,
+    is_paint,
+    mark_of,
+    set_regions,
+    source_of,
+)
+from napari_unet.widgets.bridge.placement import placement
+from napari_unet.widgets.correcting.corrector import objects_of
+from napari_unet.widgets.painting.watcher import AnnotationWatcher
+from napari_unet.widgets.parts.form import Sentence, button
+from napari_unet.widgets.parts.latest import Latest
+
+_COLOUR = "#ffd166"
+_FILL = "#ffd1661f"
+
+
+class RegionTools(QWidget):
+    """Buttons to draw complete regions, and a sentence on what they make of the paint.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The shapes are added to it.
+    watcher : AnnotationWatcher
+        Says whose regions they are.
+    """
+
+    def __init__(self, viewer: ViewerModel, watcher: AnnotationWatcher) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._watcher = watcher
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        row = QHBoxLayout()
+        label = QLabel("Complete region")
+        label.setToolTip("Where you painted every object: whatever is left there is background.")
+        row.addWidget(label)
+        self._buttons = [
+            button(
+                text,
+                partial(self._draw, text.lower()),
+                name=f"paint_region_{text.lower()}",
+                tooltip=f"Draw a {text.lower()} in which every object is painted, up to its border: the\n"
+                "rest of it counts as background from then on. Delete the shape to take that back.",
+            )
+            for text in ("Box", "Polygon")
+        ]
+        for made in self._buttons:
+            row.addWidget(made, 1)
+        column.addLayout(row)
+        self._sentence = Sentence("paint_regions")
+        self._latest = Latest("Counting what regions hold", self)
+        self._latest.result.connect(self._sentence.say)
+        column.addWidget(self._sentence)
+        watcher.layer_changed.connect(self._show)
+        watcher.noted.connect(self._show)
+        self._show()
+
+    def _draw(self, shape: str) -> None:
+        paint = self._watcher.layer
+        if paint is not None:
+            take_region_tool(self._viewer, paint, "rectangle" if shape == "box" else "polygon")
+        self._show()
+
+    def _show(self, _layer: object = None) -> None:
+        paint = self._watcher.layer
+        for made in self._buttons:
+            made.setEnabled(paint is not None)
+        if paint is None:
+            self._sentence.say("")
+            return
+        layer = regions_layer(self._viewer, paint)
+        drawn = 0 if layer is None else len(layer.data)
+        regions = full_objects_of(paint).regions
+        image = source_of(self._viewer, paint)
+        predicted = objects_of(self._viewer, image) if image is not None and regions else None
+        if predicted is None or full_data(predicted).shape != full_data(paint).shape:
+            self._latest.cancel()
+            self._sentence.say(describe_regions(len(regions), drawn))
+            return
+        objects, painted = full_data(predicted), full_data(paint)
+
+        def count(_control: Control) -> Iterator[str]:
+            yield describe_regions(len(regions), drawn, overlooked(objects, painted, regions))
+
+        self._latest.submit(count)
+
+
+def describe_regions(regions: int, drawn: int, overlooked: int = 0) -> str:
+    """Return what ``regions`` of the ``drawn`` shapes, those that enclose pixels of one plane, mean.
+
+    ``overlooked`` is the number of predicted objects in them that have no paint.
+    """
+    parts = []
+    if regions:
+        what, where = ("1 complete region", "it") if regions == 1 else (f"{regions} complete regions", "them")
+        parts.append(
+            f"{what}: unlabelled pixels in {where} count as background, and objects that end there as filled "
+            "to their border."
+        )
+    if overlooked:
+        what, are = (
+            ("1 predicted object", "is") if overlooked == 1 else (f"{overlooked} predicted objects", "are")
+        )
+        parts.append(f"{what} there {are} not accepted and so taught as background; accept what is right.")
+    if drawn > regions:
+        one = "1 shape encloses no pixels of one plane and does"
+        many = f"{drawn - regions} shapes enclose no pixels of one plane and do"
+        parts.append(f"{one if drawn - regions == 1 else many} not count; draw on the planes you paint on.")
+    return " ".join(parts)
+
+
+def take_region_tool(viewer: ViewerModel, paint: Labels, tool: str) -> Shapes:
+    """Select the complete regions of ``paint``, a new layer if there are none, ready to draw.
+
+    Parameters
+    ----------
+    tool : str
+        "rectangle" or "polygon".
+
+    Returns
+    -------
+    napari.layers.Shapes
+        The layer. One of the right name that is bound to no image, such as one that was saved and opened
+        again, is taken instead of a new one.
+    """
+    layer = regions_layer(viewer, paint) or _make(viewer, paint)
+    layer.visible = True
+    viewer.layers.selection.active = layer
+    layer.mode = f"add_{tool}"
+    return layer
+
+
+def regions_layer(viewer: ViewerModel, paint: Labels) -> Shapes | None:
+    """Return the layer of the complete regions of ``paint``, if there is one in the viewer."""
+    mark = mark_of(paint)
+    return next(
+        (
+            layer
+            for layer in viewer.layers
+            if mark is not None
+            and isinstance(layer, Shapes)
+            and (theirs := mark_of(layer)) is not None
+            and (theirs.kind, theirs.image) == ("regions", mark.image)
+        ),
+        None,
+    )
+
+
+def _make(viewer: ViewerModel, paint: Labels) -> Shapes:
+    mark = mark_of(paint)
+    image = None if mark is None else mark.image
+    name = next((layer.name for layer in viewer.layers if layer.unique_id == image), paint.name)
+    name = f"{name} complete regions"
+    opened = next((layer for layer in viewer.layers if layer.name == name and _may_adopt(layer, paint)), None)
+    layer = opened or Shapes(
+        ndim=paint.ndim,
+        name=name,
+        **regions_style(full_data(paint).shape),
+        **placement(paint, tuple(range(paint.ndim))),
+    )
+    if opened is None:
+        # Below the paint, which must stay visible.
+        viewer.layers.insert(viewer.layers.index(paint), layer)
+    bind_regions(viewer, layer, image)
+    return layer
+
+
+def regions_style(shape: tuple[int, ...]) -> dict[str, Any]:
+    """Return how complete regions look on paint of this shape."""
+    # Thick enough to be seen around the whole image.
+    return {"edge_color": _COLOUR, "face_color": _FILL, "edge_width": max(1.0, max(shape[-2:]) / 400)}
+
+
+def bind_regions(viewer: ViewerModel, layer: Shapes, image: Any) -> None:
+    """Let the shapes in ``layer`` be the complete regions of the image of this id, and tell its paint."""
+    layer.metadata[KEY] = Mark(layer.unique_id, image, "regions")
+    _Link(viewer, layer)()
+
+
+def _may_adopt(layer: object, paint: Labels) -> bool:
+    return isinstance(layer, Shapes) and mark_of(layer) is None and layer.ndim == paint.ndim
+
+
+class _Link:
+    """Notes what the shapes enclose with the paint of their image, while their layer is in the viewer."""
+
+    def __init__(self, viewer: ViewerModel, layer: Shapes) -> None:
+        self._viewer = viewer
+        self._layer = layer
+        self._emitters = (layer.events.data, viewer.layers.events.inserted, viewer.layers.events.removed)
+        for emitter in self._emitters:
+            emitter.connect(self)
+
+    def __call__(self, event: Any = None) -> None:
+        other = getattr(event, "value", None)
+        if isinstance(other, Layer) and other is not self._layer and not is_paint(other):
+            return
+        mark = mark_of(self._layer)
+        is_there = self._layer in self._viewer.layers
+        for paint in self._viewer.layers:
+            theirs = mark_of(paint)
+            if mark and theirs and (theirs.kind, theirs.image) == ("paint", mark.image):
+                set_regions(paint, _enclosed(self._layer, paint) if is_there else ())
+        if not is_there:
+            for emitter in self._emitters:
+                emitter.disconnect(self)
+
+
+def _enclosed(layer: Shapes, paint: Labels) -> tuple[Region, ...]:
+    """Return the regions of ``paint`` that the shapes enclose; lines and open paths enclose none."""
+    shape = full_data(paint).shape
+    outlines = [
+        _to_pixels(shape_outline(corners, kind), layer, paint)
+        for corners, kind in zip(layer.data, layer.shape_type, strict=True)
+        if kind in ("rectangle", "polygon", "ellipse")
+    ]
+    regions = (outline_region(outline, shape) for outline in outlines)
+    return tuple(region for region in regions if region is not None)
+
+
+def _to_pixels(outline: NDArray[Any], layer: Shapes, paint: Labels) -> NDArray[np.float64]:
+    """Return corners of ``layer`` in pixels of ``paint``, wherever the two are in the world."""
+    return np.array([paint.world_to_data(layer.data_to_world(corner)) for corner in outline])

@@ -1,0 +1,135 @@
+"""The button that takes the user's corrections of predicted labels into the paint, while there are some."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Labels
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
+from napari_unet.widgets.bridge.layers import predicted_labels, results_of
+from napari_unet.widgets.bridge.marks import mode_of
+from napari_unet.widgets.correcting.corrections import take_corrections
+from napari_unet.widgets.correcting.corrector import is_gesture
+from napari_unet.widgets.painting.watcher import AnnotationWatcher
+from napari_unet.widgets.parts.form import LayerChooser, Sentence, button
+from napari_unet.widgets.parts.latest import Latest
+from napari_unet.widgets.window.lifetime import follow, later
+
+_SETTLED_MS = 300
+"""Time without an edit after which the labels are compared."""
+
+_TAKES = (
+    "Turn what you corrected in the predicted layer of this image into paint,\n"
+    "so that the network learns from it. Undo with Ctrl+Z on the annotation layer."
+)
+_NO_PAINT = "Make the annotation layer first: corrections become paint on it."
+_NOT_PREDICTED = "Predict this image first; what you then correct in the predicted layer becomes paint here."
+_NOT_CORRECTED = (
+    "Nothing to take: correct the predicted layer with napari's brush, eraser or bucket, and that\n"
+    "becomes paint here. What you accept, reject, split or merge is paint already."
+)
+
+
+class TakeCorrections(QWidget):
+    """The button *Take corrections*, and what it took.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer of the predicted layers.
+    image : LayerChooser
+        Says of which image.
+    watcher : AnnotationWatcher
+        Follows its annotation layer.
+    """
+
+    def __init__(self, viewer: ViewerModel, image: LayerChooser, watcher: AnnotationWatcher) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._image = image
+        self._watcher = watcher
+        self._unfollow: list[Callable[[], None]] = []
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        self.button = button("Take corrections", self.take, name="paint_corrections", tooltip=_NO_PAINT)
+        self.said = Sentence("paint_corrected")
+        column.addWidget(self.button)
+        column.addWidget(self.said)
+        self._comparison = Latest("Looking for corrections", self)
+        self._comparison.result.connect(self._on_compared)
+        self._settled = later(self, _SETTLED_MS, self._compare)
+        watcher.layer_changed.connect(self.look)
+        watcher.noted.connect(self.look)
+        watcher.painted.connect(self._settled.start)  # an undo of what was taken
+        follow(self, viewer.layers.events.inserted, self.look)
+        follow(self, viewer.layers.events.removed, self.look)
+        self.look()
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether it is about to tell anew whether there are corrections."""
+        return self._settled.isActive() or self._comparison.is_running
+
+    def take(self) -> None:
+        """Turn the corrections of the predicted layer of the image into paint, and say how many."""
+        if self._image.layer is None:
+            return
+        try:
+            self.said.say(take_corrections(self._viewer, self._image.layer))
+        except InputError as error:
+            self.said.say(str(error), "warning")
+        self._settled.start()
+
+    def look(self, _event: object = None) -> None:
+        """Look again which predicted layers there are."""
+        for stop in self._unfollow:
+            stop()
+        self._unfollow.clear()
+        for layer in self._results():
+            self._unfollow.append(follow(self, layer.events.paint, self._on_edit))
+            self._unfollow.append(follow(self, layer.events.set_data, self._on_shown))
+        self._compare()
+
+    def _results(self) -> list[Labels]:
+        image, paint = self._image.layer, self._watcher.layer
+        return [] if image is None or paint is None else results_of(self._viewer, image, mode_of(paint))
+
+    def _on_edit(self, event: Any) -> None:
+        if not is_gesture(event.source):  # which is in the paint already
+            self._show(is_edited=True)
+        self._settled.start()
+
+    def _on_shown(self, _event: object = None) -> None:
+        """Look again after an undo, of which napari tells no more than that other pixels are shown."""
+        self._settled.start()
+
+    def _compare(self) -> None:
+        """Let a thread tell whether anything was edited: labels may be as large as a stack."""
+        results = self._results()
+        if not results:
+            self._comparison.cancel()
+            self._show(is_edited=False)
+            return
+        arrays = [(layer.data, predicted_labels(layer)) for layer in results]
+
+        def compare(_control: Control) -> Iterator[bool]:
+            yield any(before is not None and not np.array_equal(now, before) for now, before in arrays)
+
+        self._comparison.submit(compare)
+
+    def _on_compared(self, is_edited: bool) -> None:
+        self._show(is_edited=is_edited)
+
+    def _show(self, *, is_edited: bool) -> None:
+        self.button.setEnabled(is_edited)
+        if is_edited:
+            why = _TAKES
+        elif self._watcher.layer is None:
+            why = _NO_PAINT
+        else:
+            why = _NOT_CORRECTED if self._results() else _NOT_PREDICTED
+        self.button.setToolTip(why)

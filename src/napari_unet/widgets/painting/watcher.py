@@ -1,0 +1,129 @@
+"""Keeps track of the annotation layer of the chosen image, whatever happens to the layers."""
+
+from collections.abc import Callable
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer, Shapes
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+
+from napari_unet.widgets.bridge.layers import annotation_of
+from napari_unet.widgets.bridge.marks import full_data, is_result, mark_of, source_of
+from napari_unet.widgets.bridge.placement import PLACEMENT, axes_of, lay_on, lies_on
+from napari_unet.widgets.parts.form import LayerChooser
+from napari_unet.widgets.window.lifetime import follow, later
+
+
+class AnnotationWatcher(QObject):
+    """Follows the annotation layer of the image that is chosen in a :class:`LayerChooser`.
+
+    Whoever selects a layer in napari's list turns to its image: strokes land there, so that is chosen, too.
+    What belongs to the chosen image and lies on it goes with it when it is moved, scaled or turned.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer of the layers.
+    chooser : LayerChooser
+        Says of which image. It is the parent: both go together.
+    """
+
+    layer_changed = Signal(object)
+    """The annotation layer, or None, whenever it is another one."""
+    painted = Signal()
+    """The paint may have changed: a stroke, undo and redo, new data, but also another visible plane."""
+    noted = Signal()
+    """Something was noted with the paint: its mode, or which objects are filled to their border."""
+    brush_changed = Signal()
+    """The mode, value, size or colours of the brush have changed."""
+
+    def __init__(self, viewer: ViewerModel, chooser: LayerChooser) -> None:
+        super().__init__(chooser)
+        self._viewer = viewer
+        self._chooser = chooser
+        self._layer: Labels | None = None
+        self._unfollow: list[Callable[[], None]] = []
+        self._image: Image | None = None
+        self._stay: list[Callable[[], None]] = []
+        self._on_it: list[tuple[Layer, tuple[int, ...]]] = []
+        self._opened: Image | None = None
+        chooser.layer_changed.connect(self.look)
+        follow(self, viewer.layers.events.inserted, self._on_inserted)
+        follow(self, viewer.layers.events.removed, self.look)
+        follow(self, viewer.layers.selection.events.active, self._on_selected)
+        # What adds a layer and selects the one before again has done so by then.
+        self._selected = later(self, 0, self._turn)
+        self.look()
+
+    @property
+    def layer(self) -> Labels | None:
+        """The annotation layer of the chosen image, if it has one."""
+        return self._layer
+
+    def look(self, _event: object = None) -> None:
+        """Look again which layer it is."""
+        image = self._chooser.layer
+        layer = None if image is None else annotation_of(self._viewer, image)
+        self._look_what_lies_on(image, layer)
+        if layer is self._layer:
+            return
+        for stop in self._unfollow:
+            stop()
+        self._unfollow.clear()
+        self._layer = layer
+        if layer is not None:
+            events = layer.events
+            for emitter in (events.paint, events.data, events.set_data):
+                self._unfollow.append(follow(self, emitter, self._on_paint))
+            self._unfollow.append(follow(self, events.metadata, self._on_note))
+            for emitter in (events.selected_label, events.mode, events.brush_size, events.colormap):
+                self._unfollow.append(follow(self, emitter, self._on_brush))
+        self.layer_changed.emit(layer)
+
+    def _look_what_lies_on(self, image: Image | None, paint: Labels | None) -> None:
+        if image is not self._image:
+            for stop in self._stay:
+                stop()
+            events = [] if image is None else [image.events[name] for name in PLACEMENT]
+            self._image, self._stay = image, [follow(self, emitter, self._on_placed) for emitter in events]
+        self._on_it = []
+        if image is None:
+            return
+        for layer in self._viewer.layers:
+            pixels = paint if isinstance(layer, Shapes) else layer  # regions have those of the paint
+            mark = mark_of(layer)
+            if pixels is not None and mark is not None and mark.image == image.unique_id:
+                axes = axes_of(image, full_data(pixels))
+                if lies_on(layer, image, axes):
+                    self._on_it.append((layer, axes))
+
+    def _on_placed(self, _event: object = None) -> None:
+        if self._image is not None:
+            for layer, axes in self._on_it:
+                lay_on(layer, self._image, axes)
+
+    def _on_inserted(self, event: Any) -> None:
+        if isinstance(event.value, Image) and not is_result(event.value):
+            self._opened = event.value
+        self._on_selected()
+
+    def _on_selected(self, _event: object = None) -> None:
+        self.look()
+        self._selected.start()
+
+    def _turn(self) -> None:
+        active = self._viewer.layers.selection.active
+        # Labels that came along with an image are selected and belong to none.
+        image = (None if active is None else source_of(self._viewer, active)) or self._opened
+        self._opened = None
+        if image is not None:
+            self._chooser.choose(image)
+
+    def _on_paint(self, _event: object = None) -> None:
+        self.painted.emit()
+
+    def _on_note(self, _event: object = None) -> None:
+        self.noted.emit()
+
+    def _on_brush(self, _event: object = None) -> None:
+        self.brush_changed.emit()

@@ -1,0 +1,1 @@
+"""What docks are built of, whatever they are for."""

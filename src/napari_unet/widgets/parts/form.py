@@ -1,0 +1,318 @@
+"""Small parts of which every dock is built, so that all of them look and behave alike.
+
+Colours and fonts are napari's: nothing is styled here but the coloured edge of a :class:`Sentence`, in
+colours that are readable on both themes.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal
+
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
+from qtpy.QtCore import QEvent, QSize, Qt, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtGui import QResizeEvent
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QFrame,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unet.widgets.bridge.marks import is_error_map, is_result
+from napari_unet.widgets.window.lifetime import follow
+
+Tone = Literal["hint", "warning", "error"]
+
+_WIDTH = 340
+"""Pixels a dock asks for at first: its folded sections are wider than the open ones, and it must not open so
+narrow that its choices are cut."""
+
+_EDGES = 4
+"""Pixels that the drawn text of a list keeps from its field, both sides together."""
+
+_EDGE = {"hint": "#7a8290", "warning": "#d59a13", "error": "#d4513f"}
+
+
+def fill(dock: QWidget, *, scrollable: bool = True) -> QVBoxLayout:
+    """Give ``dock`` a column for its parts, which scrolls where the window is too low, and return it.
+
+    ``scrollable=False`` is for a dock inside another one, which scrolls as a whole.
+    """
+    outer = QVBoxLayout(dock)
+    outer.setContentsMargins(0, 0, 0, 0)
+    page = QWidget()
+    column = QVBoxLayout(page)
+    column.setSpacing(8)
+    if scrollable:
+        column.setContentsMargins(8, 8, 8, 8)
+        outer.addWidget(_Scroller(page))
+    else:
+        column.setContentsMargins(8, 4, 0, 8)  # indented below its title, and as wide as what is above
+        outer.addWidget(page)
+    return column
+
+
+def add_form(column: QVBoxLayout) -> QFormLayout:
+    """Add a form of labelled rows to ``column`` and return it; its fields take the width that is left."""
+    form = QFormLayout()
+    form.setContentsMargins(0, 0, 0, 0)
+    form.setHorizontalSpacing(8)
+    form.setVerticalSpacing(6)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+    column.addLayout(form)
+    return form
+
+
+def add_row(form: QFormLayout, label: str, field: QWidget, *, name: str, tooltip: str) -> None:
+    """Add a labelled field; its label has its tooltip and moves the focus to it."""
+    describe(field, name=name, tooltip=tooltip)
+    field.setAccessibleName(label)
+    text = QLabel(label)
+    text.setToolTip(tooltip)
+    text.setBuddy(field)
+    form.addRow(text, field)
+
+
+def describe(widget: QWidget, *, name: str, tooltip: str) -> None:
+    """Give a control its stable object name and its tooltip."""
+    widget.setObjectName(name)
+    widget.setToolTip(tooltip)
+
+
+def button(text: str, on_click: Callable[[], Any], *, name: str, tooltip: str) -> QPushButton:
+    """Return a button that is as high as a finger is wide and reachable with the Tab key."""
+    made = QPushButton(text)
+    made.setMinimumHeight(28)
+    made.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    made.clicked.connect(lambda _checked=False: on_click())
+    describe(made, name=name, tooltip=tooltip)
+    return made
+
+
+class DropDown(QComboBox):
+    """A list to choose from whose chosen text is cut in the middle where it is too long.
+
+    Names of images and models often differ in their ends alone.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setMinimumWidth(90)  # long names are cut, so that they do not widen the dock
+
+    def initStyleOption(self, option: QStyleOptionComboBox | None) -> None:  # noqa: N802 - Qt's name
+        """Cut the text, as Qt is about to draw it."""
+        super().initStyleOption(option)
+        style = self.style()
+        if option is not None and style is not None:
+            field = style.subControlRect(
+                QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, self
+            )
+            option.currentText = self.fontMetrics().elidedText(
+                option.currentText, Qt.TextElideMode.ElideMiddle, field.width() - _EDGES
+            )
+
+
+def choice(options: Sequence[tuple[str, Any]]) -> QComboBox:
+    """Return a list of (text, value) to choose one from; read it with ``currentData()``."""
+    box = DropDown()
+    # As wide as its longest text where there is room, and narrower than that where there is none.
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+    for text, value in options:
+        box.addItem(text, value)
+    return box
+
+
+class _Scroller(QScrollArea):
+    """Asks for the size of its page, may be made lower, never narrower."""
+
+    def __init__(self, page: QWidget) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWidget(page)
+        self._page = page
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        return self._page.sizeHint().expandedTo(QSize(_WIDTH, 0))
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        bar = self.verticalScrollBar()
+        width = self._page.minimumSizeHint().width() + (0 if bar is None else bar.sizeHint().width())
+        width += 2 * self.frameWidth()  # which napari's style sheet gives it after all
+        # Where several docks share a column, each keeps enough height to be read.
+        return QSize(width, min(self._page.sizeHint().height(), 200))
+
+    def event(self, event: QEvent | None) -> bool:
+        """Let the dock become as wide as its page needs when a part unfolds; Qt keeps the first hint."""
+        if event is not None and event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return bool(super().event(event))
+
+
+class Sentence(QLabel):
+    """What the dock has to say, in words, with an edge that tells a hint from a warning from an error."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.setObjectName(name)
+        self.setWordWrap(True)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        self.setVisible(False)
+
+    def say(self, text: str, tone: Tone = "hint") -> None:
+        """Show ``text``; an empty one hides the label."""
+        self.setText(text)
+        self.setStyleSheet(f"border-left: 3px solid {_EDGE[tone]}; padding: 2px 0px 2px 6px;")
+        self.setVisible(bool(text))
+        self._claim_height()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Ask for the height of the text at this width."""
+        super().resizeEvent(event)
+        self._claim_height()
+
+    def _claim_height(self) -> None:
+        # A form of Qt goes on with the height it had at another width, before a scroll bar came.
+        self.setMinimumHeight(0)  # or the height would never become less
+        self.setMinimumHeight(max(0, self.heightForWidth(self.width())))
+
+
+class Chooser(DropDown):
+    """A list of what there is now, such as layers or files: what is chosen in it is no setting."""
+
+
+class LayerChooser(Chooser):
+    """A list of the images of a viewer that stays true while layers come, go and are renamed.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Its image layers are offered, except those this plugin added as results.
+    none : str, optional
+        What stands for no layer, where none need be chosen; it is offered first.
+    several : mapping of str to str
+        What is offered after the layers instead of one of them, such as all: names of these choices, and
+        their texts.
+    """
+
+    layer_changed = Signal(object)
+    """The chosen layer, or None when there is none, whenever it becomes another one."""
+
+    _PLACEHOLDER = "Open an image first"
+
+    several_changed = Signal(str)
+    """The name of the choice made instead of one layer, or "", whenever it becomes another one."""
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        *,
+        none: str | None = None,
+        several: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._none = [] if none is None else [(none, None)]
+        self._instead = [(text, name) for name, text in several.items()]
+        self._layer: Any = None
+        self._several = ""
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setPlaceholderText(self._PLACEHOLDER)
+        for emitter in ("inserted", "removed", "reordered", "renamed"):
+            follow(self, getattr(viewer.layers.events, emitter), self._refill)
+        self.currentIndexChanged.connect(self._on_index)
+        self._refill()
+
+    @property
+    def layer(self) -> Image | None:
+        """The chosen image layer; None if there is none, or several are chosen."""
+        return self._layer
+
+    @property
+    def several(self) -> str:
+        """The name of what is chosen instead of one layer, or ""."""
+        return self._several
+
+    def choose_several(self, name: str) -> None:
+        """Choose what is offered instead of one layer."""
+        self.setCurrentIndex(self.findData(name))
+
+    def choose(self, layer: Layer | None) -> None:
+        """Choose ``layer`` if it is offered."""
+        index = next((i for i in range(self.count()) if self.itemData(i) is layer), -1)
+        if index >= 0:
+            self.setCurrentIndex(index)
+
+    @staticmethod
+    def _offers(layer: Layer) -> bool:
+        return isinstance(layer, Image) and not is_result(layer)
+
+    def _refill(self, _event: object = None) -> None:
+        wanted = self._several or self._layer
+        # The topmost first, as in the layer list.
+        layers = reversed(self._viewer.layers)
+        offered = [layer for layer in layers if self._offers(layer)]
+        self.blockSignals(True)
+        self.clear()
+        options = [*self._none, *((layer.name, layer) for layer in offered)]
+        for text, value in [*options, *self._instead]:
+            self.addItem(text, value)
+        values = [self.itemData(index) for index in range(self.count())]
+        # Nobody is given several where he did not choose them.
+        self.setCurrentIndex(values.index(wanted) if wanted in values else 0 if options else -1)
+        self.setEnabled(bool(values))
+        self.blockSignals(False)
+        self._on_index()
+
+    def _on_index(self, _index: int = 0) -> None:
+        chosen = self.currentData()
+        several = chosen if isinstance(chosen, str) else ""
+        layer = None if several else chosen
+        is_other = several != self._several
+        self._several = several
+        if layer is not self._layer:
+            self._layer = layer
+            self.layer_changed.emit(layer)
+        if is_other:
+            self.several_changed.emit(several)
+
+
+class LabelsChooser(LayerChooser):
+    """The same for label layers, except maps of errors.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Its label layers are offered, predicted and painted ones included.
+    """
+
+    _PLACEHOLDER = "Open or make labels first"
+
+    @property
+    def labels(self) -> Labels | None:
+        """The chosen label layer."""
+        return self._layer
+
+    @staticmethod
+    def _offers(layer: Layer) -> bool:
+        return isinstance(layer, Labels) and not is_error_map(layer)
+
+
+def show_row(form: QFormLayout, field: QWidget, visible: bool) -> None:
+    """Show or hide a row of ``form``, its label included."""
+    field.setVisible(visible)
+    label = form.labelForField(field)
+    if label is not None:
+        label.setVisible(visible)

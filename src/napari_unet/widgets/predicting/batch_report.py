@@ -1,0 +1,117 @@
+"""What came of many images: which failed and why, and which can be looked at."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPlainTextEdit, QVBoxLayout, QWidget
+
+from napari_unet.files.large_prediction import Kind
+from napari_unet.widgets.jobs import Job
+from napari_unet.widgets.parts.form import Sentence, button, describe
+from napari_unet.widgets.predicting.files_run import open_results
+
+Finished = tuple[Path, Mapping[Kind, Path]]
+"""An image file that was segmented, and the files of its results by kind."""
+
+_LINES = 6
+"""Lines of the list of failures that are seen without scrolling."""
+
+
+class BatchReport(QWidget):
+    """A list of failures that can be copied, and a choice of finished files to open; hidden while empty."""
+
+    opened = Signal(object)
+    """Image and results of the file asked for: :class:`~napari_unet.widgets.predicting.files_run.Opened`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("predict_report")
+        self._files: list[Finished] = []
+        self._job: Job | None = None
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        self._failed = QWidget()
+        inner = QVBoxLayout(self._failed)
+        inner.setContentsMargins(0, 0, 0, 0)
+        self._list = QPlainTextEdit()
+        describe(self._list, name="predict_failures", tooltip="The images that failed, and why.")
+        self._list.setAccessibleName("Failed images")
+        self._list.setReadOnly(True)
+        self._list.setTabChangesFocus(True)
+        self._list.setFixedHeight(_LINES * self._list.fontMetrics().lineSpacing() + 12)
+        inner.addWidget(self._list)
+        inner.addWidget(
+            button(
+                "Copy list",
+                self._copy,
+                name="predict_failures_copy",
+                tooltip="Copy the names of the images that failed, and why.",
+            )
+        )
+        self._opening = QWidget()
+        row = QHBoxLayout(self._opening)
+        row.setContentsMargins(0, 0, 0, 0)
+        self._finished = QComboBox()
+        self._finished.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self._finished.setMinimumWidth(90)
+        self._finished.setAccessibleName("Finished image")
+        describe(self._finished, name="predict_finished", tooltip="The images that were segmented.")
+        label = QLabel("Finished")
+        label.setBuddy(self._finished)
+        row.addWidget(label)
+        row.addWidget(self._finished, 1)
+        row.addWidget(
+            button(
+                "Open results",
+                self._open,
+                name="predict_open",
+                tooltip="Open this image and its results as layers.",
+            )
+        )
+        self._problem = Sentence("predict_open_problem")
+        for widget in (self._failed, self._opening, self._problem):
+            column.addWidget(widget)
+        self.clear()
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.show_result([], [])
+
+    def show_result(self, failures: Sequence[str], finished: Sequence[Finished]) -> None:
+        """Show lines on what failed, and the files that can be opened."""
+        self._list.setPlainText("\n".join(failures))
+        self._failed.setVisible(bool(failures))
+        self._files = list(finished)
+        self._finished.clear()
+        self._finished.addItems([path.name for path, _ in finished])
+        self._opening.setVisible(bool(finished))
+        self._problem.say("")
+        self.setVisible(bool(failures or finished))
+
+    def _copy(self) -> None:
+        clipboard = QGuiApplication.clipboard()
+        if clipboard is not None:
+            clipboard.setText(self._list.toPlainText())
+
+    def _open(self) -> None:
+        if self._job is not None:
+            return
+        path, outputs = self._files[self._finished.currentIndex()]
+        self._problem.say("")
+        job = self._job = Job(
+            lambda _control: open_results(path, outputs), f"Opening {path.name}", heavy=False, parent=self
+        )
+        job.happened.connect(self.opened)
+        job.failed.connect(self._on_failed)
+        job.ended.connect(self._on_ended)
+        job.start()
+
+    def _on_failed(self, problem: str) -> None:
+        self._problem.say(problem, "error")
+
+    def _on_ended(self) -> None:
+        job, self._job = self._job, None
+        if job is not None:
+            job.deleteLater()

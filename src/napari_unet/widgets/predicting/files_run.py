@@ -1,0 +1,122 @@
+"""What the Predict dock computes in its worker thread of files: files in, files out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
+from napari_unet.files.images import expand_paths, is_zarr, read_image, stem
+from napari_unet.files.large_prediction import Kind as FileKind
+from napari_unet.files.predicted_files import (
+    FileAdvanced,
+    FileNoted,
+    FilesPlan,
+    FileSuspended,
+    FileWritten,
+    predict_files,
+)
+from napari_unet.files.sources import open_image
+from napari_unet.network.config import PredictionConfig
+from napari_unet.network.events import ImageScaled, TilesHalved
+from napari_unet.network.memory import free_host_memory
+from napari_unet.network.tiles.in_turn import ImageFailed
+from napari_unet.widgets.bridge.layers import Kind
+from napari_unet.widgets.predicting.prediction_events import TilesDone
+
+
+@dataclass(frozen=True, slots=True)
+class FilesFound:
+    """The files to segment."""
+
+    paths: tuple[Path, ...]
+
+
+def segment_files(
+    path: Path,
+    pattern: str,
+    output: Path,
+    kinds: Sequence[Kind],
+    config: PredictionConfig,
+    *,
+    device: str,
+    control: Control,
+) -> Iterator[FilesFound | TilesDone | FileWritten | FileSuspended | ImageFailed]:
+    """Segment the files of a folder into another one.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Model file.
+    pattern : str
+        Folder, pattern or file, as for :func:`napari_unet.files.images.expand_paths`.
+    output : pathlib.Path
+        Folder for the results.
+    kinds, config, device, control
+        As for :func:`segment`. Of a file that is not finished at a stop nothing is written.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be read, there are no files, or the results cannot be written. One file that
+        fails is an :class:`ImageFailed`.
+    """
+    from napari_unet.files.models import load_model
+
+    plan = FilesPlan(
+        tuple(expand_paths([pattern], results=False)), output, cast("tuple[FileKind, ...]", tuple(kinds))
+    )
+    yield FilesFound(plan.paths)
+    note = ""
+    for event in predict_files(load_model(path), plan, config, device=device, control=control):
+        if isinstance(event, FileNoted):
+            note = event.message
+        elif not isinstance(event, FileAdvanced):
+            note = ""
+            yield event
+        elif isinstance(event.event, ImageScaled | TilesHalved):
+            note = event.event.message
+        else:
+            yield TilesDone(event.number, event.share, note)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """An image file as a layer shows it (channels last if ``rgb``), and its results by kind."""
+
+    name: str
+    image: NDArray[Any]
+    rgb: bool
+    results: Mapping[Kind, NDArray[Any]]
+
+
+def open_results(path: Path, outputs: Mapping[FileKind, Path]) -> Iterator[Opened]:
+    """Read an image file and the results that were written of it.
+
+    Raises
+    ------
+    InputError
+        If one of them cannot be read.
+    """
+    image = open_image(path) if is_zarr(path) else read_image(path)
+    pixels = _in_memory(path, image.pixels)
+    # Channels come first; three of 8 bits are colours, which a layer has last.
+    rgb = image.channels == "first" and pixels.shape[0] == 3 and pixels.dtype == np.uint8
+    if rgb:
+        pixels = np.moveaxis(pixels, 0, -1)
+    results: dict[Kind, NDArray[Any]] = {}
+    for kind, target in outputs.items():
+        result = open_image(target) if is_zarr(target) else read_image(target)
+        results[kind] = _in_memory(target, result.pixels)
+    yield Opened(stem(path), pixels, rgb, results)
+
+
+def _in_memory(path: Path, pixels: Any) -> NDArray[Any]:
+    if prod(pixels.shape) * pixels.dtype.itemsize > free_host_memory() / 2:
+        raise InputError(f"{path} is too large to be opened here; open it with File > Open, piece by piece.")
+    return np.asarray(pixels)

@@ -1,0 +1,180 @@
+"""Predicted objects that follow the settings they are read with, without running the network again."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+
+from napari_unet.core.control import Control
+from napari_unet.core.instances import InstanceConfig
+from napari_unet.core.objects.rereading import Plane, Rereading
+from napari_unet.widgets.bridge.layers import predicted_labels, update_plane
+from napari_unet.widgets.correcting.kept_corrections import forget_steps, with_corrections
+from napari_unet.widgets.guiding.next_place_run import Known
+from napari_unet.widgets.models.model_chooser import ModelFacts
+from napari_unet.widgets.parts.latest import Latest
+from napari_unet.widgets.predicting.prediction_run import MOST_KEPT
+from napari_unet.widgets.window.lifetime import follow
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Result:
+    """A layer of predicted objects; ``rereading`` is None if its probabilities had to go.
+
+    ``facts`` are those of the model that predicted it.
+    """
+
+    layer: Labels
+    rereading: Rereading | None
+    facts: ModelFacts | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Objects:
+    """The objects (spatial...) of one plane of a layer, or None where the user's edits are in the way."""
+
+    layer: Labels
+    plane: Plane
+    labels: NDArray[np.int32] | None
+    discard_edits: bool
+
+
+class LiveObjects(QObject):
+    """Keeps the probabilities of the results of this session, and reads their objects again.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        A result is given up when its layer leaves it.
+    parent : QObject
+        The dock.
+    """
+
+    refreshed = Signal(int)
+    """Objects were replaced; the highest number among them."""
+    blocked = Signal(str)
+    """Why they were not, as a sentence."""
+    edited = Signal(str)
+    """They were not, because the user edited them, as a sentence; :meth:`refresh` may discard the edits."""
+
+    def __init__(self, viewer: ViewerModel, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._results: dict[Image, _Result] = {}
+        self._latest = Latest("Objects", self, patient=True)
+        self._latest.result.connect(self._show)
+        self._latest.failed.connect(self.blocked)
+        follow(self, viewer.layers.events.removed, self._forget)
+
+    def remember(
+        self, image: Image, layer: Labels, rereading: Rereading | None, facts: ModelFacts | None = None
+    ) -> None:
+        """Keep what was predicted of ``image``, or of a plane of it, and is shown by ``layer``.
+
+        Without ``rereading``, which is too large to be kept, changes of settings say so. ``facts`` are those
+        of the model.
+        """
+        self._latest.cancel()
+        before = self._results.pop(image, None)
+        if before is not None and before.layer is layer and before.rereading and rereading:
+            first, new = (next(iter(some.foregrounds.items())) for some in (before.rereading, rereading))
+            if (len(first[0]), first[1].shape) == (len(new[0]), new[1].shape):
+                rereading = before.rereading.with_planes(rereading)
+        self._results[image] = _Result(layer, rereading, facts)
+        kept = 0
+        for source, result in reversed(list(self._results.items())):
+            if result.rereading is not None:
+                kept += result.rereading.nbytes
+                if kept > MOST_KEPT:
+                    self._results[source] = _Result(result.layer, None)
+
+    def known(self, image: Image) -> Known | None:
+        """Return what is kept of ``image``, and which model said so."""
+        result = self._results.get(image)
+        if result is None or result.rereading is None or result.facts is None:
+            return None
+        facts = result.facts
+        return Known(facts.path, result.rereading, facts.class_names, facts.reading)
+
+    def cancel(self) -> None:
+        """Drop what is being computed."""
+        self._latest.cancel()
+
+    def refresh(self, image: Image | None, config: InstanceConfig, *, discard_edits: bool = False) -> None:
+        """Read the objects of ``image`` with other settings, those of the visible plane first.
+
+        Without a result of this session nothing happens.
+        """
+        result = None if image is None else self._results.get(image)
+        if result is None:
+            return
+        if result.rereading is None:
+            self.blocked.emit(
+                f"The probabilities of '{result.layer.name}' are too large to be kept; press Predict to see "
+                "these settings."
+            )
+            return
+        shown = predicted_labels(result.layer)
+        if shown is None:
+            return
+        layer, rereading = result.layer, result.rereading
+        data = layer.data
+        visible = self._visible(result.layer, rereading)
+
+        def objects(plane: Plane, labels: NDArray[np.int32] | None) -> _Objects:
+            return _Objects(layer, plane, labels, discard_edits)
+
+        def read_visible(_control: Control) -> Iterator[_Objects]:
+            # All planes, before any is replaced: half a stack with other settings helps nobody.
+            if not discard_edits and not np.array_equal(data, shown):
+                yield objects(visible, None)
+            elif visible in rereading.foregrounds:
+                yield objects(visible, rereading.read(visible, config, is_visible=True))
+
+        def read_all(control: Control) -> Iterator[_Objects]:
+            for plane, labels in rereading.read_all(config, _highest_elsewhere(data, rereading)):
+                if control.stopped:
+                    return
+                yield objects(plane, labels)
+
+        self._latest.submit(*((read_visible, read_all) if visible else (read_visible,)))
+
+    def _visible(self, layer: Labels, rereading: Rereading) -> Plane:
+        axes = len(next(iter(rereading.foregrounds)))
+        point = np.round(layer.world_to_data(self._viewer.dims.point[-layer.ndim :]))
+        return tuple(np.clip(point, 0, np.array(layer.data.shape) - 1).astype(int).tolist())[:axes]
+
+    def _show(self, objects: _Objects) -> None:
+        layer = objects.layer
+        if layer not in self._viewer.layers:
+            return
+        if objects.labels is not None:
+            labels = with_corrections(self._viewer, layer, objects.plane, objects.labels)
+            if update_plane(layer, objects.plane, labels, discard_edits=objects.discard_edits):
+                forget_steps(self._viewer, layer)
+                self.refreshed.emit(int(labels.max(initial=0)))
+                return
+        self._latest.cancel()
+        self.edited.emit(
+            f"You edited '{layer.name}', so it was left as it is; press Take corrections in the Paint dock, "
+            "or discard your edits here, to see it with other settings."
+        )
+
+    def _forget(self, _event: Any) -> None:
+        self._results = {
+            image: result
+            for image, result in self._results.items()
+            if image in self._viewer.layers and result.layer in self._viewer.layers
+        }
+
+
+def _highest_elsewhere(labels: NDArray[Any], rereading: Rereading) -> int:
+    """Return the highest label on planes whose probabilities are not kept."""
+    axes = len(next(iter(rereading.foregrounds)))
+    others = (plane for plane in np.ndindex(labels.shape[:axes]) if plane not in rereading.foregrounds)
+    return max((int(labels[plane].max(initial=0)) for plane in others), default=0)

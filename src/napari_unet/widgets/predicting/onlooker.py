@@ -1,0 +1,146 @@
+"""Has the newest model look at images on which nothing was predicted yet, and keeps what it says."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+
+from napari_unet.core.control import Control
+from napari_unet.core.objects.rereading import Plane, Rereading
+from napari_unet.network.config import PredictionConfig
+from napari_unet.widgets.guiding.next_place_run import Known, planes_to_look_at
+from napari_unet.widgets.jobs import Job, Waiting
+from napari_unet.widgets.models.model_chooser import ModelFacts
+from napari_unet.widgets.predicting.prediction_events import Segmented, SourceWanted, TilesDone
+from napari_unet.widgets.predicting.prediction_run import MOST_KEPT, segment
+from napari_unet.widgets.predicting.prediction_targets import (
+    Target,
+    copy_of,
+    is_stack,
+    plane_shown,
+    target_of,
+)
+from napari_unet.widgets.window.lifetime import follow
+from napari_unet.widgets.window.preferences import read_preferences
+
+
+class Onlooker(QObject):
+    """Predicts for the places to paint, without showing what it predicts.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    parent : QObject
+        Its owner.
+    """
+
+    told = Signal(str)
+    """How far it is, in a sentence."""
+
+    ended = Signal(str)
+    """It has looked, or was stopped; and a failure as a sentence, or ""."""
+
+    def __init__(self, viewer: ViewerModel, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._known: dict[Image, Known] = {}
+        self._job: Job | None = None
+        self._failure = ""
+        self._planes: dict[Image, dict[Plane, NDArray[Any]]] = {}
+        follow(self, viewer.layers.events.removed, self._on_removed)
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether a prediction runs."""
+        return self._job is not None
+
+    def known(self, image: Image) -> Known | None:
+        """Return what a model said of ``image`` when it looked."""
+        return self._known.get(image)
+
+    def stop(self) -> None:
+        """Give up what is being computed."""
+        if self._job is not None:
+            self._job.stop()
+
+    def targets(self, image: Image, paint: Labels, facts: ModelFacts) -> list[Target]:
+        """Return the planes of ``image`` that are worth a look, or say why the model cannot segment it."""
+        target = target_of(self._viewer, image, "auto", facts)
+        if not is_stack(target, facts):
+            return [target]
+        leading = paint.data.shape[: paint.ndim - facts.ndim]
+        visible = plane_shown(self._viewer, target)[: len(leading)]
+        return [replace(target, plane=plane) for plane in planes_to_look_at(leading, visible)]
+
+    def look(self, targets: Sequence[Target], facts: ModelFacts) -> None:
+        """Let the model look at all of these; :attr:`ended` tells when it has."""
+        self._planes, self._failure = {}, ""
+        device = read_preferences().device
+
+        def events(control: Control) -> Iterator[object]:
+            return segment(
+                facts.path,
+                len(targets),
+                ("probabilities",),
+                PredictionConfig(),
+                device=device,
+                keep_unfinished=False,
+                control=control,
+            )
+
+        names = list(dict.fromkeys(target.layer.name for target in targets))
+        where = names[0] if len(names) == 1 else f"{len(names)} images"
+        job = self._job = Job(events, f"Looking where to paint on {where}", len(targets), parent=self)
+        self.told.emit("The network looks at the image.")
+        job.happened.connect(partial(self._on_event, targets))
+        job.failed.connect(self._on_failed)
+        job.ended.connect(partial(self._on_ended, facts))
+        job.start()
+
+    def _on_event(self, targets: Sequence[Target], event: object) -> None:
+        match event:
+            case Waiting():
+                # A training computes, for minutes: what is known already must do.
+                self.stop()
+            case SourceWanted():
+                event.answer.put(copy_of(self._viewer, targets[event.number]))
+            case TilesDone():
+                share = (event.number + event.share) / len(targets)
+                self.told.emit(f"The network looks at the image: {share:.0%}.")
+            case Segmented():
+                planes = self._planes.setdefault(targets[event.number].layer, {})
+                planes[event.plane] = event.results["probabilities"][1:]
+
+    def _on_failed(self, sentence: str) -> None:
+        self._failure = sentence
+
+    def _on_ended(self, facts: ModelFacts) -> None:
+        if self._job is not None:
+            self._job.deleteLater()
+        self._job = None
+        found, self._planes = self._planes, {}
+        for image, planes in found.items():
+            rereading = Rereading({})
+            for plane, foreground in planes.items():
+                rereading = rereading.with_planes(Rereading.of(foreground, facts.ndim, plane))
+            self._known.pop(image, None)  # which makes this the latest
+            self._known[image] = Known(facts.path, rereading, facts.class_names, facts.reading)
+        self._forget(image for image in self._known if image not in self._viewer.layers)
+        kept = 0
+        for image, known in list(self._known.items())[::-1]:
+            kept += known.rereading.nbytes
+            if kept > MOST_KEPT and image not in found:
+                self._forget([image])
+        self.ended.emit(self._failure)
+
+    def _on_removed(self, event: Any) -> None:
+        self._forget([event.value])
+
+    def _forget(self, images: Iterable[Any]) -> None:
+        for image in list(images):
+            self._known.pop(image, None)

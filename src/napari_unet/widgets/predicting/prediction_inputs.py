@@ -1,0 +1,146 @@
+"""What the Predict dock asks for: model, images, where results on disk go, and settings."""
+
+from pathlib import Path
+
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
+
+from napari_unet.files.large_prediction import fits_into_memory
+from napari_unet.widgets.bridge.marks import full_data
+from napari_unet.widgets.models.model_chooser import ModelChooser, ModelFacts
+from napari_unet.widgets.models.model_exchange import ModelExchange
+from napari_unet.widgets.parts.form import LayerChooser, Sentence, add_form, add_row, describe
+from napari_unet.widgets.predicting.files_form import FilesForm, FolderField
+from napari_unet.widgets.predicting.prediction_form import PredictionForm
+from napari_unet.widgets.predicting.prediction_targets import Target, images_of, is_stack, targets_that_suit
+from napari_unet.widgets.predicting.stored_results import results_folder
+from napari_unet.widgets.projects.window_project import project_of
+
+ALL, FILES = "all", "files"
+"""What can be chosen instead of one image layer."""
+
+
+class PredictionInputs(QWidget):
+    """The form of the Predict dock.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Its images can be chosen.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__()
+        self._viewer = viewer
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        form = add_form(column)
+        self._project = project_of(viewer)
+        self.model = ModelChooser(self._project.models_folder)
+        self.model.follow(self._project)
+        add_row(
+            form,
+            "Model",
+            self.model,
+            name="predict_model",
+            tooltip="The trained network, the newest first, and the starters, which need no training: phase\n"
+            "for phase contrast, cells for all else. The folder is set in napari's preferences.",
+        )
+        self.facts_line = Sentence("predict_facts")
+        self.image = LayerChooser(viewer, several={ALL: "All images", FILES: "A folder of files…"})
+        self.exchange = ModelExchange(self.model, self.image)
+        form.addRow(self.exchange)
+        form.addRow(self.facts_line)
+        add_row(
+            form,
+            "Image",
+            self.image,
+            name="predict_image",
+            tooltip="The image to segment; or all images of the viewer that suit the model; or files, whose\n"
+            "results are written to a folder.",
+        )
+        self._suits = Sentence("predict_suits")
+        form.addRow(self._suits)
+        self.files = FilesForm()
+        form.addRow(self.files)
+        self.stored = FolderField(
+            "predict_stored",
+            "Choose a folder for the results",
+            label="Results in",
+            placeholder="Folder for the results",
+            tooltip="Folder for the results of this image, which is too large for the memory: they are\n"
+            "written there as OME-Zarr, and shown from there.",
+        )
+        self._large = Sentence("predict_large")
+        form.addRow(self._large)
+        add_row(
+            form, "Results in", self.stored, name="predict_stored_row", tooltip=self.stored.edit.toolTip()
+        )
+        self._stored_label = form.labelForField(self.stored)
+        self._proposed = ""
+        self._slice = QCheckBox("only the slice shown")
+        describe(
+            self._slice,
+            name="predict_slice",
+            tooltip="Segment the plane on the screen alone, and add it to the result of the other planes.",
+        )
+        form.addRow("", self._slice)
+        self.form = PredictionForm()
+        column.addWidget(self.form)
+
+    @property
+    def only_slice(self) -> bool:
+        """Whether the plane on the screen alone is to be segmented."""
+        return bool(self._slice.isChecked() and self._slice.isEnabled())
+
+    def folder_for(self, target: Target) -> Path:
+        """Return where the results of an image go if they do not fit into the memory.
+
+        Raises
+        ------
+        InputError
+            If the chosen image is too large for the memory, and no folder is chosen.
+        """
+        if target.layer is self.image.layer and not self.stored.isHidden():
+            return self.stored.folder
+        return results_folder(target.layer, self._project.models_folder)
+
+    def refresh(self, facts: ModelFacts | None) -> None:
+        """Show and enable what can be used with a model."""
+        several = self.image.several
+        self.files.setVisible(several == FILES)
+        targets = self.candidates(facts)
+        self._slice.setEnabled(facts is not None and any(is_stack(target, facts) for target in targets))
+        self._slice.setVisible(several != FILES)
+        suits = f"{len(targets)} of {len(images_of(self._viewer))} images suit the model."
+        self._suits.say(suits if several == ALL and facts is not None else "")
+        self._refresh_stored(facts)
+
+    def _refresh_stored(self, facts: ModelFacts | None) -> None:
+        """Ask where results go if they do not fit into the memory."""
+        layer = self.image.layer
+        is_large = (
+            layer is not None
+            and facts is not None
+            and not fits_into_memory(
+                full_data(layer), classes=len(facts.class_names), in_channels=facts.in_channels or 1
+            )
+        )
+        self._large.say(
+            "This image is too large for the memory: its results are written to disk, and shown from there."
+            if is_large
+            else ""
+        )
+        for widget in (self.stored, self._stored_label):
+            if widget is not None:
+                widget.setVisible(is_large)
+        if layer is not None and is_large and self.stored.edit.text() in ("", self._proposed):
+            self._proposed = str(results_folder(layer, self._project.models_folder))
+            self.stored.edit.setText(self._proposed)
+
+    def candidates(self, facts: ModelFacts | None) -> list[Target]:
+        """Return the chosen layers, as far as they suit the model."""
+        if facts is None or self.image.several == FILES:
+            return []
+        suiting = targets_that_suit(self._viewer, self.form.channels, facts)
+        return [target for target in suiting if self.image.several or target.layer is self.image.layer]

@@ -1,0 +1,307 @@
+"""What the Predict dock computes in its worker thread: images in, label arrays or files out."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.arrays.axes import Channels, channels_first
+from napari_unet.core.arrays.lazy import Pixels
+from napari_unet.core.arrays.normalisation import Normalisation
+from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
+from napari_unet.core.objects.prediction import Prediction
+from napari_unet.core.objects.preview import Kind as PreviewKind
+from napari_unet.core.objects.preview import Previewer, PreviewPart
+from napari_unet.core.objects.rereading import Rereading
+from napari_unet.files.atomic import check_writable
+from napari_unet.files.large_prediction import Kind as FileKind
+from napari_unet.files.large_prediction import Stored, fits_into_memory, predict_to_zarr, share_done
+from napari_unet.network.config import PredictionConfig
+from napari_unet.network.events import ImageScaled, Predicted, TileDone, TilesHalved
+from napari_unet.network.model import Model
+from napari_unet.network.tiles.in_turn import ImageFailed, in_turn
+from napari_unet.widgets.bridge.layers import Kind
+from napari_unet.widgets.predicting.prediction_events import (
+    PreviewBegun,
+    RunEvent,
+    Segmented,
+    Source,
+    SourceWanted,
+    StoredOnDisk,
+    TilesDone,
+)
+
+MOST_KEPT = 2**31
+"""Bytes of probabilities that are kept, of all images together: 128 images of 2048² with one class."""
+
+
+@dataclass(frozen=True)  # no slots: they would clash with those of the base class
+class _KnownLimits(Normalisation):
+    """The intensity limits of the stack that a plane is from: alone it would be scaled differently."""
+
+    known: NDArray[np.float64] | None = None
+
+    def limits(self, image: Pixels) -> NDArray[np.float64]:
+        return super().limits(image) if self.known is None else self.known
+
+
+def segment(
+    path: Path,
+    count: int,
+    kinds: Sequence[Kind],
+    config: PredictionConfig,
+    *,
+    device: str,
+    keep_unfinished: bool,
+    control: Control,
+) -> Iterator[RunEvent]:
+    """Segment images one after the other; objects are found here as well, not on the main thread.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Model file.
+    count : int
+        Number of sources; each is asked for with :class:`SourceWanted` when its turn comes.
+    kinds : sequence of {"objects", "classes", "probabilities"}
+        What to make of each.
+    config : PredictionConfig
+        Its ``channels`` are those of each source.
+    device : str
+        As for :func:`napari_unet.network.prediction.predict_events`.
+    keep_unfinished : bool
+        Whether the tiles finished before a stop are given.
+    control : Control
+        Polled once per tile.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be read, or the only image does not suit it or the memory. Of several images, one
+        that fails is an :class:`ImageFailed`, and the others are segmented.
+    """
+    from napari_unet.files.models import load_model  # torch takes seconds to import
+
+    model = load_model(path)
+    config = replace(config, channels="first")
+
+    def one(number: int) -> Iterator[RunEvent]:
+        wanted = SourceWanted(number, SimpleQueue())
+        yield wanted
+        source = _receive(wanted, control)
+        if isinstance(source, str):
+            yield ImageFailed(number, source)
+        if not isinstance(source, Source):
+            return
+        image = _read(source, model)
+        network = model.network
+        if fits_into_memory(image.pixels, classes=network.classes, in_channels=network.in_channels):
+            yield from _in_memory(number, image, kinds, config, device, keep_unfinished, control)
+        else:
+            yield from _on_disk(number, image, source, kinds, config, device, control)
+
+    yield from one(0) if count == 1 else in_turn(one, count, control)
+
+
+def _in_memory(  # noqa: PLR0917 - what segment is given, for one image
+    number: int,
+    image: "_Read",
+    kinds: Sequence[Kind],
+    config: PredictionConfig,
+    device: str,
+    keep_unfinished: bool,
+    control: Control,
+) -> Iterator[RunEvent]:
+    from napari_unet.network.prediction import predict_events
+
+    preview = _Preview(number, image, kinds, config)
+    yield preview.begun
+    note, scaled = "", None
+    for event in predict_events(
+        image.model, image.pixels, config, device=device, control=control, start_at=image.start_at
+    ):
+        if isinstance(event, ImageScaled):
+            scaled, note = event, event.message
+            preview.suit(event)
+        elif isinstance(event, TileDone):
+            yield TilesDone(number, event.share, note, preview.part(event))
+        elif isinstance(event, TilesHalved):
+            note = event.message
+        elif event.finished is None or (keep_unfinished and event.finished.any()):
+            results = _results(event, kinds)
+            rereading = _rereading(event, kinds, image.plane)
+            yield Segmented(
+                number, results, image.plane, image.shape, event.finished is None, rereading, scaled
+            )
+
+
+def _on_disk(  # noqa: PLR0917 - what segment is given, for one image
+    number: int,
+    image: "_Read",
+    source: Source,
+    kinds: Sequence[Kind],
+    config: PredictionConfig,
+    device: str,
+    control: Control,
+) -> Iterator[RunEvent]:
+    sides = " × ".join(map(str, image.pixels.shape[1:]))
+    if image.plane:
+        raise InputError(
+            f"The slice of {sides} pixels is too large to be segmented in memory; untick 'only the slice "
+            "shown', so that the whole image is segmented on disk."
+        )
+    if source.folder is None:
+        raise InputError(
+            f"The image of {sides} pixels is too large for the memory; press Predict in the Predict dock, "
+            "which segments it on disk, or crop it."
+        )
+    check_writable(source.folder / source.name)
+    preview = _Preview(number, image, kinds, config)
+    yield preview.begun
+    note = f"It is too large for the memory, so its results go to {source.folder}."
+    stored_kinds = cast("tuple[FileKind, ...]", tuple(kinds))
+    for event in predict_to_zarr(
+        image.model,
+        image.pixels,
+        source.folder,
+        source.name,
+        config,
+        kinds=stored_kinds,
+        pixel_size=source.pixel_size,
+        device=device,
+        control=control,
+        start_at=image.start_at,
+    ):
+        share = share_done(event)
+        if isinstance(event, ImageScaled):
+            preview.suit(event)
+        if isinstance(event, ImageScaled | TilesHalved):
+            note = event.message
+        elif share is not None:
+            yield TilesDone(number, share, note, preview.part(event) if isinstance(event, TileDone) else None)
+        elif isinstance(event, Stored):
+            yield StoredOnDisk(number, event.outputs, event.finished)
+
+
+def _receive(wanted: SourceWanted, control: Control) -> Source | str | None:
+    """Return what the dock answers, or None after a stop: a dock that was deleted never answers."""
+    while not control.stopped:
+        with suppress(Empty):
+            return wanted.answer.get(timeout=0.05)
+    return None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Read:
+    """An image as the network takes it.
+
+    Parameters
+    ----------
+    pixels : array (C, …YX)
+        Of the image, or of one plane of it.
+    plane : tuple of int
+        Which; () is all of it.
+    shape : tuple of int
+        …YX of the whole image.
+    model : Model
+        With the limits of the whole image.
+    start_at : tuple of float or None
+        The pixel of ``pixels`` where to begin.
+    """
+
+    pixels: Pixels
+    plane: tuple[int, ...]
+    shape: tuple[int, ...]
+    model: Model
+    start_at: tuple[float, ...] | None
+
+
+def _read(source: Source, model: Model) -> _Read:
+    ndim = model.network.ndim
+    pixels = channels_first(
+        source.image,
+        ndim=ndim,
+        channels=source.channels,
+        in_channels=None if model.is_starter else model.network.in_channels,
+    )
+    shape: tuple[int, ...] = pixels.shape[1:]
+    plane: tuple[int, ...] = ()
+    if source.plane is not None and len(shape) > ndim:
+        plane = source.plane[: len(shape) - ndim]
+        model = replace(
+            model,
+            normalisation=_KnownLimits(
+                **asdict(model.normalisation), known=model.normalisation.limits(pixels)
+            ),
+        )
+        where: tuple[Any, ...] = (slice(None), *plane)
+        pixels = pixels[where]
+    start_at = None if source.looked_at is None else source.looked_at[len(plane) :]
+    return _Read(pixels, plane, shape, model, start_at)
+
+
+class _Preview:
+    """What the preview shows of the tiles of one image."""
+
+    def __init__(self, number: int, image: _Read, kinds: Sequence[Kind], config: PredictionConfig) -> None:
+        kind = next(kind for kind in get_args(PreviewKind) if kind in kinds)
+        self._image = image
+        self._asked = config.instances
+        self._instances = config.instances or image.model.instances
+        self._previewer = Previewer(image.shape, image.model.network.ndim, kind)
+        self.begun = PreviewBegun(number, self._previewer.shape, kind, self._previewer.steps)
+
+    def suit(self, scaled: ImageScaled) -> None:
+        """Read objects as they are read from an image that is scaled."""
+        self._instances = self._asked or scaled.instances
+
+    def part(self, tile: TileDone) -> PreviewPart | None:
+        model = self._image.model
+        prediction = Prediction(tile.probabilities, model.network.ndim, model.mode, self._instances)
+        return self._previewer.part((*self._image.plane, *tile.plane), tile.tile, prediction)
+
+
+def _results(event: Predicted, kinds: Sequence[Kind]) -> dict[Kind, NDArray[Any]]:
+    results: dict[Kind, NDArray[Any]] = {kind: getattr(event.prediction, kind) for kind in kinds}
+    if event.finished is not None and "classes" in results:
+        # Nobody looked at these pixels: neither background nor anything else.
+        results["classes"][~event.finished] = 0
+    return results
+
+
+def _rereading(event: Predicted, kinds: Sequence[Kind], plane: tuple[int, ...]) -> Rereading | None:
+    foreground = event.prediction.probabilities[1:]
+    if "objects" not in kinds or foreground.nbytes > MOST_KEPT:
+        return None
+    if "probabilities" not in kinds:
+        foreground = foreground.copy()  # those of the background, which nobody needs, shall go
+    return Rereading.of(foreground, event.prediction.ndim, plane)
+
+
+def resolve_channels(
+    shape: tuple[int, ...], *, channels: Channels, ndim: int, in_channels: int | None
+) -> Channels:
+    """Return where an image of this shape has its channels for a model, "auto" resolved, without its pixels.
+
+    Raises
+    ------
+    InputError
+        If the image does not suit the model.
+    """
+    pixels = np.broadcast_to(np.uint8(0), shape)
+
+    def read(where: Channels) -> tuple[int, ...] | None:
+        try:
+            return channels_first(pixels, ndim=ndim, channels=where, in_channels=in_channels).shape
+        except InputError:
+            return None
+
+    result = channels_first(pixels, ndim=ndim, channels=channels, in_channels=in_channels).shape
+    every: tuple[Channels, ...] = ("none", "first", "last")
+    return channels if channels != "auto" else next(where for where in every if read(where) == result)

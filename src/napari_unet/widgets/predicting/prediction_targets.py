@@ -1,0 +1,174 @@
+"""Which images of a viewer a model can segment, where their channels are, and what comes of each.
+
+Everything here runs on the main thread.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.layers import Image, Layer
+from numpy.typing import NDArray
+
+from napari_unet.core.arrays.axes import Channels
+from napari_unet.core.errors import InputError
+from napari_unet.network.failures import sentence
+from napari_unet.widgets.bridge.layers import Kind, add_result, annotation_of, copy_image
+from napari_unet.widgets.bridge.marks import full_data, image_channels, is_result, source_of
+from napari_unet.widgets.bridge.placement import spatial_axes
+from napari_unet.widgets.bridge.planes import into_stack
+from napari_unet.widgets.models.model_chooser import ModelFacts
+from napari_unet.widgets.predicting.prediction_events import Source
+from napari_unet.widgets.predicting.prediction_run import resolve_channels
+from napari_unet.widgets.predicting.stored_results import file_name, pixel_size_of
+
+_STACK = "napari_unet stack"
+"""Metadata of a result layer: the (kind, array) it shows, to which planes are added one by one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """An image layer to segment.
+
+    ``channels`` is where its channels are, ``plane`` which plane of it is wanted, None being every one, and
+    ``folder`` where its results go if they do not fit into the memory; None if they may not.
+    """
+
+    layer: Image
+    channels: Channels
+    plane: tuple[int, ...] | None = None
+    folder: Path | None = None
+
+
+def images_of(viewer: ViewerModel) -> list[Image]:
+    """Return the images of the viewer, the lowest first; no results."""
+    return [layer for layer in viewer.layers if isinstance(layer, Image) and not is_result(layer)]
+
+
+def target_of(viewer: ViewerModel, layer: Image | None, channels: Channels, facts: ModelFacts) -> Target:
+    """Return ``layer`` as what is to be segmented, or say why it cannot be.
+
+    Parameters
+    ----------
+    channels : {"auto", "none", "first", "last"}
+        What the user says of its channels.
+    facts : ModelFacts
+        Of the model.
+    """
+    if layer is None:
+        raise InputError("There is no image to segment; open one with File > Open.")
+    if layer not in viewer.layers:
+        raise InputError(f"The image '{layer.name}' is no longer in the viewer; choose another one.")
+    if channels == "auto":
+        channels = image_channels(layer, annotation_of(viewer, layer))
+    return Target(
+        layer,
+        resolve_channels(
+            full_data(layer).shape, channels=channels, ndim=facts.ndim, in_channels=facts.in_channels
+        ),
+    )
+
+
+def targets_that_suit(viewer: ViewerModel, channels: Channels, facts: ModelFacts) -> list[Target]:
+    """Return every image that the model can segment."""
+    found = []
+    for layer in images_of(viewer):
+        try:
+            found.append(target_of(viewer, layer, channels, facts))
+        except InputError:
+            continue
+    return found
+
+
+def is_stack(target: Target, facts: ModelFacts) -> bool:
+    """Return whether the image has more planes than the model sees at once."""
+    return len(full_data(target.layer).shape) - (target.channels != "none") > facts.ndim
+
+
+def plane_shown(viewer: ViewerModel, target: Target) -> tuple[int, ...]:
+    """Return the index of the slice on the screen along the axes of the image that are not channels."""
+    return tuple(round(at) for at in _pixel_at(target, viewer.dims.point))
+
+
+def pixel_looked_at(viewer: ViewerModel, target: Target) -> tuple[float, ...]:
+    """Return the pixel in the middle of the view, along the axes of the image that are not channels."""
+    point = list(viewer.dims.point)
+    shown = viewer.dims.displayed
+    for axis, at in zip(shown, viewer.scene.camera.center[-len(shown) :], strict=True):
+        point[axis] = at
+    return _pixel_at(target, point)
+
+
+def _pixel_at(target: Target, point: Sequence[float]) -> tuple[float, ...]:
+    """Return the pixel of an image nearest to a point of the world, without the axis of channels."""
+    layer = target.layer
+    position = layer.world_to_data(point[-layer.ndim :])
+    shape = full_data(layer).shape[: layer.ndim]
+    pixel = [min(max(float(at), 0.0), size - 1.0) for at, size in zip(position, shape, strict=True)]
+    if not layer.rgb and target.channels in ("first", "last"):
+        del pixel[0 if target.channels == "first" else -1]
+    return tuple(pixel)
+
+
+def copy_of(viewer: ViewerModel, target: Target) -> Source | str:
+    """Return a copy of an image whose turn has come, or why there is none."""
+    layer = target.layer
+    if layer not in viewer.layers:
+        return f"The image '{layer.name}' was deleted meanwhile, so it was not segmented."
+    try:
+        return Source(
+            copy_image(layer),
+            target.channels,
+            target.plane,
+            looked_at=pixel_looked_at(viewer, target),
+            folder=target.folder,
+            name=file_name(layer),
+            pixel_size=pixel_size_of(layer),
+        )
+    except MemoryError as error:
+        return sentence(error)
+
+
+def still_has(target: Target, shape: tuple[int, ...]) -> bool:
+    """Return whether the image has the shape (…YX) now with which it was segmented."""
+    layer = target.layer
+    now = full_data(layer).shape
+    return tuple(now[axis] for axis in spatial_axes(layer, target.channels)) == shape
+
+
+def add_results(
+    viewer: ViewerModel,
+    source: Image,
+    results: Mapping[Kind, NDArray[Any]],
+    *,
+    plane: tuple[int, ...] = (),
+    shape: tuple[int, ...] = (),
+) -> dict[Kind, Layer | None]:
+    """Show what was found in ``source``, and return the layer of each kind, None where nothing is shown.
+
+    Parameters
+    ----------
+    results : mapping
+        Of the whole image; or of its ``plane``, which joins those that are shown of an image of ``shape``.
+    """
+    shown: dict[Kind, Layer | None] = {}
+    for kind, result in results.items():
+        data = into_stack(_stack_of(viewer, source, kind), plane, result, shape, kind) if plane else result
+        layer = add_result(viewer, source, kind, data)
+        if layer is not None:
+            layer.metadata[_STACK] = (kind, data)
+            layer.visible = True  # the user asked for it, and may have hidden the last one
+        shown[kind] = layer
+    return shown
+
+
+def _stack_of(viewer: ViewerModel, source: Image, kind: Kind) -> NDArray[Any] | None:
+    """Return what is shown of the other planes, with the user's corrections."""
+    for layer in reversed(viewer.layers):
+        of_kind, data = layer.metadata.get(_STACK, (None, None))
+        if of_kind == kind and source_of(viewer, layer) is source:
+            stack: NDArray[Any] = data if kind == "probabilities" else layer.data
+            return stack
+    return None

@@ -1,0 +1,145 @@
+"""From the predicted labels of an image to a TIFF file, and to a table of its objects."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtWidgets import QFileDialog, QWidget
+
+from napari_unet.core.arrays.axes import channels_first
+from napari_unet.core.errors import InputError
+from napari_unet.core.objects.measurements import measure_objects
+from napari_unet.core.scoring.score_table import delimited
+from napari_unet.files.atomic import writing
+from napari_unet.files.images import BY_HAND, safe_name, stem, write_image
+from napari_unet.widgets.bridge.layers import copy_image
+from napari_unet.widgets.bridge.marks import mark_of
+from napari_unet.widgets.bridge.scales import micrometres
+from napari_unet.widgets.jobs import Job, MakeEvents
+
+_KINDS = ("objects", "classes")
+
+_AXES = {2: "YX", 3: "ZYX", 4: "TZYX"}
+
+
+class LabelSaver(QWidget):
+    """Asks where to, and writes the labels, or a table of the objects, there.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Holds the labels.
+    """
+
+    saved = Signal(object, object)
+    """The ``Labels`` layer that was written, and the ``Path``."""
+    measured = Signal(object, object)
+    """The ``Labels`` layer whose objects were written as a table, and the ``Path``."""
+    failed = Signal(str)
+    """Why nothing was written, as a sentence."""
+
+    def __init__(self, viewer: ViewerModel, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self.setVisible(False)
+
+    def ask(self, image: Image) -> None:
+        """Let the user choose a file for the labels predicted of ``image``, and write it."""
+        labels = self._labels(image)
+        if labels is None:
+            return
+        chosen, _ = QFileDialog.getSaveFileName(
+            self, "Save labels", str(suggested_path(image, labels)), "TIFF files (*.tif *.tiff)"
+        )
+        if chosen:
+            self.write(labels, Path(chosen))
+
+    def ask_table(self, image: Image) -> None:
+        """Let the user choose a file for a table of the objects predicted of ``image``, and write it."""
+        labels = self._labels(image)
+        if labels is None:
+            return
+        suggested = suggested_path(image, labels).with_suffix(".csv")
+        chosen, _ = QFileDialog.getSaveFileName(self, "Save a table", str(suggested), "Tables (*.csv)")
+        if chosen:
+            self.write_table(image, labels, Path(chosen))
+
+    def _labels(self, image: Image) -> Labels | None:
+        found = labels_of(self._viewer, image)
+        if not found:
+            self.failed.emit(f"There are no labels of '{image.name}' to save; press Predict first.")
+            return None
+        active = self._viewer.layers.selection.active
+        return next((layer for layer in found if layer is active), found[0])
+
+    def write(self, labels: Labels, path: Path) -> None:
+        """Write ``labels`` and the size of their pixels to ``path``, in the background.
+
+        A file that is there is replaced.
+        """
+        path = _with_ending(path, ".tif", ".tiff")
+        pixels, axes, size = labels.data.copy(), _AXES.get(labels.ndim, ""), micrometres(labels)
+
+        def events(_control: object) -> Iterator[Path]:
+            write_image(path, pixels, axes, size, software=BY_HAND)
+            yield path
+
+        self._run(events, path, labels, self.saved)
+
+    def write_table(self, image: Image, labels: Labels, path: Path) -> None:
+        """Write size, place and brightness of every object to ``path`` (CSV), in the background.
+
+        A file that is there is replaced. Brightness is left out if image and labels differ in shape.
+        """
+        path = _with_ending(path, ".csv")
+        pixels, found_in, size = labels.data.copy(), copy_image(image), micrometres(labels)
+        axes = "0123456789"[: labels.ndim - 2] + "YX" if labels.ndim not in _AXES else _AXES[labels.ndim]
+        edges = () if size is None else (size.z, size.y, size.x)
+
+        def events(_control: object) -> Iterator[Path]:
+            channels = None
+            with suppress(InputError):
+                channels = channels_first(found_in, ndim=2, paint_shape=pixels.shape)
+            rows = measure_objects(pixels, channels, axes=axes, pixel_size=edges)
+            with writing(path) as temporary:
+                temporary.write_text(delimited(rows), "utf-8", newline="")
+            yield path
+
+        self._run(events, path, labels, self.measured)
+
+    def _run(self, events: MakeEvents, path: Path, labels: Labels, done: Any) -> None:
+        job = Job(events, f"Saving {path.name}", heavy=False, parent=self)
+        job.happened.connect(lambda written: done.emit(labels, written))
+        job.failed.connect(self.failed)
+        job.ended.connect(job.deleteLater)
+        job.start()
+
+
+def _with_ending(path: Path, *endings: str) -> Path:
+    """Return ``path`` with one of ``endings``, the first if it has none of them."""
+    return path if path.suffix.lower() in endings else path.with_name(path.name + endings[0])
+
+
+def labels_of(viewer: ViewerModel, image: Image) -> list[Labels]:
+    """Return the labels that were predicted of ``image``, objects first, the topmost of them first."""
+    marked = [(layer, mark_of(layer)) for layer in reversed(viewer.layers) if isinstance(layer, Labels)]
+    return [
+        layer
+        for kind in _KINDS
+        for layer, mark in marked
+        if mark is not None and mark.kind == kind and mark.image == image.unique_id
+    ]
+
+
+def suggested_path(image: Image, labels: Labels) -> Path:
+    """Return "<image>_objects.tif" beside the file of the image, or else in the home folder."""
+    mark = mark_of(labels)
+    kind = _KINDS[0] if mark is None else mark.kind
+    source = image.source.path
+    if source is None:
+        return Path.home() / f"{safe_name(image.name)}_{kind}.tif"
+    return Path(source).with_name(f"{stem(Path(source))}_{kind}.tif")

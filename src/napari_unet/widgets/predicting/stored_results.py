@@ -1,0 +1,93 @@
+"""Results on disk, because they do not fit into the memory: where they go, and the layers that show them.
+
+Their layers read from disk what is looked at, and cannot be edited. Everything here runs on the main thread.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
+
+from napari_unet.core.arrays.axes import Channels
+from napari_unet.files.large_prediction import Kind
+from napari_unet.files.pixel_size import PixelSize
+from napari_unet.widgets.bridge.layers import insert_result
+from napari_unet.widgets.bridge.marks import KEY, Mark, mark_of
+from napari_unet.widgets.bridge.placement import result_layer, spatial_axes
+
+_FOLDER = "results"
+"""Inside the folder of the image, or else of the models."""
+
+
+def results_folder(image: Image, models: Path) -> Path:
+    """Return where results of an image go by default: beside its file, or else beside the models."""
+    source = image.source.path
+    return (Path(source).parent if source else models) / _FOLDER
+
+
+def file_name(image: Image) -> str:
+    """Return a name for the results of an image that every file system takes."""
+    return re.sub(r"[^\w .\-]", "_", image.name).strip(" .") or "image"
+
+
+def pixel_size_of(image: Image) -> PixelSize | None:
+    """Return how large a pixel of an image is in the world, if its layer says so in a unit of length."""
+    axes = dict(zip("ZYX"[-image.ndim :], range(max(0, image.ndim - 3), image.ndim), strict=False))
+    return PixelSize.of(
+        {letter: (abs(float(image.scale[n])), str(image.units[n])) for letter, n in axes.items()}
+    )
+
+
+def show_stored(
+    viewer: ViewerModel, source: Image, channels: Channels, outputs: Mapping[Kind, Path]
+) -> dict[Kind, Layer]:
+    """Show what was stored of an image, and return the layers; those of an earlier prediction are replaced.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer of ``source``.
+    source : napari.layers.Image
+        The image.
+    channels : {"none", "first", "last"}
+        Where it has its channels.
+    outputs : mapping
+        The zarr folders by kind.
+    """
+    shown: dict[Kind, Layer] = {}
+    for kind, path in outputs.items():
+        stored = f"stored {kind}"
+        for layer in list(viewer.layers):
+            mark = mark_of(layer)
+            if mark is not None and (mark.kind, mark.image) == (stored, source.unique_id):
+                viewer.layers.remove(layer)
+        levels = _levels(path)
+        if kind == "probabilities":  # of anything but the background
+            levels = [1 - level[0] for level in levels]
+        name = f"{source.name} {'probability' if kind == 'probabilities' else kind}"
+        layer = result_layer(
+            source,
+            kind,
+            name,
+            levels if len(levels) > 1 else levels[0],
+            spatial_axes(source, channels),
+        )
+        layer.metadata[KEY] = Mark(layer.unique_id, source.unique_id, stored)
+        if isinstance(layer, Labels):
+            layer.editable = False
+        insert_result(viewer, source, layer)
+        shown[kind] = layer
+    return shown
+
+
+def _levels(path: Path) -> list[Any]:
+    """Return the resolutions of a result on disk as arrays that are read where they are looked at."""
+    import zarr
+    from dask import array
+
+    group = zarr.open_group(path, mode="r")
+    names = sorted((name for name, _ in group.arrays()), key=int)
+    return [array.from_zarr(str(path), component=name) for name in names]  # type: ignore[no-untyped-call]

@@ -1,0 +1,1 @@
+"""The project of a window: followed, saved and opened again."""

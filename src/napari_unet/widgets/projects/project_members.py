@@ -1,0 +1,330 @@
+"""Which layers of a window belong to its project, and as what."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer, Shapes
+from qtpy.QtCore import QObject
+
+from napari_unet.files.project import FILE as PROJECT_FILE
+from napari_unet.files.project import Project, ProjectImage, ProjectLabels, ProjectRegions, plain_name
+from napari_unet.files.project_images import file_name
+from napari_unet.files.project_store import ImageState, LabelsState, ProjectState, matches
+from napari_unet.widgets.bridge.labels_tracker import LabelsTracker
+from napari_unet.widgets.bridge.layers import annotation_of
+from napari_unet.widgets.bridge.marks import KEY, Mark, full_data, is_result, mark_of, source_of
+from napari_unet.widgets.bridge.timeline import was_corrected
+from napari_unet.widgets.painting.regions import bind_regions
+from napari_unet.widgets.projects.project_layers import LayerData, entry_of, look_of, regions_of
+from napari_unet.widgets.projects.project_opening import Tag, arrays_in
+
+_KINDS = ("paint", "objects", "classes")
+
+
+@dataclass(slots=True, eq=False)
+class _Image:
+    """An image of the project; without a layer while it is missing, or its layer was removed."""
+
+    entry: ProjectImage
+    layer: Image | None = None
+    stands_for: UUID = field(default_factory=uuid4)
+    """What marks are bound to while there is no layer."""
+
+    @property
+    def id(self) -> Any:
+        """What the marks of its paint are bound to."""
+        return self.stands_for if self.layer is None else self.layer.unique_id
+
+
+@dataclass(slots=True, eq=False)
+class _Labels:
+    """Labels of the project; without a tracker once their layer was removed and they are saved."""
+
+    entry: ProjectLabels
+    tracker: LabelsTracker | None = None
+
+
+class ProjectMembers(QObject):
+    """The images of a window, and the labels bound to them.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        All of its images belong to the project, but those that show results.
+    project : Project
+        What it holds as it is opened.
+    parent : QObject
+        Both go together.
+    """
+
+    def __init__(self, viewer: ViewerModel, project: Project, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._images = {image.key: _Image(image) for image in project.images}
+        self._labels = {labels.file: _Labels(labels) for labels in project.labels}
+        self._regions = {regions.image: regions for regions in project.regions}
+        self._names = [*self._images, *self._labels, *(labels.predicted for labels in project.labels)]
+        """Names that were given, also of what was left out: none means two things."""
+
+    @property
+    def missing(self) -> list[ProjectImage]:
+        """Images that are not in the window, because their files were not found or their layers removed."""
+        return [image.entry for image in self._images.values() if image.layer is None]
+
+    @property
+    def has_news(self) -> bool:
+        """Whether labels may have been painted on, or were removed, since they were last saved."""
+        trackers = [labels.tracker for labels in self._labels.values()]
+        strokes = any(tracker is not None and tracker.has_news and _counts(tracker) for tracker in trackers)
+        return strokes or bool(self.removed(saved=False))
+
+    def adopt(self, identity: str) -> dict[str, Path]:
+        """Make marks of the tags that the reader left on the layers of the project of this identity.
+
+        Returns
+        -------
+        dict of str to Path
+            Where the file of every linked image was found.
+        """
+        tags = [(layer, layer.metadata.get(KEY)) for layer in self._viewer.layers]
+        mine = [(layer, tag) for layer, tag in tags if isinstance(tag, Tag) and tag.identity == identity]
+        found: dict[str, Path] = {}
+        for layer, tag in mine:
+            del layer.metadata[KEY]
+            image = self._images.get(tag.image)
+            if image is not None and isinstance(layer, Image):
+                image.layer = layer
+                if tag.path:
+                    found[tag.image] = Path(tag.path)
+        for layer, tag in mine:
+            labels, image = self._labels.get(tag.labels), self._images.get(tag.image)
+            if labels is not None and image is not None and isinstance(layer, Labels):
+                self._mark(layer, labels, image, tag.predicted)
+        for layer, tag in mine:
+            image = self._images.get(tag.image)
+            if tag.is_regions and image is not None and isinstance(layer, Shapes):
+                bind_regions(self._viewer, layer, image.id)
+        for key, path in found.items():
+            self._images[key].entry = replace(self._images[key].entry, absolute=path.absolute().as_posix())
+        self.look()
+        self._let_docks_look()
+        return found
+
+    def look(self) -> None:
+        """Take up layers that are new, and note which were removed."""
+        layers = set(self._viewer.layers)
+        for image in self._images.values():
+            if image.layer not in layers:
+                image.layer = None
+        known = {image.layer for image in self._images.values()}
+        tracked = {labels.tracker.layer for labels in self._labels.values() if labels.tracker is not None}
+        for layer in self._viewer.layers:
+            if isinstance(layer.metadata.get(KEY), Tag):
+                continue  # of another project, which is being opened
+            if isinstance(layer, Image) and layer not in known and not is_result(layer):
+                self._take_up_image(layer)
+            elif isinstance(layer, Labels) and layer not in tracked:
+                self._take_up_labels(layer)
+
+    def show(self, entry: ProjectImage, found: LayerData, path: Path) -> None:
+        """Show a missing image that was found, where it was among the layers."""
+        data, arguments, _ = found
+        arguments["metadata"].pop(KEY)
+        layer = Image(data, **arguments)
+        image = self._images[entry.key]
+        image.entry = replace(image.entry, absolute=path.absolute().as_posix())
+        active = self._viewer.layers.selection.active
+        self._viewer.layers.insert(min(entry.look.order, len(self._viewer.layers)), layer)
+        self._viewer.layers.selection.active = active or layer  # painting goes on
+        self._bind(image, layer)
+
+    def forget_missing(self) -> None:
+        """Take what is not in the window out of the project, but images of which paint is."""
+        self._labels = {file: labels for file, labels in self._labels.items() if labels.tracker is not None}
+        painted = {labels.entry.image for labels in self._labels.values()}
+        self._images = {
+            key: image for key, image in self._images.items() if image.layer is not None or key in painted
+        }
+        self._regions = {key: regions for key, regions in self._regions.items() if key in self._images}
+
+    def describe(self, model: str, settings: Mapping[str, Any]) -> tuple[ProjectState, tuple[object, ...]]:
+        """Return all that is to be saved, no chunks yet, and all of that but pixels, to be compared."""
+        order = {layer: place for place, layer in enumerate(self._viewer.layers)}
+        images = tuple(self._image_state(image, order) for image in self._images.values())
+        states = [self._labels_state(labels, order) for labels in self._labels.values()]
+        labels = tuple(state for state in states if state is not None)
+        regions = self._describe_regions(order)
+        entries = (tuple(item.entry for item in images), tuple(item.entry for item in labels))
+        return ProjectState(images, labels, regions, model, settings), (*entries, regions, model, settings)
+
+    def with_chunks(self, state: ProjectState) -> ProjectState:
+        """Return ``state`` with what may have been painted on; that is told once."""
+        trackers = {labels.entry.file: labels.tracker for labels in self._labels.values()}
+        labels = []
+        for item in state.labels:
+            tracker = trackers[item.entry.file]
+            labels.append(item if tracker is None else replace(item, chunks=tracker.take()))
+        return replace(state, labels=tuple(labels))
+
+    def again(self) -> None:
+        """Have all labels compared with the disk."""
+        for labels in self._labels.values():
+            if labels.tracker is not None:
+                labels.tracker.again()
+
+    def removed(self, *, saved: bool) -> list[str]:
+        """Return the files of labels whose layers were removed, which are saved or are still to be."""
+        layers = set(self._viewer.layers)
+        return [
+            file
+            for file, labels in self._labels.items()
+            if (labels.tracker is None if saved else labels.tracker and labels.tracker.layer not in layers)
+        ]
+
+    def release(self, files: list[str]) -> None:
+        """Let go of the pixels of labels that were removed, once saved, and forget those not kept."""
+        for file in files:
+            labels = self._labels.get(file)
+            if labels is not None and labels.tracker is not None:
+                if not _counts(labels.tracker):
+                    del self._labels[file]
+                labels.tracker.deleteLater()
+                labels.tracker = None
+
+    def forget_paths(self) -> None:
+        """Forget where images are as seen from the folder of the project, which is another one now."""
+        for image in self._images.values():
+            image.entry = replace(image.entry, path="")
+
+    def _mark(self, layer: Labels, labels: _Labels, image: _Image, predicted: Any) -> None:
+        entry = labels.entry
+        layer.metadata[KEY] = Mark(
+            layer.unique_id,
+            image.id,
+            entry.kind,
+            entry.channels,
+            entry.mode,
+            entry.full,
+            predicted,
+        )
+        labels.tracker = LabelsTracker(self._viewer, layer, self)
+        labels.tracker.edited = entry.kind != "paint"
+
+    def _take_up_image(self, layer: Image) -> None:
+        pixels, path = full_data(layer), _source(layer)
+        for image in self._images.values():
+            may_be = image.layer is None and path is not None and path.name == file_name(image.entry)
+            if may_be and matches(image.entry, pixels):  # it was missing or removed, and is back
+                self._bind(image, layer)
+                return
+        key = plain_name(layer.name, self._names)
+        self._names.append(key)
+        self._images[key] = _Image(entry_of(layer, key, str(layer.source.reader_plugin or "")), layer)
+
+    def _take_up_labels(self, layer: Labels) -> None:
+        mark, source = mark_of(layer), source_of(self._viewer, layer)
+        key = next((key for key, image in self._images.items() if image.layer is source), None)
+        if mark is None or source is None or key is None or mark.kind not in _KINDS:
+            return
+        kind: Any = mark.kind
+        file = plain_name(key, self._names, ".zarr" if kind == "paint" else f" {kind}.zarr")
+        self._names.append(file)
+        # Labels that were removed make place for those that were made anew; their file stays.
+        self._labels = {
+            name: labels
+            for name, labels in self._labels.items()
+            if (labels.entry.image, labels.entry.kind) != (key, kind)
+            or (labels.tracker is not None and labels.tracker.layer in self._viewer.layers)
+        }
+        tracker = LabelsTracker(self._viewer, layer, self)
+        paint = annotation_of(self._viewer, source)
+        # Gestures change what was shown as well.
+        tracker.edited = (paint is not None and was_corrected(paint, layer)) or (
+            mark.shown is not None and not np.array_equal(mark.shown, layer.data)
+        )
+        self._labels[file] = _Labels(ProjectLabels(file, key, look_of(layer), kind), tracker)
+
+    def _bind(self, image: _Image, layer: Image) -> None:
+        """Let ``layer`` be the image, and its paint belong to it."""
+        stood_for, image.layer = image.stands_for, layer
+        for other in self._viewer.layers:
+            mark = mark_of(other)
+            if mark is not None and mark.image == stood_for:
+                mark.image = layer.unique_id
+                other.events.metadata()
+        self._let_docks_look()
+
+    def _let_docks_look(self) -> None:
+        # napari tells nobody of metadata; the docks look again when another layer is selected.
+        selection = self._viewer.layers.selection
+        active: Layer | None = selection.active
+        selection.active = None
+        if active is not None:
+            selection.active = active
+
+    def _describe_regions(self, order: Mapping[Layer, int]) -> tuple[ProjectRegions, ...]:
+        keys = {image.id: key for key, image in self._images.items()}
+        shown: dict[str, ProjectRegions] = {}
+        for layer, place in order.items():
+            mark = mark_of(layer)
+            if (
+                isinstance(layer, Shapes)
+                and mark is not None
+                and mark.kind == "regions"
+                and mark.image in keys
+            ):
+                shown[keys[mark.image]] = regions_of(layer, keys[mark.image], place)
+        # Those of an image that is away stay with it; those that were deleted beside it are gone.
+        away = {key: self._regions[key] for key in self._regions if self._images[key].layer is None}
+        self._regions = away | shown
+        return tuple(self._regions.values())
+
+    @staticmethod
+    def _image_state(image: _Image, order: Mapping[Layer, int]) -> ImageState:
+        entry, layer = image.entry, image.layer
+        if layer is None or layer not in order:
+            return ImageState(entry, None)
+        now = entry_of(layer, entry.key, entry.reader)
+        look = replace(now.look, order=order[layer])
+        image.entry = entry = replace(entry, look=look, shape=now.shape, dtype=now.dtype, rgb=now.rgb)
+        source = _source(layer) or (Path(entry.absolute) if entry.absolute else None)
+        return ImageState(entry, full_data(layer), source, partial(arrays_in, reader=entry.reader))
+
+    @staticmethod
+    def _labels_state(labels: _Labels, order: Mapping[Layer, int]) -> LabelsState | None:
+        tracker, entry = labels.tracker, labels.entry
+        if tracker is None:
+            return LabelsState(entry, None, ())
+        if not _counts(tracker):
+            return None
+        mark = mark_of(tracker.layer)
+        if tracker.layer in order:
+            entry = replace(entry, look=look_of(tracker.layer, order[tracker.layer]))
+        if mark is not None:
+            accepted = tuple(sorted(mark.full.accepted))
+            entry = replace(
+                entry, mode=mark.mode, channels=mark.channels, filled=mark.full.filled, accepted=accepted
+            )
+        labels.entry = entry
+        predicted = None if mark is None or mark.kind == "paint" else mark.shown
+        return LabelsState(entry, full_data(tracker.layer), (), predicted)
+
+
+def _counts(tracker: LabelsTracker) -> bool:
+    """Return whether labels are kept: paint is, predictions once somebody corrected them."""
+    mark = mark_of(tracker.layer)
+    return tracker.edited or (mark is not None and mark.kind == "paint")
+
+
+def _source(layer: Image) -> Path | None:
+    """Return the file ``layer`` was opened from, if it is one."""
+    path = layer.source.path
+    if not path or not Path(path).exists() or (Path(path) / PROJECT_FILE).exists():
+        return None
+    return Path(path)

@@ -1,0 +1,294 @@
+"""The project of a window: every dock that asks for it is given the same one."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary, ref
+
+from napari.components import ViewerModel
+from napari.layers import Layer
+from napari.utils.notifications import show_warning
+from qtpy.QtCore import QEvent, QObject, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtWidgets import QMessageBox, QWidget
+
+from napari_unet.core.errors import InputError
+from napari_unet.files.project import MODELS, Project, project_folder
+from napari_unet.files.project_store import ProjectStore, read_settings
+from napari_unet.widgets.bridge.marks import KEY
+from napari_unet.widgets.parts.control_values import Values, read_controls, show_controls
+from napari_unet.widgets.projects.project_opening import Opened, Tag, open_layers
+from napari_unet.widgets.projects.project_session import ProjectSession
+from napari_unet.widgets.window.lifetime import is_alive
+from napari_unet.widgets.window.preferences import read_preferences
+
+_windows: "WeakKeyDictionary[ViewerModel, WindowProject]" = WeakKeyDictionary()
+
+
+def project_of(viewer: ViewerModel) -> "WindowProject":
+    """Return what knows the project of the window of ``viewer``, whether one is open or not."""
+    found = _windows.get(viewer)
+    if found is None or not is_alive(found):
+        found = _windows[viewer] = WindowProject(viewer)
+    return found
+
+
+@dataclass(slots=True, eq=False)
+class _Dock:
+    """A dock whose settings are kept; ``values`` are those that were read or shown last."""
+
+    name: str
+    widget: Callable[[], QWidget | None]
+    leave_out: Collection[str]
+    values: Values = field(default_factory=dict)
+
+
+class WindowProject(QObject):
+    """Opens, makes and closes the project of one window, and tells the docks.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Of the window; it is held weakly.
+    """
+
+    opened = Signal()
+    """Another project is open now, or none."""
+    moved = Signal()
+    """What is in the window is a project now, or has another folder, with copies of its models."""
+    trained = Signal(object)
+    """The ``Path`` of every model that a dock of the window has trained."""
+    changed = Signal()
+    """Another project is open, or it was saved, could not be, or was found."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = ref(viewer)
+        window = _main_window(viewer)
+        super().__init__(window)
+        self._session: ProjectSession | None = None
+        self._closes = False
+        self._trained: Path | None = None
+        self._docks: list[_Dock] = []
+        self._settings: dict[str, Values] = {}
+        if window is not None:
+            window.installEventFilter(self)
+
+    @property
+    def session(self) -> ProjectSession | None:
+        """The project that is open, or None."""
+        session = self._session
+        return session if session is not None and is_alive(session) else None
+
+    @property
+    def models_folder(self) -> Path:
+        """Where models are kept: in the project, where one is open that can be written."""
+        session = self.session
+        if session is None or not session.is_writable:
+            return read_preferences().models_folder
+        return session.folder / MODELS
+
+    @property
+    def last_model(self) -> Path | None:
+        """The model of the project that was trained last, or else of the window, if it is there."""
+        session = self.session
+        paths = [self._trained]
+        if session is not None and session.model:
+            paths.insert(0, session.folder / MODELS / session.model)
+        return next((path for path in paths if path is not None and path.is_file()), None)
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether a dock of the window tells of the project, or there is no window."""
+        window = self.parent()  # not kept, as it holds the viewer
+        return window is None or window.findChild(QWidget, "project_row") is not None
+
+    def create(self, folder: Path) -> None:
+        """Make a project of what is in the window, in a new folder, or go on with the one that is open there.
+
+        What was trained last is copied, so that the project goes on from it.
+
+        Raises
+        ------
+        InputError
+            If the folder is not empty, or cannot be written.
+        """
+        store, before = ProjectStore.create(folder), self.session
+        kept = None if before is None else before.folder / MODELS
+        if before is None:
+            self._begin(folder, store.project, store)
+        else:
+            before.move(store)
+        path, session = self._trained, self.session
+        if session is not None and path is not None and path.is_file() and path.parent != kept:
+            session.take_model(path)
+        self.moved.emit()
+        self._save()
+
+    def open(self, folder: Path, project: Project) -> None:
+        """Go on with a project whose layers have just been opened in the window.
+
+        If another window has it, or it cannot be written, nothing is saved, and that is said.
+        """
+        problem, store = "", None
+        if self.session is not None:
+            if self.session.folder.resolve() == folder.resolve():
+                self._remove_second(project)
+                return
+            self.close()
+        try:
+            store = ProjectStore.open(folder)
+        except InputError as error:
+            problem = str(error)
+            show_warning(problem)
+        self._settings = {
+            key: values for key, values in read_settings(folder).items() if isinstance(values, dict)
+        }
+        self._begin(folder, project, store, problem)
+        self.opened.emit()
+        for dock in self._docks:
+            self._show_settings(dock)
+        self._save()  # with what the docks are set to now
+
+    def close(self) -> None:
+        """Save the project and close it; its layers stay."""
+        session, self._session = self.session, None
+        if session is not None:
+            session.close()
+            session.deleteLater()
+            self.opened.emit()
+            self.changed.emit()
+
+    def keep_settings(self, name: str, dock: QWidget, leave_out: Collection[str] = ()) -> None:
+        """Keep what the controls of ``dock`` are set to with the project, by the ``name`` of the dock.
+
+        Of several docks of one name, the one in which something was set last counts.
+        """
+        kept = _Dock(name, ref(dock), leave_out)
+        self._docks = [*(other for other in self._docks if other.widget() is not None), kept]
+        self._show_settings(kept)
+
+    def note_model(self, path: Path) -> None:
+        """Note that a model was trained; one in the project is offered first when that is opened again."""
+        session = self.session
+        if session is not None and path.parent == session.folder / MODELS:
+            session.model = path.name
+        self._trained = path
+        self.trained.emit(path)
+
+    def keep_model(self, path: Path) -> None:
+        """Copy a model that has been trained into the project, if that was made or opened meanwhile."""
+        session = self.session
+        if session is not None and path.parent != self.models_folder and path.is_file():
+            session.take_model(path)
+            self._save()
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
+        """Save before the window closes, which may still be refused, and close the project once it has."""
+        session = self.session
+        if event is not None and watched is self.parent() and session is not None:
+            if event.type() == QEvent.Type.Close:
+                session.flush()
+                if not event.spontaneous():  # then nobody is asked
+                    self.close()
+                elif session.is_writable and session.problem and not self._may_close(session.problem):
+                    event.ignore()
+                    return True
+                self._closes = True
+            elif event.type() == QEvent.Type.Show:
+                self._closes = False
+            elif event.type() == QEvent.Type.Hide and self._closes:
+                self.close()
+        return False
+
+    def _may_close(self, problem: str) -> bool:
+        """Ask whether to close a window that holds what could not be saved."""
+        window = self.parent()
+        answer = QMessageBox.question(
+            window if isinstance(window, QWidget) else None,
+            "The project is not saved",
+            f"{problem}\n\nClose the window all the same? What was painted since is lost then.",
+            defaultButton=QMessageBox.StandardButton.No,
+        )
+        return bool(answer == QMessageBox.StandardButton.Yes)
+
+    def _remove_second(self, project: Project) -> None:
+        """Remove the layers that were just opened of a project that is open already."""
+        viewer = self._viewer()
+        for layer in [] if viewer is None else list(viewer.layers):
+            tag = layer.metadata.get(KEY)
+            if isinstance(tag, Tag) and tag.identity == project.identity and viewer is not None:
+                viewer.layers.remove(layer)
+        show_warning("This project is open in this window already.")
+
+    def _begin(
+        self,
+        folder: Path,
+        project: Project,
+        store: ProjectStore | None,
+        problem: str = "",
+    ) -> None:
+        viewer = self._viewer()
+        if viewer is None:
+            return
+        self._session = ProjectSession(
+            viewer,
+            folder,
+            project,
+            store,
+            settings=self._read_settings,
+            problem=problem,
+            parent=self,
+        )
+        self._session.changed.connect(self.changed)
+        self._session.moved.connect(self.moved)
+
+    def _save(self) -> None:
+        session = self.session
+        if session is not None:
+            session.tick()
+        self.changed.emit()
+
+    def _read_settings(self) -> dict[str, Any]:
+        for dock in self._docks:
+            widget = dock.widget()
+            if widget is None or not is_alive(widget):
+                continue
+            values = read_controls(widget, dock.leave_out)
+            if values != dock.values or dock.name not in self._settings:
+                dock.values = self._settings[dock.name] = values
+        return {name: dict(values) for name, values in self._settings.items()}
+
+    def _show_settings(self, dock: _Dock) -> None:
+        widget = dock.widget()
+        if widget is not None and is_alive(widget):
+            show_controls(widget, self._settings.get(dock.name, {}), dock.leave_out)
+            dock.values = read_controls(widget, dock.leave_out)
+
+
+def _main_window(viewer: ViewerModel) -> QWidget | None:
+    """Return the window of ``viewer``, None of one without, as in a script."""
+    window = getattr(viewer, "window", None)
+    found = None if window is None else window.main_menu.window()
+    return found if isinstance(found, QWidget) else None
+
+
+def open_project(viewer: ViewerModel, path: Path) -> None:
+    """Open a project in the window of ``viewer``.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    folder = project_folder(path)
+    opened = open_layers(folder)
+    for layer in opened.layers:
+        viewer.add_layer(Layer.create(*layer))
+    begin(viewer, folder, opened)
+
+
+def begin(viewer: ViewerModel, folder: Path, opened: Opened) -> None:
+    """Let the project be open whose layers are in the window now, and say what is missing of it."""
+    project_of(viewer).open(folder, opened.project)
+    for sentence in opened.sentences:
+        show_warning(sentence)

@@ -1,0 +1,1 @@
+"""Labels are compared with the truth."""

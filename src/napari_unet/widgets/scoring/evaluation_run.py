@@ -1,0 +1,88 @@
+"""What the Evaluate dock computes in its worker thread: two label images in, scores and errors out."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.control import Control
+from napari_unet.core.scoring.comparison import compare_parts
+from napari_unet.core.scoring.label_errors import ErrorKind, ErrorSite, error_sites
+from napari_unet.core.scoring.scores import Scores, pooled_scores
+
+
+@dataclass(frozen=True, slots=True)
+class PlanesDone:
+    """``done`` of ``total`` planes are compared."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluated:
+    """Everything is compared.
+
+    Parameters
+    ----------
+    scores : Scores
+        Of all planes together.
+    errors : array (…YX) uint8
+        As :func:`napari_unet.core.scoring.label_errors.error_map` returns it.
+    sites : tuple of ErrorSite
+        Where to look, the largest first.
+    """
+
+    scores: Scores
+    errors: NDArray[np.uint8]
+    sites: tuple[ErrorSite, ...]
+
+    def places(self, kind: ErrorKind) -> int:
+        """Return the number of places with this kind of error."""
+        return Counter(site.kind for site in self.sites)[kind]
+
+    def sentence(self) -> str:
+        """Return the result in words."""
+        scores = self.scores
+        if not scores.n_true and not scores.n_predicted:
+            return "Neither layer holds an object, so they agree."
+        found = f"{scores.n_matched} of {scores.n_true} true objects found"
+        invented = scores.n_predicted - scores.n_matched
+        of_predicted = f"{invented} of {scores.n_predicted} predicted ones fit none"
+        return f"{found}; {of_predicted}; {scores.splits} split, {scores.merges} merged."
+
+
+def compare_labels(
+    prediction: NDArray[Any], truth: NDArray[Any], ndim: int | None, control: Control
+) -> Iterator[PlanesDone | Evaluated]:
+    """Compare labels plane by plane, or at once.
+
+    Parameters
+    ----------
+    prediction, truth : array (…YX) of int
+        Labels: 0 is background.
+    ndim : int, optional
+        As for :func:`napari_unet.core.scoring.scores.evaluate`.
+    control : Control
+        Polled once per plane; nothing comes of a comparison that is stopped.
+
+    Raises
+    ------
+    InputError
+        If the labels cannot be compared.
+    """
+    total = prod(prediction.shape[: 0 if ndim is None else max(prediction.ndim - ndim, 0)])
+    parts = []
+    for part in compare_parts(prediction, truth, ndim=ndim):
+        parts.append(part)
+        yield PlanesDone(len(parts), total)
+        if control.stopped:
+            return
+    errors = np.array([part.errors for part in parts], np.uint8).reshape(prediction.shape)
+    yield Evaluated(
+        pooled_scores(part.agreement for part in parts), errors, tuple(error_sites(errors, ndim=ndim))
+    )

@@ -1,0 +1,110 @@
+"""Glances: parts of other images and planes at which a network that learns looks when somebody asks."""
+
+from collections.abc import Callable, Hashable, Sequence
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image
+from qtpy.QtCore import QObject
+
+from napari_unet.core.learning.view import Gaze, View
+from napari_unet.core.objects.rereading import Plane
+from napari_unet.network.events import Preview
+from napari_unet.widgets.bridge.paint_watch import Learnt
+from napari_unet.widgets.guiding.next_place_run import planes_to_look_at
+from napari_unet.widgets.training.mosaic import Mosaic
+from napari_unet.widgets.window.lifetime import later
+
+MOST = 8
+"""Blocks that are looked at in all: they hold up the training."""
+
+_PATIENCE_MS = 3000
+"""Time after which they are not waited for: the training may be paused."""
+
+
+class Glances(QObject):
+    """Asks for glances, and keeps what was seen last of every image.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    learnt : list of Learnt
+        The images of the training, which become more.
+    gaze : Gaze
+        Tells the training.
+    parent : QObject
+        Its owner.
+    """
+
+    def __init__(self, viewer: ViewerModel, learnt: list[Learnt], gaze: Gaze, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._learnt = learnt
+        self._gaze = gaze
+        self._seen: dict[Hashable, dict[Plane, Mosaic]] = {}
+        self._awaited = 0
+        self._then: Callable[[], None] | None = None
+        self._patience = later(self, _PATIENCE_MS, self.close)
+
+    def ask(self, images: Sequence[Image], then: Callable[[], None]) -> bool:
+        """Have parts looked at of those of these images that are learnt from, as soon as that can be.
+
+        Of a stack, these are on planes at equal distances; the plane that the preview shows is left out.
+        Then, or when it takes too long, ``then`` is called, once. Returns whether there is anything to look
+        at; of many images, those that were looked at longest ago come first.
+        """
+        if self._then is not None:
+            return False
+        chosen = [one for one in still_there(self._viewer, self._learnt) if one.image in images]
+        ages = {key: age for age, key in enumerate(self._seen, start=1)}
+        chosen.sort(key=lambda one: ages.get(one.image.unique_id, 0))
+        views = [view for one in chosen[:MOST] for view in self._views(one, MOST // min(len(chosen), MOST))]
+        if not views:
+            return False
+        for key in {view.key: None for view in views}:
+            self._seen.pop(key, None)  # which makes this the latest
+            self._seen[key] = {view.plane: Mosaic(view) for view in views if view.key == key}
+        each = MOST // len(views)
+        self._then, self._awaited = then, each * len(views)
+        self._gaze.glances.extend(views * each)
+        self._patience.start()
+        return True
+
+    def add(self, event: Preview) -> None:
+        """Take what was seen, if it was asked for."""
+        seen = self._seen.get(event.key, {}).get(event.plane)
+        if self._awaited and seen is not None and event.step == 1:
+            seen.add(event)
+            self._awaited -= 1
+            if not self._awaited:
+                self.close()
+
+    def seen_of(self, image: Image) -> dict[Plane, Mosaic]:
+        """Return what the network made of the parts of ``image`` at which it looked last, by plane."""
+        return dict(self._seen.get(image.unique_id, {}))
+
+    def close(self) -> None:
+        """Wait no more; whoever does goes on with what there is."""
+        self._patience.stop()
+        self._gaze.glances.clear()
+        self._awaited = 0
+        then, self._then = self._then, None
+        if then is not None:
+            then()
+
+    def _views(self, one: Learnt, most: int) -> list[View]:
+        """Return so many planes of an image, among them the nearest to what the sliders show."""
+        shape = one.paint.data.shape
+        point = np.round(one.paint.world_to_data(self._viewer.dims.point[-one.paint.ndim :]))
+        visible = np.clip(point, 0, np.array(shape) - 1).astype(int)[:-2]
+        box, key, shown = (slice(0, shape[-2]), slice(0, shape[-1])), one.image.unique_id, self._gaze.view
+        return [
+            View(key, one.pixels, shape, plane, box)
+            for plane in planes_to_look_at(shape[:-2], tuple(visible.tolist()), most)
+            if shown is None or (key, plane) != (shown.key, shown.plane)
+        ]
+
+
+def still_there(viewer: ViewerModel, learnt: Sequence[Learnt]) -> list[Learnt]:
+    """Return the images of a training that are in the viewer, with their paint."""
+    return [one for one in learnt if one.image in viewer.layers and one.paint in viewer.layers]

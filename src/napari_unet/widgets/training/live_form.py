@@ -1,0 +1,61 @@
+"""What a user chooses for the time that a network learns: whether paint joins, and what is shown of it."""
+
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
+
+from napari_unet.network.events import PaintJoined
+from napari_unet.widgets.parts.form import Sentence, add_form, add_row, choice, describe
+from napari_unet.widgets.training.live_preview import Shown
+
+
+class LiveForm(QWidget):
+    """Learn while I paint, and the live preview; both can be changed while the network learns."""
+
+    learning_changed = Signal(bool)
+    """Paint is to join the training, or not any more."""
+    preview_changed = Signal(str)
+    """Something else is to be shown: "probability", "labels" or "off"."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        self.learns = QCheckBox("Learn while I paint")
+        self.learns.setChecked(True)
+        describe(
+            self.learns,
+            name="train_live",
+            tooltip="What you paint, erase or correct while the network learns joins in a second or two.\n"
+            "Other images join when you paint on them, if every painted image is learnt from.",
+        )
+        self.learns.toggled.connect(self.learning_changed)
+        column.addWidget(self.learns)
+        form: QFormLayout = add_form(column)
+        self._preview = choice(
+            [("Probability", "probability"), ("Objects or classes", "labels"), ("Off", "off")]
+        )
+        self._preview.currentIndexChanged.connect(lambda _index: self.preview_changed.emit(self.shown))
+        add_row(
+            form,
+            "Live preview",
+            self._preview,
+            name="train_preview",
+            tooltip="What the network makes of the visible part of the image while it learns, in a\n"
+            "layer that goes when the training ends. It takes up to 15 % of the training time.",
+        )
+        self._joined = Sentence("train_joined")
+        column.addWidget(self._joined)
+
+    @property
+    def shown(self) -> Shown:
+        """What is to be shown."""
+        shown: Shown = self._preview.currentData()
+        return shown
+
+    def say_joined(self, event: PaintJoined | None) -> None:
+        """Tell that paint has joined; None: none has yet."""
+        if event is None:
+            self._joined.say("")
+            return
+        images = "the painted image" if event.images == 1 else f"{event.images} painted images or planes"
+        self._joined.say(f"Your paint has joined: {event.known_pixels:,} pixels on {images} are learnt from.")

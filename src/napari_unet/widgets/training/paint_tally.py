@@ -1,0 +1,129 @@
+"""What a training would learn from, counted in the background and told in one sentence."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+from numpy.typing import NDArray
+
+from napari_unet.core.annotation import FIRST_OBJECT, Mode, check_paint, count_values
+from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
+from napari_unet.core.painted.known_full import KnownFull
+from napari_unet.core.painted.regions import complete
+from napari_unet.widgets.bridge.marks import full_objects_of, mode_of
+from napari_unet.widgets.parts.form import Sentence
+from napari_unet.widgets.parts.latest import Latest
+from napari_unet.widgets.window.lifetime import follow, later
+
+_SETTLED_MS = 300
+"""Time without a stroke after which the paint is counted."""
+
+
+class Told(NamedTuple):
+    """The paint of one image (…YX int), what its values mean, and which of its objects are full."""
+
+    paint: NDArray[Any]
+    mode: Mode
+    full: KnownFull
+
+
+class PaintTally(Sentence):
+    """Says how much there is to learn from; counts only while it can be seen.
+
+    Parameters
+    ----------
+    name : str
+        Its object name.
+    viewer : napari.components.ViewerModel
+        Whose layers are painted on.
+    learnt_from : callable
+        Returns the images to learn from, with their paint; ``InputError`` where there is none.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        viewer: ViewerModel,
+        learnt_from: Callable[[], Sequence[tuple[Image, Labels]]],
+    ) -> None:
+        super().__init__(name)
+        self._learnt_from = learnt_from
+        self._unfollow: list[Callable[[], None]] = []
+        self._latest = Latest("Counting paint", self)
+        self._latest.result.connect(self.say)
+        self._settled = later(self, _SETTLED_MS, self._count)
+        layers = viewer.layers
+        # An opened paint is taken up without another event than that it is selected.
+        for emitter in (layers.events.inserted, layers.events.removed, layers.selection.events.active):
+            follow(self, emitter, self.look)
+
+    def look(self, _event: object = None) -> None:
+        """Count again, soon."""
+        self._settled.start()
+
+    def _count(self) -> None:
+        parent = self.parentWidget()
+        if parent is None or not parent.isVisible():
+            return  # whoever shows it calls look
+        for stop in self._unfollow:
+            stop()
+        self._unfollow.clear()
+        try:
+            paints = [paint for _, paint in self._learnt_from()]
+        except InputError:  # which Start tells of
+            self._latest.cancel()
+            self.say("")
+            return
+        for paint in paints:
+            events = paint.events
+            for emitter in (events.paint, events.data, events.set_data, events.metadata):
+                self._unfollow.append(follow(self, emitter, self.look))
+        told = [Told(paint.data, mode_of(paint), full_objects_of(paint)) for paint in paints]
+        self._latest.submit(lambda control: _describe(told, control))
+
+
+def _describe(told: Sequence[Told], control: Control) -> Iterator[str]:
+    counted = []
+    for paint, mode, full in told:
+        if control.stopped:
+            return
+        # The user goes on painting; what is painted meanwhile is told by an event of its own.
+        counted.append(Told(check_paint(complete(np.array(paint), full.regions)), mode, full))
+    yield describe_paint(counted)
+
+
+def describe_paint(told: Sequence[Told]) -> str:
+    """Return how many images, objects and classes are painted, and how many objects are full.
+
+    Images without paint do not count; "" stands for no paint at all.
+    """
+    images = objects = full_objects = 0
+    classes: set[int] = set()
+    for paint, mode, full in told:
+        values = set(count_values(paint))
+        images += bool(values)
+        if mode == "classes":
+            classes |= values
+            continue
+        values = {value for value in values if value >= FIRST_OBJECT}
+        objects += len(values)
+        within = full.within(paint)
+        full_objects += len(values) if within is True else len(within or ())
+    if not images:
+        return ""
+    parts = [_number(images, "image")]
+    if classes:
+        parts.append(_number(len(classes), "class", "classes"))
+    if objects or not classes:
+        parts.append(_number(objects, "object"))
+    if full_objects:
+        which = "all" if full_objects == objects else f"{full_objects:,} of them"
+        parts.append("filled to its border" if objects == 1 else f"{which} filled to their border")
+    return f"Painted: {', '.join(parts)}."
+
+
+def _number(count: int, one: str, many: str | None = None) -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

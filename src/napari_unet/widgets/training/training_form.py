@@ -1,0 +1,375 @@
+"""What a training can be set to on the screen: a few choices in sight, the rest folded away."""
+
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import napari
+from napari.layers import Image
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFileDialog, QSpinBox, QVBoxLayout, QWidget
+
+from napari_unet.core.annotation import Mode
+from napari_unet.core.arrays.axes import Channels
+from napari_unet.core.errors import InputError
+from napari_unet.core.weights import WeightConfig
+from napari_unet.files.models import read_info
+from napari_unet.files.plain import from_plain
+from napari_unet.files.starters import is_starter, starter_names, starter_path
+from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
+from napari_unet.network.events import Stopped
+from napari_unet.widgets.parts.form import LayerChooser, Sentence, add_form, add_row, choice, describe
+from napari_unet.widgets.parts.section import Section
+from napari_unet.widgets.window.preferences import read_preferences
+
+_SIZES = (
+    ("Small – quick, for a CPU", UNetConfig(features=16)),
+    ("Medium", UNetConfig(features=32)),
+    ("Large – for a GPU", UNetConfig(features=64)),
+)
+
+_AUGMENTATIONS = (
+    ("Off", AugmentationConfig.none()),
+    (
+        "Gentle",
+        AugmentationConfig(
+            rotation=15, scale=0.1, elastic=2, brightness=0.05, contrast=0.1, gamma=0.1, noise=0.02
+        ),
+    ),
+    ("Normal", AugmentationConfig()),
+    ("Strong", AugmentationConfig(scale=0.4, elastic=8, brightness=0.2, contrast=0.4, gamma=0.4, noise=0.1)),
+)
+
+_PATIENCE = 20
+"""Validations without progress, 500 steps: shorter stands are common on the way up."""
+
+_SCRATCH: Literal["scratch"] = "scratch"
+_LAST: Literal["last"] = "last"
+_BROWSE: Literal["browse"] = "browse"
+
+_ADAPTS = (
+    "The starter learns slowly, so that it forgets little; channels and classes new to it are learnt at full "
+    "speed."
+)
+
+
+class TrainingForm(QWidget):
+    """The form of the Train dock; reads as a :class:`~napari_unet.network.config.TrainingConfig`.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Its images are offered.
+    offers_weights : bool
+        Whether border weights are chosen here, by preset.
+    """
+
+    device_changed = Signal()
+    """Another device was chosen."""
+    images_changed = Signal()
+    """Other images were chosen to learn from or to score on."""
+
+    def __init__(self, viewer: "napari.viewer.Viewer", *, offers_weights: bool) -> None:
+        super().__init__()
+        self._viewer = viewer
+        preferences = read_preferences()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        form = add_form(column)
+        self.image = LayerChooser(viewer)
+        add_row(form, "Image", self.image, name="train_image", tooltip="The painted image to learn from.")
+        self.all_painted = QCheckBox("and all other painted images")
+        describe(
+            self.all_painted,
+            name="train_all",
+            tooltip="Learn from all images in this viewer that have paint, not from the chosen one alone.",
+        )
+        form.addRow(self.all_painted)  # over both columns: it is too long for one
+        self.image.layer_changed.connect(lambda _layer: self.images_changed.emit())
+        self.all_painted.toggled.connect(lambda _all: self.images_changed.emit())
+        starters = [(f"{name} (starter)", starter_path(name)) for name in starter_names()]
+        self._start = choice([*starters, ("Scratch", _SCRATCH), ("A model file…", _BROWSE)])
+        self._start_before = 0
+        self._start.activated.connect(self._on_start_chosen)
+        add_row(
+            form,
+            "Start from",
+            self._start,
+            name="train_start_from",
+            tooltip="A starter knows cells of many kinds and learns yours from a few strokes; its channels\n"
+            "and classes are adapted. Scratch knows nothing. Or go on where the training of a model stopped.",
+        )
+        self._adapts = Sentence("train_start_adapts")
+        form.addRow(self._adapts)
+        self._size = choice(_SIZES)
+        add_row(
+            form,
+            "Network",
+            self._size,
+            name="train_size",
+            tooltip="A larger network can learn more difficult images and takes longer over every step.\n"
+            "A model that is trained on keeps its size.",
+        )
+        self._minutes = QDoubleSpinBox()
+        self._minutes.setRange(0.1, 1440)
+        self._minutes.setDecimals(1)
+        self._minutes.setSuffix(" min")
+        self._minutes.setValue(preferences.training_minutes)
+        add_row(
+            form,
+            "Time limit",
+            self._minutes,
+            name="train_minutes",
+            tooltip="Training ends by itself after this time; the best network is kept whenever it ends.",
+        )
+        self._add_advanced(column, preferences.device, offers_weights=offers_weights)
+        self._choose_start(0)
+
+    def _add_advanced(self, column: QVBoxLayout, device: str, *, offers_weights: bool) -> None:
+        advanced = Section("Advanced", name="train_advanced", tooltip="Settings that seldom need a change.")
+        column.addWidget(advanced)
+        inner = QVBoxLayout(advanced.content)
+        inner.setContentsMargins(12, 0, 0, 0)
+        form = add_form(inner)
+        self._device = choice(
+            [("Automatic", "auto"), ("CPU", "cpu"), ("NVIDIA GPU", "cuda"), ("Apple GPU", "mps")]
+        )
+        self._device.setCurrentIndex(max(self._device.findData(device), 0))
+        self._device.currentIndexChanged.connect(lambda _index: self.device_changed.emit())
+        add_row(
+            form,
+            "Device",
+            self._device,
+            name="train_device_choice",
+            tooltip="What computes. Default: automatic, a GPU where there is one.",
+        )
+        self._faster = Sentence("train_faster")
+        form.addRow(self._faster)
+        self._ndim = choice([("2-D planes", 2), ("3-D volumes", 3)])
+        self._ndim.currentIndexChanged.connect(self._on_ndim)
+        add_row(
+            form,
+            "Dimensions",
+            self._ndim,
+            name="train_ndim",
+            tooltip="3-D sees the planes above and below, and is many times slower. Border widths are in\n"
+            "pixels of the finest axis; the others count by the scale of the layer. Default: 2-D.",
+        )
+        self._patch = choice([("Automatic", None), *((f"{size} px", size) for size in (64, 128, 256, 512))])
+        add_row(
+            form,
+            "Patch size",
+            self._patch,
+            name="train_patch",
+            tooltip="Edge of the pieces learnt from. Larger ones show more context and need more memory.\n"
+            "Default: automatic.",
+        )
+        self._rate = choice([(f"{rate:g}", rate) for rate in (2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)])
+        self._rate.setCurrentIndex(self._rate.findData(TrainingConfig().learning_rate))
+        add_row(
+            form,
+            "Learning rate",
+            self._rate,
+            name="train_rate",
+            tooltip="Higher learns faster, too high does not learn at all. "
+            f"Default: {TrainingConfig().learning_rate:g}.",
+        )
+        self._held_out = QSpinBox()
+        self._held_out.setRange(0, 50)
+        self._held_out.setSingleStep(5)
+        self._held_out.setSuffix(" %")
+        self._held_out.setValue(round(100 * TrainingConfig().held_out))
+        add_row(
+            form,
+            "Held out",
+            self._held_out,
+            name="train_held_out",
+            tooltip="Share of the strokes kept for scoring: more makes the score trustworthy, less leaves\n"
+            "more to learn from. Default: 20 %.",
+        )
+        self._validation = LayerChooser(self._viewer, none="Held-out strokes")
+        self._validation.layer_changed.connect(lambda _layer: self.images_changed.emit())
+        add_row(
+            form,
+            "Score on",
+            self._validation,
+            name="train_validation",
+            tooltip="What tells how good the network is: some strokes kept out of the training, or a\n"
+            "painted image kept out whole, which costs an image and says more. Default: held-out strokes.",
+        )
+        self._patience = QCheckBox("Stop if nothing improves")
+        describe(
+            self._patience,
+            name="train_patience",
+            tooltip=f"End before the time limit when {_PATIENCE} scores in a row are no better than before.\n"
+            "The best network is kept either way; this frees the computer. Default: off.",
+        )
+        form.addRow(self._patience)
+        self._augmentation = choice(_AUGMENTATIONS)
+        self._augmentation.setCurrentIndex(2)
+        add_row(
+            form,
+            "Variation",
+            self._augmentation,
+            name="train_augmentation",
+            tooltip="How much the pieces are turned, bent and dimmed at random. Strong helps with few\n"
+            "strokes and learns more slowly. Default: normal.",
+        )
+        self._preset = choice(
+            [
+                ("Gentle", WeightConfig.preset("gentle")),
+                ("Paper (2015)", WeightConfig.preset("paper")),
+                ("Freiburg (2019)", WeightConfig.preset("freiburg")),
+            ]
+        )
+        if offers_weights:
+            add_row(
+                form,
+                "Weights",
+                self._preset,
+                name="train_weights",
+                tooltip="How much the gaps between objects count; see the Weights dock. Default: gentle.",
+            )
+        self._seed = QSpinBox()
+        self._seed.setRange(0, 2**31 - 1)
+        add_row(
+            form,
+            "Seed",
+            self._seed,
+            name="train_seed",
+            tooltip="Another number is another throw of the dice; the same one repeats it. Default: 0.",
+        )
+
+    @property
+    def seconds(self) -> float:
+        """The time limit in seconds."""
+        return float(self._minutes.value()) * 60
+
+    @property
+    def device(self) -> str:
+        """The device asked for: "auto", "cpu", "cuda" or "mps"."""
+        return str(self._device.currentData())
+
+    @property
+    def validation_image(self) -> Image | None:
+        """The image to score on, None for held-out strokes."""
+        return self._validation.layer
+
+    def show_hint(self, hint: str) -> None:
+        """Say how to get a faster device; "" says nothing."""
+        self._faster.say(hint)
+
+    def config(self, *, mode: Mode, weights: WeightConfig | None, channels: Channels) -> TrainingConfig:
+        """Return the form's values.
+
+        Raises
+        ------
+        InputError
+            If they cannot be used together.
+        """
+        return TrainingConfig(
+            mode=mode,
+            seconds=self.seconds,
+            seed=self._seed.value(),
+            channels=channels,
+            patch_size=self._patch.currentData(),
+            learning_rate=self._rate.currentData(),
+            held_out=self._held_out.value() / 100,
+            patience=_PATIENCE if self._patience.isChecked() else None,
+            network=replace(self._size.currentData(), ndim=self._ndim.currentData()),
+            weights=weights or self._preset.currentData(),
+            augmentation=self._augmentation.currentData(),
+        )
+
+    def start_from(self, last: Stopped | None) -> Stopped | Path | None:
+        """Return what to go on from: ``last`` of this session, a file, or None for scratch."""
+        chosen = self._start.currentData()
+        if chosen == _LAST:
+            return last
+        return chosen if isinstance(chosen, Path) else None
+
+    def offer_last(self, name: str) -> None:
+        """Offer to go on from the model just trained, and choose that: corrections are learnt on top."""
+        index = self._start.findData(_LAST)
+        if index < 0:
+            index = self._start.findData(_SCRATCH) + 1
+            self._start.insertItem(index, "", _LAST)
+        self._start.setItemText(index, f"Last model: {name}")
+        self._choose_start(index)
+
+    def start_from_file(self, path: Path) -> None:
+        """Choose a model file to go on from, with the settings it was trained with."""
+        # Whatever is wrong with the file is said when the training starts.
+        with suppress(InputError):
+            if is_starter(path):
+                self._choose_start(_index_of(self._start, path))
+                return
+            training = read_info(path)["training"]
+            self._show_settings(from_plain(TrainingConfig, training, "training", ignore_unknown=True))
+        self._choose_start(self.offer_file(path))
+
+    def offer_file(self, path: Path) -> int:
+        """Offer to go on from a model file, and return where; nothing is chosen."""
+        index = _index_of(self._start, path)
+        if index < 0:
+            index = self._start.count() - 1
+            self._start.insertItem(index, path.stem, path)
+        return index
+
+    def _show_settings(self, config: TrainingConfig) -> None:
+        """Choose what ``config`` says, but for what belongs to image, paint and machine."""
+        for box, value in (
+            (self._ndim, config.network.ndim),
+            (self._patch, config.patch_size),
+            (self._rate, config.learning_rate),
+            (self._augmentation, config.augmentation),
+            (self._preset, config.weights),
+        ):
+            _choose(box, value)
+        self._held_out.setValue(round(100 * config.held_out))
+        self._seed.setValue(config.seed)
+
+    def _on_start_chosen(self, index: int) -> None:
+        start = self._start.itemData(index)
+        if start != _BROWSE:
+            if isinstance(start, Path) and index != self._start_before:
+                self.start_from_file(start)
+            else:
+                self._choose_start(index)
+            return
+        self._start.setCurrentIndex(self._start_before)
+        chosen, _ = QFileDialog.getOpenFileName(
+            self, "Go on from a model", str(read_preferences().models_folder), "Models (*.safetensors)"
+        )
+        if chosen:
+            self.start_from_file(Path(chosen))
+
+    def _choose_start(self, index: int) -> None:
+        self._start.setCurrentIndex(index)
+        self._start_before = index
+        start = self._start.itemData(index)
+        self._size.setEnabled(start == _SCRATCH)
+        from_starter = isinstance(start, Path) and is_starter(start)
+        self._adapts.say(_ADAPTS if from_starter else "")
+        # A starter can become 3-D; any other model stays what it is.
+        begins = start == _SCRATCH or from_starter
+        self._ndim.setEnabled(begins)
+
+    def _on_ndim(self, _index: int) -> None:
+        """Begin from scratch in 3-D, unless the user asks for the starter again."""
+        start = self._start.currentData()
+        if self._ndim.currentData() == 3 and isinstance(start, Path) and is_starter(start):
+            self._choose_start(self._start.findData(_SCRATCH))
+
+
+def _choose(box: QComboBox, value: object) -> None:
+    """Choose a value, which is offered from now on if it was not."""
+    if _index_of(box, value) < 0:
+        box.addItem("As the model", value)
+    box.setCurrentIndex(_index_of(box, value))
+
+
+def _index_of(box: QComboBox, value: object) -> int:
+    """Return where a value is offered, or -1; `findData` tells equal paths and settings apart."""
+    return next((index for index in range(box.count()) if box.itemData(index) == value), -1)

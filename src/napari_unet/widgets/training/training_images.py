@@ -1,0 +1,127 @@
+"""Which images of a window a training learns from, on which it is scored, and copies of them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+
+from napari_unet.core.annotation import Mode
+from napari_unet.core.arrays.axes import Channels
+from napari_unet.core.errors import InputError
+from napari_unet.files.pixel_size import PixelSize
+from napari_unet.widgets.bridge.layers import annotation_of, copy_image, copy_paint, has_paint, pixel_sizes
+from napari_unet.widgets.bridge.marks import full_objects_of, image_channels, mode_of
+from napari_unet.widgets.bridge.paint_watch import Learnt
+from napari_unet.widgets.bridge.scales import micrometres
+
+Pairs = list[tuple[Image, Labels]]
+"""Images with their paint."""
+
+
+def images_learnt_from(
+    viewer: ViewerModel, chosen: Image | None, scored: Image | None, *, all_painted: bool
+) -> Pairs:
+    """Return the chosen image and, with ``all_painted``, all others that have paint, but the scored one.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    if chosen is None:
+        raise InputError("There is no image to train on; open one with File > Open and paint on it.")
+    paint = annotation_of(viewer, chosen)
+    pairs = [] if paint is None else [(chosen, paint)]
+    if all_painted:
+        for layer in viewer.layers:
+            paint = annotation_of(viewer, layer) if isinstance(layer, Image) else None
+            if layer is not chosen and paint is not None and has_paint(paint):
+                pairs.append((layer, paint))
+    if not pairs:
+        raise InputError(
+            f"The image '{chosen.name}' has no paint; make its annotation layer in the Paint dock first."
+        )
+    apart = images_scored(viewer, scored)
+    pairs = [pair for pair in pairs if pair not in apart]
+    if not pairs:
+        raise InputError(
+            f"The image '{apart[0][0].name}' is for scoring alone and there is no other to learn from; "
+            "choose another image, or score on held-out strokes."
+        )
+    return pairs
+
+
+def images_scored(viewer: ViewerModel, image: Image | None) -> Pairs:
+    """Return the image to score on with its paint; none where strokes are held out.
+
+    Raises
+    ------
+    InputError
+        If it has no paint.
+    """
+    if image is None:
+        return []
+    paint = annotation_of(viewer, image)
+    if paint is None or not has_paint(paint):
+        raise InputError(
+            f"The image '{image.name}' is for scoring and has no paint; paint on it, or score on "
+            "held-out strokes."
+        )
+    return [(image, paint)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Copies:
+    """Images and paint, and what is known of them, as ``train_and_save`` takes it.
+
+    Copied on the main thread: the user goes on painting, and may delete the layers. ``layers`` are those that
+    were copied.
+    """
+
+    layers: list[Learnt]
+    mode: Mode
+    channels: Channels
+    images: list[Any]
+    paints: list[Any]
+    full: list[Any]
+    validation: tuple[list[Any], list[Any]]
+    sizes: list[tuple[float, ...]]
+    in_world: list[PixelSize | None]
+
+
+def copy_pairs(pairs: Pairs, scored: Pairs) -> Copies:
+    """Copy what is learnt from, and what is scored on.
+
+    Raises
+    ------
+    InputError
+        If paint means objects in some of them and classes in others.
+    """
+    everything = [*pairs, *scored]
+    modes = {mode_of(paint) for _, paint in everything}
+    if len(modes) > 1:
+        raise InputError(
+            "Some images have paint of objects and some of classes; choose one for all in the Paint dock."
+        )
+    channels = {image_channels(image, paint) for image, paint in everything}
+    images = [copy_image(image) for image, _ in everything]
+    paints = [copy_paint(paint) for _, paint in everything]
+    count = len(pairs)
+    return Copies(
+        layers=[
+            Learnt(*pair, pixels, scored=number >= count)
+            for number, (pair, pixels) in enumerate(zip(everything, images, strict=True))
+        ],
+        mode=modes.pop(),
+        channels=channels.pop() if len(channels) == 1 else "auto",
+        images=images[:count],
+        paints=paints[:count],
+        full=[
+            full_objects_of(paint).within(pixels)
+            for (_, paint), pixels in zip(pairs, paints[:count], strict=True)
+        ],
+        validation=(images[count:], paints[count:]),
+        sizes=[pixel_sizes(paint) for _, paint in everything],
+        in_world=[micrometres(paint) for _, paint in pairs],
+    )

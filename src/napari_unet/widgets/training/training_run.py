@@ -1,0 +1,252 @@
+"""What the Train dock computes in its worker thread, and how it is told in words."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
+from napari_unet.core.learning.view import Gaze
+from napari_unet.core.painted.object_distance import Full
+from napari_unet.core.painted.paint_feed import PaintFeed
+from napari_unet.files.atomic import check_writable
+from napari_unet.files.models import read_info
+from napari_unet.files.pixel_size import PixelSize, relative_spacing
+from napari_unet.files.plain import from_plain
+from napari_unet.network.config import TrainingConfig
+from napari_unet.network.events import (
+    Checkpoint,
+    Continued,
+    Started,
+    StepDone,
+    Stopped,
+    TrainingEvent,
+    Validated,
+    Warned,
+)
+from napari_unet.network.learning.state import TrainingState
+from napari_unet.network.model import History, Model
+
+Painted = tuple[Sequence[NDArray[Any]], Sequence[NDArray[Any]]]
+"""Images and their paints."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The model is on disk, in ``path``."""
+
+    path: Path
+
+
+def train_and_save(
+    images: Sequence[NDArray[Any]],
+    paints: Sequence[NDArray[Any]],
+    config: TrainingConfig,
+    *,
+    start: Stopped | Path | None,
+    validation: Painted | None = None,
+    full: Sequence[Full] | None = None,
+    device: str,
+    path: Path,
+    control: Control,
+    before: Path | None = None,
+    sizes: Sequence[tuple[float, ...]] = (),
+    in_world: Sequence[PixelSize | None] = (),
+    feed: PaintFeed | None = None,
+    gaze: Gaze | None = None,
+) -> Iterator[TrainingEvent | Saved]:
+    """Train as :func:`napari_unet.network.training.train_events` does; save the model, and its state beside.
+
+    Parameters
+    ----------
+    images, paints, config, validation, full, device, control, feed, gaze
+        As for ``train_events``.
+    start : Stopped, path of a model file, or None
+        What to go on from: the end of another training, or a file and the state beside it, which a starter
+        has not.
+    path : pathlib.Path
+        Where the model goes; missing folders are made.
+    before : pathlib.Path, optional
+        The model file of ``start``. Its state is deleted once that of the new model is saved, for a state is
+        four times as large as its model and a day holds many trainings.
+    sizes : sequence of tuple of float
+        Of every image, how long a pixel is along each axis of its paint. Of the axes that the network sees,
+        they become the spacing of the training, as multiples of the smallest: distances in the weight map
+        stay in pixels of the finest axis. Without them ``config.spacing`` stays.
+    in_world : sequence of PixelSize or None
+        Of every image it learns from; what they have in common is saved with the model.
+
+    Yields
+    ------
+    TrainingEvent or Saved
+        ``Stopped`` comes before the model is saved: a disk that filled up meanwhile must not lose it. A stop
+        before the first step ends without an event.
+
+    Raises
+    ------
+    InputError
+        If ``path`` cannot be written, which is found out before the training, or as ``train_events`` does.
+    """
+    check_writable(path)
+    # torch takes seconds to import.
+    from napari_unet.files.states import state_path
+    from napari_unet.files.training_file import CHECKPOINT_S, TrainingFile
+    from napari_unet.network.training import train_events
+
+    begun = False
+    try:
+        model, state, told = _beginning(start)
+        yield from told
+        fixed = None if model is None or model.is_starter else model
+        ndim = (fixed or config).network.ndim
+        spacings = [relative_spacing(size[-ndim:]) for size in sizes]
+        config = replace(config, spacing=spacings[0]) if spacings else config
+        events = train_events(
+            images,
+            paints,
+            config,
+            start=model,
+            resume=state,
+            validation=validation,
+            full=full,
+            device=device,
+            control=control,
+            feed=feed,
+            gaze=gaze,
+            checkpoint_s=CHECKPOINT_S,
+        )
+        file = TrainingFile(path, in_world, model)
+        for event in events:
+            begun = True
+            if isinstance(event, Checkpoint):
+                yield from map(Warned, file.save_checkpoint(event))
+                continue
+            yield event
+            if isinstance(event, Started) and len(set(spacings)) > 1:
+                yield Warned(
+                    "The pixels of these images are not of one shape, and distances are counted as in the "
+                    "first; give their layers the same scale, or train on them one after the other."
+                )
+            if isinstance(event, Stopped):
+                file.save_model(event.model)
+                yield Saved(path)
+                file.save_state(event)
+                if event.state is not None and before not in (None, path):
+                    state_path(before).unlink(missing_ok=True)
+    except InputError:
+        # A training that is stopped while it prepares says so in this way, which the user knows already.
+        if begun or not control.stopped:
+            raise
+
+
+def _beginning(start: Stopped | Path | None) -> tuple[Model | None, TrainingState | None, list[Warned]]:
+    """Return the model to start with, the state of its training, and why there is none."""
+    from napari_unet.files.models import load_model
+    from napari_unet.files.starters import is_starter
+    from napari_unet.files.states import load_to_continue
+
+    if start is None:
+        return None, None, []
+    if isinstance(start, Stopped):
+        return start.model, start.state, []
+    if is_starter(start):
+        return load_model(start), None, []
+    model, state, sentence = load_to_continue(start)
+    return model, state, [Warned(sentence)] if sentence else []
+
+
+def read_history(path: Path) -> History:
+    """Return how the training of a model file went.
+
+    Raises
+    ------
+    InputError
+        If it is not a model.
+    """
+    history: History = from_plain(History, read_info(path)["history"], "history", ignore_unknown=True)
+    return history
+
+
+def describe_place(device: str) -> tuple[str, str]:
+    """Return the device in words, and how to get a faster one; imports torch.
+
+    Raises
+    ------
+    InputError
+        If there is no such device.
+    """
+    from napari_unet.network.device import acceleration_hint, choose_device, describe_device
+
+    place = choose_device(device)
+    if place.type != "cpu":
+        return f"{describe_device(place)}.", ""
+    return f"{describe_device(place)}: expect to wait for minutes.", acceleration_hint() or ""
+
+
+class Progress:
+    """How far a training is, and how good, as sentences.
+
+    Parameters
+    ----------
+    limit : float
+        Budget in seconds.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._before = 0.0  # seconds of earlier sessions
+        self._last: StepDone | None = None
+        self._score: Validated | None = None
+        self._best: Validated | None = None
+
+    def add(self, event: StepDone | Validated) -> None:
+        """Take the news of an event."""
+        if isinstance(event, StepDone):
+            self._last = event
+        else:
+            self._score = event
+            if event.best:
+                self._best = event
+
+    def go_on(self, event: Continued) -> None:
+        """Count time from where an earlier training stopped."""
+        self._before = event.history.seconds
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a step was made."""
+        return self._last is not None
+
+    def measure(self, event: object) -> tuple[float, float] | None:
+        """Return (seconds done, seconds in all) for a progress bar, None for events that do not tell."""
+        if not isinstance(event, StepDone | Validated):
+            return None
+        return min(event.seconds - self._before, self._limit), self._limit
+
+    def now(self, *, paused: bool) -> str:
+        """Return where the training is."""
+        if self._last is None:
+            return ""
+        parts = [f"Step {self._last.step}", f"loss {self._last.loss:.3f}"]
+        if self._score is not None:
+            parts.append(self._score.words)
+        parts.append("paused" if paused else f"{clock(self._before + self._limit - self._last.seconds)} left")
+        return ", ".join(parts)
+
+    def outcome(self) -> str:
+        """Return which network was kept."""
+        if self._best is None:
+            return "No step was made, so there is nothing to keep."
+        if self._best.step == 0:
+            return f"Kept the model it started from, for nothing learnt since was better: {self._best.words}."
+        return f"Kept the network of step {self._best.step}: {self._best.words}."
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as "m:ss" or "h:mm:ss"."""
+    minutes, rest = divmod(max(round(seconds), 0), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,69 @@
+"""The progress bar of a job in napari's activity dock."""
+
+from collections.abc import Callable
+
+from napari.utils import cancelable_progress
+from qtpy.QtWidgets import QLabel, QWidget
+
+from napari_unet.widgets.window.lifetime import is_alive
+
+_CALM = 5
+"""Speed in percent of the spinner that napari turns while a bar is open. Each of its 30 pictures a second has
+the whole window composed anew, which without a graphics card takes the processor from the training."""
+
+
+class ActivityBar(cancelable_progress):  # type: ignore[misc]  # napari's base class is untyped
+    """A bar in napari's activity dock that can be cancelled, and closed twice.
+
+    Parameters
+    ----------
+    title : str
+        What is going on.
+    total : int
+        What it counts up to; 0 is unknown.
+    cancel : callable
+        What the Cancel button does.
+    window : QWidget, optional
+        The window whose spinner turns slowly as long as the bar is open.
+    """
+
+    def __init__(
+        self, title: str, total: int, cancel: Callable[[], None], window: QWidget | None = None
+    ) -> None:
+        # Found now: a window that is closing must not be searched, some of its children are gone.
+        labels = [] if window is None else window.findChildren(QLabel)
+        self._movies = [movie for label in labels if (movie := label.movie()) is not None]
+        super().__init__(desc=title, total=total)
+        self._cancel = cancel
+        self._shown_total = total
+        self._turn_spinner(_CALM)
+
+    def cancel(self) -> None:
+        """Do what the Cancel button asks for."""
+        # napari only remembers the wish and polls it when it iterates; our loop is in another thread.
+        super().cancel()
+        self._cancel()
+
+    def describe(self, text: str) -> None:
+        """Write ``text`` before the bar."""
+        if not self.disable:
+            self.set_description(text)
+
+    def show_progress(self, done: float, total: float) -> None:
+        """Show ``done`` of ``total``; a total of 0 is unknown."""
+        if self.disable or total <= 0:
+            return
+        if round(total) != self._shown_total:
+            self._shown_total = self.total = round(total)
+        self.update(min(round(done), self._shown_total) - self.n)
+
+    def close(self) -> None:
+        """Take the bar out of the dock."""
+        super().close()
+        self._turn_spinner(100)
+        self._movies = []  # closed again, it may be by the garbage collector of another thread
+
+    def _turn_spinner(self, speed: int) -> None:
+        for movie in self._movies:
+            if is_alive(movie):
+                movie.setSpeed(speed)
