@@ -33,11 +33,11 @@ from mutations import mutated, mutated_json
 from safetensors.torch import load, save
 from skimage.io import imsave
 
+from napari_unet.core.arrays.normalisation import Normalisation
+from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.core.normalisation import Normalisation
 from napari_unet.core.tiling import Tile
-from napari_unet.core.weight_config import WeightConfig
 from napari_unet.files.bioimageio import PackageInfo, export_package
 from napari_unet.files.images import check_replaceable, read_image, write_image
 from napari_unet.files.models import load_model, read_info, save_model
