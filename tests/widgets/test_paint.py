@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from dock_helpers import say
 from qtpy.QtWidgets import QComboBox, QPushButton, QWidget
 
 from napari_unet.widgets.bridge import layers as bridge
@@ -120,6 +121,23 @@ def test_keys_work_on_the_annotation_layer_and_nowhere_else(make_napari_viewer, 
             press(viewer, key)
     assert other.selected_label == before
     assert (paint.mode, paint.selected_label) == ("erase", 1)
+
+
+def test_what_cannot_be_done_in_the_3d_view_is_said(viewer, open_dock):
+    dock = open_dock(viewer)
+    add_image(viewer, (5, 40, 50))
+    viewer.dims.ndisplay = 3
+    assert say(dock, "paint_in_3d") == ""  # there is nothing to paint on
+    viewer.dims.ndisplay = 2
+    dock.make()
+    boxes = [dock.findChild(QPushButton, f"paint_region_{shape}") for shape in ("box", "polygon")]
+    assert all(box.isEnabled() for box in boxes)
+    viewer.dims.ndisplay = 3
+    assert "only what is painted already" in say(dock, "paint_in_3d")
+    assert not any(box.isEnabled() for box in boxes)
+    viewer.dims.ndisplay = 2
+    assert say(dock, "paint_in_3d") == ""
+    assert all(box.isEnabled() for box in boxes)
 
 
 def test_no_key_of_napari_is_taken(viewer, open_dock):

@@ -35,7 +35,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.files.images import check_replaceable, read_image
 from napari_unet.files.project import read_project
 from napari_unet.files.states import step_to_continue
-from napari_unet.widgets.bridge.layers import add_result
+from napari_unet.widgets.bridge.layers import add_result, make_annotation
 from napari_unet.widgets.models.model_chooser import ModelChooser
 from napari_unet.widgets.next_step import Stage, next_step
 from napari_unet.widgets.paint import PaintDock
@@ -96,9 +96,17 @@ PREDICTED = stage(trained=True, has_labels=True, predicted=True)
             ("make", "save", "table"),
         ),
         (Stage(True, True), 1, "Paint a little of the background", ("background",)),
+        (
+            Stage(True, True, has_labels=True, predicted=True),
+            4,
+            "If they are right, save them",
+            ("next", "save", "table"),
+        ),
         (Stage(True, True, has_background=True), 1, "begin an object", ("object",)),
         (stage(paint_teaches=False), 1, "what is still missing", ("object",)),
         (stage(), 3, "Start training", ("start", "object")),
+        (stage(is_training=True, is_waiting=True), 3, "in a moment", ()),
+        (replace(BARE, is_training=True), 3, "make the annotation layer", ("make",)),
         (stage(is_training=True), 3, "for the next training", ("next",)),
         (stage(is_training=True, paint_joins=True), 3, "strokes join at once", ("next",)),
         (stage(is_training=True, paint_joins=True, is_paused=True), 3, "Press Go on", ("next",)),
@@ -489,6 +497,56 @@ def test_nothing_is_cut_off_at_350_pixels(kind, viewer, qtbot):
     dock.show()
     page = area.widget()
     assert page.minimumSizeHint().width() <= WIDTH - area.verticalScrollBar().sizeHint().width()
+
+
+def test_what_is_said_of_another_image_and_shown_of_its_own_while_a_network_learns(
+    viewer, qtbot, monkeypatch
+):
+    tiny_training(monkeypatch, steps=100_000)
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    cells, other = (viewer.add_image(discs(), name=name) for name in ("cells", "other"))
+    paint = paint_on(viewer, cells)
+    viewer.layers.selection.active = paint
+    qtbot.waitUntil(lambda: dock.paint.image.layer is cells)
+    with qtbot.waitSignal(dock.train.begun, timeout=60_000):
+        dock.train.start()
+        assert "in a moment" in say(dock, "unet_advice")
+    assert "join at once" in say(dock, "unet_advice")
+    dock._live.learns.setChecked(False)
+    assert "for the next training" in say(dock, "unet_advice")
+    dock._live.learns.setChecked(True)
+    assert "join at once" in say(dock, "unet_advice")
+    viewer.layers.selection.active = other
+    qtbot.waitUntil(lambda: dock.paint.image.layer is other)
+    assert "paint that is not on this image" in say(dock, "unet_advice")
+    assert dock.train.form.image.layer is cells
+    dock.paint.make()
+    qtbot.waitUntil(lambda: "for the next training" in say(dock, "unet_advice"))
+    paint.data_setitem((np.array([60]), np.array([5])), 1)
+    qtbot.waitUntil(lambda: "has joined" in say(dock, "train_joined"), timeout=60_000)
+    with qtbot.waitSignal(dock.train.ended, timeout=60_000):
+        dock.train.stop()
+    assert say(dock, "train_joined") == ""
+    assert dock.train.form.image.layer is other
+
+
+def test_with_all_painted_images_what_is_painted_on_another_joins(viewer, qtbot, monkeypatch):
+    tiny_training(monkeypatch, steps=100_000)
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    cells, other = (viewer.add_image(discs(), name=name) for name in ("cells", "other"))
+    dock.train.form.all_painted.setChecked(True)
+    viewer.layers.selection.active = paint_on(viewer, cells)
+    qtbot.waitUntil(lambda: dock.paint.image.layer is cells)
+    assert not dock.train.joins(cells)
+    dock.train.start()
+    assert dock.train.joins(cells)
+    assert dock.train.joins(other)
+    make_annotation(viewer, other)
+    assert dock.train.joins(other)
+    with qtbot.waitSignal(dock.train.ended, timeout=60_000):
+        dock.train.stop()
 
 
 def test_a_long_name_is_cut_in_its_middle_as_names_differ_at_their_ends(viewer, qtbot):

@@ -39,9 +39,9 @@ class Stage:
     paint_teaches : bool
         There is enough of it.
     is_training, paint_joins : bool
-        A network learns now; and whether what is painted meanwhile joins.
-    is_paused : bool
-        That network waits.
+        A network learns now; and whether what is painted on this image meanwhile joins.
+    is_paused, is_waiting : bool
+        That network waits for the user; or for its turn, before its first step.
     is_predicting : bool
         Images are segmented now.
     trained : bool
@@ -67,6 +67,7 @@ class Stage:
     is_training: bool = False
     paint_joins: bool = False
     is_paused: bool = False
+    is_waiting: bool = False
     is_predicting: bool = False
     trained: bool = False
     has_labels: bool = False
@@ -85,6 +86,13 @@ class Advice:
     actions: tuple[Action, ...] = ()
 
 
+_LOOK = Advice(
+    4,
+    "Look at the objects. If they are right, save them. If not, accept right ones and reject wrong "
+    "ones in step 4 (keys A and R), or paint where the network is uncertain, and train on.",
+    ("next",),
+)
+
 _RULES: tuple[tuple[Callable[[Stage], bool], Advice], ...] = (
     (
         lambda stage: not stage.has_image,
@@ -93,6 +101,21 @@ _RULES: tuple[tuple[Callable[[Stage], bool], Advice], ...] = (
     (
         lambda stage: stage.is_paused,
         Advice(3, "Training is paused, and keeps what it has learnt. Press Go on in step 3.", ("next",)),
+    ),
+    (
+        lambda stage: stage.is_waiting,
+        Advice(
+            3, "The network learns in a moment: step 3 tells what it waits for. Go on painting meanwhile."
+        ),
+    ),
+    (
+        lambda stage: stage.is_training and not stage.has_annotation,
+        Advice(
+            3,
+            "The network learns from paint that is not on this image. To paint here meanwhile, make the "
+            "annotation layer. When you like what you see, press Stop and save in step 3.",
+            ("make",),
+        ),
     ),
     (
         lambda stage: stage.is_training and stage.paint_joins,
@@ -107,8 +130,8 @@ _RULES: tuple[tuple[Callable[[Stage], bool], Advice], ...] = (
         lambda stage: stage.is_training,
         Advice(
             3,
-            "The network learns, and the preview shows what it makes of the image. What you paint meanwhile "
-            "is for the next training. When you like what you see, press Stop and save in step 3.",
+            "The network learns, and the preview shows what it makes of its images. What you paint here "
+            "meanwhile is for the next training. When you like what you see, press Stop and save in step 3.",
             ("next",),
         ),
     ),
@@ -146,6 +169,10 @@ _RULES: tuple[tuple[Callable[[Stage], bool], Advice], ...] = (
         Advice(1, "Make the annotation layer: the one you paint on.", ("make",)),
     ),
     (
+        lambda stage: stage.predicted and not stage.has_background and not stage.objects,
+        _LOOK,
+    ),
+    (
         lambda stage: not stage.has_background,
         Advice(
             1,
@@ -171,7 +198,7 @@ _RULES: tuple[tuple[Callable[[Stage], bool], Advice], ...] = (
         lambda stage: not stage.trained,
         Advice(
             3,
-            "Start training: what you paint from then on joins. Or paint a few more objects first.",
+            "Start training, and go on painting meanwhile. Or paint a few more objects first.",
             ("start", "object"),
         ),
     ),
@@ -196,15 +223,7 @@ _RULES: tuple[tuple[Callable[[Stage], bool], Advice], ...] = (
             ("next",),
         ),
     ),
-    (
-        lambda _stage: True,
-        Advice(
-            4,
-            "Look at the objects. If they are right, save them. If not, accept right ones and reject wrong "
-            "ones in step 4 (keys A and R), or paint where the network is uncertain, and train on.",
-            ("next",),
-        ),
-    ),
+    (lambda _stage: True, _LOOK),
 )
 """What to do, the first of which the condition holds."""
 

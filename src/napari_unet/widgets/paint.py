@@ -37,7 +37,7 @@ from napari_unet.widgets.parts.form import (
     show_row,
 )
 from napari_unet.widgets.parts.latest import Latest
-from napari_unet.widgets.window.lifetime import later
+from napari_unet.widgets.window.lifetime import follow, later
 
 _SETTLED_MS = 300
 """Time without a stroke after which the paint is counted."""
@@ -48,6 +48,11 @@ _FILLED = (
     "where these end would pass for the border. Objects from Take corrections count without it."
 )
 _NO_OBJECTS = "Only for objects: classes of pixels are not kept apart."
+
+_IN_3D = (
+    "In the 3-D view, brushes reach only what is painted already, and regions cannot be drawn. Go back to "
+    "the planes (Ctrl+Y) to paint anew."
+)
 
 _CHANNELS = (
     ("None: grey planes", "auto"),
@@ -95,6 +100,7 @@ class PaintDock(QWidget):
         self._watcher.painted.connect(self._settled.start)
         self._watcher.noted.connect(self._on_noted)
         self.image.layer_changed.connect(self._show_state)
+        follow(self, viewer.dims.events.ndisplay, self._show_view)
         self._on_annotation(self._watcher.layer)
 
     @property
@@ -143,6 +149,8 @@ class PaintDock(QWidget):
         column.addWidget(self.make_button)
         self.brushes = BrushTools(self._viewer, self._watcher)
         column.addWidget(self.brushes)
+        self._in_space = Sentence("paint_in_3d")
+        column.addWidget(self._in_space)
         self.filled = QCheckBox("Objects filled to their border")
         describe(self.filled, name="paint_full", tooltip=_FILLED)
         self.filled.toggled.connect(self._on_filled)
@@ -221,8 +229,13 @@ class PaintDock(QWidget):
         self.advice.say("")
         self.corrections.said.say("")
         self._show_filled()
+        self._show_view()
         self.brushes.show_for(self.mode)
         self._settled.start()
+
+    def _show_view(self, _event: object = None) -> None:
+        is_seen_in_3d = self.annotation is not None and self._viewer.dims.ndisplay == 3
+        self._in_space.say(_IN_3D if is_seen_in_3d else "")
 
     def _show_filled(self) -> None:
         paint, is_objects = self.annotation, self.mode == "objects"

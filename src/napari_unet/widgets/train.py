@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import napari
+from napari.layers import Image
 from qtpy.QtCore import QEvent, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QHBoxLayout, QWidget
@@ -56,6 +57,7 @@ class _Run:
     progress: Progress
     watch: PaintWatch
     preview: LivePreviewLayer
+    has_begun: bool = False
     failed: bool = False
     saved: Path | None = None
     warnings: list[str] = field(default_factory=list)
@@ -79,6 +81,8 @@ class TrainDock(QWidget):
     """The ``Path`` of every model saved."""
     started = Signal()
     """A training begins, with the paint as it is."""
+    begun = Signal()
+    """Its first step is made now: its turn has come, and paint and images are read."""
     paused = Signal()
     """The training waits, or goes on."""
     ended = Signal()
@@ -163,6 +167,15 @@ class TrainDock(QWidget):
     def is_paused(self) -> bool:
         """Whether a training waits to go on."""
         return self._run is not None and self._run.job.control.paused
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a training waits for its turn, or reads images and paint, before its first step."""
+        return self._run is not None and not self._run.has_begun
+
+    def joins(self, image: Image) -> bool:
+        """Return whether what is painted on ``image`` now joins the training."""
+        return self._run is not None and self._run.watch.joins(image)
 
     def start(self) -> None:
         """Train with the form as it is, unless a training runs."""
@@ -279,6 +292,8 @@ class TrainDock(QWidget):
         elif isinstance(event, Started):
             weights = f"{event.parameters / 1e6:.1f} million weights"
             self._place.say(f"{event.device}, {event.precision}; a network of {weights}.")
+            run.has_begun = True
+            self.begun.emit()
         elif isinstance(event, Adapted | Warned | Resolved):
             self._note(run, event)
         elif isinstance(event, Stopped):
@@ -334,6 +349,7 @@ class TrainDock(QWidget):
             self._project.keep_model(run.saved)
         run.watch.close()
         run.preview.close()
+        self._live.say_joined(None)
         self.plot.repaint_curves()
         if not run.failed:
             self._status.say(run.progress.outcome())

@@ -143,10 +143,11 @@ class UNetDock(QWidget):
         project = project_of(self._viewer)
         project.trained.connect(self._on_model)
         project.opened.connect(self._on_project)
-        self.train.paused.connect(self._refresh)
-        self.train.ended.connect(self._refresh)
+        for signal in (self.train.begun, self.train.paused, self._live.learning_changed):
+            signal.connect(self._refresh)
+        self.train.ended.connect(self._on_ended)
         self.predict.started.connect(self._refresh)
-        self.predict.ended.connect(self._refresh)
+        self.predict.ended.connect(self._on_ended)
         self.predict.predicted.connect(self._on_predicted)
         self.predict.model.model_changed.connect(self._refresh)
         self._saver.saved.connect(self._on_saved)
@@ -194,9 +195,12 @@ class UNetDock(QWidget):
     # What has happened.
 
     def _share_image(self, layer: Layer | None) -> None:
-        """Choose in all steps the image that was chosen in one, but where several images are chosen."""
+        """Choose in all steps the image that was chosen in one, but where several images are chosen.
+
+        What computes goes on to show the image it began with.
+        """
         for chooser in self._choosers:
-            if not chooser.several:
+            if not chooser.several and chooser.isEnabled():
                 chooser.choose(layer)
         self._told.say("")
         self._refresh()
@@ -225,6 +229,10 @@ class UNetDock(QWidget):
         self._told.say("")
         self._note_learnt()
         self._refresh()
+
+    def _on_ended(self) -> None:
+        """Choose the image again that was chosen in the other steps meanwhile."""
+        self._share_image(self.paint.image.layer)
 
     def _note_learnt(self) -> None:
         paint = self.paint.annotation
@@ -286,7 +294,8 @@ class UNetDock(QWidget):
             has_model=self.predict.can_predict,
             is_training=self.train.is_running,
             is_paused=self.train.is_paused,
-            paint_joins=self._live.learns.isChecked(),
+            paint_joins=image is not None and self.train.joins(image),
+            is_waiting=self.train.is_waiting,
             is_predicting=self.predict.is_running,
             trained=self._trained,
         )

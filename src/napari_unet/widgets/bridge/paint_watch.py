@@ -71,6 +71,12 @@ class PaintWatch(QObject):
             for paint in list(self._learnt):
                 self._tell(paint)
 
+    def joins(self, image: Image) -> bool:
+        """Return whether what is painted on ``image`` now is told, also if it is the first paint there."""
+        paint = annotation_of(self._viewer, image)
+        knows = self._all_images and image not in self._images if paint is None else paint in self._learnt
+        return self._listens and knows
+
     def close(self) -> None:
         """End: the training is over."""
         for stop in self._unfollow:

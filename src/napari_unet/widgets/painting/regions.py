@@ -31,6 +31,7 @@ from napari_unet.widgets.correcting.corrector import objects_of
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
 from napari_unet.widgets.parts.form import Sentence, button
 from napari_unet.widgets.parts.latest import Latest
+from napari_unet.widgets.window.lifetime import follow
 
 _COLOUR = "#ffd166"
 _FILL = "#ffd1661f"
@@ -74,6 +75,7 @@ class RegionTools(QWidget):
         self._latest = Latest("Counting what regions hold", self)
         self._latest.result.connect(self._sentence.say)
         column.addWidget(self._sentence)
+        follow(self, viewer.dims.events.ndisplay, self._show)
         watcher.layer_changed.connect(self._show)
         watcher.noted.connect(self._show)
         self._show()
@@ -87,7 +89,7 @@ class RegionTools(QWidget):
     def _show(self, _layer: object = None) -> None:
         paint = self._watcher.layer
         for made in self._buttons:
-            made.setEnabled(paint is not None)
+            made.setEnabled(paint is not None and self._viewer.dims.ndisplay == 2)
         if paint is None:
             self._sentence.say("")
             return
