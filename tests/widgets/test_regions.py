@@ -87,6 +87,26 @@ def test_a_box_drawn_with_the_mouse_makes_the_rest_background(make_napari_viewer
     assert image in viewer.layers
 
 
+def test_a_shape_that_does_not_count_is_told_as_soon_as_it_is_drawn(viewer, qtbot):
+    dock = PaintDock(viewer)
+    qtbot.addWidget(dock)
+    add_image(viewer, (5, 60, 80))
+    dock.make()
+    dock.findChild(QPushButton, "paint_region_box").click()
+    layer = regions_layer(viewer, dock.annotation)
+    told = dock.findChild(QLabel, "paint_regions")
+    across = np.array([(0, 10, 10), (4, 10, 10), (4, 10, 40), (0, 10, 40)])
+    layer.add_rectangles(across)  # in a view from the side
+    assert "1 shape encloses no pixels of one plane" in told.text()
+    layer.add_rectangles(np.array([(2, 10, 10), (2, 30, 10), (2, 30, 40), (2, 10, 40)]))
+    assert told.text().startswith("1 complete region:")
+    layer.selected_data = {0}
+    layer.remove_selected()
+    assert "encloses no pixels" not in told.text()
+    viewer.layers.remove(layer)
+    assert told.text() == ""
+
+
 def test_a_polygon_drawn_with_the_mouse_counts_when_it_is_finished(make_napari_viewer):
     viewer = make_napari_viewer()
     add_image(viewer)

@@ -105,7 +105,7 @@ PREDICTED = stage(trained=True, has_labels=True, predicted=True)
         (Stage(True, True, has_background=True), 1, "begin an object", ("object",)),
         (stage(paint_teaches=False), 1, "what is still missing", ("object",)),
         (stage(), 3, "Start training", ("start", "object")),
-        (stage(is_training=True, is_waiting=True), 3, "in a moment", ()),
+        (stage(is_training=True, is_waiting=True), 3, "in a moment", ("next",)),
         (replace(BARE, is_training=True), 3, "make the annotation layer", ("make",)),
         (stage(is_training=True), 3, "for the next training", ("next",)),
         (stage(is_training=True, paint_joins=True), 3, "strokes join at once", ("next",)),

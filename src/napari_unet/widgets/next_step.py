@@ -105,7 +105,9 @@ _RULES: tuple[tuple[Callable[[Stage], bool], Advice], ...] = (
     (
         lambda stage: stage.is_waiting,
         Advice(
-            3, "The network learns in a moment: step 3 tells what it waits for. Go on painting meanwhile."
+            3,
+            "The network learns in a moment: step 3 tells what it waits for. Go on painting meanwhile.",
+            ("next",),
         ),
     ),
     (

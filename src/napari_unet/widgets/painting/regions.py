@@ -4,7 +4,7 @@ The shapes are a layer of napari, drawn and changed with napari's tools. What th
 paint whenever they change, so whoever reads the paint finds it there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -52,6 +52,8 @@ class RegionTools(QWidget):
         super().__init__()
         self._viewer = viewer
         self._watcher = watcher
+        self._layer: Shapes | None = None
+        self._unfollow: Callable[[], None] | None = None
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         row = QHBoxLayout()
@@ -91,9 +93,11 @@ class RegionTools(QWidget):
         for made in self._buttons:
             made.setEnabled(paint is not None and self._viewer.dims.ndisplay == 2)
         if paint is None:
+            self._follow(None)
             self._sentence.say("")
             return
         layer = regions_layer(self._viewer, paint)
+        self._follow(layer)
         drawn = 0 if layer is None else len(layer.data)
         regions = full_objects_of(paint).regions
         image = source_of(self._viewer, paint)
@@ -108,6 +112,15 @@ class RegionTools(QWidget):
             yield describe_regions(len(regions), drawn, overlooked(objects, painted, regions))
 
         self._latest.submit(count)
+
+    def _follow(self, layer: Shapes | None) -> None:
+        """Look at shapes that enclose nothing, too, of which the paint is not told."""
+        if layer is self._layer:
+            return
+        if self._unfollow is not None:
+            self._unfollow()
+        self._layer = layer
+        self._unfollow = None if layer is None else follow(self, layer.events.data, self._show)
 
 
 def describe_regions(regions: int, drawn: int, overlooked: int = 0) -> str:
