@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 from dock_helpers import discs, make_model
+from skimage.io import imsave
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
@@ -182,3 +183,12 @@ def test_what_was_saved_by_hand_keeps_its_own_image_alone_from_being_segmented(t
     assert kept.read_bytes() == before
     with pytest.raises(InputError, match="saved by hand"):  # nothing else is left
         FilesPlan((paths[0],), tmp_path, KINDS)
+
+
+def test_an_image_that_can_only_be_read_whole_is_written_to_zarr_too(tmp_path):
+    pixels = discs((64, 48), seed=0)
+    imsave(tmp_path / "a.png", pixels, check_contrast=False)
+    *_, written = run([tmp_path / "a.png"], tmp_path / "out", file_format="zarr")
+    expected = predict(make_model(), pixels, CONFIG, device="cpu")
+    found = np.asarray(open_image(written.outputs["objects"]).pixels)
+    np.testing.assert_array_equal(found, expected.objects)

@@ -21,13 +21,10 @@ from napari_unet.core.arrays.lazy import LazyPixels, Pixels
 from napari_unet.core.errors import InputError
 from napari_unet.files.atomic import writing
 from napari_unet.files.pixel_size import PixelSize
-from napari_unet.files.tiff_pages import first_series
+from napari_unet.files.tiff_pages import first_series, is_tiff
 
 SUFFIXES = (".tif", ".tiff", ".lsm", ".png", ".jpg", ".jpeg", ".bmp", ".webp")
 """Endings of the files that are taken from a folder."""
-
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""How TIFF and BigTIFF begin, in either byte order."""
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PNG_PALETTE = 3
@@ -124,23 +121,6 @@ def further_images(path: Path, count: int) -> str:
     if count <= 0:
         return ""
     return f"{path} holds {count + 1} images, and the first is used; save the others as files."
-
-
-def is_tiff(path: Path) -> bool:
-    """Return whether a file is a TIFF, whatever its name.
-
-    Raises
-    ------
-    InputError
-        If it is missing or cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return file.read(4) in _TIFF_MAGIC
-    except FileNotFoundError as error:
-        raise InputError(f"There is no image file {path}; check its name and folder.") from error
-    except OSError as error:
-        raise InputError(f"{path} could not be read ({error.strerror}); check its permissions.") from error
 
 
 def _read_tiff(path: Path) -> StoredImage:

@@ -13,7 +13,6 @@ from napari_unet.files.cluster import Cluster, OnCluster
 from napari_unet.files.images import (
     StoredImage,
     check_replaceable,
-    is_tiff,
     is_zarr,
     read_image,
     stem,
@@ -23,13 +22,22 @@ from napari_unet.files.large_prediction import (
     Kind,
     ObjectsFound,
     Stored,
+    StoredEvent,
     fits_into_memory,
     predict_to_zarr,
     share_done,
 )
 from napari_unet.files.sources import open_image
+from napari_unet.files.tiff_pages import is_tiff
 from napari_unet.network.config import PredictionConfig
-from napari_unet.network.events import ImageScaled, Predicted, TileDone, TilesHalved, TileStored
+from napari_unet.network.events import (
+    ImageScaled,
+    Predicted,
+    PredictionEvent,
+    TileDone,
+    TilesHalved,
+    TileStored,
+)
 from napari_unet.network.model import Model
 from napari_unet.network.tiles.in_turn import ImageFailed, in_turn
 
@@ -177,6 +185,7 @@ def predict_files(
         and a cluster is given.
     """
     from napari_unet.network.device import choose_device, choose_precision
+    from napari_unet.network.prediction import predict_events
 
     if cluster is None:
         choose_precision(choose_device(device), config.precision)  # to say once, not for every image
@@ -189,47 +198,59 @@ def predict_files(
     def one(number: int) -> Iterator[FileEvent]:
         path = plan.paths[number]
         plan.check_free(number)
-        if cluster is not None or _is_stored(path, model, plan.file_format):
-            there = None if cluster is None else OnCluster(cluster, path)
-            return _to_zarr(number, model, plan, config, device, control, there)
-        return _to_tiff(number, model, plan, config, device, control)
+        is_stored = cluster is not None or _is_stored(path, model, plan.file_format)
+        image = _open(path, is_stored=is_stored, is_on_cluster=cluster is not None)
+        if image.left_out:
+            yield FileNoted(number, image.left_out)
+        how = replace(config, channels=image.channels) if config.channels == "auto" else config
+        events: Iterator[StoredEvent | PredictionEvent] = (
+            predict_to_zarr(
+                model,
+                image.pixels,
+                plan.output,
+                plan.name(number),
+                how,
+                kinds=plan.kinds,
+                axes=image.axes.replace("C", ""),
+                pixel_size=image.pixel_size,
+                device=device,
+                control=control,
+                cluster=None if cluster is None else OnCluster(cluster, path),
+            )
+            if is_stored
+            else predict_events(model, image.pixels, how, device=device, control=control)
+        )
+        share = 0.0
+        for event in events:
+            if isinstance(event, Stored):
+                yield FileWritten(number, event.outputs) if event.finished else FileSuspended(number)
+            elif isinstance(event, Predicted):
+                if event.finished is None:
+                    outputs = {kind: plan.target(number, kind) for kind in plan.kinds}
+                    _write(event, image, outputs)
+                    yield FileWritten(number, outputs)
+            else:
+                known = share_done(event) if is_stored else getattr(event, "share", None)
+                share = share if known is None else known
+                yield FileAdvanced(number, share, event)
 
     return in_turn(one, len(plan.paths), control)
 
 
 def _is_stored(path: Path, model: Model, file_format: Format) -> bool:
     """Return whether an image is segmented block by block, to zarr: if asked for, or if it must be."""
-    if file_format != "auto":
-        return file_format == "zarr"
-    if is_zarr(path):
-        return True
-    if not is_tiff(path):
-        return False
+    if file_format != "auto" or is_zarr(path):
+        return file_format != "tiff"
     network = model.network
-    return not fits_into_memory(
+    return is_tiff(path) and not fits_into_memory(
         open_image(path).pixels, classes=network.classes, in_channels=network.in_channels
     )
 
 
-def _to_tiff(  # noqa: PLR0917 - what predict_files is given, for one file
-    number: int, model: Model, plan: FilesPlan, config: PredictionConfig, device: str, control: Control
-) -> Iterator[FileEvent]:
-    from napari_unet.network.prediction import predict_events
-
-    path = plan.paths[number]
-    image = open_image(path) if is_zarr(path) else read_image(path)
-    if image.left_out:
-        yield FileNoted(number, image.left_out)
-    share = 0.0
-    config = _with_channels(config, image)
-    for event in predict_events(model, image.pixels, config, device=device, control=control):
-        if not isinstance(event, Predicted):
-            share = event.share if isinstance(event, TileDone) else share
-            yield FileAdvanced(number, share, event)
-        elif event.finished is None:
-            outputs = {kind: plan.target(number, kind) for kind in plan.kinds}
-            _write(event, image, outputs)
-            yield FileWritten(number, outputs)
+def _open(path: Path, *, is_stored: bool, is_on_cluster: bool) -> StoredImage:
+    """Open an image, or read it whole where it must be, or is faster segmented so."""
+    in_pieces = is_zarr(path) or is_on_cluster or (is_stored and is_tiff(path))
+    return open_image(path) if in_pieces else read_image(path)
 
 
 def _write(event: Predicted, image: StoredImage, outputs: Mapping[Kind, Path]) -> None:
@@ -239,42 +260,3 @@ def _write(event: Predicted, image: StoredImage, outputs: Mapping[Kind, Path]) -
     for kind, target in outputs.items():
         with_channels = "C" + axes if axes and kind == "probabilities" else axes
         write_image(target, getattr(prediction, kind), with_channels, image.pixel_size)
-
-
-def _to_zarr(  # noqa: PLR0917 - what predict_files is given, for one file
-    number: int,
-    model: Model,
-    plan: FilesPlan,
-    config: PredictionConfig,
-    device: str,
-    control: Control,
-    cluster: OnCluster | None,
-) -> Iterator[FileEvent]:
-    path = plan.paths[number]
-    image = open_image(path)
-    if image.left_out:
-        yield FileNoted(number, image.left_out)
-    share = 0.0
-    for event in predict_to_zarr(
-        model,
-        image.pixels,
-        plan.output,
-        plan.name(number),
-        _with_channels(config, image),
-        kinds=plan.kinds,
-        axes=image.axes.replace("C", ""),
-        pixel_size=image.pixel_size,
-        device=device,
-        control=control,
-        cluster=cluster,
-    ):
-        if isinstance(event, Stored):
-            yield FileWritten(number, event.outputs) if event.finished else FileSuspended(number)
-            return
-        known = share_done(event)
-        share = share if known is None else known
-        yield FileAdvanced(number, share, event)
-
-
-def _with_channels(config: PredictionConfig, image: StoredImage) -> PredictionConfig:
-    return replace(config, channels=image.channels) if config.channels == "auto" else config

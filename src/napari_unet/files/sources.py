@@ -22,14 +22,13 @@ from napari_unet.files.images import (
     check_end,
     check_size,
     further_images,
-    is_tiff,
     is_zarr,
     read_image,
     stored_image,
     why_unreadable,
 )
 from napari_unet.files.pixel_size import PixelSize
-from napari_unet.files.tiff_pages import first_series
+from napari_unet.files.tiff_pages import first_series, is_tiff
 
 _CACHE = 2**28
 """Bytes of decoded TIFF strips that are kept: one row of tiles reads the same strips again and again."""

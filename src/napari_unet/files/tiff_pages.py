@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from napari_unet.core.errors import InputError
 from napari_unet.files.pixel_size import PixelSize, tiff_pixel_size
+
+_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""How TIFF and BigTIFF begin, in either byte order."""
 
 _COMPANIONS = ("Thumbnail", "Label", "Macro", "Map")
 """What tifffile calls the pictures that slide scanners add to a slide."""
@@ -35,6 +39,23 @@ class FirstSeries:
     is_colour: bool
     pixel_size: PixelSize | None
     further: int
+
+
+def is_tiff(path: Path) -> bool:
+    """Return whether a file is a TIFF, whatever its name.
+
+    Raises
+    ------
+    InputError
+        If it is missing or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(4) in _MAGIC
+    except FileNotFoundError as error:
+        raise InputError(f"There is no image file {path}; check its name and folder.") from error
+    except OSError as error:
+        raise InputError(f"{path} could not be read ({error.strerror}); check its permissions.") from error
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.files.images import expand_paths, is_zarr, read_image, stem
+from napari_unet.files.images import expand_paths, stem
 from napari_unet.files.large_prediction import Kind as FileKind
 from napari_unet.files.predicted_files import (
     FileAdvanced,
@@ -21,7 +21,7 @@ from napari_unet.files.predicted_files import (
     FileWritten,
     predict_files,
 )
-from napari_unet.files.sources import open_image
+from napari_unet.files.sources import load_image
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import ImageScaled, TilesHalved
 from napari_unet.network.memory import free_host_memory
@@ -103,7 +103,7 @@ def open_results(path: Path, outputs: Mapping[FileKind, Path]) -> Iterator[Opene
     InputError
         If one of them cannot be read.
     """
-    image = open_image(path) if is_zarr(path) else read_image(path)
+    image = load_image(path)
     pixels = _in_memory(path, image.pixels)
     # Channels come first; three of 8 bits are colours, which a layer has last.
     rgb = image.channels == "first" and pixels.shape[0] == 3 and pixels.dtype == np.uint8
@@ -111,8 +111,7 @@ def open_results(path: Path, outputs: Mapping[FileKind, Path]) -> Iterator[Opene
         pixels = np.moveaxis(pixels, 0, -1)
     results: dict[Kind, NDArray[Any]] = {}
     for kind, target in outputs.items():
-        result = open_image(target) if is_zarr(target) else read_image(target)
-        results[kind] = _in_memory(target, result.pixels)
+        results[kind] = _in_memory(target, load_image(target).pixels)
     yield Opened(stem(path), pixels, rgb, results)
 
 
