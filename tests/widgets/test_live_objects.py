@@ -223,6 +223,20 @@ def test_edits_are_never_overwritten_until_taken_or_given_up(dock, viewer, qtbot
     assert discard.isHidden()
 
 
+def test_edits_are_spoken_of_as_long_as_they_can_be_given_up(dock, viewer, qtbot):
+    _, layer = show(dock, viewer, hills()[np.newaxis])
+    discard = child(dock, QPushButton, "discard")
+    layer.data_setitem((np.array([3]), np.array([4])), 12345)
+    child(dock, QLabeledSlider, "split").setValue(90)
+    settle(dock, qtbot)
+    viewer.add_points([(3, 4)])  # as other docks do, to mark a place
+    assert not discard.isHidden()
+    assert "discard your edits" in say(dock, "predict_status")
+    viewer.layers.remove(layer)
+    assert discard.isHidden()
+    assert say(dock, "predict_status") == ""
+
+
 def test_an_edit_while_objects_are_read_is_kept(dock, viewer, qtbot, monkeypatch):
     _, layer = show(dock, viewer, hills()[np.newaxis])
     original = Rereading.read

@@ -389,8 +389,10 @@ def test_corrections_can_be_taken_while_there_are_some(viewer, qtbot, open_dock)
     assert "Turn what you corrected" in button.toolTip()
     button.click()
     qtbot.waitUntil(lambda: cannot("Nothing to take"), timeout=20_000)
+    assert say(dock, "paint_corrected").startswith("Took 1 object")
     timeline_of(dock.annotation).undo()
     qtbot.waitUntil(button.isEnabled, timeout=20_000)
+    assert say(dock, "paint_corrected") == ""  # it was not taken after all
     dock.mode_choice.setCurrentIndex(1)
     assert cannot("Predict this image first")  # no classes are predicted
     dock.mode_choice.setCurrentIndex(0)

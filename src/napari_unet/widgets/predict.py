@@ -127,8 +127,8 @@ class PredictDock(QWidget):
         self.image.layer_changed.connect(self._on_image)
         self.image.several_changed.connect(self._refresh)
         self.model.model_changed.connect(self._on_model)
-        for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed):
-            follow(self, emitter, self._refresh)
+        follow(self, viewer.layers.events.inserted, self._refresh)
+        follow(self, viewer.layers.events.removed, self._on_removed)
         self._on_model(self.model.path)
         self._project.keep_settings("predict", self, {"predict_finished"})
 
@@ -154,6 +154,7 @@ class PredictDock(QWidget):
         """Predict with the form as it is, unless a prediction runs."""
         if self._run is not None:
             return
+        self._withdraw()
         try:
             run = self._prepare()
         except InputError as error:
@@ -340,9 +341,15 @@ class PredictDock(QWidget):
     def _on_image(self, layer: Image | None) -> None:
         if layer is not None and not self.can_predict:
             self.model.suggest(lambda facts: bool(self._inputs.candidates(facts)))
+        self._withdraw()
+        self._refresh()
+
+    def _on_removed(self, _event: object) -> None:
+        self._withdraw()
         self._refresh()
 
     def _on_model(self, path: Path | None) -> None:
+        self._withdraw()
         self._facts = None
         try:
             self._facts = read_facts(path)
@@ -369,10 +376,15 @@ class PredictDock(QWidget):
         self._discard.setVisible(True)
         self._status.say(sentence, "warning")
 
+    def _withdraw(self) -> None:
+        """Offer no more to discard edits, nor speak of them: they may be gone."""
+        if not self._discard.isHidden():
+            self._discard.setVisible(False)
+            self._status.say("")
+
     def _refresh(self, _event: object = None) -> None:
         """Enable what can be used now."""
         running = self._run is not None
-        self._discard.setVisible(False)
         self._inputs.setEnabled(not running)
         self._predict.setVisible(not running)
         self._cancel.setVisible(running)

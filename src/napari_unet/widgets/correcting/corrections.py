@@ -57,7 +57,7 @@ def take_corrections(viewer: ViewerModel, image: Layer) -> str:
         accept_objects(paint, edit.accepted)
     if not told:
         return nothing
-    return f"Took {told} into the paint; undo with Ctrl+Z while the annotation layer is selected."
+    return f"Took {told} into the paint; undo with Ctrl+Z."
 
 
 def _changed_classes(

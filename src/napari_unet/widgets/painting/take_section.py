@@ -24,7 +24,7 @@ _SETTLED_MS = 300
 
 _TAKES = (
     "Turn what you corrected in the predicted layer of this image into paint,\n"
-    "so that the network learns from it. Undo with Ctrl+Z on the annotation layer."
+    "so that the network learns from it. Undo with Ctrl+Z, on either layer."
 )
 _NO_PAINT = "Make the annotation layer first: corrections become paint on it."
 _NOT_PREDICTED = "Predict this image first; what you then correct in the predicted layer becomes paint here."
@@ -127,6 +127,7 @@ class TakeCorrections(QWidget):
     def _show(self, *, is_edited: bool) -> None:
         self.button.setEnabled(is_edited)
         if is_edited:
+            self.said.say("")  # of what was undone, or taken before
             why = _TAKES
         elif self._watcher.layer is None:
             why = _NO_PAINT
