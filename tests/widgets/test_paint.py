@@ -5,12 +5,14 @@ import pytest
 from dock_helpers import say
 from qtpy.QtWidgets import QComboBox, QPushButton, QWidget
 
+from napari_unet.core.errors import InputError
 from napari_unet.widgets.bridge import layers as bridge
 from napari_unet.widgets.bridge import marks
 from napari_unet.widgets.bridge.timeline import timeline_of
 from napari_unet.widgets.correcting.corrector import corrector_of
 from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.painting.regions import take_region_tool
+from napari_unet.widgets.training.training_images import copy_pairs
 
 
 @pytest.fixture
@@ -216,8 +218,30 @@ def test_paint_of_another_shape_than_its_image_is_said_at_once(viewer, qtbot, op
     add_image(viewer)
     dock.make()
     dock.annotation.data = np.ones((20, 25), np.int32)
-    qtbot.waitUntil(lambda: "the paint (20, 25); they must cover the same pixels" in dock.advice.text())
+    told = "'cells' has shape (40, 50) now, and 'cells paint' was made for (20, 25): delete this layer"
+    qtbot.waitUntil(lambda: told in dock.advice.text())
     assert dock.summary.text() == ""
+
+
+@pytest.mark.parametrize(("shape", "channels"), [((3, 40, 50), 1), ((40, 50, 3), 0), ((2, 40, 50), 0)])
+def test_an_image_that_is_cropped_is_said_at_once_and_so_is_its_return(
+    viewer, qtbot, open_dock, shape, channels
+):
+    dock = open_dock(viewer)
+    image = add_image(viewer, shape, rgb=shape[-1] == 3)
+    dock.channels.setCurrentIndex(channels)
+    dock.make()
+    dock.annotation.data[..., :2] = 1
+    dock.annotation.refresh()
+    qtbot.waitUntil(lambda: "background" in dock.summary.text())
+    whole = image.data
+    image.data = whole[:, 10:30] if shape[-1] != 3 else whole[10:30]
+    qtbot.waitUntil(lambda: "bring the image back" in dock.advice.text())
+    with pytest.raises(InputError, match="bring the image back"):
+        copy_pairs([(image, dock.annotation)], [])
+    image.data = whole
+    qtbot.waitUntil(lambda: "background" in dock.summary.text())
+    assert copy_pairs([(image, dock.annotation)], []).images[0].shape == shape
 
 
 def test_a_real_stroke_of_the_brush_is_counted(viewer, qtbot, open_dock):

@@ -13,7 +13,6 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QCheckBox, QWidget
 
 from napari_unet.core.annotation import Mode, PaintSummary, summarise_paint
-from napari_unet.core.arrays.axes import channels_first
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.known_full import KnownFull
@@ -253,13 +252,16 @@ class PaintDock(QWidget):
             self._counter.cancel()
             self._tell_change(None)
             return
+        try:
+            bridge.check_fits(image, paint)
+        except InputError as error:
+            self._counter.cancel()
+            self._show_fault(str(error))
+            return
         copy, full = bridge.copy_paint(paint), marks.full_objects_of(paint)
         layer, mode = paint.unique_id, self.mode
-        shape, channels = marks.full_data(image).shape, marks.image_channels(image, paint)
 
         def count(_control: Control) -> Iterator[Counted]:
-            pixels = np.broadcast_to(np.uint8(0), shape)  # only its shape is looked at
-            channels_first(pixels, ndim=2, channels=channels, paint_shape=copy.shape)
             yield Counted(layer, summarise_paint(copy, mode), checksum(copy), mode, full)
 
         self._counter.submit(count)

@@ -20,7 +20,15 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.painted.regions import complete
 from napari_unet.core.scoring.label_errors import ERROR_COLOURS
 from napari_unet.widgets.bridge.colours import paint_colours
-from napari_unet.widgets.bridge.marks import KEY, Mark, full_data, full_objects_of, is_paint, mark_of
+from napari_unet.widgets.bridge.marks import (
+    KEY,
+    Mark,
+    full_data,
+    full_objects_of,
+    image_channels,
+    is_paint,
+    mark_of,
+)
 from napari_unet.widgets.bridge.placement import LABELS, axes_of, placement, result_layer, spatial_axes
 
 Kind = Literal["objects", "classes", "probabilities", "weights", "uncertainty"]
@@ -86,6 +94,24 @@ def make_annotation(viewer: ViewerModel, image: Image, channels: Channels = "aut
 def annotation_of(viewer: ViewerModel, image: Layer) -> Labels | None:
     """Return the annotation layer of ``image`` that is in the viewer, if there is one."""
     return next((layer for layer in viewer.layers if _is_bound(layer, image, "paint")), None)
+
+
+def check_fits(image: Image, paint: Labels) -> None:
+    """Check that ``image`` has the pixels that its annotation layer was made for.
+
+    Raises
+    ------
+    InputError
+        If it was cropped since, or has other pixels for another reason.
+    """
+    now, then = full_data(image).shape, full_data(paint).shape
+    said = image_channels(image, paint)
+    places: tuple[Channels, ...] = ("none", "first", "last") if said == "auto" else (said,)
+    if all(tuple(now[axis] for axis in spatial_axes(image, channels)) != then for channels in places):
+        raise InputError(
+            f"'{image.name}' has shape {now} now, and '{paint.name}' was made for {then}: delete this layer "
+            "and make a new annotation layer, or bring the image back as it was."
+        )
 
 
 def copy_image(image: Layer) -> Any:

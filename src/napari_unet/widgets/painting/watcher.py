@@ -31,7 +31,8 @@ class AnnotationWatcher(QObject):
     layer_changed = Signal(object)
     """The annotation layer, or None, whenever it is another one."""
     painted = Signal()
-    """The paint may have changed: a stroke, undo and redo, new data, but also another visible plane."""
+    """The paint may have changed: a stroke, undo and redo, new data, also of the image, but also another
+    visible plane."""
     noted = Signal()
     """Something was noted with the paint: its mode, or which objects are filled to their border."""
     brush_changed = Signal()
@@ -86,6 +87,8 @@ class AnnotationWatcher(QObject):
                 stop()
             events = [] if image is None else [image.events[name] for name in PLACEMENT]
             self._image, self._stay = image, [follow(self, emitter, self._on_placed) for emitter in events]
+            if image is not None:
+                self._stay.append(follow(self, image.events.data, self._on_paint))
         self._on_it = []
         if image is None:
             return

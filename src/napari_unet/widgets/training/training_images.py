@@ -10,7 +10,14 @@ from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.errors import InputError
 from napari_unet.files.pixel_size import PixelSize
-from napari_unet.widgets.bridge.layers import annotation_of, copy_image, copy_paint, has_paint, pixel_sizes
+from napari_unet.widgets.bridge.layers import (
+    annotation_of,
+    check_fits,
+    copy_image,
+    copy_paint,
+    has_paint,
+    pixel_sizes,
+)
 from napari_unet.widgets.bridge.marks import full_objects_of, image_channels, mode_of
 from napari_unet.widgets.bridge.paint_watch import Learnt
 from napari_unet.widgets.bridge.scales import micrometres
@@ -96,9 +103,11 @@ def copy_pairs(pairs: Pairs, scored: Pairs) -> Copies:
     Raises
     ------
     InputError
-        If paint means objects in some of them and classes in others.
+        If paint means objects in some of them and classes in others, or an image has other pixels now.
     """
     everything = [*pairs, *scored]
+    for pair in everything:
+        check_fits(*pair)
     modes = {mode_of(paint) for _, paint in everything}
     if len(modes) > 1:
         raise InputError(
