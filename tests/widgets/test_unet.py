@@ -119,6 +119,17 @@ PREDICTED = stage(trained=True, has_labels=True, predicted=True)
         (replace(PREDICTED, is_predicting=True), 4, "as they are finished", ()),
         (replace(BARE, has_model=True, is_predicting=True), 4, "segments the image", ()),
         (stage(has_labels=True), 3, "Start training", ("start", "object", "save", "table")),
+        (Stage(True, True, is_of_classes=True), 1, "of no other class", ("background",)),
+        (Stage(True, True, is_of_classes=True, has_background=True), 1, "take the next class", ("class",)),
+        (stage(paint_teaches=False, is_of_classes=True), 1, "what is still missing", ("class",)),
+        (stage(is_of_classes=True), 3, "a little more first", ("start", "class")),
+        (replace(PREDICTED, is_of_classes=True), 4, "Look at the classes", ("next", "save", "table")),
+        (
+            replace(PREDICTED, is_of_classes=True, painted_on=True),
+            3,
+            "Train on",
+            ("start", "next", "save", "table"),
+        ),
     ],
 )
 def test_the_next_step_in_words(stage, step, words, actions):
@@ -547,6 +558,19 @@ def test_with_all_painted_images_what_is_painted_on_another_joins(viewer, qtbot,
     assert dock.train.joins(other)
     with qtbot.waitSignal(dock.train.ended, timeout=60_000):
         dock.train.stop()
+
+
+def test_where_classes_are_painted_no_object_is_spoken_of(viewer, qtbot):
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    paint_on(viewer, viewer.add_image(discs(), name="cells"))
+    dock.paint.mode_choice.setCurrentIndex(1)
+    qtbot.waitUntil(lambda: shown(dock) == ["start", "class"], timeout=20_000)
+    press(dock, "class")
+    assert dock.paint.annotation.selected_label == 4
+    assert "object" not in say(dock, "unet_advice")
+    dock.paint.mode_choice.setCurrentIndex(0)
+    qtbot.waitUntil(lambda: shown(dock) == ["start", "object"], timeout=20_000)
 
 
 def test_a_long_name_is_cut_in_its_middle_as_names_differ_at_their_ends(viewer, qtbot):

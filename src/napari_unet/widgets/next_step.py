@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Action = Literal[
-    "sample", "make", "background", "object", "start", "predict", "next", "take", "save", "table"
+    "sample", "make", "background", "object", "class", "start", "predict", "next", "take", "save", "table"
 ]
 
 ACTIONS: dict[Action, tuple[str, str]] = {
@@ -14,6 +14,7 @@ ACTIONS: dict[Action, tuple[str, str]] = {
     "background": ("Take the background brush", "Paint what is certainly no object. Key G."),
     "start": ("Start training", "Let a network learn from the paint, in the background."),
     "object": ("Begin an object", "Take a fresh colour for the next object. Key N."),
+    "class": ("Take the next class", "Take a fresh colour for the next class. Key N."),
     "predict": ("Predict", "Segment the image with the chosen model."),
     "take": ("Take corrections", "Turn what you corrected in the predicted layer into paint."),
     "next": ("Show me where to paint next", "Move the view to where a stroke would teach most. Key J."),
@@ -30,6 +31,8 @@ class Stage:
     Parameters
     ----------
     has_image, has_annotation : bool
+    is_of_classes : bool
+        Classes of pixels are painted, not objects.
     has_model : bool
         One is chosen that suits the image.
     has_background : bool
@@ -60,6 +63,7 @@ class Stage:
 
     has_image: bool = False
     has_annotation: bool = False
+    is_of_classes: bool = False
     has_model: bool = False
     has_background: bool = False
     objects: int = 0
@@ -86,12 +90,55 @@ class Advice:
     actions: tuple[Action, ...] = ()
 
 
+_BACKGROUND = Advice(
+    1,
+    "Paint a little of the background: what is certainly no object. A few strokes are enough, some of them "
+    "close to objects.",
+    ("background",),
+)
+
+_BEGIN = Advice(
+    1,
+    "Now begin an object, and paint along its middle. Begin a new one for each: every object has a colour of "
+    "its own.",
+    ("object",),
+)
+
+_MORE = Advice(1, "Paint a little more: step 1 tells what is still missing.", ("object",))
+
+_START = Advice(
+    3, "Start training, and go on painting meanwhile. Or paint a few more objects first.", ("start", "object")
+)
+
 _LOOK = Advice(
     4,
     "Look at the objects. If they are right, save them. If not, accept right ones and reject wrong "
     "ones in step 4 (keys A and R), or paint where the network is uncertain, and train on.",
     ("next",),
 )
+
+_IN_CLASSES = {
+    _BACKGROUND: replace(
+        _BACKGROUND,
+        sentence="Paint a little of the background: what is of no other class. A few strokes are enough.",
+    ),
+    _BEGIN: Advice(
+        1,
+        "Now take the next class, and paint a little of it. A class is a kind of pixel, such as nucleus or "
+        "lumen.",
+        ("class",),
+    ),
+    _MORE: replace(_MORE, actions=("class",)),
+    _START: Advice(
+        3, "Start training, and go on painting meanwhile. Or paint a little more first.", ("start", "class")
+    ),
+    _LOOK: replace(
+        _LOOK,
+        sentence="Look at the classes. If they are right, save them. If not, correct them with napari's "
+        "brush and take the corrections, or paint where the network is uncertain, and train on.",
+    ),
+}
+"""What is said, and offered, otherwise where classes of pixels are painted."""
 
 _RULES: tuple[tuple[Callable[[Stage], bool], Advice], ...] = (
     (
@@ -176,33 +223,19 @@ _RULES: tuple[tuple[Callable[[Stage], bool], Advice], ...] = (
     ),
     (
         lambda stage: not stage.has_background,
-        Advice(
-            1,
-            "Paint a little of the background: what is certainly no object. A few strokes are enough, some "
-            "of them close to objects.",
-            ("background",),
-        ),
+        _BACKGROUND,
     ),
     (
         lambda stage: not stage.objects,
-        Advice(
-            1,
-            "Now begin an object, and paint along its middle. Begin a new one for each: every object has a "
-            "colour of its own.",
-            ("object",),
-        ),
+        _BEGIN,
     ),
     (
         lambda stage: not stage.paint_teaches,
-        Advice(1, "Paint a little more: step 1 tells what is still missing.", ("object",)),
+        _MORE,
     ),
     (
         lambda stage: not stage.trained,
-        Advice(
-            3,
-            "Start training, and go on painting meanwhile. Or paint a few more objects first.",
-            ("start", "object"),
-        ),
+        _START,
     ),
     (
         lambda stage: not stage.predicted,
@@ -233,6 +266,8 @@ _RULES: tuple[tuple[Callable[[Stage], bool], Advice], ...] = (
 def next_step(stage: Stage) -> Advice:
     """Return what to do next. Whenever there are labels, they can be saved."""
     advice = next(advice for holds, advice in _RULES if holds(stage))
+    if stage.is_of_classes:
+        advice = _IN_CLASSES.get(advice, advice)
     if not stage.has_labels or stage.is_predicting:
         return advice
     return replace(advice, actions=(*advice.actions, "save", "table"))

@@ -93,6 +93,7 @@ class UNetDock(QWidget):
             "make": self.paint.make,
             "background": self.paint.brushes.background.click,
             "object": self.paint.brushes.next.click,
+            "class": self.paint.brushes.next.click,
             "start": self.train.start,
             "predict": self.predict.start,
             "next": self.paint.next_place.go,
@@ -291,6 +292,7 @@ class UNetDock(QWidget):
         stage = Stage(
             has_image=image is not None,
             has_annotation=self.paint.annotation is not None,
+            is_of_classes=self.paint.mode == "classes",
             has_model=self.predict.can_predict,
             is_training=self.train.is_running,
             is_paused=self.train.is_paused,
