@@ -4,7 +4,6 @@ Whatever goes wrong ends in one line on stderr: exit code 2 for bad input, 1 for
 after Ctrl-C. Heavy imports are inside the commands, so that ``--help`` answers at once.
 """
 
-import io
 import logging
 import os
 import sys
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_unet._version import __version__
-from napari_unet.console import Commands, note, repeat_flags
+from napari_unet.console import Commands, in_home, note, ready_streams, repeat_flags
 from napari_unet.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,9 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     # Of a damaged file, one sentence of ours says what is wrong, not dozens of its decoder.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that a pipe of Windows cannot take ends no work
-        sys.stdout.reconfigure(errors="backslashreplace")
-    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    ready_streams()
+    given = list(map(in_home, sys.argv[1:] if arguments is None else arguments)) or ["--help"]
     # What Typer raises for a wrong command line; the class itself has moved between its releases.
     usage_error = typer.BadParameter.__mro__[2]
     try:
@@ -85,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             note(f"{error.format_message().rstrip('.')}; see napari-unet --help.")  # type: ignore[attr-defined]
         else:
             note(sentence(error))
-        return 2 if isinstance(error, (InputError, usage_error, PermissionError)) else 1
+        return 2 if isinstance(error, (InputError, usage_error, OSError)) else 1
 
 
 def _print_version(wanted: bool) -> None:

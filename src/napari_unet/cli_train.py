@@ -281,7 +281,10 @@ def run_training(
                             file.save_state(event)
                         place.note_saved()
                     else:
-                        report.show(event, progress)
+                        try:
+                            report.show(event, progress)
+                        except OSError:  # nobody reads on, as after "| head"
+                            control.stop()
         finally:
             if stopped is not None:
                 report_saved(stopped, place.path, as_json)

@@ -1,6 +1,7 @@
 """How the command line listens and speaks: flags, lines, JSON, progress, signals."""
 
 import contextlib
+import io
 import json
 import math
 import os
@@ -46,6 +47,20 @@ _COLUMNS = (
     *("foreground_iou", "dice", "adapted_rand_error", "variation_of_information", "pixel_error"),
 )
 """The scores that fit on a line."""
+
+
+def ready_streams() -> None:
+    """See to it that what is printed ends no work: a stream may be closed, or not know a letter of a name."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 (to the end)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def in_home(argument: str) -> str:
+    """Return an argument in which "~/" is the home folder, also after "--flag=", where no shell says so."""
+    return re.sub(r"^(--[\w-]+=)?~(?=$|[/\\])", lambda found: f"{found[1] or ''}{Path.home()}", argument)
 
 
 def repeat_flags(arguments: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -254,6 +255,7 @@ def test_a_log_says_how_far_a_score_can_be_trusted(
         ({"--config": "none.toml"}, "could not be read"),
         ({"--output": "images"}, "is a folder"),
         ({"--output": "model.safetensors/m"}, "folder is a file"),
+        ({"--output": "x" * 300}, "File name too long"),
         ({"--frobnicate": "1"}, "No such option"),
     ],
 )
@@ -926,6 +928,17 @@ def test_a_closed_pipe_is_no_traceback(folder: Path) -> None:
     command = f"{sys.executable} -m napari_unet info {folder / 'model.safetensors'} | head -c 1"
     result = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such shell")
+@pytest.mark.parametrize("end", ["| head -n 1", ">&- 2>&-"])
+def test_a_training_of_which_nobody_reads_is_saved(folder: Path, tmp_path: Path, end: str) -> None:
+    arguments = ["train", "--images", folder / "images", "--paint", folder / "paint", *SMALL, "--json"]
+    length = ["--seconds", 100] if "head" in end else ["--steps", 2]
+    words = [sys.executable, "-m", "napari_unet", *arguments, *length, "--output", tmp_path / "m"]
+    command = " ".join(shlex.quote(str(word)) for word in words)
+    subprocess.run(["sh", "-c", f"{command} {end}"], check=True, timeout=90, stdout=subprocess.DEVNULL)
+    assert load_model(tmp_path / "m").history.steps >= 1
 
 
 def test_a_pipe_that_cannot_take_a_name_ends_no_work(folder: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from napari_unet.console import (
     MULTIPLE,
+    in_home,
     note,
     print_json,
     progress_bar,
@@ -46,6 +47,21 @@ def test_values_after_one_flag_are_given_to_many(given: str, expected: str) -> N
 def test_a_flag_without_a_value_is_named(given: str) -> None:
     with pytest.raises(InputError, match=r"^--(images|set) has no value; give at least one after it\.$"):
         repeat_flags(given.split())
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("~/a.tif", "HOME/a.tif"),
+        ("--output=~/o", "--output=HOME/o"),
+        ("~", "HOME"),
+        ("~a.tif", "~a.tif"),
+        ("a/~/b", "a/~/b"),
+        ("--set=a=~/b", "--set=a=~/b"),
+    ],
+)
+def test_the_home_folder_is_found_where_shells_do_not_look(given: str, expected: str) -> None:
+    assert in_home(given) == expected.replace("HOME", str(Path.home()))
 
 
 words = st.text("ab. =[*", min_size=1, max_size=4).filter(lambda word: word != "")

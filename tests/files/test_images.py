@@ -146,7 +146,8 @@ def test_compressed_files_are_read(tmp_path: Path, compression: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "word"),
     [
-        ("a.tif", b"", "could not be read as an image"),
+        ("a.tif", b"", "it is empty"),
+        ("a.txt", b"x", "it is damaged"),
         ("a.tif", b"II*\0", "could not be read as an image"),
         ("a.png", b"\x89PNG\r\n\x1a\n" + b"\0" * 50, "could not be read as an image"),
         ("a.txt", b"some text", "could not be read as an image"),

@@ -174,8 +174,11 @@ def why_unreadable(path: Path, error: Exception) -> str:
     reason = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, MemoryError):
         return f"{path} does not fit into memory, or is damaged; crop it or use a computer with more memory."
-    if isinstance(error, LookupError | TypeError | AttributeError):  # whose words are about the decoder
+    # Whose words are about the decoder.
+    if isinstance(error, LookupError | TypeError | AttributeError | struct.error):
         reason = "it is damaged"
+    if path.is_file() and path.stat().st_size == 0:
+        reason = "it is empty"
     if "BytesIO" in reason:  # what was given to the decoders, none of which knew it
         reason = "it holds no kind of image known here"
     return (

@@ -108,8 +108,8 @@ class FilesPlan:
             name = self.name(number)
             if name in seen:
                 raise InputError(
-                    f"{seen[name]} and {path} would have results of the same name; segment them into "
-                    "different folders."
+                    f"{seen[name]} and {path} would have results of the same name; rename one, or give those "
+                    "of one kind, such as '*.tif'."
                 )
             seen[name] = path
         images = {path.resolve() for path in self.paths}
