@@ -417,6 +417,26 @@ def test_paint_of_classes_and_of_other_shapes_is_refused(viewer, qtbot):
     assert not paint.data.any()
 
 
+def test_where_all_images_are_chosen_that_of_the_selected_layer_is_corrected(viewer, qtbot):
+    images, results = zip(*(show(viewer, predicted()) for _ in range(2)), strict=True)
+    chooser = LayerChooser(viewer, several={"all": "All images"})
+    section = CorrectSection(viewer, chooser)
+    for each in (chooser, section):
+        qtbot.addWidget(each)
+    chooser.choose_several("all")
+    accept = section.findChild(QPushButton, "correct_accept")
+    for layer, result in ((images[0], results[0]), (results[1], results[1])):
+        viewer.layers.selection.active = layer
+        assert "Accept what is right" in counted(section)
+        accept.click()
+        assert viewer.layers.selection.active is result
+        accept.click()
+    viewer.layers.selection.active = viewer.add_image(discs(), name="not predicted")
+    assert not accept.isEnabled()
+    viewer.layers.selection.active = None
+    assert not accept.isEnabled()
+
+
 def test_an_annotation_layer_is_made_in_the_place_of_the_objects(viewer):
     image = viewer.add_image(np.zeros((2, 64, 64), np.uint8), name="stained")
     result = add_result(viewer, image, "objects", predicted())

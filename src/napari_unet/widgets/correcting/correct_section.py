@@ -6,13 +6,13 @@ from functools import partial
 from typing import Any, get_args
 
 from napari.components import ViewerModel
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.core.correcting.gestures import Gesture, Kind
 from napari_unet.widgets.bridge.layers import annotation_of
-from napari_unet.widgets.bridge.marks import is_paint, mark_of
+from napari_unet.widgets.bridge.marks import is_paint, mark_of, source_of
 from napari_unet.widgets.bridge.timeline import gestures_of, timeline_of
 from napari_unet.widgets.correcting.corrector import KEYS, Corrector, bind_keys, corrector_of, objects_of
 from napari_unet.widgets.correcting.progress_view import ProgressView
@@ -56,7 +56,7 @@ class CorrectSection(QWidget):
     viewer : napari.components.ViewerModel
         Its layers of predicted objects are corrected.
     image : LayerChooser
-        Says of which image.
+        Says of which image; where several are chosen, the selected layer does.
     """
 
     corrected = Signal(object)
@@ -118,6 +118,7 @@ class CorrectSection(QWidget):
         ):
             follow(self, emitter, self._look)
         image.layer_changed.connect(self._look)
+        image.several_changed.connect(self._look)
         self._look()
 
     def _look(self, _event: object = None) -> None:
@@ -132,7 +133,7 @@ class CorrectSection(QWidget):
                 if mark.timeline is None:
                     bind_keys(self._viewer, layer)
                 timeline_of(layer).keep(self._viewer.layers)
-        image = self._image.layer
+        image = self._at_hand
         result = None if image is None else objects_of(self._viewer, image)
         corrector = None if result is None else corrector_of(self._viewer, result)
         paint = None if image is None else annotation_of(self._viewer, image)
@@ -151,6 +152,14 @@ class CorrectSection(QWidget):
                     timeline_of(paint).follow(result)
             self._told = () if paint is None else gestures_of(paint)
         self._show()
+
+    @property
+    def _at_hand(self) -> Image | None:
+        """The chosen image or, where several are chosen, that of the selected layer."""
+        active = self._viewer.layers.selection.active
+        if self._image.layer is not None or active is None:
+            return self._image.layer
+        return source_of(self._viewer, active)
 
     def _take(self, kind: Kind) -> None:
         if self._corrector is not None:
