@@ -576,7 +576,7 @@ def test_a_folder_without_permission_is_one_line(
         assert str(locked) in fails(capsys, ["train", "--images", given, "--paint", given, *output])
     usual = ["train", "--images", images, "--paint", images, *output]
     assert "Permission denied" in fails(capsys, [*usual, "--start", locked / "m.safetensors"])
-    assert "not allowed" in fails(capsys, ["train", "--project", locked, *output])
+    assert "is not readable" in fails(capsys, ["train", "--project", locked, *output])
 
 
 def test_weights_are_those_of_the_function(
