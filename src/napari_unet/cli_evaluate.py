@@ -11,6 +11,7 @@ from napari_unet.files.evaluation import (
     Compared,
     Failed,
     Reader,
+    check_csv,
     compare_files,
     pair_labels,
     pair_project,
@@ -63,9 +64,10 @@ def compare(
         The exit code: 2 if a pair could not be compared.
     """
     pairs, untrue, failed, read = found
-    for target in [table, errors / "errors.tif" if errors else None]:
-        if target:
-            check_writable(target)
+    if table:
+        check_csv(table)
+    if errors:
+        check_writable(errors / "errors.tif")
     width = max(len(str(prediction)) for prediction, _ in pairs)
     compared: list[Compared] = []
     for result in compare_files(pairs, ndim=ndim, errors_folder=errors, read=read):

@@ -36,7 +36,7 @@ from napari_unet.files.project_lock import open_where
 from napari_unet.files.project_reading import load_project
 from napari_unet.files.project_store import ProjectStore
 from napari_unet.files.sources import load_image, load_labels
-from napari_unet.files.starters import find_model, is_starter
+from napari_unet.files.starters import find_model, is_starter, starter_names
 from napari_unet.files.states import load_to_continue
 
 if TYPE_CHECKING:
@@ -195,7 +195,11 @@ def destination(output: Path | None, project: Path | None) -> Iterator[Destinati
 
 
 def _check_free(output: Path) -> None:
-    """Say so if there is a file which is no model: an image, perhaps, that was given in the wrong place."""
+    """Say so if an image perhaps, or another file, would be lost, or a starter be found in its place."""
+    if str(output) in starter_names():
+        raise InputError(
+            f"{output} is the name of a starter; choose another, such as {output}-2.safetensors."
+        )
     if not output.is_file() or output.stat().st_size == 0:
         return
     try:

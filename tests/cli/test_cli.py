@@ -254,6 +254,7 @@ def test_a_log_says_how_far_a_score_can_be_trusted(
         ({"--set": "network.feature=2"}, "did you mean 'features'?"),
         ({"--config": "none.toml"}, "could not be read"),
         ({"--output": "images"}, "is a folder"),
+        ({"--output": "cells"}, "cells is the name of a starter"),
         ({"--output": "model.safetensors/m"}, "folder is a file"),
         ({"--output": "x" * 300}, "File name too long"),
         ({"--frobnicate": "1"}, "No such option"),
@@ -1030,6 +1031,10 @@ def test_complete_paint_needs_no_background(
             *("evaluate", "--predictions", "corrected/a1_objects.tif", "--truths", "truth/a1.tif"),
             *("--errors", "corrected"),
         ],
+        [
+            *("evaluate", "--predictions", "corrected/a1_objects.tif", "--truths", "truth/a1.tif"),
+            *("--csv", "truth/a1.tif"),
+        ],
         ["export", "model.safetensors", "--author", "A", "--output", "model.safetensors"],
     ],
     ids=lambda arguments: f"{arguments[0]} to {arguments[-1]}",
@@ -1054,6 +1059,10 @@ def test_earlier_results_are_replaced(folder: Path, tmp_path: Path) -> None:
         ["weights", paint, "--output", str(tmp_path / "w.tif")],
         ["predict", model, "--images", str(folder / "images" / "a1.tif"), "--output", str(tmp_path)],
         ["export", model, "--author", "A", "--output", str(tmp_path / "m.zip")],
+        [
+            *("evaluate", "--predictions", str(tmp_path / "a1_objects.tif")),
+            *("--truths", str(folder / "truth" / "a1.tif"), "--csv", str(tmp_path / "scores.csv")),
+        ],
     ]
     for command in commands:
         assert [main(command), main(command)] == [0, 0]

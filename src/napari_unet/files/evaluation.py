@@ -13,7 +13,7 @@ from napari_unet.core.scoring.comparison import compare_parts
 from napari_unet.core.scoring.overlap import planes
 from napari_unet.core.scoring.score_table import delimited
 from napari_unet.core.scoring.scores import Scores, pooled_scores
-from napari_unet.files.atomic import writing
+from napari_unet.files.atomic import check_writable, writing
 from napari_unet.files.images import StoredImage, check_replaceable, pair_by_stem, stem, write_image
 from napari_unet.files.project import PAINT, ProjectLabels, read_project
 from napari_unet.files.project_images import file_name
@@ -26,6 +26,9 @@ Reader = Callable[[Path], StoredImage]
 
 _ENDING = "_objects"
 """What a predicted file has in its name that the true one has not."""
+
+_CSV = b"prediction,truth,"
+"""How a table of scores begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +184,13 @@ def compare_files(
             reason = sentence(error)
             named = str(prediction) in reason or str(truth) in reason
             yield Failed(prediction, reason if named else f"{prediction} against {truth}: {reason}")
+
+
+def check_csv(path: Path) -> None:
+    """Raise InputError if ``path`` is anything but free, or what :func:`write_csv` wrote before."""
+    check_writable(path)
+    if path.exists() and not path.read_bytes().startswith(_CSV):
+        raise InputError(f"{path} is there already, and no table of scores; choose another name.")
 
 
 def write_csv(path: Path, compared: Sequence[Compared]) -> None:
