@@ -11,8 +11,8 @@ from dock_helpers import discs, paint_on, save, say, tiny_training
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from napari.layers._source import Source
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtGui import QFocusEvent
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QFocusEvent, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -571,6 +571,61 @@ def test_where_classes_are_painted_no_object_is_spoken_of(viewer, qtbot):
     assert "object" not in say(dock, "unet_advice")
     dock.paint.mode_choice.setCurrentIndex(0)
     qtbot.waitUntil(lambda: shown(dock) == ["start", "object"], timeout=20_000)
+
+
+def test_the_wheel_scrolls_a_dock_and_changes_no_setting(viewer, qtbot):
+    for number in range(3):
+        viewer.add_image(discs(), name=f"cells {number}")
+    paint_on(viewer, viewer.layers["cells 1"])
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    for section in dock.findChildren(Section):
+        section.set_open(True)
+    dock.resize(WIDTH, 400)
+    with qtbot.waitExposed(dock):
+        dock.show()
+    dock.paint.image.choose(viewer.layers["cells 1"])
+    bar = dock.findChild(QScrollArea).verticalScrollBar()
+    before = read_controls(dock)
+    turned = 0
+    for control in dock.findChildren(QWidget):
+        if not isinstance(control, QComboBox | QAbstractSpinBox | QAbstractSlider):
+            continue
+        if isinstance(control, QScrollBar):
+            continue
+        if not (control.isVisible() and control.isEnabled()):
+            continue
+        bar.setValue(100)
+        at = control.rect().center()
+        none = (QPoint(), QPoint(0, -120), Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier)
+        event = QWheelEvent(
+            QPointF(at), QPointF(control.mapToGlobal(at)), *none, Qt.ScrollPhase.NoScrollPhase, False
+        )
+        QApplication.sendEvent(control, event)
+        assert bar.value() > 100
+        turned += 1
+    assert turned > 15
+    assert read_controls(dock) == before
+    assert dock.paint.image.layer.name == "cells 1"
+
+
+def test_a_list_that_was_used_last_takes_no_key_of_the_brushes(viewer, qtbot):
+    dock = UNetDock(viewer)
+    window = QMainWindow()
+    qtbot.addWidget(window)
+    window.setCentralWidget(dock)
+    pressed = []
+    window.keyPressEvent = lambda event: pressed.append(event.text())
+    dock.findChild(QAbstractButton, "unet_step_3").setChecked(True)
+    preview = dock.findChild(QComboBox, "train_preview")
+    with qtbot.waitExposed(window):
+        window.show()
+    preview.setFocus()
+    QTest.keyClicks(preview, "o[")
+    assert preview.currentIndex() == 0
+    assert pressed == ["o", "["]
+    QTest.keyClick(preview, Qt.Key.Key_Down)
+    assert preview.currentIndex() == 1
 
 
 def test_a_long_name_is_cut_in_its_middle_as_names_differ_at_their_ends(viewer, qtbot):

@@ -10,15 +10,19 @@ from typing import Any, Literal
 
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
-from qtpy.QtCore import QEvent, QSize, Qt, Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtGui import QResizeEvent
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtGui import QKeyEvent, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import (
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QApplication,
     QComboBox,
     QFormLayout,
     QFrame,
     QLabel,
     QPushButton,
     QScrollArea,
+    QScrollBar,
     QSizePolicy,
     QStyle,
     QStyleOptionComboBox,
@@ -108,6 +112,13 @@ class DropDown(QComboBox):
         super().__init__()
         self.setMinimumWidth(90)  # long names are cut, so that they do not widen the dock
 
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Leave letters to napari, whose keys they are: the list that was used last must not take them."""
+        if event is not None and event.text().strip().isprintable() and event.text().strip():
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
+
     def initStyleOption(self, option: QStyleOptionComboBox | None) -> None:  # noqa: N802 - Qt's name
         """Cut the text, as Qt is about to draw it."""
         super().initStyleOption(option)
@@ -131,6 +142,11 @@ def choice(options: Sequence[tuple[str, Any]]) -> QComboBox:
     return box
 
 
+def _is_set_by_wheel(widget: QObject | None) -> bool:
+    is_bar = isinstance(widget, QScrollBar)
+    return isinstance(widget, QComboBox | QAbstractSpinBox | QAbstractSlider) and not is_bar
+
+
 class _Scroller(QScrollArea):
     """Asks for the size of its page, may be made lower, never narrower."""
 
@@ -141,6 +157,20 @@ class _Scroller(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setWidget(page)
         self._page = page
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Let the wheel scroll over whatever it comes to: by the way, it must change no setting."""
+        super().showEvent(event)
+        for control in self._page.findChildren(QWidget):
+            if _is_set_by_wheel(control):
+                control.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
+        """Take the wheel from a control."""
+        if event is not None and event.type() == QEvent.Type.Wheel and _is_set_by_wheel(watched):
+            QApplication.sendEvent(self.viewport(), event)
+            return True
+        return bool(super().eventFilter(watched, event))
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         return self._page.sizeHint().expandedTo(QSize(_WIDTH, 0))
