@@ -222,6 +222,25 @@ def test_only_an_opaque_alpha_channel_of_a_tiff_is_left_out(
     assert (image.axes, image.pixels.shape) == ("CYX", (channels, 8, 9))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"imagej": True, "metadata": {"spacing": "wide", "unit": "um"}, "resolution": (2, 2)},
+        {"description": "<OME></OME>", "metadata": None},
+        {"description": "<OME><Image></OME>", "metadata": None},
+    ],
+    ids=str,
+)
+def test_an_image_that_says_nonsense_of_its_size_is_read_without(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    pixels = np.arange(72, dtype=np.uint8).reshape(8, 9)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, **options)
+    image = read_image(tmp_path / "a.tif")
+    assert image.pixel_size is None
+    np.testing.assert_array_equal(image.pixels, pixels)
+
+
 def test_truncated_pixels_are_never_filled_in(tmp_path: Path) -> None:
     write_image(tmp_path / "a.tif", np.ones((64, 64), np.int32), "YX")
     data = (tmp_path / "a.tif").read_bytes()

@@ -220,6 +220,23 @@ def test_what_cannot_be_opened_is_a_sentence(tmp_path: Path, make: Any, words: s
         open_image(tmp_path / "a")
 
 
+def test_planes_in_files_that_are_gone_are_told(tmp_path: Path):
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, STACK, photometric="minisblack", metadata={"axes": "ZYX"})
+    whole = '<TiffData IFD="0" PlaneCount="3"/>'
+    parts = "".join(
+        f'<TiffData FirstZ="{number}" IFD="0"><UUID FileName="{name}">urn:uuid:{number}</UUID></TiffData>'
+        for number, name in enumerate(("a.ome.tif", "gone.ome.tif", "lost.ome.tif"))
+    )
+    described = tifffile.tiffcomment(path)
+    assert whole in described
+    tifffile.tiffcomment(path, described.replace(whole, parts).encode())
+    for reads in (read_image, open_image):
+        image = reads(path)
+        assert image.left_out.startswith(f"{path} lacks 2 of its 3 planes, which are read as 0; if")
+        assert image.pixels.shape == STACK.shape
+
+
 @pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"tile": (32, 32)}], ids=str)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("is_opaque", [True, False])

@@ -62,8 +62,8 @@ class StoredImage:
     pixel_size : PixelSize, optional
         How large a pixel is, where the file says so.
     left_out : str
-        A sentence on further images in the file, such as positions of a stage, of which the first is read;
-        "" if there are none.
+        Sentences on what is not read: further images in the file, such as positions of a stage, of which the
+        first is, and planes that are not there; "" on nothing.
     """
 
     pixels: Any
@@ -116,13 +116,6 @@ def stored_image(
     return StoredImage(pixels, "C" + axes.replace("C", ""), pixel_size, left_out)
 
 
-def further_images(path: Path, count: int) -> str:
-    """Return a sentence on ``count`` images in a file beside the first, "" on none."""
-    if count <= 0:
-        return ""
-    return f"{path} holds {count + 1} images, and the first is used; save the others as files."
-
-
 def _read_tiff(path: Path) -> StoredImage:
     with first_series(path) as first:
         series = first.series
@@ -134,7 +127,7 @@ def _read_tiff(path: Path) -> StoredImage:
         pixels = np.asarray(series.asarray())
     if first.is_colour:
         pixels = without_opaque_alpha(pixels)
-    return stored_image(pixels, first.axes, first.pixel_size, further_images(path, first.further))
+    return stored_image(pixels, first.axes, first.pixel_size, first.left_out)
 
 
 def _read_other(path: Path, is_label: bool) -> StoredImage:

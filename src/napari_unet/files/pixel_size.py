@@ -96,7 +96,17 @@ def _in_micrometres(value: float, unit: str) -> float | None:
 
 
 def tiff_pixel_size(file: Any) -> PixelSize | None:
-    """Return what an open ``tifffile.TiffFile`` says in OME, LSM or ImageJ terms, or as its resolution."""
+    """Return what an open ``tifffile.TiffFile`` says in OME, LSM or ImageJ terms, or as its resolution.
+
+    None if it says what cannot be understood, for pixels can be read without it.
+    """
+    try:
+        return _said_size(file)
+    except (ValueError, LookupError, TypeError, AttributeError, SyntaxError):  # the last is of XML
+        return None
+
+
+def _said_size(file: Any) -> PixelSize | None:
     if file.is_ome:
         return _of_ome(file.ome_metadata)
     if file.is_lsm:

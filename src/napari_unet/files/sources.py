@@ -21,14 +21,13 @@ from napari_unet.files.images import (
     StoredImage,
     check_end,
     check_size,
-    further_images,
     is_zarr,
     read_image,
     stored_image,
     why_unreadable,
 )
 from napari_unet.files.pixel_size import PixelSize
-from napari_unet.files.tiff_pages import first_series, is_tiff
+from napari_unet.files.tiff_pages import first_series, further_images, is_tiff
 
 _CACHE = 2**28
 """Bytes of decoded TIFF strips that are kept: one row of tiles reads the same strips again and again."""
@@ -240,7 +239,7 @@ def _open_tiff(path: Path) -> StoredImage:
     pixels = LazyPixels(array)
     if first.is_colour:
         pixels = without_opaque_alpha(pixels)
-    return stored_image(pixels, first.axes, first.pixel_size, further_images(path, first.further))
+    return stored_image(pixels, first.axes, first.pixel_size, first.left_out)
 
 
 class _ByChunk:

@@ -30,15 +30,15 @@ class FirstSeries:
     is_colour : bool
         Whether the last axis is one of colours, perhaps with an alpha channel.
     pixel_size : PixelSize, optional
-    further : int
-        Images in the file beside this one, such as positions of a stage.
+    left_out : str
+        Sentences on further images and missing planes; "" on none.
     """
 
     series: Any
     axes: str
     is_colour: bool
     pixel_size: PixelSize | None
-    further: int
+    left_out: str
 
 
 def is_tiff(path: Path) -> bool:
@@ -70,13 +70,34 @@ def first_series(path: Path) -> Iterator[FirstSeries]:
         # A file of colour channels (C) in colour (S) has no one channel axis; its user can still say where
         # they are.
         is_clear = len(axes) == len(series.shape) and axes.count("C") <= 1
+        further = sum(not _is_companion(other) for other in file.series[1:])
+        # Pixels that lie one after the other are of one file.
+        missing = 0 if series.dataoffset is not None else sum(page is None for page in series)
+        told = (further_images(path, further), _missing_planes(path, missing, len(series)))
         yield FirstSeries(
             series,
             axes if is_clear else "",
             series.axes.endswith("S"),
             tiff_pixel_size(file),
-            sum(not _is_companion(other) for other in file.series[1:]),
+            " ".join(filter(None, told)),
         )
+
+
+def further_images(path: Path, count: int) -> str:
+    """Return a sentence on ``count`` images in a file beside the first, "" on none."""
+    if count <= 0:
+        return ""
+    return f"{path} holds {count + 1} images, and the first is used; save the others as files."
+
+
+def _missing_planes(path: Path, missing: int, planes: int) -> str:
+    """Return a sentence on planes of a file that are not there, "" on none."""
+    if not missing:
+        return ""
+    return (
+        f"{path} lacks {missing} of its {planes} planes, which are read as 0; if they are in files of their "
+        "own, bring these back beside it."
+    )
 
 
 def _is_companion(series: Any) -> bool:
