@@ -10,6 +10,7 @@ from napari_unet.widgets.bridge import layers as bridge
 from napari_unet.widgets.bridge import marks
 from napari_unet.widgets.bridge.timeline import timeline_of
 from napari_unet.widgets.correcting.corrector import corrector_of
+from napari_unet.widgets.guiding.place_view import is_ring, show_place
 from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.painting.regions import take_region_tool
 from napari_unet.widgets.training.training_images import copy_pairs
@@ -331,6 +332,8 @@ def test_what_lies_on_an_image_goes_with_it(viewer, open_dock, channels):
     result = bridge.add_result(viewer, image, "objects", np.zeros((40, 50), np.int32))
     shapes = take_region_tool(viewer, paint, "rectangle")
     shapes.add_rectangles(np.array([[5, 5], [5, 20], [25, 20], [25, 5]]))
+    show_place(viewer, image, paint, (2, 8), 3)
+    (ring,) = (layer for layer in viewer.layers if is_ring(layer))
     pixels = bridge.copy_paint(paint)
     mine = viewer.add_labels(np.zeros((40, 50), int))
     own = bridge.add_result(viewer, image, "uncertainty", np.zeros((40, 50), np.float32))
@@ -342,7 +345,7 @@ def test_what_lies_on_an_image_goes_with_it(viewer, open_dock, channels):
     moved = np.eye(image.ndim + 1)
     moved[-3:-1, -1] = 5, 7
     image.affine = moved
-    for layer in (paint, result, shapes):
+    for layer in (paint, result, shapes, ring):
         np.testing.assert_array_equal(layer.scale, (0.5, 0.25))
         assert layer.units == image.units[-2:]
         corner = image.data_to_world((*[0] * channels, 2, 8))[-2:]

@@ -108,7 +108,9 @@ PREDICTED = stage(trained=True, has_labels=True, predicted=True)
         (stage(is_training=True, is_waiting=True), 3, "in a moment", ("next",)),
         (replace(BARE, is_training=True), 3, "make the annotation layer", ("make",)),
         (stage(is_training=True), 3, "for the next training", ("next",)),
-        (stage(is_training=True, paint_joins=True), 3, "strokes join at once", ("next",)),
+        (stage(is_training=True, has_preview=True), 3, "the preview shows", ("next",)),
+        (stage(is_training=True, paint_joins=True), 3, "learns, and your strokes join at once", ("next",)),
+        (stage(is_training=True, paint_joins=True, has_preview=True), 3, "the preview shows", ("next",)),
         (stage(is_training=True, paint_joins=True, is_paused=True), 3, "Press Go on", ("next",)),
         (stage(trained=True), 4, "Predict, to see", ("predict",)),
         (PREDICTED, 4, "If they are right, save them", ("next", "save", "table")),
@@ -528,6 +530,9 @@ def test_what_is_said_of_another_image_and_shown_of_its_own_while_a_network_lear
     assert "for the next training" in say(dock, "unet_advice")
     dock._live.learns.setChecked(True)
     assert "join at once" in say(dock, "unet_advice")
+    qtbot.waitUntil(lambda: "the preview shows" in say(dock, "unet_advice"), timeout=60_000)
+    dock.findChild(QComboBox, "train_preview").setCurrentIndex(2)  # off
+    assert "preview" not in say(dock, "unet_advice")
     viewer.layers.selection.active = other
     qtbot.waitUntil(lambda: dock.paint.image.layer is other)
     assert "paint that is not on this image" in say(dock, "unet_advice")

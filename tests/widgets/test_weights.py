@@ -448,7 +448,9 @@ def test_the_map_follows_all_that_napari_can_do_to_paint(make_napari_viewer, qtb
         stroke(value)
     wait_for_map(qtbot, viewer, paint)
     viewer.layers.remove(layer)
+    assert not dock.show_map.isChecked()  # the user wants it no more
     stroke(2)
+    dock.show_map.setChecked(True)
     wait_for_map(qtbot, viewer, paint)
     assert weights_layer(viewer) is not layer
 

@@ -43,6 +43,8 @@ class Stage:
         There is enough of it.
     is_training, paint_joins : bool
         A network learns now; and whether what is painted on this image meanwhile joins.
+    has_preview : bool
+        What it makes of this image is shown.
     is_paused, is_waiting : bool
         That network waits for the user; or for its turn, before its first step.
     is_predicting : bool
@@ -70,6 +72,7 @@ class Stage:
     paint_teaches: bool = False
     is_training: bool = False
     paint_joins: bool = False
+    has_preview: bool = False
     is_paused: bool = False
     is_waiting: bool = False
     is_predicting: bool = False
@@ -167,6 +170,24 @@ _RULES: tuple[tuple[Callable[[Stage], bool], Advice], ...] = (
         ),
     ),
     (
+        lambda stage: stage.is_training and stage.paint_joins and not stage.has_preview,
+        Advice(
+            3,
+            "The network learns, and your strokes join at once. When it has learnt enough, press Stop and "
+            "save in step 3.",
+            ("next",),
+        ),
+    ),
+    (
+        lambda stage: stage.is_training and not stage.paint_joins and not stage.has_preview,
+        Advice(
+            3,
+            "The network learns. What you paint here meanwhile is for the next training. When it has learnt "
+            "enough, press Stop and save in step 3.",
+            ("next",),
+        ),
+    ),
+    (
         lambda stage: stage.is_training and stage.paint_joins,
         Advice(
             3,
@@ -179,8 +200,8 @@ _RULES: tuple[tuple[Callable[[Stage], bool], Advice], ...] = (
         lambda stage: stage.is_training,
         Advice(
             3,
-            "The network learns, and the preview shows what it makes of its images. What you paint here "
-            "meanwhile is for the next training. When you like what you see, press Stop and save in step 3.",
+            "The network learns, and the preview shows what it makes of the image. What you paint meanwhile "
+            "is for the next training. When you like what you see, press Stop and save in step 3.",
             ("next",),
         ),
     ),

@@ -27,7 +27,7 @@ from napari_unet.widgets.projects.window_project import project_of
 from napari_unet.widgets.samples import coins
 from napari_unet.widgets.train import TrainDock
 from napari_unet.widgets.training.live_form import LiveForm
-from napari_unet.widgets.training.live_preview import LivePreviewLayer
+from napari_unet.widgets.training.live_preview import LivePreviewLayer, is_preview
 from napari_unet.widgets.weights import WeightsDock
 from napari_unet.widgets.window.lifetime import follow
 
@@ -297,6 +297,9 @@ class UNetDock(QWidget):
             is_training=self.train.is_running,
             is_paused=self.train.is_paused,
             paint_joins=image is not None and self.train.joins(image),
+            has_preview=any(
+                is_preview(layer) and source_of(self._viewer, layer) is image for layer in self._viewer.layers
+            ),
             is_waiting=self.train.is_waiting,
             is_predicting=self.predict.is_running,
             trained=self._trained,

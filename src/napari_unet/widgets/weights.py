@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import get_args
+from typing import Any, get_args
 
 import napari
 import numpy as np
@@ -21,7 +21,7 @@ from napari_unet.widgets.painting.weight_preview import Plane, PlaneMap, WeightP
 from napari_unet.widgets.parts.form import LayerChooser, Sentence, add_form, add_row, choice, describe, fill
 from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.projects.window_project import project_of
-from napari_unet.widgets.window.lifetime import later
+from napari_unet.widgets.window.lifetime import follow, later
 
 _CUSTOM = "custom"
 
@@ -63,6 +63,7 @@ class WeightsDock(QWidget):
         self._watcher.layer_changed.connect(self._on_annotation)
         self._watcher.painted.connect(self._due.start)
         self._watcher.noted.connect(self._due.start)
+        follow(self, viewer.layers.events.removed, self._on_removed)
         self._on_annotation()
         project_of(viewer).keep_settings("weights", self)
 
@@ -183,6 +184,11 @@ class WeightsDock(QWidget):
         if self._map is not None:
             self._map.visible = show
         self._due.start()
+
+    def _on_removed(self, event: Any) -> None:
+        """Untick the box when the user deletes the map; one whose image is gone is removed here."""
+        if event.value is self._map and marks.source_of(self._viewer, event.value) is not None:
+            self.show_map.setChecked(False)
 
     # The preview, computed in the background and shown while the box is ticked.
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from napari.components import ViewerModel
-from napari.layers import Image, Labels, Layer, Shapes
+from napari.layers import Image, Labels, Layer, Points, Shapes
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 
 from napari_unet.widgets.bridge.layers import annotation_of
@@ -93,7 +93,8 @@ class AnnotationWatcher(QObject):
         if image is None:
             return
         for layer in self._viewer.layers:
-            pixels = paint if isinstance(layer, Shapes) else layer  # regions have those of the paint
+            # Regions, and the ring around a place, have those of the paint.
+            pixels = paint if isinstance(layer, Shapes | Points) else layer
             mark = mark_of(layer)
             if pixels is not None and mark is not None and mark.image == image.unique_id:
                 axes = axes_of(image, full_data(pixels))
