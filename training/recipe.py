@@ -190,7 +190,7 @@ def _model(recipe: Recipe, weights: dict[str, torch.Tensor], network: UNet, hist
         class_names=("background", "object"),
         training=training,
         history=history,
-        instances=InstanceConfig(min_size=40, certain=_CERTAIN),
+        instances=InstanceConfig(min_size=30, certain=_CERTAIN),
         object_size=OBJECT_SIZE,
     )
 

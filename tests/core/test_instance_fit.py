@@ -35,9 +35,9 @@ def test_full_objects_decide_how_eagerly_touching_ones_are_split():
 def test_the_smallest_object_follows_from_what_is_painted():
     probability, objects = cells(seam=0.6)
     fitted = fit_instances([Example(probability, objects, True)], InstanceConfig())
-    assert fitted.min_size == int(0.1 * 30 * 12.5)
+    assert fitted.min_size == int(0.05 * 30 * 12.5)
     strokes = np.zeros_like(objects)
-    strokes[20:24, 8:12], strokes[20:22, 20:24] = 2, 2**31 - 1
+    strokes[20:24, 8:14], strokes[20:22, 20:26] = 2, 2**31 - 1
     assert size_from_strokes([strokes]) == InstanceConfig(min_size=3)
     assert size_from_strokes([np.ones_like(strokes)]) == size_from_strokes([]) == InstanceConfig()
 
@@ -55,12 +55,12 @@ def test_an_agreement_that_is_the_same_for_all_keeps_the_usual_reading():
     objects[10:30, 10:30] = 2
     probability = np.where(objects, 0.95, 0.02).astype(np.float32)
     fitted = fit_instances([Example(probability, objects, True)], InstanceConfig())
-    assert fitted == InstanceConfig(min_size=40, certain=0.99)
+    assert fitted == InstanceConfig(min_size=20, certain=0.99)
 
 
 def test_one_full_object_in_six_is_no_reason_to_read_otherwise():
     probability, objects = cells(seam=0.1, blur=0)
-    usual = InstanceConfig(min_size=37, certain=0.99)
+    usual = InstanceConfig(min_size=18, certain=0.99)
     assert fit_instances([Example(probability, objects, True)], InstanceConfig()) == usual
     wavering = probability.copy()
     for left in (5, 18, 37, 50, 69, 82):

@@ -92,7 +92,7 @@ def test_a_speck_of_certainty_does_not_cut_an_object_up():
     foreground[2:8, 2:8] = foreground[2:8, 22:28] = 0.95
     foreground[5, 13:16] = 0.95
     by_probability = {"separate_by": "probability", "contrast": 1.5}
-    assert find_objects(foreground, InstanceConfig(**by_probability, min_size=16), ndim=2).max() == 2
+    assert find_objects(foreground, InstanceConfig(**by_probability, min_size=8), ndim=2).max() == 2
     assert find_objects(foreground, InstanceConfig(**by_probability, min_size=1), ndim=2).max() == 3
 
 
@@ -127,6 +127,28 @@ def test_small_objects_are_removed_and_the_ids_close_up():
     )
 
 
+@pytest.mark.parametrize(
+    ("probability", "threshold", "smallest"),
+    [
+        (1.0, 0.5, 10),
+        (0.99, 0.5, 10),
+        (0.74, 0.5, 5),
+        (0.6, 0.5, 2),
+        (0.501, 0.5, 1),
+        (0.75, 0.0, 8),
+        (0.75, 0.7, 2),
+    ],
+)
+def test_a_pixel_counts_by_how_far_it_is_above_the_threshold(probability, threshold, smallest):
+    foreground = np.zeros((3, 12), np.float32)
+    foreground[1, 1:11] = probability
+
+    def count(min_size):
+        return find_objects(foreground, InstanceConfig(threshold, min_size=min_size), ndim=2).max()
+
+    assert [count(smallest), count(smallest + 1)] == [1, 0]
+
+
 def test_holes_can_be_left_open():
     foreground = picture("999", "9.9", "999")
     config = InstanceConfig(min_size=1, fill_holes=False)
@@ -155,9 +177,9 @@ def test_axes_that_do_not_exist(ndim):
         find_objects(np.zeros((4, 4), np.float32), ndim=ndim)
 
 
-@pytest.mark.parametrize(("min_size", "count"), [(1, 2), (2, 2), (3, 2), (4, 1), (20, 1)])
-def test_a_part_splits_off_with_the_smallest_size_above_the_saddle(min_size, count):
-    row = np.repeat(np.float32([0, 0.9, 0.6, 0.8, 0.55, 0]), [2, 20, 1, 3, 20, 2])
+@pytest.mark.parametrize(("min_size", "count"), [(1, 2), (2, 2), (3, 2), (4, 1), (5, 1)])
+def test_a_part_splits_off_with_twice_the_smallest_size_above_the_saddle(min_size, count):
+    row = np.repeat(np.float32([0, 0.9, 0.6, 0.8, 0.55, 0]), [2, 20, 1, 5, 90, 2])
     config = InstanceConfig(separate_by="probability", contrast=0.5, min_size=min_size)
     assert find_objects(row[np.newaxis], config, ndim=2).max() == count
 

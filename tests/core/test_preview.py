@@ -1,5 +1,8 @@
 """What is shown of a prediction while it grows."""
 
+import itertools
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -82,3 +85,18 @@ def test_objects_of_every_tile_have_their_own_number_and_the_time_for_parting_th
         counts.append(len(np.unique(shown)) - 1)
     assert set(np.unique(shown[:, 32:])) & set(np.unique(shown[:, :32])) == {0}
     assert counts == [1, *expected]
+
+
+def test_specks_that_are_not_parted_go_by_how_sure_the_network_is():
+    previewer = Previewer((32, 32), 2, "objects", clock=itertools.count().__next__)
+    (tile,) = plan_tiles((32, 32), 32, Geometry(4, 8, "same"))
+    foreground = np.zeros((32, 32), np.float32)
+    foreground[4:8, 4:8], foreground[20:24, 20:24] = 1, 0.6
+    instances = InstanceConfig(min_size=16)
+    first, second = (
+        previewer.part((), tile, replace(prediction_of(foreground, 2), instances=instances)) for _ in range(2)
+    )
+    assert first is not None
+    assert second is not None
+    np.testing.assert_array_equal(first.values > 0, foreground == 1)  # with all its time
+    np.testing.assert_array_equal(second.values > 0, foreground == 1)  # with none left

@@ -18,6 +18,13 @@ _DEPTH_WEIGHT = 4.0
 """What the logarithm of the depth counts against the log-odds of the probability: half the depth as much as
 2.8 in log-odds."""
 
+_CERTAIN = 255
+"""What a pixel of which the network is certain counts for the size of its object; a doubtful one counts 1."""
+
+_PART = 2
+"""A part that is split off is this many times as large as the smallest object: most that are smaller are
+noise, while small objects by themselves are often real, if the network is sure of them."""
+
 _LEAST, _MOST = 1e-4, 0.9999
 """Probabilities count as this at least and at most: further out, rounding decides."""
 
@@ -39,8 +46,10 @@ class InstanceConfig:
         0.95 to 0.72) plus four times the logarithm of the depth (2 is the fall to 0.6 of it). Lower it to
         split touching objects more eagerly, raise it to keep objects whole.
     min_size : int
-        Objects of fewer pixels (voxels in 3-D) are removed, at least 1. Nor does a part split off of which
-        fewer rise above the place where it meets the rest: it is noise, and would cut objects up.
+        Objects of fewer pixels (voxels in 3-D) are removed, at least 1. A pixel counts by how far its
+        probability is above the threshold, up to 1, so objects of which the network is not sure must be
+        larger. Nor does a part split off of which fewer than twice as many rise above the place where it
+        meets the rest: it is noise, and would cut objects up.
     fill_holes : bool
         Whether background that one object encloses becomes part of it.
     certain : float
@@ -51,7 +60,7 @@ class InstanceConfig:
     threshold: float = 0.5
     separate_by: Separation = "both"
     contrast: float = 2.0
-    min_size: int = 16
+    min_size: int = 8
     fill_holes: bool = True
     certain: float = _MOST
 
@@ -79,7 +88,7 @@ def find_objects(
     """Separate the foreground into objects: the hills of a landscape of probability and depth.
 
     See :mod:`napari_unet.core.relief.flooding`. A part of ``p > threshold`` that has one summit is an object
-    however low it is: dim objects must not vanish.
+    however low it is: what separates objects removes none.
 
     Parameters
     ----------
@@ -134,18 +143,22 @@ class Landscape:
         Of the configurations that it can be read with.
     relief : Relief
         Its hills of probability and depth, and the ground between them.
+    sureness : array (R + 1,) int64
+        How sure the network is of the pixels of each region: 255 for each of which it is certain.
     """
 
     threshold: float
     separate_by: Separation
     certain: float
     relief: Relief
+    sureness: NDArray[np.int64]
 
     @classmethod
     def of(cls, foreground: NDArray[np.floating[Any]], config: InstanceConfig) -> "Landscape":
         """Survey a plane or volume (spatial...) of probabilities of foreground, most of the work."""
-        relief = survey(_levels(foreground, config))
-        return cls(config.threshold, config.separate_by, config.certain, relief)
+        level, sureness = _levels(foreground, config)
+        relief = survey(level)
+        return cls(config.threshold, config.separate_by, config.certain, relief, relief.add_up(sureness))
 
     def suits(self, config: InstanceConfig) -> bool:
         """Return whether :meth:`objects` can be asked for with this configuration."""
@@ -169,10 +182,11 @@ class Landscape:
         if not self.suits(config):
             raise ValueError(f"The landscape was surveyed for other settings than {config}.")
         relief = self.relief
-        basins, sizes = relief.basins(config.contrast, config.min_size)
+        basins, _ = relief.basins(config.contrast, 1 + _PART * (config.min_size - 1))
         first = relief.first.copy()
         np.minimum.at(first, basins, relief.first)
-        kept = np.flatnonzero(sizes >= config.min_size)
+        sureness = np.bincount(basins, self.sureness)
+        kept = np.flatnonzero(sureness > _CERTAIN * (config.min_size - 1))
         numbers = np.zeros(basins.size, np.int32)
         numbers[kept[np.argsort(first[kept])]] = np.arange(used + 1, used + kept.size + 1)
         labels = numbers[basins]
@@ -186,11 +200,15 @@ class Landscape:
         return int(kept.size)
 
 
-def _levels(foreground: NDArray[np.floating[Any]], config: InstanceConfig) -> NDArray[np.int16]:
-    """Return the landscape of a plane or volume, framed."""
+def _levels(
+    foreground: NDArray[np.floating[Any]], config: InstanceConfig
+) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+    """Return the landscape of a plane or volume, and how sure the network is of each pixel, both framed."""
     mask = foreground > config.threshold
     squared = None if config.separate_by == "probability" else squared_depth(mask)
     level, inside = framed(mask.shape)
+    sureness = np.zeros(level.shape, np.uint8)
+    sureness_inside = sureness[(slice(1, -1),) * level.ndim]
 
     def write(block: Block) -> None:
         part = block.core
@@ -198,9 +216,21 @@ def _levels(foreground: NDArray[np.floating[Any]], config: InstanceConfig) -> ND
         deep = None if squared is None else squared[part]
         height = _heights(probability, deep, mask[part], config.certain)
         inside[part] = to_levels(height, mask[part])
+        sureness_inside[part] = _sureness(foreground[part], mask[part], config.threshold)
 
     for_each_block(write, list(plan_blocks(mask.shape, (0,) * mask.ndim)))
-    return level
+    return level, sureness
+
+
+def _sureness(
+    probability: NDArray[np.floating[Any]], mask: NDArray[np.bool_], threshold: float
+) -> NDArray[np.uint8]:
+    """Return how far probabilities are above the threshold, from 1 to 255; 0 outside of the mask."""
+    above = probability - probability.dtype.type(threshold)
+    above *= _CERTAIN / (1 - threshold)
+    np.fmax(above, 1, out=above)  # NaN, too, which is in no mask
+    np.minimum(above, _CERTAIN, out=above)
+    return np.rint(above, out=above).astype(np.uint8) * mask
 
 
 def _heights(

@@ -136,5 +136,6 @@ def _objects(record: Mapping[str, Any]) -> str:
     return (
         f"Objects were read from the probabilities at a threshold of {reading['threshold']:g}; touching "
         f"objects were separated by {_SEPARATION.get(reading['separate_by'], 'their shape')}, objects "
-        f"of fewer than {reading['min_size']} pixels were left out{holes}."
+        f"of fewer than {reading['min_size']} pixels, each counted by how far its probability is above the "
+        f"threshold, were left out{holes}."
     )

@@ -20,14 +20,14 @@ from napari_unet.core.painted.object_distance import Full, full_objects
 
 _SEPARATIONS: tuple[Separation, ...] = get_args(Separation)
 
-_OF_FULL = (0.1, 0.05, 0.2)
+_OF_FULL = (0.05, 0.025, 0.1)
 """Smallest object as a part of the median full object: the first is taken unless another is better."""
 
 _CERTAIN_OF_FULL = 0.99
 """What counts as certain where objects are full. A network that has learnt where objects end is sure of
 seams, and varies inside; one that has learnt from strokes is sure everywhere, and seams are what varies."""
 
-_OF_STROKE = 0.25
+_OF_STROKE = 0.175
 """The same of the median stroke, which covers a third of its object or so."""
 
 _CONTRASTS = (2.0, 1.5, 1.0, 3.0)

@@ -119,7 +119,8 @@ class Previewer:
 
 def _components(prediction: Prediction, config: InstanceConfig) -> NDArray[np.int32]:
     """Return the connected parts of the foreground but specks, at hardly any cost."""
-    labels, _ = ndimage.label(prediction.probabilities[1:].max(axis=0) > config.threshold, output=np.int32)
-    sizes = np.bincount(labels.ravel())
-    labels[sizes[labels] < config.min_size] = 0
+    above = (prediction.probabilities[1:].max(axis=0) - config.threshold) / (1 - config.threshold)
+    labels, _ = ndimage.label(above > 0, output=np.int32)
+    sizes = np.bincount(labels.ravel(), above.ravel())
+    labels[sizes[labels] <= config.min_size - 1] = 0
     return np.asarray(labels, np.int32)

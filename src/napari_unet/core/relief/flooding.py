@@ -32,8 +32,9 @@ class Relief:
 
     Parameters
     ----------
-    regions : array (spatial...) int32
-        Hills and pieces of the ground, 1..R in the raster order of their summits, or first pixels.
+    framed_regions : array (framed spatial...) int32
+        Hills and pieces of the ground, 1..R in the raster order of their summits, or first pixels; 0 in the
+        frame.
     level : array (framed spatial...) int16
         The landscape, see :func:`napari_unet.core.relief.levels.framed`.
     uphill : array (framed spatial...) int8
@@ -52,7 +53,7 @@ class Relief:
         When the hills of the first pairs meet, see :func:`napari_unet.core.relief.flooding_kernel.find_rims`.
     """
 
-    regions: NDArray[np.int32]
+    framed_regions: NDArray[np.int32]
     level: NDArray[np.int16]
     uphill: NDArray[np.int8]
     summits: NDArray[np.int32]
@@ -63,11 +64,25 @@ class Relief:
     meetings: NDArray[np.int64]
 
     @property
+    def regions(self) -> NDArray[np.int32]:
+        """Hills and pieces of the ground (spatial...), without the frame."""
+        return self.framed_regions[(slice(1, -1),) * self.level.ndim]
+
+    @property
     def nbytes(self) -> int:
         """Memory it takes."""
         return sum(
-            array.nbytes for array in (self.regions, self.level, self.uphill, self.rims, self.meetings)
+            array.nbytes for array in (self.framed_regions, self.level, self.uphill, self.rims, self.meetings)
         )
+
+    def add_up(self, values: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Return for each region the sum (R + 1,) of the values (framed spatial...) of its pixels."""
+        from napari_unet.core.relief.flooding_kernel import add_up
+
+        flat, count = self.framed_regions.ravel(), self.summits.size
+        sums = in_parts(partial(add_up, flat, values.ravel(), count), 0, flat.size, flat.size)
+        total: NDArray[np.int64] = np.sum(sums, axis=0, dtype=np.int64)
+        return total
 
     def basins(self, contrast: float, min_area: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Return which hills make up each basin.
@@ -137,13 +152,14 @@ def survey(level: NDArray[np.int16]) -> Relief:
     climbed = in_parts(partial(climb, flat, steps, uphill, regions, summits.size), *bounds)
     firsts, sizes = zip(*climbed, strict=True)
     rims, meetings, on_ground = _rims(flat, regions, steps, bounds)
-    inside = regions.reshape(level.shape)[(slice(1, -1),) * level.ndim]
+    framed_regions = regions.reshape(level.shape)
+    inside = framed_regions[(slice(1, -1),) * level.ndim]
     at_edge = np.zeros(summits.size, np.bool_)
     for axis in range(level.ndim):
         across = np.moveaxis(inside, axis, 0)
         at_edge[across[0]] = at_edge[across[-1]] = True
     return Relief(
-        inside,
+        framed_regions,
         level,
         uphill,
         summits,

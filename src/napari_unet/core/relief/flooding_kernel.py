@@ -92,6 +92,15 @@ def climb(  # noqa: PLR0917 - numba takes no keywords here
 
 
 @compiled()
+def add_up(regions: Any, values: Any, count: Any, start: Any, stop: Any) -> Any:
+    """Return the sum of the ``values`` (P,) of the pixels of a part for each region 0..count - 1."""
+    sums = np.zeros(count, np.int64)
+    for pixel in range(start, stop):
+        sums[regions[pixel]] += values[pixel]
+    return sums
+
+
+@compiled()
 def find_rims(level: Any, regions: Any, steps: Any, start: Any, stop: Any) -> Any:
     """Return which regions touch in a part, and when they meet as the water falls.
 

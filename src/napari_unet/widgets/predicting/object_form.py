@@ -79,7 +79,8 @@ class ObjectForm(QWidget):
             "Smallest object",
             self._min_size,
             name="predict_min_size",
-            tooltip="Objects of fewer pixels are left out. Default: a tenth of a painted object.",
+            tooltip="Objects of fewer pixels are left out, and larger ones that the network is not sure of.\n"
+            "Default: a twentieth of a painted object.",
         )
         self._threshold = QDoubleSpinBox()
         self._threshold.setRange(0, 0.99)
