@@ -30,7 +30,7 @@ from napari_unet.files.container import NotOursError
 from napari_unet.files.images import expand_paths, pair_by_stem
 from napari_unet.files.models import load_model, model_path, read_info
 from napari_unet.files.pixel_size import PixelSize, relative_spacing
-from napari_unet.files.project import MODELS, project_folder
+from napari_unet.files.project import MODELS, project_folder, read_project
 from napari_unet.files.project_lock import FILE as LOCK
 from napari_unet.files.project_lock import open_where
 from napari_unet.files.project_reading import load_project
@@ -177,6 +177,7 @@ def destination(output: Path | None, project: Path | None) -> Iterator[Destinati
     if project is None:
         raise InputError("There is nowhere to save the model; give --output MODEL.safetensors.")
     folder = project_folder(project)
+    read_project(folder)  # nothing is made where there is none
     path = model_path(folder / MODELS, folder.resolve().name, datetime.now().astimezone())
     try:
         if not open_where(folder):  # else that is said

@@ -57,10 +57,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def run(*arguments: Any) -> int:
+    """Run a command line and return its exit code."""
+    return main([str(argument) for argument in arguments])
+
+
+def painted(folder: Path) -> list[Any]:
+    """Return what tells a training of the images and their paint."""
+    return ["--images", folder / "images", "--paint", folder / "paint"]
+
+
 def fails(capsys: pytest.CaptureFixture[str], arguments: list[Any]) -> str:
     """Run, see it fail as bad input does, and return the one line it says."""
     capsys.readouterr()
-    assert main([str(argument) for argument in arguments]) == 2
+    assert run(*arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
@@ -81,7 +91,7 @@ def test_what_training_says_and_saves(
         "--paint", folder / "paint" / "a1.tif", "--output", tmp_path / "new" / "m.safetensors",
         "--config", tmp_path / "a.toml", *SMALL, "weights.w0=5", "training.steps=8", "--steps", "2", "--json",
     ]  # fmt: skip
-    assert main([str(argument) for argument in arguments]) == 0
+    assert run(*arguments) == 0
     out, err = capsys.readouterr()
     events = json_lines(out)
     assert [event["event"] for event in events if event["event"] != "warned"] == [
@@ -111,12 +121,12 @@ def test_warnings_are_on_stderr_whether_or_not_there_is_json(
 
     monkeypatch.setattr(diagnosis.Watch, "look", lambda self, step, _: iter([Warned("W."), Resolved("W.")]))
     arguments = [
-        "train", "--images", folder / "images", "--paint", folder / "paint", "--output", tmp_path / "m",
+        "train", *painted(folder), "--output", tmp_path / "m",
         "--steps", "1", "--set", "training.held_out=0.5", *SMALL[1:],
     ]  # fmt: skip
     for more in ([], ["--json"]):
         capsys.readouterr()
-        assert main([str(argument) for argument in [*arguments, *more]]) == 0
+        assert run(*arguments, *more) == 0
         out, err = capsys.readouterr()
         lines = err.splitlines()
         assert "There is too little paint to hold some out" in err
@@ -127,17 +137,9 @@ def test_warnings_are_on_stderr_whether_or_not_there_is_json(
 def test_training_goes_on_from_a_model(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [
-        "train",
-        "--images",
-        folder / "images",
-        "--paint",
-        folder / "paint",
-        "--output",
-        tmp_path / "m",
-    ]
+    arguments = ["train", *painted(folder), "--output", tmp_path / "m"]
     settings = ["--start", folder / "model.safetensors", "--steps", 1, "--set", "training.patch_size=32"]
-    assert main([str(argument) for argument in [*arguments, *settings]]) == 0
+    assert run(*arguments, *settings) == 0
     assert load_model(tmp_path / "m").network.levels == 2
     assert "Saved" in capsys.readouterr().out
 
@@ -196,17 +198,9 @@ def test_validation_images_are_scored_and_not_learnt_from(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # The images hold that of the validation, too, as a folder of all images does.
-    arguments = [
-        "train",
-        "--images",
-        folder / "images",
-        "--paint",
-        folder / "paint",
-        "--output",
-        tmp_path / "m",
-    ]
+    arguments = ["train", *painted(folder), "--output", tmp_path / "m"]
     more = ["--validation", folder / "images" / "a1.tif", "--steps", 1, *SMALL, "--json"]
-    assert main([str(argument) for argument in [*arguments, *more]]) == 0
+    assert run(*arguments, *more) == 0
     started, *_, validated, _ = json_lines(capsys.readouterr().out)
     assert (started["images"], started["known_pixels"]) == (1, 48 * 40)
     assert (validated["on"], validated["strokes"]) == ("validation", 4)
@@ -218,16 +212,8 @@ def test_validation_images_are_scored_and_not_learnt_from(
 def test_a_log_says_how_far_a_score_can_be_trusted(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [
-        "train",
-        "--images",
-        folder / "images",
-        "--paint",
-        folder / "paint",
-        "--output",
-        tmp_path / "m",
-    ]
-    assert main([str(argument) for argument in [*arguments, "--steps", 1, *SMALL]]) == 0
+    arguments = ["train", *painted(folder), "--output", tmp_path / "m"]
+    assert run(*arguments, "--steps", 1, *SMALL) == 0
     out, err = capsys.readouterr()
     assert re.search(r"step 1: score \d\.\d\d \(.*\) on the \d+ strokes learnt from, loss", err)
     assert re.search(r"which scored \d\.\d{3} \(\d\.\d\d to \d\.\d\d\)\.", out)
@@ -350,8 +336,8 @@ def test_a_model_that_cannot_be_saved_in_its_place_is_saved_in_another(
             place.parent.write_text("no folder any more")
 
     monkeypatch.setattr(TrainingReport, "show", take_away)
-    arguments = ["train", "--images", folder / "images", "--paint", folder / "paint", "--output", place]
-    assert main([str(argument) for argument in [*arguments, "--steps", 1, *SMALL]]) == 2
+    arguments = ["train", *painted(folder), "--output", place]
+    assert run(*arguments, "--steps", 1, *SMALL) == 2
     (saved,) = (tmp_path / "temporary").iterdir()
     assert load_model(saved).history.steps == 1
     line = capsys.readouterr().err.splitlines()[-1]
@@ -516,7 +502,7 @@ def test_images_that_are_left_out_of_a_file_are_told(
     ]
     for command in (predict, train):
         capsys.readouterr()
-        assert main([str(word) for word in [*command, "--images", tmp_path / "a1.tif"]]) == 0
+        assert run(*command, "--images", tmp_path / "a1.tif") == 0
         assert "a1.tif holds 2 images, and the first is used" in capsys.readouterr().err
 
 
@@ -612,7 +598,7 @@ def test_images_and_paint_are_read_in_every_form(folder: Path, tmp_path: Path) -
     scores = []
     for given in painted:
         arguments = ["train", "--images", tmp_path / "a1.zarr", "--paint", given, "--output", tmp_path / "m"]
-        assert main([str(argument) for argument in [*arguments, "--steps", 1, *SMALL]]) == 0
+        assert run(*arguments, "--steps", 1, *SMALL) == 0
         scores.append([score[2:] for score in load_model(tmp_path / "m").history.scores])
         assert main(["weights", str(given), "--output", str(tmp_path / "w.tif")]) == 0
         np.testing.assert_array_equal(tifffile.imread(tmp_path / "w.tif"), border_weights(paint))
@@ -727,8 +713,8 @@ def test_full_objects_teach_depth_and_how_predictions_are_read(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     full, other = tmp_path / "full.safetensors", tmp_path / "other.safetensors"
-    arguments = ["train", "--images", folder / "images", "--paint", folder / "paint", "--steps", 12, *SMALL]
-    assert main([str(argument) for argument in [*arguments, "--full", "--output", full]]) == 0
+    arguments = ["train", *painted(folder), "--steps", 12, *SMALL]
+    assert run(*arguments, "--full", "--output", full) == 0
     model = load_model(full)
     assert model.network.distance
     assert not load_model(folder / "model.safetensors").network.distance
@@ -765,7 +751,7 @@ def _foreground(model: Model, folder: Path) -> np.ndarray:
 
 
 def test_full_is_of_objects(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["train", "--images", folder / "images", "--paint", folder / "paint", "--full"]
+    arguments = ["train", *painted(folder), "--full"]
     error = fails(capsys, [*arguments, "--output", tmp_path / "m", "--mode", "classes"])
     assert "leave --full out" in error
 
@@ -840,16 +826,7 @@ def test_the_demo_runs_as_its_own_process_on_a_virtual_display(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process there")
 def test_ctrl_c_saves_the_model_so_far(folder: Path, tmp_path: Path) -> None:
-    arguments = [
-        "train",
-        "--images",
-        folder / "images",
-        "--paint",
-        folder / "paint",
-        "--seconds",
-        "100",
-        "--json",
-    ]
+    arguments = ["train", *painted(folder), "--seconds", "100", "--json"]
     command = [
         sys.executable,
         "-m",
@@ -876,7 +853,7 @@ def test_ctrl_c_saves_the_model_so_far(folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no terminals of this kind")
 def test_a_closed_terminal_saves_the_model_so_far(folder: Path, tmp_path: Path) -> None:
-    arguments = ["train", "--images", folder / "images", "--paint", folder / "paint", "--seconds", 100]
+    arguments = ["train", *painted(folder), "--seconds", 100]
     command = [sys.executable, "-m", "napari_unet", *map(str, arguments), "--output", str(tmp_path / "m")]
     terminal, end = os.openpty()
     with subprocess.Popen([*command, *SMALL], stdin=end, stdout=end, stderr=end) as process:
@@ -934,7 +911,7 @@ def test_a_closed_pipe_is_no_traceback(folder: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="no such shell")
 @pytest.mark.parametrize("end", ["| head -n 1", ">&- 2>&-"])
 def test_a_training_of_which_nobody_reads_is_saved(folder: Path, tmp_path: Path, end: str) -> None:
-    arguments = ["train", "--images", folder / "images", "--paint", folder / "paint", *SMALL, "--json"]
+    arguments = ["train", *painted(folder), *SMALL, "--json"]
     length = ["--seconds", 100] if "head" in end else ["--steps", 2]
     words = [sys.executable, "-m", "napari_unet", *arguments, *length, "--output", tmp_path / "m"]
     command = " ".join(shlex.quote(str(word)) for word in words)
@@ -1014,9 +991,9 @@ def test_complete_paint_needs_no_background(
         tifffile.imwrite(tmp_path / "paint" / path.name, np.where(paint == 1, 0, paint))
     arguments = ["train", "--images", folder / "images", "--paint", tmp_path / "paint", "--steps", 2, *SMALL]
     arguments += ["--output", tmp_path / "model.safetensors"]
-    assert main([str(argument) for argument in arguments]) == 2
+    assert run(*arguments) == 2
     assert "No background is painted" in capsys.readouterr().err
-    assert main([str(argument) for argument in [*arguments, "--complete"]]) == 0
+    assert run(*arguments, "--complete") == 0
     assert load_model(tmp_path / "model.safetensors").network.distance  # its objects are full
 
 
@@ -1076,7 +1053,7 @@ def test_files_may_have_any_name(folder: Path, tmp_path: Path, name: str) -> Non
     image, paint = (tmp_path / "my data" / kind / name for kind in ("images", "paint"))
     model, output = tmp_path / "mein Modell µ", tmp_path / "the results"
     arguments = ["train", "--images", image, "--paint", paint, "--output", model, "--steps", 1, *SMALL]
-    assert main([str(argument) for argument in arguments]) == 0
+    assert run(*arguments) == 0
     assert main(["predict", str(model), "--images", str(image), "--output", str(output)]) == 0
     assert [path.name for path in output.iterdir()] == [f"{name.removesuffix('.tif')}_objects.tif"]
 
@@ -1101,7 +1078,7 @@ def test_an_image_that_is_cut_off_while_it_is_read_costs_no_other(
     monkeypatch.setattr("napari_unet.files.sources._CACHE", 0)  # as if the image were larger than it
     arguments = ["predict", folder / "model.safetensors", "--images", images, "--output", tmp_path / "out"]
     capsys.readouterr()
-    code = main([str(argument) for argument in [*arguments, "--format", "zarr"]])
+    code = run(*arguments, "--format", "zarr")
     error = capsys.readouterr().err
     assert code == 2
     assert "a1.tif could not be read" in error

@@ -4,6 +4,7 @@ import errno
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -190,9 +191,11 @@ def test_one_line_for_what_does_not_go_together(folder, capsys, arguments, sente
 
 def test_no_project(tmp_path, capsys):
     for command in (["train"], ["predict", "--output", "y"], ["evaluate"], ["info"]):
-        assert main([*command, "--project", str(tmp_path)]) == 2
-        (line,) = capsys.readouterr().err.splitlines()
-        assert line.endswith("it holds no project.toml; choose one that does.")
+        for path in (tmp_path, tmp_path / "none", Path(__file__)):
+            assert main([*command, "--project", str(path)]) == 2
+            (line,) = capsys.readouterr().err.splitlines()
+            assert line.endswith("it holds no project.toml; choose one that does.")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["shot.png", "shot.tif"])

@@ -58,6 +58,9 @@ def test_all_is_read_back(tmp_path):
     write_project(tmp_path, PROJECT)
     assert read_project(tmp_path) == PROJECT
     assert read_project(tmp_path).labels[0].full.accepted == {(2, 4_000_000_000)}
+    # Edited with an editor of Windows, which puts a mark before the text.
+    (tmp_path / FILE).write_text((tmp_path / FILE).read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert read_project(tmp_path) == PROJECT
 
 
 def test_an_empty_project_is_read_back(tmp_path):

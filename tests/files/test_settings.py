@@ -81,6 +81,11 @@ def test_a_file_may_hold_a_few_settings_only(tmp_path: Path) -> None:
         assert read.prediction == PredictionConfig(instances=InstanceConfig(min_size=4))
 
 
+def test_a_file_may_begin_with_the_mark_of_an_editor(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("[weights]\nsigma = 4\n", encoding="utf-8-sig")
+    assert read_settings(tmp_path / "a.toml").training.weights.sigma == 4
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [

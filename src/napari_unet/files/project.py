@@ -217,8 +217,8 @@ def read_project(folder: Path) -> Project:
     try:
         if path.stat().st_size > _SIZE_LIMIT:
             raise InputError(f"{path} is too large to be a project of napari-unet; choose another folder.")
-        plain = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+        plain = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # as for settings
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(
             f"{folder} is no napari-unet project: it holds no {FILE}; choose one that does."
         ) from error

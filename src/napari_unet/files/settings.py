@@ -45,7 +45,7 @@ def read_settings(path: str | Path, base: Settings | None = None) -> Settings:
         exist.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")  # editors of Windows put a mark before it
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not a text file; give settings in TOML.") from error
     except OSError as error:
