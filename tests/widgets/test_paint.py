@@ -126,6 +126,20 @@ def test_keys_work_on_the_annotation_layer_and_nowhere_else(make_napari_viewer, 
     assert (paint.mode, paint.selected_label) == ("erase", 1)
 
 
+def test_no_brush_is_shown_as_in_the_hand_while_another_layer_is_selected(viewer, open_dock):
+    dock = open_dock(viewer)
+    image = add_image(viewer)
+    dock.make()
+    brushes = dock.brushes
+    for brush in (brushes.background, brushes.object, brushes.erase):
+        brush.click()
+        assert brush.isChecked()
+        viewer.layers.selection.active = image
+        assert not brush.isChecked()
+        viewer.layers.selection.active = dock.annotation
+        assert brush.isChecked()
+
+
 def test_what_cannot_be_done_in_the_3d_view_is_said(viewer, open_dock):
     dock = open_dock(viewer)
     add_image(viewer, (5, 40, 50))

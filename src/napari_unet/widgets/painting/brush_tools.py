@@ -13,6 +13,7 @@ from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, MAX_CLASSES, M
 from napari_unet.widgets.painting import brushes
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
 from napari_unet.widgets.parts.form import add_form, add_row, button, show_row
+from napari_unet.widgets.window.lifetime import follow
 from napari_unet.widgets.window.preferences import read_preferences
 
 
@@ -57,6 +58,7 @@ class BrushTools(QWidget):
             tooltip="Diameter of the brush in pixels (keys [ and ]).",
         )
         watcher.brush_changed.connect(self._refresh)
+        follow(self, viewer.layers.selection.events.active, self._refresh)
 
     def _build_buttons(self) -> QGridLayout:
         self.background = self._brush(
@@ -117,18 +119,20 @@ class BrushTools(QWidget):
         if self._watcher.layer is not None:
             self._watcher.layer.brush_size = diameter
 
-    def _refresh(self) -> None:
+    def _refresh(self, _event: object = None) -> None:
         paint, is_classes = self._watcher.layer, self._mode == "classes"
         self.setEnabled(paint is not None)
         show_row(self._form, self.class_value, is_classes)
         value = 0 if paint is None else int(paint.selected_label)
-        paints = paint is not None and brushes.is_painting(paint)
+        # The mouse works on the selected layer, whatever brush another one has.
+        at_hand = paint if paint is self._viewer.layers.selection.active else None
+        paints = at_hand is not None and brushes.is_painting(at_hand)
         number = f" {value}" if value >= FIRST_OBJECT else ""
         self.object.setText(("Class" if is_classes else "Object") + number)
         self.next.setText("Next class" if is_classes else "Next object")
         self.background.setChecked(paints and value == BACKGROUND)
         self.object.setChecked(paints and value >= FIRST_OBJECT)
-        self.erase.setChecked(paint is not None and str(paint.mode) == "erase")
+        self.erase.setChecked(at_hand is not None and str(at_hand.mode) == "erase")
         if paint is None:
             return
         self.background.setIcon(brushes.swatch(paint, BACKGROUND))
