@@ -156,9 +156,9 @@ class Landscape:
     @classmethod
     def of(cls, foreground: NDArray[np.floating[Any]], config: InstanceConfig) -> "Landscape":
         """Survey a plane or volume (spatial...) of probabilities of foreground, most of the work."""
-        level, sureness = _levels(foreground, config)
-        relief = survey(level)
-        return cls(config.threshold, config.separate_by, config.certain, relief, relief.add_up(sureness))
+        relief = survey(_levels(foreground, config))
+        sureness = relief.add_up_excess(foreground, config.threshold, _CERTAIN / (1 - config.threshold))
+        return cls(config.threshold, config.separate_by, config.certain, relief, sureness)
 
     def suits(self, config: InstanceConfig) -> bool:
         """Return whether :meth:`objects` can be asked for with this configuration."""
@@ -200,15 +200,11 @@ class Landscape:
         return int(kept.size)
 
 
-def _levels(
-    foreground: NDArray[np.floating[Any]], config: InstanceConfig
-) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
-    """Return the landscape of a plane or volume, and how sure the network is of each pixel, both framed."""
+def _levels(foreground: NDArray[np.floating[Any]], config: InstanceConfig) -> NDArray[np.int16]:
+    """Return the landscape of a plane or volume, framed."""
     mask = foreground > config.threshold
     squared = None if config.separate_by == "probability" else squared_depth(mask)
     level, inside = framed(mask.shape)
-    sureness = np.zeros(level.shape, np.uint8)
-    sureness_inside = sureness[(slice(1, -1),) * level.ndim]
 
     def write(block: Block) -> None:
         part = block.core
@@ -216,21 +212,9 @@ def _levels(
         deep = None if squared is None else squared[part]
         height = _heights(probability, deep, mask[part], config.certain)
         inside[part] = to_levels(height, mask[part])
-        sureness_inside[part] = _sureness(foreground[part], mask[part], config.threshold)
 
     for_each_block(write, list(plan_blocks(mask.shape, (0,) * mask.ndim)))
-    return level, sureness
-
-
-def _sureness(
-    probability: NDArray[np.floating[Any]], mask: NDArray[np.bool_], threshold: float
-) -> NDArray[np.uint8]:
-    """Return how far probabilities are above the threshold, from 1 to 255; 0 outside of the mask."""
-    above = probability - probability.dtype.type(threshold)
-    above *= _CERTAIN / (1 - threshold)
-    np.fmax(above, 1, out=above)  # NaN, too, which is in no mask
-    np.minimum(above, _CERTAIN, out=above)
-    return np.rint(above, out=above).astype(np.uint8) * mask
+    return level
 
 
 def _heights(

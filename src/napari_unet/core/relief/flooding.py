@@ -32,9 +32,8 @@ class Relief:
 
     Parameters
     ----------
-    framed_regions : array (framed spatial...) int32
-        Hills and pieces of the ground, 1..R in the raster order of their summits, or first pixels; 0 in the
-        frame.
+    regions : array (spatial...) int32
+        Hills and pieces of the ground, 1..R in the raster order of their summits, or first pixels.
     level : array (framed spatial...) int16
         The landscape, see :func:`napari_unet.core.relief.levels.framed`.
     uphill : array (framed spatial...) int8
@@ -53,7 +52,7 @@ class Relief:
         When the hills of the first pairs meet, see :func:`napari_unet.core.relief.flooding_kernel.find_rims`.
     """
 
-    framed_regions: NDArray[np.int32]
+    regions: NDArray[np.int32]
     level: NDArray[np.int16]
     uphill: NDArray[np.int8]
     summits: NDArray[np.int32]
@@ -64,24 +63,43 @@ class Relief:
     meetings: NDArray[np.int64]
 
     @property
-    def regions(self) -> NDArray[np.int32]:
-        """Hills and pieces of the ground (spatial...), without the frame."""
-        return self.framed_regions[(slice(1, -1),) * self.level.ndim]
-
-    @property
     def nbytes(self) -> int:
         """Memory it takes."""
         return sum(
-            array.nbytes for array in (self.framed_regions, self.level, self.uphill, self.rims, self.meetings)
+            array.nbytes for array in (self.regions, self.level, self.uphill, self.rims, self.meetings)
         )
 
-    def add_up(self, values: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """Return for each region the sum (R + 1,) of the values (framed spatial...) of its pixels."""
-        from napari_unet.core.relief.flooding_kernel import add_up
+    def add_up_excess(
+        self, values: NDArray[np.floating], threshold: float, scale: float
+    ) -> NDArray[np.int64]:
+        """Return for each region (R + 1,) by how much the values of its pixels are above a threshold.
 
-        flat, count = self.framed_regions.ravel(), self.summits.size
-        sums = in_parts(partial(add_up, flat, values.ravel(), count), 0, flat.size, flat.size)
-        total: NDArray[np.int64] = np.sum(sums, axis=0, dtype=np.int64)
+        Parameters
+        ----------
+        values : array (spatial...) float
+            Only those above the threshold count; NaN does not.
+        threshold : float
+        scale : float
+            What an excess of 1 counts; each pixel counts as an integer, of at least 1.
+        """
+        from napari_unet.core.relief.flooding_kernel import add_up_excess
+
+        regions, limit = self.regions, values.dtype.type(threshold)
+
+        def work(start: int, stop: int) -> NDArray[np.int64]:
+            sums = np.zeros(self.summits.size, np.int64)
+            rows = slice(start, stop)
+            for plane in np.ndindex(values.shape[1:-1]):
+                add_up_excess(
+                    np.atleast_2d(regions[rows][(slice(None), *plane)]),
+                    np.atleast_2d(values[rows][(slice(None), *plane)]),
+                    limit,
+                    scale,
+                    sums,
+                )
+            return sums
+
+        total: NDArray[np.int64] = np.sum(in_parts(work, 0, len(values), values.size), axis=0)
         return total
 
     def basins(self, contrast: float, min_area: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -152,14 +170,13 @@ def survey(level: NDArray[np.int16]) -> Relief:
     climbed = in_parts(partial(climb, flat, steps, uphill, regions, summits.size), *bounds)
     firsts, sizes = zip(*climbed, strict=True)
     rims, meetings, on_ground = _rims(flat, regions, steps, bounds)
-    framed_regions = regions.reshape(level.shape)
-    inside = framed_regions[(slice(1, -1),) * level.ndim]
+    inside = regions.reshape(level.shape)[(slice(1, -1),) * level.ndim]
     at_edge = np.zeros(summits.size, np.bool_)
     for axis in range(level.ndim):
         across = np.moveaxis(inside, axis, 0)
         at_edge[across[0]] = at_edge[across[-1]] = True
     return Relief(
-        framed_regions,
+        inside,
         level,
         uphill,
         summits,

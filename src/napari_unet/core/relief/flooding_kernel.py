@@ -92,12 +92,16 @@ def climb(  # noqa: PLR0917 - numba takes no keywords here
 
 
 @compiled()
-def add_up(regions: Any, values: Any, count: Any, start: Any, stop: Any) -> Any:
-    """Return the sum of the ``values`` (P,) of the pixels of a part for each region 0..count - 1."""
-    sums = np.zeros(count, np.int64)
-    for pixel in range(start, stop):
-        sums[regions[pixel]] += values[pixel]
-    return sums
+def add_up_excess(regions: Any, values: Any, threshold: Any, scale: Any, sums: Any) -> None:
+    """Add to ``sums`` (R + 1,) of each region of a plane (Y, X) by how much values are above the threshold.
+
+    That counts times ``scale``, to the nearest integer, but 1 at least.
+    """
+    for row in range(values.shape[0]):
+        for column in range(values.shape[1]):
+            excess = values[row, column] - threshold
+            if excess > 0:
+                sums[regions[row, column]] += max(1, int(excess * scale + 0.5))
 
 
 @compiled()
