@@ -1,7 +1,8 @@
 """The same work without a screen: train, predict, weigh, evaluate.
 
-Whatever goes wrong ends in one line on stderr: exit code 2 for bad input, 1 for anything unexpected, 130
-after Ctrl-C. Heavy imports are inside the commands, so that ``--help`` answers at once.
+Whatever goes wrong ends in one line on stderr: exit code 2 for bad input and files that cannot be used, 1 for
+anything unexpected, 130 after Ctrl-C. Heavy imports are inside the commands, so that ``--help`` answers at
+once.
 """
 
 import logging

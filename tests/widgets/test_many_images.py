@@ -15,12 +15,16 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QComboBox, QLineEdit, QPlainTextEdit, QProgressBar, QPushButton
 from skimage.io import imsave
 
+from napari_unet.core.control import Control
 from napari_unet.files.images import read_image
 from napari_unet.network import prediction
+from napari_unet.network.config import PredictionConfig
 from napari_unet.network.prediction import predict
 from napari_unet.widgets.bridge.marks import source_of
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting import prediction_targets
+from napari_unet.widgets.predicting.files_run import segment_files
+from napari_unet.widgets.predicting.prediction_events import TilesDone
 from napari_unet.widgets.unet import UNetDock
 
 
@@ -122,6 +126,25 @@ def test_a_folder_with_a_damaged_file(files_dock, images, qtbot, monkeypatch):
     files_dock.start()
     wait_for_end(files_dock, qtbot)
     assert say(files_dock, "predict_status").startswith("4 of 5 images")
+
+
+def test_further_images_in_a_file_are_said_while_the_first_is_segmented(home, images):
+    with tifffile.TiffWriter(images / "c1.tif") as file:
+        file.write(discs((64, 48), seed=1))
+        file.write(discs((32, 48), seed=1))
+    (model,) = (home / "U-Net models").glob("*.safetensors")
+    events = segment_files(
+        model,
+        str(images / "c[01].tif"),
+        home / "out",
+        ["objects"],
+        PredictionConfig(),
+        device="cpu",
+        control=Control(),
+    )
+    said = {(event.number, event.note) for event in events if isinstance(event, TilesDone)}
+    more = f"{images / 'c1.tif'} holds 2 images, and the first is used; save the others as files."
+    assert said == {(0, ""), (1, more)}
 
 
 def test_earlier_results_among_the_images_are_not_segmented(files_dock, images, qtbot):
