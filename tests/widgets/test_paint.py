@@ -138,6 +138,12 @@ def test_no_brush_is_shown_as_in_the_hand_while_another_layer_is_selected(viewer
         assert not brush.isChecked()
         viewer.layers.selection.active = dock.annotation
         assert brush.isChecked()
+    dock.annotation.mode, dock.annotation.selected_label = "paint", 0
+    assert [brushes.background.isChecked(), brushes.object.isChecked(), brushes.erase.isChecked()] == [
+        0,
+        0,
+        1,
+    ]
 
 
 def test_what_cannot_be_done_in_the_3d_view_is_said(viewer, open_dock):

@@ -132,7 +132,8 @@ class BrushTools(QWidget):
         self.next.setText("Next class" if is_classes else "Next object")
         self.background.setChecked(paints and value == BACKGROUND)
         self.object.setChecked(paints and value >= FIRST_OBJECT)
-        self.erase.setChecked(at_hand is not None and str(at_hand.mode) == "erase")
+        erases = at_hand is not None and str(at_hand.mode) == "erase"
+        self.erase.setChecked(erases or (paints and value == 0))  # so does a brush of napari's label 0
         if paint is None:
             return
         self.background.setIcon(brushes.swatch(paint, BACKGROUND))
