@@ -200,7 +200,10 @@ def test_edits_are_never_overwritten_until_taken_or_given_up(dock, viewer, qtbot
     assert "Take corrections" in say(dock, "predict_status")
     assert not discard.isHidden()
     make_annotation(viewer, image)
+    assert not discard.isHidden()
     take_corrections(viewer, image)
+    assert discard.isHidden()
+    assert say(dock, "predict_status") == ""
     child(dock, QLabeledSlider, "split").setValue(95)
     settle(dock, qtbot)
     # What was taken stays: the object with the pixel of another number, and that pixel.

@@ -13,6 +13,7 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.files.predicted_files import FileSuspended, FileWritten
 from napari_unet.network.tiles.in_turn import ImageFailed
+from napari_unet.widgets.bridge.layers import edited_result
 from napari_unet.widgets.correcting.correct_section import CorrectSection
 from napari_unet.widgets.guiding.next_place_run import Known
 from napari_unet.widgets.jobs import Job, MakeEvents, Waiting
@@ -116,6 +117,7 @@ class PredictDock(QWidget):
         for widget in (self._predict, self._cancel, self._bar, self._status, self._discard, self._report):
             column.addWidget(widget)
         self.correct = CorrectSection(viewer, self.image)
+        self.correct.looked.connect(self._on_corrected)
         column.addWidget(self.correct)
         column.addStretch()
         self._preview = PreviewLayer(viewer)
@@ -375,6 +377,12 @@ class PredictDock(QWidget):
     def _on_edited(self, sentence: str) -> None:
         self._discard.setVisible(True)
         self._status.say(sentence, "warning")
+
+    def _on_corrected(self) -> None:
+        """Speak of edits no more when they were taken into the paint, or undone."""
+        image = None if self._discard.isHidden() else self.image.layer
+        if image is not None and edited_result(self._viewer, image, "objects") is None:
+            self._withdraw()
 
     def _withdraw(self) -> None:
         """Offer no more to discard edits, nor speak of them: they may be gone."""

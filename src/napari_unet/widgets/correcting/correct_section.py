@@ -61,6 +61,8 @@ class CorrectSection(QWidget):
 
     corrected = Signal(object)
     """The annotation layer into which something was corrected, or of which a correction was undone."""
+    looked = Signal()
+    """It shows what is so now, after something was noted with the paint or another layer has come."""
 
     def __init__(self, viewer: ViewerModel, image: LayerChooser) -> None:
         super().__init__()
@@ -198,6 +200,7 @@ class CorrectSection(QWidget):
                 self._said.say("")  # it was undone
             self._told = gestures
             self.corrected.emit(self._paint)
+        self.looked.emit()
 
 
 def describe_gestures(gestures: Sequence[Gesture]) -> str:
