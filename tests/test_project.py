@@ -55,6 +55,15 @@ def test_no_page_sends_readers_to_a_package_that_is_not_ours() -> None:
     assert [page.name for page in pages if wrong.search(page.read_text(encoding="utf-8"))] == []
 
 
+def test_what_the_first_page_and_the_targets_of_make_need_is_in_the_source_distribution() -> None:
+    kept = PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert links
+    assert {link for link in links if not (ROOT / link).exists()} == set()
+    needed = {Path(link).parts[0] for link in links} | {"Makefile", "constraints.txt", "mkdocs.yml"}
+    assert needed - set(kept) == set()
+
+
 @pytest.mark.slow
 def test_wheel_holds_what_runs_without_the_repository(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)]
