@@ -79,6 +79,17 @@ def test_impossible_places_are_one_sentence(tmp_path: Path, place: str, word: st
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no files of this kind")
+def test_what_is_no_ordinary_file_is_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "link").symlink_to(pipe)  # as /dev/stdout is one to a device
+    for path in (pipe, tmp_path / "link"):
+        with pytest.raises(InputError, match="is no ordinary file"), writing(path) as temporary:
+            temporary.write_bytes(b"content")
+    assert pipe.is_fifo()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no permission bits")
 def test_a_read_only_file_and_a_read_only_folder_are_one_sentence(ordinary_folder: Path) -> None:
     protected = ordinary_folder / "a.bin"

@@ -35,12 +35,14 @@ def writing(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If the file cannot be written there: a folder in its place, no permission, a full disk.
+        If the file cannot be written there: a folder or device in its place, no permission, a full disk.
     """
     target = Path(os.path.realpath(path))
     try:
         if target.is_dir():
             raise InputError(f"{path} is a folder; give the name of a file to write.")
+        if target.exists() and not target.is_file():  # such as /dev/null, which everybody needs
+            raise InputError(f"{path} is no ordinary file; give the name of a file to write.")
         if target.exists() and not os.access(target, os.W_OK):
             raise InputError(f"{path} is write-protected; allow writing to it, or choose another name.")
         target.parent.mkdir(parents=True, exist_ok=True)
