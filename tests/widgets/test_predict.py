@@ -147,7 +147,7 @@ def test_a_slice_beyond_the_memory_is_a_sentence_with_the_way_out(models, monkey
     monkeypatch.setattr("napari_unet.files.large_prediction._FITTING_SHARE", 0)
     with pytest.raises(InputError, match=r"20 × 30 pixels is too large.*untick 'only the slice shown'"):
         run_segment(save(models), [Source(np.zeros((2, 20, 30)), "none", plane=(1, 0, 0), folder=models)])
-    with pytest.raises(InputError, match=r"2 × 20 × 30 pixels is too large.*Predict dock"):
+    with pytest.raises(InputError, match=r"2 × 20 × 30 pixels is too large.*press Predict,"):
         run_segment(save(models), [Source(np.zeros((2, 20, 30)), "none")])
 
 
@@ -377,7 +377,7 @@ def test_what_cannot_be_predicted_is_one_sentence(dock, viewer, qtbot, models):
 def test_without_a_model_it_says_where_one_comes_from(viewer, qtbot):
     dock = PredictDock(viewer)
     qtbot.addWidget(dock)
-    assert "Train dock" in say(dock, "predict_facts")
+    assert "under Train" in say(dock, "predict_facts")
     dock.start()
     assert "no model yet" in say(dock, "predict_status")
 

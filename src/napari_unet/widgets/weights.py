@@ -197,7 +197,7 @@ class WeightsDock(QWidget):
         paint, image = self._watcher.layer, self.image.layer
         if paint is None or image is None:
             self._latest.cancel()
-            what = "Open an image" if image is None else "Make an annotation layer in the Paint dock"
+            what = "Open an image" if image is None else "Make an annotation layer under Paint"
             self.sentence.say(f"{what} to see what counts how much.")
             return
         point = np.round(paint.world_to_data(self._viewer.dims.point)[-paint.ndim :]).astype(int)

@@ -242,7 +242,7 @@ class Corrector:
         if mode_of(paint) != "objects":
             raise InputError(
                 f"'{paint.name}' is of classes, in which objects are not told apart; choose Objects to keep "
-                "apart in the Paint dock."
+                "apart under Paint."
             )
         return paint
 

@@ -225,7 +225,7 @@ def read_facts(path: Path | None) -> ModelFacts:
         If no model is chosen, or it is not one.
     """
     if path is None:
-        raise InputError("There is no model yet; train one in the Train dock, or browse for a file.")
+        raise InputError("There is no model yet; train one under Train, or browse for a file.")
     return ModelFacts.read(path)
 
 

@@ -158,7 +158,7 @@ def _on_disk(  # noqa: PLR0917 - what segment is given, for one image
         )
     if source.folder is None:
         raise InputError(
-            f"The image of {sides} pixels is too large for the memory; press Predict in the Predict dock, "
+            f"The image of {sides} pixels is too large for the memory; press Predict, "
             "which segments it on disk, or crop it."
         )
     check_writable(source.folder / source.name)

@@ -47,7 +47,7 @@ def images_learnt_from(
                 pairs.append((layer, paint))
     if not pairs:
         raise InputError(
-            f"The image '{chosen.name}' has no paint; make its annotation layer in the Paint dock first."
+            f"The image '{chosen.name}' has no paint; make its annotation layer under Paint first."
         )
     apart = images_scored(viewer, scored)
     pairs = [pair for pair in pairs if pair not in apart]
@@ -111,7 +111,7 @@ def copy_pairs(pairs: Pairs, scored: Pairs) -> Copies:
     modes = {mode_of(paint) for _, paint in everything}
     if len(modes) > 1:
         raise InputError(
-            "Some images have paint of objects and some of classes; choose one for all in the Paint dock."
+            "Some images have paint of objects and some of classes; choose one for all under Paint."
         )
     channels = {image_channels(image, paint) for image, paint in everything}
     images = [copy_image(image) for image, _ in everything]
