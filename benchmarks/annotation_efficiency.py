@@ -33,8 +33,8 @@ from forest import forest
 from kinds import DEVELOPMENT, REPORT, Kind, load_kind
 from methods import Clock, Method, Task
 from napari_unet import TrainingConfig, load_model
+from napari_unet.files.networks.starters import find_model
 from napari_unet.files.settings import Settings, override
-from napari_unet.files.starters import find_model
 from napari_unet.network.model import Model
 from ours import ours
 from recipes import nnunet, rootpainter

@@ -22,7 +22,7 @@ from annotator import Labels, paint_image
 from kinds import load_kind
 from napari_unet import TrainingConfig, load_model, predict, train
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.files.starters import find_model
+from napari_unet.files.networks.starters import find_model
 from napari_unet.network.model import Model
 from scoring import score
 

@@ -32,8 +32,8 @@ from napari_unet.core.arrays.normalisation import Normalisation, apply_limits
 from napari_unet.core.instances import InstanceConfig, find_objects
 from napari_unet.core.objects.prediction import Prediction
 from napari_unet.core.tiling import plan_tiles
-from napari_unet.files import large_prediction
-from napari_unet.files.large_prediction import Stored, predict_to_zarr
+from napari_unet.files.results import large_prediction
+from napari_unet.files.results.large_prediction import Stored, predict_to_zarr
 from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
 from napari_unet.network.device import choose_device, choose_precision, describe_device
 from napari_unet.network.model import History, Model

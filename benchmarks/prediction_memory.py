@@ -41,8 +41,8 @@ def segment(folder: Path) -> None:
 
     from napari_unet.core.arrays.normalisation import Normalisation
     from napari_unet.core.instances import InstanceConfig
-    from napari_unet.files.large_prediction import predict_to_zarr
-    from napari_unet.files.sources import open_image
+    from napari_unet.files.pixels.sources import open_image
+    from napari_unet.files.results.large_prediction import predict_to_zarr
     from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
     from napari_unet.network.events import TileDone
     from napari_unet.network.model import History, Model

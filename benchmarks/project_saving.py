@@ -18,7 +18,7 @@ import numpy as np
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_unet.files.project_store import read_labels
+from napari_unet.files.projects.project_store import read_labels
 from napari_unet.widgets.bridge.layers import make_annotation
 from napari_unet.widgets.projects.project_session import ProjectSession
 from napari_unet.widgets.projects.window_project import project_of

@@ -25,7 +25,7 @@ from annotator import BACKGROUND, FIRST_OBJECT, Labels, paint_image
 from methods import Clock
 from napari_unet import TrainingConfig, evaluate, load_model, predict
 from napari_unet.core.control import Control
-from napari_unet.files.starters import find_model
+from napari_unet.files.networks.starters import find_model
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.events import Started, StepDone, Stopped
 from napari_unet.network.model import Model

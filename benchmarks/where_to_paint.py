@@ -33,7 +33,7 @@ from methods import Clock
 from napari_unet import TrainingConfig, load_model, predict
 from napari_unet.core.control import Control
 from napari_unet.core.objects.prediction import Prediction
-from napari_unet.files.starters import find_model
+from napari_unet.files.networks.starters import find_model
 from napari_unet.network.events import Started, StepDone, Stopped
 from napari_unet.network.model import Model
 from napari_unet.network.training import train_events

@@ -21,7 +21,7 @@ from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QAbstractButton, QApplication, QWidget
 
-from napari_unet.files.starters import starter_path
+from napari_unet.files.networks.starters import starter_path
 from napari_unet.widgets.correcting.corrector import corrector_of
 from napari_unet.widgets.painting.regions import take_region_tool
 from napari_unet.widgets.projects.window_project import project_of

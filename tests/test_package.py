@@ -70,8 +70,8 @@ SCREEN = (
         ("from napari_unet import UNetConfig, WeightConfig, border_weights, evaluate", ("torch", *SCREEN)),
         ("import_all('napari_unet.core')", ("torch", "tifffile", "safetensors", "typer", *SCREEN)),
         # What cluster workers compute is imported in them, and where a cluster is asked for.
-        ("import_all('napari_unet.files', 'napari_unet.files.cluster_worker')", ("torch", *SCREEN)),
-        ("import napari_unet.files.cluster_worker; import_all('napari_unet.network')", SCREEN),
+        ("import_all('napari_unet.files', 'napari_unet.files.results.cluster_worker')", ("torch", *SCREEN)),
+        ("import napari_unet.files.results.cluster_worker; import_all('napari_unet.network')", SCREEN),
     ],
 )
 def test_what_an_import_must_not_bring_along(imports: str, kept_out: tuple[str, ...]) -> None:

@@ -16,7 +16,7 @@ import torch
 from library import Library, choose_views, cut_batch
 from napari_unet import load_model, save_model
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.files.states import load_state, save_state
+from napari_unet.files.networks.states import load_state, save_state
 from napari_unet.network.augment import Batch
 from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
 from napari_unet.network.device import choose_precision, describe_device

@@ -12,9 +12,9 @@ from napari_unet._version import __version__
 if TYPE_CHECKING:
     from napari_unet.core.scoring.scores import evaluate
     from napari_unet.core.weights import WeightConfig, border_weights
-    from napari_unet.files.models import load_model, save_model
-    from napari_unet.files.project_reading import load_project
-    from napari_unet.files.starters import load_starter, starter_names
+    from napari_unet.files.networks.models import load_model, save_model
+    from napari_unet.files.networks.starters import load_starter, starter_names
+    from napari_unet.files.projects.project_reading import load_project
     from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
     from napari_unet.network.prediction import predict
     from napari_unet.network.training import train
@@ -28,12 +28,12 @@ _HOME = {
     "WeightConfig": "napari_unet.core.weights",
     "border_weights": "napari_unet.core.weights",
     "evaluate": "napari_unet.core.scoring.scores",
-    "load_model": "napari_unet.files.models",
-    "load_project": "napari_unet.files.project_reading",
-    "load_starter": "napari_unet.files.starters",
+    "load_model": "napari_unet.files.networks.models",
+    "load_project": "napari_unet.files.projects.project_reading",
+    "load_starter": "napari_unet.files.networks.starters",
     "predict": "napari_unet.network.prediction",
-    "save_model": "napari_unet.files.models",
-    "starter_names": "napari_unet.files.starters",
+    "save_model": "napari_unet.files.networks.models",
+    "starter_names": "napari_unet.files.networks.starters",
     "train": "napari_unet.network.training",
 }
 

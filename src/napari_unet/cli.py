@@ -258,8 +258,8 @@ def predict(
     dask.distributed cluster (--scheduler), whose workers must see the files under the same paths.
     """
     from napari_unet.cli_predict import connected, last_model, plan_work, segment_files
-    from napari_unet.files.models import load_model
-    from napari_unet.files.starters import find_model
+    from napari_unet.files.networks.models import load_model
+    from napari_unet.files.networks.starters import find_model
 
     _check_project(project, {"--images": images, "MODEL": model}, need=("MODEL", "--images"), may=("MODEL",))
     work, missing = plan_work(images or (), project, output, what or ["objects"], file_format)
@@ -287,8 +287,8 @@ def weights(
     import numpy as np
 
     from napari_unet.core.weights import WeightConfig, border_weights
-    from napari_unet.files.images import check_replaceable, write_image
-    from napari_unet.files.sources import load_labels
+    from napari_unet.files.pixels.images import check_replaceable, write_image
+    from napari_unet.files.pixels.sources import load_labels
 
     if output.suffix.lower() not in (".tif", ".tiff"):
         raise InputError(f"{output} would be a TIFF file of another name; let its name end in .tif.")
@@ -378,7 +378,7 @@ def export(
 ) -> None:
     """Write a model as a bioimage.io package, which other tools run."""
     from napari_unet.cli_export import export as write
-    from napari_unet.files.bioimageio import PackageInfo
+    from napari_unet.files.networks.bioimageio import PackageInfo
 
     write(model, output, PackageInfo(name or Path(model).stem, tuple(author), license_id), image)
 

@@ -7,7 +7,10 @@ from pathlib import Path
 from napari_unet.console import listed, note, print_json, report_scores, report_summary
 from napari_unet.core.scoring.scores import mean_scores, pooled_scores
 from napari_unet.files.atomic import check_writable
-from napari_unet.files.evaluation import (
+from napari_unet.files.pixels.images import expand_paths
+from napari_unet.files.pixels.sources import load_labels
+from napari_unet.files.projects.project import project_folder
+from napari_unet.files.results.evaluation import (
     Compared,
     Failed,
     Reader,
@@ -17,9 +20,6 @@ from napari_unet.files.evaluation import (
     pair_project,
     write_csv,
 )
-from napari_unet.files.images import expand_paths
-from napari_unet.files.project import project_folder
-from napari_unet.files.sources import load_labels
 
 Pairs = tuple[list[tuple[Path, Path]], list[Path], list[Failed], Reader]
 """Predictions with their truths, predictions without, truths without, and what reads all of these."""

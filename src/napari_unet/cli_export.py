@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.bioimageio import PackageInfo, export_package
-from napari_unet.files.models import load_model
-from napari_unet.files.package_reading import is_package
-from napari_unet.files.package_sample import example_from
-from napari_unet.files.sources import load_image
-from napari_unet.files.starters import find_model
+from napari_unet.files.networks.bioimageio import PackageInfo, export_package
+from napari_unet.files.networks.models import load_model
+from napari_unet.files.networks.package_reading import is_package
+from napari_unet.files.networks.package_sample import example_from
+from napari_unet.files.networks.starters import find_model
+from napari_unet.files.pixels.sources import load_image
 
 
 def export(model: str, output: Path, info: PackageInfo, image: Path | None) -> None:

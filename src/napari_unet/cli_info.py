@@ -6,13 +6,13 @@ from typing import Any
 
 from napari_unet.console import print_json, say_interval
 from napari_unet.core.errors import InputError
-from napari_unet.files.container import NotOursError
-from napari_unet.files.methods_text import methods_text
-from napari_unet.files.models import describe, load_model, read_info
-from napari_unet.files.project import project_folder
-from napari_unet.files.project_reading import describe_project
-from napari_unet.files.starters import find_model
-from napari_unet.files.states import step_to_continue
+from napari_unet.files.networks.container import NotOursError
+from napari_unet.files.networks.methods_text import methods_text
+from napari_unet.files.networks.models import describe, load_model, read_info
+from napari_unet.files.networks.starters import find_model
+from napari_unet.files.networks.states import step_to_continue
+from napari_unet.files.projects.project import project_folder
+from napari_unet.files.projects.project_reading import describe_project
 
 _SCALINGS = {
     "percentiles": "percentiles {low} to {high}",

@@ -16,10 +16,12 @@ from napari_unet.console import (
 )
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.files.cluster import Cluster
-from napari_unet.files.images import expand_paths
-from napari_unet.files.large_prediction import Kind, ObjectsFound
-from napari_unet.files.predicted_files import (
+from napari_unet.files.pixels.images import expand_paths
+from napari_unet.files.projects.project import MODELS, project_folder, read_project
+from napari_unet.files.projects.project_reading import find_image
+from napari_unet.files.results.cluster import Cluster
+from napari_unet.files.results.large_prediction import Kind, ObjectsFound
+from napari_unet.files.results.predicted_files import (
     FileAdvanced,
     FileNoted,
     FilesPlan,
@@ -28,8 +30,6 @@ from napari_unet.files.predicted_files import (
     Format,
     predict_files,
 )
-from napari_unet.files.project import MODELS, project_folder, read_project
-from napari_unet.files.project_reading import find_image
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.model import Model
 from napari_unet.network.tiles.in_turn import ImageFailed

@@ -26,21 +26,21 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.regions import complete_everywhere
 from napari_unet.files.atomic import check_writable
-from napari_unet.files.container import NotOursError
-from napari_unet.files.images import expand_paths, pair_by_stem
-from napari_unet.files.models import load_model, model_path, read_info
-from napari_unet.files.pixel_size import PixelSize, relative_spacing
-from napari_unet.files.project import MODELS, project_folder, read_project
-from napari_unet.files.project_lock import FILE as LOCK
-from napari_unet.files.project_lock import open_where
-from napari_unet.files.project_reading import load_project
-from napari_unet.files.project_store import ProjectStore
-from napari_unet.files.sources import load_image, load_labels
-from napari_unet.files.starters import find_model, is_starter, starter_names
-from napari_unet.files.states import load_to_continue
+from napari_unet.files.networks.container import NotOursError
+from napari_unet.files.networks.models import load_model, model_path, read_info
+from napari_unet.files.networks.starters import find_model, is_starter, starter_names
+from napari_unet.files.networks.states import load_to_continue
+from napari_unet.files.pixels.images import expand_paths, pair_by_stem
+from napari_unet.files.pixels.pixel_size import PixelSize, relative_spacing
+from napari_unet.files.pixels.sources import load_image, load_labels
+from napari_unet.files.projects.project import MODELS, project_folder, read_project
+from napari_unet.files.projects.project_lock import FILE as LOCK
+from napari_unet.files.projects.project_lock import open_where
+from napari_unet.files.projects.project_reading import load_project
+from napari_unet.files.projects.project_store import ProjectStore
 
 if TYPE_CHECKING:
-    from napari_unet.files.training_file import TrainingFile
+    from napari_unet.files.networks.training_file import TrainingFile
     from napari_unet.network.config import TrainingConfig
     from napari_unet.network.learning.state import TrainingState
     from napari_unet.network.model import Model
@@ -245,7 +245,7 @@ def run_training(
     int
         The exit code: 128 and the signal if one ended it.
     """
-    from napari_unet.files.training_file import CHECKPOINT_S, TrainingFile
+    from napari_unet.files.networks.training_file import CHECKPOINT_S, TrainingFile
     from napari_unet.network.events import Checkpoint, Stopped
     from napari_unet.network.learning.training_loop import DEFAULT_SECONDS
     from napari_unet.network.training import train_events

@@ -22,7 +22,7 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 
 if TYPE_CHECKING:
-    from napari_unet.files.evaluation import Compared
+    from napari_unet.files.results.evaluation import Compared
     from napari_unet.network.events import (
         ImageScaled,
         Stopped,

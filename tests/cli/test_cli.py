@@ -27,9 +27,9 @@ from napari_unet.cli import main
 from napari_unet.console import TrainingReport
 from napari_unet.core.instances import InstanceConfig, find_objects
 from napari_unet.core.weights import WeightConfig
-from napari_unet.files.images import expand_paths, read_image, write_image
-from napari_unet.files.pixel_size import PixelSize
-from napari_unet.files.states import step_to_continue
+from napari_unet.files.networks.states import step_to_continue
+from napari_unet.files.pixels.images import expand_paths, read_image, write_image
+from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.network.model import Model
 from napari_unet.network.tiles.tile_run import TileRun
 
@@ -437,7 +437,7 @@ def test_zarr_and_images_beyond_the_memory_are_written_to_zarr(
     ]
     assert predict(tmp_path / "in") == ["z_objects.zarr"]
     assert predict(tmp_path / "in", "--format", "tiff") == ["z_objects.tif"]
-    monkeypatch.setattr("napari_unet.files.large_prediction._FITTING_SHARE", 0)
+    monkeypatch.setattr("napari_unet.files.results.large_prediction._FITTING_SHARE", 0)
     assert predict(folder / "images" / "a2.tif") == ["a2_objects.zarr"]
     expected = tifffile.imread(tmp_path / "a1_objects.tif")
     assert expected.any()
@@ -476,7 +476,7 @@ def test_ctrl_c_before_there_is_anything_to_save_is_told(
     def interrupt(_path: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("napari_unet.files.models.load_model", interrupt)
+    monkeypatch.setattr("napari_unet.files.networks.models.load_model", interrupt)
     images = ["--images", str(folder / "images"), "--output", str(tmp_path)]
     assert main(["predict", str(folder / "model.safetensors"), *images]) == 130
     assert capsys.readouterr() == ("", "Interrupted; whatever was not finished is not written.\n")
@@ -1075,7 +1075,7 @@ def test_an_image_that_is_cut_off_while_it_is_read_costs_no_other(
         return original(run, *arguments)
 
     monkeypatch.setattr(TileRun, "events", events)
-    monkeypatch.setattr("napari_unet.files.sources._CACHE", 0)  # as if the image were larger than it
+    monkeypatch.setattr("napari_unet.files.pixels.sources._CACHE", 0)  # as if the image were larger than it
     arguments = ["predict", folder / "model.safetensors", "--images", images, "--output", tmp_path / "out"]
     capsys.readouterr()
     code = run(*arguments, "--format", "zarr")

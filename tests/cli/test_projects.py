@@ -14,9 +14,10 @@ from skimage.io import imsave
 
 from napari_unet import load_model, load_project
 from napari_unet.cli import main
-from napari_unet.files import atomic, sources
-from napari_unet.files.images import read_image
-from napari_unet.files.project import (
+from napari_unet.files import atomic
+from napari_unet.files.pixels import sources
+from napari_unet.files.pixels.images import read_image
+from napari_unet.files.projects.project import (
     LayerLook,
     ProjectImage,
     ProjectLabels,
@@ -24,9 +25,9 @@ from napari_unet.files.project import (
     read_project,
     write_project,
 )
-from napari_unet.files.project_labels import chunks_in
-from napari_unet.files.project_lock import FILE as LOCK
-from napari_unet.files.project_store import ImageState, LabelsState, ProjectState, ProjectStore
+from napari_unet.files.projects.project_labels import chunks_in
+from napari_unet.files.projects.project_lock import FILE as LOCK
+from napari_unet.files.projects.project_store import ImageState, LabelsState, ProjectState, ProjectStore
 
 SMALL = [
     *("--steps", "1", "--device", "cpu", "--set", "network.features=2", "network.levels=2"),

@@ -38,7 +38,7 @@ def starter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = train([image], [labels + 1], config, full=[True], device="cpu")
     model = replace(model, object_size=18.0, instances=InstanceConfig(min_size=30))
     save_model(model, folder / "dots.safetensors", half=True)
-    monkeypatch.setattr("napari_unet.files.starters._FOLDER", folder)
+    monkeypatch.setattr("napari_unet.files.networks.starters._FOLDER", folder)
     monkeypatch.chdir(tmp_path)
 
 

@@ -17,10 +17,10 @@ from skimage import data
 
 from napari_unet import TrainingConfig, evaluate, predict, save_model, train
 from napari_unet.cli import main
-from napari_unet.files.images import write_image
-from napari_unet.files.project import LayerLook, ProjectImage, ProjectLabels
-from napari_unet.files.project_labels import chunks_in
-from napari_unet.files.project_store import ImageState, LabelsState, ProjectState, ProjectStore
+from napari_unet.files.pixels.images import write_image
+from napari_unet.files.projects.project import LayerLook, ProjectImage, ProjectLabels
+from napari_unet.files.projects.project_labels import chunks_in
+from napari_unet.files.projects.project_store import ImageState, LabelsState, ProjectState, ProjectStore
 from napari_unet.files.settings import read_settings
 from napari_unet.network.config import UNetConfig
 

@@ -13,8 +13,8 @@ from napari_unet import PredictionConfig, UNetConfig, predict
 from napari_unet.core import instances
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig, find_objects
-from napari_unet.files import images
-from napari_unet.files.images import read_image
+from napari_unet.files.pixels import images
+from napari_unet.files.pixels.images import read_image
 from napari_unet.network import unet
 from napari_unet.network.config import TrainingConfig
 from napari_unet.network.training import train

@@ -15,8 +15,8 @@ from foreign_networks import Milesial, randomise
 from napari_unet import load_model, predict
 from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.errors import InputError
-from napari_unet.files.bioimageio import PackageInfo, export_package
-from napari_unet.files.package_sample import halo_of, make_sample
+from napari_unet.files.networks.bioimageio import PackageInfo, export_package
+from napari_unet.files.networks.package_sample import halo_of, make_sample
 from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
 from napari_unet.network.geometry import margin
 from napari_unet.network.model import History, Model

@@ -20,12 +20,12 @@ from predicting import KINDS, assert_same, config_for, make_model, picture
 from napari_unet.cli import main
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.files import cluster as cluster_module
-from napari_unet.files.cluster import Cluster, OnCluster
-from napari_unet.files.large_prediction import Stored, StoredEvent, predict_to_zarr
-from napari_unet.files.models import save_model
-from napari_unet.files.predicted_files import FilesPlan, predict_files
-from napari_unet.files.sources import open_image
+from napari_unet.files.networks.models import save_model
+from napari_unet.files.pixels.sources import open_image
+from napari_unet.files.results import cluster as cluster_module
+from napari_unet.files.results.cluster import Cluster, OnCluster
+from napari_unet.files.results.large_prediction import Stored, StoredEvent, predict_to_zarr
+from napari_unet.files.results.predicted_files import FilesPlan, predict_files
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import TileStored
 from napari_unet.network.model import Model
@@ -58,13 +58,13 @@ def changed(cluster: Cluster, name: str, change: Callable[[Any, Any], Any]) -> I
     """Put ``change(original, worker)`` in the place of a name in `cluster_worker`, in every worker."""
 
     def begin(dask_worker: Any) -> None:
-        from napari_unet.files import cluster_worker
+        from napari_unet.files.results import cluster_worker
 
         dask_worker.original = getattr(cluster_worker, name)
         setattr(cluster_worker, name, change(dask_worker.original, dask_worker))
 
     def end(dask_worker: Any) -> None:
-        from napari_unet.files import cluster_worker
+        from napari_unet.files.results import cluster_worker
 
         if hasattr(dask_worker, "original"):  # not one that was started meanwhile
             setattr(cluster_worker, name, dask_worker.original)

@@ -14,9 +14,9 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.scoring import overlap
 from napari_unet.core.scoring.label_errors import ErrorKind
 from napari_unet.core.scoring.scores import Scores
-from napari_unet.files import sources
-from napari_unet.files.evaluation import Compared, Failed, compare_files, pair_labels, write_csv
-from napari_unet.files.images import write_image
+from napari_unet.files.pixels import sources
+from napari_unet.files.pixels.images import write_image
+from napari_unet.files.results.evaluation import Compared, Failed, compare_files, pair_labels, write_csv
 
 
 def paths(*names: str) -> list[Path]:

@@ -16,7 +16,7 @@ from PIL import Image
 from skimage.io import imsave
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.images import (
+from napari_unet.files.pixels.images import (
     BY_HAND,
     SOFTWARE,
     check_replaceable,
@@ -26,8 +26,8 @@ from napari_unet.files.images import (
     stem,
     write_image,
 )
-from napari_unet.files.pixel_size import PixelSize
-from napari_unet.files.sources import open_image
+from napari_unet.files.pixels.pixel_size import PixelSize
+from napari_unet.files.pixels.sources import open_image
 
 LARGEST = 2**31 - 1
 dtypes = st.sampled_from([np.uint8, np.uint16, np.int32, np.float32, np.int16, np.uint32, np.float64])

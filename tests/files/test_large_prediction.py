@@ -20,12 +20,12 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.tiling import Tile
-from napari_unet.files.images import check_replaceable
-from napari_unet.files.large_prediction import ObjectsFound, Stored, predict_to_zarr
-from napari_unet.files.models import save_model
-from napari_unet.files.pixel_size import PixelSize
-from napari_unet.files.prediction_store import PredictionStore
-from napari_unet.files.sources import open_image
+from napari_unet.files.networks.models import save_model
+from napari_unet.files.pixels.images import check_replaceable
+from napari_unet.files.pixels.pixel_size import PixelSize
+from napari_unet.files.pixels.sources import open_image
+from napari_unet.files.results.large_prediction import ObjectsFound, Stored, predict_to_zarr
+from napari_unet.files.results.prediction_store import PredictionStore
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import TileDone
 from napari_unet.network.model import Model
@@ -260,8 +260,8 @@ import os, signal, sys
 import numpy as np
 from napari_unet import load_model
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.files.large_prediction import predict_to_zarr
-from napari_unet.files.sources import open_image
+from napari_unet.files.results.large_prediction import predict_to_zarr
+from napari_unet.files.pixels.sources import open_image
 from napari_unet.network.config import PredictionConfig
 
 folder, threshold, events = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
@@ -343,8 +343,8 @@ def test_a_region_too_large_to_separate_is_refused_and_its_probabilities_are_kep
 ):
     model, image = make_model(), picture(64, 64)
     config = PredictionConfig(tile_size=32, precision="float32", instances=InstanceConfig(0))
-    monkeypatch.setattr("napari_unet.files.large_prediction._MEMORY_SHARE", 1e-12)
-    monkeypatch.setattr("napari_unet.files.large_prediction._OBJECT_BLOCK", 32**2)
+    monkeypatch.setattr("napari_unet.files.results.large_prediction._MEMORY_SHARE", 1e-12)
+    monkeypatch.setattr("napari_unet.files.results.large_prediction._OBJECT_BLOCK", 32**2)
     with pytest.raises(InputError, match="connected over 64 × 64 pixels"):
         list(predict_to_zarr(model, image, tmp_path, "a", config))
     monkeypatch.undo()
@@ -352,7 +352,7 @@ def test_a_region_too_large_to_separate_is_refused_and_its_probabilities_are_kep
 
 
 def test_objects_across_chunks_in_several_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("napari_unet.files.large_prediction._OBJECT_BLOCK", 32**2)
+    monkeypatch.setattr("napari_unet.files.results.large_prediction._OBJECT_BLOCK", 32**2)
     model, image = make_model(), picture(100, 83)
     config = config_for(model, image)
     list(predict_to_zarr(model, image, tmp_path, "a", config))

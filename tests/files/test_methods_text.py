@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from napari_unet import TrainingConfig, save_model, train
-from napari_unet.files.methods_text import methods_text
-from napari_unet.files.models import read_info
+from napari_unet.files.networks.methods_text import methods_text
+from napari_unet.files.networks.models import read_info
 from napari_unet.network.config import UNetConfig
 
 

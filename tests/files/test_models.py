@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 
 from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.errors import InputError
-from napari_unet.files.models import load_model, read_info, save_model
+from napari_unet.files.networks.models import load_model, read_info, save_model
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.model import History, Model
 from napari_unet.network.unet import UNet
@@ -160,7 +160,7 @@ def test_info_is_everything_but_the_weights_without_torch(tmp_path: Path) -> Non
     save_model(model, path)
     program = f"""
 import json, sys
-from napari_unet.files.models import read_info
+from napari_unet.files.networks.models import read_info
 print(json.dumps(read_info({str(path)!r})))
 assert "torch" not in sys.modules
 """

@@ -12,9 +12,10 @@ from skimage.io import imsave
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.files import predicted_files
-from napari_unet.files.images import BY_HAND, expand_paths, read_image, write_image
-from napari_unet.files.predicted_files import (
+from napari_unet.files.pixels.images import BY_HAND, expand_paths, read_image, write_image
+from napari_unet.files.pixels.sources import open_image
+from napari_unet.files.results import predicted_files
+from napari_unet.files.results.predicted_files import (
     FileAdvanced,
     FileNoted,
     FilesPlan,
@@ -22,7 +23,6 @@ from napari_unet.files.predicted_files import (
     FileWritten,
     predict_files,
 )
-from napari_unet.files.sources import open_image
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.prediction import predict
 from napari_unet.network.tiles.in_turn import ImageFailed

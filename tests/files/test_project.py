@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.project import (
+from napari_unet.files.projects.project import (
     FILE,
     LayerLook,
     Project,

@@ -6,8 +6,8 @@ import tifffile
 import zarr
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.project import LayerLook, ProjectImage
-from napari_unet.files.project_images import (
+from napari_unet.files.projects.project import LayerLook, ProjectImage
+from napari_unet.files.projects.project_images import (
     file_name,
     file_size,
     keep,

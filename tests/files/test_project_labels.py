@@ -8,7 +8,7 @@ import pytest
 import zarr
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.project_labels import LabelsFile, chunk_shape, chunks_in
+from napari_unet.files.projects.project_labels import LabelsFile, chunk_shape, chunks_in
 
 SHAPES = [(70, 90), (513, 1030), (3, 600, 20), (2, 3, 5, 4), (1, 1)]
 

@@ -18,12 +18,13 @@ import tifffile
 
 from napari_unet.core.errors import InputError
 from napari_unet.files.atomic import writing
-from napari_unet.files.project import LayerLook, ProjectImage, ProjectLabels, read_project
-from napari_unet.files.project_images import read_kept
-from napari_unet.files.project_labels import chunks_in
-from napari_unet.files.project_lock import FILE as LOCK
-from napari_unet.files.project_lock import InUseError
-from napari_unet.files.project_store import (
+from napari_unet.files.networks.states import state_path
+from napari_unet.files.projects.project import LayerLook, ProjectImage, ProjectLabels, read_project
+from napari_unet.files.projects.project_images import read_kept
+from napari_unet.files.projects.project_labels import chunks_in
+from napari_unet.files.projects.project_lock import FILE as LOCK
+from napari_unet.files.projects.project_lock import InUseError
+from napari_unet.files.projects.project_store import (
     ImageState,
     LabelsState,
     ProjectState,
@@ -32,7 +33,6 @@ from napari_unet.files.project_store import (
     read_labels,
     read_settings,
 )
-from napari_unet.files.states import state_path
 
 
 def image_of(pixels, source=None, key="cells", reads=None):
@@ -342,7 +342,7 @@ def entry_of(folder, **change):
 def test_the_lock_of_a_process_that_was_killed_is_taken_over(tmp_path):
     code = (
         "import os, signal; from pathlib import Path\n"
-        "from napari_unet.files.project_store import ProjectStore\n"
+        "from napari_unet.files.projects.project_store import ProjectStore\n"
         f"ProjectStore.create(Path({str(tmp_path / 'p')!r})); os.kill(os.getpid(), signal.SIGKILL)"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}

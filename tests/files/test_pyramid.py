@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_unet.files import pyramid
-from napari_unet.files.prediction_store import Grid, PredictionStore
+from napari_unet.files.pixels import pyramid
+from napari_unet.files.results.prediction_store import Grid, PredictionStore
 
 
 @pytest.mark.parametrize("is_label", [True, False])

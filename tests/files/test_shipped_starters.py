@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_unet import load_starter, predict, starter_names
-from napari_unet.files.starters import starter_path
+from napari_unet.files.networks.starters import starter_path
 
 NAMES = ("cells", "phase")
 

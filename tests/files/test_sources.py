@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from napari_unet.core.arrays.lazy import LazyPixels
 from napari_unet.core.errors import InputError
-from napari_unet.files import sources
-from napari_unet.files.images import read_image
-from napari_unet.files.pixel_size import PixelSize
-from napari_unet.files.sources import open_image
+from napari_unet.files.pixels import sources
+from napari_unet.files.pixels.images import read_image
+from napari_unet.files.pixels.pixel_size import PixelSize
+from napari_unet.files.pixels.sources import open_image
 
 STACK = np.random.default_rng(0).integers(0, 60000, (3, 45, 70)).astype(np.uint16)
 

@@ -6,9 +6,15 @@ import torch
 
 from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.errors import InputError
-from napari_unet.files import starters
-from napari_unet.files.models import load_model, save_model
-from napari_unet.files.starters import find_model, is_starter, load_starter, starter_names, starter_path
+from napari_unet.files.networks import starters
+from napari_unet.files.networks.models import load_model, save_model
+from napari_unet.files.networks.starters import (
+    find_model,
+    is_starter,
+    load_starter,
+    starter_names,
+    starter_path,
+)
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.model import History, Model
 from napari_unet.network.unet import UNet

@@ -17,8 +17,8 @@ import torch
 from safetensors.torch import load, save
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.models import load_model, save_model
-from napari_unet.files.states import (
+from napari_unet.files.networks.models import load_model, save_model
+from napari_unet.files.networks.states import (
     load_state,
     load_to_continue,
     save_state,
@@ -35,8 +35,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
-from napari_unet.files.models import save_model
-from napari_unet.files.states import load_to_continue, save_state
+from napari_unet.files.networks.models import save_model
+from napari_unet.files.networks.states import load_to_continue, save_state
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.training import train, train_events
 
@@ -287,7 +287,7 @@ def test_a_full_disk_keeps_model_and_old_state(path: Path) -> None:
 def test_the_step_is_told_without_torch(path: Path) -> None:
     program = f"""
 import sys
-from napari_unet.files.states import step_to_continue
+from napari_unet.files.networks.states import step_to_continue
 assert step_to_continue({str(path)!r}) == 7
 assert "torch" not in sys.modules
 """

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.states import load_to_continue, state_path
-from napari_unet.files.training_file import TrainingFile
+from napari_unet.files.networks.states import load_to_continue, state_path
+from napari_unet.files.networks.training_file import TrainingFile
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.events import Checkpoint
 from napari_unet.network.training import train_events

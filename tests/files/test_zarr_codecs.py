@@ -15,7 +15,7 @@ import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, TransposeCodec, ZstdCodec
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.sources import open_image
+from napari_unet.files.pixels.sources import open_image
 
 PIXELS = np.random.default_rng(0).integers(0, 60_000, (3, 40, 50), np.uint16)
 

@@ -38,12 +38,13 @@ from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.tiling import Tile
-from napari_unet.files.bioimageio import PackageInfo, export_package
-from napari_unet.files.images import check_replaceable, read_image, write_image
-from napari_unet.files.models import load_model, read_info, save_model
+from napari_unet.files.networks.bioimageio import PackageInfo, export_package
+from napari_unet.files.networks.models import load_model, read_info, save_model
+from napari_unet.files.networks.states import load_state, save_state, state_path
+from napari_unet.files.pixels.images import check_replaceable, read_image, write_image
+from napari_unet.files.pixels.sources import open_image
 from napari_unet.files.plain import to_plain
-from napari_unet.files.prediction_store import Grid, PredictionStore
-from napari_unet.files.project import (
+from napari_unet.files.projects.project import (
     LayerLook,
     Project,
     ProjectImage,
@@ -51,11 +52,10 @@ from napari_unet.files.project import (
     read_project,
     write_project,
 )
-from napari_unet.files.project_labels import LabelsFile, chunks_in
-from napari_unet.files.project_lock import ProjectLock
+from napari_unet.files.projects.project_labels import LabelsFile, chunks_in
+from napari_unet.files.projects.project_lock import ProjectLock
+from napari_unet.files.results.prediction_store import Grid, PredictionStore
 from napari_unet.files.settings import read_settings
-from napari_unet.files.sources import open_image
-from napari_unet.files.states import load_state, save_state, state_path
 from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
 from napari_unet.network.events import Stopped
 from napari_unet.network.training import train_events

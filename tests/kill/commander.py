@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 
 from napari_unet.cli import main
-from napari_unet.files import training_file
+from napari_unet.files.networks import training_file
 
 
 def train(folder):

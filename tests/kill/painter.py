@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_unet.files.project import LayerLook, ProjectImage, ProjectLabels
-from napari_unet.files.project_labels import chunks_in
-from napari_unet.files.project_store import ImageState, LabelsState, ProjectState, ProjectStore
+from napari_unet.files.projects.project import LayerLook, ProjectImage, ProjectLabels
+from napari_unet.files.projects.project_labels import chunks_in
+from napari_unet.files.projects.project_store import ImageState, LabelsState, ProjectState, ProjectStore
 
 SIZE = 1536
 STROKE_S = 0.01

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from predicting import KINDS, config_for, make_model, picture
 
-from napari_unet.files.large_prediction import predict_to_zarr
+from napari_unet.files.results.large_prediction import predict_to_zarr
 
 
 def events(folder):

@@ -16,10 +16,10 @@ import predictor
 import pytest
 from predicting import KINDS, assert_same, config_for, make_model, picture
 
-from napari_unet.files.project import read_project
-from napari_unet.files.project_images import read_kept
-from napari_unet.files.project_store import ProjectStore, read_labels
-from napari_unet.files.states import load_to_continue, state_path
+from napari_unet.files.networks.states import load_to_continue, state_path
+from napari_unet.files.projects.project import read_project
+from napari_unet.files.projects.project_images import read_kept
+from napari_unet.files.projects.project_store import ProjectStore, read_labels
 from napari_unet.network.prediction import predict
 
 HERE = Path(__file__).parent

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_unet.files.models import save_model
-from napari_unet.files.states import save_state
+from napari_unet.files.networks.models import save_model
+from napari_unet.files.networks.states import save_state
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.events import Stopped
 from napari_unet.network.training import train_events

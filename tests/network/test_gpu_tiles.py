@@ -18,7 +18,7 @@ from napari_unet.core.arrays.normalisation import CLIPS, Normalisation, apply_li
 from napari_unet.core.arrays.ordered import map_in_order
 from napari_unet.core.control import Control
 from napari_unet.core.tiling import mirrored_box, plan_tiles, read_mirrored
-from napari_unet.files.large_prediction import Stored, predict_to_zarr
+from napari_unet.files.results.large_prediction import Stored, predict_to_zarr
 from napari_unet.network import prediction
 from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
 from napari_unet.network.events import TilesHalved

@@ -12,7 +12,7 @@ from napari_unet import predict, train
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.files.large_prediction import predict_to_zarr
+from napari_unet.files.results.large_prediction import predict_to_zarr
 from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
 from napari_unet.network.events import ImageScaled, Predicted, TileDone
 from napari_unet.network.model import Model

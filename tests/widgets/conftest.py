@@ -41,7 +41,7 @@ def no_giving_way(monkeypatch):
 def starters(monkeypatch, tmp_path):
     """Offer no starters but those a test puts into this folder: the real ones take their time."""
     folder = tmp_path / "package" / "data" / "starters"
-    monkeypatch.setattr("napari_unet.files.starters._FOLDER", folder)
+    monkeypatch.setattr("napari_unet.files.networks.starters._FOLDER", folder)
     return folder
 
 

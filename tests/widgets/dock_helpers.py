@@ -7,7 +7,7 @@ import pytest
 from napari.layers import Labels
 
 from napari_unet.core.arrays.normalisation import Normalisation
-from napari_unet.files.models import save_model
+from napari_unet.files.networks.models import save_model
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.model import History, Model
 from napari_unet.widgets.bridge.layers import make_annotation

@@ -11,8 +11,8 @@ from scipy import ndimage
 from skimage import data
 
 from napari_unet.core.annotation import summarise_paint
-from napari_unet.files.images import read_image
-from napari_unet.files.models import load_model
+from napari_unet.files.networks.models import load_model
+from napari_unet.files.pixels.images import read_image
 from napari_unet.widgets.demo import Stroke, main, paint_stroke, read_strokes
 
 SHAPE = data.immunohistochemistry().shape[:2]

@@ -12,7 +12,7 @@ from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QPlainTextEdit
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.models import load_model
+from napari_unet.files.networks.models import load_model
 from napari_unet.network import prediction, training
 from napari_unet.network.learning import batch_source
 from napari_unet.widgets.predict import PredictDock
@@ -281,7 +281,7 @@ def test_a_models_folder_that_cannot_be_written(train, qtbot, home, told, monkey
 
 
 def test_a_disk_that_is_full_at_the_end_keeps_the_model_in_memory(train, qtbot, monkeypatch):
-    from napari_unet.files import training_file
+    from napari_unet.files.networks import training_file
 
     def full(_model, path):
         raise InputError(f"{path} could not be written; free some space there.")

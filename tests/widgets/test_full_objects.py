@@ -5,7 +5,7 @@ import pytest
 from dock_helpers import discs, paint_on, say, tiny_training
 
 from napari_unet.core.painted.known_full import KnownFull
-from napari_unet.files.models import load_model
+from napari_unet.files.networks.models import load_model
 from napari_unet.widgets import train as train_module
 from napari_unet.widgets.bridge import layers as bridge
 from napari_unet.widgets.bridge import marks

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QComboBox, QLineEdit, QPlainTextEdit, QProgressBar, Q
 from skimage.io import imsave
 
 from napari_unet.core.control import Control
-from napari_unet.files.images import read_image
+from napari_unet.files.pixels.images import read_image
 from napari_unet.network import prediction
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.prediction import predict
@@ -357,7 +357,7 @@ def test_one_image_at_a_time_is_copied(dock, qtbot, monkeypatch):
 
 
 def test_the_model_is_read_once(files_dock, qtbot, monkeypatch):
-    from napari_unet.files import models
+    from napari_unet.files.networks import models
 
     read = []
     original = models.load_model

@@ -6,7 +6,7 @@ from dock_helpers import discs, make_model
 from foreign_networks import Milesial, randomise
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QLabel, QPushButton
 
-from napari_unet.files.models import load_model, save_model
+from napari_unet.files.networks.models import load_model, save_model
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.window.preferences import Preferences
 

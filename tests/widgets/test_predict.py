@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QCheckBox
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.files.models import save_model
+from napari_unet.files.networks.models import save_model
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.prediction import predict
 from napari_unet.widgets.bridge.layers import add_result
@@ -144,7 +144,7 @@ def test_a_plane_alone_is_what_it_is_in_its_stack(models):
 
 
 def test_a_slice_beyond_the_memory_is_a_sentence_with_the_way_out(models, monkeypatch):
-    monkeypatch.setattr("napari_unet.files.large_prediction._FITTING_SHARE", 0)
+    monkeypatch.setattr("napari_unet.files.results.large_prediction._FITTING_SHARE", 0)
     with pytest.raises(InputError, match=r"20 × 30 pixels is too large.*untick 'only the slice shown'"):
         run_segment(save(models), [Source(np.zeros((2, 20, 30)), "none", plane=(1, 0, 0), folder=models)])
     with pytest.raises(InputError, match=r"2 × 20 × 30 pixels is too large.*press Predict,"):

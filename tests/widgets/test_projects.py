@@ -17,11 +17,11 @@ from skimage.io import imsave
 
 import napari_unet
 from napari_unet import load_project
-from napari_unet.files.pixel_size import relative_spacing
-from napari_unet.files.project import FILE, read_project
-from napari_unet.files.project_lock import FILE as LOCK
-from napari_unet.files.project_store import read_labels, read_settings
-from napari_unet.files.states import step_to_continue
+from napari_unet.files.networks.states import step_to_continue
+from napari_unet.files.pixels.pixel_size import relative_spacing
+from napari_unet.files.projects.project import FILE, read_project
+from napari_unet.files.projects.project_lock import FILE as LOCK
+from napari_unet.files.projects.project_store import read_labels, read_settings
 from napari_unet.widgets.bridge import marks
 from napari_unet.widgets.bridge.layers import (
     add_result,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
-from napari_unet.files.pixel_size import PixelSize, common_pixel_size
+from napari_unet.files.pixels.pixel_size import PixelSize, common_pixel_size
 from napari_unet.widgets.bridge.scales import micrometres
 
 

@@ -12,7 +12,7 @@ from superqt import QLabeledSlider
 
 from napari_unet import load_model, save_model, train
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.files.starters import starter_path
+from napari_unet.files.networks.starters import starter_path
 from napari_unet.network.config import TrainingConfig
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.train import TrainDock

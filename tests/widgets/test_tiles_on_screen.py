@@ -155,7 +155,7 @@ def test_what_is_looked_at_comes_first(dock, viewer, qtbot, monkeypatch):
 
 @pytest.fixture
 def short_of_memory(monkeypatch):
-    monkeypatch.setattr("napari_unet.files.large_prediction._FITTING_SHARE", 0)
+    monkeypatch.setattr("napari_unet.files.results.large_prediction._FITTING_SHARE", 0)
 
 
 def lazy_image(viewer, folder, shape=(64, 80), **how):
@@ -169,7 +169,7 @@ def lazy_image(viewer, folder, shape=(64, 80), **how):
 def test_an_image_beyond_the_memory_goes_to_disk_and_is_shown_from_there(
     dock, viewer, qtbot, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("napari_unet.files.pyramid.LARGEST", 32)  # so that there are smaller copies
+    monkeypatch.setattr("napari_unet.files.pixels.pyramid.LARGEST", 32)  # so that there are smaller copies
     seen = watch_previews(viewer, monkeypatch)
     image = lazy_image(viewer, tmp_path, scale=(0.5, 0.5), units=("um", "um"))
     assert "too large for the memory" in say(dock, "predict_large")
@@ -183,7 +183,7 @@ def test_an_image_beyond_the_memory_goes_to_disk_and_is_shown_from_there(
     assert expected.objects.max() > 5
     np.testing.assert_array_equal(np.asarray(layer.data[0]), expected.objects)
     assert (tmp_path / "U-Net models" / "results" / "cells_ one_two_objects.zarr").is_dir()
-    from napari_unet.files.sources import open_image
+    from napari_unet.files.pixels.sources import open_image
 
     stored = open_image(tmp_path / "U-Net models" / "results" / "cells_ one_two_objects.zarr")
     assert (stored.pixel_size.y, stored.pixel_size.x) == (0.5, 0.5)

@@ -14,9 +14,9 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.files import models, training_file
-from napari_unet.files.models import model_path
-from napari_unet.files.states import step_to_continue
+from napari_unet.files.networks import models, training_file
+from napari_unet.files.networks.models import model_path
+from napari_unet.files.networks.states import step_to_continue
 from napari_unet.network.config import AugmentationConfig, TrainingConfig
 from napari_unet.network.events import (
     Adapted,

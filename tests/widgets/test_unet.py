@@ -32,9 +32,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.images import check_replaceable, read_image
-from napari_unet.files.project import read_project
-from napari_unet.files.states import step_to_continue
+from napari_unet.files.networks.states import step_to_continue
+from napari_unet.files.pixels.images import check_replaceable, read_image
+from napari_unet.files.projects.project import read_project
 from napari_unet.widgets.bridge.layers import add_result, make_annotation
 from napari_unet.widgets.models.model_chooser import ModelChooser
 from napari_unet.widgets.next_step import Stage, next_step

@@ -25,7 +25,7 @@ from scipy import ndimage
 from skimage import draw
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.images import write_image
+from napari_unet.files.pixels.images import write_image
 from napari_unet.network.failures import sentence
 from napari_unet.widgets.unet import UNetDock
 from napari_unet.widgets.window.preferences import PLUGIN

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QProgressBar, QWidget
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.files.predicted_files import FileSuspended, FileWritten
+from napari_unet.files.results.predicted_files import FileSuspended, FileWritten
 from napari_unet.network.tiles.in_turn import ImageFailed
 from napari_unet.widgets.bridge.layers import edited_result
 from napari_unet.widgets.correcting.correct_section import CorrectSection

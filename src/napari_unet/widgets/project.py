@@ -7,7 +7,7 @@ import napari
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.project import ProjectImage
+from napari_unet.files.projects.project import ProjectImage
 from napari_unet.widgets.parts.form import Sentence, button, fill
 from napari_unet.widgets.parts.section import Section
 from napari_unet.widgets.projects.project_session import ProjectSession

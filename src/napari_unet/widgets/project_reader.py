@@ -11,7 +11,7 @@ from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QCoreApplication, QTimer
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.project import (
+from napari_unet.files.projects.project import (
     LayerLook,
     ProjectImage,
     ProjectLabels,
@@ -19,8 +19,8 @@ from napari_unet.files.project import (
     plain_name,
     project_folder,
 )
-from napari_unet.files.project_labels import chunks_in
-from napari_unet.files.project_store import ImageState, LabelsState, ProjectState, ProjectStore
+from napari_unet.files.projects.project_labels import chunks_in
+from napari_unet.files.projects.project_store import ImageState, LabelsState, ProjectState, ProjectStore
 from napari_unet.widgets.bridge.marks import KEY, Mark
 from napari_unet.widgets.project import ProjectDock
 from napari_unet.widgets.projects.project_layers import LayerData

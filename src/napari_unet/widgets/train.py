@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QHBoxLayout, QWidget
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.weights import WeightConfig
-from napari_unet.files.models import model_path
+from napari_unet.files.networks.models import model_path
 from napari_unet.network.events import (
     Adapted,
     Continued,

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QCheckBox, QWidget
 from superqt import QLabeledDoubleSlider
 
 from napari_unet.core.borders.weight_config import Preset, WeightConfig
-from napari_unet.files.pixel_size import relative_spacing
+from napari_unet.files.pixels.pixel_size import relative_spacing
 from napari_unet.widgets.bridge import layers as bridge
 from napari_unet.widgets.bridge import marks
 from napari_unet.widgets.painting.watcher import AnnotationWatcher

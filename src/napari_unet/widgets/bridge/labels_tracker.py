@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtCore import QObject
 
-from napari_unet.files.project_labels import Chunk, chunks_in
+from napari_unet.files.projects.project_labels import Chunk, chunks_in
 from napari_unet.widgets.bridge.marks import full_data
 from napari_unet.widgets.window.lifetime import follow
 

@@ -2,7 +2,7 @@
 
 from napari.layers import Labels
 
-from napari_unet.files.pixel_size import PixelSize
+from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.widgets.bridge.layers import pixel_sizes
 
 

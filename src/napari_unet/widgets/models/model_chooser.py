@@ -12,9 +12,9 @@ from qtpy.QtWidgets import QComboBox
 from napari_unet.core.annotation import Mode
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.files.models import read_info
+from napari_unet.files.networks.models import read_info
+from napari_unet.files.networks.starters import is_starter, starter_names, starter_path
 from napari_unet.files.plain import from_plain
-from napari_unet.files.starters import is_starter, starter_names, starter_path
 from napari_unet.widgets.parts.form import Chooser
 from napari_unet.widgets.projects.window_project import WindowProject
 

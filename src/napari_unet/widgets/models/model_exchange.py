@@ -8,9 +8,9 @@ from typing import Any
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QInputDialog, QVBoxLayout, QWidget
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.bioimageio import PackageInfo, export_package
-from napari_unet.files.container import NotOursError
-from napari_unet.files.package_sample import example_from
+from napari_unet.files.networks.bioimageio import PackageInfo, export_package
+from napari_unet.files.networks.container import NotOursError
+from napari_unet.files.networks.package_sample import example_from
 from napari_unet.widgets.bridge.layers import copy_image
 from napari_unet.widgets.jobs import Job, MakeEvents
 from napari_unet.widgets.models.model_chooser import ModelChooser, read_facts
@@ -33,7 +33,7 @@ class Exported:
 
 def import_model(source: Path, folder: Path) -> Iterator[Imported]:
     """Save a network from elsewhere, or out of a package, as a model in ``folder``."""
-    from napari_unet.files.models import load_model, save_model  # torch takes seconds
+    from napari_unet.files.networks.models import load_model, save_model  # torch takes seconds
 
     model = load_model(source)
     names = (f"{source.stem}{ending}.safetensors" for ending in ("", *(f" ({n})" for n in range(2, 1000))))
@@ -44,7 +44,7 @@ def import_model(source: Path, folder: Path) -> Iterator[Imported]:
 
 def export_model(source: Path, target: Path, info: PackageInfo, image: Any) -> Iterator[Exported]:
     """Write a model as a package, with ``image`` as the example if it suits."""
-    from napari_unet.files.models import load_model
+    from napari_unet.files.networks.models import load_model
 
     model = load_model(source)
     try:

@@ -7,7 +7,7 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPlainTextEdit, QVBoxLayout, QWidget
 
-from napari_unet.files.large_prediction import Kind
+from napari_unet.files.results.large_prediction import Kind
 from napari_unet.widgets.jobs import Job
 from napari_unet.widgets.parts.form import Sentence, button, describe
 from napari_unet.widgets.predicting.files_run import open_results

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.files.images import expand_paths, stem
-from napari_unet.files.large_prediction import Kind as FileKind
-from napari_unet.files.predicted_files import (
+from napari_unet.files.pixels.images import expand_paths, stem
+from napari_unet.files.pixels.sources import load_image
+from napari_unet.files.results.large_prediction import Kind as FileKind
+from napari_unet.files.results.predicted_files import (
     FileAdvanced,
     FileNoted,
     FilesPlan,
@@ -21,7 +22,6 @@ from napari_unet.files.predicted_files import (
     FileWritten,
     predict_files,
 )
-from napari_unet.files.sources import load_image
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import ImageScaled, TilesHalved
 from napari_unet.network.memory import free_host_memory
@@ -54,7 +54,7 @@ def segment_files(
     path : pathlib.Path
         Model file.
     pattern : str
-        Folder, pattern or file, as for :func:`napari_unet.files.images.expand_paths`.
+        Folder, pattern or file, as for :func:`napari_unet.files.pixels.images.expand_paths`.
     output : pathlib.Path
         Folder for the results.
     kinds, config, device, control
@@ -66,7 +66,7 @@ def segment_files(
         If the model cannot be read, there are no files, or the results cannot be written. One file that
         fails is an :class:`ImageFailed`.
     """
-    from napari_unet.files.models import load_model
+    from napari_unet.files.networks.models import load_model
 
     plan = FilesPlan(
         tuple(expand_paths([pattern], results=False)), output, cast("tuple[FileKind, ...]", tuple(kinds))

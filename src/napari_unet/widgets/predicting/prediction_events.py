@@ -12,8 +12,8 @@ from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.objects.preview import Kind as PreviewKind
 from napari_unet.core.objects.preview import PreviewPart
 from napari_unet.core.objects.rereading import Rereading
-from napari_unet.files.large_prediction import Kind as FileKind
-from napari_unet.files.pixel_size import PixelSize
+from napari_unet.files.pixels.pixel_size import PixelSize
+from napari_unet.files.results.large_prediction import Kind as FileKind
 from napari_unet.network.events import ImageScaled
 from napari_unet.network.tiles.in_turn import ImageFailed
 from napari_unet.widgets.bridge.layers import Kind

@@ -5,7 +5,7 @@ from pathlib import Path
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
-from napari_unet.files.large_prediction import fits_into_memory
+from napari_unet.files.results.large_prediction import fits_into_memory
 from napari_unet.widgets.bridge.marks import full_data
 from napari_unet.widgets.models.model_chooser import ModelChooser, ModelFacts
 from napari_unet.widgets.models.model_exchange import ModelExchange

@@ -20,8 +20,8 @@ from napari_unet.core.objects.preview import Kind as PreviewKind
 from napari_unet.core.objects.preview import Previewer, PreviewPart
 from napari_unet.core.objects.rereading import Rereading
 from napari_unet.files.atomic import check_writable
-from napari_unet.files.large_prediction import Kind as FileKind
-from napari_unet.files.large_prediction import Stored, fits_into_memory, predict_to_zarr, share_done
+from napari_unet.files.results.large_prediction import Kind as FileKind
+from napari_unet.files.results.large_prediction import Stored, fits_into_memory, predict_to_zarr, share_done
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import ImageScaled, Predicted, TileDone, TilesHalved
 from napari_unet.network.model import Model
@@ -86,7 +86,7 @@ def segment(
         If the model cannot be read, or the only image does not suit it or the memory. Of several images, one
         that fails is an :class:`ImageFailed`, and the others are segmented.
     """
-    from napari_unet.files.models import load_model  # torch takes seconds to import
+    from napari_unet.files.networks.models import load_model  # torch takes seconds to import
 
     model = load_model(path)
     config = replace(config, channels="first")

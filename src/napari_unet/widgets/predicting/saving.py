@@ -15,7 +15,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.objects.measurements import measure_objects
 from napari_unet.core.scoring.score_table import delimited
 from napari_unet.files.atomic import writing
-from napari_unet.files.images import BY_HAND, safe_name, stem, write_image
+from napari_unet.files.pixels.images import BY_HAND, safe_name, stem, write_image
 from napari_unet.widgets.bridge.layers import copy_image
 from napari_unet.widgets.bridge.marks import mark_of
 from napari_unet.widgets.bridge.scales import micrometres

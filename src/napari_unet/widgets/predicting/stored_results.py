@@ -12,8 +12,8 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
 from napari_unet.core.arrays.axes import Channels
-from napari_unet.files.large_prediction import Kind
-from napari_unet.files.pixel_size import PixelSize
+from napari_unet.files.pixels.pixel_size import PixelSize
+from napari_unet.files.results.large_prediction import Kind
 from napari_unet.widgets.bridge.layers import insert_result
 from napari_unet.widgets.bridge.marks import KEY, Mark, mark_of
 from napari_unet.widgets.bridge.placement import result_layer, spatial_axes

@@ -9,7 +9,7 @@ from napari.layers import Image, Labels, Layer, Shapes
 from napari.utils.colormaps import AVAILABLE_COLORMAPS
 from numpy.typing import NDArray
 
-from napari_unet.files.project import LayerLook, ProjectImage, ProjectRegions
+from napari_unet.files.projects.project import LayerLook, ProjectImage, ProjectRegions
 from napari_unet.widgets.bridge.marks import full_data
 
 LayerData = tuple[Any, dict[str, Any], str]

@@ -12,10 +12,16 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.QtCore import QObject
 
-from napari_unet.files.project import FILE as PROJECT_FILE
-from napari_unet.files.project import Project, ProjectImage, ProjectLabels, ProjectRegions, plain_name
-from napari_unet.files.project_images import file_name
-from napari_unet.files.project_store import ImageState, LabelsState, ProjectState, matches
+from napari_unet.files.projects.project import FILE as PROJECT_FILE
+from napari_unet.files.projects.project import (
+    Project,
+    ProjectImage,
+    ProjectLabels,
+    ProjectRegions,
+    plain_name,
+)
+from napari_unet.files.projects.project_images import file_name
+from napari_unet.files.projects.project_store import ImageState, LabelsState, ProjectState, matches
 from napari_unet.widgets.bridge.labels_tracker import LabelsTracker
 from napari_unet.widgets.bridge.layers import annotation_of
 from napari_unet.widgets.bridge.marks import KEY, Mark, full_data, is_result, mark_of, source_of

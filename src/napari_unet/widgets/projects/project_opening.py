@@ -9,10 +9,16 @@ import npe2
 import numpy as np
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.images import SUFFIXES, is_zarr
-from napari_unet.files.project import Project, ProjectImage, ProjectLabels, ProjectRegions, read_project
-from napari_unet.files.project_images import file_name, file_size, places, read_kept
-from napari_unet.files.project_store import is_alike, matches, read_labels
+from napari_unet.files.pixels.images import SUFFIXES, is_zarr
+from napari_unet.files.projects.project import (
+    Project,
+    ProjectImage,
+    ProjectLabels,
+    ProjectRegions,
+    read_project,
+)
+from napari_unet.files.projects.project_images import file_name, file_size, places, read_kept
+from napari_unet.files.projects.project_store import is_alike, matches, read_labels
 from napari_unet.widgets.bridge.colours import object_colours, paint_colours
 from napari_unet.widgets.bridge.marks import KEY
 from napari_unet.widgets.painting.regions import regions_style

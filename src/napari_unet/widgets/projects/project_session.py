@@ -19,10 +19,10 @@ from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.project import Project, ProjectImage
-from napari_unet.files.project_images import file_name, search
-from napari_unet.files.project_lock import InUseError
-from napari_unet.files.project_store import ProjectState, ProjectStore
+from napari_unet.files.projects.project import Project, ProjectImage
+from napari_unet.files.projects.project_images import file_name, search
+from napari_unet.files.projects.project_lock import InUseError
+from napari_unet.files.projects.project_store import ProjectState, ProjectStore
 from napari_unet.widgets.projects.project_members import ProjectMembers
 from napari_unet.widgets.projects.project_opening import find_layer
 

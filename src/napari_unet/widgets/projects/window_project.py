@@ -13,8 +13,8 @@ from qtpy.QtCore import QEvent, QObject, Signal  # type: ignore[attr-defined]  #
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.project import MODELS, Project, project_folder
-from napari_unet.files.project_store import ProjectStore, read_settings
+from napari_unet.files.projects.project import MODELS, Project, project_folder
+from napari_unet.files.projects.project_store import ProjectStore, read_settings
 from napari_unet.widgets.bridge.marks import KEY
 from napari_unet.widgets.parts.control_values import Values, read_controls, show_controls
 from napari_unet.widgets.projects.project_opening import Opened, Tag, open_layers

@@ -14,9 +14,9 @@ from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.errors import InputError
 from napari_unet.core.weights import WeightConfig
-from napari_unet.files.models import read_info
+from napari_unet.files.networks.models import read_info
+from napari_unet.files.networks.starters import is_starter, starter_names, starter_path
 from napari_unet.files.plain import from_plain
-from napari_unet.files.starters import is_starter, starter_names, starter_path
 from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
 from napari_unet.network.events import Stopped
 from napari_unet.widgets.parts.form import LayerChooser, Sentence, add_form, add_row, choice, describe

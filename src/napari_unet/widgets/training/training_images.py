@@ -9,7 +9,7 @@ from napari.layers import Image, Labels
 from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.errors import InputError
-from napari_unet.files.pixel_size import PixelSize
+from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.widgets.bridge.layers import (
     annotation_of,
     check_fits,

@@ -13,8 +13,8 @@ from napari_unet.core.learning.view import Gaze
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.paint_feed import PaintFeed
 from napari_unet.files.atomic import check_writable
-from napari_unet.files.models import read_info
-from napari_unet.files.pixel_size import PixelSize, relative_spacing
+from napari_unet.files.networks.models import read_info
+from napari_unet.files.pixels.pixel_size import PixelSize, relative_spacing
 from napari_unet.files.plain import from_plain
 from napari_unet.network.config import TrainingConfig
 from napari_unet.network.events import (
@@ -92,8 +92,8 @@ def train_and_save(
     """
     check_writable(path)
     # torch takes seconds to import.
-    from napari_unet.files.states import state_path
-    from napari_unet.files.training_file import CHECKPOINT_S, TrainingFile
+    from napari_unet.files.networks.states import state_path
+    from napari_unet.files.networks.training_file import CHECKPOINT_S, TrainingFile
     from napari_unet.network.training import train_events
 
     begun = False
@@ -144,9 +144,9 @@ def train_and_save(
 
 def _beginning(start: Stopped | Path | None) -> tuple[Model | None, TrainingState | None, list[Warned]]:
     """Return the model to start with, the state of its training, and why there is none."""
-    from napari_unet.files.models import load_model
-    from napari_unet.files.starters import is_starter
-    from napari_unet.files.states import load_to_continue
+    from napari_unet.files.networks.models import load_model
+    from napari_unet.files.networks.starters import is_starter
+    from napari_unet.files.networks.states import load_to_continue
 
     if start is None:
         return None, None, []

@@ -9,8 +9,7 @@ from typing import Literal
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.files.atomic import check_writable
-from napari_unet.files.cluster import Cluster, OnCluster
-from napari_unet.files.images import (
+from napari_unet.files.pixels.images import (
     StoredImage,
     check_replaceable,
     is_zarr,
@@ -18,7 +17,10 @@ from napari_unet.files.images import (
     stem,
     write_image,
 )
-from napari_unet.files.large_prediction import (
+from napari_unet.files.pixels.sources import open_image
+from napari_unet.files.pixels.tiff_pages import is_tiff
+from napari_unet.files.results.cluster import Cluster, OnCluster
+from napari_unet.files.results.large_prediction import (
     Kind,
     ObjectsFound,
     Stored,
@@ -27,8 +29,6 @@ from napari_unet.files.large_prediction import (
     predict_to_zarr,
     share_done,
 )
-from napari_unet.files.sources import open_image
-from napari_unet.files.tiff_pages import is_tiff
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import (
     ImageScaled,

@@ -15,8 +15,8 @@ from safetensors import SafetensorError
 
 from napari_unet.core.errors import InputError
 from napari_unet.core.scoring.confidence import Tally
-from napari_unet.files.container import Kind, read_container, write_container
-from napari_unet.files.models import MODEL, load_model
+from napari_unet.files.networks.container import Kind, read_container, write_container
+from napari_unet.files.networks.models import MODEL, load_model
 from napari_unet.files.plain import from_plain, to_plain
 from napari_unet.network.learning.state import Best, LearnerState, Tensors, TrainingState
 from napari_unet.network.model import Model

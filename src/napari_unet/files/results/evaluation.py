@@ -14,12 +14,12 @@ from napari_unet.core.scoring.overlap import planes
 from napari_unet.core.scoring.score_table import delimited
 from napari_unet.core.scoring.scores import Scores, pooled_scores
 from napari_unet.files.atomic import check_writable, writing
-from napari_unet.files.images import StoredImage, check_replaceable, pair_by_stem, stem, write_image
-from napari_unet.files.project import PAINT, ProjectLabels, read_project
-from napari_unet.files.project_images import file_name
-from napari_unet.files.project_reading import read_truth
-from napari_unet.files.project_store import read_labels
-from napari_unet.files.sources import load_labels
+from napari_unet.files.pixels.images import StoredImage, check_replaceable, pair_by_stem, stem, write_image
+from napari_unet.files.pixels.sources import load_labels
+from napari_unet.files.projects.project import PAINT, ProjectLabels, read_project
+from napari_unet.files.projects.project_images import file_name
+from napari_unet.files.projects.project_reading import read_truth
+from napari_unet.files.projects.project_store import read_labels
 from napari_unet.network.failures import sentence
 
 Reader = Callable[[Path], StoredImage]
@@ -61,7 +61,7 @@ def pair_labels(
     Parameters
     ----------
     predictions, truths : sequence of Path
-        As :func:`napari_unet.files.images.expand_paths` returns them.
+        As :func:`napari_unet.files.pixels.images.expand_paths` returns them.
 
     Returns
     -------

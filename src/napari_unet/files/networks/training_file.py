@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.models import save_model
-from napari_unet.files.pixel_size import PixelSize, common_pixel_size
-from napari_unet.files.states import save_state
+from napari_unet.files.networks.models import save_model
+from napari_unet.files.networks.states import save_state
+from napari_unet.files.pixels.pixel_size import PixelSize, common_pixel_size
 from napari_unet.network.events import Checkpoint, Stopped
 from napari_unet.network.model import Model
 

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.models import load_model
+from napari_unet.files.networks.models import load_model
 
 if TYPE_CHECKING:
     from napari_unet.network.model import Model
 
-_FOLDER = Path(__file__).parents[1] / "data" / "starters"
+_FOLDER = Path(__file__).parents[2] / "data" / "starters"
 _SUFFIX = ".safetensors"
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.errors import InputError
-from napari_unet.files.checkpoints import read_state_dict
+from napari_unet.files.networks.checkpoints import read_state_dict
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.model import History, Model
 

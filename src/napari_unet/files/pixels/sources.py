@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from napari_unet.core.arrays.axes import without_opaque_alpha
 from napari_unet.core.arrays.lazy import LazyPixels
 from napari_unet.core.errors import InputError
-from napari_unet.files.images import (
+from napari_unet.files.pixels.images import (
     ALWAYS,
     StoredImage,
     check_end,
@@ -26,8 +26,8 @@ from napari_unet.files.images import (
     stored_image,
     why_unreadable,
 )
-from napari_unet.files.pixel_size import PixelSize
-from napari_unet.files.tiff_pages import first_series, further_images, is_tiff
+from napari_unet.files.pixels.pixel_size import PixelSize
+from napari_unet.files.pixels.tiff_pages import first_series, further_images, is_tiff
 
 _CACHE = 2**28
 """Bytes of decoded TIFF strips that are kept: one row of tiles reads the same strips again and again."""
@@ -45,7 +45,7 @@ def load_image(path: Path) -> StoredImage:
     Raises
     ------
     InputError
-        As :func:`napari_unet.files.images.read_image`.
+        As :func:`napari_unet.files.pixels.images.read_image`.
     """
     is_large = path.is_file() and path.stat().st_size > _WHOLE and is_tiff(path)
     return open_image(path) if is_large or is_zarr(path) else read_image(path)
@@ -57,7 +57,7 @@ def load_labels(path: Path) -> StoredImage:
     Raises
     ------
     InputError
-        As :func:`napari_unet.files.images.read_image`.
+        As :func:`napari_unet.files.pixels.images.read_image`.
     """
     if is_zarr(path):
         return open_image(path)
@@ -181,7 +181,7 @@ def _open_zarr(path: Path) -> StoredImage:
 
 
 def _zarr_pixels(array: Any, path: Path) -> LazyPixels:
-    from napari_unet.files.zarr_codecs import bounded
+    from napari_unet.files.pixels.zarr_codecs import bounded
 
     try:
         array = bounded(array)

@@ -20,8 +20,8 @@ from napari_unet.core.arrays.axes import Channels, without_opaque_alpha
 from napari_unet.core.arrays.lazy import LazyPixels, Pixels
 from napari_unet.core.errors import InputError
 from napari_unet.files.atomic import writing
-from napari_unet.files.pixel_size import PixelSize
-from napari_unet.files.tiff_pages import first_series, is_tiff
+from napari_unet.files.pixels.pixel_size import PixelSize
+from napari_unet.files.pixels.tiff_pages import first_series, is_tiff
 
 SUFFIXES = (".tif", ".tiff", ".lsm", ".png", ".jpg", ".jpeg", ".bmp", ".webp")
 """Endings of the files that are taken from a folder."""
@@ -55,7 +55,8 @@ class StoredImage:
     ----------
     pixels : array
         Any shape; the dtype of the file. An axis that the file calls channels comes first.
-        From :func:`napari_unet.files.sources.open_image` a view of the file that reads what is asked for.
+        From :func:`napari_unet.files.pixels.sources.open_image` a view of the file that reads what is asked
+        for.
     axes : str
         One letter for each axis, such as "TCYX", or "" where the file does not say; "Q" is an axis of unknown
         kind.

@@ -16,7 +16,9 @@ import tomli_w
 
 from napari_unet.core.errors import InputError
 from napari_unet.files.atomic import writing
-from napari_unet.files.project import (
+from napari_unet.files.networks.states import ENDING as STATE
+from napari_unet.files.networks.states import state_path
+from napari_unet.files.projects.project import (
     FILE,
     IMAGES,
     MODELS,
@@ -32,12 +34,10 @@ from napari_unet.files.project import (
     read_project,
     write_project,
 )
-from napari_unet.files.project_images import keep, link, sample
-from napari_unet.files.project_labels import Chunk, LabelsFile, chunks_in
-from napari_unet.files.project_lock import FILE as LOCK
-from napari_unet.files.project_lock import ProjectLock
-from napari_unet.files.states import ENDING as STATE
-from napari_unet.files.states import state_path
+from napari_unet.files.projects.project_images import keep, link, sample
+from napari_unet.files.projects.project_labels import Chunk, LabelsFile, chunks_in
+from napari_unet.files.projects.project_lock import FILE as LOCK
+from napari_unet.files.projects.project_lock import ProjectLock
 
 _ENDING = ".zarr"
 _UNFINISHED = ".napari-unet-*.part"
@@ -130,8 +130,8 @@ class ProjectStore:
         Raises
         ------
         InputError
-            As :func:`napari_unet.files.project.read_project` and
-            :meth:`napari_unet.files.project_lock.ProjectLock.acquire`.
+            As :func:`napari_unet.files.projects.project.read_project` and
+            :meth:`napari_unet.files.projects.project_lock.ProjectLock.acquire`.
         """
         project = read_project(folder)
         for name in (FILE, SETTINGS, LOCK, PAINT, IMAGES, MODELS):

@@ -1,7 +1,7 @@
 """Segment the tiles of an image on a dask.distributed cluster, such as one that SLURM started.
 
 The scheduler hands the tiles to its workers, and hands those of a worker that is lost to another one; see
-`files/cluster_worker.py` for what they do. Nothing of dask is needed, or imported, without a cluster.
+`files/results/cluster_worker.py` for what they do. Nothing of dask is needed, or imported, without a cluster.
 """
 
 import secrets
@@ -18,7 +18,7 @@ from napari_unet._version import __version__
 from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.files.models import model_digest
+from napari_unet.files.networks.models import model_digest
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import TileStored
 from napari_unet.network.model import Model
@@ -26,7 +26,7 @@ from napari_unet.network.model import Model
 if TYPE_CHECKING:
     from distributed import Future
 
-    from napari_unet.files.cluster_worker import NetworkPlugin, TileTask, WorkerFacts
+    from napari_unet.files.results.cluster_worker import NetworkPlugin, TileTask, WorkerFacts
     from napari_unet.network.prediction import PredictionPlan
     from napari_unet.network.tiles.tile_run import Place, TileRun
 
@@ -60,7 +60,7 @@ class OnCluster:
         control: Control,
     ) -> Iterator[TileStored]:
         """Have the tiles of a run written to the results of these names; see :meth:`Cluster.segment`."""
-        from napari_unet.files.cluster_worker import TileTask
+        from napari_unet.files.results.cluster_worker import TileTask
 
         task = TileTask(
             run=secrets.token_hex(8),
@@ -176,7 +176,7 @@ class Cluster:
             raise InputError(sentence) from error
 
     def _survey(self, config: PredictionConfig, device: str) -> "list[WorkerFacts]":
-        from napari_unet.files.cluster_worker import WorkerFacts, describe_worker
+        from napari_unet.files.results.cluster_worker import WorkerFacts, describe_worker
 
         with self._connection():
             answers = self._client.run(describe_worker, device, config.precision, on_error="return")
@@ -253,7 +253,7 @@ class Cluster:
         """Keep the workers busy with the tiles in their order, and give those that are done, in any order."""
         from distributed import wait
 
-        from napari_unet.files.cluster_worker import segment_tile
+        from napari_unet.files.results.cluster_worker import segment_tile
 
         left = list(places)[::-1]
         last_seen = time.monotonic()
@@ -285,7 +285,7 @@ class Cluster:
 
     def _register(self, model: Model, device: str) -> str:
         """Have every worker keep the network, and return by which name."""
-        from napari_unet.files.cluster_worker import NetworkPlugin
+        from napari_unet.files.results.cluster_worker import NetworkPlugin
 
         plugin = NetworkPlugin(model, model_digest(model), device)
         if self._plugin is not None and self._plugin.name == plugin.name:

@@ -18,9 +18,10 @@ from napari_unet.core.arrays.lazy import LazyPixels, Pixels
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.regions import Region, complete, outline_region, shape_outline
-from napari_unet.files.images import StoredImage
-from napari_unet.files.pixel_size import PixelSize, layer_pixel_size, layer_pixel_sizes
-from napari_unet.files.project import (
+from napari_unet.files.pixels.images import StoredImage
+from napari_unet.files.pixels.pixel_size import PixelSize, layer_pixel_size, layer_pixel_sizes
+from napari_unet.files.pixels.sources import load_image
+from napari_unet.files.projects.project import (
     FORMAT,
     IMAGES,
     MODELS,
@@ -33,10 +34,9 @@ from napari_unet.files.project import (
     project_folder,
     read_project,
 )
-from napari_unet.files.project_images import file_name, places, read_kept
-from napari_unet.files.project_lock import open_where
-from napari_unet.files.project_store import is_alike, matches, read_labels
-from napari_unet.files.sources import load_image
+from napari_unet.files.projects.project_images import file_name, places, read_kept
+from napari_unet.files.projects.project_lock import open_where
+from napari_unet.files.projects.project_store import is_alike, matches, read_labels
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,8 +19,8 @@ from typing import Any
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import Prediction
 from napari_unet.core.tiling import Tile
-from napari_unet.files.images import SOFTWARE, check_replaceable
-from napari_unet.files.pixel_size import PixelSize
+from napari_unet.files.pixels.images import SOFTWARE, check_replaceable
+from napari_unet.files.pixels.pixel_size import PixelSize
 
 _JOURNAL = "journal.jsonl"
 _VERSION = 1

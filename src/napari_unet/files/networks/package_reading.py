@@ -15,7 +15,7 @@ import yaml
 
 from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.errors import InputError
-from napari_unet.files.foreign import load_foreign
+from napari_unet.files.networks.foreign import load_foreign
 from napari_unet.network.model import Model
 
 _DESCRIPTIONS = ("bioimageio.yaml", "rdf.yaml", "model.yaml")
@@ -43,13 +43,13 @@ def load_package(path: Path, load_ours: Callable[[Path], Model]) -> Model:
     path : pathlib.Path
         The package.
     load_ours : callable
-        Reads a model file of ours that is in it: :func:`napari_unet.files.models.load_model`.
+        Reads a model file of ours that is in it: :func:`napari_unet.files.networks.models.load_model`.
 
     Returns
     -------
     Model
         Our own, where the package holds its file, complete. Else a U-Net from elsewhere, see
-        :func:`napari_unet.files.foreign.load_foreign`, whose images are scaled as the package says.
+        :func:`napari_unet.files.networks.foreign.load_foreign`, whose images are scaled as the package says.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.errors import InputError
 from napari_unet.files.atomic import writing
-from napari_unet.files.project import IMAGES, ProjectImage, inside
+from napari_unet.files.projects.project import IMAGES, ProjectImage, inside
 
 _REACH = 16
 """Pixels on both sides of the middle of each place that is looked at, along the last three axes."""

@@ -21,7 +21,7 @@ import zarr
 from zarr.abc.codec import BytesBytesCodec, Codec
 from zarr.codecs import ShardingCodec
 
-from napari_unet.files.images import ALWAYS
+from napari_unet.files.pixels.images import ALWAYS
 
 _MOST_PACKED = 2**15
 """Bytes that one byte of a chunk may become: zstd needs 4 for a block of 128 KiB of one value."""

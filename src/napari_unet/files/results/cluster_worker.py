@@ -1,7 +1,7 @@
 """What a worker of a dask.distributed cluster does: read a tile, segment it, and write it where it belongs.
 
 The workers share their files with the process that asks for the work; between them travel only the network,
-once for each worker, and the places of the tiles. Imported by `files/cluster.py`, and by the workers.
+once for each worker, and the places of the tiles. Imported by `files/results/cluster.py`, and by the workers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,8 +22,8 @@ from napari_unet.core.arrays.lazy import Pixels
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import Prediction
 from napari_unet.core.tiling import WHOLE, Geometry, Tile, plan_tiles
-from napari_unet.files.prediction_store import open_results, write_tile
-from napari_unet.files.sources import open_image
+from napari_unet.files.pixels.sources import open_image
+from napari_unet.files.results.prediction_store import open_results, write_tile
 from napari_unet.network.adaptation import for_channels
 from napari_unet.network.config import Precision
 from napari_unet.network.device import choose_device, choose_precision, free_memory
@@ -61,7 +61,7 @@ class TileTask:
     run : str
         Tells this run from others: files that one has open are not those of the next, even in the same place.
     image : str
-        Its path, with :func:`napari_unet.files.sources.open_image` to be opened.
+        Its path, with :func:`napari_unet.files.pixels.sources.open_image` to be opened.
     channels : {"auto", "none", "first", "last"}
         Where its channels are.
     shape : tuple of int
@@ -69,7 +69,8 @@ class TileTask:
     limits : array (C, 2) float64
         Intensities that become 0 and 1.
     results : str
-        The folder of the store that grows, see :func:`napari_unet.files.prediction_store.open_results`.
+        The folder of the store that grows, see
+        :func:`napari_unet.files.results.prediction_store.open_results`.
     names : tuple of str
         Of the results there that tiles are written to.
     geometry : Geometry

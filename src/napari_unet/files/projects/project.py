@@ -87,7 +87,7 @@ class ProjectImage:
     kept : str
         Its file in the folder ``images`` of the project; "" where it is linked.
     shape, dtype, sample
-        What it was like when it was painted on, see :func:`napari_unet.files.project_images.sample`.
+        What it was like when it was painted on, see :func:`napari_unet.files.projects.project_images.sample`.
     size : int
         Of its file in bytes; 0 of a folder, such as a zarr image.
     rgb : bool

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from napari_unet.core.arrays.normalisation import CLIPS, Normalisation
 from napari_unet.core.errors import InputError
 from napari_unet.files.atomic import writing
-from napari_unet.files.methods_text import REFERENCE, methods_text
-from napari_unet.files.models import describe, save_model
-from napari_unet.files.package_sample import halo_of, least_size, make_sample
+from napari_unet.files.networks.methods_text import REFERENCE, methods_text
+from napari_unet.files.networks.models import describe, save_model
+from napari_unet.files.networks.package_sample import halo_of, least_size, make_sample
 from napari_unet.network.geometry import margin
 from napari_unet.network.model import Model
 

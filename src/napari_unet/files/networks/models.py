@@ -1,6 +1,6 @@
 """Models as single files: weights as safetensors, everything else as JSON in their header.
 
-See :mod:`napari_unet.files.container` for how they are kept from damage.
+See :mod:`napari_unet.files.networks.container` for how they are kept from damage.
 """
 
 import hashlib
@@ -16,8 +16,8 @@ from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.files.container import Kind, NotOursError, read_container, write_container
-from napari_unet.files.images import safe_name
+from napari_unet.files.networks.container import Kind, NotOursError, read_container, write_container
+from napari_unet.files.pixels.images import safe_name
 from napari_unet.files.plain import from_plain, to_plain
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.model import History, Model
@@ -80,8 +80,8 @@ def save_model(model: Model, path: str | Path, *, half: bool = False) -> None:
 def load_model(path: str | Path) -> Model:
     """Read a model that :func:`save_model` wrote, or a U-Net that was trained elsewhere.
 
-    The latter are those of :func:`napari_unet.files.foreign.load_foreign`, by themselves or in a bioimage.io
-    package.
+    The latter are those of :func:`napari_unet.files.networks.foreign.load_foreign`, by themselves or in a
+    bioimage.io package.
 
     Further entries in its description, its training configuration or its history, from a later release with
     the same file version, are left out; an unknown entry in its network or normalisation, which would change
@@ -100,8 +100,8 @@ def load_model(path: str | Path) -> Model:
     try:
         data, record = read_container(path, MODEL)
     except NotOursError:
-        from napari_unet.files.foreign import load_foreign
-        from napari_unet.files.package_reading import is_package, load_package
+        from napari_unet.files.networks.foreign import load_foreign
+        from napari_unet.files.networks.package_reading import is_package, load_package
 
         return load_package(path, load_model) if is_package(path) else load_foreign(path)
     parts = _read_parts(record, path)

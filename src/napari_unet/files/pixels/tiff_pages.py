@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.pixel_size import PixelSize, tiff_pixel_size
+from napari_unet.files.pixels.pixel_size import PixelSize, tiff_pixel_size
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """How TIFF and BigTIFF begin, in either byte order."""

@@ -28,7 +28,7 @@ def methods_text(record: Mapping[str, Any]) -> str:
     Parameters
     ----------
     record : mapping
-        Of a model file, as :func:`napari_unet.files.models.read_info` returns it.
+        Of a model file, as :func:`napari_unet.files.networks.models.read_info` returns it.
 
     Returns
     -------

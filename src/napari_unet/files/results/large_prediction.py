@@ -21,19 +21,19 @@ from napari_unet.core.objects.block_classes import find_class_objects_in_blocks
 from napari_unet.core.objects.block_objects import BYTES_PER_PIXEL
 from napari_unet.core.objects.prediction import Prediction
 from napari_unet.core.tiling import plan_tiles
-from napari_unet.files.images import check_replaceable
-from napari_unet.files.models import model_digest
-from napari_unet.files.pixel_size import PixelSize
+from napari_unet.files.networks.models import model_digest
+from napari_unet.files.pixels.images import check_replaceable
+from napari_unet.files.pixels.pixel_size import PixelSize
+from napari_unet.files.pixels.pyramid import build_levels
 from napari_unet.files.plain import to_plain
-from napari_unet.files.prediction_store import Grid, PredictionStore, write_tile
-from napari_unet.files.pyramid import build_levels
+from napari_unet.files.results.prediction_store import Grid, PredictionStore, write_tile
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import ImageScaled, TileDone, TilesHalved, TileStored
 from napari_unet.network.failures import is_disk_full
 from napari_unet.network.model import Model
 
 if TYPE_CHECKING:
-    from napari_unet.files.cluster import OnCluster
+    from napari_unet.files.results.cluster import OnCluster
     from napari_unet.network.prediction import PredictionPlan
     from napari_unet.network.tiles.tile_run import TileRun
 

@@ -13,7 +13,7 @@ import psutil
 
 from napari_unet.core.errors import InputError
 from napari_unet.files.atomic import writing
-from napari_unet.files.project import FILE as PROJECT
+from napari_unet.files.projects.project import FILE as PROJECT
 
 FILE = "project.lock"
 

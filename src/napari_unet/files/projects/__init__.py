@@ -1,0 +1,1 @@
+"""A project: a folder with images, paint and models, so that nothing is lost."""

@@ -1,0 +1,1 @@
+"""Images are segmented to disk, here or on a cluster, and compared with the truth."""
