@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -851,7 +852,16 @@ def test_ctrl_c_saves_the_model_so_far(folder: Path, tmp_path: Path) -> None:
     assert step_to_continue(tmp_path / "m") == steps
 
 
+@pytest.fixture
+def hangs_up() -> Iterator[None]:
+    """Let a process that is started be told when its terminal closes; after `nohup` these tests are not."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no terminals of this kind")
+@pytest.mark.usefixtures("hangs_up")
 def test_a_closed_terminal_saves_the_model_so_far(folder: Path, tmp_path: Path) -> None:
     arguments = ["train", *painted(folder), "--seconds", 100]
     command = [sys.executable, "-m", "napari_unet", *map(str, arguments), "--output", str(tmp_path / "m")]

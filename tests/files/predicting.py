@@ -48,7 +48,7 @@ def config_for(model: Model, image: NDArray[Any]) -> PredictionConfig:
     """Thresholds that make many objects out of whatever an untrained network says, in tiles of 32 pixels."""
     config = PredictionConfig(tile_size=32, precision="float32")
     threshold = float(np.quantile(predict(model, image, config).probabilities[1], 0.6))
-    return replace(config, instances=InstanceConfig(threshold, contrast=0.2))
+    return replace(config, instances=InstanceConfig(threshold, contrast=0.2, min_size=3))
 
 
 def stored(folder: Path, kind: str) -> NDArray[Any]:
