@@ -149,6 +149,16 @@ def test_a_pixel_counts_by_how_far_it_is_above_the_threshold(probability, thresh
     assert [count(smallest), count(smallest + 1)] == [1, 0]
 
 
+@pytest.mark.parametrize("dtype", ["f2", "f4", ">f4", "f8", ">f8", "?", "u1"])
+@pytest.mark.parametrize("threshold", [0.0, 0.7])
+def test_probabilities_of_any_dtype(dtype, threshold):
+    foreground = (picture("99.9.999") > 0.5).astype(dtype)
+    if foreground.dtype.kind == "f":
+        foreground[0, 2] = threshold  # which is not above it, however it is rounded
+    config = InstanceConfig(threshold, min_size=1)
+    np.testing.assert_array_equal(find_objects(foreground, config, ndim=2), labels("11.2.333"))
+
+
 def test_holes_can_be_left_open():
     foreground = picture("999", "9.9", "999")
     config = InstanceConfig(min_size=1, fill_holes=False)

@@ -18,6 +18,7 @@ basin that stood out once stands out ever after, for the water only falls.
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,22 +70,24 @@ class Relief:
             array.nbytes for array in (self.regions, self.level, self.uphill, self.rims, self.meetings)
         )
 
-    def add_up_excess(
-        self, values: NDArray[np.floating], threshold: float, scale: float
-    ) -> NDArray[np.int64]:
+    def add_up_excess(self, values: NDArray[Any], threshold: float, scale: float) -> NDArray[np.int64]:
         """Return for each region (R + 1,) by how much the values of its pixels are above a threshold.
 
         Parameters
         ----------
-        values : array (spatial...) float
-            Only those above the threshold count; NaN does not.
+        values : array (spatial...)
+            Of any dtype that is compared with a number. Only those above the threshold count; NaN does not.
         threshold : float
         scale : float
             What an excess of 1 counts; each pixel counts as an integer, of at least 1.
         """
         from napari_unet.core.relief.flooding_kernel import add_up_excess
 
-        regions, limit = self.regions, values.dtype.type(threshold)
+        # Compared as numpy compares; then half precision, truth values and foreign byte orders, which numba
+        # does not know, as single precision.
+        limit = values.dtype.type(threshold) if values.dtype.kind == "f" else threshold
+        values = np.asarray(values, np.result_type(values, np.float32))
+        regions = self.regions
 
         def work(start: int, stop: int) -> NDArray[np.int64]:
             sums = np.zeros(self.summits.size, np.int64)
@@ -93,7 +96,7 @@ class Relief:
                 add_up_excess(
                     np.atleast_2d(regions[rows][(slice(None), *plane)]),
                     np.atleast_2d(values[rows][(slice(None), *plane)]),
-                    limit,
+                    float(limit),
                     scale,
                     sums,
                 )
