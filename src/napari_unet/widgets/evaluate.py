@@ -7,7 +7,7 @@ import napari
 import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
@@ -16,14 +16,14 @@ from napari_unet.widgets.bridge.layers import add_error_map, copy_objects
 from napari_unet.widgets.bridge.marks import is_paint, is_result
 from napari_unet.widgets.jobs import Job
 from napari_unet.widgets.parts.form import (
+    Form,
     LabelsChooser,
     Sentence,
-    add_form,
-    add_row,
+    add_side_by_side,
     button,
     choice,
+    column_in,
     fill,
-    show_row,
 )
 from napari_unet.widgets.scoring.evaluation_run import Evaluated, PlanesDone, compare_labels
 from napari_unet.widgets.scoring.score_view import ErrorLegend, ScoreTable
@@ -79,28 +79,22 @@ class EvaluateDock(QWidget):
         self._on_layers()
 
     def _add_inputs(self, column: QVBoxLayout) -> None:
-        self._form = add_form(column)
-        self.prediction = LabelsChooser(self._viewer)
-        add_row(
-            self._form,
+        self._form = Form(column)
+        self.prediction = self._form.add(
             "Prediction",
-            self.prediction,
+            LabelsChooser(self._viewer),
             name="evaluate_prediction",
             tooltip="The labels to judge: 0 is background, every other value one object.",
         )
-        self.truth = LabelsChooser(self._viewer)
-        add_row(
-            self._form,
+        self.truth = self._form.add(
             "Truth",
-            self.truth,
+            LabelsChooser(self._viewer),
             name="evaluate_truth",
             tooltip="Labels of the same image that are right everywhere, such as those made by an expert.",
         )
-        self.extent = choice([("Plane by plane", 2), ("Whole volume", None)])
-        add_row(
-            self._form,
+        self.extent = self._form.add(
             "Stack",
-            self.extent,
+            choice([("Plane by plane", 2), ("Whole volume", None)]),
             name="evaluate_extent",
             tooltip="Plane by plane: the outline of an object in each plane is an object by itself.\n"
             "Whole volume: an object extends over the planes in which it has the same number.",
@@ -108,8 +102,7 @@ class EvaluateDock(QWidget):
 
     def _add_results(self, column: QVBoxLayout) -> None:
         self._results = QWidget()
-        inner = QVBoxLayout(self._results)
-        inner.setContentsMargins(0, 0, 0, 0)
+        inner = column_in(self._results)
         self._legend = ErrorLegend()
         self._show = button(
             "Show errors",
@@ -131,11 +124,8 @@ class EvaluateDock(QWidget):
             name="evaluate_copy",
             tooltip="Copy all scores, to be pasted into a spreadsheet or a text.",
         )
-        buttons = QHBoxLayout()
-        buttons.addWidget(self._show)
-        buttons.addWidget(self._next)
         inner.addWidget(self._legend)
-        inner.addLayout(buttons)
+        add_side_by_side(inner, self._show, self._next)
         for widget in (self._place, self.table, self._copy):
             inner.addWidget(widget)
         column.addWidget(self._results)
@@ -294,7 +284,7 @@ class EvaluateDock(QWidget):
         self._evaluate.setVisible(not running)
         self._cancel.setVisible(running)
         labels = self.prediction.labels
-        show_row(self._form, self.extent, labels is not None and labels.ndim > 2)
+        self._form.show_row(self.extent, labels is not None and labels.ndim > 2)
         self._results.setVisible(result is not None)
         has_errors = result is not None and bool(result.sites)
         self._show.setEnabled(has_errors)

@@ -10,7 +10,7 @@ from weakref import ref
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
@@ -27,7 +27,7 @@ from napari_unet.widgets.guiding.next_place_run import (
 )
 from napari_unet.widgets.guiding.place_view import is_ring, show_place, turn_to
 from napari_unet.widgets.models.model_chooser import ModelFacts, newest_model, read_facts
-from napari_unet.widgets.parts.form import LayerChooser, Sentence, Tone, button, describe
+from napari_unet.widgets.parts.form import LayerChooser, Sentence, Tone, button, check_box, column_in
 from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.predicting.onlooker import Onlooker
 from napari_unet.widgets.predicting.prediction_targets import Target, images_of
@@ -111,12 +111,11 @@ class NextPlace(QWidget):
         self._onlooker = Onlooker(viewer, self)
         self._onlooker.told.connect(self._say)
         self._onlooker.ended.connect(self._on_looked)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_in(self)
         self._go = button("Show me where to paint next", self.go, name="next_go", tooltip=_LEADS)
-        self.show_map = QCheckBox("Show where it is uncertain")
-        describe(self.show_map, name="next_map", tooltip=_MAP)
-        self.show_map.toggled.connect(self._on_show_map)
+        self.show_map = check_box(
+            "Show where it is uncertain", self._on_show_map, name="next_map", tooltip=_MAP
+        )
         self._sentence = Sentence("next_sentence")
         for widget in (self._go, self.show_map, self._sentence):
             column.addWidget(widget)

@@ -10,7 +10,8 @@ import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QCheckBox, QWidget
+from qtpy.QtWidgets import QWidget
+from superqt.utils import signals_blocked
 
 from napari_unet.core.annotation import Mode, PaintSummary, summarise_paint
 from napari_unet.core.control import Control
@@ -24,17 +25,7 @@ from napari_unet.widgets.painting.brush_tools import BrushTools
 from napari_unet.widgets.painting.regions import RegionTools
 from napari_unet.widgets.painting.take_section import TakeCorrections
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
-from napari_unet.widgets.parts.form import (
-    LayerChooser,
-    Sentence,
-    add_form,
-    add_row,
-    button,
-    choice,
-    describe,
-    fill,
-    show_row,
-)
+from napari_unet.widgets.parts.form import Form, LayerChooser, Sentence, button, check_box, choice, fill
 from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.window.lifetime import follow, later
 
@@ -122,17 +113,15 @@ class PaintDock(QWidget):
         self.channels = choice(_CHANNELS)
         self.mode_choice = choice((("Objects to keep apart", "objects"), ("Classes of pixels", "classes")))
         self.mode_choice.currentIndexChanged.connect(self._on_mode)
-        self._form = add_form(column)
-        add_row(self._form, "Image", self.image, name="paint_image", tooltip="The image to paint on.")
-        add_row(
-            self._form,
+        self._form = Form(column)
+        self._form.add("Image", self.image, name="paint_image", tooltip="The image to paint on.")
+        self._form.add(
             "Channels",
             self.channels,
             name="paint_channels",
             tooltip="Which axis holds the colours or stains of one picture; paint has no such axis.",
         )
-        add_row(
-            self._form,
+        self._form.add(
             "Teach",
             self.mode_choice,
             name="paint_mode",
@@ -150,9 +139,9 @@ class PaintDock(QWidget):
         column.addWidget(self.brushes)
         self._in_space = Sentence("paint_in_3d")
         column.addWidget(self._in_space)
-        self.filled = QCheckBox("Objects filled to their border")
-        describe(self.filled, name="paint_full", tooltip=_FILLED)
-        self.filled.toggled.connect(self._on_filled)
+        self.filled = check_box(
+            "Objects filled to their border", self._on_filled, name="paint_full", tooltip=_FILLED
+        )
         column.addWidget(self.filled)
         column.addWidget(RegionTools(self._viewer, self._watcher))
         self.summary = Sentence("paint_summary")
@@ -216,7 +205,7 @@ class PaintDock(QWidget):
         image, paint = self.image.layer, self.annotation
         self.make_button.setEnabled(image is not None)
         self.make_button.setText("Make annotation layer" if paint is None else "Select annotation layer")
-        show_row(self._form, self.channels, image is not None and not image.rgb and image.ndim > 2)
+        self._form.show_row(self.channels, image is not None and not image.rgb and image.ndim > 2)
         self.channels.setEnabled(paint is None)
         self.next_place.allow(has_annotation=paint is not None)
         if image is None:
@@ -238,9 +227,8 @@ class PaintDock(QWidget):
 
     def _show_filled(self) -> None:
         paint, is_objects = self.annotation, self.mode == "objects"
-        self.filled.blockSignals(True)
-        self.filled.setChecked(paint is not None and marks.full_objects_of(paint).filled)
-        self.filled.blockSignals(False)
+        with signals_blocked(self.filled):
+            self.filled.setChecked(paint is not None and marks.full_objects_of(paint).filled)
         self.filled.setEnabled(paint is not None and is_objects)
         self.filled.setToolTip(_FILLED if is_objects else _NO_OBJECTS)
 

@@ -132,7 +132,7 @@ class PredictDock(QWidget):
         follow(self, viewer.layers.events.inserted, self._refresh)
         follow(self, viewer.layers.events.removed, self._on_removed)
         self._on_model(self.model.path)
-        self._project.keep_settings("predict", self, {"predict_finished"})
+        self._project.keep_settings("predict", self)
 
     @property
     def is_running(self) -> bool:

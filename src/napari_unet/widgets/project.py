@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import napari
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_unet.core.errors import InputError
 from napari_unet.files.projects.project import ProjectImage
-from napari_unet.widgets.parts.form import Sentence, button, fill
+from napari_unet.widgets.parts.form import Sentence, add_side_by_side, button, column_in, fill
 from napari_unet.widgets.parts.section import Section
 from napari_unet.widgets.projects.project_session import ProjectSession
 from napari_unet.widgets.projects.window_project import open_project, project_of
@@ -33,8 +33,7 @@ class ProjectRow(QWidget):
         self._viewer = viewer
         self._is_titled = is_titled
         self._project = project_of(viewer)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_in(self)
         self._status = Sentence("project_status")
         self._problem = Sentence("project_problem")
         self._missing = Sentence("project_missing")
@@ -63,16 +62,11 @@ class ProjectRow(QWidget):
             name="project_forget",
             tooltip="Take what is not in this window out of the project. Its files stay where they are.",
         )
-        row, second = QHBoxLayout(), QHBoxLayout()
-        for widget in (self._new, self._open):
-            row.addWidget(widget)
-        for widget in (self._find, self._forget):
-            second.addWidget(widget)
-        for sentence in (self._status, self._problem):
-            column.addWidget(sentence)
-        column.addLayout(row)
+        column.addWidget(self._status)
+        column.addWidget(self._problem)
+        add_side_by_side(column, self._new, self._open)
         column.addWidget(self._missing)
-        column.addLayout(second)
+        add_side_by_side(column, self._find, self._forget)
         self._project.changed.connect(self._refresh)
         self._refresh()
 
@@ -147,8 +141,7 @@ class ProjectSection(Section):
             name="unet_project",
             tooltip="Keep images, paint, models and settings in a folder, saved as you paint.",
         )
-        column = QVBoxLayout(self.content)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_in(self.content)
         column.addWidget(ProjectRow(viewer, is_titled=True))
         self._project = project_of(viewer)
         self._project.changed.connect(self._retitle)

@@ -11,7 +11,7 @@ import napari
 from napari.layers import Image
 from qtpy.QtCore import QEvent, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QHBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
@@ -31,7 +31,7 @@ from napari_unet.network.events import (
 )
 from napari_unet.widgets.bridge.paint_watch import PaintWatch
 from napari_unet.widgets.jobs import Job, Waiting
-from napari_unet.widgets.parts.form import Sentence, Tone, button, fill
+from napari_unet.widgets.parts.form import Sentence, Tone, add_side_by_side, button, fill
 from napari_unet.widgets.parts.plot import CurvePlot
 from napari_unet.widgets.projects.window_project import project_of
 from napari_unet.widgets.training.live_form import LiveForm
@@ -128,20 +128,14 @@ class TrainDock(QWidget):
             name="train_stop",
             tooltip="End after this step; the best network so far is saved.",
         )
-        row = QHBoxLayout()
-        for widget in (self._start, self._pause, self._stop):
-            row.addWidget(widget)
-        column.addLayout(row)
+        add_side_by_side(column, self._start, self._pause, self._stop)
         self._status = Sentence("train_status")
         self._warning = Sentence("train_warning")
         self._outcome = Sentence("train_outcome")
         self._place = Sentence("train_place")
         self.plot = CurvePlot()
-        column.addWidget(self._status)
-        column.addWidget(self._warning)
-        column.addWidget(self._outcome)
-        column.addWidget(self.plot)
-        column.addWidget(self._place)
+        for widget in (self._status, self._warning, self._outcome, self.plot, self._place):
+            column.addWidget(widget)
         column.addStretch()
         self.form.device_changed.connect(self._ask_place)
         self.form.images_changed.connect(self._tally.look)

@@ -10,7 +10,7 @@ from weakref import WeakSet
 import napari
 from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QWidget
 
 from napari_unet.widgets.bridge.layers import copy_paint, edited_result
 from napari_unet.widgets.bridge.marks import is_result, source_of
@@ -18,7 +18,7 @@ from napari_unet.widgets.correcting.corrector import is_gesture
 from napari_unet.widgets.guiding.next_place_run import Known
 from napari_unet.widgets.next_step import ACTIONS, Action, Stage, next_step
 from napari_unet.widgets.paint import PaintDock, checksum
-from napari_unet.widgets.parts.form import Sentence, Tone, button, fill
+from napari_unet.widgets.parts.form import Sentence, Tone, button, column_in, fill
 from napari_unet.widgets.parts.section import Section
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting.saving import LabelSaver, labels_of
@@ -119,8 +119,7 @@ class UNetDock(QWidget):
             section = Section(
                 f"{number}. {title}", name=f"unet_step_{number}", tooltip=tooltip, is_open=number == 1
             )
-            inner = QVBoxLayout(section.content)
-            inner.setContentsMargins(0, 0, 0, 0)
+            inner = column_in(section.content)
             inner.addWidget(dock)
             self._sections.append(section)
             column.addWidget(section)

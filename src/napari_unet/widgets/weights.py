@@ -9,8 +9,9 @@ import numpy as np
 from napari.layers import Image, Layer
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QCheckBox, QWidget
+from qtpy.QtWidgets import QWidget
 from superqt import QLabeledDoubleSlider
+from superqt.utils import signals_blocked
 
 from napari_unet.core.borders.weight_config import Preset, WeightConfig
 from napari_unet.files.pixels.pixel_size import relative_spacing
@@ -18,7 +19,7 @@ from napari_unet.widgets.bridge import layers as bridge
 from napari_unet.widgets.bridge import marks
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
 from napari_unet.widgets.painting.weight_preview import Plane, PlaneMap, WeightPreviews
-from napari_unet.widgets.parts.form import LayerChooser, Sentence, add_form, add_row, choice, describe, fill
+from napari_unet.widgets.parts.form import Form, LayerChooser, Sentence, check_box, choice, fill
 from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.projects.window_project import project_of
 from napari_unet.widgets.window.lifetime import follow, later
@@ -78,51 +79,43 @@ class WeightsDock(QWidget):
 
     def _build(self, scrollable: bool) -> None:
         column = fill(self, scrollable=scrollable)
-        form = add_form(column)
+        form = Form(column)
         self.image = LayerChooser(self._viewer)
         self._watcher = AnnotationWatcher(self._viewer, self.image)
-        add_row(form, "Image", self.image, name="weights_image", tooltip="The image whose paint is weighed.")
-        self.preset = choice(
-            (
-                ("Gentle", "gentle"),
-                ("Paper (2015)", "paper"),
-                ("Freiburg (2019)", "freiburg"),
-                ("Custom", _CUSTOM),
-            )
-        )
-        self.preset.activated.connect(self._on_preset)
-        add_row(
-            form,
+        form.add("Image", self.image, name="weights_image", tooltip="The image whose paint is weighed.")
+        self.preset = form.add(
             "Preset",
-            self.preset,
+            choice(
+                (
+                    ("Gentle", "gentle"),
+                    ("Paper (2015)", "paper"),
+                    ("Freiburg (2019)", "freiburg"),
+                    ("Custom", _CUSTOM),
+                )
+            ),
             name="weights_preset",
             tooltip="Settings to begin from.\n"
             "Gentle: the paper's with lower borders, for a few filled objects.\n"
             "Paper: borders count inside objects too.\n"
             "Freiburg: they count in the background only, and background far from objects hardly at all.",
         )
-        self.w0 = _slider(0, 100)
-        add_row(
-            form,
+        self.preset.activated.connect(self._on_preset)
+        self.w0 = form.add(
             "Height w0",
-            self.w0,
+            _slider(0, 100),
             name="weights_w0",
             tooltip="How much more a pixel counts that lies between two touching objects; 0 for no borders.",
         )
-        self.sigma = _slider(0.5, 50)
-        add_row(
-            form,
+        self.sigma = form.add(
             "Width \N{GREEK SMALL LETTER SIGMA}",
-            self.sigma,
+            _slider(0.5, 50),
             name="weights_sigma",
             tooltip="How wide a gap still counts as a border, in pixels: more where objects lie loosely.\n"
             "Where pixels are not square or cubic, those of the finest axis, by the scale of the layer.",
         )
-        self.class_balance = choice((("Balanced", "inverse"), ("As painted", "none")))
-        add_row(
-            form,
+        self.class_balance = form.add(
             "Class balance",
-            self.class_balance,
+            choice((("Balanced", "inverse"), ("As painted", "none"))),
             name="weights_class_balance",
             tooltip="Balanced: of the class with less paint, every pixel counts more.\n"
             "As painted: every pixel counts alike, whatever its class.",
@@ -130,28 +123,23 @@ class WeightsDock(QWidget):
         self.w0.valueChanged.connect(self._on_value)
         self.sigma.valueChanged.connect(self._on_value)
         self.class_balance.currentIndexChanged.connect(self._on_value)
-        self.show_map = QCheckBox("Show the weight map")
-        describe(
-            self.show_map,
+        self.show_map = check_box(
+            "Show the weight map",
+            self._on_show,
             name="weights_show",
             tooltip="Show the map as an image layer that follows paint and settings: what is bright counts\n"
             "most, what is clear not at all. The line around filled objects is learnt as background.",
         )
-        self.show_map.toggled.connect(self._on_show)
         column.addWidget(self.show_map)
         self.sentence = Sentence("weights_sentence")
         column.addWidget(self.sentence)
         column.addStretch()
 
     def _show_values(self, config: WeightConfig) -> None:
-        fields = (self.w0, self.sigma, self.class_balance)
-        for field in fields:
-            field.blockSignals(True)
-        self.w0.setValue(config.w0)
-        self.sigma.setValue(config.sigma)
-        self.class_balance.setCurrentIndex(self.class_balance.findData(config.class_balance))
-        for field in fields:
-            field.blockSignals(False)
+        with signals_blocked(self.w0), signals_blocked(self.sigma), signals_blocked(self.class_balance):
+            self.w0.setValue(config.w0)
+            self.sigma.setValue(config.sigma)
+            self.class_balance.setCurrentIndex(self.class_balance.findData(config.class_balance))
 
     def _on_preset(self, _index: int) -> None:
         name = self.preset.currentData()

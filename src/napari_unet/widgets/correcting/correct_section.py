@@ -8,7 +8,8 @@ from typing import Any, get_args
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
+from superqt.utils import signals_blocked
 
 from napari_unet.core.correcting.gestures import Gesture, Kind
 from napari_unet.widgets.bridge.layers import annotation_of
@@ -16,7 +17,7 @@ from napari_unet.widgets.bridge.marks import is_paint, mark_of, source_of
 from napari_unet.widgets.bridge.timeline import gestures_of, timeline_of
 from napari_unet.widgets.correcting.corrector import KEYS, Corrector, bind_keys, corrector_of, objects_of
 from napari_unet.widgets.correcting.progress_view import ProgressView
-from napari_unet.widgets.parts.form import LayerChooser, Sentence, button, describe
+from napari_unet.widgets.parts.form import LayerChooser, Sentence, button, check_box, column_in, describe
 from napari_unet.widgets.window.lifetime import follow
 
 _TOOLS: dict[Kind, tuple[str, str]] = {
@@ -72,8 +73,7 @@ class CorrectSection(QWidget):
         self._paint: Labels | None = None
         self._told: tuple[Gesture, ...] = ()
         self._unfollow: list[Callable[[], None]] = []
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_in(self)
         grid = QGridLayout()
         grid.setSpacing(4)
         self._buttons: dict[Kind, QPushButton] = {}
@@ -96,14 +96,13 @@ class CorrectSection(QWidget):
             "Ctrl+Z, and Ctrl+Shift+Z to do it again, on either layer.",
         )
         grid.addWidget(self._undo, 2, 0)
-        self._outlines = QCheckBox("Outlines only")
-        describe(
-            self._outlines,
+        self._outlines = check_box(
+            "Outlines only",
+            self._on_outlines,
             name="correct_outlines",
             tooltip="Show predicted objects as outlines: the image can be seen in them, and what is\n"
             "accepted, which is paint, stands out.",
         )
-        self._outlines.toggled.connect(self._on_outlines)
         grid.addWidget(self._outlines, 2, 1)
         column.addLayout(grid)
         self._said = Sentence("correct_said")
@@ -186,9 +185,8 @@ class CorrectSection(QWidget):
             made.setChecked(kind == tool)
         self._undo.setEnabled(self._paint is not None)
         self._outlines.setEnabled(self._corrector is not None)
-        self._outlines.blockSignals(True)
-        self._outlines.setChecked(self._corrector is not None and self._corrector.shows_outlines)
-        self._outlines.blockSignals(False)
+        with signals_blocked(self._outlines):
+            self._outlines.setChecked(self._corrector is not None and self._corrector.shows_outlines)
         gestures = () if self._paint is None else gestures_of(self._paint)
         if self._corrector is None:
             self._count.say("Predict objects, and correct them here: what you correct teaches the network.")

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
-from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_unet.core.correcting.gestures import Gesture
 from napari_unet.core.correcting.progress import ENOUGH, FEWEST, Progress, read_progress
-from napari_unet.widgets.parts.form import Sentence
+from napari_unet.widgets.parts.form import Sentence, column_in
 
 _HEIGHT = 44
 _COLOUR = QColor("#f5a742")
@@ -21,8 +21,7 @@ class ProgressView(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("correct_progress")
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_in(self)
         self._sentence = Sentence("correct_progress_said")
         self._curve = _Curve()
         column.addWidget(self._sentence)

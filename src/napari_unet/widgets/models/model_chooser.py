@@ -7,7 +7,6 @@ from datetime import datetime
 from pathlib import Path
 
 from qtpy.QtCore import QFileSystemWatcher, Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QComboBox
 
 from napari_unet.core.annotation import Mode
 from napari_unet.core.errors import InputError
@@ -111,14 +110,12 @@ class ModelChooser(Chooser):
     """The ``Path`` of the chosen model, or None."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__()
+        super().__init__("Train a network first, or browse")
         self._folder = folder
         self._others: list[Path] = []
         self._project: WindowProject | None = None
         self._path: Path | None = None
         self._is_chosen = False
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setPlaceholderText("Train a network first, or browse")
         self._watcher = QFileSystemWatcher(self)
         self._watcher.directoryChanged.connect(lambda _folder: self._refill())
         self.activated.connect(self._on_chosen)
@@ -192,18 +189,8 @@ class ModelChooser(Chooser):
         if self._folder.is_dir() and not self._watcher.directories():
             self._watcher.addPath(str(self._folder))
         in_folder = self._folder.glob(f"*{_SUFFIX}") if self._folder.is_dir() else ()
-        paths = _by_age([*in_folder, *self._others])
-        self.blockSignals(True)
-        self.clear()
-        for path, _ in paths:
-            self.addItem(path.stem, path)
-        for path, name in starters.items():
-            self.addItem(f"{name} (starter)", path)
-        names = [*(path for path, _ in paths), *starters]
-        if names:
-            self.setCurrentIndex(names.index(wanted) if wanted in names else 0)
-        self.setEnabled(bool(names))
-        self.blockSignals(False)
+        trained = [(path.stem, path) for path in _by_age([*in_folder, *self._others])]
+        self.offer_all([*trained, *((f"{name} (starter)", path) for path, name in starters.items())], wanted)
         self._on_index()
 
     def _on_chosen(self, _index: int) -> None:
@@ -232,11 +219,11 @@ def read_facts(path: Path | None) -> ModelFacts:
 def newest_model(folder: Path) -> Path | None:
     """Return the model that was saved last in ``folder``, or None without any."""
     found = _by_age(folder.glob(f"*{_SUFFIX}")) if folder.is_dir() else []
-    return found[0][0] if found else None
+    return found[0] if found else None
 
 
-def _by_age(paths: Iterable[Path]) -> list[tuple[Path, float]]:
-    """Return those that exist and when they were written, the newest first."""
+def _by_age(paths: Iterable[Path]) -> list[Path]:
+    """Return those that exist, the one written last first."""
     found = []
     for path in paths:
         try:
@@ -244,7 +231,7 @@ def _by_age(paths: Iterable[Path]) -> list[tuple[Path, float]]:
         except OSError:
             # Deleted between listing and asking; the watcher will tell.
             continue
-    return sorted(found, key=lambda entry: entry[1], reverse=True)
+    return [path for path, _ in sorted(found, key=lambda entry: entry[1], reverse=True)]
 
 
 def _date(iso: str) -> str:

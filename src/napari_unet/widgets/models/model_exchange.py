@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QInputDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
 
 from napari_unet.core.errors import InputError
 from napari_unet.files.networks.bioimageio import PackageInfo, export_package
@@ -14,7 +14,7 @@ from napari_unet.files.networks.package_sample import example_from
 from napari_unet.widgets.bridge.layers import copy_image
 from napari_unet.widgets.jobs import Job, MakeEvents
 from napari_unet.widgets.models.model_chooser import ModelChooser, read_facts
-from napari_unet.widgets.parts.form import LayerChooser, Sentence, button
+from napari_unet.widgets.parts.form import LayerChooser, Sentence, add_side_by_side, button, column_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +70,7 @@ class ModelExchange(QWidget):
         super().__init__()
         self._chooser, self._image = chooser, image
         self._job: Job | None = None
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        row = QHBoxLayout()
-        column.addLayout(row)
+        column = column_in(self)
         self._browse = button(
             "Browse…",
             self.browse,
@@ -88,8 +85,7 @@ class ModelExchange(QWidget):
             tooltip="Write the chosen model as a bioimage.io package, which other tools run; the chosen\n"
             "image is its example.",
         )
-        row.addWidget(self._browse)
-        row.addWidget(self._export)
+        add_side_by_side(column, self._browse, self._export)
         self._status = Sentence("predict_exchange")
         column.addWidget(self._status)
         chooser.model_changed.connect(lambda _path: self._refresh())

@@ -5,14 +5,13 @@ from functools import partial
 
 from napari.components import ViewerModel
 from napari.layers import Labels
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QGridLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
-from superqt import QLabeledSlider
+from qtpy.QtWidgets import QGridLayout, QPushButton, QSpinBox, QWidget
+from superqt.utils import signals_blocked
 
 from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, MAX_CLASSES, Mode
 from napari_unet.widgets.painting import brushes
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
-from napari_unet.widgets.parts.form import add_form, add_row, button, show_row
+from napari_unet.widgets.parts.form import Form, button, column_in, slider
 from napari_unet.widgets.window.lifetime import follow
 from napari_unet.widgets.window.preferences import read_preferences
 
@@ -32,31 +31,24 @@ class BrushTools(QWidget):
         super().__init__()
         self._viewer, self._watcher = viewer, watcher
         self._mode: Mode = "objects"
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_in(self)
         column.addLayout(self._build_buttons())
-        self._form = add_form(column)
-        self.class_value = QSpinBox()
-        self.class_value.setRange(FIRST_OBJECT, MAX_CLASSES)
-        self.class_value.valueChanged.connect(self._on_class)
-        add_row(
-            self._form,
+        self._form = Form(column)
+        self.class_value = self._form.add(
             "Class",
-            self.class_value,
+            QSpinBox(),
             name="paint_class",
             tooltip="The class that is painted; 1 is background. Keys - and = step through them.",
         )
-        self.diameter = QLabeledSlider(Qt.Orientation.Horizontal)
-        self.diameter.setRange(1, 100)
-        self.diameter.setValue(read_preferences().brush_size)
-        self.diameter.valueChanged.connect(self._on_diameter)
-        add_row(
-            self._form,
+        self.class_value.setRange(FIRST_OBJECT, MAX_CLASSES)
+        self.class_value.valueChanged.connect(self._on_class)
+        self.diameter = self._form.add(
             "Brush size",
-            self.diameter,
+            slider(1, 100, read_preferences().brush_size),
             name="paint_brush_size",
             tooltip="Diameter of the brush in pixels (keys [ and ]).",
         )
+        self.diameter.valueChanged.connect(self._on_diameter)
         watcher.brush_changed.connect(self._refresh)
         follow(self, viewer.layers.selection.events.active, self._refresh)
 
@@ -122,7 +114,7 @@ class BrushTools(QWidget):
     def _refresh(self, _event: object = None) -> None:
         paint, is_classes = self._watcher.layer, self._mode == "classes"
         self.setEnabled(paint is not None)
-        show_row(self._form, self.class_value, is_classes)
+        self._form.show_row(self.class_value, is_classes)
         value = 0 if paint is None else int(paint.selected_label)
         # The mouse works on the selected layer, whatever brush another one has.
         at_hand = paint if paint is self._viewer.layers.selection.active else None
@@ -139,6 +131,5 @@ class BrushTools(QWidget):
         self.background.setIcon(brushes.swatch(paint, BACKGROUND))
         self.object.setIcon(brushes.swatch(paint, max(value, FIRST_OBJECT)))
         for field, shown in ((self.diameter, int(paint.brush_size)), (self.class_value, value)):
-            field.blockSignals(True)
-            field.setValue(shown)
-            field.blockSignals(False)
+            with signals_blocked(field):
+                field.setValue(shown)

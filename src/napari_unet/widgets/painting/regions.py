@@ -12,7 +12,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer, Shapes
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_unet.core.control import Control
 from napari_unet.core.painted.regions import Region, outline_region, overlooked, shape_outline
@@ -29,7 +29,7 @@ from napari_unet.widgets.bridge.marks import (
 from napari_unet.widgets.bridge.placement import placement
 from napari_unet.widgets.correcting.corrector import objects_of
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
-from napari_unet.widgets.parts.form import Sentence, button
+from napari_unet.widgets.parts.form import Sentence, add_side_by_side, button, column_in
 from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.window.lifetime import follow
 
@@ -54,12 +54,9 @@ class RegionTools(QWidget):
         self._watcher = watcher
         self._layer: Shapes | None = None
         self._unfollow: Callable[[], None] | None = None
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        row = QHBoxLayout()
+        column = column_in(self)
         label = QLabel("Complete region")
         label.setToolTip("Where you painted every object: whatever is left there is background.")
-        row.addWidget(label)
         self._buttons = [
             button(
                 text,
@@ -70,9 +67,9 @@ class RegionTools(QWidget):
             )
             for text in ("Box", "Polygon")
         ]
-        for made in self._buttons:
-            row.addWidget(made, 1)
-        column.addLayout(row)
+        row = add_side_by_side(column, label, *self._buttons)
+        row.setStretch(1, 1)
+        row.setStretch(2, 1)
         self._sentence = Sentence("paint_regions")
         self._latest = Latest("Counting what regions hold", self)
         self._latest.result.connect(self._sentence.say)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
@@ -15,7 +15,7 @@ from napari_unet.widgets.bridge.marks import mode_of
 from napari_unet.widgets.correcting.corrections import take_corrections
 from napari_unet.widgets.correcting.corrector import is_gesture
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
-from napari_unet.widgets.parts.form import LayerChooser, Sentence, button
+from napari_unet.widgets.parts.form import LayerChooser, Sentence, button, column_in
 from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.window.lifetime import follow, later
 
@@ -53,8 +53,7 @@ class TakeCorrections(QWidget):
         self._image = image
         self._watcher = watcher
         self._unfollow: list[Callable[[], None]] = []
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_in(self)
         self.button = button("Take corrections", self.take, name="paint_corrections", tooltip=_NO_PAINT)
         self.said = Sentence("paint_corrected")
         column.addWidget(self.button)

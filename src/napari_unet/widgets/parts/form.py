@@ -6,7 +6,7 @@ colours that are readable on both themes.
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
@@ -16,9 +16,11 @@ from qtpy.QtWidgets import (
     QAbstractSlider,
     QAbstractSpinBox,
     QApplication,
+    QCheckBox,
     QComboBox,
     QFormLayout,
     QFrame,
+    QHBoxLayout,
     QLabel,
     QPushButton,
     QScrollArea,
@@ -29,11 +31,16 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QLabeledSlider
+from superqt.utils import signals_blocked
 
 from napari_unet.widgets.bridge.marks import is_error_map, is_result
 from napari_unet.widgets.window.lifetime import follow
+from napari_unet.widgets.window.preferences import read_preferences
 
 Tone = Literal["hint", "warning", "error"]
+
+FieldT = TypeVar("FieldT", bound=QWidget)
 
 _WIDTH = 340
 """Pixels a dock asks for at first: its folded sections are wider than the open ones, and it must not open so
@@ -50,8 +57,7 @@ def fill(dock: QWidget, *, scrollable: bool = True) -> QVBoxLayout:
 
     ``scrollable=False`` is for a dock inside another one, which scrolls as a whole.
     """
-    outer = QVBoxLayout(dock)
-    outer.setContentsMargins(0, 0, 0, 0)
+    outer = column_in(dock)
     page = QWidget()
     column = QVBoxLayout(page)
     column.setSpacing(8)
@@ -64,26 +70,49 @@ def fill(dock: QWidget, *, scrollable: bool = True) -> QVBoxLayout:
     return column
 
 
-def add_form(column: QVBoxLayout) -> QFormLayout:
-    """Add a form of labelled rows to ``column`` and return it; its fields take the width that is left."""
-    form = QFormLayout()
-    form.setContentsMargins(0, 0, 0, 0)
-    form.setHorizontalSpacing(8)
-    form.setVerticalSpacing(6)
-    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-    column.addLayout(form)
-    return form
+def column_in(parent: QWidget, indent: int = 0) -> QVBoxLayout:
+    """Give ``parent`` a column that fills it, but for an ``indent`` on the left, and return it."""
+    column = QVBoxLayout(parent)
+    column.setContentsMargins(indent, 0, 0, 0)
+    return column
 
 
-def add_row(form: QFormLayout, label: str, field: QWidget, *, name: str, tooltip: str) -> None:
-    """Add a labelled field; its label has its tooltip and moves the focus to it."""
-    describe(field, name=name, tooltip=tooltip)
-    field.setAccessibleName(label)
-    text = QLabel(label)
-    text.setToolTip(tooltip)
-    text.setBuddy(field)
-    form.addRow(text, field)
+def add_side_by_side(column: QVBoxLayout, *widgets: QWidget) -> QHBoxLayout:
+    """Add a row of widgets to ``column`` and return it."""
+    row = QHBoxLayout()
+    for widget in widgets:
+        row.addWidget(widget)
+    column.addLayout(row)
+    return row
+
+
+class Form(QFormLayout):
+    """Labelled rows at the end of a column; their fields take the width that is left."""
+
+    def __init__(self, column: QVBoxLayout) -> None:
+        super().__init__()
+        self.setContentsMargins(0, 0, 0, 0)
+        self.setHorizontalSpacing(8)
+        self.setVerticalSpacing(6)
+        self.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        column.addLayout(self)
+
+    def add(self, label: str, field: FieldT, *, name: str, tooltip: str) -> FieldT:
+        """Add a labelled field and return it; its label has its tooltip and moves the focus to it."""
+        describe(field, name=name, tooltip=tooltip)
+        field.setAccessibleName(label)
+        text = QLabel(label)
+        text.setToolTip(tooltip)
+        text.setBuddy(field)
+        self.addRow(text, field)
+        return field
+
+    def show_row(self, field: QWidget, visible: bool) -> None:
+        """Show or hide a field with its label."""
+        for widget in (field, self.labelForField(field)):
+            if widget is not None:
+                widget.setVisible(visible)
 
 
 def describe(widget: QWidget, *, name: str, tooltip: str) -> None:
@@ -132,6 +161,31 @@ class DropDown(QComboBox):
             )
 
 
+def check_box(
+    text: str,
+    on_toggle: Callable[[bool], Any] | None = None,
+    *,
+    name: str,
+    tooltip: str,
+    is_on: bool = False,
+) -> QCheckBox:
+    """Return a box to tick, which tells ``on_toggle`` from then on."""
+    made = QCheckBox(text)
+    made.setChecked(is_on)
+    if on_toggle is not None:
+        made.toggled.connect(on_toggle)
+    describe(made, name=name, tooltip=tooltip)
+    return made
+
+
+def slider(lowest: int, highest: int, value: int) -> QLabeledSlider:
+    """Return a horizontal slider with its value beside it."""
+    made = QLabeledSlider(Qt.Orientation.Horizontal)
+    made.setRange(lowest, highest)
+    made.setValue(value)
+    return made
+
+
 def choice(options: Sequence[tuple[str, Any]]) -> QComboBox:
     """Return a list of (text, value) to choose one from; read it with ``currentData()``."""
     box = DropDown()
@@ -139,6 +193,13 @@ def choice(options: Sequence[tuple[str, Any]]) -> QComboBox:
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
     for text, value in options:
         box.addItem(text, value)
+    return box
+
+
+def device_choice() -> QComboBox:
+    """Return a list of what can compute, the preferred one chosen."""
+    box = choice([("Automatic", "auto"), ("CPU", "cpu"), ("NVIDIA GPU", "cuda"), ("Apple GPU", "mps")])
+    box.setCurrentIndex(max(box.findData(read_preferences().device), 0))
     return box
 
 
@@ -220,7 +281,25 @@ class Sentence(QLabel):
 
 
 class Chooser(DropDown):
-    """A list of what there is now, such as layers or files: what is chosen in it is no setting."""
+    """A list of what there is now, such as layers or files: what is chosen in it is no setting.
+
+    ``placeholder`` is what it says while there is nothing.
+    """
+
+    def __init__(self, placeholder: str = "") -> None:
+        super().__init__()
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setPlaceholderText(placeholder)
+
+    def offer_all(self, options: Sequence[tuple[str, Any]], wanted: Any, otherwise: int = 0) -> None:
+        """Offer (text, value) instead of what was offered, and choose ``wanted`` of it; tell nobody yet."""
+        values = [value for _, value in options]
+        with signals_blocked(self):
+            self.clear()
+            for text, value in options:
+                self.addItem(text, value)
+            self.setCurrentIndex(values.index(wanted) if wanted in values else otherwise)
+            self.setEnabled(bool(values))
 
 
 class LayerChooser(Chooser):
@@ -252,14 +331,12 @@ class LayerChooser(Chooser):
         none: str | None = None,
         several: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        super().__init__()
+        super().__init__(self._PLACEHOLDER)
         self._viewer = viewer
         self._none = [] if none is None else [(none, None)]
         self._instead = [(text, name) for name, text in several.items()]
         self._layer: Any = None
         self._several = ""
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setPlaceholderText(self._PLACEHOLDER)
         for emitter in ("inserted", "removed", "reordered", "renamed"):
             follow(self, getattr(viewer.layers.events, emitter), self._refill)
         self.currentIndexChanged.connect(self._on_index)
@@ -294,16 +371,9 @@ class LayerChooser(Chooser):
         # The topmost first, as in the layer list.
         layers = reversed(self._viewer.layers)
         offered = [layer for layer in layers if self._offers(layer)]
-        self.blockSignals(True)
-        self.clear()
         options = [*self._none, *((layer.name, layer) for layer in offered)]
-        for text, value in [*options, *self._instead]:
-            self.addItem(text, value)
-        values = [self.itemData(index) for index in range(self.count())]
         # Nobody is given several where he did not choose them.
-        self.setCurrentIndex(values.index(wanted) if wanted in values else 0 if options else -1)
-        self.setEnabled(bool(values))
-        self.blockSignals(False)
+        self.offer_all([*options, *self._instead], wanted, otherwise=0 if options else -1)
         self._on_index()
 
     def _on_index(self, _index: int = 0) -> None:
@@ -338,11 +408,3 @@ class LabelsChooser(LayerChooser):
     @staticmethod
     def _offers(layer: Layer) -> bool:
         return isinstance(layer, Labels) and not is_error_map(layer)
-
-
-def show_row(form: QFormLayout, field: QWidget, visible: bool) -> None:
-    """Show or hide a row of ``form``, its label included."""
-    field.setVisible(visible)
-    label = form.labelForField(field)
-    if label is not None:
-        label.setVisible(visible)

@@ -1,9 +1,9 @@
 """A titled part of a dock that folds away."""
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QSizePolicy, QWidget
 
-from napari_unet.widgets.parts.form import describe
+from napari_unet.widgets.parts.form import column_in, describe
 
 _LOOK = """
 QPushButton { background: transparent; border: none; padding: 3px 0px; text-align: left; }
@@ -42,8 +42,7 @@ class Section(QWidget):
         self._button.toggled.connect(self._show_content)
         self.content = QWidget()
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
+        outer = column_in(self)
         outer.setSpacing(4)
         outer.addWidget(self._button)
         outer.addWidget(self.content)

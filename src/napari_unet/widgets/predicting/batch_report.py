@@ -5,11 +5,11 @@ from pathlib import Path
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPlainTextEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QWidget
 
 from napari_unet.files.results.large_prediction import Kind
 from napari_unet.widgets.jobs import Job
-from napari_unet.widgets.parts.form import Sentence, button, describe
+from napari_unet.widgets.parts.form import Chooser, Sentence, button, column_in, describe
 from napari_unet.widgets.predicting.files_run import open_results
 
 Finished = tuple[Path, Mapping[Kind, Path]]
@@ -30,11 +30,9 @@ class BatchReport(QWidget):
         self.setObjectName("predict_report")
         self._files: list[Finished] = []
         self._job: Job | None = None
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_in(self)
         self._failed = QWidget()
-        inner = QVBoxLayout(self._failed)
-        inner.setContentsMargins(0, 0, 0, 0)
+        inner = column_in(self._failed)
         self._list = QPlainTextEdit()
         describe(self._list, name="predict_failures", tooltip="The images that failed, and why.")
         self._list.setAccessibleName("Failed images")
@@ -53,9 +51,7 @@ class BatchReport(QWidget):
         self._opening = QWidget()
         row = QHBoxLayout(self._opening)
         row.setContentsMargins(0, 0, 0, 0)
-        self._finished = QComboBox()
-        self._finished.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self._finished.setMinimumWidth(90)
+        self._finished = Chooser()
         self._finished.setAccessibleName("Finished image")
         describe(self._finished, name="predict_finished", tooltip="The images that were segmented.")
         label = QLabel("Finished")

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QWidget
 
 from napari_unet.core.errors import InputError
-from napari_unet.widgets.parts.form import add_form, add_row, button, describe
+from napari_unet.widgets.parts.form import Form, button, column_in, describe
 
 _RESULTS = "results"
 """Folder for the results, inside that of the images, where they are not taken for images."""
@@ -17,17 +17,14 @@ _OUTPUT_HELP = (
 
 
 class FolderField(QWidget):
-    """A folder as text, and a button to look for it.
+    """A row of ``form``: a folder as text, and a button that opens a window of this ``title`` to look for it.
 
-    Parameters
-    ----------
-    name : str
-        Object name of the text.
-    title : str
-        Of the window to look for it.
+    The text has the object name ``name``.
     """
 
-    def __init__(self, name: str, title: str, *, label: str, placeholder: str, tooltip: str) -> None:
+    def __init__(
+        self, form: Form, name: str, title: str, *, label: str, placeholder: str, tooltip: str
+    ) -> None:
         super().__init__()
         self.edit = QLineEdit()
         self._title = title
@@ -39,6 +36,7 @@ class FolderField(QWidget):
         self.edit.setAccessibleName(label)
         self.edit.setPlaceholderText(placeholder)
         describe(self.edit, name=name, tooltip=tooltip)
+        form.add(label, self, name=f"{name}_row", tooltip=tooltip)
 
     @property
     def folder(self) -> Path:
@@ -67,10 +65,10 @@ class FilesForm(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        form = add_form(column)
+        column = column_in(self)
+        form = Form(column)
         files = FolderField(
+            form,
             "predict_files",
             "Choose the folder of the images",
             label="Files",
@@ -78,6 +76,7 @@ class FilesForm(QWidget):
             tooltip='Folder of the images, or a pattern such as "/data/plate/*.tif".',
         )
         self._results = FolderField(
+            form,
             "predict_output",
             "Choose a folder for the results",
             label="Results in",
@@ -85,14 +84,6 @@ class FilesForm(QWidget):
             tooltip=_OUTPUT_HELP,
         )
         self._files, self._output = files.edit, self._results.edit
-        for field in (files, self._results):
-            add_row(
-                form,
-                field.edit.accessibleName(),
-                field,
-                name=f"{field.edit.objectName()}_row",
-                tooltip=field.edit.toolTip(),
-            )
         self._files.textChanged.connect(self._propose_output)
         self._proposed = ""
 

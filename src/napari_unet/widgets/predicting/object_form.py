@@ -7,12 +7,19 @@ from math import log2
 from pathlib import Path
 from typing import Any, get_args
 
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
-from superqt import QLabeledSlider
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtWidgets import QDoubleSpinBox, QSpinBox, QVBoxLayout, QWidget
 
 from napari_unet.core.instances import InstanceConfig, Separation
-from napari_unet.widgets.parts.form import add_form, add_row, button, choice, describe
+from napari_unet.widgets.parts.form import (
+    Form,
+    add_side_by_side,
+    button,
+    check_box,
+    choice,
+    column_in,
+    slider,
+)
 from napari_unet.widgets.parts.section import Section
 
 _WHOLE, _OCTAVES = 8.0, 5
@@ -43,8 +50,7 @@ class ObjectForm(QWidget):
         self._fitted = self._config = InstanceConfig()
         self._own: dict[Path, InstanceConfig] = {}
         self._is_filling = False
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_in(self)
         section = Section(
             "Objects",
             name="predict_objects_section",
@@ -52,78 +58,63 @@ class ObjectForm(QWidget):
             is_open=True,
         )
         column.addWidget(section)
-        inner = QVBoxLayout(section.content)
-        inner.setContentsMargins(12, 0, 0, 0)
+        inner = column_in(section.content, 12)
         self._add_controls(inner)
         self._show()
 
     def _add_controls(self, column: QVBoxLayout) -> None:
-        form = add_form(column)
-        self._split = QLabeledSlider(Qt.Orientation.Horizontal)
-        self._split.setRange(0, 100)
-        self._split.valueChanged.connect(lambda value: self._change(contrast=contrast_of(value)))
-        add_row(
-            form,
+        form = Form(column)
+        self._split = form.add(
             "Split touching",
-            self._split,
+            slider(0, 100, 0),
             name="predict_split",
             tooltip="How eagerly touching objects are split: 0 keeps nearly all whole, 100 cuts at the\n"
             "faintest seam. Default: what gave back the objects painted for the model, else 40.",
         )
-        self._min_size = QSpinBox()
-        self._min_size.setRange(1, 1_000_000)
-        self._min_size.setSuffix(" px")
-        self._min_size.valueChanged.connect(lambda value: self._change(min_size=value))
-        add_row(
-            form,
+        self._split.valueChanged.connect(lambda value: self._change(contrast=contrast_of(value)))
+        self._min_size = form.add(
             "Smallest object",
-            self._min_size,
+            QSpinBox(),
             name="predict_min_size",
             tooltip="Objects of fewer pixels are left out, and larger ones that the network is not sure of.\n"
             "Default: a twentieth of a painted object.",
         )
-        self._threshold = QDoubleSpinBox()
-        self._threshold.setRange(0, 0.99)
-        self._threshold.setSingleStep(0.05)
-        self._threshold.valueChanged.connect(lambda value: self._change(threshold=round(value, 2)))
-        add_row(
-            form,
+        self._min_size.setRange(1, 1_000_000)
+        self._min_size.setSuffix(" px")
+        self._min_size.valueChanged.connect(lambda value: self._change(min_size=value))
+        self._threshold = form.add(
             "Threshold",
-            self._threshold,
+            QDoubleSpinBox(),
             name="predict_threshold",
             tooltip="Pixels more probable than this belong to objects; raise it for smaller objects.\n"
             "Default: 0.50, or what suits the painted objects better.",
         )
-        self._separate_by = choice([(_SEPARATIONS.get(name, name), name) for name in get_args(Separation)])
-        self._separate_by.currentIndexChanged.connect(
-            lambda _index: self._change(separate_by=self._separate_by.currentData())
-        )
-        add_row(
-            form,
+        self._threshold.setRange(0, 0.99)
+        self._threshold.setSingleStep(0.05)
+        self._threshold.valueChanged.connect(lambda value: self._change(threshold=round(value, 2)))
+        self._separate_by = form.add(
             "Separate by",
-            self._separate_by,
+            choice([(_SEPARATIONS.get(name, name), name) for name in get_args(Separation)]),
             name="predict_separate_by",
             tooltip="What tells where touching objects meet: a seam of lower probability, or a narrow\n"
             "outline. Default: what suits the painted objects best, else both.",
         )
-        self._fill_holes = QCheckBox("Fill holes")
-        describe(
-            self._fill_holes,
+        self._separate_by.currentIndexChanged.connect(
+            lambda _index: self._change(separate_by=self._separate_by.currentData())
+        )
+        self._fill_holes = check_box(
+            "Fill holes",
+            lambda is_on: self._change(fill_holes=is_on),
             name="predict_fill_holes",
             tooltip="Make background that one object encloses part of it. Default: on.",
         )
-        self._fill_holes.toggled.connect(lambda is_on: self._change(fill_holes=is_on))
         self._reset = button(
             "Model's values",
             self.reset,
             name="predict_reset",
             tooltip="Go back to the values that were fitted to the paint this model learnt from.",
         )
-        row = QHBoxLayout()
-        row.addWidget(self._fill_holes)
-        row.addStretch()
-        row.addWidget(self._reset)
-        column.addLayout(row)
+        add_side_by_side(column, self._fill_holes, self._reset).insertStretch(1)
 
     @property
     def config(self) -> InstanceConfig:

@@ -2,18 +2,23 @@
 
 from dataclasses import replace
 
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.errors import InputError
 from napari_unet.network.config import PredictionConfig
 from napari_unet.widgets.bridge.layers import Kind
-from napari_unet.widgets.parts.form import add_form, add_row, choice, describe
+from napari_unet.widgets.parts.form import Form, add_side_by_side, check_box, choice, column_in, device_choice
 from napari_unet.widgets.parts.section import Section
 from napari_unet.widgets.predicting.object_form import ObjectForm
 from napari_unet.widgets.predicting.scale_form import ScaleForm
-from napari_unet.widgets.window.preferences import read_preferences
+
+_KINDS: dict[Kind, tuple[str, str]] = {
+    "objects": ("Objects", "Labels: every object has its own number."),
+    "classes": ("Classes", "Labels: the most probable class of every pixel."),
+    "probabilities": ("Probability", "How sure the network is of every pixel, 0 to 1."),
+}
 
 
 class PredictionForm(QWidget):
@@ -21,25 +26,15 @@ class PredictionForm(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_in(self)
         self._kinds: dict[Kind, QCheckBox] = {
-            "objects": self._kind("Objects", "objects", "Labels: every object has its own number."),
-            "classes": self._kind("Classes", "classes", "Labels: the most probable class of every pixel."),
-            "probabilities": self._kind(
-                "Probability",
-                "probabilities",
-                "How sure the network is of every pixel, 0 to 1.",
-            ),
+            kind: check_box(text, name=f"predict_{kind}", tooltip=tooltip)
+            for kind, (text, tooltip) in _KINDS.items()
         }
         self._mode: Mode = "objects"
         self._is_starter = False
         self._kinds["objects"].setChecked(True)
-        row = QHBoxLayout()
-        for box in self._kinds.values():
-            row.addWidget(box)
-        row.addStretch()
-        column.addLayout(row)
+        add_side_by_side(column, *self._kinds.values()).addStretch()
         self.scale = ScaleForm()
         self.scale.setVisible(False)
         column.addWidget(self.scale)
@@ -47,50 +42,32 @@ class PredictionForm(QWidget):
         column.addWidget(self.objects)
         self._add_advanced(column)
 
-    @staticmethod
-    def _kind(text: str, name: str, tooltip: str) -> QCheckBox:
-        box = QCheckBox(text)
-        describe(box, name=f"predict_{name}", tooltip=tooltip)
-        return box
-
     def _add_advanced(self, column: QVBoxLayout) -> None:
         advanced = Section("Advanced", name="predict_advanced", tooltip="Channels, device.")
         column.addWidget(advanced)
-        inner = QVBoxLayout(advanced.content)
-        inner.setContentsMargins(12, 0, 0, 0)
-        form = add_form(inner)
-        self._channels = choice(
-            [("Automatic", "auto"), ("None", "none"), ("First axis", "first"), ("Last axis", "last")]
-        )
-        add_row(
-            form,
+        inner = column_in(advanced.content, 12)
+        form = Form(inner)
+        self._channels = form.add(
             "Channels",
-            self._channels,
+            choice([("Automatic", "auto"), ("None", "none"), ("First axis", "first"), ("Last axis", "last")]),
             name="predict_channels",
             tooltip="Which axis of the image holds its channels. Default: automatic, as the model needs it.",
         )
-        self._device = choice(
-            [("Automatic", "auto"), ("CPU", "cpu"), ("NVIDIA GPU", "cuda"), ("Apple GPU", "mps")]
-        )
-        self._device.setCurrentIndex(max(self._device.findData(read_preferences().device), 0))
-        add_row(
-            form,
+        self._device = form.add(
             "Device",
-            self._device,
+            device_choice(),
             name="predict_device",
             tooltip="What computes. Default: automatic, a GPU where there is one.",
         )
-        self._orientations = QCheckBox("Average eight orientations")
-        describe(
-            self._orientations,
+        self._orientations = check_box(
+            "Average eight orientations",
             name="predict_orientations",
             tooltip="On: the network also sees the image turned and mirrored; often a little better, and\n"
             "eight times slower. Default: off.",
         )
         form.addRow(self._orientations)
-        self._keep = QCheckBox("Show tiles after a cancel")
-        describe(
-            self._keep,
+        self._keep = check_box(
+            "Show tiles after a cancel",
             name="predict_keep",
             tooltip="On: a cancelled prediction adds what it has finished. Off: it adds nothing.",
         )

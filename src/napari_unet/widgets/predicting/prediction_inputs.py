@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from napari.components import ViewerModel
-from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_unet.files.results.large_prediction import fits_into_memory
 from napari_unet.widgets.bridge.marks import full_data
 from napari_unet.widgets.models.model_chooser import ModelChooser, ModelFacts
 from napari_unet.widgets.models.model_exchange import ModelExchange
-from napari_unet.widgets.parts.form import LayerChooser, Sentence, add_form, add_row, describe
+from napari_unet.widgets.parts.form import Form, LayerChooser, Sentence, check_box, column_in
 from napari_unet.widgets.predicting.files_form import FilesForm, FolderField
 from napari_unet.widgets.predicting.prediction_form import PredictionForm
 from napari_unet.widgets.predicting.prediction_targets import Target, images_of, is_stack, targets_that_suit
@@ -32,27 +32,23 @@ class PredictionInputs(QWidget):
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
         self._viewer = viewer
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        form = add_form(column)
+        column = column_in(self)
+        self._form = form = Form(column)
         self._project = project_of(viewer)
-        self.model = ModelChooser(self._project.models_folder)
-        self.model.follow(self._project)
-        add_row(
-            form,
+        self.model = form.add(
             "Model",
-            self.model,
+            ModelChooser(self._project.models_folder),
             name="predict_model",
             tooltip="The trained network, the newest first, and the starters, which need no training: phase\n"
             "for phase contrast, cells for all else. The folder is set in napari's preferences.",
         )
+        self.model.follow(self._project)
         self.facts_line = Sentence("predict_facts")
         self.image = LayerChooser(viewer, several={ALL: "All images", FILES: "A folder of files…"})
         self.exchange = ModelExchange(self.model, self.image)
         form.addRow(self.exchange)
         form.addRow(self.facts_line)
-        add_row(
-            form,
+        form.add(
             "Image",
             self.image,
             name="predict_image",
@@ -63,7 +59,10 @@ class PredictionInputs(QWidget):
         form.addRow(self._suits)
         self.files = FilesForm()
         form.addRow(self.files)
+        self._large = Sentence("predict_large")
+        form.addRow(self._large)
         self.stored = FolderField(
+            form,
             "predict_stored",
             "Choose a folder for the results",
             label="Results in",
@@ -71,16 +70,9 @@ class PredictionInputs(QWidget):
             tooltip="Folder for the results of this image, which is too large for the memory: they are\n"
             "written there as OME-Zarr, and shown from there.",
         )
-        self._large = Sentence("predict_large")
-        form.addRow(self._large)
-        add_row(
-            form, "Results in", self.stored, name="predict_stored_row", tooltip=self.stored.edit.toolTip()
-        )
-        self._stored_label = form.labelForField(self.stored)
         self._proposed = ""
-        self._slice = QCheckBox("only the slice shown")
-        describe(
-            self._slice,
+        self._slice = check_box(
+            "only the slice shown",
             name="predict_slice",
             tooltip="Segment the plane on the screen alone, and add it to the result of the other planes.",
         )
@@ -131,9 +123,7 @@ class PredictionInputs(QWidget):
             if is_large
             else ""
         )
-        for widget in (self.stored, self._stored_label):
-            if widget is not None:
-                widget.setVisible(is_large)
+        self._form.show_row(self.stored, is_large)
         if layer is not None and is_large and self.stored.edit.text() in ("", self._proposed):
             self._proposed = str(results_folder(layer, self._project.models_folder))
             self.stored.edit.setText(self._proposed)

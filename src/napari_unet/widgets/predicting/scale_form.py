@@ -2,13 +2,12 @@
 
 from dataclasses import replace
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
-from superqt import QLabeledSlider
+from qtpy.QtWidgets import QWidget
+from superqt.utils import signals_blocked
 
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import ImageScaled
-from napari_unet.widgets.parts.form import Sentence, add_form, add_row, describe
+from napari_unet.widgets.parts.form import Form, Sentence, check_box, column_in, slider
 
 
 class ScaleForm(QWidget):
@@ -16,37 +15,27 @@ class ScaleForm(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        form = add_form(column)
-        self._size = QLabeledSlider(Qt.Orientation.Horizontal)
-        self._size.setRange(4, 200)
-        self._size.setValue(30)
-        self._size.valueChanged.connect(lambda _value: self._estimate.setChecked(False))
-        add_row(
-            form,
+        column = column_in(self)
+        form = Form(column)
+        self._size = form.add(
             "Object size",
-            self._size,
+            slider(4, 200, 30),
             name="predict_object_size",
             tooltip="Diameter of the objects in pixels of the image. The starter sees the image scaled\n"
             "by it; the result is on the image's own pixels. Moving it ends the estimate.",
         )
-        self._estimate = QCheckBox("Estimate it from the image")
-        self._estimate.setChecked(True)
-        describe(
-            self._estimate,
+        self._size.valueChanged.connect(lambda _value: self._estimate.setChecked(False))
+        self._estimate = check_box(
+            "Estimate it from the image",
             name="predict_estimate",
             tooltip="Let every image tell how large its objects are; the slider shows what was found.\n"
             "Default: on.",
+            is_on=True,
         )
         form.addRow(self._estimate)  # over both columns: it is too long for one
-        self._contrast = QLabeledSlider(Qt.Orientation.Horizontal)
-        self._contrast.setRange(25, 400)
-        self._contrast.setValue(100)
-        add_row(
-            form,
+        self._contrast = form.add(
             "Contrast",
-            self._contrast,
+            slider(25, 400, 100),
             name="predict_contrast",
             tooltip="In per cent of what follows from the brightest and darkest pixels of the image:\n"
             "raise it where dim objects are missed, lower it where noise is taken for objects. Default: 100.",
@@ -66,6 +55,5 @@ class ScaleForm(QWidget):
         """Show how large the objects of an image were taken to be."""
         self._told.say(event.message, "hint" if event.is_sure else "warning")
         if event.estimated:
-            self._size.blockSignals(True)
-            self._size.setValue(round(event.object_size))
-            self._size.blockSignals(False)
+            with signals_blocked(self._size):
+                self._size.setValue(round(event.object_size))

@@ -1,10 +1,10 @@
 """What a user chooses for the time that a network learns: whether paint joins, and what is shown of it."""
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_unet.network.events import PaintJoined
-from napari_unet.widgets.parts.form import Sentence, add_form, add_row, choice, describe
+from napari_unet.widgets.parts.form import Form, Sentence, check_box, choice, column_in
 from napari_unet.widgets.training.live_preview import Shown
 
 
@@ -18,31 +18,25 @@ class LiveForm(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        self.learns = QCheckBox("Learn while I paint")
-        self.learns.setChecked(True)
-        describe(
-            self.learns,
+        column = column_in(self)
+        self.learns = check_box(
+            "Learn while I paint",
+            self.learning_changed.emit,
             name="train_live",
             tooltip="What you paint, erase or correct while the network learns joins in a second or two.\n"
             "Other images join when you paint on them, if every painted image is learnt from.",
+            is_on=True,
         )
-        self.learns.toggled.connect(self.learning_changed)
         column.addWidget(self.learns)
-        form: QFormLayout = add_form(column)
-        self._preview = choice(
-            [("Probability", "probability"), ("Objects or classes", "labels"), ("Off", "off")]
-        )
-        self._preview.currentIndexChanged.connect(lambda _index: self.preview_changed.emit(self.shown))
-        add_row(
-            form,
+        form = Form(column)
+        self._preview = form.add(
             "Live preview",
-            self._preview,
+            choice([("Probability", "probability"), ("Objects or classes", "labels"), ("Off", "off")]),
             name="train_preview",
             tooltip="What the network makes of the visible part of the image while it learns, in a\n"
             "layer that goes when the training ends. It takes up to 15 % of the training time.",
         )
+        self._preview.currentIndexChanged.connect(lambda _index: self.preview_changed.emit(self.shown))
         self._joined = Sentence("train_joined")
         column.addWidget(self._joined)
 

@@ -8,7 +8,7 @@ from typing import Literal
 import napari
 from napari.layers import Image
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFileDialog, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFileDialog, QSpinBox, QVBoxLayout, QWidget
 
 from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.axes import Channels
@@ -19,7 +19,15 @@ from napari_unet.files.networks.starters import is_starter, starter_names, start
 from napari_unet.files.plain import from_plain
 from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
 from napari_unet.network.events import Stopped
-from napari_unet.widgets.parts.form import LayerChooser, Sentence, add_form, add_row, choice, describe
+from napari_unet.widgets.parts.form import (
+    Form,
+    LayerChooser,
+    Sentence,
+    check_box,
+    choice,
+    column_in,
+    device_choice,
+)
 from napari_unet.widgets.parts.section import Section
 from napari_unet.widgets.window.preferences import read_preferences
 
@@ -73,27 +81,24 @@ class TrainingForm(QWidget):
     def __init__(self, viewer: "napari.viewer.Viewer", *, offers_weights: bool) -> None:
         super().__init__()
         self._viewer = viewer
-        preferences = read_preferences()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        form = add_form(column)
-        self.image = LayerChooser(viewer)
-        add_row(form, "Image", self.image, name="train_image", tooltip="The painted image to learn from.")
-        self.all_painted = QCheckBox("and all other painted images")
-        describe(
-            self.all_painted,
+        column = column_in(self)
+        form = Form(column)
+        self.image = form.add(
+            "Image", LayerChooser(viewer), name="train_image", tooltip="The painted image to learn from."
+        )
+        self.all_painted = check_box(
+            "and all other painted images",
+            lambda _all: self.images_changed.emit(),
             name="train_all",
             tooltip="Learn from all images in this viewer that have paint, not from the chosen one alone.",
         )
         form.addRow(self.all_painted)  # over both columns: it is too long for one
         self.image.layer_changed.connect(lambda _layer: self.images_changed.emit())
-        self.all_painted.toggled.connect(lambda _all: self.images_changed.emit())
         starters = [(f"{name} (starter)", starter_path(name)) for name in starter_names()]
         self._start = choice([*starters, ("Scratch", _SCRATCH), ("A model file…", _BROWSE)])
         self._start_before = 0
         self._start.activated.connect(self._on_start_chosen)
-        add_row(
-            form,
+        form.add(
             "Start from",
             self._start,
             name="train_start_from",
@@ -102,120 +107,97 @@ class TrainingForm(QWidget):
         )
         self._adapts = Sentence("train_start_adapts")
         form.addRow(self._adapts)
-        self._size = choice(_SIZES)
-        add_row(
-            form,
+        self._size = form.add(
             "Network",
-            self._size,
+            choice(_SIZES),
             name="train_size",
             tooltip="A larger network can learn more difficult images and takes longer over every step.\n"
             "A model that is trained on keeps its size.",
         )
-        self._minutes = QDoubleSpinBox()
-        self._minutes.setRange(0.1, 1440)
-        self._minutes.setDecimals(1)
-        self._minutes.setSuffix(" min")
-        self._minutes.setValue(preferences.training_minutes)
-        add_row(
-            form,
+        self._minutes = form.add(
             "Time limit",
-            self._minutes,
+            QDoubleSpinBox(),
             name="train_minutes",
             tooltip="Training ends by itself after this time; the best network is kept whenever it ends.",
         )
-        self._add_advanced(column, preferences.device, offers_weights=offers_weights)
+        self._minutes.setRange(0.1, 1440)
+        self._minutes.setDecimals(1)
+        self._minutes.setSuffix(" min")
+        self._minutes.setValue(read_preferences().training_minutes)
+        self._add_advanced(column, offers_weights=offers_weights)
         self._choose_start(0)
 
-    def _add_advanced(self, column: QVBoxLayout, device: str, *, offers_weights: bool) -> None:
+    def _add_advanced(self, column: QVBoxLayout, *, offers_weights: bool) -> None:
         advanced = Section("Advanced", name="train_advanced", tooltip="Settings that seldom need a change.")
         column.addWidget(advanced)
-        inner = QVBoxLayout(advanced.content)
-        inner.setContentsMargins(12, 0, 0, 0)
-        form = add_form(inner)
-        self._device = choice(
-            [("Automatic", "auto"), ("CPU", "cpu"), ("NVIDIA GPU", "cuda"), ("Apple GPU", "mps")]
-        )
-        self._device.setCurrentIndex(max(self._device.findData(device), 0))
-        self._device.currentIndexChanged.connect(lambda _index: self.device_changed.emit())
-        add_row(
-            form,
+        inner = column_in(advanced.content, 12)
+        form = Form(inner)
+        self._device = form.add(
             "Device",
-            self._device,
+            device_choice(),
             name="train_device_choice",
             tooltip="What computes. Default: automatic, a GPU where there is one.",
         )
+        self._device.currentIndexChanged.connect(lambda _index: self.device_changed.emit())
         self._faster = Sentence("train_faster")
         form.addRow(self._faster)
-        self._ndim = choice([("2-D planes", 2), ("3-D volumes", 3)])
-        self._ndim.currentIndexChanged.connect(self._on_ndim)
-        add_row(
-            form,
+        self._ndim = form.add(
             "Dimensions",
-            self._ndim,
+            choice([("2-D planes", 2), ("3-D volumes", 3)]),
             name="train_ndim",
             tooltip="3-D sees the planes above and below, and is many times slower. Border widths are in\n"
             "pixels of the finest axis; the others count by the scale of the layer. Default: 2-D.",
         )
-        self._patch = choice([("Automatic", None), *((f"{size} px", size) for size in (64, 128, 256, 512))])
-        add_row(
-            form,
+        self._ndim.currentIndexChanged.connect(self._on_ndim)
+        self._patch = form.add(
             "Patch size",
-            self._patch,
+            choice([("Automatic", None), *((f"{size} px", size) for size in (64, 128, 256, 512))]),
             name="train_patch",
             tooltip="Edge of the pieces learnt from. Larger ones show more context and need more memory.\n"
             "Default: automatic.",
         )
-        self._rate = choice([(f"{rate:g}", rate) for rate in (2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)])
-        self._rate.setCurrentIndex(self._rate.findData(TrainingConfig().learning_rate))
-        add_row(
-            form,
+        self._rate = form.add(
             "Learning rate",
-            self._rate,
+            choice([(f"{rate:g}", rate) for rate in (2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)]),
             name="train_rate",
             tooltip="Higher learns faster, too high does not learn at all. "
             f"Default: {TrainingConfig().learning_rate:g}.",
         )
-        self._held_out = QSpinBox()
-        self._held_out.setRange(0, 50)
-        self._held_out.setSingleStep(5)
-        self._held_out.setSuffix(" %")
-        self._held_out.setValue(round(100 * TrainingConfig().held_out))
-        add_row(
-            form,
+        self._rate.setCurrentIndex(self._rate.findData(TrainingConfig().learning_rate))
+        self._held_out = form.add(
             "Held out",
-            self._held_out,
+            QSpinBox(),
             name="train_held_out",
             tooltip="Share of the strokes kept for scoring: more makes the score trustworthy, less leaves\n"
             "more to learn from. Default: 20 %.",
         )
-        self._validation = LayerChooser(self._viewer, none="Held-out strokes")
-        self._validation.layer_changed.connect(lambda _layer: self.images_changed.emit())
-        add_row(
-            form,
+        self._held_out.setRange(0, 50)
+        self._held_out.setSingleStep(5)
+        self._held_out.setSuffix(" %")
+        self._held_out.setValue(round(100 * TrainingConfig().held_out))
+        self._validation = form.add(
             "Score on",
-            self._validation,
+            LayerChooser(self._viewer, none="Held-out strokes"),
             name="train_validation",
             tooltip="What tells how good the network is: some strokes kept out of the training, or a\n"
             "painted image kept out whole, which costs an image and says more. Default: held-out strokes.",
         )
-        self._patience = QCheckBox("Stop if nothing improves")
-        describe(
-            self._patience,
+        self._validation.layer_changed.connect(lambda _layer: self.images_changed.emit())
+        self._patience = check_box(
+            "Stop if nothing improves",
             name="train_patience",
             tooltip=f"End before the time limit when {_PATIENCE} scores in a row are no better than before.\n"
             "The best network is kept either way; this frees the computer. Default: off.",
         )
         form.addRow(self._patience)
-        self._augmentation = choice(_AUGMENTATIONS)
-        self._augmentation.setCurrentIndex(2)
-        add_row(
-            form,
+        self._augmentation = form.add(
             "Variation",
-            self._augmentation,
+            choice(_AUGMENTATIONS),
             name="train_augmentation",
             tooltip="How much the pieces are turned, bent and dimmed at random. Strong helps with few\n"
             "strokes and learns more slowly. Default: normal.",
         )
+        self._augmentation.setCurrentIndex(2)
         self._preset = choice(
             [
                 ("Gentle", WeightConfig.preset("gentle")),
@@ -224,22 +206,19 @@ class TrainingForm(QWidget):
             ]
         )
         if offers_weights:
-            add_row(
-                form,
+            form.add(
                 "Weights",
                 self._preset,
                 name="train_weights",
                 tooltip="How much the gaps between objects count; see the Weights dock. Default: gentle.",
             )
-        self._seed = QSpinBox()
-        self._seed.setRange(0, 2**31 - 1)
-        add_row(
-            form,
+        self._seed = form.add(
             "Seed",
-            self._seed,
+            QSpinBox(),
             name="train_seed",
             tooltip="Another number is another throw of the dice; the same one repeats it. Default: 0.",
         )
+        self._seed.setRange(0, 2**31 - 1)
 
     @property
     def seconds(self) -> float:
