@@ -1,6 +1,7 @@
 """The Evaluate dock: how good predicted labels are, and where they are wrong."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
 from math import sqrt
 
 import napari
@@ -54,7 +55,7 @@ class EvaluateDock(QWidget):
         self._result: Evaluated | None = None
         self._problem = self._hint = ""
         self._site = -1
-        self._watched: list[Callable[[], None]] = []
+        self._watched = ExitStack()
         column = fill(self)
         self._add_inputs(column)
         self._evaluate = button(
@@ -74,8 +75,7 @@ class EvaluateDock(QWidget):
         column.addStretch()
         for chooser in (self.prediction, self.truth):
             chooser.layer_changed.connect(self._on_choice)
-        for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed):
-            follow(self, emitter, self._on_layers)
+        follow(self, self._on_layers, viewer.layers.events.inserted, viewer.layers.events.removed)
         self._on_layers()
 
     def _add_inputs(self, column: QVBoxLayout) -> None:
@@ -187,18 +187,11 @@ class EvaluateDock(QWidget):
         self._hint = ""
         if is_paint(prediction) or is_paint(truth):
             self._hint = " What is not painted counted as background."
-        self._watch(prediction, truth)
+        self._watched.close()
+        for layer in (prediction, truth):
+            self._watched.callback(follow(self, self._on_edited, layer.events.paint, layer.events.data))
         # Not heavy: seconds at most, which must not wait for hours of training.
         return Job(events, f"Evaluating {prediction.name}", heavy=False, parent=self)
-
-    def _watch(self, *layers: Labels) -> None:
-        for end in self._watched:
-            end()
-        self._watched = [
-            follow(self, emitter, self._on_edited)
-            for layer in layers
-            for emitter in (layer.events.paint, layer.events.data)
-        ]
 
     def _on_edited(self, _event: object = None) -> None:
         if self._result is not None:

@@ -123,7 +123,7 @@ class NextPlace(QWidget):
         self._ranking.result.connect(self._on_ranked)
         self._ranking.failed.connect(lambda sentence: self._say(sentence, "error"))
         image.layer_changed.connect(lambda _layer: self._say(""))
-        follow(self, viewer.layers.events.removed, self._on_removed)
+        follow(self, self._on_removed, viewer.layers.events.removed)
         # Not within the event: napari's list of layers must be told of one removal before the next.
         self._orphaned = later(self, 0, self._remove_orphans)
         self._bind_key()

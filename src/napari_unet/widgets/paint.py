@@ -90,7 +90,7 @@ class PaintDock(QWidget):
         self._watcher.painted.connect(self._settled.start)
         self._watcher.noted.connect(self._on_noted)
         self.image.layer_changed.connect(self._show_state)
-        follow(self, viewer.dims.events.ndisplay, self._show_view)
+        follow(self, self._show_view, viewer.dims.events.ndisplay)
         self._on_annotation(self._watcher.layer)
 
     @property

@@ -129,8 +129,8 @@ class PredictDock(QWidget):
         self.image.layer_changed.connect(self._on_image)
         self.image.several_changed.connect(self._refresh)
         self.model.model_changed.connect(self._on_model)
-        follow(self, viewer.layers.events.inserted, self._refresh)
-        follow(self, viewer.layers.events.removed, self._on_removed)
+        follow(self, self._refresh, viewer.layers.events.inserted)
+        follow(self, self._on_removed, viewer.layers.events.removed)
         self._on_model(self.model.path)
         self._project.keep_settings("predict", self)
 

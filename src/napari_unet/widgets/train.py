@@ -140,8 +140,7 @@ class TrainDock(QWidget):
         self.form.device_changed.connect(self._ask_place)
         self.form.images_changed.connect(self._tally.look)
         self.form.image.layer_changed.connect(self._refresh)
-        for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed):
-            follow(self, emitter, self._refresh)
+        follow(self, self._refresh, viewer.layers.events.inserted, viewer.layers.events.removed)
         self._project = project_of(viewer)
         self._project.opened.connect(self._on_project)
         self._project.trained.connect(self._on_trained)

@@ -156,8 +156,8 @@ class UNetDock(QWidget):
         )
         self._saver.failed.connect(lambda sentence: self._told.say(sentence, "error"))
         events = self._viewer.layers.events
-        follow(self, events.inserted, self._on_layers)
-        follow(self, events.removed, self._refresh)
+        follow(self, self._on_layers, events.inserted)
+        follow(self, self._refresh, events.removed)
         self._on_layers()
 
     @property
@@ -267,7 +267,7 @@ class UNetDock(QWidget):
         for layer in self._viewer.layers:
             if isinstance(layer, Labels) and is_result(layer) and layer not in self._followed:
                 self._followed.add(layer)
-                follow(self, layer.events.paint, self._on_edited)
+                follow(self, self._on_edited, layer.events.paint)
         self._refresh()
 
     def _on_edited(self, event: Any) -> None:

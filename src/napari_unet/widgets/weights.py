@@ -64,7 +64,7 @@ class WeightsDock(QWidget):
         self._watcher.layer_changed.connect(self._on_annotation)
         self._watcher.painted.connect(self._due.start)
         self._watcher.noted.connect(self._due.start)
-        follow(self, viewer.layers.events.removed, self._on_removed)
+        follow(self, self._on_removed, viewer.layers.events.removed)
         self._on_annotation()
         project_of(viewer).keep_settings("weights", self)
 

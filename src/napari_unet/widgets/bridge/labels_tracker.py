@@ -49,10 +49,8 @@ class LabelsTracker(QObject):
         self._rest: deque[Chunk] = deque()
         self._swept = -_SWEEP_S
         self._unswept = False
-        for emitter in (layer.events.paint, layer.events.labels_update):
-            follow(self, emitter, self._on_stroke)
-        for emitter in (layer.events.set_data, layer.events.data):
-            follow(self, emitter, self._on_change)
+        follow(self, self._on_stroke, layer.events.paint, layer.events.labels_update)
+        follow(self, self._on_change, layer.events.set_data, layer.events.data)
 
     @property
     def has_news(self) -> bool:

@@ -1,6 +1,7 @@
 """Tells a training that runs what is painted in the viewer, which costs the main thread next to nothing."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -52,7 +53,7 @@ class PaintWatch(QObject):
         self._images = {one.image for one in learnt}
         self._mode = mode_of(learnt[0].paint)
         self._learnt = {one.paint: one for one in learnt}
-        self._unfollow: list[Callable[[], None]] = []
+        self._followed = ExitStack()
         self._listens = True
         self._noted: dict[Labels, set[Plane | None]] = {}
         self._soon = later(self, 0, self._tell_noted)
@@ -60,8 +61,8 @@ class PaintWatch(QObject):
         self._at: dict[Labels, tuple[int, ...]] = {}
         for one in learnt:
             self._follow(one.paint)
-        for emitter in (viewer.layers.events.inserted, viewer.layers.selection.events.active):
-            self._unfollow.append(follow(self, emitter, self._look))
+        emitters = viewer.layers.events.inserted, viewer.layers.selection.events.active
+        self._followed.callback(follow(self, self._look, *emitters))
         self._look()
 
     def listen(self, on: bool) -> None:
@@ -79,9 +80,7 @@ class PaintWatch(QObject):
 
     def close(self) -> None:
         """End: the training is over."""
-        for stop in self._unfollow:
-            stop()
-        self._unfollow.clear()
+        self._followed.close()
         self._soon.stop()
         self._learnt.clear()
         self.deleteLater()
@@ -102,12 +101,9 @@ class PaintWatch(QObject):
     def _follow(self, paint: Labels) -> None:
         self._at[paint] = tuple(self._viewer.dims.current_step)
         events = paint.events
-        self._unfollow += [
-            follow(self, events.paint, self._on_stroke),
-            follow(self, events.data, self._on_change),
-            follow(self, events.metadata, self._on_change),
-            follow(self, events.set_data, self._on_shown),
-        ]
+        self._followed.callback(follow(self, self._on_stroke, events.paint))
+        self._followed.callback(follow(self, self._on_change, events.data, events.metadata))
+        self._followed.callback(follow(self, self._on_shown, events.set_data))
 
     def _on_stroke(self, event: Any) -> None:
         """Tell of a stroke, a fill or a polygon."""

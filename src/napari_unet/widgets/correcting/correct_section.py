@@ -1,7 +1,8 @@
 """The part of the Predict dock with which predicted objects are corrected, one by one."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, get_args
 
@@ -72,7 +73,7 @@ class CorrectSection(QWidget):
         self._corrector: Corrector | None = None
         self._paint: Labels | None = None
         self._told: tuple[Gesture, ...] = ()
-        self._unfollow: list[Callable[[], None]] = []
+        self._followed = ExitStack()
         column = column_in(self)
         grid = QGridLayout()
         grid.setSpacing(4)
@@ -112,12 +113,10 @@ class CorrectSection(QWidget):
         column.addWidget(self._count)
         self._progress = ProgressView()
         column.addWidget(self._progress)
-        for emitter in (
-            viewer.layers.events.inserted,
-            viewer.layers.events.removed,
-            viewer.layers.selection.events.active,
-        ):
-            follow(self, emitter, self._look)
+        layers = viewer.layers
+        follow(
+            self, self._look, layers.events.inserted, layers.events.removed, layers.selection.events.active
+        )
         image.layer_changed.connect(self._look)
         image.several_changed.connect(self._look)
         self._look()
@@ -139,16 +138,14 @@ class CorrectSection(QWidget):
         corrector = None if result is None else corrector_of(self._viewer, result)
         paint = None if image is None else annotation_of(self._viewer, image)
         if corrector is not self._corrector or paint is not self._paint:
-            for stop in self._unfollow:
-                stop()
-            self._unfollow.clear()
+            self._followed.close()
             self._corrector, self._paint = corrector, paint
             self._said.say("")
             if corrector is not None:
-                self._unfollow.append(follow(self, corrector.events.tool, self._show))
-                self._unfollow.append(follow(self, corrector.events.said, self._on_said))
+                self._followed.callback(follow(self, self._show, corrector.events.tool))
+                self._followed.callback(follow(self, self._on_said, corrector.events.said))
             if paint is not None:
-                self._unfollow.append(follow(self, paint.events.metadata, self._show))
+                self._followed.callback(follow(self, self._show, paint.events.metadata))
                 if corrector is not None and result is not None:
                     timeline_of(paint).follow(result)
             self._told = () if paint is None else gestures_of(paint)

@@ -50,7 +50,7 @@ class BrushTools(QWidget):
         )
         self.diameter.valueChanged.connect(self._on_diameter)
         watcher.brush_changed.connect(self._refresh)
-        follow(self, viewer.layers.selection.events.active, self._refresh)
+        follow(self, self._refresh, viewer.layers.selection.events.active)
 
     def _build_buttons(self) -> QGridLayout:
         self.background = self._brush(

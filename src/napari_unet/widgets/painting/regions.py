@@ -4,7 +4,8 @@ The shapes are a layer of napari, drawn and changed with napari's tools. What th
 paint whenever they change, so whoever reads the paint finds it there.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -53,7 +54,7 @@ class RegionTools(QWidget):
         self._viewer = viewer
         self._watcher = watcher
         self._layer: Shapes | None = None
-        self._unfollow: Callable[[], None] | None = None
+        self._followed = ExitStack()
         column = column_in(self)
         label = QLabel("Complete region")
         label.setToolTip("Where you painted every object: whatever is left there is background.")
@@ -74,7 +75,7 @@ class RegionTools(QWidget):
         self._latest = Latest("Counting what regions hold", self)
         self._latest.result.connect(self._sentence.say)
         column.addWidget(self._sentence)
-        follow(self, viewer.dims.events.ndisplay, self._show)
+        follow(self, self._show, viewer.dims.events.ndisplay)
         watcher.layer_changed.connect(self._show)
         watcher.noted.connect(self._show)
         self._show()
@@ -114,10 +115,10 @@ class RegionTools(QWidget):
         """Look at shapes that enclose nothing, too, of which the paint is not told."""
         if layer is self._layer:
             return
-        if self._unfollow is not None:
-            self._unfollow()
+        self._followed.close()
         self._layer = layer
-        self._unfollow = None if layer is None else follow(self, layer.events.data, self._show)
+        if layer is not None:
+            self._followed.callback(follow(self, self._show, layer.events.data))
 
 
 def describe_regions(regions: int, drawn: int, overlooked: int = 0) -> str:

@@ -1,6 +1,7 @@
 """The button that takes the user's corrections of predicted labels into the paint, while there are some."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ class TakeCorrections(QWidget):
         self._viewer = viewer
         self._image = image
         self._watcher = watcher
-        self._unfollow: list[Callable[[], None]] = []
+        self._followed = ExitStack()
         column = column_in(self)
         self.button = button("Take corrections", self.take, name="paint_corrections", tooltip=_NO_PAINT)
         self.said = Sentence("paint_corrected")
@@ -64,8 +65,7 @@ class TakeCorrections(QWidget):
         watcher.layer_changed.connect(self.look)
         watcher.noted.connect(self.look)
         watcher.painted.connect(self._settled.start)  # an undo of what was taken
-        follow(self, viewer.layers.events.inserted, self.look)
-        follow(self, viewer.layers.events.removed, self.look)
+        follow(self, self.look, viewer.layers.events.inserted, viewer.layers.events.removed)
         self.look()
 
     @property
@@ -85,12 +85,10 @@ class TakeCorrections(QWidget):
 
     def look(self, _event: object = None) -> None:
         """Look again which predicted layers there are."""
-        for stop in self._unfollow:
-            stop()
-        self._unfollow.clear()
+        self._followed.close()
         for layer in self._results():
-            self._unfollow.append(follow(self, layer.events.paint, self._on_edit))
-            self._unfollow.append(follow(self, layer.events.set_data, self._on_shown))
+            self._followed.callback(follow(self, self._on_edit, layer.events.paint))
+            self._followed.callback(follow(self, self._on_shown, layer.events.set_data))
         self._compare()
 
     def _results(self) -> list[Labels]:

@@ -1,6 +1,6 @@
 """Keeps track of the annotation layer of the chosen image, whatever happens to the layers."""
 
-from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from napari.components import ViewerModel
@@ -43,15 +43,15 @@ class AnnotationWatcher(QObject):
         self._viewer = viewer
         self._chooser = chooser
         self._layer: Labels | None = None
-        self._unfollow: list[Callable[[], None]] = []
+        self._followed = ExitStack()
         self._image: Image | None = None
-        self._stay: list[Callable[[], None]] = []
+        self._image_followed = ExitStack()
         self._on_it: list[tuple[Layer, tuple[int, ...]]] = []
         self._opened: Image | None = None
         chooser.layer_changed.connect(self.look)
-        follow(self, viewer.layers.events.inserted, self._on_inserted)
-        follow(self, viewer.layers.events.removed, self.look)
-        follow(self, viewer.layers.selection.events.active, self._on_selected)
+        follow(self, self._on_inserted, viewer.layers.events.inserted)
+        follow(self, self.look, viewer.layers.events.removed)
+        follow(self, self._on_selected, viewer.layers.selection.events.active)
         # What adds a layer and selects the one before again has done so by then.
         self._selected = later(self, 0, self._turn)
         self.look()
@@ -68,27 +68,24 @@ class AnnotationWatcher(QObject):
         self._look_what_lies_on(image, layer)
         if layer is self._layer:
             return
-        for stop in self._unfollow:
-            stop()
-        self._unfollow.clear()
+        self._followed.close()
         self._layer = layer
         if layer is not None:
             events = layer.events
-            for emitter in (events.paint, events.data, events.set_data):
-                self._unfollow.append(follow(self, emitter, self._on_paint))
-            self._unfollow.append(follow(self, events.metadata, self._on_note))
-            for emitter in (events.selected_label, events.mode, events.brush_size, events.colormap):
-                self._unfollow.append(follow(self, emitter, self._on_brush))
+            brush = (events.selected_label, events.mode, events.brush_size, events.colormap)
+            self._followed.callback(follow(self, self._on_paint, events.paint, events.data, events.set_data))
+            self._followed.callback(follow(self, self._on_note, events.metadata))
+            self._followed.callback(follow(self, self._on_brush, *brush))
         self.layer_changed.emit(layer)
 
     def _look_what_lies_on(self, image: Image | None, paint: Labels | None) -> None:
         if image is not self._image:
-            for stop in self._stay:
-                stop()
-            events = [] if image is None else [image.events[name] for name in PLACEMENT]
-            self._image, self._stay = image, [follow(self, emitter, self._on_placed) for emitter in events]
+            self._image_followed.close()
+            self._image = image
             if image is not None:
-                self._stay.append(follow(self, image.events.data, self._on_paint))
+                moves = [image.events[name] for name in PLACEMENT]
+                self._image_followed.callback(follow(self, self._on_placed, *moves))
+                self._image_followed.callback(follow(self, self._on_paint, image.events.data))
         self._on_it = []
         if image is None:
             return

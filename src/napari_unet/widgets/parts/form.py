@@ -337,8 +337,8 @@ class LayerChooser(Chooser):
         self._instead = [(text, name) for name, text in several.items()]
         self._layer: Any = None
         self._several = ""
-        for emitter in ("inserted", "removed", "reordered", "renamed"):
-            follow(self, getattr(viewer.layers.events, emitter), self._refill)
+        events = viewer.layers.events
+        follow(self, self._refill, events.inserted, events.removed, events.reordered, events.renamed)
         self.currentIndexChanged.connect(self._on_index)
         self._refill()
 

@@ -69,7 +69,7 @@ class LiveObjects(QObject):
         self._latest = Latest("Objects", self, patient=True)
         self._latest.result.connect(self._show)
         self._latest.failed.connect(self.blocked)
-        follow(self, viewer.layers.events.removed, self._forget)
+        follow(self, self._forget, viewer.layers.events.removed)
 
     def remember(
         self, image: Image, layer: Labels, rereading: Rereading | None, facts: ModelFacts | None = None

@@ -52,7 +52,7 @@ class Onlooker(QObject):
         self._job: Job | None = None
         self._failure = ""
         self._planes: dict[Image, dict[Plane, NDArray[Any]]] = {}
-        follow(self, viewer.layers.events.removed, self._on_removed)
+        follow(self, self._on_removed, viewer.layers.events.removed)
 
     @property
     def is_looking(self) -> bool:

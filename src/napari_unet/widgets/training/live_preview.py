@@ -74,18 +74,17 @@ class LivePreviewLayer(QObject):
         self._latest.result.connect(self._show)
         self._settled = later(self, _SETTLED_MS, self._look)
         camera, dims = viewer.scene.camera.events, viewer.dims.events
-        self._unfollow: list[Callable[[], None]] = [
-            follow(self, emitter, self._on_moved)
-            for emitter in (
-                camera.center,
-                camera.zoom,
-                dims.current_step,
-                dims.order,
-                dims.ndisplay,
-                viewer.layers.events.removed,
-                viewer.layers.selection.events.active,
-            )
-        ]
+        self._unfollow = follow(
+            self,
+            self._on_moved,
+            camera.center,
+            camera.zoom,
+            dims.current_step,
+            dims.order,
+            dims.ndisplay,
+            viewer.layers.events.removed,
+            viewer.layers.selection.events.active,
+        )
         self._look()
 
     def show_as(self, shown: Shown) -> None:
@@ -141,9 +140,7 @@ class LivePreviewLayer(QObject):
 
     def close(self) -> None:
         """End: the layer, which only shows what a training makes of the image, goes with it."""
-        for stop in self._unfollow:
-            stop()
-        self._unfollow.clear()
+        self._unfollow()
         self._settled.stop()
         self._latest.cancel()
         self.gaze.view = None

@@ -1,6 +1,7 @@
 """What a training would learn from, counted in the background and told in one sentence."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,14 +52,13 @@ class PaintTally(Sentence):
     ) -> None:
         super().__init__(name)
         self._learnt_from = learnt_from
-        self._unfollow: list[Callable[[], None]] = []
+        self._followed = ExitStack()
         self._latest = Latest("Counting paint", self)
         self._latest.result.connect(self.say)
         self._settled = later(self, _SETTLED_MS, self._count)
         layers = viewer.layers
         # An opened paint is taken up without another event than that it is selected.
-        for emitter in (layers.events.inserted, layers.events.removed, layers.selection.events.active):
-            follow(self, emitter, self.look)
+        follow(self, self.look, layers.events.inserted, layers.events.removed, layers.selection.events.active)
 
     def look(self, _event: object = None) -> None:
         """Count again, soon."""
@@ -68,9 +68,7 @@ class PaintTally(Sentence):
         parent = self.parentWidget()
         if parent is None or not parent.isVisible():
             return  # whoever shows it calls look
-        for stop in self._unfollow:
-            stop()
-        self._unfollow.clear()
+        self._followed.close()
         try:
             paints = [paint for _, paint in self._learnt_from()]
         except InputError:  # which Start tells of
@@ -79,8 +77,9 @@ class PaintTally(Sentence):
             return
         for paint in paints:
             events = paint.events
-            for emitter in (events.paint, events.data, events.set_data, events.metadata):
-                self._unfollow.append(follow(self, emitter, self.look))
+            self._followed.callback(
+                follow(self, self.look, events.paint, events.data, events.set_data, events.metadata)
+            )
         told = [Told(paint.data, mode_of(paint), full_objects_of(paint)) for paint in paints]
         self._latest.submit(lambda control: _describe(told, control))
 

@@ -25,24 +25,25 @@ def later(owner: QObject, milliseconds: int, slot: Callable[[], object]) -> QTim
     return timer
 
 
-def follow(owner: QObject, emitter: Any, slot: Callable[..., Any]) -> Callable[[], None]:
-    """Call ``slot(event)``, a method of ``owner``, when napari's ``emitter`` fires, while ``owner`` lives.
+def follow(owner: QObject, slot: Callable[..., Any], *emitters: Any) -> Callable[[], None]:
+    """Call ``slot(event)``, a method of ``owner``, when one of napari's ``emitters`` fires, while it lives.
 
     napari knows nothing of the life of Qt objects: without this, an event after a dock is closed would reach
     a deleted one. Qt's own ``destroyed`` cannot tell, because Python may have cleared what it would call. The
     function returned ends it earlier.
     """
-    return _Relay(owner, emitter, slot).stop
+    return _Relay(owner, slot, emitters).stop
 
 
 class _Relay:
     """Passes napari's events on to a method of a Qt object, and disconnects itself when that is deleted."""
 
-    def __init__(self, owner: QObject, emitter: Any, slot: Callable[..., Any]) -> None:
+    def __init__(self, owner: QObject, slot: Callable[..., Any], emitters: tuple[Any, ...]) -> None:
         self._owner = ref(owner)
         self._slot = WeakMethod(slot)
-        self._emitter = emitter
-        emitter.connect(self)
+        self._emitters = emitters
+        for emitter in emitters:
+            emitter.connect(self)
 
     def __call__(self, event: object = None) -> None:
         owner, slot = self._owner(), self._slot()
@@ -53,6 +54,6 @@ class _Relay:
             slot(event)
 
     def stop(self) -> None:
-        if self._emitter is not None:
-            self._emitter.disconnect(self)
-            self._emitter = None
+        emitters, self._emitters = self._emitters, ()
+        for emitter in emitters:
+            emitter.disconnect(self)
