@@ -1,6 +1,5 @@
 """What to do next, in words: from an empty viewer to labels on disk."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -26,62 +25,27 @@ ACTIONS: dict[Action, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """How far the user is around the loop, for the chosen image.
-
-    Parameters
-    ----------
-    has_image, has_annotation : bool
-    is_of_classes : bool
-        Classes of pixels are painted, not objects.
-    has_model : bool
-        One is chosen that suits the image.
-    has_background : bool
-        Some is painted.
-    objects : int
-        How many are painted (or classes other than background).
-    paint_teaches : bool
-        There is enough of it.
-    is_training, paint_joins : bool
-        A network learns now; and whether what is painted on this image meanwhile joins.
-    has_preview : bool
-        What it makes of this image is shown.
-    is_paused, is_waiting : bool
-        That network waits for the user; or for its turn, before its first step.
-    is_predicting : bool
-        Images are segmented now.
-    trained : bool
-        In this session.
-    has_labels : bool
-        Some are predicted of the image, by whatever model.
-    predicted : bool
-        Since that training.
-    corrected : bool
-        Predicted labels were edited since.
-    painted_on : bool
-        The paint has changed since the training began.
-    saved : bool
-        The labels are on disk as they are.
-    """
+    """How far the user is around the loop, for the chosen image."""
 
     has_image: bool = False
     has_annotation: bool = False
-    is_of_classes: bool = False
-    has_model: bool = False
-    has_background: bool = False
-    objects: int = 0
-    paint_teaches: bool = False
+    is_of_classes: bool = False  # classes of pixels are painted, not objects
+    has_model: bool = False  # one is chosen that suits the image
+    has_background: bool = False  # some is painted
+    objects: int = 0  # painted ones, or classes other than background
+    paint_teaches: bool = False  # there is enough of it
     is_training: bool = False
-    paint_joins: bool = False
-    has_preview: bool = False
+    paint_joins: bool = False  # what is painted on this image while a network learns
+    has_preview: bool = False  # of what it makes of this image
     is_paused: bool = False
-    is_waiting: bool = False
+    is_waiting: bool = False  # for its turn, before its first step
     is_predicting: bool = False
-    trained: bool = False
-    has_labels: bool = False
-    predicted: bool = False
-    corrected: bool = False
-    painted_on: bool = False
-    saved: bool = False
+    trained: bool = False  # in this window, or its project
+    has_labels: bool = False  # some are predicted of the image, by whatever model
+    predicted: bool = False  # since that training
+    corrected: bool = False  # predicted labels were edited since
+    painted_on: bool = False  # the paint has changed since the training began
+    saved: bool = False  # the labels are on disk as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,152 +107,104 @@ _IN_CLASSES = {
 }
 """What is said, and offered, otherwise where classes of pixels are painted."""
 
-_RULES: tuple[tuple[Callable[[Stage], bool], Advice], ...] = (
-    (
-        lambda stage: not stage.has_image,
-        Advice(1, "Open an image: drag a file into the window, or try everything on a sample.", ("sample",)),
-    ),
-    (
-        lambda stage: stage.is_paused,
-        Advice(3, "Training is paused, and keeps what it has learnt. Press Go on in step 3.", ("next",)),
-    ),
-    (
-        lambda stage: stage.is_waiting,
-        Advice(
-            3,
-            "The network learns in a moment: step 3 tells what it waits for. Go on painting meanwhile.",
-            ("next",),
-        ),
-    ),
-    (
-        lambda stage: stage.is_training and not stage.has_annotation,
-        Advice(
-            3,
-            "The network learns from paint that is not on this image. To paint here meanwhile, make the "
-            "annotation layer. When you like what you see, press Stop and save in step 3.",
-            ("make",),
-        ),
-    ),
-    (
-        lambda stage: stage.is_training and stage.paint_joins and not stage.has_preview,
-        Advice(
-            3,
-            "The network learns, and your strokes join at once. When it has learnt enough, press Stop and "
-            "save in step 3.",
-            ("next",),
-        ),
-    ),
-    (
-        lambda stage: stage.is_training and not stage.paint_joins and not stage.has_preview,
-        Advice(
-            3,
-            "The network learns. What you paint here meanwhile is for the next training. When it has learnt "
-            "enough, press Stop and save in step 3.",
-            ("next",),
-        ),
-    ),
-    (
-        lambda stage: stage.is_training and stage.paint_joins,
-        Advice(
-            3,
-            "The network learns, and the preview shows what it makes of the image. Paint where it is wrong: "
-            "your strokes join at once. When you like what you see, press Stop and save in step 3.",
-            ("next",),
-        ),
-    ),
-    (
-        lambda stage: stage.is_training,
-        Advice(
-            3,
-            "The network learns, and the preview shows what it makes of the image. What you paint meanwhile "
-            "is for the next training. When you like what you see, press Stop and save in step 3.",
-            ("next",),
-        ),
-    ),
-    (
-        lambda stage: stage.is_predicting,
-        Advice(
-            4,
-            "The network segments the image. Parts of it appear as they are finished, those in view first.",
-        ),
-    ),
-    (
-        lambda stage: stage.corrected and stage.has_annotation,
-        Advice(1, "Take your corrections into the paint, so that the network learns from them.", ("take",)),
-    ),
-    (
-        lambda stage: not stage.has_annotation and stage.predicted,
-        Advice(
-            1,
-            "Look at the objects. If they are right, save them. If not, make the annotation layer, paint, "
-            "and train the network on.",
-            ("make",),
-        ),
-    ),
-    (
-        lambda stage: not stage.has_annotation and stage.has_model,
-        Advice(
-            1,
-            "Make the annotation layer, the one you paint on; or predict at once, with the model chosen in "
-            "step 4.",
-            ("make", "predict"),
-        ),
-    ),
-    (
-        lambda stage: not stage.has_annotation,
-        Advice(1, "Make the annotation layer: the one you paint on.", ("make",)),
-    ),
-    (
-        lambda stage: stage.predicted and not stage.has_background and not stage.objects,
-        _LOOK,
-    ),
-    (
-        lambda stage: not stage.has_background,
-        _BACKGROUND,
-    ),
-    (
-        lambda stage: not stage.objects,
-        _BEGIN,
-    ),
-    (
-        lambda stage: not stage.paint_teaches,
-        _MORE,
-    ),
-    (
-        lambda stage: not stage.trained,
-        _START,
-    ),
-    (
-        lambda stage: not stage.predicted,
-        Advice(4, "Predict, to see what the network has learnt.", ("predict",)),
-    ),
-    (
-        lambda stage: stage.painted_on,
-        Advice(
-            3,
-            "Train on: it goes on from the last model and learns what you painted since.",
-            ("start", "next"),
-        ),
-    ),
-    (
-        lambda stage: stage.saved,
-        Advice(
-            4,
-            "Your labels are saved. To segment more, choose All images or A folder of files in step 4. To do "
-            "better, paint where the network is uncertain and train on.",
-            ("next",),
-        ),
-    ),
-    (lambda _stage: True, _LOOK),
-)
-"""What to do, the first of which the condition holds."""
+_SEES = "The network learns, and the preview shows what it makes of the image."
+_LIKE = "When you like what you see, press Stop and save in step 3."
+_ENOUGH = "When it has learnt enough, press Stop and save in step 3."
+
+_LEARNS = {
+    (True, True): f"{_SEES} Paint where it is wrong: your strokes join at once. {_LIKE}",
+    (True, False): f"{_SEES} What you paint meanwhile is for the next training. {_LIKE}",
+    (False, True): f"The network learns, and your strokes join at once. {_ENOUGH}",
+    (False, False): f"The network learns. What you paint here meanwhile is for the next training. {_ENOUGH}",
+}
+"""What is said while it does, by whether there is a preview of the image, and whether its paint joins."""
 
 
 def next_step(stage: Stage) -> Advice:
     """Return what to do next. Whenever there are labels, they can be saved."""
-    advice = next(advice for holds, advice in _RULES if holds(stage))
+    advice = _advice(stage)
     if stage.is_of_classes:
         advice = _IN_CLASSES.get(advice, advice)
     if not stage.has_labels or stage.is_predicting:
         return advice
     return replace(advice, actions=(*advice.actions, "save", "table"))
+
+
+def _advice(stage: Stage) -> Advice:  # noqa: C901, PLR0911, PLR0912 - a table: the first case that holds
+    match stage:
+        case Stage(has_image=False):
+            return Advice(
+                1, "Open an image: drag a file into the window, or try everything on a sample.", ("sample",)
+            )
+        case Stage(is_paused=True):
+            return Advice(
+                3, "Training is paused, and keeps what it has learnt. Press Go on in step 3.", ("next",)
+            )
+        case Stage(is_waiting=True):
+            return Advice(
+                3,
+                "The network learns in a moment: step 3 tells what it waits for. Go on painting meanwhile.",
+                ("next",),
+            )
+        case Stage(is_training=True, has_annotation=False):
+            return Advice(
+                3,
+                "The network learns from paint that is not on this image. To paint here meanwhile, make the "
+                "annotation layer. When you like what you see, press Stop and save in step 3.",
+                ("make",),
+            )
+        case Stage(is_training=True):
+            return Advice(3, _LEARNS[stage.has_preview, stage.paint_joins], ("next",))
+        case Stage(is_predicting=True):
+            return Advice(
+                4,
+                "The network segments the image. Parts of it appear as they are finished, those in view "
+                "first.",
+            )
+        case Stage(corrected=True, has_annotation=True):
+            return Advice(
+                1, "Take your corrections into the paint, so that the network learns from them.", ("take",)
+            )
+        case Stage(has_annotation=False, predicted=True):
+            return Advice(
+                1,
+                "Look at the objects. If they are right, save them. If not, make the annotation layer, "
+                "paint, and train the network on.",
+                ("make",),
+            )
+        case Stage(has_annotation=False, has_model=True):
+            return Advice(
+                1,
+                "Make the annotation layer, the one you paint on; or predict at once, with the model chosen "
+                "in step 4.",
+                ("make", "predict"),
+            )
+        case Stage(has_annotation=False):
+            return Advice(1, "Make the annotation layer: the one you paint on.", ("make",))
+        case Stage(predicted=True, has_background=False, objects=0):
+            return _LOOK
+        case Stage(has_background=False):
+            return _BACKGROUND
+        case Stage(objects=0):
+            return _BEGIN
+        case Stage(paint_teaches=False):
+            return _MORE
+        case Stage(trained=False):
+            return _START
+        case Stage(predicted=False):
+            return Advice(4, "Predict, to see what the network has learnt.", ("predict",))
+        case Stage(painted_on=True):
+            return Advice(
+                3,
+                "Train on: it goes on from the last model and learns what you painted since.",
+                ("start", "next"),
+            )
+        case Stage(saved=True):
+            return Advice(
+                4,
+                "Your labels are saved. To segment more, choose All images or A folder of files in step 4. "
+                "To do better, paint where the network is uncertain and train on.",
+                ("next",),
+            )
+        case _:
+            return _LOOK
