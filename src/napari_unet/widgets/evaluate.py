@@ -7,7 +7,6 @@ from math import sqrt
 import napari
 import numpy as np
 from napari.layers import Labels
-from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unet.core.control import Control
@@ -16,6 +15,7 @@ from napari_unet.core.scoring.label_errors import ErrorSite
 from napari_unet.widgets.bridge.layers import add_error_map, copy_objects
 from napari_unet.widgets.bridge.marks import is_paint, is_result
 from napari_unet.widgets.jobs import Job
+from napari_unet.widgets.parts.dock import Dock
 from napari_unet.widgets.parts.form import (
     Form,
     LabelsChooser,
@@ -24,7 +24,6 @@ from napari_unet.widgets.parts.form import (
     button,
     choice,
     column_in,
-    fill,
 )
 from napari_unet.widgets.scoring.evaluation_run import Evaluated, PlanesDone, compare_labels
 from napari_unet.widgets.scoring.score_view import ErrorLegend, ScoreTable
@@ -37,7 +36,7 @@ _AROUND = 20
 """Pixels of the image around an error that are looked at with it."""
 
 
-class EvaluateDock(QWidget):
+class EvaluateDock(Dock):
     """Compare a label layer with the truth; see the scores, and the errors one by one.
 
     Parameters
@@ -53,10 +52,10 @@ class EvaluateDock(QWidget):
         self._job: Job | None = None
         self._compared: Labels | None = None
         self._result: Evaluated | None = None
-        self._problem = self._hint = ""
+        self._hint = ""
         self._site = -1
         self._watched = ExitStack()
-        column = fill(self)
+        column = self.column
         self._add_inputs(column)
         self._evaluate = button(
             "Evaluate",
@@ -145,10 +144,9 @@ class EvaluateDock(QWidget):
             self._status.say(str(error), "error")
             return
         self._job = job
-        self._result, self._problem, self._site = None, "", -1
+        self._result, self._site = None, -1
         self._status.say("Comparing.")
         job.happened.connect(self._on_event)
-        job.failed.connect(self._on_failed)
         job.ended.connect(self._on_ended)
         job.start()
         self._refresh()
@@ -157,12 +155,6 @@ class EvaluateDock(QWidget):
         """End the comparison after the plane that is being compared."""
         if self._job is not None:
             self._job.stop()
-
-    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Stop when napari closes the dock, which takes this widget out of the window and keeps it."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.stop()
 
     def _prepare(self) -> Job:
         prediction, truth = self.prediction.labels, self.truth.labels
@@ -205,16 +197,12 @@ class EvaluateDock(QWidget):
             self.table.show_scores(event.scores)
             self._legend.show_places(event)
 
-    def _on_failed(self, sentence: str) -> None:
-        self._problem = sentence
-
     def _on_ended(self) -> None:
         job, self._job = self._job, None
         if job is None:
             return
-        job.deleteLater()
-        if self._problem:
-            self._status.say(self._problem, "error")
+        if job.failure:
+            self._status.say(job.failure, "error")
         elif self._result is None:
             self._status.say("Cancelled; there are no scores.")
         else:

@@ -55,8 +55,9 @@ class Waiting:
 class Job(QObject):
     """One run of a generator of events in a worker thread; every new run is a new job.
 
-    Made and controlled on the main thread. Deleting it, alone or with its parent or window, stops the run and
-    delivers nothing any more; napari waits for the thread before it quits.
+    Made and controlled on the main thread; it deletes itself after its end. Deleting it before, alone or with
+    its parent or window, stops the run and delivers nothing any more; napari waits for the thread before it
+    quits.
 
     Parameters
     ----------
@@ -119,6 +120,11 @@ class Job(QObject):
     def is_running(self) -> bool:
         """Whether the job was started and has not ended; one that waits or is paused is running."""
         return self._running
+
+    @property
+    def failure(self) -> str | None:
+        """Why it failed, as a sentence for the user; None if it did not."""
+        return self._task.failure
 
     def start(self) -> None:
         """Begin; a job starts once."""
@@ -211,6 +217,8 @@ class Job(QObject):
             self.failed.emit(failure)
         if is_alive(self):
             self.ended.emit()
+        if is_alive(self):
+            self.deleteLater()
 
 
 class _Task:

@@ -10,7 +10,6 @@ import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QWidget
 from superqt.utils import signals_blocked
 
 from napari_unet.core.annotation import Mode, PaintSummary, summarise_paint
@@ -25,7 +24,8 @@ from napari_unet.widgets.painting.brush_tools import BrushTools
 from napari_unet.widgets.painting.regions import RegionTools
 from napari_unet.widgets.painting.take_section import TakeCorrections
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
-from napari_unet.widgets.parts.form import Form, LayerChooser, Sentence, button, check_box, choice, fill
+from napari_unet.widgets.parts.dock import Dock
+from napari_unet.widgets.parts.form import Form, LayerChooser, Sentence, button, check_box, choice
 from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.window.lifetime import follow, later
 
@@ -62,7 +62,7 @@ class Counted:
     full: KnownFull
 
 
-class PaintDock(QWidget):
+class PaintDock(Dock):
     """Choose an image, make its annotation layer, and paint on it.
 
     Parameters
@@ -77,7 +77,7 @@ class PaintDock(QWidget):
     """The annotation layer, or None, a moment after it or what is :attr:`counted` on it has changed."""
 
     def __init__(self, viewer: "napari.viewer.Viewer", *, scrollable: bool = True) -> None:
-        super().__init__()
+        super().__init__(scrollable=scrollable)
         self._viewer = viewer
         self.counted: Counted | None = None
         """What is painted on the annotation layer, as it was counted last; None without one."""
@@ -85,7 +85,7 @@ class PaintDock(QWidget):
         self._counter.result.connect(self._show_summary)
         self._counter.failed.connect(self._show_fault)
         self._settled = later(self, _SETTLED_MS, self._count)
-        self._build(scrollable)
+        self._build()
         self._watcher.layer_changed.connect(self._on_annotation)
         self._watcher.painted.connect(self._settled.start)
         self._watcher.noted.connect(self._on_noted)
@@ -106,8 +106,8 @@ class PaintDock(QWidget):
 
     # The parts, from top to bottom.
 
-    def _build(self, scrollable: bool) -> None:
-        column = fill(self, scrollable=scrollable)
+    def _build(self) -> None:
+        column = self.column
         self.image = LayerChooser(self._viewer)
         self._watcher = AnnotationWatcher(self._viewer, self.image)
         self.channels = choice(_CHANNELS)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import napari
 from napari.layers import Image, Labels
-from qtpy.QtCore import QEvent, Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QProgressBar, QWidget
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtWidgets import QProgressBar
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
@@ -18,7 +18,8 @@ from napari_unet.widgets.correcting.correct_section import CorrectSection
 from napari_unet.widgets.guiding.next_place_run import Known
 from napari_unet.widgets.jobs import Job, MakeEvents, Waiting
 from napari_unet.widgets.models.model_chooser import ModelFacts, read_facts
-from napari_unet.widgets.parts.form import Sentence, button, describe, fill
+from napari_unet.widgets.parts.dock import Dock
+from napari_unet.widgets.parts.form import Sentence, button, describe
 from napari_unet.widgets.predicting.batch_report import BatchReport, Finished
 from napari_unet.widgets.predicting.batch_tally import Tally
 from napari_unet.widgets.predicting.files_run import FilesFound, Opened, segment_files
@@ -58,10 +59,9 @@ class _Run:
     targets: list[Target] = field(default_factory=list)
     paths: tuple[Path, ...] = ()
     files: list[Finished] = field(default_factory=list)
-    problem: str = ""
 
 
-class PredictDock(QWidget):
+class PredictDock(Dock):
     """Choose a model and images, predict, cancel.
 
     Parameters
@@ -80,12 +80,12 @@ class PredictDock(QWidget):
     """It has ended, in whatever way."""
 
     def __init__(self, viewer: "napari.viewer.Viewer", *, scrollable: bool = True) -> None:
-        super().__init__()
+        super().__init__(scrollable=scrollable)
         self.setObjectName("predict_dock")
         self._viewer = viewer
         self._run: _Run | None = None
         self._facts: ModelFacts | None = None
-        column = fill(self, scrollable=scrollable)
+        column = self.column
         self._project = project_of(viewer)
         self._inputs = PredictionInputs(viewer)
         self.model, self.image = self._inputs.model, self._inputs.image
@@ -169,7 +169,6 @@ class PredictDock(QWidget):
         self._status.say(f"Reading the model and the image{'' if self.image.layer else 's'}.")
         run.job.happened.connect(self._on_event)
         run.job.delivered.connect(self._show_progress)
-        run.job.failed.connect(self._on_failed)
         run.job.ended.connect(self._on_ended)
         run.job.start()
         self._refresh()
@@ -180,12 +179,6 @@ class PredictDock(QWidget):
         if self._run is not None:
             self._status.say("Stopping after this tile.")
             self._run.job.stop()
-
-    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Stop when napari closes the dock, which takes this widget out of the window and keeps it."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.stop()
 
     def _prepare(self) -> _Run:
         facts = read_facts(self.model.path)
@@ -313,21 +306,16 @@ class PredictDock(QWidget):
             self._bar.setValue(round(1000 * run.tally.share))
             self._status.say(run.tally.progress())
 
-    def _on_failed(self, problem: str) -> None:
-        if self._run is not None:
-            self._run.problem = problem
-
     def _on_ended(self) -> None:
         run, self._run = self._run, None
         if run is None:
             return
-        run.job.deleteLater()
         self._preview.end()
         tally = run.tally
         if tally.finished or tally.has_part:
             self.predicted.emit()
-        if run.problem:
-            self._status.say(run.problem, "error")
+        if run.job.failure:
+            self._status.say(run.job.failure, "error")
         else:
             self._status.say(*tally.outcome(cancelled=run.job.control.stopped))
         failures = tally.failure_lines() if len(tally.names) > 1 else []

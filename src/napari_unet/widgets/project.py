@@ -8,7 +8,8 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_unet.core.errors import InputError
 from napari_unet.files.projects.project import ProjectImage
-from napari_unet.widgets.parts.form import Sentence, add_side_by_side, button, column_in, fill
+from napari_unet.widgets.parts.dock import Dock
+from napari_unet.widgets.parts.form import Sentence, add_side_by_side, button, column_in
 from napari_unet.widgets.parts.section import Section
 from napari_unet.widgets.projects.project_session import ProjectSession
 from napari_unet.widgets.projects.window_project import open_project, project_of
@@ -155,7 +156,7 @@ class ProjectSection(Section):
             self.set_open(True)
 
 
-class ProjectDock(QWidget):
+class ProjectDock(Dock):
     """The project of the window, in a dock of its own.
 
     Parameters
@@ -167,7 +168,7 @@ class ProjectDock(QWidget):
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__()
         self.setObjectName("project_dock")
-        column = fill(self)
+        column = self.column
         column.addWidget(ProjectRow(viewer))
         column.addStretch()
 

@@ -9,9 +9,8 @@ from typing import Any
 
 import napari
 from napari.layers import Image
-from qtpy.QtCore import QEvent, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QWidget
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
@@ -31,7 +30,8 @@ from napari_unet.network.events import (
 )
 from napari_unet.widgets.bridge.paint_watch import PaintWatch
 from napari_unet.widgets.jobs import Job, Waiting
-from napari_unet.widgets.parts.form import Sentence, Tone, add_side_by_side, button, fill
+from napari_unet.widgets.parts.dock import Dock
+from napari_unet.widgets.parts.form import Sentence, Tone, add_side_by_side, button
 from napari_unet.widgets.parts.plot import CurvePlot
 from napari_unet.widgets.projects.window_project import project_of
 from napari_unet.widgets.training.live_form import LiveForm
@@ -58,12 +58,11 @@ class _Run:
     watch: PaintWatch
     preview: LivePreviewLayer
     has_begun: bool = False
-    failed: bool = False
     saved: Path | None = None
     warnings: list[str] = field(default_factory=list)
 
 
-class TrainDock(QWidget):
+class TrainDock(Dock):
     """Choose how to train, start, watch the curve, pause and stop.
 
     Parameters
@@ -95,14 +94,14 @@ class TrainDock(QWidget):
         weights: Callable[[], WeightConfig] | None = None,
         scrollable: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(scrollable=scrollable)
         self.setObjectName("train_dock")
         self._viewer = viewer
         self._weights = weights
         self._run: _Run | None = None
         self._last: Stopped | None = None
         self._last_path: Path | None = None
-        column = fill(self, scrollable=scrollable)
+        column = self.column
         self.form = TrainingForm(viewer, offers_weights=weights is None)
         column.addWidget(self.form)
         self._tally = PaintTally("train_paint", viewer, self._learnt_from)
@@ -187,7 +186,6 @@ class TrainDock(QWidget):
         self._status.say("Preparing: reading the paint and computing its border weights.")
         job.happened.connect(self._on_event)
         job.delivered.connect(self._show_progress)
-        job.failed.connect(self._on_failed)
         job.ended.connect(self._on_ended)
         job.start()
         self._refresh()
@@ -216,12 +214,6 @@ class TrainDock(QWidget):
         """Count what was painted while nobody could see it."""
         super().showEvent(event)
         self._tally.look()
-
-    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Stop when napari closes the dock, which takes this widget out of the window and keeps it."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.stop()
 
     def _prepare(self) -> _Run:
         copies = copy_pairs(self._learnt_from(), images_scored(self._viewer, self.form.validation_image))
@@ -328,23 +320,19 @@ class TrainDock(QWidget):
         if self._run is not None:
             self._run.preview.show_as(shown)
 
-    def _on_failed(self, sentence: str) -> None:
-        if self._run is not None:
-            self._run.failed = True
-        self._status.say(sentence, "error")
-
     def _on_ended(self) -> None:
         run, self._run = self._run, None
         if run is None:
             return
-        run.job.deleteLater()
         if run.saved is not None:
             self._project.keep_model(run.saved)
         run.watch.close()
         run.preview.close()
         self._live.say_joined(None)
         self.plot.repaint_curves()
-        if not run.failed:
+        if run.job.failure:
+            self._status.say(run.job.failure, "error")
+        else:
             self._status.say(run.progress.outcome())
         self._refresh()
         self.ended.emit()
@@ -381,7 +369,6 @@ class TrainDock(QWidget):
         )
         job.happened.connect(lambda place: self._show_place(device, *place))
         job.failed.connect(lambda sentence: self._show_place(device, sentence, tone="warning"))
-        job.ended.connect(job.deleteLater)
         job.start()
 
     def _show_place(self, device: str, words: str, hint: str = "", tone: Tone = "hint") -> None:

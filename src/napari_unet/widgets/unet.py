@@ -9,8 +9,7 @@ from weakref import WeakSet
 
 import napari
 from napari.layers import Image, Labels, Layer
-from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QHBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout
 
 from napari_unet.widgets.bridge.layers import copy_paint, edited_result
 from napari_unet.widgets.bridge.marks import is_result, source_of
@@ -18,7 +17,8 @@ from napari_unet.widgets.correcting.corrector import is_gesture
 from napari_unet.widgets.guiding.next_place_run import Known
 from napari_unet.widgets.next_step import ACTIONS, Action, Stage, next_step
 from napari_unet.widgets.paint import PaintDock, checksum
-from napari_unet.widgets.parts.form import Sentence, Tone, button, column_in, fill
+from napari_unet.widgets.parts.dock import Dock
+from napari_unet.widgets.parts.form import Sentence, Tone, button, column_in
 from napari_unet.widgets.parts.section import Section
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting.saving import LabelSaver, labels_of
@@ -45,7 +45,7 @@ _FILES: tuple[Action, ...] = ("save", "table")
 """What writes files, side by side."""
 
 
-class UNetDock(QWidget):
+class UNetDock(Dock):
     """The four docks as numbered steps that share one image, the weights and the trained model.
 
     Above them is what to do next, with buttons that do it.
@@ -83,7 +83,7 @@ class UNetDock(QWidget):
         self._share_image(self.paint.image.layer)
 
     def _build(self) -> None:
-        column = fill(self)
+        column = self.column
         column.addWidget(ProjectSection(self._viewer))
         self._advice = Sentence("unet_advice")
         self._told = Sentence("unet_told")
@@ -125,13 +125,11 @@ class UNetDock(QWidget):
             column.addWidget(section)
         column.addStretch()
 
-    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Stop when napari closes the dock, which takes this widget out of the window and keeps it."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.train.stop()
-            self.predict.stop()
-            self.paint.next_place.stop()
+    def stop(self) -> None:
+        """End what is computed in any of the steps."""
+        self.train.stop()
+        self.predict.stop()
+        self.paint.next_place.stop()
 
     def _connect(self) -> None:
         for chooser in self._choosers:

@@ -9,7 +9,6 @@ import numpy as np
 from napari.layers import Image, Layer
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QWidget
 from superqt import QLabeledDoubleSlider
 from superqt.utils import signals_blocked
 
@@ -19,7 +18,8 @@ from napari_unet.widgets.bridge import layers as bridge
 from napari_unet.widgets.bridge import marks
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
 from napari_unet.widgets.painting.weight_preview import Plane, PlaneMap, WeightPreviews
-from napari_unet.widgets.parts.form import Form, LayerChooser, Sentence, check_box, choice, fill
+from napari_unet.widgets.parts.dock import Dock
+from napari_unet.widgets.parts.form import Form, LayerChooser, Sentence, check_box, choice
 from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.projects.window_project import project_of
 from napari_unet.widgets.window.lifetime import follow, later
@@ -27,7 +27,7 @@ from napari_unet.widgets.window.lifetime import follow, later
 _CUSTOM = "custom"
 
 
-class WeightsDock(QWidget):
+class WeightsDock(Dock):
     """Set the border weights, with a live preview of the weight map.
 
     Parameters
@@ -42,7 +42,7 @@ class WeightsDock(QWidget):
     """The :class:`WeightConfig`, whenever it is another one."""
 
     def __init__(self, viewer: "napari.viewer.Viewer", *, scrollable: bool = True) -> None:
-        super().__init__()
+        super().__init__(scrollable=scrollable)
         self._viewer = viewer
         self._base = WeightConfig.preset("gentle")
         self._peak: float | None = 0.0
@@ -58,7 +58,7 @@ class WeightsDock(QWidget):
         # What happens in one turn of the event loop is one request, and several planes are one refresh.
         self._due = later(self, 0, self._compute)
         self._written = later(self, 0, self._refresh)
-        self._build(scrollable)
+        self._build()
         self._show_values(self._base)
         self.image.layer_changed.connect(self._on_annotation)
         self._watcher.layer_changed.connect(self._on_annotation)
@@ -77,8 +77,8 @@ class WeightsDock(QWidget):
             class_balance=self.class_balance.currentData(),
         )
 
-    def _build(self, scrollable: bool) -> None:
-        column = fill(self, scrollable=scrollable)
+    def _build(self) -> None:
+        column = self.column
         form = Form(column)
         self.image = LayerChooser(self._viewer)
         self._watcher = AnnotationWatcher(self._viewer, self.image)

@@ -153,9 +153,7 @@ class ModelExchange(QWidget):
                 self._status.say(f"The package is {event.path}.")
 
     def _on_ended(self) -> None:
-        job, self._job = self._job, None
-        if job is not None:
-            job.deleteLater()
+        self._job = None
         self._refresh()
 
     def _refresh(self) -> None:

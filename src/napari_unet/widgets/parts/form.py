@@ -10,21 +10,15 @@ from typing import Any, Literal, TypeVar
 
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
-from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtGui import QKeyEvent, QResizeEvent, QShowEvent
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtGui import QKeyEvent, QResizeEvent
 from qtpy.QtWidgets import (
-    QAbstractSlider,
-    QAbstractSpinBox,
-    QApplication,
     QCheckBox,
     QComboBox,
     QFormLayout,
-    QFrame,
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QScrollArea,
-    QScrollBar,
     QSizePolicy,
     QStyle,
     QStyleOptionComboBox,
@@ -42,32 +36,10 @@ Tone = Literal["hint", "warning", "error"]
 
 FieldT = TypeVar("FieldT", bound=QWidget)
 
-_WIDTH = 340
-"""Pixels a dock asks for at first: its folded sections are wider than the open ones, and it must not open so
-narrow that its choices are cut."""
-
 _EDGES = 4
 """Pixels that the drawn text of a list keeps from its field, both sides together."""
 
 _EDGE = {"hint": "#7a8290", "warning": "#d59a13", "error": "#d4513f"}
-
-
-def fill(dock: QWidget, *, scrollable: bool = True) -> QVBoxLayout:
-    """Give ``dock`` a column for its parts, which scrolls where the window is too low, and return it.
-
-    ``scrollable=False`` is for a dock inside another one, which scrolls as a whole.
-    """
-    outer = column_in(dock)
-    page = QWidget()
-    column = QVBoxLayout(page)
-    column.setSpacing(8)
-    if scrollable:
-        column.setContentsMargins(8, 8, 8, 8)
-        outer.addWidget(_Scroller(page))
-    else:
-        column.setContentsMargins(8, 4, 0, 8)  # indented below its title, and as wide as what is above
-        outer.addWidget(page)
-    return column
 
 
 def column_in(parent: QWidget, indent: int = 0) -> QVBoxLayout:
@@ -201,53 +173,6 @@ def device_choice() -> QComboBox:
     box = choice([("Automatic", "auto"), ("CPU", "cpu"), ("NVIDIA GPU", "cuda"), ("Apple GPU", "mps")])
     box.setCurrentIndex(max(box.findData(read_preferences().device), 0))
     return box
-
-
-def _is_set_by_wheel(widget: QObject | None) -> bool:
-    is_bar = isinstance(widget, QScrollBar)
-    return isinstance(widget, QComboBox | QAbstractSpinBox | QAbstractSlider) and not is_bar
-
-
-class _Scroller(QScrollArea):
-    """Asks for the size of its page, may be made lower, never narrower."""
-
-    def __init__(self, page: QWidget) -> None:
-        super().__init__()
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setWidget(page)
-        self._page = page
-
-    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Let the wheel scroll over whatever it comes to: by the way, it must change no setting."""
-        super().showEvent(event)
-        for control in self._page.findChildren(QWidget):
-            if _is_set_by_wheel(control):
-                control.installEventFilter(self)
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
-        """Take the wheel from a control."""
-        if event is not None and event.type() == QEvent.Type.Wheel and _is_set_by_wheel(watched):
-            QApplication.sendEvent(self.viewport(), event)
-            return True
-        return bool(super().eventFilter(watched, event))
-
-    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
-        return self._page.sizeHint().expandedTo(QSize(_WIDTH, 0))
-
-    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
-        bar = self.verticalScrollBar()
-        width = self._page.minimumSizeHint().width() + (0 if bar is None else bar.sizeHint().width())
-        width += 2 * self.frameWidth()  # which napari's style sheet gives it after all
-        # Where several docks share a column, each keeps enough height to be read.
-        return QSize(width, min(self._page.sizeHint().height(), 200))
-
-    def event(self, event: QEvent | None) -> bool:
-        """Let the dock become as wide as its page needs when a part unfolds; Qt keeps the first hint."""
-        if event is not None and event.type() == QEvent.Type.LayoutRequest:
-            self.updateGeometry()
-        return bool(super().event(event))
 
 
 class Sentence(QLabel):

@@ -85,7 +85,5 @@ class Latest(QObject):
             self.failed.emit(sentence)
 
     def _on_ended(self) -> None:
-        if self._job is not None:
-            self._job.deleteLater()
         self._job = None
         self._start()

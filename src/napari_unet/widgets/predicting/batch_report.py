@@ -100,14 +100,9 @@ class BatchReport(QWidget):
             lambda _control: open_results(path, outputs), f"Opening {path.name}", heavy=False, parent=self
         )
         job.happened.connect(self.opened)
-        job.failed.connect(self._on_failed)
+        job.failed.connect(lambda problem: self._problem.say(problem, "error"))
         job.ended.connect(self._on_ended)
         job.start()
 
-    def _on_failed(self, problem: str) -> None:
-        self._problem.say(problem, "error")
-
     def _on_ended(self) -> None:
-        job, self._job = self._job, None
-        if job is not None:
-            job.deleteLater()
+        self._job = None

@@ -50,7 +50,6 @@ class Onlooker(QObject):
         self._viewer = viewer
         self._known: dict[Image, Known] = {}
         self._job: Job | None = None
-        self._failure = ""
         self._planes: dict[Image, dict[Plane, NDArray[Any]]] = {}
         follow(self, self._on_removed, viewer.layers.events.removed)
 
@@ -79,7 +78,7 @@ class Onlooker(QObject):
 
     def look(self, targets: Sequence[Target], facts: ModelFacts) -> None:
         """Let the model look at all of these; :attr:`ended` tells when it has."""
-        self._planes, self._failure = {}, ""
+        self._planes = {}
         device = read_preferences().device
 
         def events(control: Control) -> Iterator[object]:
@@ -98,7 +97,6 @@ class Onlooker(QObject):
         job = self._job = Job(events, f"Looking where to paint on {where}", len(targets), parent=self)
         self.told.emit("The network looks at the image.")
         job.happened.connect(partial(self._on_event, targets))
-        job.failed.connect(self._on_failed)
         job.ended.connect(partial(self._on_ended, facts))
         job.start()
 
@@ -116,13 +114,8 @@ class Onlooker(QObject):
                 planes = self._planes.setdefault(targets[event.number].layer, {})
                 planes[event.plane] = event.results["probabilities"][1:]
 
-    def _on_failed(self, sentence: str) -> None:
-        self._failure = sentence
-
     def _on_ended(self, facts: ModelFacts) -> None:
-        if self._job is not None:
-            self._job.deleteLater()
-        self._job = None
+        job, self._job = self._job, None
         found, self._planes = self._planes, {}
         for image, planes in found.items():
             rereading = Rereading({})
@@ -136,7 +129,7 @@ class Onlooker(QObject):
             kept += known.rereading.nbytes
             if kept > MOST_KEPT and image not in found:
                 self._forget([image])
-        self.ended.emit(self._failure)
+        self.ended.emit((job and job.failure) or "")
 
     def _on_removed(self, event: Any) -> None:
         self._forget([event.value])

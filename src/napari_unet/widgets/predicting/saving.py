@@ -115,7 +115,6 @@ class LabelSaver(QWidget):
         job = Job(events, f"Saving {path.name}", heavy=False, parent=self)
         job.happened.connect(lambda written: done.emit(labels, written))
         job.failed.connect(self.failed)
-        job.ended.connect(job.deleteLater)
         job.start()
 
 

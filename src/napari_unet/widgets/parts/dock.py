@@ -1,0 +1,95 @@
+"""What every dock is: a column of parts that scrolls, and an end when it is closed."""
+
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import (
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QFrame,
+    QScrollArea,
+    QScrollBar,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unet.widgets.parts.form import column_in
+
+_WIDTH = 340
+"""Pixels a dock asks for at first: its folded sections are wider than the open ones, and it must not open so
+narrow that its choices are cut."""
+
+
+class Dock(QWidget):
+    """A widget whose ``column`` of parts scrolls where the window is too low.
+
+    ``scrollable=False`` is for a dock inside another one, which scrolls as a whole.
+    """
+
+    def __init__(self, *, scrollable: bool = True) -> None:
+        super().__init__()
+        page = QWidget()
+        self.column = QVBoxLayout(page)
+        self.column.setSpacing(8)
+        if scrollable:
+            self.column.setContentsMargins(8, 8, 8, 8)
+        else:
+            self.column.setContentsMargins(8, 4, 0, 8)  # indented below its title, as wide as what is above
+        column_in(self).addWidget(_Scroller(page) if scrollable else page)
+
+    def stop(self) -> None:
+        """End what is computed, if anything is."""
+
+    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Stop when napari closes the dock, which takes this widget out of the window and keeps it."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.stop()
+
+
+def _is_set_by_wheel(widget: QObject | None) -> bool:
+    is_bar = isinstance(widget, QScrollBar)
+    return isinstance(widget, QComboBox | QAbstractSpinBox | QAbstractSlider) and not is_bar
+
+
+class _Scroller(QScrollArea):
+    """Asks for the size of its page, may be made lower, never narrower."""
+
+    def __init__(self, page: QWidget) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWidget(page)
+        self._page = page
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Let the wheel scroll over whatever it comes to: by the way, it must change no setting."""
+        super().showEvent(event)
+        for control in self._page.findChildren(QWidget):
+            if _is_set_by_wheel(control):
+                control.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
+        """Take the wheel from a control."""
+        if event is not None and event.type() == QEvent.Type.Wheel and _is_set_by_wheel(watched):
+            QApplication.sendEvent(self.viewport(), event)
+            return True
+        return bool(super().eventFilter(watched, event))
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        return self._page.sizeHint().expandedTo(QSize(_WIDTH, 0))
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        bar = self.verticalScrollBar()
+        width = self._page.minimumSizeHint().width() + (0 if bar is None else bar.sizeHint().width())
+        width += 2 * self.frameWidth()  # which napari's style sheet gives it after all
+        # Where several docks share a column, each keeps enough height to be read.
+        return QSize(width, min(self._page.sizeHint().height(), 200))
+
+    def event(self, event: QEvent | None) -> bool:
+        """Let the dock become as wide as its page needs when a part unfolds; Qt keeps the first hint."""
+        if event is not None and event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return bool(super().event(event))
