@@ -29,9 +29,8 @@ from napari_unet.widgets.bridge.layers import (
     copy_image,
     copy_paint,
     make_annotation,
-    pixel_sizes,
 )
-from napari_unet.widgets.bridge.scales import micrometres
+from napari_unet.widgets.bridge.placement import micrometres, pixel_sizes
 from napari_unet.widgets.correcting.corrector import corrector_of
 from napari_unet.widgets.painting.regions import regions_layer, take_region_tool
 from napari_unet.widgets.predict import PredictDock

@@ -5,7 +5,7 @@ import pytest
 from napari.layers import Labels
 
 from napari_unet.files.pixels.pixel_size import PixelSize, common_pixel_size
-from napari_unet.widgets.bridge.scales import micrometres
+from napari_unet.widgets.bridge.placement import micrometres
 
 
 @pytest.mark.parametrize(

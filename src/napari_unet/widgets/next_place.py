@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from weakref import ref
 
 from napari.components import ViewerModel
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Labels
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QWidget
 
@@ -16,7 +16,8 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.guiding.place import in_words
 from napari_unet.widgets.bridge.layers import add_result, annotation_of, copy_image, copy_paint, has_paint
-from napari_unet.widgets.bridge.marks import image_channels, mark_of, mode_of, source_of
+from napari_unet.widgets.bridge.marks import image_channels, kind_of, layers_of, mode_of, source_of
+from napari_unet.widgets.bridge.placement import pixel_shown
 from napari_unet.widgets.guiding.next_place_run import (
     MOST_PLANES,
     Known,
@@ -43,6 +44,8 @@ _LEADS = (
     f"annotation layer. Key {KEY}, whichever layer is selected."
 )
 _MAP = "Show an image layer that is bright where the most probable classes rival each other."
+
+_MAP_KIND: Literal["uncertainty"] = "uncertainty"
 
 _STAY = 1.5
 """How much better a place in another image must be while a network learns, which sees but parts of that."""
@@ -180,7 +183,7 @@ class NextPlace(QWidget):
         if self.is_busy:
             return
         image = self._chooser.layer
-        paint = None if image is None else annotation_of(self._viewer, image)
+        paint = annotation_of(self._viewer, image)
         if image is None or paint is None:
             self._say(_NO_PAINT, "warning")
             return
@@ -283,18 +286,13 @@ class NextPlace(QWidget):
         self._ranking.submit(events)
 
     def _question(self, image: Image, paint: Labels, known: Known | None) -> Question:
-        leading = paint.data.shape[:-2]
-        point = paint.world_to_data(self._viewer.dims.point[-paint.ndim :])
-        visible = tuple(
-            min(max(round(float(at)), 0), length - 1) for at, length in zip(point, leading, strict=False)
-        )
         return Question(
             image=copy_image(image),
             channels=image_channels(image, paint),
             paint=copy_paint(paint),
             mode=mode_of(paint),
             known=known,
-            planes=planes_to_look_at(leading, visible),
+            planes=planes_to_look_at(paint.data.shape[:-2], pixel_shown(self._viewer, paint)[:-2]),
             shown=tuple(self._shown.get(image, ())),
         )
 
@@ -306,7 +304,7 @@ class NextPlace(QWidget):
             self._say("")
             return
         if ranked.uncertainty is not None:
-            shown = add_result(self._viewer, image, "uncertainty", ranked.uncertainty)
+            shown = add_result(self._viewer, image, _MAP_KIND, ranked.uncertainty)
             if shown is not None:
                 shown.visible = True
         if not request.leads:
@@ -338,21 +336,19 @@ class NextPlace(QWidget):
         if show:
             self._look(leads=False)
             return
-        image = self._chooser.layer
-        for layer in self._viewer.layers:
-            if _is_map(layer) and source_of(self._viewer, layer) is image:
-                layer.visible = False
+        for layer in layers_of(self._viewer, self._chooser.layer, _MAP_KIND):
+            layer.visible = False
 
     def _on_removed(self, event: Any) -> None:
         self._shown.pop(event.value, None)
-        if _is_map(event.value):
+        if kind_of(event.value) == _MAP_KIND:
             self.show_map.setChecked(False)
         self._orphaned.start()
 
     def _remove_orphans(self) -> None:
         """Remove ring and map of images that are gone: they would mark places of nothing."""
         layers = self._viewer.layers
-        for layer in [layer for layer in layers if is_ring(layer) or _is_map(layer)]:
+        for layer in [layer for layer in layers if is_ring(layer) or kind_of(layer) == _MAP_KIND]:
             if source_of(self._viewer, layer) is None:
                 layers.remove(layer)
 
@@ -361,11 +357,6 @@ def _certain(pairs: Sequence[_Pair], known: Known) -> str:
     """Return what to say where a network that learns is certain."""
     is_all = len(pairs) == 1 and len(known.rereading.foregrounds) == 1
     return _CERTAIN_HERE if is_all else _CERTAIN_THERE
-
-
-def _is_map(layer: Layer) -> bool:
-    mark = mark_of(layer)
-    return mark is not None and mark.kind == "uncertainty"
 
 
 def _newest() -> Path | None:

@@ -309,7 +309,7 @@ class UNetDock(Dock):
                 paint_teaches=counted.summary.teachable,
                 painted_on=counted.checksum != self._learnt.get(counted.layer),
             )
-        labels = [] if image is None else labels_of(self._viewer, image)
+        labels = labels_of(self._viewer, image)
         if image is None or not labels:
             return stage
         return replace(

@@ -16,6 +16,7 @@ from napari_unet.core.borders.weight_config import Preset, WeightConfig
 from napari_unet.files.pixels.pixel_size import relative_spacing
 from napari_unet.widgets.bridge import layers as bridge
 from napari_unet.widgets.bridge import marks
+from napari_unet.widgets.bridge.placement import pixel_shown, pixel_sizes
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
 from napari_unet.widgets.painting.weight_preview import Plane, PlaneMap, WeightPreviews
 from napari_unet.widgets.parts.dock import Dock
@@ -188,8 +189,6 @@ class WeightsDock(Dock):
             what = "Open an image" if image is None else "Make an annotation layer under Paint"
             self.sentence.say(f"{what} to see what counts how much.")
             return
-        point = np.round(paint.world_to_data(self._viewer.dims.point)[-paint.ndim :]).astype(int)
-        visible = tuple(np.clip(point, 0, np.array(paint.data.shape) - 1).tolist())[:-2]
         self._source = image
         shown = None
         if self.show_map.isChecked():
@@ -197,14 +196,14 @@ class WeightsDock(Dock):
         self._all_asked = not shown
         config = self.config()
         # Not a copy of the paint: plane by plane, the thread copies what it sees has changed.
-        spacing = relative_spacing(bridge.pixel_sizes(paint)[-2:])
+        spacing = relative_spacing(pixel_sizes(paint)[-2:])
         maps = partial(
             self._previews.maps,
             paint.data,
             marks.full_objects_of(paint),
             config,
             marks.mode_of(paint),
-            visible=visible,
+            visible=pixel_shown(self._viewer, paint)[:-2],
             shown=shown,
             spacing=spacing,
         )
@@ -213,8 +212,7 @@ class WeightsDock(Dock):
     def _remove_orphans(self) -> None:
         """Remove the maps of images that are gone."""
         for layer in list(self._viewer.layers):
-            mark = marks.mark_of(layer)
-            if mark is not None and mark.kind == "weights" and marks.source_of(self._viewer, layer) is None:
+            if marks.kind_of(layer) == "weights" and marks.source_of(self._viewer, layer) is None:
                 self._viewer.layers.remove(layer)
 
     def _is_mine(self, image: Image, shape: tuple[int, ...]) -> bool:

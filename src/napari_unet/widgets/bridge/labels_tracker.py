@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject
 
 from napari_unet.files.projects.project_labels import Chunk, chunks_in
 from napari_unet.widgets.bridge.marks import full_data
+from napari_unet.widgets.bridge.placement import pixel_shown
 from napari_unet.widgets.window.lifetime import follow
 
 _SMALL = 2**28
@@ -97,14 +98,11 @@ class LabelsTracker(QObject):
 
     def _visible(self, shape: tuple[int, ...]) -> tuple[slice, ...]:
         """Return the box of the pixels that are seen: a plane, or all where volumes are shown."""
-        ndim, dims = len(shape), self._viewer.dims
+        dims = self._viewer.dims
         displayed = {axis - dims.ndim for axis in dims.displayed}
-        place = self.layer.world_to_data(dims.point)
-        box = []
-        for axis, (length, position) in enumerate(zip(shape, place[-ndim:], strict=True)):
-            if axis - ndim in displayed:
-                box.append(slice(0, length))
-            else:
-                index = min(max(round(float(position)), 0), length - 1)
-                box.append(slice(index, index + 1))
-        return tuple(box)
+        return tuple(
+            slice(0, length) if axis in displayed else slice(at, at + 1)
+            for axis, length, at in zip(
+                range(-len(shape), 0), shape, pixel_shown(self._viewer, self.layer), strict=True
+            )
+        )

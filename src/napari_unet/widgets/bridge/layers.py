@@ -5,6 +5,7 @@ which binds them to their image by its id, so a renamed image keeps its paint an
 another one. No other layer is ever changed or removed.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +28,7 @@ from napari_unet.widgets.bridge.marks import (
     full_objects_of,
     image_channels,
     is_paint,
+    layers_of,
     mark_of,
 )
 from napari_unet.widgets.bridge.placement import LABELS, axes_of, placement, result_layer, spatial_axes
@@ -91,9 +93,9 @@ def make_annotation(viewer: ViewerModel, image: Image, channels: Channels = "aut
     return paint
 
 
-def annotation_of(viewer: ViewerModel, image: Layer) -> Labels | None:
+def annotation_of(viewer: ViewerModel, image: Layer | None) -> Labels | None:
     """Return the annotation layer of ``image`` that is in the viewer, if there is one."""
-    return next((layer for layer in viewer.layers if _is_bound(layer, image, "paint")), None)
+    return next(iter(layers_of(viewer, image, "paint")), None)
 
 
 def check_fits(image: Image, paint: Labels) -> None:
@@ -161,19 +163,6 @@ def copy_objects(labels: Labels) -> NDArray[Any]:
     if is_paint(labels):
         objects[objects < FIRST_OBJECT] = 0
     return objects
-
-
-def pixel_sizes(paint: Labels) -> tuple[float, ...]:
-    """Return how long a pixel is along every axis, in the unit of the last axis.
-
-    Of an axis whose unit cannot be compared with that, such as time, the scale counts alone.
-    """
-    last = paint.units[-1]
-    factors = [
-        float((1 * unit).to(last).magnitude) if unit.is_compatible_with(last) else 1.0 for unit in paint.units
-    ]
-    # A layer shown mirrored has a negative scale.
-    return tuple(abs(float(size)) * factor for size, factor in zip(paint.scale, factors, strict=True))
 
 
 def next_object(paint: Labels) -> int:
@@ -268,23 +257,20 @@ def add_error_map(viewer: ViewerModel, labels: Labels, errors: NDArray[np.uint8]
 
 def edited_result(viewer: ViewerModel, image: Layer, kind: Literal["objects", "classes"]) -> Labels | None:
     """Return the predicted labels of ``image`` that the user edited: the selected, or the topmost layer."""
-    edited = [
-        layer
-        for layer in results_of(viewer, image, kind)
-        if not np.array_equal(layer.data, layer.metadata[KEY].shown)
-    ]
-    return next(
-        (layer for layer in edited if layer is viewer.layers.selection.active), next(iter(edited), None)
-    )
+    predicted = layers_of(viewer, image, kind)
+    edited = [layer for layer in predicted if not np.array_equal(layer.data, layer.metadata[KEY].shown)]
+    return at_hand(viewer, edited)
 
 
-def results_of(viewer: ViewerModel, image: Layer, kind: Literal["objects", "classes"]) -> list[Labels]:
-    """Return the predicted labels of ``image`` that can be edited, the topmost first."""
-    return [
-        layer
-        for layer in reversed(viewer.layers)
-        if isinstance(layer, Labels) and _is_bound(layer, image, kind)
-    ]
+def objects_of(viewer: ViewerModel, image: Layer | None) -> Labels | None:
+    """Return the predicted objects of ``image``: the selected layer of them, or the topmost."""
+    return at_hand(viewer, layers_of(viewer, image, "objects"))
+
+
+def at_hand(viewer: ViewerModel, layers: Sequence[Labels]) -> Labels | None:
+    """Return which of these ``layers`` is selected, or else the last; None without any."""
+    active = viewer.layers.selection.active
+    return next((layer for layer in reversed(layers) if layer is active), layers[-1] if layers else None)
 
 
 def predicted_labels(layer: Layer) -> NDArray[Any] | None:
@@ -326,8 +312,8 @@ def update_plane(
 
 def _show(viewer: ViewerModel, source: Layer, kind: str, name: str, data: NDArray[Any]) -> Layer:
     shown = data.copy() if kind in LABELS else data
-    for layer in viewer.layers:
-        if _is_bound(layer, source, kind) and _is_untouched(layer, data):
+    for layer in layers_of(viewer, source, kind):
+        if _is_untouched(layer, data):
             layer.data = data
             layer.metadata[KEY].shown = shown
             return layer
@@ -353,11 +339,6 @@ def _is_untouched(layer: Layer, data: NDArray[Any]) -> bool:
     if layer.data.shape != data.shape or layer.data.dtype != data.dtype:
         return False
     return layer.data is shown or (isinstance(layer, Labels) and np.array_equal(layer.data, shown))
-
-
-def _is_bound(layer: Layer, image: Layer, kind: str) -> bool:
-    mark = mark_of(layer)
-    return mark is not None and mark.kind == kind and mark.image == image.unique_id
 
 
 def _may_adopt(layer: Layer, shape: tuple[int, ...]) -> bool:

@@ -54,8 +54,27 @@ def mark_of(layer: Layer) -> Mark | None:
     return mark if isinstance(mark, Mark) and mark.layer == layer.unique_id else None
 
 
-def source_of(viewer: ViewerModel, layer: Layer) -> Image | None:
+def kind_of(layer: Layer) -> str:
+    """Return as what this plugin made ``layer``, such as "paint" or "objects"; "" for any other layer."""
+    mark = mark_of(layer)
+    return "" if mark is None else mark.kind
+
+
+def layers_of(viewer: ViewerModel, image: Layer | None, kind: str) -> list[Any]:
+    """Return the layers of this kind that belong to ``image``, in the order of the layer list."""
+    return [] if image is None else layers_bound_to(viewer, image.unique_id, kind)
+
+
+def layers_bound_to(viewer: ViewerModel, image: Any, kind: str) -> list[Any]:
+    """Return the same, given the ``unique_id`` of an image, which may be away."""
+    marked = ((layer, mark_of(layer)) for layer in viewer.layers)
+    return [layer for layer, mark in marked if mark and (mark.kind, mark.image) == (kind, image)]
+
+
+def source_of(viewer: ViewerModel, layer: Layer | None) -> Image | None:
     """Return the image in the viewer that ``layer`` (paint, result, or itself) belongs to, or None."""
+    if layer is None:
+        return None
     mark = mark_of(layer)
     image_id = layer.unique_id if mark is None else mark.image
     return next(
@@ -65,20 +84,12 @@ def source_of(viewer: ViewerModel, layer: Layer) -> Image | None:
 
 def is_result(layer: Layer) -> bool:
     """Return whether this plugin added ``layer`` as a preview or prediction."""
-    mark = mark_of(layer)
-    return mark is not None and mark.kind not in ("paint", "regions")
-
-
-def is_error_map(layer: Layer) -> bool:
-    """Return whether this plugin added ``layer`` as the map of what is wrong with other labels."""
-    mark = mark_of(layer)
-    return mark is not None and mark.kind == "errors"
+    return kind_of(layer) not in ("", "paint", "regions")
 
 
 def is_paint(layer: Layer) -> bool:
     """Return whether ``layer`` is an annotation layer."""
-    mark = mark_of(layer)
-    return mark is not None and mark.kind == "paint"
+    return kind_of(layer) == "paint"
 
 
 def image_channels(image: Layer, paint: Labels | None = None) -> Channels:
@@ -111,33 +122,29 @@ def full_objects_of(paint: Labels) -> KnownFull:
 
 def set_filled(paint: Labels, filled: bool) -> None:
     """Note whether all objects of ``paint`` are painted up to their border."""
-    mark = mark_of(paint)
-    if mark is not None and mark.full.filled != filled:
-        mark.full = replace(mark.full, filled=filled)
-        paint.events.metadata()
+    _note_full(paint, replace(full_objects_of(paint), filled=filled))
 
 
 def set_regions(paint: Labels, regions: tuple[Region, ...]) -> None:
     """Note in which regions of ``paint`` everything is annotated."""
-    mark = mark_of(paint)
-    if mark is not None and mark.full.regions != regions:
-        mark.full = replace(mark.full, regions=regions)
-        paint.events.metadata()
+    if full_objects_of(paint).regions != regions:
+        _note_full(paint, replace(full_objects_of(paint), regions=regions))
 
 
 def accept_objects(paint: Labels, values: Collection[int]) -> None:
     """Note that the objects of these ``values`` are painted up to their border, as they are now."""
-    mark = mark_of(paint)
-    if mark is not None:
-        mark.full = mark.full.accept(full_data(paint), values)
-        paint.events.metadata()
+    _note_full(paint, full_objects_of(paint).accept(full_data(paint), values))
 
 
 def accept_painted(paint: Labels, painted: Mapping[int, NDArray[Any]]) -> None:
     """Note that these objects are painted up to their border, given their places in the flattened paint."""
+    _note_full(paint, full_objects_of(paint).accept_pixels(painted))
+
+
+def _note_full(paint: Labels, full: KnownFull) -> None:
     mark = mark_of(paint)
     if mark is not None:
-        mark.full = mark.full.accept_pixels(painted)
+        mark.full = full
         paint.events.metadata()
 
 

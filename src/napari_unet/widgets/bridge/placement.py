@@ -1,13 +1,15 @@
-"""Where a layer is in the world, and how a result looks that lies on it."""
+"""Where a layer and its pixels are in the world, and how a result looks that lies on it."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 
 from napari_unet.core.arrays.axes import Channels
+from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.widgets.bridge.colours import fading, object_colours, see_through
 from napari_unet.widgets.bridge.marks import full_data
 
@@ -78,9 +80,9 @@ def axes_of(source: Layer, data: NDArray[Any]) -> tuple[int, ...]:
     return tuple(range(source.ndim))[-data.ndim :]
 
 
-def placement(image: Layer, axes: tuple[int, ...]) -> dict[str, Any]:
+def placement(image: Layer, axes: Sequence[int] | None = None) -> dict[str, Any]:
     """Return where ``image`` is in the world, as arguments of a layer that has only these ``axes`` of it."""
-    keep = list(axes)
+    keep = list(range(image.ndim) if axes is None else axes)
     square = np.ix_(keep, keep)
     ndim = image.ndim
     shear = np.eye(ndim)
@@ -111,3 +113,34 @@ def lay_on(layer: Layer, image: Image, axes: tuple[int, ...]) -> None:
     """Bring ``layer``, which has these ``axes`` of ``image``, to where that is in the world."""
     for name, value in placement(image, axes).items():
         setattr(layer, name, value)
+
+
+def pixel_shown(viewer: ViewerModel, layer: Layer) -> tuple[int, ...]:
+    """Return the pixel of ``layer`` that the sliders point at, or the nearest it has."""
+    position = np.round(layer.world_to_data(viewer.dims.point)[-layer.ndim :])
+    last = np.array(full_data(layer).shape[: layer.ndim]) - 1
+    return tuple(np.clip(position, 0, last).astype(int).tolist())
+
+
+def pixel_sizes(layer: Layer) -> tuple[float, ...]:
+    """Return how long a pixel is along every axis, in the unit of the last axis.
+
+    Of an axis whose unit cannot be compared with that, such as time, the scale counts alone.
+    """
+    last = layer.units[-1]
+    factors = [
+        float((1 * unit).to(last).magnitude) if unit.is_compatible_with(last) else 1.0 for unit in layer.units
+    ]
+    # A layer shown mirrored has a negative scale.
+    return tuple(abs(float(size)) * factor for size, factor in zip(layer.scale, factors, strict=True))
+
+
+def micrometres(layer: Layer) -> PixelSize | None:
+    """Return the size of a pixel of a layer in micrometres, or None if its unit is no length."""
+    unit = layer.units[-1]
+    if not unit.is_compatible_with("micrometer"):
+        return None
+    factor = float((1 * unit).to("micrometer").magnitude)
+    sizes = [factor * size for size in pixel_sizes(layer)[-3:]]
+    has_z = len(sizes) == 3 and layer.units[-3].is_compatible_with("micrometer")
+    return PixelSize(sizes[-2], sizes[-1], sizes[0] if has_z else None)

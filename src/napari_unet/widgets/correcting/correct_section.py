@@ -13,10 +13,10 @@ from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 from superqt.utils import signals_blocked
 
 from napari_unet.core.correcting.gestures import Gesture, Kind
-from napari_unet.widgets.bridge.layers import annotation_of
+from napari_unet.widgets.bridge.layers import annotation_of, objects_of
 from napari_unet.widgets.bridge.marks import is_paint, mark_of, source_of
 from napari_unet.widgets.bridge.timeline import gestures_of, timeline_of
-from napari_unet.widgets.correcting.corrector import KEYS, Corrector, bind_keys, corrector_of, objects_of
+from napari_unet.widgets.correcting.corrector import KEYS, Corrector, bind_keys, corrector_of
 from napari_unet.widgets.correcting.progress_view import ProgressView
 from napari_unet.widgets.parts.form import LayerChooser, Sentence, button, check_box, column_in, describe
 from napari_unet.widgets.window.lifetime import follow
@@ -134,9 +134,9 @@ class CorrectSection(QWidget):
                     bind_keys(self._viewer, layer)
                 timeline_of(layer).keep(self._viewer.layers)
         image = self._at_hand
-        result = None if image is None else objects_of(self._viewer, image)
+        result = objects_of(self._viewer, image)
         corrector = None if result is None else corrector_of(self._viewer, result)
-        paint = None if image is None else annotation_of(self._viewer, image)
+        paint = annotation_of(self._viewer, image)
         if corrector is not self._corrector or paint is not self._paint:
             self._followed.close()
             self._corrector, self._paint = corrector, paint
@@ -154,10 +154,7 @@ class CorrectSection(QWidget):
     @property
     def _at_hand(self) -> Image | None:
         """The chosen image or, where several are chosen, that of the selected layer."""
-        active = self._viewer.layers.selection.active
-        if self._image.layer is not None or active is None:
-            return self._image.layer
-        return source_of(self._viewer, active)
+        return self._image.layer or source_of(self._viewer, self._viewer.layers.selection.active)
 
     def _take(self, kind: Kind) -> None:
         if self._corrector is not None:

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Labels
 from napari.utils.events import EmitterGroup, Event
 from numpy.typing import NDArray
 
@@ -23,7 +23,7 @@ from napari_unet.core.correcting.gestures import (
     touched_objects,
 )
 from napari_unet.core.errors import InputError
-from napari_unet.widgets.bridge.layers import annotation_of, make_annotation
+from napari_unet.widgets.bridge.layers import annotation_of, make_annotation, objects_of
 from napari_unet.widgets.bridge.marks import accept_painted, full_data, mark_of, mode_of, source_of
 from napari_unet.widgets.bridge.timeline import Shown, Timeline, timeline_of
 from napari_unet.widgets.correcting.stroke_preview import StrokePreview
@@ -248,8 +248,7 @@ class Corrector:
 
     def _follow_paint(self) -> Timeline | None:
         """Give the layer the same order of undo as its annotation layer, if there is one."""
-        image = source_of(self._viewer, self._result)
-        paint = None if image is None else annotation_of(self._viewer, image)
+        paint = annotation_of(self._viewer, source_of(self._viewer, self._result))
         if paint is None:
             return None
         bind_keys(self._viewer, paint)
@@ -291,25 +290,11 @@ def is_gesture(result: Labels) -> bool:
     return mark is not None and isinstance(mark.corrector, Corrector) and mark.corrector.is_at_work
 
 
-def objects_of(viewer: ViewerModel, image: Layer) -> Labels | None:
-    """Return the predicted objects of ``image``: the selected layer of them, or the topmost."""
-    found = [
-        layer
-        for layer in reversed(viewer.layers)
-        if isinstance(layer, Labels)
-        and (mark := mark_of(layer)) is not None
-        and (mark.kind, mark.image) == ("objects", image.unique_id)
-    ]
-    active = viewer.layers.selection.active
-    return next((layer for layer in found if layer is active), next(iter(found), None))
-
-
 def bind_keys(viewer: ViewerModel, layer: Labels) -> None:
     """Give a layer of objects or paint, and no other, the keys of the gestures."""
 
     def corrector(of: Labels) -> Corrector | None:
-        image = source_of(viewer, of)
-        result = None if image is None else objects_of(viewer, image)
+        result = objects_of(viewer, source_of(viewer, of))
         return None if result is None else corrector_of(viewer, result)
 
     def bind(kind: Kind) -> None:

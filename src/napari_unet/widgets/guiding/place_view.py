@@ -1,14 +1,15 @@
 """Moves the view of napari to a place, in another image if need be, and draws a ring around it."""
 
 from collections.abc import Sequence
-from typing import TypeGuard
 
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Points
 
 from napari_unet.core.annotation import FIRST_OBJECT
-from napari_unet.widgets.bridge.marks import KEY, Mark, is_paint, mark_of, mode_of, source_of
+from napari_unet.widgets.bridge.layers import insert_result
+from napari_unet.widgets.bridge.marks import KEY, Mark, is_paint, kind_of, layers_of, mode_of, source_of
+from napari_unet.widgets.bridge.placement import placement
 from napari_unet.widgets.painting.brushes import is_painting, paint_next_object, take_brush
 
 _RING = "place"
@@ -95,7 +96,7 @@ def _overlap(one: Layer, other: Layer) -> bool:
 def _draw_ring(
     viewer: ViewerModel, image: Image, paint: Labels, centre: Sequence[int], diameter: float
 ) -> None:
-    drawn = next((layer for layer in viewer.layers if _is_ring(layer, image)), None)
+    drawn = next(iter(layers_of(viewer, image, _RING)), None)
     for other in [layer for layer in viewer.layers if is_ring(layer) and layer is not drawn]:
         viewer.layers.remove(other)
     if drawn is not None and drawn.ndim == len(centre):
@@ -111,26 +112,12 @@ def _draw_ring(
         face_color="transparent",
         border_color=_YELLOW,
         border_width=0.03,
-        scale=paint.scale,
-        translate=paint.translate,
-        rotate=paint.rotate,
-        shear=paint.shear,
-        affine=paint.affine,
-        units=paint.units,
-        axis_labels=paint.axis_labels,
+        **placement(paint),
     )
     ring.metadata[KEY] = Mark(ring.unique_id, image.unique_id, _RING)
-    active = viewer.layers.selection.active
-    viewer.layers.append(ring)
-    if active is not None:  # so that painting can go on
-        viewer.layers.selection.active = active
+    insert_result(viewer, image, ring, on_top=True)
 
 
 def is_ring(layer: Layer) -> bool:
     """Return whether ``layer`` is a ring around a place."""
-    mark = mark_of(layer)
-    return mark is not None and mark.kind == _RING
-
-
-def _is_ring(layer: Layer, image: Image) -> TypeGuard[Points]:
-    return isinstance(layer, Points) and is_ring(layer) and layer.metadata[KEY].image == image.unique_id
+    return kind_of(layer) == _RING

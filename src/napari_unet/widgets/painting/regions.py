@@ -17,18 +17,19 @@ from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_unet.core.control import Control
 from napari_unet.core.painted.regions import Region, outline_region, overlooked, shape_outline
+from napari_unet.widgets.bridge.layers import objects_of
 from napari_unet.widgets.bridge.marks import (
     KEY,
     Mark,
     full_data,
     full_objects_of,
     is_paint,
+    layers_bound_to,
     mark_of,
     set_regions,
     source_of,
 )
 from napari_unet.widgets.bridge.placement import placement
-from napari_unet.widgets.correcting.corrector import objects_of
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
 from napari_unet.widgets.parts.form import Sentence, add_side_by_side, button, column_in
 from napari_unet.widgets.parts.latest import Latest
@@ -98,8 +99,7 @@ class RegionTools(QWidget):
         self._follow(layer)
         drawn = 0 if layer is None else len(layer.data)
         regions = full_objects_of(paint).regions
-        image = source_of(self._viewer, paint)
-        predicted = objects_of(self._viewer, image) if image is not None and regions else None
+        predicted = objects_of(self._viewer, source_of(self._viewer, paint)) if regions else None
         if predicted is None or full_data(predicted).shape != full_data(paint).shape:
             self._latest.cancel()
             self._sentence.say(describe_regions(len(regions), drawn))
@@ -169,17 +169,7 @@ def take_region_tool(viewer: ViewerModel, paint: Labels, tool: str) -> Shapes:
 def regions_layer(viewer: ViewerModel, paint: Labels) -> Shapes | None:
     """Return the layer of the complete regions of ``paint``, if there is one in the viewer."""
     mark = mark_of(paint)
-    return next(
-        (
-            layer
-            for layer in viewer.layers
-            if mark is not None
-            and isinstance(layer, Shapes)
-            and (theirs := mark_of(layer)) is not None
-            and (theirs.kind, theirs.image) == ("regions", mark.image)
-        ),
-        None,
-    )
+    return next(iter(layers_bound_to(viewer, mark.image, "regions")), None) if mark else None
 
 
 def _make(viewer: ViewerModel, paint: Labels) -> Shapes:
@@ -192,7 +182,7 @@ def _make(viewer: ViewerModel, paint: Labels) -> Shapes:
         ndim=paint.ndim,
         name=name,
         **regions_style(full_data(paint).shape),
-        **placement(paint, tuple(range(paint.ndim))),
+        **placement(paint),
     )
     if opened is None:
         # Below the paint, which must stay visible.
@@ -233,10 +223,8 @@ class _Link:
             return
         mark = mark_of(self._layer)
         is_there = self._layer in self._viewer.layers
-        for paint in self._viewer.layers:
-            theirs = mark_of(paint)
-            if mark and theirs and (theirs.kind, theirs.image) == ("paint", mark.image):
-                set_regions(paint, _enclosed(self._layer, paint) if is_there else ())
+        for paint in layers_bound_to(self._viewer, mark.image, "paint") if mark else ():
+            set_regions(paint, _enclosed(self._layer, paint) if is_there else ())
         if not is_there:
             for emitter in self._emitters:
                 emitter.disconnect(self)

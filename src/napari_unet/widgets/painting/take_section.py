@@ -11,8 +11,8 @@ from qtpy.QtWidgets import QWidget
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.widgets.bridge.layers import predicted_labels, results_of
-from napari_unet.widgets.bridge.marks import mode_of
+from napari_unet.widgets.bridge.layers import predicted_labels
+from napari_unet.widgets.bridge.marks import layers_of, mode_of
 from napari_unet.widgets.correcting.corrections import take_corrections
 from napari_unet.widgets.correcting.corrector import is_gesture
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
@@ -92,8 +92,8 @@ class TakeCorrections(QWidget):
         self._compare()
 
     def _results(self) -> list[Labels]:
-        image, paint = self._image.layer, self._watcher.layer
-        return [] if image is None or paint is None else results_of(self._viewer, image, mode_of(paint))
+        paint = self._watcher.layer
+        return [] if paint is None else layers_of(self._viewer, self._image.layer, mode_of(paint))
 
     def _on_edit(self, event: Any) -> None:
         if not is_gesture(event.source):  # which is in the paint already

@@ -64,7 +64,7 @@ class AnnotationWatcher(QObject):
     def look(self, _event: object = None) -> None:
         """Look again which layer it is."""
         image = self._chooser.layer
-        layer = None if image is None else annotation_of(self._viewer, image)
+        layer = annotation_of(self._viewer, image)
         self._look_what_lies_on(image, layer)
         if layer is self._layer:
             return
@@ -113,9 +113,8 @@ class AnnotationWatcher(QObject):
         self._selected.start()
 
     def _turn(self) -> None:
-        active = self._viewer.layers.selection.active
         # Labels that came along with an image are selected and belong to none.
-        image = (None if active is None else source_of(self._viewer, active)) or self._opened
+        image = source_of(self._viewer, self._viewer.layers.selection.active) or self._opened
         self._opened = None
         if image is not None:
             self._chooser.choose(image)

@@ -28,7 +28,7 @@ from qtpy.QtWidgets import (
 from superqt import QLabeledSlider
 from superqt.utils import signals_blocked
 
-from napari_unet.widgets.bridge.marks import is_error_map, is_result
+from napari_unet.widgets.bridge.marks import is_result, kind_of
 from napari_unet.widgets.window.lifetime import follow
 from napari_unet.widgets.window.preferences import read_preferences
 
@@ -332,4 +332,4 @@ class LabelsChooser(LayerChooser):
 
     @staticmethod
     def _offers(layer: Layer) -> bool:
-        return isinstance(layer, Labels) and not is_error_map(layer)
+        return isinstance(layer, Labels) and kind_of(layer) != "errors"

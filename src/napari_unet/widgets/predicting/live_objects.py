@@ -12,9 +12,12 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]  # no qtpy
 
 from napari_unet.core.control import Control
 from napari_unet.core.instances import InstanceConfig
+from napari_unet.core.objects.kept import keep_corrected
 from napari_unet.core.objects.rereading import Plane, Rereading
-from napari_unet.widgets.bridge.layers import predicted_labels, update_plane
-from napari_unet.widgets.correcting.kept_corrections import forget_steps, with_corrections
+from napari_unet.widgets.bridge.layers import annotation_of, predicted_labels, update_plane
+from napari_unet.widgets.bridge.marks import full_data, full_objects_of, source_of
+from napari_unet.widgets.bridge.placement import pixel_shown
+from napari_unet.widgets.bridge.timeline import timeline_of
 from napari_unet.widgets.guiding.next_place_run import Known
 from napari_unet.widgets.models.model_chooser import ModelFacts
 from napari_unet.widgets.parts.latest import Latest
@@ -124,7 +127,7 @@ class LiveObjects(QObject):
             return
         layer, rereading = result.layer, result.rereading
         data = layer.data
-        visible = self._visible(result.layer, rereading)
+        visible = pixel_shown(self._viewer, layer)[: len(next(iter(rereading.foregrounds)))]
 
         def objects(plane: Plane, labels: NDArray[np.int32] | None) -> _Objects:
             return _Objects(layer, plane, labels, discard_edits)
@@ -144,19 +147,14 @@ class LiveObjects(QObject):
 
         self._latest.submit(*((read_visible, read_all) if visible else (read_visible,)))
 
-    def _visible(self, layer: Labels, rereading: Rereading) -> Plane:
-        axes = len(next(iter(rereading.foregrounds)))
-        point = np.round(layer.world_to_data(self._viewer.dims.point[-layer.ndim :]))
-        return tuple(np.clip(point, 0, np.array(layer.data.shape) - 1).astype(int).tolist())[:axes]
-
     def _show(self, objects: _Objects) -> None:
         layer = objects.layer
         if layer not in self._viewer.layers:
             return
         if objects.labels is not None:
-            labels = with_corrections(self._viewer, layer, objects.plane, objects.labels)
+            labels = _with_corrections(self._viewer, layer, objects.plane, objects.labels)
             if update_plane(layer, objects.plane, labels, discard_edits=objects.discard_edits):
-                forget_steps(self._viewer, layer)
+                _forget_steps(self._viewer, layer)
                 self.refreshed.emit(int(labels.max(initial=0)))
                 return
         self._latest.cancel()
@@ -178,3 +176,25 @@ def _highest_elsewhere(labels: NDArray[Any], rereading: Rereading) -> int:
     axes = len(next(iter(rereading.foregrounds)))
     others = (plane for plane in np.ndindex(labels.shape[:axes]) if plane not in rereading.foregrounds)
     return max((int(labels[plane].max(initial=0)) for plane in others), default=0)
+
+
+def _with_corrections(
+    viewer: ViewerModel, result: Labels, plane: tuple[int, ...], labels: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """Return the newly read objects of a plane of ``result`` with what was accepted and rejected in it."""
+    paint = annotation_of(viewer, source_of(viewer, result))
+    if paint is None or full_data(paint).shape != result.data.shape:
+        return labels
+    accepted = {value for value, _ in full_objects_of(paint).accepted}
+    rejected = np.zeros(labels.shape, bool)
+    first = int(np.ravel_multi_index((*plane, *(0,) * labels.ndim), result.data.shape))
+    for pixels in timeline_of(paint).rejected:
+        rejected.flat[pixels[(pixels >= first) & (pixels < first + labels.size)] - first] = True
+    return keep_corrected(labels, np.asarray(full_data(paint)[plane]), accepted, rejected)
+
+
+def _forget_steps(viewer: ViewerModel, result: Labels) -> None:
+    """Leave ``result``, of which the objects were replaced, out of what can be undone."""
+    paint = annotation_of(viewer, source_of(viewer, result))
+    if paint is not None:
+        timeline_of(paint).forget(result)

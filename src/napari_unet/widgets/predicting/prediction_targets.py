@@ -17,12 +17,12 @@ from napari_unet.core.errors import InputError
 from napari_unet.network.failures import sentence
 from napari_unet.widgets.bridge.layers import Kind, add_result, annotation_of, copy_image
 from napari_unet.widgets.bridge.marks import full_data, image_channels, is_result, source_of
-from napari_unet.widgets.bridge.placement import spatial_axes
+from napari_unet.widgets.bridge.placement import micrometres, spatial_axes
 from napari_unet.widgets.bridge.planes import into_stack
 from napari_unet.widgets.models.model_chooser import ModelFacts
 from napari_unet.widgets.predicting.prediction_events import Source
 from napari_unet.widgets.predicting.prediction_run import resolve_channels
-from napari_unet.widgets.predicting.stored_results import file_name, pixel_size_of
+from napari_unet.widgets.predicting.stored_results import file_name
 
 _STACK = "napari_unet stack"
 """Metadata of a result layer: the (kind, array) it shows, to which planes are added one by one."""
@@ -125,7 +125,7 @@ def copy_of(viewer: ViewerModel, target: Target) -> Source | str:
             looked_at=pixel_looked_at(viewer, target),
             folder=target.folder,
             name=file_name(layer),
-            pixel_size=pixel_size_of(layer),
+            pixel_size=micrometres(layer),
         )
     except MemoryError as error:
         return sentence(error)

@@ -16,12 +16,10 @@ from napari_unet.core.objects.measurements import measure_objects
 from napari_unet.core.scoring.score_table import delimited
 from napari_unet.files.atomic import writing
 from napari_unet.files.pixels.images import BY_HAND, safe_name, stem, write_image
-from napari_unet.widgets.bridge.layers import copy_image
-from napari_unet.widgets.bridge.marks import mark_of
-from napari_unet.widgets.bridge.scales import micrometres
+from napari_unet.widgets.bridge.layers import at_hand, copy_image
+from napari_unet.widgets.bridge.marks import kind_of, layers_of
+from napari_unet.widgets.bridge.placement import micrometres
 from napari_unet.widgets.jobs import Job, MakeEvents
-
-_KINDS = ("objects", "classes")
 
 _AXES = {2: "YX", 3: "ZYX", 4: "TZYX"}
 
@@ -69,12 +67,10 @@ class LabelSaver(QWidget):
             self.write_table(image, labels, Path(chosen))
 
     def _labels(self, image: Image) -> Labels | None:
-        found = labels_of(self._viewer, image)
-        if not found:
+        found = at_hand(self._viewer, labels_of(self._viewer, image))
+        if found is None:
             self.failed.emit(f"There are no labels of '{image.name}' to save; press Predict first.")
-            return None
-        active = self._viewer.layers.selection.active
-        return next((layer for layer in found if layer is active), found[0])
+        return found
 
     def write(self, labels: Labels, path: Path) -> None:
         """Write ``labels`` and the size of their pixels to ``path``, in the background.
@@ -123,21 +119,14 @@ def _with_ending(path: Path, *endings: str) -> Path:
     return path if path.suffix.lower() in endings else path.with_name(path.name + endings[0])
 
 
-def labels_of(viewer: ViewerModel, image: Image) -> list[Labels]:
-    """Return the labels that were predicted of ``image``, objects first, the topmost of them first."""
-    marked = [(layer, mark_of(layer)) for layer in reversed(viewer.layers) if isinstance(layer, Labels)]
-    return [
-        layer
-        for kind in _KINDS
-        for layer, mark in marked
-        if mark is not None and mark.kind == kind and mark.image == image.unique_id
-    ]
+def labels_of(viewer: ViewerModel, image: Image | None) -> list[Labels]:
+    """Return the labels that were predicted of ``image``: classes, then objects, the topmost of them last."""
+    return [*layers_of(viewer, image, "classes"), *layers_of(viewer, image, "objects")]
 
 
 def suggested_path(image: Image, labels: Labels) -> Path:
     """Return "<image>_objects.tif" beside the file of the image, or else in the home folder."""
-    mark = mark_of(labels)
-    kind = _KINDS[0] if mark is None else mark.kind
+    kind = kind_of(labels) or "objects"
     source = image.source.path
     if source is None:
         return Path.home() / f"{safe_name(image.name)}_{kind}.tif"

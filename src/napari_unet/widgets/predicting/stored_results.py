@@ -12,10 +12,9 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
 from napari_unet.core.arrays.axes import Channels
-from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.files.results.large_prediction import Kind
 from napari_unet.widgets.bridge.layers import insert_result
-from napari_unet.widgets.bridge.marks import KEY, Mark, mark_of
+from napari_unet.widgets.bridge.marks import KEY, Mark, layers_of
 from napari_unet.widgets.bridge.placement import result_layer, spatial_axes
 
 _FOLDER = "results"
@@ -31,14 +30,6 @@ def results_folder(image: Image, models: Path) -> Path:
 def file_name(image: Image) -> str:
     """Return a name for the results of an image that every file system takes."""
     return re.sub(r"[^\w .\-]", "_", image.name).strip(" .") or "image"
-
-
-def pixel_size_of(image: Image) -> PixelSize | None:
-    """Return how large a pixel of an image is in the world, if its layer says so in a unit of length."""
-    axes = dict(zip("ZYX"[-image.ndim :], range(max(0, image.ndim - 3), image.ndim), strict=False))
-    return PixelSize.of(
-        {letter: (abs(float(image.scale[n])), str(image.units[n])) for letter, n in axes.items()}
-    )
 
 
 def show_stored(
@@ -60,10 +51,8 @@ def show_stored(
     shown: dict[Kind, Layer] = {}
     for kind, path in outputs.items():
         stored = f"stored {kind}"
-        for layer in list(viewer.layers):
-            mark = mark_of(layer)
-            if mark is not None and (mark.kind, mark.image) == (stored, source.unique_id):
-                viewer.layers.remove(layer)
+        for layer in layers_of(viewer, source, stored):
+            viewer.layers.remove(layer)
         levels = _levels(path)
         if kind == "probabilities":  # of anything but the background
             levels = [1 - level[0] for level in levels]

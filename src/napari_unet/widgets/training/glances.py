@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Hashable, Sequence
 
-import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image
 from qtpy.QtCore import QObject
@@ -11,6 +10,7 @@ from napari_unet.core.learning.view import Gaze, View
 from napari_unet.core.objects.rereading import Plane
 from napari_unet.network.events import Preview
 from napari_unet.widgets.bridge.paint_watch import Learnt
+from napari_unet.widgets.bridge.placement import pixel_shown
 from napari_unet.widgets.guiding.next_place_run import planes_to_look_at
 from napari_unet.widgets.training.mosaic import Mosaic
 from napari_unet.widgets.window.lifetime import later
@@ -95,12 +95,11 @@ class Glances(QObject):
     def _views(self, one: Learnt, most: int) -> list[View]:
         """Return so many planes of an image, among them the nearest to what the sliders show."""
         shape = one.paint.data.shape
-        point = np.round(one.paint.world_to_data(self._viewer.dims.point[-one.paint.ndim :]))
-        visible = np.clip(point, 0, np.array(shape) - 1).astype(int)[:-2]
+        visible = pixel_shown(self._viewer, one.paint)[:-2]
         box, key, shown = (slice(0, shape[-2]), slice(0, shape[-1])), one.image.unique_id, self._gaze.view
         return [
             View(key, one.pixels, shape, plane, box)
-            for plane in planes_to_look_at(shape[:-2], tuple(visible.tolist()), most)
+            for plane in planes_to_look_at(shape[:-2], visible, most)
             if shown is None or (key, plane) != (shown.key, shown.plane)
         ]
 

@@ -17,7 +17,8 @@ from napari_unet.core.learning.view import Gaze, View
 from napari_unet.core.objects.prediction import join_classes
 from napari_unet.network.events import Preview
 from napari_unet.widgets.bridge.colours import object_colours
-from napari_unet.widgets.bridge.marks import KEY, Mark, mark_of, source_of
+from napari_unet.widgets.bridge.layers import insert_result
+from napari_unet.widgets.bridge.marks import KEY, Mark, kind_of, mark_of, source_of
 from napari_unet.widgets.bridge.paint_watch import Learnt
 from napari_unet.widgets.guiding.next_place_run import Known
 from napari_unet.widgets.parts.latest import Latest
@@ -189,8 +190,7 @@ class LivePreviewLayer(QObject):
 
     def _looked_at(self) -> Learnt | None:
         here = still_there(self._viewer, self._learnt)
-        active = self._viewer.layers.selection.active
-        source = None if active is None else source_of(self._viewer, active)
+        source = source_of(self._viewer, self._viewer.layers.selection.active)
         return next((one for one in here if one.image is source), here[0] if here else None)
 
     def _layer(self) -> Layer | None:
@@ -222,7 +222,7 @@ class LivePreviewLayer(QObject):
         _protect(layer)
 
     def _insert(self, kind: type[Layer], one: Learnt, data: NDArray[Any], place: dict[str, Any]) -> None:
-        name, layers = f"{one.image.name} preview", self._viewer.layers
+        name = f"{one.image.name} preview"
         layer: Layer
         if kind is Labels:
             colormap = object_colours() if self._mode == "objects" else None
@@ -237,10 +237,7 @@ class LivePreviewLayer(QObject):
                 **place,
             )
         layer.metadata[KEY] = Mark(layer.unique_id, one.image.unique_id, KIND)
-        active = layers.selection.active
-        layers.insert(layers.index(one.paint), layer)  # below the paint, which must stay visible
-        if active is not None:
-            layers.selection.active = active
+        insert_result(self._viewer, one.image, layer)
         _protect(layer)
 
     def _remove(self) -> None:
@@ -256,8 +253,7 @@ def _protect(layer: Layer) -> None:
 
 def is_preview(layer: Layer) -> bool:
     """Return whether ``layer`` shows what a training makes of an image."""
-    mark = mark_of(layer)
-    return mark is not None and mark.kind == KIND
+    return kind_of(layer) == KIND
 
 
 def is_flat(viewer: ViewerModel, paint: Labels) -> bool:

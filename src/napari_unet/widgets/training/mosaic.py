@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from napari_unet.core.learning.view import View
 from napari_unet.core.objects.rereading import Rereading
 from napari_unet.network.events import Preview
+from napari_unet.widgets.bridge.placement import placement
 from napari_unet.widgets.guiding.next_place_run import Known
 
 
@@ -82,14 +83,9 @@ class Mosaic:
         # Pixel 0 of the mosaic is in the middle of the first square of pixels.
         middle = [corner + (step - 1) / 2 for corner in self._corner]
         world = paint.data_to_world((*self.view.plane, *middle))
-        return {
+        return placement(paint) | {
             "scale": np.asarray(paint.scale) * ((1,) * leading + (step, step)),
             "translate": np.asarray(paint.affine.inverse(world)),
-            "rotate": paint.rotate,
-            "shear": paint.shear,
-            "affine": paint.affine,
-            "units": paint.units,
-            "axis_labels": paint.axis_labels,
         }
 
 

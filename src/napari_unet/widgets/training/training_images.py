@@ -16,11 +16,10 @@ from napari_unet.widgets.bridge.layers import (
     copy_image,
     copy_paint,
     has_paint,
-    pixel_sizes,
 )
 from napari_unet.widgets.bridge.marks import full_objects_of, image_channels, mode_of
 from napari_unet.widgets.bridge.paint_watch import Learnt
-from napari_unet.widgets.bridge.scales import micrometres
+from napari_unet.widgets.bridge.placement import micrometres, pixel_sizes
 
 Pairs = list[tuple[Image, Labels]]
 """Images with their paint."""
