@@ -25,8 +25,8 @@ from napari_unet.widgets.bridge import marks
 from napari_unet.widgets.bridge.layers import add_result, annotation_of, edited_result, make_annotation
 from napari_unet.widgets.bridge.timeline import gestures_of, timeline_of
 from napari_unet.widgets.correcting.correct_section import CorrectSection, describe_gestures
-from napari_unet.widgets.correcting.corrections import take_corrections
 from napari_unet.widgets.correcting.corrector import corrector_of
+from napari_unet.widgets.painting.take_section import take_corrections
 from napari_unet.widgets.parts.form import LayerChooser
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.unet import UNetDock

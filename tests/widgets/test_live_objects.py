@@ -14,7 +14,7 @@ from napari_unet.core.instances import InstanceConfig, find_objects
 from napari_unet.core.objects.rereading import Rereading
 from napari_unet.files.networks.models import save_model
 from napari_unet.widgets.bridge.layers import add_result, annotation_of, make_annotation
-from napari_unet.widgets.correcting.corrections import take_corrections
+from napari_unet.widgets.painting.take_section import take_corrections
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting import live_objects
 from napari_unet.widgets.predicting.object_form import ObjectForm, contrast_of, eagerness_of

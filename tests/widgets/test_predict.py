@@ -18,7 +18,6 @@ from napari_unet.files.networks.models import save_model
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.prediction import predict
 from napari_unet.widgets.bridge.layers import add_result
-from napari_unet.widgets.bridge.planes import into_stack
 from napari_unet.widgets.models.model_chooser import ModelChooser, ModelFacts
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting.prediction_events import (
@@ -29,6 +28,7 @@ from napari_unet.widgets.predicting.prediction_events import (
     TilesDone,
 )
 from napari_unet.widgets.predicting.prediction_run import resolve_channels, segment
+from napari_unet.widgets.predicting.prediction_targets import into_stack
 
 LAST_ID = 2**31 - 1
 

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QLabel
 from napari_unet.core.correcting.gestures import Gesture
 from napari_unet.widgets.bridge.layers import make_annotation
 from napari_unet.widgets.bridge.timeline import timeline_of
-from napari_unet.widgets.correcting.progress_view import ProgressView
+from napari_unet.widgets.correcting.correct_section import ProgressView
 from napari_unet.widgets.predict import PredictDock
 
 

@@ -6,6 +6,8 @@ One heavy job computes at a time: two that share a processor are far slower than
 """
 
 import logging
+import os
+import sys
 import threading
 import time
 import traceback
@@ -24,7 +26,6 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.widgets.window.activity import ActivityBar
 from napari_unet.widgets.window.lifetime import is_alive
-from napari_unet.widgets.window.priority import give_way
 
 MakeEvents = Callable[[Control], Iterator[Any]]
 Measure = Callable[[Any], tuple[float, float] | None]
@@ -41,6 +42,9 @@ graphics card takes the processor from the training."""
 
 _BACKLOG = 256
 """Events that may wait for a busy window before the job waits for it: tiles are large."""
+
+_NICE = 10
+"""A tenth of the window's share of a processor that both want, and all of one that nobody else wants."""
 
 _log = logging.getLogger(__name__)
 
@@ -331,3 +335,14 @@ def _sentence(error: Exception) -> str:
         # Without a working torch there are no better words than its own.
         return f"{type(error).__name__}: {error}"
     return sentence(error)
+
+
+def give_way() -> None:
+    """Let this thread, and the threads it starts, compute on what the window leaves of the processor.
+
+    Nothing is lost on a processor that is free. A thread cannot take its priority back, so call it only in
+    one that ends with its work. Linux alone has a "nice" value for each thread; elsewhere nothing changes.
+    """
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _NICE)

@@ -1,5 +1,6 @@
-"""The part of the Predict dock with which predicted objects are corrected, one by one."""
+"""The part of the Predict dock with which predicted objects are corrected, and a curve of how that goes."""
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -8,16 +9,17 @@ from typing import Any, get_args
 
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
-from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
+from qtpy.QtCore import QPointF, Qt, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
+from qtpy.QtWidgets import QGridLayout, QPushButton, QSizePolicy, QWidget
 from superqt.utils import signals_blocked
 
 from napari_unet.core.correcting.gestures import Gesture, Kind
+from napari_unet.core.correcting.progress import ENOUGH, FEWEST, Progress, read_progress
 from napari_unet.widgets.bridge.layers import annotation_of, objects_of
 from napari_unet.widgets.bridge.marks import is_paint, mark_of, source_of
 from napari_unet.widgets.bridge.timeline import gestures_of, timeline_of
 from napari_unet.widgets.correcting.corrector import KEYS, Corrector, bind_keys, corrector_of
-from napari_unet.widgets.correcting.progress_view import ProgressView
 from napari_unet.widgets.parts.form import LayerChooser, Sentence, button, check_box, column_in, describe
 from napari_unet.widgets.window.lifetime import follow
 
@@ -48,6 +50,9 @@ _TOOLS: dict[Kind, tuple[str, str]] = {
         ),
     ),
 }
+
+_CURVE_HEIGHT = 44
+_CURVE_COLOUR = QColor("#f5a742")
 
 
 class CorrectSection(QWidget):
@@ -207,3 +212,62 @@ def describe_gestures(gestures: Sequence[Gesture]) -> str:
         "merged": "merged",
     }
     return f"Objects: {', '.join(f'{counts[kind]} {name}' for kind, name in names.items() if counts[kind])}."
+
+
+class ProgressView(QWidget):
+    """Says and draws how correcting goes, once enough objects were judged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("correct_progress")
+        column = column_in(self)
+        self._sentence = Sentence("correct_progress_said")
+        self._curve = _Curve()
+        column.addWidget(self._sentence)
+        column.addWidget(self._curve)
+        self.show_gestures(())
+
+    def show_gestures(self, gestures: Sequence[Gesture]) -> None:
+        """Show how correcting goes that consists of these gestures, the oldest first."""
+        progress = read_progress(gestures, time.time())
+        self._sentence.say(progress.sentence)
+        self._curve.show_progress(progress)
+
+
+class _Curve(QWidget):
+    """The share of objects that were right as predicted, object by object; a line is where it is enough."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("correct_progress_curve")
+        self.setToolTip(
+            "Share of the last 20 objects you judged that were right as predicted, from the first object to\n"
+            "the last. Above the dotted line, correcting on changes little."
+        )
+        self.setFixedHeight(_CURVE_HEIGHT)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._shares: list[float] = []
+
+    def show_progress(self, progress: Progress) -> None:
+        self._shares = progress.untouched.tolist()
+        self.setVisible(len(self._shares) >= FEWEST)
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Draw the curve over the whole width."""
+        super().paintEvent(event)
+        if len(self._shares) < 2:
+            return
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        width, height = self.width() - 4, self.height() - 4
+        enough = 2 + (1 - ENOUGH) * height
+        painter.setPen(QPen(self.palette().windowText().color(), 1, Qt.PenStyle.DotLine))
+        painter.drawLine(QPointF(2, enough), QPointF(2 + width, enough))
+        points = [
+            QPointF(2 + width * index / (len(self._shares) - 1), 2 + (1 - share) * height)
+            for index, share in enumerate(self._shares)
+        ]
+        painter.setPen(QPen(_CURVE_COLOUR, 2))
+        painter.drawPolyline(QPolygonF(points))
+        painter.end()

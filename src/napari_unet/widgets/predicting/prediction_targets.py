@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
 from numpy.typing import NDArray
@@ -18,7 +19,6 @@ from napari_unet.network.failures import sentence
 from napari_unet.widgets.bridge.layers import Kind, add_result, annotation_of, copy_image
 from napari_unet.widgets.bridge.marks import full_data, image_channels, is_result, source_of
 from napari_unet.widgets.bridge.placement import micrometres, spatial_axes
-from napari_unet.widgets.bridge.planes import into_stack
 from napari_unet.widgets.models.model_chooser import ModelFacts
 from napari_unet.widgets.predicting.prediction_events import Source
 from napari_unet.widgets.predicting.prediction_run import resolve_channels
@@ -172,3 +172,51 @@ def _stack_of(viewer: ViewerModel, source: Image, kind: Kind) -> NDArray[Any] | 
             stack: NDArray[Any] = data if kind == "probabilities" else layer.data
             return stack
     return None
+
+
+def into_stack(
+    stack: NDArray[Any] | None,
+    plane: tuple[int, ...],
+    result: NDArray[Any],
+    shape: tuple[int, ...],
+    kind: Kind,
+) -> NDArray[Any]:
+    """Return a copy of ``stack`` with ``result`` as one of its planes.
+
+    Parameters
+    ----------
+    stack : array (…YX), or (K, …YX) for probabilities, or None
+        What was predicted of other planes; None, or another shape or type, is an empty stack.
+    plane : tuple of int
+        Index of the plane.
+    result : array (YX), or (K, YX)
+        The new plane; ids of objects are raised so that no other plane has them.
+    shape : tuple of int
+        …YX of the stack.
+    kind : {"objects", "classes", "probabilities"}
+    """
+    where: tuple[Any, ...] = plane
+    if kind == "probabilities":
+        shape, where = (result.shape[0], *shape), (slice(None), *plane)
+    if stack is None or stack.shape != shape or stack.dtype != result.dtype:
+        full = np.zeros(shape, result.dtype)
+    else:
+        full = stack.copy()
+    full[where] = 0
+    if kind == "objects":
+        result = _renumbered(result, taken=full)
+    full[where] = result
+    return full
+
+
+def _renumbered(objects: NDArray[Any], taken: NDArray[Any]) -> NDArray[Any]:
+    count, highest = int(objects.max(initial=0)), int(taken.max(initial=0))
+    if highest + count <= np.iinfo(objects.dtype).max:
+        raised: NDArray[Any] = np.where(objects > 0, objects + highest, 0).astype(objects.dtype)
+        return raised
+    # The user gave an object a huge id: the lowest numbers that are left.
+    used = np.unique(taken)
+    free = np.setdiff1d(np.arange(1, used.size + count + 1), used)[:count]
+    ids: NDArray[Any] = np.concatenate([[0], free]).astype(objects.dtype)
+    renumbered: NDArray[Any] = ids[objects]
+    return renumbered
