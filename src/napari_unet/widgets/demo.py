@@ -70,15 +70,7 @@ def paint_stroke(layer: Labels, stroke: Stroke) -> None:
 
 
 class Demo:
-    """The stages, in order; each leaves a picture in ``output``.
-
-    Parameters
-    ----------
-    output : pathlib.Path
-        Folder for everything it writes; made if needed, files of an earlier run are replaced.
-    seconds : float
-        Training time.
-    """
+    """The stages, in order; each leaves a picture in ``output``, where files of earlier runs are replaced."""
 
     def __init__(self, output: Path, seconds: float) -> None:
         self._output = output
@@ -94,13 +86,7 @@ class Demo:
         dock.window().resizeDocks([frame], [380], Qt.Orientation.Horizontal)
 
     def run(self) -> None:
-        """Play all stages.
-
-        Raises
-        ------
-        InputError
-            If a job fails or the window is closed before the end.
-        """
+        """Play all stages; ``InputError`` if a job fails or the window is closed before the end."""
         self._open_image()
         self._paint()
         self._weigh()

@@ -37,13 +37,7 @@ _AROUND = 20
 
 
 class EvaluateDock(Dock):
-    """Compare a label layer with the truth; see the scores, and the errors one by one.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Its label layers are compared, and the map of errors is added to it.
-    """
+    """Compare a label layer with the truth; see the scores, and the errors one by one."""
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__()

@@ -88,12 +88,7 @@ class _Request:
 class NextPlace(QWidget):
     """The button *Show me where to paint next*, what it says, and the map it goes by.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Its camera is moved.
-    image : LayerChooser
-        Says in which image to begin; another one with an annotation layer is chosen if it has a better place.
+    It begins in the chosen image; another one with an annotation layer is chosen if it has a better place.
     """
 
     told = Signal(str, str)

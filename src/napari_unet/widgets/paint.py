@@ -63,15 +63,7 @@ class Counted:
 
 
 class PaintDock(Dock):
-    """Choose an image, make its annotation layer, and paint on it.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        The viewer whose layers are offered.
-    scrollable : bool
-        False where another dock holds this one and scrolls.
-    """
+    """Choose an image, make its annotation layer, and paint on it."""
 
     annotation_changed = Signal(object)
     """The annotation layer, or None, a moment after it or what is :attr:`counted` on it has changed."""

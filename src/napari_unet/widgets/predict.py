@@ -62,15 +62,7 @@ class _Run:
 
 
 class PredictDock(Dock):
-    """Choose a model and images, predict, cancel.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Its images are segmented, and the results added to it.
-    scrollable : bool
-        False inside another dock, which scrolls as a whole.
-    """
+    """Choose a model and images, predict, cancel."""
 
     started = Signal()
     """A prediction has begun."""

@@ -20,12 +20,7 @@ _NONE = "No project: what you paint is in this window alone. A project folder ke
 class ProjectRow(QWidget):
     """What there is to say of the project of a window, and the buttons that go with it.
 
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Of the window.
-    is_titled : bool
-        Whether what is above tells which project it is, and when it was saved.
+    It ``is_titled`` where what is above tells which project it is, and when it was saved.
     """
 
     def __init__(self, viewer: "napari.viewer.Viewer", *, is_titled: bool = False) -> None:
@@ -128,13 +123,7 @@ class ProjectRow(QWidget):
 
 
 class ProjectSection(Section):
-    """The same, folded to a title that tells of the project and when it was saved.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Of the window.
-    """
+    """The same, folded to a title that tells of the project and when it was saved."""
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__(
@@ -157,13 +146,7 @@ class ProjectSection(Section):
 
 
 class ProjectDock(Dock):
-    """The project of the window, in a dock of its own.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Of the window.
-    """
+    """The project of the window, in a dock of its own."""
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__()

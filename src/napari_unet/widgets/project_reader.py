@@ -54,10 +54,7 @@ def read_project_layers(path: str | Sequence[str]) -> list[Any]:
 def write_project_layers(path: str, layers: list[LayerData]) -> list[str]:
     """Save images and labels as a new project; labels belong to the image whose name theirs begins with.
 
-    Raises
-    ------
-    InputError
-        If there is something in the folder, or it cannot be written.
+    ``InputError`` if there is something in the folder, or it cannot be written.
     """
     images: dict[str, tuple[ImageState, str]] = {}
     for data, meta, kind in layers:

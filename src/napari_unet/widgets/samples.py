@@ -24,12 +24,9 @@ def cell() -> list[LayerData]:
 
 
 def blobs(seed: int = 0) -> list[LayerData]:
-    """Return a volume of bright, partly touching balls in noise.
+    """Return bright, partly touching balls in noise, ZYX, 24 x 128 x 128, uint16.
 
-    Returns
-    -------
-    list of one layer
-        ZYX, 24 x 128 x 128, uint16, with a scale of 2 in Z as in many confocal stacks.
+    A scale of 2 in Z is as in many confocal stacks.
     """
     shape, spacing = (24, 128, 128), (2.0, 1.0, 1.0)
     rng = np.random.default_rng(seed)

@@ -65,15 +65,8 @@ class _Run:
 class TrainDock(Dock):
     """Choose how to train, start, watch the curve, pause and stop.
 
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Its images and their annotation layers are trained on.
-    weights : callable, optional
-        Returns the border weights to train with, as ``WeightsDock.config`` does; without it, presets are
-        offered.
-    scrollable : bool
-        False inside another dock, which scrolls as a whole.
+    ``weights`` returns the border weights to train with, as ``WeightsDock.config`` does; without it, presets
+    are offered.
     """
 
     saved = Signal(object)

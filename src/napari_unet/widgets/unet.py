@@ -49,11 +49,6 @@ class UNetDock(Dock):
     """The four docks as numbered steps that share one image, the weights and the trained model.
 
     Above them is what to do next, with buttons that do it.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        The viewer whose images are worked on.
     """
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:

@@ -29,15 +29,7 @@ _CUSTOM = "custom"
 
 
 class WeightsDock(Dock):
-    """Set the border weights, with a live preview of the weight map.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        The viewer whose layers are offered, and which shows the preview.
-    scrollable : bool
-        False where another dock holds this one and scrolls.
-    """
+    """Set the border weights, with a live preview of the weight map."""
 
     config_changed = Signal(object)
     """The :class:`WeightConfig`, whenever it is another one."""

@@ -24,18 +24,10 @@ _BATCH = 128
 
 
 class LabelsTracker(QObject):
-    """Listens to one layer and tells what to compare with the disk.
+    """Listens to one layer and tells what to compare with the disk: most of all what ``viewer`` shows of it.
 
     napari does not say which pixels an undo, a fill or a script has changed, so more is named than has
     changed: the saver compares before it writes.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Its sliders say which plane is seen.
-    layer : napari.layers.Labels
-    parent : QObject
-        Both go together.
     """
 
     def __init__(self, viewer: ViewerModel, layer: Labels, parent: QObject) -> None:

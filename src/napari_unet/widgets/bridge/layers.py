@@ -42,22 +42,15 @@ _DIMMED = (0.0, 0.0, 0.0, 0.6)
 def make_annotation(viewer: ViewerModel, image: Image, channels: Channels = "auto") -> Labels:
     """Return the annotation layer of ``image``: the one it has, or a new, empty one on top of the layer list.
 
+    It has int32 zeros of the image's spatial shape (…YX), of full resolution and in its place. A layer of the
+    right name and shape that is bound to no image, such as paint that was saved and opened again, is taken
+    instead of a new one.
+
     Parameters
     ----------
-    viewer : napari.components.ViewerModel
-        The viewer that holds ``image``.
-    image : napari.layers.Image
-        Any image, RGB and multiscale (its full resolution is painted on) included.
     channels : {"auto", "none", "first", "last"}
         Where the image has its channel axis, which paint does not have; "auto" is "last" for RGB, else
         "none".
-
-    Returns
-    -------
-    napari.layers.Labels
-        int32 zeros of the image's spatial shape (…YX), placed like the image. A layer of the right name and
-        shape that is bound to no image, such as paint that was saved and opened again, is taken instead of a
-        new one.
 
     Raises
     ------
@@ -99,13 +92,7 @@ def annotation_of(viewer: ViewerModel, image: Layer | None) -> Labels | None:
 
 
 def check_fits(image: Image, paint: Labels) -> None:
-    """Check that ``image`` has the pixels that its annotation layer was made for.
-
-    Raises
-    ------
-    InputError
-        If it was cropped since, or has other pixels for another reason.
-    """
+    """Raise ``InputError`` if ``image`` has other pixels than its paint was made for, as a crop has."""
     now, then = full_data(image).shape, full_data(paint).shape
     said = image_channels(image, paint)
     places: tuple[Channels, ...] = ("none", "first", "last") if said == "auto" else (said,)
@@ -119,11 +106,8 @@ def check_fits(image: Image, paint: Labels) -> None:
 def copy_image(image: Layer) -> Any:
     """Return the full-resolution pixels of ``image`` for another thread.
 
-    Returns
-    -------
-    array
-        A copy of a numpy array; lazy arrays (dask, zarr, memory-mapped) as they are: nobody paints on them,
-        and a copy might not fit. An opaque alpha channel is left out, as it is where files are read.
+    Lazy arrays (dask, zarr, memory-mapped) are returned as they are: nobody paints on them, and a copy might
+    not fit. An opaque alpha channel is left out, as it is where files are read.
     """
     data = full_data(image)
     if type(data) is not np.ndarray:
@@ -147,12 +131,8 @@ def has_paint(paint: Labels) -> bool:
 def copy_objects(labels: Labels) -> NDArray[Any]:
     """Return a copy of the objects of a label layer (…YX): 0 is background, every other value one object.
 
-    In paint 1 is background, and so is, here, what was not painted.
-
-    Raises
-    ------
-    InputError
-        If the layer shows classes, which are no objects.
+    In paint 1 is background, and so is, here, what was not painted. Of classes, which are no objects, there
+    is an ``InputError``.
     """
     mark = mark_of(labels)
     if mark is not None and (mark.kind == "classes" or (mark.kind == "paint" and mark.mode == "classes")):
@@ -168,10 +148,7 @@ def copy_objects(labels: Labels) -> NDArray[Any]:
 def next_object(paint: Labels) -> int:
     """Return a paint value that no object has yet: one more than the highest, or else the lowest unused.
 
-    Raises
-    ------
-    InputError
-        If the type of the paint has no other value.
+    ``InputError`` if the type of the paint has no other value.
     """
     return unused_values(np.asarray(full_data(paint)), 1, at_least=FIRST_OBJECT)[0]
 
@@ -185,10 +162,6 @@ def add_result(viewer: ViewerModel, source: Layer, kind: Kind, data: NDArray[Any
 
     Parameters
     ----------
-    viewer : napari.components.ViewerModel
-        The viewer of ``source``.
-    source : napari.layers.Layer
-        The image the result belongs to.
     kind : {"objects", "classes", "probabilities", "weights", "uncertainty"}
         The first two become label layers, the others image layers.
     data : array
@@ -197,9 +170,8 @@ def add_result(viewer: ViewerModel, source: Layer, kind: Kind, data: NDArray[Any
     Returns
     -------
     napari.layers.Layer or None
-        The layer; for probabilities of more than two classes, each of which has one, the first; with two
-        classes only the foreground is shown. None, and nothing is added, if the image is gone from the
-        viewer.
+        For probabilities of more than two classes, each of which has a layer, the first; with two classes
+        only the foreground is shown. None, and nothing is added, if the image is gone from the viewer.
     """
     if source not in viewer.layers:
         return None
@@ -215,28 +187,10 @@ def add_result(viewer: ViewerModel, source: Layer, kind: Kind, data: NDArray[Any
 
 
 def add_error_map(viewer: ViewerModel, labels: Labels, errors: NDArray[np.uint8]) -> Labels:
-    """Show what is wrong with ``labels`` on top of them, in the colours of each kind of error.
+    """Show the ``errors`` of ``labels`` (…YX, as ``error_map`` returns them) on top, each kind in its colour.
 
-    A map that an earlier call made of the same labels is updated, unless the user has edited it since.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        The viewer of ``labels``.
-    labels : napari.layers.Labels
-        What was compared with the truth.
-    errors : array (…YX) uint8
-        As :func:`napari_unet.core.scoring.label_errors.error_map` returns it, of the shape of ``labels``.
-
-    Returns
-    -------
-    napari.layers.Labels
-        The map, placed like the labels; the pointer on it is told the kind of error.
-
-    Raises
-    ------
-    InputError
-        If ``labels`` are gone from the viewer.
+    A map that an earlier call made of the same labels is updated, unless the user has edited it since. The
+    pointer on it is told the kind of error. ``InputError`` if ``labels`` are gone from the viewer.
     """
     if labels not in viewer.layers:
         raise InputError(
@@ -282,23 +236,10 @@ def predicted_labels(layer: Layer) -> NDArray[Any] | None:
 def update_plane(
     layer: Labels, plane: tuple[int, ...], labels: NDArray[Any], *, discard_edits: bool = False
 ) -> bool:
-    """Show other labels in one plane of a predicted layer, unless the user edited that plane since.
+    """Show other ``labels`` (spatial...) in a plane of a predicted layer; return whether they are shown now.
 
-    Parameters
-    ----------
-    layer : napari.layers.Labels
-        Predicted labels (leading..., spatial...).
-    plane : tuple of int
-        Index along the leading axes; () is all of it.
-    labels : array (spatial...)
-        What the plane is to show.
-    discard_edits : bool
-        Whether edits may be lost.
-
-    Returns
-    -------
-    bool
-        Whether the labels are shown now.
+    They are not where the user edited that plane since, unless edits may be discarded. ``plane`` is the index
+    along the leading axes; () is all of it.
     """
     shown = predicted_labels(layer)
     if shown is None or shown.shape != layer.data.shape:

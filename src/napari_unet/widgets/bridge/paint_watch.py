@@ -28,15 +28,8 @@ class Learnt(NamedTuple):
 class PaintWatch(QObject):
     """Follows the paint of a training, whatever changes it: strokes, erasing, undo, scripts.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-    learnt : sequence of Learnt
-        What the training begins with: the images to learn from, then those for scoring.
-    all_images : bool
-        Whether every other image joins when it is painted on, with paint of the same mode.
-    parent : QObject
-        Its owner.
+    ``learnt`` is what the training begins with: the images to learn from, then those for scoring. With
+    ``all_images`` every other image joins when it is painted on, with paint of the same mode.
     """
 
     def __init__(

@@ -33,13 +33,9 @@ def result_layer(
 
     Parameters
     ----------
-    source : napari.layers.Layer
-        The image.
     kind : str
         "objects", "classes" and "errors" are labels; "weights" may have any values, other images have those
         from 0 to 1.
-    name : str
-        Of the layer.
     data : array, or list of arrays
         What it shows; a list is one image in several resolutions, the full one first.
     axes : tuple of int

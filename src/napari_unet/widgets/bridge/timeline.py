@@ -60,14 +60,9 @@ def count_as_predicted(layer: Labels) -> Shown | None:
 
 
 class Timeline:
-    """The steps of a paint layer, and of the layers of predicted objects that are corrected into it.
+    """The steps of an annotation layer, and of the layers of predicted objects that are corrected into it.
 
     Ctrl+Z and Ctrl+Shift+Z on any of these layers undo and redo the last step of all.
-
-    Parameters
-    ----------
-    paint : napari.layers.Labels
-        The annotation layer.
     """
 
     def __init__(self, paint: Labels) -> None:

@@ -58,12 +58,7 @@ _CURVE_COLOUR = QColor("#f5a742")
 class CorrectSection(QWidget):
     """Tools for the predicted objects of the chosen image, and how many were corrected.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Its layers of predicted objects are corrected.
-    image : LayerChooser
-        Says of which image; where several are chosen, the selected layer does.
+    Where several images are chosen, it is the one that the selected layer belongs to.
     """
 
     corrected = Signal(object)

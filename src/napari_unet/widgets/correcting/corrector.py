@@ -46,13 +46,6 @@ class Corrector:
     It is a mouse callback of the layer, and lives as long as that. ``events.tool`` says that another tool is
     in the hand, or the objects look different; ``events.said`` has a ``sentence`` for the user and its
     ``tone``.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        The viewer of the layer.
-    result : napari.layers.Labels
-        Predicted objects.
     """
 
     def __init__(self, viewer: ViewerModel, result: Labels) -> None:
@@ -128,14 +121,8 @@ class Corrector:
     ) -> None:
         """Do with all objects that a stroke touches, or crosses, what ``kind`` says.
 
-        Parameters
-        ----------
-        path : array (N, D)
-            The stroke, in pixels of the layer.
-        axes : tuple of two ints
-            The axes of the plane it was drawn on.
-        leaves_trace : bool
-            Whether the history of the layer holds already that the stroke was drawn, and removed again.
+        ``path`` (N, D) is in pixels of the layer, on the plane of these ``axes``; it ``leaves_trace`` if the
+        history of the layer holds already that it was drawn, and removed again.
         """
         first, second = axes
 

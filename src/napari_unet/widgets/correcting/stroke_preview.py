@@ -15,16 +15,8 @@ _WIDTH = 2
 class StrokePreview:
     """Shows a stroke in the labels themselves, in a colour that no object has, and takes it out again.
 
-    So it is seen where the objects are, costs what a brush costs, and adds no layer.
-
-    Parameters
-    ----------
-    layer : napari.layers.Labels
-        The labels that are drawn on.
-    axes : tuple of two ints
-        The axes of the plane.
-    zoom : float
-        Pixels of the screen for a unit of the world.
+    So it is seen where the objects are, costs what a brush costs, and adds no layer. It is on the plane of
+    two ``axes``; ``zoom`` is in pixels of the screen for a unit of the world.
     """
 
     def __init__(self, layer: Labels, axes: tuple[int, ...], zoom: float) -> None:

@@ -52,31 +52,15 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Question:
-    """An image and its paint, copied on the main thread.
+    """An image and its paint, copied on the main thread."""
 
-    Parameters
-    ----------
-    image : array
-        As its layer holds it.
-    channels : {"auto", "none", "first", "last"}
-    paint : array (…YX) of int
-    mode : {"objects", "classes"}
-        Of the paint.
-    known : Known or None
-        What a network says; None goes by the looks alone.
-    planes : sequence of tuple of int
-        Those to look at where nothing is known.
-    shown : sequence of tuple of int
-        Places that were shown before.
-    """
-
-    image: Any
+    image: Any  # as its layer holds it
     channels: Channels
-    paint: NDArray[np.integer[Any]]
+    paint: NDArray[np.integer[Any]]  # (…YX)
     mode: Mode
-    known: Known | None
-    planes: Sequence[Plane]
-    shown: Sequence[tuple[int, ...]]
+    known: Known | None  # what a network says; None goes by the looks alone
+    planes: Sequence[Plane]  # to look at where nothing is known
+    shown: Sequence[tuple[int, ...]]  # places that were shown before
 
 
 def rank(questions: Sequence[Question], *, wants_map: bool = False, stay: float = 1.0) -> Ranked:

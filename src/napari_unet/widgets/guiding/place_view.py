@@ -24,16 +24,9 @@ _YELLOW = "#ffd84d"
 def show_place(
     viewer: ViewerModel, image: Image, paint: Labels, centre: Sequence[int], radius: float
 ) -> None:
-    """Move camera and sliders to a pixel of ``paint``, the annotation layer of ``image``, and mark it.
+    """Move camera and sliders to a pixel (…YX) of ``paint``, the annotation layer of ``image``, and mark it.
 
-    The zoom stays where the place can be seen well with it.
-
-    Parameters
-    ----------
-    centre : sequence of int
-        Index (…YX).
-    radius : float
-        Pixels around it that are to be seen.
+    The zoom stays where the place, with so many pixels around it, can be seen well with it.
     """
     world = np.asarray(paint.data_to_world(centre))
     first = viewer.dims.ndim - paint.ndim
@@ -53,11 +46,8 @@ def show_place(
 def turn_to(viewer: ViewerModel, pair: tuple[Image, Labels], pairs: Sequence[tuple[Image, Labels]]) -> str:
     """Let an image be seen and painted on as the one before was; return what happened in a sentence.
 
-    Parameters
-    ----------
-    pair : image and its annotation layer
-    pairs : sequence of them
-        All images that are worked on: those that lie over this one are hidden, with all that belongs to them.
+    ``pairs`` are all images that are worked on, with their paint: those that lie over this one are hidden,
+    with all that belongs to them.
     """
     image, paint = pair
     before = viewer.layers.selection.active

@@ -41,13 +41,7 @@ class ModelFacts:
 
     @classmethod
     def read(cls, path: Path) -> "ModelFacts":
-        """Return the facts of a file; its weights are not read.
-
-        Raises
-        ------
-        InputError
-            If it is not a model.
-        """
+        """Return the facts of a file, without its weights; ``InputError`` if it is not a model."""
         info = read_info(path)
         history = info["history"]
         size = info.get("object_size")
@@ -100,10 +94,7 @@ class ModelFacts:
 class ModelChooser(Chooser):
     """The model files of a folder, newest first, any other file, and the starters.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Watched for models that come and go; it need not exist yet.
+    The folder is watched for models that come and go; it need not exist yet.
     """
 
     model_changed = Signal(object)
@@ -204,13 +195,7 @@ class ModelChooser(Chooser):
 
 
 def read_facts(path: Path | None) -> ModelFacts:
-    """Return the facts of the chosen model, or say that there is none.
-
-    Raises
-    ------
-    InputError
-        If no model is chosen, or it is not one.
-    """
+    """Return the facts of the chosen model; ``InputError`` if there is none, or it is not a model."""
     if path is None:
         raise InputError("There is no model yet; train one under Train, or browse for a file.")
     return ModelFacts.read(path)

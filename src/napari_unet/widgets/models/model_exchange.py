@@ -58,12 +58,7 @@ def export_model(source: Path, target: Path, info: PackageInfo, image: Any) -> I
 class ModelExchange(QWidget):
     """Browse for a model, of ours or from elsewhere, and export the chosen one.
 
-    Parameters
-    ----------
-    chooser : ModelChooser
-        Gets what is found, and has what is exported.
-    image : LayerChooser
-        Its image is the example in a package.
+    The chosen image is its example.
     """
 
     def __init__(self, chooser: ModelChooser, image: LayerChooser) -> None:

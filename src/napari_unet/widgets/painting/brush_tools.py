@@ -17,15 +17,7 @@ from napari_unet.widgets.window.preferences import read_preferences
 
 
 class BrushTools(QWidget):
-    """Take up a brush for the annotation layer, and show the one that is in the hand.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        The viewer of the layer, which is selected with the brush.
-    watcher : AnnotationWatcher
-        Says which layer it is.
-    """
+    """Take up a brush for the annotation layer, and show the one that is in the hand."""
 
     def __init__(self, viewer: ViewerModel, watcher: AnnotationWatcher) -> None:
         super().__init__()

@@ -40,15 +40,7 @@ _FILL = "#ffd1661f"
 
 
 class RegionTools(QWidget):
-    """Buttons to draw complete regions, and a sentence on what they make of the paint.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        The shapes are added to it.
-    watcher : AnnotationWatcher
-        Says whose regions they are.
-    """
+    """Buttons to draw complete regions, and a sentence on what they make of the paint."""
 
     def __init__(self, viewer: ViewerModel, watcher: AnnotationWatcher) -> None:
         super().__init__()
@@ -146,18 +138,10 @@ def describe_regions(regions: int, drawn: int, overlooked: int = 0) -> str:
 
 
 def take_region_tool(viewer: ViewerModel, paint: Labels, tool: str) -> Shapes:
-    """Select the complete regions of ``paint``, a new layer if there are none, ready to draw.
+    """Select the complete regions of ``paint``, ready to draw a "rectangle" or "polygon".
 
-    Parameters
-    ----------
-    tool : str
-        "rectangle" or "polygon".
-
-    Returns
-    -------
-    napari.layers.Shapes
-        The layer. One of the right name that is bound to no image, such as one that was saved and opened
-        again, is taken instead of a new one.
+    If there are none, a layer of the right name that is bound to no image, such as one that was saved and
+    opened again, is taken, or else a new one.
     """
     layer = regions_layer(viewer, paint) or _make(viewer, paint)
     layer.visible = True

@@ -38,17 +38,7 @@ _NOT_CORRECTED = (
 
 
 class TakeCorrections(QWidget):
-    """The button *Take corrections*, and what it took.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        The viewer of the predicted layers.
-    image : LayerChooser
-        Says of which image.
-    watcher : AnnotationWatcher
-        Follows its annotation layer.
-    """
+    """The button *Take corrections* of the chosen image, and what it took."""
 
     def __init__(self, viewer: ViewerModel, image: LayerChooser, watcher: AnnotationWatcher) -> None:
         super().__init__()
@@ -136,17 +126,10 @@ class TakeCorrections(QWidget):
 
 
 def take_corrections(viewer: ViewerModel, image: Layer) -> str:
-    """Turn what the user corrected in the predicted layer of ``image`` into its paint.
+    """Turn what the user corrected in the predicted layer of ``image`` into its paint, and say what that was.
 
-    Returns
-    -------
-    str
-        What was taken, as a sentence for the user.
-
-    Raises
-    ------
-    InputError
-        If the image has no annotation layer or no predicted layer that was corrected, or they do not fit.
+    ``InputError`` if the image has no annotation layer or no predicted layer that was corrected, or they do
+    not fit.
     """
     paint = annotation_of(viewer, image)
     if paint is None:

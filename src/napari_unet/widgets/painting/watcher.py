@@ -15,17 +15,10 @@ from napari_unet.widgets.window.lifetime import follow, later
 
 
 class AnnotationWatcher(QObject):
-    """Follows the annotation layer of the image that is chosen in a :class:`LayerChooser`.
+    """Follows the annotation layer of the image that is chosen in ``chooser``, and lives as long as that.
 
     Whoever selects a layer in napari's list turns to its image: strokes land there, so that is chosen, too.
     What belongs to the chosen image and lies on it goes with it when it is moved, scaled or turned.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        The viewer of the layers.
-    chooser : LayerChooser
-        Says of which image. It is the parent: both go together.
     """
 
     layer_changed = Signal(object)

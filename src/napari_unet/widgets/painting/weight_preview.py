@@ -91,38 +91,24 @@ class WeightPreviews:
     ) -> Iterator[PlaneMap]:
         """Compute the maps as training on planes does: borders within each plane, class balance over all.
 
+        Yielded are maps that are to be displayed anew: that of the visible plane, balanced by the planes
+        measured so far; when all are measured, whatever else changed. When ``control`` is stopped, the
+        iterator ends.
+
         Parameters
         ----------
         paint : array (…YX) of integers
-            The paint of an image or stack. It may be painted on meanwhile: every plane is copied when its
-            turn comes, and what was missed is found next time.
+            It may be painted on meanwhile: every plane is copied when its turn comes, and what was missed is
+            found next time. ``InputError`` if it is not paint.
         known : KnownFull
             What is known of its objects, and its complete regions: what is background without being painted.
-        config : WeightConfig
-            The formula's parameters.
-        mode : {"objects", "classes"}
-            What the values mean.
-        control : Control
-            Polled once per plane; when stopped, the iterator ends.
         visible : tuple of int
             The plane that the user sees.
         shown : mapping of plane to key, or None
             The :attr:`PlaneMap.key` of the maps on display, which are not computed again; planes that are
-            left out display zeros. None: no maps are asked for, and planes only
-            measured for :meth:`sentence`.
+            left out display zeros. None: no maps are asked for, planes only measured for :meth:`sentence`.
         spacing : tuple of float, optional
             Size of a pixel of a plane along Y and X, as in training; None where it is square.
-
-        Yields
-        ------
-        PlaneMap
-            Of planes that are to be displayed anew: the visible plane, balanced by the planes measured so
-            far; when all are measured, whatever else changed.
-
-        Raises
-        ------
-        InputError
-            If ``paint`` is not paint.
         """
         unit = _unit(config)
         if (self._asked, self._shape, self._spacing) != ((unit, mode), paint.shape, spacing):

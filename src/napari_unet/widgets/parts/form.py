@@ -228,17 +228,10 @@ class Chooser(DropDown):
 
 
 class LayerChooser(Chooser):
-    """A list of the images of a viewer that stays true while layers come, go and are renamed.
+    """A list of the images of a viewer, but results, that stays true while layers come, go and are renamed.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Its image layers are offered, except those this plugin added as results.
-    none : str, optional
-        What stands for no layer, where none need be chosen; it is offered first.
-    several : mapping of str to str
-        What is offered after the layers instead of one of them, such as all: names of these choices, and
-        their texts.
+    ``none`` stands for no layer, where none need be chosen, and is offered first. ``several`` are the names
+    and texts of what is offered after the layers instead of one of them, such as all.
     """
 
     layer_changed = Signal(object)
@@ -315,13 +308,7 @@ class LayerChooser(Chooser):
 
 
 class LabelsChooser(LayerChooser):
-    """The same for label layers, except maps of errors.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Its label layers are offered, predicted and painted ones included.
-    """
+    """The same for label layers, predicted and painted ones included, except maps of errors."""
 
     _PLACEHOLDER = "Open or make labels first"
 

@@ -10,15 +10,8 @@ from napari_unet.widgets.jobs import Job, MakeEvents
 class Latest(QObject):
     """Compute previews in the background, only the newest request: those it overtook are stopped and dropped.
 
-    Parameters
-    ----------
-    title : str
-        What is computed.
-    parent : QObject, optional
-        Usually the dock; deleting it drops everything.
-    patient : bool
-        Whether a request that was overtaken may still give its first result, if it has given none: a slider
-        that moves all the time would otherwise show nothing until it rests.
+    If it is ``patient``, a request that was overtaken may still give its first result, if it has given none:
+    a slider that moves all the time would otherwise show nothing until it rests.
     """
 
     result = Signal(object)

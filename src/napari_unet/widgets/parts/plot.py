@@ -34,11 +34,6 @@ class CurvePlot(QWidget):
 
     Colours follow the style sheet of the window, so napari's themes apply as soon as they are switched.
     pyqtgraph is imported with the first point: opening the dock does not wait for it.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-        As in Qt.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:

@@ -17,13 +17,6 @@ class Section(QWidget):
 
     Unlike superqt's ``QCollapsible``, which squeezes its content to height 0, the content is hidden: controls
     that cannot be seen are not reached with the Tab key, and texts that wrap over several lines are not cut.
-
-    Parameters
-    ----------
-    title, name, tooltip : str
-        Title, object name and tooltip of the button.
-    is_open : bool
-        Whether the content shows at first.
     """
 
     toggled = Signal(bool)

@@ -6,14 +6,9 @@ from napari_unet.widgets.parts.form import Tone
 
 
 class Tally:
-    """Counts finished, failed and left images.
+    """Counts finished, failed and left images of these names.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Of the images, in their order.
-    folder : str
-        Where results are written, or "" if they become layers.
+    ``folder`` is where results are written, or "" if they become layers.
     """
 
     def __init__(self, names: Sequence[str] = (), folder: str = "") -> None:

@@ -40,13 +40,7 @@ class FolderField(QWidget):
 
     @property
     def folder(self) -> Path:
-        """The folder.
-
-        Raises
-        ------
-        InputError
-            If nothing is chosen.
-        """
+        """The folder; ``InputError`` if none is chosen."""
         text = self.edit.text().strip()
         if not text:
             raise InputError(
@@ -89,13 +83,7 @@ class FilesForm(QWidget):
 
     @property
     def pattern(self) -> str:
-        """Which files.
-
-        Raises
-        ------
-        InputError
-            If nothing is chosen.
-        """
+        """Which files; ``InputError`` if none are chosen."""
         text = self._files.text().strip()
         if not text:
             raise InputError("No folder of images is chosen; choose one with Browse, next to Files.")
@@ -103,13 +91,7 @@ class FilesForm(QWidget):
 
     @property
     def output(self) -> Path:
-        """Where results go.
-
-        Raises
-        ------
-        InputError
-            If nothing is chosen.
-        """
+        """Where results go; ``InputError`` if nothing is chosen."""
         return self._results.folder
 
     def choose(self, files: str | Path, output: str | Path | None = None) -> None:

@@ -47,24 +47,12 @@ def segment_files(
     device: str,
     control: Control,
 ) -> Iterator[FilesFound | TilesDone | FileWritten | FileSuspended | ImageFailed]:
-    """Segment the files of a folder into another one.
+    """Segment the files of a folder into another one, ``output``.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        Model file.
-    pattern : str
-        Folder, pattern or file, as for :func:`napari_unet.files.pixels.images.expand_paths`.
-    output : pathlib.Path
-        Folder for the results.
-    kinds, config, device, control
-        As for :func:`segment`. Of a file that is not finished at a stop nothing is written.
-
-    Raises
-    ------
-    InputError
-        If the model cannot be read, there are no files, or the results cannot be written. One file that
-        fails is an :class:`ImageFailed`.
+    Of a file that is not finished at a stop nothing is written. ``InputError`` if the model ``path`` cannot
+    be read, there are no files, or the results cannot be written; one file that fails is an
+    :class:`ImageFailed`. ``pattern`` is a folder, pattern or file, as for
+    :func:`napari_unet.files.pixels.images.expand_paths`; the rest is as for :func:`segment`.
     """
     from napari_unet.files.networks.models import load_model
 
@@ -96,13 +84,7 @@ class Opened:
 
 
 def open_results(path: Path, outputs: Mapping[FileKind, Path]) -> Iterator[Opened]:
-    """Read an image file and the results that were written of it.
-
-    Raises
-    ------
-    InputError
-        If one of them cannot be read.
-    """
+    """Read an image file and the results written of it; ``InputError`` if one of them cannot be read."""
     image = load_image(path)
     pixels = _in_memory(path, image.pixels)
     # Channels come first; three of 8 bits are colours, which a layer has last.

@@ -50,12 +50,7 @@ class _Objects:
 class LiveObjects(QObject):
     """Keeps the probabilities of the results of this session, and reads their objects again.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        A result is given up when its layer leaves it.
-    parent : QObject
-        The dock.
+    A result is given up when its layer leaves the viewer.
     """
 
     refreshed = Signal(int)

@@ -30,14 +30,7 @@ from napari_unet.widgets.window.preferences import read_preferences
 
 
 class Onlooker(QObject):
-    """Predicts for the places to paint, without showing what it predicts.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-    parent : QObject
-        Its owner.
-    """
+    """Predicts for the places to paint, without showing what it predicts."""
 
     told = Signal(str)
     """How far it is, in a sentence."""

@@ -23,29 +23,15 @@ from napari_unet.widgets.bridge.layers import Kind
 class Source:
     """An image to segment, or one plane of it.
 
-    Parameters
-    ----------
-    image : array
-        As its layer holds it.
-    channels : {"auto", "none", "first", "last"}
-        Where its channel axis is.
-    plane : tuple of int, optional
-        Index into all its axes but the channels, of which as many as the network does not see are used; None
-        segments every plane.
-    looked_at : tuple of float, optional
-        The pixel in the middle of the view, along all its axes but the channels: segmented first.
-    folder : pathlib.Path, optional
-        Where results go if the image does not fit into the memory.
-    name : str
-        Of the image, by which results there are named.
-    pixel_size : PixelSize, optional
-        Kept with results there.
+    ``plane`` is an index into all its axes but the channels, of which as many as the network does not see are
+    used; None segments every plane. ``folder`` is where results go if the image does not fit into the memory;
+    they are named by ``name``, and ``pixel_size`` is kept with them.
     """
 
-    image: Any
+    image: Any  # as its layer holds it
     channels: Channels
     plane: tuple[int, ...] | None = None
-    looked_at: tuple[float, ...] | None = None
+    looked_at: tuple[float, ...] | None = None  # the pixel in the middle of the view: segmented first
     folder: Path | None = None
     name: str = "image"
     pixel_size: PixelSize | None = None
@@ -102,33 +88,15 @@ class StoredOnDisk:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segmented:
-    """Source ``number`` is segmented.
-
-    Parameters
-    ----------
-    number : int
-        Index of the source.
-    results : mapping of kind to array
-        Objects and classes (…YX), probabilities (K, …YX), of the plane alone where one was asked for.
-    plane : tuple of int
-        Where that plane is in the stack; () for everything.
-    shape : tuple of int
-        …YX of the whole image.
-    complete : bool
-        Whether all tiles were finished before the stop.
-    rereading : Rereading or None
-        What other objects can be read from, unless none were asked for or it would be too large to keep.
-    scaled : ImageScaled or None
-        How the image was scaled for a starter.
-    """
+    """Source ``number`` is segmented."""
 
     number: int
-    results: Mapping[Kind, NDArray[Any]]
-    plane: tuple[int, ...]
-    shape: tuple[int, ...]
-    complete: bool
-    rereading: Rereading | None
-    scaled: ImageScaled | None = None
+    results: Mapping[Kind, NDArray[Any]]  # (…YX), probabilities (K, …YX); of the plane if one was asked for
+    plane: tuple[int, ...]  # where that is in the stack; () for everything
+    shape: tuple[int, ...]  # …YX of the whole image
+    complete: bool  # all tiles were finished before the stop
+    rereading: Rereading | None  # to read other objects from, unless none were asked for or it is too large
+    scaled: ImageScaled | None = None  # for a starter
 
 
 RunEvent = SourceWanted | PreviewBegun | TilesDone | Segmented | StoredOnDisk | ImageFailed

@@ -147,13 +147,7 @@ class PredictionForm(QWidget):
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """What to make.
-
-        Raises
-        ------
-        InputError
-            If nothing is ticked.
-        """
+        """What to make; ``InputError`` if nothing is ticked."""
         kinds = tuple(kind for kind, box in self._kinds.items() if box.isChecked())
         if not kinds:
             raise InputError("Nothing is ticked to be made; choose objects, classes or probability.")

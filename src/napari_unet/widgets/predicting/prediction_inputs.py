@@ -21,13 +21,7 @@ ALL, FILES = "all", "files"
 
 
 class PredictionInputs(QWidget):
-    """The form of the Predict dock.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Its images can be chosen.
-    """
+    """The form of the Predict dock."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
@@ -88,10 +82,7 @@ class PredictionInputs(QWidget):
     def folder_for(self, target: Target) -> Path:
         """Return where the results of an image go if they do not fit into the memory.
 
-        Raises
-        ------
-        InputError
-            If the chosen image is too large for the memory, and no folder is chosen.
+        ``InputError`` if the chosen image is too large for the memory, and no folder is chosen.
         """
         if target.layer is self.image.layer and not self.stored.isHidden():
             return self.stored.folder

@@ -69,16 +69,10 @@ def segment(
         Model file.
     count : int
         Number of sources; each is asked for with :class:`SourceWanted` when its turn comes.
-    kinds : sequence of {"objects", "classes", "probabilities"}
-        What to make of each.
     config : PredictionConfig
         Its ``channels`` are those of each source.
-    device : str
-        As for :func:`napari_unet.network.prediction.predict_events`.
     keep_unfinished : bool
         Whether the tiles finished before a stop are given.
-    control : Control
-        Polled once per tile.
 
     Raises
     ------
@@ -199,27 +193,13 @@ def _receive(wanted: SourceWanted, control: Control) -> Source | str | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Read:
-    """An image as the network takes it.
+    """An image as the network takes it."""
 
-    Parameters
-    ----------
-    pixels : array (C, …YX)
-        Of the image, or of one plane of it.
-    plane : tuple of int
-        Which; () is all of it.
-    shape : tuple of int
-        …YX of the whole image.
-    model : Model
-        With the limits of the whole image.
-    start_at : tuple of float or None
-        The pixel of ``pixels`` where to begin.
-    """
-
-    pixels: Pixels
-    plane: tuple[int, ...]
-    shape: tuple[int, ...]
-    model: Model
-    start_at: tuple[float, ...] | None
+    pixels: Pixels  # (C, …YX) of the image, or of one plane of it
+    plane: tuple[int, ...]  # which; () is all of it
+    shape: tuple[int, ...]  # …YX of the whole image
+    model: Model  # with the limits of the whole image
+    start_at: tuple[float, ...] | None  # the pixel of ``pixels`` where to begin
 
 
 def _read(source: Source, model: Model) -> _Read:
@@ -289,10 +269,7 @@ def resolve_channels(
 ) -> Channels:
     """Return where an image of this shape has its channels for a model, "auto" resolved, without its pixels.
 
-    Raises
-    ------
-    InputError
-        If the image does not suit the model.
+    ``InputError`` if the image does not suit the model.
     """
     pixels = np.broadcast_to(np.uint8(0), shape)
 

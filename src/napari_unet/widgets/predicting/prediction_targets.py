@@ -50,12 +50,7 @@ def images_of(viewer: ViewerModel) -> list[Image]:
 def target_of(viewer: ViewerModel, layer: Image | None, channels: Channels, facts: ModelFacts) -> Target:
     """Return ``layer`` as what is to be segmented, or say why it cannot be.
 
-    Parameters
-    ----------
-    channels : {"auto", "none", "first", "last"}
-        What the user says of its channels.
-    facts : ModelFacts
-        Of the model.
+    ``channels`` is what the user says of them.
     """
     if layer is None:
         raise InputError("There is no image to segment; open one with File > Open.")
@@ -148,10 +143,8 @@ def add_results(
 ) -> dict[Kind, Layer | None]:
     """Show what was found in ``source``, and return the layer of each kind, None where nothing is shown.
 
-    Parameters
-    ----------
-    results : mapping
-        Of the whole image; or of its ``plane``, which joins those that are shown of an image of ``shape``.
+    ``results`` are of the whole image; or of its ``plane``, which joins those that are shown of an image of
+    ``shape`` (…YX).
     """
     shown: dict[Kind, Layer | None] = {}
     for kind, result in results.items():
@@ -181,19 +174,10 @@ def into_stack(
     shape: tuple[int, ...],
     kind: Kind,
 ) -> NDArray[Any]:
-    """Return a copy of ``stack`` with ``result`` as one of its planes.
+    """Return a copy of ``stack`` (…YX, or K first) with ``result`` as one of its planes.
 
-    Parameters
-    ----------
-    stack : array (…YX), or (K, …YX) for probabilities, or None
-        What was predicted of other planes; None, or another shape or type, is an empty stack.
-    plane : tuple of int
-        Index of the plane.
-    result : array (YX), or (K, YX)
-        The new plane; ids of objects are raised so that no other plane has them.
-    shape : tuple of int
-        …YX of the stack.
-    kind : {"objects", "classes", "probabilities"}
+    ``shape`` is …YX. None, or a stack of another shape or type, is an empty one. Ids of objects are raised so
+    that no other plane has them.
     """
     where: tuple[Any, ...] = plane
     if kind == "probabilities":

@@ -28,10 +28,6 @@ class PreviewLayer:
     """Shows the preview of one image at a time, and takes it away when the results are there.
 
     Meanwhile, earlier results of the image are hidden, through which it could not be seen.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
     """
 
     def __init__(self, viewer: ViewerModel) -> None:

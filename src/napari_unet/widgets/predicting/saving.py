@@ -25,13 +25,7 @@ _AXES = {2: "YX", 3: "ZYX", 4: "TZYX"}
 
 
 class LabelSaver(QWidget):
-    """Asks where to, and writes the labels, or a table of the objects, there.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Holds the labels.
-    """
+    """Asks where to, and writes the labels, or a table of the objects, there."""
 
     saved = Signal(object, object)
     """The ``Labels`` layer that was written, and the ``Path``."""

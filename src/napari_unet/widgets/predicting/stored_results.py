@@ -35,18 +35,10 @@ def file_name(image: Image) -> str:
 def show_stored(
     viewer: ViewerModel, source: Image, channels: Channels, outputs: Mapping[Kind, Path]
 ) -> dict[Kind, Layer]:
-    """Show what was stored of an image, and return the layers; those of an earlier prediction are replaced.
+    """Show what was stored of an image in zarr folders, and return the layers by kind.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        The viewer of ``source``.
-    source : napari.layers.Image
-        The image.
-    channels : {"none", "first", "last"}
-        Where it has its channels.
-    outputs : mapping
-        The zarr folders by kind.
+    They replace those of an earlier prediction. ``channels`` is where the image has its channels, never
+    "auto".
     """
     shown: dict[Kind, Layer] = {}
     for kind, path in outputs.items():

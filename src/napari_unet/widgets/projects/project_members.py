@@ -57,16 +57,9 @@ class _Labels:
 
 
 class ProjectMembers(QObject):
-    """The images of a window, and the labels bound to them.
+    """The images of a window, all but those that show results, and the labels bound to them.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        All of its images belong to the project, but those that show results.
-    project : Project
-        What it holds as it is opened.
-    parent : QObject
-        Both go together.
+    ``project`` is what it holds as it is opened.
     """
 
     def __init__(self, viewer: ViewerModel, project: Project, parent: QObject) -> None:
@@ -93,10 +86,7 @@ class ProjectMembers(QObject):
     def adopt(self, identity: str) -> dict[str, Path]:
         """Make marks of the tags that the reader left on the layers of the project of this identity.
 
-        Returns
-        -------
-        dict of str to Path
-            Where the file of every linked image was found.
+        Returned is where the file of every linked image was found.
         """
         tags = [(layer, layer.metadata.get(KEY)) for layer in self._viewer.layers]
         mine = [(layer, tag) for layer, tag in tags if isinstance(tag, Tag) and tag.identity == identity]

@@ -56,12 +56,9 @@ class Opened:
 
 
 def open_layers(folder: Path) -> Opened:
-    """Read the project in ``folder``.
+    """Read the project in ``folder``; ``InputError`` if it cannot be read.
 
-    Raises
-    ------
-    InputError
-        If it cannot be read. What is missing or damaged in it is told by ``sentences``, and the rest opens.
+    What is missing or damaged in it is told by ``sentences``, and the rest opens.
     """
     project = read_project(folder)
     opened = Opened(project)
@@ -114,14 +111,10 @@ def find_layer(
 
 
 def read_file(path: Path, reader: str) -> list[LayerData]:
-    """Return the layers in a file as napari would open it; none if it cannot be read.
+    """Return the layers in an image file as napari would open it; none if it cannot be read.
 
-    Parameters
-    ----------
-    path : Path
-        An image. Of other files, only those are read that hold no code, whoever would open them.
-    reader : str
-        The plugin it was opened with first.
+    Of files we do not know, only those are read that hold no code, by the plugin ``reader`` that opened them
+    first.
     """
     known = path.suffix.lower() in SUFFIXES or is_zarr(path)
     if path.suffix.lower() in _NEVER or (not known and reader in ("", _BUILTIN)):

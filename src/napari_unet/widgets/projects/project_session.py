@@ -38,22 +38,8 @@ _log = logging.getLogger(__name__)
 class ProjectSession(QObject):
     """Keeps one project as it is in its window.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Its images, with their paint, are those of the project.
-    folder : Path
-        Of the project.
-    project : Project
-        What it holds as it is opened.
-    store : ProjectStore or None
-        Writes it; None if it can only be read, for which ``problem`` is the reason.
-    settings : callable
-        Returns what the docks are set to.
-    problem : str
-        A sentence on why nothing is saved; "" without.
-    parent : QObject, optional
-        Usually the window: both go together.
+    ``project`` is what it holds as it is opened; ``store`` writes it, None if it can only be read, for which
+    ``problem`` is the reason in a sentence; ``settings`` returns what the docks are set to.
     """
 
     changed = Signal()
@@ -154,10 +140,7 @@ class ProjectSession(QObject):
     def find(self, folder: Path) -> list[str]:
         """Look in ``folder`` for the images that are missing, and show those that are found.
 
-        Returns
-        -------
-        list of str
-            Sentences on what was not found, or is not as it was.
+        Returned are sentences on what was not found, or is not as it was.
         """
         others = search(folder, {file_name(entry) for entry in self.missing})
         sentences = []

@@ -44,13 +44,7 @@ class _Dock:
 
 
 class WindowProject(QObject):
-    """Opens, makes and closes the project of one window, and tells the docks.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Of the window; it is held weakly.
-    """
+    """Opens, makes and closes the project of one window, and tells the docks."""
 
     opened = Signal()
     """Another project is open now, or none."""
@@ -105,12 +99,8 @@ class WindowProject(QObject):
     def create(self, folder: Path) -> None:
         """Make a project of what is in the window, in a new folder, or go on with the one that is open there.
 
-        What was trained last is copied, so that the project goes on from it.
-
-        Raises
-        ------
-        InputError
-            If the folder is not empty, or cannot be written.
+        What was trained last is copied, so that the project goes on from it. ``InputError`` if the folder is
+        not empty, or cannot be written.
         """
         store, before = ProjectStore.create(folder), self.session
         kept = None if before is None else before.folder / MODELS
@@ -273,13 +263,7 @@ def _main_window(viewer: ViewerModel) -> QWidget | None:
 
 
 def open_project(viewer: ViewerModel, path: Path) -> None:
-    """Open a project in the window of ``viewer``.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read.
-    """
+    """Open a project in the window of ``viewer``; ``InputError`` if it cannot be read."""
     folder = project_folder(path)
     opened = open_layers(folder)
     for layer in opened.layers:

@@ -25,21 +25,11 @@ class PlanesDone:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluated:
-    """Everything is compared.
+    """Everything is compared."""
 
-    Parameters
-    ----------
-    scores : Scores
-        Of all planes together.
-    errors : array (…YX) uint8
-        As :func:`napari_unet.core.scoring.label_errors.error_map` returns it.
-    sites : tuple of ErrorSite
-        Where to look, the largest first.
-    """
-
-    scores: Scores
-    errors: NDArray[np.uint8]
-    sites: tuple[ErrorSite, ...]
+    scores: Scores  # of all planes together
+    errors: NDArray[np.uint8]  # (…YX), as ``error_map`` returns it
+    sites: tuple[ErrorSite, ...]  # where to look, the largest first
 
     def places(self, kind: ErrorKind) -> int:
         """Return the number of places with this kind of error."""
@@ -59,21 +49,10 @@ class Evaluated:
 def compare_labels(
     prediction: NDArray[Any], truth: NDArray[Any], ndim: int | None, control: Control
 ) -> Iterator[PlanesDone | Evaluated]:
-    """Compare labels plane by plane, or at once.
+    """Compare labels (…YX; 0 is background) plane by plane, or at once; ``InputError`` if they cannot be.
 
-    Parameters
-    ----------
-    prediction, truth : array (…YX) of int
-        Labels: 0 is background.
-    ndim : int, optional
-        As for :func:`napari_unet.core.scoring.scores.evaluate`.
-    control : Control
-        Polled once per plane; nothing comes of a comparison that is stopped.
-
-    Raises
-    ------
-    InputError
-        If the labels cannot be compared.
+    ``ndim`` is as for :func:`napari_unet.core.scoring.scores.evaluate`. Nothing comes of a comparison that is
+    stopped.
     """
     total = prod(prediction.shape[: 0 if ndim is None else max(prediction.ndim - ndim, 0)])
     parts = []

@@ -25,15 +25,7 @@ _PATIENCE_MS = 3000
 class Glances(QObject):
     """Asks for glances, and keeps what was seen last of every image.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-    learnt : list of Learnt
-        The images of the training, which become more.
-    gaze : Gaze
-        Tells the training.
-    parent : QObject
-        Its owner.
+    ``learnt`` are the images of the training, which become more; ``gaze`` tells the training.
     """
 
     def __init__(self, viewer: ViewerModel, learnt: list[Learnt], gaze: Gaze, parent: QObject) -> None:

@@ -47,16 +47,8 @@ _AS_PROBABLE = Colormap(
 class LivePreviewLayer(QObject):
     """Says where the user looks, and shows there what the training tells of.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-    learnt : sequence of Learnt
-        The images of the training; the one that the selected layer belongs to is shown, else the first.
-    mode : {"objects", "classes"}
-        What the network learns.
-    shown : {"probability", "labels", "off"}
-    parent : QObject
-        Its owner.
+    Of ``learnt``, the images of the training, it is the one that the selected layer belongs to, else the
+    first.
     """
 
     def __init__(

@@ -34,14 +34,7 @@ class Told(NamedTuple):
 class PaintTally(Sentence):
     """Says how much there is to learn from; counts only while it can be seen.
 
-    Parameters
-    ----------
-    name : str
-        Its object name.
-    viewer : napari.components.ViewerModel
-        Whose layers are painted on.
-    learnt_from : callable
-        Returns the images to learn from, with their paint; ``InputError`` where there is none.
+    ``learnt_from`` returns the images to learn from, with their paint; ``InputError`` where there is none.
     """
 
     def __init__(

@@ -65,12 +65,7 @@ _ADAPTS = (
 class TrainingForm(QWidget):
     """The form of the Train dock; reads as a :class:`~napari_unet.network.config.TrainingConfig`.
 
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Its images are offered.
-    offers_weights : bool
-        Whether border weights are chosen here, by preset.
+    Where it ``offers_weights``, a preset of border weights is chosen here.
     """
 
     device_changed = Signal()
@@ -240,13 +235,7 @@ class TrainingForm(QWidget):
         self._faster.say(hint)
 
     def config(self, *, mode: Mode, weights: WeightConfig | None, channels: Channels) -> TrainingConfig:
-        """Return the form's values.
-
-        Raises
-        ------
-        InputError
-            If they cannot be used together.
-        """
+        """Return the form's values; ``InputError`` if they cannot be used together."""
         return TrainingConfig(
             mode=mode,
             seconds=self.seconds,

@@ -30,10 +30,7 @@ def images_learnt_from(
 ) -> Pairs:
     """Return the chosen image and, with ``all_painted``, all others that have paint, but the scored one.
 
-    Raises
-    ------
-    InputError
-        If there is none.
+    ``InputError`` if there is none.
     """
     if chosen is None:
         raise InputError("There is no image to train on; open one with File > Open and paint on it.")
@@ -61,10 +58,7 @@ def images_learnt_from(
 def images_scored(viewer: ViewerModel, image: Image | None) -> Pairs:
     """Return the image to score on with its paint; none where strokes are held out.
 
-    Raises
-    ------
-    InputError
-        If it has no paint.
+    ``InputError`` if it has no paint.
     """
     if image is None:
         return []
@@ -99,10 +93,8 @@ class Copies:
 def copy_pairs(pairs: Pairs, scored: Pairs) -> Copies:
     """Copy what is learnt from, and what is scored on.
 
-    Raises
-    ------
-    InputError
-        If paint means objects in some of them and classes in others, or an image has other pixels now.
+    ``InputError`` if paint means objects in some of them and classes in others, or an image has other pixels
+    now.
     """
     everything = [*pairs, *scored]
     for pair in everything:

@@ -159,13 +159,7 @@ def _beginning(start: Stopped | Path | None) -> tuple[Model | None, TrainingStat
 
 
 def read_history(path: Path) -> History:
-    """Return how the training of a model file went.
-
-    Raises
-    ------
-    InputError
-        If it is not a model.
-    """
+    """Return how the training of a model file went; ``InputError`` if it is not a model."""
     history: History = from_plain(History, read_info(path)["history"], "history", ignore_unknown=True)
     return history
 
@@ -173,10 +167,7 @@ def read_history(path: Path) -> History:
 def describe_place(device: str) -> tuple[str, str]:
     """Return the device in words, and how to get a faster one; imports torch.
 
-    Raises
-    ------
-    InputError
-        If there is no such device.
+    ``InputError`` if there is no such device.
     """
     from napari_unet.network.device import acceleration_hint, choose_device, describe_device
 
@@ -187,13 +178,7 @@ def describe_place(device: str) -> tuple[str, str]:
 
 
 class Progress:
-    """How far a training is, and how good, as sentences.
-
-    Parameters
-    ----------
-    limit : float
-        Budget in seconds.
-    """
+    """How far a training of so many seconds is, and how good, as sentences."""
 
     def __init__(self, limit: float) -> None:
         self._limit = limit

@@ -15,16 +15,8 @@ the whole window composed anew, which without a graphics card takes the processo
 class ActivityBar(cancelable_progress):  # type: ignore[misc]  # napari's base class is untyped
     """A bar in napari's activity dock that can be cancelled, and closed twice.
 
-    Parameters
-    ----------
-    title : str
-        What is going on.
-    total : int
-        What it counts up to; 0 is unknown.
-    cancel : callable
-        What the Cancel button does.
-    window : QWidget, optional
-        The window whose spinner turns slowly as long as the bar is open.
+    It counts up to ``total``, 0 if that is unknown; ``cancel`` is what its button does. The spinner of
+    ``window`` turns slowly as long as the bar is open.
     """
 
     def __init__(

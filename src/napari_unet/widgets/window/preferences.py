@@ -13,24 +13,12 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """The preferences, with the defaults of the manifest.
+    """The preferences, with the defaults of the manifest."""
 
-    Parameters
-    ----------
-    models_folder : pathlib.Path
-        Folder in which trained models are kept; it need not exist yet.
-    device : {"auto", "cpu", "cuda", "mps"}
-        What computes.
-    brush_size : int
-        Diameter in pixels of the brush of a new annotation layer, 1 to 100.
-    training_minutes : float
-        Minutes after which a training ends by itself, 0.1 to 1440.
-    """
-
-    models_folder: Path
+    models_folder: Path  # where trained models are kept; it need not exist yet
     device: Device = "auto"
-    brush_size: int = 10
-    training_minutes: float = 2.0
+    brush_size: int = 10  # pixels of diameter of a new annotation layer's brush, 1 to 100
+    training_minutes: float = 2.0  # after which a training ends by itself, 0.1 to 1440
 
 
 def read_preferences() -> Preferences:
