@@ -14,6 +14,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.scoring.label_errors import ErrorSite
 from napari_unet.widgets.bridge.layers import add_error_map, copy_objects
 from napari_unet.widgets.bridge.marks import is_paint, is_result
+from napari_unet.widgets.guiding.place_view import centre_on
 from napari_unet.widgets.jobs import Job
 from napari_unet.widgets.parts.dock import Dock
 from napari_unet.widgets.parts.form import (
@@ -224,14 +225,8 @@ class EvaluateDock(Dock):
         self._look_at(self._compared, site)
 
     def _look_at(self, labels: Labels, site: ErrorSite) -> None:
-        dims = self._viewer.dims
-        # A layer with fewer axes than the viewer has the last ones.
-        world = np.array(dims.point, float)
-        world[-labels.ndim :] = labels.data_to_world(site.centre)
-        dims.set_point(range(dims.ndim), tuple(world))
-        shown = [float(world[axis]) for axis in dims.displayed]
+        centre_on(self._viewer, labels, site.centre)
         camera = self._viewer.scene.camera
-        camera.center = (0.0,) * (3 - len(shown)) + tuple(shown)
         side = (sqrt(site.size) + _AROUND) * float(np.min(np.abs(labels.scale[-2:])))
         camera.zoom = max(camera.zoom, _SITE_PIXELS / side)
 

@@ -1,6 +1,6 @@
 """Leads the user to where a stroke would teach most: a button, a key, and a map of the uncertainty."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,10 +78,9 @@ Glance = Callable[[Sequence[Image], Callable[[], None]], bool]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Request:
-    """What was asked for: a place to go to, or the map alone; in the chosen image and in ``others``."""
+    """What was asked for: a place to go to, or the map alone; in these images, of which one was chosen."""
 
-    chosen: _Pair
-    others: tuple[_Pair, ...]
+    pairs: tuple[_Pair, ...]  # the chosen one first
     leads: bool
 
 
@@ -182,23 +181,20 @@ class NextPlace(QWidget):
         if image is None or paint is None:
             self._say(_NO_PAINT, "warning")
             return
-        others = self._other_pairs(image) if leads else ()
-        self._request = request = _Request((image, paint), others, leads)
-        self._is_glancing = leads and self._glance([image, *(each for each, _ in others)], self._on_glanced)
+        pairs = ((image, paint), *(self._other_pairs(image) if leads else ()))
+        self._request = _Request(pairs, leads)
+        self._is_glancing = leads and self._glance([each for each, _ in pairs], self._on_glanced)
         if self._is_glancing:  # a network learns
             self._say(_GLANCES)
             return
-        if self._seen(image) is not None:
-            self._rank_seen(request)
-            return
-        with suppress(InputError):  # without a model, looks must do
-            facts = read_facts(self._model())
-            if facts is not None:
-                targets = self._unknown([request.chosen, *others], facts)
+        if self._seen(image) is None:
+            with suppress(InputError):  # without a model, looks must do
+                facts = read_facts(self._model())
+                targets = self._unknown(pairs, facts)
                 if targets:
                     self._onlooker.look(targets, facts)
                     return
-        self._rank_known(request)
+        self._rank()
 
     def _other_pairs(self, chosen: Image) -> tuple[_Pair, ...]:
         """Return the other images that are, or are about to be, painted on."""
@@ -224,41 +220,27 @@ class NextPlace(QWidget):
         return next((each for each in known if each.model == newest), known[0] if known else None)
 
     def _on_looked(self, failure: str) -> None:
-        request = self._request
         if failure:
             self._say(failure, "error")
-        elif request is None or request.chosen[0] not in self._viewer.layers:
-            self._say("")
         else:
-            self._rank_known(request)
+            self._rank()
 
     def _on_glanced(self) -> None:
         self._is_glancing = False
-        request = self._request
-        if request is None or request.chosen[0] not in self._viewer.layers:
-            self._say("")
-        else:
-            self._rank_seen(request)
+        self._rank()
 
     # Where to go, and going there.
 
-    def _rank_seen(self, request: _Request) -> None:
-        """Go by what a network makes of the images while it learns."""
-        pairs = (request.chosen, *request.others)
-        known = ((image, self._seen(image)) for image, _ in pairs if image in self._viewer.layers)
-        seen = {image: each for image, each in known if each is not None}
-        if request.chosen[0] in seen:
-            self._rank(request, seen)
-        else:  # the training has ended
-            self._rank_known(request)
-
-    def _rank_known(self, request: _Request) -> None:
-        pairs = (request.chosen, *request.others)
-        known = ((image, self._known(image)) for image, _ in pairs if image in self._viewer.layers)
-        self._rank(request, {image: each for image, each in known if each is not None})
-
-    def _rank(self, request: _Request, known: Mapping[Image, Known]) -> None:
-        image, paint = request.chosen
+    def _rank(self) -> None:
+        """Compare the places, by what a network makes of the images while it learns, or has predicted."""
+        request, layers = self._request, self._viewer.layers
+        if request is None or request.pairs[0][0] not in layers:
+            self._say("")
+            return
+        (image, paint), *others = request.pairs
+        ask = self._known if self._seen(image) is None else self._seen
+        asked = ((each, ask(each)) for each, _ in request.pairs if each in layers)
+        known = {each: answer for each, answer in asked if answer is not None}
         eyes = known.get(image)
         if eyes is None and (not request.leads or not has_paint(paint)):
             if not request.leads:  # nothing is shown
@@ -268,9 +250,9 @@ class NextPlace(QWidget):
         by = None if eyes is None else eyes.model, eyes is None
         if self._shown_by != by:  # with other eyes, all places are new
             self._shown, self._shown_by = {}, by
-        pairs = [request.chosen]
+        pairs = [(image, paint)]
         if eyes is not None:  # or else it goes by looks, which tell nothing of other images
-            pairs += [pair for pair in request.others if pair[0] in known and pair[1] in self._viewer.layers]
+            pairs += [pair for pair in others if pair[0] in known and pair[1] in layers]
         questions = [self._question(*pair, known.get(pair[0])) for pair in pairs]
         wants_map = eyes is not None and self.show_map.isChecked()
 

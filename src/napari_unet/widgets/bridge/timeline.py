@@ -6,7 +6,7 @@ undone by the layers: what they keep for it is exact, whatever they are edited w
 """
 
 from collections import deque
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator, MutableSequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,12 +48,13 @@ class Step:
     is_nothing: bool = False
 
 
-def count_as_predicted(layer: Labels) -> Shown | None:
-    """Let the user's edits of a predicted layer count as predicted: they are in the paint now."""
+def count_as_predicted(layer: Labels, pixels: NDArray[np.intp] | None = None) -> Shown | None:
+    """Let the edits of a predicted layer, or of ``pixels`` of it, count as predicted: they are paint now."""
     mark = mark_of(layer)
     if mark is None or mark.shown is None or mark.shown.shape != layer.data.shape:
         return None
-    pixels = np.flatnonzero(mark.shown != layer.data)
+    if pixels is None:
+        pixels = np.flatnonzero(mark.shown != layer.data)
     shown = Shown(mark.shown, pixels, mark.shown.flat[pixels], layer.data.flat[pixels])
     mark.shown.flat[pixels] = shown.after
     return shown
@@ -108,34 +109,34 @@ class Timeline:
 
     def undo(self, layer: Labels | None = None) -> None:
         """Undo the last step; without one, what ``layer`` has to undo from before."""
-        if self._is_drawn_on:
-            return
-        if not self._done and layer is self._paint:
-            layer.undo()
-        while self._done:
-            step = self._done.pop()
-            for changed in reversed(step.layers):
-                changed.undo()
-            if step.shown is not None:
-                step.shown.array.flat[step.shown.pixels] = step.shown.before
-            self._undone.append(step)
-            if not step.is_nothing:
-                break
-        self._paint.events.metadata()
+        self._move(self._done, self._undone, Labels.undo, layer)
 
     def redo(self, layer: Labels | None = None) -> None:
         """Do the step again that was undone last."""
+        self._move(self._undone, self._done, Labels.redo, layer)
+
+    def _move(
+        self,
+        steps: MutableSequence[Step],
+        others: MutableSequence[Step],
+        move: Callable[[Labels], None],
+        layer: Labels | None,
+    ) -> None:
+        """Undo or do again the last of ``steps``, and put it to the ``others``."""
         if self._is_drawn_on:
             return
-        if not self._undone and layer is self._paint:
-            layer.redo()
-        while self._undone:
-            step = self._undone.pop()
+        if not steps and layer is self._paint:
+            move(layer)
+        while steps:
+            step = steps.pop()
             for changed in step.layers:
-                changed.redo()
+                move(changed)
             if step.shown is not None:
-                step.shown.array.flat[step.shown.pixels] = step.shown.after
-            self._done.append(step)
+                is_undone = others is self._undone
+                step.shown.array.flat[step.shown.pixels] = (
+                    step.shown.before if is_undone else step.shown.after
+                )
+            others.append(step)
             if not step.is_nothing:
                 break
         self._paint.events.metadata()

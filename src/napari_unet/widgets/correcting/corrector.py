@@ -25,7 +25,7 @@ from napari_unet.core.correcting.gestures import (
 from napari_unet.core.errors import InputError
 from napari_unet.widgets.bridge.layers import annotation_of, make_annotation, objects_of
 from napari_unet.widgets.bridge.marks import accept_painted, full_data, mark_of, mode_of, source_of
-from napari_unet.widgets.bridge.timeline import Shown, Timeline, timeline_of
+from napari_unet.widgets.bridge.timeline import Timeline, count_as_predicted, timeline_of
 from napari_unet.widgets.correcting.stroke_preview import StrokePreview
 
 KEYS: dict[Kind, str] = {"accepted": "A", "rejected": "R", "split": "S", "merged": "U"}
@@ -186,8 +186,8 @@ class Corrector:
             with timeline.step() as step:
                 step.is_nothing = not changed
                 with result.block_history():  # with the stroke that was drawn and removed, one edit
-                    step.shown = self._shown(correction)
                     _apply(result, correction.objects)
+                    step.shown = count_as_predicted(result, correction.pixels)
                 _apply(paint, correction.paint)
                 if changed:
                     now = time.time()
@@ -198,19 +198,6 @@ class Corrector:
             timeline.note_rejected(correction.pixels)
         accept_painted(paint, correction.painted)  # tells the docks of the paint, in any case
         self._say(_in_words(correction) if changed else "The paint holds that already.", "hint")
-
-    def _shown(self, correction: Correction) -> Shown | None:
-        """Let the objects of a correction count as predicted: they are in the paint, and are no edits."""
-        mark = mark_of(self._result)
-        array = None if mark is None else mark.shown
-        if array is None or array.shape != self._result.data.shape:
-            return None
-        after = self._result.data.flat[correction.pixels]
-        where = np.searchsorted(correction.pixels, correction.objects.pixels)
-        after[where] = correction.objects.values
-        shown = Shown(array, correction.pixels, array.flat[correction.pixels], after)
-        array.flat[correction.pixels] = after
-        return shown
 
     def _annotation(self) -> Labels:
         """Return the annotation layer of the image, a new one if there is none."""

@@ -28,19 +28,25 @@ def show_place(
 
     The zoom stays where the place, with so many pixels around it, can be seen well with it.
     """
-    world = np.asarray(paint.data_to_world(centre))
-    first = viewer.dims.ndim - paint.ndim
-    hidden = set(viewer.dims.not_displayed)
-    for axis, at in enumerate(world, start=first):
-        if axis in hidden:
-            viewer.dims.set_point(axis, at)
-    shown = [float(world[axis - first]) for axis in viewer.dims.displayed if axis >= first]
+    centre_on(viewer, paint, centre)
     camera = viewer.scene.camera
-    camera.center = (*camera.center[: 3 - len(shown)], *shown)
     wanted = _CANVAS / (2 * radius * abs(float(paint.scale[-1])))
     if not wanted / 2 <= camera.zoom <= 3 * wanted:
         camera.zoom = wanted
     _draw_ring(viewer, image, paint, centre, radius / 2)
+
+
+def centre_on(viewer: ViewerModel, layer: Layer, pixel: Sequence[float]) -> None:
+    """Move camera and sliders to a pixel of ``layer``."""
+    dims, camera = viewer.dims, viewer.scene.camera
+    # A layer with fewer axes than the viewer has the last ones.
+    first = dims.ndim - layer.ndim
+    world = [float(at) for at in layer.data_to_world(pixel)]
+    for axis in dims.not_displayed:
+        if axis >= first:
+            dims.set_point(axis, world[axis - first])
+    shown = [world[axis - first] for axis in dims.displayed if axis >= first]
+    camera.center = (*camera.center[: 3 - len(shown)], *shown)
 
 
 def turn_to(viewer: ViewerModel, pair: tuple[Image, Labels], pairs: Sequence[tuple[Image, Labels]]) -> str:
