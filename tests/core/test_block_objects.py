@@ -50,6 +50,7 @@ configs = st.builds(
     separate_by=st.sampled_from(get_args(Separation)),
     contrast=st.sampled_from([0.1, 0.5, 2.0]),
     min_size=st.sampled_from([1, 4, 16]),
+    min_part=st.sampled_from([1.0, 1.5, 2.0]),
     fill_holes=st.booleans(),
     certain=st.sampled_from([0.9999, 0.9]),
 )

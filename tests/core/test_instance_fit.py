@@ -55,12 +55,12 @@ def test_an_agreement_that_is_the_same_for_all_keeps_the_usual_reading():
     objects[10:30, 10:30] = 2
     probability = np.where(objects, 0.95, 0.02).astype(np.float32)
     fitted = fit_instances([Example(probability, objects, True)], InstanceConfig())
-    assert fitted == InstanceConfig(min_size=20, certain=0.99)
+    assert fitted == InstanceConfig(min_size=20, min_part=1, certain=0.99)
 
 
 def test_one_full_object_in_six_is_no_reason_to_read_otherwise():
     probability, objects = cells(seam=0.1, blur=0)
-    usual = InstanceConfig(min_size=18, certain=0.99)
+    usual = InstanceConfig(min_size=18, min_part=1, certain=0.99)
     assert fit_instances([Example(probability, objects, True)], InstanceConfig()) == usual
     wavering = probability.copy()
     for left in (5, 18, 37, 50, 69, 82):

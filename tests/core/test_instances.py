@@ -187,10 +187,23 @@ def test_axes_that_do_not_exist(ndim):
         find_objects(np.zeros((4, 4), np.float32), ndim=ndim)
 
 
-@pytest.mark.parametrize(("min_size", "count"), [(1, 2), (2, 2), (3, 2), (4, 1), (5, 1)])
-def test_a_part_splits_off_with_twice_the_smallest_size_above_the_saddle(min_size, count):
+@pytest.mark.parametrize(
+    ("min_size", "min_part", "count"),
+    [
+        (1, 2, 2),
+        (3, 2, 2),
+        (4, 2, 1),
+        (5, 1, 2),
+        (6, 1, 1),
+        (4, 1.33, 2),
+        (4, 1.7, 1),
+        (1, 900, 2),
+        (2**63 - 1, 900, 0),
+    ],
+)
+def test_a_part_splits_off_if_it_is_large_enough_above_the_saddle(min_size, min_part, count):
     row = np.repeat(np.float32([0, 0.9, 0.6, 0.8, 0.55, 0]), [2, 20, 1, 5, 90, 2])
-    config = InstanceConfig(separate_by="probability", contrast=0.5, min_size=min_size)
+    config = InstanceConfig(separate_by="probability", contrast=0.5, min_size=min_size, min_part=min_part)
     assert find_objects(row[np.newaxis], config, ndim=2).max() == count
 
 
@@ -205,6 +218,9 @@ def test_a_part_splits_off_with_twice_the_smallest_size_above_the_saddle(min_siz
         ("min_size", 0),
         ("min_size", float("nan")),
         ("min_size", 2**64),
+        ("min_part", 0.9),
+        ("min_part", float("inf")),
+        ("min_part", float("nan")),
         ("certain", 0.49),
         ("certain", 1.0),
         ("certain", float("nan")),
@@ -233,6 +249,7 @@ configs = st.builds(
     separate_by=st.sampled_from(get_args(Separation)),
     contrast=st.sampled_from([0.1, 1.0, 3.0]),
     min_size=st.integers(1, 6),
+    min_part=st.sampled_from([1.0, 1.5, 2.0]),
     fill_holes=st.booleans(),
     certain=st.sampled_from([0.9999, 0.9, 0.5]),
 )

@@ -1,6 +1,7 @@
 """From the probability of foreground to separate objects."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -20,10 +21,6 @@ _DEPTH_WEIGHT = 4.0
 
 _CERTAIN = 255
 """What a pixel of which the network is certain counts for the size of its object; a doubtful one counts 1."""
-
-_PART = 2
-"""A part that is split off is this many times as large as the smallest object: most that are smaller are
-noise, while small objects by themselves are often real, if the network is sure of them."""
 
 _LEAST, _MOST = 1e-4, 0.9999
 """Probabilities count as this at least and at most: further out, rounding decides."""
@@ -48,13 +45,16 @@ class InstanceConfig:
     min_size : int
         Objects of fewer pixels (voxels in 3-D) are removed, at least 1. A pixel counts by how far its
         probability is above the threshold, up to 1, so objects of which the network is not sure must be
-        larger. Nor does a part split off of which fewer than twice as many rise above the place where it
-        meets the rest: it is noise, and would cut objects up.
+        larger.
     fill_holes : bool
         Whether background that one object encloses becomes part of it.
     certain : float
         Probability from which on a pixel is inside an object for certain, at least 0.5 and at most 0.9999:
         by what it varies above that, nothing is separated.
+    min_part : float
+        A part is split off only if so many times ``min_size`` pixels rise above the place where it meets the
+        rest, at least 1: smaller ones are noise, and would cut objects up, while small objects by themselves
+        are often real.
     """
 
     threshold: float = 0.5
@@ -63,6 +63,7 @@ class InstanceConfig:
     min_size: int = 8
     fill_holes: bool = True
     certain: float = _MOST
+    min_part: float = 2.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold < 1:
@@ -78,6 +79,8 @@ class InstanceConfig:
             raise InputError(
                 f"instances.min_size is {self.min_size}; choose 1 pixel (keeps everything) or more."
             )
+        if not 1 <= self.min_part < inf:
+            raise InputError(f"instances.min_part is {self.min_part}; choose 1 or more.")
         if not 0.5 <= self.certain <= _MOST:
             raise InputError(f"instances.certain is {self.certain}; choose at least 0.5 and at most {_MOST}.")
 
@@ -182,7 +185,8 @@ class Landscape:
         if not self.suits(config):
             raise ValueError(f"The landscape was surveyed for other settings than {config}.")
         relief = self.relief
-        basins, _ = relief.basins(config.contrast, 1 + _PART * (config.min_size - 1))
+        smallest_part = min(config.min_part * (config.min_size - 1), 2**62)  # no image has more pixels
+        basins, _ = relief.basins(config.contrast, 1 + round(smallest_part))
         first = relief.first.copy()
         np.minimum.at(first, basins, relief.first)
         sureness = np.bincount(basins, self.sureness)
