@@ -30,7 +30,7 @@ def test_small_labels_are_compared_whole_and_once(viewer, parent):
     assert tracker.take() == []
     viewer.layers[0].paint((7, 50, 10), 2)
     assert tracker.has_news
-    assert tracker.edited
+    assert tracker.is_kept
     assert len(tracker.take()) == 80
 
 

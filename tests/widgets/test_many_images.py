@@ -175,7 +175,7 @@ def test_results_are_opened_when_asked_for(files_dock, images, qtbot):
     assert isinstance(objects, Labels)
     assert source_of(viewer, objects) is image
     assert files_dock.image.several == "files"  # the new image does not end the choice of the folder
-    qtbot.waitUntil(lambda: files_dock._report._job is None, timeout=20_000)
+    qtbot.waitUntil(lambda: not files_dock._report.reading.is_running, timeout=20_000)
     (images / "c3.tif").unlink()
     button.click()
     qtbot.waitUntil(lambda: "no image file" in say(files_dock, "predict_open_problem"), timeout=20_000)

@@ -23,7 +23,7 @@ from napari_unet.files.projects.project_labels import chunks_in
 from napari_unet.files.projects.project_store import ImageState, LabelsState, ProjectState, ProjectStore
 from napari_unet.widgets.bridge.marks import KEY, Mark
 from napari_unet.widgets.project import ProjectDock
-from napari_unet.widgets.projects.project_layers import LayerData
+from napari_unet.widgets.projects.project_layers import LayerData, with_notes
 from napari_unet.widgets.projects.project_opening import Opened, open_layers
 from napari_unet.widgets.projects.window_project import begin, project_of
 
@@ -72,21 +72,12 @@ def write_project_layers(path: str, layers: list[LayerData]) -> list[str]:
         if owner is None:
             continue
         mark = meta.get("metadata", {}).get(KEY)
-        how: dict[str, Any] = {}
-        if isinstance(mark, Mark) and mark.kind == "paint":
-            accepted = tuple(sorted(mark.full.accepted))
-            how = {
-                "mode": mark.mode,
-                "channels": mark.channels,
-                "filled": mark.full.filled,
-                "accepted": accepted,
-            }
         file = plain_name(owner, [item.entry.file for item in labels], ".zarr")
         look = LayerLook(str(meta["name"]), order=len(images) + len(labels))
-        pixels = np.asarray(data)
-        labels.append(
-            LabelsState(ProjectLabels(file, owner, look, **how), pixels, list(chunks_in(pixels.shape)))
-        )
+        pixels, paint = np.asarray(data), ProjectLabels(file, owner, look)
+        if isinstance(mark, Mark) and mark.kind == "paint":
+            paint = with_notes(paint, mark)
+        labels.append(LabelsState(paint, pixels, list(chunks_in(pixels.shape))))
     store = ProjectStore.create(Path(path))
     try:
         notes = store.save(ProjectState(tuple(state for state, _ in images.values()), tuple(labels)))

@@ -32,6 +32,7 @@ from napari_unet.widgets.bridge.paint_watch import PaintWatch
 from napari_unet.widgets.jobs import Job, Waiting
 from napari_unet.widgets.parts.dock import Dock
 from napari_unet.widgets.parts.form import Sentence, Tone, add_side_by_side, button
+from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.parts.plot import CurvePlot
 from napari_unet.widgets.projects.window_project import project_of
 from napari_unet.widgets.training.live_form import LiveForm
@@ -140,6 +141,9 @@ class TrainDock(Dock):
         self._on_project()
         # What was set afterwards goes before what the model was trained with.
         self._project.keep_settings("train", self.form, {"train_start_from"})
+        self._looking = Latest("Looking for a GPU", self)
+        self._looking.result.connect(lambda place: self._show_place(*place))
+        self._looking.failed.connect(lambda sentence: self._show_place(sentence, "", "warning"))
         self._refresh()
         self._ask_place()
 
@@ -357,15 +361,9 @@ class TrainDock(Dock):
         """Let a thread say what computes: it imports torch."""
         device = self.form.device
         self._place.say("Looking for a GPU.")
-        job = Job(
-            lambda _control: iter([describe_place(device)]), "Looking for a GPU", heavy=False, parent=self
-        )
-        job.happened.connect(lambda place: self._show_place(device, *place))
-        job.failed.connect(lambda sentence: self._show_place(device, sentence, tone="warning"))
-        job.start()
+        self._looking.submit(lambda _control: iter([describe_place(device)]))
 
-    def _show_place(self, device: str, words: str, hint: str = "", tone: Tone = "hint") -> None:
-        # Another device may have been chosen meanwhile; during a training the line tells what it runs on.
-        if device == self.form.device and self._run is None:
+    def _show_place(self, words: str, hint: str, tone: Tone = "hint") -> None:
+        if self._run is None:  # during a training the line tells what it runs on
             self._place.say(words, tone)
             self.form.show_hint(hint)

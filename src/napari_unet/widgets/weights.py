@@ -39,7 +39,6 @@ class WeightsDock(Dock):
         self._viewer = viewer
         self._base = WeightConfig.preset("gentle")
         self._peak: float | None = 0.0
-        self._source: Image | None = None
         self._map: Layer | None = None
         self._pixels: NDArray[np.float32] | None = None
         self._keys: dict[Plane, object] = {}
@@ -47,7 +46,7 @@ class WeightsDock(Dock):
         self._previews = WeightPreviews()
         self._latest = Latest("Weight map", self, patient=True)
         self._latest.result.connect(self._show_preview)
-        self._latest.failed.connect(self._show_fault)
+        self._latest.failed.connect(lambda sentence: self.sentence.say(sentence, "warning"))
         # What happens in one turn of the event loop is one request, and several planes are one refresh.
         self._due = later(self, 0, self._compute)
         self._written = later(self, 0, self._refresh)
@@ -181,7 +180,6 @@ class WeightsDock(Dock):
             what = "Open an image" if image is None else "Make an annotation layer under Paint"
             self.sentence.say(f"{what} to see what counts how much.")
             return
-        self._source = image
         shown = None
         if self.show_map.isChecked():
             shown = dict(self._keys) if self._is_mine(image, paint.data.shape) else {}
@@ -224,7 +222,7 @@ class WeightsDock(Dock):
             self.sentence.say(preview)
             self._keep_limits()
             return
-        paint, image = self._watcher.layer, self._source
+        paint, image = self._watcher.layer, self.image.layer
         if not self.show_map.isChecked() or image is None or paint is None:
             return
         if not self._is_mine(image, paint.data.shape):
@@ -255,9 +253,6 @@ class WeightsDock(Dock):
             self._map.visible = True
         if not self._all_asked:  # the layer went after the request that left out what was on it
             self._due.start()
-
-    def _show_fault(self, sentence: str) -> None:
-        self.sentence.say(sentence, "warning")
 
 
 def _slider(lowest: float, highest: float) -> QLabeledDoubleSlider:

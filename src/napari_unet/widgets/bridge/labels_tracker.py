@@ -34,8 +34,8 @@ class LabelsTracker(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self.layer = layer
-        self.edited = False
-        """Whether somebody painted on it."""
+        self.is_kept = False
+        """Whether a project keeps it: paint, and predictions once somebody corrected them."""
         self._pixels: Any = None
         self._touched = True
         self._seen: set[Chunk] = set()
@@ -73,7 +73,7 @@ class LabelsTracker(QObject):
         self._pixels = None
 
     def _on_stroke(self, _event: object = None) -> None:
-        self.edited = True
+        self.is_kept = True
         self._on_change()
 
     def _on_change(self, _event: object = None) -> None:

@@ -80,10 +80,15 @@ def make_annotation(viewer: ViewerModel, image: Image, channels: Channels = "aut
     if opened is None:
         viewer.add_layer(paint)
     else:
-        # Napari tells nobody of metadata; the docks look again when another layer is selected.
-        viewer.layers.selection.active = None
-        viewer.layers.selection.active = paint
+        select_anew(viewer, paint)
     return paint
+
+
+def select_anew(viewer: ViewerModel, layer: Layer | None) -> None:
+    """Select ``layer`` so that all docks look again: of marks in metadata, napari tells nobody."""
+    viewer.layers.selection.active = None
+    if layer is not None:
+        viewer.layers.selection.active = layer
 
 
 def annotation_of(viewer: ViewerModel, image: Layer | None) -> Labels | None:

@@ -36,10 +36,6 @@ _CARRIER = "pick"
 moves the camera."""
 
 
-_OUTLINE = 1
-"""Pixels of the image."""
-
-
 class Corrector:
     """What the mouse and the keys do on one layer of predicted objects.
 
@@ -52,7 +48,8 @@ class Corrector:
         self._viewer = viewer
         self._result = result
         self._tool: Kind | None = None
-        self._is_at_work = False
+        self.is_at_work = False
+        """Whether what the layer tells of now is a gesture, and no edit with napari's tools."""
         self.events = EmitterGroup(source=self, tool=Event, said=Event)
         result.mouse_drag_callbacks.append(self)
         result.events.mode.connect(self._on_mode)
@@ -77,18 +74,13 @@ class Corrector:
         self.events.tool()
 
     @property
-    def is_at_work(self) -> bool:
-        """Whether what the layer tells of now is a gesture, and no edit with napari's tools."""
-        return self._is_at_work
-
-    @property
     def shows_outlines(self) -> bool:
         """Whether the objects are shown as outlines."""
         return bool(self._result.contour)
 
     def show_outlines(self, wanted: bool) -> None:
-        """Show the objects as outlines, or filled."""
-        self._result.contour = _OUTLINE if wanted else 0
+        """Show the objects as outlines of one pixel of the image, or filled."""
+        self._result.contour = int(wanted)
 
     def __call__(self, layer: Labels, event: Any) -> Iterator[None]:
         """Draw a stroke, and do with the tool what it says when the button is let go."""
@@ -181,7 +173,7 @@ class Corrector:
         timeline = timeline_of(paint)
         timeline.follow(result)
         changed = correction.objects.pixels.size + correction.paint.pixels.size > 0
-        self._is_at_work = True
+        self.is_at_work = True
         try:
             with timeline.step() as step:
                 step.is_nothing = not changed
@@ -193,7 +185,7 @@ class Corrector:
                     now = time.time()
                     step.gestures = tuple(Gesture(correction.kind, value, now) for value in correction.values)
         finally:
-            self._is_at_work = False
+            self.is_at_work = False
         if correction.kind == "rejected":
             timeline.note_rejected(correction.pixels)
         accept_painted(paint, correction.painted)  # tells the docks of the paint, in any case

@@ -1,7 +1,6 @@
 """Models that come from elsewhere, and models that go to other tools: two buttons beside the list."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +16,19 @@ from napari_unet.widgets.models.model_chooser import ModelChooser, read_facts
 from napari_unet.widgets.parts.form import LayerChooser, Sentence, add_side_by_side, button, column_in
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """A network from elsewhere is a model now, in ``path``."""
-
-    path: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """A package is on disk, in ``path``."""
-
-    path: Path
-
-
-def import_model(source: Path, folder: Path) -> Iterator[Imported]:
-    """Save a network from elsewhere, or out of a package, as a model in ``folder``."""
+def import_model(source: Path, folder: Path) -> Iterator[Path]:
+    """Save a network from elsewhere, or out of a package, as a model in ``folder``, and yield its path."""
     from napari_unet.files.networks.models import load_model, save_model  # torch takes seconds
 
     model = load_model(source)
     names = (f"{source.stem}{ending}.safetensors" for ending in ("", *(f" ({n})" for n in range(2, 1000))))
     target = next(folder / name for name in names if not (folder / name).exists())
     save_model(model, target)
-    yield Imported(target)
+    yield target
 
 
-def export_model(source: Path, target: Path, info: PackageInfo, image: Any) -> Iterator[Exported]:
-    """Write a model as a package, with ``image`` as the example if it suits."""
+def export_model(source: Path, target: Path, info: PackageInfo, image: Any) -> Iterator[Path]:
+    """Write a model as a package, with ``image`` as the example if it suits, and yield its path."""
     from napari_unet.files.networks.models import load_model
 
     model = load_model(source)
@@ -52,7 +37,7 @@ def export_model(source: Path, target: Path, info: PackageInfo, image: Any) -> I
     except InputError:
         example = None  # of another kind than the model is for
     export_package(model, target, info, example)
-    yield Exported(target)
+    yield target
 
 
 class ModelExchange(QWidget):
@@ -103,7 +88,7 @@ class ModelExchange(QWidget):
         try:
             read_facts(path)
         except NotOursError:
-            self._run(lambda _control: import_model(path, folder), f"Opening {path.name}.")
+            self._run(lambda _control: import_model(path, folder), f"Opening {path.name}.", self._on_imported)
         except InputError as error:
             self._status.say(str(error), "error")
         else:
@@ -128,24 +113,27 @@ class ModelExchange(QWidget):
             self._status.say(str(error), "error")
             return
         image = None if self._image.layer is None else copy_image(self._image.layer)
-        self._run(lambda _control: export_model(source, Path(chosen), info, image), "Exporting the model.")
+        self._run(
+            lambda _control: export_model(source, Path(chosen), info, image),
+            "Exporting the model.",
+            self._on_exported,
+        )
 
-    def _run(self, events: MakeEvents, sentence: str) -> None:
+    def _run(self, events: MakeEvents, sentence: str, done: Callable[[Path], None]) -> None:
         self._status.say(sentence)
         self._job = Job(events, sentence, 1, heavy=False, parent=self)
-        self._job.happened.connect(self._on_event)
+        self._job.happened.connect(done)
         self._job.failed.connect(lambda problem: self._status.say(problem, "error"))
         self._job.ended.connect(self._on_ended)
         self._refresh()
         self._job.start()
 
-    def _on_event(self, event: object) -> None:
-        match event:
-            case Imported():
-                self._status.say(f"It is the model {event.path.stem} now.")
-                self._chooser.choose(event.path)
-            case Exported():
-                self._status.say(f"The package is {event.path}.")
+    def _on_imported(self, path: Path) -> None:
+        self._status.say(f"It is the model {path.stem} now.")
+        self._chooser.choose(path)
+
+    def _on_exported(self, path: Path) -> None:
+        self._status.say(f"The package is {path}.")
 
     def _on_ended(self) -> None:
         self._job = None

@@ -36,8 +36,8 @@ class CurvePlot(QWidget):
     pyqtgraph is imported with the first point: opening the dock does not wait for it.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setObjectName("curve_plot")
         self.setToolTip(
             "Loss (left) and score on the validation paint (right). The band is what the score may be on\n"

@@ -8,8 +8,8 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QWidget
 
 from napari_unet.files.results.large_prediction import Kind
-from napari_unet.widgets.jobs import Job
 from napari_unet.widgets.parts.form import Chooser, Sentence, button, column_in, describe
+from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.predicting.files_run import open_results
 
 Finished = tuple[Path, Mapping[Kind, Path]]
@@ -29,7 +29,6 @@ class BatchReport(QWidget):
         super().__init__()
         self.setObjectName("predict_report")
         self._files: list[Finished] = []
-        self._job: Job | None = None
         column = column_in(self)
         self._failed = QWidget()
         inner = column_in(self._failed)
@@ -67,6 +66,9 @@ class BatchReport(QWidget):
             )
         )
         self._problem = Sentence("predict_open_problem")
+        self.reading = Latest("Opening results", self)
+        self.reading.result.connect(self.opened)
+        self.reading.failed.connect(lambda problem: self._problem.say(problem, "error"))
         for widget in (self._failed, self._opening, self._problem):
             column.addWidget(widget)
         self.clear()
@@ -92,17 +94,7 @@ class BatchReport(QWidget):
             clipboard.setText(self._list.toPlainText())
 
     def _open(self) -> None:
-        if self._job is not None:
-            return
-        path, outputs = self._files[self._finished.currentIndex()]
-        self._problem.say("")
-        job = self._job = Job(
-            lambda _control: open_results(path, outputs), f"Opening {path.name}", heavy=False, parent=self
-        )
-        job.happened.connect(self.opened)
-        job.failed.connect(lambda problem: self._problem.say(problem, "error"))
-        job.ended.connect(self._on_ended)
-        job.start()
-
-    def _on_ended(self) -> None:
-        self._job = None
+        if not self.reading.is_running:
+            path, outputs = self._files[self._finished.currentIndex()]
+            self._problem.say("")
+            self.reading.submit(lambda _control: open_results(path, outputs))

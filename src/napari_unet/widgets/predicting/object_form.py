@@ -1,7 +1,5 @@
 """How objects are read from probabilities, as a few controls to turn before or after a prediction."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from math import log2
 from pathlib import Path
@@ -154,16 +152,11 @@ class ObjectForm(QWidget):
         self.changed.emit()
 
     def _show(self) -> None:
-        with self._filling():
-            self._split.setValue(eagerness_of(self._config.contrast))
-            self._min_size.setValue(self._config.min_size)
-            self._threshold.setValue(self._config.threshold)
-            self._separate_by.setCurrentIndex(self._separate_by.findData(self._config.separate_by))
-            self._fill_holes.setChecked(self._config.fill_holes)
-        self._reset.setEnabled(self._config != self._fitted)
-
-    @contextmanager
-    def _filling(self) -> Iterator[None]:
         self._is_filling = True
-        yield
+        self._split.setValue(eagerness_of(self._config.contrast))
+        self._min_size.setValue(self._config.min_size)
+        self._threshold.setValue(self._config.threshold)
+        self._separate_by.setCurrentIndex(self._separate_by.findData(self._config.separate_by))
+        self._fill_holes.setChecked(self._config.fill_holes)
         self._is_filling = False
+        self._reset.setEnabled(self._config != self._fitted)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,8 @@ from napari.layers import Image, Labels, Layer, Shapes
 from napari.utils.colormaps import AVAILABLE_COLORMAPS
 from numpy.typing import NDArray
 
-from napari_unet.files.projects.project import LayerLook, ProjectImage, ProjectRegions
-from napari_unet.widgets.bridge.marks import full_data
+from napari_unet.files.projects.project import LayerLook, ProjectImage, ProjectLabels, ProjectRegions
+from napari_unet.widgets.bridge.marks import Mark, full_data
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -93,6 +94,12 @@ def entry_of(image: Image, key: str, reader: str) -> ProjectImage:
         reader=reader,
         rgb=bool(image.rgb),
     )
+
+
+def with_notes(entry: ProjectLabels, mark: Mark) -> ProjectLabels:
+    """Return what a project says of labels, with what is noted on their layer."""
+    accepted = tuple(sorted(mark.full.accepted))
+    return replace(entry, mode=mark.mode, channels=mark.channels, filled=mark.full.filled, accepted=accepted)
 
 
 def regions_of(layer: Shapes, image: str, order: int) -> ProjectRegions:

@@ -23,11 +23,11 @@ from napari_unet.files.projects.project import (
 from napari_unet.files.projects.project_images import file_name
 from napari_unet.files.projects.project_store import ImageState, LabelsState, ProjectState, matches
 from napari_unet.widgets.bridge.labels_tracker import LabelsTracker
-from napari_unet.widgets.bridge.layers import annotation_of
+from napari_unet.widgets.bridge.layers import annotation_of, select_anew
 from napari_unet.widgets.bridge.marks import KEY, Mark, full_data, is_result, mark_of, source_of
 from napari_unet.widgets.bridge.timeline import was_corrected
 from napari_unet.widgets.painting.regions import bind_regions
-from napari_unet.widgets.projects.project_layers import LayerData, entry_of, look_of, regions_of
+from napari_unet.widgets.projects.project_layers import LayerData, entry_of, look_of, regions_of, with_notes
 from napari_unet.widgets.projects.project_opening import Tag, arrays_in
 
 _KINDS = ("paint", "objects", "classes")
@@ -80,7 +80,7 @@ class ProjectMembers(QObject):
     def has_news(self) -> bool:
         """Whether labels may have been painted on, or were removed, since they were last saved."""
         trackers = [labels.tracker for labels in self._labels.values()]
-        strokes = any(tracker is not None and tracker.has_news and _counts(tracker) for tracker in trackers)
+        strokes = any(tracker is not None and tracker.has_news and tracker.is_kept for tracker in trackers)
         return strokes or bool(self.removed(saved=False))
 
     def adopt(self, identity: str) -> dict[str, Path]:
@@ -109,7 +109,7 @@ class ProjectMembers(QObject):
         for key, path in found.items():
             self._images[key].entry = replace(self._images[key].entry, absolute=path.absolute().as_posix())
         self.look()
-        self._let_docks_look()
+        select_anew(self._viewer, self._viewer.layers.selection.active)
         return found
 
     def look(self) -> None:
@@ -188,7 +188,7 @@ class ProjectMembers(QObject):
         for file in files:
             labels = self._labels.get(file)
             if labels is not None and labels.tracker is not None:
-                if not _counts(labels.tracker):
+                if not labels.tracker.is_kept:
                     del self._labels[file]
                 labels.tracker.deleteLater()
                 labels.tracker = None
@@ -210,7 +210,7 @@ class ProjectMembers(QObject):
             predicted,
         )
         labels.tracker = LabelsTracker(self._viewer, layer, self)
-        labels.tracker.edited = entry.kind != "paint"
+        labels.tracker.is_kept = True
 
     def _take_up_image(self, layer: Image) -> None:
         pixels, path = full_data(layer), _source(layer)
@@ -241,8 +241,10 @@ class ProjectMembers(QObject):
         tracker = LabelsTracker(self._viewer, layer, self)
         paint = annotation_of(self._viewer, source)
         # Gestures change what was shown as well.
-        tracker.edited = (paint is not None and was_corrected(paint, layer)) or (
-            mark.shown is not None and not np.array_equal(mark.shown, layer.data)
+        tracker.is_kept = (
+            kind == "paint"
+            or (paint is not None and was_corrected(paint, layer))
+            or (mark.shown is not None and not np.array_equal(mark.shown, layer.data))
         )
         self._labels[file] = _Labels(ProjectLabels(file, key, look_of(layer), kind), tracker)
 
@@ -254,15 +256,7 @@ class ProjectMembers(QObject):
             if mark is not None and mark.image == stood_for:
                 mark.image = layer.unique_id
                 other.events.metadata()
-        self._let_docks_look()
-
-    def _let_docks_look(self) -> None:
-        # napari tells nobody of metadata; the docks look again when another layer is selected.
-        selection = self._viewer.layers.selection
-        active: Layer | None = selection.active
-        selection.active = None
-        if active is not None:
-            selection.active = active
+        select_anew(self._viewer, self._viewer.layers.selection.active)
 
     def _describe_regions(self, order: Mapping[Layer, int]) -> tuple[ProjectRegions, ...]:
         keys = {image.id: key for key, image in self._images.items()}
@@ -297,25 +291,16 @@ class ProjectMembers(QObject):
         tracker, entry = labels.tracker, labels.entry
         if tracker is None:
             return LabelsState(entry, None, ())
-        if not _counts(tracker):
+        if not tracker.is_kept:
             return None
         mark = mark_of(tracker.layer)
         if tracker.layer in order:
             entry = replace(entry, look=look_of(tracker.layer, order[tracker.layer]))
         if mark is not None:
-            accepted = tuple(sorted(mark.full.accepted))
-            entry = replace(
-                entry, mode=mark.mode, channels=mark.channels, filled=mark.full.filled, accepted=accepted
-            )
+            entry = with_notes(entry, mark)
         labels.entry = entry
         predicted = None if mark is None or mark.kind == "paint" else mark.shown
         return LabelsState(entry, full_data(tracker.layer), (), predicted)
-
-
-def _counts(tracker: LabelsTracker) -> bool:
-    """Return whether labels are kept: paint is, predictions once somebody corrected them."""
-    mark = mark_of(tracker.layer)
-    return tracker.edited or (mark is not None and mark.kind == "paint")
 
 
 def _source(layer: Image) -> Path | None:
