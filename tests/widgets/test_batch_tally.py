@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.widgets.predicting.batch_tally import Tally
+from napari_unet.widgets.predicting.batch_report import Tally
 
 
 def tally(total, finished=(), failed=(), *, part=False, folder="", objects=None):
@@ -94,12 +94,12 @@ def test_outcomes(made, cancelled, sentence, tone):
 
 def test_the_place_in_words():
     made = tally(60)
-    assert made.progress() == ""
+    assert made.progress == ""
     made.advance(2, 0.5, "Smaller tiles.")
-    assert made.progress() == "Image 3 of 60, c2.tif: 4% done. Smaller tiles."
+    assert made.progress == "Image 3 of 60, c2.tif: 4% done. Smaller tiles."
     single = tally(1)
     single.advance(0, 0.25)
-    assert single.progress() == "Predicting: 25% done."
+    assert single.progress == "Predicting: 25% done."
 
 
 @given(st.lists(st.sampled_from(["finish", "fail"]), min_size=1, max_size=20), st.data())
@@ -121,6 +121,6 @@ def test_a_note_is_told_even_if_the_image_is_finished_at_once_and_not_of_the_nex
     made = tally(2)
     made.advance(0, 0.5, "The memory was not enough.")
     made.finish(0)
-    assert made.progress() == "Image 1 of 2, c0.tif: 50% done. The memory was not enough."
+    assert made.progress == "Image 1 of 2, c0.tif: 50% done. The memory was not enough."
     made.advance(1, 0.5)
-    assert made.progress() == "Image 2 of 2, c1.tif: 75% done."
+    assert made.progress == "Image 2 of 2, c1.tif: 75% done."

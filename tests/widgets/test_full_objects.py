@@ -230,8 +230,9 @@ def test_every_paint_goes_to_the_training_with_what_is_full_of_it(
 ):
     seen = []
 
-    def spy(_images, paints, _config, *, full, validation, **_rest):
-        seen.append(([np.unique(paint).tolist() for paint in paints], full, len(validation[0])))
+    def spy(taught, _config, **_rest):
+        values = [np.unique(paint).tolist() for paint in taught.paints]
+        seen.append((values, taught.full, len(taught.validation[0])))
         return iter(())
 
     monkeypatch.setattr(train_module, "train_and_save", spy)

@@ -262,7 +262,7 @@ def test_an_image_that_is_cropped_is_said_at_once_and_so_is_its_return(
         copy_pairs([(image, dock.annotation)], [])
     image.data = whole
     qtbot.waitUntil(lambda: "background" in dock.summary.text())
-    assert copy_pairs([(image, dock.annotation)], []).images[0].shape == shape
+    assert copy_pairs([(image, dock.annotation)], []).taught.images[0].shape == shape
 
 
 def test_a_real_stroke_of_the_brush_is_counted(viewer, qtbot, open_dock):

@@ -33,7 +33,7 @@ from napari_unet.network.model import History
 from napari_unet.widgets.bridge.layers import make_annotation
 from napari_unet.widgets.bridge.marks import set_mode
 from napari_unet.widgets.train import TrainDock
-from napari_unet.widgets.training.training_run import Progress, Saved, clock, train_and_save
+from napari_unet.widgets.training.training_run import Progress, Saved, Taught, clock, train_and_save
 
 
 @pytest.fixture(autouse=True)
@@ -121,7 +121,7 @@ def run_events(path, control=None, start=None, paint=None):
         paint[2:4, 5:60], paint[12:20, 12:20] = 1, 2
     config = TrainingConfig(steps=2, network=TINY, patch_size=32, batch_size=1)
     return train_and_save(
-        [image], [paint], config, start=start, device="cpu", path=path, control=control or Control()
+        Taught([image], [paint]), config, start=start, device="cpu", path=path, control=control or Control()
     )
 
 
@@ -140,7 +140,7 @@ def test_a_model_is_on_disk_while_it_is_trained(tmp_path, monkeypatch):
     paint[2:4, 5:60], paint[12:20, 12:20] = 1, 2
     config = TrainingConfig(steps=8, network=TINY, patch_size=32, batch_size=1)
     events = train_and_save(
-        [discs()], [paint], config, start=None, device="cpu", path=path, control=Control()
+        Taught([discs()], [paint]), config, start=None, device="cpu", path=path, control=Control()
     )
     steps = []
     for event in events:
@@ -358,8 +358,8 @@ def test_all_painted_images(dock, viewer, qtbot, monkeypatch):
     seen = []
     from napari_unet.widgets import train as module
 
-    def spy(images, paints, config, **rest):
-        seen.append((images, paints, config))
+    def spy(taught, _config, **_rest):
+        seen.append(taught)
         return iter(())
 
     monkeypatch.setattr(module, "train_and_save", spy)
@@ -371,8 +371,8 @@ def test_all_painted_images(dock, viewer, qtbot, monkeypatch):
     train(dock, qtbot)
     dock.form.all_painted.setChecked(True)
     train(dock, qtbot)
-    assert [len(images) for images, _, _ in seen] == [1, 2]
-    images, paints, _ = seen[1]
+    assert [len(taught.images) for taught in seen] == [1, 2]
+    images, paints = seen[1].images, seen[1].paints
     np.testing.assert_array_equal(images[0], viewer.layers["a"].data)
     np.testing.assert_array_equal(images[1], viewer.layers["b"].data)
     # Copies: the user goes on painting while the network trains.

@@ -20,8 +20,7 @@ from napari_unet.widgets.jobs import Job, MakeEvents, Waiting
 from napari_unet.widgets.models.model_chooser import ModelFacts, read_facts
 from napari_unet.widgets.parts.dock import Dock
 from napari_unet.widgets.parts.form import Sentence, button, describe
-from napari_unet.widgets.predicting.batch_report import BatchReport, Finished
-from napari_unet.widgets.predicting.batch_tally import Tally
+from napari_unet.widgets.predicting.batch_report import BatchReport, Finished, Tally
 from napari_unet.widgets.predicting.files_run import FilesFound, Opened, segment_files
 from napari_unet.widgets.predicting.live_objects import LiveObjects
 from napari_unet.widgets.predicting.prediction_events import (
@@ -294,9 +293,9 @@ class PredictDock(Dock):
     def _show_progress(self) -> None:
         self._preview.repaint()
         run = self._run
-        if run is not None and not run.job.control.stopped and run.tally.progress():
+        if run is not None and not run.job.control.stopped and run.tally.progress:
             self._bar.setValue(round(1000 * run.tally.share))
-            self._status.say(run.tally.progress())
+            self._status.say(run.tally.progress)
 
     def _on_ended(self) -> None:
         run, self._run = self._run, None

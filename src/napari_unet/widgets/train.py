@@ -227,18 +227,13 @@ class TrainDock(Dock):
 
         def events(control: Control) -> Iterator[Any]:
             return train_and_save(
-                copies.images,
-                copies.paints,
+                copies.taught,
                 config,
                 start=start,
-                validation=copies.validation,
-                full=copies.full,
                 device=device,
                 path=path,
                 control=control,
                 before=before,
-                sizes=copies.sizes,
-                in_world=copies.in_world,
                 feed=watch.feed,
                 gaze=preview.gaze,
             )

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
@@ -259,24 +259,18 @@ def is_gesture(result: Labels) -> bool:
 def bind_keys(viewer: ViewerModel, layer: Labels) -> None:
     """Give a layer of objects or paint, and no other, the keys of the gestures."""
 
-    def corrector(of: Labels) -> Corrector | None:
+    def act(kind: Kind, of: Labels) -> None:
         result = objects_of(viewer, source_of(viewer, of))
-        return None if result is None else corrector_of(viewer, result)
+        if result is None:
+            return
+        corrector = corrector_of(viewer, result)
+        if kind in ("accepted", "rejected"):
+            corrector.point(kind)
+        else:
+            corrector.take(None if corrector.tool == kind else kind)
 
-    def bind(kind: Kind) -> None:
-        def act(of: Labels) -> None:
-            found = corrector(of)
-            if found is None:
-                return
-            if kind in ("accepted", "rejected"):
-                found.point(kind)
-            else:
-                found.take(None if found.tool == kind else kind)
-
-        layer.bind_key(KEYS[kind], act, overwrite=True)
-
-    for kind in get_args(Kind):
-        bind(kind)
+    for kind, key in KEYS.items():
+        layer.bind_key(key, lambda of, kind=kind: act(kind, of), overwrite=True)
 
 
 def _channels(image: Image, shape: tuple[int, ...]) -> Channels:

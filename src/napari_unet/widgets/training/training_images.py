@@ -1,7 +1,6 @@
 """Which images of a window a training learns from, on which it is scored, and copies of them."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
@@ -9,7 +8,6 @@ from napari.layers import Image, Labels
 from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.errors import InputError
-from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.widgets.bridge.layers import (
     annotation_of,
     check_fits,
@@ -20,6 +18,7 @@ from napari_unet.widgets.bridge.layers import (
 from napari_unet.widgets.bridge.marks import full_objects_of, image_channels, mode_of
 from napari_unet.widgets.bridge.paint_watch import Learnt
 from napari_unet.widgets.bridge.placement import micrometres, pixel_sizes
+from napari_unet.widgets.training.training_run import Taught
 
 Pairs = list[tuple[Image, Labels]]
 """Images with their paint."""
@@ -73,21 +72,12 @@ def images_scored(viewer: ViewerModel, image: Image | None) -> Pairs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Copies:
-    """Images and paint, and what is known of them, as ``train_and_save`` takes it.
-
-    Copied on the main thread: the user goes on painting, and may delete the layers. ``layers`` are those that
-    were copied.
-    """
+    """What is ``taught``, copied on the main thread: the user paints on, and may delete the ``layers``."""
 
     layers: list[Learnt]
     mode: Mode
     channels: Channels
-    images: list[Any]
-    paints: list[Any]
-    full: list[Any]
-    validation: tuple[list[Any], list[Any]]
-    sizes: list[tuple[float, ...]]
-    in_world: list[PixelSize | None]
+    taught: Taught
 
 
 def copy_pairs(pairs: Pairs, scored: Pairs) -> Copies:
@@ -115,13 +105,15 @@ def copy_pairs(pairs: Pairs, scored: Pairs) -> Copies:
         ],
         mode=modes.pop(),
         channels=channels.pop() if len(channels) == 1 else "auto",
-        images=images[:count],
-        paints=paints[:count],
-        full=[
-            full_objects_of(paint).within(pixels)
-            for (_, paint), pixels in zip(pairs, paints[:count], strict=True)
-        ],
-        validation=(images[count:], paints[count:]),
-        sizes=[pixel_sizes(paint) for _, paint in everything],
-        in_world=[micrometres(paint) for _, paint in pairs],
+        taught=Taught(
+            images[:count],
+            paints[:count],
+            full=[
+                full_objects_of(paint).within(pixels)
+                for (_, paint), pixels in zip(pairs, paints[:count], strict=True)
+            ],
+            validation=(images[count:], paints[count:]),
+            sizes=[pixel_sizes(paint) for _, paint in everything],
+            in_world=[micrometres(paint) for _, paint in pairs],
+        ),
     )

@@ -34,6 +34,24 @@ Painted = tuple[Sequence[NDArray[Any]], Sequence[NDArray[Any]]]
 """Images and their paints."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Taught:
+    """Images and paints to learn from, to score on, and what is known of them.
+
+    ``full`` is as for ``train_events``. ``sizes`` are, of every image, how long a pixel is along each axis of
+    its paint. Of the axes that the network sees, they become the spacing of the training, as multiples of the
+    smallest: distances in the weight map stay in pixels of the finest axis. Without them ``config.spacing``
+    stays. What the images have in common of ``in_world`` is saved with the model.
+    """
+
+    images: Sequence[NDArray[Any]]
+    paints: Sequence[NDArray[Any]]
+    full: Sequence[Full] | None = None
+    validation: Painted | None = None
+    sizes: Sequence[tuple[float, ...]] = ()
+    in_world: Sequence[PixelSize | None] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Saved:
     """The model is on disk, in ``path``."""
@@ -42,19 +60,14 @@ class Saved:
 
 
 def train_and_save(
-    images: Sequence[NDArray[Any]],
-    paints: Sequence[NDArray[Any]],
+    taught: Taught,
     config: TrainingConfig,
     *,
     start: Stopped | Path | None,
-    validation: Painted | None = None,
-    full: Sequence[Full] | None = None,
     device: str,
     path: Path,
     control: Control,
     before: Path | None = None,
-    sizes: Sequence[tuple[float, ...]] = (),
-    in_world: Sequence[PixelSize | None] = (),
     feed: PaintFeed | None = None,
     gaze: Gaze | None = None,
 ) -> Iterator[TrainingEvent | Saved]:
@@ -62,7 +75,7 @@ def train_and_save(
 
     Parameters
     ----------
-    images, paints, config, validation, full, device, control, feed, gaze
+    config, device, control, feed, gaze
         As for ``train_events``.
     start : Stopped, path of a model file, or None
         What to go on from: the end of another training, or a file and the state beside it, which a starter
@@ -72,12 +85,6 @@ def train_and_save(
     before : pathlib.Path, optional
         The model file of ``start``. Its state is deleted once that of the new model is saved, for a state is
         four times as large as its model and a day holds many trainings.
-    sizes : sequence of tuple of float
-        Of every image, how long a pixel is along each axis of its paint. Of the axes that the network sees,
-        they become the spacing of the training, as multiples of the smallest: distances in the weight map
-        stay in pixels of the finest axis. Without them ``config.spacing`` stays.
-    in_world : sequence of PixelSize or None
-        Of every image it learns from; what they have in common is saved with the model.
 
     Yields
     ------
@@ -102,23 +109,23 @@ def train_and_save(
         yield from told
         fixed = None if model is None or model.is_starter else model
         ndim = (fixed or config).network.ndim
-        spacings = [relative_spacing(size[-ndim:]) for size in sizes]
+        spacings = [relative_spacing(size[-ndim:]) for size in taught.sizes]
         config = replace(config, spacing=spacings[0]) if spacings else config
         events = train_events(
-            images,
-            paints,
+            taught.images,
+            taught.paints,
             config,
             start=model,
             resume=state,
-            validation=validation,
-            full=full,
+            validation=taught.validation,
+            full=taught.full,
             device=device,
             control=control,
             feed=feed,
             gaze=gaze,
             checkpoint_s=CHECKPOINT_S,
         )
-        file = TrainingFile(path, in_world, model)
+        file = TrainingFile(path, taught.in_world, model)
         for event in events:
             begun = True
             if isinstance(event, Checkpoint):
