@@ -24,7 +24,7 @@ from napari_unet.files.projects.project_store import ImageState, LabelsState, Pr
 from napari_unet.widgets.bridge.marks import KEY, Mark
 from napari_unet.widgets.project import ProjectDock
 from napari_unet.widgets.projects.project_layers import LayerData, with_notes
-from napari_unet.widgets.projects.project_opening import Opened, open_layers
+from napari_unet.widgets.projects.project_opening import Opened, full_pixels, open_layers
 from napari_unet.widgets.projects.window_project import begin, project_of
 
 NOTHING: list[Any] = [(None,)]
@@ -59,8 +59,7 @@ def write_project_layers(path: str, layers: list[LayerData]) -> list[str]:
     images: dict[str, tuple[ImageState, str]] = {}
     for data, meta, kind in layers:
         if kind == "image":
-            pixels = data[0] if meta.get("multiscale") else data
-            pixels = pixels if hasattr(pixels, "dtype") else np.asarray(pixels)
+            pixels = full_pixels(data, meta)
             key = plain_name(str(meta["name"]), list(images))
             look = LayerLook(str(meta["name"]), visible=bool(meta.get("visible", True)))
             rgb = bool(meta.get("rgb", False))

@@ -97,7 +97,7 @@ def find_layer(
     alike: tuple[LayerData, Path, str] | None = None
     for path in places(image, folder, others):
         for data, meta, kind in read_file(path, image.reader):
-            pixels = _full(data, meta)
+            pixels = full_pixels(data, meta)
             if kind != "image" or not is_alike(image, pixels):
                 continue
             layer = _tagged(project, image, data, meta, path)
@@ -133,7 +133,7 @@ def arrays_in(path: Path, reader: str) -> Iterator[Any]:
     """Yield the full-resolution pixels of the images in a file."""
     for data, meta, kind in read_file(path, reader):
         if kind == "image":
-            yield _full(data, meta)
+            yield full_pixels(data, meta)
 
 
 def _image(opened: Opened, image: ProjectImage, folder: Path) -> LayerData | None:
@@ -193,7 +193,8 @@ def _tagged(
     return data, {**meta, **look, "rgb": image.rgb, "metadata": metadata}, "image"
 
 
-def _full(data: Any, meta: dict[str, Any]) -> Any:
+def full_pixels(data: Any, meta: dict[str, Any]) -> Any:
+    """Return the pixels of an image of full resolution, given as a plugin gives it."""
     is_pyramid = meta.get("multiscale") or (isinstance(data, list | tuple) and len(data) > 0)
     full = data[0] if is_pyramid else data
     return full if hasattr(full, "dtype") else np.asarray(full)

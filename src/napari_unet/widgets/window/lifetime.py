@@ -32,28 +32,20 @@ def follow(owner: QObject, slot: Callable[..., Any], *emitters: Any) -> Callable
     a deleted one. Qt's own ``destroyed`` cannot tell, because Python may have cleared what it would call. The
     function returned ends it earlier.
     """
-    return _Relay(owner, slot, emitters).stop
+    living, method = ref(owner), WeakMethod(slot)
 
-
-class _Relay:
-    """Passes napari's events on to a method of a Qt object, and disconnects itself when that is deleted."""
-
-    def __init__(self, owner: QObject, slot: Callable[..., Any], emitters: tuple[Any, ...]) -> None:
-        self._owner = ref(owner)
-        self._slot = WeakMethod(slot)
-        self._emitters = emitters
-        for emitter in emitters:
-            emitter.connect(self)
-
-    def __call__(self, event: object = None) -> None:
-        owner, slot = self._owner(), self._slot()
+    def relay(event: object = None) -> None:
+        its_owner, its_slot = living(), method()
         # The Python half of a deleted Qt object may still be there; to call it would be an error.
-        if owner is None or slot is None or not is_alive(owner):
-            self.stop()
+        if its_owner is None or its_slot is None or not is_alive(its_owner):
+            stop()
         else:
-            slot(event)
+            its_slot(event)
 
-    def stop(self) -> None:
-        emitters, self._emitters = self._emitters, ()
+    def stop() -> None:
         for emitter in emitters:
-            emitter.disconnect(self)
+            emitter.disconnect(relay)
+
+    for emitter in emitters:
+        emitter.connect(relay)
+    return stop
