@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from weakref import ref
@@ -15,8 +16,15 @@ from qtpy.QtWidgets import QWidget
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.guiding.place import in_words
-from napari_unet.widgets.bridge.layers import add_result, annotation_of, copy_image, copy_paint, has_paint
-from napari_unet.widgets.bridge.marks import image_channels, kind_of, layers_of, mode_of, source_of
+from napari_unet.widgets.bridge.layers import (
+    add_result,
+    annotation_of,
+    copy_image,
+    copy_paint,
+    has_paint,
+    remove_orphans,
+)
+from napari_unet.widgets.bridge.marks import image_channels, kind_of, layers_of, mode_of
 from napari_unet.widgets.bridge.placement import pixel_shown
 from napari_unet.widgets.guiding.next_place_run import (
     MOST_PLANES,
@@ -26,7 +34,7 @@ from napari_unet.widgets.guiding.next_place_run import (
     planes_to_look_at,
     rank,
 )
-from napari_unet.widgets.guiding.place_view import is_ring, show_place, turn_to
+from napari_unet.widgets.guiding.place_view import RING, show_place, turn_to
 from napari_unet.widgets.models.model_chooser import ModelFacts, newest_model, read_facts
 from napari_unet.widgets.parts.form import LayerChooser, Sentence, Tone, button, check_box, column_in
 from napari_unet.widgets.parts.latest import Latest
@@ -122,7 +130,7 @@ class NextPlace(QWidget):
         image.layer_changed.connect(lambda _layer: self._say(""))
         follow(self, self._on_removed, viewer.layers.events.removed)
         # Not within the event: napari's list of layers must be told of one removal before the next.
-        self._orphaned = later(self, 0, self._remove_orphans)
+        self._orphaned = later(self, 0, partial(remove_orphans, viewer, RING, _MAP_KIND))
         self._bind_key()
 
     def use(
@@ -321,13 +329,6 @@ class NextPlace(QWidget):
         if kind_of(event.value) == _MAP_KIND:
             self.show_map.setChecked(False)
         self._orphaned.start()
-
-    def _remove_orphans(self) -> None:
-        """Remove ring and map of images that are gone: they would mark places of nothing."""
-        layers = self._viewer.layers
-        for layer in [layer for layer in layers if is_ring(layer) or kind_of(layer) == _MAP_KIND]:
-            if source_of(self._viewer, layer) is None:
-                layers.remove(layer)
 
 
 def _certain(pairs: Sequence[_Pair], known: Known) -> str:

@@ -173,7 +173,7 @@ class WeightsDock(Dock):
     # The preview, computed in the background and shown while the box is ticked.
 
     def _compute(self) -> None:
-        self._remove_orphans()
+        bridge.remove_orphans(self._viewer, "weights")
         paint, image = self._watcher.layer, self.image.layer
         if paint is None or image is None:
             self._latest.cancel()
@@ -198,12 +198,6 @@ class WeightsDock(Dock):
             spacing=spacing,
         )
         self._latest.submit(maps, partial(self._previews.sentence, config))
-
-    def _remove_orphans(self) -> None:
-        """Remove the maps of images that are gone."""
-        for layer in list(self._viewer.layers):
-            if marks.kind_of(layer) == "weights" and marks.source_of(self._viewer, layer) is None:
-                self._viewer.layers.remove(layer)
 
     def _is_mine(self, image: Image, shape: tuple[int, ...]) -> bool:
         """Whether the map layer is still there, of this image, with the pixels that were put there."""

@@ -28,8 +28,10 @@ from napari_unet.widgets.bridge.marks import (
     full_objects_of,
     image_channels,
     is_paint,
+    kind_of,
     layers_of,
     mark_of,
+    source_of,
 )
 from napari_unet.widgets.bridge.placement import LABELS, axes_of, placement, result_layer, spatial_axes
 
@@ -254,6 +256,13 @@ def update_plane(
     layer.data[plane] = shown[plane] = labels
     layer.refresh(extent=False)
     return True
+
+
+def remove_orphans(viewer: ViewerModel, *kinds: str) -> None:
+    """Remove the layers of these kinds of which the image is gone: they would show what is of nothing."""
+    for layer in list(viewer.layers):
+        if kind_of(layer) in kinds and source_of(viewer, layer) is None:
+            viewer.layers.remove(layer)
 
 
 def _show(viewer: ViewerModel, source: Layer, kind: str, name: str, data: NDArray[Any]) -> Layer:

@@ -24,7 +24,7 @@ from napari_unet.core.correcting.gestures import (
 )
 from napari_unet.core.errors import InputError
 from napari_unet.widgets.bridge.layers import annotation_of, make_annotation, objects_of
-from napari_unet.widgets.bridge.marks import accept_painted, full_data, mark_of, mode_of, source_of
+from napari_unet.widgets.bridge.marks import Mark, accept_painted, full_data, mark_of, mode_of, source_of
 from napari_unet.widgets.bridge.timeline import Timeline, count_as_predicted, timeline_of
 from napari_unet.widgets.correcting.stroke_preview import StrokePreview
 
@@ -44,9 +44,10 @@ class Corrector:
     ``tone``.
     """
 
-    def __init__(self, viewer: ViewerModel, result: Labels) -> None:
+    def __init__(self, viewer: ViewerModel, result: Labels, mark: Mark) -> None:
         self._viewer = viewer
         self._result = result
+        self._mark = mark
         self._tool: Kind | None = None
         self.is_at_work = False
         """Whether what the layer tells of now is a gesture, and no edit with napari's tools."""
@@ -97,14 +98,14 @@ class Corrector:
         path = [layer.world_to_data(event.position)]
         preview = StrokePreview(layer, axes, event.camera_zoom)
         with layer.block_history():
-            self._note_drawing(True)
+            self._mark.is_drawn_on = True
             yield
             while event.type == "mouse_move":
                 path.append(layer.world_to_data(event.position))
                 preview.draw(path[-2:])
                 yield
             preview.clear()
-            self._note_drawing(False)
+            self._mark.is_drawn_on = False
             if layer in self._viewer.layers:
                 self.stroke(tool, np.array(path), axes, leaves_trace=preview.was_drawn)
 
@@ -132,8 +133,7 @@ class Corrector:
 
     def point(self, kind: Kind) -> None:
         """Accept or reject the object under the pointer; not while a stroke is drawn, which hides it."""
-        mark = mark_of(self._result)
-        if mark is not None and mark.is_drawn_on:
+        if self._mark.is_drawn_on:
             return
         viewer = self._viewer
         displayed = list(viewer.dims.displayed)
@@ -231,11 +231,6 @@ class Corrector:
     def _on_contour(self, _event: object = None) -> None:
         self.events.tool()
 
-    def _note_drawing(self, is_drawn_on: bool) -> None:
-        mark = mark_of(self._result)
-        if mark is not None:
-            mark.is_drawn_on = is_drawn_on
-
     def _say(self, sentence: str, tone: str) -> None:
         self.events.said(sentence=sentence, tone=tone)
 
@@ -246,7 +241,7 @@ def corrector_of(viewer: ViewerModel, result: Labels) -> Corrector:
     if mark is None or mark.kind != "objects":
         raise ValueError(f"{result.name} does not show predicted objects")
     if not isinstance(mark.corrector, Corrector):
-        mark.corrector = Corrector(viewer, result)
+        mark.corrector = Corrector(viewer, result, mark)
     return mark.corrector
 
 

@@ -12,7 +12,7 @@ from napari_unet.widgets.bridge.marks import KEY, Mark, is_paint, kind_of, layer
 from napari_unet.widgets.bridge.placement import placement
 from napari_unet.widgets.painting.brushes import is_painting, paint_next_object, take_brush
 
-_RING = "place"
+RING = "place"
 """Kind of result that the ring is."""
 
 _CANVAS = 600.0
@@ -92,7 +92,7 @@ def _overlap(one: Layer, other: Layer) -> bool:
 def _draw_ring(
     viewer: ViewerModel, image: Image, paint: Labels, centre: Sequence[int], diameter: float
 ) -> None:
-    drawn = next(iter(layers_of(viewer, image, _RING)), None)
+    drawn = next(iter(layers_of(viewer, image, RING)), None)
     for other in [layer for layer in viewer.layers if is_ring(layer) and layer is not drawn]:
         viewer.layers.remove(other)
     if drawn is not None and drawn.ndim == len(centre):
@@ -110,10 +110,10 @@ def _draw_ring(
         border_width=0.03,
         **placement(paint),
     )
-    ring.metadata[KEY] = Mark(ring.unique_id, image.unique_id, _RING)
+    ring.metadata[KEY] = Mark(ring.unique_id, image.unique_id, RING)
     insert_result(viewer, image, ring, on_top=True)
 
 
 def is_ring(layer: Layer) -> bool:
     """Return whether ``layer`` is a ring around a place."""
-    return kind_of(layer) == _RING
+    return kind_of(layer) == RING
