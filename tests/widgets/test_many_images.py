@@ -24,7 +24,7 @@ from napari_unet.widgets.bridge.marks import source_of
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting import prediction_targets
 from napari_unet.widgets.predicting.files_run import segment_files
-from napari_unet.widgets.predicting.prediction_events import TilesDone
+from napari_unet.widgets.predicting.prediction_run import TilesDone
 from napari_unet.widgets.unet import UNetDock
 
 

@@ -20,14 +20,15 @@ from napari_unet.network.prediction import predict
 from napari_unet.widgets.bridge.layers import add_result
 from napari_unet.widgets.models.model_chooser import ModelChooser, ModelFacts
 from napari_unet.widgets.predict import PredictDock
-from napari_unet.widgets.predicting.prediction_events import (
+from napari_unet.widgets.predicting.prediction_run import (
     PreviewBegun,
     Segmented,
     Source,
     SourceWanted,
     TilesDone,
+    resolve_channels,
+    segment,
 )
-from napari_unet.widgets.predicting.prediction_run import resolve_channels, segment
 from napari_unet.widgets.predicting.prediction_targets import into_stack
 
 LAST_ID = 2**31 - 1

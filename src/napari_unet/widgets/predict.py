@@ -23,16 +23,16 @@ from napari_unet.widgets.parts.form import Sentence, button, describe
 from napari_unet.widgets.predicting.batch_report import BatchReport, Finished, Tally
 from napari_unet.widgets.predicting.files_run import FilesFound, Opened, segment_files
 from napari_unet.widgets.predicting.live_objects import LiveObjects
-from napari_unet.widgets.predicting.prediction_events import (
+from napari_unet.widgets.predicting.prediction_inputs import ALL, FILES, PredictionInputs
+from napari_unet.widgets.predicting.prediction_run import (
     PreviewBegun,
     RunEvent,
     Segmented,
     SourceWanted,
     StoredOnDisk,
     TilesDone,
+    segment,
 )
-from napari_unet.widgets.predicting.prediction_inputs import ALL, FILES, PredictionInputs
-from napari_unet.widgets.predicting.prediction_run import segment
 from napari_unet.widgets.predicting.prediction_targets import (
     Target,
     add_results,

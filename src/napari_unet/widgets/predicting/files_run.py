@@ -27,7 +27,7 @@ from napari_unet.network.events import ImageScaled, TilesHalved
 from napari_unet.network.memory import free_host_memory
 from napari_unet.network.tiles.in_turn import ImageFailed
 from napari_unet.widgets.bridge.layers import Kind
-from napari_unet.widgets.predicting.prediction_events import TilesDone
+from napari_unet.widgets.predicting.prediction_run import TilesDone
 
 
 @dataclass(frozen=True, slots=True)

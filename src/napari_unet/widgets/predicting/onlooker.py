@@ -16,8 +16,13 @@ from napari_unet.network.config import PredictionConfig
 from napari_unet.widgets.guiding.next_place_run import Known, planes_to_look_at
 from napari_unet.widgets.jobs import Job, Waiting
 from napari_unet.widgets.models.model_chooser import ModelFacts
-from napari_unet.widgets.predicting.prediction_events import Segmented, SourceWanted, TilesDone
-from napari_unet.widgets.predicting.prediction_run import MOST_KEPT, segment
+from napari_unet.widgets.predicting.prediction_run import (
+    MOST_KEPT,
+    Segmented,
+    SourceWanted,
+    TilesDone,
+    segment,
+)
 from napari_unet.widgets.predicting.prediction_targets import (
     Target,
     copy_of,

@@ -20,8 +20,7 @@ from napari_unet.widgets.bridge.layers import Kind, add_result, annotation_of, c
 from napari_unet.widgets.bridge.marks import full_data, image_channels, is_result, source_of
 from napari_unet.widgets.bridge.placement import micrometres, spatial_axes
 from napari_unet.widgets.models.model_chooser import ModelFacts
-from napari_unet.widgets.predicting.prediction_events import Source
-from napari_unet.widgets.predicting.prediction_run import resolve_channels
+from napari_unet.widgets.predicting.prediction_run import Source, resolve_channels
 from napari_unet.widgets.predicting.stored_results import file_name
 
 _STACK = "napari_unet stack"

@@ -13,7 +13,7 @@ from napari_unet.core.objects.preview import PreviewPart
 from napari_unet.widgets.bridge.layers import insert_result
 from napari_unet.widgets.bridge.marks import KEY, Mark, is_result, source_of
 from napari_unet.widgets.bridge.placement import result_layer, spatial_axes
-from napari_unet.widgets.predicting.prediction_events import PreviewBegun
+from napari_unet.widgets.predicting.prediction_run import PreviewBegun
 
 _REST = 10
 """Times as long as a repaint took is waited before the next one."""
