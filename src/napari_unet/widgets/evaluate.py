@@ -7,7 +7,7 @@ from math import sqrt
 import napari
 import numpy as np
 from napari.layers import Labels
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
@@ -17,15 +17,7 @@ from napari_unet.widgets.bridge.marks import is_paint, is_result
 from napari_unet.widgets.guiding.place_view import centre_on
 from napari_unet.widgets.jobs import Job
 from napari_unet.widgets.parts.dock import Dock
-from napari_unet.widgets.parts.form import (
-    Form,
-    LabelsChooser,
-    Sentence,
-    add_side_by_side,
-    button,
-    choice,
-    column_in,
-)
+from napari_unet.widgets.parts.form import Column, Form, LabelsChooser, Sentence, button, choice
 from napari_unet.widgets.scoring.evaluation_run import Evaluated, PlanesDone, compare_labels
 from napari_unet.widgets.scoring.score_view import ErrorLegend, ScoreTable
 from napari_unet.widgets.window.lifetime import follow
@@ -72,7 +64,7 @@ class EvaluateDock(Dock):
         follow(self, self._on_layers, viewer.layers.events.inserted, viewer.layers.events.removed)
         self._on_layers()
 
-    def _add_inputs(self, column: QVBoxLayout) -> None:
+    def _add_inputs(self, column: Column) -> None:
         self._form = Form(column)
         self.prediction = self._form.add(
             "Prediction",
@@ -94,10 +86,10 @@ class EvaluateDock(Dock):
             "Whole volume: an object extends over the planes in which it has the same number.",
         )
 
-    def _add_results(self, column: QVBoxLayout) -> None:
-        self._results = QWidget()
-        inner = column_in(self._results)
-        self._legend = ErrorLegend()
+    def _add_results(self, column: Column) -> None:
+        self._results = column.add(QWidget())
+        inner = Column(self._results)
+        self._legend = inner.add(ErrorLegend())
         self._show = button(
             "Show errors",
             self.show_errors,
@@ -118,11 +110,9 @@ class EvaluateDock(Dock):
             name="evaluate_copy",
             tooltip="Copy all scores, to be pasted into a spreadsheet or a text.",
         )
-        inner.addWidget(self._legend)
-        add_side_by_side(inner, self._show, self._next)
+        inner.add_row(self._show, self._next)
         for widget in (self._place, self.table, self._copy):
             inner.addWidget(widget)
-        column.addWidget(self._results)
 
     @property
     def is_running(self) -> bool:

@@ -36,7 +36,7 @@ from napari_unet.widgets.guiding.next_place_run import (
 )
 from napari_unet.widgets.guiding.place_view import RING, show_place, turn_to
 from napari_unet.widgets.models.model_chooser import ModelFacts, newest_model, read_facts
-from napari_unet.widgets.parts.form import LayerChooser, Sentence, Tone, button, check_box, column_in
+from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, Tone, button, check_box
 from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.predicting.onlooker import Onlooker
 from napari_unet.widgets.predicting.prediction_targets import Target, images_of
@@ -116,7 +116,7 @@ class NextPlace(QWidget):
         self._onlooker = Onlooker(viewer, self)
         self._onlooker.told.connect(self._say)
         self._onlooker.ended.connect(self._on_looked)
-        column = column_in(self)
+        column = Column(self)
         self._go = button("Show me where to paint next", self.go, name="next_go", tooltip=_LEADS)
         self.show_map = check_box(
             "Show where it is uncertain", self._on_show_map, name="next_map", tooltip=_MAP

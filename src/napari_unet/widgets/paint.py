@@ -27,10 +27,7 @@ from napari_unet.widgets.painting.watcher import AnnotationWatcher
 from napari_unet.widgets.parts.dock import Dock
 from napari_unet.widgets.parts.form import Form, LayerChooser, Sentence, button, check_box, choice
 from napari_unet.widgets.parts.latest import Latest
-from napari_unet.widgets.window.lifetime import follow, later
-
-_SETTLED_MS = 300
-"""Time without a stroke after which the paint is counted."""
+from napari_unet.widgets.window.lifetime import follow, when_settled
 
 _FILLED = (
     "Tick this if every object you paint here is filled up to its border. Full objects teach where\n"
@@ -76,7 +73,7 @@ class PaintDock(Dock):
         self._counter = Latest("Counting paint", self)
         self._counter.result.connect(self._show_summary)
         self._counter.failed.connect(self._show_fault)
-        self._settled = later(self, _SETTLED_MS, self._count)
+        self._settled = when_settled(self, self._count)
         self._build()
         self._watcher.layer_changed.connect(self._on_annotation)
         self._watcher.painted.connect(self._settled.start)
@@ -127,23 +124,16 @@ class PaintDock(Dock):
             tooltip="Add a layer for your strokes, as large as the image and in its place; or select it.",
         )
         column.addWidget(self.make_button)
-        self.brushes = BrushTools(self._viewer, self._watcher)
-        column.addWidget(self.brushes)
-        self._in_space = Sentence("paint_in_3d")
-        column.addWidget(self._in_space)
-        self.filled = check_box(
-            "Objects filled to their border", self._on_filled, name="paint_full", tooltip=_FILLED
+        self.brushes = column.add(BrushTools(self._viewer, self._watcher))
+        self._in_space = column.add(Sentence("paint_in_3d"))
+        self.filled = column.add(
+            check_box("Objects filled to their border", self._on_filled, name="paint_full", tooltip=_FILLED)
         )
-        column.addWidget(self.filled)
         column.addWidget(RegionTools(self._viewer, self._watcher))
-        self.summary = Sentence("paint_summary")
-        self.advice = Sentence("paint_advice")
-        column.addWidget(self.summary)
-        column.addWidget(self.advice)
-        self.next_place = NextPlace(self._viewer, self.image)
-        column.addWidget(self.next_place)
-        self.corrections = TakeCorrections(self._viewer, self.image, self._watcher)
-        column.addWidget(self.corrections)
+        self.summary = column.add(Sentence("paint_summary"))
+        self.advice = column.add(Sentence("paint_advice"))
+        self.next_place = column.add(NextPlace(self._viewer, self.image))
+        self.corrections = column.add(TakeCorrections(self._viewer, self.image, self._watcher))
         column.addStretch()
 
     # What the controls do.

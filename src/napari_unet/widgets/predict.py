@@ -78,10 +78,9 @@ class PredictDock(Dock):
         self._facts: ModelFacts | None = None
         column = self.column
         self._project = project_of(viewer)
-        self._inputs = PredictionInputs(viewer)
+        self._inputs = column.add(PredictionInputs(viewer))
         self.model, self.image = self._inputs.model, self._inputs.image
         self.files, self.form = self._inputs.files, self._inputs.form
-        column.addWidget(self._inputs)
         self._predict = button(
             "Predict",
             self.start,
@@ -107,9 +106,8 @@ class PredictDock(Dock):
         self._report.opened.connect(self._on_opened)
         for widget in (self._predict, self._cancel, self._bar, self._status, self._discard, self._report):
             column.addWidget(widget)
-        self.correct = CorrectSection(viewer, self.image)
+        self.correct = column.add(CorrectSection(viewer, self.image))
         self.correct.looked.connect(self._on_corrected)
-        column.addWidget(self.correct)
         column.addStretch()
         self._preview = PreviewLayer(viewer)
         self._live = LiveObjects(viewer, self)

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 from napari_unet.core.errors import InputError
 from napari_unet.files.projects.project import ProjectImage
 from napari_unet.widgets.parts.dock import Dock
-from napari_unet.widgets.parts.form import Sentence, add_side_by_side, button, column_in
+from napari_unet.widgets.parts.form import Column, Sentence, button
 from napari_unet.widgets.parts.section import Section
 from napari_unet.widgets.projects.project_session import ProjectSession
 from napari_unet.widgets.projects.window_project import open_project, project_of
@@ -29,9 +29,9 @@ class ProjectRow(QWidget):
         self._viewer = viewer
         self._is_titled = is_titled
         self._project = project_of(viewer)
-        column = column_in(self)
-        self._status = Sentence("project_status")
-        self._problem = Sentence("project_problem")
+        column = Column(self)
+        self._status = column.add(Sentence("project_status"))
+        self._problem = column.add(Sentence("project_problem"))
         self._missing = Sentence("project_missing")
         self._new = button(
             "New…",
@@ -58,11 +58,9 @@ class ProjectRow(QWidget):
             name="project_forget",
             tooltip="Take what is not in this window out of the project. Its files stay where they are.",
         )
-        column.addWidget(self._status)
-        column.addWidget(self._problem)
-        add_side_by_side(column, self._new, self._open)
+        column.add_row(self._new, self._open)
         column.addWidget(self._missing)
-        add_side_by_side(column, self._find, self._forget)
+        column.add_row(self._find, self._forget)
         self._project.changed.connect(self._refresh)
         self._refresh()
 
@@ -131,7 +129,7 @@ class ProjectSection(Section):
             name="unet_project",
             tooltip="Keep images, paint, models and settings in a folder, saved as you paint.",
         )
-        column = column_in(self.content)
+        column = Column(self.content)
         column.addWidget(ProjectRow(viewer, is_titled=True))
         self._project = project_of(viewer)
         self._project.changed.connect(self._retitle)

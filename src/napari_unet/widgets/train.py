@@ -31,7 +31,7 @@ from napari_unet.network.events import (
 from napari_unet.widgets.bridge.paint_watch import PaintWatch
 from napari_unet.widgets.jobs import Job, Waiting
 from napari_unet.widgets.parts.dock import Dock
-from napari_unet.widgets.parts.form import Sentence, Tone, add_side_by_side, button
+from napari_unet.widgets.parts.form import Sentence, Tone, button
 from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.parts.plot import CurvePlot
 from napari_unet.widgets.projects.window_project import project_of
@@ -96,14 +96,11 @@ class TrainDock(Dock):
         self._last: Stopped | None = None
         self._last_path: Path | None = None
         column = self.column
-        self.form = TrainingForm(viewer, offers_weights=weights is None)
-        column.addWidget(self.form)
-        self._tally = PaintTally("train_paint", viewer, self._learnt_from)
-        column.addWidget(self._tally)
-        self._live = LiveForm()
+        self.form = column.add(TrainingForm(viewer, offers_weights=weights is None))
+        self._tally = column.add(PaintTally("train_paint", viewer, self._learnt_from))
+        self._live = column.add(LiveForm())
         self._live.learning_changed.connect(self._on_learning_changed)
         self._live.preview_changed.connect(self._on_preview_changed)
-        column.addWidget(self._live)
         self._start = button(
             "Start training",
             self.start,
@@ -121,14 +118,12 @@ class TrainDock(Dock):
             name="train_stop",
             tooltip="End after this step; the best network so far is saved.",
         )
-        add_side_by_side(column, self._start, self._pause, self._stop)
-        self._status = Sentence("train_status")
-        self._warning = Sentence("train_warning")
-        self._outcome = Sentence("train_outcome")
-        self._place = Sentence("train_place")
-        self.plot = CurvePlot()
-        for widget in (self._status, self._warning, self._outcome, self.plot, self._place):
-            column.addWidget(widget)
+        column.add_row(self._start, self._pause, self._stop)
+        self._status = column.add(Sentence("train_status"))
+        self._warning = column.add(Sentence("train_warning"))
+        self._outcome = column.add(Sentence("train_outcome"))
+        self.plot = column.add(CurvePlot())
+        self._place = column.add(Sentence("train_place"))
         column.addStretch()
         self.form.device_changed.connect(self._ask_place)
         self.form.images_changed.connect(self._tally.look)

@@ -18,7 +18,7 @@ from napari_unet.widgets.guiding.next_place_run import Known
 from napari_unet.widgets.next_step import ACTIONS, Action, Stage, next_step
 from napari_unet.widgets.paint import PaintDock, checksum
 from napari_unet.widgets.parts.dock import Dock
-from napari_unet.widgets.parts.form import Sentence, Tone, button, column_in
+from napari_unet.widgets.parts.form import Column, Sentence, Tone, button
 from napari_unet.widgets.parts.section import Section
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting.saving import LabelSaver, labels_of
@@ -80,9 +80,8 @@ class UNetDock(Dock):
     def _build(self) -> None:
         column = self.column
         column.addWidget(ProjectSection(self._viewer))
-        self._advice = Sentence("unet_advice")
+        self._advice = column.add(Sentence("unet_advice"))
         self._told = Sentence("unet_told")
-        column.addWidget(self._advice)
         does: dict[Action, Callable[[], object]] = {
             "sample": self._open_sample,
             "make": self.paint.make,
@@ -114,7 +113,7 @@ class UNetDock(Dock):
             section = Section(
                 f"{number}. {title}", name=f"unet_step_{number}", tooltip=tooltip, is_open=number == 1
             )
-            inner = column_in(section.content)
+            inner = Column(section.content)
             inner.addWidget(dock)
             self._sections.append(section)
             column.addWidget(section)

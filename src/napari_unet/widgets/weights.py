@@ -123,8 +123,7 @@ class WeightsDock(Dock):
             "most, what is clear not at all. The line around filled objects is learnt as background.",
         )
         column.addWidget(self.show_map)
-        self.sentence = Sentence("weights_sentence")
-        column.addWidget(self.sentence)
+        self.sentence = column.add(Sentence("weights_sentence"))
         column.addStretch()
 
     def _show_values(self, config: WeightConfig) -> None:

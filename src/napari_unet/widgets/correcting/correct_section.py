@@ -20,7 +20,7 @@ from napari_unet.widgets.bridge.layers import annotation_of, objects_of
 from napari_unet.widgets.bridge.marks import is_paint, mark_of, source_of
 from napari_unet.widgets.bridge.timeline import gestures_of, timeline_of
 from napari_unet.widgets.correcting.corrector import KEYS, Corrector, bind_keys, corrector_of
-from napari_unet.widgets.parts.form import LayerChooser, Sentence, button, check_box, column_in, describe
+from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button, check_box, describe
 from napari_unet.widgets.window.lifetime import follow
 
 _TOOLS: dict[Kind, tuple[str, str]] = {
@@ -74,7 +74,7 @@ class CorrectSection(QWidget):
         self._paint: Labels | None = None
         self._told: tuple[Gesture, ...] = ()
         self._followed = ExitStack()
-        column = column_in(self)
+        column = Column(self)
         grid = QGridLayout()
         grid.setSpacing(4)
         self._buttons: dict[Kind, QPushButton] = {}
@@ -106,13 +106,10 @@ class CorrectSection(QWidget):
         )
         grid.addWidget(self._outlines, 2, 1)
         column.addLayout(grid)
-        self._said = Sentence("correct_said")
-        self._count = Sentence("correct_count")
+        self._said = column.add(Sentence("correct_said"))
+        self._count = column.add(Sentence("correct_count"))
         describe(self._count, name="correct_count", tooltip="What you corrected in the paint of this image.")
-        column.addWidget(self._said)
-        column.addWidget(self._count)
-        self._progress = ProgressView()
-        column.addWidget(self._progress)
+        self._progress = column.add(ProgressView())
         layers = viewer.layers
         follow(
             self, self._look, layers.events.inserted, layers.events.removed, layers.selection.events.active
@@ -215,11 +212,9 @@ class ProgressView(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("correct_progress")
-        column = column_in(self)
-        self._sentence = Sentence("correct_progress_said")
-        self._curve = _Curve()
-        column.addWidget(self._sentence)
-        column.addWidget(self._curve)
+        column = Column(self)
+        self._sentence = column.add(Sentence("correct_progress_said"))
+        self._curve = column.add(_Curve())
         self.show_gestures(())
 
     def show_gestures(self, gestures: Sequence[Gesture]) -> None:

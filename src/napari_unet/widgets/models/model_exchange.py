@@ -13,7 +13,7 @@ from napari_unet.files.networks.package_sample import example_from
 from napari_unet.widgets.bridge.layers import copy_image
 from napari_unet.widgets.jobs import Job, MakeEvents
 from napari_unet.widgets.models.model_chooser import ModelChooser, read_facts
-from napari_unet.widgets.parts.form import LayerChooser, Sentence, add_side_by_side, button, column_in
+from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button
 
 
 def import_model(source: Path, folder: Path) -> Iterator[Path]:
@@ -50,7 +50,7 @@ class ModelExchange(QWidget):
         super().__init__()
         self._chooser, self._image = chooser, image
         self._job: Job | None = None
-        column = column_in(self)
+        column = Column(self)
         self._browse = button(
             "Browse…",
             self.browse,
@@ -65,9 +65,8 @@ class ModelExchange(QWidget):
             tooltip="Write the chosen model as a bioimage.io package, which other tools run; the chosen\n"
             "image is its example.",
         )
-        add_side_by_side(column, self._browse, self._export)
-        self._status = Sentence("predict_exchange")
-        column.addWidget(self._status)
+        column.add_row(self._browse, self._export)
+        self._status = column.add(Sentence("predict_exchange"))
         chooser.model_changed.connect(lambda _path: self._refresh())
         self._refresh()
 

@@ -11,7 +11,7 @@ from superqt.utils import signals_blocked
 from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, MAX_CLASSES, Mode
 from napari_unet.widgets.painting import brushes
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
-from napari_unet.widgets.parts.form import Form, button, column_in, slider
+from napari_unet.widgets.parts.form import Column, Form, button, slider
 from napari_unet.widgets.window.lifetime import follow
 from napari_unet.widgets.window.preferences import read_preferences
 
@@ -23,7 +23,7 @@ class BrushTools(QWidget):
         super().__init__()
         self._viewer, self._watcher = viewer, watcher
         self._mode: Mode = "objects"
-        column = column_in(self)
+        column = Column(self)
         column.addLayout(self._build_buttons())
         self._form = Form(column)
         self.class_value = self._form.add(

@@ -31,7 +31,7 @@ from napari_unet.widgets.bridge.marks import (
 )
 from napari_unet.widgets.bridge.placement import placement
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
-from napari_unet.widgets.parts.form import Sentence, add_side_by_side, button, column_in
+from napari_unet.widgets.parts.form import Column, Sentence, button
 from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.window.lifetime import follow
 
@@ -48,7 +48,7 @@ class RegionTools(QWidget):
         self._watcher = watcher
         self._layer: Shapes | None = None
         self._followed = ExitStack()
-        column = column_in(self)
+        column = Column(self)
         label = QLabel("Complete region")
         label.setToolTip("Where you painted every object: whatever is left there is background.")
         self._buttons = [
@@ -61,13 +61,12 @@ class RegionTools(QWidget):
             )
             for text in ("Box", "Polygon")
         ]
-        row = add_side_by_side(column, label, *self._buttons)
+        row = column.add_row(label, *self._buttons)
         row.setStretch(1, 1)
         row.setStretch(2, 1)
-        self._sentence = Sentence("paint_regions")
+        self._sentence = column.add(Sentence("paint_regions"))
         self._latest = Latest("Counting what regions hold", self)
         self._latest.result.connect(self._sentence.say)
-        column.addWidget(self._sentence)
         follow(self, self._show, viewer.dims.events.ndisplay)
         watcher.layer_changed.connect(self._show)
         watcher.noted.connect(self._show)

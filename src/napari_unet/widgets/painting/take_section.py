@@ -18,12 +18,9 @@ from napari_unet.widgets.bridge.marks import accept_objects, layers_of, mode_of
 from napari_unet.widgets.bridge.timeline import count_as_predicted, timeline_of
 from napari_unet.widgets.correcting.corrector import is_gesture
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
-from napari_unet.widgets.parts.form import LayerChooser, Sentence, button, column_in
+from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button
 from napari_unet.widgets.parts.latest import Latest
-from napari_unet.widgets.window.lifetime import follow, later
-
-_SETTLED_MS = 300
-"""Time without an edit after which the labels are compared."""
+from napari_unet.widgets.window.lifetime import follow, when_settled
 
 _TAKES = (
     "Turn what you corrected in the predicted layer of this image into paint,\n"
@@ -46,14 +43,14 @@ class TakeCorrections(QWidget):
         self._image = image
         self._watcher = watcher
         self._followed = ExitStack()
-        column = column_in(self)
-        self.button = button("Take corrections", self.take, name="paint_corrections", tooltip=_NO_PAINT)
-        self.said = Sentence("paint_corrected")
-        column.addWidget(self.button)
-        column.addWidget(self.said)
+        column = Column(self)
+        self.button = column.add(
+            button("Take corrections", self.take, name="paint_corrections", tooltip=_NO_PAINT)
+        )
+        self.said = column.add(Sentence("paint_corrected"))
         self._comparison = Latest("Looking for corrections", self)
         self._comparison.result.connect(self._on_compared)
-        self._settled = later(self, _SETTLED_MS, self._compare)
+        self._settled = when_settled(self, self._compare)
         watcher.layer_changed.connect(self.look)
         watcher.noted.connect(self.look)
         watcher.painted.connect(self._settled.start)  # an undo of what was taken

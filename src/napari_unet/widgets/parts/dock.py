@@ -10,11 +10,10 @@ from qtpy.QtWidgets import (
     QFrame,
     QScrollArea,
     QScrollBar,
-    QVBoxLayout,
     QWidget,
 )
 
-from napari_unet.widgets.parts.form import column_in
+from napari_unet.widgets.parts.form import Column
 
 _WIDTH = 340
 """Pixels a dock asks for at first: its folded sections are wider than the open ones, and it must not open so
@@ -30,13 +29,13 @@ class Dock(QWidget):
     def __init__(self, *, scrollable: bool = True) -> None:
         super().__init__()
         page = QWidget()
-        self.column = QVBoxLayout(page)
+        self.column = Column(page)
         self.column.setSpacing(8)
         if scrollable:
             self.column.setContentsMargins(8, 8, 8, 8)
         else:
             self.column.setContentsMargins(8, 4, 0, 8)  # indented below its title, as wide as what is above
-        column_in(self).addWidget(_Scroller(page) if scrollable else page)
+        Column(self).addWidget(_Scroller(page) if scrollable else page)
 
     def stop(self) -> None:
         """End what is computed, if anything is."""

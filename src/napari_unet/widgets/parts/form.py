@@ -42,20 +42,25 @@ _EDGES = 4
 _EDGE = {"hint": "#7a8290", "warning": "#d59a13", "error": "#d4513f"}
 
 
-def column_in(parent: QWidget, indent: int = 0) -> QVBoxLayout:
-    """Give ``parent`` a column that fills it, but for an ``indent`` on the left, and return it."""
-    column = QVBoxLayout(parent)
-    column.setContentsMargins(indent, 0, 0, 0)
-    return column
+class Column(QVBoxLayout):
+    """The parts of ``parent`` from top to bottom; they fill it, but for an ``indent`` on the left."""
 
+    def __init__(self, parent: QWidget, indent: int = 0) -> None:
+        super().__init__(parent)
+        self.setContentsMargins(indent, 0, 0, 0)
 
-def add_side_by_side(column: QVBoxLayout, *widgets: QWidget) -> QHBoxLayout:
-    """Add a row of widgets to ``column`` and return it."""
-    row = QHBoxLayout()
-    for widget in widgets:
-        row.addWidget(widget)
-    column.addLayout(row)
-    return row
+    def add(self, widget: FieldT) -> FieldT:
+        """Add a widget and return it."""
+        self.addWidget(widget)
+        return widget
+
+    def add_row(self, *widgets: QWidget) -> QHBoxLayout:
+        """Add widgets side by side and return their layout."""
+        row = QHBoxLayout()
+        for widget in widgets:
+            row.addWidget(widget)
+        self.addLayout(row)
+        return row
 
 
 class Form(QFormLayout):
@@ -79,6 +84,11 @@ class Form(QFormLayout):
         text.setBuddy(field)
         self.addRow(text, field)
         return field
+
+    def add_wide(self, widget: FieldT) -> FieldT:
+        """Add a widget over both columns and return it."""
+        self.addRow(widget)
+        return widget
 
     def show_row(self, field: QWidget, visible: bool) -> None:
         """Show or hide a field with its label."""

@@ -3,7 +3,7 @@
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QPushButton, QSizePolicy, QWidget
 
-from napari_unet.widgets.parts.form import column_in, describe
+from napari_unet.widgets.parts.form import Column, describe
 
 _LOOK = """
 QPushButton { background: transparent; border: none; padding: 3px 0px; text-align: left; }
@@ -35,7 +35,7 @@ class Section(QWidget):
         self._button.toggled.connect(self._show_content)
         self.content = QWidget()
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
-        outer = column_in(self)
+        outer = Column(self)
         outer.setSpacing(4)
         outer.addWidget(self._button)
         outer.addWidget(self.content)

@@ -8,7 +8,7 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QWidget
 
 from napari_unet.files.results.large_prediction import Kind
-from napari_unet.widgets.parts.form import Chooser, Sentence, Tone, button, column_in, describe
+from napari_unet.widgets.parts.form import Chooser, Column, Sentence, Tone, button, describe
 from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.predicting.files_run import open_results
 
@@ -111,16 +111,15 @@ class BatchReport(QWidget):
         super().__init__()
         self.setObjectName("predict_report")
         self._files: list[Finished] = []
-        column = column_in(self)
+        column = Column(self)
         self._failed = QWidget()
-        inner = column_in(self._failed)
-        self._list = QPlainTextEdit()
+        inner = Column(self._failed)
+        self._list = inner.add(QPlainTextEdit())
         describe(self._list, name="predict_failures", tooltip="The images that failed, and why.")
         self._list.setAccessibleName("Failed images")
         self._list.setReadOnly(True)
         self._list.setTabChangesFocus(True)
         self._list.setFixedHeight(_LINES * self._list.fontMetrics().lineSpacing() + 12)
-        inner.addWidget(self._list)
         inner.addWidget(
             button(
                 "Copy list",

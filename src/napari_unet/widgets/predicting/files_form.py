@@ -5,7 +5,7 @@ from pathlib import Path
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QWidget
 
 from napari_unet.core.errors import InputError
-from napari_unet.widgets.parts.form import Form, button, column_in, describe
+from napari_unet.widgets.parts.form import Column, Form, button, describe
 
 _RESULTS = "results"
 """Folder for the results, inside that of the images, where they are not taken for images."""
@@ -59,7 +59,7 @@ class FilesForm(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        column = column_in(self)
+        column = Column(self)
         form = Form(column)
         files = FolderField(
             form,

@@ -6,18 +6,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QDoubleSpinBox, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QSpinBox, QWidget
 
 from napari_unet.core.instances import InstanceConfig, Separation
-from napari_unet.widgets.parts.form import (
-    Form,
-    add_side_by_side,
-    button,
-    check_box,
-    choice,
-    column_in,
-    slider,
-)
+from napari_unet.widgets.parts.form import Column, Form, button, check_box, choice, slider
 from napari_unet.widgets.parts.section import Section
 
 _WHOLE, _OCTAVES = 8.0, 5
@@ -48,7 +40,7 @@ class ObjectForm(QWidget):
         self._fitted = self._config = InstanceConfig()
         self._own: dict[Path, InstanceConfig] = {}
         self._is_filling = False
-        column = column_in(self)
+        column = Column(self)
         section = Section(
             "Objects",
             name="predict_objects_section",
@@ -56,11 +48,11 @@ class ObjectForm(QWidget):
             is_open=True,
         )
         column.addWidget(section)
-        inner = column_in(section.content, 12)
+        inner = Column(section.content, 12)
         self._add_controls(inner)
         self._show()
 
-    def _add_controls(self, column: QVBoxLayout) -> None:
+    def _add_controls(self, column: Column) -> None:
         form = Form(column)
         self._split = form.add(
             "Split touching",
@@ -112,7 +104,7 @@ class ObjectForm(QWidget):
             name="predict_reset",
             tooltip="Go back to the values that were fitted to the paint this model learnt from.",
         )
-        add_side_by_side(column, self._fill_holes, self._reset).insertStretch(1)
+        column.add_row(self._fill_holes, self._reset).insertStretch(1)
 
     @property
     def config(self) -> InstanceConfig:

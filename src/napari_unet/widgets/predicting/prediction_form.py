@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QWidget
 from superqt.utils import signals_blocked
 
 from napari_unet.core.annotation import Mode
@@ -11,16 +11,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import ImageScaled
 from napari_unet.widgets.bridge.layers import Kind
-from napari_unet.widgets.parts.form import (
-    Form,
-    Sentence,
-    add_side_by_side,
-    check_box,
-    choice,
-    column_in,
-    device_choice,
-    slider,
-)
+from napari_unet.widgets.parts.form import Column, Form, Sentence, check_box, choice, device_choice, slider
 from napari_unet.widgets.parts.section import Section
 from napari_unet.widgets.predicting.object_form import ObjectForm
 
@@ -30,7 +21,7 @@ class ScaleForm(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        column = column_in(self)
+        column = Column(self)
         form = Form(column)
         self._size = form.add(
             "Object size",
@@ -55,8 +46,7 @@ class ScaleForm(QWidget):
             tooltip="In per cent of what follows from the brightest and darkest pixels of the image:\n"
             "raise it where dim objects are missed, lower it where noise is taken for objects. Default: 100.",
         )
-        self._told = Sentence("predict_scaled")
-        form.addRow(self._told)
+        self._told = form.add_wide(Sentence("predict_scaled"))
 
     def apply(self, config: PredictionConfig) -> PredictionConfig:
         """Return ``config`` with the values of the sliders."""
@@ -86,7 +76,7 @@ class PredictionForm(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        column = column_in(self)
+        column = Column(self)
         self._kinds: dict[Kind, QCheckBox] = {
             kind: check_box(text, name=f"predict_{kind}", tooltip=tooltip)
             for kind, (text, tooltip) in _KINDS.items()
@@ -94,18 +84,16 @@ class PredictionForm(QWidget):
         self._mode: Mode = "objects"
         self._is_starter = False
         self._kinds["objects"].setChecked(True)
-        add_side_by_side(column, *self._kinds.values()).addStretch()
-        self.scale = ScaleForm()
+        column.add_row(*self._kinds.values()).addStretch()
+        self.scale = column.add(ScaleForm())
         self.scale.setVisible(False)
-        column.addWidget(self.scale)
-        self.objects = ObjectForm()
-        column.addWidget(self.objects)
+        self.objects = column.add(ObjectForm())
         self._add_advanced(column)
 
-    def _add_advanced(self, column: QVBoxLayout) -> None:
+    def _add_advanced(self, column: Column) -> None:
         advanced = Section("Advanced", name="predict_advanced", tooltip="Channels, device.")
         column.addWidget(advanced)
-        inner = column_in(advanced.content, 12)
+        inner = Column(advanced.content, 12)
         form = Form(inner)
         self._channels = form.add(
             "Channels",

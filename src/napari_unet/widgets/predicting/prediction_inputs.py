@@ -9,7 +9,7 @@ from napari_unet.files.results.large_prediction import fits_into_memory
 from napari_unet.widgets.bridge.marks import full_data
 from napari_unet.widgets.models.model_chooser import ModelChooser, ModelFacts
 from napari_unet.widgets.models.model_exchange import ModelExchange
-from napari_unet.widgets.parts.form import Form, LayerChooser, Sentence, check_box, column_in
+from napari_unet.widgets.parts.form import Column, Form, LayerChooser, Sentence, check_box
 from napari_unet.widgets.predicting.files_form import FilesForm, FolderField
 from napari_unet.widgets.predicting.prediction_form import PredictionForm
 from napari_unet.widgets.predicting.prediction_targets import Target, images_of, is_stack, targets_that_suit
@@ -26,7 +26,7 @@ class PredictionInputs(QWidget):
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
         self._viewer = viewer
-        column = column_in(self)
+        column = Column(self)
         self._form = form = Form(column)
         self._project = project_of(viewer)
         self.model = form.add(
@@ -39,8 +39,7 @@ class PredictionInputs(QWidget):
         self.model.follow(self._project)
         self.facts_line = Sentence("predict_facts")
         self.image = LayerChooser(viewer, several={ALL: "All images", FILES: "A folder of files…"})
-        self.exchange = ModelExchange(self.model, self.image)
-        form.addRow(self.exchange)
+        self.exchange = form.add_wide(ModelExchange(self.model, self.image))
         form.addRow(self.facts_line)
         form.add(
             "Image",
@@ -49,12 +48,9 @@ class PredictionInputs(QWidget):
             tooltip="The image to segment; or all images of the viewer that suit the model; or files, whose\n"
             "results are written to a folder.",
         )
-        self._suits = Sentence("predict_suits")
-        form.addRow(self._suits)
-        self.files = FilesForm()
-        form.addRow(self.files)
-        self._large = Sentence("predict_large")
-        form.addRow(self._large)
+        self._suits = form.add_wide(Sentence("predict_suits"))
+        self.files = form.add_wide(FilesForm())
+        self._large = form.add_wide(Sentence("predict_large"))
         self.stored = FolderField(
             form,
             "predict_stored",
@@ -71,8 +67,7 @@ class PredictionInputs(QWidget):
             tooltip="Segment the plane on the screen alone, and add it to the result of the other planes.",
         )
         form.addRow("", self._slice)
-        self.form = PredictionForm()
-        column.addWidget(self.form)
+        self.form = column.add(PredictionForm())
 
     @property
     def only_slice(self) -> bool:

@@ -4,7 +4,7 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QWidget
 
 from napari_unet.network.events import PaintJoined
-from napari_unet.widgets.parts.form import Form, Sentence, check_box, choice, column_in
+from napari_unet.widgets.parts.form import Column, Form, Sentence, check_box, choice
 from napari_unet.widgets.training.live_preview import Shown
 
 
@@ -18,7 +18,7 @@ class LiveForm(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        column = column_in(self)
+        column = Column(self)
         self.learns = check_box(
             "Learn while I paint",
             self.learning_changed.emit,
@@ -37,8 +37,7 @@ class LiveForm(QWidget):
             "layer that goes when the training ends. It takes up to 15 % of the training time.",
         )
         self._preview.currentIndexChanged.connect(lambda _index: self.preview_changed.emit(self.shown))
-        self._joined = Sentence("train_joined")
-        column.addWidget(self._joined)
+        self._joined = column.add(Sentence("train_joined"))
 
     @property
     def shown(self) -> Shown:

@@ -17,10 +17,7 @@ from napari_unet.core.painted.regions import complete
 from napari_unet.widgets.bridge.marks import full_objects_of, mode_of
 from napari_unet.widgets.parts.form import Sentence
 from napari_unet.widgets.parts.latest import Latest
-from napari_unet.widgets.window.lifetime import follow, later
-
-_SETTLED_MS = 300
-"""Time without a stroke after which the paint is counted."""
+from napari_unet.widgets.window.lifetime import follow, when_settled
 
 
 class Told(NamedTuple):
@@ -48,7 +45,7 @@ class PaintTally(Sentence):
         self._followed = ExitStack()
         self._latest = Latest("Counting paint", self)
         self._latest.result.connect(self.say)
-        self._settled = later(self, _SETTLED_MS, self._count)
+        self._settled = when_settled(self, self._count)
         layers = viewer.layers
         # An opened paint is taken up without another event than that it is selected.
         follow(self, self.look, layers.events.inserted, layers.events.removed, layers.selection.events.active)

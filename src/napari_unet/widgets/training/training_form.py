@@ -8,7 +8,7 @@ from typing import Literal
 import napari
 from napari.layers import Image
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFileDialog, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFileDialog, QSpinBox, QWidget
 
 from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.axes import Channels
@@ -20,12 +20,12 @@ from napari_unet.files.plain import from_plain
 from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
 from napari_unet.network.events import Stopped
 from napari_unet.widgets.parts.form import (
+    Column,
     Form,
     LayerChooser,
     Sentence,
     check_box,
     choice,
-    column_in,
     device_choice,
 )
 from napari_unet.widgets.parts.section import Section
@@ -76,7 +76,7 @@ class TrainingForm(QWidget):
     def __init__(self, viewer: "napari.viewer.Viewer", *, offers_weights: bool) -> None:
         super().__init__()
         self._viewer = viewer
-        column = column_in(self)
+        column = Column(self)
         form = Form(column)
         self.image = form.add(
             "Image", LayerChooser(viewer), name="train_image", tooltip="The painted image to learn from."
@@ -100,8 +100,7 @@ class TrainingForm(QWidget):
             tooltip="A starter knows cells of many kinds and learns yours from a few strokes; its channels\n"
             "and classes are adapted. Scratch knows nothing. Or go on where the training of a model stopped.",
         )
-        self._adapts = Sentence("train_start_adapts")
-        form.addRow(self._adapts)
+        self._adapts = form.add_wide(Sentence("train_start_adapts"))
         self._size = form.add(
             "Network",
             choice(_SIZES),
@@ -122,10 +121,10 @@ class TrainingForm(QWidget):
         self._add_advanced(column, offers_weights=offers_weights)
         self._choose_start(0)
 
-    def _add_advanced(self, column: QVBoxLayout, *, offers_weights: bool) -> None:
+    def _add_advanced(self, column: Column, *, offers_weights: bool) -> None:
         advanced = Section("Advanced", name="train_advanced", tooltip="Settings that seldom need a change.")
         column.addWidget(advanced)
-        inner = column_in(advanced.content, 12)
+        inner = Column(advanced.content, 12)
         form = Form(inner)
         self._device = form.add(
             "Device",
@@ -134,8 +133,7 @@ class TrainingForm(QWidget):
             tooltip="What computes. Default: automatic, a GPU where there is one.",
         )
         self._device.currentIndexChanged.connect(lambda _index: self.device_changed.emit())
-        self._faster = Sentence("train_faster")
-        form.addRow(self._faster)
+        self._faster = form.add_wide(Sentence("train_faster"))
         self._ndim = form.add(
             "Dimensions",
             choice([("2-D planes", 2), ("3-D volumes", 3)]),

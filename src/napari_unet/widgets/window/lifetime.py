@@ -25,6 +25,11 @@ def later(owner: QObject, milliseconds: int, slot: Callable[[], object]) -> QTim
     return timer
 
 
+def when_settled(owner: QObject, slot: Callable[[], object]) -> QTimer:
+    """Return the same that waits until nobody has painted for a moment, as long as every stroke starts it."""
+    return later(owner, 300, slot)
+
+
 def follow(owner: QObject, slot: Callable[..., Any], *emitters: Any) -> Callable[[], None]:
     """Call ``slot(event)``, a method of ``owner``, when one of napari's ``emitters`` fires, while it lives.
 
