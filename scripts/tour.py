@@ -231,7 +231,7 @@ def folder() -> Image.Image:
             tifffile.imwrite(images / f"well A{number}.tif", part)
         (images / "well A4.tif").write_bytes(b"II*\0 not an image")
         scene.dock.select_model(starter_path("cells"))
-        scene.dock.image.choose_several("files")
+        scene.dock.image.setCurrentIndex(scene.dock.image.findData("files"))
         scene.dock.files.choose(images)
         scene.dock.start()
         scene.wait_for(lambda: not scene.dock.is_running)

@@ -253,7 +253,7 @@ def test_closing_the_dock_of_all_steps(viewer, qtbot, monkeypatch, home, job):
 
 def test_deleting_one_of_several_images_keeps_the_others_results(predict, viewer, qtbot, monkeypatch):
     doomed = viewer.add_image(discs(), name="doomed")
-    predict.image.choose_several("all")
+    predict.image.setCurrentIndex(predict.image.findData("all"))
     hold = Hold(monkeypatch, prediction, "probabilities_of")
     predict.start()
     hold.wait(qtbot)

@@ -325,14 +325,12 @@ def test_accepting_twice_changes_nothing_and_an_accepted_object_can_be_rejected(
     corrector.stroke("accepted", here, (0, 1))
     paint = annotation_of(viewer, image)
     once = paint.data.copy()
-    told = []
-    section.corrected.connect(told.append)
     corrector.stroke("accepted", here, (0, 1))
     assert np.array_equal(paint.data, once)
     assert said(section) == "The paint holds that already."
     assert counted(section) == "Objects: 1 accepted."
     corrector.stroke("rejected", here, (0, 1))
-    assert told == [paint]
+    assert counted(section) == "Objects: 1 accepted, 1 rejected."
     assert (paint.data[before == 1] == 1).all()
     assert marks.full_objects_of(paint).within(paint.data) is False
     timeline_of(paint).undo()
@@ -423,7 +421,7 @@ def test_where_all_images_are_chosen_that_of_the_selected_layer_is_corrected(vie
     section = CorrectSection(viewer, chooser)
     for each in (chooser, section):
         qtbot.addWidget(each)
-    chooser.choose_several("all")
+    chooser.setCurrentIndex(chooser.findData("all"))
     accept = section.findChild(QPushButton, "correct_accept")
     for layer, result in ((images[0], results[0]), (results[1], results[1])):
         viewer.layers.selection.active = layer

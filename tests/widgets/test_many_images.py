@@ -59,7 +59,7 @@ def dock(make_napari_viewer, home):
 @pytest.fixture
 def files_dock(dock, images):
     """The dock, about to segment the five files."""
-    dock.image.choose_several("files")
+    dock.image.setCurrentIndex(dock.image.findData("files"))
     dock.files.choose(images)
     return dock
 
@@ -189,7 +189,7 @@ def test_colours_are_opened_as_colours(dock, images, home, qtbot):
     colours = np.random.default_rng(0).integers(0, 255, (40, 48, 3)).astype(np.uint8)
     imsave(images / "colour.png", colours)
     dock.select_model(home / "U-Net models" / "colours.safetensors")
-    dock.image.choose_several("files")
+    dock.image.setCurrentIndex(dock.image.findData("files"))
     dock.files.choose(images)
     dock.start()
     wait_for_end(dock, qtbot)
@@ -235,7 +235,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_computed(fil
 
 
 def test_folders_that_are_missing_or_empty(dock, tmp_path, qtbot):
-    dock.image.choose_several("files")
+    dock.image.setCurrentIndex(dock.image.findData("files"))
     dock.start()
     assert say(dock, "predict_status") == (
         "No folder of images is chosen; choose one with Browse, next to Files."
@@ -292,7 +292,7 @@ def add_images(viewer, count=3):
 def test_every_layer_gets_its_own_result(dock, qtbot):
     viewer = dock._viewer
     layers = add_images(viewer)
-    dock.image.choose_several("all")
+    dock.image.setCurrentIndex(dock.image.findData("all"))
     dock.start()
     layers[1].name = "renamed"
     viewer.layers.move(2, 0)
@@ -308,7 +308,7 @@ def test_every_layer_gets_its_own_result(dock, qtbot):
 def test_a_layer_that_is_deleted_meanwhile_is_left_out_and_named(dock, qtbot, monkeypatch, doomed):
     viewer = dock._viewer
     layers = add_images(viewer)
-    dock.image.choose_several("all")
+    dock.image.setCurrentIndex(dock.image.findData("all"))
     gate = Gate(monkeypatch, 1)
     dock.start()
     gate.wait(qtbot)
@@ -328,7 +328,7 @@ def test_a_layer_that_fails_does_not_keep_the_others(dock, home, qtbot):
     dock.select_model(home / "U-Net models" / "colours.safetensors")
     viewer = dock._viewer
     layers = [viewer.add_image(discs((3, 32, 40)), name=f"i{number}") for number in range(3)]
-    dock.image.choose_several("all")
+    dock.image.setCurrentIndex(dock.image.findData("all"))
     dock.start()
     layers[1].data = np.zeros((4, 32, 40))
     wait_for_end(dock, qtbot)
@@ -338,7 +338,7 @@ def test_a_layer_that_fails_does_not_keep_the_others(dock, home, qtbot):
 
 def test_one_image_at_a_time_is_copied(dock, qtbot, monkeypatch):
     add_images(dock._viewer, 4)
-    dock.image.choose_several("all")
+    dock.image.setCurrentIndex(dock.image.findData("all"))
     copies, most = [], []
     original = prediction_targets.copy_image
 
@@ -369,7 +369,7 @@ def test_the_model_is_read_once(files_dock, qtbot, monkeypatch):
 
 def test_no_image_suits(dock):
     dock._viewer.add_image(np.zeros((40, 48, 3), np.uint8), rgb=True, name="colour")
-    dock.image.choose_several("all")
+    dock.image.setCurrentIndex(dock.image.findData("all"))
     assert say(dock, "predict_suits") == "0 of 1 images suit the model."
     dock.start()
     assert "None of the images suits" in say(dock, "predict_status")
@@ -380,7 +380,7 @@ def test_in_the_dock_of_all_steps_a_folder_stays_chosen(make_napari_viewer, home
     whole = UNetDock(viewer)
     viewer.window.add_dock_widget(whole)
     dock = whole.predict
-    dock.image.choose_several("files")
+    dock.image.setCurrentIndex(dock.image.findData("files"))
     layer = viewer.add_image(discs(), name="cells")
     assert whole.paint.image.layer is layer
     other = viewer.add_image(discs(), name="other")

@@ -8,7 +8,7 @@ import napari
 import numpy as np
 from napari.layers import Image, Layer
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtCore import Qt
 from superqt import QLabeledDoubleSlider
 from superqt.utils import signals_blocked
 
@@ -30,9 +30,6 @@ _CUSTOM = "custom"
 
 class WeightsDock(Dock):
     """Set the border weights, with a live preview of the weight map."""
-
-    config_changed = Signal(object)
-    """The :class:`WeightConfig`, whenever it is another one."""
 
     def __init__(self, viewer: "napari.viewer.Viewer", *, scrollable: bool = True) -> None:
         super().__init__(scrollable=scrollable)
@@ -140,17 +137,13 @@ class WeightsDock(Dock):
         self._show_values(self._base)
         self._latest.cancel()  # its map has nothing to do with the limits of the new one
         self._peak = 0.0
-        self._changed()
+        self._due.start()
 
     def _on_value(self, _value: object) -> None:
         config = self.config()
         presets = (name for name in get_args(Preset) if WeightConfig.preset(name) == config)
         self.preset.setCurrentIndex(self.preset.findData(next(presets, _CUSTOM)))
         self._keep_limits()
-        self._changed()
-
-    def _changed(self) -> None:
-        self.config_changed.emit(self.config())
         self._due.start()
 
     def _on_annotation(self, _layer: object = None) -> None:

@@ -61,8 +61,6 @@ class CorrectSection(QWidget):
     Where several images are chosen, it is the one that the selected layer belongs to.
     """
 
-    corrected = Signal(object)
-    """The annotation layer into which something was corrected, or of which a correction was undone."""
     looked = Signal()
     """It shows what is so now, after something was noted with the paint or another layer has come."""
 
@@ -184,11 +182,9 @@ class CorrectSection(QWidget):
         else:
             self._count.say(describe_gestures(gestures))
         self._progress.show_gestures(gestures)
-        if gestures != self._told:
-            if len(gestures) < len(self._told):
-                self._said.say("")  # it was undone
-            self._told = gestures
-            self.corrected.emit(self._paint)
+        if len(gestures) < len(self._told):
+            self._said.say("")  # it was undone
+        self._told = gestures
         self.looked.emit()
 
 

@@ -280,10 +280,6 @@ class LayerChooser(Chooser):
         """The name of what is chosen instead of one layer, or ""."""
         return self._several
 
-    def choose_several(self, name: str) -> None:
-        """Choose what is offered instead of one layer."""
-        self.setCurrentIndex(self.findData(name))
-
     def choose(self, layer: Layer | None) -> None:
         """Choose ``layer`` if it is offered."""
         index = next((i for i in range(self.count()) if self.itemData(i) is layer), -1)
