@@ -169,57 +169,39 @@ def segment(
             yield ImageFailed(number, source)
         if not isinstance(source, Source):
             return
-        image = _read(source, model)
-        network = model.network
-        if fits_into_memory(image.pixels, classes=network.classes, in_channels=network.in_channels):
-            yield from _in_memory(number, image, kinds, config, device, keep_unfinished, control)
+        asked, network = _Asked(number, _read(source, model), kinds, config), model.network
+        if fits_into_memory(asked.image.pixels, classes=network.classes, in_channels=network.in_channels):
+            yield from _in_memory(asked, device, keep_unfinished, control)
         else:
-            yield from _on_disk(number, image, source, kinds, config, device, control)
+            yield from _on_disk(asked, source, device, control)
 
     yield from one(0) if count == 1 else in_turn(one, count, control)
 
 
-def _in_memory(  # noqa: PLR0917 - what segment is given, for one image
-    number: int,
-    image: "_Read",
-    kinds: Sequence[Kind],
-    config: PredictionConfig,
-    device: str,
-    keep_unfinished: bool,
-    control: Control,
-) -> Iterator[RunEvent]:
+def _in_memory(asked: "_Asked", device: str, keep_unfinished: bool, control: Control) -> Iterator[RunEvent]:
     from napari_unet.network.prediction import predict_events
 
-    preview = _Preview(number, image, kinds, config)
-    yield preview.begun
-    note, scaled = "", None
+    yield asked.begun
+    image, note, scaled = asked.image, "", None
     for event in predict_events(
-        image.model, image.pixels, config, device=device, control=control, start_at=image.start_at
+        image.model, image.pixels, asked.config, device=device, control=control, start_at=image.start_at
     ):
         if isinstance(event, ImageScaled):
             scaled, note = event, event.message
-            preview.suit(event)
+            asked.suit(event)
         elif isinstance(event, TileDone):
-            yield TilesDone(number, event.share, note, preview.part(event))
+            yield TilesDone(asked.number, event.share, note, asked.part(event))
         elif isinstance(event, TilesHalved):
             note = event.message
         elif event.finished is None or (keep_unfinished and event.finished.any()):
-            results = _results(event, kinds)
-            rereading = _rereading(event, kinds, image.plane)
-            yield Segmented(
-                number, results, image.plane, image.shape, event.finished is None, rereading, scaled
-            )
+            results = _results(event, asked.kinds)
+            rereading = _rereading(event, asked.kinds, image.plane)
+            is_complete = event.finished is None
+            yield Segmented(asked.number, results, image.plane, image.shape, is_complete, rereading, scaled)
 
 
-def _on_disk(  # noqa: PLR0917 - what segment is given, for one image
-    number: int,
-    image: "_Read",
-    source: Source,
-    kinds: Sequence[Kind],
-    config: PredictionConfig,
-    device: str,
-    control: Control,
-) -> Iterator[RunEvent]:
+def _on_disk(asked: "_Asked", source: Source, device: str, control: Control) -> Iterator[RunEvent]:
+    image = asked.image
     sides = " × ".join(map(str, image.pixels.shape[1:]))
     if image.plane:
         raise InputError(
@@ -232,17 +214,15 @@ def _on_disk(  # noqa: PLR0917 - what segment is given, for one image
             "which segments it on disk, or crop it."
         )
     check_writable(source.folder / source.name)
-    preview = _Preview(number, image, kinds, config)
-    yield preview.begun
+    yield asked.begun
     note = f"It is too large for the memory, so its results go to {source.folder}."
-    stored_kinds = cast("tuple[FileKind, ...]", tuple(kinds))
     for event in predict_to_zarr(
         image.model,
         image.pixels,
         source.folder,
         source.name,
-        config,
-        kinds=stored_kinds,
+        asked.config,
+        kinds=cast("tuple[FileKind, ...]", tuple(asked.kinds)),
         pixel_size=source.pixel_size,
         device=device,
         control=control,
@@ -250,13 +230,14 @@ def _on_disk(  # noqa: PLR0917 - what segment is given, for one image
     ):
         share = share_done(event)
         if isinstance(event, ImageScaled):
-            preview.suit(event)
+            asked.suit(event)
         if isinstance(event, ImageScaled | TilesHalved):
             note = event.message
         elif share is not None:
-            yield TilesDone(number, share, note, preview.part(event) if isinstance(event, TileDone) else None)
+            part = asked.part(event) if isinstance(event, TileDone) else None
+            yield TilesDone(asked.number, share, note, part)
         elif isinstance(event, Stored):
-            yield StoredOnDisk(number, event.outputs, event.finished)
+            yield StoredOnDisk(asked.number, event.outputs, event.finished)
 
 
 def _receive(wanted: SourceWanted, control: Control) -> Source | str | None:
@@ -302,25 +283,24 @@ def _read(source: Source, model: Model) -> _Read:
     return _Read(pixels, plane, shape, model, start_at)
 
 
-class _Preview:
-    """What the preview shows of the tiles of one image."""
+class _Asked:
+    """What is asked of one image, and what the preview shows of its tiles."""
 
     def __init__(self, number: int, image: _Read, kinds: Sequence[Kind], config: PredictionConfig) -> None:
+        self.number, self.image, self.kinds, self.config = number, image, kinds, config
         kind = next(kind for kind in get_args(PreviewKind) if kind in kinds)
-        self._image = image
-        self._asked = config.instances
         self._instances = config.instances or image.model.instances
         self._previewer = Previewer(image.shape, image.model.network.ndim, kind)
         self.begun = PreviewBegun(number, self._previewer.shape, kind, self._previewer.steps)
 
     def suit(self, scaled: ImageScaled) -> None:
         """Read objects as they are read from an image that is scaled."""
-        self._instances = self._asked or scaled.instances
+        self._instances = self.config.instances or scaled.instances
 
     def part(self, tile: TileDone) -> PreviewPart | None:
-        model = self._image.model
+        model = self.image.model
         prediction = Prediction(tile.probabilities, model.network.ndim, model.mode, self._instances)
-        return self._previewer.part((*self._image.plane, *tile.plane), tile.tile, prediction)
+        return self._previewer.part((*self.image.plane, *tile.plane), tile.tile, prediction)
 
 
 def _results(event: Predicted, kinds: Sequence[Kind]) -> dict[Kind, NDArray[Any]]:
