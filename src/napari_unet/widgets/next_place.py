@@ -105,7 +105,7 @@ class NextPlace(QWidget):
         super().__init__()
         self._viewer = viewer
         self._chooser = image
-        self._model: Callable[[], Path | None] = _newest
+        self._model: Callable[[], Path | None] = lambda: newest_model(read_preferences().models_folder)
         self._kept: Callable[[Image], Known | None] = lambda _image: None
         self._seen: Callable[[Image], Known | None] = lambda _image: None
         self._glance: Glance = lambda _images, _then: False
@@ -335,7 +335,3 @@ def _certain(pairs: Sequence[_Pair], known: Known) -> str:
     """Return what to say where a network that learns is certain."""
     is_all = len(pairs) == 1 and len(known.rereading.foregrounds) == 1
     return _CERTAIN_HERE if is_all else _CERTAIN_THERE
-
-
-def _newest() -> Path | None:
-    return newest_model(read_preferences().models_folder)

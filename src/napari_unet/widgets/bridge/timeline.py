@@ -102,11 +102,6 @@ class Timeline:
             if step.layers:
                 self._add(step)
 
-    @property
-    def _is_drawn_on(self) -> bool:
-        """Whether a stroke is being drawn: it hides what would be put back, and puts back what it hid."""
-        return any(mark is not None and mark.is_drawn_on for mark in map(mark_of, self._followed))
-
     def undo(self, layer: Labels | None = None) -> None:
         """Undo the last step; without one, what ``layer`` has to undo from before."""
         self._move(self._done, self._undone, Labels.undo, layer)
@@ -123,7 +118,8 @@ class Timeline:
         layer: Labels | None,
     ) -> None:
         """Undo or do again the last of ``steps``, and put it to the ``others``."""
-        if self._is_drawn_on:
+        # A stroke that is being drawn hides what would be put back, and puts back what it hid.
+        if any(mark is not None and mark.is_drawn_on for mark in map(mark_of, self._followed)):
             return
         if not steps and layer is self._paint:
             move(layer)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, get_args
 
 from napari.components import ViewerModel
-from napari.layers import Image, Labels
+from napari.layers import Labels
 from qtpy.QtCore import QPointF, Qt, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtWidgets import QGridLayout, QPushButton, QSizePolicy, QWidget
@@ -128,7 +128,8 @@ class CorrectSection(QWidget):
                 if mark.timeline is None:
                     bind_keys(self._viewer, layer)
                 timeline_of(layer).keep(self._viewer.layers)
-        image = self._at_hand
+        # Where several images are chosen, that of the selected layer.
+        image = self._image.layer or source_of(self._viewer, self._viewer.layers.selection.active)
         result = objects_of(self._viewer, image)
         corrector = None if result is None else corrector_of(self._viewer, result)
         paint = annotation_of(self._viewer, image)
@@ -145,11 +146,6 @@ class CorrectSection(QWidget):
                     timeline_of(paint).follow(result)
             self._told = () if paint is None else gestures_of(paint)
         self._show()
-
-    @property
-    def _at_hand(self) -> Image | None:
-        """The chosen image or, where several are chosen, that of the selected layer."""
-        return self._image.layer or source_of(self._viewer, self._viewer.layers.selection.active)
 
     def _take(self, kind: Kind) -> None:
         if self._corrector is not None:

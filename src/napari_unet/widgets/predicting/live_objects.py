@@ -147,9 +147,11 @@ class LiveObjects(QObject):
         if layer not in self._viewer.layers:
             return
         if objects.labels is not None:
-            labels = _with_corrections(self._viewer, layer, objects.plane, objects.labels)
+            paint = annotation_of(self._viewer, source_of(self._viewer, layer))
+            labels = _with_corrections(paint, layer, objects.plane, objects.labels)
             if update_plane(layer, objects.plane, labels, discard_edits=objects.discard_edits):
-                _forget_steps(self._viewer, layer)
+                if paint is not None:
+                    timeline_of(paint).forget(layer)  # its objects were replaced
                 self.refreshed.emit(int(labels.max(initial=0)))
                 return
         self._latest.cancel()
@@ -174,10 +176,9 @@ def _highest_elsewhere(labels: NDArray[Any], rereading: Rereading) -> int:
 
 
 def _with_corrections(
-    viewer: ViewerModel, result: Labels, plane: tuple[int, ...], labels: NDArray[np.int32]
+    paint: Labels | None, result: Labels, plane: tuple[int, ...], labels: NDArray[np.int32]
 ) -> NDArray[np.int32]:
     """Return the newly read objects of a plane of ``result`` with what was accepted and rejected in it."""
-    paint = annotation_of(viewer, source_of(viewer, result))
     if paint is None or full_data(paint).shape != result.data.shape:
         return labels
     accepted = {value for value, _ in full_objects_of(paint).accepted}
@@ -186,10 +187,3 @@ def _with_corrections(
     for pixels in timeline_of(paint).rejected:
         rejected.flat[pixels[(pixels >= first) & (pixels < first + labels.size)] - first] = True
     return keep_corrected(labels, np.asarray(full_data(paint)[plane]), accepted, rejected)
-
-
-def _forget_steps(viewer: ViewerModel, result: Labels) -> None:
-    """Leave ``result``, of which the objects were replaced, out of what can be undone."""
-    paint = annotation_of(viewer, source_of(viewer, result))
-    if paint is not None:
-        timeline_of(paint).forget(result)
