@@ -8,7 +8,7 @@ import math
 import os
 import re
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,10 +98,8 @@ def read_image(path: str | Path, *, is_label: bool = False) -> StoredImage:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder; give an image file.")
-    try:
+    with decoding(path):
         return _read_tiff(path) if is_tiff(path) else _read_other(path, is_label)
-    except Exception as error:  # decoders raise whatever a damaged file makes them run into
-        raise InputError(why_unreadable(path, error)) from error
 
 
 def stored_image(
@@ -163,8 +161,16 @@ def check_end(path: Path, offset: int, claimed: int) -> None:
         raise ValueError(f"its header claims {claimed} bytes, and the file ends before")
 
 
-def why_unreadable(path: Path, error: Exception) -> str:
-    """Return a sentence on why a decoder could not read a file."""
+@contextlib.contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """Say in a sentence why a decoder cannot read a file."""
+    try:
+        yield
+    except Exception as error:  # decoders raise whatever a damaged file makes them run into
+        raise InputError(_why_unreadable(path, error)) from error
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
     reason = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, MemoryError):
         return f"{path} does not fit into memory, or is damaged; crop it or use a computer with more memory."

@@ -21,10 +21,10 @@ from napari_unet.files.pixels.images import (
     StoredImage,
     check_end,
     check_size,
+    decoding,
     is_zarr,
     read_image,
     stored_image,
-    why_unreadable,
 )
 from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.files.pixels.tiff_pages import first_series, further_images, is_tiff
@@ -107,22 +107,8 @@ def open_image(path: str | Path) -> StoredImage:
         raise InputError(
             f"{path} can only be read whole, for it is neither zarr nor TIFF; convert it to one of these."
         )
-    try:
+    with decoding(path):
         return _open_tiff(path)
-    except Exception as error:  # decoders raise whatever a damaged file makes them run into
-        raise InputError(why_unreadable(path, error)) from error
-
-
-def _check_claims(path: Path, array: Any) -> None:
-    """Refuse a description of more pixels than can be counted, or of pieces that a file cannot hold."""
-    if max(array.shape, default=0) >= 2**62:
-        claim = ValueError(f"its description claims the shape {array.shape}")
-        raise InputError(why_unreadable(path, claim))
-    if path.is_file():  # the chunks of a folder are looked at when they are unpacked
-        try:
-            check_size(path, math.prod(array.chunks) * np.dtype(array.dtype).itemsize)
-        except ValueError as error:
-            raise InputError(why_unreadable(path, error)) from error
 
 
 class Pieces:
@@ -134,27 +120,33 @@ class Pieces:
         With ``shape``, ``dtype`` and ``chunks``; decodes what is asked for.
     path : pathlib.Path
         Where it is, for the sentence.
+
+    Raises
+    ------
+    ValueError
+        If it claims more pixels than can be counted, or pieces that a file cannot hold.
     """
 
     def __init__(self, array: Any, path: Path) -> None:
         self._array, self._path = array, path
-        _check_claims(path, array)
         self.shape: tuple[int, ...] = tuple(array.shape)
         self.dtype: np.dtype[Any] = np.dtype(array.dtype)
         self.ndim = len(self.shape)
         self.chunks: tuple[int, ...] = tuple(array.chunks)
+        if max(self.shape, default=0) >= 2**62:
+            raise ValueError(f"its description claims the shape {self.shape}")
+        if path.is_file():  # the chunks of a folder are looked at when they are unpacked
+            check_size(path, math.prod(self.chunks) * self.dtype.itemsize)
 
     def __getitem__(self, key: Any) -> Any:
-        try:
+        with decoding(self._path):
             return self._array[key]
-        except Exception as error:  # decoders raise whatever a damaged file makes them run into
-            raise InputError(why_unreadable(self._path, error)) from error
 
 
 def _open_zarr(path: Path) -> StoredImage:
     import zarr
 
-    try:
+    with decoding(path):
         node: Any = zarr.open(path, mode="r")
         if isinstance(node, zarr.Array):
             names = getattr(node.metadata, "dimension_names", None) or ()
@@ -168,25 +160,18 @@ def _open_zarr(path: Path) -> StoredImage:
             image = _open_multiscale(node, attributes["multiscales"][0], path)
             return replace(image, left_out=left_out)
         arrays = [item for _, item in node.arrays()]
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(why_unreadable(path, error)) from error
-    if len(arrays) != 1:
+        if len(arrays) == 1:
+            return stored_image(_zarr_pixels(arrays[0], path), "")
         inside = ", ".join(sorted(node)[:5])
-        if not inside:
-            raise InputError(f"{path} is a zarr group with nothing in it; give one with an image.")
-        raise InputError(f"{path} is a zarr group, not one image; give the path of one inside ({inside}).")
-    return stored_image(_zarr_pixels(arrays[0], path), "")
+    if not inside:
+        raise InputError(f"{path} is a zarr group with nothing in it; give one with an image.")
+    raise InputError(f"{path} is a zarr group, not one image; give the path of one inside ({inside}).")
 
 
 def _zarr_pixels(array: Any, path: Path) -> LazyPixels:
     from napari_unet.files.pixels.zarr_codecs import bounded
 
-    try:
-        array = bounded(array)
-    except ValueError as error:
-        raise InputError(why_unreadable(path, error)) from error
+    array = bounded(array)
     # zarr unpacks some ten chunks at a time, however large they are.
     is_large = math.prod(array.chunks) * array.dtype.itemsize > ALWAYS // 16
     return LazyPixels(Pieces(_ByChunk(array) if is_large else array, path))
