@@ -9,7 +9,7 @@ import re
 import secrets
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -271,13 +271,9 @@ def project_text(project: Project) -> str:
         "format": FORMAT,
         "version": VERSION,
         "written_by": f"napari-unet {__version__}",
-        "identity": project.identity,
-        "model": project.model,
-        "images": [_without_defaults(image) for image in project.images],
-        "labels": [_without_defaults(labels) for labels in project.labels],
-        "regions": [_without_defaults(regions) for regions in project.regions],
+        **_without_defaults(project),
     }
-    return tomli_w.dumps({key: value for key, value in entries.items() if value})
+    return tomli_w.dumps(entries)
 
 
 def check_name(name: str, what: str) -> str:
@@ -323,20 +319,18 @@ def plain_name(text: str, taken: Sequence[str] = (), ending: str = "") -> str:
 
 def _project(plain: Mapping[str, Any]) -> Project:
     kinds: dict[str, type] = {"images": ProjectImage, "labels": ProjectLabels, "regions": ProjectRegions}
-    lists: dict[str, tuple[Any, ...]] = {}
+    parts: dict[str, Any] = {
+        name: from_plain(str, plain.get(name, ""), name) for name in ("identity", "model")
+    }
     for name, kind in kinds.items():
         items = plain.get(name, [])
         if not isinstance(items, list):
             raise InputError(f"{name} is no list of sections; write [[{name}]].")
-        lists[name] = tuple(
+        parts[name] = tuple(
             from_plain(kind, item, f"{name} {number}", ignore_unknown=True)
             for number, item in enumerate(items, start=1)
         )
-    texts = {name: from_plain(str, plain.get(name, ""), name) for name in ("identity", "model")}
-    project = Project(
-        images=lists["images"], labels=lists["labels"], regions=lists["regions"], model=texts["model"]
-    )
-    project = replace(project, identity=texts["identity"]) if texts["identity"] else project
+    project = Project(**{name: part for name, part in parts.items() if part})
     _check(project)
     return project
 
@@ -367,13 +361,15 @@ def _check(project: Project) -> None:
             raise InputError(f"Two {what} have the same name; rename one.")
 
 
-def _without_defaults(entry: ProjectImage | ProjectLabels | ProjectRegions | LayerLook) -> dict[str, Any]:
+def _without_defaults(value: Any) -> Any:
     """Return what differs from the defaults, and what is looked for: what is left to read is what was set."""
-    plain: dict[str, Any] = {}
-    for each in fields(entry):
-        value = getattr(entry, each.name)
-        if isinstance(value, LayerLook):
-            plain[each.name] = _without_defaults(value)
-        elif value != each.default or each.name in ("kind", "mode"):
-            plain[each.name] = to_plain(value)
-    return plain
+    if isinstance(value, tuple):
+        return [_without_defaults(item) for item in value]
+    if not is_dataclass(value):
+        return to_plain(value)
+    items = {each: getattr(value, each.name) for each in fields(value)}
+    return {
+        each.name: _without_defaults(item)
+        for each, item in items.items()
+        if item != each.default or each.name in ("kind", "mode")
+    }

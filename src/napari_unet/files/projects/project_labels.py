@@ -118,12 +118,11 @@ class LabelsFile:
                 f"{self.folder} of shape {self.shape} does not fit into memory; use a computer with more."
             ) from error
         damaged = 0
-        for chunk in self._stored():
-            box = self._box(chunk)
-            try:
-                pixels[box] = self._decode(chunk)
-            except (OSError, ValueError, zlib.error):
+        for chunk, block in self._stored():
+            if block is None:
                 damaged += 1
+            else:
+                pixels[self._box(chunk)] = block
         if not damaged:
             return pixels, ""
         return pixels, (
@@ -162,12 +161,9 @@ class LabelsFile:
     def _known(self) -> dict[Chunk, int]:
         """Return the checksum of what is on disk of every chunk; read once."""
         if self._checksums is None:
-            self._checksums = {}
-            for chunk in self._stored():
-                try:
-                    self._checksums[chunk] = _checksum(self._decode(chunk))
-                except (OSError, ValueError, zlib.error):
-                    self._checksums[chunk] = _DAMAGED
+            self._checksums = {
+                chunk: _DAMAGED if block is None else _checksum(block) for chunk, block in self._stored()
+            }
         return self._checksums
 
     def _write(self, chunk: Chunk, block: NDArray[Any]) -> None:
@@ -179,22 +175,25 @@ class LabelsFile:
         with writing(path) as temporary:
             temporary.write_bytes(zlib.compress(whole.tobytes(), _LEVEL))
 
-    def _decode(self, chunk: Chunk) -> NDArray[Any]:
-        """Return a stored chunk, cut to the array."""
+    def _decode(self, chunk: Chunk) -> NDArray[Any] | None:
+        """Return a stored chunk, cut to the array; None if it cannot be read."""
         shape = chunk_shape(self.shape)
         size = math.prod(shape) * self.dtype.itemsize
-        raw = zlib.decompressobj().decompress(self._path(chunk).read_bytes(), size + 1)
-        block = np.frombuffer(raw, self.dtype).reshape(shape)  # a ValueError unless it is just as long
+        try:
+            raw = zlib.decompressobj().decompress(self._path(chunk).read_bytes(), size + 1)
+            block = np.frombuffer(raw, self.dtype).reshape(shape)  # a ValueError unless it is just as long
+        except (OSError, ValueError, zlib.error):
+            return None
         return block[tuple(slice(0, part.stop - part.start) for part in self._box(chunk))]
 
-    def _stored(self) -> Iterator[Chunk]:
+    def _stored(self) -> Iterator[tuple[Chunk, NDArray[Any] | None]]:
         for path in self.folder.iterdir():
             numbers = path.name.split(".")
             if len(numbers) == len(self.shape) and all(map(_NUMBER.fullmatch, numbers)):
                 chunk = tuple(map(int, numbers))
                 sizes = zip(chunk, chunk_shape(self.shape), self.shape, strict=True)
                 if all(number * size < length for number, size, length in sizes):
-                    yield chunk
+                    yield chunk, self._decode(chunk)
 
     def _path(self, chunk: Chunk) -> Path:
         return self.folder / ".".join(map(str, chunk))

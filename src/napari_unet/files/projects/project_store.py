@@ -92,7 +92,8 @@ class ProjectStore:
 
     def __init__(self, folder: Path, project: Project, lock: ProjectLock) -> None:
         self.folder = folder
-        self._project = project
+        self.project = project
+        """What is on disk."""
         self._lock = lock
         self._one_at_a_time = threading.Lock()
         self._files: dict[str, LabelsFile] = {}
@@ -139,11 +140,6 @@ class ProjectStore:
         store = cls(folder, project, ProjectLock.acquire(folder, of_command=of_command))
         store._sweep()
         return store
-
-    @property
-    def project(self) -> Project:
-        """What is on disk."""
-        return self._project
 
     def close(self) -> None:
         """Let other windows write the project."""
@@ -198,8 +194,8 @@ class ProjectStore:
         """
         with self._one_at_a_time:
             self._lock.check()
-            self._project = replace(self._project, model=name)
-            self._text = write_project(self.folder, self._project)
+            self.project = replace(self.project, model=name)
+            self._text = write_project(self.folder, self.project)
 
     def copy_model(self, path: Path) -> None:
         """Copy a model that was trained before there was a project, with its training state.
@@ -270,11 +266,11 @@ class ProjectStore:
             replace(self._images.get(image.entry.key, image.entry), look=image.entry.look)
             for image in state.images
         )
-        self._project = replace(
-            self._project, images=images, labels=labels, regions=state.regions, model=state.model
+        self.project = replace(
+            self.project, images=images, labels=labels, regions=state.regions, model=state.model
         )
-        if project_text(self._project) != self._text:
-            self._text = write_project(self.folder, self._project)
+        if project_text(self.project) != self._text:
+            self._text = write_project(self.folder, self.project)
 
     def _save_settings(self, settings: Mapping[str, Any]) -> None:
         text = tomli_w.dumps(settings)
@@ -297,8 +293,9 @@ class ProjectStore:
             return
         entry = replace(entry, sample=sample(image.pixels))
         try:
-            if image.source is not None and _holds(image, entry):
-                entry = link(entry, self.folder, image.source)
+            source, reads = image.source, image.reads
+            if source and source.exists() and (not reads or any(matches(entry, p) for p in reads(source))):
+                entry = link(entry, self.folder, source)
             else:
                 entry = keep(entry, self.folder, image.pixels)
         except InputError as error:
@@ -329,15 +326,6 @@ def _share(path: Path, target: Path) -> None:
         target.hardlink_to(path)
     except OSError:
         shutil.copyfile(path, target)
-
-
-def _holds(image: ImageState, entry: ProjectImage) -> bool:
-    """Return whether the file an image was opened from holds the pixels that the window shows."""
-    if image.source is None or not image.source.exists():
-        return False
-    if image.reads is None:
-        return True
-    return any(matches(entry, pixels) for pixels in image.reads(image.source))
 
 
 def matches(entry: ProjectImage, pixels: Any) -> bool:
