@@ -273,19 +273,27 @@ def _show(viewer: ViewerModel, source: Layer, kind: str, name: str, data: NDArra
             layer.metadata[KEY].shown = shown
             return layer
     result = result_layer(source, kind, name, data, axes_of(source, data))
-    result.metadata[KEY] = Mark(result.unique_id, source.unique_id, kind, shown=shown)
-    insert_result(viewer, source, result, on_top=kind == "weights")
+    insert_result(viewer, source, result, kind, shown=shown, on_top=kind == "weights")
     return result
 
 
-def insert_result(viewer: ViewerModel, source: Layer, result: Layer, *, on_top: bool = False) -> None:
-    """Add a layer below the paint of its image, which must stay visible, or on top; the selection stays."""
+def insert_result(
+    viewer: ViewerModel, source: Layer, result: Layer, kind: str, *, shown: Any = None, on_top: bool = False
+) -> None:
+    """Bind a layer to its image, and add it below the paint, which must stay visible, or on top of all."""
+    result.metadata[KEY] = Mark(result.unique_id, source.unique_id, kind, shown=shown)
     active = viewer.layers.selection.active
     paint = annotation_of(viewer, source)
     above = paint is None or on_top
     viewer.layers.insert(len(viewer.layers) if above else viewer.layers.index(paint), result)
-    if active is not None:
+    if active is not None:  # painting goes on
         viewer.layers.selection.active = active
+
+
+def protect(layer: Layer) -> None:
+    """Keep strokes off labels that are replaced soon, or on disk; napari forgets it with all new data."""
+    if isinstance(layer, Labels):
+        layer.editable = False
 
 
 def _is_untouched(layer: Layer, data: NDArray[Any]) -> bool:

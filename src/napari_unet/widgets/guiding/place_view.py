@@ -8,7 +8,7 @@ from napari.layers import Image, Labels, Layer, Points
 
 from napari_unet.core.annotation import FIRST_OBJECT
 from napari_unet.widgets.bridge.layers import insert_result
-from napari_unet.widgets.bridge.marks import KEY, Mark, is_paint, kind_of, layers_of, mode_of, source_of
+from napari_unet.widgets.bridge.marks import is_paint, kind_of, layers_of, mode_of, source_of
 from napari_unet.widgets.bridge.placement import placement
 from napari_unet.widgets.painting.brushes import is_painting, paint_next_object, take_brush
 
@@ -110,8 +110,7 @@ def _draw_ring(
         border_width=0.03,
         **placement(paint),
     )
-    ring.metadata[KEY] = Mark(ring.unique_id, image.unique_id, RING)
-    insert_result(viewer, image, ring, on_top=True)
+    insert_result(viewer, image, ring, RING, on_top=True)
 
 
 def is_ring(layer: Layer) -> bool:

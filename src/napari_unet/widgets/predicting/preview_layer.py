@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Layer
 from numpy.typing import NDArray
 
 from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.objects.preview import PreviewPart
-from napari_unet.widgets.bridge.layers import insert_result
-from napari_unet.widgets.bridge.marks import KEY, Mark, is_result, source_of
+from napari_unet.widgets.bridge.layers import insert_result, protect
+from napari_unet.widgets.bridge.marks import is_result, source_of
 from napari_unet.widgets.bridge.placement import result_layer, spatial_axes
 from napari_unet.widgets.predicting.prediction_run import PreviewBegun
 
@@ -100,8 +100,6 @@ class PreviewLayer:
             spatial_axes(source, channels),
             steps=self._begun.steps,
         )
-        layer.metadata[KEY] = Mark(layer.unique_id, source.unique_id, "preview")
-        if isinstance(layer, Labels):
-            layer.editable = False
-        insert_result(self._viewer, source, layer)
+        insert_result(self._viewer, source, layer, "preview")
+        protect(layer)
         self._layer = layer

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from napari.components import ViewerModel
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Layer
 
 from napari_unet.core.arrays.axes import Channels
 from napari_unet.files.results.large_prediction import Kind
-from napari_unet.widgets.bridge.layers import insert_result
-from napari_unet.widgets.bridge.marks import KEY, Mark, layers_of
+from napari_unet.widgets.bridge.layers import insert_result, protect
+from napari_unet.widgets.bridge.marks import layers_of
 from napari_unet.widgets.bridge.placement import result_layer, spatial_axes
 
 _FOLDER = "results"
@@ -56,10 +56,8 @@ def show_stored(
             levels if len(levels) > 1 else levels[0],
             spatial_axes(source, channels),
         )
-        layer.metadata[KEY] = Mark(layer.unique_id, source.unique_id, stored)
-        if isinstance(layer, Labels):
-            layer.editable = False
-        insert_result(viewer, source, layer)
+        insert_result(viewer, source, layer, stored)
+        protect(layer)
         shown[kind] = layer
     return shown
 

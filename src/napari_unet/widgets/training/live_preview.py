@@ -17,8 +17,8 @@ from napari_unet.core.learning.view import Gaze, View
 from napari_unet.core.objects.prediction import join_classes
 from napari_unet.network.events import Preview
 from napari_unet.widgets.bridge.colours import object_colours
-from napari_unet.widgets.bridge.layers import insert_result
-from napari_unet.widgets.bridge.marks import KEY, Mark, kind_of, mark_of, source_of
+from napari_unet.widgets.bridge.layers import insert_result, protect
+from napari_unet.widgets.bridge.marks import KEY, kind_of, mark_of, source_of
 from napari_unet.widgets.bridge.paint_watch import Learnt
 from napari_unet.widgets.guiding.next_place_run import Known
 from napari_unet.widgets.parts.latest import Latest
@@ -211,7 +211,7 @@ class LivePreviewLayer(QObject):
         layer.data = data
         if not same:
             layer.scale, layer.translate = place["scale"], place["translate"]
-        _protect(layer)
+        protect(layer)
 
     def _insert(self, kind: type[Layer], one: Learnt, data: NDArray[Any], place: dict[str, Any]) -> None:
         name = f"{one.image.name} preview"
@@ -228,19 +228,12 @@ class LivePreviewLayer(QObject):
                 contrast_limits=(0.0, 1.0),
                 **place,
             )
-        layer.metadata[KEY] = Mark(layer.unique_id, one.image.unique_id, KIND)
-        insert_result(self._viewer, one.image, layer)
-        _protect(layer)
+        insert_result(self._viewer, one.image, layer, KIND)
+        protect(layer)
 
     def _remove(self) -> None:
         for layer in [layer for layer in self._viewer.layers if is_preview(layer)]:
             self._viewer.layers.remove(layer)
-
-
-def _protect(layer: Layer) -> None:
-    """Keep strokes off labels that the next preview replaces; napari forgets it with all new data."""
-    if isinstance(layer, Labels):
-        layer.editable = False
 
 
 def is_preview(layer: Layer) -> bool:
