@@ -1,6 +1,7 @@
 """Where to paint next, with real layers, threads, model files and, where the camera counts, a real window."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -59,15 +60,15 @@ def learning(foreground):
     return Known(None, Rereading.of(foreground, 2), ("background", "object"))
 
 
-def no_glance(_images, _then):
-    """Nothing else is learnt from."""
-    return False
+def preview(seen_of, glance=lambda _images, _then: False):
+    """What a network that learns shows; without ``glance``, nothing else is learnt from."""
+    return lambda: SimpleNamespace(seen_of=seen_of, glance=glance)
 
 
 def knows(dock, foreground):
     """Let the dock know this of every image."""
     of_all = known(foreground)
-    dock.next_place.use(lambda: None, lambda _image: of_all, lambda _image: None, no_glance)
+    dock.next_place.use(lambda: None, lambda _image: of_all, lambda: None)
 
 
 def spots(shape, *centres):
@@ -140,7 +141,7 @@ def test_it_turns_to_the_image_with_the_best_place_which_is_seen_and_painted(mak
     sure = np.zeros((1, 200, 300), np.float32)
     there = spots((200, 300), (50, 60))
     said = {worse: 0.8 * spots((200, 300), (150, 240)), best: there, beside: sure}
-    dock.paint.next_place.use(lambda: None, lambda image: known(said[image]), lambda _image: None, no_glance)
+    dock.paint.next_place.use(lambda: None, lambda image: known(said[image]), lambda: None)
     canvas = viewer.window._qt_viewer.canvas.native
     QTest.keyClick(canvas, Qt.Key(ord(KEY)))
     qtbot.waitUntil(lambda: not dock.paint.next_place.is_busy, timeout=60_000)
@@ -289,7 +290,7 @@ def test_while_a_network_learns_it_turns_to_an_image_that_is_much_worse(
         QTimer.singleShot(100, then)
         return True
 
-    dock.next_place.use(lambda: None, lambda _image: sure, seen.get, glance)
+    dock.next_place.use(lambda: None, lambda _image: sure, preview(seen.get, glance))
     dock.findChild(QPushButton, "next_go").click()
     assert dock.next_place.is_busy
     assert "looks around" in say(dock, "next_sentence")
@@ -309,7 +310,7 @@ def test_a_glance_that_comes_to_nothing_does_no_harm(dock, viewer, qtbot, what):
     older = known(spots((200, 300), (150, 240)))
     seen, waiting = {images[0]: learning(spots((200, 300), (50, 60)))}, []
     dock.next_place.use(
-        lambda: None, lambda _image: older, seen.get, lambda _images, then: not waiting.append(then)
+        lambda: None, lambda _image: older, preview(seen.get, lambda _images, then: not waiting.append(then))
     )
     dock.findChild(QPushButton, "next_go").click()
     before = centre(viewer)
@@ -488,7 +489,7 @@ def test_the_names_of_classes_are_those_of_the_model(dock, viewer, qtbot):
     foreground = np.zeros((2, 100, 100), np.float32)
     foreground[:, 44:56, 44:56] = 0.5
     of_all = Known(Path("m"), Rereading.of(foreground, 2), make_model(classes=3).class_names)
-    dock.next_place.use(lambda: None, lambda _image: of_all, lambda _image: None, no_glance)
+    dock.next_place.use(lambda: None, lambda _image: of_all, lambda: None)
     press(dock, qtbot)
     assert "between class 2 and class 3" in say(dock, "next_sentence")
 
@@ -499,7 +500,7 @@ def test_while_a_network_learns_it_goes_by_what_that_makes_of_the_visible_part(d
     first = Known(None, Rereading.of(spots((200, 300), (50, 60), (150, 240)), 2), ("background", "object"))
     kept = known(np.ones((1, 200, 300), np.float32))
     seen = [first]
-    dock.next_place.use(lambda: Path("model"), lambda _image: kept, lambda _image: seen[0], no_glance)
+    dock.next_place.use(lambda: Path("model"), lambda _image: kept, preview(lambda _image: seen[0]))
     press(dock, qtbot)
     np.testing.assert_allclose(centre(viewer), (50, 60), atol=8)
     # Other probabilities every second, but the place is no new one.

@@ -40,6 +40,7 @@ from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, Tone,
 from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.predicting.onlooker import Onlooker
 from napari_unet.widgets.predicting.prediction_targets import Target, images_of
+from napari_unet.widgets.training.live_preview import LivePreviewLayer
 from napari_unet.widgets.window.lifetime import follow, is_alive, later
 from napari_unet.widgets.window.preferences import read_preferences
 
@@ -80,9 +81,6 @@ _ALL_PAINTED = "Everything is painted here, or close to paint: try another image
 _Pair = tuple[Image, Labels]
 """An image and its annotation layer."""
 
-Glance = Callable[[Sequence[Image], Callable[[], None]], bool]
-"""Has a network that learns look at images, then calls; returns whether there is anything to look at."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Request:
@@ -107,8 +105,7 @@ class NextPlace(QWidget):
         self._chooser = image
         self._model: Callable[[], Path | None] = lambda: newest_model(read_preferences().models_folder)
         self._kept: Callable[[Image], Known | None] = lambda _image: None
-        self._seen: Callable[[Image], Known | None] = lambda _image: None
-        self._glance: Glance = lambda _images, _then: False
+        self._preview: Callable[[], LivePreviewLayer | None] = lambda: None
         self._is_glancing = False
         self._shown: dict[Image, list[tuple[int, ...]]] = {}
         self._shown_by: tuple[Path | None, bool] | None = None
@@ -137,15 +134,14 @@ class NextPlace(QWidget):
         self,
         model: Callable[[], Path | None],
         kept: Callable[[Image], Known | None],
-        seen: Callable[[Image], Known | None],
-        glance: Glance,
+        preview: Callable[[], LivePreviewLayer | None],
     ) -> None:
         """Ask ``model`` which one is to look, and for what is known already.
 
-        ``kept`` is what a prediction said, ``seen`` what a network that learns makes of the visible part, and
-        of parts of other images once it has had a ``glance`` at them.
+        ``kept`` is what a prediction said, ``preview`` what a network that learns makes of the visible part,
+        and of parts of other images once it has had a glance at them.
         """
-        self._model, self._kept, self._seen, self._glance = model, kept, seen, glance
+        self._model, self._kept, self._preview = model, kept, preview
 
     def allow(self, *, has_annotation: bool) -> None:
         """Enable the button and the map, or say at them what comes first."""
@@ -191,7 +187,8 @@ class NextPlace(QWidget):
             return
         pairs = ((image, paint), *(self._other_pairs(image) if leads else ()))
         self._request = _Request(pairs, leads)
-        self._is_glancing = leads and self._glance([each for each, _ in pairs], self._on_glanced)
+        preview, images = self._preview(), [each for each, _ in pairs]
+        self._is_glancing = leads and preview is not None and preview.glance(images, self._on_glanced)
         if self._is_glancing:  # a network learns
             self._say(_GLANCES)
             return
@@ -220,6 +217,10 @@ class NextPlace(QWidget):
                 with suppress(InputError):  # without a model that suits, looks must do
                     targets += self._onlooker.targets(image, paint, facts)
         return targets
+
+    def _seen(self, image: Image) -> Known | None:
+        preview = self._preview()
+        return None if preview is None else preview.seen_of(image)
 
     def _known(self, image: Image) -> Known | None:
         """Return what a network said of ``image``, the newest if there are several."""

@@ -1,6 +1,6 @@
 """The U-Net dock: painting, weights, training and prediction as the steps of one loop, for newcomers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,6 @@ from qtpy.QtWidgets import QHBoxLayout
 from napari_unet.widgets.bridge.layers import copy_paint, edited_result
 from napari_unet.widgets.bridge.marks import is_result, source_of
 from napari_unet.widgets.correcting.corrector import is_gesture
-from napari_unet.widgets.guiding.next_place_run import Known
 from napari_unet.widgets.next_step import ACTIONS, Action, Stage, next_step
 from napari_unet.widgets.paint import PaintDock, checksum
 from napari_unet.widgets.parts.dock import Dock
@@ -67,9 +66,7 @@ class UNetDock(Dock):
         self.weights = WeightsDock(viewer, scrollable=False)
         self.train = TrainDock(viewer, weights=self.weights.config, scrollable=False)
         self.predict = PredictDock(viewer, scrollable=False)
-        self.paint.next_place.use(
-            lambda: self.predict.model.path, self.predict.known, self._seen, self._glance
-        )
+        self.paint.next_place.use(lambda: self.predict.model.path, self.predict.known, self._preview)
         self._live = self.train.findChild(LiveForm)
         self._saver = LabelSaver(viewer, self)
         self._choosers = (self.paint.image, self.weights.image, self.train.form.image, self.predict.image)
@@ -152,18 +149,9 @@ class UNetDock(Dock):
         follow(self, self._refresh, events.removed)
         self._on_layers()
 
-    @property
     def _preview(self) -> LivePreviewLayer | None:
-        """What shows what a network makes of the images while it learns."""
+        """Return what shows what a network makes of the images while it learns."""
         return self.train.findChild(LivePreviewLayer) if self.train.is_running else None
-
-    def _seen(self, image: Image) -> Known | None:
-        preview = self._preview
-        return None if preview is None else preview.seen_of(image)
-
-    def _glance(self, images: Sequence[Image], then: Callable[[], None]) -> bool:
-        preview = self._preview
-        return preview is not None and preview.glance(images, then)
 
     # What the buttons do.
 
