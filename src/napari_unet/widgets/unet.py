@@ -12,7 +12,7 @@ from napari.layers import Image, Labels, Layer
 from qtpy.QtWidgets import QHBoxLayout
 
 from napari_unet.widgets.bridge.layers import copy_paint, edited_result
-from napari_unet.widgets.bridge.marks import is_result, source_of
+from napari_unet.widgets.bridge.marks import is_result, layers_of, source_of
 from napari_unet.widgets.correcting.corrector import is_gesture
 from napari_unet.widgets.next_step import ACTIONS, Action, Stage, next_step
 from napari_unet.widgets.paint import PaintDock, checksum
@@ -26,7 +26,7 @@ from napari_unet.widgets.projects.window_project import project_of
 from napari_unet.widgets.samples import coins
 from napari_unet.widgets.train import TrainDock
 from napari_unet.widgets.training.live_form import LiveForm
-from napari_unet.widgets.training.live_preview import LivePreviewLayer, is_preview
+from napari_unet.widgets.training.live_preview import PREVIEW, LivePreviewLayer
 from napari_unet.widgets.weights import WeightsDock
 from napari_unet.widgets.window.lifetime import follow
 
@@ -276,9 +276,7 @@ class UNetDock(Dock):
             is_training=self.train.is_running,
             is_paused=self.train.is_paused,
             paint_joins=image is not None and self.train.joins(image),
-            has_preview=any(
-                is_preview(layer) and source_of(self._viewer, layer) is image for layer in self._viewer.layers
-            ),
+            has_preview=bool(layers_of(self._viewer, image, PREVIEW)),
             is_waiting=self.train.is_waiting,
             is_predicting=self.predict.is_running,
             trained=self._trained,

@@ -29,7 +29,7 @@ from napari_unet.widgets.window.lifetime import follow, later
 Shown = Literal["probability", "labels", "off"]
 """What is shown: the probability of the foreground, objects (or classes), or nothing."""
 
-KIND = "preview"
+PREVIEW = "preview"
 """Kind of result that the layer is."""
 
 _SETTLED_MS = 100
@@ -228,7 +228,7 @@ class LivePreviewLayer(QObject):
                 contrast_limits=(0.0, 1.0),
                 **place,
             )
-        insert_result(self._viewer, one.image, layer, KIND)
+        insert_result(self._viewer, one.image, layer, PREVIEW)
         protect(layer)
 
     def _remove(self) -> None:
@@ -238,7 +238,7 @@ class LivePreviewLayer(QObject):
 
 def is_preview(layer: Layer) -> bool:
     """Return whether ``layer`` shows what a training makes of an image."""
-    return kind_of(layer) == KIND
+    return kind_of(layer) == PREVIEW
 
 
 def is_flat(viewer: ViewerModel, paint: Labels) -> bool:
