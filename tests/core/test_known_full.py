@@ -11,8 +11,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from painting import boxes
 
 from napari_unet.core.arrays.blocks import whole, widen
-from napari_unet.core.painted.followed_full import FollowedFull
-from napari_unet.core.painted.known_full import KnownFull
+from napari_unet.core.painted.known_full import FollowedFull, KnownFull
 from napari_unet.core.painted.regions import Region
 
 values = st.integers(0, 4)

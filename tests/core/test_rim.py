@@ -8,8 +8,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from painting import boxes
 
 from napari_unet.core.learning.dataset import build_dataset
-from napari_unet.core.painted.rim import find_rims
-from napari_unet.core.painted.taught_paint import TaughtPlane
+from napari_unet.core.painted.rim import TaughtPlane, find_rims
 from napari_unet.core.weights import WeightConfig, border_weights
 
 paints = arrays(np.int32, array_shapes(min_dims=2, max_dims=3, max_side=6), elements=st.integers(0, 4))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from napari_unet.core.annotation import read_paint
 from napari_unet.core.control import Control
 from napari_unet.core.learning.dataset import build_dataset
-from napari_unet.core.painted import taught_paint
+from napari_unet.core.painted import rim
 from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.core.painted.regions import Region, complete
 from napari_unet.core.painted.rim import find_rims
@@ -349,7 +349,7 @@ def test_a_stroke_beside_full_objects_looks_for_rims_near_it_alone(monkeypatch):
         searched.append(paint.size)
         return find_rims(paint, full)
 
-    monkeypatch.setattr(taught_paint, "find_rims", counted)
+    monkeypatch.setattr(rim, "find_rims", counted)
     paint = two_objects((300, 400))
     display, known = Display(paint.shape), KnownFull().accept(paint, {2, 3})
     display.show(paint, known=known)

@@ -128,12 +128,7 @@ def predict_events(
     if finished is not None:
         probabilities[0][~finished] = 1
     yield Predicted(
-        Prediction(
-            probabilities,
-            ndim=model.network.ndim,
-            mode=model.mode,
-            instances=plan.instances,
-        ),
+        Prediction(probabilities, ndim=model.network.ndim, mode=model.mode, instances=plan.instances),
         finished,
     )
 

@@ -19,12 +19,7 @@ from napari_unet.core.painted.paint_feed import PaintFeed
 from napari_unet.core.painted.painted_plane import PaintedPlane
 from napari_unet.network.config import TrainingConfig
 from napari_unet.network.device import choose_device, choose_precision, describe_device
-from napari_unet.network.events import (
-    Started,
-    Stopped,
-    TrainingEvent,
-    Warned,
-)
+from napari_unet.network.events import Started, Stopped, TrainingEvent, Warned
 from napari_unet.network.learning.diagnosis import doubts
 from napari_unet.network.learning.joining import Joining
 from napari_unet.network.learning.state import TrainingState

@@ -7,11 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.annotation import (
-    Mode,
-    advise,
-    check_teachable,
-)
+from napari_unet.core.annotation import Mode, advise, check_teachable
 from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.control import Control
@@ -19,8 +15,12 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.learning.reading import Reading, classes_of, count_together, read_planes
 from napari_unet.core.painted.holdout import PixelSplit, split_pixels
 from napari_unet.core.painted.object_distance import UNKNOWN, Depth, Full, choose_reach, object_distance
-from napari_unet.core.painted.painted_objects import PaintedObjects, find_painted_objects
-from napari_unet.core.painted.painted_pixels import PaintedPixels, scatter
+from napari_unet.core.painted.painted_pixels import (
+    PaintedObjects,
+    PaintedPixels,
+    find_painted_objects,
+    scatter,
+)
 from napari_unet.core.painted.painted_plane import PaintedPlane
 from napari_unet.core.weights import WeightConfig
 

@@ -13,8 +13,7 @@ from napari_unet.core.arrays.blocks import Box, box_around, box_of, enclose, par
 from napari_unet.core.errors import InputError
 from napari_unet.core.learning.dataset import Dataset, Sample, join_planes
 from napari_unet.core.learning.reading import Reading
-from napari_unet.core.painted.followed_full import FollowedFull
-from napari_unet.core.painted.known_full import KnownFull
+from napari_unet.core.painted.known_full import FollowedFull, KnownFull
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.paint_feed import News, Plane, Source
 from napari_unet.core.painted.painted_plane import PaintedPlane, measure_plane

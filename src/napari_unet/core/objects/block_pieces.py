@@ -35,9 +35,7 @@ class Pieces:
         """Note ids of pieces (n, 2) that touch."""
         self._pairs.append(pairs)
 
-    def parts(
-        self,
-    ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
+    def parts(self) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
         """Return ids, first corners, last corners and the number of the part of every piece."""
         if not self._ids:
             nothing = np.zeros(0, np.int32)

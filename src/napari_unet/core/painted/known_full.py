@@ -7,7 +7,7 @@ that it is still right. Undoing that makes it count again, and redoing it does n
 """
 
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,8 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import FIRST_OBJECT
+from napari_unet.core.arrays.blocks import Box
 from napari_unet.core.painted.object_distance import Full
-from napari_unet.core.painted.regions import Region, objects_inside
+from napari_unet.core.painted.regions import Region, cores, objects_inside
+
+_NOWHERE = np.zeros(0, np.intp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,7 @@ class KnownFull:
 
     def accept(self, paint: NDArray[np.integer[Any]], values: Collection[int]) -> "KnownFull":
         """Return the same with the objects of these ``values`` accepted as they are in ``paint`` (…YX)."""
-        objects = [value for value in values if value >= FIRST_OBJECT]
-        return replace(self, accepted=self.accepted.union(_checksums(paint, objects)))
+        return self.accept_pixels(_places(paint, [value for value in values if value >= FIRST_OBJECT]))
 
     def accept_pixels(self, painted: Mapping[int, NDArray[np.intp]]) -> "KnownFull":
         """Return the same with objects accepted of which the pixels are known.
@@ -51,7 +53,7 @@ class KnownFull:
         painted : mapping of int to array of int
             Of every object, its paint value and its places in the flattened paint, in ascending order.
         """
-        return replace(self, accepted=self.accepted.union((v, checksum(at)) for v, at in painted.items()))
+        return replace(self, accepted=self.accepted.union((v, _checksum(at)) for v, at in painted.items()))
 
     def within(self, paint: NDArray[np.integer[Any]]) -> Full:
         """Return which objects of ``paint`` (…YX) are painted in full.
@@ -64,32 +66,98 @@ class KnownFull:
         """
         if self.filled:
             return True
-        return self.still_accepted(paint) | objects_inside(paint, self.regions) or False
-
-    def still_accepted(self, paint: NDArray[np.integer[Any]]) -> set[int]:
-        """Return the values of the objects of ``paint`` (…YX) that are as they were accepted."""
-        present = _checksums(paint, {value for value, _ in self.accepted})
-        return {value for value, checksum in present if (value, checksum) in self.accepted}
+        present = _places(paint, {value for value, _ in self.accepted})
+        accepted = {value for value, at in present.items() if (value, _checksum(at)) in self.accepted}
+        return accepted | objects_inside(paint, self.regions) or False
 
 
-def _checksums(paint: NDArray[np.integer[Any]], values: Collection[int]) -> Iterable[tuple[int, int]]:
-    """Yield every one of ``values`` that ``paint`` holds, with a checksum of where it does."""
-    if values:
-        flat = paint.ravel()
-        where = np.flatnonzero(np.isin(flat, list(values)))
-        for value, places in places_by_value(flat[where], where):
-            yield value, checksum(places)
+def _places(paint: NDArray[np.integer[Any]], values: Collection[int]) -> dict[int, NDArray[np.intp]]:
+    """Return where in the flattened ``paint`` every one of ``values`` is that it holds."""
+    if not values:
+        return {}
+    flat = paint.ravel()
+    where = np.flatnonzero(np.isin(flat, list(values)))
+    return _by_value(flat[where], where)
 
 
-def places_by_value(
-    values: NDArray[np.integer[Any]], places: NDArray[np.intp]
-) -> Iterable[tuple[int, NDArray[np.intp]]]:
-    """Yield every one of the ``values`` (N,) of pixels with its ``places`` (N,), in the order they are in."""
+def _by_value(values: NDArray[np.integer[Any]], places: NDArray[np.intp]) -> dict[int, NDArray[np.intp]]:
+    """Return the ``places`` (N,) of every one of the ``values`` (N,) of pixels, in the order they are in."""
     order = np.argsort(values, kind="stable")
     present, first = np.unique(values[order], return_index=True)
-    yield from zip(present.tolist(), np.split(places[order], first[1:]), strict=False)
+    return dict(zip(present.tolist(), np.split(places[order], first[1:]), strict=False))
 
 
-def checksum(places: NDArray[np.intp]) -> int:
+def _checksum(places: NDArray[np.intp]) -> int:
     """Return what tells an accepted object from one that was painted on: of its ``places``, ascending."""
     return zlib.crc32(places.astype("<i8").tobytes())
+
+
+class FollowedFull:
+    """What :meth:`KnownFull.within` says of one paint, brought up to date edit by edit.
+
+    It keeps where the objects lie that may be full: the accepted, or all where there are complete regions.
+
+    Parameters
+    ----------
+    known : KnownFull
+        What was told of its objects.
+    shape : tuple of int
+        Of the paint (…YX), of which nothing is known before it is told by :meth:`edit`.
+    """
+
+    def __init__(self, known: KnownFull, shape: tuple[int, ...]) -> None:
+        self.known = known
+        self.shape = shape
+        self.full: Full = known.filled
+        """As :meth:`KnownFull.within` returns it; another object whenever it is another set."""
+        self._values = [] if known.filled else sorted({value for value, _ in known.accepted})
+        self._cores: dict[int, NDArray[np.bool_]] = {}
+        for plane, core in () if known.filled else cores(known.regions, shape):
+            number = int(np.ravel_multi_index(plane, shape[:-2])) if plane else 0
+            self._cores[number] = core.reshape(-1)
+        self._places: dict[int, NDArray[np.intp]] = {}
+
+    def edit(self, index: tuple[int, ...], box: Box, values: NDArray[np.integer[Any]]) -> None:
+        """Take in what is painted now in a box of the paint: ``values``, of its shape.
+
+        ``index``, of the plane or volume that ``box`` is a part of, is along the leading axes.
+        """
+        if not self._values and not self._cores:
+            return
+        box = (*(slice(at, at + 1) for at in index), *box)
+        values = values[(np.newaxis,) * len(index)]
+        followed = values >= FIRST_OBJECT if self._cores else np.isin(values, self._values)
+        at = np.nonzero(followed)
+        flat = np.ravel_multi_index(
+            tuple(along + side.start for along, side in zip(at, box, strict=True)), self.shape
+        )
+        here = _by_value(values[at], flat)
+        first, last = (
+            int(np.ravel_multi_index(corner, self.shape))
+            for corner in ([side.start for side in box], [side.stop - 1 for side in box])
+        )
+        near = {value for value, places in self._places.items() if places[0] <= last and places[-1] >= first}
+        full: set[int] = set() if isinstance(self.full, bool) else set(self.full)
+        for value in near | here.keys():
+            before, now = self._places.get(value, _NOWHERE), here.get(value, _NOWHERE)
+            within = np.ones(before.shape, bool)
+            for along, side in zip(np.unravel_index(before, self.shape), box, strict=True):
+                within &= (along >= side.start) & (along < side.stop)
+            if np.array_equal(before[within], now):
+                continue
+            places = np.union1d(before[~within], now)
+            self._places[value] = places
+            full.discard(value)
+            if not places.size:
+                del self._places[value]
+            elif (value, _checksum(places)) in self.known.accepted or self._are_inside(places):
+                full.add(value)
+        self.full = full or False
+
+    def _are_inside(self, places: NDArray[np.intp]) -> bool:
+        """Return whether all of these places are in complete regions, and nothing beside them is not."""
+        planes, pixels = np.divmod(places, self.shape[-2] * self.shape[-1])
+        return all(
+            plane in self._cores and bool(self._cores[plane][pixels[planes == plane]].all())
+            for plane in np.unique(planes).tolist()
+        )

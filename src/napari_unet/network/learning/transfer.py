@@ -94,13 +94,7 @@ def starting_network(
         network = replace(config.network, in_channels=in_channels, classes=classes, distance=distance)
         return fresh_network(network, config.seed), [], None
     adapted, sentences = adapted_network(
-        start,
-        in_channels,
-        classes,
-        config.seed,
-        ndim=config.network.ndim,
-        distance=distance,
-        mixture=mixture,
+        start, in_channels, classes, config.seed, ndim=config.network.ndim, distance=distance, mixture=mixture
     )
     reason = "" if resume is None else reason_against(resume, start, adapted, config.mode)
     told: list[Adapted | Warned] = [Adapted(sentence) for sentence in sentences]

@@ -18,11 +18,10 @@ from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.blocks import Box, box_of, whole
 from napari_unet.core.borders.weight_reading import WeightReading, count_touching
 from napari_unet.core.control import Control
-from napari_unet.core.painted.followed_full import FollowedFull
-from napari_unet.core.painted.known_full import KnownFull
+from napari_unet.core.painted.known_full import FollowedFull, KnownFull
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.regions import Region, complete
-from napari_unet.core.painted.taught_paint import TaughtPlane
+from napari_unet.core.painted.rim import TaughtPlane
 from napari_unet.core.painted.weight_update import update_parts
 from napari_unet.core.weights import WeightConfig, WeightParts, class_weights, measure_parts
 
