@@ -21,6 +21,7 @@ from napari_unet.console import (
     report_saved,
     signals_stop,
 )
+from napari_unet.core.arrays.axes import perhaps_channels
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.object_distance import Full
@@ -91,8 +92,13 @@ def painted_files(
         if complete:
             paints = [complete_everywhere(pixels) for pixels in paints]
         stored = []
-        for path, _ in pairs:
+        for (path, _), painted in zip(pairs, paints, strict=True):
             stored.append(load_image(path))
+            shape = tuple(stored[-1].pixels.shape)
+            axis = stored[-1].axes[-3:-2].replace("Q", "")
+            unsaid = perhaps_channels(str(path), shape, axis, "give paint without that axis")
+            if unsaid and painted.shape == shape:
+                note(unsaid)
             if stored[-1].left_out:
                 note(stored[-1].left_out)
         return Painted(

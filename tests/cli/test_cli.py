@@ -353,6 +353,34 @@ def test_a_device_that_is_not_there_is_told_once_for_all_images(
     assert "abacus" in fails(capsys, [*arguments, "--output", tmp_path / "results", "--device", "abacus"])
 
 
+def test_channels_that_nobody_told_of_are(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = np.stack([tifffile.imread(folder / "images" / "a1.tif")] * 2)[:, None].repeat(3, axis=1)
+    paint = np.zeros(image.shape, np.int32)
+    paint[0, 0] = tifffile.imread(folder / "paint" / "a1.tif")
+    (tmp_path / "paint").mkdir()
+    tifffile.imwrite(tmp_path / "stains.tif", image, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "paint" / "stains.tif", paint, photometric="minisblack")
+    learn = [
+        "train",
+        "--images",
+        tmp_path / "stains.tif",
+        "--paint",
+        tmp_path / "paint",
+        "--steps",
+        1,
+        *SMALL,
+    ]
+    assert run(*learn, "--output", tmp_path / "model.safetensors") == 0
+    assert "its 3 planes just before Y and X are taken for grey ones" in capsys.readouterr().err
+    segment = ["predict", tmp_path / "model.safetensors", "--images", tmp_path / "stains.tif"]
+    assert run(*segment, "--output", tmp_path / "grey") == 0
+    assert "set prediction.channels=middle" in capsys.readouterr().err
+    assert run(*segment, "--output", tmp_path / "grey", "--set", "prediction.channels=none") == 0
+    assert "middle" not in capsys.readouterr().err
+
+
 def test_predictions_are_written_as_they_should_be(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

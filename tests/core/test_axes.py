@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_unet.core.arrays.axes import channels_first, check_pixels
+from napari_unet.core.arrays.axes import channels_first, check_pixels, perhaps_channels
 from napari_unet.core.errors import InputError
 
 
@@ -24,11 +24,15 @@ from napari_unet.core.errors import InputError
         ((3, 3, 3), 3, (3, 3, 3), "auto", None),
         ((5, 5, 6), 2, (5, 6), "auto", 0),
         ((5, 6, 6), 2, (5, 6), "auto", -1),
+        ((4, 3, 5, 6), 2, (4, 5, 6), "auto", 1),
+        ((7, 4, 3, 5, 6), 2, (7, 4, 5, 6), "auto", 2),
         # the user says
         ((5, 5, 5), 2, (5, 5), "first", 0),
         ((5, 5, 5), 2, (5, 5), "last", -1),
         ((5, 5, 5), 2, (5, 5, 5), "none", None),
         ((5, 6, 3), 2, None, "last", -1),
+        ((4, 3, 5, 6), 3, None, "middle", 1),
+        ((3, 5, 6), 2, None, "middle", 0),
         ((5, 6, 3), 2, None, "first", 0),
         ((5, 6, 3), 2, None, "none", None),
     ],
@@ -56,6 +60,8 @@ def test_channels_are_found_from_the_paint_or_taken_as_said(shape, ndim, paint_s
         ((3, 5, 6), 2, 3, 0),
         ((3, 5, 6, 7), 2, 3, 0),
         ((3, 3, 5, 6), 2, 3, 0),
+        ((4, 3, 5, 6), 2, 3, 1),
+        ((4, 3, 5, 6), 3, 3, 1),
         ((4, 5, 6, 2), 3, 2, -1),
     ],
 )
@@ -69,13 +75,29 @@ def test_channels_are_found_from_the_model(shape, ndim, in_channels, source):
 
 
 @pytest.mark.parametrize(
+    ("shape", "axis", "is_told"),
+    [
+        ((5, 3, 60, 50), "", True),
+        ((5, 7, 60, 50), "", False),
+        ((5, 7, 60, 50), "channel", True),
+        ((5, 7, 60, 50), "C", True),
+        ((5, 3, 60, 50), "Z", False),
+        ((3, 60, 50), "", False),
+    ],
+)
+def test_planes_that_may_be_channels_are_told(shape, axis, is_told):
+    told = perhaps_channels("cells.tif", shape, axis, "look")
+    assert ("planes just before Y and X are taken for grey ones" in told) == is_told
+
+
+@pytest.mark.parametrize(
     ("shape", "arguments", "words"),
     [
         ((5, 5, 5), {"paint_shape": (5, 5)}, "first or last for paint of shape .5, 5.; say which"),
         ((3, 6, 3), {"in_channels": 3}, "3 channels first or last; say which"),
         ((5, 6), {"paint_shape": (6, 5)}, "same pixels"),
         ((5, 6, 3), {"paint_shape": (4, 6)}, "same pixels"),
-        ((4, 3, 5, 6), {"paint_shape": (4, 5, 6)}, "same pixels"),
+        ((4, 3, 5, 6), {"paint_shape": (4, 6, 5)}, "same pixels"),
         ((5, 6, 3), {"channels": "first", "paint_shape": (5, 6)}, "same pixels"),
         ((5, 6, 3), {"channels": "none", "paint_shape": (5, 6)}, "same pixels"),
         ((5,), {}, "at least 2 spatial axes"),

@@ -24,6 +24,7 @@ from napari_unet.widgets.painting import brushes
         ((2, 20, 30), {}, "first", (20, 30)),
         ((20, 30, 2), {}, "last", (20, 30)),
         ((2, 5, 20, 30), {}, "first", (5, 20, 30)),
+        ((5, 2, 20, 30), {}, "middle", (5, 20, 30)),
     ],
 )
 def test_paint_has_the_shape_of_the_pixels(viewer, shape, arguments, channels, expected):

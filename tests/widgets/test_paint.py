@@ -296,6 +296,16 @@ def test_rgb_needs_no_word_on_channels_and_a_stack_does(viewer, open_dock):
     assert not dock.channels.isEnabled()
 
 
+def test_channels_between_planes_and_y_are_told_before_paint_is_made(viewer, open_dock):
+    dock = open_dock(viewer)
+    add_image(viewer, (5, 3, 40, 50))
+    assert "(5, 3, 40, 50)" in dock.advice.text()
+    dock.channels.setCurrentIndex(dock.channels.findData("middle"))
+    dock.make()
+    assert dock.annotation.data.shape == (5, 40, 50)
+    assert "(5, 3, 40, 50)" not in dock.advice.text()
+
+
 def test_classes(viewer, qtbot, open_dock):
     dock = open_dock(viewer)
     add_image(viewer)

@@ -96,6 +96,7 @@ def test_planes_of_probabilities_and_first_planes():
         ((7, 9, 8, 2), "auto", 2, "last"),
         ((9, 8, 1), "auto", 1, "last"),
         ((3, 9, 8), "first", 3, "first"),
+        ((7, 3, 9, 8), "auto", 3, "middle"),
     ],
 )
 def test_channels_are_found_without_the_pixels(shape, channels, in_channels, result):
@@ -357,6 +358,20 @@ def test_only_stacks_have_slices(dock, viewer, models):
     assert not box.isEnabled()
     dock.select_model(save(models, "colours", channels=3))
     assert not box.isEnabled()
+
+
+def test_channels_between_planes_and_y_are_told_until_somebody_says(dock, viewer, qtbot, models):
+    viewer.add_image(np.stack([discs((4, 40, 32))] * 2, axis=1), name="stains")
+    assert "'stains' has shape (4, 2, 40, 32)" in say(dock, "predict_suits")
+    choice = dock.form.channels_choice
+    choice.setCurrentIndex(choice.findData("none"))
+    assert say(dock, "predict_suits") == ""
+    choice.setCurrentIndex(choice.findData("auto"))
+    assert say(dock, "predict_suits")
+    dock.select_model(save(models, "stains", channels=2))
+    assert say(dock, "predict_suits") == ""
+    predict_with(dock, qtbot)
+    assert viewer.layers["stains objects"].data.shape == (4, 40, 32)
 
 
 def test_what_cannot_be_predicted_is_one_sentence(dock, viewer, qtbot, models):

@@ -61,6 +61,19 @@ def train(dock, qtbot):
         dock.start()
 
 
+def test_channels_between_planes_and_y_are_told_where_they_are_taught_as_planes(dock, viewer, qtbot):
+    stains = viewer.add_image(np.stack([discs((2, 64, 64))] * 3, axis=1), name="stains")
+    paint = paint_on(viewer, stains)
+    train(dock, qtbot)
+    assert "'stains' has shape (2, 3, 64, 64)" in say(dock, "train_warning")
+    viewer.layers.remove(paint)
+    plane = make_annotation(viewer, stains, "middle").data[0]
+    plane[2:4, 5:60], plane[12:20, 12:20], plane[42:50, 42:50] = 1, 2, 3
+    train(dock, qtbot)
+    assert "(2, 3, 64, 64)" not in say(dock, "train_warning")
+    assert dock._last.model.network.in_channels == 3
+
+
 @pytest.mark.parametrize(
     ("name", "file"),
     [

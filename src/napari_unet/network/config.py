@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 from numbers import Integral, Real
-from typing import Literal
+from typing import Literal, get_args
 
 from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.axes import Channels
@@ -197,7 +197,7 @@ class TrainingConfig:
     seed : int
         Seeds every random choice. On the CPU the same seed, steps and thread count give the same model,
         bit for bit.
-    channels : {"auto", "none", "first", "last"}
+    channels : {"auto", "none", "first", "last", "middle"}
         Where the channel axis of the images is; "auto" compares the shapes of image and paint.
     patch_size : int, optional
         Edge of the training patches in pixels; None chooses by device and dimension.
@@ -252,7 +252,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         _one_of("training.mode", self.mode, ("objects", "classes"))
-        _one_of("training.channels", self.channels, ("auto", "none", "first", "last"))
+        _one_of("training.channels", self.channels, get_args(Channels))
         _one_of("training.precision", self.precision, ("auto", "float32", "bfloat16", "float16"))
         for name in ("steps", "patience", "seed", "patch_size", "batch_size"):
             value = getattr(self, name)
@@ -318,7 +318,7 @@ class PredictionConfig:
     tile_size : int, optional
         Edge in pixels of the block each tile writes, rounded up to the pooling grid; None plans it from
         free memory. The result does not depend on it.
-    channels : {"auto", "none", "first", "last"}
+    channels : {"auto", "none", "first", "last", "middle"}
         Where the channel axis of the image is; "auto" compares its shape with what the model expects.
     precision : {"auto", "float32", "bfloat16", "float16"}
         Arithmetic of the convolutions; "auto" takes bfloat16 where the hardware gains by it. An NVIDIA GPU
@@ -360,6 +360,6 @@ class PredictionConfig:
             self.tile_size is None or self.tile_size >= 1,
             f"prediction.tile_size is {self.tile_size}; choose at least 1 pixel, or leave it out.",
         )
-        _one_of("prediction.channels", self.channels, ("auto", "none", "first", "last"))
+        _one_of("prediction.channels", self.channels, get_args(Channels))
         _one_of("prediction.test_time_augmentation", self.test_time_augmentation, (True, False))
         _one_of("prediction.precision", self.precision, ("auto", "float32", "bfloat16", "float16"))

@@ -18,6 +18,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.widgets.bridge import layers as bridge
 from napari_unet.widgets.bridge import marks
+from napari_unet.widgets.bridge.placement import unsaid_channels
 from napari_unet.widgets.next_place import NextPlace
 from napari_unet.widgets.painting import brushes
 from napari_unet.widgets.painting.brush_tools import BrushTools
@@ -44,8 +45,10 @@ _IN_3D = (
 _CHANNELS = (
     ("None: grey planes", "auto"),
     ("On the first axis", "first"),
+    ("On the axis before Y and X", "middle"),
     ("On the last axis", "last"),
 )
+_BEFORE = "choose On the axis before Y and X under Channels first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +199,7 @@ class PaintDock(Dock):
             self.summary.say("Make an annotation layer for this image to begin painting.")
         else:
             self.summary.say("Take a brush, and paint on the image.")
-        self.advice.say("")
+        self.advice.say(unsaid_channels(image, _BEFORE) if image is not None and paint is None else "")
         self.corrections.said.say("")
         self._show_filled()
         self._show_view()

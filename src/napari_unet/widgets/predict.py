@@ -115,6 +115,7 @@ class PredictDock(Dock):
         self._live.blocked.connect(lambda sentence: self._status.say(sentence, "warning"))
         self._live.edited.connect(self._on_edited)
         self.form.objects.changed.connect(self._reread)
+        self.form.channels_choice.currentIndexChanged.connect(self._refresh)
         self.image.layer_changed.connect(self._on_image)
         self.image.several_changed.connect(self._refresh)
         self.model.model_changed.connect(self._on_model)

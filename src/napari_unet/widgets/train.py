@@ -39,7 +39,13 @@ from napari_unet.widgets.training.live_form import LiveForm
 from napari_unet.widgets.training.live_preview import LivePreviewLayer, Shown
 from napari_unet.widgets.training.paint_tally import PaintTally
 from napari_unet.widgets.training.training_form import TrainingForm
-from napari_unet.widgets.training.training_images import Pairs, copy_pairs, images_learnt_from, images_scored
+from napari_unet.widgets.training.training_images import (
+    Pairs,
+    copy_pairs,
+    images_learnt_from,
+    images_scored,
+    unsaid_channels_of,
+)
 from napari_unet.widgets.training.training_run import (
     Progress,
     Saved,
@@ -173,6 +179,7 @@ class TrainDock(Dock):
             self._status.say(str(error), "error")
             return
         self._run, job = run, run.job
+        self._warning.say("\n".join(run.warnings), "warning")
         self._live.say_joined(None)
         self.plot.clear()
         self._status.say("Preparing: reading the paint and computing its border weights.")
@@ -208,7 +215,8 @@ class TrainDock(Dock):
         self._tally.look()
 
     def _prepare(self) -> _Run:
-        copies = copy_pairs(self._learnt_from(), images_scored(self._viewer, self.form.validation_image))
+        pairs = self._learnt_from()
+        copies = copy_pairs(pairs, images_scored(self._viewer, self.form.validation_image))
         weights = None if self._weights is None else self._weights()
         config = self.form.config(mode=copies.mode, weights=weights, channels=copies.channels)
         name = copies.layers[0].image.name
@@ -236,7 +244,7 @@ class TrainDock(Dock):
         progress = Progress(self.form.seconds)
         title = f"Training on {name}"
         job = Job(events, title, round(self.form.seconds), measure=progress.measure, parent=self)
-        return _Run(job, progress, watch, preview)
+        return _Run(job, progress, watch, preview, warnings=unsaid_channels_of(pairs))
 
     def _learnt_from(self) -> Pairs:
         form = self.form

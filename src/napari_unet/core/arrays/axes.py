@@ -13,7 +13,14 @@ from napari_unet.core.arrays.blocks import plan_cores
 from napari_unet.core.arrays.lazy import LazyPixels, Pixels, as_pixels
 from napari_unet.core.errors import InputError
 
-Channels = Literal["auto", "none", "first", "last"]
+Channels = Literal["auto", "none", "first", "last", "middle"]
+"""Where channels are; "middle" is just before the last two axes, Y and X, as in (Z, C, Y, X)."""
+
+CHANNEL_AXES: dict[Channels, int] = {"first": 0, "last": -1, "middle": -3}
+"""Index of the channel axis, where there is one; the earlier of two that would do is taken."""
+
+_FEW = (2, 3, 4)
+"""Lengths of an axis before Y and X that is more often one of channels than of planes."""
 
 _COLOURS = (1, 3, 4)
 """Lengths of a last axis that is one of colours (grey, RGB, RGBA) wherever it can be."""
@@ -86,10 +93,10 @@ def channels_first(
     Parameters
     ----------
     image : array
-        With or without a channel axis, which is the first or the last.
+        With or without a channel axis, which is the first, the last, or just before Y and X.
     ndim : int
         Number of spatial axes of the network, 2 or 3.
-    channels : {"auto", "none", "first", "last"}
+    channels : {"auto", "none", "first", "last", "middle"}
         "auto" takes the axis that must be removed to get ``paint_shape``; without paint, the one whose length
         is ``in_channels``. Where that is 1 there is none, unless the last axis is to spare and has a length
         of 1, 3 or 4: an image in colour, not a stack of planes so narrow.
@@ -125,9 +132,10 @@ def channels_first(
             f"The image has shape {shape}, too few axes for channels {where} and {ndim} spatial axes; "
             "choose 'none' for its channels."
         )
-    elif where == "last":
+    else:
+        axis = CHANNEL_AXES[where] % pixels.ndim
         result = (
-            pixels.with_last_axis_first() if isinstance(pixels, LazyPixels) else np.moveaxis(pixels, -1, 0)
+            pixels.with_axis_first(axis) if isinstance(pixels, LazyPixels) else np.moveaxis(pixels, axis, 0)
         )
     if result.ndim < 1 + ndim:
         raise InputError(
@@ -159,6 +167,8 @@ def _from_paint(shape: tuple[int, ...], paint_shape: tuple[int, ...]) -> Channel
         )
     if first or last:
         return "first" if first else "last"
+    if (*shape[:-3], *shape[-2:]) == paint_shape:
+        return "middle"
     raise InputError(
         f"The image has shape {shape} and the paint {paint_shape}; they must cover the same pixels, "
         "so choose the paint that was made for this image."
@@ -177,4 +187,27 @@ def _from_model(shape: tuple[int, ...], ndim: int, in_channels: int | None) -> C
         raise InputError(
             f"An image of shape {shape} could have its {in_channels} channels first or last; say which."
         )
-    return "first" if first else "last" if last else "none"
+    middle = len(shape) > 3 and shape[-3] == in_channels
+    return "first" if first else "last" if last else "middle" if middle else "none"
+
+
+def perhaps_channels(name: str, shape: tuple[int, ...], axis: str, remedy: str) -> str:
+    """Return a sentence on channels of an image that would be taken for grey planes; "" on none.
+
+    Parameters
+    ----------
+    name : str
+        What the image is called.
+    shape : tuple of int
+        Of an image of which nobody has said where its channels are.
+    axis : str
+        What is known of its third axis from the end: "c" or "channel", another name such as "z", or "".
+    remedy : str
+        What to do if these are channels.
+    """
+    if len(shape) < 4 or not (axis.lower().startswith("c") or (not axis and shape[-3] in _FEW)):
+        return ""
+    return (
+        f"{name} has shape {shape}, and its {shape[-3]} planes just before Y and X are taken for grey ones; "
+        f"if they are channels, {remedy}."
+    )

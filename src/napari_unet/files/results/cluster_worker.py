@@ -62,7 +62,7 @@ class TileTask:
         Tells this run from others: files that one has open are not those of the next, even in the same place.
     image : str
         Its path, with :func:`napari_unet.files.pixels.sources.open_image` to be opened.
-    channels : {"auto", "none", "first", "last"}
+    channels : {"auto", "none", "first", "last", "middle"}
         Where its channels are.
     shape : tuple of int
         (leading..., spatial...).

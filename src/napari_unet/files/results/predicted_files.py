@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from napari_unet.core.arrays.axes import perhaps_channels
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.files.atomic import check_writable
@@ -203,6 +204,11 @@ def predict_files(
         if image.left_out:
             yield FileNoted(number, image.left_out)
         how = replace(config, channels=image.channels) if config.channels == "auto" else config
+        if how.channels == "auto" and (model.is_starter or model.network.in_channels == 1):
+            axis = image.axes[-3:-2].replace("Q", "")
+            remedy = "set prediction.channels=middle, and train a model so"
+            if unsaid := perhaps_channels(str(path), tuple(image.pixels.shape), axis, remedy):
+                yield FileNoted(number, unsaid)
         events: Iterator[StoredEvent | PredictionEvent] = (
             predict_to_zarr(
                 model,

@@ -15,7 +15,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import FIRST_OBJECT
-from napari_unet.core.arrays.axes import Channels, without_opaque_alpha
+from napari_unet.core.arrays.axes import CHANNEL_AXES, Channels, without_opaque_alpha
 from napari_unet.core.correcting.gestures import unused_values
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.regions import complete
@@ -50,7 +50,7 @@ def make_annotation(viewer: ViewerModel, image: Image, channels: Channels = "aut
 
     Parameters
     ----------
-    channels : {"auto", "none", "first", "last"}
+    channels : {"auto", "none", "first", "last", "middle"}
         Where the image has its channel axis, which paint does not have; "auto" is "last" for RGB, else
         "none".
 
@@ -102,7 +102,7 @@ def check_fits(image: Image, paint: Labels) -> None:
     """Raise ``InputError`` if ``image`` has other pixels than its paint was made for, as a crop has."""
     now, then = full_data(image).shape, full_data(paint).shape
     said = image_channels(image, paint)
-    places: tuple[Channels, ...] = ("none", "first", "last") if said == "auto" else (said,)
+    places: tuple[Channels, ...] = ("none", *CHANNEL_AXES) if said == "auto" else (said,)
     if all(tuple(now[axis] for axis in spatial_axes(image, channels)) != then for channels in places):
         raise InputError(
             f"'{image.name}' has shape {now} now, and '{paint.name}' was made for {then}: delete this layer "

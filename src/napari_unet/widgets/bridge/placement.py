@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 
-from napari_unet.core.arrays.axes import Channels
+from napari_unet.core.arrays.axes import CHANNEL_AXES, Channels, perhaps_channels
 from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.widgets.bridge.colours import fading, object_colours, see_through
 from napari_unet.widgets.bridge.marks import full_data
@@ -61,14 +61,25 @@ def result_layer(
 def spatial_axes(image: Layer, channels: Channels) -> tuple[int, ...]:
     """Axes of the pixels of ``image`` that paint has too."""
     axes = tuple(range(image.ndim))  # without the last of RGB, which napari does not count
-    if getattr(image, "rgb", False) or channels in ("auto", "none"):
+    if getattr(image, "rgb", False) or channels not in CHANNEL_AXES or image.ndim < -CHANNEL_AXES[channels]:
         return axes
-    return axes[1:] if channels == "first" else axes[:-1]
+    channel = axes[CHANNEL_AXES[channels]]
+    return tuple(axis for axis in axes if axis != channel)
+
+
+def unsaid_channels(image: Layer, remedy: str) -> str:
+    """Return a sentence on channels that ``image`` may have and nobody has told of, and what to do; or ""."""
+    if image.ndim < 4 or getattr(image, "rgb", False):
+        return ""
+    label = image.axis_labels[-3]
+    known = "" if label.endswith("-3") else label  # napari numbers axes until somebody names them
+    return perhaps_channels(f"'{image.name}'", full_data(image).shape, known, remedy)
 
 
 def axes_of(source: Layer, data: NDArray[Any]) -> tuple[int, ...]:
     """Axes of ``source`` that a result of this shape covers."""
-    for channels in ("none", "first", "last"):
+    every: tuple[Channels, ...] = ("none", *CHANNEL_AXES)
+    for channels in every:
         axes = spatial_axes(source, channels)
         if tuple(full_data(source).shape[axis] for axis in axes) == data.shape:
             return axes

@@ -10,7 +10,7 @@ from napari.layers import Image, Labels
 from napari.utils.events import EmitterGroup, Event
 from numpy.typing import NDArray
 
-from napari_unet.core.arrays.axes import Channels
+from napari_unet.core.arrays.axes import CHANNEL_AXES, Channels
 from napari_unet.core.correcting.gestures import (
     Correction,
     Edit,
@@ -25,6 +25,7 @@ from napari_unet.core.correcting.gestures import (
 from napari_unet.core.errors import InputError
 from napari_unet.widgets.bridge.layers import annotation_of, make_annotation, objects_of
 from napari_unet.widgets.bridge.marks import Mark, accept_painted, full_data, mark_of, mode_of, source_of
+from napari_unet.widgets.bridge.placement import spatial_axes
 from napari_unet.widgets.bridge.timeline import Timeline, count_as_predicted, timeline_of
 from napari_unet.widgets.correcting.stroke_preview import StrokePreview
 
@@ -273,7 +274,10 @@ def _channels(image: Image, shape: tuple[int, ...]) -> Channels:
     whole = full_data(image).shape
     if image.rgb or whole == shape:
         return "auto"
-    return "first" if whole[1:] == shape else "last"
+    fitting = (
+        where for where in CHANNEL_AXES if tuple(whole[axis] for axis in spatial_axes(image, where)) == shape
+    )
+    return next(fitting, "last")
 
 
 def _apply(layer: Labels, edit: Edit) -> None:

@@ -95,9 +95,17 @@ class PredictionForm(QWidget):
         column.addWidget(advanced)
         inner = Column(advanced.content, 12)
         form = Form(inner)
-        self._channels = form.add(
+        self.channels_choice = form.add(
             "Channels",
-            choice([("Automatic", "auto"), ("None", "none"), ("First axis", "first"), ("Last axis", "last")]),
+            choice(
+                [
+                    ("Automatic", "auto"),
+                    ("None", "none"),
+                    ("First axis", "first"),
+                    ("Before Y and X", "middle"),
+                    ("Last axis", "last"),
+                ]
+            ),
             name="predict_channels",
             tooltip="Which axis of the image holds its channels. Default: automatic, as the model needs it.",
         )
@@ -144,7 +152,7 @@ class PredictionForm(QWidget):
     @property
     def channels(self) -> Channels:
         """Where images have their channels."""
-        channels: Channels = self._channels.currentData()
+        channels: Channels = self.channels_choice.currentData()
         return channels
 
     @property

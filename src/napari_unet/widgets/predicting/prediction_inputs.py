@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_unet.files.results.large_prediction import fits_into_memory
 from napari_unet.widgets.bridge.marks import full_data
+from napari_unet.widgets.bridge.placement import unsaid_channels
 from napari_unet.widgets.models.model_chooser import ModelChooser, ModelFacts
 from napari_unet.widgets.models.model_exchange import ModelExchange
 from napari_unet.widgets.parts.form import Column, Form, LayerChooser, Sentence, check_box
@@ -91,8 +92,18 @@ class PredictionInputs(QWidget):
         self._slice.setEnabled(facts is not None and any(is_stack(target, facts) for target in targets))
         self._slice.setVisible(several != FILES)
         suits = f"{len(targets)} of {len(images_of(self._viewer))} images suit the model."
-        self._suits.say(suits if several == ALL and facts is not None else "")
+        if several == ALL and facts is not None:
+            self._suits.say(suits)
+        else:
+            self._suits.say(self._unsaid_channels(targets), "warning")
         self._refresh_stored(facts)
+
+    def _unsaid_channels(self, targets: list[Target]) -> str:
+        """Return a sentence on channels of the chosen image that would be segmented as grey planes."""
+        if len(targets) != 1 or targets[0].channels != "none" or self.form.channels != "auto":
+            return ""
+        remedy = "choose Advanced > Channels > Before Y and X, and a model trained so"
+        return unsaid_channels(targets[0].layer, remedy)
 
     def _refresh_stored(self, facts: ModelFacts | None) -> None:
         """Ask where results go if they do not fit into the memory."""

@@ -13,7 +13,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer
 from numpy.typing import NDArray
 
-from napari_unet.core.arrays.axes import Channels
+from napari_unet.core.arrays.axes import CHANNEL_AXES, Channels
 from napari_unet.core.errors import InputError
 from napari_unet.network.failures import sentence
 from napari_unet.widgets.bridge.layers import Kind, add_result, annotation_of, copy_image
@@ -101,8 +101,8 @@ def _pixel_at(target: Target, point: Sequence[float]) -> tuple[float, ...]:
     position = layer.world_to_data(point[-layer.ndim :])
     shape = full_data(layer).shape[: layer.ndim]
     pixel = [min(max(float(at), 0.0), size - 1.0) for at, size in zip(position, shape, strict=True)]
-    if not layer.rgb and target.channels in ("first", "last"):
-        del pixel[0 if target.channels == "first" else -1]
+    if not layer.rgb and target.channels in CHANNEL_AXES:
+        del pixel[CHANNEL_AXES[target.channels]]
     return tuple(pixel)
 
 

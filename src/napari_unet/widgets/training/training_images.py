@@ -17,7 +17,7 @@ from napari_unet.widgets.bridge.layers import (
 )
 from napari_unet.widgets.bridge.marks import full_objects_of, image_channels, mode_of
 from napari_unet.widgets.bridge.paint_watch import Learnt
-from napari_unet.widgets.bridge.placement import micrometres, pixel_sizes
+from napari_unet.widgets.bridge.placement import micrometres, pixel_sizes, unsaid_channels
 from napari_unet.widgets.training.training_run import Taught
 
 Pairs = list[tuple[Image, Labels]]
@@ -68,6 +68,13 @@ def images_scored(viewer: ViewerModel, image: Image | None) -> Pairs:
             "held-out strokes."
         )
     return [(image, paint)]
+
+
+def unsaid_channels_of(pairs: Pairs) -> list[str]:
+    """Return sentences on channels that images may have, where their paint was made for grey planes."""
+    remedy = "delete its annotation layer and make one anew, Channels set to On the axis before Y and X"
+    told = (unsaid_channels(image, remedy) for image, paint in pairs if paint.ndim == image.ndim)
+    return [sentence for sentence in told if sentence]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
