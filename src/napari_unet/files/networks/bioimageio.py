@@ -33,11 +33,6 @@ _FORMAT_VERSION = "0.5.4"
 
 _DESCRIPTION = "bioimageio.yaml"
 
-_PAPER = {
-    "text": REFERENCE,
-    "doi": "10.1007/978-3-319-24574-4_28",
-}
-
 _NAME = re.compile(r"[^A-Za-z0-9_+\-() ]+")
 """What names may not hold."""
 
@@ -129,7 +124,7 @@ def _describe(model: Model, info: PackageInfo, files: Mapping[str, bytes]) -> di
         "description": info.description or f"{network.ndim}-D U-Net for {kind}, trained in napari-unet.",
         "authors": [{"name": author} for author in info.authors],
         "license": info.license,
-        "cite": [_PAPER],
+        "cite": [{"text": REFERENCE, "doi": "10.1007/978-3-319-24574-4_28"}],
         "tags": [
             f"{network.ndim}d",
             f"unet{network.ndim}d",
@@ -186,15 +181,16 @@ def _input_axes(model: Model) -> list[dict[str, Any]]:
 
 def _output_axes(model: Model) -> list[dict[str, Any]]:
     network = model.network
-    axes: list[dict[str, Any]] = [
+    offset = -2 * margin(network)
+    halo = {"halo": halo_of(network)} if halo_of(network) else {}
+    return [
         {"type": "batch"},
         {"type": "channel", "channel_names": list(model.class_names)},
+        *(
+            {**axis, "size": {"tensor_id": "input", "axis_id": axis["id"], "offset": offset}, **halo}
+            for axis in _spatial(model)
+        ),
     ]
-    for axis in _spatial(model):
-        size = {"tensor_id": "input", "axis_id": axis["id"], "offset": -2 * margin(network)}
-        halo = halo_of(network)
-        axes.append({**axis, "size": size} | ({"halo": halo} if halo else {}))
-    return axes
 
 
 def _preprocessing(normalisation: Normalisation, ndim: int) -> list[dict[str, Any]]:

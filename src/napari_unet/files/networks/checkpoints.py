@@ -27,11 +27,7 @@ _PARALLEL = "module."
 """What ``torch.nn.DataParallel`` puts before every name."""
 
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
-
-
-def is_checkpoint(start: bytes) -> bool:
-    """Return whether a file that begins so may be what ``torch.save`` wrote."""
-    return start.startswith((_ZIP, _PICKLE))
+"""How what ``torch.save`` wrote begins: today, and before its version 1.6."""
 
 
 def read_state_dict(path: Path) -> "tuple[dict[str, Tensor], tuple[int, ...]]":
@@ -52,7 +48,7 @@ def read_state_dict(path: Path) -> "tuple[dict[str, Tensor], tuple[int, ...]]":
     try:
         with path.open("rb") as file:
             start = file.read(4)
-        content = _read_torch(path, start) if is_checkpoint(start) else _read_safetensors(path)
+        content = _read_torch(path, start) if start.startswith((_ZIP, _PICKLE)) else _read_safetensors(path)
     except OSError as error:
         raise InputError(
             f"{path} could not be read ({error.strerror or error}); check its permissions."
@@ -144,10 +140,9 @@ def _state_of(content: object, path: Path) -> "tuple[dict[str, Tensor], tuple[in
                 f"{path} is not a napari-unet model and holds {str(key)[:40]!r}, which is no weight; save "
                 "the state_dict() of its network."
             )
-        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_complex():
-            raise _damaged(path)
+        is_plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_complex()
         # A tensor can claim to be larger than its numbers, by counting them many times.
-        if tensor.numel() * tensor.itemsize > limit:
+        if not is_plain or tensor.numel() * tensor.itemsize > limit:
             raise _damaged(path)
         state[key.removeprefix(_PARALLEL)] = tensor.detach()
     whole = isinstance(values, list | tuple) and all(type(value) is int for value in values)

@@ -7,7 +7,7 @@ so that ours computes the same. Everything else is refused in one sentence.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     Tensors = dict[str, Tensor]
 
-_KNOWN = "milesial/Pytorch-UNet or mateuszbuda/brain-segmentation-pytorch"
-
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
@@ -37,6 +35,8 @@ class _Layout:
     ----------
     origin : str
         Where networks of this layout come from.
+    level : re.Pattern
+        Of the weights there is one of for every level.
     top, down, bottom, expanding : str
         Blocks of two convolutions: the first, those after it, the one at the bottom, and the expanding ones.
     layers : tuple of str
@@ -50,6 +50,7 @@ class _Layout:
     """
 
     origin: str
+    level: re.Pattern[str]
     top: str
     down: str
     bottom: str
@@ -63,6 +64,7 @@ class _Layout:
 
 _MILESIAL = _Layout(
     origin="milesial/Pytorch-UNet",
+    level=re.compile(r"down(\d)\.maxpool_conv\.1\.double_conv\.0\.weight"),
     top="inc.double_conv",
     down="down{below}.maxpool_conv.1.double_conv",
     bottom="down{below}.maxpool_conv.1.double_conv",
@@ -76,6 +78,7 @@ _MILESIAL = _Layout(
 
 _BUDA = _Layout(
     origin="mateuszbuda/brain-segmentation-pytorch",
+    level=re.compile(r"decoder(\d)\.dec\1conv1\.weight"),
     top="encoder{down}.enc{down}",
     down="encoder{down}.enc{down}",
     bottom="bottleneck.bottleneck",
@@ -86,12 +89,6 @@ _BUDA = _Layout(
     upsampled_first=True,
     normalisation=Normalisation(method="deviations"),
 )
-
-_LEVELS = {
-    _MILESIAL.origin: re.compile(r"down(\d)\.maxpool_conv\.1\.double_conv\.0\.weight"),
-    _BUDA.origin: re.compile(r"decoder(\d)\.dec\1conv1\.weight"),
-}
-"""The weights there is one of for every level."""
 
 
 def load_foreign(path: Path) -> Model:
@@ -115,40 +112,21 @@ def load_foreign(path: Path) -> Model:
         One sentence if the file cannot be read safely, or is not such a network.
     """
     state, values = read_state_dict(path)
-    return convert(state, str(path), values)
-
-
-def convert(state: "Mapping[str, Tensor]", name: str, values: tuple[int, ...] = ()) -> Model:
-    """Return the model that a state dict of a known layout describes.
-
-    Parameters
-    ----------
-    state : mapping of str to Tensor
-    name : str
-        Of the file, for sentences.
-    values : tuple of int
-        What the classes were called in the masks it learnt from, if known.
-
-    Raises
-    ------
-    InputError
-        One sentence if it is none.
-    """
     for layout in (_MILESIAL, _BUDA):
-        levels = sum(_LEVELS[layout.origin].fullmatch(key) is not None for key in state)
+        levels = sum(layout.level.fullmatch(key) is not None for key in state)
         if levels and f"{layout.head}.weight" in state:
-            return _Conversion(layout, dict(state), name).model(levels, values)
+            return _Conversion(layout, state, path).model(levels, values)
     raise InputError(
-        f"{name} is not a napari-unet model, and its weights are those of an unknown network; give a model, "
-        f"or a U-Net of {_KNOWN}."
+        f"{path} is not a napari-unet model, and its weights are those of an unknown network; give a model, "
+        f"or a U-Net of {_MILESIAL.origin} or {_BUDA.origin}."
     )
 
 
 class _Conversion:
     """Takes the weights out of a foreign state dict one by one, so that what is left over is noticed."""
 
-    def __init__(self, layout: _Layout, state: "Tensors", name: str) -> None:
-        self._layout, self._state, self._name = layout, state, name
+    def __init__(self, layout: _Layout, state: "Tensors", path: Path) -> None:
+        self._layout, self._state, self._path = layout, state, path
 
     def model(self, levels: int, values: tuple[int, ...]) -> Model:
         layout = self._layout
@@ -171,7 +149,7 @@ class _Conversion:
             class_names=_class_names(config.classes, values),
             training=TrainingConfig(mode=mode, network=config, normalisation=layout.normalisation),
             history=History(),
-            origin=f"converted from {Path(self._name).name}, a network of the layout of {layout.origin}",
+            origin=f"converted from {self._path.name}, a network of the layout of {layout.origin}",
         )
 
     def _check(self, weights: "Tensors", config: UNetConfig) -> None:
@@ -188,7 +166,7 @@ class _Conversion:
                 )
             if not bool(torch.isfinite(tensor).all()):
                 raise InputError(
-                    f"{self._name} has weights that are not finite numbers; use another checkpoint."
+                    f"{self._path} has weights that are not finite numbers; use another checkpoint."
                 )
 
     def _config(self, levels: int) -> UNetConfig:
@@ -225,11 +203,9 @@ class _Conversion:
         conv1, norm1, conv2, norm2 = (f"{theirs}{layer}" for layer in self._layout.layers)
         result = self._convolution(f"{ours}.0", f"{ours}.1", conv1, norm1)
         result |= self._convolution(f"{ours}.3", f"{ours}.4", conv2, norm2)
-        if ours.startswith("expanding"):
+        if ours.startswith("expanding") and self._layout.upsampled_first:
             weight = result[f"{ours}.0.weight"]
-            if self._layout.upsampled_first:
-                half = weight.shape[1] // 2
-                result[f"{ours}.0.weight"] = weight.roll(-half, dims=1).contiguous()
+            result[f"{ours}.0.weight"] = weight.roll(-(weight.shape[1] // 2), dims=1).contiguous()
         if config.upsampling == "aligned":
             if 2 * len(statistics := result[f"{ours}.4.bias"]) < _width(ours, config):
                 raise self._other(f"{theirs} has only {len(statistics)} features")
@@ -276,10 +252,8 @@ class _Conversion:
     def _head(self) -> "Tensors":
         import torch
 
-        weight, bias = (
-            self._take(f"{self._layout.head}.weight", 4),
-            self._take(f"{self._layout.head}.bias", 1),
-        )
+        head = self._layout.head
+        weight, bias = self._take(f"{head}.weight", 4), self._take(f"{head}.bias", 1)
         if self._layout is _BUDA and len(weight) > 1:
             raise self._other(f"it has {len(weight)} sigmoid outputs that need not exclude each other")
         if len(weight) == 1:
@@ -300,7 +274,7 @@ class _Conversion:
 
     def _other(self, reason: str) -> InputError:
         return InputError(
-            f"{self._name} looks like a U-Net of {self._layout.origin}, but {reason}; only networks of just "
+            f"{self._path} looks like a U-Net of {self._layout.origin}, but {reason}; only networks of just "
             "this layout can be converted."
         )
 

@@ -8,7 +8,7 @@ the model it belongs to by the checksum of that file: for any other, it is not u
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -20,9 +20,6 @@ from napari_unet.files.networks.models import MODEL, load_model
 from napari_unet.files.plain import from_plain, to_plain
 from napari_unet.network.learning.state import Best, LearnerState, Tensors, TrainingState
 from napari_unet.network.model import Model
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _ALONE = "training starts from the weights of the model alone"
 
@@ -160,7 +157,12 @@ def load_state(model: Model, model_path: str | Path) -> TrainingState | None:
         )
     except (SafetensorError, LookupError, ValueError, TypeError, OverflowError, RuntimeError) as error:
         raise InputError(f"{path} is damaged; {_ALONE}.") from error
-    groups: dict[str, Tensors] = {name: _group(tensors, name) for name in _GROUPS}
+    groups: dict[str, Tensors] = {
+        group: {
+            name[len(group) + 1 :]: value for name, value in tensors.items() if name.startswith(f"{group}.")
+        }
+        for group in _GROUPS
+    }
     groups |= {name: model.weights for name in numbers.as_model if name in groups}
     best_weights = groups.pop("best")
     return TrainingState(
@@ -241,11 +243,6 @@ def _generator_state(numbers: _Numbers) -> dict[str, Any]:
         "uinteger": uinteger,
     }
     return dict(generator.state)
-
-
-def _group(tensors: "dict[str, Tensor]", group: str) -> "dict[str, Tensor]":
-    start = f"{group}."
-    return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
 
 
 def _equal(first: Tensors, second: Tensors) -> bool:
