@@ -13,10 +13,7 @@ from napari_unet.files.atomic import check_writable
 def run_demo(output: Path, *, headless: bool) -> int:
     """Run the demo and return its exit code; without a display, on a virtual one.
 
-    Raises
-    ------
-    InputError
-        If there is neither, or nothing can be written to ``output``.
+    ``InputError`` if there is neither, or nothing can be written to ``output``.
     """
     check_writable(output / "objects.tif")
     command = [sys.executable, "-m", "napari_unet.widgets.demo", "--output", str(output)]

@@ -18,8 +18,6 @@ def export(model: str, output: Path, info: PackageInfo, image: Path | None) -> N
     ----------
     model : str
         A starter or a model file.
-    output : pathlib.Path
-    info : PackageInfo
     image : pathlib.Path, optional
         Of an image such as the model is for.
 

@@ -69,13 +69,7 @@ def plan_work(
 
 
 def last_model(project: Path | None) -> Path:
-    """Return the model of a project that was trained last.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
+    """Return the model of a project that was trained last; ``InputError`` if there is none."""
     if project is None:
         raise InputError("There is no model to segment with; give one, or --project FOLDER.")
     folder = project_folder(project)
@@ -112,10 +106,7 @@ def _files_of(folder: Path) -> tuple[tuple[Path, ...], tuple[str, ...], list[str
 def connected(scheduler: str | None) -> Iterator[Cluster | None]:
     """Connect with a dask.distributed scheduler for a while, if one is given.
 
-    Raises
-    ------
-    InputError
-        If it does not answer.
+    ``InputError`` if it does not answer.
     """
     if scheduler is None:
         yield None

@@ -169,11 +169,8 @@ class Destination:
 def destination(output: Path | None, project: Path | None) -> Iterator[Destination]:
     """Say where the model goes: to ``output``, else among those of the project, if that can be written.
 
-    Raises
-    ------
-    InputError
-        If nothing can be written there, something else than a model would be lost, or a window has the
-        project.
+    ``InputError`` if nothing can be written there, something else than a model would be lost, or a window has
+    the project.
     """
     if output is not None:
         _check_free(output)

@@ -66,10 +66,7 @@ def in_home(argument: str) -> str:
 def repeat_flags(arguments: Sequence[str]) -> list[str]:
     """Return ``arguments`` with "--images a b" as "--images a --images b", the only way Typer knows.
 
-    Raises
-    ------
-    InputError
-        If a flag in ``MULTIPLE`` has no value.
+    ``InputError`` if a flag in ``MULTIPLE`` has no value.
     """
     end = list(arguments).index("--") if "--" in arguments else len(arguments)
     result: list[str] = []

@@ -73,10 +73,7 @@ def writing(path: str | Path) -> Iterator[Path]:
 def check_writable(path: str | Path) -> None:
     """Say why ``path`` cannot be written, before hours are spent on what would go there.
 
-    Raises
-    ------
-    InputError
-        As :func:`writing` would.
+    ``InputError`` as :func:`writing` would.
     """
     with contextlib.suppress(_NothingToWrite), writing(path):
         raise _NothingToWrite

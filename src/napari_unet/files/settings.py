@@ -38,11 +38,8 @@ _SECTIONS = ("training", "prediction", *_PARENTS)
 def read_settings(path: str | Path, base: Settings | None = None) -> Settings:
     """Read settings from a TOML file; what it leaves out is as in ``base``, or has its default.
 
-    Raises
-    ------
-    InputError
-        One sentence if the file cannot be read, is not TOML, or holds a section, key or value that does not
-        exist.
+    ``InputError`` if the file cannot be read, is not TOML, or holds a section, key or value that does not
+    exist.
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")  # editors of Windows put a mark before it

@@ -76,10 +76,8 @@ def export_package(
 
     Parameters
     ----------
-    model : Model
     path : str or Path
         Of the zip archive.
-    info : PackageInfo
     image : array (C, spatial...), optional
         An image such as the model is for, of which the middle becomes the example in the package; None makes
         one up.

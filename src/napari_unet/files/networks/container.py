@@ -62,10 +62,7 @@ def write_container(
 ) -> None:
     """Write tensors and JSON ``entries`` to one file, completely or not at all.
 
-    Raises
-    ------
-    InputError
-        If the file cannot be written.
+    ``InputError`` if the file cannot be written.
     """
     from safetensors.torch import save
 
@@ -88,13 +85,8 @@ def write_container(
 def read_container(path: Path, kind: Kind) -> tuple[bytes, dict[str, Any]]:
     """Return all of an undamaged file, for safetensors to load, and its record.
 
-    The record has an entry more: ``parameters``, the number of values in all tensors.
-
-    Raises
-    ------
-    InputError
-        One sentence if the file is missing, is something else (``NotOursError``), is damaged or comes from a
-        newer version.
+    The record has an entry more: ``parameters``, the number of values in all tensors. ``InputError`` if the
+    file is missing, is something else (``NotOursError``), is damaged or comes from a newer version.
     """
     try:
         with path.open("rb") as file:

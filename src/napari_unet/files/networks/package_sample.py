@@ -48,10 +48,7 @@ class Sample:
 def make_sample(model: Model, image: NDArray[Any] | None) -> Sample:
     """Return the middle of an image (C, spatial...), or of one that is made up, and its probabilities.
 
-    Raises
-    ------
-    InputError
-        If the image does not suit the model.
+    ``InputError`` if the image does not suit the model.
     """
     import torch
 
@@ -80,10 +77,7 @@ def make_sample(model: Model, image: NDArray[Any] | None) -> Sample:
 def example_from(image: Pixels, channels: Channels, model: Model) -> NDArray[Any]:
     """Return an image as :func:`make_sample` takes it; of a stack of planes, the one in the middle.
 
-    Raises
-    ------
-    InputError
-        If the image does not suit the model.
+    ``InputError`` if the image does not suit the model.
     """
     shape = model.network
     pixels = channels_first(image, ndim=shape.ndim, channels=channels, in_channels=shape.in_channels)

@@ -32,10 +32,7 @@ def load_starter(name: str) -> "Model":
 def starter_path(name: str) -> Path:
     """Return the file of a starter.
 
-    Raises
-    ------
-    InputError
-        If there is none of this name, with the names there are.
+    ``InputError`` if there is none of this name, with the names there are.
     """
     if name not in starter_names():
         raise InputError(f"There is no starter {name!r}; {_offered()}.")
@@ -50,10 +47,7 @@ def is_starter(path: str | Path) -> bool:
 def find_model(name: str | Path) -> Path:
     """Return the file that a user means who gives the name of a starter, or the path of a model file.
 
-    Raises
-    ------
-    InputError
-        If it is neither.
+    ``InputError`` if it is neither.
     """
     if str(name) in starter_names():  # even where a folder is called so, too
         return starter_path(str(name))

@@ -73,10 +73,8 @@ def save_state(state: TrainingState, model: Model, model_path: str | Path) -> No
 
     Parameters
     ----------
-    state : TrainingState
     model : Model
         Of the same training, as it is in ``model_path``.
-    model_path : str or Path
 
     Raises
     ------
@@ -127,7 +125,6 @@ def load_state(model: Model, model_path: str | Path) -> TrainingState | None:
     ----------
     model : Model
         What ``model_path`` holds.
-    model_path : str or Path
 
     Returns
     -------
@@ -183,12 +180,7 @@ def load_state(model: Model, model_path: str | Path) -> TrainingState | None:
 def step_to_continue(model_path: str | Path) -> int | None:
     """Return the step from which the training of a model file can go on, None if no state is beside it.
 
-    Neither torch nor the tensors are loaded.
-
-    Raises
-    ------
-    InputError
-        As :func:`load_state`.
+    Neither torch nor the tensors are loaded. ``InputError`` as :func:`load_state`.
     """
     path = state_path(model_path)
     return _read(path, Path(model_path))[1].step if path.exists() else None

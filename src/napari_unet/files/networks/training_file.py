@@ -20,7 +20,6 @@ class TrainingFile:
 
     Parameters
     ----------
-    path : pathlib.Path
     pixel_sizes : sequence of PixelSize or None
         Of every image it learns from; what they have in common is saved with the model.
     start : Model, optional

@@ -42,10 +42,7 @@ _LABELS = 2**26
 def load_image(path: Path) -> StoredImage:
     """Read an image, or open it where it is zarr or a large TIFF file, to be read as it is needed.
 
-    Raises
-    ------
-    InputError
-        As :func:`napari_unet.files.pixels.images.read_image`.
+    ``InputError`` as :func:`napari_unet.files.pixels.images.read_image`.
     """
     is_large = path.is_file() and path.stat().st_size > _WHOLE and is_tiff(path)
     return open_image(path) if is_large or is_zarr(path) else read_image(path)
@@ -54,10 +51,7 @@ def load_image(path: Path) -> StoredImage:
 def load_labels(path: Path) -> StoredImage:
     """Read a label image, or open it as :func:`load_image` does; whole floats become integers.
 
-    Raises
-    ------
-    InputError
-        As :func:`napari_unet.files.pixels.images.read_image`.
+    ``InputError`` as :func:`napari_unet.files.pixels.images.read_image`.
     """
     if is_zarr(path):
         return open_image(path)

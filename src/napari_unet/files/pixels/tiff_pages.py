@@ -29,7 +29,6 @@ class FirstSeries:
         One letter for each axis, or "" where that is not clear; channels are "C", what is not known is "Q".
     is_colour : bool
         Whether the last axis is one of colours, perhaps with an alpha channel.
-    pixel_size : PixelSize, optional
     left_out : str
         Sentences on further images and missing planes; "" on none.
     """
@@ -44,10 +43,7 @@ class FirstSeries:
 def is_tiff(path: Path) -> bool:
     """Return whether a file is a TIFF, whatever its name.
 
-    Raises
-    ------
-    InputError
-        If it is missing or cannot be read.
+    ``InputError`` if it is missing or cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -108,10 +104,7 @@ def _is_companion(series: Any) -> bool:
 def check_pages(path: Path) -> None:
     """Refuse a TIFF file whose directories, one leading to the next, are more than it has room for.
 
-    Raises
-    ------
-    ValueError
-        If they overlap or lead back to each other.
+    ``ValueError`` if they overlap or lead back to each other.
     """
     size = path.stat().st_size
     with path.open("rb") as file:

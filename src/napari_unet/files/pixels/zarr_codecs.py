@@ -34,10 +34,7 @@ _LZMA_MEMORY = ALWAYS + 2**20  # which its strongest preset needs
 def bounded(array: zarr.Array[Any]) -> zarr.Array[Any]:
     """Return a zarr array whose chunks are refused, when they are read, if they become more than they should.
 
-    Raises
-    ------
-    ValueError
-        If its pixels are no numbers, or it is packed in a way that is not known here.
+    ``ValueError`` if its pixels are no numbers, or it is packed in a way that is not known here.
     """
     if array.dtype.kind not in "biufc":
         raise ValueError(f"its pixels are no numbers but {array.dtype}")

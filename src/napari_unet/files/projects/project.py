@@ -92,7 +92,6 @@ class ProjectImage:
         Of its file in bytes; 0 of a folder, such as a zarr image.
     rgb : bool
         Whether its last axis is colour.
-    look : LayerLook
     """
 
     key: str
@@ -118,8 +117,6 @@ class ProjectLabels:
         A zarr array in the folder ``paint`` of the project.
     image : str
         The key of its image.
-    kind : {"paint", "objects", "classes"}
-    look : LayerLook
     mode, channels
         What the values mean, and where the image has its channels; of paint.
     filled, accepted
@@ -175,9 +172,6 @@ class Project:
     ----------
     identity : str
         A random name: the same project on another computer is known by it, a copy of its folder included.
-    images : tuple of ProjectImage
-    labels : tuple of ProjectLabels
-    regions : tuple of ProjectRegions
     model : str
         The model file, in the folder ``models``, that was trained last; "" if there is none.
     """
@@ -207,11 +201,8 @@ def project_folder(path: str | Path) -> Path:
 def read_project(folder: Path) -> Project:
     """Read what a project holds.
 
-    Raises
-    ------
-    InputError
-        One sentence if there is no project, or one that is damaged, comes from a newer version, or names
-        files outside its folder.
+    ``InputError`` if there is no project, or one that is damaged, comes from a newer version, or names files
+    outside its folder.
     """
     path = folder / FILE
     try:
@@ -247,10 +238,7 @@ def read_project(folder: Path) -> Project:
 def write_project(folder: Path, project: Project) -> str:
     """Write `project.toml`, completely or not at all, and return its text.
 
-    Raises
-    ------
-    InputError
-        If it names files outside the project, or cannot be written.
+    ``InputError`` if it names files outside the project, or cannot be written.
     """
     text = project_text(project)
     with writing(folder / FILE) as temporary:
@@ -259,13 +247,7 @@ def write_project(folder: Path, project: Project) -> str:
 
 
 def project_text(project: Project) -> str:
-    """Return the text of `project.toml`.
-
-    Raises
-    ------
-    InputError
-        If a file it names would be outside the project.
-    """
+    """Return the text of `project.toml`; ``InputError`` if a file it names would be outside the project."""
     _check(project)
     entries = {
         "format": FORMAT,
@@ -279,10 +261,7 @@ def project_text(project: Project) -> str:
 def check_name(name: str, what: str) -> str:
     """Return ``name`` if it is that of a file inside a folder, on any system.
 
-    Raises
-    ------
-    InputError
-        If it may be something else, such as a path that leads out of the folder.
+    ``InputError`` if it may be something else, such as a path that leads out of the folder.
     """
     if not _NAME.fullmatch(name) or _RESERVED.fullmatch(name) or name[-1] in " .":
         raise InputError(
@@ -292,13 +271,7 @@ def check_name(name: str, what: str) -> str:
 
 
 def inside(folder: Path, path: Path) -> Path:
-    """Return ``path``, if links do not lead out of ``folder``.
-
-    Raises
-    ------
-    InputError
-        If they do.
-    """
+    """Return ``path``, if links do not lead out of ``folder``; ``InputError`` if they do."""
     if not path.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"{path} leads out of the project; replace it by what it leads to.")
     return path

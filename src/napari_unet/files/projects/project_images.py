@@ -62,10 +62,7 @@ def link(image: ProjectImage, folder: Path, path: Path) -> ProjectImage:
 def keep(image: ProjectImage, folder: Path, pixels: Any) -> ProjectImage:
     """Write the pixels of ``image`` into the project, as they are in no file, and return where.
 
-    Raises
-    ------
-    InputError
-        If they are too many, of a kind that TIFF does not hold, or cannot be written.
+    ``InputError`` if they are too many, of a kind that TIFF does not hold, or cannot be written.
     """
     import tifffile
 
@@ -94,10 +91,7 @@ def keep(image: ProjectImage, folder: Path, pixels: Any) -> ProjectImage:
 def read_kept(image: ProjectImage, folder: Path) -> NDArray[Any]:
     """Return the pixels of an image that is kept in the project.
 
-    Raises
-    ------
-    InputError
-        If the file is missing, damaged, or not of the shape that the project tells of.
+    ``InputError`` if the file is missing, damaged, or not of the shape that the project tells of.
     """
     import tifffile
 
@@ -124,7 +118,6 @@ def places(image: ProjectImage, folder: Path, others: Sequence[Path] = ()) -> It
 
     Parameters
     ----------
-    image : ProjectImage
     folder : Path
         Of the project.
     others : sequence of Path

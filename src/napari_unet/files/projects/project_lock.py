@@ -69,12 +69,8 @@ class ProjectLock:
     def check(self) -> None:
         """Give a sign of life.
 
-        Raises
-        ------
-        InUseError
-            If another window has taken the right, as it may when this computer slept for long.
-        InputError
-            If the folder is gone.
+        ``InUseError`` if another window has taken the right, as it may when this computer slept for long.
+        ``InputError`` if the folder is gone.
         """
         if not (self._path.parent / PROJECT).is_file():
             raise InputError(

@@ -146,10 +146,8 @@ def load_project(folder: str | Path) -> PaintedImages:
 def describe_project(folder: Path) -> dict[str, Any]:
     """Return what a project holds, as JSON does: images, what is painted on them, models, who writes it.
 
-    Raises
-    ------
-    InputError
-        If there is no project. What is missing in it is told by the sentences of images and labels.
+    ``InputError`` if there is no project. What is missing in it is told by the sentences of images and
+    labels.
     """
     project = read_project(folder)
     models = folder / MODELS
@@ -208,10 +206,7 @@ def read_paint(folder: Path, project: Project, labels: ProjectLabels) -> tuple[N
 def read_truth(folder: Path, project: Project, labels: ProjectLabels) -> NDArray[Any]:
     """Return the objects (…YX) that somebody painted, or corrected, everywhere; 0 is background.
 
-    Raises
-    ------
-    InputError
-        If a part is not labelled, or they are classes.
+    ``InputError`` if a part is not labelled, or they are classes.
     """
     name = labels.look.name
     if labels.kind == "classes" or (labels.kind == "paint" and labels.mode == "classes"):

@@ -108,10 +108,7 @@ class ProjectStore:
     def create(cls, folder: Path) -> "ProjectStore":
         """Make an empty project in ``folder``, which is new or empty.
 
-        Raises
-        ------
-        InputError
-            If there is something in the folder, or it cannot be written.
+        ``InputError`` if there is something in the folder, or it cannot be written.
         """
         if (folder / FILE).exists():
             raise InputError(f"{folder} is a project already; open it, or choose another folder.")
@@ -128,11 +125,8 @@ class ProjectStore:
     def open(cls, folder: Path, *, of_command: bool = False) -> "ProjectStore":
         """Open a project to write it, from a window or ``of_command``.
 
-        Raises
-        ------
-        InputError
-            As :func:`napari_unet.files.projects.project.read_project` and
-            :meth:`napari_unet.files.projects.project_lock.ProjectLock.acquire`.
+        ``InputError`` as :func:`napari_unet.files.projects.project.read_project` and
+        :meth:`napari_unet.files.projects.project_lock.ProjectLock.acquire`.
         """
         project = read_project(folder)
         for name in (FILE, SETTINGS, LOCK, PAINT, IMAGES, MODELS):
@@ -176,10 +170,7 @@ class ProjectStore:
     def beat(self) -> None:
         """Show that somebody still writes the project, to windows of other computers; call every 10 s or so.
 
-        Raises
-        ------
-        InputError
-            As :meth:`save`.
+        ``InputError`` as :meth:`save`.
         """
         with self._one_at_a_time:
             self._lock.check()
@@ -187,10 +178,7 @@ class ProjectStore:
     def note_model(self, name: str) -> None:
         """Note that the model of this name was trained last, and nothing else.
 
-        Raises
-        ------
-        InputError
-            As :meth:`save`.
+        ``InputError`` as :meth:`save`.
         """
         with self._one_at_a_time:
             self._lock.check()
@@ -341,10 +329,7 @@ def is_alike(entry: ProjectImage, pixels: Any) -> bool:
 def read_labels(folder: Path, name: str) -> tuple[Any, str]:
     """Return labels of the project in ``folder``, and a sentence on parts that could not be read, or "".
 
-    Raises
-    ------
-    InputError
-        If nothing of them can be read.
+    ``InputError`` if nothing of them can be read.
     """
     return LabelsFile(inside(folder, folder / PAINT / name)).read()
 

@@ -135,11 +135,8 @@ class Cluster:
     def plan(self, model: Model, source: Any, config: PredictionConfig, device: str) -> "PredictionPlan":
         """Return how an image is segmented by these workers: in the arithmetic and tiles that suit them all.
 
-        Raises
-        ------
-        InputError
-            As for :func:`napari_unet.network.prediction.plan_prediction`; or if there are no workers, or one
-            of them cannot do it.
+        ``InputError`` as for :func:`napari_unet.network.prediction.plan_prediction`; or if there are no
+        workers, or one of them cannot do it.
         """
         import torch
 

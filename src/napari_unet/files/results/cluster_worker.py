@@ -116,7 +116,6 @@ class NetworkPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed is untyp
 
     Parameters
     ----------
-    model : Model
     digest : str
         Of the model; the plugin has its name from it.
     device : str
@@ -207,10 +206,8 @@ class _Files:
 def _open(task: TileTask, model: Model) -> _Files:
     """Open what a task is about.
 
-    Raises
-    ------
-    InputError
-        If the worker does not see the image or the folder of the results, or sees others in their places.
+    ``InputError`` if the worker does not see the image or the folder of the results, or sees others in their
+    places.
     """
     for path in (Path(task.image), Path(task.results)):
         if not path.exists():

@@ -196,10 +196,7 @@ def check_csv(path: Path) -> None:
 def write_csv(path: Path, compared: Sequence[Compared]) -> None:
     """Write a line of all scores for every pair, under a line of their names.
 
-    Raises
-    ------
-    InputError
-        If the file cannot be written.
+    ``InputError`` if the file cannot be written.
     """
     names = [field.name for field in fields(Scores)]
     rows = [

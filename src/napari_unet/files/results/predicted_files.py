@@ -88,13 +88,9 @@ FileEvent = FileAdvanced | FileWritten | FileSuspended | FileNoted | ImageFailed
 class FilesPlan:
     """Image files, and the kinds, folder and format of their results.
 
-    ``names`` are what results are named after, one for each file; by default the files' own.
-
-    Raises
-    ------
-    InputError
-        If two images would have the same result, a result would replace an image, or the folder cannot be
-        written to; or if the results of every image would replace something else than earlier results.
+    ``names`` are what results are named after, one for each file; by default the files' own. ``InputError``
+    if two images would have the same result, a result would replace an image, or the folder cannot be written
+    to; or if the results of every image would replace something else than earlier results.
     """
 
     paths: tuple[Path, ...]
@@ -163,8 +159,6 @@ def predict_files(
 
     Parameters
     ----------
-    model : Model
-    plan : FilesPlan
     config : PredictionConfig
         Its ``channels`` "auto" are those that a file names, if it does.
     device : str

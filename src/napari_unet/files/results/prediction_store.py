@@ -207,10 +207,8 @@ class PredictionStore:
     def publish(self, outputs: Mapping[str, Path]) -> None:
         """Put the results in their places and remove the rest.
 
-        Raises
-        ------
-        InputError
-            If there is something in its place that is not an earlier result, or another run has begun.
+        ``InputError`` if there is something in its place that is not an earlier result, or another run has
+        begun.
         """
         self.check()
         for name, target in outputs.items():
