@@ -1,10 +1,12 @@
 """The work of ``napari-unet evaluate``: pairs of files compared, one after the other, and reported."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from napari_unet.console import listed, note, print_json, report_scores, report_summary
+from napari_unet.console import listed, note, print_json
+from napari_unet.core.scoring.score_table import value_text
 from napari_unet.core.scoring.scores import mean_scores, pooled_scores
 from napari_unet.files.atomic import check_writable
 from napari_unet.files.pixels.images import expand_paths
@@ -20,6 +22,12 @@ from napari_unet.files.results.evaluation import (
     pair_project,
     write_csv,
 )
+
+_COLUMNS = (
+    *("n_true", "n_predicted", "f1", "splits", "merges", "touching_recall", "ap_50", "ap_75", "ap_90"),
+    *("foreground_iou", "dice", "adapted_rand_error", "variation_of_information", "pixel_error"),
+)
+"""The scores that fit on a line."""
 
 Pairs = tuple[list[tuple[Path, Path]], list[Path], list[Failed], Reader]
 """Predictions with their truths, predictions without, truths without, and what reads all of these."""
@@ -43,12 +51,11 @@ def compare(
     table: Path | None,
     as_json: bool,
 ) -> int:
-    """Compare label images and print their scores.
+    """Compare label images, print their scores, and return the exit code: 2 if a pair could not be compared.
 
     Parameters
     ----------
     found : Pairs
-        From :func:`files_to_compare` or :func:`project_to_compare`.
     ndim : int, optional
         Spatial axes; None takes all.
     errors : Path, optional
@@ -56,12 +63,6 @@ def compare(
     table : Path, optional
         A file for all scores as comma-separated values.
     as_json : bool
-        Whether to print JSON lines.
-
-    Returns
-    -------
-    int
-        The exit code: 2 if a pair could not be compared.
     """
     pairs, untrue, failed, read = found
     if table:
@@ -74,12 +75,17 @@ def compare(
         if isinstance(result, Failed):
             failed.append(result)
             continue
-        report_scores(result, width, as_json, is_first=not compared)
+        if not (compared or as_json):
+            print("  ".join(["prediction".ljust(width), *_COLUMNS]))
+        name = str(result.prediction)
+        told = {"event": "scores", "prediction": name, "truth": str(result.truth)}
+        _report(name.ljust(width), told, asdict(result.scores), as_json)
         compared.append(result)
     if compared:
         pooled = asdict(pooled_scores(result.agreement for result in compared))
         mean = mean_scores([result.scores for result in compared])
-        report_summary({"pooled": pooled, "mean": mean}, len(compared), width, as_json)
+        for name, values in (("pooled", pooled), ("mean", mean)):
+            _report(name.ljust(width), {"event": name, "pairs": len(compared)}, values, as_json)
         if table:
             write_csv(table, compared)
     if untrue:
@@ -89,3 +95,10 @@ def compare(
         if as_json:
             print_json({"event": "failed", "path": str(failure.path), "message": failure.message})
     return 2 if failed else 0
+
+
+def _report(name: str, told: dict[str, Any], scores: Mapping[str, float], as_json: bool) -> None:
+    if as_json:
+        print_json({**told, **scores})
+    else:
+        print("  ".join([name, *(value_text(scores[key]).rjust(len(key)) for key in _COLUMNS)]))

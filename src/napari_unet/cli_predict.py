@@ -4,16 +4,9 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
-from napari_unet.console import (
-    note,
-    print_json,
-    progress_bar,
-    report_tile,
-    report_written,
-    signals_stop,
-)
+from napari_unet.console import note, print_json, progress_bar, report_written, signals_stop
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.files.pixels.images import expand_paths
@@ -31,6 +24,7 @@ from napari_unet.files.results.predicted_files import (
     predict_files,
 )
 from napari_unet.network.config import PredictionConfig
+from napari_unet.network.events import ImageScaled, TileDone, TilesHalved, TileStored
 from napari_unet.network.model import Model
 from napari_unet.network.tiles.in_turn import ImageFailed
 
@@ -151,8 +145,7 @@ def segment_files(
                 case FileAdvanced():
                     words = "objects" if isinstance(event.event, ObjectsFound) else ""
                     progress((event.number + event.share) / total, words if total == 1 else path.name)
-                    if not isinstance(event.event, ObjectsFound):
-                        report_tile(event.event, path, as_json)
+                    _report_step(event.event, path, as_json)
                 case FileWritten():
                     written += 1
                     for kind, target in event.outputs.items():
@@ -173,7 +166,26 @@ def segment_files(
     return 2 if failed else 0
 
 
-def _report_failed(path: Path, reason: str, as_json: bool) -> None:
-    note(reason if str(path) in reason else f"{path}: {reason}")
+def _report_step(
+    event: ImageScaled | TileDone | TileStored | TilesHalved | ObjectsFound, image: Path, as_json: bool
+) -> None:
+    match event:
+        case ImageScaled():
+            note(f"{image.name}: {event.message}")
+            if as_json:
+                size = round(event.object_size, 2)
+                _print("scaled", image, object_size=size, estimated=event.estimated, sure=event.is_sure)
+        case TilesHalved():
+            note(event.message)
+        case TileDone() | TileStored() if as_json:
+            _print("tile_done", image, done=event.done, total=event.total)
+
+
+def _report_failed(image: Path, reason: str, as_json: bool) -> None:
+    note(reason if str(image) in reason else f"{image}: {reason}")
     if as_json:
-        print_json({"event": "failed", "image": str(path), "message": reason})
+        _print("failed", image, message=reason)
+
+
+def _print(event: str, image: Path, **values: Any) -> None:
+    print_json({"event": event, "image": str(image), **values})

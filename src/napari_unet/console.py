@@ -22,15 +22,7 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 
 if TYPE_CHECKING:
-    from napari_unet.files.results.evaluation import Compared
-    from napari_unet.network.events import (
-        ImageScaled,
-        Stopped,
-        TileDone,
-        TilesHalved,
-        TileStored,
-        TrainingEvent,
-    )
+    from napari_unet.network.events import Stopped, TrainingEvent
 
 MULTIPLE = frozenset(
     {"--images", "--paint", "--validation", "--set", "--what", "--predictions", "--truths", "--author"}
@@ -41,12 +33,6 @@ Progress = Callable[[float, str], None]
 """Called with the part that is done, in [0, 1], and a few words on it."""
 
 _BAR_LENGTH = 1000
-
-_COLUMNS = (
-    *("n_true", "n_predicted", "f1", "splits", "merges", "touching_recall", "ap_50", "ap_75", "ap_90"),
-    *("foreground_iou", "dice", "adapted_rand_error", "variation_of_information", "pixel_error"),
-)
-"""The scores that fit on a line."""
 
 
 def ready_streams() -> None:
@@ -223,58 +209,9 @@ def report_saved(event: "Stopped", output: Path, as_json: bool) -> None:
         )
 
 
-def report_scores(compared: "Compared", width: int, as_json: bool, *, is_first: bool) -> None:
-    """Print the scores of two files, in columns of which the first, of their names, has this ``width``."""
-    if as_json:
-        paths = {"prediction": str(compared.prediction), "truth": str(compared.truth)}
-        print_json({"event": "scores"} | paths | asdict(compared.scores))
-        return
-    if is_first:
-        print("  ".join(["prediction".ljust(width), *_COLUMNS]))
-    print(_row(str(compared.prediction).ljust(width), asdict(compared.scores)))
-
-
-def report_summary(summary: Mapping[str, Mapping[str, float]], pairs: int, width: int, as_json: bool) -> None:
-    """Print the scores of all ``pairs`` of files together, one line for each way to put them together."""
-    for name, values in summary.items():
-        if as_json:
-            print_json({"event": name, "pairs": pairs} | dict(values))
-        else:
-            print(_row(name.ljust(width), values))
-
-
-def _row(name: str, values: Mapping[str, float]) -> str:
-    from napari_unet.core.scoring.score_table import value_text
-
-    return "  ".join([name, *(value_text(values[key]).rjust(len(key)) for key in _COLUMNS)])
-
-
 def say_interval(interval: Sequence[float]) -> str:
     """Return the low and the high end of a score in words; models of the first release have neither."""
     return " ({:.2f} to {:.2f})".format(*interval) if interval else ""
-
-
-def report_tile(
-    event: "ImageScaled | TileDone | TileStored | TilesHalved", image: Path, as_json: bool
-) -> None:
-    """Say how an image is scaled, that a tile of it is finished, or that those that follow are smaller."""
-    from napari_unet.network.events import ImageScaled, TilesHalved
-
-    if isinstance(event, ImageScaled):
-        note(f"{image.name}: {event.message}")
-        if as_json:
-            values = {
-                "object_size": round(event.object_size, 2),
-                "estimated": event.estimated,
-                "sure": event.is_sure,
-            }
-            print_json({"event": "scaled", "image": str(image)} | values)
-        return
-    if isinstance(event, TilesHalved):
-        note(event.message)
-        return
-    if as_json:
-        print_json({"event": "tile_done", "image": str(image), "done": event.done, "total": event.total})
 
 
 def report_written(image: Path, kind: str, path: Path, as_json: bool) -> None:
