@@ -53,16 +53,8 @@ def compare(
 ) -> int:
     """Compare label images, print their scores, and return the exit code: 2 if a pair could not be compared.
 
-    Parameters
-    ----------
-    found : Pairs
-    ndim : int, optional
-        Spatial axes; None takes all.
-    errors : Path, optional
-        Folder for maps of what is wrong.
-    table : Path, optional
-        A file for all scores as comma-separated values.
-    as_json : bool
+    Of ``ndim`` spatial axes, or all; ``errors`` is a folder for maps of what is wrong, and ``table`` a file
+    for all scores as comma-separated values.
     """
     pairs, untrue, failed, read = found
     if table:

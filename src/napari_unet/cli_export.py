@@ -12,22 +12,8 @@ from napari_unet.files.pixels.sources import load_image
 
 
 def export(model: str, output: Path, info: PackageInfo, image: Path | None) -> None:
-    """Write the package and say where it is.
-
-    Parameters
-    ----------
-    model : str
-        A starter or a model file.
-    image : pathlib.Path, optional
-        Of an image such as the model is for.
-
-    Raises
-    ------
-    InputError
-        If the model or the image cannot be used, or the package not be written: what is there in its place
-        is something else, perhaps the model.
-    """
-    if output.is_file() and not is_package(output):
+    """Write a starter or a model file, with an image such as it is for, as a package, and say where it is."""
+    if output.is_file() and not is_package(output):  # perhaps it is the model
         raise InputError(f"{output} is there already, and no package; choose another name.")
     network = load_model(find_model(model))
     example = None

@@ -22,28 +22,15 @@ _SCALINGS = {
 
 
 def tell(model: str, *, methods: bool, as_json: bool) -> None:
-    """Print what a model is, how it was trained and how well it did.
-
-    Parameters
-    ----------
-    model : str
-        A starter or a model file.
-    methods : bool
-        Whether to print a paragraph for a paper instead.
-    as_json : bool
-        Whether to print all of it as one JSON object.
-    """
+    """Print what a model is and how well it did, or, with ``methods``, a paragraph for a paper."""
     path = find_model(model)
     try:
         record = read_info(path)
     except NotOursError:
         record = describe(load_model(path))
     if as_json:
-        print_json(
-            record
-            | {"continues_from_step": _continues(path)[0]}
-            | ({"methods": methods_text(record)} if methods else {})
-        )
+        paragraph = {"methods": methods_text(record)} if methods else {}
+        print_json({**record, "continues_from_step": _continues(path)[0], **paragraph})
     elif methods:
         print(methods_text(record))
     else:

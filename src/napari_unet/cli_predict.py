@@ -36,18 +36,8 @@ def plan_work(
 ) -> tuple[FilesPlan, list[str]]:
     """Find the images, by paths or of a project, and see to it that the results can be written.
 
-    Returns
-    -------
-    plan : FilesPlan
-        Results of a project are named after the keys of its images.
-    missing : list of str
-        Sentences on images of the project that cannot be segmented.
-
-    Raises
-    ------
-    InputError
-        If there is no such kind or format, or no image; if two images would have results of the same name;
-        or if nothing can be written there.
+    Results of a project are named after the keys of its images; returned beside the plan are sentences on
+    those that cannot be segmented.
     """
     unknown = [kind for kind in kinds if kind not in _KINDS]
     if unknown:
@@ -124,15 +114,7 @@ def segment_files(
 ) -> int:
     """Segment images, under one progress bar; one that fails does not keep the others from it.
 
-    Returns
-    -------
-    int
-        The exit code: 2 if an image failed, 128 and the signal if one ended it.
-
-    Raises
-    ------
-    InputError
-        If there is no such device.
+    Returned is the exit code: 2 if an image failed, 128 and the signal if one ended it.
     """
     paths, total = plan.paths, len(plan.paths)
     control, written, failed = Control(), 0, list[Path]()

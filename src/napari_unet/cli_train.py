@@ -241,13 +241,7 @@ def run_training(
     state: bool,
     as_json: bool,
 ) -> int:
-    """Train, tell how it goes, and save the model, with its state beside it if ``state``.
-
-    Returns
-    -------
-    int
-        The exit code: 128 and the signal if one ended it.
-    """
+    """Train, tell how it goes, save the model, with its state if ``state``, and return the exit code."""
     from napari_unet.files.networks.training_file import CHECKPOINT_S, TrainingFile
     from napari_unet.network.events import Checkpoint, Stopped
     from napari_unet.network.learning.training_loop import DEFAULT_SECONDS

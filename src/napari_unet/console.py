@@ -130,15 +130,7 @@ def progress_bar(label: str) -> Iterator[Progress]:
 
 
 class TrainingReport:
-    """Says what a training says.
-
-    Parameters
-    ----------
-    seconds, steps : float
-        Its budget, infinite where there is none.
-    as_json : bool
-        Whether events are printed as JSON.
-    """
+    """Says what a training says, whose budget of seconds and of steps is infinite where there is none."""
 
     def __init__(self, seconds: float, steps: float, *, as_json: bool) -> None:
         self._seconds = seconds
@@ -227,15 +219,8 @@ def report_written(image: Path, kind: str, path: Path, as_json: bool) -> None:
 def signals_stop(control: Control) -> Iterator[list[int]]:
     """Let Ctrl-C, a closed terminal and the end of a cluster job's time stop a job that can save its result.
 
-    Yields
-    ------
-    list of int
-        The signals that came. A second one ends the program at once, but for that of a closed terminal.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        If the job, once stopped, has no result; why is told before.
+    Yielded are the signals that came. A second one ends the program at once, but not that of a closed
+    terminal. ``KeyboardInterrupt`` if the job, once stopped, has no result; why is told before.
     """
     received: list[int] = []
     terminals = [stream for stream in (sys.stdout, sys.stderr) if stream.isatty()]
