@@ -51,23 +51,17 @@ _BEAT_S = 10.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Painted:
-    """Images with their paint; the last ones, ``scored`` of them, are for scoring alone.
+    """Images with their paint; those beyond the length of ``full`` are for scoring alone.
 
-    ``full`` is of the others: which objects are filled to their border. ``settings`` are those of the
+    ``full`` says of the others which objects are filled to their border. ``settings`` are those of the
     training that go with the paint.
     """
 
     images: Sequence[Any]
     paints: Sequence[Any]
     full: Sequence[Full]
-    scored: int
     pixel_sizes: Sequence[PixelSize | None]
     settings: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def learnt(self) -> int:
-        """How many images are learnt from."""
-        return len(self.images) - self.scored
 
 
 def painted_files(
@@ -105,7 +99,6 @@ def painted_files(
             [image.pixels for image in stored],
             paints,
             [full] * first_scored,
-            len(pairs) - first_scored,
             [image.pixel_size for image in stored],
         )
 
@@ -134,7 +127,6 @@ def painted_project(folder: Path, validation: Sequence[str], ndim: int) -> Paint
         [project.images[number] for number in order],
         [project.paints[number] for number in order],
         [project.full[number] for number in order[: len(order) - scored]],
-        scored,
         [project.pixel_sizes[number] for number in order],
         {
             "mode": project.mode,
@@ -251,7 +243,7 @@ def run_training(
     model, resume = start
     is_endless = config.steps is None and config.patience is None
     seconds = config.seconds or (DEFAULT_SECONDS if is_endless else math.inf)
-    learnt = painted.learnt
+    learnt = len(painted.full)
     control = Control()
     events = train_events(
         painted.images[:learnt],
