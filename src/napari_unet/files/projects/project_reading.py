@@ -132,7 +132,10 @@ def load_project(folder: str | Path) -> PaintedImages:
     looks = [(labels.look, paint.ndim) for _, labels, paint, _ in found]
     return PaintedImages(
         names=[image.entry.look.name for image, _, _, _ in found],
-        images=[without_alpha(image) for image, _, _, _ in found],
+        images=[
+            without_opaque_alpha(image.pixels) if image.entry.rgb else image.pixels
+            for image, _, _, _ in found
+        ],
         paints=[paint for _, _, paint, _ in found],
         full=[full for _, _, _, full in found],
         mode=modes.pop(),
@@ -253,11 +256,6 @@ def find_image(entry: ProjectImage, folder: Path) -> FoundImage:
         sentence=f"The image {file_name(entry) or name} was not found; open the project in napari and choose "
         "Find images there.",
     )
-
-
-def without_alpha(image: FoundImage) -> Any:
-    """Return the pixels of an image without an alpha channel that is opaque, as the docks read it."""
-    return without_opaque_alpha(image.pixels) if image.entry.rgb else image.pixels
 
 
 def enclosed(regions: ProjectRegions, look: LayerLook, shape: tuple[int, ...]) -> tuple[Region, ...]:
