@@ -106,13 +106,13 @@ def stored_image(
     pixels: Pixels, axes: str, pixel_size: PixelSize | None = None, left_out: str = ""
 ) -> StoredImage:
     """Return an image of which the axis of channels, if ``axes`` name one, is put in front."""
-    if "C" not in axes:
-        return StoredImage(pixels, axes, pixel_size, left_out)
-    channel = axes.index("C")
-    pixels = (
-        pixels.with_axis_first(channel) if isinstance(pixels, LazyPixels) else np.moveaxis(pixels, channel, 0)
-    )
-    return StoredImage(pixels, "C" + axes.replace("C", ""), pixel_size, left_out)
+    if "C" in axes:
+        channel, axes = axes.index("C"), "C" + axes.replace("C", "")
+        if isinstance(pixels, LazyPixels):
+            pixels = pixels.with_axis_first(channel)
+        else:
+            pixels = np.moveaxis(pixels, channel, 0)
+    return StoredImage(pixels, axes, pixel_size, left_out)
 
 
 def _read_tiff(path: Path) -> StoredImage:
@@ -249,11 +249,6 @@ def write_image(
         )
 
 
-def is_own_result(path: Path) -> bool:
-    """Return whether ``path`` was written here: no image to segment, though it may lie among them."""
-    return _maker(path) in (SOFTWARE, BY_HAND)
-
-
 def _maker(path: Path) -> str:
     """Return what a file says of the software that wrote it; of a zarr folder whether that is this one."""
     import tifffile
@@ -300,7 +295,8 @@ def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> lis
         if named:  # before it is taken for a pattern: "cells [1].tif" is a name, too
             files = [path]
         elif path.is_dir():
-            files = [item for item in path.iterdir() if _is_image(item) and not item.name.startswith(".")]
+            shown = [item for item in path.iterdir() if not item.name.startswith(".")]
+            files = [p for p in shown if (p.suffix.lower() in SUFFIXES and p.is_file()) or is_zarr(p)]
             if not files:
                 raise InputError(
                     f"The folder {path} holds no images; choose one with {', '.join(SUFFIXES)} files."
@@ -312,7 +308,7 @@ def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> lis
             if not files:
                 raise InputError(f"There is no file {str(pattern)!r}; check its name and folder.")
         if not (named or results):
-            files = [item for item in files if not is_own_result(item)]
+            files = [item for item in files if _maker(item) not in (SOFTWARE, BY_HAND)]
             if not files:
                 raise InputError(f"{pattern} holds only results of napari-unet; give the images.")
         found.update(dict.fromkeys(sorted(files, key=_natural)))
@@ -323,10 +319,6 @@ def is_zarr(path: Path) -> bool:
     """Return whether ``path`` is a folder that holds a zarr array or group, of version 2 or 3."""
     # Not `Path.is_file`, which raises where a folder among others may not be looked into.
     return any(os.path.isfile(path / name) for name in (".zarray", ".zgroup", "zarr.json"))  # noqa: PTH113
-
-
-def _is_image(path: Path) -> bool:
-    return (path.suffix.lower() in SUFFIXES and path.is_file()) or is_zarr(path)
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:

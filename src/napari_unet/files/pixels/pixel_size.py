@@ -132,12 +132,10 @@ def _of_ome(description: str) -> PixelSize | None:
 
     image = tifffile.xml2dict(description)["OME"]["Image"]
     pixels = (image[0] if isinstance(image, list) else image)["Pixels"]
+    names = {axis: f"PhysicalSize{axis}" for axis in "ZYX"}
     return PixelSize.of(
         {
-            axis: (
-                float(pixels.get(f"PhysicalSize{axis}", 0)),
-                str(pixels.get(f"PhysicalSize{axis}Unit", "µm")),
-            )
-            for axis in "ZYX"
+            axis: (float(pixels.get(name, 0)), str(pixels.get(f"{name}Unit", "µm")))
+            for axis, name in names.items()
         }
     )

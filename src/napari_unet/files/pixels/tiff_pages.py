@@ -66,7 +66,9 @@ def first_series(path: Path) -> Iterator[FirstSeries]:
         # A file of colour channels (C) in colour (S) has no one channel axis; its user can still say where
         # they are.
         is_clear = len(axes) == len(series.shape) and axes.count("C") <= 1
-        further = sum(not _is_companion(other) for other in file.series[1:])
+        further = sum(
+            not (other.keyframe.is_reduced or other.name in _COMPANIONS) for other in file.series[1:]
+        )
         # Pixels that lie one after the other are of one file.
         missing = 0 if series.dataoffset is not None else sum(page is None for page in series)
         told = (further_images(path, further), _missing_planes(path, missing, len(series)))
@@ -94,11 +96,6 @@ def _missing_planes(path: Path, missing: int, planes: int) -> str:
         f"{path} lacks {missing} of its {planes} planes, which are read as 0; if they are in files of their "
         "own, bring these back beside it."
     )
-
-
-def _is_companion(series: Any) -> bool:
-    """Return whether a series is a small picture of the slide, or of what is written on it."""
-    return bool(series.keyframe.is_reduced or series.name in _COMPANIONS)
 
 
 def check_pages(path: Path) -> None:
