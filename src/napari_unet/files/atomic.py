@@ -21,21 +21,9 @@ def writing(path: str | Path) -> Iterator[Path]:
     old file or the new one. If anything fails, the temporary file is removed and a file that was there before
     is as it was.
 
-    Parameters
-    ----------
-    path : str or Path
-        Where the file shall be. Missing folders are made: losing a result to a folder that does not exist yet
-        would be worse. A link is followed, not replaced. The file gets the permissions of any new file.
-
-    Yields
-    ------
-    Path
-        An empty file to write to.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be written there: a folder or device in its place, no permission, a full disk.
+    Missing folders are made: losing a result to a folder that does not exist yet would be worse. A link is
+    followed, not replaced. The file gets the permissions of any new file. ``InputError`` if it cannot be
+    written there: a folder or device in its place, no permission, a full disk.
     """
     target = Path(os.path.realpath(path))
     try:

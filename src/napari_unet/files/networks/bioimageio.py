@@ -43,16 +43,8 @@ _LICENSE = re.compile(r"[A-Za-z0-9.+\-]+")
 class PackageInfo:
     """What a package says of itself beside the model.
 
-    Parameters
-    ----------
-    name : str
-        For people; what the specification does not allow in it is left out.
-    authors : tuple of str
-        Who made the model.
-    license : str
-        SPDX identifier, such as "CC-BY-4.0" or "CC0-1.0".
-    description : str
-        A sentence; "" writes one.
+    The specification does not allow all letters in ``name``; others are left out. ``license`` is an SPDX
+    identifier, such as "CC-BY-4.0" or "CC0-1.0", and ``description`` a sentence; "" writes one.
     """
 
     name: str
@@ -74,18 +66,8 @@ def export_package(
 ) -> None:
     """Write a model as a bioimage.io package, completely or not at all.
 
-    Parameters
-    ----------
-    path : str or Path
-        Of the zip archive.
-    image : array (C, spatial...), optional
-        An image such as the model is for, of which the middle becomes the example in the package; None makes
-        one up.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be written, or the image does not suit the model.
+    The middle of ``image`` (C, spatial...), such as the model is for, becomes the example in the package;
+    None makes one up. ``InputError`` if the file cannot be written, or the image does not suit the model.
     """
     from napari_unet.network.tiles.exchange import to_torchscript
 

@@ -38,16 +38,10 @@ class NotOursError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of file, and what its user can do if one cannot be used.
+    """One kind of file: what it holds, and the end of the sentence on one that cannot be used.
 
-    Parameters
-    ----------
-    noun : str
-        What it holds, after "napari-unet", which is its format.
-    version : int
-        Raised whenever a file of the new kind would be misunderstood by an older release.
-    if_other, if_damaged, if_newer : str
-        The end of the sentence on a file of another kind, a damaged one, and one of a newer version.
+    ``noun`` follows "napari-unet" in its format; ``version`` is raised whenever a file of the new kind would
+    be misunderstood by an older release.
     """
 
     noun: str

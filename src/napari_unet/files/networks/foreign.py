@@ -92,24 +92,12 @@ _BUDA = _Layout(
 
 
 def load_foreign(path: Path) -> Model:
-    """Read a checkpoint of a U-Net of a known layout.
+    """Read a checkpoint of a U-Net of a known layout: a state dict, by itself or in a dictionary.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        A state dict that ``torch.save`` or safetensors wrote, by itself or in a dictionary.
-
-    Returns
-    -------
-    Model
-        With two classes where the network has one logit, whose sigmoid is the softmax of (0, logit).
-        Images are scaled as by those who trained such networks first: to the range of their bits (milesial),
-        or to mean 0 and standard deviation 1 (mateuszbuda).
-
-    Raises
-    ------
-    InputError
-        One sentence if the file cannot be read safely, or is not such a network.
+    The model has two classes where the network has one logit, whose sigmoid is the softmax of (0, logit).
+    Images are scaled as by those who trained such networks first: to the range of their bits (milesial), or
+    to mean 0 and standard deviation 1 (mateuszbuda). ``InputError`` if the file cannot be read safely, or is
+    not such a network.
     """
     state, values = read_state_dict(path)
     for layout in (_MILESIAL, _BUDA):

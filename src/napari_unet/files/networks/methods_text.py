@@ -23,18 +23,10 @@ REFERENCE = (
 
 
 def methods_text(record: Mapping[str, Any]) -> str:
-    """Return a paragraph for the methods section of a paper, and the reference it cites.
+    """Return a paragraph for the methods section of a paper, an empty line, and the reference it cites.
 
-    Parameters
-    ----------
-    record : mapping
-        Of a model file, as :func:`napari_unet.files.networks.models.read_info` returns it.
-
-    Returns
-    -------
-    str
-        Two paragraphs, an empty line between them. It says what the file knows: which images were painted,
-        and how much, is for the authors to add.
+    ``record`` is of a model file, as :func:`napari_unet.files.networks.models.read_info` returns it. Which
+    images were painted, and how much, is for the authors to add.
     """
     sentences = [
         _network(record["network"], record["parameters"]),

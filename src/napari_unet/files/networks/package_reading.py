@@ -36,25 +36,10 @@ def is_package(path: Path) -> bool:
 
 
 def load_package(path: Path, load_ours: Callable[[Path], Model]) -> Model:
-    """Read the model of a bioimage.io package.
+    """Read the model of a bioimage.io package, by ``load_ours`` if it holds a model file of ours.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        The package.
-    load_ours : callable
-        Reads a model file of ours that is in it: :func:`napari_unet.files.networks.models.load_model`.
-
-    Returns
-    -------
-    Model
-        Our own, where the package holds its file, complete. Else a U-Net from elsewhere, see
-        :func:`napari_unet.files.networks.foreign.load_foreign`, whose images are scaled as the package says.
-
-    Raises
-    ------
-    InputError
-        One sentence if there is none in it, or the package is damaged.
+    Else it is a U-Net from elsewhere, see :func:`napari_unet.files.networks.foreign.load_foreign`, whose
+    images are scaled as the package says. ``InputError`` if there is none in it, or the package is damaged.
     """
     reasons = []
     for name in _candidates(path):

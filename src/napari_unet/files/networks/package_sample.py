@@ -23,15 +23,7 @@ _COVER = 256
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """An example.
-
-    Parameters
-    ----------
-    input : array (1, C, spatial...) float32
-        Intensities as they were recorded.
-    output : array (1, K, spatial...) float32
-        Probabilities.
-    """
+    """An example: recorded intensities (1, C, spatial...), and probabilities (1, K, spatial...)."""
 
     input: NDArray[np.float32]
     output: NDArray[np.float32]

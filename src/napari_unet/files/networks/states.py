@@ -69,17 +69,9 @@ def state_path(model_path: str | Path) -> Path:
 
 
 def save_state(state: TrainingState, model: Model, model_path: str | Path) -> None:
-    """Write ``state`` beside the file of the model it belongs to, completely or not at all.
+    """Write ``state`` beside the file of ``model``, of the same training, completely or not at all.
 
-    Parameters
-    ----------
-    model : Model
-        Of the same training, as it is in ``model_path``.
-
-    Raises
-    ------
-    InputError
-        If the state cannot be written, or the model not be read.
+    ``InputError`` if the state cannot be written, or the model file not be read.
     """
     import torch
 
@@ -119,23 +111,10 @@ def save_state(state: TrainingState, model: Model, model_path: str | Path) -> No
 
 
 def load_state(model: Model, model_path: str | Path) -> TrainingState | None:
-    """Read the state beside a model file.
+    """Read the state beside the file of ``model``; None if there is none.
 
-    Parameters
-    ----------
-    model : Model
-        What ``model_path`` holds.
-
-    Returns
-    -------
-    TrainingState or None
-        None if there is none.
-
-    Raises
-    ------
-    InputError
-        One sentence if there is one which cannot be used: it is damaged, comes from a newer version, or
-        belongs to another model.
+    ``InputError`` if there is one which cannot be used: it is damaged, comes from a newer version, or belongs
+    to another model.
     """
     import torch
     from safetensors.torch import load
@@ -187,20 +166,9 @@ def step_to_continue(model_path: str | Path) -> int | None:
 
 
 def load_to_continue(path: str | Path) -> tuple[Model, TrainingState | None, str]:
-    """Read a model and the state beside it.
+    """Read a model and the state beside it, or a sentence on why there is none that can be used.
 
-    Returns
-    -------
-    model : Model
-    state : TrainingState or None
-        None if there is none that can be used.
-    sentence : str
-        Why there is none; "" where there is.
-
-    Raises
-    ------
-    InputError
-        If the model cannot be read.
+    ``InputError`` if the model cannot be read.
     """
     model = load_model(path)
     try:

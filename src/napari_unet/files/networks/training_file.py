@@ -18,12 +18,8 @@ CHECKPOINT_S = 60.0
 class TrainingFile:
     """Where the model of one training goes.
 
-    Parameters
-    ----------
-    pixel_sizes : sequence of PixelSize or None
-        Of every image it learns from; what they have in common is saved with the model.
-    start : Model, optional
-        What it began with, whose origin it keeps.
+    What the images it learns from have in common in ``pixel_sizes`` is saved with it, and so is the origin of
+    the model that it began with, ``start``.
     """
 
     def __init__(

@@ -14,17 +14,9 @@ LARGEST = 4096
 def build_levels(group: Any, *, is_label: bool) -> Iterator[float]:
     """Add to an OME-Zarr image its smaller copies, each half as large along Y and X as the one before.
 
-    Parameters
-    ----------
-    group : zarr.Group
-        With an array "0" and the metadata of OME-Zarr 0.4. Copies from a run that was ended are replaced.
-    is_label : bool
-        Whether a copy has every second pixel; else the mean of four.
-
-    Yields
-    ------
-    float
-        After every chunk that was written, the part of the work that is done.
+    The group has an array "0" and the metadata of OME-Zarr 0.4; copies from a run that was ended are
+    replaced. Of labels a copy has every second pixel, else the mean of four. After every chunk that was
+    written, the part of the work that is done is yielded.
     """
     attributes = group.attrs.asdict()
     if "multiscales" not in attributes:

@@ -73,24 +73,11 @@ def _whole(labels: NDArray[Any]) -> NDArray[Any]:
 
 
 def open_image(path: str | Path) -> StoredImage:
-    """Open an image without reading its pixels, whatever its size.
+    """Open an image without reading its pixels, which become lazy, whatever its size.
 
-    Parameters
-    ----------
-    path : str or Path
-        A zarr array; an OME-Zarr image of version 0.4 or 0.5, of which the full resolution is taken; a TIFF
-        file of one or many pages, in any compression that tifffile reads. Of a file with several images, the
-        first is taken.
-
-    Returns
-    -------
-    StoredImage
-        Its ``pixels`` are :class:`~napari_unet.core.arrays.lazy.LazyPixels`; an axis of channels comes first.
-
-    Raises
-    ------
-    InputError
-        One sentence if there is nothing, or nothing that can be read in pieces.
+    It is a zarr array; an OME-Zarr image of version 0.4 or 0.5, of which the full resolution is taken; or a
+    TIFF file of one or many pages, in any compression that tifffile reads. Of a file with several images, the
+    first is taken. ``InputError`` if there is nothing, or nothing that can be read in pieces.
     """
     path = Path(path)
     if is_zarr(path):
@@ -106,20 +93,7 @@ def open_image(path: str | Path) -> StoredImage:
 
 
 class Pieces:
-    """An array in a file, of which a piece that is damaged is said to be so when it is read.
-
-    Parameters
-    ----------
-    array : array-like
-        With ``shape``, ``dtype`` and ``chunks``; decodes what is asked for.
-    path : pathlib.Path
-        Where it is, for the sentence.
-
-    Raises
-    ------
-    ValueError
-        If it claims more pixels than can be counted, or pieces that a file cannot hold.
-    """
+    """An array in the file ``path``, of which a piece that is damaged is said to be so when it is read."""
 
     def __init__(self, array: Any, path: Path) -> None:
         self._array, self._path = array, path

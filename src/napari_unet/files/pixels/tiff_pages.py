@@ -19,18 +19,11 @@ _COMPANIONS = ("Thumbnail", "Label", "Macro", "Map")
 
 @dataclass(frozen=True, slots=True)
 class FirstSeries:
-    """The first image of a TIFF file, in its full resolution.
+    """The first image of a TIFF file that is open, in its full resolution.
 
-    Parameters
-    ----------
-    series : tifffile.TiffPageSeries
-        Whose file is open.
-    axes : str
-        One letter for each axis, or "" where that is not clear; channels are "C", what is not known is "Q".
-    is_colour : bool
-        Whether the last axis is one of colours, perhaps with an alpha channel.
-    left_out : str
-        Sentences on further images and missing planes; "" on none.
+    ``axes`` has one letter for each axis, or is "" where that is not clear; channels are "C", what is not
+    known is "Q". ``is_colour`` says whether the last axis is one of colours, perhaps with an alpha channel,
+    and ``left_out`` which further images and planes there are, or should be; "" on none.
     """
 
     series: Any

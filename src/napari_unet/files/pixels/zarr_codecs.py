@@ -117,21 +117,10 @@ class _Unpacker(numcodecs.abc.Codec):  # type: ignore[misc]
 
 
 def unpack(codec: Any, data: bytes, size: int) -> bytes:
-    """Return what a chunk holds.
+    """Return what a chunk holds, whose pixels are ``size`` bytes.
 
-    Parameters
-    ----------
-    codec : numcodecs.abc.Codec
-        Which has packed it.
-    data : bytes
-        The chunk.
-    size : int
-        Bytes of its pixels; a little more may come out, such as a checksum.
-
-    Raises
-    ------
-    ValueError
-        If much more would come out, or it is packed in a way that is not known here.
+    A little more may come out, such as a checksum. ``ValueError`` if much more would come out, or it is
+    packed in a way that is not known here.
     """
     name, most = codec.codec_id, size + size // 8 + 4096
     match name:

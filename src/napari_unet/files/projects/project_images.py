@@ -116,12 +116,7 @@ def read_kept(image: ProjectImage, folder: Path) -> NDArray[Any]:
 def places(image: ProjectImage, folder: Path, others: Sequence[Path] = ()) -> Iterator[Path]:
     """Yield where the file of a linked image may be, the likeliest first; those that exist.
 
-    Parameters
-    ----------
-    folder : Path
-        Of the project.
-    others : sequence of Path
-        Files that :func:`search` found.
+    ``others`` are files that :func:`search` found.
     """
     name = file_name(image)
     if not name:

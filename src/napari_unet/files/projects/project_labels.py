@@ -55,15 +55,7 @@ def chunks_in(shape: tuple[int, ...], box: tuple[slice, ...] | None = None) -> I
 class LabelsFile:
     """One array of whole numbers, (…YX), in a folder of its own.
 
-    Parameters
-    ----------
-    folder : Path
-        Of an existing array.
-
-    Raises
-    ------
-    InputError
-        If it is none, or not one that was written here.
+    ``InputError`` if it is none, or not one that was written here.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -134,17 +126,8 @@ class LabelsFile:
         """Bring chunks up to date with ``pixels``, which somebody may be painting on meanwhile.
 
         A chunk that is painted on while it is copied may hold half a stroke; its painter tells of it once
-        more.
-
-        Returns
-        -------
-        int
-            How many were written; those that had not changed are not.
-
-        Raises
-        ------
-        InputError
-            If one cannot be written; it is as it was.
+        more. Returned is how many had changed and were written. ``InputError`` if one cannot be; it is as it
+        was.
         """
         checksums = self._known()
         written = 0

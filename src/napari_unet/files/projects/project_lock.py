@@ -43,19 +43,8 @@ class ProjectLock:
     def acquire(cls, folder: Path, *, of_command: bool = False) -> "ProjectLock":
         """Take the right to write the project in ``folder``, also from a window that was ended by force.
 
-        Parameters
-        ----------
-        folder : Path
-            Of the project.
-        of_command : bool
-            Whether it is for the command line, not for a window: others are told so.
-
-        Raises
-        ------
-        InUseError
-            If a window or a command has it.
-        InputError
-            If the folder cannot be written.
+        Others are told if it is for a command, not a window. ``InUseError`` if a window or a command has it,
+        ``InputError`` if the folder cannot be written.
         """
         where = open_where(folder)
         if where:

@@ -141,20 +141,11 @@ class ProjectStore:
             self._lock.release()
 
     def save(self, state: ProjectState) -> list[str]:
-        """Bring the folder up to date; only what changed is written.
+        """Bring the folder up to date, and say in sentences, each once, what could not be kept.
 
-        Strokes first, then what is said of them, then what takes long: images in no file.
-
-        Returns
-        -------
-        list of str
-            What could not be kept, as sentences; each is told once.
-
-        Raises
-        ------
-        InputError
-            If something cannot be written, or another window writes the project. What was written is, each
-            file for itself, as it was or as it is now.
+        Only what changed is written: strokes first, then what is said of them, then what takes long: images
+        in no file. ``InputError`` if something cannot be written, or another window writes the project. What
+        was written is, each file for itself, as it was or as it is now.
         """
         with self._one_at_a_time:
             self._lock.check()

@@ -81,15 +81,8 @@ class OnCluster:
 class Cluster:
     """A connection with a running cluster; a context manager.
 
-    Parameters
-    ----------
-    address : str
-        Of the scheduler, such as "tcp://10.0.0.1:8786", or a scheduler file.
-
-    Raises
-    ------
-    InputError
-        If dask.distributed is not installed, or the scheduler does not answer within 5 seconds.
+    ``address`` is that of the scheduler, such as "tcp://10.0.0.1:8786", or a scheduler file. ``InputError``
+    if dask.distributed is not installed, or the scheduler does not answer within 5 seconds.
     """
 
     def __init__(self, address: str) -> None:
@@ -202,23 +195,9 @@ class Cluster:
     ) -> Iterator[TileStored]:
         """Have the tiles of a run segmented and written, and tell of each as it is finished.
 
-        Parameters
-        ----------
-        model : Model
-            The workers keep it until another comes.
-        task : TileTask
-            The image, and how it is segmented.
-        run : TileRun
-            Says what is to be done, and afterwards what is finished.
-        device : str
-            Every worker chooses its own by it.
-        control : Control
-            After a stop only what was begun is told.
-
-        Raises
-        ------
-        InputError
-            If the workers do not see the files, or the cluster or all of its workers are lost.
+        The workers keep the model until another comes, and choose a device each by ``device``. After a stop
+        only what was begun is told. ``InputError`` if the workers do not see the files, or the cluster or all
+        of its workers are lost.
         """
         from distributed import KilledWorker
 

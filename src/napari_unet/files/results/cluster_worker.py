@@ -54,33 +54,12 @@ class WorkerFacts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TileTask:
-    """What the workers must know of an image, but for the network.
+    """What the workers must know of an image of this ``shape`` (leading..., spatial...), but for the network.
 
-    Parameters
-    ----------
-    run : str
-        Tells this run from others: files that one has open are not those of the next, even in the same place.
-    image : str
-        Its path, with :func:`napari_unet.files.pixels.sources.open_image` to be opened.
-    channels : {"auto", "none", "first", "last", "middle"}
-        Where its channels are.
-    shape : tuple of int
-        (leading..., spatial...).
-    limits : array (C, 2) float64
-        Intensities that become 0 and 1.
-    results : str
-        The folder of the store that grows, see
-        :func:`napari_unet.files.results.prediction_store.open_results`.
-    names : tuple of str
-        Of the results there that tiles are written to.
-    geometry : Geometry
-        Of the network.
-    scale : Scale, optional
-        How the image is scaled for a starter.
-    precision : torch.dtype
-        The arithmetic, the same for all workers.
-    orientations : int
-        In which each tile is computed and averaged.
+    ``run`` tells this run from others: files that one has open are not those of the next, even in the same
+    place. ``results`` is the folder of the store that grows, and ``names`` are those of the results in it
+    that tiles are written to, see :func:`napari_unet.files.results.prediction_store.open_results`. ``limits``
+    (C, 2) become 0 and 1. The arithmetic, ``precision``, is the same for all workers.
     """
 
     run: str
@@ -114,12 +93,7 @@ def describe_worker(device: str, precision: Precision, dask_worker: Worker) -> W
 class NetworkPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed is untyped
     """Keeps the network of one model in every worker, those that join later included; readied once.
 
-    Parameters
-    ----------
-    digest : str
-        Of the model; the plugin has its name from it.
-    device : str
-        As for :func:`napari_unet.network.device.choose_device`; every worker chooses its own.
+    It is named after the ``digest`` of the model. Every worker chooses its own device, by ``device``.
     """
 
     def __init__(self, model: Model, digest: str, device: str) -> None:

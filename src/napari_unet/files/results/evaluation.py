@@ -58,24 +58,9 @@ def pair_labels(
 ) -> tuple[list[tuple[Path, Path]], list[Path], list[Failed]]:
     """Find the truth of every prediction by its name: "a_objects.tif" and "a.tif" belong together.
 
-    Parameters
-    ----------
-    predictions, truths : sequence of Path
-        As :func:`napari_unet.files.pixels.images.expand_paths` returns them.
-
-    Returns
-    -------
-    pairs : list of (Path, Path)
-        Prediction and truth; at least one.
-    untrue : list of Path
-        Predictions without a truth.
-    failed : list of Failed
-        Truths without a prediction: without them the scores of the others would be too good.
-
-    Raises
-    ------
-    InputError
-        If there is no pair, a name occurs twice, or a file is given as both.
+    Returned are pairs of prediction and truth, at least one; predictions without a truth; and as failed the
+    truths without a prediction: without them the scores of the others would be too good. ``InputError`` if
+    there is no pair, a name occurs twice, or a file is given as both.
     """
     predicted = {_name(path) for path in predictions}
     paired = [path for path in truths if _name(path) in predicted]
@@ -98,27 +83,11 @@ def pair_labels(
 def pair_project(
     folder: Path, predictions: Sequence[Path]
 ) -> tuple[list[tuple[Path, Path]], list[Path], list[Failed], Reader]:
-    """Find the truths of a project: objects that were corrected, else paint.
+    """Find the truths of a project, objects that were corrected or else paint, and what reads all files.
 
-    Parameters
-    ----------
-    folder : Path
-        Of the project.
-    predictions : sequence of Path
-        Named after the keys of its images, or after their files. None stands for what was predicted in the
-        window, before it was corrected.
-
-    Returns
-    -------
-    pairs, untrue, failed
-        As from :func:`pair_labels`, but an image that was not predicted is no failure.
-    read : callable
-        Reads all of these paths.
-
-    Raises
-    ------
-    InputError
-        If there is no project, or no pair.
+    Predictions are named after the keys of its images, or after their files. None stands for what was
+    predicted in the window, before it was corrected. An image that was not predicted is no failure.
+    ``InputError`` if there is no project, or no pair.
     """
     project = read_project(folder)
     truths: dict[str, ProjectLabels] = {}
@@ -163,19 +132,11 @@ def compare_files(
     errors_folder: Path | None = None,
     read: Reader = load_labels,
 ) -> Iterator[Compared | Failed]:
-    """Compare label files, one pair after the other.
+    """Compare pairs of prediction and truth, which ``read`` reads, one after the other.
 
-    Parameters
-    ----------
-    pairs : sequence of (Path, Path)
-        Prediction and truth.
-    ndim : int, optional
-        As for :func:`napari_unet.core.scoring.scores.evaluate`.
-    errors_folder : Path, optional
-        Where to write STEM_errors.tif, the map of what is wrong, for which both images must fit into memory;
-        see :func:`~napari_unet.core.scoring.label_errors.error_map`.
-    read : callable
-        Reads every one of these files.
+    ``ndim`` is as for :func:`napari_unet.core.scoring.scores.evaluate`. ``errors_folder`` is where to write
+    STEM_errors.tif, the map of what is wrong, for which both images must fit into memory; see
+    :func:`~napari_unet.core.scoring.label_errors.error_map`.
     """
     for prediction, truth in pairs:
         try:

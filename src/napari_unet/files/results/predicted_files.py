@@ -157,27 +157,11 @@ def predict_files(
 ) -> Iterator[FileEvent]:
     """Segment image files, each written as soon as it is finished; memory holds one image at a time.
 
-    Parameters
-    ----------
-    config : PredictionConfig
-        Its ``channels`` "auto" are those that a file names, if it does.
-    device : str
-        As for :func:`napari_unet.network.prediction.predict_events`.
-    control : Control, optional
-        Polled once per tile. Of an image that is not finished at a stop no result is written.
-    cluster : Cluster, optional
-        Segments the tiles, of all images to zarr.
-
-    Yields
-    ------
-    FileAdvanced, FileWritten, FileSuspended, FileNoted, ImageFailed
-        A file that fails does not keep the others from being segmented.
-
-    Raises
-    ------
-    InputError
-        At once, if there is no such device, or it does not compute in that precision, or the format is TIFF
-        and a cluster is given.
+    A file that fails does not keep the others from being segmented. Of an image that is not finished at a
+    stop, which is looked for once per tile, no result is written. The ``channels`` "auto" are those that a
+    file names, if it does. A cluster segments the tiles, of all images to zarr. ``InputError`` at once, if
+    there is no such device, or it does not compute in that precision, or the format is TIFF and a cluster is
+    given.
     """
     from napari_unet.network.device import choose_device, choose_precision
     from napari_unet.network.prediction import predict_events

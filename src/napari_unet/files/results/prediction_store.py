@@ -32,18 +32,10 @@ Corner = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Where the pixels of a result are.
+    """Where the pixels of a result are: the ``shape`` (leading..., spatial...) and pixel size of the image.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        (leading..., spatial...) of the image.
-    block : tuple of int
-        Pixels that a tile writes along each spatial axis: the chunks.
-    axes : str
-        One letter for each axis, or "".
-    pixel_size : PixelSize, optional
-        Of the image.
+    ``block`` is what a tile writes along each spatial axis: the chunks. ``axes`` has one letter for each
+    axis, or is "".
     """
 
     shape: tuple[int, ...]
@@ -53,25 +45,12 @@ class Grid:
 
 
 class PredictionStore:
-    """The hidden folder of one prediction.
+    """The hidden folder of one prediction, with results of these ``names``; :meth:`array` makes them.
 
-    Parameters
-    ----------
-    folder : Path
-        Where it is, or will be.
-    identity : mapping
-        All that the probabilities depend on (image, model, settings), as JSON holds it. What is there of
-        another identity is removed: two models never meet in one result.
-    names : sequence of str
-        The results; :meth:`array` makes them.
-    tile_size : int
-        Of the tiles. What is there goes on with its own, see ``self.tile_size``: another amount of free
-        memory is no reason to begin anew.
-
-    Raises
-    ------
-    InputError
-        If the folder is not one of these.
+    ``identity`` is all that the probabilities depend on (image, model, settings), as JSON holds it. What is
+    there of another identity is removed: two models never meet in one result. What is there of this one goes
+    on with its own size of tiles, see ``self.tile_size``: another amount of free memory is no reason to begin
+    anew. ``InputError`` if the folder is not one of these.
     """
 
     def __init__(
@@ -124,13 +103,7 @@ class PredictionStore:
         return line
 
     def check(self) -> None:
-        """Say so if another run has begun with this folder: two would spoil each other's results.
-
-        Raises
-        ------
-        InputError
-            The run that began last has it; this one must not write any more.
-        """
+        """Raise ``InputError`` if another run has this folder: two would spoil each other's results."""
         try:
             with self._journal.open("rb") as file:
                 file.seek(self._begin)
@@ -252,16 +225,9 @@ def open_results(folder: Path, names: Sequence[str]) -> dict[str, Any]:
 
 
 def write_tile(results: Mapping[str, Any], where: tuple[Any, ...], prediction: Prediction) -> None:
-    """Write what a tile says into those results that are there.
+    """Write what a tile says into those results that are there, at the part ``where`` of …YX that it covers.
 
-    Parameters
-    ----------
-    results : mapping of str to array
-        "probabilities" (the last channels of those that are predicted, …YX) and "classes" (…YX).
-    where : tuple
-        The part of …YX that the tile covers.
-    prediction : Prediction
-        Of the tile.
+    They are "probabilities", the last channels of those that are predicted, and "classes".
     """
     probabilities = results["probabilities"]
     probabilities[(slice(None), *where)] = prediction.probabilities[-probabilities.shape[0] :]
