@@ -299,7 +299,7 @@ def weights(
     )
     painted = load_labels(paint)
     weighed = border_weights(np.asarray(painted.pixels), config)
-    write_image(output, weighed, painted.axes, painted.pixel_size)
+    write_image(output, *painted.as_in_file(weighed, painted.axes), painted.pixel_size)
     print(output)
 
 

@@ -82,19 +82,19 @@ def painted_files(
         note(f"Left out for want of paint: {listed(unpainted)}.")
 
     def read() -> Painted:
-        paints = [np.asarray(load_labels(path).pixels) for _, path in pairs]
+        labels = [load_labels(path) for _, path in pairs]
+        stored = [load_image(path) for path, _ in pairs]
+        paints = [np.asarray(own.laid_as(image).pixels) for own, image in zip(labels, stored, strict=True)]
         if complete:
             paints = [complete_everywhere(pixels) for pixels in paints]
-        stored = []
-        for (path, _), painted in zip(pairs, paints, strict=True):
-            stored.append(load_image(path))
-            shape = tuple(stored[-1].pixels.shape)
-            axis = stored[-1].axes[-3:-2].replace("Q", "")
+        for (path, _), image, painted in zip(pairs, stored, paints, strict=True):
+            shape = tuple(image.pixels.shape)
+            axis = image.axes[-3:-2].replace("Q", "")
             unsaid = perhaps_channels(str(path), shape, axis, "give paint without that axis")
             if unsaid and painted.shape == shape:
                 note(unsaid)
-            if stored[-1].left_out:
-                note(stored[-1].left_out)
+            if image.left_out:
+                note(image.left_out)
         return Painted(
             [image.pixels for image in stored],
             paints,

@@ -381,6 +381,30 @@ def test_channels_that_nobody_told_of_are(
     assert "middle" not in capsys.readouterr().err
 
 
+def test_planes_of_a_file_are_those_that_it_names(folder: Path, tmp_path: Path) -> None:
+    images, paint = (
+        [tifffile.imread(folder / kind / f"{n}.tif") for n in ("a1", "a2")] for kind in ("images", "paint")
+    )
+    for order, axes in ((0, "ZYX"), (-1, "YXZ")):
+        (tmp_path / axes).mkdir()
+        tifffile.imwrite(tmp_path / f"{axes}.tif", np.stack(images, order), metadata={"axes": axes})
+        # As napari saves it: without a word on axes.
+        tifffile.imwrite(tmp_path / axes / f"{axes}.tif", np.stack(paint, order))
+    models = []
+    for axes in ("ZYX", "YXZ"):
+        given = ["--images", tmp_path / f"{axes}.tif", "--paint", tmp_path / axes / f"{axes}.tif"]
+        assert run("train", *given, "--output", tmp_path / f"{axes}.model", "--steps", 1, *SMALL) == 0
+        models.append(load_model(tmp_path / f"{axes}.model"))
+        predict = ["predict", tmp_path / "ZYX.model", "--images", tmp_path / f"{axes}.tif"]
+        assert run(*predict, "--what", "probabilities", "--output", tmp_path / "results") == 0
+    assert models[0].history.scores[0][2:] == models[1].history.scores[0][2:]
+    straight, turned = (
+        tifffile.imread(tmp_path / "results" / f"{axes}_probabilities.tif") for axes in ("ZYX", "YXZ")
+    )
+    assert turned.shape == (2, 48, 40, 2)
+    np.testing.assert_array_equal(np.moveaxis(turned, -1, 1), straight)
+
+
 def test_predictions_are_written_as_they_should_be(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

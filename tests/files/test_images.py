@@ -68,6 +68,27 @@ def test_imagej_gets_its_own_kind_of_file_where_it_can(tmp_path: Path) -> None:
             assert file.is_imagej == expected, (dtype, axes)
 
 
+@pytest.mark.parametrize(
+    ("axes", "expected"),
+    [
+        ("YXZ", "ZYX"), ("XYZ", "ZYX"), ("YXT", "TYX"), ("TYXZ", "TZYX"), ("YXCZ", "CZYX"), ("XYC", "CYX"),
+        ("YXQ", "YXQ"), ("ZTYX", "ZTYX"), ("CYX", "CYX"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("read", [read_image, open_image])
+def test_planes_are_those_that_the_file_names(tmp_path: Path, axes: str, expected: str, read: Any) -> None:
+    pixels = np.arange(5 * 6 * 7 * 8, dtype=np.int32).reshape(5, 6, 7, 8)[(0,) * (4 - len(axes))]
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack", metadata={"axes": axes})
+    image = read(tmp_path / "a.tif")
+    assert image.axes == expected
+    in_order = pixels.transpose([axes.index(letter) for letter in expected])
+    np.testing.assert_array_equal(np.asarray(image.pixels), in_order)
+    result = in_order[0] if "C" in axes else in_order
+    back, letters = image.as_in_file(result, expected.replace("C", ""))
+    assert letters == axes.replace("C", "")
+    np.testing.assert_array_equal(back, np.moveaxis(pixels, axes.index("C"), 0)[0] if "C" in axes else pixels)
+
+
 @pytest.mark.parametrize("planes", [3, 4])
 def test_three_planes_are_not_mistaken_for_colours(tmp_path: Path, planes: int) -> None:
     stack = np.arange(planes * 30, dtype=np.uint8).reshape(planes, 5, 6)

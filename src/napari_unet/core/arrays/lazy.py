@@ -1,5 +1,6 @@
 """Images that need not fit into memory: dask, zarr, HDF5 and memory-mapped arrays, read piece by piece."""
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -89,6 +90,10 @@ class LazyPixels:
     def with_axis_first(self, axis: int) -> "LazyPixels":
         """Return a view with axis number ``axis`` in front of the others."""
         return self._view([self._axes[axis], *self._axes[:axis], *self._axes[axis + 1 :]], self._chosen)
+
+    def transpose(self, axes: Sequence[int]) -> "LazyPixels":
+        """Return a view with its axes in this order, as an array does."""
+        return self._view([self._axes[axis] for axis in axes], self._chosen)
 
     def with_first_axis_at(self, place: int) -> "LazyPixels":
         """Return a view with the first axis where it is axis number ``place``."""

@@ -9,18 +9,17 @@ import os
 import re
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.arrays.axes import Channels, without_opaque_alpha
-from napari_unet.core.arrays.lazy import LazyPixels, Pixels
+from napari_unet.core.arrays.axes import without_opaque_alpha
 from napari_unet.core.errors import InputError
 from napari_unet.files.atomic import writing
 from napari_unet.files.pixels.pixel_size import PixelSize
+from napari_unet.files.pixels.stored_image import StoredImage, stored_image
 from napari_unet.files.pixels.tiff_pages import first_series, is_tiff
 
 SUFFIXES = (".tif", ".tiff", ".lsm", ".png", ".jpg", ".jpeg", ".bmp", ".webp")
@@ -47,37 +46,6 @@ ALWAYS = 2**26
 """Bytes of an image that are read in any case."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class StoredImage:
-    """Pixels as a file holds them, and what the file says of their axes.
-
-    Parameters
-    ----------
-    pixels : array
-        Any shape; the dtype of the file. An axis that the file calls channels comes first.
-        From :func:`napari_unet.files.pixels.sources.open_image` a view of the file that reads what is asked
-        for.
-    axes : str
-        One letter for each axis, such as "TCYX", or "" where the file does not say; "Q" is an axis of unknown
-        kind.
-    pixel_size : PixelSize, optional
-        How large a pixel is, where the file says so.
-    left_out : str
-        Sentences on what is not read: further images in the file, such as positions of a stage, of which the
-        first is, and planes that are not there; "" on nothing.
-    """
-
-    pixels: Any
-    axes: str
-    pixel_size: PixelSize | None = None
-    left_out: str = ""
-
-    @property
-    def channels(self) -> Channels:
-        """Where the channels are; "auto" if the file names none: many files call channels slices."""
-        return "first" if "C" in self.axes else "auto"
-
-
 def read_image(path: str | Path, *, is_label: bool = False) -> StoredImage:
     """Read an image or a label image.
 
@@ -100,19 +68,6 @@ def read_image(path: str | Path, *, is_label: bool = False) -> StoredImage:
         raise InputError(f"{path} is a folder; give an image file.")
     with decoding(path):
         return _read_tiff(path) if is_tiff(path) else _read_other(path, is_label)
-
-
-def stored_image(
-    pixels: Pixels, axes: str, pixel_size: PixelSize | None = None, left_out: str = ""
-) -> StoredImage:
-    """Return an image of which the axis of channels, if ``axes`` name one, is put in front."""
-    if "C" in axes:
-        channel, axes = axes.index("C"), "C" + axes.replace("C", "")
-        if isinstance(pixels, LazyPixels):
-            pixels = pixels.with_axis_first(channel)
-        else:
-            pixels = np.moveaxis(pixels, channel, 0)
-    return StoredImage(pixels, axes, pixel_size, left_out)
 
 
 def _read_tiff(path: Path) -> StoredImage:

@@ -18,15 +18,14 @@ from napari_unet.core.arrays.lazy import LazyPixels
 from napari_unet.core.errors import InputError
 from napari_unet.files.pixels.images import (
     ALWAYS,
-    StoredImage,
     check_end,
     check_size,
     decoding,
     is_zarr,
     read_image,
-    stored_image,
 )
 from napari_unet.files.pixels.pixel_size import PixelSize
+from napari_unet.files.pixels.stored_image import StoredImage, stored_image
 from napari_unet.files.pixels.tiff_pages import first_series, further_images, is_tiff
 
 _CACHE = 2**28

@@ -18,9 +18,9 @@ from napari_unet.core.arrays.lazy import LazyPixels, Pixels
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.regions import Region, complete, outline_region, shape_outline
-from napari_unet.files.pixels.images import StoredImage
 from napari_unet.files.pixels.pixel_size import PixelSize, layer_pixel_size, layer_pixel_sizes
 from napari_unet.files.pixels.sources import load_image
+from napari_unet.files.pixels.stored_image import StoredImage
 from napari_unet.files.projects.project import (
     FORMAT,
     IMAGES,
@@ -277,6 +277,11 @@ def _layouts(stored: StoredImage, entry: ProjectImage) -> Iterator[tuple[Any, bo
     """
     pixels = stored.pixels
     yield pixels, True
+    if stored.file_axes:
+        axes = stored.axes.replace("C", "")
+        order = [axes.index(letter) for letter in stored.file_axes]
+        pixels = pixels.transpose([0, *(n + 1 for n in order)] if "C" in stored.axes else order)
+        yield pixels, True
     if "C" not in stored.axes:
         return
     for place in range(pixels.ndim - 1, 0, -1):

@@ -14,8 +14,9 @@ from napari_unet.core.scoring.overlap import planes
 from napari_unet.core.scoring.score_table import delimited
 from napari_unet.core.scoring.scores import Scores, pooled_scores
 from napari_unet.files.atomic import check_writable, writing
-from napari_unet.files.pixels.images import StoredImage, check_replaceable, pair_by_stem, stem, write_image
+from napari_unet.files.pixels.images import check_replaceable, pair_by_stem, stem, write_image
 from napari_unet.files.pixels.sources import load_labels
+from napari_unet.files.pixels.stored_image import StoredImage
 from napari_unet.files.projects.project import PAINT, ProjectLabels, read_project
 from napari_unet.files.projects.project_images import file_name
 from napari_unet.files.projects.project_reading import read_truth
@@ -172,6 +173,7 @@ def _compare(
     prediction: Path, truth: Path, ndim: int | None, errors_folder: Path | None, read: Reader
 ) -> Compared:
     image, true = read(prediction), read(truth)
+    image, true = image.laid_as(true), true.laid_as(image)
     if errors_folder is None:
         parts = planes(as_pixels(image.pixels), as_pixels(true.pixels), ndim)
         return Compared(prediction, truth, sum((measure_agreement(*part) for part in parts), Agreement()))
@@ -181,7 +183,7 @@ def _compare(
     compared = list(compare_parts(predicted, np.asarray(true.pixels), ndim=ndim))
     axes = "" if "C" in image.axes else image.axes
     errors = np.array([part.errors for part in compared], np.uint8).reshape(predicted.shape)
-    write_image(target, errors, axes)
+    write_image(target, *image.as_in_file(errors, axes))
     return Compared(prediction, truth, sum((part.agreement for part in compared), Agreement()))
 
 

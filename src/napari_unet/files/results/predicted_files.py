@@ -11,7 +11,6 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.files.atomic import check_writable
 from napari_unet.files.pixels.images import (
-    StoredImage,
     check_replaceable,
     is_zarr,
     read_image,
@@ -19,6 +18,7 @@ from napari_unet.files.pixels.images import (
     write_image,
 )
 from napari_unet.files.pixels.sources import open_image
+from napari_unet.files.pixels.stored_image import StoredImage
 from napari_unet.files.pixels.tiff_pages import is_tiff
 from napari_unet.files.results.cluster import Cluster, OnCluster
 from napari_unet.files.results.large_prediction import (
@@ -243,4 +243,4 @@ def _write(event: Predicted, image: StoredImage, outputs: Mapping[Kind, Path]) -
         axes = ""
     for kind, target in outputs.items():
         with_channels = "C" + axes if axes and kind == "probabilities" else axes
-        write_image(target, getattr(prediction, kind), with_channels, image.pixel_size)
+        write_image(target, *image.as_in_file(getattr(prediction, kind), with_channels), image.pixel_size)

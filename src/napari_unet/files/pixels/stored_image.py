@@ -1,0 +1,77 @@
+"""Pixels of a file, in the order in which they are worked on, and what the file says of their axes."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from napari_unet.core.arrays.axes import Channels
+from napari_unet.core.arrays.lazy import Pixels
+from napari_unet.files.pixels.pixel_size import PixelSize
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredImage:
+    """Pixels as a file holds them, and what the file says of their axes.
+
+    Parameters
+    ----------
+    pixels : array
+        Any shape; the dtype of the file. An axis that the file calls channels comes first.
+        From :func:`napari_unet.files.pixels.sources.open_image` a view of the file that reads what is asked
+        for.
+    axes : str
+        One letter for each axis, such as "TCYX", or "" where the file does not say; "Q" is an axis of unknown
+        kind.
+    pixel_size : PixelSize, optional
+        How large a pixel is, where the file says so.
+    left_out : str
+        Sentences on what is not read: further images in the file, such as positions of a stage, of which the
+        first is, and planes that are not there; "" on nothing.
+    file_axes : str
+        The axes but the channels as they are in the file, where Y and X are not the last; else "".
+    """
+
+    pixels: Any
+    axes: str
+    pixel_size: PixelSize | None = None
+    left_out: str = ""
+    file_axes: str = ""
+
+    def as_in_file(self, result: NDArray[Any], axes: str) -> tuple[NDArray[Any], str]:
+        """Return a result that has these ``axes``, and them, as the file has them; channels stay first."""
+        if not self.file_axes or len(axes) != result.ndim:
+            return result, axes
+        order = sorted(range(len(axes)), key=lambda n: self.file_axes.find(axes[n]))
+        return result.transpose(order), "".join(axes[n] for n in order)
+
+    def laid_as(self, other: "StoredImage") -> "StoredImage":
+        """Return labels whose file does not name its axes with those of ``other``, on which they lie."""
+        axes = other.axes.replace("C", "")
+        is_unsaid = "Q" in self.axes or not self.axes
+        if not (other.file_axes and is_unsaid and len(axes) == self.pixels.ndim):
+            return self
+        order = [other.file_axes.index(letter) for letter in axes]
+        return replace(self, pixels=self.pixels.transpose(order), axes=axes, file_axes=other.file_axes)
+
+    @property
+    def channels(self) -> Channels:
+        """Where the channels are; "auto" if the file names none: many files call channels slices."""
+        return "first" if "C" in self.axes else "auto"
+
+
+def stored_image(
+    pixels: Pixels, axes: str, pixel_size: PixelSize | None = None, left_out: str = ""
+) -> StoredImage:
+    """Return an image with its channels, if ``axes`` name them, in front, and Y and X at the end."""
+    file_axes = axes.replace("C", "")
+    is_known = set("YX") <= set(axes) and "Q" not in axes and len(set(axes)) == len(axes)
+    places = {"C": -1}
+    if file_axes.endswith("YX") or not is_known:
+        file_axes = ""
+    else:
+        places |= {"Z": 1, "Y": 2, "X": 3}
+    order = sorted(range(len(axes)), key=lambda n: places.get(axes[n], 0))
+    if axes:
+        pixels = pixels.transpose(order)
+    return StoredImage(pixels, "".join(axes[n] for n in order), pixel_size, left_out, file_axes)
