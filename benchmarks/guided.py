@@ -7,8 +7,7 @@ from annotator import Canvas, Labels, Mask, Painted
 from correcting import mend_seam
 from kinds import Image
 from napari_unet.core.arrays.axes import channels_first
-from napari_unet.core.guiding.next_place import next_places
-from napari_unet.core.guiding.place import Place
+from napari_unet.core.guiding.next_place import Place, next_places
 from napari_unet.core.objects.extent import object_extent
 from napari_unet.core.objects.prediction import Prediction
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet.core.objects.kept import keep_corrected
+from napari_unet.core.objects.rereading import keep_corrected
 
 
 @settings(max_examples=100, deadline=None)

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.scoring.comparison import compare_parts
-from napari_unet.core.scoring.label_errors import ERROR_COLOURS, ErrorKind, error_sites
+from napari_unet.core.scoring.label_errors import ERROR_COLOURS, ErrorKind, compare_parts, error_sites
 
 LETTERS = dict(zip(".MISG", range(5), strict=True))  # nothing, missed, invented, split, merged
 SWAPPED = np.array([0, ErrorKind.INVENTED, ErrorKind.MISSED, ErrorKind.MERGED, ErrorKind.SPLIT])

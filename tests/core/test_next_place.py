@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_unet.core.guiding.looks import block_mean
-from napari_unet.core.guiding.next_place import next_places
-from napari_unet.core.guiding.place import Place, in_words
+from napari_unet.core.guiding.next_place import Place, in_words, next_places
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.objects.extent import object_extent, typical_extent
 from napari_unet.core.objects.uncertainty import uncertainty, unclear_seams

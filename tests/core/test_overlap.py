@@ -13,7 +13,7 @@ from napari_unet.core.arrays.lazy import LazyPixels
 from napari_unet.core.errors import InputError
 from napari_unet.core.scoring import overlap as overlap_module
 from napari_unet.core.scoring.agreement import measure_agreement
-from napari_unet.core.scoring.comparison import compare_parts
+from napari_unet.core.scoring.label_errors import compare_parts
 from napari_unet.core.scoring.overlap import find_overlap, planes, touching_ids
 from napari_unet.core.scoring.scores import evaluate, pooled_scores
 

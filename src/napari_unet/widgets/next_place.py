@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.core.guiding.place import in_words
+from napari_unet.core.guiding.next_place import in_words
 from napari_unet.widgets.bridge.layers import (
     add_result,
     annotation_of,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,14 @@ from scipy import ndimage
 from napari_unet.core.annotation import FIRST_OBJECT
 from napari_unet.core.arrays.lazy import Pixels
 from napari_unet.core.guiding.looks import Looks, block_mean
-from napari_unet.core.guiding.place import Place, Why
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.objects.rereading import Plane
 from napari_unet.core.objects.uncertainty import uncertainty, unclear_seams
+
+Why = Literal["seam", "wavers", "unlike"]
+
+_UNLIKE = 0.6
+"""Novelty from which a place is called unlike the paint."""
 
 _BLOCKS = 5
 """Blocks along an object, in which places are compared: finer tells no more and takes longer."""
@@ -36,6 +40,60 @@ _LEAST = 0.01
 
 _SEEN = 0.5
 """What of its score a place keeps that looks exactly like what is painted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place at which to paint.
+
+    Parameters
+    ----------
+    centre : tuple of int
+        Index (…YX) of an unpainted pixel.
+    radius : float
+        Pixels around it, along the last axis, that should be seen.
+    why : {"seam", "wavers", "unlike"}
+        Objects touch and the seam is unclear; the network wavers between classes; or nothing says more than
+        that it looks unlike the paint.
+    between : tuple of int
+        The two classes, as paint values, that are most probable there.
+    distance : float
+        Pixels to the nearest paint of this plane; infinite without.
+    novelty : float
+        How unlike the paint it looks, from 0 to 1.
+    score : float
+        By which places are ranked.
+    """
+
+    centre: tuple[int, ...]
+    radius: float
+    why: Why
+    between: tuple[int, int]
+    distance: float
+    novelty: float
+    score: float
+
+
+def in_words(place: Place, names: Sequence[str] = ("background", "object")) -> str:
+    """Return why a stroke at ``place`` would teach, and what to paint.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the classes, background first.
+    """
+    one, other = (names[value - 1] if value <= len(names) else f"class {value}" for value in place.between)
+    reasons = {
+        "seam": "Touching objects, or one? The seam is unclear: paint a thin line of background along it or, "
+        "without a gap, a stroke of each object beside it; if it is one object, a stroke across.",
+        "wavers": f"The network wavers between {one} and {other} here: paint what it is, and beside it a "
+        "stroke of the other.",
+        "unlike": "This looks unlike what is painted: paint what it is.",
+    }
+    words = reasons[place.why]
+    if place.why != "unlike" and place.novelty >= _UNLIKE and np.isfinite(place.distance):
+        words += f" The nearest paint is {place.distance:.0f} px away, and what it covers looks different."
+    return words
 
 
 def next_places(
@@ -101,13 +159,8 @@ def _near(centres: Sequence[tuple[int, ...]], plane: Plane) -> list[tuple[int, .
 
 def _is_same(one: tuple[int, ...], other: tuple[int, ...], extent: Sequence[float]) -> bool:
     leading = len(one) - len(extent)
-    if not _near([other], one[:leading]):
-        return False
-    return _objects_between(one[leading:], other[leading:], extent) < _APART
-
-
-def _objects_between(one: Sequence[int], other: Sequence[int], extent: Sequence[float]) -> float:
-    return float(np.linalg.norm((np.array(one) - other) / np.array(extent)))
+    objects_between = np.linalg.norm(np.subtract(one[leading:], other[leading:]) / np.array(extent))
+    return bool(_near([other], one[:leading])) and bool(objects_between < _APART)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -183,7 +183,10 @@ class LiveDataset:
         if before is None or before.paint.shape != shape:
             if edit is None:
                 return
-            plane = self._begin(place, index, source, edit[1], full)
+            plane, values = None, edit[1]
+            if values.any():
+                image, measure = self._pixels(place, index, source), self._reading.measure
+                plane = measure_plane(place, index, image, values, measure, full=full, scored=source.scored)
         else:
             edit = _with_objects(before, edit, full)
             if edit is not None:
@@ -207,15 +210,6 @@ class LiveDataset:
         classes = set(np.unique(values[beyond]).tolist())
         values[beyond] = 0
         return classes
-
-    def _begin(
-        self, place: int, index: Plane, source: Source, values: NDArray[np.int32], full: Full
-    ) -> PaintedPlane | None:
-        """Return a plane that nothing was painted on before, if anything is now."""
-        if not values.any():
-            return None
-        image, measure = self._pixels(place, index, source), self._reading.measure
-        return measure_plane(place, index, image, values, measure, full=full, scored=source.scored)
 
     def _edit(self, before: PaintedPlane, box: Box, values: NDArray[np.int32], full: Full) -> PaintedPlane:
         """Return a plane after an edit in ``box`` alone."""

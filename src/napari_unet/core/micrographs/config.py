@@ -129,7 +129,6 @@ class MicrographConfig:
         longest = {"rods": 5.0, "phase": 9.0, "vesicles": 1.15}.get(kind, 2.0)
         shortest = {"rods": 2.0, "phase": 1.6}.get(kind, 1.0)
         most = {"phase": 0.4, "tissue": 0.65}.get(kind, 0.55)
-        stretched = _log_uniform if kind == "phase" else _uniform
         # There is no want of light where it passes through.
         photons = (300, 50_000) if kind in FLAT_ONLY else (30, 5000)
         return cls(
@@ -138,7 +137,9 @@ class MicrographConfig:
             spread=rng.uniform(0.05, 0.4),
             coverage=rng.uniform(0.6, 1.0) if kind == "membranes" else rng.uniform(0.03, most),
             clustering=rng.uniform(0.0, 0.9),
-            elongation=stretched(shortest, longest, rng),
+            elongation=_log_uniform(shortest, longest, rng)
+            if kind == "phase"
+            else rng.uniform(shortest, longest),
             irregularity=rng.uniform(0.0, 0.2) if rounded else rng.uniform(0.05, 0.3),
             texture=rng.uniform(0.0, 0.7),
             variety=rng.uniform(0.05, 0.7),
@@ -156,7 +157,3 @@ class MicrographConfig:
 
 def _log_uniform(low: float, high: float, rng: np.random.Generator) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
-
-
-def _uniform(low: float, high: float, rng: np.random.Generator) -> float:
-    return rng.uniform(low, high)

@@ -12,10 +12,9 @@ import numpy as np
 
 from napari_unet.core.errors import InputError
 from napari_unet.core.micrographs.camera import Image, expose
-from napari_unet.core.micrographs.cells import connected_parts, fill_space
+from napari_unet.core.micrographs.cells import connected_parts, fill_space, light_membranes
 from napari_unet.core.micrographs.config import FLAT_ONLY, Kind, MicrographConfig
 from napari_unet.core.micrographs.fluorescence import light_nuclei, light_rods, light_vesicles
-from napari_unet.core.micrographs.membranes import light_membranes
 from napari_unet.core.micrographs.shapes import Labels, place_objects
 from napari_unet.core.micrographs.stained import light_tissue
 from napari_unet.core.micrographs.transmitted import light_brightfield, light_phase

@@ -69,16 +69,14 @@ def _surroundings(scene: Scene, light: Field, config: MicrographConfig, rng: np.
         result += 0.12 * config.background * smooth_noise(shape, 1.5 * size, rng).clip(-1, 3)
     if config.haze:
         result += 0.5 * config.haze * blurred(light, 0.5 * size)
-        others = place_objects(shape, _out_of_focus(config), rng)
+        others = place_objects(
+            shape, replace(config, coverage=0.3 * config.haze, irregularity=0.0, kind="nuclei"), rng
+        )
         around = blurred(
             others.per_object(_brightness(others.count, config, rng)), rng.uniform(0.15, 0.5) * size
         )
         result += 0.6 * config.haze * around
     return result + specks(scene, config, rng)
-
-
-def _out_of_focus(config: MicrographConfig) -> MicrographConfig:
-    return replace(config, coverage=0.3 * config.haze, irregularity=0.0, kind="nuclei")
 
 
 def specks(scene: Scene, config: MicrographConfig, rng: np.random.Generator) -> Field:

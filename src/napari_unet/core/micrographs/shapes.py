@@ -131,20 +131,25 @@ def _draw(labels: Labels, dome: Field, drawn: _Shape, middle: NDArray[np.float64
     where = tuple(box)
     level = drawn.level(axes)
     inside = level < 1
-    free = inside & (labels[where] == 0)
-    count, room = int(np.count_nonzero(inside)), int(np.count_nonzero(free))
-    if room < FEWEST_PIXELS or count - room > _MOST_OVERLAP * count:
+    # An earlier object, or a bend, may cut it up: one part is the object.
+    free = largest_part(inside & (labels[where] == 0))
+    room = int(np.count_nonzero(free))
+    if room < max(FEWEST_PIXELS, (1 - _MOST_OVERLAP) * np.count_nonzero(inside)):
         return 0
-    parts, n_parts = ndimage.label(free)
-    if n_parts > 1:  # an earlier object, or a bend, cuts it up: one part is the object
-        sizes = np.bincount(parts.ravel())
-        sizes[0] = 0
-        free, room = parts == sizes.argmax(), int(sizes.max())
-        if room < max(FEWEST_PIXELS, (1 - _MOST_OVERLAP) * count):
-            return 0
     labels[where][free] = number
     dome[where][free] = (1 - level[free] ** 2).clip(0, 1)
     return room
+
+
+def largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the largest of the connected parts of a mask."""
+    parts, count = ndimage.label(mask)
+    if count < 2:
+        return mask
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    result: NDArray[np.bool_] = parts == sizes.argmax()
+    return result
 
 
 def _blob(radius: float, ndim: int, config: MicrographConfig, rng: np.random.Generator) -> _Shape:

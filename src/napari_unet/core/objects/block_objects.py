@@ -9,7 +9,7 @@ are joined in the same way. Ids follow the first pixels, whatever the blocks.
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -147,8 +147,8 @@ class _Plane:
         if self.config.fill_holes:
             holes = Holes()
             with self._of_cores(self._fill_inside) as filled:
-                for number, (core, labels) in enumerate(filled, start=1):
-                    self._keep_filled(core, labels, holes)
+                for number, (core, closed) in enumerate(filled, start=1):
+                    self._keep_filled(core, closed, holes)
                     yield 0.7 + 0.15 * number / len(self.cores)
             owners = holes.owners()
         final, used = self._number(used)
@@ -209,10 +209,14 @@ class _Plane:
         self.firsts.append(np.ravel_multi_index(corner, self.shape).astype(np.int64))
         return before
 
-    def _separate_inside(self, core: Box) -> "_Inside":
+    def _separate_inside(self, core: Box) -> tuple[NDArray[np.int32], NDArray[np.intp], list[Box]]:
+        """Return what is in a block: objects 1..n, and after them pieces that reach into other blocks.
+
+        With them come the first pixels of the objects, in the block, and boxes around the pieces.
+        """
         probability = np.asarray(self.foreground[(*self.plane, *core)])
         parts, n_parts = ndimage.label(probability > self.config.threshold)
-        is_open = _at_faces(parts, n_parts, core, self.shape)
+        is_open, _ = _at_faces(parts, n_parts, core, self.shape)
         closed = ~is_open
         closed[0] = False
         labels, first = self._separate(probability, closed[parts])
@@ -221,15 +225,17 @@ class _Plane:
         numbers[opened] = first.size + 1 + np.arange(opened.size)
         labels += numbers[parts]
         boxes = ndimage.find_objects(parts)
-        return _Inside(labels, first, [boxes[part - 1] for part in opened])
+        return labels, first, [boxes[part - 1] for part in opened]
 
-    def _keep_inside(self, core: Box, inside: "_Inside", pieces: Pieces) -> None:
-        before = self._note(inside.first, core)
-        opened = self._take(len(inside.boxes)) + 1 + np.arange(len(inside.boxes), dtype=np.int32)
-        labels = inside.labels
+    def _keep_inside(
+        self, core: Box, inside: tuple[NDArray[np.int32], NDArray[np.intp], list[Box]], pieces: Pieces
+    ) -> None:
+        labels, first, boxes = inside
+        before = self._note(first, core)
+        opened = self._take(len(boxes)) + 1 + np.arange(len(boxes), dtype=np.int32)
         np.add(labels, before, out=labels, where=labels > 0)
         self._write(core, labels)
-        pieces.add(opened, inside.boxes, core)
+        pieces.add(opened, boxes, core)
         for pairs in self._across_faces(core, labels):
             pieces.join(pairs[(pairs > 0).all(axis=1)])
 
@@ -287,22 +293,26 @@ class _Plane:
         np.add(objects, self._note(first, box), out=objects, where=objects > 0)
         self._write(box, np.where(chosen, objects, labels))
 
-    def _fill_inside(self, core: Box) -> "_Filled":
+    def _fill_inside(self, core: Box) -> tuple[NDArray[np.int32], ...]:
+        """Return a block with its holes filled; pieces of background that reach into others are -1, -2, ...
+
+        With it come the lowest and the highest label that touch each piece.
+        """
         labels = self._read(core)
         parts, n_parts = ndimage.label(labels == 0)
         lowest, highest = neighbours_of_holes(parts, n_parts, labels)
-        lowest[_at_edges(parts, core, self.shape)] = 0
-        is_open = _at_faces(parts, n_parts, core, self.shape)
+        is_open, at_edge = _at_faces(parts, n_parts, core, self.shape)
+        lowest[at_edge] = 0
         ids = np.where(~is_open & (lowest == highest), lowest, 0).astype(np.int32)
         opened = np.flatnonzero(is_open)
         ids[opened] = -1 - np.arange(opened.size)
         ids[0] = 0
         labels += ids[parts]
-        return _Filled(labels, lowest[opened], highest[opened])
+        return labels, lowest[opened], highest[opened]
 
-    def _keep_filled(self, core: Box, filled: "_Filled", holes: Holes) -> None:
-        before = holes.add(filled.lowest, filled.highest)
-        labels = filled.labels
+    def _keep_filled(self, core: Box, filled: tuple[NDArray[np.int32], ...], holes: Holes) -> None:
+        labels, lowest, highest = filled
+        before = holes.add(lowest, highest)
         np.subtract(labels, before, out=labels, where=labels < 0)
         self._write(core, labels)
         for pairs in self._across_faces(core, labels):
@@ -321,54 +331,17 @@ class _Plane:
         return final, used + ids.size
 
 
-def _at_faces(parts: NDArray[np.int32], n_parts: int, core: Box, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return which parts 1..n_parts of a block touch another block; the first value, of no part, is False."""
-    touching = np.zeros(n_parts + 1, np.bool_)
+def _at_faces(
+    parts: NDArray[np.int32], n_parts: int, core: Box, shape: tuple[int, ...]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which parts 1..n_parts of a block touch another block, and which the edge of the image.
+
+    The first value of both, of no part, is False.
+    """
+    at_block, at_edge = np.zeros((2, n_parts + 1), np.bool_)
     for axis, (part, size) in enumerate(zip(core, shape, strict=True)):
         across = np.moveaxis(parts, axis, 0)
-        if part.start > 0:
-            touching[across[0]] = True
-        if part.stop < size:
-            touching[across[-1]] = True
-    touching[0] = False
-    return touching
-
-
-def _at_edges(parts: NDArray[np.int32], core: Box, shape: tuple[int, ...]) -> NDArray[np.int32]:
-    """Return the parts of a block at the edge of the image."""
-    found = [np.zeros(0, np.int32)]
-    for axis, (part, size) in enumerate(zip(core, shape, strict=True)):
-        across = np.moveaxis(parts, axis, 0)
-        found += [across[0].ravel()] * (part.start == 0) + [across[-1].ravel()] * (part.stop == size)
-    return np.unique(np.concatenate(found))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Inside:
-    """What is in a block.
-
-    Parameters
-    ----------
-    labels : array (block) int32
-        Objects 1..n, then pieces of foreground that reach into other blocks.
-    first : array (n,) int
-        Raster index of the first pixel of each object, in the block.
-    boxes : list of Box
-        Around each piece.
-    """
-
-    labels: NDArray[np.int32]
-    first: NDArray[np.intp]
-    boxes: list[Box]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Filled:
-    """A block whose holes are filled, and its pieces of background that reach into others: -1, -2, ...
-
-    ``lowest`` and ``highest`` are the labels that touch each piece.
-    """
-
-    labels: NDArray[np.int32]
-    lowest: NDArray[np.int32]
-    highest: NDArray[np.int32]
+        (at_block if part.start > 0 else at_edge)[across[0]] = True
+        (at_block if part.stop < size else at_edge)[across[-1]] = True
+    at_block[0] = at_edge[0] = False
+    return at_block, at_edge

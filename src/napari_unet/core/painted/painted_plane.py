@@ -134,7 +134,7 @@ class PaintedPlane:
             rims=rims,
             parts=parts,
             pixels=pixels,
-            counts=_count_painted(pixels),
+            counts=count_values(pixels.values[pixels.parts >= 0]),
             depths=depths,
             fresh=np.ravel_multi_index(
                 tuple(at + part.start for at, part in zip(places, near, strict=True)), self.paint.shape
@@ -176,7 +176,7 @@ def measure_plane(
         parts=measure_parts(paint, measure.weights, spacing=measure.spacing, mode=measure.mode),
         connected=connected,
         pixels=pixels,
-        counts=_count_painted(pixels),
+        counts=count_values(pixels.values[pixels.parts >= 0]),
         is_blank=bool((image == image.flat[0]).all()),
         fresh=pixels.flat,
         depths=measure_depths(paint, full, measure.spacing),
@@ -199,7 +199,3 @@ def _measure_again(
             if not mask.all():
                 found[value] = Depth.of(wide, mask, spacing)
     return found
-
-
-def _count_painted(pixels: PaintedPixels) -> dict[int, int]:
-    return count_values(pixels.values[pixels.parts >= 0])

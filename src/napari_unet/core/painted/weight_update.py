@@ -6,6 +6,7 @@ does have one everywhere, but it only multiplies, and the parts are kept apart (
 """
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from math import ceil
 from typing import Any
@@ -64,14 +65,7 @@ def update_parts(
     """
     paint = check_paint(paint)
     check_mode(mode)
-    copied = replace(
-        parts,
-        kinds=parts.kinds.copy(),
-        border=parts.border.copy(),
-        halo=None if parts.halo is None else parts.halo.copy(),
-        components=None if parts.components is None else parts.components.copy(),
-    )
-    return edit_parts(copied, paint, changed, config, spacing=spacing, mode=mode)
+    return edit_parts(deepcopy(parts), paint, changed, config, spacing=spacing, mode=mode)
 
 
 def edit_parts(

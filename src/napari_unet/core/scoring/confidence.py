@@ -108,10 +108,12 @@ def score_interval(confusions: NDArray[np.integer], *, seed: int) -> tuple[float
     for (value, strokes), shares in zip(groups, all_shares, strict=True):
         drawn = np.tensordot(shares[:, :-1], strokes, axes=1)
         extra = shares[:, -1, None] * (strokes.sum() / len(strokes))
+        right = np.eye(classes)[value]
+        wrong = (1 - right) / (classes - 1)  # as all others alike
         worst += drawn
-        worst[:, value] += extra * _wrong(value, classes)
+        worst[:, value] += extra * wrong
         best += drawn
-        best[:, value] += extra * _right(value, classes)
+        best[:, value] += extra * right
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(mean_iou(worst), tail), np.quantile(mean_iou(best), 1 - tail)
     return min(float(low), score), max(float(high), score)
@@ -128,18 +130,6 @@ def _draw_shares(seed: int, numbers: tuple[int, ...], draws: int) -> list[NDArra
         shares *= number / shares.sum(axis=1, keepdims=True)
         result.append(shares)
     return result
-
-
-def _right(value: int, classes: int) -> NDArray[np.float64]:
-    """Return how a stroke of class ``value`` is predicted that is all right, (K,)."""
-    right = np.zeros(classes)
-    right[value] = 1
-    return right
-
-
-def _wrong(value: int, classes: int) -> NDArray[np.float64]:
-    """Return how a stroke of class ``value`` is predicted that is all wrong, (K,): as all others alike."""
-    return (1 - _right(value, classes)) / (classes - 1)
 
 
 def _members(counts: NDArray[np.float64]) -> Iterator[tuple[int, NDArray[np.intp]]]:

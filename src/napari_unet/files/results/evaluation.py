@@ -9,7 +9,7 @@ import numpy as np
 from napari_unet.core.arrays.lazy import as_pixels
 from napari_unet.core.errors import InputError
 from napari_unet.core.scoring.agreement import Agreement, measure_agreement
-from napari_unet.core.scoring.comparison import compare_parts
+from napari_unet.core.scoring.label_errors import compare_parts
 from napari_unet.core.scoring.overlap import planes
 from napari_unet.core.scoring.score_table import delimited
 from napari_unet.core.scoring.scores import Scores, pooled_scores

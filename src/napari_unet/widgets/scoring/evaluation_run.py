@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.control import Control
-from napari_unet.core.scoring.comparison import compare_parts
-from napari_unet.core.scoring.label_errors import ErrorKind, ErrorSite, error_sites
+from napari_unet.core.scoring.label_errors import ErrorKind, ErrorSite, compare_parts, error_sites
 from napari_unet.core.scoring.scores import Scores, pooled_scores
 
 
