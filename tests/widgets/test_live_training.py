@@ -10,12 +10,15 @@ from qtpy.QtCore import Qt, QTimer
 from scipy.ndimage import binary_dilation
 
 from napari_unet.core.learning.view import View
+from napari_unet.core.objects.preview import PreviewPart
 from napari_unet.network.events import PaintJoined, Preview, StepDone
 from napari_unet.network.learning import live_preview as network_preview
 from napari_unet.widgets import jobs
 from napari_unet.widgets.bridge.layers import make_annotation
 from napari_unet.widgets.bridge.marks import accept_objects, full_objects_of
 from napari_unet.widgets.bridge.paint_watch import Learnt
+from napari_unet.widgets.predicting.prediction_run import PreviewBegun
+from napari_unet.widgets.predicting.preview_layer import PreviewLayer
 from napari_unet.widgets.train import TrainDock
 from napari_unet.widgets.training import glances
 from napari_unet.widgets.training.live_preview import LivePreviewLayer, is_preview, screen_step
@@ -366,6 +369,11 @@ def test_a_preview_goes_with_its_image_while_another_is_learnt_from(viewer, qtbo
     for paint in paints:
         paint.corner_pixels = np.array([[0, 0], [300, 300]])
     learnt = [Learnt(image, paint, image.data) for image, paint in zip(images, paints, strict=True)]
+    predicted = PreviewLayer(viewer)  # of a prediction that the training waits for
+    predicted.begin(images[1], "none", PreviewBegun(0, (300, 300), "objects", (1, 1)))
+    predicted.add(PreviewPart((slice(0, 300), slice(0, 300)), np.ones((300, 300), np.int32)))
+    predicted._not_before = 0.0
+    predicted.repaint()
     viewer.layers.selection.active = images[0]
     layer = LivePreviewLayer(viewer, learnt, "objects", "probability", owner := QTimer())
     view, box = layer.gaze.view, (slice(0, 256), slice(0, 256))
@@ -375,7 +383,9 @@ def test_a_preview_goes_with_its_image_while_another_is_learnt_from(viewer, qtbo
     viewer.layers.remove(paints[0])
     qtbot.waitUntil(lambda: not any(map(is_preview, viewer.layers)), timeout=10_000)
     assert layer.gaze.view.key == images[1].unique_id
+    assert predicted._layer in viewer.layers
     layer.close()
+    assert predicted._layer in viewer.layers
     owner.deleteLater()
 
 

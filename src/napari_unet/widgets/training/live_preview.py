@@ -29,7 +29,7 @@ from napari_unet.widgets.window.lifetime import follow, later
 Shown = Literal["probability", "labels", "off"]
 """What is shown: the probability of the foreground, objects (or classes), or nothing."""
 
-PREVIEW = "preview"
+PREVIEW = "live preview"
 """Kind of result that the layer is."""
 
 _SETTLED_MS = 100
