@@ -157,6 +157,25 @@ def test_the_regions_go_with_their_layer_and_come_to_a_new_annotation_layer(view
     assert again is not layer
 
 
+def test_regions_that_are_moved_enclose_what_is_there(viewer, qtbot):
+    image = add_image(viewer)
+    dock = PaintDock(viewer)
+    qtbot.addWidget(dock)
+    dock.make()
+    paint = dock.annotation
+    layer = take_region_tool(viewer, paint, "rectangle")
+    layer.add_rectangles(SQUARE)
+    layer.affine = np.array([(1.0, 0, 5), (0, 1, 7), (0, 0, 1)])  # as the tool of napari does it
+    assert np.array_equal(copy_paint(paint), boxed(paint, (15, 17), (25, 27)))
+    layer.affine = np.eye(3)
+    layer.translate = (30, 0)
+    assert np.array_equal(copy_paint(paint), boxed(paint, (40, 10), (50, 20)))
+    layer.translate = (0, 0)
+    image.translate = (100, 50)  # and paint and regions with it
+    assert tuple(layer.translate) == (100, 50)
+    assert np.array_equal(copy_paint(paint), boxed(paint, (10, 10), (20, 20)))
+
+
 def test_saved_regions_that_are_opened_again_count_once_they_are_selected(viewer, qtbot):
     image = add_image(viewer)
     paint = make_annotation(viewer, image)

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_unet.core.control import Control
 from napari_unet.core.painted.regions import Region, outline_region, overlooked, shape_outline
-from napari_unet.widgets.bridge.layers import objects_of
+from napari_unet.widgets.bridge.layers import objects_of, select_anew
 from napari_unet.widgets.bridge.marks import (
     KEY,
     Mark,
@@ -144,7 +144,7 @@ def take_region_tool(viewer: ViewerModel, paint: Labels, tool: str) -> Shapes:
     """
     layer = regions_layer(viewer, paint) or _make(viewer, paint)
     layer.visible = True
-    viewer.layers.selection.active = layer
+    select_anew(viewer, layer)
     layer.mode = f"add_{tool}"
     return layer
 
@@ -196,9 +196,15 @@ class _Link:
     def __init__(self, viewer: ViewerModel, layer: Shapes) -> None:
         self._viewer = viewer
         self._layer = layer
-        self._emitters = (layer.events.data, viewer.layers.events.inserted, viewer.layers.events.removed)
-        for emitter in self._emitters:
-            emitter.connect(self)
+        self._followed: list[Any] = []
+        self._follow(layer.events.data, viewer.layers.events.inserted, viewer.layers.events.removed)
+        self._follow(*_moves(layer))
+
+    def _follow(self, *emitters: Any) -> None:
+        for emitter in emitters:
+            if emitter not in self._followed:
+                emitter.connect(self)
+                self._followed.append(emitter)
 
     def __call__(self, event: Any = None) -> None:
         other = getattr(event, "value", None)
@@ -207,10 +213,16 @@ class _Link:
         mark = mark_of(self._layer)
         is_there = self._layer in self._viewer.layers
         for paint in layers_bound_to(self._viewer, mark.image, "paint") if mark else ():
+            self._follow(*_moves(paint))  # it may be moved after the shapes
             set_regions(paint, _enclosed(self._layer, paint) if is_there else ())
         if not is_there:
-            for emitter in self._emitters:
+            for emitter in self._followed:
                 emitter.disconnect(self)
+
+
+def _moves(layer: Layer) -> list[Any]:
+    """Return what tells that a layer is elsewhere in the world."""
+    return [layer.events[name] for name in ("scale", "translate", "rotate", "shear", "affine")]
 
 
 def _enclosed(layer: Shapes, paint: Labels) -> tuple[Region, ...]:
