@@ -330,16 +330,13 @@ def evaluate(
     were corrected, or else its paint where everything is labelled; without --predictions they are compared
     with what was predicted before the corrections.
     """
-    from napari_unet.cli_evaluate import compare, files_to_compare, project_to_compare
+    from napari_unet.cli_evaluate import compare
 
     told = {"--predictions": predictions, "--truths": truths}
     _check_project(project, told, need=tuple(told), may=("--predictions",))
-    pairs = (
-        files_to_compare(predictions or (), truths or ())
-        if project is None
-        else project_to_compare(project, predictions or ())
-    )
-    return compare(pairs, ndim=2 if by_plane else None, errors=errors, table=csv, as_json=as_json)
+    ndim = 2 if by_plane else None
+    files = predictions or (), truths or (), project
+    return compare(*files, ndim=ndim, errors=errors, table=csv, as_json=as_json)
 
 
 @_app.command()

@@ -15,7 +15,6 @@ from napari_unet.files.projects.project import project_folder
 from napari_unet.files.results.evaluation import (
     Compared,
     Failed,
-    Reader,
     check_csv,
     compare_files,
     pair_labels,
@@ -29,22 +28,11 @@ _COLUMNS = (
 )
 """The scores that fit on a line."""
 
-Pairs = tuple[list[tuple[Path, Path]], list[Path], list[Failed], Reader]
-"""Predictions with their truths, predictions without, truths without, and what reads all of these."""
-
-
-def files_to_compare(predictions: Sequence[str], truths: Sequence[str]) -> Pairs:
-    """Find predictions and truths, paired by their names."""
-    return *pair_labels(expand_paths(predictions), expand_paths(truths)), load_labels
-
-
-def project_to_compare(project: Path, predictions: Sequence[str]) -> Pairs:
-    """Find predictions, or those of the project, and the truths that the project holds."""
-    return pair_project(project_folder(project), expand_paths(predictions))
-
 
 def compare(
-    found: Pairs,
+    predictions: Sequence[str],
+    truths: Sequence[str],
+    project: Path | None,
     *,
     ndim: int | None,
     errors: Path | None,
@@ -56,7 +44,12 @@ def compare(
     Of ``ndim`` spatial axes, or all; ``errors`` is a folder for maps of what is wrong, and ``table`` a file
     for all scores as comma-separated values.
     """
-    pairs, untrue, failed, read = found
+    predicted = expand_paths(predictions)
+    pairs, untrue, failed, read = (
+        (*pair_labels(predicted, expand_paths(truths)), load_labels)
+        if project is None
+        else pair_project(project_folder(project), predicted)
+    )
     if table:
         check_csv(table)
     if errors:
