@@ -107,7 +107,7 @@ class NetworkPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed is untyp
         self._lock = Lock()
         self._network: UNet | None = None
         self._suits: tuple[torch.dtype, int] | None = None
-        self._opened: tuple[TileTask, _Files] | None = None
+        self._opened: tuple[str, Pixels, Mapping[str, Any]] | None = None
         self._prepared = local()
 
     def teardown(self, worker: Worker) -> None:  # noqa: ARG002 - dask gives it
@@ -118,33 +118,33 @@ class NetworkPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed is untyp
 
     def segment(self, task: TileTask, place: Place) -> None:
         """Segment and write one tile, in smaller ones where the memory is not enough."""
-        network, files = self._ready(task)
+        network, pixels, results = self._ready(task)
         if not hasattr(self._prepared, "done"):
             self._threads.prepare()
             self._prepared.done = True
         compute = tile_computer(
-            self.model, network, files.pixels, task.limits, task.geometry, task.scale, task.orientations
+            self.model, network, pixels, task.limits, task.geometry, task.scale, task.orientations
         )
         plane, tile = place
         with self._threads.stream():
             for part, probabilities in self._parts(compute, task, plane, tile):
                 prediction = Prediction(probabilities, ndim=self.model.network.ndim, mode=self.model.mode)
-                write_tile(files.results, (*plane, *part.write), prediction)
+                write_tile(results, (*plane, *part.write), prediction)
 
-    def _ready(self, task: TileTask) -> tuple[UNet, "_Files"]:
-        """Return the network and the open files of an image, both kept for the tiles to come."""
+    def _ready(self, task: TileTask) -> tuple[UNet, Pixels, Mapping[str, Any]]:
+        """Return the network and the open files of an image, all kept for the tiles to come."""
         with self._lock:
-            if self._opened is None or self._opened[0].run != task.run:
-                self._opened = (task, _open(task, self.model))
-            files = self._opened[1]
-            needed = (task.precision, files.pixels.shape[0])
+            if self._opened is None or self._opened[0] != task.run:
+                self._opened = (task.run, *_open(task, self.model))
+            _, pixels, results = self._opened
+            needed = (task.precision, pixels.shape[0])
             if self._network is None or self._suits != needed:
                 self._torch_device = choose_device(self._device)
                 self._threads = DeviceThreads(self._number_of_threads, self._torch_device)
-                model = for_channels(self.model, files.pixels.shape[0])
+                model = for_channels(self.model, pixels.shape[0])
                 self._network = ready_network(model, self._torch_device, task.precision)
                 self._suits = needed
-            return self._network, files
+            return self._network, pixels, results
 
     def _parts(
         self, compute: Compute, task: TileTask, plane: tuple[int, ...], tile: Tile
@@ -169,16 +169,8 @@ def segment_tile(plugin: str, task: TileTask, place: Place) -> None:
     get_worker().plugins[plugin].segment(task, place)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Files:
-    """The image (C, leading..., spatial...) and the results by name, open."""
-
-    pixels: Pixels
-    results: Mapping[str, Any]
-
-
-def _open(task: TileTask, model: Model) -> _Files:
-    """Open what a task is about.
+def _open(task: TileTask, model: Model) -> tuple[Pixels, Mapping[str, Any]]:
+    """Open the image (C, leading..., spatial...) and the results by name.
 
     ``InputError`` if the worker does not see the image or the folder of the results, or sees others in their
     places.
@@ -200,4 +192,4 @@ def _open(task: TileTask, model: Model) -> _Files:
             f"The worker {get_worker().address} finds an image of shape {pixels.shape[1:]} in {task.image}, "
             f"not {task.shape}; put it on a disk that all workers share, under the same path."
         )
-    return _Files(pixels, open_results(Path(task.results), task.names))
+    return pixels, open_results(Path(task.results), task.names)
