@@ -60,21 +60,11 @@ def read_settings(path: str | Path, base: Settings | None = None) -> Settings:
 
 
 def override(settings: Settings, assignments: Iterable[str]) -> Settings:
-    """Return ``settings`` with some values replaced.
+    """Return ``settings`` with some values replaced by ``assignments``, each "section.key=value".
 
-    Parameters
-    ----------
-    settings : Settings
-        Left as they are.
-    assignments : iterable of str
-        Each "section.key=value", such as "weights.sigma=3". The value is TOML, or plain text where it is not;
-        with nothing after the "=", an optional value is not set. All are applied before any is checked
-        against another.
-
-    Raises
-    ------
-    InputError
-        One sentence for an assignment that cannot be used.
+    The value is TOML, or plain text where it is not, such as in "weights.sigma=3"; with nothing after the
+    "=", an optional value is not set. All are applied before any is checked against another. ``InputError``
+    for one that cannot be used.
     """
     sections = _to_sections(settings)
     for assignment in assignments:

@@ -31,19 +31,10 @@ _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 
 
 def read_state_dict(path: Path) -> "tuple[dict[str, Tensor], tuple[int, ...]]":
-    """Read the weights of a network.
+    """Read the weights of a network by name, each of real numbers and no larger than the file, on the CPU.
 
-    Returns
-    -------
-    state : dict of str to Tensor
-        By name, on the CPU, each of real numbers and no larger than the file.
-    values : tuple of int
-        The ``mask_values`` that milesial/Pytorch-UNet saves with them: what classes are called in masks.
-
-    Raises
-    ------
-    InputError
-        One sentence if the file cannot be read, was made to do harm, or holds something else.
+    Returned with them are the ``mask_values`` that milesial/Pytorch-UNet saves: what classes are called in
+    masks. ``InputError`` if the file cannot be read, was made to do harm, or holds something else.
     """
     try:
         with path.open("rb") as file:

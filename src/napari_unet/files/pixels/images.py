@@ -47,21 +47,12 @@ ALWAYS = 2**26
 
 
 def read_image(path: str | Path, *, is_label: bool = False) -> StoredImage:
-    """Read an image or a label image.
+    """Read an image or a label image: TIFF (plain, ImageJ, OME, LSM), PNG, JPEG or another format of imageio.
 
-    Parameters
-    ----------
-    path : str or Path
-        TIFF (plain, ImageJ, OME, LSM), PNG, JPEG or another format that imageio reads, whatever its ending.
-        Of a file with several images or resolutions, the first is read.
-    is_label : bool
-        Whether a PNG with a palette, as programs for outlining save their masks, is read as the numbers of
-        its colours, not as these.
-
-    Raises
-    ------
-    InputError
-        One sentence if the file is missing, damaged, compressed in a way that is not known, or no image.
+    Its ending does not matter. Of a file with several images or resolutions, the first is read. Of a label
+    image, a PNG with a palette, as programs for outlining save their masks, is read as the numbers of its
+    colours, not as these. ``InputError`` if the file is missing, damaged, compressed in a way that is not
+    known, or no image.
     """
     path = Path(path)
     if path.is_dir():
@@ -152,25 +143,10 @@ def write_image(
 ) -> None:
     """Write a TIFF file, completely or not at all, with every value exactly as it is.
 
-    Parameters
-    ----------
-    path : str or Path
-        An existing file is replaced.
-    pixels : array
-        int32, uint8, float32 or any other dtype that TIFF holds. 8-bit, 16-bit and float32 files are ImageJ's
-        own kind where the order of the axes is; ImageJ opens the others too, but shows whole numbers above
-        2^24 rounded.
-    axes : str
-        One letter for each axis, or "" if not known.
-    pixel_size : PixelSize, optional
-        Kept in the file, where ImageJ and others look for it.
-    software : str
-        ``BY_HAND`` of what a user has worked on.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be written.
+    8-bit, 16-bit and float32 files are ImageJ's own kind where the order of the axes is; ImageJ opens the
+    others too, but shows whole numbers above 2^24 rounded. ``axes`` has one letter for each axis, or is "" if
+    not known; the pixel size is kept where ImageJ and others look for it. What a user has worked on is
+    written by the ``software`` ``BY_HAND``. ``InputError`` if the file cannot be written.
     """
     import tifffile
 
@@ -230,18 +206,10 @@ def check_replaceable(path: Path) -> None:
 def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> list[Path]:
     """Return the images that are meant, each once: files, and folders that are zarr.
 
-    Parameters
-    ----------
-    patterns : iterable of str or Path
-        Files, folders (all images directly inside, hidden ones left out) and patterns such as "data/*.tif" or
-        "data/**/*.tif". They keep their order; within a folder or pattern 2 comes before 10.
-    results : bool
-        Whether what :func:`write_image` wrote is taken from folders and patterns, too.
-
-    Raises
-    ------
-    InputError
-        If one of them stands for no file.
+    Meant are files, folders (all images directly inside, hidden ones left out) and patterns such as
+    "data/*.tif" or "data/**/*.tif". They keep their order; within a folder or pattern 2 comes before 10, and
+    what :func:`write_image` wrote is left out if no ``results`` are wanted. ``InputError`` if one of them
+    stands for no file.
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
@@ -297,24 +265,9 @@ def pair_by_stem(
 ) -> tuple[list[tuple[Path, Path]], list[Path]]:
     """Find the image that belongs to every paint: the one of the same name, whatever its folder and ending.
 
-    Parameters
-    ----------
-    images, paints : sequence of Path
-        Files, as :func:`expand_paths` returns them.
-    ending : str
-        Part of a name that does not count: with "_objects", "a_objects.tif" and "a.tif" belong together.
-
-    Returns
-    -------
-    pairs : list of (Path, Path)
-        Image and paint, in the order of the paints; at least one.
-    unpaired : list of Path
-        Images without paint.
-
-    Raises
-    ------
-    InputError
-        If a paint has no image or is its own, a name occurs twice, or there is no paint.
+    The ``ending`` of a name does not count: with "_objects", "a_objects.tif" and "a.tif" belong together.
+    Returned are pairs of image and paint, at least one, in the order of the paints, and the images without
+    paint. ``InputError`` if a paint has no image or is its own, a name occurs twice, or there is no paint.
     """
     by_name, paint_by_name = _by_name(images, ending), _by_name(paints, ending)
     if not paints:
