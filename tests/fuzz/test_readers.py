@@ -308,7 +308,7 @@ def lock(folder: Path, _trained: Stopped) -> Case:
         "token": "ab",
     }  # of one that is gone
     path.write_text(json.dumps(entry))
-    return of_bytes(path, lambda _: ProjectLock.acquire(folder).check())
+    return of_bytes(path, lambda _: ProjectLock(folder).check())
 
 
 def journal(folder: Path, _trained: Stopped) -> Case:

@@ -26,9 +26,15 @@ class InUseError(InputError):
 
 
 class ProjectLock:
-    """The right to write a project, from :meth:`acquire` until :meth:`release`."""
+    """The right to write the project in ``folder``, until :meth:`release`.
 
-    def __init__(self, folder: Path, *, of_command: bool) -> None:
+    It is taken also from a window that was ended by force; others are told if it is for a command, not a
+    window. ``InUseError`` if a window or a command has it, ``InputError`` if the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, *, of_command: bool = False) -> None:
+        if where := open_where(folder):
+            raise InUseError(_in_use(folder, where, of_command=of_command))
         self._path = folder / FILE
         own = psutil.Process()
         self._entry = {
@@ -38,22 +44,9 @@ class ProjectLock:
             "token": secrets.token_hex(8),
             "command": of_command,
         }
-
-    @classmethod
-    def acquire(cls, folder: Path, *, of_command: bool = False) -> "ProjectLock":
-        """Take the right to write the project in ``folder``, also from a window that was ended by force.
-
-        Others are told if it is for a command, not a window. ``InUseError`` if a window or a command has it,
-        ``InputError`` if the folder cannot be written.
-        """
-        where = open_where(folder)
-        if where:
-            raise InUseError(_in_use(folder, where, of_command=of_command))
-        lock = cls(folder, of_command=of_command)
-        lock._write()
+        self._write()
         # Two that found it free at the same moment: the one that wrote last has it.
-        lock.check()
-        return lock
+        self.check()
 
     def check(self) -> None:
         """Give a sign of life.

@@ -116,7 +116,7 @@ class ProjectStore:
             raise InputError(f"The folder {folder} is not empty; choose a new one for the project.")
         project = Project()
         write_project(folder, project)
-        store = cls(folder, project, ProjectLock.acquire(folder))
+        store = cls(folder, project, ProjectLock(folder))
         with contextlib.suppress(OSError):  # else it is made with the first model
             (folder / MODELS).mkdir(exist_ok=True)
         return store
@@ -126,12 +126,12 @@ class ProjectStore:
         """Open a project to write it, from a window or ``of_command``.
 
         ``InputError`` as :func:`napari_unet.files.projects.project.read_project` and
-        :meth:`napari_unet.files.projects.project_lock.ProjectLock.acquire`.
+        :class:`napari_unet.files.projects.project_lock.ProjectLock`.
         """
         project = read_project(folder)
         for name in (FILE, SETTINGS, LOCK, PAINT, IMAGES, MODELS):
             inside(folder, folder / name)
-        store = cls(folder, project, ProjectLock.acquire(folder, of_command=of_command))
+        store = cls(folder, project, ProjectLock(folder, of_command=of_command))
         store._sweep()
         return store
 
