@@ -5,7 +5,7 @@ weights are looked at one by one, as any file of weights is.
 """
 
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,15 +41,18 @@ def load_package(path: Path, load_ours: Callable[[Path], Model]) -> Model:
     Else it is a U-Net from elsewhere, see :func:`napari_unet.files.networks.foreign.load_foreign`, whose
     images are scaled as the package says. ``InputError`` if there is none in it, or the package is damaged.
     """
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    candidates = [name for name in names if name.endswith(_WEIGHTS)]
     reasons = []
-    for name in _candidates(path):
+    for name in sorted(candidates, key=lambda name: not name.endswith(_OURS)):  # our own first
         with TemporaryDirectory() as folder:
             weights = Path(folder) / "weights"
             weights.write_bytes(_content(path, name))
             try:
                 if name.endswith(_OURS):
                     return load_ours(weights)
-                return _as_described(load_foreign(weights), path)
+                return _as_described(load_foreign(weights), path, names)
             except InputError as error:
                 reasons.append(str(error).replace(str(weights), f"{name} in {path}"))
     raise InputError(
@@ -57,16 +60,6 @@ def load_package(path: Path, load_ours: Callable[[Path], Model]) -> Model:
         if len(reasons) == 1
         else f"{path} is a package without a network that is known; give one with a napari-unet model."
     )
-
-
-def _candidates(path: Path) -> list[str]:
-    """Return the names of what may be weights, our own first."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if name.endswith(_WEIGHTS)]
-    except (OSError, zipfile.BadZipFile, ValueError) as error:
-        raise _damaged(path) from error
-    return sorted(names, key=lambda name: not name.endswith(_OURS))
 
 
 def _content(path: Path, name: str, most: int | None = None) -> bytes:
@@ -82,10 +75,9 @@ def _content(path: Path, name: str, most: int | None = None) -> bytes:
     return content
 
 
-def _as_described(model: Model, path: Path) -> Model:
-    """Return a model that scales images as its package says."""
-    with zipfile.ZipFile(path) as archive:
-        name = next(name for name in archive.namelist() if name in _DESCRIPTIONS)
+def _as_described(model: Model, path: Path, names: Sequence[str]) -> Model:
+    """Return a model that scales images as its package, which holds files of these names, says."""
+    name = next(name for name in names if name in _DESCRIPTIONS)
     try:
         described = yaml.safe_load(_content(path, name, _LONGEST))
         steps = described["inputs"][0]["preprocessing"]
