@@ -41,7 +41,8 @@ def writing(path: str | Path) -> Iterator[Path]:
             permissions = temporary.stat().st_mode
             yield temporary
             temporary.chmod(permissions)
-            _flush(temporary)
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
             temporary.replace(target)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -76,11 +77,6 @@ def _empty_file_in(folder: Path) -> Path:
     temporary = folder / f".napari-unet-{secrets.token_hex(6)}.part"
     temporary.touch(exist_ok=False)
     return temporary
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
 
 
 def _flush_folder(folder: Path) -> None:

@@ -71,8 +71,11 @@ def save_model(model: Model, path: str | Path, *, half: bool = False) -> None:
     """
     _check_weights(model.weights, model.network, "The model")
     weights = model.weights
-    if half:
-        weights = _halved(weights)
+    if half:  # kernels: factors and statistics are few, and stay as they are
+        weights = {
+            name: tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
+            for name, tensor in weights.items()
+        }
         _check_weights(_in_full(weights), model.network, "The model in half precision")
     write_container(path, MODEL, weights, {name: to_plain(getattr(model, name)) for name in _PARTS})
 
@@ -158,14 +161,6 @@ def describe(model: Model) -> dict[str, Any]:
     parts = {name: to_plain(getattr(model, name)) for name in _PARTS}
     parameters = sum(tensor.numel() for tensor in model.weights.values())
     return {"format": "checkpoint", "version": 0, "sha256": "", "parameters": parameters} | parts
-
-
-def _halved(weights: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
-    """Return the kernels in half precision; factors and statistics are few, and stay as they are."""
-    return {
-        name: tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
-        for name, tensor in weights.items()
-    }
 
 
 def _in_full(weights: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
