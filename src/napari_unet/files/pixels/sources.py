@@ -5,7 +5,7 @@ import math
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -210,32 +210,26 @@ class _ByChunk:
         ]
         result = np.empty([len(part) for part in ranges], self.dtype)
         if result.size:
-            chunks = [
-                range(part[0] // size, part[-1] // size + 1)
-                for part, size in zip(ranges, self.chunks, strict=True)
-            ]
-            for index in itertools.product(*chunks):
-                self._copy(index, ranges, result)
+            for cuts in itertools.product(*map(_cuts, ranges, self.chunks)):
+                index, source, target = zip(*cuts, strict=True)
+                result[target] = self._part(index, source)
         return result[tuple(slice(None) if isinstance(item, slice) else 0 for item in key)]
 
-    def _copy(self, index: tuple[int, ...], ranges: list[range], result: NDArray[Any]) -> None:
-        """Copy what is wanted of one chunk."""
-        source, target = [], []
-        for part, number, size in zip(ranges, index, self.chunks, strict=True):
-            start, stop = number * size, (number + 1) * size
-            first = max(0, -((part.start - start) // part.step))  # of the range that is in the chunk
-            last = min(len(part), -((part.start - stop) // part.step))
-            if first >= last:
-                return
-            target.append(slice(first, last))
-            source.append(slice(part[first] - start, part[last - 1] - start + 1, part.step))
-        result[tuple(target)] = self._part(index, source)
-
-    def _part(self, index: tuple[int, ...], part: list[slice]) -> NDArray[Any]:
+    def _part(self, index: tuple[int, ...], part: tuple[slice, ...]) -> NDArray[Any]:
         """Return a part of one chunk; ``part`` counts from where that begins."""
         starts = [number * size for number, size in zip(index, self.chunks, strict=True)]
         box = (slice(n + item.start, n + item.stop, item.step) for n, item in zip(starts, part, strict=True))
         return np.asarray(self._array[tuple(box)])
+
+
+def _cuts(part: range, size: int) -> Iterator[tuple[int, slice, slice]]:
+    """Yield which chunks of this size have some of a range, where in the chunk, and where in the range."""
+    for number in range(part[0] // size, part[-1] // size + 1):
+        start = number * size
+        first = max(0, -((part.start - start) // part.step))
+        last = min(len(part), -((part.start - start - size) // part.step))
+        if inside := part[first:last]:
+            yield number, slice(inside[0] - start, inside[-1] - start + 1, part.step), slice(first, last)
 
 
 class _TiffPixels(_ByChunk):
@@ -256,14 +250,14 @@ class _TiffPixels(_ByChunk):
         self._cached = 0
         self._lock = threading.Lock()
 
-    def _part(self, index: tuple[int, ...], part: list[slice]) -> NDArray[Any]:
+    def _part(self, index: tuple[int, ...], part: tuple[slice, ...]) -> NDArray[Any]:
         with self._lock:
             if index in self._cache:
                 self._cache.move_to_end(index)
-                return self._cache[index][tuple(part)]
-            chunk = super()._part(index, [slice(0, size, 1) for size in self.chunks])
+                return self._cache[index][part]
+            chunk = super()._part(index, tuple(slice(0, size, 1) for size in self.chunks))
             self._cache[index] = chunk
             self._cached += chunk.nbytes
             while self._cached > _CACHE and len(self._cache) > 1:
                 self._cached -= self._cache.popitem(last=False)[1].nbytes
-            return chunk[tuple(part)]
+            return chunk[part]
