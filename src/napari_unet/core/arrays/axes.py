@@ -134,9 +134,7 @@ def channels_first(
         )
     else:
         axis = CHANNEL_AXES[where] % pixels.ndim
-        result = (
-            pixels.with_axis_first(axis) if isinstance(pixels, LazyPixels) else np.moveaxis(pixels, axis, 0)
-        )
+        result = pixels.transpose([axis, *(n for n in range(pixels.ndim) if n != axis)])
     if result.ndim < 1 + ndim:
         raise InputError(
             f"The image has shape {shape}; a {ndim}-D network needs at least {ndim} spatial axes."

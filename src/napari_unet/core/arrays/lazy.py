@@ -83,22 +83,9 @@ class LazyPixels:
         """Return a view with a new axis of length 1 in front."""
         return self._view([(None, range(1)), *self._axes], self._chosen)
 
-    def with_last_axis_first(self) -> "LazyPixels":
-        """Return a view with the last axis in front of the others."""
-        return self.with_axis_first(self.ndim - 1)
-
-    def with_axis_first(self, axis: int) -> "LazyPixels":
-        """Return a view with axis number ``axis`` in front of the others."""
-        return self._view([self._axes[axis], *self._axes[:axis], *self._axes[axis + 1 :]], self._chosen)
-
     def transpose(self, axes: Sequence[int]) -> "LazyPixels":
         """Return a view with its axes in this order, as an array does."""
         return self._view([self._axes[axis] for axis in axes], self._chosen)
-
-    def with_first_axis_at(self, place: int) -> "LazyPixels":
-        """Return a view with the first axis where it is axis number ``place``."""
-        first, *rest = self._axes
-        return self._view([*rest[:place], first, *rest[place:]], self._chosen)
 
     def _view(self, axes: list[tuple[int | None, range]], chosen: dict[int, int]) -> "LazyPixels":
         view = LazyPixels(self._array)

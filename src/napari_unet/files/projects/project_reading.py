@@ -285,12 +285,11 @@ def _layouts(stored: StoredImage, entry: ProjectImage) -> Iterator[tuple[Any, bo
     if "C" not in stored.axes:
         return
     for place in range(pixels.ndim - 1, 0, -1):
-        is_lazy = isinstance(pixels, LazyPixels)
-        moved = pixels.with_first_axis_at(place) if is_lazy else np.moveaxis(pixels, 0, place)
+        moved = pixels.transpose([*range(1, place + 1), 0, *range(place + 1, pixels.ndim)])
         yield moved, True
         if entry.rgb and moved.dtype.kind == "u" and entry.shape[-1] == moved.shape[-1] + 1:
             whole = LazyPixels(_WithAlpha(moved))
-            yield whole if is_lazy else np.asarray(whole), True
+            yield whole if isinstance(pixels, LazyPixels) else np.asarray(whole), True
     for channel in range(len(pixels)):
         yield pixels[channel], False
 
