@@ -22,8 +22,8 @@ from napari_unet.core.scoring.confidence import Tally
 from napari_unet.core.weights import WeightConfig
 from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
 from napari_unet.network.events import Adapted, Started, StepDone, Stopped, Validated, Warned
+from napari_unet.network.learning import batches, training_loop
 from napari_unet.network.learning import learner as learner_module
-from napari_unet.network.learning import training_loop
 from napari_unet.network.learning.validation import Validation
 from napari_unet.network.model import Model
 from napari_unet.network.training import train, train_events
@@ -75,6 +75,21 @@ def _run(config: TrainingConfig = QUICK, images: Any = None, paints: Any = None,
             **options,
         )
     )
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        dataclasses.replace(QUICK, batch_size=10**8),
+        dataclasses.replace(QUICK, network=dataclasses.replace(TINY, features=512, levels=7)),
+    ],
+)
+def test_what_cannot_fit_into_the_memory_is_said_at_once(
+    config: TrainingConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "free_memory", lambda _device: 2**37)
+    with pytest.raises(InputError, match=r"weights need more than [\d,]+ GB, and 128\.0 GB are free; choose"):
+        next(iter(train_events([IMAGE], [PAINT], config, device=CPU)))
 
 
 def _same(first: Model, second: Model) -> bool:

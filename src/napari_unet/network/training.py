@@ -20,6 +20,7 @@ from napari_unet.core.painted.painted_plane import PaintedPlane
 from napari_unet.network.config import TrainingConfig
 from napari_unet.network.device import choose_device, choose_precision, describe_device
 from napari_unet.network.events import Started, Stopped, TrainingEvent, Warned
+from napari_unet.network.learning.batches import check_memory
 from napari_unet.network.learning.diagnosis import doubts
 from napari_unet.network.learning.joining import Joining
 from napari_unet.network.learning.state import TrainingState
@@ -157,6 +158,7 @@ def train_events(
     live = LiveDataset(planes, reading)
     del planes  # which the user may paint over
     dataset = live.dataset
+    check_memory(dataset, config.network, config, place)
     is_new = start is not None and start.network.in_channels != dataset.in_channels
     network, told, resume = starting_network(
         start,

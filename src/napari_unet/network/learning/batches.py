@@ -1,18 +1,21 @@
 """From a dataset to batches on the device: sizes that fit network and images, patches, augmentation."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from napari_unet.core.errors import InputError
 from napari_unet.core.learning.dataset import Dataset
 from napari_unet.core.learning.live_dataset import Fresh
 from napari_unet.core.patches import Patch, draw_patch
 from napari_unet.network import geometry
 from napari_unet.network.augment import Batch, augment, source_margin
 from napari_unet.network.config import TrainingConfig, UNetConfig
-from napari_unet.network.unet import centre_crop
+from napari_unet.network.device import free_memory
+from napari_unet.network.unet import UNet, centre_crop
 
 _USUAL = {("cpu", 2): (192, 4), ("cpu", 3): (48, 2), ("gpu", 2): (256, 8), ("gpu", 3): (96, 2)}
 """Edge in pixels of what a patch teaches, and how many make a batch, by kind of device and dimension."""
@@ -60,6 +63,26 @@ def plan_batches(
     as_many_pixels = round(patches * (usual / edge) ** network.ndim)
     patches = config.batch_size or min(max(_FEWEST, as_many_pixels), _MOST)
     return BatchShape(patches, tuple(taught), (extra,) * network.ndim)
+
+
+def check_memory(dataset: Dataset, network: UNetConfig, config: TrainingConfig, device: torch.device) -> None:
+    """Raise ``InputError`` if network and batch need more memory than there is, before either is made.
+
+    What is counted is less than a training takes, so that nothing is refused that might run: weights, their
+    average, gradient and two moments; and what the convolutions of the first level keep, in 16 bits.
+    """
+    shape = plan_batches(dataset, network, config, device)
+    with torch.device("meta"):
+        weights = sum(values.numel() for values in UNet(network).parameters())
+    kept = 4 * network.features * 2 * shape.patches * math.prod(shape.taught)
+    needed, free = 5 * 4 * weights + kept, free_memory(device)
+    if needed > free:
+        size = " x ".join(map(str, shape.seen))
+        raise InputError(
+            f"Batches of {shape.patches:,} patches of {size} pixels and a network of {weights / 1e6:,.1f} "
+            f"million weights need more than {needed / 2**30:,.0f} GB, and {free / 2**30:,.1f} GB are free; "
+            "choose a smaller batch size, patch size or network."
+        )
 
 
 def draw_batch(
