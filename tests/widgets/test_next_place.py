@@ -23,7 +23,7 @@ from napari_unet.widgets.bridge.layers import add_result, annotation_of, make_an
 from napari_unet.widgets.bridge.marks import source_of
 from napari_unet.widgets.bridge.paint_watch import Learnt
 from napari_unet.widgets.guiding.next_place_run import Known, planes_to_look_at
-from napari_unet.widgets.guiding.place_view import is_ring
+from napari_unet.widgets.guiding.place_view import is_ring, show_place
 from napari_unet.widgets.next_place import KEY
 from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.training.live_preview import LivePreviewLayer
@@ -86,7 +86,34 @@ def press(dock, qtbot):
 
 
 def centre(viewer):
-    return np.array(viewer.scene.camera.center[-2:])
+    """Where the ring is, which is on the canvas."""
+    (ring,) = filter(is_ring, viewer.layers)
+    shown = [axis - viewer.dims.ndim for axis in viewer.dims.displayed]
+    place = np.array(ring.data_to_world(ring.data[0]))[shown]
+    half = np.array(viewer.canvas.size) / viewer.scene.camera.zoom / 2
+    assert (np.abs(place - viewer.scene.camera.center[-2:]) < half).all()
+    return place
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_the_view_stays_on_the_image_where_it_can(viewer, transposed):
+    image = viewer.add_image(np.zeros((1000, 2000)), scale=(0.5, 0.5), translate=(10, 0))
+    paint = make_annotation(viewer, image)
+    if transposed:
+        viewer.dims.transpose()
+    order = list(viewer.dims.displayed)
+    for place in ((0, 0), (999, 1999), (500, 1000), (3, 1500)):
+        show_place(viewer, image, paint, place, 50)
+        middle = np.array(viewer.scene.camera.center[-2:])[order]
+        half = np.array(viewer.canvas.size)[order] / viewer.scene.camera.zoom / 2
+        low, high = np.array((10, 0)), np.array((509.5, 999.5))
+        assert (middle - half >= low - 1e-6).all()
+        assert (middle + half <= high + 1e-6).all()
+        wanted = np.clip(np.array(place) * 0.5 + (10, 0), low + half, high - half)
+        np.testing.assert_allclose(middle, wanted)
+    viewer.scene.camera.zoom = 1.0
+    show_place(viewer, image, paint, (0, 0), 600)  # all of the image is to be seen
+    np.testing.assert_allclose(np.array(viewer.scene.camera.center[-2:])[order][0], 259.75)
 
 
 # In a window.
@@ -313,7 +340,7 @@ def test_a_glance_that_comes_to_nothing_does_no_harm(dock, viewer, qtbot, what):
         lambda: None, lambda _image: older, preview(seen.get, lambda _images, then: not waiting.append(then))
     )
     dock.findChild(QPushButton, "next_go").click()
-    before = centre(viewer)
+    before = viewer.scene.camera.center
     if what == "training ended":
         seen.clear()
     elif what == "image removed":
@@ -325,7 +352,7 @@ def test_a_glance_that_comes_to_nothing_does_no_harm(dock, viewer, qtbot, what):
     if what == "training ended":
         np.testing.assert_allclose(centre(viewer), (150, 240), atol=8)
     else:
-        np.testing.assert_allclose(centre(viewer), before)
+        assert viewer.scene.camera.center == before
         assert say(dock, "next_sentence") == ""
 
 

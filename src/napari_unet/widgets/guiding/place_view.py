@@ -33,6 +33,7 @@ def show_place(
     wanted = _CANVAS / (2 * radius * abs(float(paint.scale[-1])))
     if not wanted / 2 <= camera.zoom <= 3 * wanted:
         camera.zoom = wanted
+    _keep_on(viewer, paint)
     _draw_ring(viewer, image, paint, centre, radius / 2)
 
 
@@ -47,6 +48,18 @@ def centre_on(viewer: ViewerModel, layer: Layer, pixel: Sequence[float]) -> None
             dims.set_point(axis, world[axis - first])
     shown = [world[axis - first] for axis in dims.displayed if axis >= first]
     camera.center = (*camera.center[: 3 - len(shown)], *shown)
+
+
+def _keep_on(viewer: ViewerModel, layer: Layer) -> None:
+    """Shift the view so that it shows no more beside ``layer`` than it must."""
+    dims, camera = viewer.dims, viewer.scene.camera
+    if dims.ndisplay != 2:
+        return
+    low, high = layer.extent.world[:, [axis - dims.ndim for axis in dims.displayed]]
+    half = np.array(viewer.canvas.viewbox_size(viewer.layers)) / camera.zoom / 2
+    inside = np.clip(camera.center[-2:], low + half, high - half)
+    centre = np.where(high - low > 2 * half, inside, (low + high) / 2)
+    camera.center = (*camera.center[:-2], *map(float, centre))
 
 
 def turn_to(viewer: ViewerModel, pair: tuple[Image, Labels], pairs: Sequence[tuple[Image, Labels]]) -> str:
