@@ -42,19 +42,16 @@ def read_settings(path: str | Path, base: Settings | None = None) -> Settings:
     exist.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")  # editors of Windows put a mark before it
+        # Editors of Windows put a mark before it.
+        return _from_sections(tomllib.loads(Path(path).read_text(encoding="utf-8-sig")), base)
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not a text file; give settings in TOML.") from error
     except OSError as error:
         raise InputError(
             f"{path} could not be read ({error.strerror}); check its name and folder."
         ) from error
-    try:
-        sections = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not valid TOML ({error}); correct it there.") from error
-    try:
-        return _from_sections(sections, base)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
