@@ -45,9 +45,6 @@ from napari_unet.network.tiles.in_turn import ImageFailed, in_turn
 Format = Literal["auto", "tiff", "zarr"]
 """Of results: "auto" is TIFF, and zarr of zarr and of what does not fit into memory."""
 
-_ENDS = (".tif", ".zarr")
-"""Of the names of results."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FileAdvanced:
@@ -143,7 +140,7 @@ class FilesPlan:
 
     def _targets(self, number: int) -> list[Path]:
         """Return where all results of a file go, in either format."""
-        return [self.target(number, kind, ending) for kind in self.kinds for ending in _ENDS]
+        return [self.target(number, kind, ending) for kind in self.kinds for ending in (".tif", ".zarr")]
 
 
 def predict_files(
