@@ -140,36 +140,29 @@ class TrainingReport:
 
     def show(self, event: "TrainingEvent", progress: Progress) -> None:
         """Print an event, or move the progress bar."""
-        from napari_unet.network.events import (
-            Adapted,
-            Continued,
-            Resolved,
-            Started,
-            StepDone,
-            Validated,
-            Warned,
-        )
+        from napari_unet.network import events
 
         if self._as_json:
             name = re.sub(r"\B(?=[A-Z])", "_", type(event).__name__).lower()  # "step_done"
             print_json({"event": name} | _json_values(event))
         match event:
-            case Started() if not self._as_json:
+            case events.Started() if not self._as_json:
                 images = f"{event.images} image{'s' * (event.images != 1)}"
                 what = f"{images}, {event.known_pixels} painted pixels"
                 note(f"{what}; {event.device}, {event.precision}")
-            case Continued():
+            case events.Continued():
                 self._before = event.history.seconds, event.history.steps
                 note(event.sentence())
-            case Adapted() | Warned():
+            case events.Adapted() | events.Warned():
                 note(event.message)
-            case Resolved():
+            case events.Resolved():
                 note(f"No longer so: {event.message}")
-            case StepDone():
+            case events.StepDone():
                 seconds, steps = event.seconds - self._before[0], event.step - self._before[1]
                 part = max(seconds / self._seconds, steps / self._steps)
                 progress(part, f"step {event.step}, loss {event.loss:.3f}")
-            case Validated() if not (self._as_json or sys.stderr.isatty()):  # a log that nobody watches
+            case events.Validated() if not (self._as_json or sys.stderr.isatty()):
+                # For a log that nobody watches.
                 what = f"{event.words}, loss {event.loss:.3f}"
                 note(f"{event.seconds:.0f} s, step {event.step}: {what}")
 
