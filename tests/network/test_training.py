@@ -169,6 +169,14 @@ def test_the_same_seed_gives_the_same_model_bit_for_bit(precision: Any) -> None:
     assert not _same(first, train([IMAGE], [PAINT], dataclasses.replace(config, seed=1), device=CPU))
 
 
+def test_the_same_seed_gives_the_same_model_of_a_thin_volume() -> None:
+    volume, paint = (np.repeat(array[None], 2, axis=0) for array in (IMAGE, PAINT))
+    network = dataclasses.replace(TINY, ndim=3, features=16)
+    config = dataclasses.replace(QUICK, steps=2, precision="bfloat16", network=network)
+    first, again = (train([volume], [paint], config, device=CPU) for _ in range(2))
+    assert _same(first, again)
+
+
 def test_classes_rgb_and_several_images() -> None:
     rgb = np.repeat(IMAGE[..., None], 3, axis=-1).astype(np.float64)
     rgb[3, 3] = np.nan

@@ -338,3 +338,24 @@ def test_a_crop_is_the_same_part_of_the_whole_output(data, levels, upsampling, p
             crop.append(slice(start, data.draw(st.integers(start + 1, length))))
         part = bands.run_cropped(network, x, crop)
         torch.testing.assert_close(part, whole[(..., *crop)], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("planes", [2, 3, 4])
+def test_the_gradient_of_few_planes_is_that_of_full_precision(planes: int):
+    torch.manual_seed(0)
+    convolution = UNet(UNetConfig(ndim=3, levels=1)).bottom[0]
+    features, upstream = torch.randn(2, 16, planes, 6, 6), torch.randn(2, 32, planes, 6, 6)
+
+    def gradient(*, enabled: bool) -> torch.Tensor:
+        convolution.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            result = convolution(features)
+        result.float().backward(upstream)
+        return convolution.weight.grad.clone()
+
+    exact = gradient(enabled=False)
+    for _ in range(3):
+        for size in (10**4, 10**5, 10**6):
+            torch.full((size,), 1e3)  # memory that is used again
+        found = gradient(enabled=True)
+        torch.testing.assert_close(found, exact, rtol=0, atol=0.02 * float(exact.abs().max()))

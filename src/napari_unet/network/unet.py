@@ -17,7 +17,22 @@ from napari_unet.core.errors import InputError
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.geometry import check_shape
 
-_CONV = {2: nn.Conv2d, 3: nn.Conv3d}
+
+class _Conv3d(nn.Conv3d):
+    """Computes two planes in full precision on a CPU.
+
+    Of a padded 3x3x3 kernel over two planes in bfloat16, oneDNN, as torch 2.13 has it, returns a gradient
+    that is in part what the memory held before.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[2] == 2 and torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):
+                return super().forward(x.to(self.weight.dtype))
+        return super().forward(x)
+
+
+_CONV = {2: nn.Conv2d, 3: _Conv3d}
 _UP_CONV = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 _BATCH_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _DROPOUT = {2: nn.Dropout2d, 3: nn.Dropout3d}
