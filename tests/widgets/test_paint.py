@@ -103,7 +103,7 @@ def test_next_takes_a_value_that_nothing_has(viewer, open_dock):
     assert paint.selected_label == 5  # 6 was never painted
 
 
-def test_keys_work_on_the_annotation_layer_and_nowhere_else(make_napari_viewer, open_dock):
+def test_keys_work_on_the_layers_of_the_image_and_nowhere_else(make_napari_viewer, open_dock):
     viewer = make_napari_viewer()
     dock = open_dock(viewer)
     image = add_image(viewer)
@@ -118,12 +118,21 @@ def test_keys_work_on_the_annotation_layer_and_nowhere_else(make_napari_viewer, 
     press(viewer, "E")
     assert paint.mode == "erase"
     before = other.selected_label
-    for layer in (other, image):
-        viewer.layers.selection.active = layer
-        for key in "GON":
-            press(viewer, key)
+    viewer.layers.selection.active = other
+    for key in "GON":
+        press(viewer, key)
     assert other.selected_label == before
     assert (paint.mode, paint.selected_label) == ("erase", 1)
+    predicted = bridge.add_result(viewer, image, "objects", np.ones((40, 50), int))
+    # On images, O is napari's own.
+    for layer, key, expected in ((image, "N", 4), (image, "G", 1), (predicted, "O", 3), (predicted, "N", 4)):
+        viewer.layers.selection.active = layer
+        press(viewer, key)
+        assert viewer.layers.selection.active is paint
+        assert (paint.mode, paint.selected_label) == ("paint", expected)
+    viewer.layers.selection.active = image
+    press(viewer, "O")
+    assert viewer.layers.selection.active is image
 
 
 def test_no_brush_is_shown_as_in_the_hand_while_another_layer_is_selected(viewer, open_dock):

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
-from weakref import ref
 
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
@@ -41,7 +40,7 @@ from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.predicting.onlooker import Onlooker
 from napari_unet.widgets.predicting.prediction_targets import Target, images_of
 from napari_unet.widgets.training.live_preview import LivePreviewLayer
-from napari_unet.widgets.window.lifetime import follow, is_alive, later
+from napari_unet.widgets.window.lifetime import bind_key, follow, later
 from napari_unet.widgets.window.preferences import read_preferences
 
 KEY = "J"
@@ -128,7 +127,7 @@ class NextPlace(QWidget):
         follow(self, self._on_removed, viewer.layers.events.removed)
         # Not within the event: napari's list of layers must be told of one removal before the next.
         self._orphaned = later(self, 0, partial(remove_orphans, viewer, RING, _MAP_KIND))
-        self._bind_key()
+        bind_key(viewer, KEY, self, NextPlace.go)
 
     def use(
         self,
@@ -163,19 +162,6 @@ class NextPlace(QWidget):
         self._request = None
         self._onlooker.stop()
         self._ranking.cancel()
-
-    def _bind_key(self) -> None:
-        """Let the key lead to the next place in this viewer, until the dock is closed."""
-        this = ref(self)
-
-        def lead(viewer: ViewerModel) -> None:
-            widget = this()
-            if widget is not None and is_alive(widget):
-                widget.go()
-            elif before is not None:  # another dock that is still open
-                before(viewer)
-
-        before = self._viewer.bind_key(KEY, lead, overwrite=True)
 
     def _look(self, *, leads: bool) -> None:
         if self.is_busy:

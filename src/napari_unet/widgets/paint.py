@@ -1,8 +1,9 @@
 """The Paint dock: choose an image, make its annotation layer, paint, and see what is still missing."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import napari
@@ -28,7 +29,7 @@ from napari_unet.widgets.painting.watcher import AnnotationWatcher
 from napari_unet.widgets.parts.dock import Dock
 from napari_unet.widgets.parts.form import Form, LayerChooser, Sentence, button, check_box, choice
 from napari_unet.widgets.parts.latest import Latest
-from napari_unet.widgets.window.lifetime import follow, when_settled
+from napari_unet.widgets.window.lifetime import bind_key, follow, when_settled
 
 _FILLED = (
     "Tick this if every object you paint here is filled up to its border. Full objects teach where\n"
@@ -82,6 +83,8 @@ class PaintDock(Dock):
         self._watcher.painted.connect(self._settled.start)
         self._watcher.noted.connect(self._on_noted)
         self.image.layer_changed.connect(self._show_state)
+        for key, brush in brushes.KEYS.items():
+            bind_key(viewer, key, self, partial(PaintDock._take_by_key, brush=brush))
         follow(self, self._show_view, viewer.dims.events.ndisplay)
         self._on_annotation(self._watcher.layer)
 
@@ -159,6 +162,12 @@ class PaintDock(Dock):
             paint.brush_size = diameter
         self._watcher.look()
         self.brushes.take(brushes.paint_background)
+
+    def _take_by_key(self, brush: Callable[[Labels], None]) -> None:
+        """Take up a brush if the selected layer is one of the chosen image."""
+        image = self.image.layer
+        if image is not None and marks.source_of(self._viewer, self._viewer.layers.selection.active) is image:
+            self.brushes.take(brush)
 
     def _on_mode(self, _index: int = 0) -> None:
         if self.annotation is not None:

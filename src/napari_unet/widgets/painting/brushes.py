@@ -57,7 +57,7 @@ def is_painting(paint: Labels) -> bool:
 
 
 # Letters that napari leaves free for labels; for the eraser it has E itself.
-_KEYS: dict[str, Callable[[Labels], None]] = {
+KEYS: dict[str, Callable[[Labels], None]] = {
     "G": paint_background,
     "O": paint_object,
     "N": paint_next_object,
@@ -65,8 +65,8 @@ _KEYS: dict[str, Callable[[Labels], None]] = {
 
 
 def bind_keys(paint: Labels) -> None:
-    """Give this layer, and no other, the keys G background, O object and N next object."""
-    for key, action in _KEYS.items():
+    """Give this layer the keys G background, O object and N next object, also while no dock is open."""
+    for key, action in KEYS.items():
         paint.bind_key(key, action, overwrite=True)
 
 

@@ -1,11 +1,14 @@
 """Qt objects die when their window says so, whoever in Python still holds them."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakMethod, ref
 
+from napari.components import ViewerModel
 from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer
+
+Owner = TypeVar("Owner", bound=QObject)
 
 
 def is_alive(instance: QObject) -> bool:
@@ -28,6 +31,20 @@ def later(owner: QObject, milliseconds: int, slot: Callable[[], object]) -> QTim
 def when_settled(owner: QObject, slot: Callable[[], object]) -> QTimer:
     """Return the same that waits until nobody has painted for a moment, as long as every stroke starts it."""
     return later(owner, 300, slot)
+
+
+def bind_key(viewer: ViewerModel, key: str, owner: Owner, act: Callable[[Owner], object]) -> None:
+    """Let ``key`` call ``act(owner)``, whichever layer is selected, until ``owner`` is deleted."""
+    living = ref(owner)
+
+    def press(pressed_in: ViewerModel) -> None:
+        its_owner = living()
+        if its_owner is not None and is_alive(its_owner):
+            act(its_owner)
+        elif before is not None:  # that of another dock, which is still open
+            before(pressed_in)
+
+    before = viewer.bind_key(key, press, overwrite=True)
 
 
 def follow(owner: QObject, slot: Callable[..., Any], *emitters: Any) -> Callable[[], None]:
