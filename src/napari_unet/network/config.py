@@ -251,9 +251,9 @@ class TrainingConfig:
     normalisation: Normalisation = field(default_factory=Normalisation)
 
     def __post_init__(self) -> None:
-        _one_of("training.mode", self.mode, ("objects", "classes"))
+        _one_of("training.mode", self.mode, get_args(Mode))
         _one_of("training.channels", self.channels, get_args(Channels))
-        _one_of("training.precision", self.precision, ("auto", "float32", "bfloat16", "float16"))
+        _one_of("training.precision", self.precision, get_args(Precision))
         for name in ("steps", "patience", "seed", "patch_size", "batch_size"):
             value = getattr(self, name)
             _whole(f"training.{name}", value)
@@ -265,26 +265,20 @@ class TrainingConfig:
             self.seconds is None or self.seconds > 0,
             f"training.seconds is {self.seconds}; choose more than 0, or leave it out.",
         )
-        _require(
-            self.steps is None or self.steps >= 1,
-            f"training.steps is {self.steps}; choose at least 1, or leave it out.",
-        )
+        for name in ("steps", "patience", "batch_size"):
+            value = getattr(self, name)
+            _require(
+                value is None or value >= 1,
+                f"training.{name} is {value}; choose at least 1, or leave it out.",
+            )
         _require(
             self.pull is None or 0 <= self.pull <= 1,
             f"training.pull is {self.pull}; choose between 0 (off) and 1, or leave it out.",
-        )
-        _require(
-            self.patience is None or self.patience >= 1,
-            f"training.patience is {self.patience}; choose at least 1, or leave it out.",
         )
         _require(0 <= self.seed < 2**63, f"training.seed is {self.seed}; choose 0 or more, below 2**63.")
         _require(
             self.patch_size is None or self.patch_size >= 16,
             f"training.patch_size is {self.patch_size}; choose at least 16 pixels, or leave it out.",
-        )
-        _require(
-            self.batch_size is None or self.batch_size >= 1,
-            f"training.batch_size is {self.batch_size}; choose at least 1, or leave it out.",
         )
         _require(
             0 < self.learning_rate < 1,
@@ -362,4 +356,4 @@ class PredictionConfig:
         )
         _one_of("prediction.channels", self.channels, get_args(Channels))
         _one_of("prediction.test_time_augmentation", self.test_time_augmentation, (True, False))
-        _one_of("prediction.precision", self.precision, ("auto", "float32", "bfloat16", "float16"))
+        _one_of("prediction.precision", self.precision, get_args(Precision))
