@@ -74,20 +74,13 @@ def read_planes(
 ) -> list[PaintedPlane]:
     """Return every plane with paint on it; see :func:`napari_unet.core.learning.dataset.build_dataset`."""
     check_mode(reading.mode)
-    pairs = _check_pairs(images, paints, reading.ndim, reading.channels)
+    pairs = _check_pairs(images, paints, reading)
     if full is not None and len(full) != len(pairs):
         raise InputError(
             f"There are {len(pairs) - validation} images to learn from, and for {len(full) - validation} it "
             "is said which objects are full; say so for each image, in the same order, or for none."
         )
-    planes = _painted_planes(
-        pairs,
-        full or (False,) * len(pairs),
-        reading.ndim,
-        reading.normalisation,
-        validation=validation,
-        control=control,
-    )
+    planes = _painted_planes(pairs, full or (False,) * len(pairs), reading, validation, control)
     if validation and not any(plane.scored for plane in planes):
         raise InputError(
             "No validation image has paint; paint on one, or leave the choice to held-out strokes."
@@ -128,7 +121,7 @@ def count_together(counts: Iterable[Mapping[int, int]]) -> dict[int, int]:
 
 
 def _check_pairs(
-    images: Sequence[Any], paints: Sequence[Any], ndim: int, channels: Channels
+    images: Sequence[Any], paints: Sequence[Any], reading: Reading
 ) -> list[tuple[Pixels, Pixels]]:
     """Return every image, channels first, with its paint, after checking that all of them fit together."""
     if len(images) != len(paints):
@@ -142,7 +135,9 @@ def _check_pairs(
     for number, (pixels, labels) in enumerate(zip(images, paints, strict=True), start=1):
         paint = as_pixels(labels)
         with _naming(number, len(images)):
-            image = channels_first(pixels, ndim=ndim, channels=channels, paint_shape=paint.shape)
+            image = channels_first(
+                pixels, ndim=reading.ndim, channels=reading.channels, paint_shape=paint.shape
+            )
         pairs.append((image, paint))
         first = len(pairs[0][0])
         if len(image) != first:
@@ -156,9 +151,7 @@ def _check_pairs(
 def _painted_planes(
     pairs: Sequence[tuple[Pixels, Pixels]],
     full: Sequence[Full],
-    ndim: int,
-    normalisation: Normalisation,
-    *,
+    reading: Reading,
     validation: int,
     control: Control | None,
 ) -> list[_Plane]:
@@ -167,11 +160,11 @@ def _painted_planes(
     for number, ((image, paint), whole) in enumerate(zip(pairs, full, strict=True)):
         scored = number >= len(pairs) - validation
         limits = None
-        for index in np.ndindex(paint.shape[:-ndim]):
+        for index in np.ndindex(paint.shape[: -reading.ndim]):
             _check_running(control)
             painted = np.asarray(paint[index])
             if painted.any():
-                limits = normalisation.limits(image) if limits is None else limits
+                limits = reading.normalisation.limits(image) if limits is None else limits
                 pixels = image[(slice(None), *index)]
                 with _naming(number + 1, len(pairs)):
                     planes.append(_Plane(number, index, scored, pixels, limits, check_paint(painted), whole))
