@@ -5,6 +5,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from skimage.draw import line as draw_line
 
+from napari_unet.core.arrays.blocks import box_of, widen
+
 Line = tuple[NDArray[np.intp], NDArray[np.intp]]
 """Rows and columns of the pixels of a stroke, in the order in which it was drawn."""
 
@@ -86,12 +88,10 @@ def divide(mask: NDArray[np.bool_], line: Line, *, carry_on: bool = False) -> ND
 
 def spread(parts: NDArray[np.int32], where: NDArray[np.bool_]) -> None:
     """Give the pixels ``where`` the number of the nearest of ``parts`` (YX), in place."""
-    if not where.any():
+    holes = box_of(where)
+    if holes is None:
         return
-    box = tuple(
-        slice(max(int(at.min()) - 2, 0), int(at.max()) + 3)
-        for at in (np.nonzero(where.any(1))[0], np.nonzero(where.any(0))[0])
-    )
+    box = widen(holes, (2, 2), parts.shape)
     if not parts[box].any():
         box = (slice(None), slice(None))
     near = ndimage.distance_transform_edt(parts[box] == 0, return_distances=False, return_indices=True)
