@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_unet.core.arrays.axes import channels_first
 from napari_unet.core.arrays.lazy import Pixels
 from napari_unet.core.arrays.normalisation import CLIPS
+from napari_unet.core.arrays.resampling import scaled_shape
 from napari_unet.core.control import Control
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.objects.prediction import Prediction
@@ -30,7 +31,6 @@ from napari_unet.network.tiles.scaling import (
     Scale,
     ScaledTiles,
     choose_scale,
-    scaled_sizes,
     tile_size_of_image,
     tiles_of_image,
 )
@@ -260,9 +260,8 @@ def tile_size_for(
     device: str,
 ) -> int:
     """Return the edge of the best tiles, in pixels of the image; arguments as for `plan_tile_size`."""
-    size = plan_tile_size(
-        scaled_sizes(shape, scale), geometry, network, memory=memory, itemsize=itemsize, device=device
-    )
+    seen = shape if scale is None else scaled_shape(shape, scale.factor)
+    size = plan_tile_size(seen, geometry, network, memory=memory, itemsize=itemsize, device=device)
     if scale is None or scale.factor == 1:
         return size
     return tile_size_of_image(size, scale.factor, geometry)

@@ -92,7 +92,7 @@ def enclose(one: Box, other: Box) -> Box:
     return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
 
 
-def part_of(box: Box, outer: Box) -> Box:
+def part_of(box: Sequence[slice], outer: Sequence[slice]) -> Box:
     """Return ``box`` as it lies in ``outer``, which holds it."""
     return tuple(
         slice(part.start - around.start, part.stop - around.start)

@@ -140,14 +140,11 @@ def class_probabilities(network: UNet, x: Tensor, crop: tuple[slice, ...], orien
     mean = torch.zeros(())
     for count, orientation in enumerate(ORIENTATIONS[:orientations], start=1):
         logits = run_cropped(network, orientation.turn(x), orientation.turn_crop(crop, seen))
-        probabilities = orientation.turn_back(_activate(logits[0]))
+        probabilities = orientation.turn_back(
+            logits[0].contiguous().float().softmax(dim=0)  # channels last would take five times as long
+        )
         mean = probabilities if count == 1 else mean.lerp_(probabilities, 1 / count)
     return mean.contiguous()
-
-
-def _activate(logits: Tensor) -> Tensor:
-    """Return the outputs of a network (K, ...) as what they mean."""
-    return logits.contiguous().float().softmax(dim=0)  # else channels last, which takes five times as long
 
 
 def plan_tile_size(

@@ -5,7 +5,6 @@ For every tile just those scaled pixels are computed that its own pixels are int
 the scaled image as a whole: tiles stay exact.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_unet.core.arrays.blocks import part_of
 from napari_unet.core.arrays.lazy import Pixels
 from napari_unet.core.arrays.resampling import plan_axis, resample, scaled_shape, scaled_view
 from napari_unet.core.errors import InputError
@@ -143,10 +143,7 @@ class ScaledTiles:
         of_plane: tuple[Any, ...] = (slice(None), *plane)
         block = read_mirrored(view[of_plane], part.read)
         probabilities = probabilities_of(network, np.ascontiguousarray(block), part.crop, orientations)
-        inner = (
-            slice(axis.source.start - cut.start, axis.source.stop - cut.start)
-            for axis, cut in zip(back, region, strict=True)
-        )
+        inner = part_of([axis.source for axis in back], region)
         result = resample(probabilities[(slice(None), *inner)], back)
         return np.clip(result, 0, 1, out=result if out is None else out)
 
@@ -160,8 +157,3 @@ def tile_size_of_image(scaled_tile: int, factor: float, geometry: Geometry) -> i
     """Return the edge of tiles of the image of which each is about ``scaled_tile`` pixels when scaled."""
     step = geometry.alignment
     return max(step, min(int(scaled_tile / factor), _LARGEST_TILE) // step * step)
-
-
-def scaled_sizes(shape: Sequence[int], scale: Scale | None) -> tuple[int, ...]:
-    """Return the spatial shape of an image as the network sees it."""
-    return tuple(shape) if scale is None else scaled_shape(shape, scale.factor)
