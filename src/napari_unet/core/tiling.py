@@ -91,19 +91,13 @@ def plan_tiles(
     """
     region = [slice(0, size) for size in shape] if region is None else region
     axes = [_plan_axis(size, part, tile_size, geometry) for size, part in zip(shape, region, strict=True)]
-    return tuple(
-        Tile(
-            read=tuple(part[0] for part in parts),
-            write=tuple(part[1] for part in parts),
-            crop=tuple(part[2] for part in parts),
-        )
-        for parts in itertools.product(*axes)
-    )
+    return tuple(Tile(*zip(*parts, strict=True)) for parts in itertools.product(*axes))
 
 
 def _plan_axis(
     size: int, region: slice, tile_size: int, geometry: Geometry
 ) -> list[tuple[slice, slice, slice]]:
+    """Return what every tile reads, writes and crops along one axis, as :class:`Tile` has it."""
     step, halo = geometry.alignment, geometry.halo
     length = region.stop - region.start
     blocks = _divide_up(length, _round_up(tile_size, step))
