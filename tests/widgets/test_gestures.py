@@ -316,6 +316,37 @@ def test_strokes_from_before_the_gestures_are_undone_last(viewer):
 # What the paint holds.
 
 
+def test_undo_can_be_pressed_while_there_is_something_to_undo(viewer, qtbot):
+    section = section_of(viewer, qtbot)
+    undo = section.findChild(QPushButton, "correct_undo")
+    image, result = show(viewer, predicted())
+    paint = make_annotation(viewer, image)
+    assert not undo.isEnabled()
+    paint.paint((5, 5), 1)
+    qtbot.waitUntil(undo.isEnabled)
+    undo.click()
+    assert not paint.data.any()
+    assert not undo.isEnabled()
+    corrector_of(viewer, result).stroke("accepted", np.array([(16.0, 16.0)]), (0, 1))
+    qtbot.waitUntil(undo.isEnabled)
+    paint.data = paint.data.copy()  # what was painted before it is forgotten
+    qtbot.waitUntil(lambda: not undo.isEnabled())
+
+
+def test_what_was_painted_before_the_dock_was_open_can_be_undone(viewer, qtbot):
+    image, _ = show(viewer, predicted())
+    paint = make_annotation(viewer, image)
+    paint.paint((5, 5), 1)
+    undo = section_of(viewer, qtbot).findChild(QPushButton, "correct_undo")
+    undo.click()
+    assert not paint.data.any()
+    undo.click()
+    assert not undo.isEnabled()
+    timeline_of(paint).redo(paint)
+    assert paint.data.any()
+    assert undo.isEnabled()
+
+
 def test_accepting_twice_changes_nothing_and_an_accepted_object_can_be_rejected(viewer, qtbot):
     section = section_of(viewer, qtbot)
     before = predicted()

@@ -74,12 +74,18 @@ class Timeline:
         self._open: Step | None = None
         self._said: list[Gesture] = []  # by steps that cannot be undone any more
         self._rejected: list[NDArray[np.intp]] = []
+        self._may_have_earlier = bool(np.any(paint.data))  # edits, of which napari tells nothing
         self.follow(paint)
 
     @property
     def gestures(self) -> tuple[Gesture, ...]:
         """What was said of which objects, the oldest first; what was undone is left out."""
         return (*self._said, *(gesture for step in self._done for gesture in step.gestures))
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there may be something to undo."""
+        return bool(self._done) or self._may_have_earlier
 
     def follow(self, layer: Labels) -> None:
         """Take the edits of ``layer`` into account from now on, and give it the keys."""
@@ -122,7 +128,10 @@ class Timeline:
         if any(mark is not None and mark.is_drawn_on for mark in map(mark_of, self._followed)):
             return
         if not steps and layer is self._paint:
+            before = layer.data.copy()
             move(layer)
+            has_moved = not np.array_equal(before, layer.data)
+            self._may_have_earlier = has_moved or (self._may_have_earlier and others is not self._undone)
         while steps:
             step = steps.pop()
             for changed in step.layers:

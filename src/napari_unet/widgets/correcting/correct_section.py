@@ -21,7 +21,7 @@ from napari_unet.widgets.bridge.marks import is_paint, mark_of, source_of
 from napari_unet.widgets.bridge.timeline import gestures_of, timeline_of
 from napari_unet.widgets.correcting.corrector import KEYS, Corrector, bind_keys, corrector_of
 from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button, check_box, describe
-from napari_unet.widgets.window.lifetime import follow
+from napari_unet.widgets.window.lifetime import follow, later
 
 _TOOLS: dict[Kind, tuple[str, str]] = {
     "accepted": (
@@ -108,6 +108,8 @@ class CorrectSection(QWidget):
         self._count = column.add(Sentence("correct_count"))
         describe(self._count, name="correct_count", tooltip="What you corrected in the paint of this image.")
         self._progress = column.add(ProgressView())
+        # When the order of undo has taken an edit into account.
+        self._edited = later(self, 0, self._show_undo)
         layers = viewer.layers
         follow(
             self, self._look, layers.events.inserted, layers.events.removed, layers.selection.events.active
@@ -142,8 +144,11 @@ class CorrectSection(QWidget):
                 self._followed.callback(follow(self, self._on_said, corrector.events.said))
             if paint is not None:
                 self._followed.callback(follow(self, self._show, paint.events.metadata))
+                edits = [paint.events.paint, paint.events.data]
                 if corrector is not None and result is not None:
                     timeline_of(paint).follow(result)
+                    edits += [result.events.paint, result.events.data]
+                self._followed.callback(follow(self, self._on_edit, *edits))
             self._told = () if paint is None else gestures_of(paint)
         self._show()
 
@@ -155,6 +160,12 @@ class CorrectSection(QWidget):
     def _on_undo(self) -> None:
         if self._paint is not None:
             timeline_of(self._paint).undo(self._paint)
+
+    def _show_undo(self) -> None:
+        self._undo.setEnabled(self._paint is not None and timeline_of(self._paint).can_undo)
+
+    def _on_edit(self, _event: object = None) -> None:
+        self._edited.start()
 
     def _on_outlines(self, wanted: bool) -> None:
         if self._corrector is not None:
@@ -168,7 +179,7 @@ class CorrectSection(QWidget):
         for kind, made in self._buttons.items():
             made.setEnabled(self._corrector is not None)
             made.setChecked(kind == tool)
-        self._undo.setEnabled(self._paint is not None)
+        self._show_undo()
         self._outlines.setEnabled(self._corrector is not None)
         with signals_blocked(self._outlines):
             self._outlines.setChecked(self._corrector is not None and self._corrector.shows_outlines)
