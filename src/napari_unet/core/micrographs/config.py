@@ -15,16 +15,6 @@ FLAT_ONLY: tuple[Kind, ...] = ("phase", "tissue", "brightfield")
 """Kinds of transmitted light, which have no volumes here."""
 
 _BITS = (8, 12, 16)
-_AT_MOST_1 = (
-    "coverage",
-    "clustering",
-    "irregularity",
-    "texture",
-    "haze",
-    "unevenness",
-    "background",
-    "variety",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +85,15 @@ class MicrographConfig:
             if value not in allowed:
                 choices = ", ".join(repr(choice) for choice in allowed)
                 raise InputError(f"micrograph.{name} is {value!r}; choose one of {choices}.")
-        limits = dict.fromkeys(_AT_MOST_1, (0.0, 1.0)) | {
+        limits = {
             "diameter": (4.0, 400.0),
-            "spread": (0.0, 1.0),
             "elongation": (1.0, 20.0),
             "debris": (0, 10_000),
             "blur": (0.0, 20.0),
             "photons": (1.0, 1e9),
-            "read_noise": (0.0, 1.0),
         }
-        for name in (field.name for field in fields(self) if field.name in limits):
-            low, high = limits[name]
+        for name in (field.name for field in fields(self) if field.name not in {"kind", "inverted", "bits"}):
+            low, high = limits.get(name, (0.0, 1.0))
             if not low <= getattr(self, name) <= high:
                 raise InputError(
                     f"micrograph.{name} is {getattr(self, name)}; choose between {low:g} and {high:g}."
