@@ -135,14 +135,14 @@ def channels_first(
     else:
         axis = CHANNEL_AXES[where] % pixels.ndim
         result = pixels.transpose([axis, *(n for n in range(pixels.ndim) if n != axis)])
-    if result.ndim < 1 + ndim:
-        raise InputError(
-            f"The image has shape {shape}; a {ndim}-D network needs at least {ndim} spatial axes."
-        )
     if paint_shape is not None and result.shape[1:] != tuple(paint_shape):
         raise InputError(
             f"The image has shape {shape} and the paint {tuple(paint_shape)}; they must cover the same "
             "pixels, so choose the paint that was made for this image."
+        )
+    if result.ndim < 1 + ndim:
+        raise InputError(
+            f"The image has shape {shape}; a {ndim}-D network needs at least {ndim} spatial axes."
         )
     if in_channels is not None and result.shape[0] != in_channels:
         raise InputError(
@@ -165,12 +165,7 @@ def _from_paint(shape: tuple[int, ...], paint_shape: tuple[int, ...]) -> Channel
         )
     if first or last:
         return "first" if first else "last"
-    if (*shape[:-3], *shape[-2:]) == paint_shape:
-        return "middle"
-    raise InputError(
-        f"The image has shape {shape} and the paint {paint_shape}; they must cover the same pixels, "
-        "so choose the paint that was made for this image."
-    )
+    return "middle" if (*shape[:-3], *shape[-2:]) == paint_shape else "none"
 
 
 def _from_model(shape: tuple[int, ...], ndim: int, in_channels: int | None) -> Channels:
