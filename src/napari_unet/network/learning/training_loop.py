@@ -156,7 +156,7 @@ class Run:
                 break
             if self._budget_is_spent():
                 break
-            if self._validation_is_due:
+            if _is_due(self._step):
                 yield from self.scores(between=self._step_for_paint)
                 if self._incumbent.has_converged:
                     yield Stopped("converged", self.model(), self._state(self._incumbent.best))
@@ -167,7 +167,7 @@ class Run:
         had_joined = self._has_joined
         yield from self.scores()
         yield from self._news()
-        if self._validation_is_due or had_joined:
+        if _is_due(self._step) or had_joined:
             best = self._incumbent.best
         # Where no step was finite, there is nothing to go on from.
         goes_on = reason != "diverged" and bool(self._learner.average.n_averaged)
@@ -192,7 +192,7 @@ class Run:
         self._wait_while_paused()
         limit = self._config.steps
         is_last = limit is not None and self._step + 1 - self._earlier.steps >= limit
-        if not self._joining.waits or is_last or self._is_due(self._step + 1) or self._control.stopped:
+        if not self._joining.waits or is_last or _is_due(self._step + 1) or self._control.stopped:
             return False
         self._meanwhile += self._join_and_step()
         return True
@@ -236,14 +236,6 @@ class Run:
     @property
     def _data(self) -> str:
         return fingerprint(self._joining.dataset, self._shape, self._config.seed)
-
-    @property
-    def _validation_is_due(self) -> bool:
-        return self._is_due(self._step)
-
-    @staticmethod
-    def _is_due(step: int) -> bool:
-        return step == _FIRST_VALIDATION or step % INTERVAL == 0
 
     @property
     def _seconds(self) -> float:
@@ -336,3 +328,8 @@ class Run:
             best=None if best is None else replace(best, weights=on_cpu(best.weights)),
             data=self._data,
         )
+
+
+def _is_due(step: int) -> bool:
+    """Return whether a validation follows this step."""
+    return step == _FIRST_VALIDATION or step % INTERVAL == 0
