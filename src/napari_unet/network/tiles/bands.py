@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_unet.core.arrays.blocks import part_of
 from napari_unet.network.geometry import contracting_parts, expanding_stage, expanding_stages, within
 from napari_unet.network.unet import UNet
 
@@ -77,19 +78,19 @@ def run_cropped(network: UNet, x: Tensor, crop: Sequence[slice]) -> Tensor:
             here = [rows, *at[1:]]  # where y is
             both = slice(max(rows.start, copied[0].start), min(rows.stop, copied[0].stop))
             if both.start < both.stop:
-                values = _cut(y, _within([both, *copied[1:]], here))
+                values = _cut(y, part_of([both, *copied[1:]], here))
                 skip = _put(values, skip, within(both, copied[0].start))
             half = _halves([rows])[0]
             _pool(
                 network.pool,
-                _cut(y, _within([rows, *part[1:]], here)),
+                _cut(y, part_of([rows, *part[1:]], here)),
                 pooled[:, :, within(half, part[0].start // 2)],
             )
         skips.append(cast("Tensor", skip))
         x, at = pooled, _halves(part)
     x = _cut(
         _features(network.bottom, x, at[0], bottom[0], sizes[0] >> config.levels),
-        [slice(None), *_within(bottom[1:], at[1:])],
+        [slice(None), *part_of(bottom[1:], at[1:])],
     )
     at = bottom
     for up, block, across in zip(network.upsampling, network.expanding, stages, strict=True):
@@ -225,10 +226,6 @@ def _around(part: slice, size: int) -> slice:
 
 def _halves(part: Sequence[slice]) -> list[slice]:
     return [slice(axis.start // 2, axis.stop // 2) for axis in part]
-
-
-def _within(part: Sequence[slice], at: Sequence[slice]) -> list[slice]:
-    return [within(inner, outer.start) for inner, outer in zip(part, at, strict=True)]
 
 
 def _cut(x: Tensor, part: Sequence[slice]) -> Tensor:
