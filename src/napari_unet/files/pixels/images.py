@@ -57,8 +57,9 @@ def read_image(path: str | Path, *, is_label: bool = False) -> StoredImage:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder; give an image file.")
+    is_paged = is_tiff(path)  # which has a sentence of its own for a missing file
     with decoding(path):
-        return _read_tiff(path) if is_tiff(path) else _read_other(path, is_label)
+        return _read_tiff(path) if is_paged else _read_other(path, is_label)
 
 
 def _read_tiff(path: Path) -> StoredImage:
