@@ -187,7 +187,7 @@ def test_a_file_that_is_no_image_is_one_sentence(
 
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="^There is no image file"):
+    with pytest.raises(InputError, match=r"^There is no image file"):
         read_image(tmp_path / "a.tif")
     with pytest.raises(InputError, match="is a folder"):
         read_image(tmp_path)

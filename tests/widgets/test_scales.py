@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from napari.layers import Labels
+from napari.layers import Image, Labels
 
 from napari_unet.files.pixels.pixel_size import PixelSize, common_pixel_size
 from napari_unet.widgets.bridge.placement import micrometres
@@ -27,6 +27,19 @@ def test_of_layers(scale, units, expected):
     else:
         for axis in "XYZ":
             assert found.along(axis) == pytest.approx(expected.along(axis))
+
+
+@pytest.mark.parametrize(
+    ("channels", "scale", "expected"),
+    [
+        ("last", (2, 3, 1), PixelSize(2, 3)),
+        ("first", (1, 2, 3), PixelSize(2, 3)),
+        ("none", (4, 2, 3), PixelSize(2, 3, 4)),
+    ],
+)
+def test_of_images_with_channels(channels, scale, expected):
+    image = Image(np.zeros((2, 2, 2), np.uint8), rgb=False, scale=scale, units=("um",) * 3)
+    assert micrometres(image, channels) == expected
 
 
 @pytest.mark.parametrize(

@@ -142,12 +142,13 @@ def pixel_sizes(layer: Layer) -> tuple[float, ...]:
     return tuple(abs(float(size)) * factor for size, factor in zip(layer.scale, factors, strict=True))
 
 
-def micrometres(layer: Layer) -> PixelSize | None:
+def micrometres(layer: Layer, channels: Channels = "auto") -> PixelSize | None:
     """Return the size of a pixel of a layer in micrometres, or None if its unit is no length."""
-    unit = layer.units[-1]
-    if not unit.is_compatible_with("micrometer"):
-        return None
-    factor = float((1 * unit).to("micrometer").magnitude)
-    sizes = [factor * size for size in pixel_sizes(layer)[-3:]]
-    has_z = len(sizes) == 3 and layer.units[-3].is_compatible_with("micrometer")
-    return PixelSize(sizes[-2], sizes[-1], sizes[0] if has_z else None)
+    sizes = [
+        abs(float(layer.scale[axis])) * float((1 * layer.units[axis]).to("micrometer").magnitude)
+        if layer.units[axis].is_compatible_with("micrometer")
+        else None
+        for axis in spatial_axes(layer, channels)[-3:]
+    ]
+    y, x = sizes[-2:]
+    return None if y is None or x is None else PixelSize(y, x, sizes[0] if len(sizes) == 3 else None)

@@ -119,7 +119,7 @@ def copy_of(viewer: ViewerModel, target: Target) -> Source | str:
             looked_at=pixel_looked_at(viewer, target),
             folder=target.folder,
             name=file_name(layer),
-            pixel_size=micrometres(layer),
+            pixel_size=micrometres(layer, target.channels),
         )
     except MemoryError as error:
         return sentence(error)
