@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.annotation import FIRST_OBJECT
+from napari_unet.core.annotation import FIRST_OBJECT, runs
 from napari_unet.core.borders.two_nearest import with_small_ids
 
 TOUCHING = 0.5
@@ -63,10 +63,7 @@ def count_touching(objects: NDArray[Any], border: NDArray[np.float32]) -> tuple[
     objects = with_small_ids(np.where(objects >= FIRST_OBJECT, objects, 0))
     there = np.zeros(int(objects.max(initial=0)) + 1, bool)
     touching = there.copy()
-    # An image's pixels repeat their neighbours; only where a value begins can it be a new one.
-    flat = objects.reshape(-1)
-    there[flat[:1]] = True
-    there[flat[1:][flat[1:] != flat[:-1]]] = True
+    there[runs(objects)[0]] = True
     touching[objects[_grow(border >= TOUCHING)]] = True
     return int(touching[1:].sum()), int(there[1:].sum())
 
