@@ -87,6 +87,13 @@ def box_around(flat: NDArray[np.intp], shape: Sequence[int]) -> Box:
     return tuple(slice(int(at.min()), int(at.max()) + 1) for at in places)
 
 
+def flat_places(places: Sequence[NDArray[np.intp]], box: Box, shape: Sequence[int]) -> NDArray[np.intp]:
+    """Return the flat indices, in an array of that shape, of ``places`` (an array for each axis) in a box."""
+    within = tuple(at + side.start for at, side in zip(places, box, strict=True))
+    flat: NDArray[np.intp] = np.ravel_multi_index(within, tuple(shape))
+    return flat
+
+
 def enclose(one: Box, other: Box) -> Box:
     """Return the smallest box with both boxes in it."""
     return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.arrays.blocks import Box, plan_cores
+from napari_unet.core.arrays.blocks import Box, flat_places, plan_cores
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.objects.block_objects import Readable, Writable, find_objects_in_blocks
 
@@ -123,7 +123,4 @@ class _Classes:
     def _note_first(self, core: Box, first: NDArray[Any]) -> None:
         labels, place = np.unique(np.asarray(self.out[(*self.plane, *core)]), return_index=True)
         sides = [part.stop - part.start for part in core]
-        corner = [
-            index + part.start for index, part in zip(np.unravel_index(place, sides), core, strict=True)
-        ]
-        np.minimum.at(first, labels, np.ravel_multi_index(tuple(corner), self.shape))
+        np.minimum.at(first, labels, flat_places(np.unravel_index(place, sides), core, self.shape))

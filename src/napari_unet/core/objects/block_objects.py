@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.core.arrays.blocks import Box, plan_cores, widen
+from napari_unet.core.arrays.blocks import Box, flat_places, plan_cores, widen
 from napari_unet.core.arrays.ordered import map_in_order
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig, find_objects, first_pixels, neighbours_of_holes
@@ -202,11 +202,8 @@ class _Plane:
         """Give objects of a box, with these first pixels, ids of their own: those after the one returned."""
         before = self._take(first.size)
         sides = [part.stop - part.start for part in box]
-        corner = tuple(
-            index + part.start for index, part in zip(np.unravel_index(first, sides), box, strict=True)
-        )
         self.ids.append(np.arange(before + 1, before + first.size + 1))
-        self.firsts.append(np.ravel_multi_index(corner, self.shape).astype(np.int64))
+        self.firsts.append(flat_places(np.unravel_index(first, sides), box, self.shape).astype(np.int64))
         return before
 
     def _separate_inside(self, core: Box) -> tuple[NDArray[np.int32], NDArray[np.intp], list[Box]]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import FIRST_OBJECT
-from napari_unet.core.arrays.blocks import Box
+from napari_unet.core.arrays.blocks import Box, flat_places
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.regions import Region, cores, objects_inside
 
@@ -128,10 +128,7 @@ class FollowedFull:
         values = values[(np.newaxis,) * len(index)]
         followed = values >= FIRST_OBJECT if self._cores else np.isin(values, self._values)
         at = np.nonzero(followed)
-        flat = np.ravel_multi_index(
-            tuple(along + side.start for along, side in zip(at, box, strict=True)), self.shape
-        )
-        here = _by_value(values[at], flat)
+        here = _by_value(values[at], flat_places(at, box, self.shape))
         first, last = (
             int(np.ravel_multi_index(corner, self.shape))
             for corner in ([side.start for side in box], [side.stop - 1 for side in box])

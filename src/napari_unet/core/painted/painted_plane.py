@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import BACKGROUND, Mode, count_values
-from napari_unet.core.arrays.blocks import Box, box_around, part_of, widen
+from napari_unet.core.arrays.blocks import Box, box_around, flat_places, part_of, widen
 from napari_unet.core.painted.holdout import number_parts
 from napari_unet.core.painted.object_distance import Depth, Full, is_full, measure_depths, outline
 from napari_unet.core.painted.painted_pixels import PaintedPixels
@@ -136,9 +136,7 @@ class PaintedPlane:
             pixels=pixels,
             counts=count_values(pixels.values[pixels.parts >= 0]),
             depths=depths,
-            fresh=np.ravel_multi_index(
-                tuple(at + part.start for at, part in zip(places, near, strict=True)), self.paint.shape
-            ),
+            fresh=flat_places(places, near, self.paint.shape),
         )
 
     @property
