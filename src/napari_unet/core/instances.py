@@ -271,23 +271,19 @@ def neighbours_of_holes(
     return lowest, highest
 
 
-def number_in_raster_order(labels: NDArray[np.int32], count: int) -> tuple[NDArray[np.int32], int]:
-    """Return the labels renumbered 1, 2, ... in the raster order of their first pixels, and their number.
-
-    ``count`` is at least the largest label.
-    """
-    first = first_pixels(labels, count)
-    order = np.argsort(first, kind="stable")
-    n_objects = int(np.count_nonzero(first < labels.size))
-    ids = np.zeros(count + 1, np.int32)
-    ids[order[:n_objects]] = np.arange(1, n_objects + 1)
-    return ids[labels], n_objects
+def number_in_raster_order(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the labels renumbered 1, 2, ... in the raster order of their first pixels."""
+    first = first_pixels(labels)
+    present = np.argsort(first, kind="stable")[: np.count_nonzero(first < labels.size)]
+    ids = np.zeros(first.size, np.int32)
+    ids[present] = np.arange(1, present.size + 1)
+    return ids[labels]
 
 
-def first_pixels(labels: NDArray[np.int32], count: int) -> NDArray[np.intp]:
-    """Return the raster index of the first pixel of each label 0..count; of 0 and absent ones, the size."""
+def first_pixels(labels: NDArray[np.int32]) -> NDArray[np.intp]:
+    """Return the raster index of the first pixel of each label from 0 on; of 0 and absent ones, the size."""
     flat = labels.ravel()
     backwards = np.flatnonzero(flat)[::-1]
-    first = np.full(count + 1, flat.size)
+    first = np.full(int(flat.max(initial=0)) + 1, flat.size)
     first[flat[backwards]] = backwards  # of repeated ids the last assignment stays: the first pixel
     return first

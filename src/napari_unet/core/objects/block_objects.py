@@ -196,7 +196,7 @@ class _Plane:
         """Return the objects 1, 2, ... of some parts, holes still open, and their first pixels."""
         config = replace(self.config, fill_holes=False)
         objects = find_objects(np.where(member, probability, np.float32(0)), config, ndim=member.ndim)
-        return objects, first_pixels(objects, int(objects.max(initial=0)))[1:]
+        return objects, first_pixels(objects)[1:]
 
     def _note(self, first: NDArray[np.intp], box: Box) -> int:
         """Give objects of a box, with these first pixels, ids of their own: those after the one returned."""

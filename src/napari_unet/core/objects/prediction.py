@@ -107,5 +107,4 @@ def join_classes(found: Sequence[NDArray[np.int32]], probabilities: NDArray[np.f
         objects[wins] = of_class[wins] + objects.max()
         highest[wins] = probability[wins]
     # An object can be covered whole: its id must leave no gap.
-    objects, _ = number_in_raster_order(objects, int(objects.max(initial=0)))
-    return objects
+    return number_in_raster_order(objects)
