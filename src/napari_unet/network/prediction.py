@@ -28,10 +28,10 @@ from napari_unet.network.orientation import ORIENTATIONS
 from napari_unet.network.tiles.gpu_tiles import GpuTiles
 from napari_unet.network.tiles.inference import plan_tile_size, probabilities_of, ready_network
 from napari_unet.network.tiles.scaling import (
+    LARGEST_TILE,
     Scale,
     ScaledTiles,
     choose_scale,
-    tile_size_of_image,
     tiles_of_image,
 )
 from napari_unet.network.tiles.tile_run import KEPT_ON_GPU, TileRun, free_cache, tiles_at_once
@@ -174,11 +174,6 @@ class PredictionPlan:
     instances: InstanceConfig
     scale: Scale | None = None
 
-    @property
-    def is_scaled(self) -> bool:
-        """Whether the network sees another grid than that of the image."""
-        return self.scale is not None and self.scale.factor != 1
-
     def scaled_event(self) -> ImageScaled:
         """Return what is to be said of the scale, which there must be."""
         scale = cast("Scale", self.scale)
@@ -193,7 +188,7 @@ class PredictionPlan:
         return TileRun(
             self.shape,
             self.leading,
-            tiles_of_image(self.geometry) if self.is_scaled else self.geometry,
+            tiles_of_image(self.geometry, self.scale),
             self.tile_size,
             self.workers,
             is_finished=is_finished,
@@ -264,7 +259,8 @@ def tile_size_for(
     size = plan_tile_size(seen, geometry, network, memory=memory, itemsize=itemsize, device=device)
     if scale is None or scale.factor == 1:
         return size
-    return tile_size_of_image(size, scale.factor, geometry)
+    step = geometry.alignment
+    return max(step, min(int(size / scale.factor), LARGEST_TILE) // step * step)
 
 
 def predict_tiles(

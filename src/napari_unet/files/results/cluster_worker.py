@@ -154,8 +154,7 @@ class NetworkPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed is untyp
             yield tile, probabilities
             return
         free_cache(self._torch_device)
-        is_scaled = task.scale is not None and task.scale.factor != 1
-        geometry = tiles_of_image(task.geometry) if is_scaled else task.geometry
+        geometry = tiles_of_image(task.geometry, task.scale)
         size = max(part.stop - part.start for part in tile.write)
         if size <= geometry.alignment or geometry.halo == WHOLE:
             raise no_memory(geometry)

@@ -30,7 +30,8 @@ _FACTORS = (1 / 16, 8.0)
 _SAME = 0.02
 """A scale this close to 1 would only cost time and sharpness."""
 
-_LARGEST_TILE = 2048
+LARGEST_TILE = 2048
+"""Edge in pixels of tiles of an image that is scaled, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +149,8 @@ class ScaledTiles:
         return np.clip(result, 0, 1, out=result if out is None else out)
 
 
-def tiles_of_image(geometry: Geometry) -> Geometry:
-    """Return what tiling the image itself must know: nothing is read around its tiles on its own grid."""
+def tiles_of_image(geometry: Geometry, scale: Scale | None) -> Geometry:
+    """Return what tiling the image must know: if it is scaled, nothing is read around tiles on its grid."""
+    if scale is None or scale.factor == 1:
+        return geometry
     return Geometry(geometry.alignment, 0, "same")
-
-
-def tile_size_of_image(scaled_tile: int, factor: float, geometry: Geometry) -> int:
-    """Return the edge of tiles of the image of which each is about ``scaled_tile`` pixels when scaled."""
-    step = geometry.alignment
-    return max(step, min(int(scaled_tile / factor), _LARGEST_TILE) // step * step)
