@@ -2,6 +2,7 @@
 
 import os
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -363,6 +364,13 @@ def test_only_stacks_have_slices(dock, viewer, models):
 def test_channels_between_planes_and_y_are_told_until_somebody_says(dock, viewer, qtbot, models):
     viewer.add_image(np.stack([discs((4, 40, 32))] * 2, axis=1), name="stains")
     assert "'stains' has shape (4, 2, 40, 32)" in say(dock, "predict_suits")
+    assert "and a model trained so" in say(dock, "predict_suits")
+    chosen = dock.model.path
+    starter = replace(make_model(), object_size=30.0)
+    save_model(starter, models / "starter.safetensors")
+    dock.select_model(models / "starter.safetensors")
+    assert say(dock, "predict_suits").endswith("choose Advanced > Channels > Before Y and X.")
+    dock.select_model(chosen)
     choice = dock.form.channels_choice
     choice.setCurrentIndex(choice.findData("none"))
     assert say(dock, "predict_suits") == ""
@@ -478,7 +486,6 @@ def test_a_model_of_classes_gives_classes(dock, models):
 
 
 def test_an_unreadable_history_does_not_matter(models):
-    from dataclasses import replace
 
     model = make_model()
     path = models / "x.safetensors"

@@ -181,7 +181,7 @@ def predict_files(
         how = replace(config, channels=image.channels) if config.channels == "auto" else config
         if how.channels == "auto" and (model.is_starter or model.network.in_channels == 1):
             axis = image.axes[-3:-2].replace("Q", "")
-            remedy = "set prediction.channels=middle, and train a model so"
+            remedy = "set prediction.channels=middle" + ("" if model.is_starter else ", and train a model so")
             if unsaid := perhaps_channels(str(path), tuple(image.pixels.shape), axis, remedy):
                 yield FileNoted(number, unsaid)
         events: Iterator[StoredEvent | PredictionEvent] = (

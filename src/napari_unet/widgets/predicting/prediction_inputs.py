@@ -95,14 +95,16 @@ class PredictionInputs(QWidget):
         if several == ALL and facts is not None:
             self._suits.say(suits)
         else:
-            self._suits.say(self._unsaid_channels(targets), "warning")
+            self._suits.say(self._unsaid_channels(targets, facts), "warning")
         self._refresh_stored(facts)
 
-    def _unsaid_channels(self, targets: list[Target]) -> str:
+    def _unsaid_channels(self, targets: list[Target], facts: ModelFacts | None) -> str:
         """Return a sentence on channels of the chosen image that would be segmented as grey planes."""
         if len(targets) != 1 or targets[0].channels != "none" or self.form.channels != "auto":
             return ""
-        remedy = "choose Advanced > Channels > Before Y and X, and a model trained so"
+        remedy = "choose Advanced > Channels > Before Y and X"
+        if facts is None or not facts.is_starter:  # a starter takes any number of them
+            remedy += ", and a model trained so"
         return unsaid_channels(targets[0].layer, remedy)
 
     def _refresh_stored(self, facts: ModelFacts | None) -> None:
