@@ -63,14 +63,10 @@ class WeightParts:
     pixels: NDArray[np.int64]
     components: NDArray[np.int32] | None
 
-    def of_class(self, config: WeightConfig, pixels: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
-        """Return the class weight of every pixel (…YX), balanced by ``pixels`` (K,), by default its own."""
-        return _class_table(self.pixels if pixels is None else pixels, config)[self.kinds]
-
     def sum(self, config: WeightConfig, pixels: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
-        """Return the weight map (…YX)."""
+        """Return the weight map (…YX), balanced by ``pixels`` (K,), by default its own."""
         weights = self.border if self.halo is None else self.border + self.halo
-        return weights + self.of_class(config, pixels)
+        return weights + _class_table(self.pixels if pixels is None else pixels, config)[self.kinds]
 
     def at(
         self, flat: NDArray[np.intp], config: WeightConfig, pixels: NDArray[np.int64]
