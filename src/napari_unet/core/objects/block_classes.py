@@ -1,12 +1,11 @@
 """Objects of several classes in an image that does not fit into memory; see `block_objects.py`."""
 
 from collections.abc import Generator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.arrays.blocks import Box, flat_places, plan_cores
+from napari_unet.core.arrays.blocks import flat_places, plan_cores
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.objects.block_objects import Readable, Writable, find_objects_in_blocks
 
@@ -109,7 +108,9 @@ class _Classes:
         nowhere = int(np.prod(self.shape, dtype=np.int64))
         first = np.full(highest + 1, nowhere)
         for number, core in enumerate(self.cores, start=1):
-            self._note_first(core, first)
+            labels, place = np.unique(np.asarray(self.out[(*self.plane, *core)]), return_index=True)
+            sides = [part.stop - part.start for part in core]
+            np.minimum.at(first, labels, flat_places(np.unravel_index(place, sides), core, self.shape))
             yield 0.5 * number / len(self.cores)
         first[0] = nowhere
         count = int(np.count_nonzero(first < nowhere))
@@ -119,8 +120,3 @@ class _Classes:
             self.out[(*self.plane, *core)] = ids[np.asarray(self.out[(*self.plane, *core)])]
             yield 0.5 + 0.5 * number / len(self.cores)
         return used + count
-
-    def _note_first(self, core: Box, first: NDArray[Any]) -> None:
-        labels, place = np.unique(np.asarray(self.out[(*self.plane, *core)]), return_index=True)
-        sides = [part.stop - part.start for part in core]
-        np.minimum.at(first, labels, flat_places(np.unravel_index(place, sides), core, self.shape))
