@@ -6,7 +6,7 @@
 On development images (`kinds.py`): a simulated annotator paints three images of a kind, a network learns from
 the paint for a number of steps, and other images are segmented once. Their objects are read twice from the
 probabilities: as a user gets them, with what the model keeps of how to read them; and as connected parts of
-p > 0.5, without specks of fewer than 16 pixels. *Perfect* cuts the same foreground along the truth: what is
+p > 0.5, without specks of fewer than 8 pixels. *Perfect* cuts the same foreground along the truth: what is
 left to gain. A fixed number of steps and one seed give the same figures however busy the machine is.
 """
 

@@ -49,7 +49,7 @@ _CHANNELS = (
     ("On the axis before Y and X", "middle"),
     ("On the last axis", "last"),
 )
-_BEFORE = "choose On the axis before Y and X under Channels first"
+_BEFORE = "choose 'On the axis before Y and X' under Channels before you make the layer"
 
 
 @dataclass(frozen=True, slots=True)
