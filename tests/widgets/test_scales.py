@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_unet.files.pixels.pixel_size import PixelSize, common_pixel_size
 from napari_unet.widgets.bridge.placement import micrometres
+from napari_unet.widgets.predicting.prediction_targets import Target, copy_of
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,9 @@ def test_of_layers(scale, units, expected):
 def test_of_images_with_channels(channels, scale, expected):
     image = Image(np.zeros((2, 2, 2), np.uint8), rgb=False, scale=scale, units=("um",) * 3)
     assert micrometres(image, channels) == expected
+    viewer = ViewerModel()
+    viewer.add_layer(image)
+    assert copy_of(viewer, Target(image, channels)).pixel_size == expected
 
 
 @pytest.mark.parametrize(
