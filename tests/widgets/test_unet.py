@@ -112,7 +112,8 @@ PREDICTED = stage(trained=True, has_labels=True, predicted=True)
         (stage(is_training=True, paint_joins=True), 3, "learns, and your strokes join at once", ("next",)),
         (stage(is_training=True, paint_joins=True, has_preview=True), 3, "the preview shows", ("next",)),
         (stage(is_training=True, paint_joins=True, is_paused=True), 3, "Press Go on", ("next",)),
-        (stage(trained=True), 4, "Predict, to see", ("predict",)),
+        (stage(trained=True, has_model=True), 4, "Predict, to see", ("predict",)),
+        (stage(trained=True), 3, "Start training", ("start", "object")),  # on images of other channels
         (PREDICTED, 4, "If they are right, save them", ("next", "save", "table")),
         (replace(PREDICTED, corrected=True), 1, "Take your corrections", ("take", "save", "table")),
         (replace(PREDICTED, painted_on=True), 3, "Train on", ("start", "next", "save", "table")),

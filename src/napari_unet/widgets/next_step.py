@@ -189,7 +189,7 @@ def _advice(stage: Stage) -> Advice:  # noqa: C901, PLR0911, PLR0912 - a table: 
             return _BEGIN
         case Stage(paint_teaches=False):
             return _MORE
-        case Stage(trained=False):
+        case Stage(trained=False) | Stage(predicted=False, has_model=False):
             return _START
         case Stage(predicted=False):
             return Advice(4, "Predict, to see what the network has learnt.", ("predict",))
