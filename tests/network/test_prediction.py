@@ -350,8 +350,8 @@ def test_a_bad_pixel_does_not_spoil_its_neighbours(bad: float):
     ("changes", "image", "words"),
     [
         ({"in_channels": 3}, np.zeros((10, 10)), "1 channel and the model was trained on 3"),
-        ({}, np.zeros(10), "at least 2 spatial axes"),
-        ({"ndim": 3}, np.zeros((10, 10)), "at least 3 spatial axes"),
+        ({}, np.zeros(10), "at least 2 spatial axes; choose another image."),
+        ({"ndim": 3}, np.zeros((10, 10)), "at least 3 spatial axes; choose another image, or a 2-D model"),
         ({}, np.zeros((0, 10)), "empty"),
         ({}, np.zeros((10, 10), complex), "complex"),
     ],

@@ -142,7 +142,8 @@ def channels_first(
         )
     if result.ndim < 1 + ndim:
         raise InputError(
-            f"The image has shape {shape}; a {ndim}-D network needs at least {ndim} spatial axes."
+            f"The image has shape {shape}, and a {ndim}-D network needs at least {ndim} spatial axes; choose "
+            f"another image{', or a 2-D model or starter' if ndim > 2 else ''}."
         )
     if in_channels is not None and result.shape[0] != in_channels:
         raise InputError(
