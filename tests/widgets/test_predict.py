@@ -386,6 +386,7 @@ def test_what_cannot_be_predicted_is_one_sentence(dock, viewer, qtbot, models):
     dock.start()
     assert "no image" in say(dock, "predict_status")
     viewer.add_image(discs(), name="grey")
+    assert say(dock, "predict_status") == ""
     tick(dock, objects=False)
     dock.start()
     assert "Nothing is ticked" in say(dock, "predict_status")
@@ -394,8 +395,19 @@ def test_what_cannot_be_predicted_is_one_sentence(dock, viewer, qtbot, models):
     dock.start()
     assert "1 channel and the model was trained on 3" in say(dock, "predict_status")
     dock.select_model(save(models, "grey"))
+    assert say(dock, "predict_status") == ""
     predict_with(dock, qtbot)
+    viewer.layers.remove(viewer.add_image(discs(), name="other"))
     assert say(dock, "predict_status").startswith("Done")
+
+
+def test_files_may_suit_the_model(dock, models):
+    dock.image.setCurrentIndex(dock.image.findData("files"))
+    assert dock.can_predict
+    bad = models / "bad.safetensors"
+    bad.write_bytes(b"nonsense")
+    dock.select_model(bad)
+    assert not dock.can_predict
 
 
 def test_without_a_model_it_says_where_one_comes_from(viewer, qtbot):

@@ -367,6 +367,27 @@ def test_paint_that_cannot_teach_is_one_sentence(dock, qtbot, values, word, home
     assert "Kept the network" in say(dock, "train_status")
 
 
+def test_why_a_training_could_not_begin_is_withdrawn_when_layers_or_paint_change(dock, viewer, qtbot):
+    dock.show()
+    dock.start()
+    assert "no image" in say(dock, "train_status")
+    layer = viewer.add_image(discs(), name="cells")
+    assert say(dock, "train_status") == ""
+    dock.start()
+    assert "'cells' has no paint" in say(dock, "train_status")
+    paint = make_annotation(viewer, layer)
+    assert say(dock, "train_status") == ""
+    qtbot.waitUntil(lambda: not dock._tally._settled.isActive(), timeout=20_000)
+    train(dock, qtbot)
+    assert "Nothing is painted" in say(dock, "train_status")
+    paint.data_setitem((np.arange(4), np.arange(4)), 1)
+    assert say(dock, "train_status") == ""
+    paint_on(viewer, layer)
+    train(dock, qtbot)
+    paint.data_setitem((np.arange(4), np.arange(4)), 1)
+    assert "Kept the network" in say(dock, "train_status")
+
+
 def test_all_painted_images(dock, viewer, qtbot, monkeypatch):
     seen = []
     from napari_unet.widgets import train as module

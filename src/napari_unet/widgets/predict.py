@@ -76,6 +76,7 @@ class PredictDock(Dock):
         self._viewer = viewer
         self._run: _Run | None = None
         self._facts: ModelFacts | None = None
+        self._is_refused = False
         column = self.column
         self._project = project_of(viewer)
         self._inputs = column.add(PredictionInputs(viewer))
@@ -115,12 +116,12 @@ class PredictDock(Dock):
         self._live.blocked.connect(lambda sentence: self._status.say(sentence, "warning"))
         self._live.edited.connect(self._on_edited)
         self.form.objects.changed.connect(self._reread)
-        self.form.channels_choice.currentIndexChanged.connect(self._refresh)
         self.image.layer_changed.connect(self._on_image)
-        self.image.several_changed.connect(self._refresh)
+        for signal in (self.form.channels_choice.currentIndexChanged, self.image.several_changed):
+            signal.connect(self._on_changed)
         self.model.model_changed.connect(self._on_model)
         follow(self, self._refresh, viewer.layers.events.inserted)
-        follow(self, self._on_removed, viewer.layers.events.removed)
+        follow(self, self._on_changed, viewer.layers.events.removed)
         self._on_model(self.model.path)
         self._project.keep_settings("predict", self)
 
@@ -131,8 +132,9 @@ class PredictDock(Dock):
 
     @property
     def can_predict(self) -> bool:
-        """Whether the chosen model suits the chosen image."""
-        return bool(self._inputs.candidates(self._facts))
+        """Whether the chosen model suits the chosen image, or may suit files."""
+        is_of_files = self._facts is not None and self.image.several == FILES  # which are not open yet
+        return is_of_files or bool(self._inputs.candidates(self._facts))
 
     def select_model(self, path: Path) -> None:
         """Choose a model file."""
@@ -151,6 +153,7 @@ class PredictDock(Dock):
             run = self._prepare()
         except InputError as error:
             self._status.say(str(error), "error")
+            self._is_refused = True
             return
         self._run = run
         self._live.cancel()
@@ -321,10 +324,9 @@ class PredictDock(Dock):
     def _on_image(self, layer: Image | None) -> None:
         if layer is not None and not self.can_predict:
             self.model.suggest(lambda facts: bool(self._inputs.candidates(facts)))
-        self._withdraw()
-        self._refresh()
+        self._on_changed()
 
-    def _on_removed(self, _event: object) -> None:
+    def _on_changed(self, _event: object = None) -> None:
         self._withdraw()
         self._refresh()
 
@@ -363,10 +365,11 @@ class PredictDock(Dock):
             self._withdraw()
 
     def _withdraw(self) -> None:
-        """Offer no more to discard edits, nor speak of them: they may be gone."""
-        if not self._discard.isHidden():
+        """Offer no more to discard edits, nor speak of them, or of why nothing could be segmented."""
+        if not self._discard.isHidden() or self._is_refused:
             self._discard.setVisible(False)
             self._status.say("")
+        self._is_refused = False
 
     def _refresh(self, _event: object = None) -> None:
         """Enable what can be used now."""

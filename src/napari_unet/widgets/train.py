@@ -99,6 +99,7 @@ class TrainDock(Dock):
         self._viewer = viewer
         self._weights = weights
         self._run: _Run | None = None
+        self._is_refused = False
         self._last: Stopped | None = None
         self._last_path: Path | None = None
         column = self.column
@@ -133,6 +134,8 @@ class TrainDock(Dock):
         column.addStretch()
         self.form.device_changed.connect(self._ask_place)
         self.form.images_changed.connect(self._tally.look)
+        for changed in (self.form.images_changed, self._tally.changed):
+            changed.connect(self._withdraw)
         self.form.image.layer_changed.connect(self._refresh)
         follow(self, self._refresh, viewer.layers.events.inserted, viewer.layers.events.removed)
         self._project = project_of(viewer)
@@ -171,12 +174,13 @@ class TrainDock(Dock):
         """Train with the form as it is, unless a training runs."""
         if self._run is not None:
             return
+        self._withdraw()
         for sentence in (self._warning, self._outcome):
             sentence.say("")
         try:
             run = self._prepare()
         except InputError as error:
-            self._status.say(str(error), "error")
+            self._refuse(str(error))
             return
         self._run, job = run, run.job
         self._warning.say("\n".join(run.warnings), "warning")
@@ -325,12 +329,24 @@ class TrainDock(Dock):
         run.preview.close()
         self._live.say_joined(None)
         self.plot.repaint_curves()
-        if run.job.failure:
+        if run.job.failure and not run.has_begun:
+            self._refuse(run.job.failure)
+        elif run.job.failure:
             self._status.say(run.job.failure, "error")
         else:
             self._status.say(run.progress.outcome())
         self._refresh()
         self.ended.emit()
+
+    def _refuse(self, why: str) -> None:
+        self._status.say(why, "error")
+        self._is_refused = True
+
+    def _withdraw(self) -> None:
+        """Say no more why a training could not begin: layers and paint are others now."""
+        if self._is_refused and self._run is None:
+            self._status.say("")
+        self._is_refused = False
 
     def _refresh(self, _event: object = None) -> None:
         """Show the buttons that can be pressed now."""

@@ -8,6 +8,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 
 from napari_unet.core.annotation import FIRST_OBJECT, Mode, check_paint, count_values
 from napari_unet.core.control import Control
@@ -34,6 +35,9 @@ class PaintTally(Sentence):
     ``learnt_from`` returns the images to learn from, with their paint; ``InputError`` where there is none.
     """
 
+    changed = Signal()
+    """The layers, or what is painted on them, may be others now."""
+
     def __init__(
         self,
         name: str,
@@ -48,11 +52,16 @@ class PaintTally(Sentence):
         self._settled = when_settled(self, self._count)
         layers = viewer.layers
         # An opened paint is taken up without another event than that it is selected.
-        follow(self, self.look, layers.events.inserted, layers.events.removed, layers.selection.events.active)
+        emitters = layers.events.inserted, layers.events.removed, layers.selection.events.active
+        follow(self, self._on_change, *emitters)
 
-    def look(self, _event: object = None) -> None:
+    def look(self) -> None:
         """Count again, soon."""
         self._settled.start()
+
+    def _on_change(self, _event: object = None) -> None:
+        self.changed.emit()
+        self.look()
 
     def _count(self) -> None:
         parent = self.parentWidget()
@@ -68,7 +77,7 @@ class PaintTally(Sentence):
         for paint in paints:
             events = paint.events
             self._followed.callback(
-                follow(self, self.look, events.paint, events.data, events.set_data, events.metadata)
+                follow(self, self._on_change, events.paint, events.data, events.set_data, events.metadata)
             )
         told = [Told(paint.data, mode_of(paint), full_objects_of(paint)) for paint in paints]
         self._latest.submit(lambda control: _describe(told, control))
