@@ -53,13 +53,14 @@ _BEAT_S = 10.0
 class Painted:
     """Images with their paint; those beyond the length of ``full`` are for scoring alone.
 
-    ``full`` says of the others which objects are filled to their border. ``settings`` are those of the
-    training that go with the paint.
+    ``full`` says of the others which objects are filled to their border, ``names`` what all are called.
+    ``settings`` are those of the training that go with the paint.
     """
 
     images: Sequence[Any]
     paints: Sequence[Any]
     full: Sequence[Full]
+    names: Sequence[str]
     pixel_sizes: Sequence[PixelSize | None]
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -99,6 +100,7 @@ def painted_files(
             [image.pixels for image in stored],
             paints,
             [full] * first_scored,
+            [str(path) for path, _ in pairs],
             [image.pixel_size for image in stored],
         )
 
@@ -127,6 +129,7 @@ def painted_project(folder: Path, validation: Sequence[str], ndim: int) -> Paint
         [project.images[number] for number in order],
         [project.paints[number] for number in order],
         [project.full[number] for number in order[: len(order) - scored]],
+        [project.names[number] for number in order],
         [project.pixel_sizes[number] for number in order],
         {
             "mode": project.mode,
@@ -253,6 +256,7 @@ def run_training(
         resume=resume,
         validation=(painted.images[learnt:], painted.paints[learnt:]),
         full=painted.full if config.mode == "objects" else None,
+        names=painted.names,
         device=device,
         control=control,
         checkpoint_s=CHECKPOINT_S,

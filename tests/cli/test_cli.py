@@ -353,6 +353,16 @@ def test_a_device_that_is_not_there_is_told_once_for_all_images(
     assert "abacus" in fails(capsys, [*arguments, "--output", tmp_path / "results", "--device", "abacus"])
 
 
+def test_a_training_names_the_file_that_it_cannot_use(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder / "paint", tmp_path / "paint")
+    tifffile.imwrite(tmp_path / "paint" / "a2.tif", tifffile.imread(folder / "paint" / "a2.tif")[1:])
+    arguments = ["train", "--images", folder / "images", "--paint", tmp_path / "paint"]
+    assert run(*arguments, "--output", tmp_path / "model.safetensors") == 2
+    assert f"{folder / 'images' / 'a2.tif'}: The image has shape" in capsys.readouterr().err
+
+
 def test_channels_that_nobody_told_of_are(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,6 +9,7 @@ from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.learning.dataset import build_dataset
+from napari_unet.core.learning.reading import Reading, read_planes
 from napari_unet.core.weights import WeightConfig, border_weights
 
 
@@ -182,7 +183,7 @@ def test_a_missing_class_is_a_warning() -> None:
             [_image(), _image((40, 50, 3))],
             [_paint(), _paint()],
             "objects",
-            "Image 2 has 3 channels and image 1 has 1",
+            "Image 2 has 3 channels and Image 1 has 1",
         ),
         ([_image((0, 50))], [np.zeros((0, 50), int)], "objects", "empty"),
         ([_image()], [_paint()], "boxes", "'objects' or 'classes'"),
@@ -193,6 +194,18 @@ def test_what_cannot_teach_is_one_sentence(images: Any, paints: Any, mode: Any, 
         build_dataset(images, paints, mode=mode)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_images_are_named_where_something_is_wrong_with_one() -> None:
+    reading = Reading(2, "objects", "auto", WeightConfig(), Normalisation(), 0.2, None, 0)
+    names = ["a.tif", "b.tif"]
+    for image, paint, said in (
+        (_image(), _paint((40, 49)), "b.tif: The image has shape"),
+        (_image(), -_paint(), "b.tif: The paint has negative"),
+        (_image((40, 50, 3)), _paint(), "b.tif has 3 channels and a.tif has 1"),
+    ):
+        with pytest.raises(InputError, match=said):
+            read_planes([_image(), image], [_paint(), paint], reading, names=names)
 
 
 def test_full_is_told_of_each_image() -> None:

@@ -414,6 +414,15 @@ def test_all_painted_images(dock, viewer, qtbot, monkeypatch):
     assert not np.shares_memory(images[0], viewer.layers["a"].data)
 
 
+def test_images_that_do_not_go_together_are_named(dock, viewer, qtbot):
+    paint_on(viewer, viewer.add_image(discs(), name="a"))
+    paint_on(viewer, viewer.add_image(np.stack([discs()] * 3, axis=-1), rgb=True, name="b"))
+    dock.form.image.choose(viewer.layers["a"])
+    dock.form.all_painted.setChecked(True)
+    train(dock, qtbot)
+    assert "'b' has 3 channels and 'a' has 1" in say(dock, "train_status")
+
+
 def test_an_image_to_score_on_alone(dock, viewer, qtbot):
     for name in ("a", "b"):
         paint_on(viewer, viewer.add_image(discs(), name=name))

@@ -107,6 +107,7 @@ def train_events(
     validation: Painted | None = None,
     full: Sequence[Full] | None = None,
     device: str = "auto",
+    names: Sequence[str] = (),
     control: Control | None = None,
     feed: PaintFeed | None = None,
     gaze: Gaze | None = None,
@@ -116,6 +117,9 @@ def train_events(
 
     Parameters
     ----------
+    names : sequence of str, optional
+        What the images are called, those for validation last, where something is wrong with one of several;
+        by default "Image 1" and so on.
     control : Control, optional
         Polled while the data are prepared, where a stop raises ``InputError`` (there is no model yet), and
         after every step: whoever has seen ``Started`` gets a model.
@@ -154,7 +158,7 @@ def train_events(
         spacing=config.spacing,
         seed=config.seed,
     )
-    planes = _read(images, paints, reading, validation=validation, full=full, control=control)
+    planes = _read(images, paints, reading, validation=validation, full=full, names=names, control=control)
     live = LiveDataset(planes, reading)
     del planes  # which the user may paint over
     dataset = live.dataset
@@ -228,6 +232,7 @@ def _read(
     *,
     validation: Painted | None,
     full: Sequence[Full] | None,
+    names: Sequence[str],
     control: Control,
 ) -> list[PaintedPlane]:
     """Return the planes to learn from and, after them, those for scoring alone."""
@@ -243,5 +248,6 @@ def _read(
         reading,
         validation=len(more_images),
         full=None if full is None else [*full, *(False for _ in more_images)],
+        names=names,
         control=control,
     )

@@ -70,17 +70,24 @@ def read_planes(
     *,
     validation: int = 0,
     full: Sequence[Full] | None = None,
+    names: Sequence[str] = (),
     control: Control | None = None,
 ) -> list[PaintedPlane]:
-    """Return every plane with paint on it; see :func:`napari_unet.core.learning.dataset.build_dataset`."""
+    """Return every plane with paint on it; see :func:`napari_unet.core.learning.dataset.build_dataset`.
+
+    ``names`` are what the images are called where something is wrong with one of several: by default "Image
+    1" and so on.
+    """
     check_mode(reading.mode)
-    pairs = _check_pairs(images, paints, reading)
+    names = names or [f"Image {number}" for number in range(1, len(images) + 1)]
+    pairs = _check_pairs(images, paints, reading, names)
     if full is not None and len(full) != len(pairs):
         raise InputError(
             f"There are {len(pairs) - validation} images to learn from, and for {len(full) - validation} it "
             "is said which objects are full; say so for each image, in the same order, or for none."
         )
-    planes = _painted_planes(pairs, full or (False,) * len(pairs), reading, validation, control)
+    whole = full or (False,) * len(pairs)
+    planes = _painted_planes(pairs, whole, reading, validation=validation, names=names, control=control)
     if validation and not any(plane.scored for plane in planes):
         raise InputError(
             "No validation image has paint; paint on one, or leave the choice to held-out strokes."
@@ -91,7 +98,7 @@ def read_planes(
     measured = []
     for plane in planes:
         _check_running(control)
-        with _naming(plane.number + 1, len(pairs)):
+        with _naming(names, plane.number):
             read_paint(plane.paint.max(keepdims=True), reading.mode, n_classes=classes_of(counts, reading))
         measured.append(
             measure_plane(
@@ -121,7 +128,7 @@ def count_together(counts: Iterable[Mapping[int, int]]) -> dict[int, int]:
 
 
 def _check_pairs(
-    images: Sequence[Any], paints: Sequence[Any], reading: Reading
+    images: Sequence[Any], paints: Sequence[Any], reading: Reading, names: Sequence[str]
 ) -> list[tuple[Pixels, Pixels]]:
     """Return every image, channels first, with its paint, after checking that all of them fit together."""
     if len(images) != len(paints):
@@ -132,9 +139,9 @@ def _check_pairs(
     if len(images) == 0:  # not `not images`: several images of one shape may come as one array
         raise InputError("There is no image to train on; choose at least one image and its paint.")
     pairs: list[tuple[Pixels, Pixels]] = []
-    for number, (pixels, labels) in enumerate(zip(images, paints, strict=True), start=1):
+    for number, (pixels, labels) in enumerate(zip(images, paints, strict=True)):
         paint = as_pixels(labels)
-        with _naming(number, len(images)):
+        with _naming(names, number):
             image = channels_first(
                 pixels, ndim=reading.ndim, channels=reading.channels, paint_shape=paint.shape
             )
@@ -142,8 +149,8 @@ def _check_pairs(
         first = len(pairs[0][0])
         if len(image) != first:
             raise InputError(
-                f"Image {number} has {len(image)} channel{'s' * (len(image) != 1)} and image 1 has {first}; "
-                "train on images with the same channels."
+                f"{names[number]} has {len(image)} channel{'s' * (len(image) != 1)} and {names[0]} has "
+                f"{first}; train on images with the same channels."
             )
     return pairs
 
@@ -152,7 +159,9 @@ def _painted_planes(
     pairs: Sequence[tuple[Pixels, Pixels]],
     full: Sequence[Full],
     reading: Reading,
+    *,
     validation: int,
+    names: Sequence[str],
     control: Control | None,
 ) -> list[_Plane]:
     """Return every plane with paint on it."""
@@ -166,20 +175,20 @@ def _painted_planes(
             if painted.any():
                 limits = reading.normalisation.limits(image) if limits is None else limits
                 pixels = image[(slice(None), *index)]
-                with _naming(number + 1, len(pairs)):
+                with _naming(names, number):
                     planes.append(_Plane(number, index, scored, pixels, limits, check_paint(painted), whole))
     return planes
 
 
 @contextmanager
-def _naming(number: int, total: int) -> Iterator[None]:
-    """Put the number of the image in front of what is wrong with it, where there are several."""
+def _naming(names: Sequence[str], number: int) -> Iterator[None]:
+    """Put the name of the image in front of what is wrong with it, where there are several."""
     try:
         yield
     except InputError as error:
-        if total == 1:
+        if len(names) == 1:
             raise
-        raise InputError(f"Image {number}: {error}") from None
+        raise InputError(f"{names[number]}: {error}") from None
 
 
 def _check_running(control: Control | None) -> None:

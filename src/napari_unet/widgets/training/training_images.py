@@ -122,5 +122,6 @@ def copy_pairs(pairs: Pairs, scored: Pairs) -> Copies:
             validation=(images[count:], paints[count:]),
             sizes=[pixel_sizes(paint) for _, paint in everything],
             in_world=[micrometres(paint) for _, paint in pairs],
+            names=[f"'{image.name}'" for image, _ in everything],
         ),
     )

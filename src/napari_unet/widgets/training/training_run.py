@@ -38,10 +38,10 @@ Painted = tuple[Sequence[NDArray[Any]], Sequence[NDArray[Any]]]
 class Taught:
     """Images and paints to learn from, to score on, and what is known of them.
 
-    ``full`` is as for ``train_events``. ``sizes`` are, of every image, how long a pixel is along each axis of
-    its paint. Of the axes that the network sees, they become the spacing of the training, as multiples of the
-    smallest: distances in the weight map stay in pixels of the finest axis. Without them ``config.spacing``
-    stays. What the images have in common of ``in_world`` is saved with the model.
+    ``full`` and ``names`` are as for ``train_events``. ``sizes`` are, of every image, how long a pixel is
+    along each axis of its paint. Of the axes that the network sees, they become the spacing of the training,
+    as multiples of the smallest: distances in the weight map stay in pixels of the finest axis. Without them
+    ``config.spacing`` stays. What the images have in common of ``in_world`` is saved with the model.
     """
 
     images: Sequence[NDArray[Any]]
@@ -50,6 +50,7 @@ class Taught:
     validation: Painted | None = None
     sizes: Sequence[tuple[float, ...]] = ()
     in_world: Sequence[PixelSize | None] = ()
+    names: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,7 @@ def train_and_save(
             resume=state,
             validation=taught.validation,
             full=taught.full,
+            names=taught.names,
             device=device,
             control=control,
             feed=feed,
