@@ -154,10 +154,10 @@ class Destination:
             with contextlib.suppress(InputError):  # said when the model is saved
                 self._store.beat()
 
-    def note_saved(self) -> None:
+    def note_saved(self, path: Path) -> None:
         """Let the project offer the model first from now on."""
         if self._store is not None:
-            self._store.note_model(self.path.name)
+            self._store.note_model(path.name)
 
 
 @contextmanager
@@ -277,7 +277,7 @@ def run_training(
                         stopped = event
                         if state:
                             file.save_state(event)
-                        place.note_saved()
+                        place.note_saved(file.path)
                     else:
                         try:
                             report.show(event, progress)
@@ -285,7 +285,7 @@ def run_training(
                             control.stop()
         finally:
             if stopped is not None:
-                report_saved(stopped, place.path, as_json)
+                report_saved(stopped, file.path, as_json)
     return 128 + signals[0] if signals else 0
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from napari_unet.core.errors import InputError
+from napari_unet.files.networks.models import load_model
 from napari_unet.files.networks.states import load_to_continue, state_path
 from napari_unet.files.networks.training_file import TrainingFile
 from napari_unet.network.config import TrainingConfig, UNetConfig
@@ -51,3 +52,24 @@ def test_what_cannot_be_written_is_told_once_and_the_end_of_the_training_may_sti
     assert file.save_checkpoint(checkpoint) == []
     file.save_model(checkpoint.model)
     assert (tmp_path / "folder" / "m.safetensors").exists()
+
+
+def test_trainings_that_begin_in_the_same_second_do_not_overwrite_each_other(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    path = tmp_path / "cells 2026-03-04 05.06.07.safetensors"
+    one, other = TrainingFile(path), TrainingFile(path)
+    for file in (one, other, one, other):
+        assert file.save_checkpoint(checkpoint) == []
+    assert one.path == path
+    assert other.path == tmp_path / "cells 2026-03-04 05.06.07 (2).safetensors"
+    files = [one.path, other.path, state_path(one.path), state_path(other.path)]
+    assert sorted(tmp_path.iterdir()) == sorted(files)
+
+
+def test_a_model_that_was_there_before_is_replaced(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    path.touch()
+    TrainingFile(path).save_model(checkpoint.model)
+    assert list(tmp_path.iterdir()) == [path]
+    assert load_model(path).weights.keys() == checkpoint.model.weights.keys()

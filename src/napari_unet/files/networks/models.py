@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,11 +140,16 @@ def read_info(path: str | Path) -> dict[str, Any]:
 
 def model_path(folder: Path, image_name: str, now: datetime) -> Path:
     """Return "<image> <date time>.safetensors" in ``folder``: a name that systems allow and no file has."""
-    stem = f"{safe_name(image_name) or 'model'} {now:%Y-%m-%d %H.%M.%S}"
-    # A short training can end within the second in which it began, and must not take the next one's name.
-    endings = ("", *(f" ({number})" for number in range(2, 100)))
-    paths = (folder / f"{stem}{ending}.safetensors" for ending in endings)
-    return next(path for path in paths if not path.exists())
+    return free_path(folder / f"{safe_name(image_name) or 'model'} {now:%Y-%m-%d %H.%M.%S}.safetensors")
+
+
+def free_path(path: Path) -> Path:
+    """Return ``path``, or, where a file has that name, one with the next free number behind it.
+
+    A short training can end within the second in which it began, and must not take the next one's name.
+    """
+    numbered = (path.with_stem(f"{path.stem} ({number})") for number in count(2))
+    return next(one for one in chain((path,), numbered) if not one.exists())
 
 
 def model_digest(model: Model) -> str:

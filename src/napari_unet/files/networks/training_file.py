@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.networks.models import save_model
+from napari_unet.files.networks.models import free_path, save_model
 from napari_unet.files.networks.states import save_state
 from napari_unet.files.pixels.pixel_size import PixelSize, common_pixel_size
 from napari_unet.network.events import Checkpoint, Stopped
@@ -16,24 +16,29 @@ CHECKPOINT_S = 60.0
 
 
 class TrainingFile:
-    """Where the model of one training goes.
+    """Where the model of one training goes: to ``path``, in place of a file that is there already.
 
-    What the images it learns from have in common in ``pixel_sizes`` is saved with it, and so is the origin of
-    the model that it began with, ``start``.
+    A file that comes there later is of another window, whose training began in the same second: then ``path``
+    gets a number. What the images it learns from have in common in ``pixel_sizes`` is saved with the model,
+    and so is the origin of the one that it began with, ``start``.
     """
 
     def __init__(
         self, path: Path, pixel_sizes: Sequence[PixelSize | None] = (), start: Model | None = None
     ) -> None:
         self.path = path
+        self._replaces = path.exists()
         self._pixel_sizes = pixel_sizes
         self._origin = "" if start is None else start.origin
         self._told = ""
 
     def save_model(self, model: Model) -> None:
         """Write the model; raises ``InputError`` where it cannot be written, as the others do."""
+        if not self._replaces:
+            self.path = free_path(self.path)
         size = common_pixel_size(self._pixel_sizes, model.network.ndim)
         save_model(replace(model, pixel_size=size, origin=self._origin), self.path)
+        self._replaces = True
 
     def save_state(self, event: Checkpoint | Stopped) -> None:
         """Write the state, if it has one, of a model that was saved."""

@@ -141,9 +141,9 @@ def train_and_save(
                 )
             if isinstance(event, Stopped):
                 file.save_model(event.model)
-                yield Saved(path)
+                yield Saved(file.path)
                 file.save_state(event)
-                if event.state is not None and before not in (None, path):
+                if event.state is not None and before not in (None, file.path):
                     state_path(before).unlink(missing_ok=True)
     except InputError:
         # A training that is stopped while it prepares says so in this way, which the user knows already.
