@@ -322,6 +322,16 @@ def test_the_whole_loop(make_napari_viewer, qtbot, monkeypatch):
     dock.paint.corrections.take()
     qtbot.waitUntil(lambda: "Train on" in say(dock, "unet_advice"), timeout=20_000)
 
+    # A training that fails has learnt nothing of it.
+    def fail(*_, **__):
+        raise InputError("There is no model file.")
+
+    monkeypatch.setattr("napari_unet.widgets.train.train_and_save", fail)
+    with qtbot.waitSignal(dock.train.ended, timeout=60_000):
+        dock.train.start()
+    assert "no model file" in say(dock, "train_status")
+    assert "Train on" in say(dock, "unet_advice")
+
 
 def test_an_image_chosen_in_one_step_is_chosen_in_all(viewer, qtbot):
     dock = UNetDock(viewer)

@@ -61,6 +61,7 @@ class UNetDock(Dock):
         self._corrected: set[object] = set()
         self._saved: set[object] = set()
         self._learnt: dict[object, int] = {}
+        self._taught: dict[object, int] = {}  # by the training that goes on, with the paint as it was
         self._followed: WeakSet[Labels] = WeakSet()
         self.paint = PaintDock(viewer, scrollable=False)
         self.weights = WeightsDock(viewer, scrollable=False)
@@ -207,28 +208,30 @@ class UNetDock(Dock):
 
     def _on_training(self) -> None:
         self._told.say("")
-        self._note_learnt()
+        self._taught = self._checksums()
         self._refresh()
 
     def _on_ended(self) -> None:
         """Choose the image again that was chosen in the other steps meanwhile."""
         self._share_image(self.paint.image.layer)
 
-    def _note_learnt(self) -> None:
+    def _checksums(self) -> dict[object, int]:
+        """Return that of the paint by its layer; the last strokes may not be counted yet."""
         paint = self.paint.annotation
-        if paint is not None:  # the last strokes may not be counted yet
-            self._learnt[paint.unique_id] = checksum(copy_paint(paint))
+        return {} if paint is None else {paint.unique_id: checksum(copy_paint(paint))}
 
     def _on_model(self, path: Path) -> None:
         self._told.say("")
-        if self._live.learns.isChecked():
-            self._note_learnt()
-        self._trained = True
-        self._predicted.clear()
+        image = self.paint.image.layer
         if self.train.is_running:
+            self._learnt |= self._taught
             self.predict.select_model(path)
         else:  # another dock of the window trained it
             self.predict.model.offer(path)
+        if not self.train.is_running or (image is not None and self.train.joins(image)):
+            self._learnt |= self._checksums()
+        self._trained = True
+        self._predicted.clear()
         self._refresh()
 
     def _on_project(self) -> None:
