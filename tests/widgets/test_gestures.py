@@ -193,6 +193,9 @@ def test_a_stroke_accepts_all_that_it_touches_in_one_step(viewer, qtbot):
     assert np.array_equal(result.data, before)
     assert np.array_equal(paint.data > 0, np.isin(before, (1, 3, 4)))
     assert said(section) == "3 objects accepted; undo with Ctrl+Z."
+    annotation_of(viewer, image).data_setitem((np.arange(2), np.arange(2)), 1)
+    assert said(section) == ""  # the next undo is of this stroke
+    press(section, "undo")
     press(section, "undo")
     assert not paint.data.any()
     assert np.array_equal(result.data, before)

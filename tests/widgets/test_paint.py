@@ -467,6 +467,14 @@ def test_corrections_can_be_taken_while_there_are_some(viewer, qtbot, open_dock)
     timeline_of(dock.annotation).undo()
     qtbot.waitUntil(button.isEnabled, timeout=20_000)
     assert say(dock, "paint_corrected") == ""  # it was not taken after all
+    button.click()
+    qtbot.waitUntil(lambda: not dock.corrections.is_looking, timeout=20_000)
+    assert say(dock, "paint_corrected").startswith("Took 1 object")
+    fill_box(dock.annotation, 1, slice(30, 32), slice(0, 5))
+    assert say(dock, "paint_corrected") == ""  # the next undo is of this stroke
+    timeline_of(dock.annotation).undo()
+    timeline_of(dock.annotation).undo()
+    qtbot.waitUntil(button.isEnabled, timeout=20_000)
     dock.mode_choice.setCurrentIndex(1)
     assert cannot("Predict this image first")  # no classes are predicted
     dock.mode_choice.setCurrentIndex(0)

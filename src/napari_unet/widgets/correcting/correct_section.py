@@ -165,6 +165,8 @@ class CorrectSection(QWidget):
         self._undo.setEnabled(self._paint is not None and timeline_of(self._paint).can_undo)
 
     def _on_edit(self, _event: object = None) -> None:
+        if self._corrector is None or not self._corrector.is_at_work:
+            self._said.say("")  # undo would take back this edit now
         self._edited.start()
 
     def _on_outlines(self, wanted: bool) -> None:

@@ -165,11 +165,11 @@ class Corrector:
             paint = self._annotation()
             correction = make(result.data, full_data(paint))
         except InputError as error:
-            self._say(str(error), "warning")
             timeline = self._follow_paint()
             if timeline is not None and leaves_trace:
                 with timeline.step() as step, result.block_history():
                     step.is_nothing = True
+            self._say(str(error), "warning")  # after what that tells of an edit
             return
         timeline = timeline_of(paint)
         timeline.follow(result)

@@ -53,7 +53,7 @@ class TakeCorrections(QWidget):
         self._settled = when_settled(self, self._compare)
         watcher.layer_changed.connect(self.look)
         watcher.noted.connect(self.look)
-        watcher.painted.connect(self._settled.start)  # an undo of what was taken
+        watcher.painted.connect(self._on_painted)
         follow(self, self.look, viewer.layers.events.inserted, viewer.layers.events.removed)
         self.look()
 
@@ -87,6 +87,11 @@ class TakeCorrections(QWidget):
     def _on_edit(self, event: Any) -> None:
         if not is_gesture(event.source):  # which is in the paint already
             self._show(is_edited=True)
+        self._settled.start()
+
+    def _on_painted(self) -> None:
+        """Say no more what was taken, which this may have undone; to undo it may take more steps."""
+        self.said.say("")
         self._settled.start()
 
     def _on_shown(self, _event: object = None) -> None:
