@@ -21,6 +21,13 @@ _SCALINGS = {
 }
 
 
+_SCORED_ON = {
+    "held-out": "paint that was held out",
+    "training": "the paint that it learnt from",
+    "validation": "images that were kept out",
+}
+
+
 def tell(model: str, *, methods: bool, as_json: bool) -> None:
     """Print what a model is and how well it did, or, with ``methods``, a paragraph for a paper."""
     path = find_model(model)
@@ -103,6 +110,8 @@ def _print_record(model: str, path: Path, record: Mapping[str, Any]) -> None:
         print(f"  continued    {started}, to step {last} and {seconds:.0f} s")
     print(f"weights        of step {history['best_step']}")
     print(f"to go on       {hindrance if step is None else f'from step {step}, with its optimiser'}")
+    if history["scored_on"]:
+        print(f"scored on      {_SCORED_ON.get(history['scored_on'], 'paint')}")
     for at, seconds, score, loss, *interval in history["scores"]:
         scored = f"score {score:.3f}{say_interval(interval)}"
         print(f"  step {at:6d}  {seconds:7.1f} s  {scored}  loss {loss:.3f}")

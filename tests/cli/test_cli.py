@@ -832,6 +832,7 @@ def test_info_is_for_people_and_programs(folder: Path, capsys: pytest.CaptureFix
         "objects",
         str(info["parameters"]),
         "2 in",
+        "scored on      the paint that it learnt from",
         info["history"]["device"],
     ):
         assert word in text

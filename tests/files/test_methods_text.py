@@ -38,6 +38,18 @@ def test_it_says_what_the_file_knows(record):
     assert "Ronneberger" in reference
 
 
+def test_it_says_which_annotations_the_score_is_of(record):
+    # Three strokes are too few to hold one out.
+    text = methods_text(record)
+    assert "(on too few strokes for an interval) on the annotations that it learnt from" in text
+    for on, said in (
+        ("held-out", "on annotations held out of the training."),
+        ("validation", "on the annotations of images kept out of the training."),
+        ("", " on annotations."),  # as in files of earlier releases
+    ):
+        assert said in methods_text(record | {"history": record["history"] | {"scored_on": on}})
+
+
 def test_the_learning_rate_is_that_of_the_weights_a_starter_gave(record):
     training = record["training"] | {"learning_rate": 0.005, "body_rate": 0.2}
     assert "learning rate 0.001, seed 0" in methods_text(record | {"training": training})
@@ -52,7 +64,8 @@ def test_it_claims_no_border_weights_and_no_objects_where_there_were_none(record
 
 
 def test_a_file_of_the_first_release_has_no_interval_sessions_or_reading(record):
-    history = {key: value for key, value in record["history"].items() if key != "sessions"}
+    later = "sessions", "scored_on"
+    history = {key: value for key, value in record["history"].items() if key not in later}
     history |= {"scores": [(history["best_step"], 1.0, 0.5, 0.7)], "started": ""}
     old = {key: value for key, value in record.items() if key != "instances"} | {"history": history}
     text = methods_text(old)

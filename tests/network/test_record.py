@@ -62,6 +62,13 @@ def test_interruptions_do_not_change_the_curve(sessions: list[int]) -> None:
         assert history.started == history.sessions[0][0]
 
 
+def test_it_is_known_what_was_scored() -> None:
+    kept = Record(History(scored_on="training"))
+    assert kept.history(best_step=1, steps=1, seconds=1.0, device="CPU").scored_on == "training"
+    kept.add_score((2, 1.0, 0.5, 0.5, 0.0, 1.0), "held-out")
+    assert kept.history(best_step=2, steps=2, seconds=1.0, device="CPU").scored_on == "held-out"
+
+
 def test_the_memory_is_bounded_while_it_runs() -> None:
     kept = Record(None)
     for step in range(1, 5 * LIMIT):

@@ -37,6 +37,8 @@ class History:
     """Date and time the first session began, ISO 8601 with UTC offset."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """Library versions of the last session, by name."""
+    scored_on: str = ""
+    """Which paint the kept score is of: "held-out", "training" or "validation"; "" where it is not known."""
     sessions: tuple[tuple[str, int, float], ...] = ()
     """For every session when it began, as ``started``, and the steps and seconds there were at its end."""
 

@@ -31,6 +31,7 @@ class Record:
         self._began = datetime.now().astimezone().isoformat(timespec="seconds")
         self._losses = list(self._earlier.losses)
         self._scores = list(self._earlier.scores)
+        self._scored_on = self._earlier.scored_on
 
     def add_loss(self, step: int, seconds: float, loss: float) -> None:
         """Note the loss of a step."""
@@ -39,9 +40,10 @@ class Record:
         if len(self._losses) > 2 * MOST_POINTS:
             self._losses = thin_curve(self._losses, step)
 
-    def add_score(self, score: Score) -> None:
-        """Note the result of a validation."""
+    def add_score(self, score: Score, on: str) -> None:
+        """Note the result of a validation on this kind of paint."""
         self._scores.append(score)
+        self._scored_on = on
 
     def history(self, *, best_step: int, steps: int, seconds: float, device: str) -> History:
         """Return all that was noted; steps and seconds are those of all sessions together."""
@@ -62,6 +64,7 @@ class Record:
                 "torch": torch.__version__,
                 "numpy": np.__version__,
             },
+            scored_on=self._scored_on,
             sessions=(*sessions, (self._began, steps, seconds)),
         )
 

@@ -16,6 +16,12 @@ _SEPARATION = {
     "both": "the waist between them and how far the foreground probability falls there",
 }
 
+_SCORED_ON = {
+    "held-out": "annotations held out of the training",
+    "training": "the annotations that it learnt from, as none were held out",
+    "validation": "the annotations of images kept out of the training",
+}
+
 REFERENCE = (
     "Ronneberger, O., Fischer, P. & Brox, T. (2015). U-Net: Convolutional Networks for Biomedical Image "
     "Segmentation. MICCAI, LNCS 9351, 234-241."
@@ -114,9 +120,13 @@ def _score(history: Mapping[str, Any]) -> str:
         return ""
     _, _, score, _, *interval = kept[-1]
     spread = " (90 % interval {:.2f} to {:.2f})".format(*interval) if interval else ""
+    if interval == [0, 1]:
+        spread = " (on too few strokes for an interval)"
+    # Files of earlier releases do not say.
+    where = _SCORED_ON.get(history.get("scored_on", ""), "annotations")
     return (
         f"The weights of step {history['best_step']:,} were kept; their mean intersection over union "
-        f"was {score:.2f}{spread} on annotations held out of the training."
+        f"was {score:.2f}{spread} on {where}."
     )
 
 

@@ -285,7 +285,8 @@ class Run:
         return self._recorded(event)
 
     def _recorded(self, event: Validated) -> Validated:
-        self._record.add_score((event.step, event.seconds, event.score, event.loss, *event.interval))
+        score = event.step, event.seconds, event.score, event.loss, *event.interval
+        self._record.add_score(score, event.on)
         return event
 
     def model(self) -> Model:
