@@ -29,7 +29,7 @@ from napari_unet.core.painted.regions import complete_everywhere
 from napari_unet.files.atomic import check_writable
 from napari_unet.files.networks.container import NotOursError
 from napari_unet.files.networks.models import load_model, model_path, read_info
-from napari_unet.files.networks.starters import find_model, is_starter, starter_names
+from napari_unet.files.networks.starters import find_model, is_starter, load_starter, starter_names
 from napari_unet.files.networks.states import load_to_continue
 from napari_unet.files.pixels.images import expand_paths, pair_by_stem
 from napari_unet.files.pixels.pixel_size import PixelSize, relative_spacing
@@ -218,7 +218,9 @@ def starting_point(name: str, *, fresh_optimiser: bool) -> Start:
     if name == "scratch":
         return None, None
     path = find_model(name)
-    if fresh_optimiser or is_starter(path):
+    if is_starter(path):
+        return load_starter(path.stem), None
+    if fresh_optimiser:
         return load_model(path), None
     model, state, sentence = load_to_continue(path)
     if sentence:
@@ -263,7 +265,7 @@ def run_training(
     )
     report = TrainingReport(seconds, config.steps or math.inf, as_json=as_json)
     stopped: Stopped | None = None
-    file = TrainingFile(place.path, painted.pixel_sizes, model)
+    file = TrainingFile(place.path, painted.pixel_sizes)
     with signals_stop(control) as signals:
         try:
             with progress_bar("Training") as progress:

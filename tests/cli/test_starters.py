@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_unet import load_model, save_model, train
+from napari_unet import __version__, load_model, save_model, train
 from napari_unet.cli import main
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.network.config import TrainingConfig, UNetConfig
@@ -74,6 +74,7 @@ def test_predict_train_and_info_take_a_starter_by_name(capsys: pytest.CaptureFix
     assert "no training state" not in err
     model = load_model("m.safetensors")
     assert (model.network.in_channels, model.network.features, model.is_starter) == (3, 4, False)
+    assert model.origin == f"taken from the starter dots of napari-unet {__version__}"
     # How the starter was made is no example.
     assert (model.training.held_out, model.training.patch_size) == (0.2, None)
 

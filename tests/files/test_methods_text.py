@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from napari_unet import TrainingConfig, save_model, train
+from napari_unet import TrainingConfig, load_starter, save_model, train
 from napari_unet.files.networks.methods_text import methods_text
-from napari_unet.files.networks.models import read_info
+from napari_unet.files.networks.models import describe, read_info
 from napari_unet.network.config import UNetConfig
 
 
@@ -53,6 +53,25 @@ def test_it_says_which_annotations_the_score_is_of(record):
 def test_the_learning_rate_is_that_of_the_weights_a_starter_gave(record):
     training = record["training"] | {"learning_rate": 0.005, "body_rate": 0.2}
     assert "learning rate 0.001, seed 0" in methods_text(record | {"training": training})
+
+
+def test_it_says_that_the_training_began_with_a_starter(record):
+    starter = load_starter("cells")
+    image = np.random.default_rng(0).normal(size=(48, 48))
+    paint = np.zeros((48, 48), int)
+    paint[4:14, 4:14], paint[36:44, 4:44] = 2, 1
+    model = train([image], [paint], TrainingConfig(steps=1, patch_size=16, batch_size=1), start=starter)
+    text = methods_text(describe(train([image], [paint], TrainingConfig(steps=1), start=model)))
+    version = starter.history.versions["napari-unet"]
+    assert f"Its first weights were taken from the starter cells of napari-unet {version}. It was" in text
+    assert "first weights" not in methods_text(record)
+
+
+def test_of_a_starter_itself_it_claims_no_annotations():
+    text = methods_text(describe(load_starter("cells")))
+    assert "so that objects were 30 pixels wide" in text
+    assert "trained on drawn and real micrographs" in text
+    assert "first weights" not in text
 
 
 def test_it_claims_no_border_weights_and_no_objects_where_there_were_none(record):

@@ -186,7 +186,9 @@ def test_what_a_starter_knows_is_kept_by_a_lower_rate_also_when_the_training_goe
     for _ in range(2):
         with qtbot.waitSignal(dock.ended, timeout=60_000):
             dock.start()
-        rates = load_model(saved[-1]).training
+        model = load_model(saved[-1])
+        assert model.origin.startswith("taken from the starter dots")
+        rates = model.training
         assert (rates.learning_rate, rates.body_rate, rates.ends_rate) == (5e-3, 0.2, 1.0)
 
 

@@ -198,6 +198,7 @@ def train_events(
             precision=precision,
             gaze=gaze,
             checkpoint_s=checkpoint_s,
+            origin="" if start is None else start.origin,
         )
         try:
             if start is not None and resume is not None:

@@ -36,7 +36,7 @@ def methods_text(record: Mapping[str, Any]) -> str:
     """
     sentences = [
         _network(record["network"], record["parameters"]),
-        _intensities(record["normalisation"]),
+        _intensities(record["normalisation"], record.get("object_size")),
         *_teaching(record),
         _score(record["history"]),
         _objects(record),
@@ -55,15 +55,16 @@ def _network(network: Mapping[str, Any], parameters: int) -> str:
     )
 
 
-def _intensities(normalisation: Mapping[str, Any]) -> str:
+def _intensities(normalisation: Mapping[str, Any], object_size: float | None) -> str:
     method = normalisation.get("method", "percentiles")
     if method == "range":
         return "Intensities were divided by the largest value of their bit depth."
     if method == "deviations":
         return "Each channel of the whole image was scaled to mean 0 and standard deviation 1."
+    scaled = f" Images were scaled so that objects were {object_size:g} pixels wide." if object_size else ""
     return (
         f"Intensities were scaled so that percentiles {normalisation['low']:g} and {normalisation['high']:g} "
-        "of each channel of the whole image became 0 and 1."
+        f"of each channel of the whole image became 0 and 1.{scaled}"
     )
 
 
@@ -71,11 +72,16 @@ def _teaching(record: Mapping[str, Any]) -> tuple[str, ...]:
     if record["history"]["steps"] == 0:
         return (f"Its weights were {record.get('origin') or 'made elsewhere'}.",)
     training = record["training"]
-    sentences = (_training(training, record["history"]), _weights(training["weights"], record["mode"]))
-    return (f"Its first weights were {record['origin']}.", *sentences) if record.get("origin") else sentences
+    learnt, first = "sparse manual annotations", ""
+    if record.get("object_size"):
+        learnt = "drawn and real micrographs, as a starter that comes with napari-unet,"
+    elif record.get("origin"):
+        first = f"Its first weights were {record['origin']}."
+    weights = _weights(training["weights"], record["mode"])
+    return first, _training(learnt, training, record["history"]), weights
 
 
-def _training(training: Mapping[str, Any], history: Mapping[str, Any]) -> str:
+def _training(learnt: str, training: Mapping[str, Any], history: Mapping[str, Any]) -> str:
     versions = history["versions"]
     made_with = ", ".join(
         f"{label} {versions[name]}"
@@ -93,7 +99,7 @@ def _training(training: Mapping[str, Any], history: Mapping[str, Any]) -> str:
     )
     rate = training["learning_rate"] * (training.get("body_rate") or 1)
     return (
-        f"It was trained on sparse manual annotations with {made_with or 'napari-unet'} for "
+        f"It was trained on {learnt} with {made_with or 'napari-unet'} for "
         f"{history['steps']:,} steps ({history['seconds'] / 60:.1f} min{in_sessions} on {history['device']}"
         f"{began}) with AdamW (learning rate {rate:g}, seed {training['seed']}), an "
         f"exponential moving average of the weights{augmented}; unannotated pixels did not enter the loss."

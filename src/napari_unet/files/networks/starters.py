@@ -1,5 +1,6 @@
 """The starters: models that come with the package, opened by name."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,9 @@ def load_starter(name: str) -> "Model":
     InputError
         If there is none of this name, with the names there are.
     """
-    return load_model(starter_path(name))
+    model = load_model(starter_path(name))
+    release = model.history.versions.get("napari-unet", "")
+    return replace(model, origin=f"taken from the starter {name} of napari-unet {release}".rstrip())
 
 
 def starter_path(name: str) -> Path:

@@ -19,17 +19,13 @@ class TrainingFile:
     """Where the model of one training goes: to ``path``, in place of a file that is there already.
 
     A file that comes there later is of another window, whose training began in the same second: then ``path``
-    gets a number. What the images it learns from have in common in ``pixel_sizes`` is saved with the model,
-    and so is the origin of the one that it began with, ``start``.
+    gets a number. What the images it learns from have in common in ``pixel_sizes`` is saved with the model.
     """
 
-    def __init__(
-        self, path: Path, pixel_sizes: Sequence[PixelSize | None] = (), start: Model | None = None
-    ) -> None:
+    def __init__(self, path: Path, pixel_sizes: Sequence[PixelSize | None] = ()) -> None:
         self.path = path
         self._replaces = path.exists()
         self._pixel_sizes = pixel_sizes
-        self._origin = "" if start is None else start.origin
         self._told = ""
 
     def save_model(self, model: Model) -> None:
@@ -37,7 +33,7 @@ class TrainingFile:
         if not self._replaces:
             self.path = free_path(self.path)
         size = common_pixel_size(self._pixel_sizes, model.network.ndim)
-        save_model(replace(model, pixel_size=size, origin=self._origin), self.path)
+        save_model(replace(model, pixel_size=size), self.path)
         self._replaces = True
 
     def save_state(self, event: Checkpoint | Stopped) -> None:

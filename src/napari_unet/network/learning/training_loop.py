@@ -65,6 +65,8 @@ class Run:
         See :func:`napari_unet.network.training.train_events`.
     device, precision
         What computes, and in which numbers.
+    origin : str
+        Where the weights of ``network`` come from, in words.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Run:
         precision: torch.dtype,
         gaze: Gaze | None = None,
         checkpoint_s: float | None = None,
+        origin: str = "",
     ) -> None:
         dataset = joining.dataset
         self._learner = Learner(
@@ -107,6 +110,7 @@ class Run:
         self._meanwhile: list[TrainingEvent] = []  # while a network was scored
         self._earlier = History()
         self._record = Record(self._earlier)
+        self._origin = origin
         self._preview = LivePreview(
             gaze or Gaze(),
             config.network,
@@ -317,6 +321,7 @@ class Run:
                 seconds=self._seconds,
                 device=describe_device(self._learner.device),
             ),
+            origin=self._origin,
         )
 
     def _state(self, best: Best | None) -> TrainingState:

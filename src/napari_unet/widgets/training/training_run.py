@@ -127,7 +127,7 @@ def train_and_save(
             gaze=gaze,
             checkpoint_s=CHECKPOINT_S,
         )
-        file = TrainingFile(path, taught.in_world, model)
+        file = TrainingFile(path, taught.in_world)
         for event in events:
             begun = True
             if isinstance(event, Checkpoint):
@@ -153,8 +153,7 @@ def train_and_save(
 
 def _beginning(start: Stopped | Path | None) -> tuple[Model | None, TrainingState | None, list[Warned]]:
     """Return the model to start with, the state of its training, and why there is none."""
-    from napari_unet.files.networks.models import load_model
-    from napari_unet.files.networks.starters import is_starter
+    from napari_unet.files.networks.starters import is_starter, load_starter
     from napari_unet.files.networks.states import load_to_continue
 
     if start is None:
@@ -162,7 +161,7 @@ def _beginning(start: Stopped | Path | None) -> tuple[Model | None, TrainingStat
     if isinstance(start, Stopped):
         return start.model, start.state, []
     if is_starter(start):
-        return load_model(start), None, []
+        return load_starter(start.stem), None, []
     model, state, sentence = load_to_continue(start)
     return model, state, [Warned(sentence)] if sentence else []
 
