@@ -292,6 +292,7 @@ def test_two_heavy_jobs_compute_one_after_the_other(qtbot):
     with qtbot.waitSignal(first.ended, timeout=2000):
         first.stop()
     qtbot.waitUntil(lambda: len(log_second.events) > 3, timeout=5000)
+    assert "this one begins" in log_second.events[1].message
     with qtbot.waitSignal(second.ended, timeout=2000):
         second.stop()
     assert computing == ["first", "first ended", "second", "second ended"]

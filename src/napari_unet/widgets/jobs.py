@@ -51,7 +51,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The job has not begun, because another one is computing; ``message`` says so in a sentence."""
+    """The job has not begun, because another one is computing, or does now; ``message`` says so."""
 
     message: str = "Waiting for the other computation to end; this one starts by itself."
 
@@ -83,7 +83,7 @@ class Job(QObject):
     """
 
     happened = Signal(object)
-    """Each event of the generator, in order; before them a :class:`Waiting` if another job is computing.
+    """Each event of the generator, in order; before them two :class:`Waiting` if another job is computing.
     (Not named ``event``: that is a method of every QObject, which Qt calls.)"""
     delivered = Signal()
     """After events, at most once a second, and before the end: the moment to repaint, for all at once."""
@@ -281,6 +281,7 @@ class _Task:
             while not _computing.acquire(timeout=0.05):
                 if self.control.stopped:
                     return False
+            self.queue.append(Waiting("The other computation has ended; this one begins."))
         return True
 
 
