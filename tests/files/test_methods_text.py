@@ -1,9 +1,11 @@
 """The paragraph for a paper: exact, from the record of a model that was really trained."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
-from napari_unet import TrainingConfig, load_starter, save_model, train
+from napari_unet import TrainingConfig, WeightConfig, load_starter, save_model, train
 from napari_unet.files.networks.methods_text import methods_text
 from napari_unet.files.networks.models import describe, read_info
 from napari_unet.network.config import UNetConfig
@@ -80,6 +82,15 @@ def test_it_claims_no_border_weights_and_no_objects_where_there_were_none(record
     assert "border" not in text
     assert "unbalanced" in text
     assert "Objects were read" not in text
+
+
+def test_it_tells_of_the_weights_of_the_freiburg_plugin(record):
+    weights = asdict(WeightConfig.preset("freiburg"))
+    text = methods_text(record | {"training": record["training"] | {"weights": weights}})
+    assert "classes unbalanced (weight 1, background 0.1) and a border weight map" in text
+    assert "touching objects, in the background alone (w0 = 50, sigma = 6 px;" in text
+    assert "close to objects (0.9, sigma = 10 px; Falk et al., Nature Methods 2019)." in text
+    assert "Falk" not in methods_text(record)
 
 
 def test_a_file_of_the_first_release_has_no_interval_sessions_or_reading(record):

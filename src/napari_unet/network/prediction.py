@@ -57,10 +57,10 @@ def predict(
     model : Model
         A trained network.
     image : array
-        (leading..., spatial...), with a channel axis first or last if the model has more than one channel;
-        for a starter, which takes any number of channels, three or four at the end are colours.
-        The axes before the last 2 (of a 3-D model: 3) are planes that are segmented one by one. Any real
-        dtype, bool and byte order; NaN and infinite pixels do not spoil their neighbours.
+        (leading..., spatial...), with a channel axis first, last or just before Y and X if the model has more
+        than one channel; for a starter, which takes any number of channels, three or four at the end are
+        colours. The axes before the last 2 (of a 3-D model: 3) are planes that are segmented one by one. Any
+        real dtype, bool and byte order; NaN and infinite pixels do not spoil their neighbours.
     config : PredictionConfig, optional
         How; the default plans the tiles from the free memory.
     device : str

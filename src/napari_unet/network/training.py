@@ -48,7 +48,10 @@ def train(
     Parameters
     ----------
     images, paints : sequences of arrays
-        See :func:`napari_unet.core.learning.dataset.build_dataset`.
+        One paint for each image, in the same order. An image is of any real dtype, with or without a channel
+        axis, in memory or not (dask, zarr, memory-mapped); images may differ in shape and contrast. Its paint
+        is whole numbers in the shape of its pixels (…YX), without channels: 0 unlabelled, 1 background, 2 and
+        up objects (or other classes). See :func:`napari_unet.core.learning.dataset.build_dataset`.
     config : TrainingConfig
     start : Model, optional
         Go on from these weights, with this network and normalisation, adapted to the channels and classes of
@@ -69,7 +72,7 @@ def train(
         default), or their paint values. Such objects also teach where touching ones part, and how the
         probabilities are best read.
     device : str
-        See :func:`napari_unet.network.device.choose_device`.
+        "auto", "cpu", "cuda", "cuda:1" or "mps".
 
     Returns
     -------

@@ -108,14 +108,22 @@ def _training(learnt: str, training: Mapping[str, Any], history: Mapping[str, An
 
 def _weights(weights: Mapping[str, Any], mode: str) -> str:
     balance = "balanced by inverse class frequency" if weights["class_balance"] == "inverse" else "unbalanced"
-    if not weights["w0"]:
-        return f"The loss was cross-entropy with classes {balance}."
-    between = "objects" if mode == "objects" else "objects of the classes"
-    return (
-        f"The loss was cross-entropy with classes {balance} and a border weight map between "
-        f"touching {between} (w0 = {weights['w0']:g}, sigma = {weights['sigma']:g} px; "
-        "Ronneberger et al., 2015)."
-    )
+    terms = [f"The loss was cross-entropy with classes {balance}"]
+    if (weights["foreground"], weights["background"]) != (1, 1):
+        terms[0] += f" (weight {weights['foreground']:g}, background {weights['background']:g})"
+    if weights["w0"]:
+        between = "objects" if mode == "objects" else "objects of the classes"
+        where = "" if weights["border_in_foreground"] else ", in the background alone"
+        terms.append(
+            f"a border weight map between touching {between}{where} (w0 = {weights['w0']:g}, sigma = "
+            f"{weights['sigma']:g} px; Ronneberger et al., 2015)"
+        )
+    if weights["halo"]:
+        terms.append(
+            f"a higher weight of the background close to objects ({weights['halo']:g}, sigma = "
+            f"{weights['halo_sigma']:g} px; Falk et al., Nature Methods 2019)"
+        )
+    return " and ".join(terms) + "."
 
 
 def _score(history: Mapping[str, Any]) -> str:
