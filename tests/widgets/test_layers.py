@@ -7,7 +7,13 @@ from napari.layers import Labels
 from napari_unet.core.errors import InputError
 from napari_unet.widgets.bridge import layers as bridge
 from napari_unet.widgets.bridge import marks
-from napari_unet.widgets.bridge.layers import add_result, annotation_of, make_annotation, next_object
+from napari_unet.widgets.bridge.layers import (
+    add_result,
+    annotation_of,
+    keep_selection,
+    make_annotation,
+    next_object,
+)
 from napari_unet.widgets.bridge.marks import source_of
 from napari_unet.widgets.bridge.timeline import count_as_predicted
 from napari_unet.widgets.painting import brushes
@@ -243,6 +249,21 @@ def test_labels_come_back_on_their_image_below_its_paint(viewer, kind):
     assert marks.is_result(result)
     assert not marks.is_result(paint)
     assert not marks.is_result(image)
+
+
+def test_layers_that_are_selected_together_stay_so(viewer):
+    image = viewer.add_image(np.zeros((6, 8)))
+    paint = make_annotation(viewer, image)
+    viewer.layers.selection = {image, paint}
+    result = add_result(viewer, image, "objects", np.ones((6, 8), np.int32))
+    assert viewer.layers.selection == {image, paint}
+    viewer.layers.selection.clear()
+    other = add_result(viewer, image, "classes", np.ones((6, 8), np.int32))
+    assert viewer.layers.selection == {other}
+    viewer.layers.selection = {image, result}
+    with keep_selection(viewer):
+        viewer.layers.remove(result)
+    assert viewer.layers.selection == {image}
 
 
 def test_the_weight_map_lies_on_top_of_the_paint(viewer):

@@ -5,7 +5,8 @@ which binds them to their image by its id, so a renamed image keeps its paint an
 another one. No other layer is ever changed or removed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -164,7 +165,7 @@ def add_result(viewer: ViewerModel, source: Layer, kind: Kind, data: NDArray[Any
     """Show ``data`` on top of the image it was computed from.
 
     A layer that an earlier call made for the same image and kind is updated, unless the user has edited it
-    since: then it is kept and a new one is added. The selected layer stays selected, so that painting can go
+    since: then it is kept and a new one is added. The selected layers stay selected, so that painting can go
     on.
 
     Parameters
@@ -282,12 +283,20 @@ def insert_result(
 ) -> None:
     """Bind a layer to its image, and add it below the paint, which must stay visible, or on top of all."""
     result.metadata[KEY] = Mark(result.unique_id, source.unique_id, kind, shown=shown)
-    active = viewer.layers.selection.active
     paint = annotation_of(viewer, source)
     above = paint is None or on_top
-    viewer.layers.insert(len(viewer.layers) if above else viewer.layers.index(paint), result)
-    if active is not None:  # painting goes on
-        viewer.layers.selection.active = active
+    with keep_selection(viewer):
+        viewer.layers.insert(len(viewer.layers) if above else viewer.layers.index(paint), result)
+
+
+@contextmanager
+def keep_selection(viewer: ViewerModel) -> Iterator[None]:
+    """Select afterwards what is selected now, if anything is, whatever comes and goes: painting goes on."""
+    before = set(viewer.layers.selection)
+    yield
+    still_there = before.intersection(viewer.layers)
+    if still_there:
+        viewer.layers.selection = still_there
 
 
 def protect(layer: Layer) -> None:

@@ -23,7 +23,7 @@ from napari_unet.core.correcting.gestures import (
     touched_objects,
 )
 from napari_unet.core.errors import InputError
-from napari_unet.widgets.bridge.layers import annotation_of, make_annotation, objects_of
+from napari_unet.widgets.bridge.layers import annotation_of, keep_selection, make_annotation, objects_of
 from napari_unet.widgets.bridge.marks import Mark, accept_painted, full_data, mark_of, mode_of, source_of
 from napari_unet.widgets.bridge.placement import spatial_axes
 from napari_unet.widgets.bridge.timeline import Timeline, count_as_predicted, timeline_of
@@ -202,9 +202,8 @@ class Corrector:
             )
         paint = annotation_of(self._viewer, image)
         if paint is None:
-            active = self._viewer.layers.selection.active
-            paint = make_annotation(self._viewer, image, _channels(image, self._result.data.shape))
-            self._viewer.layers.selection.active = active
+            with keep_selection(self._viewer):
+                paint = make_annotation(self._viewer, image, _channels(image, self._result.data.shape))
             bind_keys(self._viewer, paint)
         if mode_of(paint) != "objects":
             raise InputError(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.objects.preview import PreviewPart
-from napari_unet.widgets.bridge.layers import insert_result, protect
+from napari_unet.widgets.bridge.layers import insert_result, keep_selection, protect
 from napari_unet.widgets.bridge.marks import is_result, source_of
 from napari_unet.widgets.bridge.placement import result_layer, spatial_axes
 from napari_unet.widgets.predicting.prediction_run import PreviewBegun
@@ -69,11 +69,9 @@ class PreviewLayer:
 
     def end(self) -> None:
         """Take the preview away, and show again what it had hidden."""
-        active = self._viewer.layers.selection.active
         if self._layer is not None and self._layer in self._viewer.layers:
-            self._viewer.layers.remove(self._layer)
-            if active is not None and active in self._viewer.layers:
-                self._viewer.layers.selection.active = active
+            with keep_selection(self._viewer):
+                self._viewer.layers.remove(self._layer)
         for layer in self._hidden:
             layer.visible = True
         self._source = self._begun = self._data = self._layer = None

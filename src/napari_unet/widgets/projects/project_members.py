@@ -23,7 +23,7 @@ from napari_unet.files.projects.project import (
 from napari_unet.files.projects.project_images import file_name
 from napari_unet.files.projects.project_store import ImageState, LabelsState, ProjectState, matches
 from napari_unet.widgets.bridge.labels_tracker import LabelsTracker
-from napari_unet.widgets.bridge.layers import annotation_of, select_anew
+from napari_unet.widgets.bridge.layers import annotation_of, keep_selection, select_anew
 from napari_unet.widgets.bridge.marks import KEY, Mark, full_data, is_result, mark_of, source_of
 from napari_unet.widgets.bridge.timeline import was_corrected
 from napari_unet.widgets.painting.regions import bind_regions
@@ -135,9 +135,8 @@ class ProjectMembers(QObject):
         layer = Image(data, **arguments)
         image = self._images[entry.key]
         image.entry = replace(image.entry, absolute=path.absolute().as_posix())
-        active = self._viewer.layers.selection.active
-        self._viewer.layers.insert(min(entry.look.order, len(self._viewer.layers)), layer)
-        self._viewer.layers.selection.active = active or layer  # painting goes on
+        with keep_selection(self._viewer):
+            self._viewer.layers.insert(min(entry.look.order, len(self._viewer.layers)), layer)
         self._bind(image, layer)
 
     def forget_missing(self) -> None:
