@@ -52,10 +52,12 @@ def writing(path: str | Path) -> Iterator[Path]:
             f"{path} cannot be written: part of its folder is a file; choose another folder."
         ) from error
     except OSError as error:
-        reason = error.strerror or ("the disk is full" if is_disk_full(error) else error)
-        raise InputError(
-            f"{path} could not be written ({reason}); free some space there or choose another folder."
-        ) from error
+        is_full = is_disk_full(error)
+        reason = error.strerror or ("the disk is full" if is_full else error)
+        remedy = (
+            "free some space there or choose another folder" if is_full else "choose another name or folder"
+        )
+        raise InputError(f"{path} could not be written ({reason}); {remedy}.") from error
     _flush_folder(target.parent)
 
 
