@@ -92,6 +92,11 @@ def painted_files(
             shape = tuple(image.pixels.shape)
             axis = image.axes[-3:-2].replace("Q", "")
             unsaid = perhaps_channels(str(path), shape, axis, "give paint without that axis")
+            if "C" in image.axes:
+                unsaid = (
+                    f"{path} has {shape[0]} channels, which are taken for grey planes, as its paint has that "
+                    "axis, too; to learn from them together, give paint without it."
+                )
             if unsaid and painted.shape == shape:
                 note(unsaid)
             if image.left_out:

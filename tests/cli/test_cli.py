@@ -391,6 +391,20 @@ def test_channels_that_nobody_told_of_are(
     assert "middle" not in capsys.readouterr().err
 
 
+def test_channels_that_a_file_names_and_its_paint_has_are_told_to_be_planes(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "paint").mkdir()
+    paint = tifffile.imread(folder / "paint" / "a1.tif")
+    image = np.stack([tifffile.imread(folder / "images" / "a1.tif")] * 2)
+    tifffile.imwrite(tmp_path / "a.tif", image, imagej=True, metadata={"axes": "CYX"})
+    learn = ["train", "--images", tmp_path / "a.tif", "--paint", tmp_path / "paint", "--steps", 1, *SMALL]
+    for taught, is_told in ((np.stack([paint] * 2), True), (paint, False)):
+        tifffile.imwrite(tmp_path / "paint" / "a.tif", taught)
+        assert run(*learn, "--output", tmp_path / "model.safetensors") == 0
+        assert ("has 2 channels, which are taken for grey planes" in capsys.readouterr().err) == is_told
+
+
 def test_planes_of_a_file_are_those_that_it_names(folder: Path, tmp_path: Path) -> None:
     images, paint = (
         [tifffile.imread(folder / kind / f"{n}.tif") for n in ("a1", "a2")] for kind in ("images", "paint")
