@@ -157,6 +157,7 @@ def write_image(
         and -1 not in positions
         and positions == sorted(set(positions))
         and pixels.dtype.name in _IMAGEJ_DTYPES
+        and 1 not in pixels.shape  # an axis of which it would lose
         and pixels.nbytes < _IMAGEJ_LIMIT
     )
     metadata: dict[str, Any] = {"axes": axes} if axes else {}
