@@ -52,13 +52,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a li
 ModelFile = Annotated[
     str, typer.Argument(metavar="NAME|MODEL", help="A starter or a model file.", show_default=False)
 ]
-ModelOfProject = Annotated[
+OptionalModel = Annotated[
     str | None,
-    typer.Argument(
-        metavar="NAME|MODEL",
-        help="A starter or a model file. [of a project, what was trained last]",
-        show_default=False,
-    ),
+    typer.Argument(metavar="NAME|MODEL", help="A starter or a model file.", show_default=False),
 ]
 
 
@@ -148,11 +144,12 @@ def train(
     ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Train a network on painted images, of files or of a project; Ctrl-C saves the model so far.
+    """Train a network on painted images.
 
-    A project says itself what its paint means, and which objects and regions are complete; --validation
-    names images of it. A training that starts from a model goes on where that one stopped, with its settings,
-    its optimiser and its curve; time and steps are further ones.
+    They are files, or those of a project; Ctrl-C saves the model so far. A project says itself what its paint
+    means, and which objects and regions are complete; --validation names images of it. A training that starts
+    from a model goes on where that one stopped, with its settings, its optimiser and its curve; time and
+    steps are further ones.
     """
     from napari_unet.cli_train import (
         destination,
@@ -231,7 +228,7 @@ def _settings(
 @_app.command()
 def predict(
     *,
-    model: ModelOfProject = None,
+    model: OptionalModel = None,
     images: ImagePaths = None,
     project: ProjectFolder = None,
     output: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results.")],
@@ -249,11 +246,12 @@ def predict(
     assignments: Assignments = None,
     as_json: AsJson = False,
 ) -> int:
-    """Segment images, files or those of a project: writes DIR/STEM_objects.tif and the like.
+    """Segment images, and write DIR/STEM_objects.tif and the like.
 
-    Objects are whole numbers (0 is background), classes are paint values (1 is background), probabilities
-    have one channel for each class. An image that fails does not keep the others from being segmented.
-    Images that do not fit into memory, zarr and TIFF, are read and written block by block: the results are
+    They are files, or those of a project, with the model that it trained last if none is given. Objects are
+    whole numbers (0 is background), classes are paint values (1 is background), probabilities have one
+    channel for each class. An image that fails does not keep the others from being segmented. Images in zarr,
+    and TIFF files that do not fit into memory, are read and written block by block: the results are
     DIR/STEM_objects.zarr and the like, and the same command goes on where it was ended. So it is with a
     dask.distributed cluster (--scheduler), whose workers must see the files under the same paths.
     """
@@ -277,13 +275,13 @@ def weights(
     *,
     paint: Annotated[Path, typer.Argument(metavar="PAINT.tif", help="Paint.", show_default=False)],
     output: Annotated[Path, typer.Option(metavar="WEIGHTS.tif", help="Where to write the weight map.")],
-    w0: Annotated[float | None, typer.Option(help="Height of the border term. [10]")] = None,
-    sigma: Annotated[float | None, typer.Option(help="Width of the border term in pixels. [5]")] = None,
+    w0: Annotated[float | None, typer.Option(help="Height of the border term. [by preset]")] = None,
+    sigma: Annotated[float | None, typer.Option(help="Its width in pixels. [by preset]")] = None,
     preset: Annotated[
         str, typer.Option(metavar="paper|gentle|freiburg", help="Values to start from.")
     ] = "paper",
 ) -> None:
-    """Write how much every pixel of the paint counts in training (float32)."""
+    """Write how much every painted pixel counts in training."""
     import numpy as np
 
     from napari_unet.core.weights import WeightConfig, border_weights
@@ -322,13 +320,13 @@ def evaluate(
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all scores as a table.")] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Compare predicted with true objects; STEM_objects.tif is compared with STEM.tif, too.
+    """Compare predicted with true objects.
 
-    Prints the main scores of every pair, of all objects together (pooled) and on average (mean); --json and
-    --csv have all scores. Maps of errors hold 1 for missed objects, 2 invented, 3 split, 4 merged. A pair
-    that cannot be compared does not keep the others from it. The truths of a project are its objects that
-    were corrected, or else its paint where everything is labelled; without --predictions they are compared
-    with what was predicted before the corrections.
+    STEM_objects.tif is compared with STEM.tif, too. Prints the main scores of every pair, of all objects
+    together (pooled) and on average (mean); --json and --csv have all scores. Maps of errors hold 1 for
+    missed objects, 2 invented, 3 split, 4 merged. A pair that cannot be compared does not keep the others
+    from it. The truths of a project are its objects that were corrected, or else its paint where everything
+    is labelled; without --predictions they are compared with what was predicted before the corrections.
     """
     from napari_unet.cli_evaluate import compare
 
@@ -342,14 +340,14 @@ def evaluate(
 @_app.command()
 def info(
     *,
-    model: ModelOfProject = None,
+    model: OptionalModel = None,
     project: ProjectFolder = None,
     methods: Annotated[
         bool, typer.Option("--methods", help="Print a paragraph for the methods section of a paper.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a model is, how it was trained and how well it did; or what a project holds."""
+    """Say what a model is, or what a project holds."""
     from napari_unet.cli_info import tell, tell_project
 
     _check_project(project, {"MODEL": model, "--methods": methods}, need=("MODEL",))
