@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from app_model.types import KeyBinding
 from dock_helpers import say
 from qtpy.QtWidgets import QComboBox, QPushButton, QWidget
 
@@ -499,6 +500,10 @@ def test_corrected_classes_become_paint(viewer, open_dock):
     dock.corrections.take()
     assert "only erased" in dock.corrections.said.text()
     assert np.count_nonzero(dock.annotation.data) == 10
+    for _ in range(2):  # what was erased, then what was taken, by the key on the corrected layer
+        result.keymap[KeyBinding.from_str("Ctrl+Z")](result)
+    assert not dock.annotation.data.any()
+    assert np.count_nonzero(result.data != 1) == 20  # which is a correction again
 
 
 @pytest.mark.parametrize(

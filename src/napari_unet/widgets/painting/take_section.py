@@ -75,7 +75,10 @@ class TakeCorrections(QWidget):
     def look(self, _event: object = None) -> None:
         """Look again which predicted layers there are."""
         self._followed.close()
+        paint = self._watcher.layer
         for layer in self._results():
+            if paint is not None:
+                timeline_of(paint).follow(layer)  # what is taken is undone on either layer
             self._followed.callback(follow(self, self._on_edit, layer.events.paint))
             self._followed.callback(follow(self, self._on_shown, layer.events.set_data))
         self._compare()
