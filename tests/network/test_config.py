@@ -24,6 +24,39 @@ def test_the_shape_of_a_network_is_whole_numbers(name: str, value: Any) -> None:
         UNetConfig(**{name: value})
 
 
+@pytest.mark.parametrize("value", ["3", (1, 2), True])
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [
+        *((TrainingConfig, f"training.{n}") for n in ("seconds", "learning_rate", "body_rate", "ends_rate")),
+        *((TrainingConfig, f"training.{name}") for name in ("pull", "held_out")),
+        *((AugmentationConfig, f"augmentation.{name}") for name in ("rotation", "elastic_spacing")),
+        (UNetConfig, "network.dropout"),
+        (PredictionConfig, "prediction.contrast"),
+    ],
+)
+def test_what_is_no_number_is_refused(config: Any, name: str, value: Any) -> None:
+    with pytest.raises(InputError, match=rf"{name} is .*; give a number"):
+        config(**{name.partition(".")[2]: value})
+
+
+@pytest.mark.parametrize("name", ["network", "weights", "augmentation", "normalisation"])
+def test_parts_are_configurations_of_their_own(name: str) -> None:
+    with pytest.raises(
+        InputError,
+        match=rf"training.{name} is 'paper'; give one of type [UWAN]",
+    ):
+        TrainingConfig(**{name: "paper"})
+    with pytest.raises(InputError, match=r"prediction.instances is \{\}; give one of type InstanceConfig"):
+        PredictionConfig(instances={})
+
+
+@pytest.mark.parametrize("value", [2, "ab", [[1, 1]], [None]])
+def test_the_spacing_is_a_number_for_each_axis(value: Any) -> None:
+    with pytest.raises(InputError, match=r"training.spacing is .*; give one number for each axis"):
+        TrainingConfig(spacing=value)
+
+
 def test_numbers_of_numpy_are_taken_as_their_own() -> None:
     config = TrainingConfig(seed=np.int64(3), spacing=np.array([0.5, 2]))
     assert type(config.seed) is int

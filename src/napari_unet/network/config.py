@@ -33,6 +33,14 @@ def _whole(name: str, value: object, *, optional: bool = True) -> None:
     )
 
 
+def _real(name: str, value: object, *, optional: bool = False) -> None:
+    """Refuse what is no number before it is compared; None is a value left out."""
+    _require(
+        (value is None and optional) or (isinstance(value, Real) and not isinstance(value, bool)),
+        f"{name} is {value!r}; give a number.",
+    )
+
+
 def _is_object_size(value: object) -> bool:
     if isinstance(value, Real):
         return 2 <= float(value) <= 2000
@@ -115,6 +123,7 @@ class UNetConfig:
         )
         _one_of("network.pooling", self.pooling, ("max", "average"))
         _one_of("network.norm", self.norm, ("batch", "none"))
+        _real("network.dropout", self.dropout)
         _require(
             0 <= self.dropout < 1, f"network.dropout is {self.dropout}; choose at least 0 and less than 1."
         )
@@ -165,7 +174,9 @@ class AugmentationConfig:
     def __post_init__(self) -> None:
         for name in ("rotation", "scale", "elastic", "brightness", "contrast", "gamma", "noise"):
             value = getattr(self, name)
+            _real(f"augmentation.{name}", value)
             _require(0 <= value < inf, f"augmentation.{name} is {value}; choose 0 (off) or more.")
+        _real("augmentation.elastic_spacing", self.elastic_spacing)
         _require(
             self.elastic_spacing >= 8,
             f"augmentation.elastic_spacing is {self.elastic_spacing}; choose at least 8 pixels.",
@@ -175,6 +186,15 @@ class AugmentationConfig:
     def none(cls) -> "AugmentationConfig":
         """Return the configuration that leaves every patch as it is."""
         return cls(flip=False, rotation=0, scale=0, elastic=0, brightness=0, contrast=0, gamma=0, noise=0)
+
+
+_PARTS = {
+    "network": UNetConfig,
+    "weights": WeightConfig,
+    "augmentation": AugmentationConfig,
+    "normalisation": Normalisation,
+}
+"""Of a :class:`TrainingConfig`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,8 +279,22 @@ class TrainingConfig:
             _whole(f"training.{name}", value)
             if value is not None:
                 object.__setattr__(self, name, int(value))  # torch takes no seed of numpy's
+        for name, part in _PARTS.items():
+            value = getattr(self, name)
+            _require(
+                isinstance(value, part), f"training.{name} is {value!r}; give one of type {part.__name__}."
+            )
+        for name in ("learning_rate", "held_out"):
+            _real(f"training.{name}", getattr(self, name))
+        for name in ("seconds", "body_rate", "ends_rate", "pull"):
+            _real(f"training.{name}", getattr(self, name), optional=True)
         if self.spacing is not None:  # such as the scale of a layer, an array, which no file could hold
-            object.__setattr__(self, "spacing", tuple(map(float, self.spacing)))
+            try:
+                object.__setattr__(self, "spacing", tuple(map(float, self.spacing)))
+            except (TypeError, ValueError) as error:
+                raise InputError(
+                    f"training.spacing is {self.spacing!r}; give one number for each axis."
+                ) from error
         _require(
             self.seconds is None or self.seconds > 0,
             f"training.seconds is {self.seconds}; choose more than 0, or leave it out.",
@@ -345,9 +379,14 @@ class PredictionConfig:
             f"prediction.object_size is {self.object_size!r}; choose 2 to 2000 pixels, 'estimate' or "
             "'unscaled'.",
         )
+        _real("prediction.contrast", self.contrast)
         _require(
             0.1 <= self.contrast <= 10,
             f"prediction.contrast is {self.contrast}; choose between 0.1 and 10.",
+        )
+        _require(
+            self.instances is None or isinstance(self.instances, InstanceConfig),
+            f"prediction.instances is {self.instances!r}; give one of type InstanceConfig, or leave it out.",
         )
         _whole("prediction.tile_size", self.tile_size)
         _require(
