@@ -230,6 +230,10 @@ def test_no_answer_is_a_sentence_in_time(monkeypatch: pytest.MonkeyPatch):
         assert time.monotonic() - started < 3
     with pytest.raises(InputError, match="no scheduler file"):
         Cluster("nowhere.json")
+    # A client without a port leaves a traceback of its own, ten seconds later.
+    monkeypatch.setattr("distributed.Client", lambda **_given: pytest.fail("it is made"))
+    with pytest.raises(InputError, match="no scheduler at localhost"):
+        Cluster("localhost")
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch):

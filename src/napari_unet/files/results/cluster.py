@@ -88,6 +88,7 @@ class Cluster:
     def __init__(self, address: str) -> None:
         try:
             from distributed import Client
+            from distributed.comm import resolve_address
         except ImportError as error:
             raise InputError(
                 "A scheduler was given, but dask.distributed is not installed; install it with: pip install "
@@ -100,6 +101,8 @@ class Cluster:
         self._plugin: NetworkPlugin | None = None
         self._is_lost = False
         try:
+            if "address" in given:  # of one without a port the client fails again, later and aloud
+                resolve_address(address)
             self._client = Client(**given, timeout=_ANSWER_S, set_as_default=False)
         except (OSError, ValueError) as error:  # TimeoutError is one of the first
             raise InputError(
