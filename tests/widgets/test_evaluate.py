@@ -235,9 +235,11 @@ def test_what_cannot_be_compared_is_told(viewer, dock):
     dock.start()
     assert "no labels" in say(dock, "evaluate_status")
     viewer.add_labels(TRUE.copy(), name="truth")
+    assert say(dock, "evaluate_status") == ""
     dock.start()
     assert "same layer 'truth'" in say(dock, "evaluate_status")
     viewer.add_labels(TRUE[:20], name="part")
+    assert say(dock, "evaluate_status") == ""
     dock.start()
     assert "(40, 60)" in say(dock, "evaluate_status")
     assert "(20, 60)" in say(dock, "evaluate_status")

@@ -222,7 +222,7 @@ class EvaluateDock(Dock):
 
     def _on_choice(self, _layer: object = None) -> None:
         """Take away the scores of other layers than the chosen ones, but not of layers that were deleted."""
-        if self._job is None and self._compared in self._viewer.layers:
+        if self._job is None and (self._result is None or self._compared in self._viewer.layers):
             self._result = None
             self._status.say("")
         self._refresh()
