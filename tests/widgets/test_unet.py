@@ -28,6 +28,7 @@ from qtpy.QtWidgets import (
     QScrollArea,
     QScrollBar,
     QStyleOptionComboBox,
+    QVBoxLayout,
     QWidget,
 )
 
@@ -642,6 +643,44 @@ def test_a_list_that_was_used_last_takes_no_key_of_the_brushes(viewer, qtbot):
     assert pressed == ["o", "["]
     QTest.keyClick(preview, Qt.Key.Key_Down)
     assert preview.currentIndex() == 1
+
+
+def test_a_click_leaves_the_focus_to_the_canvas_and_nothing_takes_it_by_chance(viewer, qtbot, monkeypatch):
+    tiny_training(monkeypatch, steps=100_000)
+    paint_on(viewer, viewer.add_image(discs(), name="cells"))
+    dock, window, canvas = UNetDock(viewer), QMainWindow(), QLineEdit()
+    qtbot.addWidget(window)
+    column = QVBoxLayout()
+    column.addWidget(canvas)
+    column.addWidget(dock)
+    both = QWidget()
+    both.setLayout(column)
+    window.setCentralWidget(both)
+    window.resize(500, 1500)
+    with qtbot.waitActive(window):
+        window.show()
+        window.activateWindow()
+    canvas.setFocus()
+    step, start, pause, stop, live = (
+        dock.findChild(QAbstractButton, name)
+        for name in ("unet_step_3", "train_start", "train_pause", "train_stop", "train_live")
+    )
+    QTest.mouseClick(step, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(live.isVisible)
+    QTest.mouseClick(live, Qt.MouseButton.LeftButton, pos=QPoint(8, live.height() // 2))
+    assert not live.isChecked()
+    QTest.mouseClick(start, Qt.MouseButton.LeftButton)
+    assert dock.train.is_running
+    assert QApplication.focusWidget() is canvas
+    stop.setFocus()  # by the Tab key
+    with qtbot.waitSignal(dock.train.ended, timeout=60_000):
+        QTest.keyClick(stop, Qt.Key.Key_Space)
+    assert QApplication.focusWidget() is start
+    dock.findChild(QWidget, "train_minutes").setFocus()
+    dock.train.start()
+    assert QApplication.focusWidget() is pause
+    with qtbot.waitSignal(dock.train.ended, timeout=60_000):
+        dock.train.stop()
 
 
 def test_a_long_name_is_cut_in_its_middle_as_names_differ_at_their_ends(viewer, qtbot):

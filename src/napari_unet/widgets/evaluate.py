@@ -239,10 +239,11 @@ class EvaluateDock(Dock):
     def _refresh(self) -> None:
         """Enable what can be used now."""
         running, result = self._job is not None, self._result
-        for chooser in (self.prediction, self.truth):
-            chooser.setEnabled(not running and chooser.count() > 0)
-        self._evaluate.setVisible(not running)
-        self._cancel.setVisible(running)
+        with self.hand_focus(self._cancel if running else self._evaluate):
+            for chooser in (self.prediction, self.truth):
+                chooser.setEnabled(not running and chooser.count() > 0)
+            self._evaluate.setVisible(not running)
+            self._cancel.setVisible(running)
         labels = self.prediction.labels
         self._form.show_row(self.extent, labels is not None and labels.ndim > 2)
         self._results.setVisible(result is not None)

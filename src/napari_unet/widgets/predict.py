@@ -374,8 +374,9 @@ class PredictDock(Dock):
     def _refresh(self, _event: object = None) -> None:
         """Enable what can be used now."""
         running = self._run is not None
-        self._inputs.setEnabled(not running)
-        self._predict.setVisible(not running)
-        self._cancel.setVisible(running)
+        with self.hand_focus(self._cancel if running else self._predict):
+            self._inputs.setEnabled(not running)
+            self._predict.setVisible(not running)
+            self._cancel.setVisible(running)
         self._bar.setVisible(running)
         self._inputs.refresh(self._facts)

@@ -351,10 +351,11 @@ class TrainDock(Dock):
     def _refresh(self, _event: object = None) -> None:
         """Show the buttons that can be pressed now."""
         run = self._run
-        self.form.setEnabled(run is None)
-        self._start.setVisible(run is None)
-        self._pause.setVisible(run is not None)
-        self._stop.setVisible(run is not None)
+        with self.hand_focus(self._start if run is None else self._pause):
+            self.form.setEnabled(run is None)
+            self._start.setVisible(run is None)
+            self._pause.setVisible(run is not None)
+            self._stop.setVisible(run is not None)
         if run is not None:
             self._pause.setText("Go on" if run.job.control.paused else "Pause")
 

@@ -1,5 +1,8 @@
 """What every dock is: a column of parts that scrolls, and an end when it is closed."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
@@ -40,6 +43,17 @@ class Dock(QWidget):
     def stop(self) -> None:
         """End what is computed, if anything is."""
 
+    @contextmanager
+    def hand_focus(self, to: QWidget) -> Iterator[None]:
+        """Give the focus ``to`` a control if the one in this dock that has it cannot have it afterwards.
+
+        Qt would give it to whatever comes next, where the space bar does what nobody asked for.
+        """
+        had = QApplication.focusWidget()
+        yield
+        if had is not None and self.isAncestorOf(had) and not (had.isVisible() and had.isEnabled()):
+            to.setFocus()
+
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
         """Stop when napari closes the dock, which takes this widget out of the window and keeps it."""
         super().changeEvent(event)
@@ -59,6 +73,7 @@ class _Scroller(QScrollArea):
         super().__init__()
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # clicks on what takes none would give it the focus
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setWidget(page)
         self._page = page

@@ -104,10 +104,13 @@ def describe(widget: QWidget, *, name: str, tooltip: str) -> None:
 
 
 def button(text: str, on_click: Callable[[], Any], *, name: str, tooltip: str) -> QPushButton:
-    """Return a button that is as high as a finger is wide and reachable with the Tab key."""
+    """Return a button that is as high as a finger is wide and reachable with the Tab key.
+
+    A click leaves the keys to the canvas, where the space bar moves the view.
+    """
     made = QPushButton(text)
     made.setMinimumHeight(28)
-    made.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     made.clicked.connect(lambda _checked=False: on_click())
     describe(made, name=name, tooltip=tooltip)
     return made
@@ -151,8 +154,9 @@ def check_box(
     tooltip: str,
     is_on: bool = False,
 ) -> QCheckBox:
-    """Return a box to tick, which tells ``on_toggle`` from then on."""
+    """Return a box to tick, which tells ``on_toggle`` from then on; keys reach it as a :func:`button`."""
     made = QCheckBox(text)
+    made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     made.setChecked(is_on)
     if on_toggle is not None:
         made.toggled.connect(on_toggle)

@@ -31,7 +31,7 @@ class Section(QWidget):
         self._button.setCheckable(True)
         self._button.setChecked(is_open)
         self._button.setMinimumWidth(90)  # long names of projects are cut, so that they do not widen the dock
-        self._button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self._button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._button.toggled.connect(self._show_content)
         self.content = QWidget()
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
