@@ -96,6 +96,11 @@ def load_project(folder: str | Path) -> PaintedImages:
     folder : str or Path
         Of the project, or its `project.toml`.
 
+    Returns
+    -------
+    PaintedImages
+        Lists with one entry for each painted image, and what the paint means.
+
     Raises
     ------
     InputError
