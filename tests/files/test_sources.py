@@ -11,13 +11,14 @@ import tifffile
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from napari_unet.core.arrays.lazy import LazyPixels
 from napari_unet.core.errors import InputError
 from napari_unet.files.pixels import sources
 from napari_unet.files.pixels.images import read_image
 from napari_unet.files.pixels.pixel_size import PixelSize
-from napari_unet.files.pixels.sources import open_image
+from napari_unet.files.pixels.sources import load_labels, open_image
 
 STACK = np.random.default_rng(0).integers(0, 60000, (3, 45, 70)).astype(np.uint16)
 
@@ -252,3 +253,20 @@ def test_alpha_is_left_out_in_pieces_as_it_is_of_the_whole(
     assert image.axes == expected.axes == "CYX"
     assert expected.pixels.shape == (3 if is_opaque else 4, 600, 30)
     np.testing.assert_array_equal(np.asarray(image.pixels), expected.pixels)
+
+
+def test_labels_are_no_pictures_in_colour(tmp_path: Path):
+    labels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    colour = np.stack([labels] * 3, axis=-1)
+    Image.fromarray(colour).save(tmp_path / "colour.png")
+    tifffile.imwrite(tmp_path / "colour.tif", colour, photometric="rgb")
+    for name in ("colour.png", "colour.tif"):
+        with pytest.raises(
+            InputError, match=rf"{name} has several numbers for each pixel.*save it as labels"
+        ):
+            load_labels(tmp_path / name)
+    Image.fromarray(labels).save(tmp_path / "grey.png")
+    # Paint of several channels is paint of planes.
+    tifffile.imwrite(tmp_path / "planes.tif", np.stack([labels] * 3), imagej=True, metadata={"axes": "CYX"})
+    assert load_labels(tmp_path / "grey.png").pixels.shape == (3, 4)
+    assert load_labels(tmp_path / "planes.tif").pixels.shape == (3, 3, 4)

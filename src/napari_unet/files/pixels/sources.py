@@ -50,16 +50,21 @@ def load_image(path: Path) -> StoredImage:
 def load_labels(path: Path) -> StoredImage:
     """Read a label image, or open it as :func:`load_image` does; whole floats become integers.
 
-    ``InputError`` as :func:`napari_unet.files.pixels.images.read_image`.
+    ``InputError`` as :func:`napari_unet.files.pixels.images.read_image`, or if it is in colours.
     """
     if is_zarr(path):
         return open_image(path)
-    if not path.is_dir() and is_tiff(path):
-        image = open_image(path)
-        if image.pixels.size > _LABELS:
-            return image
-    image = read_image(path, is_label=True)
-    return replace(image, pixels=_whole(image.pixels))
+    is_paged, is_colour, size = not path.is_dir() and is_tiff(path), False, 0
+    if is_paged:
+        with decoding(path), first_series(path) as first:
+            is_colour, size = first.is_colour, first.series.size
+    image = open_image(path) if size > _LABELS else read_image(path, is_label=True)
+    if is_colour or ("C" in image.axes and not is_paged):
+        raise InputError(
+            f"{path} has several numbers for each pixel, as pictures in colour have; save it as labels, one "
+            "whole number for each pixel."
+        )
+    return image if size > _LABELS else replace(image, pixels=_whole(image.pixels))
 
 
 def _whole(labels: NDArray[Any]) -> NDArray[Any]:
