@@ -189,7 +189,8 @@ def report_saved(event: "Stopped", output: Path, as_json: bool) -> None:
         )
     else:
         print(
-            f"Saved {output}: {event.reason} after {history.steps} steps and {history.seconds:.0f} s, "
+            f"Saved {output}: {event.reason} after {history.steps} step{'s' * (history.steps != 1)} and "
+            f"{history.seconds:.0f} s, "
             f"with the weights of step {history.best_step}, which scored {score:.3f}{say_interval(interval)}."
         )
 

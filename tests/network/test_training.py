@@ -552,6 +552,11 @@ def test_every_validation_image_has_paint_of_its_own() -> None:
         next(train_events([IMAGE, IMAGE], [PAINT], QUICK, validation=([other], [paint, paint]), device=CPU))
 
 
+def test_full_is_said_of_each_image() -> None:
+    with pytest.raises(InputError, match=r"full is True; say it for each image, in a list such as \[True\]"):
+        train([IMAGE], [PAINT], QUICK, full=True, device=CPU)  # type: ignore[arg-type]
+
+
 def test_weights_that_are_all_0_are_one_sentence() -> None:
     config = dataclasses.replace(QUICK, weights=WeightConfig(w0=0, foreground=0, background=0))
     with pytest.raises(InputError, match=r"weights\.foreground or weights\.background of more than 0"):

@@ -246,6 +246,8 @@ def _read(
             f"There are {len(more_images)} validation images and {len(more_paints)} paints of them; give one "
             "paint for each image, in the same order."
         )
+    if isinstance(full, bool):
+        raise InputError(f"full is {full}; say it for each image, in a list such as [{full}].")
     return read_planes(
         [*images, *more_images],
         [*paints, *more_paints],
