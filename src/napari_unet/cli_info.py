@@ -9,6 +9,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.files.networks.container import NotOursError
 from napari_unet.files.networks.methods_text import methods_text
 from napari_unet.files.networks.models import describe, load_model, read_info
+from napari_unet.files.networks.package_reading import is_package
 from napari_unet.files.networks.starters import find_model
 from napari_unet.files.networks.states import step_to_continue
 from napari_unet.files.projects.project import project_folder
@@ -35,6 +36,8 @@ def tell(model: str, *, methods: bool, as_json: bool) -> None:
         record = read_info(path)
     except NotOursError:
         record = describe(load_model(path))
+        if is_package(path):
+            record["format"] = "bioimage.io package"
     if as_json:
         paragraph = {"methods": methods_text(record)} if methods else {}
         print_json({**record, "continues_from_step": _continues(path)[0], **paragraph})
@@ -86,7 +89,8 @@ def _continues(path: Path) -> tuple[int | None, str]:
 def _print_record(model: str, path: Path, record: Mapping[str, Any]) -> None:
     step, hindrance = _continues(path)
     network, normalisation, history = record["network"], record["normalisation"], record["history"]
-    print(f"{model}: {record['format']}, version {record['version']}")
+    version = f", version {record['version']}" if record["version"] else ""  # of our own format
+    print(f"{model}: {record['format']}{version}")
     print(f"network        {', '.join(f'{name} {value}' for name, value in network.items())}")
     print(f"parameters     {record['parameters']}")
     print(f"normalisation  {_SCALINGS[normalisation['method']].format(**normalisation)}")

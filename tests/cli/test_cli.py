@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -1050,10 +1051,18 @@ def test_a_checkpoint_from_elsewhere_is_told_of_used_and_trained_on(
     assert main(["info", str(checkpoint)]) == 0
     text = capsys.readouterr().out
     assert "converted from un et.pth, a network of the layout of milesial/Pytorch-UNet" in text
+    assert text.startswith(f"{checkpoint}: checkpoint\n")
     assert "such as 0 to 255" in text
     assert "not by napari-unet" in text
     assert main(["info", str(checkpoint), "--methods"]) == 0
     assert "Its weights were converted from un et.pth" in capsys.readouterr().out
+    package = tmp_path / "p.zip"
+    assert main(["export", str(checkpoint), "--author", "A", "--output", str(package)]) == 0
+    described = zipfile.Path(package, "bioimageio.yaml").read_text("utf-8")
+    assert "2-D U-Net for objects, exported from napari-unet." in described
+    capsys.readouterr()
+    assert main(["info", str(package)]) == 0
+    assert capsys.readouterr().out.startswith(f"{package}: bioimage.io package\n")
     images = ["--images", str(folder / "images")]
     assert main(["predict", str(checkpoint), *images, "--output", str(tmp_path / "out")]) == 0
     assert len(list((tmp_path / "out").glob("*_objects.tif"))) == 3

@@ -97,11 +97,12 @@ def _describe(model: Model, info: PackageInfo, files: Mapping[str, bytes]) -> di
 
     network = model.network
     kind = "objects" if model.mode == "objects" else f"{network.classes} classes"
+    made = "trained in" if model.history.steps else "exported from"
     return {
         "format_version": _FORMAT_VERSION,
         "type": "model",
         "name": info.name,
-        "description": info.description or f"{network.ndim}-D U-Net for {kind}, trained in napari-unet.",
+        "description": info.description or f"{network.ndim}-D U-Net for {kind}, {made} napari-unet.",
         "authors": [{"name": author} for author in info.authors],
         "license": info.license,
         "cite": [{"text": REFERENCE, "doi": "10.1007/978-3-319-24574-4_28"}],
