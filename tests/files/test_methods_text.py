@@ -9,6 +9,7 @@ from napari_unet import TrainingConfig, WeightConfig, load_starter, save_model, 
 from napari_unet.files.networks.methods_text import methods_text
 from napari_unet.files.networks.models import describe, read_info
 from napari_unet.network.config import UNetConfig
+from napari_unet.network.training import train_events
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +63,15 @@ def test_it_says_that_the_training_began_with_a_starter(record):
     image = np.random.default_rng(0).normal(size=(48, 48))
     paint = np.zeros((48, 48), int)
     paint[4:14, 4:14], paint[36:44, 4:44] = 2, 1
-    model = train([image], [paint], TrainingConfig(steps=1, patch_size=16, batch_size=1), start=starter)
-    text = methods_text(describe(train([image], [paint], TrainingConfig(steps=1), start=model)))
-    version = starter.history.versions["napari-unet"]
-    assert f"Its first weights were taken from the starter cells of napari-unet {version}. It was" in text
+    config = TrainingConfig(steps=1, patch_size=16, batch_size=1)
+    *_, stopped = train_events([image], [paint], config, start=starter)
+    origin = f"taken from the starter cells of napari-unet {starter.history.versions['napari-unet']}"
+    continued = train([image], [paint], config, start=stopped.model, resume=stopped.state)
+    assert f"Its first weights were {origin}. It was trained" in methods_text(describe(continued))
+    # Without its state, the earlier training is not in the history.
+    again = train([image], [paint], config, start=stopped.model)
+    before = "taken from a model that had been trained for 1 step, whose own were"
+    assert f"Its first weights were {before} {origin}. It was trained" in methods_text(describe(again))
     assert "first weights" not in methods_text(record)
 
 

@@ -73,8 +73,8 @@ class Model:
         Size of a pixel of the images it learnt from along each spatial axis, in micrometres; None where it
         is not known, or not one.
     origin : str
-        In words where its weights, or those it was trained from, come from: a starter, or elsewhere; "" if
-        they were random.
+        In words where its weights, or those it was trained from, come from: a starter, another model, or
+        elsewhere; "" if they were random.
     """
 
     network: UNetConfig

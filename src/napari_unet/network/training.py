@@ -25,7 +25,7 @@ from napari_unet.network.learning.diagnosis import doubts
 from napari_unet.network.learning.joining import Joining
 from napari_unet.network.learning.state import TrainingState
 from napari_unet.network.learning.training_loop import Run
-from napari_unet.network.learning.transfer import starting_network, starting_rates
+from napari_unet.network.learning.transfer import origin_of, starting_network, starting_rates
 from napari_unet.network.model import Model
 
 Painted = tuple[Sequence[Any], Sequence[Any]]
@@ -201,7 +201,7 @@ def train_events(
             precision=precision,
             gaze=gaze,
             checkpoint_s=checkpoint_s,
-            origin="" if start is None else start.origin,
+            origin=origin_of(start, goes_on=resume is not None),
         )
         try:
             if start is not None and resume is not None:

@@ -46,6 +46,17 @@ def starting_rates(
     )
 
 
+def origin_of(start: Model | None, *, goes_on: bool) -> str:
+    """Return in words where the first weights of a training come from, which perhaps ``goes_on`` there."""
+    if start is None:
+        return ""
+    steps = start.history.steps
+    if goes_on or start.is_starter or not steps:
+        return start.origin
+    own = f", whose own were {start.origin}" if start.origin else ""
+    return f"taken from a model that had been trained for {steps:,} step{'s' * (steps != 1)}{own}"
+
+
 def pull_of_starter(score: float) -> float:
     """Return how much is kept of a starter with this score on the paint before the first step.
 
