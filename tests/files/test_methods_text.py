@@ -8,7 +8,7 @@ import pytest
 from napari_unet import TrainingConfig, WeightConfig, load_starter, save_model, train
 from napari_unet.files.networks.methods_text import methods_text
 from napari_unet.files.networks.models import describe, read_info
-from napari_unet.network.config import UNetConfig
+from napari_unet.network.config import AugmentationConfig, UNetConfig
 from napari_unet.network.training import train_events
 
 
@@ -80,6 +80,27 @@ def test_of_a_starter_itself_it_claims_no_annotations():
     assert "so that objects were 30 pixels wide" in text
     assert "trained on drawn and real micrographs" in text
     assert "first weights" not in text
+
+
+def test_it_says_how_patches_were_changed(record):
+    def told(**changes):
+        augmentation = record["training"]["augmentation"] | changes
+        return methods_text(record | {"training": record["training"] | {"augmentation": augmentation}})
+
+    everything = ", and random flips, rotations, scaling, elastic deformations and intensity changes;"
+    assert everything in told()
+    none = asdict(AugmentationConfig.none())
+    assert ", and random flips;" in told(**none | {"flip": True})
+    assert "random" not in told(**none)
+    assert ", and random scaling and intensity changes;" in told(**none | {"scale": 0.1, "noise": 0.1})
+
+
+def test_it_says_what_else_the_network_was_taught(record):
+    assert not any(word in methods_text(record) for word in ("of the way back", "second output"))
+    network, training = record["network"] | {"distance": True}, record["training"] | {"pull": 0.0658}
+    text = methods_text(record | {"network": network, "training": training})
+    assert "; every step took the weights 0.066 of the way back to the first ones; unannotated" in text
+    assert "A second output, for training alone, learnt how deep pixels lie in their objects. The" in text
 
 
 def test_it_claims_no_border_weights_and_no_objects_where_there_were_none(record):

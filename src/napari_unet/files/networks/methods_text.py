@@ -16,6 +16,14 @@ _SEPARATION = {
     "both": "the waist between them and how far the foreground probability falls there",
 }
 
+_CHANGES = {
+    "flip": "flips",
+    "rotation": "rotations",
+    "scale": "scaling",
+    "elastic": "elastic deformations",
+}
+_INTENSITIES = ("brightness", "contrast", "gamma", "noise")
+
 _SCORED_ON = {
     "held-out": "annotations held out of the training",
     "training": "the annotations that it learnt from, as none were held out",
@@ -77,8 +85,8 @@ def _teaching(record: Mapping[str, Any]) -> tuple[str, ...]:
         learnt = "drawn and real micrographs, as a starter that comes with napari-unet,"
     elif record.get("origin"):
         first = f"Its first weights were {record['origin']}."
-    weights = _weights(training["weights"], record["mode"])
-    return first, _training(learnt, training, record["history"]), weights
+    loss = _loss(training["weights"], record["mode"], distance=record["network"]["distance"])
+    return first, _training(learnt, training, record["history"]), loss
 
 
 def _training(learnt: str, training: Mapping[str, Any], history: Mapping[str, Any]) -> str:
@@ -92,21 +100,24 @@ def _training(learnt: str, training: Mapping[str, Any], history: Mapping[str, An
     in_sessions = f" in {sessions} sessions" if sessions > 1 else ""
     day = datetime.fromisoformat(history["started"]) if history["started"] else None
     began = f", begun on {day.day} {day:%B %Y}" if day else ""
-    augmented = (
-        ", and random flips, rotations, scaling, elastic deformations and intensity changes"
-        if training["augmentation"]["rotation"]
-        else ""
-    )
+    changes = training["augmentation"]
+    random = [name for key, name in _CHANGES.items() if changes[key]]
+    random += ["intensity changes"] * any(changes[key] for key in _INTENSITIES)
+    listed = " and ".join(filter(None, [", ".join(random[:-1]), *random[-1:]]))
+    augmented = f", and random {listed}" if random else ""
+    pull = training.get("pull")
+    pulled = f"; every step took the weights {pull:.2g} of the way back to the first ones" if pull else ""
     rate = training["learning_rate"] * (training.get("body_rate") or 1)
     return (
         f"It was trained on {learnt} with {made_with or 'napari-unet'} for "
         f"{history['steps']:,} steps ({history['seconds'] / 60:.1f} min{in_sessions} on {history['device']}"
         f"{began}) with AdamW (learning rate {rate:g}, seed {training['seed']}), an "
-        f"exponential moving average of the weights{augmented}; unannotated pixels did not enter the loss."
+        f"exponential moving average of the weights{augmented}{pulled}; unannotated pixels did not enter the "
+        "loss."
     )
 
 
-def _weights(weights: Mapping[str, Any], mode: str) -> str:
+def _loss(weights: Mapping[str, Any], mode: str, *, distance: bool) -> str:
     balance = "balanced by inverse class frequency" if weights["class_balance"] == "inverse" else "unbalanced"
     terms = [f"The loss was cross-entropy with classes {balance}"]
     if (weights["foreground"], weights["background"]) != (1, 1):
@@ -123,7 +134,8 @@ def _weights(weights: Mapping[str, Any], mode: str) -> str:
             f"a higher weight of the background close to objects ({weights['halo']:g}, sigma = "
             f"{weights['halo_sigma']:g} px; Falk et al., Nature Methods 2019)"
         )
-    return " and ".join(terms) + "."
+    depth = " A second output, for training alone, learnt how deep pixels lie in their objects." * distance
+    return " and ".join(terms) + f".{depth}"
 
 
 def _score(history: Mapping[str, Any]) -> str:
