@@ -61,6 +61,9 @@ def test_what_is_no_model_is_said_in_place(dock, tmp_path, monkeypatch, qtbot):
     click(dock, "predict_browse")
     qtbot.waitUntil(lambda: "is not a napari-unet model" in sentence(dock), timeout=60_000)
     assert dock.model.path == before
+    save_model(make_model(), tmp_path / "ours.safetensors")
+    dock.select_model(tmp_path / "ours.safetensors")
+    assert sentence(dock) == ""
 
 
 def test_a_model_of_ours_is_taken_as_it_is(dock, tmp_path, monkeypatch):

@@ -67,7 +67,7 @@ class ModelExchange(QWidget):
         )
         column.add_row(self._browse, self._export)
         self._status = column.add(Sentence("predict_exchange"))
-        chooser.model_changed.connect(lambda _path: self._refresh())
+        chooser.model_changed.connect(self._on_model)
         self._refresh()
 
     def browse(self) -> None:
@@ -128,11 +128,17 @@ class ModelExchange(QWidget):
         self._job.start()
 
     def _on_imported(self, path: Path) -> None:
-        self._status.say(f"It is the model {path.stem} now.")
         self._chooser.choose(path)
+        self._status.say(f"It is the model {path.stem} now.")
 
     def _on_exported(self, path: Path) -> None:
         self._status.say(f"The package is {path}.")
+
+    def _on_model(self, _path: Path | None) -> None:
+        """Speak of other files no more."""
+        if self._job is None:
+            self._status.say("")
+        self._refresh()
 
     def _on_ended(self) -> None:
         self._job = None
