@@ -556,6 +556,10 @@ def test_layers_that_are_removed_stay_in_the_project_until_they_are_left_out(mad
     dock = ProjectDock(viewer)
     qtbot.addWidget(dock)
     annotation_of(viewer, viewer.layers[0]).paint((50, 60), 7)
+    viewer.layers.remove(viewer.layers[0])
+    saved(viewer)
+    dock.findChild(QPushButton, "project_forget").click()
+    assert "delete these first" in say(dock, "project_missing")
     viewer.layers.clear()
     saved(viewer)
     assert read_labels(folder, "a b.zarr")[0][50, 60] == 7

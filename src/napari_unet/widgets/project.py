@@ -93,8 +93,15 @@ class ProjectRow(QWidget):
     def forget(self) -> None:
         """Take what is not in this window out of the project."""
         session = self._project.session
-        if session is not None:
-            session.forget_missing()
+        if session is None:
+            return
+        session.forget_missing()
+        if session.missing:
+            names = ", ".join(entry.look.name for entry in session.missing)
+            self._missing.say(
+                f"Paint or predicted labels of {names} are in this window, so it stays; delete these first.",
+                "warning",
+            )
 
     def _attempt(self, work: Callable[[], None]) -> None:
         try:
