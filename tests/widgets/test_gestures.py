@@ -149,7 +149,7 @@ def test_every_gesture_by_mouse_and_each_undone_in_both_layers(make_napari_viewe
     ]  # fmt: skip
 
 
-def test_keys_accept_and_reject_under_the_pointer_from_either_layer(make_napari_viewer):
+def test_keys_accept_and_reject_under_the_pointer_from_every_layer_of_the_image(make_napari_viewer):
     viewer = make_napari_viewer()
     dock = PredictDock(viewer)
     viewer.window.add_dock_widget(dock)
@@ -163,6 +163,7 @@ def test_keys_accept_and_reject_under_the_pointer_from_either_layer(make_napari_
     hand.hover((30, 30))
     hand.press("R")
     assert np.array_equal(paint.data, np.where(before == 1, 2, np.where(before == 6, 1, 0)))
+    viewer.layers.selection.active = image  # as it is after a prediction
     hand.press("A")
     assert "no object under the pointer" in said(dock)
     hand.press("S")

@@ -19,9 +19,9 @@ from napari_unet.core.correcting.progress import ENOUGH, FEWEST, Progress, read_
 from napari_unet.widgets.bridge.layers import annotation_of, objects_of
 from napari_unet.widgets.bridge.marks import is_paint, mark_of, source_of
 from napari_unet.widgets.bridge.timeline import gestures_of, timeline_of
-from napari_unet.widgets.correcting.corrector import KEYS, Corrector, bind_keys, corrector_of
+from napari_unet.widgets.correcting.corrector import KEYS, Corrector, act_by_key, bind_keys, corrector_of
 from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button, check_box, describe
-from napari_unet.widgets.window.lifetime import follow, later
+from napari_unet.widgets.window.lifetime import bind_key, follow, later
 
 _TOOLS: dict[Kind, tuple[str, str]] = {
     "accepted": (
@@ -110,6 +110,8 @@ class CorrectSection(QWidget):
         self._progress = column.add(ProgressView())
         # When the order of undo has taken an edit into account.
         self._edited = later(self, 0, self._show_undo)
+        for kind, key in KEYS.items():
+            bind_key(viewer, key, self, partial(CorrectSection._act_by_key, kind=kind))
         layers = viewer.layers
         follow(
             self, self._look, layers.events.inserted, layers.events.removed, layers.selection.events.active
@@ -151,6 +153,9 @@ class CorrectSection(QWidget):
                 self._followed.callback(follow(self, self._on_edit, *edits))
             self._told = () if paint is None else gestures_of(paint)
         self._show()
+
+    def _act_by_key(self, kind: Kind) -> None:
+        act_by_key(self._viewer, kind, self._viewer.layers.selection.active)
 
     def _take(self, kind: Kind) -> None:
         if self._corrector is not None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from napari.utils.events import EmitterGroup, Event
 from numpy.typing import NDArray
 
@@ -252,20 +252,21 @@ def is_gesture(result: Labels) -> bool:
 
 
 def bind_keys(viewer: ViewerModel, layer: Labels) -> None:
-    """Give a layer of objects or paint, and no other, the keys of the gestures."""
-
-    def act(kind: Kind, of: Labels) -> None:
-        result = objects_of(viewer, source_of(viewer, of))
-        if result is None:
-            return
-        corrector = corrector_of(viewer, result)
-        if kind in ("accepted", "rejected"):
-            corrector.point(kind)
-        else:
-            corrector.take(None if corrector.tool == kind else kind)
-
+    """Give a layer of objects or paint the keys of the gestures, also while no dock is open."""
     for kind, key in KEYS.items():
-        layer.bind_key(key, lambda of, kind=kind: act(kind, of), overwrite=True)
+        layer.bind_key(key, lambda of, kind=kind: act_by_key(viewer, kind, of), overwrite=True)
+
+
+def act_by_key(viewer: ViewerModel, kind: Kind, layer: Layer | None) -> None:
+    """Do what a key says with the predicted objects of the image that the selected ``layer`` belongs to."""
+    result = objects_of(viewer, source_of(viewer, layer))
+    if result is None:
+        return
+    corrector = corrector_of(viewer, result)
+    if kind in ("accepted", "rejected"):
+        corrector.point(kind)
+    else:
+        corrector.take(None if corrector.tool == kind else kind)
 
 
 def _channels(image: Image, shape: tuple[int, ...]) -> Channels:
