@@ -43,8 +43,8 @@ from napari_unet.network.learning.replay import Replay
 from napari_unet.network.learning.validation import Validation
 from napari_unet.network.unet import UNet
 
-WARM_UP, TURN = 10, 25  # steps that do not count, and in a row; the first validation is among the former
-RECORDED = 100  # a GPU records what the score of step 75 takes
+WARM_UP, TURN = 10, 50  # steps that do not count, and in a row; the first validation is among the former
+RECORDED = 175  # a GPU records what the score of step 150 takes
 INSIDE = ("forward and loss", "backward", "optimiser")
 PARTS = (
     *INSIDE,

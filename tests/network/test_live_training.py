@@ -208,7 +208,7 @@ def test_after_paint_has_joined_the_next_waits_a_little(
 
 
 def test_no_score_is_left_out_for_paint_that_comes_during_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_loop, "INTERVAL", 7)
+    monkeypatch.setattr(training_loop, "interval_on", lambda _device: 7)
     monkeypatch.setattr(joining, "_LONGEST_WAIT_S", 0.0)
     image, paint = scene()
     source, feed = follow(paint, image)

@@ -460,7 +460,7 @@ def test_the_best_weights_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     # The later, unless it has lost half of the best score.
     scores: Iterator[float] = iter([0.5, 0.9, 0.2, 0.5, 0.4])
     monkeypatch.setattr(Validation, "tally", lambda self, predict: tally(next(scores)))
-    monkeypatch.setattr(training_loop, "INTERVAL", 1)
+    monkeypatch.setattr(training_loop, "interval_on", lambda _device: 1)
     copies = []
     weights = learner_module.Learner.weights
     monkeypatch.setattr(
@@ -509,7 +509,7 @@ def test_training_ends_when_it_has_converged(monkeypatch: pytest.MonkeyPatch) ->
     # 0.5004 is no progress, 0.7 is one.
     scores = iter([0.5, 0.5004, 0.7, 0.6, 0.6, 0.9])
     monkeypatch.setattr(Validation, "tally", lambda self, predict: tally(next(scores)))
-    monkeypatch.setattr(training_loop, "INTERVAL", 5)
+    monkeypatch.setattr(training_loop, "interval_on", lambda _device: 5)
     events = _run(dataclasses.replace(QUICK, steps=None, patience=2))
     assert events[-1].reason == "converged"
     model = events[-1].model

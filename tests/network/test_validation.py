@@ -12,7 +12,7 @@ from torch import Tensor
 from napari_unet.core.learning.dataset import Dataset, build_dataset
 from napari_unet.network.learning import validation
 from napari_unet.network.learning.batches import BatchShape
-from napari_unet.network.learning.validation import INTERVAL, Validation, crop_budget
+from napari_unet.network.learning.validation import INTERVAL, Validation, crop_budget, interval_on
 
 CPU = torch.device("cpu")
 SHAPE = BatchShape(patches=3, taught=(32, 32), margin=(0, 0))
@@ -74,6 +74,10 @@ def test_the_budget_is_a_twentieth_of_the_steps_between() -> None:
     for patches in (1, 2, 4, 8):
         assert crop_budget(patches) >= 1
         assert crop_budget(patches) <= 0.05 * INTERVAL * patches * 3 < crop_budget(patches) + 1
+
+
+def test_a_gpu_is_scored_half_as_often() -> None:
+    assert [interval_on(torch.device(kind)) for kind in ("cpu", "cuda", "mps")] == [25, 50, 50]
 
 
 def test_images_and_strokes_share_a_budget_that_is_too_small() -> None:

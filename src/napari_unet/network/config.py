@@ -210,10 +210,10 @@ class TrainingConfig:
     steps : int, optional
         Number of optimiser steps.
     patience : int, optional
-        Validations (one every 25 steps) without a higher score after which training has converged and ends.
-        Off by default: scores on a few strokes stand still by chance, and the best network is kept whenever
-        training ends. The first of ``seconds``, ``steps`` and ``patience`` to come ends it; with none of
-        them, 120 s.
+        Validations (one every 25 steps, on a GPU every 50) without a higher score after which training has
+        converged and ends. Off by default: scores on a few strokes stand still by chance, and the best
+        network is kept whenever training ends. The first of ``seconds``, ``steps`` and ``patience`` to come
+        ends it; with none of them, 120 s.
     seed : int
         Seeds every random choice. On the CPU the same seed, steps and thread count give the same model,
         bit for bit.

@@ -34,7 +34,7 @@ from napari_unet.network.learning.live_preview import LivePreview
 from napari_unet.network.learning.recovery import Recovery
 from napari_unet.network.learning.state import Best, TrainingState, fingerprint
 from napari_unet.network.learning.transfer import pull_of_starter
-from napari_unet.network.learning.validation import INTERVAL
+from napari_unet.network.learning.validation import interval_on
 from napari_unet.network.model import History, Model
 from napari_unet.network.record import Record
 from napari_unet.network.unet import UNet
@@ -43,7 +43,7 @@ DEFAULT_SECONDS = 120.0
 """Budget where neither seconds, steps nor patience are given."""
 
 _FIRST_VALIDATION = 5
-"""Step of the first validation, which shows that something moves; further ones come every ``INTERVAL``."""
+"""Step of the first validation, which shows that something moves; further ones come at intervals."""
 
 _WARM_UP = 20
 """Steps over which the learning rate rises: AdamW's first steps are large and know little.
@@ -99,6 +99,7 @@ class Run:
         limits = (config.seconds, config.steps, config.patience)
         self._budget = DEFAULT_SECONDS if limits == (None, None, None) else config.seconds
         self._shape: BatchShape = plan_batches(dataset, config.network, config, device)
+        self._interval = interval_on(device)
         self._incumbent = Incumbent(dataset, self._shape, self._learner, config)
         self._recovery = Recovery(self._learner)
         self._watch = Watch(dataset, self._shape, device, config.seed)
@@ -160,7 +161,7 @@ class Run:
                 break
             if self._budget_is_spent():
                 break
-            if _is_due(self._step):
+            if self._is_due(self._step):
                 yield from self.scores(between=self._step_for_paint)
                 if self._incumbent.has_converged:
                     yield Stopped("converged", self.model(), self._state(self._incumbent.best))
@@ -171,7 +172,7 @@ class Run:
         had_joined = self._has_joined
         yield from self.scores()
         yield from self._news()
-        if _is_due(self._step) or had_joined:
+        if self._is_due(self._step) or had_joined:
             best = self._incumbent.best
         # Where no step was finite, there is nothing to go on from.
         goes_on = reason != "diverged" and bool(self._learner.average.n_averaged)
@@ -196,7 +197,7 @@ class Run:
         self._wait_while_paused()
         limit = self._config.steps
         is_last = limit is not None and self._step + 1 - self._earlier.steps >= limit
-        if not self._joining.waits or is_last or _is_due(self._step + 1) or self._control.stopped:
+        if not self._joining.waits or is_last or self._is_due(self._step + 1) or self._control.stopped:
             return False
         self._meanwhile += self._join_and_step()
         return True
@@ -255,6 +256,10 @@ class Run:
         return (self._config.steps is not None and steps >= self._config.steps) or (
             self._budget is not None and seconds >= self._budget
         )
+
+    def _is_due(self, step: int) -> bool:
+        """Return whether a validation follows this step."""
+        return step == _FIRST_VALIDATION or step % self._interval == 0
 
     def _take_step(self) -> float | None:
         self._step += 1
@@ -334,8 +339,3 @@ class Run:
             best=None if best is None else replace(best, weights=on_cpu(best.weights)),
             data=self._data,
         )
-
-
-def _is_due(step: int) -> bool:
-    """Return whether a validation follows this step."""
-    return step == _FIRST_VALIDATION or step % INTERVAL == 0
