@@ -145,6 +145,7 @@ def test_after_a_prediction_objects_follow_as_if_predicted_anew(dock, viewer, qt
 @pytest.mark.parametrize("classes", [2, 3])
 def test_a_stack_follows_the_visible_plane_first(dock, viewer, qtbot, classes):
     foreground = np.stack([hills((4, 60, 70), seed) for seed in range(classes - 1)]) / (classes - 1)
+    foreground[:, 3] = 0  # nothing is in the last plane
     _, layer = show(dock, viewer, foreground)
     viewer.dims.set_point(0, 2)
     planes = []
@@ -165,6 +166,7 @@ def test_a_stack_follows_the_visible_plane_first(dock, viewer, qtbot, classes):
         instances=dock.form.objects.config,
     )
     np.testing.assert_array_equal(layer.data, prediction.objects)
+    assert say(dock, "predict_status") == f"{prediction.objects.max():,} objects with these settings."
 
 
 def test_planes_whose_probabilities_are_gone_stay_and_share_no_number(dock, viewer, qtbot):

@@ -53,7 +53,7 @@ class LiveObjects(QObject):
     """
 
     refreshed = Signal(int)
-    """Objects were replaced; the highest number among them."""
+    """Objects were replaced; the highest number of all that were read with these settings."""
     blocked = Signal(str)
     """Why they were not, as a sentence."""
     edited = Signal(str)
@@ -63,6 +63,7 @@ class LiveObjects(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._results: dict[Image, _Result] = {}
+        self._highest = 0
         self._latest = Latest("Objects", self, patient=True)
         self._latest.result.connect(self._show)
         self._latest.failed.connect(self.blocked)
@@ -139,6 +140,7 @@ class LiveObjects(QObject):
                     return
                 yield objects(plane, labels)
 
+        self._highest = 0
         self._latest.submit(*((read_visible, read_all) if visible else (read_visible,)))
 
     def _show(self, objects: _Objects) -> None:
@@ -151,7 +153,8 @@ class LiveObjects(QObject):
             if update_plane(layer, objects.plane, labels, discard_edits=objects.discard_edits):
                 if paint is not None:
                     timeline_of(paint).forget(layer)  # its objects were replaced
-                self.refreshed.emit(int(labels.max(initial=0)))
+                self._highest = max(self._highest, int(labels.max(initial=0)))  # the last planes may have none
+                self.refreshed.emit(self._highest)
                 return
         self._latest.cancel()
         self.edited.emit(
