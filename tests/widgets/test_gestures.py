@@ -164,6 +164,10 @@ def test_keys_accept_and_reject_under_the_pointer_from_every_layer_of_the_image(
     hand.press("R")
     assert np.array_equal(paint.data, np.where(before == 1, 2, np.where(before == 6, 1, 0)))
     viewer.layers.selection.active = image  # as it is after a prediction
+    hand.press("Control-Z")
+    assert np.array_equal(paint.data, np.where(before == 1, 2, 0))
+    hand.press("Control-Shift-Z")
+    assert np.array_equal(paint.data, np.where(before == 1, 2, np.where(before == 6, 1, 0)))
     hand.press("A")
     assert "no object under the pointer" in said(dock)
     hand.press("S")

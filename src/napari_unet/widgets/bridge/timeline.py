@@ -20,6 +20,9 @@ from napari_unet.core.annotation import BACKGROUND
 from napari_unet.core.correcting.gestures import Gesture
 from napari_unet.widgets.bridge.marks import mark_of
 
+UNDO = KeyMod.CtrlCmd | KeyCode.KeyZ
+REDO = KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ
+
 _LIMIT = 100
 """Steps that are kept: napari keeps as many edits of each layer, and a step has at most one of each."""
 
@@ -94,8 +97,8 @@ class Timeline:
         self._followed.append(layer)
         layer.events.paint.connect(self._on_edit)
         layer.events.data.connect(self._on_data)
-        layer.bind_key(KeyMod.CtrlCmd | KeyCode.KeyZ, self.undo, overwrite=True)
-        layer.bind_key(KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ, self.redo, overwrite=True)
+        layer.bind_key(UNDO, self.undo, overwrite=True)
+        layer.bind_key(REDO, self.redo, overwrite=True)
 
     @contextmanager
     def step(self) -> Iterator[Step]:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, get_args
@@ -18,7 +18,7 @@ from napari_unet.core.correcting.gestures import Gesture, Kind
 from napari_unet.core.correcting.progress import ENOUGH, FEWEST, Progress, read_progress
 from napari_unet.widgets.bridge.layers import annotation_of, objects_of
 from napari_unet.widgets.bridge.marks import is_paint, mark_of, source_of
-from napari_unet.widgets.bridge.timeline import gestures_of, timeline_of
+from napari_unet.widgets.bridge.timeline import REDO, UNDO, Timeline, gestures_of, timeline_of
 from napari_unet.widgets.correcting.corrector import KEYS, Corrector, act_by_key, bind_keys, corrector_of
 from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button, check_box, describe
 from napari_unet.widgets.window.lifetime import bind_key, follow, later
@@ -112,6 +112,8 @@ class CorrectSection(QWidget):
         self._edited = later(self, 0, self._show_undo)
         for kind, key in KEYS.items():
             bind_key(viewer, key, self, partial(CorrectSection._act_by_key, kind=kind))
+        for combination, move in ((UNDO, Timeline.undo), (REDO, Timeline.redo)):
+            bind_key(viewer, combination, self, partial(CorrectSection._move_by_key, move=move))
         layers = viewer.layers
         follow(
             self, self._look, layers.events.inserted, layers.events.removed, layers.selection.events.active
@@ -156,6 +158,12 @@ class CorrectSection(QWidget):
 
     def _act_by_key(self, kind: Kind) -> None:
         act_by_key(self._viewer, kind, self._viewer.layers.selection.active)
+
+    def _move_by_key(self, move: Callable[[Timeline, Labels], None]) -> None:
+        """Undo, or redo, where an image itself is selected: its paint and objects have these keys."""
+        paint = annotation_of(self._viewer, self._viewer.layers.selection.active)
+        if paint is not None:
+            move(timeline_of(paint), paint)
 
     def _take(self, kind: Kind) -> None:
         if self._corrector is not None:

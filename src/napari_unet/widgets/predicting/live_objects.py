@@ -153,7 +153,8 @@ class LiveObjects(QObject):
             if update_plane(layer, objects.plane, labels, discard_edits=objects.discard_edits):
                 if paint is not None:
                     timeline_of(paint).forget(layer)  # its objects were replaced
-                self._highest = max(self._highest, int(labels.max(initial=0)))  # the last planes may have none
+                # Of a stack, the last plane may have none.
+                self._highest = max(self._highest, int(labels.max(initial=0)))
                 self.refreshed.emit(self._highest)
                 return
         self._latest.cancel()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from weakref import WeakMethod, ref
 
+from app_model.types import KeyCombo
 from napari.components import ViewerModel
 from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer
@@ -33,7 +34,7 @@ def when_settled(owner: QObject, slot: Callable[[], object]) -> QTimer:
     return later(owner, 300, slot)
 
 
-def bind_key(viewer: ViewerModel, key: str, owner: Owner, act: Callable[[Owner], object]) -> None:
+def bind_key(viewer: ViewerModel, key: str | KeyCombo, owner: Owner, act: Callable[[Owner], object]) -> None:
     """Let ``key`` call ``act(owner)``, whichever layer is selected, until ``owner`` is deleted."""
     living = ref(owner)
 
