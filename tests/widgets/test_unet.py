@@ -37,6 +37,7 @@ from napari_unet.files.networks.states import step_to_continue
 from napari_unet.files.pixels.images import check_replaceable, read_image
 from napari_unet.files.projects.project import read_project
 from napari_unet.widgets.bridge.layers import add_result, make_annotation
+from napari_unet.widgets.bridge.timeline import timeline_of
 from napari_unet.widgets.models.model_chooser import ModelChooser
 from napari_unet.widgets.next_step import Stage, next_step
 from napari_unet.widgets.paint import PaintDock
@@ -320,6 +321,10 @@ def test_the_whole_loop(make_napari_viewer, qtbot, monkeypatch):
 
     objects.data_setitem((np.arange(30, 34), np.arange(30, 34)), 77)
     assert "Take your corrections" in say(dock, "unet_advice")
+    timeline_of(dock.paint.annotation).undo()
+    qtbot.waitUntil(lambda: "Look at the objects" in say(dock, "unet_advice"), timeout=20_000)
+    timeline_of(dock.paint.annotation).redo()
+    qtbot.waitUntil(lambda: "Take your corrections" in say(dock, "unet_advice"), timeout=20_000)
     dock.paint.corrections.take()
     qtbot.waitUntil(lambda: "Train on" in say(dock, "unet_advice"), timeout=20_000)
 

@@ -11,9 +11,8 @@ import napari
 from napari.layers import Image, Labels, Layer
 from qtpy.QtWidgets import QHBoxLayout
 
-from napari_unet.widgets.bridge.layers import copy_paint, edited_result
+from napari_unet.widgets.bridge.layers import copy_paint
 from napari_unet.widgets.bridge.marks import is_result, layers_of, source_of
-from napari_unet.widgets.correcting.corrector import is_gesture
 from napari_unet.widgets.next_step import ACTIONS, Action, Stage, next_step
 from napari_unet.widgets.paint import PaintDock, checksum
 from napari_unet.widgets.parts.dock import Dock
@@ -58,7 +57,6 @@ class UNetDock(Dock):
         self._place = ""
         # Of images, what happened to them since the last training; of layers, since they were written.
         self._predicted: set[object] = set()
-        self._corrected: set[object] = set()
         self._saved: set[object] = set()
         self._learnt: dict[object, int] = {}
         self._taught: dict[object, int] = {}  # by the training that goes on, with the paint as it was
@@ -126,7 +124,8 @@ class UNetDock(Dock):
     def _connect(self) -> None:
         for chooser in self._choosers:
             chooser.layer_changed.connect(self._share_image)
-        self.paint.annotation_changed.connect(self._on_annotation)
+        for changed in (self.paint.annotation_changed, self.paint.corrections.changed):
+            changed.connect(self._refresh)
         self.paint.next_place.told.connect(self._on_place)
         self._sections[0].toggled.connect(self._on_paint_unfolded)
         self.train.started.connect(self._on_training)
@@ -196,16 +195,6 @@ class UNetDock(Dock):
         if is_open and self._told.text() == self._place:
             self._told.say("")
 
-    def _on_annotation(self, _paint: Labels | None) -> None:
-        image = self.paint.image.layer
-        if (
-            image is not None
-            and image.unique_id in self._corrected  # to compare all pixels of a stack takes its time
-            and edited_result(self._viewer, image, self.paint.mode) is None
-        ):
-            self._corrected.discard(image.unique_id)
-        self._refresh()
-
     def _on_training(self) -> None:
         self._told.say("")
         self._taught = self._checksums()
@@ -239,7 +228,6 @@ class UNetDock(Dock):
         self._on_layers()
 
     def _on_predicted(self) -> None:
-        self._corrected.clear()
         self._saved.clear()
         sources = {source_of(self._viewer, layer) for layer in self._viewer.layers if is_result(layer)}
         self._predicted |= {image.unique_id for image in sources if image is not None}
@@ -254,12 +242,8 @@ class UNetDock(Dock):
         self._refresh()
 
     def _on_edited(self, event: Any) -> None:
-        image = source_of(self._viewer, event.source)
         self._saved.discard(event.source.unique_id)
-        if image is not None:
-            if not is_gesture(event.source):  # which are in the paint already
-                self._corrected.add(image.unique_id)
-            self._refresh()
+        self._refresh()
 
     def _on_saved(self, labels: Labels, path: Path) -> None:
         self._saved.add(labels.unique_id)
@@ -299,7 +283,7 @@ class UNetDock(Dock):
             stage,
             has_labels=True,
             predicted=image.unique_id in self._predicted,
-            corrected=image.unique_id in self._corrected,
+            corrected=self.paint.corrections.has_some,
             saved=any(layer.unique_id in self._saved for layer in labels),
         )
 

@@ -8,6 +8,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer
 from numpy.typing import NDArray
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QWidget
 
 from napari_unet.core.control import Control
@@ -37,12 +38,17 @@ _NOT_CORRECTED = (
 class TakeCorrections(QWidget):
     """The button *Take corrections* of the chosen image, and what it took."""
 
+    changed = Signal()
+    """There are corrections to take now, or no more."""
+
     def __init__(self, viewer: ViewerModel, image: LayerChooser, watcher: AnnotationWatcher) -> None:
         super().__init__()
         self._viewer = viewer
         self._image = image
         self._watcher = watcher
         self._followed = ExitStack()
+        self.has_some = False
+        """Whether there are corrections to take."""
         column = Column(self)
         self.button = column.add(
             button("Take corrections", self.take, name="paint_corrections", tooltip=_NO_PAINT)
@@ -128,6 +134,9 @@ class TakeCorrections(QWidget):
         else:
             why = _NOT_CORRECTED if self._results() else _NOT_PREDICTED
         self.button.setToolTip(why)
+        if is_edited != self.has_some:
+            self.has_some = is_edited
+            self.changed.emit()
 
 
 def take_corrections(viewer: ViewerModel, image: Layer) -> str:
