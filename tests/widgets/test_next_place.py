@@ -376,6 +376,20 @@ def test_without_a_model_it_goes_by_the_looks(dock, viewer, qtbot):
     assert paint.data[tuple(ring.data[0].astype(int))] == 0
 
 
+def test_an_image_that_was_cropped_is_left_out_and_said_to_be_where_it_is_chosen(dock, viewer, qtbot, models):
+    save(models)
+    first, second = (viewer.add_image(discs(seed=seed), name=f"cells {seed}") for seed in range(2))
+    for image in (first, second):
+        paint_on(viewer, image)
+    dock.image.choose(first)
+    second.data = second.data[:40]
+    press(dock, qtbot)
+    assert "network wavers" in say(dock, "next_sentence")
+    first.data = first.data[:40]
+    press(dock, qtbot)
+    assert "'cells 0 paint' was made for (64, 64)" in say(dock, "next_sentence")
+
+
 def test_a_model_that_does_not_suit_is_not_asked(dock, viewer, qtbot, models):
     save(models, channels=2)
     paint_on(viewer, viewer.add_image(discs(), name="cells"))

@@ -18,6 +18,7 @@ from napari_unet.core.guiding.next_place import in_words
 from napari_unet.widgets.bridge.layers import (
     add_result,
     annotation_of,
+    check_fits,
     copy_image,
     copy_paint,
     has_paint,
@@ -171,6 +172,11 @@ class NextPlace(QWidget):
         if image is None or paint is None:
             self._say(_NO_PAINT, "warning")
             return
+        try:
+            check_fits(image, paint)
+        except InputError as error:
+            self._say(str(error), "error")
+            return
         pairs = ((image, paint), *(self._other_pairs(image) if leads else ()))
         self._request = _Request(pairs, leads)
         preview, images = self._preview(), [each for each, _ in pairs]
@@ -190,7 +196,11 @@ class NextPlace(QWidget):
     def _other_pairs(self, chosen: Image) -> tuple[_Pair, ...]:
         """Return the other images that are, or are about to be, painted on."""
         pairs = ((image, annotation_of(self._viewer, image)) for image in images_of(self._viewer))
-        return tuple((image, paint) for image, paint in pairs if image is not chosen and paint is not None)
+        return tuple(
+            (image, paint)
+            for image, paint in pairs
+            if image is not chosen and paint is not None and _fits(image, paint)
+        )
 
     def _unknown(self, pairs: Sequence[_Pair], facts: ModelFacts) -> list[Target]:
         """Return what the model has not looked at yet, of the images that suit it; of many, the first."""
@@ -316,6 +326,13 @@ class NextPlace(QWidget):
         if kind_of(event.value) == _MAP_KIND:
             self.show_map.setChecked(False)
         self._orphaned.start()
+
+
+def _fits(image: Image, paint: Labels) -> bool:
+    with suppress(InputError):
+        check_fits(image, paint)
+        return True
+    return False
 
 
 def _certain(pairs: Sequence[_Pair], known: Known) -> str:
