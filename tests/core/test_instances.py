@@ -225,6 +225,11 @@ def test_a_part_splits_off_if_it_is_large_enough_above_the_saddle(min_size, min_
         ("certain", 1.0),
         ("certain", float("nan")),
         ("separate_by", "colour"),
+        ("threshold", "0.5"),
+        ("contrast", None),
+        ("min_part", True),
+        ("min_size", 12.0),  # which a model file would be refused for when it is read
+        ("min_size", "8"),
     ],
 )
 def test_settings_that_cannot_be_used(field, value):

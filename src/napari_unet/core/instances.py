@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import inf
+from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -66,6 +67,11 @@ class InstanceConfig:
     min_part: float = 2.0
 
     def __post_init__(self) -> None:
+        for name in ("threshold", "contrast", "min_size", "certain", "min_part"):
+            value: object = getattr(self, name)
+            kind, words = (Integral, "a whole number") if name == "min_size" else (Real, "a number")
+            if isinstance(value, bool) or not isinstance(value, kind):
+                raise InputError(f"instances.{name} is {value!r}; give {words}.")
         if not 0 <= self.threshold < 1:
             raise InputError(f"instances.threshold is {self.threshold}; choose at least 0 and less than 1.")
         separations = get_args(Separation)
