@@ -578,6 +578,10 @@ def test_with_all_painted_images_what_is_painted_on_another_joins(viewer, qtbot,
     assert dock.train.joins(other)
     make_annotation(viewer, other)
     assert dock.train.joins(other)
+    dock.paint.mode_choice.setCurrentIndex(1)  # what values mean is not learnt anew
+    assert not dock.train.joins(dock.paint.image.layer)
+    dock.paint.mode_choice.setCurrentIndex(0)
+    assert dock.train.joins(dock.paint.image.layer)
     with qtbot.waitSignal(dock.train.ended, timeout=60_000):
         dock.train.stop()
 

@@ -68,8 +68,9 @@ class PaintWatch(QObject):
     def joins(self, image: Image) -> bool:
         """Return whether what is painted on ``image`` now is told, also if it is the first paint there."""
         paint = annotation_of(self._viewer, image)
-        knows = self._all_images and image not in self._images if paint is None else paint in self._learnt
-        return self._listens and knows
+        if paint is None:
+            return self._listens and self._all_images and image not in self._images
+        return self._listens and paint in self._learnt and mode_of(paint) == self._mode
 
     def close(self) -> None:
         """End: the training is over."""
