@@ -327,6 +327,8 @@ def test_what_stands_for_no_file_is_named(tmp_path: Path) -> None:
     ]:
         with pytest.raises(InputError, match=word):
             expand_paths([tmp_path / "notes.txt", str(tmp_path / pattern)])
+    with pytest.raises(InputError, match="There is no file ''"):
+        expand_paths([""])  # as a shell makes of "$UNSET"
 
 
 names = st.lists(st.text("ab12 ü", min_size=1, max_size=3), unique=True, max_size=6)

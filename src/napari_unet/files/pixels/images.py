@@ -219,7 +219,7 @@ def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> lis
         named = path.is_file() or is_zarr(path)
         if named:  # before it is taken for a pattern: "cells [1].tif" is a name, too
             files = [path]
-        elif path.is_dir():
+        elif path.is_dir() and str(pattern):  # "" is not the current folder
             shown = [item for item in path.iterdir() if not item.name.startswith(".")]
             files = [p for p in shown if (p.suffix.lower() in SUFFIXES and p.is_file()) or is_zarr(p)]
             if not files:
