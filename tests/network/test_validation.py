@@ -123,6 +123,14 @@ def test_every_image_has_its_turn(planes: int) -> None:
     assert sorted(owners) == list(range(planes))
 
 
+@pytest.mark.parametrize(("planes", "most"), [(1, 2), (2, 2), (2, 4), (4, 2), (4, 8)])
+def test_every_class_has_its_turn(planes: int, most: int) -> None:
+    shape = BatchShape(patches=1, taught=(8, 8), margin=(0, 0))
+    crops = [crop for crop, _ in validation._choose_crops(_dataset(0.0, planes=planes), shape, most=most)]
+    shown = [np.unique(crop.target[crop.weight > 0])[0] for crop in crops]
+    assert np.bincount(shown).tolist() == [most / 2, most / 2]
+
+
 def test_validation_images_are_scored_alone() -> None:
     paint = np.zeros((64, 64), np.int32)
     paint[10:20, 10:20], paint[40:50, 40:50] = 1, 2

@@ -122,16 +122,17 @@ def _choose_crops(
 ) -> Iterator[tuple[Patch, NDArray[np.int32]]]:
     """Yield crops with the strokes in them, until all paint is in one or there are ``most``.
 
-    The images take turns, in each the classes do, and in each class the strokes that no crop shows yet, those
-    with the most pixels first. No pixel counts twice.
+    The images take turns, in each the classes do, each image beginning with the next one, and in each class
+    the strokes that no crop shows yet, those with the most pixels first. No pixel counts twice.
     """
-    left = [_Unseen(sample, dataset.on) for sample in dataset.samples]
-    left = [unseen for unseen in left if unseen.flat.size]
-    crops = 0
+    classes = dataset.n_classes
+    unseen_in = [_Unseen(sample, dataset.on) for sample in dataset.samples]
+    left = [(first, unseen) for first, unseen in enumerate(unseen_in) if unseen.flat.size]
+    crops = turn = 0
     while left and crops < most:
-        turn = crops % dataset.n_classes
-        for unseen in left[: most - crops]:
-            box = place_box(unseen.middle(turn, dataset.n_classes), shape.taught, unseen.sample.target.shape)
+        for first, unseen in left[: most - crops]:
+            middle = unseen.middle((first + turn) % classes, classes)
+            box = place_box(middle, shape.taught, unseen.sample.target.shape)
             shown = unseen.show(box)
             patch = cut_patch(unseen.sample, unseen.weight, box, shape.margin)
             taught = tuple(
@@ -140,7 +141,8 @@ def _choose_crops(
             patch.weight[taught] *= shown > 0
             yield patch, shown
             crops += 1
-        left = [unseen for unseen in left if unseen.flat.size]
+        turn += 1
+        left = [(first, unseen) for first, unseen in left if unseen.flat.size]
 
 
 class _Unseen:
