@@ -167,6 +167,8 @@ def test_a_higher_usual_contrast_is_for_strokes_alone():
     usual = InstanceConfig(min_size=3, contrast=3.0)
     assert fit_instances([Example(probability, objects, False)], usual) == usual
     assert fit_instances([Example(probability, objects, True)], usual).contrast == InstanceConfig().contrast
+    few = fit_instances([Example(probability, objects, True)], usual, mostly_full=False)
+    assert few == replace(usual, min_size=20, certain=0.99)
 
 
 def test_strokes_on_what_is_not_found_say_nothing():

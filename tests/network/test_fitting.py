@@ -102,7 +102,9 @@ def test_windows_are_around_full_objects_or_else_around_all(monkeypatch):
     image, paint = (np.pad(array, ((0, 500), (0, 0))) for array in squares())
     paint[560:580, 40:60] = 99
     shown = []
-    monkeypatch.setattr(fitting, "fit_instances", lambda examples, start: shown.append(examples) or start)
+    monkeypatch.setattr(
+        fitting, "fit_instances", lambda examples, start, **_: shown.append(examples) or start
+    )
     for full in (False, (2, 3)):
         train([image], [paint], replace(SMALL, steps=1), full=[full])
     strokes, around_full = ({*np.concatenate([e.paint.ravel() for e in shot])} for shot in shown)
@@ -115,12 +117,25 @@ def test_what_a_starter_learnt_from_strokes_is_read_at_a_higher_contrast(monkeyp
     image, paint = squares()
     starter = replace(train([image], [paint], SMALL, full=[True]), object_size=20.0)
     usual = []
-    monkeypatch.setattr(fitting, "fit_instances", lambda examples, start: usual.append(start) or start)
+    monkeypatch.setattr(fitting, "fit_instances", lambda examples, start, **_: usual.append(start) or start)
     scratch = train([image], [paint], replace(SMALL, steps=1))
     adapted = train([image], [paint], replace(SMALL, steps=1), start=starter)
     train([image], [paint], replace(SMALL, steps=1), start=adapted)
     train([image], [paint], replace(SMALL, steps=1), start=scratch)
     assert [reading.contrast for reading in usual] == [2.0, 3.0, 3.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("full", "mostly"), [(False, False), (range(2, 9), False), (range(2, 10), True), (True, True)]
+)
+def test_full_objects_are_most_from_two_thirds_of_all_on(full, mostly, monkeypatch):
+    image, paint = squares()
+    told = []
+    monkeypatch.setattr(
+        fitting, "fit_instances", lambda _, start, *, mostly_full: told.append(mostly_full) or start
+    )
+    train([image], [paint], replace(SMALL, steps=1), full=[full if isinstance(full, bool) else tuple(full)])
+    assert told == [mostly]
 
 
 def test_classes_are_not_fitted():

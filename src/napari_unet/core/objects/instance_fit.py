@@ -62,7 +62,9 @@ class Example:
     full: Full
 
 
-def fit_instances(examples: Sequence[Example], start: InstanceConfig) -> InstanceConfig:
+def fit_instances(
+    examples: Sequence[Example], start: InstanceConfig, *, mostly_full: bool = True
+) -> InstanceConfig:
     """Return the reading that gives the painted objects back best.
 
     Parameters
@@ -71,6 +73,9 @@ def fit_instances(examples: Sequence[Example], start: InstanceConfig) -> Instanc
         Objects that are cut by the edge of an example should not count as full in it.
     start : InstanceConfig
         What is kept where the paint does not tell; of its contrast, where strokes decide.
+    mostly_full : bool
+        Whether most objects that are painted at all are full. A few among strokes tell sizes and may ask for
+        another reading, but the usual one is that of strokes, which is what the network has learnt from.
 
     Returns
     -------
@@ -84,13 +89,9 @@ def fit_instances(examples: Sequence[Example], start: InstanceConfig) -> Instanc
         return start
     if sizes:
         smallest = [max(1, int(part * np.median(sizes))) for part in _OF_FULL]
-        usual = replace(
-            start,
-            min_size=smallest[0],
-            min_part=_PART_OF_FULL,
-            certain=_CERTAIN_OF_FULL,
-            contrast=InstanceConfig().contrast,
-        )
+        usual = replace(start, min_size=smallest[0], certain=_CERTAIN_OF_FULL)
+        if mostly_full:
+            usual = replace(usual, min_part=_PART_OF_FULL, contrast=InstanceConfig().contrast)
     else:
         smallest, usual = [start.min_size], start
     separations = _SEPARATIONS if sizes else (usual.separate_by,)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from napari_unet.core.annotation import FIRST_OBJECT, count_values
 from napari_unet.core.arrays.blocks import Box
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.learning.dataset import Dataset
@@ -24,6 +25,9 @@ _EDGE = {2: 384, 3: 64}
 _OF_STARTER = 3.0
 """Usual contrast where a training on strokes began with a starter. It has learnt from whole images where
 objects end: seams fall deeply, and what varies inside of objects falls, too."""
+
+_MOSTLY = 2 / 3
+"""Part of the painted objects that are full, as by accepting predicted ones, from which on they are most."""
 
 
 def fit_reading(
@@ -50,6 +54,8 @@ def fit_reading(
     shown = [list(boxes.values()) for boxes in full]
     if not any(shown):
         shown = [[box for _, box, _ in full_objects(paint, True)] for paint in paints]
+    n_painted = sum(value >= FIRST_OBJECT for paint in paints for value in count_values(paint))
+    mostly_full = sum(map(len, full)) >= _MOSTLY * n_painted
     network = ready_network(model, device, precision)
     examples = []
     for number, window in _choose_windows(
@@ -60,7 +66,7 @@ def fit_reading(
         probability = probabilities_of(network, block, crop)[1]
         whole = {value for value, box in full[number].items() if _contains(window, box)}
         examples.append(Example(probability, paints[number][window], whole))
-    return fit_instances(examples, usual)
+    return fit_instances(examples, usual, mostly_full=mostly_full)
 
 
 def _choose_windows(
