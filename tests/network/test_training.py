@@ -26,6 +26,7 @@ from napari_unet.network.learning import batches, training_loop
 from napari_unet.network.learning import learner as learner_module
 from napari_unet.network.learning.validation import Validation
 from napari_unet.network.model import Model
+from napari_unet.network.prediction import predict
 from napari_unet.network.training import train, train_events
 from napari_unet.network.unet import UNet
 
@@ -580,3 +581,12 @@ def test_the_learning_rate_rises_and_stays(monkeypatch: pytest.MonkeyPatch) -> N
 def test_an_unknown_device_is_one_sentence(device: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         next(train_events([IMAGE], [PAINT], QUICK, device=device))
+
+
+def test_the_name_of_a_model_is_no_model() -> None:
+    with pytest.raises(
+        InputError, match="The model is 'cells'; give what load_model or load_starter returns"
+    ):
+        train([IMAGE], [PAINT], QUICK, start="cells")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"The model is 'm\.safetensors'"):
+        predict("m.safetensors", IMAGE)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.normalisation import Normalisation
+from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.network.config import TrainingConfig, UNetConfig
 
@@ -93,3 +94,9 @@ class Model:
     def is_starter(self) -> bool:
         """Whether it is made for images of any scale and any number of channels."""
         return self.object_size is not None
+
+
+def check_model(model: object) -> None:
+    """Raise ``InputError`` if something else than a model was given for one, such as its name."""
+    if not isinstance(model, Model):
+        raise InputError(f"The model is {model!r}; give what load_model or load_starter returns.")

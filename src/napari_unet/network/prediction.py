@@ -23,7 +23,7 @@ from napari_unet.network.config import PredictionConfig, UNetConfig
 from napari_unet.network.device import choose_device, choose_precision, free_memory
 from napari_unet.network.events import ImageScaled, Predicted, PredictionEvent, TileDone, TilesHalved
 from napari_unet.network.geometry import tile_geometry
-from napari_unet.network.model import Model
+from napari_unet.network.model import Model, check_model
 from napari_unet.network.orientation import ORIENTATIONS
 from napari_unet.network.tiles.gpu_tiles import GpuTiles
 from napari_unet.network.tiles.inference import plan_tile_size, probabilities_of, ready_network
@@ -200,6 +200,7 @@ def plan_prediction(
     model: Model, image: Pixels, config: PredictionConfig, *, device: str = "auto"
 ) -> PredictionPlan:
     """Return how :func:`predict_tiles` will go about an image; arguments and errors as in :func:`predict`."""
+    check_model(model)
     network = model.network
     pixels = channels_first(
         image,

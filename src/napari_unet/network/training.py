@@ -26,7 +26,7 @@ from napari_unet.network.learning.joining import Joining
 from napari_unet.network.learning.state import TrainingState
 from napari_unet.network.learning.training_loop import Run
 from napari_unet.network.learning.transfer import origin_of, starting_network, starting_rates
-from napari_unet.network.model import Model
+from napari_unet.network.model import Model, check_model
 
 Painted = tuple[Sequence[Any], Sequence[Any]]
 """Images and their paints, arrays both."""
@@ -147,6 +147,7 @@ def train_events(
     place = choose_device(device)
     precision = choose_precision(place, config.precision)
     if start is not None:
+        check_model(start)
         # A starter may become 3-D; a training that is continued stays what it was.
         ndim = config.network.ndim if start.is_starter else start.network.ndim
         network_config = replace(start.network, ndim=ndim)
