@@ -488,9 +488,12 @@ def test_the_next_step_is_not_to_take_what_is_in_the_paint(viewer, qtbot):
     paint = make_annotation(viewer, image)
     paint.data[:] = 1
     corrector_of(viewer, result).stroke("rejected", np.array([(16.0, 16.0)]), (0, 1))
-    assert dock._corrected == set()
+    corrections = dock.paint.corrections
+    qtbot.waitUntil(lambda: not corrections.is_looking, timeout=20_000)
+    assert not corrections.has_some
     result.data_setitem((np.array([1]), np.array([1])), 3)
-    assert dock._corrected == {image.unique_id}
+    qtbot.waitUntil(lambda: not corrections.is_looking, timeout=20_000)
+    assert corrections.has_some
     weights = dock.weights  # which weighs the paint soon
     qtbot.waitUntil(lambda: not weights._due.isActive() and not weights._latest.is_running, timeout=20_000)
 
