@@ -7,7 +7,7 @@ from typing import Any
 
 from napari_unet.console import listed, note, print_json
 from napari_unet.core.scoring.score_table import value_text
-from napari_unet.core.scoring.scores import mean_scores, pooled_scores
+from napari_unet.core.scoring.scores import mean_scores, perhaps_a_mask, pooled_scores
 from napari_unet.files.atomic import check_writable
 from napari_unet.files.pixels.images import expand_paths
 from napari_unet.files.pixels.sources import load_labels
@@ -73,6 +73,7 @@ def compare(
             _report(name.ljust(width), {"event": name, "pairs": len(compared)}, values, as_json)
         if table:
             write_csv(table, compared)
+    _tell_of_masks(compared)
     if untrue:
         note(f"Left out for want of a truth: {listed(untrue)}.")
     for failure in failed:
@@ -80,6 +81,12 @@ def compare(
         if as_json:
             print_json({"event": "failed", "path": str(failure.path), "message": failure.message})
     return 2 if failed else 0
+
+
+def _tell_of_masks(compared: Sequence[Compared]) -> None:
+    for result in compared:
+        if sentence := perhaps_a_mask(result.scores):
+            note(f"{result.prediction} against {result.truth}: {sentence}")
 
 
 def _report(name: str, told: dict[str, Any], scores: Mapping[str, float], as_json: bool) -> None:

@@ -716,6 +716,21 @@ def test_scores_pair_predictions_with_truths(
     assert len({len(row) for row in rows}) == 1
 
 
+def test_a_mask_is_no_truth_of_objects(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = folder / "truth" / "a1.tif"
+    mask = tmp_path / "a1.tif"
+    tifffile.imwrite(mask, 255 * (tifffile.imread(truth) > 0).astype(np.uint8))
+    assert main(["evaluate", "--predictions", str(truth), "--truths", str(mask)]) == 0
+    assert (
+        f"{mask}: The truth holds one object, and what it is compared with 3; if" in capsys.readouterr().err
+    )
+    tifffile.imwrite(mask, tifffile.imread(truth))
+    assert main(["evaluate", "--predictions", str(truth), "--truths", str(mask)]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_what_cannot_be_scored_is_told_at_the_end(
     folder: Path, predictions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

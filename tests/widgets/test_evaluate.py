@@ -94,6 +94,9 @@ def test_results_in_words():
     )
     *_, result = compare_labels(TRUE * 0, TRUE * 0, None, Control())
     assert "agree" in result.sentence()
+    for pair, name in ((PREDICTED, TRUE > 0), "truth"), ((PREDICTED > 0, TRUE), "prediction"):
+        *_, result = compare_labels(*(labels.astype(np.int32) for labels in pair), None, Control())
+        assert f"The {name} holds one object, and what it is compared with 5; if" in result.sentence()
 
 
 # The map.

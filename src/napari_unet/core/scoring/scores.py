@@ -14,6 +14,9 @@ from napari_unet.core.objects.prediction import Prediction
 from napari_unet.core.scoring.agreement import Agreement, measure_agreement
 from napari_unet.core.scoring.overlap import planes
 
+_SEVERAL = 3
+"""Objects that one alone is not likely to be compared with."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scores:
@@ -184,6 +187,24 @@ def mean_scores(scores: Sequence[Scores]) -> dict[str, float]:
     rows = [asdict(score) for score in scores]
     names = [field.name for field in fields(Scores)]
     return {name: math.fsum(row[name] for row in rows) / len(rows) for name in names}
+
+
+def perhaps_a_mask(scores: Scores) -> str:
+    """Return, in a sentence, that labels may be a mask, which has one value for all objects; "" if not.
+
+    Their scores say as much: one object alone, where there are several in what it is compared with.
+    """
+    for name, here, there in (
+        ("truth", scores.n_true, scores.n_predicted),
+        ("prediction", scores.n_predicted, scores.n_true),
+    ):
+        if here == 1 and there >= _SEVERAL:
+            return (
+                f"The {name} holds one object, and what it is compared with {there}; if it is a mask, with "
+                "one value for all of them, number its connected components first, as Fiji and scikit-image "
+                "do."
+            )
+    return ""
 
 
 def _ratio(part: float, whole: float, of_nothing: float) -> float:

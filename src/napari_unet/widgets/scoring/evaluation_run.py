@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.control import Control
 from napari_unet.core.scoring.label_errors import ErrorKind, ErrorSite, compare_parts, error_sites
-from napari_unet.core.scoring.scores import Scores, pooled_scores
+from napari_unet.core.scoring.scores import Scores, perhaps_a_mask, pooled_scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ class Evaluated:
         found = f"{scores.n_matched} of {scores.n_true} true objects found"
         invented = scores.n_predicted - scores.n_matched
         of_predicted = f"{invented} of {scores.n_predicted} predicted ones fit none"
-        return f"{found}; {of_predicted}; {scores.splits} split, {scores.merges} merged."
+        all_told = f"{found}; {of_predicted}; {scores.splits} split, {scores.merges} merged."
+        return " ".join(filter(None, (all_told, perhaps_a_mask(scores))))
 
 
 def compare_labels(
