@@ -223,6 +223,13 @@ def test_the_extent_is_the_median_of_the_boxes():
     assert typical_extent(labels, 2) == (10, 20)
 
 
+def test_the_extent_counts_all_objects_of_a_plane_without_background():
+    labels = np.full((60, 60), 3)
+    labels[:, 40:] = 9
+    assert typical_extent(labels, 2) == (60, 30)
+    assert typical_extent(np.full((60, 60), 3), 2) is None
+
+
 def squares(*sizes):
     """Squares of these edges along the diagonal, each with a value of its own from 2 on."""
     paint = np.zeros((200, 200), int)

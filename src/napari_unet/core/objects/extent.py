@@ -26,9 +26,10 @@ def typical_extent(labels: NDArray[np.integer[Any]], ndim: int) -> tuple[float, 
     """
     for plane in np.ndindex(labels.shape[: labels.ndim - ndim]):
         values, dense = np.unique(labels[plane], return_inverse=True)
-        boxes = ndimage.find_objects(dense.reshape(labels[plane].shape))
+        # Where no pixel is 0, the lowest value is an object, too.
+        boxes = ndimage.find_objects(dense.reshape(labels[plane].shape) + (values[0] > 0))
         spans = [[side.stop - side.start for side in box] for box in boxes if box is not None]
-        if values.size > 2:
+        if len(spans) > 1:
             return tuple(max(float(span), 4.0) for span in np.median(spans, axis=0))
     return None
 
