@@ -174,12 +174,13 @@ def train(
         ]
         if fixed:
             note(f"The settings of {' and '.join(fixed)} are those of {start}; others are not used.")
+    scored, ndim = validation or (), (model or training).network.ndim
     if project is None:
         read = painted_files(
-            images or (), paint or (), validation or (), full=full or complete, complete=complete
+            images or (), paint or (), scored, ndim, full=full or complete, complete=complete
         )
     else:
-        read = partial(painted_project, project, validation or (), training.network.ndim)
+        read = partial(painted_project, project, scored, ndim)
     with destination(output, project) as place:
         return run_training(read(), training, begin, place, device=device, state=state, as_json=as_json)
 
@@ -213,8 +214,8 @@ def _settings(
 
     base = Settings()
     if model is not None:
-        # How long it trained is no setting of a model.
-        training = replace(model.training, seconds=None, steps=None, patience=None)
+        # How long it trained is no setting of a model, and other images may have other voxels.
+        training = replace(model.training, seconds=None, steps=None, patience=None, spacing=None)
         if model.is_starter:
             training = replace(base.training, network=model.network, normalisation=model.normalisation)
         base = Settings(training, PredictionConfig(instances=model.instances))
@@ -286,6 +287,7 @@ def weights(
 
     from napari_unet.core.weights import WeightConfig, border_weights
     from napari_unet.files.pixels.images import check_replaceable, write_image
+    from napari_unet.files.pixels.pixel_size import file_spacing
     from napari_unet.files.pixels.sources import load_labels
 
     if output.suffix.lower() not in (".tif", ".tiff"):
@@ -296,7 +298,8 @@ def weights(
         config, w0=config.w0 if w0 is None else w0, sigma=config.sigma if sigma is None else sigma
     )
     painted = load_labels(paint)
-    weighed = border_weights(np.asarray(painted.pixels), config)
+    spacing = file_spacing(painted.pixel_size, painted.axes)
+    weighed = border_weights(np.asarray(painted.pixels), config, spacing=spacing)
     write_image(output, *painted.as_in_file(weighed, painted.axes), painted.pixel_size)
     print(output)
 

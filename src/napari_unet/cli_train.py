@@ -32,7 +32,7 @@ from napari_unet.files.networks.models import load_model, model_path, read_info
 from napari_unet.files.networks.starters import find_model, is_starter, load_starter, starter_names
 from napari_unet.files.networks.states import load_to_continue
 from napari_unet.files.pixels.images import expand_paths, pair_by_stem
-from napari_unet.files.pixels.pixel_size import PixelSize, relative_spacing
+from napari_unet.files.pixels.pixel_size import PixelSize, file_spacing, relative_spacing
 from napari_unet.files.pixels.sources import load_image, load_labels
 from napari_unet.files.projects.project import MODELS, project_folder, read_project
 from napari_unet.files.projects.project_lock import FILE as LOCK
@@ -54,7 +54,7 @@ class Painted:
     """Images with their paint; those beyond the length of ``full`` are for scoring alone.
 
     ``full`` says of the others which objects are filled to their border, ``names`` what all are called.
-    ``settings`` are those of the training that go with the paint.
+    ``settings`` are those of the training that go with the paint; another spacing may be given.
     """
 
     images: Sequence[Any]
@@ -66,9 +66,18 @@ class Painted:
 
 
 def painted_files(
-    images: Sequence[str], paint: Sequence[str], validation: Sequence[str], *, full: bool, complete: bool
+    images: Sequence[str],
+    paint: Sequence[str],
+    validation: Sequence[str],
+    ndim: int,
+    *,
+    full: bool,
+    complete: bool,
 ) -> Callable[[], Painted]:
-    """Find images with their paint by their names, and return what reads them."""
+    """Find images with their paint by their names, and return what reads them.
+
+    ``ndim`` is how many axes the network sees.
+    """
     scored = expand_paths(validation)
     shown = {path.resolve() for path in scored}
     learnt = [path for path in expand_paths(images) if path.resolve() not in shown]
@@ -101,15 +110,33 @@ def painted_files(
                 note(unsaid)
             if image.left_out:
                 note(image.left_out)
+        axes = [image.axes.replace("C", "")[-ndim:] for image in stored]
+        spacing = _common_spacing(
+            [file_spacing(image.pixel_size, shown) for image, shown in zip(stored, axes, strict=True)]
+        )
+        if spacing is not None:
+            lengths = " x ".join(f"{length:g}" for length in spacing)
+            note(f"Border widths follow the shape of the pixels, which the files say is {lengths}.")
         return Painted(
             [image.pixels for image in stored],
             paints,
             [full] * first_scored,
             [str(path) for path, _ in pairs],
             [image.pixel_size for image in stored],
+            {} if spacing is None else {"spacing": spacing},
         )
 
     return read
+
+
+def _common_spacing(spacings: Sequence[tuple[float, ...] | None]) -> tuple[float, ...] | None:
+    """Return the shape of the pixels of the first image, and say so if another's differ."""
+    if len(set(spacings)) > 1:
+        note(
+            "The pixels of these images are not of one shape, and distances are counted as in the first; "
+            "train on them one after the other, or set training.spacing."
+        )
+    return spacings[0]
 
 
 def painted_project(folder: Path, validation: Sequence[str], ndim: int) -> Painted:
@@ -139,7 +166,7 @@ def painted_project(folder: Path, validation: Sequence[str], ndim: int) -> Paint
         {
             "mode": project.mode,
             "channels": project.channels,
-            "spacing": relative_spacing(project.sizes[order[0]][-ndim:]),
+            "spacing": _common_spacing([relative_spacing(project.sizes[number][-ndim:]) for number in order]),
         },
     )
 
@@ -249,8 +276,11 @@ def run_training(
     from napari_unet.network.learning.training_loop import DEFAULT_SECONDS
     from napari_unet.network.training import train_events
 
-    config = replace(config, **painted.settings)
     model, resume = start
+    settings = {"spacing": model and model.training.spacing, **painted.settings}
+    if config.spacing is not None:
+        settings["spacing"] = config.spacing
+    config = replace(config, **settings)
     is_endless = config.steps is None and config.patience is None
     seconds = config.seconds or (DEFAULT_SECONDS if is_endless else math.inf)
     learnt = len(painted.full)

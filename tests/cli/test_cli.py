@@ -1196,3 +1196,54 @@ def test_an_image_that_is_cut_off_while_it_is_read_costs_no_other(
     assert "Traceback" not in error
     assert (tmp_path / "out" / "a2_objects.zarr").exists()
     assert not (tmp_path / "out" / "a1_objects.zarr").exists()
+
+
+def write_volumes(folder: Path, **voxels: tuple[float, float]) -> list[Any]:
+    """Write a painted volume for each name, whose voxels are so long along Z and across; return the flags."""
+    paint = np.ones((6, 24, 24), np.uint8)
+    paint[1:3, 4:12, 4:12], paint[3:5, 4:12, 12:20] = 2, 3
+    pixels = np.random.default_rng(0).integers(0, 50, paint.shape, np.uint16) + 100 * (paint > 1)
+    for name, (along, across) in voxels.items():
+        sizes = {"PhysicalSizeZ": along, "PhysicalSizeY": across, "PhysicalSizeX": across}
+        metadata = {"axes": "ZYX", **sizes}
+        write_image(folder / "paint" / f"{name}.tif", paint, "ZYX")
+        tifffile.imwrite(folder / f"{name}.ome.tif", pixels.astype(np.uint16), ome=True, metadata=metadata)
+    return ["--images", *(folder / f"{name}.ome.tif" for name in voxels), "--paint", folder / "paint"]
+
+
+def test_the_shape_of_voxels_is_that_of_the_files_unless_it_is_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = write_volumes(tmp_path, a=(0.5, 0.2), b=(0.5, 0.2))
+    model = tmp_path / "m.safetensors"
+    flags = ["train", *flags, "--output", model, "--device", "cpu", "--steps", "1"]
+    small = [*SMALL, "training.patch_size=16"]
+
+    def spacing_after(*more: Any) -> tuple[float, ...] | None:
+        assert run(*flags, *more) == 0
+        return load_model(model).training.spacing
+
+    assert spacing_after(*small) is None  # a 2-D network sees Y and X alone
+    assert "shape of the pixels" not in capsys.readouterr().err
+    assert spacing_after(*small, "network.ndim=3") == (2.5, 1, 1)
+    assert "the files say is 2.5 x 1 x 1" in capsys.readouterr().err
+    assert spacing_after("--start", model) == (2.5, 1, 1)
+    assert step_to_continue(model) == 2
+    assert spacing_after("--start", model, "--set", "training.spacing=[3, 1, 1]") == (3, 1, 1)
+    for path in tmp_path.glob("*.ome.tif"):  # which say it no more
+        tifffile.imwrite(path, tifffile.imread(path), metadata={"axes": "ZYX"})
+    assert spacing_after("--start", model) == (3, 1, 1)
+    write_volumes(tmp_path, a=(0.8, 0.2), b=(0.5, 0.2))
+    capsys.readouterr()
+    assert spacing_after("--start", model) == (4, 1, 1)
+    assert "not of one shape" in capsys.readouterr().err
+
+
+def test_weights_follow_the_shape_of_the_voxels_of_the_paint(tmp_path: Path) -> None:
+    paint = np.ones((6, 24, 24), np.uint8)
+    paint[1, 4:12, 4:12], paint[4, 4:12, 4:12] = 2, 3
+    write_image(tmp_path / "paint.tif", paint, "ZYX", PixelSize(0.2, 0.2, 0.5))
+    assert run("weights", tmp_path / "paint.tif", "--output", tmp_path / "w.tif") == 0
+    found = tifffile.imread(tmp_path / "w.tif")
+    np.testing.assert_array_equal(found, border_weights(paint, spacing=(2.5, 1, 1)))
+    assert (found != border_weights(paint)).any()

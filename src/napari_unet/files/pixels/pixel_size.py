@@ -90,6 +90,12 @@ def relative_spacing(sizes: Sequence[float]) -> tuple[float, ...] | None:
     return None if max(spacing) < 1.001 else spacing
 
 
+def file_spacing(size: PixelSize | None, axes: str) -> tuple[float, ...] | None:
+    """Return :func:`relative_spacing` along ``axes`` such as "ZYX", or None if a file does not say all."""
+    lengths = [] if size is None else [length for axis in axes if (length := size.along(axis))]
+    return relative_spacing(lengths) if lengths and len(lengths) == len(axes) else None
+
+
 def _in_micrometres(value: float, unit: str) -> float | None:
     factor = _MICROMETRES.get(unit.replace("\\u00B5", "µ").lower())
     return value * factor if factor is not None and math.isfinite(value) and value > 0 else None
