@@ -24,6 +24,7 @@ from napari_unet.files.networks.models import save_model
 from napari_unet.files.pixels.images import check_replaceable
 from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.files.pixels.sources import open_image
+from napari_unet.files.pixels.world_axes import named_axes
 from napari_unet.files.results.large_prediction import ObjectsFound, Stored, predict_to_zarr
 from napari_unet.files.results.prediction_store import PredictionStore
 from napari_unet.network.config import PredictionConfig
@@ -70,8 +71,9 @@ def test_objects_are_read_as_the_model_says_where_nothing_else_is_asked_for(tmp_
 def test_the_metadata_are_those_of_ome_zarr(tmp_path: Path):
     model, image = make_model(), picture(3, 40, 40)
     size = PixelSize(y=0.25, x=0.5, z=2.0)
+    axes = named_axes("ZYX", size)
     events = predict_to_zarr(
-        model, image, tmp_path, "a", PredictionConfig(tile_size=32), kinds=KINDS, axes="ZYX", pixel_size=size
+        model, image, tmp_path, "a", PredictionConfig(tile_size=32), kinds=KINDS, axes=axes
     )
     list(events)
     objects = open_image(tmp_path / "a_objects.zarr")

@@ -1,5 +1,6 @@
 """Image files into a folder of results, with real files and an untrained network."""
 
+import json
 import os
 import re
 from dataclasses import replace
@@ -7,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from dock_helpers import discs, make_model
 from skimage.io import imsave
 
@@ -192,3 +194,54 @@ def test_an_image_that_can_only_be_read_whole_is_written_to_zarr_too(tmp_path):
     expected = predict(make_model(), pixels, CONFIG, device="cpu")
     found = np.asarray(open_image(written.outputs["objects"]).pixels)
     np.testing.assert_array_equal(found, expected.objects)
+
+
+TIME, CHANNEL, PLANE, *ACROSS = (
+    {"name": "t", "type": "time", "unit": "second"},
+    {"name": "c", "type": "channel"},
+    {"name": "depth", "type": "space"},
+    {"name": "y", "type": "space", "unit": "micrometer"},
+    {"name": "x", "type": "space", "unit": "micrometer"},
+)
+STAIN = {"name": "stain"}
+
+
+@pytest.mark.parametrize(
+    ("axes", "kept"),
+    [
+        ([TIME, CHANNEL, *ACROSS], [TIME, *ACROSS]),
+        ([CHANNEL, PLANE, *ACROSS], [PLANE, *ACROSS]),
+        ([TIME, STAIN, *ACROSS], [TIME, STAIN, *ACROSS]),
+        (ACROSS, ACROSS),
+    ],
+)
+def test_results_lie_where_an_ome_zarr_image_does_with_its_axes(tmp_path, axes, kept):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    scale, shift = [[7.0, 1.0, 3.0, 0.5, 0.25][-len(axes) :], [float(n) for n in range(len(axes))]]
+    placed = [{"type": "scale", "scale": scale}, {"type": "translation", "translation": shift}]
+    whole = [
+        {"type": "scale", "scale": [2.0] * len(axes)},
+        {"type": "translation", "translation": [10.0] * len(axes)},
+    ]
+    dataset = {"path": "0", "coordinateTransformations": placed}
+    group.attrs["multiscales"] = [
+        {"version": "0.4", "axes": axes, "datasets": [dataset], "coordinateTransformations": whole}
+    ]
+    shape = (*(2 if axis is TIME or axis is STAIN else 1 for axis in axes[:-2]), 48, 40)
+    group.create_array("0", data=np.broadcast_to(discs((48, 40)), shape))
+    (written,) = (
+        event for event in run([tmp_path / "a.zarr"], tmp_path / "out") if isinstance(event, FileWritten)
+    )
+    (multiscale,) = json.loads((written.outputs["objects"] / ".zattrs").read_text())["multiscales"]
+    assert multiscale["axes"] == kept
+    numbers = [axes.index(axis) for axis in kept]
+    assert multiscale["datasets"][0]["coordinateTransformations"] == [
+        {"type": "scale", "scale": [2 * scale[n] for n in numbers]},
+        {"type": "translation", "translation": [2 * shift[n] + 10 for n in numbers]},
+    ]
+    of_classes = json.loads((written.outputs["probabilities"] / ".zattrs").read_text())
+    if TIME in axes:  # before which there may be no channels
+        assert "multiscales" not in of_classes
+    else:
+        (multiscale,) = of_classes["multiscales"]
+        assert multiscale["axes"] == [CHANNEL, *kept]

@@ -5,6 +5,7 @@ import pytest
 import zarr
 
 from napari_unet.files.pixels import pyramid
+from napari_unet.files.pixels.world_axes import Axis, named_axes
 from napari_unet.files.results.prediction_store import Grid, PredictionStore
 
 
@@ -15,7 +16,8 @@ def test_copies_are_half_as_large_until_they_are_small(
     monkeypatch.setattr(pyramid, "LARGEST", 20)
     store = PredictionStore(tmp_path / "x", {}, ["a"], 16)
     pixels = np.random.default_rng(0).integers(0, 99, (3, 75, 42))
-    array = store.array("a", Grid(pixels.shape, (16, 16), "ZYX"), "int32" if is_label else "float32")
+    grid = Grid(pixels.shape, (16, 16), [*named_axes("ZY"), Axis("x", "space", offset=3.0)])
+    array = store.array("a", grid, "int32" if is_label else "float32")
     array[...] = pixels
     for _ in range(2):  # again, as after a run that was ended
         done = list(pyramid.build_levels(store.group("a"), is_label=is_label))
@@ -26,6 +28,8 @@ def test_copies_are_half_as_large_until_they_are_small(
     assert [dataset["path"] for dataset in datasets] == ["0", "1", "2"]
     scales = [dataset["coordinateTransformations"][0]["scale"] for dataset in datasets]
     assert scales == [[1, 1, 1], [1, 2, 2], [1, 4, 4]]
+    shifts = [dataset["coordinateTransformations"][1]["translation"] for dataset in datasets]
+    assert shifts == [[0, 0, 3]] * 3
     assert group["1"].shape == (3, 38, 21)
     assert group["2"].shape == (3, 19, 11)
     if is_label:

@@ -57,12 +57,14 @@ def build_levels(group: Any, *, is_label: bool) -> Iterator[float]:
         smaller[tuple(box)] = pixels[..., ::2, ::2] if is_label else _mean_of_four(pixels)
         yield number / len(work)
     multiscale = attributes["multiscales"][0]
-    first = multiscale["datasets"][0]["coordinateTransformations"][0]["scale"]
+    scale, *offset = multiscale["datasets"][0]["coordinateTransformations"]
+    first = scale["scale"]
     multiscale["datasets"] = [
         {
             "path": str(level),
             "coordinateTransformations": [
-                {"type": "scale", "scale": [*first[:-2], *(2**level * size for size in first[-2:])]}
+                {"type": "scale", "scale": [*first[:-2], *(2**level * size for size in first[-2:])]},
+                *offset,
             ],
         }
         for level in range(len(sizes) + 1)

@@ -27,6 +27,7 @@ from napari_unet.files.pixels.images import (
 from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.files.pixels.stored_image import StoredImage, stored_image
 from napari_unet.files.pixels.tiff_pages import first_series, further_images, is_tiff
+from napari_unet.files.pixels.world_axes import read_axes
 
 _CACHE = 2**28
 """Bytes of decoded TIFF strips that are kept: one row of tiles reads the same strips again and again."""
@@ -155,25 +156,17 @@ def _ome(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _open_multiscale(group: Any, multiscale: Mapping[str, Any], path: Path) -> StoredImage:
-    dataset = multiscale["datasets"][0]
-    array = group[dataset["path"]]
-    # Version 0.3 named its axes by text alone; before it they were always these.
-    given = multiscale.get("axes") or list("tczyx")[-array.ndim :]
-    axes = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in given]
-    letters = _letters(
-        ["c" if axis.get("type") == "channel" else str(axis["name"]) for axis in axes], array.ndim
-    )
-    scale = np.ones(array.ndim)
-    for part in (dataset, multiscale):
-        for transformation in part.get("coordinateTransformations", ()):
-            if transformation.get("type") == "scale":
-                scale = scale * np.array(transformation["scale"], float)
+    array = group[multiscale["datasets"][0]["path"]]
+    axes = read_axes(multiscale, array.ndim)
+    letters = _letters(["c" if axis.kind == "channel" else axis.name for axis in axes], array.ndim)
+    if not letters:
+        return stored_image(_zarr_pixels(array, path), "")
     sizes = {
-        letter: (float(size), str(axis["unit"]))
-        for letter, size, axis in zip(letters, scale, axes, strict=False)
-        if letter in "ZYX" and axis.get("unit") and math.isfinite(size) and size > 0
+        letter: (axis.step, axis.unit)
+        for letter, axis in zip(letters, axes, strict=True)
+        if letter in "ZYX" and axis.unit
     }
-    return stored_image(_zarr_pixels(array, path), letters, PixelSize.of(sizes))
+    return stored_image(_zarr_pixels(array, path), letters, PixelSize.of(sizes), in_world=axes)
 
 
 def _letters(names: Sequence[Any], ndim: int) -> str:

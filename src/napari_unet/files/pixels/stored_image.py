@@ -1,5 +1,6 @@
 """Pixels of a file, in the order in which they are worked on, and what the file says of their axes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.arrays.lazy import Pixels
 from napari_unet.files.pixels.pixel_size import PixelSize
+from napari_unet.files.pixels.world_axes import Axis, named_axes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,6 +32,8 @@ class StoredImage:
         first is, and planes that are not there; "" on nothing.
     file_axes : str
         The axes but the channels as they are in the file, where Y and X are not the last; else "".
+    in_world : sequence of Axis
+        All axes, where the file has more to say of them than their letters and the pixel size.
     """
 
     pixels: Any
@@ -37,6 +41,7 @@ class StoredImage:
     pixel_size: PixelSize | None = None
     left_out: str = ""
     file_axes: str = ""
+    in_world: Sequence[Axis] = ()
 
     def as_in_file(self, result: NDArray[Any], axes: str) -> tuple[NDArray[Any], str]:
         """Return a result that has these ``axes``, and them, as the file has them; channels stay first."""
@@ -55,13 +60,25 @@ class StoredImage:
         return replace(self, pixels=self.pixels.transpose(order), axes=axes, file_axes=other.file_axes)
 
     @property
+    def result_axes(self) -> tuple[Axis, ...]:
+        """All axes but the channels, as a result has them; () where the file does not say what they are."""
+        if not self.axes or "Q" in self.axes:
+            return ()
+        axes = self.in_world or named_axes(self.axes, self.pixel_size)
+        return tuple(axis for axis, letter in zip(axes, self.axes, strict=True) if letter != "C")
+
+    @property
     def channels(self) -> Channels:
         """Where the channels are; "auto" if the file names none: many files call channels slices."""
         return "first" if "C" in self.axes else "auto"
 
 
 def stored_image(
-    pixels: Pixels, axes: str, pixel_size: PixelSize | None = None, left_out: str = ""
+    pixels: Pixels,
+    axes: str,
+    pixel_size: PixelSize | None = None,
+    left_out: str = "",
+    in_world: Sequence[Axis] = (),
 ) -> StoredImage:
     """Return an image with its channels, if ``axes`` name them, in front, and Y and X at the end."""
     file_axes = axes.replace("C", "")
@@ -74,4 +91,5 @@ def stored_image(
     order = sorted(range(len(axes)), key=lambda n: places.get(axes[n], 0))
     if axes:
         pixels = pixels.transpose(order)
-    return StoredImage(pixels, "".join(axes[n] for n in order), pixel_size, left_out, file_axes)
+    in_world = tuple(in_world[n] for n in order) if in_world else ()
+    return StoredImage(pixels, "".join(axes[n] for n in order), pixel_size, left_out, file_axes, in_world)

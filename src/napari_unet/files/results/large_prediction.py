@@ -25,6 +25,7 @@ from napari_unet.files.networks.models import model_digest
 from napari_unet.files.pixels.images import check_replaceable
 from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.files.pixels.pyramid import build_levels
+from napari_unet.files.pixels.world_axes import Axis, named_axes
 from napari_unet.files.plain import to_plain
 from napari_unet.files.results.prediction_store import Grid, PredictionStore, write_tile
 from napari_unet.network.config import PredictionConfig
@@ -110,7 +111,7 @@ def predict_to_zarr(
     config: PredictionConfig = PredictionConfig(),
     *,
     kinds: Sequence[Kind] = ("objects",),
-    axes: str = "",
+    axes: Sequence[Axis] = (),
     pixel_size: PixelSize | None = None,
     device: str = "auto",
     control: Control | None = None,
@@ -139,10 +140,11 @@ def predict_to_zarr(
         How. The objects are those that ``predict`` finds, id by id.
     kinds : sequence of {"objects", "classes", "probabilities"}
         Objects (…YX) int32, classes (…YX) uint8 as paint values, probabilities (K, …YX) float32.
-    axes : str
-        One letter for each axis of the image but the channels, such as "ZYX", or "".
+    axes : sequence of Axis
+        Those of the image but the channels, kept with the results; by default Y and X, Z before them, and
+        before that time.
     pixel_size : PixelSize, optional
-        Of the image, kept with the results.
+        Of an image whose axes are not given.
     device : str
         As in ``predict``.
     control : Control, optional
@@ -196,7 +198,8 @@ def predict_to_zarr(
         }
         store = PredictionStore(Path(folder) / f".{name}.napari-unet", identity, kept, plan.tile_size)
         plan = replace(plan, tile_size=store.tile_size)
-        grid = Grid((*plan.leading, *plan.shape), _block(plan), axes, pixel_size)
+        shape = (*plan.leading, *plan.shape)
+        grid = Grid(shape, _block(plan), axes or named_axes("TZYX"[-len(shape) :], pixel_size))
         arrays = {"probabilities": store.array(kept[0], grid, "float32", channels=identity["channels"])}
         arrays |= {label: store.array(label, grid, _LABELS[label], is_label=True) for label in kept[1:]}
         run = plan.tile_run(store.is_finished, start_at)

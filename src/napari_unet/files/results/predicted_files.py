@@ -192,7 +192,7 @@ def predict_files(
                 plan.name(number),
                 how,
                 kinds=plan.kinds,
-                axes=image.axes.replace("C", ""),
+                axes=image.result_axes,
                 pixel_size=image.pixel_size,
                 device=device,
                 control=control,

@@ -4,7 +4,6 @@ While it grows, everything is in one hidden folder next to where the results wil
 an OME-Zarr image or label image of its own, takes its place in one step.
 """
 
-import itertools
 import json
 import math
 import operator
@@ -20,28 +19,25 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import Prediction
 from napari_unet.core.tiling import Tile
 from napari_unet.files.pixels.images import SOFTWARE, check_replaceable
-from napari_unet.files.pixels.pixel_size import PixelSize
+from napari_unet.files.pixels.world_axes import Axis, describe_axes, named_axes
 
 _JOURNAL = "journal.jsonl"
 _VERSION = 1
-_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
-
 
 Corner = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Where the pixels of a result are: the ``shape`` (leading..., spatial...) and pixel size of the image.
+    """Where the pixels of a result are: the ``shape`` (leading..., spatial...) of the image.
 
-    ``block`` is what a tile writes along each spatial axis: the chunks. ``axes`` has one letter for each
-    axis, or is "".
+    ``block`` is what a tile writes along each spatial axis: the chunks. ``axes`` are all of these, or none if
+    they are not known.
     """
 
     shape: tuple[int, ...]
     block: tuple[int, ...]
-    axes: str = ""
-    pixel_size: PixelSize | None = None
+    axes: Sequence[Axis] = ()
 
 
 class PredictionStore:
@@ -237,21 +233,15 @@ def write_tile(results: Mapping[str, Any], where: tuple[Any, ...], prediction: P
 
 def _metadata(name: str, grid: Grid, channels: int, is_label: bool) -> dict[str, Any]:
     """Return the metadata of an OME-Zarr 0.4 image (https://ngff.openmicroscopy.org/0.4)."""
-    letters = grid.axes.lower()
-    if letters not in {"".join(some) for n in range(5) for some in itertools.combinations("tzyx", n)}:
-        letters = ""
-    letters = letters or "tzyx"[-len(grid.shape) :]
     label = {"image-label": {"version": "0.4"}} if is_label else {}
     ours = {**label, SOFTWARE: {"kind": name}}
-    if len(letters) != len(grid.shape) or (channels and "t" in letters):
-        return ours  # version 0.4 knows no more axes, and no channels before time
-    axes, scale = [], []
-    for letter in ("c" if channels else "") + letters:
-        size = None if grid.pixel_size is None else grid.pixel_size.along(letter.upper())
-        axes.append({"name": letter, "type": _TYPES[letter]} | ({"unit": "micrometer"} if size else {}))
-        scale.append(size or 1.0)
-    dataset = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}
-    return {"multiscales": [{"version": "0.4", "name": name, "axes": axes, "datasets": [dataset]}], **ours}
+    axes = (*named_axes("C" * bool(channels)), *grid.axes)
+    described = describe_axes(axes) if len(grid.axes) == len(grid.shape) else None
+    if described is None:  # such as channels before time
+        return ours
+    named, placed = described
+    dataset = {"path": "0", "coordinateTransformations": placed}
+    return {"multiscales": [{"version": "0.4", "name": name, "axes": named, "datasets": [dataset]}], **ours}
 
 
 def _is_head(entry: Any) -> bool:
