@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -160,12 +160,14 @@ def train(
     )
 
     told = {"--images": images, "--paint": paint, "--mode": mode, "--full": full, "--complete": complete}
+    keys = {assignment.partition("=")[0].strip() for assignment in assignments or ()}
+    told |= {key: key in keys for key in ("training.mode", "training.channels")}
     _check_project(project, told, need=("--images", "--paint"))
     begin = starting_point(start, fresh_optimiser=fresh_optimiser)
     model = begin[0]
     flags = {"mode": mode, "seconds": seconds, "steps": steps, "seed": seed}
     flagged = [f"training.{name}={value}" for name, value in flags.items() if value is not None]
-    training = _settings(config, [*(assignments or ()), *flagged], model).training
+    training = _settings("training", config, [*(assignments or ()), *flagged], model).training
     if full and training.mode != "objects":
         raise InputError("--full tells of objects and this paint is of classes; leave --full out.")
     if model is not None:
@@ -203,13 +205,17 @@ def _check_project(
 
 
 def _settings(
-    config: Path | None, assignments: Iterable[str] | None, model: "Model | None" = None
+    part: Literal["training", "prediction"],
+    config: Path | None,
+    assignments: Iterable[str] | None,
+    model: "Model | None",
 ) -> "Settings":
     """Return the settings of file and flags; the others are those of ``model``, or the defaults.
 
+    Flags that are not of the ``part`` that a command reads are told; a file may be for several commands.
     How a starter was made is no example for a training on strokes: of it, only network and scaling are taken.
     """
-    from napari_unet.files.settings import Settings, override, read_settings
+    from napari_unet.files.settings import Settings, not_of, override, read_settings
     from napari_unet.network.config import PredictionConfig
 
     base = Settings()
@@ -219,7 +225,10 @@ def _settings(
         if model.is_starter:
             training = replace(base.training, network=model.network, normalisation=model.normalisation)
         base = Settings(training, PredictionConfig(instances=model.instances))
-    settings = override(read_settings(config, base) if config else base, assignments or ())
+    given = list(assignments or ())
+    settings = override(read_settings(config, base) if config else base, given)
+    for assignment in not_of(part, given):
+        note(f"{assignment} is not used, for it is a setting of another command.")
     if model is not None and model.is_starter and settings.prediction.instances == model.instances:
         # The smallest object depends on the scale of each image.
         return replace(settings, prediction=replace(settings.prediction, instances=None))
@@ -264,7 +273,7 @@ def predict(
     work, missing = plan_work(images or (), project, output, what or ["objects"], file_format)
     with connected(scheduler) as cluster:
         network = load_model(find_model(model or last_model(project)))
-        settings = _settings(config, assignments, network).prediction
+        settings = _settings("prediction", config, assignments, network).prediction
         code = segment_files(network, work, settings, device=device, as_json=as_json, cluster=cluster)
     for sentence in missing:
         note(sentence)

@@ -1247,3 +1247,20 @@ def test_weights_follow_the_shape_of_the_voxels_of_the_paint(tmp_path: Path) -> 
     found = tifffile.imread(tmp_path / "w.tif")
     np.testing.assert_array_equal(found, border_weights(paint, spacing=(2.5, 1, 1)))
     assert (found != border_weights(paint)).any()
+
+
+def test_settings_of_another_command_are_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "both.toml").write_text("[prediction]\ntile_size = 32\n[training]\nseed = 3\n")
+    both = ["--config", tmp_path / "both.toml", "--set", "instances.min_size=3", "weights.w0=4"]
+    flags = ["train", *painted(folder), "--output", tmp_path / "m.safetensors", "--steps", 1, *both]
+    assert run(*flags, *SMALL[1:]) == 0
+    err = capsys.readouterr().err
+    assert "instances.min_size=3 is not used" in err
+    assert err.count("is not used") == 1
+    image = folder / "images" / "a1.tif"
+    assert run("predict", folder / "model.safetensors", "--images", image, "--output", tmp_path, *both) == 0
+    err = capsys.readouterr().err
+    assert "weights.w0=4 is not used" in err
+    assert err.count("is not used") == 1

@@ -177,6 +177,7 @@ def test_what_was_corrected_is_compared_with_what_was_predicted(folder, capsys):
     [
         (["train", "--paint", "x"], "The project tells what --paint would"),
         (["train", "--complete"], "The project tells what --complete would"),
+        (["train", "--set", "training.mode = classes"], "The project tells what training.mode would"),
         (["predict", "--images", "x", "--output", "y"], "The project tells what --images would"),
         (["predict", "--output", "y"], "has no model yet"),
         (["evaluate", "--truths", "x"], "The project tells what --truths would"),

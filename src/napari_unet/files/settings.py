@@ -75,6 +75,12 @@ def override(settings: Settings, assignments: Iterable[str]) -> Settings:
     return _from_sections(sections)
 
 
+def not_of(part: str, assignments: Iterable[str]) -> list[str]:
+    """Return the assignments to sections that do not belong to ``part``, "training" or "prediction"."""
+    sections = ((assignment, assignment.partition(".")[0].strip()) for assignment in assignments)
+    return [assignment for assignment, section in sections if _PARENTS.get(section, section) != part]
+
+
 def _parse_value(text: str) -> Any:
     if not text:
         return None
