@@ -357,16 +357,20 @@ def info(
     methods: Annotated[
         bool, typer.Option("--methods", help="Print a paragraph for the methods section of a paper.")
     ] = False,
+    settings: Annotated[
+        bool, typer.Option("--settings", help="Print how it was trained and reads objects, for --config.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Say what a model is, or what a project holds."""
     from napari_unet.cli_info import tell, tell_project
 
-    _check_project(project, {"MODEL": model, "--methods": methods}, need=("MODEL",))
+    told = {"MODEL": model, "--methods": methods, "--settings": settings}
+    _check_project(project, told, need=("MODEL",))
     if project is not None:
         tell_project(project, as_json=as_json)
     elif model is not None:
-        tell(model, methods=methods, as_json=as_json)
+        tell(model, methods=methods, settings=settings, as_json=as_json)
 
 
 @_app.command()

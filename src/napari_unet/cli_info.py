@@ -14,6 +14,8 @@ from napari_unet.files.networks.starters import find_model
 from napari_unet.files.networks.states import step_to_continue
 from napari_unet.files.projects.project import project_folder
 from napari_unet.files.projects.project_reading import describe_project
+from napari_unet.files.settings import Settings, settings_text
+from napari_unet.network.config import PredictionConfig
 
 _SCALINGS = {
     "percentiles": "percentiles {low} to {high}",
@@ -29,8 +31,11 @@ _SCORED_ON = {
 }
 
 
-def tell(model: str, *, methods: bool, as_json: bool) -> None:
-    """Print what a model is and how well it did, or, with ``methods``, a paragraph for a paper."""
+def tell(model: str, *, methods: bool, settings: bool, as_json: bool) -> None:
+    """Print what a model is and how well it did.
+
+    Or, with ``methods``, a paragraph for a paper, or, with ``settings``, these as TOML.
+    """
     path = find_model(model)
     try:
         record = read_info(path)
@@ -43,6 +48,10 @@ def tell(model: str, *, methods: bool, as_json: bool) -> None:
         print_json({**record, "continues_from_step": _continues(path)[0], **paragraph})
     elif methods:
         print(methods_text(record))
+    elif settings:
+        trained = load_model(path)
+        used = Settings(trained.training, PredictionConfig(instances=trained.instances))
+        print(settings_text(used), end="")
     else:
         _print_record(model, path, record)
 

@@ -878,6 +878,22 @@ def test_info_writes_the_methods_of_a_paper(folder: Path, capsys: pytest.Capture
     assert info["methods"] == text.strip()
 
 
+def test_a_training_can_be_repeated_with_the_settings_that_info_prints(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = folder / "model.safetensors"
+    assert run("info", model, "--settings") == 0
+    (tmp_path / "same.toml").write_text(capsys.readouterr().out)
+    again = tmp_path / "again.safetensors"
+    assert run("train", *painted(folder), "--output", again, "--config", tmp_path / "same.toml") == 0
+    first, second = load_model(model), load_model(again)
+    assert second.training == first.training
+    for name, weights in first.weights.items():
+        assert torch.equal(weights, second.weights[name])
+    assert run("info", "cells", "--settings") == 0
+    assert "[instances]" in capsys.readouterr().out
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == __version__

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from napari_unet.core.errors import InputError
 from napari_unet.files.plain import from_plain, suggest, to_plain
 from napari_unet.network.config import PredictionConfig, TrainingConfig
@@ -54,6 +56,17 @@ def read_settings(path: str | Path, base: Settings | None = None) -> Settings:
         raise InputError(f"{path} is not valid TOML ({error}); correct it there.") from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+def settings_text(settings: Settings) -> str:
+    """Return all settings as TOML, which :func:`read_settings` reads."""
+    sections = _to_sections(settings)
+    return tomli_w.dumps(
+        {
+            name: {key: value for key, value in values.items() if value is not None}
+            for name, values in sections.items()
+        }
+    )
 
 
 def override(settings: Settings, assignments: Iterable[str]) -> Settings:
