@@ -218,7 +218,8 @@ class TrainingConfig:
         Seeds every random choice. On the CPU the same seed, steps and thread count give the same model,
         bit for bit.
     channels : {"auto", "none", "first", "last", "middle"}
-        Where the channel axis of the images is; "auto" compares the shapes of image and paint.
+        Where the channel axis of the images is, "middle" just before Y and X; "auto" compares the shapes of
+        image and paint. Say "middle" of (Z, C, Y, X) with as many planes as channels: "auto" is "first".
     patch_size : int, optional
         Edge of the training patches in pixels; None chooses by device and dimension.
     batch_size : int, optional
@@ -347,7 +348,8 @@ class PredictionConfig:
         Edge in pixels of the block each tile writes, rounded up to the pooling grid; None plans it from
         free memory. The result does not depend on it.
     channels : {"auto", "none", "first", "last", "middle"}
-        Where the channel axis of the image is; "auto" compares its shape with what the model expects.
+        Where the channel axis of the image is, "middle" just before Y and X; "auto" compares its shape with
+        what the model expects. Say "middle" of (Z, C, Y, X) with as many planes as channels.
     precision : {"auto", "float32", "bfloat16", "float16"}
         Arithmetic of the convolutions; "auto" takes bfloat16 where the hardware gains by it. An NVIDIA GPU
         computes "float32" in float64, which most of them do slowly: then tiles of any size agree.

@@ -99,7 +99,8 @@ def channels_first(
     channels : {"auto", "none", "first", "last", "middle"}
         "auto" takes the axis that must be removed to get ``paint_shape``; without paint, the one whose length
         is ``in_channels``. Where that is 1 there is none, unless the last axis is to spare and has a length
-        of 1, 3 or 4: an image in colour, not a stack of planes so narrow.
+        of 1, 3 or 4: an image in colour, not a stack of planes so narrow. "first" is taken where "middle"
+        would do as well.
     paint_shape : tuple of int, optional
         Shape of the paint that belongs to the image.
     in_channels : int, optional
