@@ -25,7 +25,7 @@ from napari_unet.network.events import TilesHalved
 from napari_unet.network.geometry import tile_geometry
 from napari_unet.network.model import History, Model
 from napari_unet.network.prediction import plan_prediction, predict, predict_events, tile_computer
-from napari_unet.network.tiles import gpu_tiles, inference
+from napari_unet.network.tiles import bands, gpu_tiles, inference
 from napari_unet.network.tiles.bands import run_cropped
 from napari_unet.network.tiles.gpu_tiles import GpuTiles, fetch, mirrored, scaled, send
 from napari_unet.network.tiles.inference import class_probabilities, ready_network
@@ -192,7 +192,11 @@ def test_one_thread_that_stays_launches_what_all_others_send(monkeypatch: pytest
 @pytest.mark.parametrize(
     "changes", [{}, {"padding": "valid"}, {"upsampling": "convolution"}, {"norm": "batch"}]
 )
-def test_tiles_equal_the_whole_on_a_gpu_and_the_cpu(changes: dict[str, Any]):
+@pytest.mark.parametrize("many", [0, bands._MANY])
+def test_tiles_equal_the_whole_on_a_gpu_and_the_cpu(
+    changes: dict[str, Any], many: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(bands, "_MANY", many)
     model = make_model(features=16, **changes)
     image = np.random.default_rng(0).integers(0, 4096, (700, 500), np.uint16)
     whole = exactly(model, image, "cuda", tile_size=1000)
@@ -207,8 +211,12 @@ def test_tiles_equal_the_whole_on_a_gpu_and_the_cpu(changes: dict[str, Any]):
 @on_gpu
 @pytest.mark.parametrize("channels", [1, 3, 8])
 @pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("many", [0, bands._MANY])
 @torch.inference_mode()
-def test_convolutions_that_apply_the_relu_round_less(channels: int, precision: torch.dtype):
+def test_layers_of_their_own_round_no_more(
+    channels: int, precision: torch.dtype, many: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(bands, "_MANY", many)
     model = make_model(features=16, in_channels=channels)
     x = torch.randn(1, channels, 256, 320, device="cuda")
     exact = ready_network(model, x.device, torch.float32)(x.double())

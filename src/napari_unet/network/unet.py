@@ -67,7 +67,7 @@ class UNet(nn.Module):
         self.pool = pool[config.ndim](2)
         self.bottom = _two_convolutions(config, widths[-2], widths[-1])
         self.dropout = _DROPOUT[config.ndim](config.dropout)
-        self.upsampling = nn.ModuleList(_Upsampling(config, width) for width in reversed(widths[1:]))
+        self.upsampling = nn.ModuleList(Upsampling(config, width) for width in reversed(widths[1:]))
         self.expanding = nn.ModuleList(
             _two_convolutions(config, 2 * width, width) for width in reversed(widths[:-1])
         )
@@ -127,7 +127,7 @@ class UNet(nn.Module):
         return cast("Tensor", logits)
 
 
-class _Upsampling(nn.Module):
+class Upsampling(nn.Module):
     """Twice the size, half the features: (B, n_in, s) -> (B, n_in/2, 2s), or 2s-2 for a valid, linear one."""
 
     def __init__(self, config: UNetConfig, n_in: int) -> None:
@@ -145,6 +145,7 @@ class _Upsampling(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the features of the level below, upsampled."""
         # A 1x1 convolution and an interpolation commute (its weights add up to 1), and first is 4x (3-D: 8x)
         # cheaper.
         x = self.convolution(x)  #               (B, n_in/2, s), or 2s if by convolution

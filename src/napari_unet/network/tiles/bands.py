@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from napari_unet.core.arrays.blocks import part_of
 from napari_unet.network.geometry import contracting_parts, expanding_stage, expanding_stages, within
-from napari_unet.network.unet import UNet
+from napari_unet.network.tiles import gpu_layers
+from napari_unet.network.unet import UNet, Upsampling
 
 _BAND_BYTES = 4 * 2**20
 """Of the features of one level in a band: more would leave the cache, and the heap of a thread."""
@@ -28,8 +29,8 @@ _LEAST_ROWS = 32
 _LINE = 64
 """Bytes of a line of the cache: what begins with one is read faster."""
 
-_CHANNELS_AT_ONCE = 8
-"""Features of 16 bits that tensor cores of GPUs convolve together."""
+_MANY = 2**24
+"""Values of features beyond which a GPU gains by another way to interpolate, which takes more launches."""
 
 _BFLOAT16 = "_is_mkldnn_bf16_supported"
 """What tells whether oneDNN computes in bfloat16 on this processor."""
@@ -104,12 +105,13 @@ def run_cropped(network: UNet, x: Tensor, crop: Sequence[slice]) -> Tensor:
         result = _room(x, outputs, part) if in_bands else None
         for rows in _bands(part[0], skip):
             below, stage = expanding_stage(config, sizes[0] >> level, rows)
-            upsampled = up(x[:, :, within(below, at[0].start)])
-            upsampled = _cut(upsampled, [stage.upsampled, *(axis.upsampled for axis in across[1:])])
-            joined = torch.cat([skip[:, :, within(stage.joined, across[0].joined.start)], upsampled], dim=1)
+            beside = skip[:, :, within(stage.joined, across[0].joined.start)]
+            seen = [stage.upsampled, *(axis.upsampled for axis in across[1:])]
+            joined = _join(beside, cast("Upsampling", up), x[:, :, within(below, at[0].start)], seen)
             y = _features(block, joined, stage.joined, rows, sizes[0] >> level)
+            y = _classified(network, y) if level == 0 else y
             y = _cut(y, [slice(None), *(axis.kept for axis in across[1:])])
-            result = _put(network.heads(y) if level == 0 else y, result, within(rows, part[0].start))
+            result = _put(y, result, within(rows, part[0].start))
         x, at = cast("Tensor", result), part
     return x
 
@@ -156,16 +158,8 @@ def _fuses_relu(layers: Sequence[nn.Module], x: Tensor) -> bool:
     """Return whether the ReLU can be applied, at no cost, as oneDNN or cuDNN write what they convolve."""
     if x.ndim != 4 or any(isinstance(layer, nn.BatchNorm2d) for layer in layers):
         return False
-    if x.device.type == "cuda":
-        channels = {
-            number
-            for layer in layers
-            if isinstance(layer, nn.Conv2d)
-            for number in (layer.in_channels, layer.out_channels)
-        }
-        aligned = all(number % _CHANNELS_AT_ONCE == 0 for number in channels - {1})  # 1 is an image
-        half = x.dtype in {torch.bfloat16, torch.float16}
-        return aligned and half and torch.version.cuda is not None and torch.backends.cudnn.enabled
+    if x.is_cuda:
+        return gpu_layers.fuses_relu([layer for layer in layers if isinstance(layer, nn.Conv2d)], x.dtype)
     if x.device.type != "cpu":
         return False
     if not all(hasattr(torch.ops.mkldnn, name) for name in ("_convolution_pointwise", _BFLOAT16)):
@@ -176,15 +170,31 @@ def _fuses_relu(layers: Sequence[nn.Module], x: Tensor) -> bool:
 
 
 def _convolve(layer: nn.Conv2d | nn.Conv3d, x: Tensor, padding: list[int], *, with_relu: bool) -> Tensor:
-    ones = [1] * len(padding)  # stride, dilation
     if with_relu and x.is_cuda:
-        return torch.cudnn_convolution_relu(x, layer.weight, layer.bias, ones, padding, ones, 1)
+        return gpu_layers.convolve_with_relu(cast("nn.Conv2d", layer), x, padding)
     if with_relu:
+        ones = [1] * len(padding)  # stride, dilation
         result = torch.ops.mkldnn._convolution_pointwise(
             x, layer.weight, layer.bias, padding, ones, ones, 1, "relu", [], ""
         )
         return cast("Tensor", result)
     return _CONVOLVE[x.ndim - 2](x, layer.weight, layer.bias, padding=padding)
+
+
+def _join(skip: Tensor, up: Upsampling, x: Tensor, part: Sequence[slice]) -> Tensor:
+    """Return copied features and, behind them, a part of those that are upsampled from the level below."""
+    linear = up.mode == "bilinear" and not up.by_convolution
+    if x.is_cuda and linear and x.numel() >= _MANY:
+        rows, columns = part
+        return gpu_layers.join(skip, up.convolution(x), (rows, columns))
+    return torch.cat([skip, _cut(up(x), part)], dim=1)
+
+
+def _classified(network: UNet, x: Tensor) -> Tensor:
+    """Return the logits for features (1, F, ...) of the highest level, as `UNet.heads` does."""
+    if x.is_cuda and x.ndim == 4 and not network.config.distance:
+        return gpu_layers.classify(cast("nn.Conv2d", network.head), x)
+    return network.heads(x)
 
 
 def _pool(pool: nn.Module, x: Tensor, out: Tensor) -> None:
