@@ -394,7 +394,7 @@ def test_tiles_around_the_place_asked_for_come_first_and_the_result_is_the_same(
 def test_a_stop_from_another_thread_keeps_the_finished_tiles():
     model = make_model()
     image = noise(64, 64)
-    whole = predict(model, image, settings_of(16)).probabilities
+    whole = predict(model, image, settings_of(16), device="cpu").probabilities
     control, halfway, stopped = Control(), threading.Event(), threading.Event()
 
     def stop() -> None:
@@ -405,7 +405,7 @@ def test_a_stop_from_another_thread_keeps_the_finished_tiles():
     thread = threading.Thread(target=stop)
     thread.start()
     events = []
-    for event in predict_events(model, image, settings_of(16), control=control):
+    for event in predict_events(model, image, settings_of(16), device="cpu", control=control):
         events.append(event)
         if len(events) == 5:
             halfway.set()
@@ -434,7 +434,7 @@ def test_a_stop_before_the_start_gives_background():
 
 def test_a_pause_waits_and_a_resume_goes_on():
     control = Control()
-    events = predict_events(make_model(), noise(32, 32), settings_of(16), control=control)
+    events = predict_events(make_model(), noise(32, 32), settings_of(16), device="cpu", control=control)
     next(events)
     control.pause()
     rest: list[object] = []
@@ -464,7 +464,7 @@ def test_a_failure_in_a_tile_comes_out_as_it_is(error: BaseException, monkeypatc
         return heads(network, x)
 
     monkeypatch.setattr(UNet, "heads", fail)
-    events = predict_events(model, noise(64, 64), settings_of(16))
+    events = predict_events(model, noise(64, 64), settings_of(16), device="cpu")
     with pytest.raises(type(error), match=str(error)):
         list(events)
     assert calls == 3
