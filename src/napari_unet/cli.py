@@ -290,11 +290,14 @@ def weights(
     preset: Annotated[
         str, typer.Option(metavar="paper|gentle|freiburg", help="Values to start from.")
     ] = "paper",
+    by_plane: Annotated[
+        bool, typer.Option("--by-plane", help="Weigh the planes of a stack as a 2-D network learns them.")
+    ] = False,
 ) -> None:
     """Write how much every painted pixel counts in training."""
     import numpy as np
 
-    from napari_unet.core.weights import WeightConfig, border_weights
+    from napari_unet.core.weights import WeightConfig, border_weights, measure_parts
     from napari_unet.files.pixels.images import check_replaceable, write_image
     from napari_unet.files.pixels.pixel_size import file_spacing
     from napari_unet.files.pixels.sources import load_labels
@@ -307,9 +310,16 @@ def weights(
         config, w0=config.w0 if w0 is None else w0, sigma=config.sigma if sigma is None else sigma
     )
     painted = load_labels(paint)
-    spacing = file_spacing(painted.pixel_size, painted.axes)
-    weighed = border_weights(np.asarray(painted.pixels), config, spacing=spacing)
-    write_image(output, *painted.as_in_file(weighed, painted.axes), painted.pixel_size)
+    pixels, axes = np.asarray(painted.pixels), painted.axes
+    if by_plane and pixels.ndim > 2:
+        spacing = file_spacing(painted.pixel_size, axes[-2:])
+        planes = pixels.reshape(-1, *pixels.shape[-2:])
+        parts = [measure_parts(plane, config, spacing=spacing) for plane in planes]
+        counts = np.sum([part.pixels for part in parts], axis=0)  # classes are balanced over all planes
+        weighed = np.stack([part.sum(config, counts) for part in parts]).reshape(pixels.shape)
+    else:
+        weighed = border_weights(pixels, config, spacing=file_spacing(painted.pixel_size, axes))
+    write_image(output, *painted.as_in_file(weighed, axes), painted.pixel_size)
     print(output)
 
 

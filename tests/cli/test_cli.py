@@ -28,7 +28,7 @@ from napari_unet import __version__, border_weights, load_model, predict, save_m
 from napari_unet.cli import main
 from napari_unet.console import TrainingReport
 from napari_unet.core.instances import InstanceConfig, find_objects
-from napari_unet.core.weights import WeightConfig
+from napari_unet.core.weights import WeightConfig, class_weights
 from napari_unet.files.networks.states import step_to_continue
 from napari_unet.files.pixels.images import expand_paths, read_image, write_image
 from napari_unet.files.pixels.pixel_size import PixelSize
@@ -779,6 +779,17 @@ def test_scores_as_a_table_and_errors_as_maps(
     assert "cannot be written" in fails(capsys, [*arguments, "--errors", blocked])
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have names that are text")
+def test_a_table_of_scores_holds_names_that_are_no_text(folder: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"a\xff.tif")
+    for kind in ("predictions", "truths"):
+        (tmp_path / kind).mkdir()
+        shutil.copy(folder / "truth" / "a1.tif", tmp_path / kind / name)
+    flags = ["--predictions", tmp_path / "predictions", "--truths", tmp_path / "truths"]
+    assert run("evaluate", *flags, "--csv", tmp_path / "scores.csv") == 0
+    assert r"a\udcff.tif" in (tmp_path / "scores.csv").read_text("utf-8")
+
+
 def test_stacks_are_scored_as_volumes_or_by_plane(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, shift in (("predictions", 0), ("truths", 2)):
         (tmp_path / name).mkdir()
@@ -1280,3 +1291,19 @@ def test_settings_of_another_command_are_told(
     err = capsys.readouterr().err
     assert "weights.w0=4 is not used" in err
     assert err.count("is not used") == 1
+
+
+def test_weights_of_planes_are_those_that_a_2d_network_learns_with(tmp_path: Path) -> None:
+    paint = np.ones((2, 2, 24, 30), np.uint8)
+    paint[:, :, 4:12, 4:12], paint[1, 0, 4:12, 14:22] = 2, 3
+    paint[0, 1, 15:] = 0
+    write_image(tmp_path / "paint.tif", paint, "TZYX", PixelSize(0.4, 0.2, 0.5))
+    assert run("weights", tmp_path / "paint.tif", "--output", tmp_path / "w.tif", "--by-plane") == 0
+    found = tifffile.imread(tmp_path / "w.tif")
+    assert found.shape == paint.shape
+    counts = np.array([np.sum(paint == 1), np.sum(paint > 1)])  # of all planes
+    by_class = np.concatenate(([1], class_weights(counts, WeightConfig())))  # the 1 is taken away below
+    for at in np.ndindex(2, 2):
+        border = border_weights(paint[at], WeightConfig(class_balance="none"), spacing=(2, 1)) - 1
+        kinds = np.minimum(paint[at], 2)
+        np.testing.assert_allclose(found[at], border + by_class[kinds], atol=1e-5)

@@ -1,5 +1,7 @@
 """One layout for every image: channels, leading axes, spatial axes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -146,6 +148,12 @@ def test_bool_becomes_zero_and_one():
 def test_what_is_not_a_number_is_refused(image):
     with pytest.raises(InputError, match="values of type"):
         check_pixels(image)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_the_name_of_an_image_is_not_its_pixels(kind):
+    with pytest.raises(InputError, match=r"the name 'a\.tif'; give its pixels"):
+        check_pixels(kind("a.tif"))
 
 
 @pytest.mark.parametrize("colours", [3, 4])

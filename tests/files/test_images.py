@@ -303,6 +303,7 @@ def test_files_patterns_and_repetitions(tmp_path: Path, monkeypatch: pytest.Monk
     touch(tmp_path, "b.tif", "a10.tif", "a9.tif", "deep/er/c.tif", "cells [1].tif", "odd name")
     monkeypatch.chdir(tmp_path)
     assert expand_paths(["b.tif", "a*.tif", "b.tif"]) == [Path("b.tif"), Path("a9.tif"), Path("a10.tif")]
+    assert expand_paths(["b.tif", "deep/../b.tif", tmp_path / "b.tif"]) == [Path("b.tif")]
     assert expand_paths(["**/*.tif"])[-1] == Path("deep/er/c.tif")
     assert expand_paths(["cells [1].tif", "odd name"]) == [Path("cells [1].tif"), Path("odd name")]
     assert expand_paths([str(tmp_path / "a?.tif")]) == [tmp_path / "a9.tif"]

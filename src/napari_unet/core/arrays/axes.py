@@ -4,6 +4,7 @@ Everything below the screen works on one layout: ``C, leading..., spatial...`` -
 the network does not see (time, or Z for a 2-D network), then the ``ndim`` axes it does see.
 """
 
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -48,6 +49,8 @@ def check_pixels(image: Any) -> Pixels:
     InputError
         If the array is empty or its dtype is not that of an image.
     """
+    if isinstance(image, str | Path):
+        raise InputError(f"The image is the name {str(image)!r}; give its pixels, as tifffile.imread does.")
     pixels = as_pixels(image)
     if pixels.size == 0:
         raise InputError(f"The image is empty (shape {pixels.shape}); choose an image with pixels in it.")

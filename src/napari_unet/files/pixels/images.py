@@ -213,7 +213,7 @@ def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> lis
     what :func:`write_image` wrote is left out if no ``results`` are wanted. ``InputError`` if one of them
     stands for no file.
     """
-    found: dict[Path, None] = {}
+    found: dict[str, Path] = {}
     for pattern in patterns:
         path = Path(pattern).expanduser()
         named = path.is_file() or is_zarr(path)
@@ -236,8 +236,9 @@ def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> lis
             files = [item for item in files if _maker(item) not in (SOFTWARE, BY_HAND)]
             if not files:
                 raise InputError(f"{pattern} holds only results of napari-unet; give the images.")
-        found.update(dict.fromkeys(sorted(files, key=_natural)))
-    return list(found)
+        for item in sorted(files, key=_natural):
+            found.setdefault(os.path.abspath(item), item)  # noqa: PTH100 (which takes no "..")
+    return list(found.values())
 
 
 def is_zarr(path: Path) -> bool:

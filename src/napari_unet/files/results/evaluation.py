@@ -166,7 +166,9 @@ def write_csv(path: Path, compared: Sequence[Compared]) -> None:
         for result in compared
     ]
     with writing(path) as temporary:
-        temporary.write_text(delimited([["prediction", "truth", *names], *rows]), "utf-8", newline="")
+        text = delimited([["prediction", "truth", *names], *rows])
+        # A name on disk need not be text that a file can hold.
+        temporary.write_text(text, "utf-8", "backslashreplace", newline="")
 
 
 def _compare(
