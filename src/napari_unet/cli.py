@@ -129,6 +129,12 @@ def train(
             "--complete", help="All objects are painted, in full: what is unlabelled is background."
         ),
     ] = False,
+    labels: Annotated[
+        bool,
+        typer.Option(
+            "--labels", help="The paint is label images: 0 is background, all else objects, filled."
+        ),
+    ] = False,
     seconds: Annotated[float | None, typer.Option(metavar="S", help="Training time. [120]")] = None,
     steps: Annotated[int | None, typer.Option(metavar="N", help="Number of training steps.")] = None,
     device: Device = "auto",
@@ -159,8 +165,9 @@ def train(
         starting_point,
     )
 
-    told = {"--images": images, "--paint": paint, "--mode": mode, "--full": full, "--complete": complete}
     keys = {assignment.partition("=")[0].strip() for assignment in assignments or ()}
+    told: dict[str, object] = {"--images": images, "--paint": paint, "--mode": mode}
+    told |= {"--full": full, "--complete": complete, "--labels": labels}
     told |= {key: key in keys for key in ("training.mode", "training.channels")}
     _check_project(project, told, need=("--images", "--paint"))
     begin = starting_point(start, fresh_optimiser=fresh_optimiser)
@@ -178,9 +185,9 @@ def train(
             note(f"The settings of {' and '.join(fixed)} are those of {start}; others are not used.")
     scored, ndim = validation or (), (model or training).network.ndim
     if project is None:
-        read = painted_files(
-            images or (), paint or (), scored, ndim, full=full or complete, complete=complete
-        )
+        files = images or (), paint or (), scored
+        filled = full or complete or labels
+        read = painted_files(*files, ndim, full=filled, complete=complete, labels=labels)
     else:
         read = partial(painted_project, project, scored, ndim)
     with destination(output, project) as place:
@@ -213,18 +220,10 @@ def _settings(
     """Return the settings of file and flags; the others are those of ``model``, or the defaults.
 
     Flags that are not of the ``part`` that a command reads are told; a file may be for several commands.
-    How a starter was made is no example for a training on strokes: of it, only network and scaling are taken.
     """
-    from napari_unet.files.settings import Settings, not_of, override, read_settings
-    from napari_unet.network.config import PredictionConfig
+    from napari_unet.files.settings import Settings, not_of, override, read_settings, settings_after
 
-    base = Settings()
-    if model is not None:
-        # How long it trained is no setting of a model, and other images may have other voxels.
-        training = replace(model.training, seconds=None, steps=None, patience=None, spacing=None)
-        if model.is_starter:
-            training = replace(base.training, network=model.network, normalisation=model.normalisation)
-        base = Settings(training, PredictionConfig(instances=model.instances))
+    base = Settings() if model is None else settings_after(model)
     given = list(assignments or ())
     settings = override(read_settings(config, base) if config else base, given)
     for assignment in not_of(part, given):
@@ -295,32 +294,12 @@ def weights(
     ] = False,
 ) -> None:
     """Write how much every painted pixel counts in training."""
-    import numpy as np
+    from napari_unet.cli_weights import weigh
+    from napari_unet.core.weights import WeightConfig
 
-    from napari_unet.core.weights import WeightConfig, border_weights, measure_parts
-    from napari_unet.files.pixels.images import check_replaceable, write_image
-    from napari_unet.files.pixels.pixel_size import file_spacing
-    from napari_unet.files.pixels.sources import load_labels
-
-    if output.suffix.lower() not in (".tif", ".tiff"):
-        raise InputError(f"{output} would be a TIFF file of another name; let its name end in .tif.")
-    check_replaceable(output)
-    config = WeightConfig.preset(preset)
-    config = replace(
-        config, w0=config.w0 if w0 is None else w0, sigma=config.sigma if sigma is None else sigma
-    )
-    painted = load_labels(paint)
-    pixels, axes = np.asarray(painted.pixels), painted.axes
-    if by_plane and pixels.ndim > 2:
-        spacing = file_spacing(painted.pixel_size, axes[-2:])
-        planes = pixels.reshape(-1, *pixels.shape[-2:])
-        parts = [measure_parts(plane, config, spacing=spacing) for plane in planes]
-        counts = np.sum([part.pixels for part in parts], axis=0)  # classes are balanced over all planes
-        weighed = np.stack([part.sum(config, counts) for part in parts]).reshape(pixels.shape)
-    else:
-        weighed = border_weights(pixels, config, spacing=file_spacing(painted.pixel_size, axes))
-    write_image(output, *painted.as_in_file(weighed, axes), painted.pixel_size)
-    print(output)
+    usual = WeightConfig.preset(preset)
+    config = replace(usual, w0=usual.w0 if w0 is None else w0, sigma=usual.sigma if sigma is None else sigma)
+    weigh(paint, output, config, by_plane=by_plane)
 
 
 @_app.command()

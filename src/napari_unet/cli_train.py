@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_unet.console import (
     TrainingReport,
@@ -24,6 +25,7 @@ from napari_unet.console import (
 from napari_unet.core.arrays.axes import perhaps_channels
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
+from napari_unet.core.painted.label_images import paint_of_labels, perhaps_labels
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.regions import complete_everywhere
 from napari_unet.files.atomic import check_writable
@@ -34,6 +36,7 @@ from napari_unet.files.networks.states import load_to_continue
 from napari_unet.files.pixels.images import expand_paths, pair_by_stem
 from napari_unet.files.pixels.pixel_size import PixelSize, file_spacing, relative_spacing
 from napari_unet.files.pixels.sources import load_image, load_labels
+from napari_unet.files.pixels.stored_image import StoredImage
 from napari_unet.files.projects.project import MODELS, project_folder, read_project
 from napari_unet.files.projects.project_lock import FILE as LOCK
 from napari_unet.files.projects.project_lock import open_where
@@ -73,15 +76,19 @@ def painted_files(
     *,
     full: bool,
     complete: bool,
+    labels: bool,
 ) -> Callable[[], Painted]:
     """Find images with their paint by their names, and return what reads them.
 
-    ``ndim`` is how many axes the network sees.
+    ``ndim`` is how many axes the network sees. ``labels`` says that the paint is of label images, which may
+    be named as predicted objects are.
     """
     scored = expand_paths(validation)
     shown = {path.resolve() for path in scored}
     learnt = [path for path in expand_paths(images) if path.resolve() not in shown]
-    pairs, unpainted = pair_by_stem([*learnt, *scored], expand_paths(paint))
+    pairs, unpainted = pair_by_stem(
+        [*learnt, *scored], expand_paths(paint), ending="_objects" if labels else ""
+    )
     pairs.sort(key=lambda pair: pair[0] in scored)
     first_scored = sum(pair[0] not in scored for pair in pairs)
     if scored and first_scored == len(pairs):
@@ -92,22 +99,18 @@ def painted_files(
         note(f"Left out for want of paint: {listed(unpainted)}.")
 
     def read() -> Painted:
-        labels = [load_labels(path) for _, path in pairs]
+        given = [load_labels(path) for _, path in pairs]
         stored = [load_image(path) for path, _ in pairs]
-        paints = [np.asarray(own.laid_as(image).pixels) for own, image in zip(labels, stored, strict=True)]
+        paints = [np.asarray(own.laid_as(image).pixels) for own, image in zip(given, stored, strict=True)]
+        names = [path for _, path in pairs]
+        if labels:
+            paints = [_paint_of(path, pixels) for path, pixels in zip(names, paints, strict=True)]
+        else:
+            _tell_of_labels(names, paints)
         if complete:
             paints = [complete_everywhere(pixels) for pixels in paints]
         for (path, _), image, painted in zip(pairs, stored, paints, strict=True):
-            shape = tuple(image.pixels.shape)
-            axis = image.axes[-3:-2].replace("Q", "")
-            unsaid = perhaps_channels(str(path), shape, axis, "give paint without that axis")
-            if "C" in image.axes:
-                unsaid = (
-                    f"{path} has {shape[0]} channels, which are taken for grey planes, as its paint has that "
-                    "axis, too; to learn from them together, give paint without it."
-                )
-            if unsaid and painted.shape == shape:
-                note(unsaid)
+            _tell_of_channels(path, image, painted.shape)
             if image.left_out:
                 note(image.left_out)
         axes = [image.axes.replace("C", "")[-ndim:] for image in stored]
@@ -127,6 +130,40 @@ def painted_files(
         )
 
     return read
+
+
+def _paint_of(path: Path, labels: NDArray[Any]) -> NDArray[Any]:
+    try:
+        return paint_of_labels(labels)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _tell_of_labels(paths: Sequence[Path], paints: Sequence[NDArray[Any]]) -> None:
+    """Say so if 1 in some paint is perhaps no background, as it would be learnt without a word."""
+    suspects = [path for path, pixels in zip(paths, paints, strict=True) if perhaps_labels(pixels)]
+    if suspects:
+        note(
+            f"The value 1 is background in paint, and in {listed(suspects)} it looks like one of the "
+            "objects; if these are label images, in which 0 is background, add --labels."
+        )
+
+
+def _tell_of_channels(path: Path, image: StoredImage, painted: tuple[int, ...]) -> None:
+    """Say so if what may be channels is taken for planes, as paint of this shape has that axis, too."""
+    shape = tuple(image.pixels.shape)
+    if painted != shape:
+        return
+    if "C" in image.axes:
+        unsaid = (
+            f"{path} has {shape[0]} channels, which are taken for grey planes, as its paint has that axis, "
+            "too; to learn from them together, give paint without it."
+        )
+    else:
+        axis = image.axes[-3:-2].replace("Q", "")
+        unsaid = perhaps_channels(str(path), shape, axis, "give paint without that axis")
+    if unsaid:
+        note(unsaid)
 
 
 def _common_spacing(spacings: Sequence[tuple[float, ...] | None]) -> tuple[float, ...] | None:

@@ -1307,3 +1307,36 @@ def test_weights_of_planes_are_those_that_a_2d_network_learns_with(tmp_path: Pat
         border = border_weights(paint[at], WeightConfig(class_balance="none"), spacing=(2, 1)) - 1
         kinds = np.minimum(paint[at], 2)
         np.testing.assert_allclose(found[at], border + by_class[kinds], atol=1e-5)
+
+
+def test_label_images_teach_all_their_objects(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "labels").mkdir()
+    for name in ("a1", "a2"):
+        truth = tifffile.imread(folder / "truth" / f"{name}.tif")  # 0, and 2, 3, 4
+        labels = np.where(truth > 0, truth - 1, 0).astype(np.uint16)
+        labels[40:46, 2:8] = 4
+        write_image(tmp_path / "labels" / f"{name}_objects.tif", labels, "YX")
+    images = [folder / "images" / "a1.tif", folder / "images" / "a2.tif"]
+    flags = [
+        "train",
+        "--images",
+        *images,
+        "--paint",
+        tmp_path / "labels",
+        "--output",
+        tmp_path / "m.safetensors",
+    ]
+    assert run(*flags, "--labels", "--steps", 1, *SMALL, "--json") == 0
+    out, err = capsys.readouterr()
+    assert json_lines(out)[0]["known_pixels"] == 2 * 48 * 40
+    assert "looks like one of the objects" not in err
+    for path in list((tmp_path / "labels").iterdir()):
+        path.rename(path.with_name(path.name.replace("_objects", "")))
+    assert run(*flags, "--full", "--steps", 1, *SMALL, "--json") == 0
+    out, err = capsys.readouterr()
+    assert json_lines(out)[0]["known_pixels"] < 2 * 48 * 40
+    assert "a1.tif and 1 more it looks like one of the objects" in err
+    write_image(tmp_path / "labels" / "a1.tif", np.full((48, 40), -1, np.int32), "YX")
+    assert "a1.tif: The paint has negative" in fails(capsys, [*flags, "--labels"])

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import tomli_w
 from napari_unet.core.errors import InputError
 from napari_unet.files.plain import from_plain, suggest, to_plain
 from napari_unet.network.config import PredictionConfig, TrainingConfig
+from napari_unet.network.model import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,18 @@ class Settings:
 
     training: TrainingConfig = field(default_factory=TrainingConfig)
     prediction: PredictionConfig = field(default_factory=PredictionConfig)
+
+
+def settings_after(model: Model) -> Settings:
+    """Return the settings of a training that begins with a model, and of a prediction with it.
+
+    How a starter was made is no example for a training on strokes: of it, only network and scaling are taken.
+    """
+    # How long it trained is no setting of a model, and other images may have other voxels.
+    training = replace(model.training, seconds=None, steps=None, patience=None, spacing=None)
+    if model.is_starter:
+        training = TrainingConfig(network=model.network, normalisation=model.normalisation)
+    return Settings(training, PredictionConfig(instances=model.instances))
 
 
 _PARENTS = {

@@ -1,0 +1,30 @@
+"""The work of ``napari-unet weights``: how much every painted pixel counts in training, as an image."""
+
+from pathlib import Path
+
+import numpy as np
+
+from napari_unet.core.errors import InputError
+from napari_unet.core.weights import WeightConfig, border_weights, measure_parts
+from napari_unet.files.pixels.images import check_replaceable, write_image
+from napari_unet.files.pixels.pixel_size import file_spacing
+from napari_unet.files.pixels.sources import load_labels
+
+
+def weigh(paint: Path, output: Path, config: WeightConfig, *, by_plane: bool) -> None:
+    """Write the weight map of paint as a TIFF file, as a whole or plane by plane, and say where it is."""
+    if output.suffix.lower() not in (".tif", ".tiff"):
+        raise InputError(f"{output} would be a TIFF file of another name; let its name end in .tif.")
+    check_replaceable(output)
+    painted = load_labels(paint)
+    pixels, axes = np.asarray(painted.pixels), painted.axes
+    if by_plane and pixels.ndim > 2:
+        spacing = file_spacing(painted.pixel_size, axes[-2:])
+        planes = pixels.reshape(-1, *pixels.shape[-2:])
+        parts = [measure_parts(plane, config, spacing=spacing) for plane in planes]
+        counts = np.sum([part.pixels for part in parts], axis=0)  # classes are balanced over all planes
+        weighed = np.stack([part.sum(config, counts) for part in parts]).reshape(pixels.shape)
+    else:
+        weighed = border_weights(pixels, config, spacing=file_spacing(painted.pixel_size, axes))
+    write_image(output, *painted.as_in_file(weighed, axes), painted.pixel_size)
+    print(output)

@@ -1,0 +1,32 @@
+"""Label images as other programs save them, whose background is 0 and whose first object may be 1."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, check_paint, count_values
+
+_SEVERAL = 3
+"""Objects beside the first from which on paint may be a label image."""
+
+
+def paint_of_labels(labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Return paint of all pixels (…YX) of a label image: 0 is background, and k the object or class k + 1.
+
+    ``InputError`` if labels are not as :func:`napari_unet.core.annotation.check_paint` has paint.
+    """
+    return check_paint(labels).astype(np.int64) + BACKGROUND
+
+
+def perhaps_labels(paint: NDArray[Any]) -> bool:
+    """Return whether paint may be a label image: 1 is in one piece, and no larger than the largest object."""
+    if paint.dtype.kind not in "ui":
+        return False
+    counts = count_values(paint)
+    objects = [pixels for value, pixels in counts.items() if value >= FIRST_OBJECT]
+    if len(objects) < _SEVERAL or not 0 < counts.get(BACKGROUND, 0) <= max(objects):
+        return False
+    _, pieces = ndimage.label(paint == BACKGROUND, np.ones((3,) * paint.ndim))
+    return bool(pieces == 1)
