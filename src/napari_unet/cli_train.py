@@ -51,6 +51,9 @@ if TYPE_CHECKING:
 
 _BEAT_S = 10.0
 
+_OF_LABELS = ("_objects", "_cp_masks", "_masks", "_labels")
+"""What this and other programs put behind the name of an image, for its labels."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Painted:
@@ -81,14 +84,15 @@ def painted_files(
     """Find images with their paint by their names, and return what reads them.
 
     ``ndim`` is how many axes the network sees. ``labels`` says that the paint is of label images, which may
-    be named as predicted objects are.
+    be beside the images, and be named as such are.
     """
     scored = expand_paths(validation)
     shown = {path.resolve() for path in scored}
     learnt = [path for path in expand_paths(images) if path.resolve() not in shown]
-    pairs, unpainted = pair_by_stem(
-        [*learnt, *scored], expand_paths(paint), ending="_objects" if labels else ""
-    )
+    painted = expand_paths(paint)
+    if labels:  # which other programs write beside the images
+        learnt = [path for path in learnt if path not in painted]
+    pairs, unpainted = pair_by_stem([*learnt, *scored], painted, endings=_OF_LABELS if labels else ())
     pairs.sort(key=lambda pair: pair[0] in scored)
     first_scored = sum(pair[0] not in scored for pair in pairs)
     if scored and first_scored == len(pairs):

@@ -1340,3 +1340,10 @@ def test_label_images_teach_all_their_objects(
     assert "a1.tif and 1 more it looks like one of the objects" in err
     write_image(tmp_path / "labels" / "a1.tif", np.full((48, 40), -1, np.int32), "YX")
     assert "a1.tif: The paint has negative" in fails(capsys, [*flags, "--labels"])
+    (tmp_path / "labels" / "a2.tif").rename(tmp_path / "labels" / "a2_cp_masks.tif")
+    shutil.copy(images[1], tmp_path / "labels" / "a2.tif")
+    beside = ["--images", tmp_path / "labels", "--paint", tmp_path / "labels" / "a2_cp_masks.tif"]
+    assert (
+        run("train", *beside, "--output", tmp_path / "m.safetensors", "--labels", "--steps", 1, *SMALL) == 0
+    )
+    assert "Left out for want of paint" in capsys.readouterr().err  # a1 alone

@@ -354,7 +354,7 @@ def test_pairing_sees_through_endings() -> None:
     pairs, _ = pair_by_stem([Path("x/a.ome.tif")], [Path("y/a.png")])
     assert len(pairs) == 1
     pairs, left = pair_by_stem(
-        [Path("x/a_objects.tif"), Path("x/a_classes.tif")], [Path("y/a.tif")], ending="_objects"
+        [Path("x/a_objects.tif"), Path("x/a_classes.tif")], [Path("y/a.tif")], endings=["_masks", "_objects"]
     )
     assert pairs == [(Path("x/a_objects.tif"), Path("y/a.tif"))]
     assert left == [Path("x/a_classes.tif")]

@@ -264,15 +264,16 @@ def safe_name(text: str) -> str:
 
 
 def pair_by_stem(
-    images: Sequence[Path], paints: Sequence[Path], *, ending: str = ""
+    images: Sequence[Path], paints: Sequence[Path], *, endings: Sequence[str] = ()
 ) -> tuple[list[tuple[Path, Path]], list[Path]]:
     """Find the image that belongs to every paint: the one of the same name, whatever its folder and ending.
 
-    The ``ending`` of a name does not count: with "_objects", "a_objects.tif" and "a.tif" belong together.
+    Any of the ``endings`` of a name does not count: with "_objects", "a_objects.tif" and "a.tif" belong
+    together.
     Returned are pairs of image and paint, at least one, in the order of the paints, and the images without
     paint. ``InputError`` if a paint has no image or is its own, a name occurs twice, or there is no paint.
     """
-    by_name, paint_by_name = _by_name(images, ending), _by_name(paints, ending)
+    by_name, paint_by_name = _by_name(images, endings), _by_name(paints, endings)
     if not paints:
         raise InputError("There is no paint; give at least one file of it.")
     pairs = []
@@ -288,10 +289,11 @@ def pair_by_stem(
     return pairs, list(by_name.values())
 
 
-def _by_name(paths: Sequence[Path], ending: str) -> dict[str, Path]:
+def _by_name(paths: Sequence[Path], endings: Sequence[str]) -> dict[str, Path]:
     result: dict[str, Path] = {}
     for path in paths:
-        name = stem(path).removesuffix(ending)
+        name = stem(path)
+        name = name.removesuffix(next(filter(name.endswith, endings), ""))
         if name in result:
             raise InputError(
                 f"{result[name]} and {path} have the same name {name!r}; rename one, or leave it out."

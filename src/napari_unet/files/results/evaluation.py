@@ -70,7 +70,7 @@ def pair_labels(
             f"{truths[0]} has no counterpart named {_name(truths[0])!r} among the predictions, and no other "
             "truth has one; name both files alike."
         )
-    pairs, untrue = pair_by_stem(predictions, paired, ending=_ENDING)
+    pairs, untrue = pair_by_stem(predictions, paired, endings=[_ENDING])
     failed = [
         Failed(
             path, f"{path} has no counterpart named {_name(path)!r}, so it was not scored; predict it, too."
