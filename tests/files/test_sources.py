@@ -238,6 +238,53 @@ def test_planes_in_files_that_are_gone_are_told(tmp_path: Path):
         assert image.pixels.shape == STACK.shape
 
 
+def write_positions(folder: Path, planes: int, **options: Any) -> list[Path]:
+    """Write three OME-TIFF files each of which describes all: three positions, or planes of one stack."""
+    paths = [folder / f"position{number}.ome.tif" for number in range(3)]
+    data = [
+        f'<TiffData FirstZ="{number * (planes > 1)}" IFD="0" PlaneCount="1">'
+        f'<UUID FileName="{path.name}">urn:uuid:{number}</UUID></TiffData>'
+        for number, path in enumerate(paths)
+    ]
+    rows, columns = STACK.shape[1:]
+    images = "".join(
+        f'<Image ID="Image:{number}" Name="{number}"><Pixels DimensionOrder="XYZCT" Type="uint16" '
+        f'SizeX="{columns}" SizeY="{rows}" SizeZ="{planes}" SizeC="1" SizeT="1" '
+        f'PhysicalSizeX="{number + 2}" PhysicalSizeY="{number + 2}">{found}</Pixels></Image>'
+        for number, found in enumerate(data if planes == 1 else ["".join(data)])
+    )
+    for number, path in enumerate(paths):
+        described = (
+            f'<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+            f'UUID="urn:uuid:{number}">{images}</OME>'
+        )
+        tifffile.imwrite(path, STACK[number], description=described, metadata=None, **options)
+    return paths
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}], ids=str)
+def test_of_the_files_of_several_positions_each_is_its_own(tmp_path: Path, options: dict[str, Any]):
+    paths = write_positions(tmp_path, planes=1, **options)
+    for gone in (False, True):
+        if gone:
+            paths[0].unlink()
+        for number, path in list(enumerate(paths))[gone:]:
+            for reads in (read_image, open_image):
+                image = reads(path)
+                np.testing.assert_array_equal(np.asarray(image.pixels), STACK[number])
+                assert image.pixel_size == PixelSize(number + 2, number + 2)
+                assert image.left_out == ""
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}], ids=str)
+def test_a_stack_in_several_files_is_read_from_all_and_told(tmp_path: Path, options: dict[str, Any]):
+    for path in write_positions(tmp_path, planes=3, **options):
+        for reads in (read_image, open_image):
+            image = reads(path)
+            np.testing.assert_array_equal(np.asarray(image.pixels), STACK)
+            assert image.left_out.startswith(f"{path} is one of several files of an image")
+
+
 @pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"tile": (32, 32)}], ids=str)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("is_opaque", [True, False])

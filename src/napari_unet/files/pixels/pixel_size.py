@@ -101,20 +101,21 @@ def _in_micrometres(value: float, unit: str) -> float | None:
     return value * factor if factor is not None and math.isfinite(value) and value > 0 else None
 
 
-def tiff_pixel_size(file: Any) -> PixelSize | None:
+def tiff_pixel_size(file: Any, name: str = "") -> PixelSize | None:
     """Return what an open ``tifffile.TiffFile`` says in OME, LSM or ImageJ terms, or as its resolution.
 
-    None if it says what cannot be understood, for pixels can be read without it.
+    Of several images in an OME file, it is of the one of this ``name``. None if it says what cannot be
+    understood, for pixels can be read without it.
     """
     try:
-        return _said_size(file)
+        return _said_size(file, name)
     except (ValueError, LookupError, TypeError, AttributeError, SyntaxError):  # the last is of XML
         return None
 
 
-def _said_size(file: Any) -> PixelSize | None:
+def _said_size(file: Any, name: str) -> PixelSize | None:
     if file.is_ome:
-        return _of_ome(file.ome_metadata)
+        return _of_ome(file.ome_metadata, name)
     if file.is_lsm:
         voxel = {axis: (file.lsm_metadata.get(f"VoxelSize{axis}", 0), "m") for axis in "ZYX"}
         return PixelSize.of(voxel)
@@ -133,11 +134,12 @@ def _said_size(file: Any) -> PixelSize | None:
     return PixelSize.of(sizes)
 
 
-def _of_ome(description: str) -> PixelSize | None:
+def _of_ome(description: str, name: str) -> PixelSize | None:
     import tifffile
 
-    image = tifffile.xml2dict(description)["OME"]["Image"]
-    pixels = (image[0] if isinstance(image, list) else image)["Pixels"]
+    found = tifffile.xml2dict(description)["OME"]["Image"]
+    images = found if isinstance(found, list) else [found]
+    pixels = next((image for image in images if str(image.get("Name")) == name), images[0])["Pixels"]
     names = {axis: f"PhysicalSize{axis}" for axis in "ZYX"}
     return PixelSize.of(
         {

@@ -26,7 +26,7 @@ from napari_unet.files.pixels.images import (
 )
 from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.files.pixels.stored_image import StoredImage, stored_image
-from napari_unet.files.pixels.tiff_pages import first_series, further_images, is_tiff
+from napari_unet.files.pixels.tiff_pages import first_series, further_images, is_tiff, series_here
 from napari_unet.files.pixels.world_axes import read_axes
 
 _CACHE = 2**28
@@ -243,7 +243,7 @@ class _TiffPixels(_ByChunk):
         file = tifffile.TiffFile(path)
         # The file stays open as long as somebody reads from it.
         weakref.finalize(self, file.close)
-        super().__init__(zarr.open(file.series[0].aszarr(level=0), mode="r"))
+        super().__init__(zarr.open(series_here(file).aszarr(level=0), mode="r"))
         self._cache: OrderedDict[tuple[int, ...], NDArray[Any]] = OrderedDict()
         self._cached = 0
         self._lock = threading.Lock()

@@ -54,24 +54,41 @@ def first_series(path: Path) -> Iterator[FirstSeries]:
 
     check_pages(path)
     with tifffile.TiffFile(path) as file:
-        series = file.series[0].levels[0]
+        first = series_here(file)
+        series = first.levels[0]
         axes = series.axes.replace("S", "C").replace("I", "Q")
         # A file of colour channels (C) in colour (S) has no one channel axis; its user can still say where
         # they are.
         is_clear = len(axes) == len(series.shape) and axes.count("C") <= 1
-        further = sum(
-            not (other.keyframe.is_reduced or other.name in _COMPANIONS) for other in file.series[1:]
-        )
+        others = [other for other in file.series if other is not first and other.keyframe.parent is file]
+        further = sum(not (other.keyframe.is_reduced or other.name in _COMPANIONS) for other in others)
         # Pixels that lie one after the other are of one file.
         missing = 0 if series.dataoffset is not None else sum(page is None for page in series)
-        told = (further_images(path, further), _missing_planes(path, missing, len(series)))
+        told = (
+            further_images(path, further),
+            _missing_planes(path, missing, len(series)),
+            _other_files(path, series),
+        )
         yield FirstSeries(
             series,
             axes if is_clear else "",
             series.axes.endswith("S"),
-            tiff_pixel_size(file),
+            tiff_pixel_size(file, series.name),
             " ".join(filter(None, told)),
         )
+
+
+def series_here(file: Any) -> Any:
+    """Return the first image of an open ``tifffile.TiffFile`` that has pixels in it.
+
+    The description of an OME-TIFF file may be of images in other files, too, such as those of all positions.
+    """
+    here = (
+        series
+        for series in file.series
+        if series.keyframe.parent is file or any(page is not None and page.parent is file for page in series)
+    )
+    return next(here, file.series[0])
 
 
 def further_images(path: Path, count: int) -> str:
@@ -88,6 +105,15 @@ def _missing_planes(path: Path, missing: int, planes: int) -> str:
     return (
         f"{path} lacks {missing} of its {planes} planes, which are read as 0; if they are in files of their "
         "own, bring these back beside it."
+    )
+
+
+def _other_files(path: Path, series: Any) -> str:
+    """Return a sentence on the other files that an image is read from, "" on none."""
+    if not series.is_multifile:
+        return ""
+    return (
+        f"{path} is one of several files of an image, which is read from all of them; give one of them alone."
     )
 
 
