@@ -324,10 +324,11 @@ def evaluate(
     """Compare predicted with true objects.
 
     STEM_objects.tif is compared with STEM.tif, too. Prints the main scores of every pair, of all objects
-    together (pooled) and on average (mean); --json and --csv have all scores. Maps of errors hold 1 for
-    missed objects, 2 invented, 3 split, 4 merged. A pair that cannot be compared does not keep the others
-    from it. The truths of a project are its objects that were corrected, or else its paint where everything
-    is labelled; without --predictions they are compared with what was predicted before the corrections.
+    together (pooled) and on average (mean); --json and --csv have all scores. Points in time are compared one
+    by one. Maps of errors hold 1 for missed objects, 2 invented, 3 split, 4 merged. A pair that cannot be
+    compared does not keep the others from it. The truths of a project are its objects that were corrected, or
+    else its paint where everything is labelled; without --predictions they are compared with what was
+    predicted before the corrections.
     """
     from napari_unet.cli_evaluate import compare
 

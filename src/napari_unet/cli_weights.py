@@ -12,19 +12,24 @@ from napari_unet.files.pixels.sources import load_labels
 
 
 def weigh(paint: Path, output: Path, config: WeightConfig, *, by_plane: bool) -> None:
-    """Write the weight map of paint as a TIFF file, as a whole or plane by plane, and say where it is."""
+    """Write the weight map of paint as a TIFF file, and say where it is.
+
+    It is measured of each point in time, where the file says that there are some, or else as a whole; or of
+    each plane, which is what a 2-D network learns with.
+    """
     if output.suffix.lower() not in (".tif", ".tiff"):
         raise InputError(f"{output} would be a TIFF file of another name; let its name end in .tif.")
     check_replaceable(output)
     painted = load_labels(paint)
     pixels, axes = np.asarray(painted.pixels), painted.axes
-    if by_plane and pixels.ndim > 2:
-        spacing = file_spacing(painted.pixel_size, axes[-2:])
-        planes = pixels.reshape(-1, *pixels.shape[-2:])
+    ndim = 2 if by_plane else pixels.ndim - (axes[:1] == "T")
+    spacing = file_spacing(painted.pixel_size, axes[-ndim:])
+    if pixels.ndim > ndim:
+        planes = pixels.reshape(-1, *pixels.shape[-ndim:])
         parts = [measure_parts(plane, config, spacing=spacing) for plane in planes]
         counts = np.sum([part.pixels for part in parts], axis=0)  # classes are balanced over all planes
         weighed = np.stack([part.sum(config, counts) for part in parts]).reshape(pixels.shape)
     else:
-        weighed = border_weights(pixels, config, spacing=file_spacing(painted.pixel_size, axes))
+        weighed = border_weights(pixels, config, spacing=spacing)
     write_image(output, *painted.as_in_file(weighed, axes), painted.pixel_size)
     print(output)

@@ -804,7 +804,12 @@ def test_stacks_are_scored_as_volumes_or_by_plane(tmp_path: Path, capsys: pytest
         str(tmp_path / "truths"),
         "--json",
     ]
-    for flags, objects, matched in (([], 1, 1), (["--by-plane"], 3, 2)):
+    for axes, flags, objects, matched in (
+        ("ZYX", [], 1, 1),
+        ("ZYX", ["--by-plane"], 3, 2),
+        ("TYX", [], 3, 2),
+    ):
+        tifffile.imwrite(tmp_path / "truths" / "a.tif", stack, imagej=True, metadata={"axes": axes})
         assert main(["evaluate", *arguments, *flags, "--errors", str(tmp_path / "maps")]) == 0
         scores, *_ = json_lines(capsys.readouterr().out)
         assert (scores["n_true"], scores["n_matched"]) == (objects, matched)
@@ -1307,6 +1312,16 @@ def test_weights_of_planes_are_those_that_a_2d_network_learns_with(tmp_path: Pat
         border = border_weights(paint[at], WeightConfig(class_balance="none"), spacing=(2, 1)) - 1
         kinds = np.minimum(paint[at], 2)
         np.testing.assert_allclose(found[at], border + by_class[kinds], atol=1e-5)
+
+
+def test_points_in_time_have_no_borders_between_them(tmp_path: Path) -> None:
+    paint = np.ones((2, 24, 30), np.uint8)
+    paint[0, 4:12, 4:12], paint[1, 4:12, 14:22] = 2, 3
+    for axes, is_one in (("ZYX", False), ("TYX", True)):
+        write_image(tmp_path / "paint.tif", paint, axes)
+        assert run("weights", tmp_path / "paint.tif", "--output", tmp_path / "w.tif") == 0
+        of_background = tifffile.imread(tmp_path / "w.tif")[paint == 1]
+        assert bool((of_background == of_background[0]).all()) is is_one
 
 
 def test_label_images_teach_all_their_objects(

@@ -135,7 +135,8 @@ def compare_files(
 ) -> Iterator[Compared | Failed]:
     """Compare pairs of prediction and truth, which ``read`` reads, one after the other.
 
-    ``ndim`` is as for :func:`napari_unet.core.scoring.scores.evaluate`. ``errors_folder`` is where to write
+    ``ndim`` is as for :func:`napari_unet.core.scoring.scores.evaluate`; without it, points in time are
+    compared one by one, where a file says that they are. ``errors_folder`` is where to write
     STEM_errors.tif, the map of what is wrong, for which both images must fit into memory; see
     :func:`~napari_unet.core.scoring.label_errors.error_map`.
     """
@@ -176,6 +177,8 @@ def _compare(
 ) -> Compared:
     image, true = read(prediction), read(truth)
     image, true = image.laid_as(true), true.laid_as(image)
+    if ndim is None and "T" in (image.axes[:1], true.axes[:1]):  # the ids of another time are other objects
+        ndim = len(image.pixels.shape) - 1
     if errors_folder is None:
         parts = planes(as_pixels(image.pixels), as_pixels(true.pixels), ndim)
         return Compared(prediction, truth, sum((measure_agreement(*part) for part in parts), Agreement()))
