@@ -105,7 +105,7 @@ def painted_files(
     def read() -> Painted:
         given = [load_labels(path) for _, path in pairs]
         stored = [load_image(path) for path, _ in pairs]
-        paints = [np.asarray(own.laid_as(image).pixels) for own, image in zip(given, stored, strict=True)]
+        paints = [_laid_on(image, own) for own, image in zip(given, stored, strict=True)]
         names = [path for _, path in pairs]
         if labels:
             paints = [_paint_of(path, pixels) for path, pixels in zip(names, paints, strict=True)]
@@ -134,6 +134,14 @@ def painted_files(
         )
 
     return read
+
+
+def _laid_on(image: StoredImage, paint: StoredImage) -> NDArray[Any]:
+    """Return the pixels of paint with the axes of its image; programs leave out those of length 1."""
+    laid = paint.laid_as(image)
+    pixels, shape = np.asarray(laid.pixels), tuple(image.pixels.shape)["C" in image.axes :]
+    is_same = image.axes and np.squeeze(pixels).shape == tuple(length for length in shape if length > 1)
+    return pixels.reshape(shape) if is_same else pixels
 
 
 def _paint_of(path: Path, labels: NDArray[Any]) -> NDArray[Any]:

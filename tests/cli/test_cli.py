@@ -1362,3 +1362,27 @@ def test_label_images_teach_all_their_objects(
         run("train", *beside, "--output", tmp_path / "m.safetensors", "--labels", "--steps", 1, *SMALL) == 0
     )
     assert "Left out for want of paint" in capsys.readouterr().err  # a1 alone
+
+
+def test_axes_of_length_1_may_be_kept_or_left_out(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [("t", "time"), ("c", "channel"), ("z", "space"), ("y", "space"), ("x", "space")]
+    axes = [{"name": name, "type": kind} for name, kind in names]
+    for kind in ("images", "paint", "truth"):
+        pixels = tifffile.imread(folder / kind / "a1.tif")[np.newaxis, np.newaxis, np.newaxis]
+        group = zarr.open_group(tmp_path / kind / "a1.zarr", mode="w", zarr_format=2)
+        placed = [{"type": "scale", "scale": [1.0] * 5}]
+        dataset = {"path": "0", "coordinateTransformations": placed}
+        group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [dataset]}]
+        group.create_array("0", data=pixels)
+    model = tmp_path / "m.safetensors"
+    for images, paint in ((tmp_path, folder), (folder, tmp_path), (tmp_path, tmp_path)):
+        files = ["--images", *(images / "images").glob("a1.*"), "--paint", *(paint / "paint").glob("a1.*")]
+        assert run("train", *files, "--output", model, "--steps", 1, *SMALL) == 0
+        assert "grey planes" not in capsys.readouterr().err
+    assert run("predict", model, "--images", tmp_path / "images", "--output", tmp_path / "out") == 0
+    for truths in (folder, tmp_path):
+        files = ["--predictions", tmp_path / "out", "--truths", *(truths / "truth").glob("a1.*")]
+        assert run("evaluate", *files, "--errors", tmp_path / "maps") == 0
+        assert read_image(tmp_path / "maps" / "a1_errors.tif").pixels.shape == (1, 1, 48, 40)

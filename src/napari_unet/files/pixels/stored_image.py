@@ -60,6 +60,11 @@ class StoredImage:
         return replace(self, pixels=self.pixels.transpose(order), axes=axes, file_axes=other.file_axes)
 
     @property
+    def without_single(self) -> Any:
+        """The pixels without axes of length 1 before Y and X, which some programs keep and others do not."""
+        return self.pixels[tuple(0 if length == 1 else slice(None) for length in self.pixels.shape[:-2])]
+
+    @property
     def result_axes(self) -> tuple[Axis, ...]:
         """All axes but the channels, as a result has them; () where the file does not say what they are."""
         if not self.axes or "Q" in self.axes:

@@ -177,17 +177,21 @@ def _compare(
 ) -> Compared:
     image, true = read(prediction), read(truth)
     image, true = image.laid_as(true), true.laid_as(image)
-    if ndim is None and "T" in (image.axes[:1], true.axes[:1]):  # the ids of another time are other objects
-        ndim = len(image.pixels.shape) - 1
+    # The ids of another time are other objects.
+    is_series = "T" in (image.axes[:1], true.axes[:1]) and image.pixels.shape[0] > 1
+    predicted, truly = image.pixels, true.pixels
+    if predicted.shape != truly.shape:
+        predicted, truly = image.without_single, true.without_single
+    if ndim is None and is_series:
+        ndim = predicted.ndim - 1
     if errors_folder is None:
-        parts = planes(as_pixels(image.pixels), as_pixels(true.pixels), ndim)
+        parts = planes(as_pixels(predicted), as_pixels(truly), ndim)
         return Compared(prediction, truth, sum((measure_agreement(*part) for part in parts), Agreement()))
     target = errors_folder / f"{_name(prediction)}_errors.tif"
     check_replaceable(target)
-    predicted = np.asarray(image.pixels)
-    compared = list(compare_parts(predicted, np.asarray(true.pixels), ndim=ndim))
+    compared = list(compare_parts(np.asarray(predicted), np.asarray(truly), ndim=ndim))
     axes = "" if "C" in image.axes else image.axes
-    errors = np.array([part.errors for part in compared], np.uint8).reshape(predicted.shape)
+    errors = np.array([part.errors for part in compared], np.uint8).reshape(image.pixels.shape)
     write_image(target, *image.as_in_file(errors, axes))
     return Compared(prediction, truth, sum((part.agreement for part in compared), Agreement()))
 
