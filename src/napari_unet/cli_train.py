@@ -34,7 +34,7 @@ from napari_unet.files.networks.models import load_model, model_path, read_info
 from napari_unet.files.networks.starters import find_model, is_starter, load_starter, starter_names
 from napari_unet.files.networks.states import load_to_continue
 from napari_unet.files.pixels.images import expand_paths, pair_by_stem
-from napari_unet.files.pixels.pixel_size import PixelSize, file_spacing, relative_spacing
+from napari_unet.files.pixels.pixel_size import PixelSize, relative_spacing
 from napari_unet.files.pixels.sources import load_image, load_labels
 from napari_unet.files.pixels.stored_image import StoredImage
 from napari_unet.files.projects.project import MODELS, project_folder, read_project
@@ -117,10 +117,7 @@ def painted_files(
             _tell_of_channels(path, image, painted.shape)
             if image.left_out:
                 note(image.left_out)
-        axes = [image.axes.replace("C", "")[-ndim:] for image in stored]
-        spacing = _common_spacing(
-            [file_spacing(image.pixel_size, shown) for image, shown in zip(stored, axes, strict=True)]
-        )
+        spacing = _common_spacing([image.spacing(ndim) for image in stored])
         if spacing is not None:
             lengths = " x ".join(f"{length:g}" for length in spacing)
             note(f"Border widths follow the shape of the pixels, which the files say is {lengths}.")

@@ -7,7 +7,6 @@ import numpy as np
 from napari_unet.core.errors import InputError
 from napari_unet.core.weights import WeightConfig, border_weights, measure_parts
 from napari_unet.files.pixels.images import check_replaceable, write_image
-from napari_unet.files.pixels.pixel_size import file_spacing
 from napari_unet.files.pixels.sources import load_labels
 
 
@@ -23,7 +22,7 @@ def weigh(paint: Path, output: Path, config: WeightConfig, *, by_plane: bool) ->
     painted = load_labels(paint)
     pixels, axes = np.asarray(painted.pixels), painted.axes
     ndim = 2 if by_plane else pixels.ndim - (axes[:1] == "T")
-    spacing = file_spacing(painted.pixel_size, axes[-ndim:])
+    spacing = painted.spacing(ndim)
     if pixels.ndim > ndim:
         planes = pixels.reshape(-1, *pixels.shape[-ndim:])
         parts = [measure_parts(plane, config, spacing=spacing) for plane in planes]

@@ -56,6 +56,33 @@ def test_ome_zarr_is_read_at_full_resolution_with_its_channels_first(tmp_path: P
     np.testing.assert_array_equal(np.asarray(image.pixels), pixels.swapaxes(0, 1))
 
 
+@pytest.mark.parametrize(
+    ("units", "scale", "expected"),
+    [
+        (["", "", ""], [2, 0.5, 0.5], (4, 1, 1)),  # in one unit, whichever that is
+        (["parsec", "parsec", "parsec"], [2, 0.5, 0.5], (4, 1, 1)),
+        (["micrometer", "nanometer", "nanometer"], [2, 500, 250], (8, 2, 1)),
+        (["", "micrometer", "micrometer"], [2, 0.5, 0.5], None),
+        (["micrometer"] * 3, [0.5, 0.5, 0.5], None),
+    ],
+)
+def test_the_shape_of_voxels_is_known_without_their_size(
+    tmp_path: Path, units: list[str], scale: list[float], expected: tuple[float, ...] | None
+):
+    write_ome(tmp_path / "a.zarr", "0.4", STACK, "zyx", scale)
+    group = zarr.open_group(tmp_path / "a.zarr")
+    multiscale = group.attrs["multiscales"][0]
+    for axis, unit in zip(multiscale["axes"], units, strict=True):
+        axis["unit"] = unit
+    group.attrs["multiscales"] = [multiscale]
+    image = open_image(tmp_path / "a.zarr")
+    assert image.spacing(3) == expected
+    assert image.spacing(4) is None
+    multiscale["axes"][0] = {"name": "t", "type": "time"}
+    group.attrs["multiscales"] = [multiscale]
+    assert open_image(tmp_path / "a.zarr").spacing(3) is None
+
+
 def test_plain_zarr_arrays_and_groups_of_one(tmp_path: Path):
     zarr.create_array(tmp_path / "array.zarr", data=STACK)
     zarr.open_group(tmp_path / "group.zarr").create_array("only", data=STACK)

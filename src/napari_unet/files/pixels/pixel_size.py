@@ -36,7 +36,7 @@ class PixelSize:
     @classmethod
     def of(cls, sizes: Mapping[str, tuple[float, str]]) -> "PixelSize | None":
         """Return the size from (value, unit) by axis ("Z", "Y", "X"), or None if it cannot be known."""
-        known = {axis: _in_micrometres(value, unit) for axis, (value, unit) in sizes.items()}
+        known = {axis: in_micrometres(value, unit) for axis, (value, unit) in sizes.items()}
         y, x = known.get("Y"), known.get("X")
         return None if y is None or x is None else cls(y, x, known.get("Z"))
 
@@ -69,7 +69,7 @@ def layer_pixel_sizes(scale: Sequence[float], units: Sequence[str], ndim: int) -
     lengths = [abs(length) for length in scale] if len(scale) == ndim else [1.0] * ndim
     lengths = [length if math.isfinite(length) and length > 0 else 1.0 for length in lengths]
     names = units if len(units) == ndim else [""] * ndim
-    return tuple(_in_micrometres(size, unit) or size for size, unit in zip(lengths, names, strict=True))
+    return tuple(in_micrometres(size, unit) or size for size, unit in zip(lengths, names, strict=True))
 
 
 def layer_pixel_size(scale: Sequence[float], units: Sequence[str], ndim: int) -> "PixelSize | None":
@@ -90,13 +90,8 @@ def relative_spacing(sizes: Sequence[float]) -> tuple[float, ...] | None:
     return None if max(spacing) < 1.001 else spacing
 
 
-def file_spacing(size: PixelSize | None, axes: str) -> tuple[float, ...] | None:
-    """Return :func:`relative_spacing` along ``axes`` such as "ZYX", or None if a file does not say all."""
-    lengths = [] if size is None else [length for axis in axes if (length := size.along(axis))]
-    return relative_spacing(lengths) if lengths and len(lengths) == len(axes) else None
-
-
-def _in_micrometres(value: float, unit: str) -> float | None:
+def in_micrometres(value: float, unit: str) -> float | None:
+    """Return a length in this unit in micrometres, or None if it is not a length in a unit that is known."""
     factor = _MICROMETRES.get(unit.replace("\\u00B5", "µ").lower())
     return value * factor if factor is not None and math.isfinite(value) and value > 0 else None
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.arrays.lazy import Pixels
-from napari_unet.files.pixels.pixel_size import PixelSize
+from napari_unet.files.pixels.pixel_size import PixelSize, in_micrometres, relative_spacing
 from napari_unet.files.pixels.world_axes import Axis, named_axes
 
 
@@ -71,6 +71,19 @@ class StoredImage:
             return ()
         axes = self.in_world or named_axes(self.axes, self.pixel_size)
         return tuple(axis for axis, letter in zip(axes, self.axes, strict=True) if letter != "C")
+
+    def spacing(self, ndim: int) -> tuple[float, ...] | None:
+        """Return how long a pixel is along the last axes, as multiples of the shortest side.
+
+        None if all sides are equal, the file does not say how long, or an axis is none of space.
+        """
+        axes = self.result_axes[-ndim:]
+        if len(axes) < ndim or any(axis.kind != "space" for axis in axes):
+            return None
+        if len({axis.unit for axis in axes}) == 1:  # which need not be known
+            return relative_spacing([axis.step for axis in axes])
+        lengths = [length for axis in axes if (length := in_micrometres(axis.step, axis.unit))]
+        return relative_spacing(lengths) if len(lengths) == ndim else None
 
     @property
     def channels(self) -> Channels:
