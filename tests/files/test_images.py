@@ -353,6 +353,8 @@ def test_pairing_sees_through_endings() -> None:
     assert stem(Path("a.b.TIFF")) == "a.b"
     pairs, _ = pair_by_stem([Path("x/a.ome.tif")], [Path("y/a.png")])
     assert len(pairs) == 1
+    pairs, _ = pair_by_stem([Path("x/Zellkörper.tif")], [Path("y/Zellko\u0308rper.tif")])  # of a Mac
+    assert len(pairs) == 1
     pairs, left = pair_by_stem(
         [Path("x/a_objects.tif"), Path("x/a_classes.tif")], [Path("y/a.tif")], endings=["_masks", "_objects"]
     )

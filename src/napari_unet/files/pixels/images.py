@@ -8,6 +8,7 @@ import math
 import os
 import re
 import struct
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -254,8 +255,11 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
 
 
 def stem(path: Path) -> str:
-    """Return the name of an image without its folder and ending; ".ome.tif" and ".ome.zarr" are endings."""
-    return re.sub(r"(?i)\.ome$", "", path.stem)
+    """Return the name of an image without its folder and ending; ".ome.tif" and ".ome.zarr" are endings.
+
+    Letters with accents are one character each: macOS writes them as two, and names that look alike are.
+    """
+    return re.sub(r"(?i)\.ome$", "", unicodedata.normalize("NFC", path.stem))
 
 
 def safe_name(text: str) -> str:
