@@ -339,6 +339,11 @@ def test_labels_are_no_pictures_in_colour(tmp_path: Path):
             InputError, match=rf"{name} has several numbers for each pixel.*save it as labels"
         ):
             load_labels(tmp_path / name)
+    Image.fromarray(labels).save(tmp_path / "grey.jpg")
+    tifffile.imwrite(tmp_path / "jpeg.tif", labels, compression="jpeg")
+    for name in ("grey.jpg", "jpeg.tif"):
+        with pytest.raises(InputError, match=rf"{name} is compressed as a JPEG, which changes the numbers"):
+            load_labels(tmp_path / name)
     Image.fromarray(labels).save(tmp_path / "grey.png")
     # Paint of several channels is paint of planes.
     tifffile.imwrite(tmp_path / "planes.tif", np.stack([labels] * 3), imagej=True, metadata={"axes": "CYX"})

@@ -35,6 +35,9 @@ _CACHE = 2**28
 _WHOLE = 2**30
 """Bytes of the largest TIFF file that is read into memory."""
 
+_JPEG, _JPEG_IN_TIFF = b"\xff\xd8\xff", (6, 7)
+"""How a JPEG file begins, and the numbers of this compression in TIFF, old and new."""
+
 _LABELS = 2**26
 """Pixels of the largest TIFF file of labels that is: to compare it takes twice as many, half a gigabyte."""
 
@@ -51,14 +54,24 @@ def load_image(path: Path) -> StoredImage:
 def load_labels(path: Path) -> StoredImage:
     """Read a label image, or open it as :func:`load_image` does; whole floats become integers.
 
-    ``InputError`` as :func:`napari_unet.files.pixels.images.read_image`, or if it is in colours.
+    ``InputError`` as :func:`napari_unet.files.pixels.images.read_image`, or if it is in colours, or in a
+    compression that changes numbers.
     """
     if is_zarr(path):
         return open_image(path)
-    is_paged, is_colour, size = not path.is_dir() and is_tiff(path), False, 0
+    is_paged, is_colour, is_jpeg, size = not path.is_dir() and is_tiff(path), False, False, 0
     if is_paged:
         with decoding(path), first_series(path) as first:
             is_colour, size = first.is_colour, first.series.size
+            is_jpeg = first.series.keyframe.compression in _JPEG_IN_TIFF
+    elif path.is_file():
+        with path.open("rb") as file:
+            is_jpeg = file.read(3) == _JPEG
+    if is_jpeg:
+        raise InputError(
+            f"{path} is compressed as a JPEG, which changes the numbers of labels; save them as TIFF or PNG, "
+            "from where they were made."
+        )
     image = open_image(path) if size > _LABELS else read_image(path, is_label=True)
     if is_colour or ("C" in image.axes and not is_paged):
         raise InputError(
