@@ -70,7 +70,8 @@ class PaintedImages:
     mode, channels
         What the paint means, and where the channels are; as for :class:`napari_unet.TrainingConfig`.
     sizes : list of tuple of float
-        How long a pixel is along each axis of every paint, in one unit.
+        How long a pixel is along each axis of every paint, in one unit. Divided by the shortest of those that
+        the network sees, they are the ``spacing`` of a training as the docks have it.
     pixel_sizes : list of PixelSize or None
         The same in micrometres.
     sentences : list of str
