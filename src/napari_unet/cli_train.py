@@ -89,10 +89,10 @@ def painted_files(
     scored = expand_paths(validation)
     shown = {path.resolve() for path in scored}
     learnt = [path for path in expand_paths(images) if path.resolve() not in shown]
-    painted = expand_paths(paint)
+    taught = expand_paths(paint)
     if labels:  # which other programs write beside the images
-        learnt = [path for path in learnt if path not in painted]
-    pairs, unpainted = pair_by_stem([*learnt, *scored], painted, endings=_OF_LABELS if labels else ())
+        learnt = [path for path in learnt if path not in taught]
+    pairs, unpainted = pair_by_stem([*learnt, *scored], taught, endings=_OF_LABELS if labels else ())
     pairs.sort(key=lambda pair: pair[0] in scored)
     first_scored = sum(pair[0] not in scored for pair in pairs)
     if scored and first_scored == len(pairs):

@@ -16,7 +16,7 @@ from PIL import Image
 from napari_unet.core.arrays.lazy import LazyPixels
 from napari_unet.core.errors import InputError
 from napari_unet.files.pixels import sources
-from napari_unet.files.pixels.images import read_image
+from napari_unet.files.pixels.images import read_image, write_image
 from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.files.pixels.sources import load_labels, open_image
 
@@ -81,6 +81,9 @@ def test_the_shape_of_voxels_is_known_without_their_size(
     multiscale["axes"][0] = {"name": "t", "type": "time"}
     group.attrs["multiscales"] = [multiscale]
     assert open_image(tmp_path / "a.zarr").spacing(3) is None
+    write_image(tmp_path / "a.tif", STACK, pixel_size=PixelSize(2.0, 1.0))
+    assert read_image(tmp_path / "a.tif").spacing(2) == (2, 1)
+    assert read_image(tmp_path / "a.tif").spacing(3) is None
 
 
 def test_plain_zarr_arrays_and_groups_of_one(tmp_path: Path):

@@ -77,7 +77,7 @@ class StoredImage:
 
         None if all sides are equal, the file does not say how long, or an axis is none of space.
         """
-        axes = self.result_axes[-ndim:]
+        axes = (self.in_world or named_axes(self.axes, self.pixel_size))[-ndim:]
         if len(axes) < ndim or any(axis.kind != "space" for axis in axes):
             return None
         if len({axis.unit for axis in axes}) == 1:  # which need not be known
