@@ -21,6 +21,10 @@ def weigh(paint: Path, output: Path, config: WeightConfig, *, by_plane: bool) ->
     check_replaceable(output)
     painted = load_labels(paint)
     pixels, axes = np.asarray(painted.pixels), painted.axes
+    if pixels.ndim < 2:
+        raise InputError(
+            f"{paint} has the shape {pixels.shape}; give paint of an image, with two axes or more."
+        )
     ndim = 2 if by_plane else pixels.ndim - (axes[:1] == "T")
     spacing = painted.spacing(ndim)
     if pixels.ndim > ndim:

@@ -1386,3 +1386,12 @@ def test_axes_of_length_1_may_be_kept_or_left_out(
         files = ["--predictions", tmp_path / "out", "--truths", *(truths / "truth").glob("a1.*")]
         assert run("evaluate", *files, "--errors", tmp_path / "maps") == 0
         assert read_image(tmp_path / "maps" / "a1_errors.tif").pixels.shape == (1, 1, 48, 40)
+
+
+@pytest.mark.parametrize("shape", [(), (9,)])
+def test_paint_without_planes_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], shape: tuple[int, ...]
+) -> None:
+    zarr.create_array(tmp_path / "p.zarr", data=np.ones(shape, np.uint8))
+    line = fails(capsys, ["weights", tmp_path / "p.zarr", "--output", tmp_path / "w.tif", "--by-plane"])
+    assert f"has the shape {shape}; give paint of an image" in line
