@@ -22,6 +22,7 @@ from napari_unet.widgets import next_place
 from napari_unet.widgets.bridge.layers import add_result, annotation_of, make_annotation
 from napari_unet.widgets.bridge.marks import source_of
 from napari_unet.widgets.bridge.paint_watch import Learnt
+from napari_unet.widgets.correcting.corrector import corrector_of
 from napari_unet.widgets.guiding.next_place_run import Known, planes_to_look_at
 from napari_unet.widgets.guiding.place_view import is_ring, show_place
 from napari_unet.widgets.next_place import KEY
@@ -220,6 +221,21 @@ def test_it_turns_to_the_image_with_the_best_place_which_is_seen_and_painted(mak
 
 
 # With layers alone.
+
+
+def test_the_annotation_layer_is_at_hand_unless_gestures_are_made(dock, viewer, qtbot):
+    image = viewer.add_image(np.zeros((200, 300)))
+    dock.make()
+    paint = annotation_of(viewer, image)
+    objects = add_result(viewer, image, "objects", np.ones((200, 300), np.int32))
+    knows(dock, spots((200, 300), (50, 60), (150, 240)))
+    for layer in (objects, image):
+        viewer.layers.selection.active = layer
+        press(dock, qtbot)
+        assert viewer.layers.selection.active is paint
+    corrector_of(viewer, objects).take("accepted")
+    press(dock, qtbot)
+    assert viewer.layers.selection.active is objects
 
 
 def test_a_painted_place_is_left_out(dock, viewer, qtbot):

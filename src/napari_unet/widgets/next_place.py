@@ -26,6 +26,7 @@ from napari_unet.widgets.bridge.layers import (
 )
 from napari_unet.widgets.bridge.marks import image_channels, kind_of, layers_of, mode_of
 from napari_unet.widgets.bridge.placement import pixel_shown
+from napari_unet.widgets.correcting.corrector import holds_tool
 from napari_unet.widgets.guiding.next_place_run import (
     MOST_PLANES,
     Known,
@@ -303,6 +304,8 @@ class NextPlace(QWidget):
         if image is not self._chooser.layer:
             words.insert(0, turn_to(self._viewer, (image, paint), pairs))
             self._chooser.choose(image)
+        elif not holds_tool(layers.selection.active):  # or else what is painted there would be no paint
+            layers.selection.active = paint
         show_place(self._viewer, image, paint, place.centre, place.radius)
         if ranked.again:
             words.insert(0, "You have been everywhere once, so this begins anew.")

@@ -251,6 +251,12 @@ def is_gesture(result: Labels) -> bool:
     return mark is not None and isinstance(mark.corrector, Corrector) and mark.corrector.is_at_work
 
 
+def holds_tool(layer: Layer | None) -> bool:
+    """Return whether the mouse makes gestures on ``layer``."""
+    mark = None if layer is None else mark_of(layer)
+    return mark is not None and isinstance(mark.corrector, Corrector) and mark.corrector.tool is not None
+
+
 def bind_keys(viewer: ViewerModel, layer: Labels) -> None:
     """Give a layer of objects or paint the keys of the gestures, also while no dock is open."""
     for kind, key in KEYS.items():
