@@ -24,19 +24,19 @@ def tally(total, finished=(), failed=(), *, part=False, folder="", objects=None)
         (
             tally(1, [0]),
             False,
-            "Done: see the results of 1 image in the layer list, and correct them like any labels.",
+            "Done: see the results of 'c0.tif' in the layer list, and correct them like any labels.",
             "hint",
         ),
         (
             tally(1, [0], objects=1200),
             False,
-            "Done: 1,200 objects; see them in the layer list, and correct them like any labels.",
+            "Done: 1,200 objects in 'c0.tif'; see them in the layer list, and correct them like any labels.",
             "hint",
         ),
         (
             tally(1, [0], objects=1),
             False,
-            "Done: 1 object; see it in the layer list, and correct it like any labels.",
+            "Done: 1 object in 'c0.tif'; see it in the layer list, and correct it like any labels.",
             "hint",
         ),
         (
@@ -48,7 +48,7 @@ def tally(total, finished=(), failed=(), *, part=False, folder="", objects=None)
         (
             tally(1, [0], objects=0),
             False,
-            "Done, and no object was found: train on, or lower the threshold.",
+            "Done, and no object was found in 'c0.tif': train on, or lower the threshold.",
             "warning",
         ),
         (tally(1, failed=[0]), False, "It is damaged.", "error"),

@@ -304,6 +304,28 @@ def test_every_layer_gets_its_own_result(dock, qtbot):
     assert say(dock, "predict_status").startswith("Done")
 
 
+def test_of_many_images_the_results_of_hidden_ones_are_not_seen(dock, qtbot):
+    viewer = dock._viewer
+    shown, hidden = add_images(viewer, 2)
+    hidden.visible = False
+    dock.image.setCurrentIndex(dock.image.findData("all"))
+
+    def predicted():
+        dock.start()
+        wait_for_end(dock, qtbot)
+        results = [layer for layer in viewer.layers if isinstance(layer, Labels)]
+        return {source_of(viewer, layer): layer.visible for layer in results}
+
+    assert predicted() == {shown: True, hidden: False}
+    for layer in viewer.layers:
+        layer.visible = isinstance(layer, Labels)
+    assert predicted() == {shown: True, hidden: True}  # who looks at labels alone goes on to do so
+    for layer in viewer.layers:
+        layer.visible = False
+    dock.image.choose(hidden)
+    assert predicted() == {shown: False, hidden: True}
+
+
 @pytest.mark.parametrize("doomed", [0, 2])
 def test_a_layer_that_is_deleted_meanwhile_is_left_out_and_named(dock, qtbot, monkeypatch, doomed):
     viewer = dock._viewer

@@ -280,6 +280,21 @@ def test_renaming_and_choosing_another_image_meanwhile_misplaces_nothing(dock, v
     assert viewer.layers.selection.active is other
 
 
+def test_what_came_of_an_image_is_told_until_another_one_is_chosen(dock, viewer, qtbot):
+    first, second = (viewer.add_image(discs(), name=name) for name in ("first", "second"))
+    dock.image.choose(first)
+    dock.start()
+    qtbot.waitUntil(lambda: not dock.is_running, timeout=60_000)
+    assert "'first'" in say(dock, "predict_status")
+    dock.image.choose(second)
+    assert say(dock, "predict_status") == ""
+    dock.ended.connect(lambda: dock.image.choose(first))  # as the dock of all steps does
+    dock.start()
+    qtbot.waitUntil(lambda: not dock.is_running, timeout=60_000)
+    assert dock.image.layer is first
+    assert "'second'" in say(dock, "predict_status")
+
+
 def test_an_image_that_was_given_other_pixels_meanwhile(dock, viewer, qtbot):
     source = viewer.add_image(discs(), name="cells")
 

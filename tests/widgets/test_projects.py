@@ -10,7 +10,9 @@ import pytest
 import tifffile
 from dock_helpers import discs, paint_on, save, say, tiny_training
 from napari.layers import Image, Labels, Shapes
+from napari.settings import get_settings
 from npe2 import PluginManifest
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QCloseEvent, QHideEvent
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QPushButton
 from skimage.io import imsave
@@ -385,6 +387,40 @@ def test_settings_and_the_last_model_with_its_curve_come_back(made, make_napari_
     assert project_of(viewer).models_folder == folder / "models"
 
 
+def test_in_a_project_that_is_opened_again_the_labels_are_looked_at(made, make_napari_viewer, qtbot):
+    viewer, folder = made
+    found = np.zeros((64, 80), np.int32)
+    found[34:40, 60:70], found[50:60, 60:70] = 1, 2
+    objects = add_result(viewer, viewer.layers[0], "objects", found)
+    corrector_of(viewer, objects).stroke("rejected", np.array([(36.0, 65)]), (0, 1))
+    project_of(viewer).note_model(save(folder / "models", "first"))
+    saved(viewer)
+    viewer.close()
+    viewer = make_napari_viewer()
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    viewer.open(str(folder), plugin=PLUGIN)
+    qtbot.waitUntil(lambda: dock.paint.counted is not None, timeout=20_000)
+    assert "If they are right, save them" in say(dock, "unet_advice")
+    annotation_of(viewer, viewer.layers[0]).paint((50, 60), 7)
+    qtbot.waitUntil(lambda: "Train on" in say(dock, "unet_advice"), timeout=20_000)
+
+
+def test_what_is_trained_after_the_project_was_deleted_goes_where_models_usually_go(
+    made, home, qtbot, monkeypatch
+):
+    tiny_training(monkeypatch, steps=3)
+    viewer, folder = made
+    train = TrainDock(viewer)
+    qtbot.addWidget(train)
+    shutil.rmtree(folder)
+    with qtbot.waitSignal(train.saved, timeout=60_000) as trained:
+        train.start()
+    qtbot.waitUntil(lambda: not train.is_running, timeout=20_000)
+    assert trained.args[0].parent == home / "U-Net models"
+    assert not folder.exists()
+
+
 @pytest.mark.slow
 def test_docks_that_are_open_follow_the_project(made, make_napari_viewer, qtbot):
     _, folder = made
@@ -615,6 +651,24 @@ def test_a_window_with_what_cannot_be_saved_asks_before_it_closes(made, tmp_path
     assert project.session is None
     assert read_labels(folder, "a b.zarr")[0][50, 60] == 7
     assert not (folder / LOCK).exists()
+
+
+def test_closing_by_the_menu_asks_as_well(made, tmp_path, monkeypatch):
+    viewer, folder = made
+    window = viewer.window.main_menu.window()
+    window.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)  # the fixture closes it again
+    window.show()
+    get_settings().application.confirm_close_window = False
+    answers = [QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No]
+    monkeypatch.setattr(QMessageBox, "question", lambda *_, **__: answers.pop())
+    folder.rename(tmp_path / "gone")
+    annotation_of(viewer, viewer.layers[0]).paint((50, 60), 7)
+    window.close(quit_app=False, confirm_need=True)  # as File > Close window does
+    assert window.isVisible()
+    assert project_of(viewer).session is not None
+    window.close(quit_app=False, confirm_need=True)
+    assert not window.isVisible()
+    assert answers == []
 
 
 @pytest.mark.slow

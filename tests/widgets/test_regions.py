@@ -174,6 +174,10 @@ def test_regions_that_are_moved_enclose_what_is_there(viewer, qtbot):
     image.translate = (100, 50)  # and paint and regions with it
     assert tuple(layer.translate) == (100, 50)
     assert np.array_equal(copy_paint(paint), boxed(paint, (10, 10), (20, 20)))
+    layer.translate = (130, 50)  # by itself, where it stays
+    image.translate = (100, 60)
+    assert tuple(layer.translate) == (130, 50)
+    assert tuple(paint.translate) == (100, 60)
 
 
 def test_saved_regions_that_are_opened_again_count_once_they_are_selected(viewer, qtbot):

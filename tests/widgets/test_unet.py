@@ -416,6 +416,24 @@ def test_a_dock_that_is_opened_again_goes_on_from_what_was_trained(viewer, qtbot
     assert dock.train.form.start_from(dock.train._last) is dock.train._last
 
 
+def test_a_dock_that_is_opened_again_advises_to_look_at_the_labels_that_are_there(
+    viewer, qtbot, home, monkeypatch
+):
+    tiny_training(monkeypatch, steps=3)
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    image = viewer.add_image(discs(), name="cells")
+    paint = paint_on(viewer, image)
+    trained(dock.train, qtbot)
+    add_result(viewer, image, "objects", np.ones((64, 64), np.int32))
+    later = UNetDock(viewer)
+    qtbot.addWidget(later)
+    qtbot.waitUntil(lambda: later.paint.counted is not None, timeout=20_000)
+    assert "If they are right, save them" in say(later, "unet_advice")
+    paint.paint((5, 5), 2)
+    qtbot.waitUntil(lambda: "Train on" in say(later, "unet_advice"), timeout=20_000)
+
+
 def trained(dock, qtbot):
     """Train in ``dock``, and return the model."""
     with qtbot.waitSignal(dock.saved, timeout=60_000) as saved:

@@ -59,6 +59,10 @@ class _Run:
     paths: tuple[Path, ...] = ()
     files: list[Finished] = field(default_factory=list)
 
+    def shows(self, target: Target) -> bool:
+        """Return whether results are seen at once; of many images, those of hidden ones are not."""
+        return target.layer.visible or len(self.targets) == 1
+
 
 class PredictDock(Dock):
     """Choose a model and images, predict, cancel."""
@@ -233,7 +237,8 @@ class PredictDock(Dock):
                 run.paths = event.paths
             case PreviewBegun():
                 target = run.targets[event.number]
-                self._preview.begin(target.layer, target.channels, event)
+                if run.shows(target):
+                    self._preview.begin(target.layer, target.channels, event)
             case TilesDone():
                 run.tally.advance(event.number, event.share, event.note)
                 self._preview.add(event.part)
@@ -270,7 +275,14 @@ class PredictDock(Dock):
         if event.scaled is not None:
             self.form.scale.show_scaled(event.scaled)
             self.form.objects.choose(run.facts.path, event.scaled.instances)
-        layers = add_results(self._viewer, source, event.results, plane=event.plane, shape=event.shape)
+        layers = add_results(
+            self._viewer,
+            source,
+            event.results,
+            plane=event.plane,
+            shape=event.shape,
+            shows=run.shows(target),
+        )
         for kind, layer in layers.items():
             if kind == "objects" and isinstance(layer, Labels):
                 self._live.remember(source, layer, event.rereading, run.facts)
@@ -287,6 +299,8 @@ class PredictDock(Dock):
             return
         target = run.targets[event.number]
         layers = show_stored(self._viewer, target.layer, target.channels, event.outputs)
+        for layer in layers.values():
+            layer.visible = run.shows(target)
         objects = layers.get("objects")
         if isinstance(objects, Labels):
             self._live.remember(target.layer, objects, None, run.facts)
@@ -307,14 +321,15 @@ class PredictDock(Dock):
         tally = run.tally
         if tally.finished or tally.has_part:
             self.predicted.emit()
-        if run.job.failure:
-            self._status.say(run.job.failure, "error")
-        else:
-            self._status.say(*tally.outcome(cancelled=run.job.control.stopped))
         failures = tally.failure_lines() if len(tally.names) > 1 else []
         self._report.show_result(failures, run.files)
         self._refresh()
         self.ended.emit()
+        # After other docks have chosen another image, which was not to be chosen meanwhile.
+        if run.job.failure:
+            self._status.say(run.job.failure, "error")
+        else:
+            self._status.say(*tally.outcome(cancelled=run.job.control.stopped))
 
     def _on_opened(self, event: Opened) -> None:
         image = Image(event.image, name=event.name, rgb=event.rgb)
@@ -322,6 +337,8 @@ class PredictDock(Dock):
         add_results(self._viewer, image, event.results)
 
     def _on_image(self, layer: Image | None) -> None:
+        if self._run is None:
+            self._status.say("")  # what it says is of the one before
         if layer is not None and not self.can_predict:
             self.model.suggest(lambda facts: bool(self._inputs.candidates(facts)))
         self._on_changed()

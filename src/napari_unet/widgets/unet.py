@@ -12,7 +12,7 @@ from napari.layers import Image, Labels, Layer
 from qtpy.QtWidgets import QHBoxLayout
 
 from napari_unet.widgets.bridge.layers import copy_paint
-from napari_unet.widgets.bridge.marks import is_result, layers_of, source_of
+from napari_unet.widgets.bridge.marks import is_paint, is_result, layers_of
 from napari_unet.widgets.next_step import ACTIONS, Action, Stage, next_step
 from napari_unet.widgets.paint import PaintDock, checksum
 from napari_unet.widgets.parts.dock import Dock
@@ -53,12 +53,12 @@ class UNetDock(Dock):
         super().__init__()
         self.setObjectName("unet_dock")
         self._viewer = viewer
-        self._trained = project_of(viewer).last_model is not None
         self._place = ""
         # Of images, what happened to them since the last training; of layers, since they were written.
         self._predicted: set[object] = set()
         self._saved: set[object] = set()
         self._learnt: dict[object, int] = {}
+        self._found: set[object] = set()  # paint that was there already, and is not counted yet
         self._taught: dict[object, int] = {}  # by the training that goes on, with the paint as it was
         self._followed: WeakSet[Labels] = WeakSet()
         self.paint = PaintDock(viewer, scrollable=False)
@@ -71,6 +71,7 @@ class UNetDock(Dock):
         self._choosers = (self.paint.image, self.weights.image, self.train.form.image, self.predict.image)
         self._build()
         self._connect()
+        self._take_stock()
         self._share_image(self.paint.image.layer)
 
     def _build(self) -> None:
@@ -147,7 +148,6 @@ class UNetDock(Dock):
         events = self._viewer.layers.events
         follow(self, self._on_layers, events.inserted)
         follow(self, self._refresh, events.removed)
-        self._on_layers()
 
     def _preview(self) -> LivePreviewLayer | None:
         """Return what shows what a network makes of the images while it learns."""
@@ -224,14 +224,27 @@ class UNetDock(Dock):
         self._refresh()
 
     def _on_project(self) -> None:
+        if project_of(self._viewer).session is None:  # it was closed, which leaves all as it is
+            self._trained = project_of(self._viewer).last_model is not None
+            self._refresh()
+        else:
+            self._take_stock()
+
+    def _take_stock(self) -> None:
+        """Take labels that are there for those of the last model, and paint for what it learnt."""
         self._trained = project_of(self._viewer).last_model is not None
+        self._found = {layer.unique_id for layer in self._viewer.layers if is_paint(layer)}
+        self._note_predicted()
         self._on_layers()
 
     def _on_predicted(self) -> None:
         self._saved.clear()
-        sources = {source_of(self._viewer, layer) for layer in self._viewer.layers if is_result(layer)}
-        self._predicted |= {image.unique_id for image in sources if image is not None}
+        self._note_predicted()
         self._refresh()
+
+    def _note_predicted(self) -> None:
+        images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
+        self._predicted |= {image.unique_id for image in images if labels_of(self._viewer, image)}
 
     def _on_layers(self, _event: object = None) -> None:
         """Follow the predicted layers, also those that were there before, or have only now become such."""
@@ -269,6 +282,9 @@ class UNetDock(Dock):
             trained=self._trained,
         )
         if counted is not None and stage.has_annotation:
+            if counted.layer in self._found:
+                self._found.remove(counted.layer)
+                self._learnt.setdefault(counted.layer, counted.checksum)
             stage = replace(
                 stage,
                 has_background=counted.summary.background > 0,

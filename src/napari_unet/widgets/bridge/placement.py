@@ -105,21 +105,14 @@ def placement(image: Layer, axes: Sequence[int] | None = None) -> dict[str, Any]
     }
 
 
-def lies_on(layer: Layer, image: Image, axes: tuple[int, ...]) -> bool:
-    """Return whether ``layer``, which has these ``axes`` of ``image``, is where that is in the world."""
-    if layer.ndim != len(axes):
+def lies_on(layer: Layer, where: dict[str, Any]) -> bool:
+    """Return whether ``layer`` is at the :func:`placement` ``where`` in the world."""
+    if layer.ndim != len(where["scale"]):
         return False
-    where = placement(image, axes)
     words = ("units", "axis_labels")
     return all(list(getattr(layer, name)) == list(where[name]) for name in words) and all(
         np.allclose(getattr(layer, name), value) for name, value in where.items() if name not in words
     )
-
-
-def lay_on(layer: Layer, image: Image, axes: tuple[int, ...]) -> None:
-    """Bring ``layer``, which has these ``axes`` of ``image``, to where that is in the world."""
-    for name, value in placement(image, axes).items():
-        setattr(layer, name, value)
 
 
 def pixel_shown(viewer: ViewerModel, layer: Layer) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]  # no qtpy
 
 from napari_unet.widgets.bridge.layers import annotation_of
 from napari_unet.widgets.bridge.marks import full_data, is_result, mark_of, source_of
-from napari_unet.widgets.bridge.placement import PLACEMENT, axes_of, lay_on, lies_on
+from napari_unet.widgets.bridge.placement import PLACEMENT, axes_of, lies_on, placement
 from napari_unet.widgets.parts.form import LayerChooser
 from napari_unet.widgets.window.lifetime import follow, later
 
@@ -39,7 +39,7 @@ class AnnotationWatcher(QObject):
         self._followed = ExitStack()
         self._image: Image | None = None
         self._image_followed = ExitStack()
-        self._on_it: list[tuple[Layer, tuple[int, ...]]] = []
+        self._on_it: list[tuple[Layer, tuple[int, ...], dict[str, Any]]] = []
         self._opened: Image | None = None
         chooser.layer_changed.connect(self.look)
         follow(self, self._on_inserted, viewer.layers.events.inserted)
@@ -88,13 +88,18 @@ class AnnotationWatcher(QObject):
             mark = mark_of(layer)
             if pixels is not None and mark is not None and mark.image == image.unique_id:
                 axes = axes_of(image, full_data(pixels))
-                if lies_on(layer, image, axes):
-                    self._on_it.append((layer, axes))
+                where = placement(image, axes)
+                if lies_on(layer, where):
+                    self._on_it.append((layer, axes, where))
 
     def _on_placed(self, _event: object = None) -> None:
-        if self._image is not None:
-            for layer, axes in self._on_it:
-                lay_on(layer, self._image, axes)
+        before, self._on_it = self._on_it, []
+        for layer, axes, where in before:
+            if self._image is not None and lies_on(layer, where):  # it was not moved by itself since
+                now = placement(self._image, axes)
+                for name, value in now.items():
+                    setattr(layer, name, value)
+                self._on_it.append((layer, axes, now))
 
     def _on_inserted(self, event: Any) -> None:
         if isinstance(event.value, Image) and not is_result(event.value):

@@ -77,16 +77,15 @@ class Tally:
             where = f" The results are{kept}." if done else ""
             counts = f"{done} of {total} images segmented, {failed} failed"
             return f"{counts}: the list below says why.{where}", "warning" if done else "error"
-        images = f"{done} image{'s' * (done != 1)}"
+        images = f"{done} images" if done != 1 else f"'{self.names[self.finished[0]]}'"
         if self._objects == 0:
-            where = f" in {images}" * (done > 1)
-            return f"Done, and no object was found{where}: train on, or lower the threshold.", "warning"
+            return f"Done, and no object was found in {images}: train on, or lower the threshold.", "warning"
         them = "it" if self._objects == 1 else "them"
         after = "" if self.folder else f", and correct {them} like any labels"
         if self._objects is None:
             return f"Done: see the results of {images}{kept}{after}.", "hint"
         found = f"{self._objects:,} object{'s' * (self._objects != 1)}"
-        return f"Done: {found}{f' in {images}' * (done > 1)}; see {them}{kept}{after}.", "hint"
+        return f"Done: {found} in {images}; see {them}{kept}{after}.", "hint"
 
     def _cancelled(self, kept: str) -> str:
         done, failed = len(self.finished), len(self.failures)

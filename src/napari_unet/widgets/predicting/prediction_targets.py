@@ -139,19 +139,22 @@ def add_results(
     *,
     plane: tuple[int, ...] = (),
     shape: tuple[int, ...] = (),
+    shows: bool = True,
 ) -> dict[Kind, Layer | None]:
     """Show what was found in ``source``, and return the layer of each kind, None where nothing is shown.
 
     ``results`` are of the whole image; or of its ``plane``, which joins those that are shown of an image of
-    ``shape`` (…YX).
+    ``shape`` (…YX). Unless it ``shows``, new layers are hidden, and others as they are.
     """
+    before = set(viewer.layers)
     shown: dict[Kind, Layer | None] = {}
     for kind, result in results.items():
         data = into_stack(_stack_of(viewer, source, kind), plane, result, shape, kind) if plane else result
         layer = add_result(viewer, source, kind, data)
         if layer is not None:
             layer.metadata[_STACK] = (kind, data)
-            layer.visible = True  # the user asked for it, and may have hidden the last one
+            if shows or layer not in before:
+                layer.visible = shows  # the user asked for it, and may have hidden the last one
         shown[kind] = layer
     return shown
 

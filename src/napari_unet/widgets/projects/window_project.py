@@ -75,9 +75,9 @@ class WindowProject(QObject):
 
     @property
     def models_folder(self) -> Path:
-        """Where models are kept: in the project, where one is open that can be written."""
+        """Where models are kept: in the project, where one is open that can be written and is still there."""
         session = self.session
-        if session is None or not session.is_writable:
+        if session is None or not session.is_writable or not session.folder.is_dir():
             return read_preferences().models_folder
         return session.folder / MODELS
 
@@ -178,17 +178,26 @@ class WindowProject(QObject):
         if event is not None and watched is self.parent() and session is not None:
             if event.type() == QEvent.Type.Close:
                 session.flush()
-                if not event.spontaneous():  # then nobody is asked
-                    self.close()
-                elif session.is_writable and session.problem and not self._may_close(session.problem):
+                asks = event.spontaneous() or self._is_looked_at
+                if asks and session.is_writable and session.problem and not self._may_close(session.problem):
                     event.ignore()
                     return True
+                if not event.spontaneous():  # then napari has asked
+                    self.close()
                 self._closes = True
             elif event.type() == QEvent.Type.Show:
                 self._closes = False
             elif event.type() == QEvent.Type.Hide and self._closes:
                 self.close()
         return False
+
+    @property
+    def _is_looked_at(self) -> bool:
+        """Whether layers are seen in the window; ``viewer.close()`` in a script removes them first."""
+        window, viewer = self.parent(), self._viewer()
+        return (
+            isinstance(window, QWidget) and window.isVisible() and viewer is not None and bool(viewer.layers)
+        )
 
     def _may_close(self, problem: str) -> bool:
         """Ask whether to close a window that holds what could not be saved."""
