@@ -382,6 +382,21 @@ def test_selecting_a_layer_turns_to_its_image(viewer, qtbot):
     assert all(each.layer is first for each in choosers)
 
 
+def test_what_is_chosen_in_the_dock_stays_when_its_result_comes(viewer, qtbot):
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    first, second = (viewer.add_image(discs(), name=name) for name in ("first", "second"))
+    qtbot.waitUntil(lambda: dock.paint.image.layer is second)
+    dock.predict.image.choose(first)  # the other one is still selected in napari's list
+    add_result(viewer, first, "objects", np.ones((64, 64), np.int32))
+    qtbot.wait(50)
+    assert dock.paint.image.layer is first
+    for layer in (None, second):  # which is selected anew
+        viewer.layers.selection.active = layer
+        qtbot.wait(50)
+    assert dock.paint.image.layer is second
+
+
 def test_an_image_that_comes_with_labels_is_turned_to(viewer, qtbot):
     dock = PaintDock(viewer)
     qtbot.addWidget(dock)

@@ -41,6 +41,7 @@ class AnnotationWatcher(QObject):
         self._image_followed = ExitStack()
         self._on_it: list[tuple[Layer, tuple[int, ...], dict[str, Any]]] = []
         self._opened: Image | None = None
+        self._turned_by: Layer | None = None
         chooser.layer_changed.connect(self.look)
         follow(self, self._on_inserted, viewer.layers.events.inserted)
         follow(self, self.look, viewer.layers.events.removed)
@@ -111,8 +112,13 @@ class AnnotationWatcher(QObject):
         self._selected.start()
 
     def _turn(self) -> None:
-        # Labels that came along with an image are selected and belong to none.
-        image = source_of(self._viewer, self._viewer.layers.selection.active) or self._opened
+        active = self._viewer.layers.selection.active
+        image, before = source_of(self._viewer, active), self._turned_by
+        self._turned_by = None if image is None else active
+        if image is None:  # as of labels that came along with an image
+            image = self._opened
+        elif active is before:  # a layer has come, and another image may have been chosen in the dock
+            image = None
         self._opened = None
         if image is not None:
             self._chooser.choose(image)
