@@ -49,7 +49,7 @@ def test_auto_takes_the_fastest(hardware, gpus: int, apple: bool, chosen: str):
 def test_a_device_that_is_here_is_chosen_by_name(hardware):
     hardware(gpus=2, apple=True)
     for name in ("cpu", "cuda", "cuda:0", "cuda:1", "mps"):
-        assert choose_device(name) == torch.device(name)
+        assert choose_device(name) == choose_device(torch.device(name)) == torch.device(name)
 
 
 @pytest.mark.parametrize(

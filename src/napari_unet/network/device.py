@@ -16,12 +16,12 @@ _FAST_BFLOAT16 = ("avx512_bf16", "amx_bf16")
 _CUDA_WHEELS = "https://download.pytorch.org/whl/cu128"
 
 
-def choose_device(name: str = "auto") -> torch.device:
+def choose_device(name: str | torch.device = "auto") -> torch.device:
     """Return the device to compute on.
 
     Parameters
     ----------
-    name : str
+    name : str or torch.device
         "auto" takes an NVIDIA GPU, else an Apple GPU, else the CPU; or "cpu", "cuda", "cuda:1", "mps".
 
     Raises
@@ -29,6 +29,7 @@ def choose_device(name: str = "auto") -> torch.device:
     InputError
         If there is no such device here.
     """
+    name = str(name)
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     match = re.fullmatch("(cpu|cuda|mps)(?::([0-9]+))?", name)

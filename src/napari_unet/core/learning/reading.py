@@ -131,6 +131,11 @@ def _check_pairs(
     images: Sequence[Any], paints: Sequence[Any], reading: Reading, names: Sequence[str]
 ) -> list[tuple[Pixels, Pixels]]:
     """Return every image, channels first, with its paint, after checking that all of them fit together."""
+    shape = getattr(images, "shape", ())
+    if 0 < len(shape) <= reading.ndim:
+        raise InputError(
+            f"The images are one array of shape {tuple(shape)}; give a list of images, and a list of paints."
+        )
     if len(images) != len(paints):
         raise InputError(
             f"There are {len(images)} images and {len(paints)} paints; give one paint for each image, in the "
