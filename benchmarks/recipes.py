@@ -133,7 +133,7 @@ ROOTPAINTER = Recipe(
     weight_decay=0.0,
     clip=float("inf"),
     held_out=0.2,
-    augmentation=AugmentationConfig(),
+    augmentation=AugmentationConfig(colour=0.0),
 )
 
 NNUNET = Recipe(
@@ -143,7 +143,7 @@ NNUNET = Recipe(
     weight_decay=3e-5,
     clip=12.0,
     held_out=0.0,
-    augmentation=AugmentationConfig(elastic=0.0, scale=0.4),
+    augmentation=AugmentationConfig(elastic=0.0, scale=0.4, colour=0.0),
 )
 
 

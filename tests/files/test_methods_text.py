@@ -93,6 +93,10 @@ def test_it_says_how_patches_were_changed(record):
     assert ", and random flips;" in told(**none | {"flip": True})
     assert "random" not in told(**none)
     assert ", and random scaling and intensity changes;" in told(**none | {"scale": 0.1, "noise": 0.1})
+    assert ", and random intensity changes;" in told(**none | {"colour": 0.3})
+    del record["training"]["augmentation"]["colour"]  # as in files of earlier releases
+    assert "random" not in told(**none | {"colour": 0})
+    assert everything in told()
 
 
 def test_it_says_what_else_the_network_was_taught(record):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from napari_unet.network.augment import augment, source_margin
+from napari_unet.network.augment import augment, draw_changes, source_margin
 from napari_unet.network.config import AugmentationConfig
 
 OFF = AugmentationConfig.none()
@@ -228,3 +228,23 @@ def test_intensities_change_as_far_as_they_are_said_to() -> None:
     torch.testing.assert_close(bent, image ** exponent[:, None, None, None], atol=1e-4, rtol=0)
     assert 1 / 1.5 < exponent.min() < 0.75
     assert 1.35 < exponent.max() < 1.5
+
+
+def test_channels_change_further_and_each_by_itself() -> None:
+    def changes(channels: int, **values: float) -> dict[str, Tensor]:
+        drawn = draw_changes(
+            (500, channels), (8, 8), (8, 8), config=_only(**values), generator=_generator()
+        ).numbers
+        return {name: number.flatten(1) for name, number in drawn.items()}
+
+    grey = changes(1, contrast=0.2, colour=0.3)
+    assert set(grey) == {"contrast"}
+    assert grey["contrast"].max() < 1.2
+    for name, values, largest in (
+        ("contrast", {"contrast": 0.2, "colour": 0.3}, 1.5),
+        ("exponent", {"gamma": 0.1, "colour": 0.3}, 1.4),
+        ("brightness", {"brightness": 0.2, "colour": 0.3}, 0.3),
+    ):
+        numbers = changes(2, **values)[name]
+        assert 0.97 * largest < numbers.max() < largest
+        assert abs(float(torch.corrcoef(numbers.T)[0, 1])) < 0.1

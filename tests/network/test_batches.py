@@ -1,12 +1,16 @@
 """How many patches of what size make a batch."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from napari_unet.core.learning.dataset import build_dataset
-from napari_unet.network.config import TrainingConfig, UNetConfig
-from napari_unet.network.learning.batches import plan_batches
+from napari_unet.network.augment import augment
+from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
+from napari_unet.network.learning import batches
+from napari_unet.network.learning.batches import draw_batch, plan_batches
 
 
 @pytest.mark.parametrize(
@@ -47,3 +51,26 @@ def test_valid_networks_see_a_margin_more_than_they_are_taught() -> None:
     assert same == usual
     assert usual.patches == 4
     assert usual.seen[0] == usual.taught[0] + 2 * usual.margin[0] > 192 + 40
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_less_colour_changes_the_more_images_there_are(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint = np.zeros((40, 40), np.int32)
+    paint[:2, :20] = [[1], [2]]
+    image = np.random.default_rng(0).random((40, 40, 3)).astype(np.float32)
+    config = TrainingConfig(augmentation=AugmentationConfig(colour=0.3), network=UNetConfig(levels=1))
+    dataset = build_dataset([image] * count, [paint] * count, held_out=0)
+    device = torch.device("cpu")
+    shape = plan_batches(dataset, config.network, config, device)
+    colours = []
+
+    def seen(*given: Any, config: AugmentationConfig, **named: Any) -> Any:
+        colours.append(config.colour)
+        return augment(*given, config=config, **named)
+
+    monkeypatch.setattr(batches, "augment", seen)
+    generator = torch.Generator().manual_seed(0)
+    draw_batch(dataset, shape, config, device, rng=np.random.default_rng(0), generator=generator)
+    assert colours == [pytest.approx(0.3 / count)]

@@ -71,7 +71,7 @@ def test_a_seed_is_one_that_torch_can_take() -> None:
             TrainingConfig(seed=seed)
 
 
-@pytest.mark.parametrize("name", ["rotation", "scale", "elastic", "noise"])
+@pytest.mark.parametrize("name", ["rotation", "scale", "elastic", "noise", "colour"])
 def test_augmentation_is_finite(name: str) -> None:
     for value in (float("inf"), float("nan")):
         with pytest.raises(InputError, match=f"augmentation.{name} is {value}"):

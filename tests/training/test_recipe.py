@@ -145,9 +145,7 @@ def test_nothing_is_known_beyond_a_view(library):
     """Patches larger than a view of 100 pixels: weight in it alone."""
     small = replace(library, extent=np.full_like(library.extent, 100))
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
-    still = AugmentationConfig(
-        flip=False, rotation=0, scale=0, elastic=0, brightness=0, contrast=0, gamma=0, noise=0
-    )
+    still = AugmentationConfig.none()
     views = np.array([1, 30])
     batch = cut_batch(small, views, rng, generator, edge=128, config=still)
     known = batch.weight > 0

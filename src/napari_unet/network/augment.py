@@ -148,16 +148,19 @@ def draw_changes(
         numbers["matrix"] = turn @ matrix
         numbers["half"] = torch.tensor([max(edge - 1, 1) / 2 for edge in source])
     noise_seed = None
+    colour = config.colour if channels > 1 else 0.0
+    gamma, contrast = config.gamma + colour, config.contrast + colour
+    brightness = config.brightness + colour / 3
 
     def change(largest: float) -> Tensor:
         return _uniform(batch * channels, largest, generator).reshape(batch, channels, *(1,) * ndim)
 
-    if config.gamma:
-        numbers["exponent"] = torch.exp(change(log(1 + config.gamma)))
-    if config.contrast:
-        numbers["contrast"] = torch.exp(change(log(1 + config.contrast)))
-    if config.brightness:
-        numbers["brightness"] = change(config.brightness)
+    if gamma:
+        numbers["exponent"] = torch.exp(change(log(1 + gamma)))
+    if contrast:
+        numbers["contrast"] = torch.exp(change(log(1 + contrast)))
+    if brightness:
+        numbers["brightness"] = change(brightness)
     if config.noise:
         noise_seed = int(torch.randint(2**31, (1,), generator=generator))
         numbers["noise"] = change(config.noise).abs()

@@ -25,20 +25,10 @@ def _require(condition: bool, sentence: str) -> None:
         raise InputError(sentence)
 
 
-def _whole(name: str, value: object, *, optional: bool = True) -> None:
-    """Refuse what is not a whole number before it is compared; None is a value left out."""
-    _require(
-        (value is None and optional) or (isinstance(value, Integral) and not isinstance(value, bool)),
-        f"{name} is {value!r}; give a whole number.",
-    )
-
-
-def _real(name: str, value: object, *, optional: bool = False) -> None:
-    """Refuse what is no number before it is compared; None is a value left out."""
-    _require(
-        (value is None and optional) or (isinstance(value, Real) and not isinstance(value, bool)),
-        f"{name} is {value!r}; give a number.",
-    )
+def _number(kind: type, name: str, value: object, *, optional: bool = False) -> None:
+    """Refuse what is no number of a kind before it is compared; None is a value left out."""
+    fits = (value is None and optional) or (isinstance(value, kind) and not isinstance(value, bool))
+    _require(fits, f"{name} is {value!r}; give a {'whole ' if kind is Integral else ''}number.")
 
 
 def _is_object_size(value: object) -> bool:
@@ -103,7 +93,7 @@ class UNetConfig:
 
     def __post_init__(self) -> None:
         for name in ("ndim", "in_channels", "classes", "levels", "features"):
-            _whole(f"network.{name}", getattr(self, name), optional=False)
+            _number(Integral, f"network.{name}", getattr(self, name))
         _one_of("network.ndim", self.ndim, (2, 3))
         _require(
             1 <= self.in_channels < 2**16,
@@ -123,7 +113,7 @@ class UNetConfig:
         )
         _one_of("network.pooling", self.pooling, ("max", "average"))
         _one_of("network.norm", self.norm, ("batch", "none"))
-        _real("network.dropout", self.dropout)
+        _number(Real, "network.dropout", self.dropout)
         _require(
             0 <= self.dropout < 1, f"network.dropout is {self.dropout}; choose at least 0 and less than 1."
         )
@@ -159,6 +149,10 @@ class AugmentationConfig:
     brightness, contrast, gamma, noise : float
         Largest shift of the normalised intensities, largest relative change of their spread, largest
         relative change of the exponent, and largest standard deviation of added Gaussian noise.
+    colour : float
+        Added to ``contrast`` and ``gamma``, and a third of it to ``brightness``, for images of several
+        channels, each of which changes by itself: stains differ more than the light of one channel. Divided
+        by the number of painted images, or planes, of which several show by themselves how stains differ.
     """
 
     flip: bool = True
@@ -170,13 +164,14 @@ class AugmentationConfig:
     contrast: float = 0.2
     gamma: float = 0.2
     noise: float = 0.05
+    colour: float = 0.3
 
     def __post_init__(self) -> None:
-        for name in ("rotation", "scale", "elastic", "brightness", "contrast", "gamma", "noise"):
+        for name in ("rotation", "scale", "elastic", "brightness", "contrast", "gamma", "noise", "colour"):
             value = getattr(self, name)
-            _real(f"augmentation.{name}", value)
+            _number(Real, f"augmentation.{name}", value)
             _require(0 <= value < inf, f"augmentation.{name} is {value}; choose 0 (off) or more.")
-        _real("augmentation.elastic_spacing", self.elastic_spacing)
+        _number(Real, "augmentation.elastic_spacing", self.elastic_spacing)
         _require(
             self.elastic_spacing >= 8,
             f"augmentation.elastic_spacing is {self.elastic_spacing}; choose at least 8 pixels.",
@@ -185,7 +180,8 @@ class AugmentationConfig:
     @classmethod
     def none(cls) -> "AugmentationConfig":
         """Return the configuration that leaves every patch as it is."""
-        return cls(flip=False, rotation=0, scale=0, elastic=0, brightness=0, contrast=0, gamma=0, noise=0)
+        off = dict.fromkeys(("brightness", "contrast", "gamma", "noise", "colour"), 0)
+        return cls(flip=False, rotation=0, scale=0, elastic=0, **off)
 
 
 _PARTS = {
@@ -277,7 +273,7 @@ class TrainingConfig:
         _one_of("training.precision", self.precision, get_args(Precision))
         for name in ("steps", "patience", "seed", "patch_size", "batch_size"):
             value = getattr(self, name)
-            _whole(f"training.{name}", value)
+            _number(Integral, f"training.{name}", value, optional=True)
             if value is not None:
                 object.__setattr__(self, name, int(value))  # torch takes no seed of numpy's
         for name, part in _PARTS.items():
@@ -286,9 +282,9 @@ class TrainingConfig:
                 isinstance(value, part), f"training.{name} is {value!r}; give one of type {part.__name__}."
             )
         for name in ("learning_rate", "held_out"):
-            _real(f"training.{name}", getattr(self, name))
+            _number(Real, f"training.{name}", getattr(self, name))
         for name in ("seconds", "body_rate", "ends_rate", "pull"):
-            _real(f"training.{name}", getattr(self, name), optional=True)
+            _number(Real, f"training.{name}", getattr(self, name), optional=True)
         if self.spacing is not None:  # such as the scale of a layer, an array, which no file could hold
             try:
                 object.__setattr__(self, "spacing", tuple(map(float, self.spacing)))
@@ -381,7 +377,7 @@ class PredictionConfig:
             f"prediction.object_size is {self.object_size!r}; choose 2 to 2000 pixels, 'estimate' or "
             "'unscaled'.",
         )
-        _real("prediction.contrast", self.contrast)
+        _number(Real, "prediction.contrast", self.contrast)
         _require(
             0.1 <= self.contrast <= 10,
             f"prediction.contrast is {self.contrast}; choose between 0.1 and 10.",
@@ -390,7 +386,7 @@ class PredictionConfig:
             self.instances is None or isinstance(self.instances, InstanceConfig),
             f"prediction.instances is {self.instances!r}; give one of type InstanceConfig, or leave it out.",
         )
-        _whole("prediction.tile_size", self.tile_size)
+        _number(Integral, "prediction.tile_size", self.tile_size, optional=True)
         _require(
             self.tile_size is None or self.tile_size >= 1,
             f"prediction.tile_size is {self.tile_size}; choose at least 1 pixel, or leave it out.",

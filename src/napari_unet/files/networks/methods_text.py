@@ -22,7 +22,7 @@ _CHANGES = {
     "scale": "scaling",
     "elastic": "elastic deformations",
 }
-_INTENSITIES = ("brightness", "contrast", "gamma", "noise")
+_INTENSITIES = ("brightness", "contrast", "gamma", "noise", "colour")
 
 _SCORED_ON = {
     "held-out": "annotations held out of the training",
@@ -102,7 +102,7 @@ def _training(learnt: str, training: Mapping[str, Any], history: Mapping[str, An
     began = f", begun on {day.day} {day:%B %Y}" if day else ""
     changes = training["augmentation"]
     random = [name for key, name in _CHANGES.items() if changes[key]]
-    random += ["intensity changes"] * any(changes[key] for key in _INTENSITIES)
+    random += ["intensity changes"] * any(changes.get(key) for key in _INTENSITIES)  # earlier files lack some
     listed = " and ".join(filter(None, [", ".join(random[:-1]), *random[-1:]]))
     augmented = f", and random {listed}" if random else ""
     pull = training.get("pull")

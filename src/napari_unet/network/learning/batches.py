@@ -1,7 +1,7 @@
 """From a dataset to batches on the device: sizes that fit network and images, patches, augmentation."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from napari_unet.core.learning.live_dataset import Fresh
 from napari_unet.core.patches import Patch, draw_patch
 from napari_unet.network import geometry
 from napari_unet.network.augment import Batch, augment, source_margin
-from napari_unet.network.config import TrainingConfig, UNetConfig
+from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
 from napari_unet.network.device import free_memory
 from napari_unet.network.unet import UNet, centre_crop
 
@@ -114,7 +114,7 @@ def draw_batch(
         target,
         weight,
         shape.seen,
-        config=config.augmentation,
+        config=augmentation_of(dataset, config),
         generator=generator,
         distance=distance,
     )
@@ -124,6 +124,11 @@ def draw_batch(
         crop_margin(weight, shape),
         None if distance is None else crop_margin(distance, shape),
     )
+
+
+def augmentation_of(dataset: Dataset, config: TrainingConfig) -> AugmentationConfig:
+    """Return how patches change: the less in colour, the more painted images there are."""
+    return replace(config.augmentation, colour=config.augmentation.colour / len(dataset.samples))
 
 
 def stack(patches: list[Patch], device: torch.device) -> Batch:

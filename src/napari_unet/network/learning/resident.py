@@ -16,7 +16,7 @@ from napari_unet.core.patches import choose_place
 from napari_unet.network.augment import Batch, apply_changes, draw_changes, source_margin
 from napari_unet.network.config import TrainingConfig
 from napari_unet.network.device import free_memory
-from napari_unet.network.learning.batches import BatchShape, crop_margin
+from napari_unet.network.learning.batches import BatchShape, augmentation_of, crop_margin
 from napari_unet.network.learning.replay import Replay, upload
 
 _DEVICES = ("cuda",)
@@ -145,7 +145,7 @@ class Resident:
             (shape.patches, self._dataset.in_channels),
             self._wide,
             shape.seen,
-            config=self._config.augmentation,
+            config=augmentation_of(self._dataset, self._config),
             generator=generator,
         )
         self._layout = {name: value.shape for name, value in changes.numbers.items()}

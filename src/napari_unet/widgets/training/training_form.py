@@ -42,11 +42,23 @@ _AUGMENTATIONS = (
     (
         "Gentle",
         AugmentationConfig(
-            rotation=15, scale=0.1, elastic=2, brightness=0.05, contrast=0.1, gamma=0.1, noise=0.02
+            rotation=15,
+            scale=0.1,
+            elastic=2,
+            brightness=0.05,
+            contrast=0.1,
+            gamma=0.1,
+            noise=0.02,
+            colour=0.1,
         ),
     ),
     ("Normal", AugmentationConfig()),
-    ("Strong", AugmentationConfig(scale=0.4, elastic=8, brightness=0.2, contrast=0.4, gamma=0.4, noise=0.1)),
+    (
+        "Strong",
+        AugmentationConfig(
+            scale=0.4, elastic=8, brightness=0.2, contrast=0.4, gamma=0.4, noise=0.1, colour=0.6
+        ),
+    ),
 )
 
 _PATIENCE = 20
