@@ -5,9 +5,11 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 from napari._app_model.constants._menus import MenuId
 from npe2 import PluginManifest
+from qtpy.QtWidgets import QWidget
 
 import napari_unet
 
@@ -71,6 +73,26 @@ def test_a_dock_opens_by_its_name(make_napari_viewer, npe2pm, manifest):
     npe2pm.register(manifest)
     _, widget = viewer.window.add_plugin_dock_widget("napari-unet-interactive", "Paint")
     assert type(widget).__name__ == "PaintDock"
+
+
+@pytest.mark.parametrize("name", ["U-Net", "Paint", "Weights", "Train", "Predict", "Evaluate", "Project"])
+def test_docks_from_the_menu_see_the_viewer_itself(make_napari_viewer, npe2pm, manifest, name):
+    viewer = make_napari_viewer()
+    npe2pm.register(manifest)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-unet-interactive", name)
+    docks = [dock, *dock.findChildren(QWidget)]
+    seen = [each._viewer for each in docks if hasattr(each, "_viewer")]
+    assert seen
+    assert all(each is viewer for each in seen)
+
+
+def test_the_brush_in_the_hand_is_shown_in_a_dock_from_the_menu(make_napari_viewer, npe2pm, manifest):
+    viewer = make_napari_viewer()
+    npe2pm.register(manifest)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-unet-interactive", "Paint")
+    viewer.add_image(np.zeros((32, 32)))
+    dock.make()
+    assert dock.brushes.background.isChecked()
 
 
 def test_finding_the_plugin_imports_no_torch():

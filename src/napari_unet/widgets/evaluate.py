@@ -16,7 +16,7 @@ from napari_unet.widgets.bridge.layers import add_error_map, copy_objects
 from napari_unet.widgets.bridge.marks import is_paint, is_result
 from napari_unet.widgets.guiding.place_view import centre_on
 from napari_unet.widgets.jobs import Job
-from napari_unet.widgets.parts.dock import Dock
+from napari_unet.widgets.parts.dock import Dock, without_proxy
 from napari_unet.widgets.parts.form import Column, Form, LabelsChooser, Sentence, button, choice
 from napari_unet.widgets.scoring.evaluation_run import Evaluated, PlanesDone, compare_labels
 from napari_unet.widgets.scoring.score_view import ErrorLegend, ScoreTable
@@ -35,7 +35,7 @@ class EvaluateDock(Dock):
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__()
         self.setObjectName("evaluate_dock")
-        self._viewer = viewer
+        self._viewer = viewer = without_proxy(viewer)
         self._job: Job | None = None
         self._compared: Labels | None = None
         self._result: Evaluated | None = None

@@ -26,7 +26,7 @@ from napari_unet.widgets.painting.brush_tools import BrushTools
 from napari_unet.widgets.painting.regions import RegionTools
 from napari_unet.widgets.painting.take_section import TakeCorrections
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
-from napari_unet.widgets.parts.dock import Dock
+from napari_unet.widgets.parts.dock import Dock, without_proxy
 from napari_unet.widgets.parts.form import Form, LayerChooser, Sentence, button, check_box, choice
 from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.window.lifetime import bind_key, follow, when_settled
@@ -71,7 +71,7 @@ class PaintDock(Dock):
 
     def __init__(self, viewer: "napari.viewer.Viewer", *, scrollable: bool = True) -> None:
         super().__init__(scrollable=scrollable)
-        self._viewer = viewer
+        self._viewer = viewer = without_proxy(viewer)
         self.counted: Counted | None = None
         """What is painted on the annotation layer, as it was counted last; None without one."""
         self._counter = Latest("Counting paint", self)

@@ -18,7 +18,7 @@ from napari_unet.widgets.correcting.correct_section import CorrectSection
 from napari_unet.widgets.guiding.next_place_run import Known
 from napari_unet.widgets.jobs import Job, MakeEvents, Waiting
 from napari_unet.widgets.models.model_chooser import ModelFacts, read_facts
-from napari_unet.widgets.parts.dock import Dock
+from napari_unet.widgets.parts.dock import Dock, without_proxy
 from napari_unet.widgets.parts.form import Sentence, button, describe
 from napari_unet.widgets.predicting.batch_report import BatchReport, Finished, Tally
 from napari_unet.widgets.predicting.files_run import FilesFound, Opened, segment_files
@@ -77,7 +77,7 @@ class PredictDock(Dock):
     def __init__(self, viewer: "napari.viewer.Viewer", *, scrollable: bool = True) -> None:
         super().__init__(scrollable=scrollable)
         self.setObjectName("predict_dock")
-        self._viewer = viewer
+        self._viewer = viewer = without_proxy(viewer)
         self._run: _Run | None = None
         self._facts: ModelFacts | None = None
         self._is_refused = False

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_unet.core.errors import InputError
 from napari_unet.files.projects.project import ProjectImage
-from napari_unet.widgets.parts.dock import Dock
+from napari_unet.widgets.parts.dock import Dock, without_proxy
 from napari_unet.widgets.parts.form import Column, Sentence, button
 from napari_unet.widgets.parts.section import Section
 from napari_unet.widgets.projects.project_session import ProjectSession
@@ -157,7 +157,7 @@ class ProjectDock(Dock):
         super().__init__()
         self.setObjectName("project_dock")
         column = self.column
-        column.addWidget(ProjectRow(viewer))
+        column.addWidget(ProjectRow(without_proxy(viewer)))
         column.addStretch()
 
 

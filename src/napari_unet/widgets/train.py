@@ -30,7 +30,7 @@ from napari_unet.network.events import (
 )
 from napari_unet.widgets.bridge.paint_watch import PaintWatch
 from napari_unet.widgets.jobs import Job, Waiting
-from napari_unet.widgets.parts.dock import Dock
+from napari_unet.widgets.parts.dock import Dock, without_proxy
 from napari_unet.widgets.parts.form import Sentence, Tone, button
 from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.parts.plot import CurvePlot
@@ -96,7 +96,7 @@ class TrainDock(Dock):
     ) -> None:
         super().__init__(scrollable=scrollable)
         self.setObjectName("train_dock")
-        self._viewer = viewer
+        self._viewer = viewer = without_proxy(viewer)
         self._weights = weights
         self._run: _Run | None = None
         self._is_refused = False

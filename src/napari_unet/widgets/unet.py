@@ -15,7 +15,7 @@ from napari_unet.widgets.bridge.layers import copy_paint
 from napari_unet.widgets.bridge.marks import is_paint, is_result, layers_of
 from napari_unet.widgets.next_step import ACTIONS, Action, Stage, next_step
 from napari_unet.widgets.paint import PaintDock, checksum
-from napari_unet.widgets.parts.dock import Dock
+from napari_unet.widgets.parts.dock import Dock, without_proxy
 from napari_unet.widgets.parts.form import Column, Sentence, Tone, button
 from napari_unet.widgets.parts.section import Section
 from napari_unet.widgets.predict import PredictDock
@@ -52,7 +52,7 @@ class UNetDock(Dock):
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__()
         self.setObjectName("unet_dock")
-        self._viewer = viewer
+        self._viewer = viewer = without_proxy(viewer)
         self._place = ""
         # Of images, what happened to them since the last training; of layers, since they were written.
         self._predicted: set[object] = set()

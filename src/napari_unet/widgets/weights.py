@@ -19,7 +19,7 @@ from napari_unet.widgets.bridge import marks
 from napari_unet.widgets.bridge.placement import pixel_shown, pixel_sizes
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
 from napari_unet.widgets.painting.weight_preview import Plane, PlaneMap, WeightPreviews
-from napari_unet.widgets.parts.dock import Dock
+from napari_unet.widgets.parts.dock import Dock, without_proxy
 from napari_unet.widgets.parts.form import Form, LayerChooser, Sentence, check_box, choice
 from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.projects.window_project import project_of
@@ -33,7 +33,7 @@ class WeightsDock(Dock):
 
     def __init__(self, viewer: "napari.viewer.Viewer", *, scrollable: bool = True) -> None:
         super().__init__(scrollable=scrollable)
-        self._viewer = viewer
+        self._viewer = viewer = without_proxy(viewer)
         self._base = WeightConfig.preset("gentle")
         self._peak: float | None = 0.0
         self._map: Layer | None = None

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
+from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
@@ -21,6 +23,18 @@ from napari_unet.widgets.parts.form import Column
 _WIDTH = 340
 """Pixels a dock asks for at first: its folded sections are wider than the open ones, and it must not open so
 narrow that its choices are cut."""
+
+
+AnyViewer = TypeVar("AnyViewer", bound=ViewerModel)
+
+
+def without_proxy(viewer: AnyViewer) -> AnyViewer:
+    """Return the viewer itself: of a dock from its menus, napari hides it behind a proxy.
+
+    That gives the selected layer as another object whenever it is asked for, which is no layer of the list.
+    """
+    itself: AnyViewer = getattr(viewer, "__wrapped__", viewer)
+    return itself
 
 
 class Dock(QWidget):
