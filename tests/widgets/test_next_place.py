@@ -279,6 +279,16 @@ def test_a_transposed_view_goes_there_too(dock, viewer, qtbot):
     np.testing.assert_allclose(centre(viewer), (60, 3), atol=8)
 
 
+def test_a_plane_that_is_seen_from_its_edge_beside_a_stack_does_no_harm(dock, viewer, qtbot):
+    viewer.add_image(np.zeros((5, 120, 120), np.uint16), name="stack")
+    image = viewer.add_image(np.zeros((200, 300)), name="cells")
+    paint = make_annotation(viewer, image)
+    viewer.dims.order = (1, 0, 2)
+    show_place(viewer, image, paint, (50, 60), 20)
+    assert viewer.dims.point[1] == 50
+    assert viewer.scene.camera.center[-1] == 60
+
+
 def test_the_newest_model_looks_if_nobody_has(dock, viewer, qtbot, models):
     save(models, name="old", channels=3)
     save(models)

@@ -53,9 +53,10 @@ def centre_on(viewer: ViewerModel, layer: Layer, pixel: Sequence[float]) -> None
 def _keep_on(viewer: ViewerModel, layer: Layer) -> None:
     """Shift the view so that it shows no more beside ``layer`` than it must."""
     dims, camera = viewer.dims, viewer.scene.camera
-    if dims.ndisplay != 2:
+    shown = [axis - dims.ndim for axis in dims.displayed]
+    if dims.ndisplay != 2 or min(shown) < -layer.ndim:  # or it is seen from its edge, beside a stack
         return
-    low, high = layer.extent.world[:, [axis - dims.ndim for axis in dims.displayed]]
+    low, high = layer.extent.world[:, shown]
     half = np.array(viewer.canvas.viewbox_size(viewer.layers)) / camera.zoom / 2
     inside = np.clip(camera.center[-2:], low + half, high - half)
     centre = np.where(high - low > 2 * half, inside, (low + high) / 2)
