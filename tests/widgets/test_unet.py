@@ -449,6 +449,32 @@ def test_a_dock_that_is_opened_again_advises_to_look_at_the_labels_that_are_ther
     qtbot.waitUntil(lambda: "Train on" in say(later, "unet_advice"), timeout=20_000)
 
 
+def test_labels_of_another_image_are_neither_predicted_anew_nor_unsaved_by_a_prediction(
+    viewer, qtbot, home, tmp_path, monkeypatch
+):
+    tiny_training(monkeypatch, steps=3)
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    first, second = (viewer.add_image(discs(), name=name) for name in ("first", "second"))
+    paint_on(viewer, first)
+    qtbot.wait(50)
+    dock.predict.image.choose(first)
+    trained(dock.train, qtbot)
+    add_result(viewer, first, "objects", np.ones((64, 64), np.int32))  # by an older model, as it were
+    dock.predict.image.choose(second)
+    dock.predict.start()
+    qtbot.waitUntil(lambda: not dock.predict.is_running, timeout=60_000)
+    assert dock._stage().predicted
+    dock._on_saved(viewer.layers["second objects"], tmp_path / "a.tif")
+    dock.predict.image.choose(first)
+    assert not dock._stage().predicted
+    dock.predict.start()
+    qtbot.waitUntil(lambda: not dock.predict.is_running, timeout=60_000)
+    assert dock._stage().predicted
+    dock.predict.image.choose(second)
+    assert dock._stage().saved
+
+
 def trained(dock, qtbot):
     """Train in ``dock``, and return the model."""
     with qtbot.waitSignal(dock.saved, timeout=60_000) as saved:

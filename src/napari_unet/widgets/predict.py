@@ -58,6 +58,7 @@ class _Run:
     targets: list[Target] = field(default_factory=list)
     paths: tuple[Path, ...] = ()
     files: list[Finished] = field(default_factory=list)
+    images: list[Image] = field(default_factory=list)  # that have results of it
 
     def shows(self, target: Target) -> bool:
         """Return whether results are seen at once; of many images, those of hidden ones are not."""
@@ -69,8 +70,8 @@ class PredictDock(Dock):
 
     started = Signal()
     """A prediction has begun."""
-    predicted = Signal()
-    """Results were added."""
+    predicted = Signal(object)
+    """Results of these images were added."""
     ended = Signal()
     """It has ended, in whatever way."""
 
@@ -275,17 +276,12 @@ class PredictDock(Dock):
         if event.scaled is not None:
             self.form.scale.show_scaled(event.scaled)
             self.form.objects.choose(run.facts.path, event.scaled.instances)
-        layers = add_results(
-            self._viewer,
-            source,
-            event.results,
-            plane=event.plane,
-            shape=event.shape,
-            shows=run.shows(target),
-        )
-        for kind, layer in layers.items():
-            if kind == "objects" and isinstance(layer, Labels):
-                self._live.remember(source, layer, event.rereading, run.facts)
+        shown = add_results(
+            self._viewer, source, event.results, plane=event.plane, shape=event.shape, shows=run.shows(target)
+        ).get("objects")
+        run.images.append(source)
+        if isinstance(shown, Labels):
+            self._live.remember(source, shown, event.rereading, run.facts)
         if event.complete:
             objects = event.results.get("objects")
             # They are numbered from 1 without a gap.
@@ -301,6 +297,7 @@ class PredictDock(Dock):
         layers = show_stored(self._viewer, target.layer, target.channels, event.outputs)
         for layer in layers.values():
             layer.visible = run.shows(target)
+        run.images.append(target.layer)
         objects = layers.get("objects")
         if isinstance(objects, Labels):
             self._live.remember(target.layer, objects, None, run.facts)
@@ -319,8 +316,8 @@ class PredictDock(Dock):
             return
         self._preview.end()
         tally = run.tally
-        if tally.finished or tally.has_part:
-            self.predicted.emit()
+        if run.images:
+            self.predicted.emit(run.images)
         failures = tally.failure_lines() if len(tally.names) > 1 else []
         self._report.show_result(failures, run.files)
         self._refresh()

@@ -1,6 +1,6 @@
 """The U-Net dock: painting, weights, training and prediction as the steps of one loop, for newcomers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -234,17 +234,14 @@ class UNetDock(Dock):
         """Take labels that are there for those of the last model, and paint for what it learnt."""
         self._trained = project_of(self._viewer).last_model is not None
         self._found = {layer.unique_id for layer in self._viewer.layers if is_paint(layer)}
-        self._note_predicted()
-        self._on_layers()
-
-    def _on_predicted(self) -> None:
-        self._saved.clear()
-        self._note_predicted()
-        self._refresh()
-
-    def _note_predicted(self) -> None:
         images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
         self._predicted |= {image.unique_id for image in images if labels_of(self._viewer, image)}
+        self._on_layers()
+
+    def _on_predicted(self, images: Sequence[Image]) -> None:
+        self._predicted |= {image.unique_id for image in images}
+        self._saved -= {layer.unique_id for image in images for layer in labels_of(self._viewer, image)}
+        self._refresh()
 
     def _on_layers(self, _event: object = None) -> None:
         """Follow the predicted layers, also those that were there before, or have only now become such."""
