@@ -104,6 +104,12 @@ PREDICTED = stage(trained=True, has_labels=True, predicted=True)
             "If they are right, save them",
             ("next", "save", "table"),
         ),
+        (
+            Stage(True, True, has_background=True, has_labels=True, predicted=True),  # one was rejected
+            4,
+            "accept right ones",
+            ("next", "save", "table"),
+        ),
         (Stage(True, True, has_background=True), 1, "begin an object", ("object",)),
         (stage(paint_teaches=False), 1, "what is still missing", ("object",)),
         (stage(), 3, "Start training", ("start", "object")),

@@ -181,7 +181,7 @@ def _advice(stage: Stage) -> Advice:  # noqa: C901, PLR0911, PLR0912 - a table: 
             )
         case Stage(has_annotation=False):
             return Advice(1, "Make the annotation layer: the one you paint on.", ("make",))
-        case Stage(predicted=True, has_background=False, objects=0):
+        case Stage(predicted=True, objects=0):
             return _LOOK
         case Stage(has_background=False):
             return _BACKGROUND
