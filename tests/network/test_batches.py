@@ -61,7 +61,8 @@ def test_the_less_colour_changes_the_more_images_there_are(
     paint[:2, :20] = [[1], [2]]
     image = np.random.default_rng(0).random((40, 40, 3)).astype(np.float32)
     config = TrainingConfig(augmentation=AugmentationConfig(colour=0.3), network=UNetConfig(levels=1))
-    dataset = build_dataset([image] * count, [paint] * count, held_out=0)
+    # One more for scoring alone, which teaches nothing.
+    dataset = build_dataset([image] * (count + 1), [paint] * (count + 1), held_out=0, validation=1)
     device = torch.device("cpu")
     shape = plan_batches(dataset, config.network, config, device)
     colours = []

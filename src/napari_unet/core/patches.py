@@ -75,11 +75,7 @@ def choose_place(
     if fresh is not None:
         number, pixels = fresh.sample, fresh.pixels
     else:
-        trainable = [
-            number
-            for number, sample in enumerate(dataset.samples)
-            if any(pixels.size for pixels in sample.pixels)
-        ]
+        trainable = [number for number, sample in enumerate(dataset.samples) if sample.teaches]
         number = trainable[rng.integers(len(trainable))]
         painted = [pixels for pixels in dataset.samples[number].pixels if pixels.size]
         pixels = painted[rng.integers(len(painted))]

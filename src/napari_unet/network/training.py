@@ -184,7 +184,7 @@ def train_events(
         device=describe_device(place),
         precision=str(precision).removeprefix("torch."),
         parameters=sum(values.numel() for values in network.parameters()),
-        images=sum(any(pixels.size for pixels in sample.pixels) for sample in dataset.samples),
+        images=sum(sample.teaches for sample in dataset.samples),
         known_pixels=dataset.known_pixels,
     )
     of_paint = (*dataset.warnings, *doubts(dataset, config))

@@ -75,6 +75,11 @@ class Sample:
     objects: PaintedObjects | None = None
 
     @property
+    def teaches(self) -> bool:
+        """Whether there is paint to train on; on images for scoring alone, or once it is erased, is none."""
+        return any(pixels.size for pixels in self.pixels)
+
+    @property
     def paint(self) -> NDArray[np.int32]:
         """A new array (*spatial) int32 with the paint it was read from."""
         return scatter(self.painted.values, self.painted)

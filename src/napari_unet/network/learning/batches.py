@@ -128,7 +128,8 @@ def draw_batch(
 
 def augmentation_of(dataset: Dataset, config: TrainingConfig) -> AugmentationConfig:
     """Return how patches change: the less in colour, the more painted images there are."""
-    return replace(config.augmentation, colour=config.augmentation.colour / len(dataset.samples))
+    painted = sum(sample.teaches for sample in dataset.samples)
+    return replace(config.augmentation, colour=config.augmentation.colour / painted)
 
 
 def stack(patches: list[Patch], device: torch.device) -> Batch:

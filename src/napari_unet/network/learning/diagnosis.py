@@ -119,7 +119,7 @@ class Watch:
         """Look at the places of another dataset from now on: the paint has changed."""
         self._dataset = dataset
         self._crops: list[tuple[NDArray[np.float32], _Places]] = []  # chosen once they are looked at
-        taught = [sample for sample in dataset.samples if any(pixels.size for pixels in sample.pixels)]
+        taught = [sample for sample in dataset.samples if sample.teaches]
         objects = [sample.objects for sample in taught if sample.objects is not None]
         self._mode: Mode = "objects" if objects else "classes"
         self._shows_border = not objects or any(found.shows_border for found in objects)
