@@ -15,6 +15,7 @@ from napari_unet.widgets.bridge.layers import (
     next_object,
 )
 from napari_unet.widgets.bridge.marks import source_of
+from napari_unet.widgets.bridge.placement import world_axes
 from napari_unet.widgets.bridge.timeline import count_as_predicted
 from napari_unet.widgets.painting import brushes
 
@@ -85,6 +86,21 @@ def test_dropping_the_channel_axis_keeps_scale_units_and_names_of_the_others(vie
     np.testing.assert_array_equal(paint.translate, np.array([5, 6, 7, 8])[kept])
     assert paint.units == image.units[kept]
     assert paint.axis_labels == image.axis_labels[kept]
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels", "how", "expected"),
+    [
+        ((2, 3, 8, 9), "auto", {}, "t time, z space, y space, x space"),
+        ((3, 8, 9), "first", {"axis_labels": ("c", "row", "column")}, "row space, column space"),
+        ((3, 8, 9), "auto", {"axis_labels": ("time", "y", "x")}, "time time, y space, x space"),
+        ((3, 8, 9), "auto", {"units": ("min", "um", "um")}, "t time, y space, x space"),
+        ((5, 2, 3, 8, 9), "auto", {}, "q , t time, z space, y space, x space"),
+    ],
+)
+def test_results_on_disk_have_the_axes_of_their_image(viewer, shape, channels, how, expected):
+    image = viewer.add_image(np.zeros(shape), **how)
+    assert ", ".join(f"{axis.name} {axis.kind}" for axis in world_axes(image, channels)) == expected
 
 
 def test_an_image_has_one_paint_layer_whatever_it_is_called(viewer):

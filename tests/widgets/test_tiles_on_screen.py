@@ -9,6 +9,8 @@ from dock_helpers import discs, make_model, save, say
 from napari.layers import Image, Labels
 
 from napari_unet.core.instances import InstanceConfig
+from napari_unet.files.pixels.sources import open_image
+from napari_unet.files.pixels.world_axes import Axis
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.prediction import predict
 from napari_unet.widgets.bridge.marks import is_result, source_of
@@ -183,8 +185,6 @@ def test_an_image_beyond_the_memory_goes_to_disk_and_is_shown_from_there(
     assert expected.objects.max() > 5
     np.testing.assert_array_equal(np.asarray(layer.data[0]), expected.objects)
     assert (tmp_path / "U-Net models" / "results" / "cells_ one_two_objects.zarr").is_dir()
-    from napari_unet.files.pixels.sources import open_image
-
     stored = open_image(tmp_path / "U-Net models" / "results" / "cells_ one_two_objects.zarr")
     assert (stored.pixel_size.y, stored.pixel_size.x) == (0.5, 0.5)
     # Settings cannot be changed afterwards, and that is said.
@@ -195,6 +195,19 @@ def test_an_image_beyond_the_memory_goes_to_disk_and_is_shown_from_there(
     predict_with(dock, qtbot)
     assert [layer.name for layer in viewer.layers] == ["cells: one/two", "cells: one/two objects"]
     assert (tmp_path / "elsewhere" / "cells_ one_two_objects.zarr").is_dir()
+
+
+@pytest.mark.usefixtures("short_of_memory")
+def test_what_goes_to_disk_lies_there_as_its_image_does(dock, viewer, qtbot, tmp_path):
+    where = {"scale": (30, 0.5, 0.5), "translate": (0, 100, -20), "units": ("s", "um", "um")}
+    lazy_image(viewer, tmp_path, (2, 48, 48), **where)
+    predict_with(dock, qtbot)
+    stored = open_image(tmp_path / "U-Net models" / "results" / "cells_ one_two_objects.zarr")
+    assert stored.result_axes == (
+        Axis("t", "time", "second", 30.0),
+        Axis("y", "space", "micrometer", 0.5, 100.0),
+        Axis("x", "space", "micrometer", 0.5, -20.0),
+    )
 
 
 @pytest.mark.usefixtures("short_of_memory")

@@ -1,6 +1,7 @@
 """Where a layer and its pixels are in the world, and how a result looks that lies on it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.arrays.axes import CHANNEL_AXES, Channels, perhaps_channels
 from napari_unet.files.pixels.pixel_size import PixelSize
+from napari_unet.files.pixels.world_axes import Axis, named_axes
 from napari_unet.widgets.bridge.colours import fading, object_colours, see_through
 from napari_unet.widgets.bridge.marks import full_data
 
@@ -145,3 +147,28 @@ def micrometres(layer: Layer, channels: Channels = "auto") -> PixelSize | None:
     ]
     y, x = sizes[-2:]
     return None if y is None or x is None else PixelSize(y, x, sizes[0] if len(sizes) == 3 else None)
+
+
+def world_axes(layer: Layer, channels: Channels) -> tuple[Axis, ...]:
+    """Return the axes of ``layer`` but its channels, as its results on disk tell of them.
+
+    Those without a name are, from the last, X, Y, Z and time, unless the unit is one of time. OME-Zarr knows
+    no turning and shearing, which are left out.
+    """
+    axes, found = spatial_axes(layer, channels), []
+    for axis, usual in zip(axes, "tzyx".rjust(len(axes), "q")[-len(axes) :], strict=True):
+        unit, label = layer.units[axis], layer.axis_labels[axis]
+        is_time = unit.is_compatible_with("second") or label.lower() == "time"
+        letter = "t" if is_time else label.lower() if label.lower() in tuple("tczyx") else usual
+        (known,) = named_axes(letter)
+        found.append(
+            replace(
+                known,
+                # napari numbers axes until somebody names them.
+                name=letter if label == str(axis - layer.ndim) else label,
+                unit="" if unit == "pixel" else str(unit),
+                step=abs(float(layer.scale[axis])),  # negative where it is shown mirrored
+                offset=float(layer.translate[axis]),
+            )
+        )
+    return tuple(found)

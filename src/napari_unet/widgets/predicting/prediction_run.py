@@ -20,7 +20,7 @@ from napari_unet.core.objects.preview import Kind as PreviewKind
 from napari_unet.core.objects.preview import Previewer, PreviewPart
 from napari_unet.core.objects.rereading import Rereading
 from napari_unet.files.atomic import check_writable
-from napari_unet.files.pixels.pixel_size import PixelSize
+from napari_unet.files.pixels.world_axes import Axis
 from napari_unet.files.results.large_prediction import Kind as FileKind
 from napari_unet.files.results.large_prediction import Stored, fits_into_memory, predict_to_zarr, share_done
 from napari_unet.network.config import PredictionConfig
@@ -36,7 +36,7 @@ class Source:
 
     ``plane`` is an index into all its axes but the channels, of which as many as the network does not see are
     used; None segments every plane. ``folder`` is where results go if the image does not fit into the memory;
-    they are named by ``name``, and ``pixel_size`` is kept with them.
+    they are named by ``name``, and ``axes``, all but the channels, are kept with them.
     """
 
     image: Any  # as its layer holds it
@@ -45,7 +45,7 @@ class Source:
     looked_at: tuple[float, ...] | None = None  # the pixel in the middle of the view: segmented first
     folder: Path | None = None
     name: str = "image"
-    pixel_size: PixelSize | None = None
+    axes: tuple[Axis, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -223,7 +223,7 @@ def _on_disk(asked: "_Asked", source: Source, device: str, control: Control) -> 
         source.name,
         asked.config,
         kinds=cast("tuple[FileKind, ...]", tuple(asked.kinds)),
-        pixel_size=source.pixel_size,
+        axes=source.axes,
         device=device,
         control=control,
         start_at=image.start_at,

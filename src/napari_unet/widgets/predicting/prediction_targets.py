@@ -18,7 +18,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.network.failures import sentence
 from napari_unet.widgets.bridge.layers import Kind, add_result, annotation_of, copy_image
 from napari_unet.widgets.bridge.marks import full_data, image_channels, is_result, source_of
-from napari_unet.widgets.bridge.placement import micrometres, spatial_axes
+from napari_unet.widgets.bridge.placement import spatial_axes, world_axes
 from napari_unet.widgets.models.model_chooser import ModelFacts
 from napari_unet.widgets.predicting.prediction_run import Source, resolve_channels
 from napari_unet.widgets.predicting.stored_results import file_name
@@ -119,7 +119,7 @@ def copy_of(viewer: ViewerModel, target: Target) -> Source | str:
             looked_at=pixel_looked_at(viewer, target),
             folder=target.folder,
             name=file_name(layer),
-            pixel_size=micrometres(layer, target.channels),
+            axes=world_axes(layer, target.channels),
         )
     except MemoryError as error:
         return sentence(error)
