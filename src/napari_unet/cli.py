@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from napari_unet._version import __version__
-from napari_unet.console import Commands, in_home, note, ready_streams, repeat_flags
+from napari_unet.console import Commands, in_home, note, ready_streams, repeat_flags, usage_sentence
 from napari_unet.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("NAPARI_UNET_DEBUG"):
             traceback.print_exc()
         if isinstance(error, usage_error):
-            note(f"{error.format_message().rstrip('.')}; see napari-unet --help.")  # type: ignore[attr-defined]
+            note(usage_sentence(error))
         else:
             note(sentence(error))
         return 2 if isinstance(error, (InputError, usage_error, OSError)) else 1

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import shorten
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -33,6 +34,9 @@ Progress = Callable[[float, str], None]
 """Called with the part that is done, in [0, 1], and a few words on it."""
 
 _BAR_LENGTH = 1000
+
+_LONGEST_MESSAGE = 200
+"""Letters of what is said of a command line, which may hold thousands of names that a shell has found."""
 
 
 def ready_streams() -> None:
@@ -75,6 +79,20 @@ def repeat_flags(arguments: Sequence[str]) -> list[str]:
 def _require_value(flag: str, bare: bool) -> None:
     if bare:
         raise InputError(f"{flag} has no value; give at least one after it.")
+
+
+def usage_sentence(error: Any) -> str:
+    """Return what to say of a command line that Typer refuses with an error, and what to do."""
+    command = error.ctx.command_path if error.ctx else "napari-unet"
+    option = getattr(error, "option_name", "")
+    for parameter in error.ctx.command.params if error.ctx else ():
+        if parameter.param_type_name == "argument" and option == f"--{parameter.name}":
+            usage = f"{command} {parameter.metavar}"
+            return f"{option} is not known here; give the {parameter.name} without a flag: {usage} ..."
+    message = shorten(error.format_message().rstrip("."), _LONGEST_MESSAGE, placeholder=" ...")
+    if message.startswith("Got unexpected extra argument"):
+        message += "; put the flag before them to which they belong, such as --images"
+    return f"{message}; see {command} --help."
 
 
 def note(text: str) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from napari_unet.core.errors import InputError
 from napari_unet.files.atomic import writing
+from napari_unet.files.opening import opening
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,17 +83,10 @@ def read_container(path: Path, kind: Kind) -> tuple[bytes, dict[str, Any]]:
     The record has an entry more: ``parameters``, the number of values in all tensors. ``InputError`` if the
     file is missing, is something else (``NotOursError``), is damaged or comes from a newer version.
     """
-    try:
-        with path.open("rb") as file:
-            header = _read_header(file, path, kind)
-            record = _read_record(header, path, kind)
-            tensors = file.read()
-    except IsADirectoryError as error:
-        raise InputError(f"{path} is a folder; give a {kind.noun} file.") from error
-    except FileNotFoundError as error:
-        raise InputError(f"There is no {kind.noun} file {path}; check its name and folder.") from error
-    except OSError as error:
-        raise InputError(f"{path} could not be read ({error.strerror}); check its permissions.") from error
+    with opening(path, kind.noun) as file:
+        header = _read_header(file, path, kind)
+        record = _read_record(header, path, kind)
+        tensors = file.read()
     if record.get("sha256") != _digest(_CHECKSUM.sub(_NO_CHECKSUM, header, count=1), tensors):
         raise InputError(f"{path} is damaged: its checksum does not match; {kind.if_damaged}.")
     return header + tensors, record

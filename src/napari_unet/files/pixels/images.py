@@ -56,9 +56,7 @@ def read_image(path: str | Path, *, is_label: bool = False) -> StoredImage:
     known, or no image.
     """
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; give an image file.")
-    is_paged = is_tiff(path)  # which has a sentence of its own for a missing file
+    is_paged = is_tiff(path)  # which has sentences of its own on what is no file
     with decoding(path):
         return _read_tiff(path) if is_paged else _read_other(path, is_label)
 

@@ -59,12 +59,12 @@ def load_labels(path: Path) -> StoredImage:
     """
     if is_zarr(path):
         return open_image(path)
-    is_paged, is_colour, is_jpeg, size = not path.is_dir() and is_tiff(path), False, False, 0
+    is_paged, is_colour, is_jpeg, size = is_tiff(path), False, False, 0
     if is_paged:
         with decoding(path), first_series(path) as first:
             is_colour, size = first.is_colour, first.series.size
             is_jpeg = first.series.keyframe.compression in _JPEG_IN_TIFF
-    elif path.is_file():
+    else:
         with path.open("rb") as file:
             is_jpeg = file.read(3) == _JPEG
     if is_jpeg:

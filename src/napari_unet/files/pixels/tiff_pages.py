@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_unet.core.errors import InputError
+from napari_unet.files.opening import opening
 from napari_unet.files.pixels.pixel_size import PixelSize, tiff_pixel_size
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -38,13 +38,8 @@ def is_tiff(path: Path) -> bool:
 
     ``InputError`` if it is missing or cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            return file.read(4) in _MAGIC
-    except FileNotFoundError as error:
-        raise InputError(f"There is no image file {path}; check its name and folder.") from error
-    except OSError as error:
-        raise InputError(f"{path} could not be read ({error.strerror}); check its permissions.") from error
+    with opening(path, "image") as file:
+        return file.read(4) in _MAGIC
 
 
 @contextmanager

@@ -1,0 +1,27 @@
+"""Files as users name them, opened for reading, or a sentence on why they cannot be."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from napari_unet.core.errors import InputError
+
+
+@contextmanager
+def opening(path: Path, noun: str) -> Iterator[BinaryIO]:
+    """Open a file, called ``noun`` file in sentences, for a while.
+
+    ``InputError`` if it is missing, a folder, a pipe or a device, or cannot be read.
+    """
+    try:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder; give the {noun} file.")
+        if path.exists() and not path.is_file():  # which could be waited at for ever
+            raise InputError(f"{path} is a pipe or device; save it as a file, and give the {noun} file.")
+        with path.open("rb") as file:
+            yield file
+    except FileNotFoundError as error:
+        raise InputError(f"There is no {noun} file {path}; check its name and folder.") from error
+    except OSError as error:
+        raise InputError(f"{path} could not be read ({error.strerror}); check its permissions.") from error
