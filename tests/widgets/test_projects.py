@@ -671,6 +671,17 @@ def test_closing_by_the_menu_asks_as_well(made, tmp_path, monkeypatch):
     assert answers == []
 
 
+def test_a_script_that_closes_the_window_is_asked_nothing(made, tmp_path, monkeypatch):
+    viewer, folder = made
+    viewer.window.show()
+    asked = []
+    monkeypatch.setattr(QMessageBox, "question", lambda *given, **_: asked.append(given[2]))
+    folder.rename(tmp_path / "gone")
+    annotation_of(viewer, viewer.layers[0]).paint((50, 60), 7)
+    viewer.window.close()
+    assert asked == []
+
+
 @pytest.mark.slow
 def test_another_project_in_the_same_window(made, make_napari_viewer, data, tmp_path, qtbot):
     viewer, folder = made

@@ -9,8 +9,8 @@ from weakref import WeakKeyDictionary, ref
 from napari.components import ViewerModel
 from napari.layers import Layer
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import QEvent, QObject, Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QMessageBox, QWidget
+from qtpy.QtCore import QEvent, QObject, Qt, Signal  # type: ignore[attr-defined]  # no qtpy stubs
+from qtpy.QtWidgets import QMainWindow, QMessageBox, QWidget
 
 from napari_unet.core.errors import InputError
 from napari_unet.files.projects.project import MODELS, Project, project_folder
@@ -193,11 +193,12 @@ class WindowProject(QObject):
 
     @property
     def _is_looked_at(self) -> bool:
-        """Whether layers are seen in the window; ``viewer.close()`` in a script removes them first."""
-        window, viewer = self.parent(), self._viewer()
-        return (
-            isinstance(window, QWidget) and window.isVisible() and viewer is not None and bool(viewer.layers)
-        )
+        """Whether the canvas is on the screen; a script that closes the viewer takes that away first."""
+        window = self.parent()
+        centre = window.centralWidget() if isinstance(window, QMainWindow) else None
+        direct = Qt.FindChildOption.FindDirectChildrenOnly
+        inside = [] if centre is None else centre.findChildren(QWidget, options=direct)
+        return any(widget.isVisible() for widget in inside)
 
     def _may_close(self, problem: str) -> bool:
         """Ask whether to close a window that holds what could not be saved."""
