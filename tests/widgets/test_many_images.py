@@ -304,6 +304,24 @@ def test_every_layer_gets_its_own_result(dock, qtbot):
     assert say(dock, "predict_status").startswith("Done")
 
 
+def test_what_came_of_all_images_goes_with_them(dock, qtbot):
+    viewer = dock._viewer
+    colour = viewer.add_image(np.zeros((40, 48, 3), np.uint8), rgb=True, name="colour")
+    add_images(viewer, 2)
+    dock.image.setCurrentIndex(dock.image.findData("all"))
+    dock.start()
+    wait_for_end(dock, qtbot)
+    viewer.layers.remove(colour)
+    assert say(dock, "predict_status").startswith("Done")
+    dock.image.setCurrentIndex(dock.image.findData("files"))
+    assert say(dock, "predict_status") == ""
+    dock.image.setCurrentIndex(dock.image.findData("all"))
+    dock.start()
+    wait_for_end(dock, qtbot)
+    viewer.layers.clear()
+    assert say(dock, "predict_status") == ""
+
+
 def test_of_many_images_the_results_of_hidden_ones_are_not_seen(dock, qtbot):
     viewer = dock._viewer
     shown, hidden = add_images(viewer, 2)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import napari
@@ -37,6 +38,7 @@ from napari_unet.widgets.predicting.prediction_targets import (
     Target,
     add_results,
     copy_of,
+    images_of,
     plane_shown,
     still_has,
     target_of,
@@ -103,7 +105,7 @@ class PredictDock(Dock):
         self._status = Sentence("predict_status")
         self._discard = button(
             "Discard my edits",
-            self._reread_anyway,
+            partial(self._reread, discard_edits=True),
             name="predict_discard",
             tooltip="Replace the objects you edited by those of the settings above.",
         )
@@ -122,11 +124,11 @@ class PredictDock(Dock):
         self._live.edited.connect(self._on_edited)
         self.form.objects.changed.connect(self._reread)
         self.image.layer_changed.connect(self._on_image)
-        for signal in (self.form.channels_choice.currentIndexChanged, self.image.several_changed):
-            signal.connect(self._on_changed)
+        self.image.several_changed.connect(lambda _several: self._on_image(self.image.layer))
+        self.form.channels_choice.currentIndexChanged.connect(self._on_changed)
         self.model.model_changed.connect(self._on_model)
         follow(self, self._refresh, viewer.layers.events.inserted)
-        follow(self, self._on_changed, viewer.layers.events.removed)
+        follow(self, self._on_removed, viewer.layers.events.removed)
         self._on_model(self.model.path)
         self._project.keep_settings("predict", self)
 
@@ -340,6 +342,12 @@ class PredictDock(Dock):
             self.model.suggest(lambda facts: bool(self._inputs.candidates(facts)))
         self._on_changed()
 
+    def _on_removed(self, _event: object) -> None:
+        self._on_changed()
+        if self.image.several == ALL and not images_of(self._viewer) and self._run is None:
+            self._status.say("")
+            self._report.clear()
+
     def _on_changed(self, _event: object = None) -> None:
         self._withdraw()
         self._refresh()
@@ -356,13 +364,9 @@ class PredictDock(Dock):
             self._inputs.facts_line.say(str(error), "hint" if path is None else "error")
         self._refresh()
 
-    def _reread(self) -> None:
+    def _reread(self, *, discard_edits: bool = False) -> None:
         """Read the objects of the image again, if they were predicted, with the settings of the form."""
-        self._live.refresh(self.image.layer, self.form.objects.config)
-
-    def _reread_anyway(self) -> None:
-        self._discard.setVisible(False)
-        self._live.refresh(self.image.layer, self.form.objects.config, discard_edits=True)
+        self._live.refresh(self.image.layer, self.form.objects.config, discard_edits=discard_edits)
 
     def _on_reread(self, count: int) -> None:
         self._discard.setVisible(False)
