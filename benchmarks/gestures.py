@@ -22,7 +22,7 @@ from napari_unet.widgets.bridge.timeline import timeline_of
 from napari_unet.widgets.correcting.corrector import corrector_of
 
 if TYPE_CHECKING:
-    from napari_unet.core.correcting.gestures import Kind
+    from napari_unet.core.correcting.gestures import GestureKind
 
 SIDE, OBJECTS = 2048, 2000
 REPEATS = 20
@@ -48,7 +48,7 @@ def main() -> int:
     rng = np.random.default_rng(0)
     places = np.argwhere(objects > 0)
     print(f"| {REPEATS} times each | median | worst | undone, median | worst |\n|---|---|---|---|---|")
-    kinds: tuple[Kind, ...] = ("accepted", "rejected", "split", "merged")
+    kinds: tuple[GestureKind, ...] = ("accepted", "rejected", "split", "merged")
     worst = 0.0
     for kind in kinds:
         done, undone = [], []

@@ -9,11 +9,12 @@ from typing import Any, cast, get_args
 from napari_unet.console import note, print_json, progress_bar, report_written, signals_stop
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
+from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.files.pixels.images import expand_paths
 from napari_unet.files.projects.project import MODELS, project_folder, read_project
 from napari_unet.files.projects.project_reading import find_image
 from napari_unet.files.results.cluster import Cluster
-from napari_unet.files.results.large_prediction import Kind, ObjectsFound
+from napari_unet.files.results.large_prediction import ObjectsFound
 from napari_unet.files.results.predicted_files import (
     FileAdvanced,
     FileNoted,
@@ -28,7 +29,7 @@ from napari_unet.network.events import ImageScaled, TileDone, TilesHalved, TileS
 from napari_unet.network.model import Model
 from napari_unet.network.tiles.in_turn import ImageFailed
 
-_KINDS, _FORMATS = get_args(Kind), get_args(Format)
+_KINDS, _FORMATS = get_args(PredictionKind), get_args(Format)
 
 
 def plan_work(
@@ -48,7 +49,7 @@ def plan_work(
         paths, names, missing = tuple(expand_paths(images, results=False)), tuple[str, ...](), list[str]()
     else:
         paths, names, missing = _files_of(project_folder(project))
-    of_results = cast("tuple[Kind, ...]", tuple(kinds)), cast("Format", file_format)
+    of_results = cast("tuple[PredictionKind, ...]", tuple(kinds)), cast("Format", file_format)
     return FilesPlan(paths, output, *of_results, names), missing
 
 

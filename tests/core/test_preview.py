@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.objects import preview as preview_module
-from napari_unet.core.objects.prediction import Prediction
-from napari_unet.core.objects.preview import Kind, Previewer
+from napari_unet.core.objects.prediction import Prediction, PredictionKind
+from napari_unet.core.objects.preview import Previewer
 from napari_unet.core.tiling import Geometry, plan_tiles
 
 KEEP_ALL = InstanceConfig(min_size=1)
@@ -30,7 +30,7 @@ def prediction_of(foreground: np.ndarray, ndim: int) -> Prediction:
     kind=st.sampled_from(["classes", "probabilities"]),
 )
 def test_the_tiles_together_are_every_nth_pixel(
-    shape: tuple[int, ...], planes: int, tile_size: int, most: int, kind: Kind
+    shape: tuple[int, ...], planes: int, tile_size: int, most: int, kind: PredictionKind
 ):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(preview_module, "_OF_A_PLANE", most)

@@ -19,7 +19,7 @@ from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, count_values
 from napari_unet.core.correcting.strokes import divide, inside, spread, trace
 from napari_unet.core.errors import InputError
 
-Kind = Literal["accepted", "rejected", "split", "merged"]
+GestureKind = Literal["accepted", "rejected", "split", "merged"]
 
 Pixels = NDArray[np.intp]
 """Places in a flattened array, each once."""
@@ -40,7 +40,7 @@ class Gesture:
         Seconds since 1970.
     """
 
-    kind: Kind
+    kind: GestureKind
     value: int
     time: float
 
@@ -70,7 +70,7 @@ class Correction:
         The paint value of each object that came of it; 1 for each one that was rejected.
     """
 
-    kind: Kind
+    kind: GestureKind
     objects: Edit
     paint: Edit
     pixels: Pixels
@@ -247,7 +247,9 @@ def _length_in(objects: NDArray[Any], number: int, stroke: NDArray[np.float64], 
     return int(np.count_nonzero(plane[inside(trace(stroke[:, kept]), plane.shape)] == number))
 
 
-def _paint_whole(kind: Kind, paint: NDArray[Any], parts: Sequence[Pixels], objects: Edit) -> Correction:
+def _paint_whole(
+    kind: GestureKind, paint: NDArray[Any], parts: Sequence[Pixels], objects: Edit
+) -> Correction:
     """Paint every part as an object of its own, under the value it has already if it has one."""
     flat = paint.ravel()
     pixels = _joined(parts)

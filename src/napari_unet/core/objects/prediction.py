@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from napari_unet.core.annotation import Mode
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig, find_objects, number_in_raster_order
+
+PredictionKind = Literal["objects", "classes", "probabilities"]
 
 
 @dataclass(frozen=True, eq=False)  # no slots: the cached labels live in the instance's __dict__

@@ -7,17 +7,15 @@ alone: where they cross tiles, and where they are small, the result at the end d
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.core.objects.prediction import Prediction
+from napari_unet.core.objects.prediction import Prediction, PredictionKind
 from napari_unet.core.tiling import Tile
-
-Kind = Literal["objects", "classes", "probabilities"]
 
 _OF_A_PLANE = 2**20
 """Pixels of a preview of one plane or volume, at most."""
@@ -62,7 +60,12 @@ class Previewer:
     """
 
     def __init__(
-        self, shape: Sequence[int], ndim: int, kind: Kind, *, clock: Callable[[], float] = time.perf_counter
+        self,
+        shape: Sequence[int],
+        ndim: int,
+        kind: PredictionKind,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         leading, spatial = tuple(shape[:-ndim]), tuple(shape[-ndim:])
         planes, pixels = int(np.prod(leading, dtype=np.int64)), float(np.prod(spatial, dtype=np.float64))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
@@ -19,7 +19,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.objects.block_classes import find_class_objects_in_blocks
 from napari_unet.core.objects.block_objects import BYTES_PER_PIXEL
-from napari_unet.core.objects.prediction import Prediction
+from napari_unet.core.objects.prediction import Prediction, PredictionKind
 from napari_unet.core.tiling import plan_tiles
 from napari_unet.files.networks.models import model_digest
 from napari_unet.files.pixels.images import check_replaceable
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from napari_unet.files.results.cluster import OnCluster
     from napari_unet.network.prediction import PredictionPlan
     from napari_unet.network.tiles.tile_run import TileRun
-
-Kind = Literal["objects", "classes", "probabilities"]
 
 _LABELS = {"classes": "uint8", "objects": "int32", "scratch": "int32"}
 
@@ -76,7 +74,7 @@ class Stored:
     the same call goes on.
     """
 
-    outputs: Mapping[Kind, Path]
+    outputs: Mapping[PredictionKind, Path]
     finished: bool
 
 
@@ -110,7 +108,7 @@ def predict_to_zarr(
     name: str,
     config: PredictionConfig = PredictionConfig(),
     *,
-    kinds: Sequence[Kind] = ("objects",),
+    kinds: Sequence[PredictionKind] = ("objects",),
     axes: Sequence[Axis] = (),
     pixel_size: PixelSize | None = None,
     device: str = "auto",

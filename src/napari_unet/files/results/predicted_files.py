@@ -9,6 +9,7 @@ from typing import Literal
 from napari_unet.core.arrays.axes import perhaps_channels
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
+from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.files.atomic import check_writable
 from napari_unet.files.pixels.images import (
     check_replaceable,
@@ -22,7 +23,6 @@ from napari_unet.files.pixels.stored_image import StoredImage
 from napari_unet.files.pixels.tiff_pages import is_tiff
 from napari_unet.files.results.cluster import Cluster, OnCluster
 from napari_unet.files.results.large_prediction import (
-    Kind,
     ObjectsFound,
     Stored,
     StoredEvent,
@@ -60,7 +60,7 @@ class FileWritten:
     """The results of file ``number`` are written; ``outputs`` are their paths by kind."""
 
     number: int
-    outputs: Mapping[Kind, Path]
+    outputs: Mapping[PredictionKind, Path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class FilesPlan:
 
     paths: tuple[Path, ...]
     output: Path
-    kinds: tuple[Kind, ...]
+    kinds: tuple[PredictionKind, ...]
     file_format: Format = "auto"
     names: tuple[str, ...] = ()
 
@@ -134,7 +134,7 @@ class FilesPlan:
         """Return what the results of a file are named after."""
         return self.names[number] if self.names else stem(self.paths[number])
 
-    def target(self, number: int, kind: Kind, ending: str = ".tif") -> Path:
+    def target(self, number: int, kind: PredictionKind, ending: str = ".tif") -> Path:
         """Return where a result of a file goes."""
         return self.output / f"{self.name(number)}_{kind}{ending}"
 
@@ -234,7 +234,7 @@ def _open(path: Path, *, is_stored: bool, is_on_cluster: bool) -> StoredImage:
     return open_image(path) if in_pieces else read_image(path)
 
 
-def _write(event: Predicted, image: StoredImage, outputs: Mapping[Kind, Path]) -> None:
+def _write(event: Predicted, image: StoredImage, outputs: Mapping[PredictionKind, Path]) -> None:
     prediction, axes = event.prediction, image.axes.replace("C", "")
     if len(axes) != prediction.probabilities.ndim - 1:
         axes = ""

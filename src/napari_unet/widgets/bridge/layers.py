@@ -19,6 +19,7 @@ from napari_unet.core.annotation import FIRST_OBJECT
 from napari_unet.core.arrays.axes import CHANNEL_AXES, Channels, without_opaque_alpha
 from napari_unet.core.correcting.gestures import unused_values
 from napari_unet.core.errors import InputError
+from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.core.painted.regions import complete
 from napari_unet.core.scoring.label_errors import ERROR_COLOURS
 from napari_unet.widgets.bridge.colours import paint_colours
@@ -36,7 +37,7 @@ from napari_unet.widgets.bridge.marks import (
 )
 from napari_unet.widgets.bridge.placement import LABELS, axes_of, placement, result_layer, spatial_axes
 
-Kind = Literal["objects", "classes", "probabilities", "weights", "uncertainty"]
+ResultKind = PredictionKind | Literal["weights", "uncertainty"]
 
 _DIMMED = (0.0, 0.0, 0.0, 0.6)
 """An error map where nothing is wrong: the colours of labels below must not pass for those of errors."""
@@ -161,7 +162,7 @@ def next_object(paint: Labels) -> int:
     return unused_values(np.asarray(full_data(paint)), 1, at_least=FIRST_OBJECT)[0]
 
 
-def add_result(viewer: ViewerModel, source: Layer, kind: Kind, data: NDArray[Any]) -> Layer | None:
+def add_result(viewer: ViewerModel, source: Layer, kind: ResultKind, data: NDArray[Any]) -> Layer | None:
     """Show ``data`` on top of the image it was computed from.
 
     A layer that an earlier call made for the same image and kind is updated, unless the user has edited it

@@ -14,7 +14,7 @@ from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtWidgets import QGridLayout, QPushButton, QSizePolicy, QWidget
 from superqt.utils import signals_blocked
 
-from napari_unet.core.correcting.gestures import Gesture, Kind
+from napari_unet.core.correcting.gestures import Gesture, GestureKind
 from napari_unet.core.correcting.progress import ENOUGH, FEWEST, Progress, read_progress
 from napari_unet.widgets.bridge.layers import annotation_of, objects_of
 from napari_unet.widgets.bridge.marks import is_paint, mark_of, source_of
@@ -23,7 +23,7 @@ from napari_unet.widgets.correcting.corrector import KEYS, Corrector, act_by_key
 from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button, check_box, describe
 from napari_unet.widgets.window.lifetime import bind_key, follow, later
 
-_TOOLS: dict[Kind, tuple[str, str]] = {
+_TOOLS: dict[GestureKind, tuple[str, str]] = {
     "accepted": (
         "Accept",
         (
@@ -75,8 +75,8 @@ class CorrectSection(QWidget):
         column = Column(self)
         grid = QGridLayout()
         grid.setSpacing(4)
-        self._buttons: dict[Kind, QPushButton] = {}
-        for place, kind in enumerate(get_args(Kind)):
+        self._buttons: dict[GestureKind, QPushButton] = {}
+        for place, kind in enumerate(get_args(GestureKind)):
             text, tooltip = _TOOLS[kind]
             made = button(
                 f"{text} ({KEYS[kind]})",
@@ -156,7 +156,7 @@ class CorrectSection(QWidget):
             self._told = () if paint is None else gestures_of(paint)
         self._show()
 
-    def _act_by_key(self, kind: Kind) -> None:
+    def _act_by_key(self, kind: GestureKind) -> None:
         act_by_key(self._viewer, kind, self._viewer.layers.selection.active)
 
     def _move_by_key(self, move: Callable[[Timeline, Labels], None]) -> None:
@@ -165,7 +165,7 @@ class CorrectSection(QWidget):
         if paint is not None:
             move(timeline_of(paint), paint)
 
-    def _take(self, kind: Kind) -> None:
+    def _take(self, kind: GestureKind) -> None:
         if self._corrector is not None:
             self._corrector.take(None if self._corrector.tool == kind else kind)
         self._show()
@@ -215,7 +215,7 @@ def describe_gestures(gestures: Sequence[Gesture]) -> str:
     counts = Counter(gesture.kind for gesture in gestures)
     if not counts:
         return "Accept what is right, reject what is no object: both teach, in a click."
-    names: dict[Kind, str] = {
+    names: dict[GestureKind, str] = {
         "accepted": "accepted",
         "rejected": "rejected",
         "split": "made by splits",

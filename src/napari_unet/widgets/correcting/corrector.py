@@ -15,7 +15,7 @@ from napari_unet.core.correcting.gestures import (
     Correction,
     Edit,
     Gesture,
-    Kind,
+    GestureKind,
     accept,
     merge,
     reject,
@@ -29,7 +29,7 @@ from napari_unet.widgets.bridge.placement import spatial_axes
 from napari_unet.widgets.bridge.timeline import Timeline, count_as_predicted, timeline_of
 from napari_unet.widgets.correcting.stroke_preview import StrokePreview
 
-KEYS: dict[Kind, str] = {"accepted": "A", "rejected": "R", "split": "S", "merged": "U"}
+KEYS: dict[GestureKind, str] = {"accepted": "A", "rejected": "R", "split": "S", "merged": "U"}
 """Letters that napari leaves free for labels, and the Paint dock too. U is for unite."""
 
 _CARRIER = "pick"
@@ -49,7 +49,7 @@ class Corrector:
         self._viewer = viewer
         self._result = result
         self._mark = mark
-        self._tool: Kind | None = None
+        self._tool: GestureKind | None = None
         self.is_at_work = False
         """Whether what the layer tells of now is a gesture, and no edit with napari's tools."""
         self.events = EmitterGroup(source=self, tool=Event, said=Event)
@@ -60,11 +60,11 @@ class Corrector:
         self._follow_paint()
 
     @property
-    def tool(self) -> Kind | None:
+    def tool(self) -> GestureKind | None:
         """What a stroke of the mouse does now."""
         return self._tool if str(self._result.mode) == _CARRIER else None
 
-    def take(self, tool: Kind | None) -> None:
+    def take(self, tool: GestureKind | None) -> None:
         """Take up a tool, or lay it down."""
         self._tool = tool
         if tool is not None:
@@ -111,7 +111,12 @@ class Corrector:
                 self.stroke(tool, np.array(path), axes, leaves_trace=preview.was_drawn)
 
     def stroke(
-        self, kind: Kind, path: NDArray[np.float64], axes: tuple[int, ...], *, leaves_trace: bool = False
+        self,
+        kind: GestureKind,
+        path: NDArray[np.float64],
+        axes: tuple[int, ...],
+        *,
+        leaves_trace: bool = False,
     ) -> None:
         """Do with all objects that a stroke touches, or crosses, what ``kind`` says.
 
@@ -132,7 +137,7 @@ class Corrector:
 
         self._correct(make, leaves_trace=leaves_trace)
 
-    def point(self, kind: Kind) -> None:
+    def point(self, kind: GestureKind) -> None:
         """Accept or reject the object under the pointer; not while a stroke is drawn, which hides it."""
         if self._mark.is_drawn_on:
             return
@@ -141,7 +146,7 @@ class Corrector:
         direction = viewer.scene.camera.calculate_nd_view_direction(viewer.dims.ndim, displayed)
         self._point_at(kind, viewer.cursor.position, direction, displayed)
 
-    def _point_at(self, kind: Kind, position: Any, direction: Any, displayed: list[int]) -> None:
+    def _point_at(self, kind: GestureKind, position: Any, direction: Any, displayed: list[int]) -> None:
         if kind in ("split", "merged"):
             self._say("Strokes are drawn on a plane; leave the 3-D view for that.", "warning")
             return
@@ -263,7 +268,7 @@ def bind_keys(viewer: ViewerModel, layer: Labels) -> None:
         layer.bind_key(key, lambda of, kind=kind: act_by_key(viewer, kind, of), overwrite=True)
 
 
-def act_by_key(viewer: ViewerModel, kind: Kind, layer: Layer | None) -> None:
+def act_by_key(viewer: ViewerModel, kind: GestureKind, layer: Layer | None) -> None:
     """Do what a key says with the predicted objects of the image that the selected ``layer`` belongs to."""
     result = objects_of(viewer, source_of(viewer, layer))
     if result is None:

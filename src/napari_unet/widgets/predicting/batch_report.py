@@ -7,12 +7,12 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QWidget
 
-from napari_unet.files.results.large_prediction import Kind
+from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.widgets.parts.form import Chooser, Column, Sentence, Tone, button, describe
 from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.predicting.files_run import open_results
 
-Finished = tuple[Path, Mapping[Kind, Path]]
+Finished = tuple[Path, Mapping[PredictionKind, Path]]
 """An image file that was segmented, and the files of its results by kind."""
 
 _LINES = 6

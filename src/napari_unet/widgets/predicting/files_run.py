@@ -4,16 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
+from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.files.pixels.images import expand_paths, stem
 from napari_unet.files.pixels.sources import load_image
-from napari_unet.files.results.large_prediction import Kind as FileKind
 from napari_unet.files.results.predicted_files import (
     FileAdvanced,
     FileNoted,
@@ -26,7 +26,6 @@ from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import ImageScaled, TilesHalved
 from napari_unet.network.memory import free_host_memory
 from napari_unet.network.tiles.in_turn import ImageFailed
-from napari_unet.widgets.bridge.layers import Kind
 from napari_unet.widgets.predicting.prediction_run import TilesDone
 
 
@@ -41,7 +40,7 @@ def segment_files(
     path: Path,
     pattern: str,
     output: Path,
-    kinds: Sequence[Kind],
+    kinds: Sequence[PredictionKind],
     config: PredictionConfig,
     *,
     device: str,
@@ -56,9 +55,7 @@ def segment_files(
     """
     from napari_unet.files.networks.models import load_model
 
-    plan = FilesPlan(
-        tuple(expand_paths([pattern], results=False)), output, cast("tuple[FileKind, ...]", tuple(kinds))
-    )
+    plan = FilesPlan(tuple(expand_paths([pattern], results=False)), output, tuple(kinds))
     yield FilesFound(plan.paths)
     note = ""
     for event in predict_files(load_model(path), plan, config, device=device, control=control):
@@ -80,10 +77,10 @@ class Opened:
     name: str
     image: NDArray[Any]
     rgb: bool
-    results: Mapping[Kind, NDArray[Any]]
+    results: Mapping[PredictionKind, NDArray[Any]]
 
 
-def open_results(path: Path, outputs: Mapping[FileKind, Path]) -> Iterator[Opened]:
+def open_results(path: Path, outputs: Mapping[PredictionKind, Path]) -> Iterator[Opened]:
     """Read an image file and the results written of it; ``InputError`` if one of them cannot be read."""
     image = load_image(path)
     pixels = _in_memory(path, image.pixels)
@@ -91,7 +88,7 @@ def open_results(path: Path, outputs: Mapping[FileKind, Path]) -> Iterator[Opene
     rgb = image.channels == "first" and pixels.shape[0] == 3 and pixels.dtype == np.uint8
     if rgb:
         pixels = np.moveaxis(pixels, 0, -1)
-    results: dict[Kind, NDArray[Any]] = {}
+    results: dict[PredictionKind, NDArray[Any]] = {}
     for kind, target in outputs.items():
         results[kind] = _in_memory(target, load_image(target).pixels)
     yield Opened(stem(path), pixels, rgb, results)

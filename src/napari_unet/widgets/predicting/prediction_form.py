@@ -8,9 +8,9 @@ from superqt.utils import signals_blocked
 from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.errors import InputError
+from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import ImageScaled
-from napari_unet.widgets.bridge.layers import Kind
 from napari_unet.widgets.parts.form import Column, Form, Sentence, check_box, choice, device_choice, slider
 from napari_unet.widgets.parts.section import Section
 from napari_unet.widgets.predicting.object_form import ObjectForm
@@ -64,7 +64,7 @@ class ScaleForm(QWidget):
                 self._size.setValue(round(event.object_size))
 
 
-_KINDS: dict[Kind, tuple[str, str]] = {
+_KINDS: dict[PredictionKind, tuple[str, str]] = {
     "objects": ("Objects", "Labels: every object has its own number."),
     "classes": ("Classes", "Labels: the most probable class of every pixel."),
     "probabilities": ("Probability", "How sure the network is of every pixel, 0 to 1."),
@@ -77,7 +77,7 @@ class PredictionForm(QWidget):
     def __init__(self) -> None:
         super().__init__()
         column = Column(self)
-        self._kinds: dict[Kind, QCheckBox] = {
+        self._kinds: dict[PredictionKind, QCheckBox] = {
             kind: check_box(text, name=f"predict_{kind}", tooltip=tooltip)
             for kind, (text, tooltip) in _KINDS.items()
         }
@@ -142,7 +142,7 @@ class PredictionForm(QWidget):
             self._kinds["classes"].setChecked(mode == "classes")
 
     @property
-    def kinds(self) -> tuple[Kind, ...]:
+    def kinds(self) -> tuple[PredictionKind, ...]:
         """What to make; ``InputError`` if nothing is ticked."""
         kinds = tuple(kind for kind, box in self._kinds.items() if box.isChecked())
         if not kinds:

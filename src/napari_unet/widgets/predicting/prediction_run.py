@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,19 +15,16 @@ from napari_unet.core.arrays.lazy import Pixels
 from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.core.objects.prediction import Prediction
-from napari_unet.core.objects.preview import Kind as PreviewKind
+from napari_unet.core.objects.prediction import Prediction, PredictionKind
 from napari_unet.core.objects.preview import Previewer, PreviewPart
 from napari_unet.core.objects.rereading import Rereading
 from napari_unet.files.atomic import check_writable
 from napari_unet.files.pixels.world_axes import Axis
-from napari_unet.files.results.large_prediction import Kind as FileKind
 from napari_unet.files.results.large_prediction import Stored, fits_into_memory, predict_to_zarr, share_done
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import ImageScaled, Predicted, TileDone, TilesHalved
 from napari_unet.network.model import Model
 from napari_unet.network.tiles.in_turn import ImageFailed, in_turn
-from napari_unet.widgets.bridge.layers import Kind
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +65,7 @@ class PreviewBegun:
 
     number: int
     shape: tuple[int, ...]
-    kind: PreviewKind
+    kind: PredictionKind
     steps: tuple[int, ...]
 
 
@@ -93,7 +90,7 @@ class StoredOnDisk:
     """
 
     number: int
-    outputs: Mapping[FileKind, Path]
+    outputs: Mapping[PredictionKind, Path]
     finished: bool
 
 
@@ -102,7 +99,9 @@ class Segmented:
     """Source ``number`` is segmented."""
 
     number: int
-    results: Mapping[Kind, NDArray[Any]]  # (…YX), probabilities (K, …YX); of the plane if one was asked for
+    results: Mapping[
+        PredictionKind, NDArray[Any]
+    ]  # (…YX), probabilities (K, …YX); of the plane if one was asked for
     plane: tuple[int, ...]  # where that is in the stack; () for everything
     shape: tuple[int, ...]  # …YX of the whole image
     complete: bool  # all tiles were finished before the stop
@@ -130,7 +129,7 @@ class _KnownLimits(Normalisation):
 def segment(
     path: Path,
     count: int,
-    kinds: Sequence[Kind],
+    kinds: Sequence[PredictionKind],
     config: PredictionConfig,
     *,
     device: str,
@@ -222,7 +221,7 @@ def _on_disk(asked: "_Asked", source: Source, device: str, control: Control) -> 
         source.folder,
         source.name,
         asked.config,
-        kinds=cast("tuple[FileKind, ...]", tuple(asked.kinds)),
+        kinds=asked.kinds,
         axes=source.axes,
         device=device,
         control=control,
@@ -286,9 +285,11 @@ def _read(source: Source, model: Model) -> _Read:
 class _Asked:
     """What is asked of one image, and what the preview shows of its tiles."""
 
-    def __init__(self, number: int, image: _Read, kinds: Sequence[Kind], config: PredictionConfig) -> None:
+    def __init__(
+        self, number: int, image: _Read, kinds: Sequence[PredictionKind], config: PredictionConfig
+    ) -> None:
         self.number, self.image, self.kinds, self.config = number, image, kinds, config
-        kind = next(kind for kind in get_args(PreviewKind) if kind in kinds)
+        kind = next(kind for kind in get_args(PredictionKind) if kind in kinds)
         self._instances = config.instances or image.model.instances
         self._previewer = Previewer(image.shape, image.model.network.ndim, kind)
         self.begun = PreviewBegun(number, self._previewer.shape, kind, self._previewer.steps)
@@ -303,15 +304,15 @@ class _Asked:
         return self._previewer.part((*self.image.plane, *tile.plane), tile.tile, prediction)
 
 
-def _results(event: Predicted, kinds: Sequence[Kind]) -> dict[Kind, NDArray[Any]]:
-    results: dict[Kind, NDArray[Any]] = {kind: getattr(event.prediction, kind) for kind in kinds}
+def _results(event: Predicted, kinds: Sequence[PredictionKind]) -> dict[PredictionKind, NDArray[Any]]:
+    results: dict[PredictionKind, NDArray[Any]] = {kind: getattr(event.prediction, kind) for kind in kinds}
     if event.finished is not None and "classes" in results:
         # Nobody looked at these pixels: neither background nor anything else.
         results["classes"][~event.finished] = 0
     return results
 
 
-def _rereading(event: Predicted, kinds: Sequence[Kind], plane: tuple[int, ...]) -> Rereading | None:
+def _rereading(event: Predicted, kinds: Sequence[PredictionKind], plane: tuple[int, ...]) -> Rereading | None:
     foreground = event.prediction.probabilities[1:]
     if "objects" not in kinds or foreground.nbytes > MOST_KEPT:
         return None

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from napari_unet.core.arrays.axes import CHANNEL_AXES, Channels
 from napari_unet.core.errors import InputError
+from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.network.failures import sentence
-from napari_unet.widgets.bridge.layers import Kind, add_result, annotation_of, copy_image
+from napari_unet.widgets.bridge.layers import add_result, annotation_of, copy_image
 from napari_unet.widgets.bridge.marks import full_data, image_channels, is_result, source_of
 from napari_unet.widgets.bridge.placement import spatial_axes, world_axes
 from napari_unet.widgets.models.model_chooser import ModelFacts
@@ -135,19 +136,19 @@ def still_has(target: Target, shape: tuple[int, ...]) -> bool:
 def add_results(
     viewer: ViewerModel,
     source: Image,
-    results: Mapping[Kind, NDArray[Any]],
+    results: Mapping[PredictionKind, NDArray[Any]],
     *,
     plane: tuple[int, ...] = (),
     shape: tuple[int, ...] = (),
     shows: bool = True,
-) -> dict[Kind, Layer | None]:
+) -> dict[PredictionKind, Layer | None]:
     """Show what was found in ``source``, and return the layer of each kind, None where nothing is shown.
 
     ``results`` are of the whole image; or of its ``plane``, which joins those that are shown of an image of
     ``shape`` (…YX). Unless it ``shows``, new layers are hidden, and others as they are.
     """
     before = set(viewer.layers)
-    shown: dict[Kind, Layer | None] = {}
+    shown: dict[PredictionKind, Layer | None] = {}
     for kind, result in results.items():
         data = into_stack(_stack_of(viewer, source, kind), plane, result, shape, kind) if plane else result
         layer = add_result(viewer, source, kind, data)
@@ -159,7 +160,7 @@ def add_results(
     return shown
 
 
-def _stack_of(viewer: ViewerModel, source: Image, kind: Kind) -> NDArray[Any] | None:
+def _stack_of(viewer: ViewerModel, source: Image, kind: PredictionKind) -> NDArray[Any] | None:
     """Return what is shown of the other planes, with the user's corrections."""
     for layer in reversed(viewer.layers):
         of_kind, data = layer.metadata.get(_STACK, (None, None))
@@ -174,7 +175,7 @@ def into_stack(
     plane: tuple[int, ...],
     result: NDArray[Any],
     shape: tuple[int, ...],
-    kind: Kind,
+    kind: PredictionKind,
 ) -> NDArray[Any]:
     """Return a copy of ``stack`` (…YX, or K first) with ``result`` as one of its planes.
 

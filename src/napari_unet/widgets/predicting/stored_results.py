@@ -12,7 +12,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
 from napari_unet.core.arrays.axes import Channels
-from napari_unet.files.results.large_prediction import Kind
+from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.widgets.bridge.layers import insert_result, protect
 from napari_unet.widgets.bridge.marks import layers_of
 from napari_unet.widgets.bridge.placement import result_layer, spatial_axes
@@ -33,14 +33,14 @@ def file_name(image: Image) -> str:
 
 
 def show_stored(
-    viewer: ViewerModel, source: Image, channels: Channels, outputs: Mapping[Kind, Path]
-) -> dict[Kind, Layer]:
+    viewer: ViewerModel, source: Image, channels: Channels, outputs: Mapping[PredictionKind, Path]
+) -> dict[PredictionKind, Layer]:
     """Show what was stored of an image in zarr folders, and return the layers by kind.
 
     They replace those of an earlier prediction. ``channels`` is where the image has its channels, never
     "auto".
     """
-    shown: dict[Kind, Layer] = {}
+    shown: dict[PredictionKind, Layer] = {}
     for kind, path in outputs.items():
         stored = f"stored {kind}"
         for layer in layers_of(viewer, source, stored):
