@@ -5,7 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_unet.core.arrays.axes import channels_first, check_pixels, perhaps_channels
+from napari_unet.core.arrays.axes import (
+    channels_first,
+    check_pixels,
+    perhaps_channels,
+    without_equal_channels,
+)
 from napari_unet.core.errors import InputError
 
 
@@ -163,3 +168,27 @@ def test_colour_is_no_stack_of_narrow_planes(colours: int) -> None:
         channels_first(image, ndim=2, in_channels=1)
     assert channels_first(image, ndim=2, channels="none", in_channels=1).shape == (1, 64, 50, colours)
     assert channels_first(image[0], ndim=2, in_channels=1).shape == (1, 50, colours)
+
+
+def test_equal_channels_are_one_where_the_model_has_one(tmp_path):
+    grey = np.random.default_rng(0).integers(0, 255, (2, 700, 5, 1), np.uint8)
+    colours = np.repeat(grey, 3, axis=-1)
+    for image in (colours, np.load(_saved(tmp_path, colours), mmap_mode="r")):
+        found = channels_first(image, ndim=2, channels="last", in_channels=1, equal_as_one=True)
+        np.testing.assert_array_equal(found, grey.transpose(3, 0, 1, 2))
+    other = colours.copy()
+    other[1, 699, 4, 2] ^= 1
+    for image in (other, np.load(_saved(tmp_path, other), mmap_mode="r")):
+        with pytest.raises(
+            InputError, match="The image has 3 channels and the model was trained on 1; choose"
+        ):
+            channels_first(image, ndim=2, channels="last", in_channels=1, equal_as_one=True)
+    assert channels_first(colours, ndim=2, channels="last", in_channels=3, equal_as_one=True).shape[0] == 3
+    with pytest.raises(InputError, match="save it in colours if those were grey ones saved so"):
+        channels_first(grey[..., 0], ndim=2, in_channels=3)
+    assert len(without_equal_channels(np.zeros((1, 4, 4)))) == 1
+
+
+def _saved(folder, pixels):
+    np.save(folder / "a.npy", pixels)
+    return folder / "a.npy"

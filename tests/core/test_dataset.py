@@ -131,6 +131,20 @@ def test_channels_and_limits_of_each(last: bool) -> None:
     np.testing.assert_allclose(np.percentile(dataset.samples[0].image, 99.8, axis=(1, 2)), 1, atol=1e-3)
 
 
+def test_grey_pictures_saved_in_colours_are_learnt_from_with_grey_ones() -> None:
+    grey, other = _image(), _image(seed=1)
+    colours = np.stack([other] * 3, axis=-1)
+    found = build_dataset([grey, colours], [_paint(), _paint()])
+    expected = build_dataset([grey, other], [_paint(), _paint()])
+    assert found.in_channels == 1
+    for sample, same in zip(found.samples, expected.samples, strict=True):
+        np.testing.assert_array_equal(sample.image, same.image)
+    assert build_dataset([colours], [_paint()]).in_channels == 3
+    colours[0, 0, 0] += 1
+    with pytest.raises(InputError, match="Image 2 has 3 channels and Image 1 has 1"):
+        build_dataset([grey, colours], [_paint(), _paint()])
+
+
 def test_nan_and_infinite_pixels_stay_local() -> None:
     image = _image().astype(np.float64)
     clean = build_dataset([image], [_paint()]).samples[0].image

@@ -363,3 +363,6 @@ def test_an_image_of_other_channels_is_told_of_and_does_not_join():
     live._reading = replace(live._reading, channels="auto")
     assert not live.update(feed.take())
     assert "2 channels" in live.held_back[0]
+    feed.put(replace(other, image=np.stack([other.image[..., 0]] * 3)))
+    assert live.update(feed.take())
+    assert len(live.dataset.samples) == 2

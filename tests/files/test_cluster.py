@@ -205,6 +205,16 @@ def test_a_starter_scales_the_image_as_it_does_here(tmp_path: Path, cluster: Clu
     )
 
 
+def test_of_equal_channels_the_workers_read_one(tmp_path: Path, cluster: Cluster):
+    model, (_, image) = make_model(), write_input(tmp_path, 100, 83)
+    path = tmp_path / "colours.zarr"
+    zarr.create_array(path, data=np.stack([image] * 3, axis=-1), chunks=(37, 29, 3))
+    config = replace(config_for(model, image), channels="last")
+    *_, last = segment(cluster, model, path, config, kinds=KINDS)
+    assert last.finished
+    assert_same(tmp_path / "out", predict(model, image, config_for(model, image)))
+
+
 def test_the_command(tmp_path: Path, workers: LocalCluster, capsys: pytest.CaptureFixture[str]):
     model = make_model(seed=5)
     path, image = write_input(tmp_path, 100, 83)

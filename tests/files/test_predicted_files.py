@@ -245,3 +245,25 @@ def test_results_lie_where_an_ome_zarr_image_does_with_its_axes(tmp_path, axes, 
     else:
         (multiscale,) = of_classes["multiscales"]
         assert multiscale["axes"] == [CHANNEL, *kept]
+
+
+def test_grey_pictures_saved_in_colours_are_segmented_as_grey_ones(tmp_path):
+    grey = discs((64, 48)).astype(np.uint8)
+    colours = np.stack([grey] * 3, axis=-1)
+    for name in ("a.png", "b.png"):
+        imsave(tmp_path / name, colours, check_contrast=False)
+    tifffile.imwrite(tmp_path / "c.tif", colours, photometric="rgb")
+    stained = colours.copy()
+    stained[0, 0, 0] ^= 1
+    imsave(tmp_path / "d.png", stained, check_contrast=False)
+    expected = predict(make_model(), grey, CONFIG, device="cpu").objects
+    for file_format, read in (("tiff", read_image), ("zarr", lambda path: open_image(path))):
+        events = list(run(expand_paths([tmp_path]), tmp_path / "out", file_format=file_format))
+        notes = [event for event in events if isinstance(event, FileNoted)]
+        assert [(note.number, "a.png is grey" in note.message) for note in notes] == [(0, True)]
+        written = [event.outputs["objects"] for event in events if isinstance(event, FileWritten)]
+        assert len(written) == 3
+        for path in written:
+            np.testing.assert_array_equal(np.asarray(read(path).pixels), expected)
+        (failed,) = (event for event in events if isinstance(event, ImageFailed))
+        assert (failed.number, "has 3 channels" in failed.message) == (3, True)

@@ -334,7 +334,8 @@ def test_alpha_is_left_out_in_pieces_as_it_is_of_the_whole(
 
 def test_labels_are_no_pictures_in_colour(tmp_path: Path):
     labels = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    colour = np.stack([labels] * 3, axis=-1)
+    grey = np.stack([labels] * 3, axis=-1)
+    colour = grey + (grey > 10) * np.arange(3, dtype=np.uint8)
     Image.fromarray(colour).save(tmp_path / "colour.png")
     tifffile.imwrite(tmp_path / "colour.tif", colour, photometric="rgb")
     for name in ("colour.png", "colour.tif"):
@@ -348,6 +349,12 @@ def test_labels_are_no_pictures_in_colour(tmp_path: Path):
         with pytest.raises(InputError, match=rf"{name} is compressed as a JPEG, which changes the numbers"):
             load_labels(tmp_path / name)
     Image.fromarray(labels).save(tmp_path / "grey.png")
+    Image.fromarray(grey).save(tmp_path / "equal.png")
+    tifffile.imwrite(tmp_path / "equal.tif", grey, photometric="rgb")
+    for name in ("equal.png", "equal.tif"):
+        found = load_labels(tmp_path / name)
+        assert found.axes == "YX"
+        np.testing.assert_array_equal(found.pixels, labels)
     # Paint of several channels is paint of planes.
     tifffile.imwrite(tmp_path / "planes.tif", np.stack([labels] * 3), imagej=True, metadata={"axes": "CYX"})
     assert load_labels(tmp_path / "grey.png").pixels.shape == (3, 4)

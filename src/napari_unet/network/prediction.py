@@ -59,8 +59,9 @@ def predict(
     image : array
         (leading..., spatial...), with a channel axis first, last or just before Y and X if the model has more
         than one channel; for a starter, which takes any number of channels, three or four at the end are
-        colours. The axes before the last 2 (of a 3-D model: 3) are planes that are segmented one by one. Any
-        real dtype, bool and byte order; NaN and infinite pixels do not spoil their neighbours.
+        colours. Where it has one, an image may have several that are equal, as a grey picture that was saved
+        in colours. The axes before the last 2 (of a 3-D model: 3) are planes that are segmented one by one.
+        Any real dtype, bool and byte order; NaN and infinite pixels do not spoil their neighbours.
     config : PredictionConfig, optional
         How; the default plans the tiles from the free memory.
     device : str
@@ -207,6 +208,7 @@ def plan_prediction(
         ndim=network.ndim,
         channels=config.channels,
         in_channels=None if model.is_starter else network.in_channels,
+        equal_as_one=True,
     )
     leading, shape = pixels.shape[1 : -network.ndim], pixels.shape[-network.ndim :]
     torch_device = choose_device(device)

@@ -83,6 +83,17 @@ def without_opaque_alpha(pixels: InMemoryOrNot) -> InMemoryOrNot:
     return pixels[..., :-1] if is_opaque else pixels
 
 
+def without_equal_channels(pixels: Pixels) -> Pixels:
+    """Return one of the channels (C, ...) if all are equal, as in a grey picture saved in colours; else all.
+
+    An image on disk is read up to the first difference.
+    """
+    shape = pixels.shape[1:]
+    block = (*(1 for _ in shape[:-2]), _ROWS, shape[-1])
+    parts = (np.asarray(pixels[(slice(None), *box)]) for box in plan_cores(shape, block))
+    return pixels[:1] if all(np.all(part == part[:1]) for part in parts) else pixels
+
+
 def channels_first(
     image: Any,
     *,
@@ -90,6 +101,7 @@ def channels_first(
     channels: Channels = "auto",
     paint_shape: tuple[int, ...] | None = None,
     in_channels: int | None = None,
+    equal_as_one: bool = False,
 ) -> Pixels:
     """Return a view of ``image`` as (C, leading..., spatial...), finding the channel axis if it is not said.
 
@@ -108,6 +120,8 @@ def channels_first(
         Shape of the paint that belongs to the image.
     in_channels : int, optional
         Channels the model expects; checked whenever it is given.
+    equal_as_one : bool
+        Whether several channels are read as one where the model expects one and they are equal.
 
     Returns
     -------
@@ -149,11 +163,14 @@ def channels_first(
             f"The image has shape {shape}, and a {ndim}-D network needs at least {ndim} spatial axes; choose "
             f"another image{', or a 2-D model or starter' if ndim > 2 else ''}."
         )
-    if in_channels is not None and result.shape[0] != in_channels:
+    if equal_as_one and in_channels == 1:
+        result = without_equal_channels(result)
+    if in_channels is not None and len(result) != in_channels:
+        like_it = ", save it in colours if those were grey ones saved so" * (len(result) == 1)
         raise InputError(
-            f"The image has {result.shape[0]} channel{'s' * (result.shape[0] != 1)} and the model was "
-            f"trained on {in_channels}; choose an image with {in_channels}, say where its channels are, or "
-            "train a model on images like this one."
+            f"The image has {len(result)} channel{'s' * (len(result) != 1)} and the model was "
+            f"trained on {in_channels}; choose an image with {in_channels}, say where its channels are"
+            f"{like_it}, or train a model on images like this one."
         )
     return result
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.arrays.axes import channels_first
+from napari_unet.core.arrays.axes import channels_first, without_equal_channels
 from napari_unet.core.arrays.blocks import Box, box_around, box_of, enclose, part_of, whole
 from napari_unet.core.errors import InputError
 from napari_unet.core.learning.dataset import Dataset, Sample, join_planes
@@ -237,6 +237,8 @@ class LiveDataset:
         image = channels_first(
             source.image, ndim=reading.ndim, channels=reading.channels, paint_shape=tuple(source.paint.shape)
         )
+        if self.dataset.in_channels == 1:
+            image = without_equal_channels(image)
         if len(image) != self.dataset.in_channels:
             raise InputError(
                 f"An image with {len(image)} channels was painted on and the network learns from "

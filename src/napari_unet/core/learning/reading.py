@@ -17,7 +17,7 @@ from napari_unet.core.annotation import (
     count_values,
     read_paint,
 )
-from napari_unet.core.arrays.axes import Channels, channels_first
+from napari_unet.core.arrays.axes import Channels, channels_first, without_equal_channels
 from napari_unet.core.arrays.lazy import Pixels, as_pixels
 from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.control import Control
@@ -151,10 +151,13 @@ def _check_pairs(
                 pixels, ndim=reading.ndim, channels=reading.channels, paint_shape=paint.shape
             )
         pairs.append((image, paint))
-        first = len(pairs[0][0])
+    if len({len(image) for image, _ in pairs}) > 1:  # grey pictures are often saved in colours
+        pairs = [(without_equal_channels(image), paint) for image, paint in pairs]
+    first = len(pairs[0][0])
+    for name, (image, _) in zip(names, pairs, strict=True):
         if len(image) != first:
             raise InputError(
-                f"{names[number]} has {len(image)} channel{'s' * (len(image) != 1)} and {names[0]} has "
+                f"{name} has {len(image)} channel{'s' * (len(image) != 1)} and {names[0]} has "
                 f"{first}; train on images with the same channels."
             )
     return pairs

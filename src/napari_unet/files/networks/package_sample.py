@@ -72,7 +72,9 @@ def example_from(image: Pixels, channels: Channels, model: Model) -> NDArray[Any
     ``InputError`` if the image does not suit the model.
     """
     shape = model.network
-    pixels = channels_first(image, ndim=shape.ndim, channels=channels, in_channels=shape.in_channels)
+    pixels = channels_first(
+        image, ndim=shape.ndim, channels=channels, in_channels=shape.in_channels, equal_as_one=True
+    )
     while pixels.ndim > 1 + shape.ndim:
         pixels = pixels[:, pixels.shape[1] // 2]
     return np.asarray(pixels)

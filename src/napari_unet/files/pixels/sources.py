@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.arrays.axes import without_opaque_alpha
+from napari_unet.core.arrays.axes import without_equal_channels, without_opaque_alpha
 from napari_unet.core.arrays.lazy import LazyPixels
 from napari_unet.core.errors import InputError
 from napari_unet.files.pixels.images import (
@@ -74,10 +74,12 @@ def load_labels(path: Path) -> StoredImage:
         )
     image = open_image(path) if size > _LABELS else read_image(path, is_label=True)
     if is_colour or ("C" in image.axes and not is_paged):
-        raise InputError(
-            f"{path} has several numbers for each pixel, as pictures in colour have; save it as labels, one "
-            "whole number for each pixel."
-        )
+        if "C" not in image.axes or len(grey := without_equal_channels(image.pixels)) > 1:
+            raise InputError(
+                f"{path} has several numbers for each pixel, as pictures in colour have; save it as labels, "
+                "one whole number for each pixel."
+            )
+        image = replace(image, pixels=grey[0], axes=image.axes.replace("C", ""))
     return image if size > _LABELS else replace(image, pixels=_whole(image.pixels))
 
 

@@ -184,8 +184,8 @@ def _open(task: TileTask, model: Model) -> tuple[Pixels, Mapping[str, Any]]:
         open_image(task.image).pixels,
         ndim=model.network.ndim,
         channels=task.channels,
-        in_channels=None if model.is_starter else model.network.in_channels,
-    )
+        in_channels=None if model.is_starter or len(task.limits) == 1 else model.network.in_channels,
+    )[: len(task.limits)]  # one of channels that are all equal
     if pixels.shape[1:] != task.shape:
         raise InputError(
             f"The worker {get_worker().address} finds an image of shape {pixels.shape[1:]} in {task.image}, "

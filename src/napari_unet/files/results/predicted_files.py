@@ -170,6 +170,7 @@ def predict_files(
             "A cluster writes zarr, and the format asked for is TIFF; leave it out, or the cluster."
         )
     control = Control() if control is None else control
+    told = list[int]()  # of which file it was said that it is grey
 
     def one(number: int) -> Iterator[FileEvent]:
         path = plan.paths[number]
@@ -179,7 +180,8 @@ def predict_files(
         if image.left_out:
             yield FileNoted(number, image.left_out)
         how = replace(config, channels=image.channels) if config.channels == "auto" else config
-        if how.channels == "auto" and (model.is_starter or model.network.in_channels == 1):
+        takes_one = not model.is_starter and model.network.in_channels == 1
+        if how.channels == "auto" and (model.is_starter or takes_one):
             axis = image.axes[-3:-2].replace("Q", "")
             remedy = "set prediction.channels=middle" + ("" if model.is_starter else ", and train a model so")
             if unsaid := perhaps_channels(str(path), tuple(image.pixels.shape), axis, remedy):
@@ -201,8 +203,16 @@ def predict_files(
             if is_stored
             else predict_events(model, image.pixels, how, device=device, control=control)
         )
+        is_grey = takes_one and how.channels == "first" and len(image.pixels) > 1  # or no event comes
         share = 0.0
         for event in events:
+            if is_grey and not told:
+                told.append(number)
+                yield FileNoted(
+                    number,
+                    f"{path} is grey and was saved in colours; one of its equal channels is used, "
+                    "here and in others like it.",
+                )
             if isinstance(event, Stored):
                 yield FileWritten(number, event.outputs) if event.finished else FileSuspended(number)
             elif isinstance(event, Predicted):
