@@ -29,9 +29,10 @@ from scipy.spatial import cKDTree
 
 from napari_unet.core.arrays import blocks
 from napari_unet.core.borders.two_nearest import two_nearest_distances
+from napari_unet.core.borders.weight_config import TOLERANCE, WeightConfig
 from napari_unet.core.borders.weight_reading import count_touching
 from napari_unet.core.painted.weight_update import update_parts
-from napari_unet.core.weights import TOLERANCE, WeightConfig, border_weights, measure_parts
+from napari_unet.core.weights import border_weights, measure_parts
 
 CONFIG = WeightConfig()  # the paper's: w0 10, sigma 5
 CUTOFF = CONFIG.sigma * (2 * np.log(1 / TOLERANCE)) ** 0.5

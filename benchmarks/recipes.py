@@ -30,9 +30,9 @@ from annotator import Labels
 from kinds import Image
 from methods import Snapshot, Task
 from napari_unet import predict
+from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.learning.dataset import Dataset, Sample, build_dataset
 from napari_unet.core.patches import Patch, cut_patch, place_box
-from napari_unet.core.weights import WeightConfig
 from napari_unet.network.augment import augment, source_margin
 from napari_unet.network.config import AugmentationConfig, TrainingConfig
 from napari_unet.network.device import choose_device, choose_precision

@@ -8,11 +8,12 @@ from scipy import ndimage
 
 from napari_unet.core.annotation import read_paint
 from napari_unet.core.arrays.normalisation import Normalisation, apply_limits
+from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.learning.dataset import Sample
 from napari_unet.core.micrographs import Kind, MicrographConfig, draw_micrograph
 from napari_unet.core.painted.object_distance import choose_reach, measure_depths, object_distance
 from napari_unet.core.painted.painted_pixels import PaintedPixels
-from napari_unet.core.weights import WeightConfig, measure_parts
+from napari_unet.core.weights import measure_parts
 from real_images import RealImage
 
 WINDOW = 288

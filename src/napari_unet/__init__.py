@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from napari_unet._version import __version__
 
 if TYPE_CHECKING:
+    from napari_unet.core.borders.weight_config import WeightConfig
     from napari_unet.core.scoring.scores import evaluate
-    from napari_unet.core.weights import WeightConfig, border_weights
+    from napari_unet.core.weights import border_weights
     from napari_unet.files.networks.models import load_model, save_model
     from napari_unet.files.networks.starters import load_starter, starter_names
     from napari_unet.files.projects.project_reading import load_project
@@ -25,7 +26,7 @@ _HOME = {
     "TrainingConfig": "napari_unet.network.config",
     "UNet": "napari_unet.network.unet",
     "UNetConfig": "napari_unet.network.config",
-    "WeightConfig": "napari_unet.core.weights",
+    "WeightConfig": "napari_unet.core.borders.weight_config",
     "border_weights": "napari_unet.core.weights",
     "evaluate": "napari_unet.core.scoring.scores",
     "load_model": "napari_unet.files.networks.models",

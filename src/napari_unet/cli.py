@@ -295,7 +295,7 @@ def weights(
 ) -> None:
     """Write how much every painted pixel counts in training."""
     from napari_unet.cli_weights import weigh
-    from napari_unet.core.weights import WeightConfig
+    from napari_unet.core.borders.weight_config import WeightConfig
 
     usual = WeightConfig.preset(preset)
     config = replace(usual, w0=usual.w0 if w0 is None else w0, sigma=usual.sigma if sigma is None else sigma)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.errors import InputError
-from napari_unet.core.weights import WeightConfig, border_weights, measure_parts
+from napari_unet.core.weights import border_weights, measure_parts
 from napari_unet.files.pixels.images import check_replaceable, write_image
 from napari_unet.files.pixels.sources import load_labels
 

@@ -27,8 +27,8 @@ from skimage.draw import disk
 from napari_unet import __version__, border_weights, load_model, predict, save_model
 from napari_unet.cli import main
 from napari_unet.console import TrainingReport
+from napari_unet.core.borders.weight_config import WeightConfig, class_weights
 from napari_unet.core.instances import InstanceConfig, find_objects
-from napari_unet.core.weights import WeightConfig, class_weights
 from napari_unet.files.networks.states import step_to_continue
 from napari_unet.files.pixels.images import expand_paths, read_image, write_image
 from napari_unet.files.pixels.pixel_size import PixelSize

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from napari_unet.core.arrays.normalisation import Normalisation
+from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.learning.dataset import build_dataset
 from napari_unet.core.learning.reading import Reading, read_planes
-from napari_unet.core.weights import WeightConfig, border_weights
+from napari_unet.core.weights import border_weights
 
 
 def _paint(shape: tuple[int, ...] = (40, 50), background: bool = True, foreground: bool = True) -> np.ndarray:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from painting import boxes
 
 from napari_unet.core.arrays.normalisation import Normalisation
+from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.learning import live_dataset
 from napari_unet.core.learning.dataset import join_planes
 from napari_unet.core.learning.live_dataset import LiveDataset
@@ -20,7 +21,6 @@ from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.core.painted.object_distance import Depth
 from napari_unet.core.painted.paint_feed import PaintFeed, Source
 from napari_unet.core.painted.regions import Region
-from napari_unet.core.weights import WeightConfig
 
 
 def read(mode="objects", held_out=0.2, ndim=2, weights=WeightConfig()):

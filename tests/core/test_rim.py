@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from painting import boxes
 
+from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.learning.dataset import build_dataset
 from napari_unet.core.painted.rim import TaughtPlane, find_rims
-from napari_unet.core.weights import WeightConfig, border_weights
+from napari_unet.core.weights import border_weights
 
 paints = arrays(np.int32, array_shapes(min_dims=2, max_dims=3, max_side=6), elements=st.integers(0, 4))
 

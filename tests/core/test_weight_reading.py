@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.borders.weight_reading import WeightReading, count_touching
-from napari_unet.core.weights import WeightConfig, measure_parts
+from napari_unet.core.weights import measure_parts
 
 
 @pytest.mark.parametrize(

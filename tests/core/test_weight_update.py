@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from painting import MAX, boxes, paints, spacings
 
+from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.painted.weight_update import update_parts
-from napari_unet.core.weights import WeightConfig, border_weights, measure_parts
+from napari_unet.core.weights import border_weights, measure_parts
 
 CONFIGS = [
     WeightConfig(),

@@ -13,15 +13,9 @@ from skimage.measure import label
 
 from napari_unet.core.annotation import read_paint
 from napari_unet.core.arrays import blocks
+from napari_unet.core.borders.weight_config import TOLERANCE, WeightConfig, class_weights
 from napari_unet.core.errors import InputError
-from napari_unet.core.weights import (
-    TOLERANCE,
-    WeightConfig,
-    border_weights,
-    class_weights,
-    measure_parts,
-    reaches,
-)
+from napari_unet.core.weights import border_weights, measure_parts, reaches
 
 BARE = WeightConfig(class_balance="none")
 FREIBURG = WeightConfig.preset("freiburg")

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_unet.core.arrays.normalisation import Normalisation
+from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.core.weights import WeightConfig
 from napari_unet.files.settings import Settings, override, read_settings, settings_text
 from napari_unet.network.config import AugmentationConfig, PredictionConfig, TrainingConfig, UNetConfig
 

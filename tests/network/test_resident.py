@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from napari_unet.core.arrays.normalisation import Normalisation
+from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.learning.dataset import Dataset, build_dataset
 from napari_unet.core.learning.live_dataset import LiveDataset
 from napari_unet.core.learning.reading import Reading, read_planes
 from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.core.painted.paint_feed import PaintFeed, Source
-from napari_unet.core.weights import WeightConfig
 from napari_unet.network.augment import Batch
 from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
 from napari_unet.network.events import PaintJoined, StepDone

@@ -16,10 +16,10 @@ import torch
 from skimage.measure import label
 
 from napari_unet.core.arrays.normalisation import Normalisation, apply_limits
+from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.scoring.confidence import Tally
-from napari_unet.core.weights import WeightConfig
 from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
 from napari_unet.network.events import Adapted, Started, StepDone, Stopped, Validated, Warned
 from napari_unet.network.learning import batches, training_loop

@@ -473,7 +473,7 @@ def test_the_mode_is_that_of_the_paint(dock, viewer, qtbot):
 
 
 def test_the_form_reads_as_a_configuration(viewer, qtbot):
-    from napari_unet.core.weights import WeightConfig
+    from napari_unet.core.borders.weight_config import WeightConfig
 
     dock = TrainDock(viewer)
     qtbot.addWidget(dock)

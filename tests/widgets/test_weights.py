@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_unet.core.annotation import read_paint
+from napari_unet.core.borders.weight_config import WeightConfig, class_weights
 from napari_unet.core.control import Control
 from napari_unet.core.learning.dataset import build_dataset
 from napari_unet.core.painted import rim
 from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.core.painted.regions import Region, complete
 from napari_unet.core.painted.rim import find_rims
-from napari_unet.core.weights import WeightConfig, border_weights, class_weights
+from napari_unet.core.weights import border_weights
 from napari_unet.network.config import TrainingConfig
 from napari_unet.widgets.bridge import layers as bridge
 from napari_unet.widgets.bridge import marks

@@ -32,8 +32,6 @@ from napari_unet.core.borders.two_nearest import (
 from napari_unet.core.borders.weight_config import TOLERANCE, WeightConfig, class_weights
 from napari_unet.core.errors import InputError
 
-__all__ = ["TOLERANCE", "WeightConfig", "WeightParts", "border_weights", "class_weights", "measure_parts"]
-
 _HUGE = 1e30  # pixels in a sigma, or less; float32 can hold it, and nothing is left of its Gaussian
 
 _HALO_TOLERANCE = 2.0**-32  # of its height: below what float32 can tell, so the halo term counts as exact

@@ -13,9 +13,9 @@ from typing import Literal, get_args
 from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.arrays.normalisation import Normalisation
+from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.core.weights import WeightConfig
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 

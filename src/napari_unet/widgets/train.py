@@ -12,9 +12,9 @@ from napari.layers import Image
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtGui import QShowEvent
 
+from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.core.weights import WeightConfig
 from napari_unet.files.networks.models import model_path
 from napari_unet.network.events import (
     Adapted,

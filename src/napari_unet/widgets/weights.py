@@ -12,13 +12,14 @@ from qtpy.QtCore import Qt
 from superqt import QLabeledDoubleSlider
 from superqt.utils import signals_blocked
 
+from napari_unet.core.arrays.blocks import Plane
 from napari_unet.core.borders.weight_config import Preset, WeightConfig
 from napari_unet.files.pixels.pixel_size import relative_spacing
 from napari_unet.widgets.bridge import layers as bridge
 from napari_unet.widgets.bridge import marks
 from napari_unet.widgets.bridge.placement import pixel_shown, pixel_sizes
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
-from napari_unet.widgets.painting.weight_preview import Plane, PlaneMap, WeightPreviews
+from napari_unet.widgets.painting.weight_preview import PlaneMap, WeightPreviews
 from napari_unet.widgets.parts.dock import Dock, without_proxy
 from napari_unet.widgets.parts.form import Form, LayerChooser, Sentence, check_box, choice
 from napari_unet.widgets.parts.latest import Latest

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 Box = tuple[slice, ...]
 """One slice for each axis, with start and stop, both within the array."""
 
+Plane = tuple[int, ...]
+"""Index of a plane, or of a volume, along the axes before its own; () where there are none."""
+
 MAX_THREADS = 4
 """Few, because a training may be running on the same processor, and memory is the limit soon."""
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from napari_unet.core.arrays.blocks import Plane
 from napari_unet.core.arrays.lazy import Pixels
 from napari_unet.core.arrays.normalisation import Normalisation, apply_limits
-from napari_unet.core.objects.rereading import Plane
 
 _PAINTED = 500
 """Painted blocks that looks are compared with, at equal distances in the order of the image."""

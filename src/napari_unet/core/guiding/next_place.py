@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_unet.core.annotation import FIRST_OBJECT
+from napari_unet.core.arrays.blocks import Plane
 from napari_unet.core.arrays.lazy import Pixels
 from napari_unet.core.guiding.looks import Looks, block_mean
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.core.objects.rereading import Plane
 from napari_unet.core.objects.uncertainty import uncertainty, unclear_seams
 
 Why = Literal["seam", "wavers", "unlike"]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from napari_unet.core.annotation import Mode, advise, check_teachable
 from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.arrays.normalisation import Normalisation
+from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.learning.reading import Reading, classes_of, count_together, read_planes
@@ -22,7 +23,6 @@ from napari_unet.core.painted.painted_pixels import (
     scatter,
 )
 from napari_unet.core.painted.painted_plane import PaintedPlane
-from napari_unet.core.weights import WeightConfig
 
 ScoredOn = Literal["held-out", "training", "validation"]
 

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.arrays.axes import channels_first, without_equal_channels
-from napari_unet.core.arrays.blocks import Box, box_around, box_of, enclose, part_of, whole
+from napari_unet.core.arrays.blocks import Box, Plane, box_around, box_of, enclose, part_of, whole
 from napari_unet.core.errors import InputError
 from napari_unet.core.learning.dataset import Dataset, Sample, join_planes
 from napari_unet.core.learning.reading import Reading
 from napari_unet.core.painted.known_full import FollowedFull, KnownFull
 from napari_unet.core.painted.object_distance import Full
-from napari_unet.core.painted.paint_feed import News, Plane, Source
+from napari_unet.core.painted.paint_feed import News, Source
 from napari_unet.core.painted.painted_plane import PaintedPlane, measure_plane
 
 _Place = tuple[int, Plane]

@@ -20,11 +20,11 @@ from napari_unet.core.annotation import (
 from napari_unet.core.arrays.axes import Channels, channels_first, without_equal_channels
 from napari_unet.core.arrays.lazy import Pixels, as_pixels
 from napari_unet.core.arrays.normalisation import Normalisation
+from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.painted_plane import Measure, PaintedPlane, measure_plane
-from napari_unet.core.weights import WeightConfig
 
 
 @dataclass(frozen=True, slots=True)

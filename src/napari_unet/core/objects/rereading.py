@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.arrays.blocks import Plane
 from napari_unet.core.instances import InstanceConfig, Landscape
 from napari_unet.core.objects.prediction import join_classes
-
-Plane = tuple[int, ...]
-"""Index of a plane along the axes that the network does not see; () where it sees all of them."""
 
 _ROOM = 2**29
 """Bytes that landscapes may take: they are kept for the plane that the user looks at and a few more."""

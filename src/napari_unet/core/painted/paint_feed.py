@@ -14,11 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import BACKGROUND, check_paint
-from napari_unet.core.arrays.blocks import Box, common, part_of, whole
+from napari_unet.core.arrays.blocks import Box, Plane, common, part_of, whole
 from napari_unet.core.painted.known_full import KnownFull
-
-Plane = tuple[int, ...]
-"""Index of a plane along the leading axes of its paint."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

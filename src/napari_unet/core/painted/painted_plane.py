@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import BACKGROUND, Mode, count_values
 from napari_unet.core.arrays.blocks import Box, box_around, flat_places, part_of, widen
+from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.painted.holdout import number_parts
 from napari_unet.core.painted.object_distance import Depth, Full, is_full, measure_depths, outline
 from napari_unet.core.painted.painted_pixels import PaintedPixels
 from napari_unet.core.painted.rim import find_rims
 from napari_unet.core.painted.weight_update import edit_parts, reconnect
-from napari_unet.core.weights import WeightConfig, WeightParts, measure_parts
+from napari_unet.core.weights import WeightParts, measure_parts
 
 
 @dataclass(frozen=True, slots=True)

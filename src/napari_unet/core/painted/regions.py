@@ -14,9 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, count_values
-
-Plane = tuple[int, ...]
-"""Index of a plane along all axes but the last two; () in an image of two axes."""
+from napari_unet.core.arrays.blocks import Plane
 
 _ON_PLANE = 0.5
 """Pixels between the planes of the first and the last vertex from which on a shape lies across planes."""

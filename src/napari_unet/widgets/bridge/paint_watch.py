@@ -10,7 +10,8 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject
 
-from napari_unet.core.painted.paint_feed import PaintFeed, Plane, Source
+from napari_unet.core.arrays.blocks import Plane
+from napari_unet.core.painted.paint_feed import PaintFeed, Source
 from napari_unet.widgets.bridge.layers import annotation_of, copy_image, has_paint
 from napari_unet.widgets.bridge.marks import full_data, full_objects_of, mode_of
 from napari_unet.widgets.window.lifetime import follow, later

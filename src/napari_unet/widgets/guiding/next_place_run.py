@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.axes import Channels, channels_first
+from napari_unet.core.arrays.blocks import Plane
 from napari_unet.core.guiding.next_place import Place, next_places
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.objects.extent import object_extent
-from napari_unet.core.objects.rereading import Plane, Rereading
+from napari_unet.core.objects.rereading import Rereading
 from napari_unet.core.objects.uncertainty import uncertainty
 
 MOST_PLANES = 9

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Mode
-from napari_unet.core.arrays.blocks import Box, box_of, whole
+from napari_unet.core.arrays.blocks import Box, Plane, box_of, whole
+from napari_unet.core.borders.weight_config import WeightConfig, class_weights
 from napari_unet.core.borders.weight_reading import WeightReading, count_touching
 from napari_unet.core.control import Control
 from napari_unet.core.painted.known_full import FollowedFull, KnownFull
@@ -23,10 +24,7 @@ from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.regions import Region, complete
 from napari_unet.core.painted.rim import TaughtPlane
 from napari_unet.core.painted.weight_update import update_parts
-from napari_unet.core.weights import WeightConfig, WeightParts, class_weights, measure_parts
-
-Plane = tuple[int, ...]
-"""Index of a plane along all axes but the last two; () in an image of two axes."""
+from napari_unet.core.weights import WeightParts, measure_parts
 
 _LARGE = 0.25  # of a plane: where more than this changed, measuring all of it is no slower
 

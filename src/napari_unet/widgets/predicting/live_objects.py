@@ -10,9 +10,10 @@ from napari.layers import Image, Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 
+from napari_unet.core.arrays.blocks import Plane
 from napari_unet.core.control import Control
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.core.objects.rereading import Plane, Rereading, keep_corrected
+from napari_unet.core.objects.rereading import Rereading, keep_corrected
 from napari_unet.widgets.bridge.layers import annotation_of, predicted_labels, update_plane
 from napari_unet.widgets.bridge.marks import full_data, full_objects_of, source_of
 from napari_unet.widgets.bridge.placement import pixel_shown

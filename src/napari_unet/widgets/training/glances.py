@@ -6,8 +6,8 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from qtpy.QtCore import QObject
 
+from napari_unet.core.arrays.blocks import Plane
 from napari_unet.core.learning.view import Gaze, View
-from napari_unet.core.objects.rereading import Plane
 from napari_unet.network.events import Preview
 from napari_unet.widgets.bridge.paint_watch import Learnt
 from napari_unet.widgets.bridge.placement import pixel_shown

@@ -12,8 +12,8 @@ from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFileDialog, QSpinBox, QWi
 
 from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.axes import Channels
+from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.errors import InputError
-from napari_unet.core.weights import WeightConfig
 from napari_unet.files.networks.models import read_info
 from napari_unet.files.networks.starters import is_starter, starter_names, starter_path
 from napari_unet.files.plain import from_plain
