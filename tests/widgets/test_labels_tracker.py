@@ -5,8 +5,8 @@ import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import QObject
 
-from napari_unet.widgets.bridge import labels_tracker
-from napari_unet.widgets.bridge.labels_tracker import LabelsTracker
+from napari_unet.widgets.projects import labels_tracker
+from napari_unet.widgets.projects.labels_tracker import LabelsTracker
 
 
 @pytest.fixture

@@ -30,6 +30,16 @@ from napari_unet.widgets.window.lifetime import is_alive
 MakeEvents = Callable[[Control], Iterator[Any]]
 Measure = Callable[[Any], tuple[float, float] | None]
 
+
+def once(work: Callable[[], Any]) -> MakeEvents:
+    """Return the events of a job that computes one thing: what ``work()`` returns."""
+
+    def events(_control: Control) -> Iterator[Any]:
+        yield work()
+
+    return events
+
+
 _computing = threading.Lock()
 """Held by the worker thread whose heavy job computes."""
 

@@ -1,6 +1,6 @@
 """Leads the user to where a stroke would teach most: a button, a key, and a map of the uncertainty."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +12,6 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QWidget
 
-from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.guiding.next_place import in_words
 from napari_unet.widgets.bridge.layers import (
@@ -24,7 +23,7 @@ from napari_unet.widgets.bridge.layers import (
     has_paint,
     remove_orphans,
 )
-from napari_unet.widgets.bridge.marks import image_channels, kind_of, layers_of, mode_of
+from napari_unet.widgets.bridge.marks import image_channels, images_of, kind_of, layers_of, mode_of
 from napari_unet.widgets.bridge.placement import pixel_shown
 from napari_unet.widgets.correcting.corrector import holds_tool
 from napari_unet.widgets.guiding.next_place_run import (
@@ -36,11 +35,12 @@ from napari_unet.widgets.guiding.next_place_run import (
     rank,
 )
 from napari_unet.widgets.guiding.place_view import RING, show_place, turn_to
+from napari_unet.widgets.jobs import once
 from napari_unet.widgets.models.model_chooser import ModelFacts, newest_model, read_facts
 from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, Tone, button, check_box
 from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.predicting.onlooker import Onlooker
-from napari_unet.widgets.predicting.prediction_targets import Target, images_of
+from napari_unet.widgets.predicting.prediction_targets import Target
 from napari_unet.widgets.training.live_preview import LivePreviewLayer
 from napari_unet.widgets.window.lifetime import bind_key, follow, later
 from napari_unet.widgets.window.preferences import read_preferences
@@ -261,12 +261,8 @@ class NextPlace(QWidget):
             pairs += [pair for pair in others if pair[0] in known and pair[1] in layers]
         questions = [self._question(*pair, known.get(pair[0])) for pair in pairs]
         wants_map = eyes is not None and self.show_map.isChecked()
-
-        def events(_control: Control) -> Iterator[tuple[Sequence[_Pair], Ranked]]:
-            stay = _STAY if eyes is not None and eyes.model is None else 1.0
-            yield pairs, rank(questions, wants_map=wants_map, stay=stay)
-
-        self._ranking.submit(events)
+        stay = _STAY if eyes is not None and eyes.model is None else 1.0
+        self._ranking.submit(once(lambda: (pairs, rank(questions, wants_map=wants_map, stay=stay))))
 
     def _question(self, image: Image, paint: Labels, known: Known | None) -> Question:
         return Question(

@@ -1,7 +1,7 @@
 """The Paint dock: choose an image, make its annotation layer, paint, and see what is still missing."""
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,12 +14,12 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from superqt.utils import signals_blocked
 
 from napari_unet.core.annotation import Mode, PaintSummary, summarise_paint
-from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.widgets.bridge import layers as bridge
 from napari_unet.widgets.bridge import marks
 from napari_unet.widgets.bridge.placement import unsaid_channels
+from napari_unet.widgets.jobs import once
 from napari_unet.widgets.next_place import NextPlace
 from napari_unet.widgets.painting import brushes
 from napari_unet.widgets.painting.brush_tools import BrushTools
@@ -242,11 +242,9 @@ class PaintDock(Dock):
             return
         copy, full = bridge.copy_paint(paint), marks.full_objects_of(paint)
         layer, mode = paint.unique_id, self.mode
-
-        def count(_control: Control) -> Iterator[Counted]:
-            yield Counted(layer, summarise_paint(copy, mode), checksum(copy), mode, full)
-
-        self._counter.submit(count)
+        self._counter.submit(
+            once(lambda: Counted(layer, summarise_paint(copy, mode), checksum(copy), mode, full))
+        )
 
     def _show_summary(self, counted: Counted) -> None:
         summary = counted.summary

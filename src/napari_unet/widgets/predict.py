@@ -15,6 +15,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.files.results.predicted_files import FileSuspended, FileWritten
 from napari_unet.network.tiles.in_turn import ImageFailed
 from napari_unet.widgets.bridge.layers import edited_result
+from napari_unet.widgets.bridge.marks import images_of
 from napari_unet.widgets.correcting.correct_section import CorrectSection
 from napari_unet.widgets.guiding.next_place_run import Known
 from napari_unet.widgets.jobs import Job, MakeEvents, Waiting
@@ -38,7 +39,6 @@ from napari_unet.widgets.predicting.prediction_targets import (
     Target,
     add_results,
     copy_of,
-    images_of,
     plane_shown,
     still_has,
     target_of,

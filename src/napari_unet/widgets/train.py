@@ -29,7 +29,7 @@ from napari_unet.network.events import (
     Warned,
 )
 from napari_unet.widgets.bridge.paint_watch import PaintWatch
-from napari_unet.widgets.jobs import Job, Waiting
+from napari_unet.widgets.jobs import Job, Waiting, once
 from napari_unet.widgets.parts.dock import Dock, without_proxy
 from napari_unet.widgets.parts.form import Sentence, Tone, button
 from napari_unet.widgets.parts.latest import Latest
@@ -376,7 +376,7 @@ class TrainDock(Dock):
         """Let a thread say what computes: it imports torch."""
         device = self.form.device
         self._place.say("Looking for a GPU.")
-        self._looking.submit(lambda _control: iter([describe_place(device)]))
+        self._looking.submit(once(lambda: describe_place(device)))
 
     def _show_place(self, words: str, hint: str, tone: Tone = "hint") -> None:
         if self._run is None:  # during a training the line tells what it runs on

@@ -12,7 +12,7 @@ from napari.layers import Image, Labels, Layer
 from qtpy.QtWidgets import QHBoxLayout
 
 from napari_unet.widgets.bridge.layers import copy_paint
-from napari_unet.widgets.bridge.marks import is_paint, is_result, layers_of
+from napari_unet.widgets.bridge.marks import images_of, is_paint, is_result, layers_of
 from napari_unet.widgets.next_step import ACTIONS, Action, Stage, next_step
 from napari_unet.widgets.paint import PaintDock, checksum
 from napari_unet.widgets.parts.dock import Dock, without_proxy
@@ -234,8 +234,9 @@ class UNetDock(Dock):
         """Take labels that are there for those of the last model, and paint for what it learnt."""
         self._trained = project_of(self._viewer).last_model is not None
         self._found = {layer.unique_id for layer in self._viewer.layers if is_paint(layer)}
-        images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
-        self._predicted |= {image.unique_id for image in images if labels_of(self._viewer, image)}
+        self._predicted |= {
+            image.unique_id for image in images_of(self._viewer) if labels_of(self._viewer, image)
+        }
         self._on_layers()
 
     def _on_predicted(self, images: Sequence[Image]) -> None:

@@ -92,6 +92,16 @@ def is_paint(layer: Layer) -> bool:
     return kind_of(layer) == "paint"
 
 
+def is_image(layer: Layer) -> bool:
+    """Return whether ``layer`` is an image, and no result that is shown as one."""
+    return isinstance(layer, Image) and not is_result(layer)
+
+
+def images_of(viewer: ViewerModel) -> list[Image]:
+    """Return the images of the viewer, the lowest first; no results."""
+    return [layer for layer in viewer.layers if is_image(layer)]
+
+
 def image_channels(image: Layer, paint: Labels | None = None) -> Channels:
     """Return where ``image`` has its channels: "last" for RGB, else what was said when ``paint`` was made."""
     if getattr(image, "rgb", False):

@@ -55,7 +55,7 @@ class Corrector:
         self.events = EmitterGroup(source=self, tool=Event, said=Event)
         result.mouse_drag_callbacks.append(self)
         result.events.mode.connect(self._on_mode)
-        result.events.contour.connect(self._on_contour)
+        result.events.contour.connect(self._on_mode)
         bind_keys(viewer, result)
         self._follow_paint()
 
@@ -231,9 +231,6 @@ class Corrector:
         # The camera is moved in between; any other of napari's modes is another tool.
         if str(self._result.mode) not in (_CARRIER, "pan_zoom"):
             self._tool = None
-        self.events.tool()
-
-    def _on_contour(self, _event: object = None) -> None:
         self.events.tool()
 
     def _say(self, sentence: str, tone: str) -> None:

@@ -1,6 +1,6 @@
 """Models that come from elsewhere, and models that go to other tools: two buttons beside the list."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,26 +9,26 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
 from napari_unet.core.errors import InputError
 from napari_unet.files.networks.bioimageio import PackageInfo, export_package
 from napari_unet.files.networks.container import NotOursError
+from napari_unet.files.networks.models import free_path
 from napari_unet.files.networks.package_sample import example_from
 from napari_unet.widgets.bridge.layers import copy_image
-from napari_unet.widgets.jobs import Job, MakeEvents
+from napari_unet.widgets.jobs import Job, once
 from napari_unet.widgets.models.model_chooser import ModelChooser, read_facts
 from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button
 
 
-def import_model(source: Path, folder: Path) -> Iterator[Path]:
-    """Save a network from elsewhere, or out of a package, as a model in ``folder``, and yield its path."""
+def import_model(source: Path, folder: Path) -> Path:
+    """Save a network from elsewhere, or out of a package, as a model in ``folder``, and return its path."""
     from napari_unet.files.networks.models import load_model, save_model  # torch takes seconds
 
     model = load_model(source)
-    names = (f"{source.stem}{ending}.safetensors" for ending in ("", *(f" ({n})" for n in range(2, 1000))))
-    target = next(folder / name for name in names if not (folder / name).exists())
+    target = free_path(folder / f"{source.stem}.safetensors")
     save_model(model, target)
-    yield target
+    return target
 
 
-def export_model(source: Path, target: Path, info: PackageInfo, image: Any) -> Iterator[Path]:
-    """Write a model as a package, with ``image`` as the example if it suits, and yield its path."""
+def export_model(source: Path, target: Path, info: PackageInfo, image: Any) -> Path:
+    """Write a model as a package, with ``image`` as the example if it suits, and return its path."""
     from napari_unet.files.networks.models import load_model
 
     model = load_model(source)
@@ -37,7 +37,7 @@ def export_model(source: Path, target: Path, info: PackageInfo, image: Any) -> I
     except InputError:
         example = None  # of another kind than the model is for
     export_package(model, target, info, example)
-    yield target
+    return target
 
 
 class ModelExchange(QWidget):
@@ -87,7 +87,7 @@ class ModelExchange(QWidget):
         try:
             read_facts(path)
         except NotOursError:
-            self._run(lambda _control: import_model(path, folder), f"Opening {path.name}.", self._on_imported)
+            self._run(lambda: import_model(path, folder), f"Opening {path.name}.", self._on_imported)
         except InputError as error:
             self._status.say(str(error), "error")
         else:
@@ -113,14 +113,14 @@ class ModelExchange(QWidget):
             return
         image = None if self._image.layer is None else copy_image(self._image.layer)
         self._run(
-            lambda _control: export_model(source, Path(chosen), info, image),
+            lambda: export_model(source, Path(chosen), info, image),
             "Exporting the model.",
-            self._on_exported,
+            lambda package: self._status.say(f"The package is {package}."),
         )
 
-    def _run(self, events: MakeEvents, sentence: str, done: Callable[[Path], None]) -> None:
+    def _run(self, work: Callable[[], Path], sentence: str, done: Callable[[Path], None]) -> None:
         self._status.say(sentence)
-        self._job = Job(events, sentence, 1, heavy=False, parent=self)
+        self._job = Job(once(work), sentence, 1, heavy=False, parent=self)
         self._job.happened.connect(done)
         self._job.failed.connect(lambda problem: self._status.say(problem, "error"))
         self._job.ended.connect(self._on_ended)
@@ -130,9 +130,6 @@ class ModelExchange(QWidget):
     def _on_imported(self, path: Path) -> None:
         self._chooser.choose(path)
         self._status.say(f"It is the model {path.stem} now.")
-
-    def _on_exported(self, path: Path) -> None:
-        self._status.say(f"The package is {path}.")
 
     def _on_model(self, _path: Path | None) -> None:
         """Speak of other files no more."""

@@ -4,7 +4,6 @@ The shapes are a layer of napari, drawn and changed with napari's tools. What th
 paint whenever they change, so whoever reads the paint finds it there.
 """
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -15,7 +14,6 @@ from napari.layers import Labels, Layer, Shapes
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QLabel, QWidget
 
-from napari_unet.core.control import Control
 from napari_unet.core.painted.regions import Region, outline_region, overlooked, shape_outline
 from napari_unet.widgets.bridge.layers import objects_of, select_anew
 from napari_unet.widgets.bridge.marks import (
@@ -30,6 +28,7 @@ from napari_unet.widgets.bridge.marks import (
     source_of,
 )
 from napari_unet.widgets.bridge.placement import placement
+from napari_unet.widgets.jobs import once
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
 from napari_unet.widgets.parts.form import Column, Sentence, button
 from napari_unet.widgets.parts.latest import Latest
@@ -96,11 +95,9 @@ class RegionTools(QWidget):
             self._sentence.say(describe_regions(len(regions), drawn))
             return
         objects, painted = full_data(predicted), full_data(paint)
-
-        def count(_control: Control) -> Iterator[str]:
-            yield describe_regions(len(regions), drawn, overlooked(objects, painted, regions))
-
-        self._latest.submit(count)
+        self._latest.submit(
+            once(lambda: describe_regions(len(regions), drawn, overlooked(objects, painted, regions)))
+        )
 
     def _follow(self, layer: Shapes | None) -> None:
         """Look at shapes that enclose nothing, too, of which the paint is not told."""

@@ -1,6 +1,5 @@
 """The button that takes the user's corrections of predicted labels into the paint, while there are some."""
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -11,13 +10,13 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QWidget
 
-from napari_unet.core.control import Control
 from napari_unet.core.correcting.corrections import corrections_to_paint
 from napari_unet.core.errors import InputError
 from napari_unet.widgets.bridge.layers import annotation_of, edited_result, predicted_labels
 from napari_unet.widgets.bridge.marks import accept_objects, layers_of, mode_of
 from napari_unet.widgets.bridge.timeline import count_as_predicted, timeline_of
 from napari_unet.widgets.correcting.corrector import is_gesture
+from napari_unet.widgets.jobs import once
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
 from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button
 from napari_unet.widgets.parts.latest import Latest
@@ -55,7 +54,7 @@ class TakeCorrections(QWidget):
         )
         self.said = column.add(Sentence("paint_corrected"))
         self._comparison = Latest("Looking for corrections", self)
-        self._comparison.result.connect(self._on_compared)
+        self._comparison.result.connect(self._show)
         self._settled = when_settled(self, self._compare)
         watcher.layer_changed.connect(self.look)
         watcher.noted.connect(self.look)
@@ -95,7 +94,7 @@ class TakeCorrections(QWidget):
 
     def _on_edit(self, event: Any) -> None:
         if not is_gesture(event.source):  # which is in the paint already
-            self._show(is_edited=True)
+            self._show(True)
         self._settled.start()
 
     def _on_painted(self) -> None:
@@ -112,19 +111,16 @@ class TakeCorrections(QWidget):
         results = self._results()
         if not results:
             self._comparison.cancel()
-            self._show(is_edited=False)
+            self._show(False)
             return
         arrays = [(layer.data, predicted_labels(layer)) for layer in results]
+        self._comparison.submit(
+            once(
+                lambda: any(before is not None and not np.array_equal(now, before) for now, before in arrays)
+            )
+        )
 
-        def compare(_control: Control) -> Iterator[bool]:
-            yield any(before is not None and not np.array_equal(now, before) for now, before in arrays)
-
-        self._comparison.submit(compare)
-
-    def _on_compared(self, is_edited: bool) -> None:
-        self._show(is_edited=is_edited)
-
-    def _show(self, *, is_edited: bool) -> None:
+    def _show(self, is_edited: bool) -> None:
         self.button.setEnabled(is_edited)
         if is_edited:
             self.said.say("")  # of what was undone, or taken before

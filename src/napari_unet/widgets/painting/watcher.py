@@ -8,7 +8,7 @@ from napari.layers import Image, Labels, Layer, Points, Shapes
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 
 from napari_unet.widgets.bridge.layers import annotation_of
-from napari_unet.widgets.bridge.marks import full_data, is_result, mark_of, source_of
+from napari_unet.widgets.bridge.marks import full_data, is_image, mark_of, source_of
 from napari_unet.widgets.bridge.placement import PLACEMENT, axes_of, lies_on, placement
 from napari_unet.widgets.parts.form import LayerChooser
 from napari_unet.widgets.window.lifetime import follow, later
@@ -103,7 +103,7 @@ class AnnotationWatcher(QObject):
                 self._on_it.append((layer, axes, now))
 
     def _on_inserted(self, event: Any) -> None:
-        if isinstance(event.value, Image) and not is_result(event.value):
+        if is_image(event.value):
             self._opened = event.value
         self._on_selected()
 

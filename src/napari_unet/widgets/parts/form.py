@@ -28,7 +28,7 @@ from qtpy.QtWidgets import (
 from superqt import QLabeledSlider
 from superqt.utils import signals_blocked
 
-from napari_unet.widgets.bridge.marks import is_result, kind_of
+from napari_unet.widgets.bridge.marks import is_image, kind_of
 from napari_unet.widgets.window.lifetime import follow
 from napari_unet.widgets.window.preferences import read_preferences
 
@@ -292,7 +292,7 @@ class LayerChooser(Chooser):
 
     @staticmethod
     def _offers(layer: Layer) -> bool:
-        return isinstance(layer, Image) and not is_result(layer)
+        return is_image(layer)
 
     def _refill(self, _event: object = None) -> None:
         wanted = self._several or self._layer

@@ -8,6 +8,7 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QWidget
 
 from napari_unet.core.objects.prediction import PredictionKind
+from napari_unet.widgets.jobs import once
 from napari_unet.widgets.parts.form import Chooser, Column, Sentence, Tone, button, describe
 from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.predicting.files_run import open_results
@@ -177,4 +178,4 @@ class BatchReport(QWidget):
         if not self.reading.is_running:
             path, outputs = self._files[self._finished.currentIndex()]
             self._problem.say("")
-            self.reading.submit(lambda _control: open_results(path, outputs))
+            self.reading.submit(once(lambda: open_results(path, outputs)))

@@ -6,14 +6,14 @@ from napari.components import ViewerModel
 from qtpy.QtWidgets import QWidget
 
 from napari_unet.files.results.large_prediction import fits_into_memory
-from napari_unet.widgets.bridge.marks import full_data
+from napari_unet.widgets.bridge.marks import full_data, images_of
 from napari_unet.widgets.bridge.placement import unsaid_channels
 from napari_unet.widgets.models.model_chooser import ModelChooser, ModelFacts
 from napari_unet.widgets.models.model_exchange import ModelExchange
 from napari_unet.widgets.parts.form import Column, Form, LayerChooser, Sentence, check_box
 from napari_unet.widgets.predicting.files_form import FilesForm, FolderField
 from napari_unet.widgets.predicting.prediction_form import PredictionForm
-from napari_unet.widgets.predicting.prediction_targets import Target, images_of, is_stack, targets_that_suit
+from napari_unet.widgets.predicting.prediction_targets import Target, is_stack, targets_that_suit
 from napari_unet.widgets.predicting.stored_results import results_folder
 from napari_unet.widgets.projects.window_project import project_of
 

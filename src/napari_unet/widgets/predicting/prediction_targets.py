@@ -18,7 +18,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.network.failures import sentence
 from napari_unet.widgets.bridge.layers import add_result, annotation_of, copy_image
-from napari_unet.widgets.bridge.marks import full_data, image_channels, is_result, source_of
+from napari_unet.widgets.bridge.marks import full_data, image_channels, images_of, source_of
 from napari_unet.widgets.bridge.placement import spatial_axes, world_axes
 from napari_unet.widgets.models.model_chooser import ModelFacts
 from napari_unet.widgets.predicting.prediction_run import Source, resolve_channels
@@ -40,11 +40,6 @@ class Target:
     channels: Channels
     plane: tuple[int, ...] | None = None
     folder: Path | None = None
-
-
-def images_of(viewer: ViewerModel) -> list[Image]:
-    """Return the images of the viewer, the lowest first; no results."""
-    return [layer for layer in viewer.layers if isinstance(layer, Image) and not is_result(layer)]
 
 
 def target_of(viewer: ViewerModel, layer: Image | None, channels: Channels, facts: ModelFacts) -> Target:

@@ -1,6 +1,6 @@
 """From the predicted labels of an image to a TIFF file, and to a table of its objects."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from napari_unet.files.pixels.images import BY_HAND, safe_name, stem, write_imag
 from napari_unet.widgets.bridge.layers import at_hand, copy_image
 from napari_unet.widgets.bridge.marks import kind_of, layers_of
 from napari_unet.widgets.bridge.placement import micrometres
-from napari_unet.widgets.jobs import Job, MakeEvents
+from napari_unet.widgets.jobs import Job, once
 
 _AXES = {2: "YX", 3: "ZYX", 4: "TZYX"}
 
@@ -74,11 +74,7 @@ class LabelSaver(QWidget):
         path = _with_ending(path, ".tif", ".tiff")
         pixels, axes, size = labels.data.copy(), _AXES.get(labels.ndim, ""), micrometres(labels)
 
-        def events(_control: object) -> Iterator[Path]:
-            write_image(path, pixels, axes, size, software=BY_HAND)
-            yield path
-
-        self._run(events, path, labels, self.saved)
+        self._run(lambda: write_image(path, pixels, axes, size, software=BY_HAND), path, labels, self.saved)
 
     def write_table(self, image: Image, labels: Labels, path: Path) -> None:
         """Write size, place and brightness of every object to ``path`` (CSV), in the background.
@@ -90,20 +86,19 @@ class LabelSaver(QWidget):
         axes = "0123456789"[: labels.ndim - 2] + "YX" if labels.ndim not in _AXES else _AXES[labels.ndim]
         edges = () if size is None else (size.z, size.y, size.x)
 
-        def events(_control: object) -> Iterator[Path]:
+        def write() -> None:
             channels = None
             with suppress(InputError):
                 channels = channels_first(found_in, ndim=2, paint_shape=pixels.shape)
             rows = measure_objects(pixels, channels, axes=axes, pixel_size=edges)
             with writing(path) as temporary:
                 temporary.write_text(delimited(rows), "utf-8", newline="")
-            yield path
 
-        self._run(events, path, labels, self.measured)
+        self._run(write, path, labels, self.measured)
 
-    def _run(self, events: MakeEvents, path: Path, labels: Labels, done: Any) -> None:
-        job = Job(events, f"Saving {path.name}", heavy=False, parent=self)
-        job.happened.connect(lambda written: done.emit(labels, written))
+    def _run(self, write: Callable[[], object], path: Path, labels: Labels, done: Any) -> None:
+        job = Job(once(write), f"Saving {path.name}", heavy=False, parent=self)
+        job.happened.connect(lambda _written: done.emit(labels, path))
         job.failed.connect(self.failed)
         job.start()
 

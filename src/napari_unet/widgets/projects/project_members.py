@@ -22,11 +22,11 @@ from napari_unet.files.projects.project import (
 )
 from napari_unet.files.projects.project_images import file_name
 from napari_unet.files.projects.project_store import ImageState, LabelsState, ProjectState, matches
-from napari_unet.widgets.bridge.labels_tracker import LabelsTracker
 from napari_unet.widgets.bridge.layers import annotation_of, keep_selection, select_anew
-from napari_unet.widgets.bridge.marks import KEY, Mark, full_data, is_result, mark_of, source_of
+from napari_unet.widgets.bridge.marks import KEY, Mark, full_data, is_image, mark_of, source_of
 from napari_unet.widgets.bridge.timeline import was_corrected
 from napari_unet.widgets.painting.regions import bind_regions
+from napari_unet.widgets.projects.labels_tracker import LabelsTracker
 from napari_unet.widgets.projects.project_layers import LayerData, entry_of, look_of, regions_of, with_notes
 from napari_unet.widgets.projects.project_opening import Tag, arrays_in
 
@@ -123,7 +123,7 @@ class ProjectMembers(QObject):
         for layer in self._viewer.layers:
             if isinstance(layer.metadata.get(KEY), Tag):
                 continue  # of another project, which is being opened
-            if isinstance(layer, Image) and layer not in known and not is_result(layer):
+            if is_image(layer) and layer not in known:
                 self._take_up_image(layer)
             elif isinstance(layer, Labels) and layer not in tracked:
                 self._take_up_labels(layer)

@@ -1,6 +1,6 @@
 """The layer that shows, while a network learns, what it makes of what the user looks at."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject
 
 from napari_unet.core.annotation import Mode
-from napari_unet.core.control import Control
 from napari_unet.core.instances import find_objects
 from napari_unet.core.learning.view import Gaze, View
 from napari_unet.core.objects.prediction import join_classes
@@ -21,6 +20,7 @@ from napari_unet.widgets.bridge.layers import insert_result, protect
 from napari_unet.widgets.bridge.marks import KEY, kind_of, mark_of, source_of
 from napari_unet.widgets.bridge.paint_watch import Learnt
 from napari_unet.widgets.guiding.next_place_run import Known
+from napari_unet.widgets.jobs import once
 from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.training.glances import Glances, still_there
 from napari_unet.widgets.training.mosaic import Mosaic, known_of
@@ -111,11 +111,7 @@ class LivePreviewLayer(QObject):
             self._show((mosaic, 1 - np.where(mosaic.is_known, mosaic.values[0], 1)))
         elif self._shown == "labels":
             mode, values, known = self._mode, mosaic.values.copy(), mosaic.is_known.copy()
-
-            def read(_control: Control) -> Iterator[Any]:
-                yield mosaic, _labels(values, known, mode)
-
-            self._latest.submit(read)
+            self._latest.submit(once(lambda: (mosaic, _labels(values, known, mode))))
 
     def glance(self, images: Sequence[Image], then: Callable[[], None]) -> bool:
         """Let the network look at other images and planes: see :meth:`Glances.ask`."""

@@ -15,7 +15,7 @@ from napari_unet.widgets.bridge.layers import (
     copy_paint,
     has_paint,
 )
-from napari_unet.widgets.bridge.marks import full_objects_of, image_channels, mode_of
+from napari_unet.widgets.bridge.marks import full_objects_of, image_channels, images_of, mode_of
 from napari_unet.widgets.bridge.paint_watch import Learnt
 from napari_unet.widgets.bridge.placement import micrometres, pixel_sizes, unsaid_channels
 from napari_unet.widgets.training.training_run import Taught
@@ -36,10 +36,10 @@ def images_learnt_from(
     paint = annotation_of(viewer, chosen)
     pairs = [] if paint is None else [(chosen, paint)]
     if all_painted:
-        for layer in viewer.layers:
-            paint = annotation_of(viewer, layer) if isinstance(layer, Image) else None
-            if layer is not chosen and paint is not None and has_paint(paint):
-                pairs.append((layer, paint))
+        for image in images_of(viewer):
+            paint = annotation_of(viewer, image)
+            if image is not chosen and paint is not None and has_paint(paint):
+                pairs.append((image, paint))
     if not pairs:
         raise InputError(
             f"The image '{chosen.name}' has no paint; make its annotation layer under Paint first."
