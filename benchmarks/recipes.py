@@ -31,7 +31,8 @@ from kinds import Image
 from methods import Snapshot, Task
 from napari_unet import predict
 from napari_unet.core.borders.weight_config import WeightConfig
-from napari_unet.core.learning.dataset import Dataset, Sample, build_dataset
+from napari_unet.core.learning.dataset import Dataset, Sample, join_planes
+from napari_unet.core.learning.reading import Reading, read_planes
 from napari_unet.core.patches import Patch, cut_patch, place_box
 from napari_unet.network.augment import augment, source_margin
 from napari_unet.network.config import AugmentationConfig, TrainingConfig
@@ -176,14 +177,18 @@ class _Run:
         self._settings = task.settings
         self._device = choose_device("auto")
         config = replace(task.settings.training, augmentation=recipe.augmentation, seed=task.seed)
-        dataset = build_dataset(
-            task.images,
-            [painted.paint for painted in task.painted],
+        reading = Reading(
+            ndim=2,
+            mode="objects",
+            channels="auto",
             weights=WeightConfig(w0=0.0, class_balance="none"),
             normalisation=config.normalisation,
             held_out=recipe.held_out,
+            spacing=None,
             seed=task.seed,
         )
+        paints = [painted.paint for painted in task.painted]
+        dataset = join_planes(read_planes(task.images, paints, reading), reading)
         shape = replace(config.network, in_channels=dataset.in_channels, classes=dataset.n_classes)
         self._config: TrainingConfig = replace(config, network=shape)
         # One that has no paint left to train on is never drawn.

@@ -3,9 +3,9 @@ from math import log
 import numpy as np
 import pytest
 import torch
+from taught import build_dataset
 from torch import Tensor
 
-from napari_unet.core.learning.dataset import build_dataset
 from recipes import NNUNET, ROOTPAINTER, nnunet_loss, rootpainter_dice, rootpainter_loss
 
 

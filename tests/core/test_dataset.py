@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from taught import build_dataset
 
 from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.core.learning.dataset import build_dataset
 from napari_unet.core.learning.reading import Reading, read_planes
 from napari_unet.core.weights import border_weights
 

@@ -10,11 +10,11 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from taught import build_dataset
 
 from napari_unet.core.arrays.axes import channels_first
 from napari_unet.core.arrays.lazy import LazyPixels, as_pixels
 from napari_unet.core.arrays.normalisation import Normalisation, apply_limits
-from napari_unet.core.learning.dataset import build_dataset
 from napari_unet.core.tiling import read_mirrored
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
+from taught import build_dataset
 
-from napari_unet.core.learning.dataset import build_dataset
 from napari_unet.core.learning.mixture import Mixture, telling_mixture
 
 PAINT = np.zeros((60, 80), np.int32)

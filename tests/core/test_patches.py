@@ -3,8 +3,9 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from taught import build_dataset
 
-from napari_unet.core.learning.dataset import Dataset, build_dataset
+from napari_unet.core.learning.dataset import Dataset
 from napari_unet.core.patches import cut_patch, draw_patch, place_box
 
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from painting import boxes
+from taught import build_dataset
 
 from napari_unet.core.borders.weight_config import WeightConfig
-from napari_unet.core.learning.dataset import build_dataset
 from napari_unet.core.painted.rim import TaughtPlane, find_rims
 from napari_unet.core.weights import border_weights
 

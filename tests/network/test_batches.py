@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from taught import build_dataset
 
-from napari_unet.core.learning.dataset import build_dataset
 from napari_unet.network.augment import augment
 from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
 from napari_unet.network.learning import batches

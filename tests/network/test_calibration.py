@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from taught import build_dataset
 
-from napari_unet.core.learning.dataset import build_dataset
 from napari_unet.network.config import AugmentationConfig, TrainingConfig
 from napari_unet.network.learning.batches import BatchShape
 from napari_unet.network.learning.calibration import calibration_images

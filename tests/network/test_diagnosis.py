@@ -9,8 +9,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from taught import build_dataset
 
-from napari_unet.core.learning.dataset import Dataset, build_dataset
+from napari_unet.core.learning.dataset import Dataset
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.events import Resolved, Warned
 from napari_unet.network.geometry import seen_by

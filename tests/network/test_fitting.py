@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from taught import build_dataset
 
 from napari_unet import load_model, predict, save_model, train
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.core.learning.dataset import build_dataset
 from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
 from napari_unet.network.learning import fitting
 from napari_unet.network.learning.fitting import fit_reading

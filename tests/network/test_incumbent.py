@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from taught import build_dataset
 
-from napari_unet.core.learning.dataset import Dataset, build_dataset
+from napari_unet.core.learning.dataset import Dataset
 from napari_unet.core.scoring.confidence import Tally
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.events import Validated

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from taught import build_dataset
 
 from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.borders.weight_config import WeightConfig
-from napari_unet.core.learning.dataset import Dataset, build_dataset
+from napari_unet.core.learning.dataset import Dataset
 from napari_unet.core.learning.live_dataset import LiveDataset
 from napari_unet.core.learning.reading import Reading, read_planes
 from napari_unet.core.painted.known_full import KnownFull

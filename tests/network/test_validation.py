@@ -7,9 +7,10 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
+from taught import build_dataset
 from torch import Tensor
 
-from napari_unet.core.learning.dataset import Dataset, build_dataset
+from napari_unet.core.learning.dataset import Dataset
 from napari_unet.network.learning import validation
 from napari_unet.network.learning.batches import BatchShape
 from napari_unet.network.learning.validation import INTERVAL, Validation, crop_budget, interval_on

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from taught import build_dataset
 
 from napari_unet.core.annotation import read_paint
 from napari_unet.core.borders.weight_config import WeightConfig, class_weights
 from napari_unet.core.control import Control
-from napari_unet.core.learning.dataset import build_dataset
 from napari_unet.core.painted import rim
 from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.core.painted.regions import Region, complete

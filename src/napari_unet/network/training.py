@@ -51,7 +51,7 @@ def train(
         One paint for each image, in the same order. An image is of any real dtype, with or without a channel
         axis, in memory or not (dask, zarr, memory-mapped); images may differ in shape and contrast. Its paint
         is whole numbers in the shape of its pixels (…YX), without channels: 0 unlabelled, 1 background, 2 and
-        up objects (or other classes). See :func:`napari_unet.core.learning.dataset.build_dataset`.
+        up objects (or other classes). See :func:`napari_unet.core.learning.reading.read_planes`.
     config : TrainingConfig
     start : Model, optional
         Go on from these weights, with this network and normalisation, adapted to the channels and classes of

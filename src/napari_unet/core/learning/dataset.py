@@ -8,12 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Mode, advise, check_teachable
-from napari_unet.core.arrays.axes import Channels
-from napari_unet.core.arrays.normalisation import Normalisation
-from napari_unet.core.borders.weight_config import WeightConfig
-from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.core.learning.reading import Reading, classes_of, count_together, read_planes
+from napari_unet.core.learning.reading import Reading, classes_of, count_together
 from napari_unet.core.painted.holdout import PixelSplit, split_pixels
 from napari_unet.core.painted.object_distance import UNKNOWN, Depth, Full, choose_reach, object_distance
 from napari_unet.core.painted.painted_pixels import (
@@ -114,71 +110,6 @@ class Dataset:
     def has_distance(self) -> bool:
         """Whether any object is painted in full, so that its depth can be learnt."""
         return any(sample.distance is not None for sample in self.samples)
-
-
-def build_dataset(
-    images: Sequence[Any],
-    paints: Sequence[Any],
-    *,
-    ndim: int = 2,
-    mode: Mode = "objects",
-    channels: Channels = "auto",
-    weights: WeightConfig = WeightConfig(),
-    normalisation: Normalisation = Normalisation(),
-    held_out: float = 0.2,
-    spacing: Sequence[float] | None = None,
-    seed: int = 0,
-    validation: int = 0,
-    full: Sequence[Full] | None = None,
-    control: Control | None = None,
-) -> Dataset:
-    """Return what a network can be trained on, or say why these images and paints cannot teach it.
-
-    Images and paints may be of different shapes, dtypes and contrasts, in memory or not (dask, zarr,
-    memory-mapped). Paint is read plane by plane. Of the image, planes without paint are neither normalised
-    nor copied; some are looked at for the intensity limits, which are of the whole image as they are at
-    predict time (see :meth:`napari_unet.core.arrays.normalisation.Normalisation.limits`).
-
-    Parameters
-    ----------
-    images : sequence of arrays
-        Each with or without a channel axis, of any real dtype.
-    paints : sequence of arrays
-        One for each image, with the shape of its pixels (…YX). A single one may lack background or objects.
-    ndim : {2, 3}
-        Spatial axes of the network: one sample per annotated YX plane, or ZYX volume.
-    mode, channels, weights, normalisation, spacing
-        As in :class:`napari_unet.network.config.TrainingConfig`. Class balance is over all paints together: a
-        plane with little of a class must not weigh that class more than another plane does.
-    held_out : float
-        Fraction of the strokes kept for validation, see
-        :func:`napari_unet.core.painted.holdout.split_pixels`. Nothing is kept where a class would be left
-        without training paint, or the validation with fewer than two classes.
-    seed : int
-        Seeds the choice of the strokes.
-    validation : int
-        So many of the last images are for scoring alone: nothing is learnt from them, not even the class
-        balance, and nothing is held out of the others.
-    full : sequence of Full, optional
-        For each image, which of its objects are painted in full; None for none. See
-        :mod:`napari_unet.core.painted.object_distance`. Only objects mode has a use for it.
-    control : Control, optional
-        Polled once per plane.
-
-    Returns
-    -------
-    Dataset
-
-    Raises
-    ------
-    InputError
-        If images and paints do not fit each other or the paint cannot teach; with the number of the image
-        where there are several. Also when ``control`` was stopped.
-    """
-    reading = Reading(ndim, mode, channels, weights, normalisation, held_out, spacing, seed)
-    return join_planes(
-        read_planes(images, paints, reading, validation=validation, full=full, control=control), reading
-    )
 
 
 def join_planes(

@@ -29,7 +29,20 @@ from napari_unet.core.painted.painted_plane import Measure, PaintedPlane, measur
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How images and paint are read: as :func:`napari_unet.core.learning.dataset.build_dataset` is told."""
+    """How images and paint are read.
+
+    Parameters
+    ----------
+    ndim : {2, 3}
+        Spatial axes of the network: one sample per annotated YX plane, or ZYX volume.
+    mode, channels, weights, normalisation, spacing, seed
+        As in :class:`napari_unet.network.config.TrainingConfig`. Class balance is over all paints together: a
+        plane with little of a class must not weigh that class more than another plane does.
+    held_out : float
+        Fraction of the strokes kept for validation, see
+        :func:`napari_unet.core.painted.holdout.split_pixels`. Nothing is kept where a class would be left
+        without training paint, or the validation with fewer than two classes.
+    """
 
     ndim: int
     mode: Mode
@@ -73,10 +86,35 @@ def read_planes(
     names: Sequence[str] = (),
     control: Control | None = None,
 ) -> list[PaintedPlane]:
-    """Return every plane with paint on it; see :func:`napari_unet.core.learning.dataset.build_dataset`.
+    """Return every plane with paint on it, measured, or say why these images and paints cannot teach.
 
-    ``names`` are what the images are called where something is wrong with one of several: by default "Image
-    1" and so on.
+    Paint is read plane by plane. Of the image, planes without paint are neither normalised nor copied; some
+    are looked at for the intensity limits, which are of the whole image as they are at predict time (see
+    :meth:`napari_unet.core.arrays.normalisation.Normalisation.limits`).
+
+    Parameters
+    ----------
+    images : sequence of arrays
+        Each with or without a channel axis, of any real dtype, in memory or not (dask, zarr, memory-mapped);
+        of different shapes and contrasts, as they come.
+    paints : sequence of arrays
+        One for each image, with the shape of its pixels (…YX). A single one may lack background or objects.
+    validation : int
+        So many of the last images are for scoring alone: nothing is learnt from them, not even the class
+        balance, and nothing is held out of the others.
+    full : sequence of Full, optional
+        For each image, which of its objects are painted in full; None for none. See
+        :mod:`napari_unet.core.painted.object_distance`. Only objects mode has a use for it.
+    names : sequence of str, optional
+        What the images are called where something is wrong with one of several; by default "Image 1" and so
+        on.
+    control : Control, optional
+        Polled once per plane; a stop is an ``InputError``.
+
+    Raises
+    ------
+    InputError
+        If images and paints do not fit each other or the paint cannot teach.
     """
     check_mode(reading.mode)
     names = names or [f"Image {number}" for number in range(1, len(images) + 1)]

@@ -27,7 +27,7 @@ class Source:
     key : hashable
         Says which image it is, whatever becomes of its paint.
     image, paint : arrays
-        As :func:`napari_unet.core.learning.dataset.build_dataset` takes them; the very paint that the user
+        As :func:`napari_unet.core.learning.reading.read_planes` takes them; the very paint that the user
         edits.
     known : KnownFull
         What is known of its objects, and its complete regions.
