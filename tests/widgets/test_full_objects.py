@@ -11,7 +11,7 @@ from napari_unet.widgets.bridge import layers as bridge
 from napari_unet.widgets.bridge import marks
 from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.train import TrainDock
-from napari_unet.widgets.training.paint_tally import Told, describe_paint
+from napari_unet.widgets.training.paint_tally import ImagePaint, describe_paint
 from napari_unet.widgets.weights import WeightsDock
 
 
@@ -264,7 +264,7 @@ def test_a_real_training_learns_depth_where_objects_are_filled(viewer, train_doc
 
 def told(*values, mode="objects", full=False, accepted=()):
     paint = np.array([values], np.int32)
-    return Told(paint, mode, KnownFull(filled=full).accept(paint, accepted))
+    return ImagePaint(paint, mode, KnownFull(filled=full).accept(paint, accepted))
 
 
 @pytest.mark.parametrize(

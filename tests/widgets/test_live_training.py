@@ -16,7 +16,7 @@ from napari_unet.network.learning import live_preview as network_preview
 from napari_unet.widgets import jobs
 from napari_unet.widgets.bridge.layers import make_annotation
 from napari_unet.widgets.bridge.marks import accept_objects, full_objects_of
-from napari_unet.widgets.bridge.paint_watch import Learnt
+from napari_unet.widgets.bridge.paint_watch import TrainingLayers
 from napari_unet.widgets.predicting.prediction_run import PreviewBegun
 from napari_unet.widgets.predicting.preview_layer import PreviewLayer
 from napari_unet.widgets.train import TrainDock
@@ -330,7 +330,9 @@ def test_a_coarse_preview_lies_where_its_pixels_are(viewer, qtbot, monkeypatch):
     paint.corner_pixels = np.array([[0, 0], [600, 600]])
     viewer.scene.camera.zoom = 0.12  # 2.8 pixels of the image are one of the screen
     owner = QTimer()
-    layer = LivePreviewLayer(viewer, [Learnt(image, paint, image.data)], "objects", "probability", owner)
+    layer = LivePreviewLayer(
+        viewer, [TrainingLayers(image, paint, image.data)], "objects", "probability", owner
+    )
     view = layer.gaze.view
     assert isinstance(view, View)
     assert (view.step, view.box) == (2, (slice(0, 600), slice(0, 600)))
@@ -368,7 +370,7 @@ def test_a_preview_goes_with_its_image_while_another_is_learnt_from(viewer, qtbo
     paints = [make_annotation(viewer, image) for image in images]
     for paint in paints:
         paint.corner_pixels = np.array([[0, 0], [300, 300]])
-    learnt = [Learnt(image, paint, image.data) for image, paint in zip(images, paints, strict=True)]
+    learnt = [TrainingLayers(image, paint, image.data) for image, paint in zip(images, paints, strict=True)]
     predicted = PreviewLayer(viewer)  # of a prediction that the training waits for
     predicted.begin(images[1], "none", PreviewBegun(0, (300, 300), "objects", (1, 1)))
     predicted.add(PreviewPart((slice(0, 300), slice(0, 300)), np.ones((300, 300), np.int32)))

@@ -21,7 +21,7 @@ from napari_unet.network.events import Preview
 from napari_unet.widgets import next_place
 from napari_unet.widgets.bridge.layers import add_result, annotation_of, make_annotation
 from napari_unet.widgets.bridge.marks import source_of
-from napari_unet.widgets.bridge.paint_watch import Learnt
+from napari_unet.widgets.bridge.paint_watch import TrainingLayers
 from napari_unet.widgets.correcting.corrector import corrector_of
 from napari_unet.widgets.guiding.next_place_run import Known, planes_to_look_at
 from napari_unet.widgets.guiding.place_view import is_ring, show_place
@@ -585,7 +585,9 @@ def test_what_a_preview_shows_is_put_where_it_is_in_its_plane(viewer, qtbot):
     qtbot.addWidget(parent)
     image = viewer.add_image(np.zeros((3, 40, 60)), name="cells")
     paint = make_annotation(viewer, image)
-    preview = LivePreviewLayer(viewer, [Learnt(image, paint, image.data)], "objects", "probability", parent)
+    preview = LivePreviewLayer(
+        viewer, [TrainingLayers(image, paint, image.data)], "objects", "probability", parent
+    )
     assert preview.seen_of(image) is None
     view = View(image.unique_id, image.data, paint.data.shape, (1,), (slice(8, 40), slice(20, 60)), 2)
     preview.gaze.view = view

@@ -16,7 +16,7 @@ from napari_unet.widgets.bridge.marks import full_objects_of
 from napari_unet.widgets.correcting.corrector import corrector_of
 from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.painting.regions import regions_layer, take_region_tool
-from napari_unet.widgets.training.paint_tally import Told, describe_paint
+from napari_unet.widgets.training.paint_tally import ImagePaint, describe_paint
 from napari_unet.widgets.weights import WeightsDock
 
 
@@ -236,7 +236,7 @@ def test_the_weight_map_and_the_tally_of_the_train_dock_know_of_regions(viewer, 
     completed = copy_paint(paint)
     assert np.count_nonzero(completed == 1) == 15 * 25 - 8 * 8 - 8 * 9
     np.testing.assert_allclose(shown(), border_weights(completed, weights.config()), rtol=1e-5)
-    told = Told(completed, "objects", full_objects_of(paint))
+    told = ImagePaint(completed, "objects", full_objects_of(paint))
     assert describe_paint([told]) == "Painted: 1 image, 2 objects, all filled to their border."
     layer.data = []
     qtbot.waitUntil(lambda: shown()[5, 5] == 0, timeout=20_000)

@@ -33,7 +33,7 @@ from napari_unet.network.model import History
 from napari_unet.widgets.bridge.layers import make_annotation
 from napari_unet.widgets.bridge.marks import set_mode
 from napari_unet.widgets.train import TrainDock
-from napari_unet.widgets.training.training_run import Progress, Saved, Taught, clock, train_and_save
+from napari_unet.widgets.training.training_run import Progress, Saved, TrainingData, clock, train_and_save
 
 
 @pytest.fixture(autouse=True)
@@ -134,7 +134,12 @@ def run_events(path, control=None, start=None, paint=None):
         paint[2:4, 5:60], paint[12:20, 12:20] = 1, 2
     config = TrainingConfig(steps=2, network=TINY, patch_size=32, batch_size=1)
     return train_and_save(
-        Taught([image], [paint]), config, start=start, device="cpu", path=path, control=control or Control()
+        TrainingData([image], [paint]),
+        config,
+        start=start,
+        device="cpu",
+        path=path,
+        control=control or Control(),
     )
 
 
@@ -153,7 +158,7 @@ def test_a_model_is_on_disk_while_it_is_trained(tmp_path, monkeypatch):
     paint[2:4, 5:60], paint[12:20, 12:20] = 1, 2
     config = TrainingConfig(steps=8, network=TINY, patch_size=32, batch_size=1)
     events = train_and_save(
-        Taught([discs()], [paint]), config, start=None, device="cpu", path=path, control=Control()
+        TrainingData([discs()], [paint]), config, start=None, device="cpu", path=path, control=Control()
     )
     steps = []
     for event in events:

@@ -17,7 +17,7 @@ from napari_unet.widgets.bridge.marks import full_data, full_objects_of, mode_of
 from napari_unet.widgets.window.lifetime import follow, later
 
 
-class Learnt(NamedTuple):
+class TrainingLayers(NamedTuple):
     """A layer pair of a training; ``pixels`` are those of the image, as the training has them."""
 
     image: Image
@@ -36,7 +36,7 @@ class PaintWatch(QObject):
     def __init__(
         self,
         viewer: ViewerModel,
-        learnt: Sequence[Learnt],
+        learnt: Sequence[TrainingLayers],
         *,
         all_images: bool,
         parent: QObject,
@@ -89,7 +89,7 @@ class PaintWatch(QObject):
             if paint is not None and mode_of(paint) == self._mode:
                 self._images.add(image)
                 # Copied when the first stroke is made: most images are never painted on.
-                self._learnt[paint] = Learnt(image, paint, None)
+                self._learnt[paint] = TrainingLayers(image, paint, None)
                 self._follow(paint)
                 self._tell(paint)
 
@@ -137,7 +137,7 @@ class PaintWatch(QObject):
         self.feed.put(_source(one), plane)
 
 
-def _source(one: Learnt) -> Source:
+def _source(one: TrainingLayers) -> Source:
     return Source(
         one.image.unique_id, one.pixels, full_data(one.paint), full_objects_of(one.paint), scored=one.scored
     )

@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject
 from napari_unet.core.arrays.blocks import Plane
 from napari_unet.core.learning.view import Gaze, View
 from napari_unet.network.events import Preview
-from napari_unet.widgets.bridge.paint_watch import Learnt
+from napari_unet.widgets.bridge.paint_watch import TrainingLayers
 from napari_unet.widgets.bridge.placement import pixel_shown
 from napari_unet.widgets.guiding.next_place_run import planes_to_look_at
 from napari_unet.widgets.training.mosaic import Mosaic
@@ -28,7 +28,9 @@ class Glances(QObject):
     ``learnt`` are the images of the training, which become more; ``gaze`` tells the training.
     """
 
-    def __init__(self, viewer: ViewerModel, learnt: list[Learnt], gaze: Gaze, parent: QObject) -> None:
+    def __init__(
+        self, viewer: ViewerModel, learnt: list[TrainingLayers], gaze: Gaze, parent: QObject
+    ) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._learnt = learnt
@@ -84,7 +86,7 @@ class Glances(QObject):
         if then is not None:
             then()
 
-    def _views(self, one: Learnt, most: int) -> list[View]:
+    def _views(self, one: TrainingLayers, most: int) -> list[View]:
         """Return so many planes of an image, among them the nearest to what the sliders show."""
         shape = one.paint.data.shape
         visible = pixel_shown(self._viewer, one.paint)[:-2]
@@ -96,6 +98,6 @@ class Glances(QObject):
         ]
 
 
-def still_there(viewer: ViewerModel, learnt: Sequence[Learnt]) -> list[Learnt]:
+def still_there(viewer: ViewerModel, learnt: Sequence[TrainingLayers]) -> list[TrainingLayers]:
     """Return the images of a training that are in the viewer, with their paint."""
     return [one for one in learnt if one.image in viewer.layers and one.paint in viewer.layers]

@@ -18,7 +18,7 @@ from napari_unet.network.events import Preview
 from napari_unet.widgets.bridge.colours import object_colours
 from napari_unet.widgets.bridge.layers import insert_result, protect
 from napari_unet.widgets.bridge.marks import KEY, kind_of, mark_of, source_of
-from napari_unet.widgets.bridge.paint_watch import Learnt
+from napari_unet.widgets.bridge.paint_watch import TrainingLayers
 from napari_unet.widgets.guiding.next_place_run import Known
 from napari_unet.widgets.jobs import once
 from napari_unet.widgets.parts.latest import Latest
@@ -52,7 +52,7 @@ class LivePreviewLayer(QObject):
     """
 
     def __init__(
-        self, viewer: ViewerModel, learnt: list[Learnt], mode: Mode, shown: Shown, parent: QObject
+        self, viewer: ViewerModel, learnt: list[TrainingLayers], mode: Mode, shown: Shown, parent: QObject
     ) -> None:
         super().__init__(parent)
         self.gaze = Gaze()
@@ -176,7 +176,7 @@ class LivePreviewLayer(QObject):
             screen_step(self._viewer, paint),
         )
 
-    def _looked_at(self) -> Learnt | None:
+    def _looked_at(self) -> TrainingLayers | None:
         here = still_there(self._viewer, self._learnt)
         source = source_of(self._viewer, self._viewer.layers.selection.active)
         return next((one for one in here if one.image is source), here[0] if here else None)
@@ -209,7 +209,9 @@ class LivePreviewLayer(QObject):
             layer.scale, layer.translate = place["scale"], place["translate"]
         protect(layer)
 
-    def _insert(self, kind: type[Layer], one: Learnt, data: NDArray[Any], place: dict[str, Any]) -> None:
+    def _insert(
+        self, kind: type[Layer], one: TrainingLayers, data: NDArray[Any], place: dict[str, Any]
+    ) -> None:
         name = f"{one.image.name} preview"
         layer: Layer
         if kind is Labels:

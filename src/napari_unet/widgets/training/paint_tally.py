@@ -21,7 +21,7 @@ from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.window.lifetime import follow, when_settled
 
 
-class Told(NamedTuple):
+class ImagePaint(NamedTuple):
     """The paint of one image (…YX int), what its values mean, and which of its objects are full."""
 
     paint: NDArray[Any]
@@ -79,21 +79,21 @@ class PaintTally(Sentence):
             self._followed.callback(
                 follow(self, self._on_change, events.paint, events.data, events.set_data, events.metadata)
             )
-        told = [Told(paint.data, mode_of(paint), full_objects_of(paint)) for paint in paints]
+        told = [ImagePaint(paint.data, mode_of(paint), full_objects_of(paint)) for paint in paints]
         self._latest.submit(lambda control: _describe(told, control))
 
 
-def _describe(told: Sequence[Told], control: Control) -> Iterator[str]:
+def _describe(told: Sequence[ImagePaint], control: Control) -> Iterator[str]:
     counted = []
     for paint, mode, full in told:
         if control.stopped:
             return
         # The user goes on painting; what is painted meanwhile is told by an event of its own.
-        counted.append(Told(check_paint(complete(np.array(paint), full.regions)), mode, full))
+        counted.append(ImagePaint(check_paint(complete(np.array(paint), full.regions)), mode, full))
     yield describe_paint(counted)
 
 
-def describe_paint(told: Sequence[Told]) -> str:
+def describe_paint(told: Sequence[ImagePaint]) -> str:
     """Return how many images, objects and classes are painted, and how many objects are full.
 
     Images without paint do not count; "" stands for no paint at all.

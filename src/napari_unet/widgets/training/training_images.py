@@ -16,9 +16,9 @@ from napari_unet.widgets.bridge.layers import (
     has_paint,
 )
 from napari_unet.widgets.bridge.marks import full_objects_of, image_channels, images_of, mode_of
-from napari_unet.widgets.bridge.paint_watch import Learnt
+from napari_unet.widgets.bridge.paint_watch import TrainingLayers
 from napari_unet.widgets.bridge.placement import micrometres, pixel_sizes, unsaid_channels
-from napari_unet.widgets.training.training_run import Taught
+from napari_unet.widgets.training.training_run import TrainingData
 
 Pairs = list[tuple[Image, Labels]]
 """Images with their paint."""
@@ -81,10 +81,10 @@ def unsaid_channels_of(pairs: Pairs) -> list[str]:
 class Copies:
     """What is ``taught``, copied on the main thread: the user paints on, and may delete the ``layers``."""
 
-    layers: list[Learnt]
+    layers: list[TrainingLayers]
     mode: Mode
     channels: Channels
-    taught: Taught
+    taught: TrainingData
 
 
 def copy_pairs(pairs: Pairs, scored: Pairs) -> Copies:
@@ -107,12 +107,12 @@ def copy_pairs(pairs: Pairs, scored: Pairs) -> Copies:
     count = len(pairs)
     return Copies(
         layers=[
-            Learnt(*pair, pixels, scored=number >= count)
+            TrainingLayers(*pair, pixels, scored=number >= count)
             for number, (pair, pixels) in enumerate(zip(everything, images, strict=True))
         ],
         mode=modes.pop(),
         channels=channels.pop() if len(channels) == 1 else "auto",
-        taught=Taught(
+        taught=TrainingData(
             images[:count],
             paints[:count],
             full=[

@@ -35,7 +35,7 @@ Painted = tuple[Sequence[NDArray[Any]], Sequence[NDArray[Any]]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Taught:
+class TrainingData:
     """Images and paints to learn from, to score on, and what is known of them.
 
     ``full`` and ``names`` are as for ``train_events``. ``sizes`` are, of every image, how long a pixel is
@@ -61,7 +61,7 @@ class Saved:
 
 
 def train_and_save(
-    taught: Taught,
+    taught: TrainingData,
     config: TrainingConfig,
     *,
     start: Stopped | Path | None,
