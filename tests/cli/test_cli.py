@@ -461,7 +461,7 @@ def test_predictions_are_written_as_they_should_be(
     assert [event["done"] for event in tiles] == list(range(1, tiles[0]["total"] + 1))
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(written)
     objects, classes, probabilities = (tifffile.imread(tmp_path / f"a1_{kind}.tif") for kind in kinds)
-    assert (objects.dtype, objects.shape) == (np.int32, (48, 40))
+    assert (objects.dtype, objects.shape) == (np.uint16, (48, 40))
     assert (classes.dtype, classes.shape) == (np.uint8, (48, 40))
     assert (probabilities.dtype, probabilities.shape) == (np.float32, (2, 48, 40))
     np.testing.assert_array_equal(classes, 1 + (probabilities[1] > probabilities[0]))
@@ -600,7 +600,8 @@ def test_one_bad_image_does_not_cost_the_others(
     (tmp_path / "in").mkdir()
     good = (folder / "images" / "a1.tif").read_bytes()
     (tmp_path / "in" / "1.tif").write_bytes(good[: len(good) // 2])
-    tifffile.imwrite(tmp_path / "in" / "2.tif", np.zeros((20, 20, 3), np.uint8), photometric="rgb")
+    colours = np.arange(20 * 20 * 3, dtype=np.uint8).reshape(20, 20, 3)
+    tifffile.imwrite(tmp_path / "in" / "2.tif", colours, photometric="rgb")
     (tmp_path / "in" / "3.tif").write_bytes(good)
     arguments = [
         "predict",

@@ -25,6 +25,7 @@ from napari_unet.files.pixels.images import (
     read_image,
     stem,
     write_image,
+    write_labels,
 )
 from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.files.pixels.sources import open_image
@@ -66,6 +67,30 @@ def test_imagej_gets_its_own_kind_of_file_where_it_can(tmp_path: Path) -> None:
         write_image(tmp_path / "a.tif", np.ones((2,) * len(axes or "YX"), dtype), axes)
         with tifffile.TiffFile(tmp_path / "a.tif") as file:
             assert file.is_imagej == expected, (dtype, axes)
+
+
+@pytest.mark.parametrize(
+    ("largest", "dtype", "expected"),
+    [
+        (2**16 - 1, np.int32, np.uint16), (2**16, np.int32, np.int32), (2**16 - 1, np.uint64, np.uint16),
+        (255, np.uint8, np.uint8), (2.0, np.float32, np.float32),
+    ],
+)  # fmt: skip
+def test_labels_are_of_imagej_where_they_fit(tmp_path: Path, largest: Any, dtype: Any, expected: Any) -> None:
+    labels = np.array([[[0, 1], [2, largest]]] * 3, dtype)
+    size = PixelSize(0.5, 0.25, t=30.0)
+    write_labels(tmp_path / "a.tif", labels, "TYX", size)
+    found = read_image(tmp_path / "a.tif")
+    assert found.pixels.dtype == expected
+    np.testing.assert_array_equal(found.pixels, labels)
+    assert (found.axes, found.pixel_size) == ("TYX", size)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        assert file.is_imagej == (expected != np.int32)
+
+
+def test_negative_and_no_labels_stay_as_they_are(tmp_path: Path) -> None:
+    write_labels(tmp_path / "a.tif", np.full((2, 2), -1, np.int32), "YX")
+    assert read_image(tmp_path / "a.tif").pixels.min() == -1
 
 
 @pytest.mark.parametrize(
@@ -396,6 +421,21 @@ SIZES: dict[str, tuple[dict[str, Any], PixelSize | None]] = {
         },
         PixelSize(z=2.0, y=0.5, x=0.25),
     ),
+    "ImageJ in time": (
+        {
+            "imagej": True,
+            "resolution": (4, 2),
+            "metadata": {"axes": "TYX", "unit": "um", "finterval": 2.0, "tunit": "min"},
+        },
+        PixelSize(y=0.5, x=0.25, t=120.0),
+    ),
+    "OME in time": (
+        {
+            "ome": True,
+            "metadata": {"axes": "TYX", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.5, "TimeIncrement": 0.5},
+        },
+        PixelSize(y=0.5, x=0.25, t=0.5),
+    ),
     "OME without sizes": ({"ome": True, "metadata": {"axes": "ZYX"}}, None),
     "per centimetre": (
         {"resolution": (40000, 20000), "resolutionunit": "CENTIMETER"},
@@ -411,14 +451,14 @@ def test_the_size_of_pixels_is_kept(tmp_path: Path, options: dict[str, Any], exp
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 30, 40), np.uint8), photometric="minisblack", **options)
     read = read_image(tmp_path / "a.tif")
     assert read.pixel_size == expected
-    write_image(tmp_path / "b.tif", np.zeros((2, 30, 40), dtype), "ZYX", read.pixel_size)
+    write_image(tmp_path / "b.tif", np.zeros((2, 30, 40), dtype), read.axes, read.pixel_size)
     again = read_image(tmp_path / "b.tif").pixel_size
     if expected is None:
         assert again is None
     else:
         assert again is not None
         assert (again.y, again.x) == pytest.approx((expected.y, expected.x))
-        assert again.z == expected.z
+        assert (again.z, again.t) == (expected.z, expected.t)
 
 
 def test_results_among_the_images_are_no_images(tmp_path: Path):

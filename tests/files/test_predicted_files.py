@@ -80,14 +80,14 @@ def test_a_stop_keeps_what_is_finished_and_writes_nothing_else(images, tmp_path)
 
 
 def test_a_full_disk_costs_the_images_it_has_no_room_for(images, tmp_path, monkeypatch):
-    original = predicted_files.write_image
+    original = predicted_files.write_labels
 
     def full(path, *rest):
         if path.name.startswith("c1"):
             raise InputError(f"{path} could not be written; free some space there.")
         original(path, *rest)
 
-    monkeypatch.setattr(predicted_files, "write_image", full)
+    monkeypatch.setattr(predicted_files, "write_labels", full)
     events = list(run(expand_paths([images]), tmp_path / "out", kinds=("objects",)))
     assert [event.number for event in events if isinstance(event, ImageFailed)] == [1, 2]
     assert len(list((tmp_path / "out").glob("*_objects.tif"))) == 3

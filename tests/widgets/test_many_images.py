@@ -158,7 +158,7 @@ def test_earlier_results_among_the_images_are_not_segmented(files_dock, images, 
 
 
 def test_results_are_opened_when_asked_for(files_dock, images, qtbot):
-    imsave(images / "colour.png", np.zeros((8, 9, 3), np.uint8), check_contrast=False)
+    imsave(images / "colour.png", np.arange(8 * 9 * 3, dtype=np.uint8).reshape(8, 9, 3), check_contrast=False)
     files_dock.start()
     wait_for_end(files_dock, qtbot)
     assert [line.split(":")[0] for line in failures(files_dock)] == ["c2.tif", "colour.png"]

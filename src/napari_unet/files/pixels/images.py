@@ -163,6 +163,8 @@ def write_image(
     resolution: dict[str, Any] = {}
     if pixel_size is not None:
         metadata["unit"] = "um"
+        if pixel_size.t is not None:
+            metadata |= {"finterval": pixel_size.t, "tunit": "sec"}
         if pixel_size.z is not None:
             metadata["spacing"] = pixel_size.z
         # ImageJ counts pixels in the unit of its description, all others per centimetre.
@@ -179,6 +181,24 @@ def write_image(
             software=software,
             **resolution,
         )
+
+
+def write_labels(
+    path: str | Path,
+    labels: NDArray[Any],
+    axes: str = "",
+    pixel_size: PixelSize | None = None,
+    *,
+    software: str = SOFTWARE,
+) -> None:
+    """Write labels as :func:`write_image` does, in 16 bits where their numbers fit.
+
+    ImageJ, whose stacks of 32 bits are of real numbers, opens these with their axes and the size of pixels.
+    """
+    fits = labels.dtype.kind in "iu" and labels.min(initial=0) >= 0 and labels.max(initial=0) < 2**16
+    if fits and labels.dtype.itemsize > 2:
+        labels = labels.astype(np.uint16)
+    write_image(path, labels, axes, pixel_size, software=software)
 
 
 def _maker(path: Path) -> str:

@@ -25,24 +25,48 @@ _MICROMETRES: dict[str, float] = {
 """Length of the units that images are measured in; \\u00B5m is how ImageJ writes its own."""
 
 
+_SECONDS: dict[str, float] = {
+    "ms": 1e-3,
+    "msec": 1e-3,
+    "millisecond": 1e-3,
+    "s": 1.0,
+    "sec": 1.0,
+    "second": 1.0,
+    "seconds": 1.0,
+    "min": 60.0,
+    "minute": 60.0,
+    "h": 3600.0,
+    "hour": 3600.0,
+    "d": 86400.0,
+}
+"""Duration of the units that time is measured in."""
+
+
 @dataclass(frozen=True, slots=True)
 class PixelSize:
-    """Size of a pixel (voxel) in micrometres; ``z`` is None where it is not known."""
+    """Size of a pixel (voxel) in micrometres, and seconds from one point in time to the next.
+
+    ``z`` and ``t`` are None where they are not known.
+    """
 
     y: float
     x: float
     z: float | None = None
+    t: float | None = None
 
     @classmethod
     def of(cls, sizes: Mapping[str, tuple[float, str]]) -> "PixelSize | None":
-        """Return the size from (value, unit) by axis ("Z", "Y", "X"), or None if it cannot be known."""
-        known = {axis: in_micrometres(value, unit) for axis, (value, unit) in sizes.items()}
+        """Return the size from (value, unit) by axis ("T", "Z", "Y", "X"), or None if it cannot be known."""
+        known = {
+            axis: _converted(value, unit, _SECONDS if axis == "T" else _MICROMETRES)
+            for axis, (value, unit) in sizes.items()
+        }
         y, x = known.get("Y"), known.get("X")
-        return None if y is None or x is None else cls(y, x, known.get("Z"))
+        return None if y is None or x is None else cls(y, x, known.get("Z"), known.get("T"))
 
     def along(self, axis: str) -> float | None:
-        """Return the size along "Z", "Y" or "X"; None along any other axis."""
-        return {"Z": self.z, "Y": self.y, "X": self.x}.get(axis)
+        """Return the size along "T", "Z", "Y" or "X"; None along any other axis."""
+        return {"T": self.t, "Z": self.z, "Y": self.y, "X": self.x}.get(axis)
 
 
 def common_pixel_size(sizes: Iterable[PixelSize | None], ndim: int) -> tuple[float, ...] | None:
@@ -92,7 +116,11 @@ def relative_spacing(sizes: Sequence[float]) -> tuple[float, ...] | None:
 
 def in_micrometres(value: float, unit: str) -> float | None:
     """Return a length in this unit in micrometres, or None if it is not a length in a unit that is known."""
-    factor = _MICROMETRES.get(unit.replace("\\u00B5", "µ").lower())
+    return _converted(value, unit, _MICROMETRES)
+
+
+def _converted(value: float, unit: str, units: Mapping[str, float]) -> float | None:
+    factor = units.get(unit.replace("\\u00B5", "µ").lower())
     return value * factor if factor is not None and math.isfinite(value) and value > 0 else None
 
 
@@ -126,6 +154,8 @@ def _said_size(file: Any, name: str) -> PixelSize | None:
             sizes[axis] = (length / count, unit)
     if "spacing" in described:
         sizes["Z"] = (float(described["spacing"]), str(described.get("unit", unit)))
+    if "finterval" in described:
+        sizes["T"] = (float(described["finterval"]), str(described.get("tunit", "sec")))
     return PixelSize.of(sizes)
 
 
@@ -135,10 +165,10 @@ def _of_ome(description: str, name: str) -> PixelSize | None:
     found = tifffile.xml2dict(description)["OME"]["Image"]
     images = found if isinstance(found, list) else [found]
     pixels = next((image for image in images if str(image.get("Name")) == name), images[0])["Pixels"]
-    names = {axis: f"PhysicalSize{axis}" for axis in "ZYX"}
+    names = {axis: (f"PhysicalSize{axis}", "µm") for axis in "ZYX"} | {"T": ("TimeIncrement", "s")}
     return PixelSize.of(
         {
-            axis: (float(pixels.get(name, 0)), str(pixels.get(f"{name}Unit", "µm")))
-            for axis, name in names.items()
+            axis: (float(pixels.get(name, 0)), str(pixels.get(f"{name}Unit", usual)))
+            for axis, (name, usual) in names.items()
         }
     )

@@ -179,7 +179,7 @@ def _open_multiscale(group: Any, multiscale: Mapping[str, Any], path: Path) -> S
     sizes = {
         letter: (axis.step, axis.unit)
         for letter, axis in zip(letters, axes, strict=True)
-        if letter in "ZYX" and axis.unit
+        if letter in "TZYX" and axis.unit
     }
     return stored_image(_zarr_pixels(array, path), letters, PixelSize.of(sizes), in_world=axes)
 

@@ -34,7 +34,7 @@ def named_axes(letters: str, size: PixelSize | None = None) -> tuple[Axis, ...]:
     axes = []
     for letter in letters:
         step = None if size is None else size.along(letter)
-        unit = "micrometer" if step else ""
+        unit = ("second" if letter == "T" else "micrometer") if step else ""
         axes.append(Axis(letter.lower(), _KINDS.get(letter.lower(), ""), unit, step or 1.0))
     return tuple(axes)
 

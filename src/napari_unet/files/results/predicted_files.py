@@ -17,6 +17,7 @@ from napari_unet.files.pixels.images import (
     read_image,
     stem,
     write_image,
+    write_labels,
 )
 from napari_unet.files.pixels.sources import open_image
 from napari_unet.files.pixels.stored_image import StoredImage
@@ -250,4 +251,5 @@ def _write(event: Predicted, image: StoredImage, outputs: Mapping[PredictionKind
         axes = ""
     for kind, target in outputs.items():
         with_channels = "C" + axes if axes and kind == "probabilities" else axes
-        write_image(target, *image.as_in_file(getattr(prediction, kind), with_channels), image.pixel_size)
+        write = write_labels if kind == "objects" else write_image
+        write(target, *image.as_in_file(getattr(prediction, kind), with_channels), image.pixel_size)

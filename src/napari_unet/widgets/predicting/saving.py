@@ -15,7 +15,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.objects.measurements import measure_objects
 from napari_unet.core.scoring.score_table import delimited
 from napari_unet.files.atomic import writing
-from napari_unet.files.pixels.images import BY_HAND, safe_name, stem, write_image
+from napari_unet.files.pixels.images import BY_HAND, safe_name, stem, write_labels
 from napari_unet.widgets.bridge.layers import at_hand, copy_image
 from napari_unet.widgets.bridge.marks import kind_of, layers_of
 from napari_unet.widgets.bridge.placement import micrometres
@@ -74,7 +74,7 @@ class LabelSaver(QWidget):
         path = _with_ending(path, ".tif", ".tiff")
         pixels, axes, size = labels.data.copy(), _AXES.get(labels.ndim, ""), micrometres(labels)
 
-        self._run(lambda: write_image(path, pixels, axes, size, software=BY_HAND), path, labels, self.saved)
+        self._run(lambda: write_labels(path, pixels, axes, size, software=BY_HAND), path, labels, self.saved)
 
     def write_table(self, image: Image, labels: Labels, path: Path) -> None:
         """Write size, place and brightness of every object to ``path`` (CSV), in the background.
