@@ -1,4 +1,4 @@
-"""What a project holds, as the text file `project.toml` in its folder; docs/projects.md describes it.
+"""What a project holds, as the text file `project.toml` in its folder; docs/project-files.md describes it.
 
 A project comes from anywhere, also from somebody else: what it names inside its folder is checked to be a
 plain name, so nothing is ever written outside, and what it says of sizes is compared with what is there.
