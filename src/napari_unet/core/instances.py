@@ -96,8 +96,8 @@ def find_objects(
 ) -> NDArray[np.int32]:
     """Separate the foreground into objects: the hills of a landscape of probability and depth.
 
-    See :mod:`napari_unet.core.relief.flooding`. A part of ``p > threshold`` that has one summit is an object
-    however low it is: what separates objects removes none.
+    See :mod:`napari_unet.core.relief.flooding`; docs/tried.md has what else was tried. A part of
+    ``p > threshold`` that has one summit is an object however low it is: what separates objects removes none.
 
     Parameters
     ----------
@@ -120,14 +120,6 @@ def find_objects(
     ------
     InputError
         If the array has fewer axes than ``ndim``.
-
-    Notes
-    -----
-    AP at IoU 0.5 / AP at 0.75 / touching objects found, in one trial each on other images than those painted
-    (docs/benchmarks.md has the scores of whole trainings). Phase contrast, where seams are faint and outlines
-    misleading: connected components .13/.06/.02, seeds of p > 0.9 grown by a watershed .21/.08/.04, by
-    shape .26/.08/.09, by both .44/.11/.41, by probability .52/.13/.54. Fluorescent nuclei, whose outlines
-    tell most: seeds .76/.56/.35, by probability .66/.37/.58, by both .81/.57/.62, by shape .84/.63/.49.
     """
     config = config or InstanceConfig()
     if not 1 <= ndim <= foreground.ndim:

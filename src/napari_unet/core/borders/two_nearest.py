@@ -7,12 +7,10 @@ across it. So each axis in turn replaces the two best of a pixel by the two best
 the number of pixels and with the cut-off, or the distance to the second object where that is less; the number
 of objects does not enter.
 
-Chosen by measurement (``benchmarks/border_weights.py``; one core, 2048x2048 pixels, 2,000 touching cells,
-cut-off 18.6 pixels): 0.11 s, where `edt`'s multi-label transform, which knows no second object, takes 0.13 s,
-transforms of cropped objects 0.53 s with either scipy or `edt`, and whole transforms six minutes. numpy would
-read and write memory at each of the hundreds of comparisons per pixel. numba costs 0.15 s to import, 3.5 s to
-compile once per installation and 0.2 s to load in later processes, all of it at the first call and in the
-thread that calls. A C extension would need a compiler or a wheel for every platform.
+docs/benchmarks.md has how long this takes, and what others take. numpy would read and write memory at each of
+the hundreds of comparisons per pixel, and a C extension would need a compiler or a wheel for every platform.
+numba costs its import, a compilation once per installation and loading in later processes, all of it at the
+first call and in the thread that calls.
 """
 
 from collections.abc import Sequence
