@@ -19,6 +19,6 @@ def export(model: str, output: Path, info: PackageInfo, image: Path | None) -> N
     example = None
     if image is not None:
         stored = load_image(image)
-        example = example_from(stored.pixels, stored.channels, network)
+        example = example_from(stored.pixels, stored.channels_for(network.network.in_channels), network)
     export_package(network, output, info, example)
     print(output)

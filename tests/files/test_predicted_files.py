@@ -267,3 +267,23 @@ def test_grey_pictures_saved_in_colours_are_segmented_as_grey_ones(tmp_path):
             np.testing.assert_array_equal(np.asarray(read(path).pixels), expected)
         (failed,) = (event for event in events if isinstance(event, ImageFailed))
         assert (failed.number, "has 3 channels" in failed.message) == (3, True)
+
+
+def test_points_in_time_are_not_taken_for_channels(tmp_path):
+    pixels = discs((2, 40, 48))
+    for name, axes, shape in (
+        ("a", "TYX", (2, 40, 48)),
+        ("b", "TZYX", (5, 2, 40, 48)),
+        ("c", "TZYX", (2,) * 4),
+    ):
+        image = np.broadcast_to(pixels, shape) if name != "c" else pixels[:, None, :2, :2].repeat(2, axis=1)
+        tifffile.imwrite(tmp_path / f"{name}.tif", image, imagej=True, metadata={"axes": axes})
+    plan = FilesPlan(tuple(expand_paths([tmp_path])), tmp_path / "out", ("objects",))
+    events = list(predict_files(make_model(channels=2), plan, CONFIG, device="cpu"))
+    (failed,) = (event for event in events if isinstance(event, ImageFailed))
+    assert (failed.number, "has 1 channel " in failed.message) == (0, True)
+    assert read_image(plan.target(1, "objects")).pixels.shape == (5, 40, 48)
+    assert read_image(plan.target(2, "objects")).pixels.shape == (2, 2, 2)
+    how = replace(CONFIG, channels="first")
+    list(predict_files(make_model(channels=2), plan, how, device="cpu"))
+    assert read_image(plan.target(0, "objects")).pixels.shape == (40, 48)

@@ -166,7 +166,9 @@ def channels_first(
     if equal_as_one and in_channels == 1:
         result = without_equal_channels(result)
     if in_channels is not None and len(result) != in_channels:
-        like_it = ", save it in colours if those were grey ones saved so" * (len(result) == 1)
+        like_it = ", save it in colours if those were grey ones saved so" * (
+            len(result) == 1 and in_channels == 3
+        )
         raise InputError(
             f"The image has {len(result)} channel{'s' * (len(result) != 1)} and the model was "
             f"trained on {in_channels}; choose an image with {in_channels}, say where its channels are"

@@ -90,6 +90,13 @@ class StoredImage:
         """Where the channels are; "auto" if the file names none: many files call channels slices."""
         return "first" if "C" in self.axes else "auto"
 
+    def channels_for(self, count: int) -> Channels:
+        """Return the same for a model of ``count`` channels, which points in time are not if so many."""
+        shape = self.pixels.shape
+        if count == 1 or self.axes[:1] != "T" or shape[0] != count:
+            return self.channels
+        return "middle" if len(shape) > 3 and shape[-3] == count else "none"
+
 
 def stored_image(
     pixels: Pixels,

@@ -178,15 +178,11 @@ def predict_files(
         plan.check_free(number)
         is_stored = cluster is not None or _is_stored(path, model, plan.file_format)
         image = _open(path, is_stored=is_stored, is_on_cluster=cluster is not None)
-        if image.left_out:
-            yield FileNoted(number, image.left_out)
-        how = replace(config, channels=image.channels) if config.channels == "auto" else config
-        takes_one = not model.is_starter and model.network.in_channels == 1
-        if how.channels == "auto" and (model.is_starter or takes_one):
-            axis = image.axes[-3:-2].replace("Q", "")
-            remedy = "set prediction.channels=middle" + ("" if model.is_starter else ", and train a model so")
-            if unsaid := perhaps_channels(str(path), tuple(image.pixels.shape), axis, remedy):
-                yield FileNoted(number, unsaid)
+        how = config
+        if config.channels == "auto":
+            how = replace(config, channels=image.channels_for(model.network.in_channels))
+        for sentence in _to_be_told(path, image, how, model):
+            yield FileNoted(number, sentence)
         events: Iterator[StoredEvent | PredictionEvent] = (
             predict_to_zarr(
                 model,
@@ -204,6 +200,7 @@ def predict_files(
             if is_stored
             else predict_events(model, image.pixels, how, device=device, control=control)
         )
+        takes_one = not model.is_starter and model.network.in_channels == 1
         is_grey = takes_one and how.channels == "first" and len(image.pixels) > 1  # or no event comes
         share = 0.0
         for event in events:
@@ -227,6 +224,17 @@ def predict_files(
                 yield FileAdvanced(number, share, event)
 
     return in_turn(one, len(plan.paths), control)
+
+
+def _to_be_told(path: Path, image: StoredImage, config: PredictionConfig, model: Model) -> Iterator[str]:
+    """Yield sentences on what is not read of a file, and on planes that may be channels."""
+    if image.left_out:
+        yield image.left_out
+    if config.channels == "auto" and (model.is_starter or model.network.in_channels == 1):
+        axis = image.axes[-3:-2].replace("Q", "")
+        remedy = "set prediction.channels=middle" + ("" if model.is_starter else ", and train a model so")
+        if unsaid := perhaps_channels(str(path), tuple(image.pixels.shape), axis, remedy):
+            yield unsaid
 
 
 def _is_stored(path: Path, model: Model, file_format: Format) -> bool:
