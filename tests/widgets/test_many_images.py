@@ -304,6 +304,16 @@ def test_every_layer_gets_its_own_result(dock, qtbot):
     assert say(dock, "predict_status").startswith("Done")
 
 
+def test_every_result_lies_on_its_own_image(dock, qtbot):
+    viewer = dock._viewer
+    add_images(viewer, 3)
+    dock.image.setCurrentIndex(dock.image.findData("all"))
+    dock.start()
+    wait_for_end(dock, qtbot)
+    expected = [name for n in range(3) for name in (f"i{n}", f"i{n} objects")]
+    assert [layer.name for layer in viewer.layers] == expected
+
+
 def test_what_came_of_all_images_goes_with_them(dock, qtbot):
     viewer = dock._viewer
     colour = viewer.add_image(np.zeros((40, 48, 3), np.uint8), rgb=True, name="colour")

@@ -175,13 +175,13 @@ def test_it_turns_to_the_image_with_the_best_place_which_is_seen_and_painted(mak
     qtbot.waitUntil(lambda: not dock.paint.next_place.is_busy, timeout=60_000)
     np.testing.assert_allclose(centre(viewer), (50, 60), atol=8)
     told = say(dock, "next_sentence")
-    assert told.startswith("This is on 'best'. 'worse', which lay over it, is hidden. The network wavers")
+    hidden = "'worse' and 'nobody painted on it', which lay over it, are hidden."
+    assert told.startswith(f"This is on 'best'. {hidden} The network wavers")
     assert say(dock, "unet_told") == ""  # it is said in step 1
     assert [dock.paint.image.layer, dock.train.form.image.layer, dock.predict.image.layer] == [best] * 3
-    shown = [best, paints[best], bare, beside, paints[beside], theirs]
+    shown = [best, paints[best], beside, paints[beside], theirs]
     assert all(layer.visible for layer in shown)
-    assert not worse.visible
-    assert not paints[worse].visible
+    assert not any(layer.visible for layer in (worse, paints[worse], bare))
     # The brush is in the hand, on the next object of this image.
     paint = paints[best]
     assert viewer.layers.selection.active is paint

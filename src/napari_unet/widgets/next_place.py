@@ -298,7 +298,7 @@ class NextPlace(QWidget):
         self._shown.setdefault(image, []).append(place.centre)
         words = [in_words(place) if known is None else in_words(place, known.names)]
         if image is not self._chooser.layer:
-            words.insert(0, turn_to(self._viewer, (image, paint), pairs))
+            words.insert(0, turn_to(self._viewer, image, paint))
             self._chooser.choose(image)
         elif not holds_tool(layers.selection.active):  # or else what is painted there would be no paint
             layers.selection.active = paint

@@ -9,6 +9,7 @@ from typing import Any
 import napari
 import numpy as np
 from napari.layers import Labels
+from napari.utils.notifications import show_info
 from numpy.typing import NDArray
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from superqt.utils import signals_blocked
@@ -19,6 +20,7 @@ from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.widgets.bridge import layers as bridge
 from napari_unet.widgets.bridge import marks
 from napari_unet.widgets.bridge.placement import unsaid_channels
+from napari_unet.widgets.bridge.sight import bring_up
 from napari_unet.widgets.jobs import once
 from napari_unet.widgets.next_place import NextPlace
 from napari_unet.widgets.painting import brushes
@@ -160,6 +162,8 @@ class PaintDock(Dock):
         if is_new:
             marks.set_mode(paint, mode)
             paint.brush_size = diameter
+        if hidden := bring_up(self._viewer, image):  # or the pixels of another image would be painted
+            show_info(hidden)
         self._watcher.look()
         self.brushes.take(brushes.paint_background)
 

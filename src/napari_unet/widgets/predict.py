@@ -62,9 +62,10 @@ class _Run:
     files: list[Finished] = field(default_factory=list)
     images: list[Image] = field(default_factory=list)  # that have results of it
 
-    def shows(self, target: Target) -> bool:
-        """Return whether results are seen at once; of many images, those of hidden ones are not."""
-        return target.layer.visible or len(self.targets) == 1
+    @property
+    def of_many(self) -> bool:
+        """Whether several images are segmented, of which those that are hidden show nothing."""
+        return len(self.targets) > 1
 
 
 class PredictDock(Dock):
@@ -240,7 +241,7 @@ class PredictDock(Dock):
                 run.paths = event.paths
             case PreviewBegun():
                 target = run.targets[event.number]
-                if run.shows(target):
+                if target.layer.visible or not run.of_many:
                     self._preview.begin(target.layer, target.channels, event)
             case TilesDone():
                 run.tally.advance(event.number, event.share, event.note)
@@ -279,7 +280,7 @@ class PredictDock(Dock):
             self.form.scale.show_scaled(event.scaled)
             self.form.objects.choose(run.facts.path, event.scaled.instances)
         shown = add_results(
-            self._viewer, source, event.results, plane=event.plane, shape=event.shape, shows=run.shows(target)
+            self._viewer, source, event.results, plane=event.plane, shape=event.shape, of_many=run.of_many
         ).get("objects")
         run.images.append(source)
         if isinstance(shown, Labels):
@@ -296,9 +297,7 @@ class PredictDock(Dock):
             run.tally.is_suspended = True
             return
         target = run.targets[event.number]
-        layers = show_stored(self._viewer, target.layer, target.channels, event.outputs)
-        for layer in layers.values():
-            layer.visible = run.shows(target)
+        layers = show_stored(self._viewer, target.layer, target.channels, event.outputs, of_many=run.of_many)
         run.images.append(target.layer)
         objects = layers.get("objects")
         if isinstance(objects, Labels):

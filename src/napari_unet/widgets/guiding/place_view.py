@@ -8,8 +8,9 @@ from napari.layers import Image, Labels, Layer, Points
 
 from napari_unet.core.annotation import FIRST_OBJECT
 from napari_unet.widgets.bridge.layers import insert_result
-from napari_unet.widgets.bridge.marks import is_paint, kind_of, layers_of, mode_of, source_of
+from napari_unet.widgets.bridge.marks import is_paint, kind_of, layers_of, mode_of
 from napari_unet.widgets.bridge.placement import placement
+from napari_unet.widgets.bridge.sight import bring_up
 from napari_unet.widgets.painting.brushes import is_painting, paint_next_object, take_brush
 
 RING = "place"
@@ -63,27 +64,13 @@ def _keep_on(viewer: ViewerModel, layer: Layer) -> None:
     camera.center = (*camera.center[:-2], *map(float, centre))
 
 
-def turn_to(viewer: ViewerModel, pair: tuple[Image, Labels], pairs: Sequence[tuple[Image, Labels]]) -> str:
-    """Let an image be seen and painted on as the one before was; return what happened in a sentence.
-
-    ``pairs`` are all images that are worked on, with their paint: those that lie over this one are hidden,
-    with all that belongs to them.
-    """
-    image, paint = pair
+def turn_to(viewer: ViewerModel, image: Image, paint: Labels) -> str:
+    """Let an image be seen and painted on as the one before was; return what happened in a sentence."""
     before = viewer.layers.selection.active
     # Asked now: a layer that is hidden lays its brush down.
     paints = isinstance(before, Labels) and is_paint(before) and is_painting(before)
-    others = [other for other, _ in pairs if other is not image]
-    covering = [
-        layer
-        for layer in viewer.layers[viewer.layers.index(image) + 1 :]
-        if layer.visible and source_of(viewer, layer) in others and _overlap(layer, image)
-    ]
-    if viewer.canvas.grid.enabled:
-        covering = []
-    for layer in covering:
-        layer.visible = False
-    image.visible = paint.visible = True
+    hidden = bring_up(viewer, image)
+    paint.visible = True
     viewer.layers.selection.active = paint
     if isinstance(before, Labels) and paints:
         value = int(before.selected_label)
@@ -93,14 +80,7 @@ def turn_to(viewer: ViewerModel, pair: tuple[Image, Labels], pairs: Sequence[tup
             paint_next_object(paint)
         else:
             take_brush(paint, value)
-    names = [f"'{layer.name}'" for layer in covering if layer in others]
-    hidden = f" {' and '.join(names)}, which lay over it, is hidden." if names else ""
-    return f"This is on '{image.name}'.{hidden}"
-
-
-def _overlap(one: Layer, other: Layer) -> bool:
-    (low, high), (start, stop) = (layer.extent.world[:, -2:] for layer in (one, other))
-    return bool((low < stop).all() and (start < high).all())
+    return f"This is on '{image.name}'. {hidden}".rstrip()
 
 
 def _draw_ring(

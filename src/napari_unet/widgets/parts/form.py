@@ -29,6 +29,7 @@ from superqt import QLabeledSlider
 from superqt.utils import signals_blocked
 
 from napari_unet.widgets.bridge.marks import is_image, kind_of
+from napari_unet.widgets.bridge.sight import select_image
 from napari_unet.widgets.window.lifetime import follow
 from napari_unet.widgets.window.preferences import read_preferences
 
@@ -272,6 +273,7 @@ class LayerChooser(Chooser):
         events = viewer.layers.events
         follow(self, self._refill, events.inserted, events.removed, events.reordered, events.renamed)
         self.currentIndexChanged.connect(self._on_index)
+        self.activated.connect(self._on_user)
         self._refill()
 
     @property
@@ -289,6 +291,11 @@ class LayerChooser(Chooser):
         index = next((i for i in range(self.count()) if self.itemData(i) is layer), -1)
         if index >= 0:
             self.setCurrentIndex(index)
+
+    def _on_user(self, _index: int) -> None:
+        """Show the image that the user chose to work on; one of an optional choice is not worked on."""
+        if self._layer is not None and is_image(self._layer) and not self._none:
+            select_image(self._viewer, self._layer)
 
     @staticmethod
     def _offers(layer: Layer) -> bool:

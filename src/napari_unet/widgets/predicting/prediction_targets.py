@@ -20,6 +20,7 @@ from napari_unet.network.failures import sentence
 from napari_unet.widgets.bridge.layers import add_result, annotation_of, copy_image
 from napari_unet.widgets.bridge.marks import full_data, image_channels, images_of, source_of
 from napari_unet.widgets.bridge.placement import spatial_axes, world_axes
+from napari_unet.widgets.bridge.sight import lay_on
 from napari_unet.widgets.models.model_chooser import ModelFacts
 from napari_unet.widgets.predicting.prediction_run import Source, resolve_channels
 from napari_unet.widgets.predicting.stored_results import file_name
@@ -135,14 +136,15 @@ def add_results(
     *,
     plane: tuple[int, ...] = (),
     shape: tuple[int, ...] = (),
-    shows: bool = True,
+    of_many: bool = False,
 ) -> dict[PredictionKind, Layer | None]:
     """Show what was found in ``source``, and return the layer of each kind, None where nothing is shown.
 
     ``results`` are of the whole image; or of its ``plane``, which joins those that are shown of an image of
-    ``shape`` (…YX). Unless it ``shows``, new layers are hidden, and others as they are.
+    ``shape`` (…YX). Those of one ``of_many`` images lie below the images that lie over it, and of a hidden
+    one new layers are hidden, and others as they are.
     """
-    before = set(viewer.layers)
+    before, shows = set(viewer.layers), source.visible or not of_many
     shown: dict[PredictionKind, Layer | None] = {}
     for kind, result in results.items():
         data = into_stack(_stack_of(viewer, source, kind), plane, result, shape, kind) if plane else result
@@ -151,6 +153,8 @@ def add_results(
             layer.metadata[_STACK] = (kind, data)
             if shows or layer not in before:
                 layer.visible = shows  # the user asked for it, and may have hidden the last one
+            if of_many and layer not in before:
+                lay_on(viewer, source, layer)
         shown[kind] = layer
     return shown
 

@@ -1,0 +1,63 @@
+"""Which of the images of a viewer lie over one another, and how one of them is brought into sight."""
+
+from napari.components import ViewerModel
+from napari.layers import Image, Layer
+
+from napari_unet.widgets.bridge.layers import annotation_of
+from napari_unet.widgets.bridge.marks import is_image, mark_of, source_of
+
+_SEE_THROUGH = ("additive", "minimum", "multiplicative")
+"""How layers are blended with what lies below: so are the channels of one image."""
+
+
+def bring_up(viewer: ViewerModel, image: Image) -> str:
+    """Show ``image``, hide the images that lie over it, and return which in a sentence, or "".
+
+    What belongs to an image is hidden with it, and shown again when that is brought up. Images through which
+    this one is seen stay, as do all of them in a grid.
+    """
+    for layer in viewer.layers:
+        mark = mark_of(layer)
+        if mark is not None and mark.is_covering and mark.image == image.unique_id:
+            mark.is_covering, layer.visible = False, True
+    image.visible = True
+    names = []
+    above = viewer.layers[viewer.layers.index(image) + 1 :]
+    for layer in [] if viewer.canvas.grid.enabled else above:
+        source, mark = source_of(viewer, layer), mark_of(layer)
+        if not layer.visible or source in (None, image) or not (_hides(source) and _overlap(layer, image)):
+            continue
+        layer.visible = False
+        if mark is None:
+            names.append(f"'{layer.name}'")
+        else:
+            mark.is_covering = True
+    if not names:
+        return ""
+    return f"{' and '.join(names)}, which lay over it, {'is' if len(names) == 1 else 'are'} hidden."
+
+
+def select_image(viewer: ViewerModel, image: Image) -> None:
+    """Bring ``image`` up, and let strokes land on its annotation layer, unless a layer of it is selected."""
+    bring_up(viewer, image)
+    if source_of(viewer, viewer.layers.selection.active) is not image:
+        viewer.layers.selection.active = annotation_of(viewer, image) or image
+
+
+def lay_on(viewer: ViewerModel, image: Image, layer: Layer) -> None:
+    """Move ``layer``, which belongs to ``image``, below the images that lie over that."""
+    for other in viewer.layers[viewer.layers.index(image) + 1 :]:
+        if other is layer:
+            return
+        if is_image(other) and _hides(other) and _overlap(other, image):
+            viewer.layers.move(viewer.layers.index(layer), viewer.layers.index(other))
+            return
+
+
+def _hides(image: Layer | None) -> bool:
+    return image is not None and image.opacity == 1 and str(image.blending) not in _SEE_THROUGH
+
+
+def _overlap(one: Layer, other: Layer) -> bool:
+    (low, high), (start, stop) = (layer.extent.world[:, -2:] for layer in (one, other))
+    return bool((low < stop).all() and (start < high).all())

@@ -1,0 +1,82 @@
+"""Several images that lie on one another: which of them is seen and painted on."""
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+from napari_unet.widgets.bridge.layers import add_result, make_annotation
+from napari_unet.widgets.bridge.sight import bring_up, lay_on
+from napari_unet.widgets.paint import PaintDock
+
+
+@pytest.fixture
+def low(viewer):
+    return viewer.add_image(np.zeros((20, 30)), name="low")
+
+
+def add_high(viewer, **how):
+    return viewer.add_image(np.zeros((30, 20)), name="high", **how)
+
+
+def test_an_image_is_brought_up_with_all_that_was_seen_on_it(viewer, low):
+    high = add_high(viewer)
+    paint = make_annotation(viewer, high)
+    objects, hidden = (add_result(viewer, high, kind, paint.data.copy()) for kind in ("objects", "classes"))
+    hidden.visible = False
+    layers = (low, high, paint, objects, hidden)
+    assert bring_up(viewer, low) == "'high', which lay over it, is hidden."
+    assert [layer.visible for layer in layers] == [True, False, False, False, False]
+    assert bring_up(viewer, low) == ""
+    assert bring_up(viewer, high) == ""  # the other lies below
+    assert [layer.visible for layer in layers] == [True, True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"blending": "additive"}, {"opacity": 0.5}, {"translate": (0, 40)}, {"visible": False}],
+    ids=lambda how: next(iter(how)),
+)
+def test_what_does_not_hide_the_image_stays_as_it_is(viewer, low, how):
+    high = add_high(viewer, **how)
+    paint = make_annotation(viewer, high)
+    paint.visible = how != {"visible": False}
+    before = [layer.visible for layer in viewer.layers]
+    assert bring_up(viewer, low) == ""
+    assert [layer.visible for layer in viewer.layers] == before
+
+
+def test_in_a_grid_all_images_are_seen(viewer, low):
+    high = add_high(viewer)
+    viewer.canvas.grid.enabled = True
+    assert bring_up(viewer, low) == ""
+    assert high.visible
+
+
+@pytest.mark.parametrize(("blending", "place"), [("translucent", 1), ("additive", 2)])
+def test_a_result_lies_on_its_image_below_those_that_hide_it(viewer, low, blending, place):
+    add_high(viewer, blending=blending)
+    objects = add_result(viewer, low, "objects", np.zeros((20, 30), np.int32))
+    lay_on(viewer, low, objects)
+    assert viewer.layers.index(objects) == place
+    lay_on(viewer, low, objects)
+    assert viewer.layers.index(objects) == place
+
+
+def test_who_chooses_an_image_sees_and_paints_on_it(viewer, low, qtbot):
+    high = add_high(viewer)
+    dock = PaintDock(viewer)
+    qtbot.addWidget(dock)
+    viewer.layers.selection.active = low
+    qtbot.waitUntil(lambda: dock.image.layer is low)
+    assert high.visible
+    dock.make()
+    assert not high.visible  # or its pixels would be painted for those of the other
+    paint = dock.annotation
+    QTest.keyClick(dock.image, Qt.Key.Key_Up)
+    assert dock.image.layer is high
+    assert high.visible
+    assert viewer.layers.selection.active is high
+    QTest.keyClick(dock.image, Qt.Key.Key_Down)
+    assert not high.visible
+    assert viewer.layers.selection.active is paint
