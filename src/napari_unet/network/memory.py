@@ -1,5 +1,7 @@
-"""How much of the computer's memory a job may still take, containers and job schedulers included."""
+"""How much of the computer's memory a job may still take, and how it hands back what it has freed."""
 
+import ctypes
+import sys
 from pathlib import Path
 
 import psutil
@@ -58,3 +60,15 @@ def _reclaimable(folder: Path) -> int:
     lines = (folder / "memory.stat").read_text().splitlines()
     values = dict(line.split() for line in lines)
     return int(values.get("total_inactive_file", values.get("inactive_file", 0)))
+
+
+def hand_back() -> None:
+    """Return to the system the memory that is free in this process, which the allocator would keep.
+
+    On Linux every thread has a heap of its own, which glibc keeps at its largest: an hour of training and
+    predicting, each job in its thread, took 60 % more memory than anything in it.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc alone
+        if trim is not None:
+            trim(0)

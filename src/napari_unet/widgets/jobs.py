@@ -21,9 +21,9 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QWidget
 
-from napari_unet.core.arrays.spare_memory import hand_back
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
+from napari_unet.network.memory import hand_back
 from napari_unet.widgets.window.activity import ActivityBar
 from napari_unet.widgets.window.lifetime import is_alive
 

@@ -98,7 +98,7 @@ def score_interval(confusions: NDArray[np.integer], *, seed: int) -> tuple[float
         strokes, or one of them has a single stroke.
     """
     counts = np.asarray(confusions, np.float64)
-    groups = [(value, counts[chosen]) for value, chosen in _members(counts)]
+    groups = list(_strokes_of_classes(counts))
     if len(groups) < 2 or min(len(strokes) for _, strokes in groups) < 2:
         return 0.0, 1.0
     classes = counts.shape[-1]
@@ -132,11 +132,11 @@ def _draw_shares(seed: int, numbers: tuple[int, ...], draws: int) -> list[NDArra
     return result
 
 
-def _members(counts: NDArray[np.float64]) -> Iterator[tuple[int, NDArray[np.intp]]]:
-    """Yield every class that has strokes, and which of ``counts`` (S, K, K) are theirs."""
+def _strokes_of_classes(counts: NDArray[np.float64]) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """Yield every class that has strokes, and those of ``counts`` (S, K, K) that are theirs."""
     truths = counts.sum(axis=-1)
     painted = truths.sum(axis=-1) > 0
     for value in range(counts.shape[-1]):
-        chosen = np.flatnonzero(painted & (truths.argmax(axis=-1) == value))
-        if chosen.size:
-            yield value, chosen
+        chosen = painted & (truths.argmax(axis=-1) == value)
+        if chosen.any():
+            yield value, counts[chosen]

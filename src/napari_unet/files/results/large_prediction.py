@@ -13,7 +13,6 @@ import numpy as np
 import psutil
 
 from napari_unet.core.arrays.lazy import LazyPixels
-from napari_unet.core.arrays.spare_memory import hand_back
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
@@ -31,6 +30,7 @@ from napari_unet.files.results.prediction_store import Grid, PredictionStore, wr
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import ImageScaled, TileDone, TilesHalved, TileStored
 from napari_unet.network.failures import is_disk_full
+from napari_unet.network.memory import hand_back
 from napari_unet.network.model import Model
 
 if TYPE_CHECKING:
