@@ -154,7 +154,8 @@ def _report_step(
 ) -> None:
     match event:
         case ImageScaled():
-            note(f"{image.name}: {event.message}")
+            remedy = "set the object size", "set it by --set prediction.object_size=PIXELS"
+            note(f"{image.name}: {event.message.replace(*remedy)}")
             if as_json:
                 size = round(event.object_size, 2)
                 _print("scaled", image, object_size=size, estimated=event.estimated, sure=event.is_sure)

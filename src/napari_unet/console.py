@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from textwrap import shorten
 from types import FrameType
@@ -56,8 +57,15 @@ def in_home(argument: str) -> str:
 def repeat_flags(arguments: Sequence[str]) -> list[str]:
     """Return ``arguments`` with "--images a b" as "--images a --images b", the only way Typer knows.
 
-    ``InputError`` if a flag in ``MULTIPLE`` has no value.
+    ``InputError`` if a flag in ``MULTIPLE`` has no value, or an argument is empty: as a path it would be the
+    current folder.
     """
+    for before, argument in pairwise(("napari-unet", *arguments)):
+        if not argument or re.fullmatch(r"--[\w-]+=", argument):
+            raise InputError(
+                f"There is nothing after {argument[:-1] or before}, as from a variable that is not set; give "
+                "a value."
+            )
     end = list(arguments).index("--") if "--" in arguments else len(arguments)
     result: list[str] = []
     flag, bare = "", False  # the flag that takes further values, and whether it has none yet

@@ -50,6 +50,20 @@ def test_a_flag_without_a_value_is_named(given: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (["predict", "m", "--output", ""], "--output"),
+        (["predict", "m", "--output="], "--output"),
+        (["predict", "m", "--images", "a", ""], "a"),
+        (["predict", ""], "predict"),
+    ],
+)
+def test_an_empty_argument_is_no_folder(given: list[str], named: str) -> None:
+    with pytest.raises(InputError, match=f"^There is nothing after {named}, as from a variable"):
+        repeat_flags(given)
+
+
+@pytest.mark.parametrize(
     ("given", "expected"),
     [
         ("~/a.tif", "HOME/a.tif"),

@@ -52,6 +52,7 @@ def test_predict_train_and_info_take_a_starter_by_name(capsys: pytest.CaptureFix
     assert (scaled["event"], scaled["estimated"]) == ("scaled", True)
     assert scaled["object_size"] == pytest.approx(36, rel=0.25)
     assert "a.tif: Objects are taken to be" in err
+    assert "if they are not, set it by --set prediction.object_size=PIXELS and predict again." in err
     found = tifffile.imread("out/a_objects.tif")
     assert found.shape == (192, 192)
     assert np.unique(found).size == np.unique(labels).size == 10

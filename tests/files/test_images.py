@@ -173,6 +173,14 @@ def test_of_an_animation_the_first_frame_is_read(tmp_path: Path) -> None:
     assert (read.axes, read.pixels.tolist()) == ("YX", [[7] * 6] * 5)
 
 
+def test_what_a_decoder_says_of_damage_is_not_repeated(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.random.default_rng(0).random((90, 90)), compression="zlib")
+    content = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"could not be read as an image \(it is damaged\)"):
+        read_image(tmp_path / "a.tif")
+
+
 def test_a_palette_has_colours_for_an_image_and_numbers_for_labels(tmp_path: Path) -> None:
     mask = Image.fromarray(np.array([[0, 1], [2, 1]], np.uint8))
     mask.putpalette([0, 0, 0, 200, 0, 0, 0, 100, 0])
@@ -334,6 +342,15 @@ def test_files_patterns_and_repetitions(tmp_path: Path, monkeypatch: pytest.Monk
     assert expand_paths([str(tmp_path / "a?.tif")]) == [tmp_path / "a9.tif"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_links_to_what_is_gone_are_told_when_they_are_read(tmp_path: Path) -> None:
+    (tmp_path / "gone.tif").symlink_to(tmp_path / "unmounted" / "a.tif")
+    (tmp_path / "folder.tif").symlink_to(tmp_path)
+    assert expand_paths([tmp_path]) == [tmp_path / "gone.tif"]
+    with pytest.raises(InputError, match=r"gone.tif is a link to .*unmounted/a.tif, which is not there"):
+        read_image(tmp_path / "gone.tif")
+
+
 def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path, "a.tif")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -342,6 +359,7 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_what_stands_for_no_file_is_named(tmp_path: Path) -> None:
+    tmp_path = tmp_path / "inside"
     touch(tmp_path, "notes.txt")
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe")  # which would be waited at
@@ -349,7 +367,8 @@ def test_what_stands_for_no_file_is_named(tmp_path: Path) -> None:
         ("none.tif", "There is no file"),
         ("*.tif", "There is no file"),
         ("pipe", "There is no file"),
-        ("", "holds no images"),
+        ("", r"holds no images; choose one with .* files\.$"),
+        ("..", r"holds no images; .* files, or those of folders in it by '.*\*\*/\*\.tif'\.$"),
     ]:
         with pytest.raises(InputError, match=word):
             expand_paths([tmp_path / "notes.txt", str(tmp_path / pattern)])

@@ -22,6 +22,11 @@ def opening(path: Path, noun: str) -> Iterator[BinaryIO]:
         with path.open("rb") as file:
             yield file
     except FileNotFoundError as error:
+        if path.is_symlink():
+            raise InputError(
+                f"{path} is a link to {path.readlink()}, which is not there; bring that back, or remove the "
+                "link."
+            ) from error
         raise InputError(f"There is no {noun} file {path}; check its name and folder.") from error
     except OSError as error:
         raise InputError(f"{path} could not be read ({error.strerror}); check its permissions.") from error

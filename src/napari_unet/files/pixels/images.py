@@ -121,7 +121,8 @@ def _why_unreadable(path: Path, error: Exception) -> str:
     if isinstance(error, MemoryError):
         return f"{path} does not fit into memory, or is damaged; crop it or use a computer with more memory."
     # Whose words are about the decoder.
-    if isinstance(error, LookupError | TypeError | AttributeError | struct.error):
+    is_of_codec = type(error).__module__.startswith("imagecodecs")
+    if is_of_codec or isinstance(error, LookupError | TypeError | AttributeError | struct.error):
         reason = "it is damaged"
     if path.is_file() and path.stat().st_size == 0:
         reason = "it is empty"
@@ -240,10 +241,13 @@ def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> lis
             files = [path]
         elif path.is_dir() and str(pattern):  # "" is not the current folder
             shown = [item for item in path.iterdir() if not item.name.startswith(".")]
-            files = [p for p in shown if (p.suffix.lower() in SUFFIXES and p.is_file()) or is_zarr(p)]
+            files = [p for p in shown if (p.suffix.lower() in SUFFIXES and _is_file(p)) or is_zarr(p)]
             if not files:
+                inside = f", or those of folders in it by '{path / '**' / '*.tif'}'" * any(
+                    map(Path.is_dir, shown)
+                )
                 raise InputError(
-                    f"The folder {path} holds no images; choose one with {', '.join(SUFFIXES)} files."
+                    f"The folder {path} holds no images; choose one with {', '.join(SUFFIXES)} files{inside}."
                 )
         else:
             # Not `Path.glob`, which takes hidden files and refuses absolute patterns.
@@ -258,6 +262,11 @@ def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> lis
         for item in sorted(files, key=_natural):
             found.setdefault(os.path.abspath(item), item)  # noqa: PTH100 (which takes no "..")
     return list(found.values())
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether ``path`` is a file, or a link to one that is gone, of which is told when it is read."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def is_zarr(path: Path) -> bool:
