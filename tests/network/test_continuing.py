@@ -1,6 +1,5 @@
 """A training that was stopped and goes on is the training that was never stopped."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -20,6 +19,8 @@ from napari_unet.network.learning.validation import Validation
 from napari_unet.network.model import Model
 from napari_unet.network.training import train, train_events
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = UNetConfig(features=4, levels=2)
 # Elastic deformation and everything else that is random by default stay on.
 QUICK = TrainingConfig(patch_size=32, batch_size=1, network=TINY, precision="float32")
@@ -37,14 +38,6 @@ def discs(size: int = 64) -> tuple[np.ndarray, np.ndarray]:
 
 
 IMAGE, PAINT = discs()
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def run(

@@ -1,7 +1,6 @@
 """Every diagnosis: when it is made, when it is not, and that its sentence says what to do."""
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -204,15 +203,7 @@ def test_doubts_before_the_first_step() -> None:
     assert about_score("training", "classes").endswith("each of every class.")
 
 
-@pytest.fixture
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.mark.usefixtures("_one_thread")
+@pytest.mark.usefixtures("one_thread")
 def test_a_training_tells_what_it_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     image = np.full((100, 140), 7.0)  # nothing to be learnt, so the classes cannot be told apart
     paint = np.zeros((100, 140), np.int32)
@@ -231,7 +222,7 @@ def test_a_training_tells_what_it_finds(monkeypatch: pytest.MonkeyPatch) -> None
     assert "After 100 steps the network still takes everything for" in text
 
 
-@pytest.mark.usefixtures("_one_thread")
+@pytest.mark.usefixtures("one_thread")
 def test_watching_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     paint = _paint()
     image = (paint > 1) + np.random.default_rng(0).normal(0, 0.1, paint.shape)

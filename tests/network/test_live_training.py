@@ -35,18 +35,12 @@ from napari_unet.network.learning.transfer import fresh_network
 from napari_unet.network.learning.validation import INTERVAL, Validation
 from napari_unet.network.training import train_events
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = UNetConfig(features=4, levels=2)
 QUICK = TrainingConfig(
     steps=30, patch_size=32, batch_size=2, network=TINY, precision="float32", learning_rate=5e-3
 )
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def scene() -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,18 +15,12 @@ from napari_unet.network.learning.recovery import Recovery
 from napari_unet.network.training import train_events
 from napari_unet.network.unet import UNet
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = UNetConfig(features=4, levels=2)
 QUICK = TrainingConfig(
     steps=60, patch_size=32, batch_size=2, network=TINY, precision="float32", held_out=0, learning_rate=2e-3
 )
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _images() -> tuple[np.ndarray, np.ndarray]:

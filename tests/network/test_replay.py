@@ -15,6 +15,8 @@ from napari_unet.network.learning.learner import Learner
 from napari_unet.network.learning.replay import Numbers, Replay
 from napari_unet.network.unet import UNet
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 NETWORK = UNetConfig(levels=1, features=2, distance=True)
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
@@ -31,14 +33,6 @@ class Recorded:
         found = self._function()
         if found is not None:
             self.output.resize_(found.shape).copy_(found)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -30,6 +30,8 @@ from napari_unet.network.prediction import predict
 from napari_unet.network.training import train, train_events
 from napari_unet.network.unet import UNet
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = UNetConfig(features=4, levels=2)
 QUICK = TrainingConfig(steps=3, patch_size=32, batch_size=2, network=TINY, precision="float32")
 CPU = "cpu"
@@ -55,15 +57,6 @@ def blobs(size: int = 96, seed: int = 0, ndim: int = 2) -> tuple[np.ndarray, np.
 
 
 IMAGE, PAINT = blobs()
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """So small a network gains nothing by a second thread, and loses much when the cores are busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _run(config: TrainingConfig = QUICK, images: Any = None, paints: Any = None, **options: Any) -> list[Any]:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from app_model.types import KeyBinding
 from dock_helpers import discs, make_model, paint_on, save, say
-from napari.components import ViewerModel
 from napari.layers import Points
 from napari.utils.key_bindings import KeymapHandler
 from PyQt6 import sip
@@ -37,11 +36,6 @@ def models(tmp_path, monkeypatch):
     folder = tmp_path / "U-Net models"
     folder.mkdir()
     return folder
-
-
-@pytest.fixture
-def viewer():
-    return ViewerModel()
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.train import TrainDock
 from napari_unet.widgets.unet import UNetDock
 
+pytestmark = pytest.mark.usefixtures("home")
+
 
 @pytest.fixture(scope="module")
 def trained():
@@ -36,12 +38,6 @@ def starter(trained, starters):
     starters.mkdir(parents=True)
     save_model(trained, starters / "dots.safetensors", half=True)
     return starter_path("dots")
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    return tmp_path
 
 
 def control(dock, kind, name):

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dock_helpers import TINY, discs, make_model, paint_on, say, tiny_training
-from napari.components import ViewerModel
 from qtpy.QtWidgets import QPushButton
 
 from napari_unet.core.control import Control
@@ -35,17 +34,7 @@ from napari_unet.widgets.bridge.marks import set_mode
 from napari_unet.widgets.train import TrainDock
 from napari_unet.widgets.training.training_run import Progress, Saved, TrainingData, clock, train_and_save
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def viewer():
-    """Layers without a window, which takes a second to open; test_faults.py has windows."""
-    return ViewerModel()
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture
@@ -421,7 +410,8 @@ def test_all_painted_images(dock, viewer, qtbot, monkeypatch):
 
 def test_images_that_do_not_go_together_are_named(dock, viewer, qtbot):
     paint_on(viewer, viewer.add_image(discs(), name="a"))
-    paint_on(viewer, viewer.add_image(np.stack([discs()] * 3, axis=-1), rgb=True, name="b"))
+    colours = np.stack([discs(), discs()[::-1], discs()], axis=-1)
+    paint_on(viewer, viewer.add_image(colours, rgb=True, name="b"))
     dock.form.image.choose(viewer.layers["a"])
     dock.form.all_painted.setChecked(True)
     train(dock, qtbot)

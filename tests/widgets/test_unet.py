@@ -3,12 +3,10 @@
 import re
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 from dock_helpers import discs, paint_on, save, say, tiny_training
-from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from napari.layers._source import Source
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
@@ -53,20 +51,11 @@ from napari_unet.widgets.training.training_form import TrainingForm
 from napari_unet.widgets.unet import UNetDock
 from napari_unet.widgets.weights import WeightsDock
 
+pytestmark = pytest.mark.usefixtures("home")
+
 DOCKS = (PaintDock, WeightsDock, TrainDock, PredictDock, UNetDock)
 CONTROLS = (QAbstractButton, QComboBox, QAbstractSpinBox, QAbstractSlider, QLineEdit)
 WIDTH = 350
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-
-
-@pytest.fixture
-def viewer():
-    """Layers without a window, which takes a second to open; test_faults.py has windows."""
-    return ViewerModel()
 
 
 def stage(**so_far):
