@@ -306,6 +306,28 @@ def test_rgb_needs_no_word_on_channels_and_a_stack_does(viewer, open_dock):
     assert not dock.channels.isEnabled()
 
 
+@pytest.mark.parametrize(
+    ("shape", "names", "where"),
+    [
+        ((3, 20, 30), None, "first"),
+        ((20, 30, 2), None, "last"),
+        ((9, 20, 30), ("channel", "y", "x"), "first"),
+        ((3, 20, 30), ("z", "y", "x"), ""),
+        ((9, 20, 30), None, ""),
+        ((1, 20, 30), None, ""),
+    ],
+)
+def test_channels_that_may_be_planes_are_asked_for_before_paint_is_made(
+    viewer, open_dock, shape, names, where
+):
+    dock = open_dock(viewer)
+    viewer.add_image(np.zeros(shape), rgb=False, axis_labels=names)
+    asked = dock.advice.text()
+    assert (f"choose 'On the {where} axis' under Channels" in asked) if where else asked == ""
+    dock.make()
+    assert "under Channels" not in dock.advice.text()
+
+
 def test_channels_between_planes_and_y_are_told_before_paint_is_made(viewer, open_dock):
     dock = open_dock(viewer)
     add_image(viewer, (5, 3, 40, 50))

@@ -8,7 +8,7 @@ from typing import Any
 
 import napari
 import numpy as np
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from napari.utils.notifications import show_info
 from numpy.typing import NDArray
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
@@ -51,6 +51,8 @@ _CHANNELS = (
     ("On the axis before Y and X", "middle"),
     ("On the last axis", "last"),
 )
+_MOST_CHANNELS = 4
+"""Length of an axis without a name up to which it is more often one of channels than of planes."""
 _BEFORE = "choose 'On the axis before Y and X' under Channels before you make the layer"
 
 
@@ -212,7 +214,7 @@ class PaintDock(Dock):
             self.summary.say("Make an annotation layer for this image to begin painting.")
         else:
             self.summary.say("Take a brush, and paint on the image.")
-        self.advice.say(unsaid_channels(image, _BEFORE) if image is not None and paint is None else "")
+        self.advice.say(_channels_or_planes(image) if image is not None and paint is None else "")
         self.corrections.said.say("")
         self._show_filled()
         self._show_view()
@@ -267,6 +269,21 @@ class PaintDock(Dock):
         if counted != self.counted:
             self.counted = counted
             self.annotation_changed.emit(self.annotation)
+
+
+def _channels_or_planes(image: Image) -> str:
+    """Return a sentence on channels that would be taken for planes, and how to tell of them; "" on none."""
+    if image.rgb or image.ndim != 3:
+        return unsaid_channels(image, _BEFORE)
+    for axis, where in ((0, "first"), (2, "last")):
+        length, label = marks.full_data(image).shape[axis], image.axis_labels[axis].lower()
+        # napari numbers axes until somebody names them.
+        if label in ("c", "channel") or (label == str(axis - 3) and 1 < length <= _MOST_CHANNELS):
+            return (
+                f"If the {where} axis of '{image.name}', of length {length}, has channels of one picture, "
+                f"choose 'On the {where} axis' under Channels before you make the layer."
+            )
+    return ""
 
 
 def checksum(paint: NDArray[np.integer[Any]]) -> int:

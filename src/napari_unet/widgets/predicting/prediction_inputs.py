@@ -20,6 +20,8 @@ from napari_unet.widgets.projects.window_project import project_of
 ALL, FILES = "all", "files"
 """What can be chosen instead of one image layer."""
 
+_BY_PLANE = "Every plane is segmented by itself: an object has another number on each."
+
 
 class PredictionInputs(QWidget):
     """The form of the Predict dock."""
@@ -89,13 +91,16 @@ class PredictionInputs(QWidget):
         several = self.image.several
         self.files.setVisible(several == FILES)
         targets = self.candidates(facts)
-        self._slice.setEnabled(facts is not None and any(is_stack(target, facts) for target in targets))
+        has_stack = facts is not None and any(is_stack(target, facts) for target in targets)
+        self._slice.setEnabled(has_stack)
         self._slice.setVisible(several != FILES)
         suits = f"{len(targets)} of {len(images_of(self._viewer))} images suit the model."
         if several == ALL and facts is not None:
             self._suits.say(suits)
+        elif unsaid := self._unsaid_channels(targets, facts):
+            self._suits.say(unsaid, "warning")
         else:
-            self._suits.say(self._unsaid_channels(targets, facts), "warning")
+            self._suits.say(_BY_PLANE if has_stack else "")
         self._refresh_stored(facts)
 
     def _unsaid_channels(self, targets: list[Target], facts: ModelFacts | None) -> str:
