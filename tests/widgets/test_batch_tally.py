@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.widgets.predicting.batch_report import Tally
+from napari_unet.widgets.predicting.batch_report import BatchTally
 
 
 def tally(total, finished=(), failed=(), *, part=False, folder="", objects=None):
-    made = Tally([f"c{number}.tif" for number in range(total)], folder)
+    made = BatchTally([f"c{number}.tif" for number in range(total)], folder)
     for number in range(total):
         if number in failed:
             made.fail(number, "It is damaged.")

@@ -24,7 +24,7 @@ from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting.prediction_run import (
     PreviewBegun,
     Segmented,
-    Source,
+    SourceImage,
     SourceWanted,
     TilesDone,
     resolve_channels,
@@ -137,8 +137,8 @@ def answered(events, sources):
 def test_a_plane_alone_is_what_it_is_in_its_stack(models):
     path = save(models)
     stack = discs((3, 48, 40)) * np.array([1, 3, 9], np.uint16)[:, None, None]  # each plane brighter
-    *_, whole = run_segment(path, [Source(stack, "none")])
-    *_, alone = run_segment(path, [Source(stack, "none", plane=(2, 10, 10))])
+    *_, whole = run_segment(path, [SourceImage(stack, "none")])
+    *_, alone = run_segment(path, [SourceImage(stack, "none", plane=(2, 10, 10))])
     assert (alone.plane, alone.shape, whole.plane) == ((2,), (3, 48, 40), ())
     np.testing.assert_array_equal(alone.results["probabilities"], whole.results["probabilities"][:, 2])
     np.testing.assert_array_equal(
@@ -149,21 +149,23 @@ def test_a_plane_alone_is_what_it_is_in_its_stack(models):
 def test_a_slice_beyond_the_memory_is_a_sentence_with_the_way_out(models, monkeypatch):
     monkeypatch.setattr("napari_unet.files.results.large_prediction._FITTING_SHARE", 0)
     with pytest.raises(InputError, match=r"20 × 30 pixels is too large.*untick 'only the slice shown'"):
-        run_segment(save(models), [Source(np.zeros((2, 20, 30)), "none", plane=(1, 0, 0), folder=models)])
+        run_segment(
+            save(models), [SourceImage(np.zeros((2, 20, 30)), "none", plane=(1, 0, 0), folder=models)]
+        )
     with pytest.raises(InputError, match=r"2 × 20 × 30 pixels is too large.*press Predict,"):
-        run_segment(save(models), [Source(np.zeros((2, 20, 30)), "none")])
+        run_segment(save(models), [SourceImage(np.zeros((2, 20, 30)), "none")])
 
 
 def test_several_images_in_turn(models):
     events = run_segment(
-        save(models), [Source(discs(), "none"), Source(discs((40, 24)), "none")], ("objects",)
+        save(models), [SourceImage(discs(), "none"), SourceImage(discs((40, 24)), "none")], ("objects",)
     )
     assert [type(event) for event in events] == [TilesDone, Segmented] * 2
     assert [event.number for event in events] == [0, 0, 1, 1]
     # One image of float32 is kept, not both classes, and none where no objects are wanted.
     assert events[3].rereading.nbytes == 4 * 40 * 24
     assert events[3].rereading.foregrounds[()].base.nbytes == 4 * 40 * 24
-    *_, without = run_segment(models / "model.safetensors", [Source(discs(), "none")], ("classes",))
+    *_, without = run_segment(models / "model.safetensors", [SourceImage(discs(), "none")], ("classes",))
     assert without.rereading is None
     assert events[3].results["objects"].shape == (40, 24)
 
@@ -181,7 +183,7 @@ def test_a_stop_gives_the_finished_tiles_or_nothing(models, keep):
         keep_unfinished=keep,
         control=control,
     )
-    for event in answered(running, [Source(discs(), "none")] * 2):
+    for event in answered(running, [SourceImage(discs(), "none")] * 2):
         events.append(event)
         control.stop()
     tiles = [event for event in events if isinstance(event, TilesDone)]

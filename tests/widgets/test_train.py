@@ -32,7 +32,13 @@ from napari_unet.network.model import History
 from napari_unet.widgets.bridge.layers import make_annotation
 from napari_unet.widgets.bridge.marks import set_mode
 from napari_unet.widgets.train import TrainDock
-from napari_unet.widgets.training.training_run import Progress, Saved, TrainingData, clock, train_and_save
+from napari_unet.widgets.training.training_run import (
+    Saved,
+    TrainingData,
+    TrainingProgress,
+    clock,
+    train_and_save,
+)
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -94,7 +100,7 @@ def test_clock(seconds, text):
 
 
 def test_progress_in_words():
-    progress = Progress(60)
+    progress = TrainingProgress(60)
     assert progress.now(paused=False) == ""
     assert progress.outcome() == "No step was made, so there is nothing to keep."
     progress.add(StepDone(3, 0.5, 10.0))

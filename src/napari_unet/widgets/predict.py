@@ -22,8 +22,8 @@ from napari_unet.widgets.jobs import Job, MakeEvents, Waiting
 from napari_unet.widgets.models.model_chooser import ModelFacts, read_facts
 from napari_unet.widgets.parts.dock import Dock, without_proxy
 from napari_unet.widgets.parts.form import Sentence, button, describe
-from napari_unet.widgets.predicting.batch_report import BatchReport, Finished, Tally
-from napari_unet.widgets.predicting.files_run import FilesFound, Opened, segment_files
+from napari_unet.widgets.predicting.batch_report import BatchReport, BatchTally, Finished
+from napari_unet.widgets.predicting.files_run import FilesFound, OpenedFile, segment_files
 from napari_unet.widgets.predicting.live_objects import LiveObjects
 from napari_unet.widgets.predicting.prediction_inputs import ALL, FILES, PredictionInputs
 from napari_unet.widgets.predicting.prediction_run import (
@@ -55,7 +55,7 @@ class _Run:
     """The prediction that goes on: its images, and what came of them."""
 
     job: Job
-    tally: Tally
+    tally: BatchTally
     facts: ModelFacts
     targets: list[Target] = field(default_factory=list)
     paths: tuple[Path, ...] = ()
@@ -206,7 +206,7 @@ class PredictDock(Dock):
             )
 
         title = names[0] if len(names) == 1 else f"{len(names)} images"
-        tally = Tally(names)
+        tally = BatchTally(names)
         return _Run(self._job(events, title, tally), tally, facts, targets)
 
     def _prepare_files(self, facts: ModelFacts) -> _Run:
@@ -218,10 +218,10 @@ class PredictDock(Dock):
         def events(control: Control) -> Iterator[object]:
             return segment_files(facts.path, pattern, output, kinds, config, device=device, control=control)
 
-        tally = Tally(folder=str(output))
+        tally = BatchTally(folder=str(output))
         return _Run(self._job(events, pattern, tally), tally, facts)
 
-    def _job(self, events: MakeEvents, title: str, tally: Tally) -> Job:
+    def _job(self, events: MakeEvents, title: str, tally: BatchTally) -> Job:
         def measure(_event: object) -> tuple[float, float]:
             return 1000 * tally.share, 1000
 
@@ -329,7 +329,7 @@ class PredictDock(Dock):
         else:
             self._status.say(*tally.outcome(cancelled=run.job.control.stopped))
 
-    def _on_opened(self, event: Opened) -> None:
+    def _on_opened(self, event: OpenedFile) -> None:
         image = Image(event.image, name=event.name, rgb=event.rgb)
         self._viewer.add_layer(image)
         add_results(self._viewer, image, event.results)

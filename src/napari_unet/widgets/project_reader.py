@@ -24,7 +24,7 @@ from napari_unet.files.projects.project_store import ImageState, LabelsState, Pr
 from napari_unet.widgets.bridge.marks import KEY, Mark
 from napari_unet.widgets.project import ProjectDock
 from napari_unet.widgets.projects.project_layers import LayerData, with_notes
-from napari_unet.widgets.projects.project_opening import Opened, full_pixels, open_layers
+from napari_unet.widgets.projects.project_opening import OpenedProject, full_pixels, open_layers
 from napari_unet.widgets.projects.window_project import begin, project_of
 
 NOTHING: list[Any] = [(None,)]
@@ -95,7 +95,7 @@ def _owner(name: str, images: dict[str, tuple[ImageState, str]]) -> str | None:
     return max(fitting, key=lambda key: len(images[key][1]), default=None)
 
 
-def _open_in_window(folder: Path, opened: Opened) -> None:
+def _open_in_window(folder: Path, opened: OpenedProject) -> None:
     viewer = napari.current_viewer()
     if viewer is None:
         return

@@ -47,8 +47,8 @@ from napari_unet.widgets.training.training_images import (
     unsaid_channels_of,
 )
 from napari_unet.widgets.training.training_run import (
-    Progress,
     Saved,
+    TrainingProgress,
     describe_place,
     read_history,
     train_and_save,
@@ -61,7 +61,7 @@ class _Run:
     """The training that goes on."""
 
     job: Job
-    progress: Progress
+    progress: TrainingProgress
     watch: PaintWatch
     preview: LivePreviewLayer
     has_begun: bool = False
@@ -245,7 +245,7 @@ class TrainDock(Dock):
                 gaze=preview.gaze,
             )
 
-        progress = Progress(self.form.seconds)
+        progress = TrainingProgress(self.form.seconds)
         title = f"Training on {name}"
         job = Job(events, title, round(self.form.seconds), measure=progress.measure, parent=self)
         return _Run(job, progress, watch, preview, warnings=unsaid_channels_of(pairs))

@@ -21,7 +21,7 @@ from napari_unet.core.errors import InputError
 
 GestureKind = Literal["accepted", "rejected", "split", "merged"]
 
-Pixels = NDArray[np.intp]
+Places = NDArray[np.intp]
 """Places in a flattened array, each once."""
 
 _LAST_VALUE = int(np.iinfo(np.int32).max)
@@ -49,7 +49,7 @@ class Gesture:
 class Edit:
     """New values for some pixels: ``array.ravel()[edit.pixels] = edit.values``; none that change nothing."""
 
-    pixels: Pixels
+    pixels: Places
     values: NDArray[np.int64]
 
 
@@ -73,8 +73,8 @@ class Correction:
     kind: GestureKind
     objects: Edit
     paint: Edit
-    pixels: Pixels
-    painted: dict[int, Pixels]
+    pixels: Places
+    painted: dict[int, Places]
     values: tuple[int, ...]
 
 
@@ -225,7 +225,7 @@ def _cut(
     kept: tuple[int, ...],
     *,
     carry_on: bool = False,
-) -> list[Pixels]:
+) -> list[Places]:
     """Return the pixels of each part into which the stroke cuts an object; none if it does not."""
     pixels = _pixels_of(objects, number)
     y, x = (np.unravel_index(pixels, objects.shape)[axis] for axis in kept)
@@ -248,13 +248,13 @@ def _length_in(objects: NDArray[Any], number: int, stroke: NDArray[np.float64], 
 
 
 def _paint_whole(
-    kind: GestureKind, paint: NDArray[Any], parts: Sequence[Pixels], objects: Edit
+    kind: GestureKind, paint: NDArray[Any], parts: Sequence[Places], objects: Edit
 ) -> Correction:
     """Paint every part as an object of its own, under the value it has already if it has one."""
     flat = paint.ravel()
     pixels = _joined(parts)
     taken: list[int | None] = []
-    erased: list[Pixels] = []
+    erased: list[Places] = []
     for part in parts:
         same, outside = _same_objects(paint, part)
         erased.append(outside)
@@ -273,10 +273,10 @@ def _paint_whole(
     )
 
 
-def _same_objects(paint: NDArray[Any], pixels: Pixels) -> tuple[list[int], Pixels]:
+def _same_objects(paint: NDArray[Any], pixels: Places) -> tuple[list[int], Places]:
     """Return the painted objects with more than half of their pixels in ``pixels``, and their other ones."""
     same: list[int] = []
-    outside: list[Pixels] = []
+    outside: list[Places] = []
     for value, count in count_values(paint.ravel()[pixels]).items():
         if value < FIRST_OBJECT:
             continue
@@ -288,19 +288,19 @@ def _same_objects(paint: NDArray[Any], pixels: Pixels) -> tuple[list[int], Pixel
     return same, _joined(outside)
 
 
-def _pixels_of(labels: NDArray[Any], number: int) -> Pixels:
+def _pixels_of(labels: NDArray[Any], number: int) -> Places:
     return np.flatnonzero(labels.ravel() == number)
 
 
-def _joined(parts: Sequence[Pixels]) -> Pixels:
+def _joined(parts: Sequence[Places]) -> Places:
     return np.sort(np.concatenate([np.zeros(0, np.intp), *parts]), kind="stable")
 
 
-def _without(pixels: Pixels, others: Pixels) -> Pixels:
+def _without(pixels: Places, others: Places) -> Places:
     return np.setdiff1d(pixels, others, assume_unique=True) if pixels.size else pixels
 
 
-def _changes(labels: NDArray[Any], wanted: Iterable[tuple[Pixels, int]]) -> Edit:
+def _changes(labels: NDArray[Any], wanted: Iterable[tuple[Places, int]]) -> Edit:
     """Return which pixels change if every part, none of which overlap, gets its value."""
     written = list(wanted)
     pixels = np.concatenate([np.zeros(0, np.intp), *(part for part, _ in written)])

@@ -28,7 +28,7 @@ _LIMIT = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shown:
+class ShownEdit:
     """What a gesture changed of what counts as predicted: ``array.flat[pixels]``, before and after."""
 
     array: NDArray[Any]
@@ -47,18 +47,18 @@ class Step:
 
     layers: list[Labels] = field(default_factory=list)
     gestures: tuple[Gesture, ...] = ()
-    shown: Shown | None = None
+    shown: ShownEdit | None = None
     is_nothing: bool = False
 
 
-def count_as_predicted(layer: Labels, pixels: NDArray[np.intp] | None = None) -> Shown | None:
+def count_as_predicted(layer: Labels, pixels: NDArray[np.intp] | None = None) -> ShownEdit | None:
     """Let the edits of a predicted layer, or of ``pixels`` of it, count as predicted: they are paint now."""
     mark = mark_of(layer)
     if mark is None or mark.shown is None or mark.shown.shape != layer.data.shape:
         return None
     if pixels is None:
         pixels = np.flatnonzero(mark.shown != layer.data)
-    shown = Shown(mark.shown, pixels, mark.shown.flat[pixels], layer.data.flat[pixels])
+    shown = ShownEdit(mark.shown, pixels, mark.shown.flat[pixels], layer.data.flat[pixels])
     mark.shown.flat[pixels] = shown.after
     return shown
 

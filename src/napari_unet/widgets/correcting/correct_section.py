@@ -19,7 +19,13 @@ from napari_unet.core.correcting.progress import ENOUGH, FEWEST, Progress, read_
 from napari_unet.widgets.bridge.layers import annotation_of, objects_of
 from napari_unet.widgets.bridge.marks import is_paint, mark_of, source_of
 from napari_unet.widgets.bridge.timeline import REDO, UNDO, Timeline, gestures_of, timeline_of
-from napari_unet.widgets.correcting.corrector import KEYS, Corrector, act_by_key, bind_keys, corrector_of
+from napari_unet.widgets.correcting.corrector import (
+    KEYS,
+    Corrector,
+    act_by_key,
+    bind_gesture_keys,
+    corrector_of,
+)
 from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button, check_box, describe
 from napari_unet.widgets.window.lifetime import bind_key, follow, later
 
@@ -132,7 +138,7 @@ class CorrectSection(QWidget):
                 corrector_of(self._viewer, layer)
             elif is_paint(layer):
                 if mark.timeline is None:
-                    bind_keys(self._viewer, layer)
+                    bind_gesture_keys(self._viewer, layer)
                 timeline_of(layer).keep(self._viewer.layers)
         # Where several images are chosen, that of the selected layer.
         image = self._image.layer or source_of(self._viewer, self._viewer.layers.selection.active)

@@ -56,7 +56,7 @@ class Corrector:
         result.mouse_drag_callbacks.append(self)
         result.events.mode.connect(self._on_mode)
         result.events.contour.connect(self._on_mode)
-        bind_keys(viewer, result)
+        bind_gesture_keys(viewer, result)
         self._follow_paint()
 
     @property
@@ -209,7 +209,7 @@ class Corrector:
         if paint is None:
             with keep_selection(self._viewer):
                 paint = make_annotation(self._viewer, image, _channels(image, self._result.data.shape))
-            bind_keys(self._viewer, paint)
+            bind_gesture_keys(self._viewer, paint)
         if mode_of(paint) != "objects":
             raise InputError(
                 f"'{paint.name}' is of classes, in which objects are not told apart; choose Objects to keep "
@@ -222,7 +222,7 @@ class Corrector:
         paint = annotation_of(self._viewer, source_of(self._viewer, self._result))
         if paint is None:
             return None
-        bind_keys(self._viewer, paint)
+        bind_gesture_keys(self._viewer, paint)
         timeline = timeline_of(paint)
         timeline.follow(self._result)
         return timeline
@@ -259,7 +259,7 @@ def holds_tool(layer: Layer | None) -> bool:
     return mark is not None and isinstance(mark.corrector, Corrector) and mark.corrector.tool is not None
 
 
-def bind_keys(viewer: ViewerModel, layer: Labels) -> None:
+def bind_gesture_keys(viewer: ViewerModel, layer: Labels) -> None:
     """Give a layer of objects or paint the keys of the gestures, also while no dock is open."""
     for kind, key in KEYS.items():
         layer.bind_key(key, lambda of, kind=kind: act_by_key(viewer, kind, of), overwrite=True)

@@ -11,7 +11,7 @@ from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.widgets.jobs import once
 from napari_unet.widgets.parts.form import Chooser, Column, Sentence, Tone, button, describe
 from napari_unet.widgets.parts.latest import Latest
-from napari_unet.widgets.predicting.files_run import open_results
+from napari_unet.widgets.predicting.files_run import read_results
 
 Finished = tuple[Path, Mapping[PredictionKind, Path]]
 """An image file that was segmented, and the files of its results by kind."""
@@ -20,7 +20,7 @@ _LINES = 6
 """Lines of the list of failures that are seen without scrolling."""
 
 
-class Tally:
+class BatchTally:
     """Counts finished, failed and left images of these names.
 
     ``folder`` is where results are written, or "" if they become layers.
@@ -106,7 +106,7 @@ class BatchReport(QWidget):
     """A list of failures that can be copied, and a choice of finished files to open; hidden while empty."""
 
     opened = Signal(object)
-    """Image and results of the file asked for: :class:`~napari_unet.widgets.predicting.files_run.Opened`."""
+    """Image and results of the file asked for, an ``OpenedFile``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -179,4 +179,4 @@ class BatchReport(QWidget):
         if not self.reading.is_running:
             path, outputs = self._files[self._finished.currentIndex()]
             self._problem.say("")
-            self.reading.submit(once(lambda: open_results(path, outputs)))
+            self.reading.submit(once(lambda: read_results(path, outputs)))

@@ -71,7 +71,7 @@ def segment_files(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Opened:
+class OpenedFile:
     """An image file as a layer shows it (channels last if ``rgb``), and its results by kind."""
 
     name: str
@@ -80,7 +80,7 @@ class Opened:
     results: Mapping[PredictionKind, NDArray[Any]]
 
 
-def open_results(path: Path, outputs: Mapping[PredictionKind, Path]) -> Opened:
+def read_results(path: Path, outputs: Mapping[PredictionKind, Path]) -> OpenedFile:
     """Read an image file and the results written of it; ``InputError`` if one of them cannot be read."""
     image = load_image(path)
     pixels = _in_memory(path, image.pixels)
@@ -91,7 +91,7 @@ def open_results(path: Path, outputs: Mapping[PredictionKind, Path]) -> Opened:
     results: dict[PredictionKind, NDArray[Any]] = {}
     for kind, target in outputs.items():
         results[kind] = _in_memory(target, load_image(target).pixels)
-    return Opened(stem(path), pixels, rgb, results)
+    return OpenedFile(stem(path), pixels, rgb, results)
 
 
 def _in_memory(path: Path, pixels: Any) -> NDArray[Any]:

@@ -28,7 +28,7 @@ from napari_unet.network.tiles.in_turn import ImageFailed, in_turn
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Source:
+class SourceImage:
     """An image to segment, or one plane of it.
 
     ``plane`` is an index into all its axes but the channels, of which as many as the network does not see are
@@ -53,7 +53,7 @@ class SourceWanted:
     """
 
     number: int
-    answer: "SimpleQueue[Source | str]"
+    answer: "SimpleQueue[SourceImage | str]"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,7 +166,7 @@ def segment(
         source = _receive(wanted, control)
         if isinstance(source, str):
             yield ImageFailed(number, source)
-        if not isinstance(source, Source):
+        if not isinstance(source, SourceImage):
             return
         asked, network = _Asked(number, _read(source, model), kinds, config), model.network
         if fits_into_memory(asked.image.pixels, classes=network.classes, in_channels=network.in_channels):
@@ -199,7 +199,7 @@ def _in_memory(asked: "_Asked", device: str, keep_unfinished: bool, control: Con
             yield Segmented(asked.number, results, image.plane, image.shape, is_complete, rereading, scaled)
 
 
-def _on_disk(asked: "_Asked", source: Source, device: str, control: Control) -> Iterator[RunEvent]:
+def _on_disk(asked: "_Asked", source: SourceImage, device: str, control: Control) -> Iterator[RunEvent]:
     image = asked.image
     sides = " × ".join(map(str, image.pixels.shape[1:]))
     if image.plane:
@@ -239,7 +239,7 @@ def _on_disk(asked: "_Asked", source: Source, device: str, control: Control) -> 
             yield StoredOnDisk(asked.number, event.outputs, event.finished)
 
 
-def _receive(wanted: SourceWanted, control: Control) -> Source | str | None:
+def _receive(wanted: SourceWanted, control: Control) -> SourceImage | str | None:
     """Return what the dock answers, or None after a stop: a dock that was deleted never answers."""
     while not control.stopped:
         with suppress(Empty):
@@ -258,7 +258,7 @@ class _Read:
     start_at: tuple[float, ...] | None  # the pixel of ``pixels`` where to begin
 
 
-def _read(source: Source, model: Model) -> _Read:
+def _read(source: SourceImage, model: Model) -> _Read:
     ndim = model.network.ndim
     pixels = channels_first(
         source.image,

@@ -22,8 +22,8 @@ from napari_unet.widgets.bridge.marks import full_data, image_channels, images_o
 from napari_unet.widgets.bridge.placement import spatial_axes, world_axes
 from napari_unet.widgets.bridge.sight import lay_on
 from napari_unet.widgets.models.model_chooser import ModelFacts
-from napari_unet.widgets.predicting.prediction_run import Source, resolve_channels
-from napari_unet.widgets.predicting.stored_results import file_name
+from napari_unet.widgets.predicting.prediction_run import SourceImage, resolve_channels
+from napari_unet.widgets.predicting.stored_results import results_name
 
 _STACK = "napari_unet stack"
 """Metadata of a result layer: the (kind, array) it shows, to which planes are added one by one."""
@@ -103,19 +103,19 @@ def _pixel_at(target: Target, point: Sequence[float]) -> tuple[float, ...]:
     return tuple(pixel)
 
 
-def copy_of(viewer: ViewerModel, target: Target) -> Source | str:
+def copy_of(viewer: ViewerModel, target: Target) -> SourceImage | str:
     """Return a copy of an image whose turn has come, or why there is none."""
     layer = target.layer
     if layer not in viewer.layers:
         return f"The image '{layer.name}' was deleted meanwhile, so it was not segmented."
     try:
-        return Source(
+        return SourceImage(
             copy_image(layer),
             target.channels,
             target.plane,
             looked_at=pixel_looked_at(viewer, target),
             folder=target.folder,
-            name=file_name(layer),
+            name=results_name(layer),
             axes=world_axes(layer, target.channels),
         )
     except MemoryError as error:

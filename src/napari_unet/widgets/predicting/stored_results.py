@@ -28,7 +28,7 @@ def results_folder(image: Image, models: Path) -> Path:
     return (Path(source).parent if source else models) / _FOLDER
 
 
-def file_name(image: Image) -> str:
+def results_name(image: Image) -> str:
     """Return a name for the results of an image that every file system takes."""
     return re.sub(r"[^\w .\-]", "_", image.name).strip(" .") or "image"
 

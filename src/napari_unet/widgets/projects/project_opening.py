@@ -46,7 +46,7 @@ class Tag:
 
 
 @dataclass(slots=True)
-class Opened:
+class OpenedProject:
     """The layers of a project, lowest first, and what there is to say of them."""
 
     project: Project
@@ -55,13 +55,13 @@ class Opened:
     sentences: list[str] = field(default_factory=list)
 
 
-def open_layers(folder: Path) -> Opened:
+def open_layers(folder: Path) -> OpenedProject:
     """Read the project in ``folder``; ``InputError`` if it cannot be read.
 
     What is missing or damaged in it is told by ``sentences``, and the rest opens.
     """
     project = read_project(folder)
-    opened = Opened(project)
+    opened = OpenedProject(project)
     made: list[tuple[int, LayerData]] = []
     for image in project.images:
         layer = _image(opened, image, folder)
@@ -136,7 +136,7 @@ def arrays_in(path: Path, reader: str) -> Iterator[Any]:
             yield full_pixels(data, meta)
 
 
-def _image(opened: Opened, image: ProjectImage, folder: Path) -> LayerData | None:
+def _image(opened: OpenedProject, image: ProjectImage, folder: Path) -> LayerData | None:
     if image.kept:
         try:
             return _tagged(opened.project, image, read_kept(image, folder), {})
@@ -164,7 +164,7 @@ def _image(opened: Opened, image: ProjectImage, folder: Path) -> LayerData | Non
     return None
 
 
-def _labels(opened: Opened, labels: ProjectLabels, folder: Path) -> LayerData:
+def _labels(opened: OpenedProject, labels: ProjectLabels, folder: Path) -> LayerData:
     pixels, sentence = read_labels(folder, labels.file)
     opened.sentences += [sentence] if sentence else []
     predicted = read_labels(folder, labels.predicted)[0] if labels.predicted else None

@@ -17,7 +17,7 @@ from napari_unet.files.projects.project import MODELS, Project, project_folder
 from napari_unet.files.projects.project_store import ProjectStore, read_settings
 from napari_unet.widgets.bridge.marks import KEY
 from napari_unet.widgets.parts.control_values import Values, read_controls, show_controls
-from napari_unet.widgets.projects.project_opening import Opened, Tag, open_layers
+from napari_unet.widgets.projects.project_opening import OpenedProject, Tag, open_layers
 from napari_unet.widgets.projects.project_session import ProjectSession
 from napari_unet.widgets.window.lifetime import is_alive
 from napari_unet.widgets.window.preferences import read_preferences
@@ -281,7 +281,7 @@ def open_project(viewer: ViewerModel, path: Path) -> None:
     begin(viewer, folder, opened)
 
 
-def begin(viewer: ViewerModel, folder: Path, opened: Opened) -> None:
+def begin(viewer: ViewerModel, folder: Path, opened: OpenedProject) -> None:
     """Let the project be open whose layers are in the window now, and say what is missing of it."""
     project_of(viewer).open(folder, opened.project)
     for sentence in opened.sentences:

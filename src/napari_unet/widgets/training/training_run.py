@@ -185,7 +185,7 @@ def describe_place(device: str) -> tuple[str, str]:
     return f"{describe_device(place)}: expect to wait for minutes.", acceleration_hint() or ""
 
 
-class Progress:
+class TrainingProgress:
     """How far a training of so many seconds is, and how good, as sentences."""
 
     def __init__(self, limit: float) -> None:
