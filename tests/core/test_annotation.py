@@ -173,6 +173,8 @@ def test_int32_paint_is_not_copied():
         (np.zeros((0, 5), int), "empty"),
         (np.array(3), "empty"),
         (np.array([True, False]), "yes/no mask"),
+        ("paint.tif", "The paint is 'paint.tif'; give its pixels"),
+        (None, "The paint is None; give its pixels"),
         (np.array([1 + 0j]), "complex"),
         (np.array([1, None]), "object"),
         (np.array(["2"]), "<U1"),

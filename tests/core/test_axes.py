@@ -192,3 +192,15 @@ def test_equal_channels_are_one_where_the_model_has_one(tmp_path):
 def _saved(folder, pixels):
     np.save(folder / "a.npy", pixels)
     return folder / "a.npy"
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (None, "The image is None; give its pixels"),
+        ([np.zeros((2, 3)), np.zeros((2, 2))], "a list of images of several shapes; give one at a time"),
+    ],
+)
+def test_what_is_no_array_is_told(image, words):
+    with pytest.raises(InputError, match=words):
+        check_pixels(image)

@@ -1,12 +1,16 @@
 """Settings that cannot be used are refused in one sentence when they are made."""
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.errors import InputError
+from napari_unet.core.instances import InstanceConfig
+from napari_unet.core.weights import WeightConfig
 from napari_unet.network.config import AugmentationConfig, PredictionConfig, TrainingConfig, UNetConfig
 
 
@@ -62,6 +66,24 @@ def test_numbers_of_numpy_are_taken_as_their_own() -> None:
     assert type(config.seed) is int
     assert config.spacing == (0.5, 2.0)
     assert PredictionConfig(object_size=np.float32(30)) == PredictionConfig(object_size=np.int64(30))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TrainingConfig(steps=np.uint8(200), seconds=np.float32(3)),
+        PredictionConfig(tile_size=np.uint8(200), contrast=np.float16(2)),
+        UNetConfig(features=np.int8(16)),
+        AugmentationConfig(noise=np.float32(0.5)),
+        WeightConfig(w0=np.uint8(9), border_in_foreground=np.True_),
+        InstanceConfig(min_size=np.int16(5)),
+        Normalisation(low=np.float16(2)),
+    ],
+)
+def test_numbers_of_numpy_become_those_of_python(config: Any) -> None:
+    values = [getattr(config, field.name) for field in fields(config)]
+    assert not any(isinstance(value, np.generic) for value in values)
+    assert config == type(config)(*values)
 
 
 def test_a_seed_is_one_that_torch_can_take() -> None:

@@ -20,6 +20,8 @@ from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.scoring.confidence import Tally
+from napari_unet.core.weights import border_weights
+from napari_unet.files.networks.models import save_model
 from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
 from napari_unet.network.events import Adapted, Started, StepDone, Stopped, Validated, Warned
 from napari_unet.network.learning import batches, training_loop
@@ -583,3 +585,18 @@ def test_the_name_of_a_model_is_no_model() -> None:
         train([IMAGE], [PAINT], QUICK, start="cells")  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"The model is 'm\.safetensors'"):
         predict("m.safetensors", IMAGE)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"The model is array\(\[\[.*; give what") as told:
+        predict(IMAGE, IMAGE)  # type: ignore[arg-type]
+    assert "\n" not in str(told.value)
+    with pytest.raises(InputError, match=r"The model is 'm\.safetensors'"):
+        save_model("m.safetensors", "cells")  # type: ignore[arg-type]
+
+
+def test_other_things_than_configurations_are_told() -> None:
+    with pytest.raises(InputError, match=r"The configuration is \{'steps': 2\}; give a TrainingConfig"):
+        train([IMAGE], [PAINT], {"steps": 2})  # type: ignore[arg-type]
+    model = train([IMAGE], [PAINT], dataclasses.replace(QUICK, steps=1))
+    with pytest.raises(InputError, match="The configuration is 'cuda'; give a PredictionConfig"):
+        predict(model, IMAGE, "cuda")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="The configuration is 'paper'; give a WeightConfig"):
+        border_weights(PAINT, "paper")  # type: ignore[arg-type]

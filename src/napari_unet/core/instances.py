@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.arrays.blocks import Block, for_each_block, plan_blocks
+from napari_unet.core.configs import make_plain
 from napari_unet.core.errors import InputError
 from napari_unet.core.relief.depth import squared_depth
 from napari_unet.core.relief.flooding import Relief, survey
@@ -67,6 +68,7 @@ class InstanceConfig:
     min_part: float = 2.0
 
     def __post_init__(self) -> None:
+        make_plain(self)
         for name in ("threshold", "contrast", "min_size", "certain", "min_part"):
             value: object = getattr(self, name)
             kind, words = (Integral, "a whole number") if name == "min_size" else (Real, "a number")

@@ -30,6 +30,7 @@ from napari_unet.core.borders.two_nearest import (
     with_small_ids,
 )
 from napari_unet.core.borders.weight_config import TOLERANCE, WeightConfig, class_weights
+from napari_unet.core.configs import check_kind
 from napari_unet.core.errors import InputError
 
 _HUGE = 1e30  # pixels in a sigma, or less; float32 can hold it, and nothing is left of its Gaussian
@@ -147,6 +148,7 @@ def measure_parts(
         the further the objects are from each other.
     """
     paint = check_paint(paint)
+    check_kind(config, WeightConfig, "configuration", "a WeightConfig, such as WeightConfig.preset('paper')")
     check_mode(mode)
     sampling = check_spacing(spacing, paint.ndim)
     if mode == "classes" and paint.ndim > 3:

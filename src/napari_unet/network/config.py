@@ -14,6 +14,7 @@ from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.borders.weight_config import WeightConfig
+from napari_unet.core.configs import make_plain
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
 
@@ -92,6 +93,7 @@ class UNetConfig:
     distance: bool = False
 
     def __post_init__(self) -> None:
+        make_plain(self)
         for name in ("ndim", "in_channels", "classes", "levels", "features"):
             _number(Integral, f"network.{name}", getattr(self, name))
         _one_of("network.ndim", self.ndim, (2, 3))
@@ -167,6 +169,7 @@ class AugmentationConfig:
     colour: float = 0.3
 
     def __post_init__(self) -> None:
+        make_plain(self)
         for name in ("rotation", "scale", "elastic", "brightness", "contrast", "gamma", "noise", "colour"):
             value = getattr(self, name)
             _number(Real, f"augmentation.{name}", value)
@@ -268,14 +271,12 @@ class TrainingConfig:
     normalisation: Normalisation = field(default_factory=Normalisation)
 
     def __post_init__(self) -> None:
+        make_plain(self)
         _one_of("training.mode", self.mode, get_args(Mode))
         _one_of("training.channels", self.channels, get_args(Channels))
         _one_of("training.precision", self.precision, get_args(Precision))
         for name in ("steps", "patience", "seed", "patch_size", "batch_size"):
-            value = getattr(self, name)
-            _number(Integral, f"training.{name}", value, optional=True)
-            if value is not None:
-                object.__setattr__(self, name, int(value))  # torch takes no seed of numpy's
+            _number(Integral, f"training.{name}", getattr(self, name), optional=True)
         for name, part in _PARTS.items():
             value = getattr(self, name)
             _require(
@@ -372,6 +373,7 @@ class PredictionConfig:
     contrast: float = 1.0
 
     def __post_init__(self) -> None:
+        make_plain(self)
         _require(
             _is_object_size(self.object_size),
             f"prediction.object_size is {self.object_size!r}; choose 2 to 2000 pixels, 'estimate' or "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.normalisation import Normalisation
-from napari_unet.core.errors import InputError
+from napari_unet.core.configs import check_kind
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.network.config import TrainingConfig, UNetConfig
 
@@ -98,5 +98,4 @@ class Model:
 
 def check_model(model: object) -> None:
     """Raise ``InputError`` if something else than a model was given for one, such as its name."""
-    if not isinstance(model, Model):
-        raise InputError(f"The model is {model!r}; give what load_model or load_starter returns.")
+    check_kind(model, Model, "model", "what load_model or load_starter returns")

@@ -14,6 +14,7 @@ from napari_unet.core.arrays.axes import channels_first
 from napari_unet.core.arrays.lazy import Pixels
 from napari_unet.core.arrays.normalisation import CLIPS
 from napari_unet.core.arrays.resampling import scaled_shape
+from napari_unet.core.configs import check_kind
 from napari_unet.core.control import Control
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.objects.prediction import Prediction
@@ -202,6 +203,7 @@ def plan_prediction(
 ) -> PredictionPlan:
     """Return how :func:`predict_tiles` will go about an image; arguments and errors as in :func:`predict`."""
     check_model(model)
+    check_kind(config, PredictionConfig, "configuration", "a PredictionConfig")
     network = model.network
     pixels = channels_first(
         image,

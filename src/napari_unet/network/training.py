@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import torch
 
+from napari_unet.core.configs import check_kind
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.learning.live_dataset import LiveDataset
@@ -84,6 +85,7 @@ def train(
     InputError
         If images and paints do not fit each other, the paint cannot teach, or there is no such device.
     """
+    check_kind(config, TrainingConfig, "configuration", "a TrainingConfig")
     last = deque(
         train_events(
             images,

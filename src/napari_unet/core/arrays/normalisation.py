@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.arrays.lazy import Pixels
+from napari_unet.core.configs import make_plain
 from napari_unet.core.errors import InputError
 
 _SAMPLE = 1_000_000
@@ -66,6 +67,7 @@ class Normalisation:
     method: Method = "percentiles"
 
     def __post_init__(self) -> None:
+        make_plain(self)
         if self.method not in get_args(Method):
             raise InputError(
                 f"normalisation.method is {self.method!r}; choose percentiles, range or deviations."

@@ -90,7 +90,7 @@ def check_spacing(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ..
     """
     if spacing is None:
         return (1.0,) * ndim
-    sampling = tuple(float(size) for size in spacing)
+    sampling = tuple(map(float, np.atleast_1d(spacing)))
     if len(sampling) != ndim or not all(isfinite(size) and size > 0 for size in sampling):
         raise InputError(
             f"The pixel size is {sampling} and the paint has {ndim} axes; give each axis one of more than 0."

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.configs import make_plain
 from napari_unet.core.errors import InputError
 
 ClassBalance = Literal["inverse", "none"]
@@ -16,7 +17,7 @@ Preset = Literal["gentle", "paper", "freiburg"]
 _GENTLE = 3.0
 """Height of the border term for a few filled objects, of which the paper's makes the network find fewer."""
 
-_NUMBERS = (int, float, np.integer, np.floating)
+_NUMBERS = (int, float)
 
 _MOST = 1e6
 """Far beyond what is of use; sums of much larger weights would leave the range of float32."""
@@ -63,6 +64,7 @@ class WeightConfig:
     halo_sigma: float = 10.0
 
     def __post_init__(self) -> None:
+        make_plain(self)
         for name in ("w0", "foreground", "background", "halo"):
             value = getattr(self, name)
             if not (isinstance(value, _NUMBERS) and 0 <= value <= _MOST):

@@ -21,7 +21,7 @@ from napari_unet.files.networks.container import Kind, NotOursError, read_contai
 from napari_unet.files.pixels.images import safe_name
 from napari_unet.files.plain import from_plain, to_plain
 from napari_unet.network.config import TrainingConfig, UNetConfig
-from napari_unet.network.model import History, Model
+from napari_unet.network.model import History, Model, check_model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,6 +70,7 @@ def save_model(model: Model, path: str | Path, *, half: bool = False) -> None:
     InputError
         If the file cannot be written, or the weights are not ones that :func:`load_model` would take.
     """
+    check_model(model)
     _check_weights(model.weights, model.network, "The model")
     weights = model.weights
     if half:  # kernels: factors and statistics are few, and stay as they are

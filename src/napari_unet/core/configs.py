@@ -1,0 +1,29 @@
+"""What all configurations have in common: they are told from what is none, and hold no numbers of numpy."""
+
+import reprlib
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.core.errors import InputError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+def check_kind(value: object, kind: type, noun: str, remedy: str) -> None:
+    """Raise ``InputError`` if something else was given for a ``noun`` than one of this kind."""
+    if not isinstance(value, kind):
+        raise InputError(f"The {noun} is {' '.join(reprlib.repr(value).split())}; give {remedy}.")
+
+
+def make_plain(config: "DataclassInstance") -> None:
+    """Replace the numbers of numpy in a frozen configuration by Python's.
+
+    Those of few bits would overflow in sums, and no file could hold them.
+    """
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, np.generic):
+            object.__setattr__(config, field.name, value.item())
