@@ -42,46 +42,24 @@ _VALUES = "0 unlabelled, 1 background, 2 and up objects or other classes"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotation:
-    """What a network is taught, and where.
+    """What a network is taught, and where."""
 
-    Parameters
-    ----------
-    target : array (…YX) uint8
-        0-based class: 0 background. 0 as well where nothing is known.
-    known : array (…YX) bool
-        True where there is paint.
-    n_classes : int
-        K >= 2, background included.
-    """
-
-    target: NDArray[np.uint8]
-    known: NDArray[np.bool_]
-    n_classes: int
+    target: NDArray[np.uint8]  # (…YX) 0-based class: 0 background. 0 as well where nothing is known
+    known: NDArray[np.bool_]  # (…YX) True where there is paint
+    n_classes: int  # K >= 2, background included
 
 
 @dataclass(frozen=True, slots=True)
 class PaintSummary:
-    """How much of each is painted, and what it cannot teach yet.
+    """How much of each is painted, and what it cannot teach yet."""
 
-    Parameters
-    ----------
-    background, foreground : int
-        Pixels painted 1, and pixels painted 2 and up.
-    objects : int
-        Different values painted from 2 up: objects, or in ``classes`` mode classes other than background.
-    counts : mapping of int to int
-        Pixels of every value painted, in ascending order of the values.
-    teachable : bool
-        Whether a network can be taught anything by it; if not, ``missing[0]`` is the reason.
-    missing : tuple of str
-        Sentences for the screen, the most important first; empty when nothing is missing.
-    """
-
-    background: int
-    foreground: int
+    background: int  # pixels painted 1
+    foreground: int  # pixels painted 2 and up
+    # different values painted from 2 up: objects, or in `classes` mode classes other than background
     objects: int
-    counts: Mapping[int, int]
-    teachable: bool
+    counts: Mapping[int, int]  # pixels of every value painted, in ascending order of the values
+    teachable: bool  # whether a network can be taught anything by it; if not, `missing[0]` is the reason
+    # sentences for the screen, the most important first; empty when nothing is missing
     missing: tuple[str, ...]
 
 

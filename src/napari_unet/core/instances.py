@@ -138,22 +138,14 @@ def find_objects(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Landscape:
-    """The foreground of one plane or volume, as its objects are read from it with any contrast and sizes.
+    """The foreground of one plane or volume, as its objects are read from it with any contrast and sizes."""
 
-    Parameters
-    ----------
-    threshold, separate_by, certain
-        Of the configurations that it can be read with.
-    relief : Relief
-        Its hills of probability and depth, and the ground between them.
-    sureness : array (R + 1,) int64
-        How sure the network is of the pixels of each region: 255 for each of which it is certain.
-    """
-
+    # as in the configurations that it can be read with
     threshold: float
     separate_by: Separation
     certain: float
-    relief: Relief
+    relief: Relief  # its hills of probability and depth, and the ground between them
+    # (R + 1,) how sure the network is of the pixels of each region: 255 for each of which it is certain
     sureness: NDArray[np.int64]
 
     @classmethod

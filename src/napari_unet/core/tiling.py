@@ -22,46 +22,28 @@ WHOLE = 2**40
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """What tiling must know of a network; the same for every axis, in pixels.
+    """What tiling must know of a network; the same for every axis, in pixels."""
 
-    Parameters
-    ----------
-    alignment : int
-        The pooling grid; corners of tiles are multiples of it.
-    halo : int
-        Context read on each side of a block; a multiple of ``alignment`` for a same-padded network, the
-        margin for a valid one. With :data:`WHOLE` every tile reads the whole image.
-    padding : {"same", "valid"}
-        "same": the output is as large as the input, whose sizes are multiples of ``alignment``. "valid": the
-        output is smaller by ``halo`` on each side.
-    remainder : int
-        What output sizes of a valid network leave when divided by ``alignment``.
-    """
-
-    alignment: int
+    alignment: int  # the pooling grid; corners of tiles are multiples of it
+    # context read on each side of a block; a multiple of `alignment` for a same-padded network, the margin
+    # for a valid one. With `WHOLE` every tile reads the whole image
     halo: int
+    # "same": the output is as large as the input, whose sizes are multiples of `alignment`. "valid": the
+    # output is smaller by `halo` on each side
     padding: Literal["same", "valid"]
-    remainder: int = 0
+    remainder: int = 0  # what output sizes of a valid network leave when divided by `alignment`
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One block: a slice for each spatial axis, always with integer start and stop.
+    """One block: a slice for each spatial axis, always with integer start and stop."""
 
-    Parameters
-    ----------
-    read : tuple of slice
-        What the network sees, in pixels of the image; may reach outside (a negative start is *before* the
-        image, not counted from its end), where :func:`read_mirrored` fills in.
-    write : tuple of slice
-        The pixels of the image this tile decides; the tiles of an image cover each pixel once.
-    crop : tuple of slice
-        Where these pixels are in the output of the network.
-    """
-
+    # what the network sees, in pixels of the image; may reach outside (a negative start is *before* the
+    # image, not counted from its end), where `read_mirrored` fills in
     read: tuple[slice, ...]
+    # the pixels of the image this tile decides; the tiles of an image cover each pixel once
     write: tuple[slice, ...]
-    crop: tuple[slice, ...]
+    crop: tuple[slice, ...]  # where these pixels are in the output of the network
 
 
 def plan_tiles(

@@ -40,26 +40,13 @@ _HALO_TOLERANCE = 2.0**-32  # of its height: below what float32 can tell, so the
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WeightParts:
-    """What the weight map of one paint is the sum of; class balance, which joins all planes, is left open.
+    """What the weight map of one paint is the sum of; class balance, which joins all planes, is left open."""
 
-    Parameters
-    ----------
-    kinds : array (…YX) uint8
-        0 where nothing is known, otherwise 1 + class, so 1 is background.
-    border : array (…YX) float32
-        The border term; 0 where it does not count.
-    halo : array (…YX) float32 or None
-        The halo term likewise; None where the configuration has none.
-    pixels : array (K,) int64
-        Known pixels of each class.
-    components : array (…YX) int32 or None
-        In "classes" mode the number of the connected part that each pixel of class >= 2 is of.
-    """
-
-    kinds: NDArray[np.uint8]
-    border: NDArray[np.float32]
-    halo: NDArray[np.float32] | None
-    pixels: NDArray[np.int64]
+    kinds: NDArray[np.uint8]  # (…YX) 0 where nothing is known, otherwise 1 + class, so 1 is background
+    border: NDArray[np.float32]  # (…YX) the border term; 0 where it does not count
+    halo: NDArray[np.float32] | None  # (…YX) the halo term likewise; None where the configuration has none
+    pixels: NDArray[np.int64]  # (K,) known pixels of each class
+    # (…YX) in "classes" mode the number of the connected part that each pixel of class >= 2 is of
     components: NDArray[np.int32] | None
 
     def sum(self, config: WeightConfig, pixels: NDArray[np.int64] | None = None) -> NDArray[np.float32]:

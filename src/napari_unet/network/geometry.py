@@ -112,21 +112,11 @@ def seen_by(config: UNetConfig, start: int, stop: int) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What one level of the expanding path computes along one axis, in pixels of that level.
+    """What one level of the expanding path computes along one axis, in pixels of that level."""
 
-    Parameters
-    ----------
-    joined : slice
-        Of the copied and the upsampled features: what the two convolutions read.
-    upsampled : slice
-        Where these are in the upsampled output of the level below.
-    kept : slice
-        Where, in the output of the two convolutions, is what the level above (or the head) reads.
-    """
-
-    joined: slice
-    upsampled: slice
-    kept: slice
+    joined: slice  # of the copied and the upsampled features: what the two convolutions read
+    upsampled: slice  # where these are in the upsampled output of the level below
+    kept: slice  # where, in the output of the two convolutions, is what the level above (or the head) reads
 
 
 def expanding_stage(config: UNetConfig, size: int, wanted: slice) -> tuple[slice, Stage]:

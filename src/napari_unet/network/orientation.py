@@ -16,17 +16,10 @@ class Orientation:
     """First quarter turns in the plane of the last two axes (YX), then the first spatial axis mirrored.
 
     So a volume never turns out of its planes, along Z pixels may have another size.
-
-    Parameters
-    ----------
-    turns : int
-        Quarter turns, 0 to 3, from Y to X.
-    mirrored : bool
-        Whether the first spatial axis is mirrored: Y of an image, Z of a volume.
     """
 
-    turns: int
-    mirrored: bool
+    turns: int  # quarter turns, 0 to 3, from Y to X
+    mirrored: bool  # whether the first spatial axis is mirrored: Y of an image, Z of a volume
 
     def turn(self, x: Tensor) -> Tensor:
         """Return ``x`` (B, C, spatial...) in this orientation."""

@@ -137,44 +137,22 @@ def predict_events(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PredictionPlan:
-    """An image as the network will read it, and where and how it will be computed.
+    """An image as the network will read it, and where and how it will be computed."""
 
-    Parameters
-    ----------
-    pixels : array or LazyPixels (C, leading..., spatial...)
-        The image.
-    limits : array (C, 2) float64
-        Intensities that become 0 and 1: of the whole image, so that a tile looks to the network as it does
-        in the image.
-    leading, shape : tuple of int
-        Shape of the axes that the network does not see, and of one plane or volume.
-    device : torch.device
-    precision : torch.dtype
-    geometry : Geometry
-    tile_size : int
-        Of the blocks that are written.
-    workers : int
-        Tiles computed at the same time.
-    orientations : int
-        In which each tile is computed and averaged.
-    instances : InstanceConfig
-        How probabilities become objects.
-    scale : Scale, optional
-        How the image is scaled for a starter.
-    """
-
-    pixels: Pixels
+    pixels: Pixels  # (C, leading..., spatial...) the image
+    # (C, 2) intensities that become 0 and 1: of the whole image, so that a tile looks to the network as it
+    # does in the image
     limits: NDArray[np.float64]
-    leading: tuple[int, ...]
-    shape: tuple[int, ...]
+    leading: tuple[int, ...]  # shape of the axes that the network does not see
+    shape: tuple[int, ...]  # of one plane or volume
     device: torch.device
     precision: torch.dtype
     geometry: Geometry
-    tile_size: int
-    workers: int
-    orientations: int
-    instances: InstanceConfig
-    scale: Scale | None = None
+    tile_size: int  # of the blocks that are written
+    workers: int  # tiles computed at the same time
+    orientations: int  # in which each tile is computed and averaged
+    instances: InstanceConfig  # how probabilities become objects
+    scale: Scale | None = None  # how the image is scaled for a starter
 
     def scaled_event(self) -> ImageScaled:
         """Return what is to be said of the scale, which there must be."""

@@ -35,21 +35,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A part of an array.
+    """A part of an array."""
 
-    Parameters
-    ----------
-    core : tuple of slice
-        Where the result goes; blocks tile the array.
-    window : tuple of slice
-        What is read for it: the core and the margin around it, as far as the array goes.
-    margin : tuple of int
-        Pixels of margin asked for on both sides, along each axis.
-    """
-
-    core: Box
-    window: Box
-    margin: tuple[int, ...]
+    core: Box  # where the result goes; blocks tile the array
+    window: Box  # what is read for it: the core and the margin around it, as far as the array goes
+    margin: tuple[int, ...]  # pixels of margin asked for on both sides, along each axis
 
     @property
     def inner(self) -> Box:

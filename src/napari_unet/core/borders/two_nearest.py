@@ -37,26 +37,14 @@ class Metric:
 
     Exact where the squares of the pixel's sides are whole multiples of the smallest, as without ``spacing``;
     elsewhere rounded to far below what float32 can tell, unless ids and distances both are huge.
-
-    Parameters
-    ----------
-    steps : tuple of array
-        For each axis the squared distance of 0, 1, 2 ... pixels, as far as the cut-off goes.
-    limit : int
-        The largest squared distance within the cut-off.
-    unit : float
-        The distance whose square is 1, in the unit of ``spacing``.
-    bits : int
-        Bits of the id in a key.
-    dtype : numpy dtype
-        Of keys: int32 (twice as fast) where that is wide enough, or int64.
     """
 
+    # for each axis the squared distance of 0, 1, 2 ... pixels, as far as the cut-off goes
     steps: tuple[NDArray[np.int64], ...]
-    limit: int
-    unit: float
-    bits: int
-    dtype: np.dtype[Any]
+    limit: int  # the largest squared distance within the cut-off
+    unit: float  # the distance whose square is 1, in the unit of `spacing`
+    bits: int  # bits of the id in a key
+    dtype: np.dtype[Any]  # of keys: int32 (twice as fast) where that is wide enough, or int64
 
     @property
     def margin(self) -> tuple[int, ...]:

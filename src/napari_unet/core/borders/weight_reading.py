@@ -16,19 +16,12 @@ two are up to 1.18 sigma apart: near enough for the border between them to count
 
 @dataclass(frozen=True, slots=True)
 class WeightReading:
-    """What a weight map says.
+    """What a weight map says."""
 
-    Parameters
-    ----------
-    touching, objects : int
-        Painted objects that are next to another, and all of them.
-    border_share : float
-        Part, 0 to 1, of the sum of all weights, and so of the loss of a network that knows nothing yet, that
-        is border term.
-    """
-
-    touching: int
-    objects: int
+    touching: int  # painted objects that are next to another
+    objects: int  # all painted objects
+    # part, 0 to 1, of the sum of all weights, and so of the loss of a network that knows nothing yet, that is
+    # border term
     border_share: float
 
     @property

@@ -13,28 +13,15 @@ from napari_unet.core.errors import InputError
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PaintEdit:
-    """New values for some pixels of the paint: ``paint[edit.indices] = edit.values``.
+    """New values for some pixels of the paint: ``paint[edit.indices] = edit.values``."""
 
-    Parameters
-    ----------
-    indices : tuple of int arrays (N,), one for each axis of the paint
-        The pixels, in raster order, each once.
-    values : array (N,) int32
-        1 for background, 2 and more for objects; never 0.
-    n_objects : int
-        Number of corrected objects among the values.
-    n_background : int
-        Number of pixels of background among the values.
-    accepted : tuple of int
-        The paint values of the corrected objects that were predicted, at least half of each: with the edit
-        the paint holds them up to their border. Those are included that it held already. What was drawn
-        where nothing was predicted may be a stroke.
-    """
-
-    indices: tuple[NDArray[np.intp], ...]
-    values: NDArray[np.int32]
-    n_objects: int
-    n_background: int
+    indices: tuple[NDArray[np.intp], ...]  # the pixels, in raster order, each once
+    values: NDArray[np.int32]  # (N,) 1 for background, 2 and more for objects; never 0
+    n_objects: int  # number of corrected objects among the values
+    n_background: int  # number of pixels of background among the values
+    # the paint values of the corrected objects that were predicted, at least half of each: with the edit the
+    # paint holds them up to their border. Those are included that it held already. What was drawn where
+    # nothing was predicted may be a stroke
     accepted: tuple[int, ...]
 
 

@@ -29,20 +29,11 @@ _LAST_VALUE = int(np.iinfo(np.int32).max)
 
 @dataclass(frozen=True, slots=True)
 class Gesture:
-    """What was said of one object.
-
-    Parameters
-    ----------
-    kind : {"accepted", "rejected", "split", "merged"}
-    value : int
-        The value it is painted with, 1 (background) where it was rejected.
-    time : float
-        Seconds since 1970.
-    """
+    """What was said of one object."""
 
     kind: GestureKind
-    value: int
-    time: float
+    value: int  # the value it is painted with, 1 (background) where it was rejected
+    time: float  # seconds since 1970
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,26 +46,14 @@ class Edit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Correction:
-    """What a gesture changes.
-
-    Parameters
-    ----------
-    kind : {"accepted", "rejected", "split", "merged"}
-    objects, paint : Edit
-        Of the predicted objects, and of the paint.
-    pixels : array of int
-        All pixels of the objects it speaks of, changed or not.
-    painted : mapping of int to array of int
-        The objects that the paint holds up to their border now, and their pixels.
-    values : tuple of int
-        The paint value of each object that came of it; 1 for each one that was rejected.
-    """
+    """What a gesture changes."""
 
     kind: GestureKind
-    objects: Edit
+    objects: Edit  # of the predicted objects
     paint: Edit
-    pixels: Places
-    painted: dict[int, Places]
+    pixels: Places  # all pixels of the objects it speaks of, changed or not
+    painted: dict[int, Places]  # the objects that the paint holds up to their border now, and their pixels
+    # the paint value of each object that came of it; 1 for each one that was rejected
     values: tuple[int, ...]
 
 

@@ -30,22 +30,13 @@ _TOGETHER_S = 1e-3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Progress:
-    """How correcting goes.
+    """How correcting goes."""
 
-    Parameters
-    ----------
-    times : array (N,) float64
-        When each object was judged, in seconds since 1970, in order.
-    untouched : array (N,) float64
-        The share in [0, 1] of objects accepted as they were predicted, among the ``WINDOW`` judged last by
-        then (fewer at the beginning).
-    per_minute : float
-        Corrections (rejections, splits and merges) a minute, of late.
-    """
-
-    times: NDArray[np.float64]
+    times: NDArray[np.float64]  # (N,) when each object was judged, in seconds since 1970, in order
+    # (N,) the share in [0, 1] of objects accepted as they were predicted, among the `WINDOW` judged last by
+    # then (fewer at the beginning)
     untouched: NDArray[np.float64]
-    per_minute: float
+    per_minute: float  # corrections (rejections, splits and merges) a minute, of late
 
     @property
     def sentence(self) -> str:

@@ -44,34 +44,17 @@ _SEEN = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place at which to paint.
+    """A place at which to paint."""
 
-    Parameters
-    ----------
-    centre : tuple of int
-        Index (…YX) of an unpainted pixel.
-    radius : float
-        Pixels around it, along the last axis, that should be seen.
-    why : {"seam", "wavers", "unlike"}
-        Objects touch and the seam is unclear; the network wavers between classes; or nothing says more than
-        that it looks unlike the paint.
-    between : tuple of int
-        The two classes, as paint values, that are most probable there.
-    distance : float
-        Pixels to the nearest paint of this plane; infinite without.
-    novelty : float
-        How unlike the paint it looks, from 0 to 1.
-    score : float
-        By which places are ranked.
-    """
-
-    centre: tuple[int, ...]
-    radius: float
+    centre: tuple[int, ...]  # index (…YX) of an unpainted pixel
+    radius: float  # pixels around it, along the last axis, that should be seen
+    # objects touch and the seam is unclear; the network wavers between classes; or nothing says more than
+    # that it looks unlike the paint
     why: Why
-    between: tuple[int, int]
-    distance: float
-    novelty: float
-    score: float
+    between: tuple[int, int]  # the two classes, as paint values, that are most probable there
+    distance: float  # pixels to the nearest paint of this plane; infinite without
+    novelty: float  # how unlike the paint it looks, from 0 to 1
+    score: float  # by which places are ranked
 
 
 def in_words(place: Place, names: Sequence[str] = ("background", "object")) -> str:

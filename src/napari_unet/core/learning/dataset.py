@@ -25,50 +25,25 @@ ScoredOn = Literal["held-out", "training", "validation"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """One annotated plane (2-D network) or volume (3-D network).
+    """One annotated plane (2-D network) or volume (3-D network)."""
 
-    Parameters
-    ----------
-    image : array (C, *spatial) float32
-        Normalised intensities.
-    target : array (*spatial) uint8
-        Classes, 0 background.
-    weight : array (*spatial) float32
-        Weight map of the paint to train on; 0 elsewhere.
-    held_out : array (*spatial) float32
-        Weight map of the paint kept for validation; 0 elsewhere. No pixel is in both.
-    strokes : array (*spatial) int32
-        Number of the stroke, or block of a large stroke, that each known pixel belongs to, 0 elsewhere;
-        unique in the dataset.
-    pixels : tuple of arrays of int
-        For each class the flat indices of the pixels to train on.
-    painted : PaintedPixels
-        What all of this was read from: what is painted, and background in the rims of full objects.
-    full : Full
-        Which objects of it are painted in full.
-    distance : array (*spatial) float32, optional
-        See :func:`napari_unet.core.painted.object_distance.object_distance`; None where no object of any
-        sample is painted in full.
-    reach : float or None
-        The depth from which on it is 1.
-    depths : mapping of int to Depth
-        What it was made of.
-    objects : PaintedObjects or None
-        What the painted objects are like; None in "classes" mode.
-    """
-
-    image: NDArray[np.float32]
-    target: NDArray[np.uint8]
-    weight: NDArray[np.float32]
+    image: NDArray[np.float32]  # (C, *spatial) normalised intensities
+    target: NDArray[np.uint8]  # (*spatial) classes, 0 background
+    weight: NDArray[np.float32]  # (*spatial) weight map of the paint to train on; 0 elsewhere
+    # (*spatial) weight map of the paint kept for validation; 0 elsewhere. No pixel is in both
     held_out: NDArray[np.float32]
+    # (*spatial) number of the stroke, or block of a large stroke, that each known pixel belongs to, 0
+    # elsewhere; unique in the dataset
     strokes: NDArray[np.int32]
-    pixels: tuple[NDArray[np.intp], ...]
+    pixels: tuple[NDArray[np.intp], ...]  # for each class the flat indices of the pixels to train on
+    # what all of this was read from: what is painted, and background in the rims of full objects
     painted: PaintedPixels
-    full: Full = False
+    full: Full = False  # which objects of it are painted in full
+    # (*spatial) see `object_distance`; None where no object of any sample is painted in full
     distance: NDArray[np.float32] | None = None
-    reach: float | None = None
-    depths: Mapping[int, Depth] = field(default_factory=dict)
-    objects: PaintedObjects | None = None
+    reach: float | None = None  # the depth from which on it is 1
+    depths: Mapping[int, Depth] = field(default_factory=dict)  # what it was made of
+    objects: PaintedObjects | None = None  # what the painted objects are like; None in "classes" mode
 
     @property
     def teaches(self) -> bool:
@@ -83,27 +58,15 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """The samples of a training run.
-
-    Parameters
-    ----------
-    samples : tuple of Sample
-    in_channels, n_classes : int
-        Channels of every image, C, and classes of every target, K.
-    known_pixels : int
-        Pixels with paint, over all samples but those of validation images.
-    warnings : tuple of str
-        Sentences for the user: what images and paint cannot teach well, or not tell about what was
-        learnt.
-    on : {"held-out", "training", "validation"}
-        The paint to score on: strokes held out of it, the very paint that is trained on, or whole images.
-    """
+    """The samples of a training run."""
 
     samples: tuple[Sample, ...]
-    in_channels: int
-    n_classes: int
-    known_pixels: int
+    in_channels: int  # channels of every image, C
+    n_classes: int  # classes of every target, K
+    known_pixels: int  # pixels with paint, over all samples but those of validation images
+    # sentences for the user: what images and paint cannot teach well, or not tell about what was learnt
     warnings: tuple[str, ...] = ()
+    # the paint to score on: strokes held out of it, the very paint that is trained on, or whole images
     on: ScoredOn = "training"
 
     @property

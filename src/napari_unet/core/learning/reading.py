@@ -29,26 +29,17 @@ from napari_unet.core.painted.painted_plane import Measure, PaintedPlane, measur
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How images and paint are read.
+    """How images and paint are read."""
 
-    Parameters
-    ----------
-    ndim : {2, 3}
-        Spatial axes of the network: one sample per annotated YX plane, or ZYX volume.
-    mode, channels, weights, normalisation, spacing, seed
-        As in :class:`napari_unet.network.config.TrainingConfig`. Class balance is over all paints together: a
-        plane with little of a class must not weigh that class more than another plane does.
-    held_out : float
-        Fraction of the strokes kept for validation, see
-        :func:`napari_unet.core.painted.holdout.split_pixels`. Nothing is kept where a class would be left
-        without training paint, or the validation with fewer than two classes.
-    """
-
-    ndim: int
+    ndim: int  # spatial axes of the network: one sample per annotated YX plane, or ZYX volume
+    # what is not explained here is as in `TrainingConfig`. Class balance is over all paints together: a plane
+    # with little of a class must not weigh that class more than another plane does
     mode: Mode
     channels: Channels
     weights: WeightConfig
     normalisation: Normalisation
+    # fraction of the strokes kept for validation, see `split_pixels`. Nothing is kept where a class would be
+    # left without training paint, or the validation with fewer than two classes
     held_out: float
     spacing: Sequence[float] | None
     seed: int

@@ -9,29 +9,14 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """The part of an image on the screen.
+    """The part of an image on the screen."""
 
-    Parameters
-    ----------
-    key : hashable
-        Says which image it is.
-    image : array
-        With its channel axis, as training takes it.
-    paint_shape : tuple of int
-        Shape of its paint (…YX), by which channels are told from planes.
-    plane : tuple of int
-        The visible plane, along all axes of the paint but the last two.
-    box : tuple of two slices
-        What is visible of it (YX), in pixels, inside the image.
-    step : int
-        Pixels of the image, along either axis, that the screen shows as one; 1 where it shows more.
-    """
-
-    key: Hashable
-    image: Any
-    paint_shape: tuple[int, ...]
-    plane: tuple[int, ...]
-    box: tuple[slice, slice]
+    key: Hashable  # says which image it is
+    image: Any  # with its channel axis, as training takes it
+    paint_shape: tuple[int, ...]  # shape of its paint (…YX), by which channels are told from planes
+    plane: tuple[int, ...]  # the visible plane, along all axes of the paint but the last two
+    box: tuple[slice, slice]  # what is visible of it (YX), in pixels, inside the image
+    # pixels of the image, along either axis, that the screen shows as one; 1 where it shows more
     step: int = 1
 
 

@@ -19,66 +19,27 @@ _BITS = (8, 12, 16)
 
 @dataclass(frozen=True, slots=True)
 class MicrographConfig:
-    """A micrograph to be drawn; :meth:`random` gives plausible ones of a kind.
+    """A micrograph to be drawn; :meth:`random` gives plausible ones of a kind."""
 
-    Parameters
-    ----------
-    kind : str
-        One of ``KINDS``.
-    diameter : float
-        Of the median object in pixels: of a disc of its area; 4 to 400.
-    spread : float
-        Standard deviation of the logarithm of the diameters, 0 to 1.
-    coverage : float
-        Part of the image that objects are to cover; "membranes" fill all of it, and this part is tissue.
-    clustering : float
-        Probability that an object is put next to an earlier one, touching it.
-    elongation : float
-        Length over width, 1 and up.
-    irregularity : float
-        How far outlines leave the ellipse, in radii.
-    texture : float
-        Strength of the structure inside objects.
-    variety : float
-        How much objects differ in brightness.
-    background : float
-        Structure between objects, and its brightness.
-    haze : float
-        Light from out of focus, and objects that are nothing but that.
-    debris : int
-        Specks that are no objects.
-    inverted : bool
-        Dark for bright.
-    blur : float
-        Standard deviation of the point spread in pixels.
-    unevenness : float
-        How much darker the darkest part of the field is lit.
-    photons : float
-        Photons that white stands for: the fewer, the noisier.
-    read_noise : float
-        Noise of the camera, as a part of white.
-    bits : {8, 12, 16}
-        Depth of the camera: 8 gives uint8, the others uint16.
-    """
-
-    kind: Kind = "nuclei"
-    diameter: float = 30.0
-    spread: float = 0.2
+    kind: Kind = "nuclei"  # one of `KINDS`
+    diameter: float = 30.0  # of the median object in pixels: of a disc of its area; 4 to 400
+    spread: float = 0.2  # standard deviation of the logarithm of the diameters, 0 to 1
+    # part of the image that objects are to cover; "membranes" fill all of it, and this part is tissue
     coverage: float = 0.25
-    clustering: float = 0.4
-    elongation: float = 1.3
-    irregularity: float = 0.12
-    texture: float = 0.3
-    variety: float = 0.3
-    background: float = 0.1
-    haze: float = 0.2
-    debris: int = 5
-    inverted: bool = False
-    blur: float = 1.0
-    unevenness: float = 0.2
-    photons: float = 400.0
-    read_noise: float = 0.01
-    bits: int = 8
+    clustering: float = 0.4  # probability that an object is put next to an earlier one, touching it
+    elongation: float = 1.3  # length over width, 1 and up
+    irregularity: float = 0.12  # how far outlines leave the ellipse, in radii
+    texture: float = 0.3  # strength of the structure inside objects
+    variety: float = 0.3  # how much objects differ in brightness
+    background: float = 0.1  # structure between objects, and its brightness
+    haze: float = 0.2  # light from out of focus, and objects that are nothing but that
+    debris: int = 5  # specks that are no objects
+    inverted: bool = False  # dark for bright
+    blur: float = 1.0  # standard deviation of the point spread in pixels
+    unevenness: float = 0.2  # how much darker the darkest part of the field is lit
+    photons: float = 400.0  # photons that white stands for: the fewer, the noisier
+    read_noise: float = 0.01  # noise of the camera, as a part of white
+    bits: int = 8  # depth of the camera: 8 gives uint8, the others uint16
 
     def __post_init__(self) -> None:
         for name, value, allowed in (("kind", self.kind, KINDS), ("bits", self.bits, _BITS)):

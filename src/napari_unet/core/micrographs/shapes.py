@@ -34,21 +34,11 @@ _TRIES = 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """Objects before they are lit.
+    """Objects before they are lit."""
 
-    Parameters
-    ----------
-    labels : array (…YX) int32
-        0 between objects, which are 1, 2, 3 …
-    dome : array (…YX) float32
-        1 in the middle of an object, falling to 0 at its outline and between objects.
-    round : array (n) bool
-        Which of the spindly cells have rounded up; none of other kinds.
-    """
-
-    labels: Labels
-    dome: Field
-    round: NDArray[np.bool_]
+    labels: Labels  # (…YX) 0 between objects, which are 1, 2, 3 …
+    dome: Field  # (…YX) 1 in the middle of an object, falling to 0 at its outline and between objects
+    round: NDArray[np.bool_]  # (n) which of the spindly cells have rounded up; none of other kinds
 
     @property
     def count(self) -> int:

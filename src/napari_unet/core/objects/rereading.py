@@ -20,13 +20,9 @@ class Rereading:
     """Probabilities, kept so that their objects can be read with other settings.
 
     One reading at a time, from any thread.
-
-    Parameters
-    ----------
-    foregrounds : mapping of plane to array (K - 1, spatial...) float32
-        Probability of every class but the background, of the planes that were predicted.
     """
 
+    # probability of every class but the background, of the planes that were predicted
     foregrounds: Mapping[Plane, NDArray[np.float32]]
     _landscapes: dict[Plane, tuple[Landscape, ...]] = field(default_factory=dict)
 

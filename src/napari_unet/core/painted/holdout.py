@@ -39,19 +39,13 @@ _FEWEST_PIXELS = BLOCK - 2 * GUARD
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PixelSplit:
-    """What of the painted pixels of one plane or volume is taught, and what is scored.
+    """What of the painted pixels of one plane or volume is taught, and what is scored."""
 
-    Parameters
-    ----------
-    taught, held_out : arrays (N,) bool
-        Pixels to train on, and to validate on. Those in neither guard a block.
-    strokes : array (N,) int32
-        The number, from 1, of the stroke or block of each. Over several paints, the numbers differ, but for
-        the same object of one image.
-    """
-
+    # (N,) pixels to train on, and to validate on. Those in neither guard a block
     taught: NDArray[np.bool_]
     held_out: NDArray[np.bool_]
+    # (N,) the number, from 1, of the stroke or block of each. Over several paints, the numbers differ, but
+    # for the same object of one image
     strokes: NDArray[np.int32]
 
 

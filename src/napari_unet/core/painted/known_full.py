@@ -24,22 +24,13 @@ _NOWHERE = np.zeros(0, np.intp)
 
 @dataclass(frozen=True, slots=True)
 class KnownFull:
-    """What was told of the objects of one paint.
+    """What was told of the objects of one paint."""
 
-    Parameters
-    ----------
-    filled : bool
-        Whether all of them are painted up to their border.
-    accepted : frozenset of (int, int)
-        Paint value and checksum of the pixels of every accepted object, as it was then. An object that was
-        accepted twice is in it twice, so that the first shape is still known when the second is undone.
-    regions : tuple of Region
-        Where everything is annotated.
-    """
-
-    filled: bool = False
+    filled: bool = False  # whether all of them are painted up to their border
+    # paint value and checksum of the pixels of every accepted object, as it was then. An object that was
+    # accepted twice is in it twice, so that the first shape is still known when the second is undone
     accepted: frozenset[tuple[int, int]] = frozenset()
-    regions: tuple[Region, ...] = ()
+    regions: tuple[Region, ...] = ()  # where everything is annotated
 
     def accept(self, paint: NDArray[np.integer[Any]], values: Collection[int]) -> "KnownFull":
         """Return the same with the objects of these ``values`` accepted as they are in ``paint`` (…YX)."""

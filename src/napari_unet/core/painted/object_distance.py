@@ -60,22 +60,13 @@ def outline(paint: NDArray[np.int32], value: int, box: Box) -> tuple[tuple[slice
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Depth:
-    """How deep the pixels of one full object lie in it.
+    """How deep the pixels of one full object lie in it."""
 
-    Parameters
-    ----------
-    box : tuple of slice
-        Its bounding box, one pixel wider where the image allows.
-    depth : array of the shape of the box, float32
-        Distance to the border of the object, 0 outside of it. The edge of the image is no border: objects may
-        go on behind it.
-    deepest : float
-        The highest.
-    """
-
-    box: tuple[slice, ...]
+    box: tuple[slice, ...]  # its bounding box, one pixel wider where the image allows
+    # distance to the border of the object, 0 outside of it. The edge of the image is no border: objects may
+    # go on behind it
     depth: NDArray[np.float32]
-    deepest: float
+    deepest: float  # the highest of `depth`
 
     @classmethod
     def of(

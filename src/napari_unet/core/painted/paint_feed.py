@@ -20,26 +20,15 @@ from napari_unet.core.painted.known_full import KnownFull
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """An image that is learnt from, and its paint, which goes on changing.
+    """An image that is learnt from, and its paint, which goes on changing."""
 
-    Parameters
-    ----------
-    key : hashable
-        Says which image it is, whatever becomes of its paint.
-    image, paint : arrays
-        As :func:`napari_unet.core.learning.reading.read_planes` takes them; the very paint that the user
-        edits.
-    known : KnownFull
-        What is known of its objects, and its complete regions.
-    scored : bool
-        Whether it is for scoring alone.
-    """
-
-    key: Hashable
+    key: Hashable  # says which image it is, whatever becomes of its paint
+    # as `read_planes` takes them; the very paint that the user edits
     image: Any
     paint: Any
+    # what is known of its objects, and its complete regions
     known: KnownFull = field(default_factory=KnownFull)
-    scored: bool = False
+    scored: bool = False  # whether it is for scoring alone
 
     def planes(self, ndim: int) -> Iterator[Plane]:
         """Yield the index of every plane, or with ``ndim`` 3 of every volume."""
@@ -63,22 +52,13 @@ class Source:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class News:
-    """What may have changed since the last time.
+    """What may have changed since the last time."""
 
-    Parameters
-    ----------
-    sources : tuple of Source
-        All of them, in the order in which they came: a source keeps its place.
-    touched : mapping of int to set of planes, or None
-        By place of the source, where something may have changed, in as many axes as the planes are told
-        apart by; None is anywhere.
-    told : float
-        When the first of it was told, on the clock ``time.monotonic``.
-    """
-
-    sources: tuple[Source, ...]
+    sources: tuple[Source, ...]  # all of them, in the order in which they came: a source keeps its place
+    # by place of the source, where something may have changed, in as many axes as the planes are told apart
+    # by; None is anywhere
     touched: Mapping[int, set[Plane] | None]
-    told: float
+    told: float  # when the first of it was told, on the clock `time.monotonic`
 
 
 class PaintFeed:

@@ -14,26 +14,14 @@ from napari_unet.core.borders.weight_reading import TOUCHING
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PaintedPixels:
-    """The N painted pixels of one plane or volume, in C order: strokes are few among the pixels of an image.
+    """The N painted pixels of one plane or volume, in C order."""
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Of the plane.
-    flat : array (N,) of int
-        Flat indices.
-    values : array (N,) int32
-        Paint.
-    parts : array (N,) int32
-        Number of the connected part that each is of, as
-        :func:`napari_unet.core.painted.holdout.number_parts` returns it, or any other numbers that differ
-        where those do. In the rim of an object it is the value of that object, negative: rim and object are
-        one stroke, for either would give the other away.
-    """
-
-    shape: tuple[int, ...]
-    flat: NDArray[np.intp]
-    values: NDArray[np.int32]
+    shape: tuple[int, ...]  # of the plane
+    flat: NDArray[np.intp]  # (N,) flat indices
+    values: NDArray[np.int32]  # (N,) paint
+    # (N,) number of the connected part that each is of, as `number_parts` returns it, or any other numbers
+    # that differ where those do. In the rim of an object it is the value of that object, negative: rim and
+    # object are one stroke, for either would give the other away
     parts: NDArray[np.int32]
 
     @classmethod
@@ -104,21 +92,12 @@ def scatter(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PaintedObjects:
-    """The N objects of one painted plane or volume, in the order of their values.
+    """The N objects of one painted plane or volume, in the order of their values."""
 
-    Parameters
-    ----------
-    inside : array (N,) of int
-        Flat index of a pixel of each.
-    spans : array (N, ndim) of int
-        Length of the bounding box of each along every axis, in pixels.
-    shows_border : bool
-        Whether two of them are so close, or touch, that the weight map has a border between them; True as
-        well where no border is asked for.
-    """
-
-    inside: NDArray[np.intp]
-    spans: NDArray[np.intp]
+    inside: NDArray[np.intp]  # (N,) flat index of a pixel of each
+    spans: NDArray[np.intp]  # (N, ndim) length of the bounding box of each along every axis, in pixels
+    # whether two of them are so close, or touch, that the weight map has a border between them; True as well
+    # where no border is asked for
     shows_border: bool
 
 

@@ -33,52 +33,26 @@ class Measure:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PaintedPlane:
-    """An annotated plane (or volume) of image ``number``, from 0, at ``index`` along the leading axes.
-
-    Parameters
-    ----------
-    number : int
-    index : tuple of int
-    scored : bool
-        Whether it is of an image for scoring alone.
-    image : array (C, *spatial) float32
-        Normalised intensities.
-    paint : array (*spatial) int32
-        As it is taught: background in the rims of objects that are painted in full.
-    full : Full
-        Which objects of it are painted in full.
-    rims : array (*spatial) int32 or None
-        See :func:`napari_unet.core.painted.rim.find_rims`; None where no object is painted in full.
-    parts : WeightParts
-        Of the weight map.
-    connected : array (*spatial) int32
-        A number for each connected part that may be a stroke; see
-        :func:`napari_unet.core.painted.holdout.number_parts`. Rims are no parts.
-    pixels : PaintedPixels
-        The painted pixels, and those of rims, with those numbers.
-    counts : dict of int to int
-        Pixels of every value that somebody painted: rims do not count.
-    is_blank : bool
-        Whether its image is of one brightness throughout.
-    fresh : array (M,) of int
-        Flat indices of the pixels that are taught something else since the last edit, or for the first time.
-    depths : mapping of int to Depth
-        Of the objects that are painted in full, by value; after an edit, those it left alone are the same.
-    """
+    """An annotated plane (or volume) of image ``number``, from 0, at ``index`` along the leading axes."""
 
     number: int
     index: tuple[int, ...]
-    scored: bool
-    image: NDArray[np.float32]
+    scored: bool  # whether it is of an image for scoring alone
+    image: NDArray[np.float32]  # (C, *spatial) normalised intensities
+    # (*spatial) as it is taught: background in the rims of objects that are painted in full
     paint: NDArray[np.int32]
-    full: Full
-    rims: NDArray[np.int32] | None
-    parts: WeightParts
+    full: Full  # which objects of it are painted in full
+    rims: NDArray[np.int32] | None  # (*spatial) see `find_rims`; None where no object is painted in full
+    parts: WeightParts  # of the weight map
+    # (*spatial) a number for each connected part that may be a stroke; see `number_parts`. Rims are no parts
     connected: NDArray[np.int32]
-    pixels: PaintedPixels
-    counts: dict[int, int]
-    is_blank: bool
+    pixels: PaintedPixels  # the painted pixels, and those of rims, with those numbers
+    counts: dict[int, int]  # pixels of every value that somebody painted: rims do not count
+    is_blank: bool  # whether its image is of one brightness throughout
+    # (M,) flat indices of the pixels that are taught something else since the last edit, or for the first
+    # time
     fresh: NDArray[np.intp]
+    # of the objects that are painted in full, by value; after an edit, those it left alone are the same
     depths: Mapping[int, Depth]
 
     def painted(self, box: Box) -> NDArray[np.int32]:

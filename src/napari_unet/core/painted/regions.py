@@ -26,21 +26,11 @@ _CORNERS_OF_ELLIPSE = 90
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Region:
-    """The pixels of one plane in which everything is annotated.
+    """The pixels of one plane in which everything is annotated."""
 
-    Parameters
-    ----------
-    plane : tuple of int
-        Index of the plane along all axes but the last two.
-    box : tuple of two slices
-        Bounding box in the plane (YX), inside the image.
-    mask : array of the shape of the box, bool
-        Which of its pixels belong to the region; at least one does.
-    """
-
-    plane: Plane
-    box: tuple[slice, slice]
-    mask: NDArray[np.bool_]
+    plane: Plane  # index of the plane along all axes but the last two
+    box: tuple[slice, slice]  # bounding box in the plane (YX), inside the image
+    mask: NDArray[np.bool_]  # which of its pixels belong to the region; at least one does
 
     def lies_in(self, shape: Sequence[int]) -> bool:
         """Return whether paint of this shape has all its pixels; paint may be replaced by that of another."""

@@ -29,39 +29,20 @@ from napari_unet.core.relief.levels import GROUND, difference_in_levels
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Relief:
-    """A landscape cut into regions: its hills, one for every summit however low, and pieces of the ground.
+    """A landscape cut into regions: its hills, one for every summit however low, and pieces of the ground."""
 
-    Parameters
-    ----------
-    regions : array (spatial...) int32
-        Hills and pieces of the ground, 1..R in the raster order of their summits, or first pixels.
-    level : array (framed spatial...) int16
-        The landscape, see :func:`napari_unet.core.relief.levels.framed`.
-    uphill : array (framed spatial...) int8
-        Which neighbour is uphill, see :func:`napari_unet.core.relief.flooding_kernel.find_uphill`.
-    summits : array (R + 1,) int32
-        Place in the frame of the summit of each region; of region 0, which is none, 0.
-    first : array (R + 1,) int32
-        Place in the frame of the first pixel of each region.
-    sizes : array (R + 1,) int32
-        Pixels of each hill, 0 of the ground.
-    at_edge : array (R + 1,) bool
-        Whether a region touches the edge of the image.
-    rims : array (…, 2) int32
-        Pairs of regions that touch, some more than once; of hills in the order in which they meet.
-    meetings : array (M,) int64
-        When the hills of the first pairs meet, see :func:`napari_unet.core.relief.flooding_kernel.find_rims`.
-    """
-
+    # (spatial...) hills and pieces of the ground, 1..R in the raster order of their summits, or first pixels
     regions: NDArray[np.int32]
-    level: NDArray[np.int16]
-    uphill: NDArray[np.int8]
+    level: NDArray[np.int16]  # (framed spatial...) the landscape, see `framed`
+    uphill: NDArray[np.int8]  # (framed spatial...) which neighbour is uphill, see `find_uphill`
+    # (R + 1,) place in the frame of the summit of each region; of region 0, which is none, 0
     summits: NDArray[np.int32]
-    first: NDArray[np.int32]
-    sizes: NDArray[np.int32]
-    at_edge: NDArray[np.bool_]
+    first: NDArray[np.int32]  # (R + 1,) place in the frame of the first pixel of each region
+    sizes: NDArray[np.int32]  # (R + 1,) pixels of each hill, 0 of the ground
+    at_edge: NDArray[np.bool_]  # (R + 1,) whether a region touches the edge of the image
+    # (…, 2) pairs of regions that touch, some more than once; of hills in the order in which they meet
     rims: NDArray[np.int32]
-    meetings: NDArray[np.int64]
+    meetings: NDArray[np.int64]  # (M,) when the hills of the first pairs meet, see `find_rims`
 
     @property
     def nbytes(self) -> int:

@@ -17,45 +17,32 @@ class Agreement:
     """Counts from which all scores follow; those of several images are added with ``+``.
 
     What is added is what an image can say by itself: no pair of pixels, and no object, extends over two.
-
-    Parameters
-    ----------
-    pixels, shared, in_true, in_predicted : int
-        All pixels, those in objects of both images, in true objects, in predicted ones.
-    n_true, n_predicted : int
-        Objects.
-    matched_50, matched_75, matched_90 : int
-        Pairs of objects with an intersection over union of at least 0.5, 0.75, 0.9. Every object is in one
-        pair at most, and there are as many pairs as can be.
-    n_touching, touching_found : int
-        True objects that touch another one, and those of them with a partner above 0.5.
-    splits, merges : int
-        True objects that hold two or more predicted ones, and the other way round; one object is in another
-        if more than half of its pixels are.
-    pairs_together, pairs_true, pairs_predicted : float
-        Ordered pairs of pixels, both in true objects: in the same one in both images, in the truth, in the
-        prediction, whose background counts as one object here.
-    bits_over, bits_under : float
-        Over all pixels, the information in the predicted label where the true one is known, and the other way
-        round; background is one label among the others.
     """
 
-    pixels: int = 0
-    shared: int = 0
-    in_true: int = 0
-    in_predicted: int = 0
-    n_true: int = 0
-    n_predicted: int = 0
+    pixels: int = 0  # all of them
+    shared: int = 0  # pixels in objects of both images
+    in_true: int = 0  # pixels in true objects
+    in_predicted: int = 0  # pixels in predicted objects
+    n_true: int = 0  # true objects
+    n_predicted: int = 0  # predicted objects
+    # pairs of objects with an intersection over union of at least 0.5, 0.75, 0.9. Every object is in one pair
+    # at most, and there are as many pairs as can be
     matched_50: int = 0
     matched_75: int = 0
     matched_90: int = 0
-    n_touching: int = 0
-    touching_found: int = 0
+    n_touching: int = 0  # true objects that touch another one
+    touching_found: int = 0  # those of them with a partner above 0.5
+    # true objects that hold two or more predicted ones, and the other way round; one object is in another if
+    # more than half of its pixels are
     splits: int = 0
     merges: int = 0
+    # ordered pairs of pixels, both in true objects: in the same one in both images, in the truth, in the
+    # prediction, whose background counts as one object here
     pairs_together: float = 0.0
     pairs_true: float = 0.0
     pairs_predicted: float = 0.0
+    # over all pixels, the information in the predicted label where the true one is known, and the other way
+    # round; background is one label among the others
     bits_over: float = 0.0
     bits_under: float = 0.0
 

@@ -23,18 +23,11 @@ _EXTRA = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tally:
-    """What the network got right and wrong.
+    """What the network got right and wrong."""
 
-    Parameters
-    ----------
-    confusions : array (S, K, K) int64
-        Pixels by (truth, prediction) of every stroke, in the same order for the same paint.
-    loss : float
-        Weighted cross-entropy of all of it; not finite where the network computes nonsense.
-    """
-
+    # (S, K, K) pixels by (truth, prediction) of every stroke, in the same order for the same paint
     confusions: NDArray[np.int64]
-    loss: float
+    loss: float  # weighted cross-entropy of all of it; not finite where the network computes nonsense
 
     @property
     def score(self) -> float:

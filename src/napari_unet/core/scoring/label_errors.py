@@ -36,20 +36,11 @@ ERROR_COLOURS: Mapping[ErrorKind, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class ErrorSite:
-    """A connected part of an error map.
-
-    Parameters
-    ----------
-    kind : ErrorKind
-    centre : tuple of float
-        Middle of its box in pixels, one for each axis of the map.
-    size : int
-        Its pixels.
-    """
+    """A connected part of an error map."""
 
     kind: ErrorKind
-    centre: tuple[float, ...]
-    size: int
+    centre: tuple[float, ...]  # middle of its box in pixels, one for each axis of the map
+    size: int  # its pixels
 
 
 def error_map(overlap: Overlap, runs: Runs, shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -27,24 +27,16 @@ class Overlap:
     """The contingency table of two label images, without its zeros.
 
     Objects are numbered from 1 in the order of their ids; 0 is background.
-
-    Parameters
-    ----------
-    true, predicted : array (pairs,) int
-        The numbers of every pair of a true and a predicted value that have pixels in common.
-    pixels : array (pairs,) int64
-        How many those are, at least 1.
-    true_sizes, predicted_sizes : array (objects + 1,) int64
-        Pixels of every object, and of the background first.
-    true_ids, predicted_ids : array (objects,) int
-        The labels of the objects.
     """
 
+    # (pairs,) the numbers of every pair of a true and a predicted value that have pixels in common
     true: NDArray[np.intp]
     predicted: NDArray[np.intp]
-    pixels: NDArray[np.int64]
+    pixels: NDArray[np.int64]  # (pairs,) how many those are, at least 1
+    # (objects + 1,) pixels of every object, and of the background first
     true_sizes: NDArray[np.int64]
     predicted_sizes: NDArray[np.int64]
+    # (objects,) the labels of the objects
     true_ids: NDArray[Any]
     predicted_ids: NDArray[Any]
 
@@ -95,19 +87,12 @@ class Overlap:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Runs:
-    """Two label images: runs of pixels, in C order, over which neither of them changes.
+    """Two label images: runs of pixels, in C order, over which neither of them changes."""
 
-    Parameters
-    ----------
-    true, predicted : array (runs,) int
-        Numbers of objects, as in an :class:`Overlap`.
-    lengths : array (runs,) int
-        Pixels.
-    """
-
+    # (runs,) numbers of objects, as in an `Overlap`
     true: NDArray[np.intp]
     predicted: NDArray[np.intp]
-    lengths: NDArray[np.int64]
+    lengths: NDArray[np.int64]  # (runs,) pixels
 
 
 def find_overlap(

@@ -22,31 +22,18 @@ Tensors = Mapping[str, "Tensor"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LearnerState:
-    """What a :class:`~napari_unet.network.learning.learner.Learner` has become; all tensors are on the CPU.
+    """What a `Learner` has become; all tensors are on the CPU."""
 
-    Parameters
-    ----------
-    updates : int
-        Steps that changed the weights: those with a finite loss.
-    network, average : mapping of str to torch.Tensor
-        State dicts of the network as the last step left it, and of its running average.
-    first_moment, second_moment : mapping of str to torch.Tensor
-        Running means of the gradient and of its square, which AdamW keeps for every parameter.
-    anchor : mapping of str to torch.Tensor
-        The weights that it is pulled back to; empty where it is not, see :meth:`Learner.hold`.
-    loss_scale : float
-    scale_growth : int
-        Of the gradient scaler of float16 training, and the steps since it last changed.
-    """
-
-    updates: int
+    updates: int  # steps that changed the weights: those with a finite loss
+    # state dicts of the network as the last step left it, and of its running average
     network: Tensors
     average: Tensors
+    # running means of the gradient and of its square, which AdamW keeps for every parameter
     first_moment: Tensors
     second_moment: Tensors
-    anchor: Tensors
-    loss_scale: float
-    scale_growth: int
+    anchor: Tensors  # the weights that it is pulled back to; empty where it is not, see `hold`
+    loss_scale: float  # of the gradient scaler of float16 training
+    scale_growth: int  # the steps since that last changed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,30 +50,17 @@ class Best:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingState:
-    """A training between two steps.
+    """A training between two steps."""
 
-    Parameters
-    ----------
-    step : int
-        Steps made so far, in all sessions.
-    learner : LearnerState
-    patch_rng : mapping
-        State of the numpy generator that draws patches, as its ``bit_generator`` gives it.
-    augment_rng : torch.Tensor
-        State of the torch generator that augments them, uint8.
-    best : Best or None
-        The best network of the validations that a longer training would have made as well: not of the last
-        one, for which training stopped.
-    data : str
-        :func:`fingerprint` of what was trained on.
-    """
-
-    step: int
+    step: int  # steps made so far, in all sessions
     learner: LearnerState
+    # state of the numpy generator that draws patches, as its `bit_generator` gives it
     patch_rng: Mapping[str, Any]
-    augment_rng: "Tensor"
+    augment_rng: "Tensor"  # state of the torch generator that augments them, uint8
+    # the best network of the validations that a longer training would have made as well: not of the last one,
+    # for which training stopped
     best: Best | None
-    data: str
+    data: str  # `fingerprint` of what was trained on
 
 
 def fingerprint(dataset: Dataset, shape: "BatchShape", seed: int) -> str:

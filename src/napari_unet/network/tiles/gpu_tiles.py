@@ -31,21 +31,11 @@ _PART_BYTES = 8 * 2**20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GpuTiles:
-    """Computes tiles of an image on an NVIDIA GPU.
+    """Computes tiles of an image on an NVIDIA GPU."""
 
-    Parameters
-    ----------
-    pixels : array or LazyPixels (C, leading..., spatial...)
-        The image.
-    limits : array (C, 2) float64
-        Intensities that become 0 and 1.
-    clip : tuple of float
-        Range kept after scaling.
-    """
-
-    pixels: Pixels
-    limits: NDArray[np.float64]
-    clip: tuple[float, float]
+    pixels: Pixels  # (C, leading..., spatial...) the image
+    limits: NDArray[np.float64]  # (C, 2) intensities that become 0 and 1
+    clip: tuple[float, float]  # range kept after scaling
 
     def compute(
         self,

@@ -36,23 +36,12 @@ LARGEST_TILE = 2048
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How an image is scaled for a starter.
+    """How an image is scaled for a starter."""
 
-    Parameters
-    ----------
-    object_size : float
-        Diameter in pixels that objects of the image are taken to have.
-    estimated : bool
-        Whether that was estimated from the image, rather than given.
-    is_sure : bool
-        Whether the starter was sure of what it estimated the size from; true if it was given.
-    factor : float
-        Pixels of the scaled image for each of the image, along every spatial axis; 1 leaves it as it is.
-    """
-
-    object_size: float
-    estimated: bool
-    is_sure: bool
+    object_size: float  # diameter in pixels that objects of the image are taken to have
+    estimated: bool  # whether that was estimated from the image, rather than given
+    is_sure: bool  # whether the starter was sure of what it estimated the size from; true if it was given
+    # pixels of the scaled image for each of the image, along every spatial axis; 1 leaves it as it is
     factor: float
 
     def reading(self, config: InstanceConfig, ndim: int) -> InstanceConfig:
@@ -103,24 +92,12 @@ def choose_scale(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScaledTiles:
-    """Computes tiles of an image on its scaled grid.
+    """Computes tiles of an image on its scaled grid."""
 
-    Parameters
-    ----------
-    pixels : array or LazyPixels (C, leading..., spatial...)
-        The image.
-    limits : array (C, 2) float64
-        Intensities that become 0 and 1.
-    factor : float
-        See :class:`Scale`.
-    geometry : Geometry
-        Of the network.
-    """
-
-    pixels: Pixels
-    limits: NDArray[np.float64]
-    factor: float
-    geometry: Geometry
+    pixels: Pixels  # (C, leading..., spatial...) the image
+    limits: NDArray[np.float64]  # (C, 2) intensities that become 0 and 1
+    factor: float  # see `Scale`
+    geometry: Geometry  # of the network
 
     def compute(
         self,
