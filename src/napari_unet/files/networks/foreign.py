@@ -30,36 +30,23 @@ class _Layout:
 
     In names, ``{down}`` is the level counted from 1 at the top, ``{below}`` the same counted from 0, and
     ``{up}`` the step of the expanding path, counted from 1 at the bottom.
-
-    Parameters
-    ----------
-    origin : str
-        Where networks of this layout come from.
-    level : re.Pattern
-        Of the weights there is one of for every level.
-    top, down, bottom, expanding : str
-        Blocks of two convolutions: the first, those after it, the one at the bottom, and the expanding ones.
-    layers : tuple of str
-        What first convolution, first norm, second convolution and second norm add to the name of a block.
-    upsampling, head : str
-        The up-convolutions, and the last convolution.
-    upsampled_first : bool
-        Whether the upsampled features come before the copied ones where both are joined; ours come after.
-    normalisation : Normalisation
-        How those who trained it scaled their images.
     """
 
-    origin: str
-    level: re.Pattern[str]
+    origin: str  # where networks of this layout come from
+    level: re.Pattern[str]  # of the weights there is one of for every level
+    # blocks of two convolutions: the first, those after it, the one at the bottom, and the expanding ones
     top: str
     down: str
     bottom: str
     expanding: str
+    # what first convolution, first norm, second convolution and second norm add to the name of a block
     layers: tuple[str, str, str, str]
+    # the up-convolutions, and the last convolution
     upsampling: str
     head: str
+    # whether the upsampled features come before the copied ones where both are joined; ours come after
     upsampled_first: bool
-    normalisation: Normalisation
+    normalisation: Normalisation  # how those who trained it scaled their images
 
 
 _MILESIAL = _Layout(

@@ -14,33 +14,21 @@ from napari_unet.files.pixels.world_axes import Axis, named_axes
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredImage:
-    """Pixels as a file holds them, and what the file says of their axes.
+    """Pixels as a file holds them, and what the file says of their axes."""
 
-    Parameters
-    ----------
-    pixels : array
-        Any shape; the dtype of the file. An axis that the file calls channels comes first.
-        From :func:`napari_unet.files.pixels.sources.open_image` a view of the file that reads what is asked
-        for.
-    axes : str
-        One letter for each axis, such as "TCYX", or "" where the file does not say; "Q" is an axis of unknown
-        kind.
-    pixel_size : PixelSize, optional
-        How large a pixel is, where the file says so.
-    left_out : str
-        Sentences on what is not read: further images in the file, such as positions of a stage, of which the
-        first is, and planes that are not there; "" on nothing.
-    file_axes : str
-        The axes but the channels as they are in the file, where Y and X are not the last; else "".
-    in_world : sequence of Axis
-        All axes, where the file has more to say of them than their letters and the pixel size.
-    """
-
+    # any shape; the dtype of the file. An axis that the file calls channels comes first. From `open_image` a
+    # view of the file that reads what is asked for
     pixels: Any
+    # one letter for each axis, such as "TCYX", or "" where the file does not say; "Q" is an axis of unknown
+    # kind
     axes: str
-    pixel_size: PixelSize | None = None
+    pixel_size: PixelSize | None = None  # how large a pixel is, where the file says so
+    # sentences on what is not read: further images in the file, such as positions of a stage, of which the
+    # first is, and planes that are not there; "" on nothing
     left_out: str = ""
+    # the axes but the channels as they are in the file, where Y and X are not the last; else ""
     file_axes: str = ""
+    # all axes, where the file has more to say of them than their letters and the pixel size
     in_world: Sequence[Axis] = ()
 
     def as_in_file(self, result: NDArray[Any], axes: str) -> tuple[NDArray[Any], str]:

@@ -72,68 +72,38 @@ class LayerLook:
 
 @dataclass(frozen=True, slots=True)
 class ProjectImage:
-    """An image of a project: a file elsewhere, or a copy in the project of what is in no file.
+    """An image of a project: a file elsewhere, or a copy in the project of what is in no file."""
 
-    Parameters
-    ----------
-    key : str
-        Names it in the project; no two images have the same.
-    path : str
-        Its file, seen from the folder of the project, with "/" between the parts; "" where it was kept.
-    absolute : str
-        The same file from the root of the computer it was last saved on.
-    reader : str
-        The napari plugin that read it; "" if not known.
-    kept : str
-        Its file in the folder ``images`` of the project; "" where it is linked.
-    shape, dtype, sample
-        What it was like when it was painted on, see :func:`napari_unet.files.projects.project_images.sample`.
-    size : int
-        Of its file in bytes; 0 of a folder, such as a zarr image.
-    rgb : bool
-        Whether its last axis is colour.
-    """
-
-    key: str
+    key: str  # names it in the project; no two images have the same
     look: LayerLook
+    # as it was when it was painted on; `sample` is of its pixels
     shape: tuple[int, ...]
     dtype: str
+    # its file, seen from the folder of the project, with "/" between the parts; "" where it was kept
     path: str = ""
-    absolute: str = ""
-    reader: str = ""
-    kept: str = ""
+    absolute: str = ""  # the same file from the root of the computer it was last saved on
+    reader: str = ""  # the napari plugin that read it; "" if not known
+    kept: str = ""  # its file in the folder `images` of the project; "" where it is linked
     sample: str = ""
-    size: int = 0
-    rgb: bool = False
+    size: int = 0  # of its file in bytes; 0 of a folder, such as a zarr image
+    rgb: bool = False  # whether its last axis is colour
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectLabels:
-    """Paint of an image, or objects or classes predicted for it, which the user may have corrected.
+    """Paint of an image, or objects or classes predicted for it, which the user may have corrected."""
 
-    Parameters
-    ----------
-    file : str
-        A zarr array in the folder ``paint`` of the project.
-    image : str
-        The key of its image.
-    mode, channels
-        What the values mean, and where the image has its channels; of paint.
-    filled, accepted
-        Which objects are painted up to their border, see
-        :class:`napari_unet.core.painted.known_full.KnownFull`.
-    predicted : str
-        The file, also in ``paint``, of what was predicted, before it was corrected; "" for paint.
-    """
-
-    file: str
-    image: str
+    file: str  # a zarr array in the folder `paint` of the project
+    image: str  # the key of its image
     look: LayerLook
     kind: Kind = "paint"
+    # what the values mean, and where the image has its channels; of paint
     mode: Mode = "objects"
     channels: Channels = "auto"
+    # which objects are painted up to their border, see `KnownFull`
     filled: bool = False
     accepted: tuple[tuple[int, int], ...] = ()
+    # the file, also in `paint`, of what was predicted, before it was corrected; "" for paint
     predicted: str = ""
 
     @property
@@ -166,21 +136,14 @@ class ProjectRegions:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """All that `project.toml` says.
+    """All that `project.toml` says."""
 
-    Parameters
-    ----------
-    identity : str
-        A random name: the same project on another computer is known by it, a copy of its folder included.
-    model : str
-        The model file, in the folder ``models``, that was trained last; "" if there is none.
-    """
-
+    # a random name: the same project on another computer is known by it, a copy of its folder included
     identity: str = field(default_factory=lambda: secrets.token_hex(8))
     images: tuple[ProjectImage, ...] = ()
     labels: tuple[ProjectLabels, ...] = ()
     regions: tuple[ProjectRegions, ...] = ()
-    model: str = ""
+    model: str = ""  # the model file, in the folder `models`, that was trained last; "" if there is none
 
     def labels_of(self, image: str) -> tuple[ProjectLabels, ...]:
         """Return the labels of the image of this key."""
