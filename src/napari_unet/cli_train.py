@@ -22,10 +22,11 @@ from napari_unet.console import (
     report_saved,
     signals_stop,
 )
+from napari_unet.core.annotation import FIRST_OBJECT
 from napari_unet.core.arrays.axes import perhaps_channels
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.core.painted.label_images import paint_of_labels, perhaps_labels
+from napari_unet.core.painted.label_images import paint_of_labels, perhaps_labels, perhaps_mask
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.regions import complete_everywhere
 from napari_unet.files.atomic import check_writable
@@ -107,6 +108,7 @@ def painted_files(
         stored = [load_image(path) for path, _ in pairs]
         paints = [_laid_on(image, own) for own, image in zip(given, stored, strict=True)]
         names = [path for _, path in pairs]
+        _tell_of_masks(names, paints, least=1 if labels else FIRST_OBJECT)
         if labels:
             paints = [_paint_of(path, pixels) for path, pixels in zip(names, paints, strict=True)]
         else:
@@ -155,6 +157,16 @@ def _tell_of_labels(paths: Sequence[Path], paints: Sequence[NDArray[Any]]) -> No
         note(
             f"The value 1 is background in paint, and in {listed(suspects)} it looks like one of the "
             "objects; if these are label images, in which 0 is background, add --labels."
+        )
+
+
+def _tell_of_masks(paths: Sequence[Path], labels: Sequence[NDArray[Any]], *, least: int) -> None:
+    """Say so if objects that are apart have one value, with which they would be one object."""
+    suspects = [path for path, pixels in zip(paths, labels, strict=True) if perhaps_mask(pixels, least)]
+    if suspects:
+        note(
+            f"All that is labelled in {listed(suspects)} has one value, as in a mask; unless it is a class, "
+            "number its connected components first, as Fiji and scikit-image do."
         )
 
 

@@ -1335,6 +1335,27 @@ def test_points_in_time_have_no_borders_between_them(tmp_path: Path) -> None:
         assert bool((of_background == of_background[0]).all()) is is_one
 
 
+def test_masks_given_as_labels_are_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a1", "a2"):
+        mask = np.uint8(255) * (tifffile.imread(folder / "truth" / f"{name}.tif") > 0)
+        mask[40:46, 2:8] = mask[40:46, 12:18] = 255
+        write_image(tmp_path / f"{name}.tif", mask, "YX")
+    flags = [
+        "train",
+        "--images",
+        folder / "images",
+        "--paint",
+        tmp_path,
+        "--output",
+        tmp_path / "m",
+        "--labels",
+    ]
+    assert run(*flags, "--steps", 1, *SMALL) == 0
+    assert "a1.tif and 1 more has one value, as in a mask" in capsys.readouterr().err
+
+
 def test_label_images_teach_all_their_objects(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.painted.label_images import paint_of_labels, perhaps_labels
+from napari_unet.core.painted.label_images import paint_of_labels, perhaps_labels, perhaps_mask
 
 
 def squares(*values: int) -> np.ndarray:
@@ -36,3 +36,19 @@ def test_every_label_is_an_object_and_the_rest_background():
 )
 def test_label_images_are_told_from_paint(paint: np.ndarray, expected: bool):
     assert perhaps_labels(paint) is expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "least", "expected"),
+    [
+        (squares(255, 255, 255), 1, True),
+        (squares(1, 1, 1).astype(">i4"), 1, True),
+        (squares(1, 1, 1), 2, False),  # three strokes of background
+        (squares(1, 1, 2), 1, False),
+        (squares(7, 7), 1, False),
+        (squares(0), 1, False),
+        (squares(2, 2, 2) / 2, 1, False),
+    ],
+)
+def test_masks_are_told_from_labels(labels: np.ndarray, least: int, expected: bool):
+    assert perhaps_mask(labels, least) is expected

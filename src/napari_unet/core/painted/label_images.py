@@ -28,5 +28,17 @@ def perhaps_labels(paint: NDArray[Any]) -> bool:
     objects = [pixels for value, pixels in counts.items() if value >= FIRST_OBJECT]
     if len(objects) < _SEVERAL or not 0 < counts.get(BACKGROUND, 0) <= max(objects):
         return False
-    _, pieces = ndimage.label(paint == BACKGROUND, np.ones((3,) * paint.ndim))
-    return bool(pieces == 1)
+    return _pieces(paint == BACKGROUND) == 1
+
+
+def perhaps_mask(labels: NDArray[Any], least: int = 1) -> bool:
+    """Return whether labels of ``least`` and more may be a mask: they have one value, in several pieces."""
+    if labels.dtype.kind not in "ui":
+        return False
+    values = count_values(labels).keys() - {0}
+    return len(values) == 1 and min(values) >= least and _pieces(labels != 0) >= _SEVERAL
+
+
+def _pieces(mask: NDArray[np.bool_]) -> int:
+    _, pieces = ndimage.label(mask, np.ones((3,) * mask.ndim))
+    return int(pieces)
