@@ -73,7 +73,7 @@ def compare(
             _report(name.ljust(width), {"event": name, "pairs": len(compared)}, values, as_json)
         if table:
             write_csv(table, compared)
-    _tell_of_masks(compared)
+    _tell_of_labels(compared)
     if untrue:
         note(f"Left out for want of a truth: {listed(untrue)}.")
     for failure in failed:
@@ -83,10 +83,15 @@ def compare(
     return 2 if failed else 0
 
 
-def _tell_of_masks(compared: Sequence[Compared]) -> None:
+def _tell_of_labels(compared: Sequence[Compared]) -> None:
     for result in compared:
         if sentence := perhaps_a_mask(result.scores):
             note(f"{result.prediction} against {result.truth}: {sentence}")
+    if flat := [result.prediction for result in compared if result.by_plane]:
+        note(
+            f"The objects of {listed(flat)} end in each plane, as those of a 2-D network do, and the true "
+            "ones go on; compare them with --by-plane."
+        )
 
 
 def _report(name: str, told: dict[str, Any], scores: Mapping[str, float], as_json: bool) -> None:

@@ -801,6 +801,29 @@ def test_a_table_of_scores_holds_names_that_are_no_text(folder: Path, tmp_path: 
     assert r"a\udcff.tif" in (tmp_path / "scores.csv").read_text("utf-8")
 
 
+def test_objects_found_by_plane_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    volume = np.zeros((3, 8, 8), np.uint16)
+    volume[:, 1:5, 1:5] = 1
+    size = PixelSize(0.5, 0.25, 2.0)
+    write_image(tmp_path / "truth" / "a.tif", volume, "ZYX", size)
+    by_plane = volume * np.arange(1, 4, dtype=np.uint16)[:, None, None]
+    write_image(tmp_path / "found" / "a.tif", by_plane, "ZYX", size)
+    flags = [
+        "--predictions",
+        tmp_path / "found",
+        "--truths",
+        tmp_path / "truth",
+        "--errors",
+        tmp_path / "maps",
+    ]
+    for more in ([], flags[-2:]):
+        assert run("evaluate", *flags[:4], *more) == 0
+        assert "a.tif end in each plane" in capsys.readouterr().err
+    assert read_image(tmp_path / "maps" / "a_errors.tif").pixel_size == size
+    assert run("evaluate", *flags, "--by-plane") == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_stacks_are_scored_as_volumes_or_by_plane(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, shift in (("predictions", 0), ("truths", 2)):
         (tmp_path / name).mkdir()

@@ -14,7 +14,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.scoring import overlap as overlap_module
 from napari_unet.core.scoring.agreement import measure_agreement
 from napari_unet.core.scoring.label_errors import compare_parts
-from napari_unet.core.scoring.overlap import find_overlap, planes, touching_ids
+from napari_unet.core.scoring.overlap import find_overlap, found_by_plane, planes, touching_ids
 from napari_unet.core.scoring.scores import evaluate, pooled_scores
 
 shapes = st.lists(st.integers(0, 5), min_size=1, max_size=3).map(tuple)
@@ -115,3 +115,16 @@ def test_agreements_add_up_field_by_field():
     one = measure_agreement(predicted, truth)
     both = one + one
     assert (both.pixels, both.n_true, both.bits_over) == (84, 2 * one.n_true, 2 * one.bits_over)
+
+
+def test_objects_of_a_2d_network_are_told_from_volumes():
+    volume = np.zeros((4, 6, 6), int)
+    volume[:, 1:3, 1:3], volume[:, 4:, 4:] = 1, 2
+    by_plane = np.where(volume > 0, volume + 2 * np.arange(4)[:, None, None], 0)
+    for view in (np.asarray, LazyPixels):
+        assert found_by_plane(view(by_plane), view(volume))
+    assert not found_by_plane(volume, volume)
+    assert not found_by_plane(by_plane, by_plane)
+    assert not found_by_plane(by_plane * (np.arange(4) < 2)[:, None, None], volume)
+    assert not found_by_plane(by_plane[:1], volume[:1])
+    assert not found_by_plane(by_plane[0], volume[0])

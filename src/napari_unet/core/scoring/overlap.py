@@ -200,6 +200,23 @@ def touching_ids(labels: NDArray[np.integer[Any]]) -> NDArray[Any]:
     return np.unique(np.concatenate(found))
 
 
+def found_by_plane(prediction: Pixels, truth: Pixels) -> bool:
+    """Return whether predicted objects end in each plane (ZYX) where true ones go on: a 2-D network's do.
+
+    The two planes in the middle are looked at.
+    """
+    if prediction.ndim != 3 or prediction.shape[0] < 2:
+        return False
+    return _in_both(prediction) == set() and bool(_in_both(truth))
+
+
+def _in_both(labels: Pixels) -> set[int] | None:
+    """Return the objects in both planes in the middle of labels; None if one of them has none."""
+    middle = labels.shape[0] // 2
+    above, below = ({*np.unique(np.asarray(labels[n])).tolist()} - {0} for n in (middle - 1, middle))
+    return above & below if above and below else None
+
+
 def planes(prediction: PixelsT, truth: PixelsT, ndim: int | None = None) -> Iterator[tuple[PixelsT, PixelsT]]:
     """Yield prediction and truth as the parts that are compared, after a look at whether they can be.
 

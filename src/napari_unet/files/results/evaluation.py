@@ -10,7 +10,7 @@ from napari_unet.core.arrays.lazy import as_pixels
 from napari_unet.core.errors import InputError
 from napari_unet.core.scoring.agreement import Agreement, measure_agreement
 from napari_unet.core.scoring.label_errors import compare_parts
-from napari_unet.core.scoring.overlap import planes
+from napari_unet.core.scoring.overlap import found_by_plane, planes
 from napari_unet.core.scoring.score_table import delimited
 from napari_unet.core.scoring.scores import Scores, pooled_scores
 from napari_unet.files.atomic import check_writable, writing
@@ -34,11 +34,12 @@ _CSV = b"prediction,truth,"
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A predicted and a true file, and what they have in common."""
+    """A predicted and a true file, what they have in common, and whether objects were found by plane."""
 
     prediction: Path
     truth: Path
     agreement: Agreement
+    by_plane: bool = False
 
     @property
     def scores(self) -> Scores:
@@ -184,16 +185,19 @@ def _compare(
         predicted, truly = image.without_single, true.without_single
     if ndim is None and is_series:
         ndim = predicted.ndim - 1
+    parts = list(planes(as_pixels(predicted), as_pixels(truly), ndim))
+    by_plane = bool(parts) and found_by_plane(*parts[0])
     if errors_folder is None:
-        parts = planes(as_pixels(predicted), as_pixels(truly), ndim)
-        return Compared(prediction, truth, sum((measure_agreement(*part) for part in parts), Agreement()))
+        agreement = sum((measure_agreement(*part) for part in parts), Agreement())
+        return Compared(prediction, truth, agreement, by_plane)
     target = errors_folder / f"{_name(prediction)}_errors.tif"
     check_replaceable(target)
     compared = list(compare_parts(np.asarray(predicted), np.asarray(truly), ndim=ndim))
     axes = "" if "C" in image.axes else image.axes
     errors = np.array([part.errors for part in compared], np.uint8).reshape(image.pixels.shape)
-    write_image(target, *image.as_in_file(errors, axes))
-    return Compared(prediction, truth, sum((part.agreement for part in compared), Agreement()))
+    write_image(target, *image.as_in_file(errors, axes), image.pixel_size)
+    agreement = sum((part.agreement for part in compared), Agreement())
+    return Compared(prediction, truth, agreement, by_plane)
 
 
 def _name(path: Path) -> str:
