@@ -157,7 +157,7 @@ def train(
     from a model goes on where that one stopped, with its settings, its optimiser and its curve; time and
     steps are further ones.
     """
-    from napari_unet.cli_train import (
+    from napari_unet.commands.train import (
         destination,
         painted_files,
         painted_project,
@@ -264,7 +264,7 @@ def predict(
     DIR/STEM_objects.zarr and the like, and the same command goes on where it was ended. So it is with a
     dask.distributed cluster (--scheduler), whose workers must see the files under the same paths.
     """
-    from napari_unet.cli_predict import connected, last_model, plan_work, segment_files
+    from napari_unet.commands.predict import connected, last_model, plan_work, segment_files
     from napari_unet.files.networks.models import load_model
     from napari_unet.files.networks.starters import find_model
 
@@ -294,7 +294,7 @@ def weights(
     ] = False,
 ) -> None:
     """Write how much every painted pixel counts in training."""
-    from napari_unet.cli_weights import weigh
+    from napari_unet.commands.weights import weigh
     from napari_unet.core.borders.weight_config import WeightConfig
 
     usual = WeightConfig.preset(preset)
@@ -330,7 +330,7 @@ def evaluate(
     else its paint where everything is labelled; without --predictions they are compared with what was
     predicted before the corrections.
     """
-    from napari_unet.cli_evaluate import compare
+    from napari_unet.commands.evaluate import compare
 
     told = {"--predictions": predictions, "--truths": truths}
     _check_project(project, told, need=tuple(told), may=("--predictions",))
@@ -353,7 +353,7 @@ def info(
     as_json: AsJson = False,
 ) -> None:
     """Say what a model is, or what a project holds."""
-    from napari_unet.cli_info import tell, tell_project
+    from napari_unet.commands.info import tell, tell_project
 
     told = {"MODEL": model, "--methods": methods, "--settings": settings}
     _check_project(project, told, need=("MODEL",))
@@ -378,7 +378,7 @@ def export(
     ] = "CC-BY-4.0",
 ) -> None:
     """Write a model as a bioimage.io package, which other tools run."""
-    from napari_unet.cli_export import export as write
+    from napari_unet.commands.export import export as write
     from napari_unet.files.networks.bioimageio import PackageInfo
 
     write(model, output, PackageInfo(name or Path(model).stem, tuple(author), license_id), image)
@@ -395,6 +395,6 @@ def demo(
     ),
 ) -> int:
     """Show the whole loop on a real micrograph in napari."""
-    from napari_unet.cli_demo import run_demo
+    from napari_unet.commands.demo import run_demo
 
     return run_demo(output, headless=headless)

@@ -955,7 +955,7 @@ def test_anything_unexpected_is_one_line_and_a_traceback_on_demand(
     def explode(*_arguments: object, **_options: object) -> None:
         raise RuntimeError("kaboom\nand more")
 
-    monkeypatch.setattr("napari_unet.cli_info.find_model", explode)
+    monkeypatch.setattr("napari_unet.commands.info.find_model", explode)
     assert main(["info", "x.safetensors"]) == 1
     out, err = capsys.readouterr()
     assert out == ""

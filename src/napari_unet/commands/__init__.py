@@ -1,0 +1,1 @@
+"""What each command of `napari-unet` does; `napari_unet.cli` reads its flags."""
