@@ -30,6 +30,15 @@ def test_an_image_is_brought_up_with_all_that_was_seen_on_it(viewer, low):
     assert bring_up(viewer, low) == ""
     assert bring_up(viewer, high) == ""  # the other lies below
     assert [layer.visible for layer in layers] == [True, True, True, True, False]
+    paint.visible = False  # as it is found in a project that was closed while another image was up
+    bring_up(viewer, high)
+    assert paint.visible
+
+
+def test_many_that_lay_over_it_are_counted(viewer, low):
+    for _ in range(4):
+        add_high(viewer)
+    assert bring_up(viewer, low) == "4 images, which lay over it, are hidden."
 
 
 @pytest.mark.parametrize(

@@ -9,18 +9,21 @@ from napari_unet.widgets.bridge.marks import is_image, mark_of, source_of
 _SEE_THROUGH = ("additive", "minimum", "multiplicative")
 """How layers are blended with what lies below: so are the channels of one image."""
 
+_MOST_NAMES = 3
+
 
 def bring_up(viewer: ViewerModel, image: Image) -> str:
-    """Show ``image``, hide the images that lie over it, and return which in a sentence, or "".
+    """Show ``image`` and its paint, hide the images that lie over it, and return which in a sentence, or "".
 
     What belongs to an image is hidden with it, and shown again when that is brought up. Images through which
     this one is seen stay, as do all of them in a grid.
     """
     for layer in viewer.layers:
         mark = mark_of(layer)
-        if mark is not None and mark.is_covering and mark.image == image.unique_id:
-            mark.is_covering, layer.visible = False, True
-    image.visible = True
+        if source_of(viewer, layer) is image and (mark is None or mark.is_covering or mark.kind == "paint"):
+            layer.visible = True
+            if mark is not None:
+                mark.is_covering = False
     names = []
     above = viewer.layers[viewer.layers.index(image) + 1 :]
     for layer in [] if viewer.canvas.grid.enabled else above:
@@ -34,7 +37,8 @@ def bring_up(viewer: ViewerModel, image: Image) -> str:
             mark.is_covering = True
     if not names:
         return ""
-    return f"{' and '.join(names)}, which lay over it, {'is' if len(names) == 1 else 'are'} hidden."
+    said = " and ".join(names) if len(names) <= _MOST_NAMES else f"{len(names)} images"
+    return f"{said}, which lay over it, {'is' if len(names) == 1 else 'are'} hidden."
 
 
 def select_image(viewer: ViewerModel, image: Image) -> None:

@@ -70,7 +70,6 @@ def turn_to(viewer: ViewerModel, image: Image, paint: Labels) -> str:
     # Asked now: a layer that is hidden lays its brush down.
     paints = isinstance(before, Labels) and is_paint(before) and is_painting(before)
     hidden = bring_up(viewer, image)
-    paint.visible = True
     viewer.layers.selection.active = paint
     if isinstance(before, Labels) and paints:
         value = int(before.selected_label)
