@@ -72,6 +72,7 @@ PREDICTED = stage(trained=True, has_labels=True, predicted=True)
     ("stage", "step", "words", "actions"),
     [
         (Stage(), 1, "Open an image", ("sample",)),
+        (Stage(is_training=True), 3, "goes on to learn", ()),
         (BARE, 1, "Make the annotation layer", ("make",)),
         (replace(BARE, has_model=True), 1, "predict at once", ("make", "predict")),
         (

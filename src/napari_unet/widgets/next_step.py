@@ -132,6 +132,8 @@ def next_step(stage: Stage) -> Advice:
 
 def _advice(stage: Stage) -> Advice:  # noqa: C901, PLR0911, PLR0912 - a table: the first case that holds
     match stage:
+        case Stage(has_image=False, is_training=True):
+            return Advice(3, f"The network goes on to learn from the paint it has read. {_ENOUGH}")
         case Stage(has_image=False):
             return Advice(
                 1, "Open an image: drag a file into the window, or try everything on a sample.", ("sample",)
