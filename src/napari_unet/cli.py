@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from napari_unet.files.settings import Settings
     from napari_unet.network.model import Model
 
-
 _app = typer.Typer(
     cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Train a U-Net on painted strokes, and segment images with it.",
     epilog="PATH is a file, a folder or a quoted pattern; files are paired by their names.",
     add_completion=False,
@@ -44,18 +44,14 @@ Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", metavar="FILE.toml", help="Settings to start from.")
 ]
-Assignments = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="section.key=value...", help="Settings that replace others."),
-]
+_SET = "Settings that replace others; 'info MODEL --settings' has all."
+Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="section.key=value...", help=_SET)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
-ModelFile = Annotated[
-    str, typer.Argument(metavar="NAME|MODEL", help="A starter or a model file.", show_default=False)
-]
-OptionalModel = Annotated[
-    str | None,
-    typer.Argument(metavar="NAME|MODEL", help="A starter or a model file.", show_default=False),
-]
+_MODEL = typer.Argument(
+    metavar="NAME|MODEL", help="A starter, such as cells, or a model file.", show_default=False
+)
+ModelFile = Annotated[str, _MODEL]
+OptionalModel = Annotated[str | None, _MODEL]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

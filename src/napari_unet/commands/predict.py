@@ -118,6 +118,7 @@ def segment_files(
     Returned is the exit code: 2 if an image failed, 128 and the signal if one ended it.
     """
     paths, total = plan.paths, len(plan.paths)
+    kept = "whatever was not finished is not written"
     control, written, failed = Control(), 0, list[Path]()
     events = predict_files(model, plan, config, device=device, control=control, cluster=cluster)
     label = paths[0].name if total == 1 else f"{total} images"
@@ -136,7 +137,7 @@ def segment_files(
                 case FileNoted():
                     note(event.message)
                 case FileSuspended():
-                    note(f"{path}: interrupted; the same command goes on where it was.")
+                    kept = "the same command goes on where it was"
                 case ImageFailed():
                     failed.append(path)
                     _report_failed(path, event.message, as_json)
@@ -144,7 +145,7 @@ def segment_files(
         names = ", ".join(path.name for path in failed)
         note(f"{written} of {total} images segmented, {len(failed)} failed: {names}")
     if signals:
-        note(f"Interrupted after {written} of {total} images; whatever was not finished is not written.")
+        note(f"Interrupted after {written} of {total} images; {kept}.")
         return 128 + signals[0]
     return 2 if failed else 0
 
