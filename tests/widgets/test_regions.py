@@ -241,3 +241,43 @@ def test_the_weight_map_and_the_tally_of_the_train_dock_know_of_regions(viewer, 
     layer.data = []
     qtbot.waitUntil(lambda: shown()[5, 5] == 0, timeout=20_000)
     np.testing.assert_allclose(shown(), border_weights(paint.data, weights.config()), rtol=1e-5)
+
+
+def test_regions_are_undone_and_redone_by_key(make_napari_viewer):
+    viewer = make_napari_viewer()
+    image = add_image(viewer)
+    dock = PaintDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    dock.make()
+    paint = annotation_of(viewer, image)
+    tool = dock.findChild(QPushButton, "paint_region_box")
+    tool.click()
+    hand = Hand(viewer)
+    hand.drag([(9.6, 9.6), (20.4, 30.4)])
+    one = copy_paint(paint)
+    tool.click()
+    hand.drag([(29.6, 9.6), (40.4, 40.4)])
+    two = copy_paint(paint)
+    layer = regions_layer(viewer, paint)
+    widths, colours = list(layer.edge_width), layer.edge_color.copy()
+    layer.selected_data = {0}
+    layer.remove_selected()
+    removed = copy_paint(paint)
+    assert len({taught.sum() for taught in (one, two, removed)}) == 3
+    for expected in (two, one, np.zeros_like(one), np.zeros_like(one)):
+        hand.press("Control-Z")
+        np.testing.assert_array_equal(copy_paint(paint), expected)
+    for expected in (one, two):
+        hand.press("Control-Shift-Z")
+        np.testing.assert_array_equal(copy_paint(paint), expected)
+    assert list(layer.edge_width) == widths
+    np.testing.assert_array_equal(layer.edge_color, colours)
+    hand.press("Control-Z")
+    hand.drag([(29.6, 40.6), (40.4, 50.4)])  # with the tool that is still in the hand
+    other = copy_paint(paint)
+    hand.press("Control-Shift-Z")  # there is nothing to do again any more
+    np.testing.assert_array_equal(copy_paint(paint), other)
+    hand.drag([(45.0, 40.0), (50.0, 50.0)], release=False)
+    hand.press("Control-Z")  # a shape that is being drawn stays in the hand
+    hand.release((50.0, 50.0))
+    assert len(layer.data) == 3

@@ -29,6 +29,7 @@ from napari_unet.widgets.bridge.marks import (
 )
 from napari_unet.widgets.bridge.placement import placement
 from napari_unet.widgets.jobs import once
+from napari_unet.widgets.painting.region_undo import RegionUndo
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
 from napari_unet.widgets.parts.form import Column, Sentence, button
 from napari_unet.widgets.parts.latest import Latest
@@ -181,6 +182,7 @@ def bind_regions(viewer: ViewerModel, layer: Shapes, image: Any) -> None:
     """Let the shapes in ``layer`` be the complete regions of the image of this id, and tell its paint."""
     layer.metadata[KEY] = Mark(layer.unique_id, image, "regions")
     _Link(viewer, layer)()
+    RegionUndo(layer)
 
 
 def _may_adopt(layer: object, paint: Labels) -> bool:
