@@ -173,13 +173,13 @@ def train(
     training = _settings("training", config, [*(assignments or ()), *flagged], model).training
     if full and training.mode != "objects":
         raise InputError("--full tells of objects and this paint is of classes; leave --full out.")
+    ndim = training.network.ndim
     if model is not None:
-        fixed = [
-            name for name in ("network", "normalisation") if getattr(training, name) != getattr(model, name)
-        ]
-        if fixed:
+        ndim = ndim if model.is_starter else model.network.ndim  # a starter may become 3-D
+        used = {"network": replace(model.network, ndim=ndim), "normalisation": model.normalisation}
+        if fixed := [name for name, value in used.items() if getattr(training, name) != value]:
             note(f"The settings of {' and '.join(fixed)} are those of {start}; others are not used.")
-    scored, ndim = validation or (), (model or training).network.ndim
+    scored = validation or ()
     if project is None:
         files = images or (), paint or (), scored
         filled = full or complete or labels

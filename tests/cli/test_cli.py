@@ -1306,6 +1306,11 @@ def test_the_shape_of_voxels_is_that_of_the_files_unless_it_is_given(
     capsys.readouterr()
     assert spacing_after("--start", model) == (4, 1, 1)
     assert "not of one shape" in capsys.readouterr().err
+    # A starter is 2-D, and may become 3-D.
+    assert spacing_after("--start", "cells", "--set", "network.ndim=3") == (4, 1, 1)
+    assert "settings of network" not in capsys.readouterr().err
+    assert spacing_after("--start", "cells", "--set", "network.ndim=3", "network.features=8") == (4, 1, 1)
+    assert "settings of network are those of cells" in capsys.readouterr().err
 
 
 def test_weights_follow_the_shape_of_the_voxels_of_the_paint(tmp_path: Path) -> None:

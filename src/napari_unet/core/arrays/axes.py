@@ -152,7 +152,7 @@ def channels_first(
     elif pixels.ndim < 1 + ndim:
         raise InputError(
             f"The image has shape {shape}, too few axes for channels {where} and {ndim} spatial axes; "
-            "choose 'none' for its channels."
+            f"choose another image, {'a 2-D model, ' if ndim > 2 else ''}or 'none' for its channels."
         )
     else:
         axis = CHANNEL_AXES[where] % pixels.ndim

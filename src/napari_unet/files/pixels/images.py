@@ -310,7 +310,9 @@ def pair_by_stem(
     pairs = []
     for name, paint in paint_by_name.items():
         if name not in by_name:
-            raise InputError(f"{paint} has no counterpart named {name!r}; name both files alike.")
+            raise InputError(
+                f"{paint} has no counterpart named {name!r}; name both files alike, or leave this one out."
+            )
         image = by_name.pop(name)
         if image.resolve() == paint.resolve():
             raise InputError(
