@@ -1,4 +1,4 @@
-"""What ``napari-unet train`` begins with, and where the model goes: files, or a project."""
+"""The work of ``napari-unet train``: what it begins with, and where the model goes, files or a project."""
 
 import contextlib
 import math

@@ -260,35 +260,38 @@ class TrainDock(Dock):
         run = self._run
         if run is None:
             return
-        if isinstance(event, StepDone | Validated):
-            self.plot.add(event)
-            run.progress.add(event)
-        elif isinstance(event, Preview):
-            run.preview.add(event)
-        elif isinstance(event, PaintJoined):
-            self._live.say_joined(event)
-        elif isinstance(event, Continued):
-            self.plot.show_history(event.history)
-            run.progress.go_on(event)
-            self._outcome.say(event.sentence())
-        elif isinstance(event, Waiting):
-            self._status.say(event.message)
-        elif isinstance(event, Started):
-            weights = f"{event.parameters / 1e6:.1f} million weights"
-            self._place.say(f"{event.device}, {event.precision}; a network of {weights}.")
-            run.has_begun = True
-            self.begun.emit()
-        elif isinstance(event, Adapted | Warned | Resolved):
-            self._note(run, event)
-        elif isinstance(event, Stopped):
-            self._last, self._last_path = event, None
-            self.form.offer_last(f"step {event.model.history.best_step}")
-        elif isinstance(event, Saved):
-            self._last_path = run.saved = event.path
-            self.form.offer_last(event.path.stem)
-            self._outcome.say(f"Saved as {event.path.name}")
-            self._outcome.setToolTip(str(event.path))
-            self.saved.emit(event.path)
+        match event:
+            case StepDone() | Validated():
+                self.plot.add(event)
+                run.progress.add(event)
+            case Preview():
+                run.preview.add(event)
+            case PaintJoined():
+                self._live.say_joined(event)
+            case Continued():
+                self.plot.show_history(event.history)
+                run.progress.go_on(event)
+                self._outcome.say(event.sentence())
+            case Waiting():
+                self._status.say(event.message)
+            case Started():
+                weights = f"{event.parameters / 1e6:.1f} million weights"
+                self._place.say(f"{event.device}, {event.precision}; a network of {weights}.")
+                run.has_begun = True
+                self.begun.emit()
+            case Adapted():
+                self._place.say(f"{self._place.text()}\n{event.message}")
+            case Warned() | Resolved():
+                self._note(run, event)
+            case Stopped():
+                self._last, self._last_path = event, None
+                self.form.offer_last(f"step {event.model.history.best_step}")
+            case Saved():
+                self._last_path = run.saved = event.path
+                self.form.offer_last(event.path.stem)
+                self._outcome.say(f"Saved as {event.path.name}")
+                self._outcome.setToolTip(str(event.path))
+                self.saved.emit(event.path)
 
     def _show_progress(self) -> None:
         self._say_progress()
@@ -301,11 +304,8 @@ class TrainDock(Dock):
         if run is not None and run.progress.has_begun and not run.job.control.stopped:
             self._status.say(run.progress.now(paused=run.job.control.paused))
 
-    def _note(self, run: _Run, event: Adapted | Warned | Resolved) -> None:
+    def _note(self, run: _Run, event: Warned | Resolved) -> None:
         """Show all that holds, one sentence below the other, until the next training starts."""
-        if isinstance(event, Adapted):
-            self._place.say(f"{self._place.text()}\n{event.message}")
-            return
         run.warnings = [message for message in run.warnings if message != event.message]
         if isinstance(event, Warned):
             run.warnings.append(event.message)
