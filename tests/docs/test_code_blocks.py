@@ -67,6 +67,7 @@ def made(tmp_path_factory):
     write_image(folder / "paint.tif", paint, "YX")
     with warnings.catch_warnings():
         zarr.create_array(folder / "slide.zarr", data=image, chunks=(32, 32))
+        zarr.open_group(folder / "plate.zarr").create_array("A/1/0", data=image, chunks=(32, 32))
     model = train([image], [paint], TrainingConfig(steps=2, network=UNetConfig(levels=1, features=2)))
     save_model(model, folder / "nuclei.safetensors")
     (folder / "results").mkdir()

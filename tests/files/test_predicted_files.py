@@ -287,3 +287,24 @@ def test_points_in_time_are_not_taken_for_channels(tmp_path):
     how = replace(CONFIG, channels="first")
     list(predict_files(make_model(channels=2), plan, how, device="cpu"))
     assert read_image(plan.target(0, "objects")).pixels.shape == (40, 48)
+
+
+def test_the_images_of_a_plate_have_results_of_their_own(tmp_path):
+    plate = zarr.open_group(tmp_path / "plate 1.ome.zarr", mode="w", zarr_format=2)
+    plate.attrs["plate"] = {"wells": [{"path": "A/1"}]}
+    for field in ("A/1/0", "A/1/1", "B/12/0"):
+        image = plate.create_group(field)
+        image.create_array("0", data=discs((40, 48)), chunks=(20, 20))
+        image.attrs["multiscales"] = [{"version": "0.4", "datasets": [{"path": "0"}], "axes": ["y", "x"]}]
+    with pytest.raises(
+        InputError, match=r"is a plate of many images; give these by the pattern '(.*)'"
+    ) as told:
+        open_image(tmp_path / "plate 1.ome.zarr")
+    pattern = str(told.value).split("'")[1]
+    events = list(run(expand_paths([pattern]), tmp_path / "out", kinds=("objects",)))
+    assert [event.number for event in events if isinstance(event, FileWritten)] == [0, 1, 2]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "plate 1_A_1_0_objects.zarr",
+        "plate 1_A_1_1_objects.zarr",
+        "plate 1_B_12_0_objects.zarr",
+    ]

@@ -133,7 +133,7 @@ class FilesPlan:
 
     def name(self, number: int) -> str:
         """Return what the results of a file are named after."""
-        return self.names[number] if self.names else stem(self.paths[number])
+        return self.names[number] if self.names else _result_name(self.paths[number])
 
     def target(self, number: int, kind: PredictionKind, ending: str = ".tif") -> Path:
         """Return where a result of a file goes."""
@@ -224,6 +224,11 @@ def predict_files(
                 yield FileAdvanced(number, share, event)
 
     return in_turn(one, len(plan.paths), control)
+
+
+def _result_name(path: Path) -> str:
+    """Return the stem of an image, after that of the zarr it is in, such as a plate."""
+    return (f"{_result_name(path.parent)}_" if is_zarr(path.parent) else "") + stem(path)
 
 
 def _to_be_told(path: Path, image: StoredImage, config: PredictionConfig, model: Model) -> Iterator[str]:
