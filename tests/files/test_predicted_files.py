@@ -289,8 +289,9 @@ def test_points_in_time_are_not_taken_for_channels(tmp_path):
     assert read_image(plan.target(0, "objects")).pixels.shape == (40, 48)
 
 
-def test_the_images_of_a_plate_have_results_of_their_own(tmp_path):
-    plate = zarr.open_group(tmp_path / "plate 1.ome.zarr", mode="w", zarr_format=2)
+@pytest.mark.parametrize("version", [2, 3])
+def test_the_images_of_a_plate_have_results_of_their_own(tmp_path, version):
+    plate = zarr.open_group(tmp_path / "plate 1.ome.zarr", mode="w", zarr_format=version)
     plate.attrs["plate"] = {"wells": [{"path": "A/1"}]}
     for field in ("A/1/0", "A/1/1", "B/12/0"):
         image = plate.create_group(field)

@@ -35,6 +35,9 @@ SOFTWARE = "napari-unet"
 BY_HAND = f"{SOFTWARE}, saved by hand"
 """The same in labels that somebody has saved and may have corrected, so that no result replaces them."""
 
+_ZARR = (".zarray", ".zgroup", "zarr.json")
+"""Files that tell a zarr folder; a pattern finds the last, which is not hidden, beside the images in one."""
+
 _IMAGEJ_AXES = "TZCYX"
 _IMAGEJ_DTYPES = ("uint8", "uint16", "float32")
 _IMAGEJ_LIMIT = 2**32 - 2**25
@@ -251,8 +254,8 @@ def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> lis
                 )
         else:
             # Not `Path.glob`, which takes hidden files and refuses absolute patterns.
-            names = glob.glob(str(path), recursive=True)  # noqa: PTH207
-            files = [Path(name) for name in names if Path(name).is_file() or is_zarr(Path(name))]
+            found_here = map(Path, glob.glob(str(path), recursive=True))  # noqa: PTH207
+            files = [p for p in found_here if (p.is_file() and p.name != _ZARR[-1]) or is_zarr(p)]
             if not files:
                 raise InputError(f"There is no file {str(pattern)!r}; check its name and folder.")
         if not (named or results):
@@ -272,7 +275,7 @@ def _is_file(path: Path) -> bool:
 def is_zarr(path: Path) -> bool:
     """Return whether ``path`` is a folder that holds a zarr array or group, of version 2 or 3."""
     # Not `Path.is_file`, which raises where a folder among others may not be looked into.
-    return any(os.path.isfile(path / name) for name in (".zarray", ".zgroup", "zarr.json"))  # noqa: PTH113
+    return any(os.path.isfile(path / name) for name in _ZARR)  # noqa: PTH113
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:
