@@ -1,7 +1,5 @@
 """Training states beside their models: through files, in other processes, and when something is wrong."""
 
-import hashlib
-import json
 import os
 import random
 import shutil
@@ -14,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load, save
+from forging import forge
+from safetensors.torch import load
 
 from napari_unet.core.errors import InputError
 from napari_unet.files.networks.models import load_model, save_model
@@ -176,18 +175,6 @@ def test_without_a_state_training_starts_from_the_weights(path: Path) -> None:
         + str(path)
         + "; training starts from the weights of the model alone."
     )
-
-
-def forge(path: Path, change: Any) -> None:
-    """Change a state file and give it a checksum that matches, as only a program would."""
-    data = path.read_bytes()
-    end = 8 + int.from_bytes(data[:8], "little")
-    record = json.loads(json.loads(data[8:end])["__metadata__"]["napari_unet"])
-    tensors = load(data)
-    change(record, tensors)
-    record["sha256"] = "0" * 64
-    forged = save(tensors, {"napari_unet": json.dumps(record, separators=(",", ":"))})
-    path.write_bytes(forged.replace(b"0" * 64, hashlib.sha256(forged).hexdigest().encode(), 1))
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,12 @@ def tiny_training(monkeypatch: pytest.MonkeyPatch, steps: int | None = 4) -> Non
     monkeypatch.setattr(TrainingForm, "config", config)
 
 
+def train(dock, qtbot):
+    """Train by a Train dock, and wait for the end."""
+    with qtbot.waitSignal(dock.ended, timeout=60_000):
+        dock.start()
+
+
 def say(dock, name):
     """What the sentence of this name tells; "" if it is hidden."""
     from qtpy.QtWidgets import QLabel

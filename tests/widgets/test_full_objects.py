@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from dock_helpers import discs, paint_on, say, tiny_training
+from dock_helpers import discs, paint_on, say, tiny_training, train
 
 from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.files.networks.models import load_model
@@ -218,11 +218,6 @@ def train_dock(viewer, qtbot, monkeypatch):
     dock = TrainDock(viewer)
     qtbot.addWidget(dock)
     return dock
-
-
-def train(dock, qtbot):
-    with qtbot.waitSignal(dock.ended, timeout=60_000):
-        dock.start()
 
 
 def test_every_paint_goes_to_the_training_with_what_is_full_of_it(

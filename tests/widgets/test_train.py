@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dock_helpers import TINY, discs, make_model, paint_on, say, tiny_training
+from dock_helpers import TINY, discs, make_model, paint_on, say, tiny_training, train
 from qtpy.QtWidgets import QPushButton
 
 from napari_unet.core.control import Control
@@ -49,11 +49,6 @@ def dock(viewer, qtbot, monkeypatch):
     dock = TrainDock(viewer)
     qtbot.addWidget(dock)
     return dock
-
-
-def train(dock, qtbot):
-    with qtbot.waitSignal(dock.ended, timeout=60_000):
-        dock.start()
 
 
 def test_channels_between_planes_and_y_are_told_where_they_are_taught_as_planes(dock, viewer, qtbot):
@@ -121,7 +116,6 @@ def test_progress_in_words():
 
 
 def run_events(path, control=None, start=None, paint=None):
-    from dock_helpers import TINY
 
     image = discs()
     if paint is None:
