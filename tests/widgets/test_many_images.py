@@ -21,6 +21,7 @@ from napari_unet.network import prediction
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.prediction import predict
 from napari_unet.widgets.bridge.marks import source_of
+from napari_unet.widgets.bridge.sight import bring_up
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting import prediction_targets
 from napari_unet.widgets.predicting.files_run import segment_files
@@ -352,6 +353,18 @@ def test_of_many_images_the_results_of_hidden_ones_are_not_seen(dock, qtbot):
         layer.visible = False
     dock.image.choose(hidden)
     assert predicted() == {shown: False, hidden: True}
+
+
+def test_the_objects_of_a_hidden_image_come_with_it(dock, qtbot):
+    viewer = dock._viewer
+    low, high = add_images(viewer, 2)
+    bring_up(viewer, low)
+    dock.image.setCurrentIndex(dock.image.findData("all"))
+    dock.start()
+    wait_for_end(dock, qtbot)
+    assert {layer.name for layer in viewer.layers if layer.visible} == {"i0", "i0 objects"}
+    bring_up(viewer, high)
+    assert all(layer.visible for layer in viewer.layers)
 
 
 @pytest.mark.parametrize("doomed", [0, 2])

@@ -14,6 +14,7 @@ from napari_unet.files.pixels.world_axes import Axis
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.prediction import predict
 from napari_unet.widgets.bridge.marks import is_result, source_of
+from napari_unet.widgets.bridge.sight import select_image
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting import preview_layer
 from napari_unet.widgets.predicting.prediction_form import PredictionForm
@@ -82,6 +83,26 @@ def test_tiles_appear_and_give_way_to_the_result(dock, viewer, qtbot, monkeypatc
     before = len(seen)
     predict_with(dock, qtbot)
     assert [False for _, _, visible in seen[before:] if visible[1] is False]
+    assert viewer.layers["cells objects"].visible
+
+
+def test_results_do_not_cover_the_image_that_was_brought_up_meanwhile(dock, viewer, qtbot, monkeypatch):
+    low = viewer.add_image(discs((8, 64, 64)), name="low")
+    cells = viewer.add_image(discs((8, 64, 64)), name="cells")
+    shown = preview_layer.PreviewLayer.repaint
+
+    def turning(self):
+        shown(self)
+        select_image(viewer, low)
+
+    monkeypatch.setattr(preview_layer.PreviewLayer, "repaint", turning)
+    for _ in range(2):  # the second time there is an earlier result, which the preview hides
+        select_image(viewer, cells)
+        dock.image.choose(cells)
+        predict_with(dock, qtbot)
+        assert [layer.name for layer in viewer.layers] == ["low", "cells", "cells objects"]
+        assert [layer.visible for layer in viewer.layers] == [True, False, False]
+    select_image(viewer, cells)
     assert viewer.layers["cells objects"].visible
 
 

@@ -61,11 +61,11 @@ class _Run:
     paths: tuple[Path, ...] = ()
     files: list[Finished] = field(default_factory=list)
     images: list[Image] = field(default_factory=list)  # that have results of it
+    shows_hidden: bool = False  # one image was asked for that was hidden then
 
-    @property
-    def of_many(self) -> bool:
-        """Whether several images are segmented, of which those that are hidden show nothing."""
-        return len(self.targets) > 1
+    def shows(self, target: Target) -> bool:
+        """Return whether results are seen at once: not those of images that are hidden, or were since."""
+        return target.layer.visible or self.shows_hidden
 
 
 class PredictDock(Dock):
@@ -205,9 +205,9 @@ class PredictDock(Dock):
                 facts.path, len(names), kinds, config, device=device, keep_unfinished=keep, control=control
             )
 
-        title = names[0] if len(names) == 1 else f"{len(names)} images"
-        tally = BatchTally(names)
-        return _Run(self._job(events, title, tally), tally, facts, targets)
+        tally, is_one = BatchTally(names), len(names) == 1
+        job = self._job(events, names[0] if is_one else f"{len(names)} images", tally)
+        return _Run(job, tally, facts, targets, shows_hidden=is_one and not targets[0].layer.visible)
 
     def _prepare_files(self, facts: ModelFacts) -> _Run:
         kinds, config, device = self.form.kinds, self.form.config(), self.form.device
@@ -241,7 +241,7 @@ class PredictDock(Dock):
                 run.paths = event.paths
             case PreviewBegun():
                 target = run.targets[event.number]
-                if target.layer.visible or not run.of_many:
+                if run.shows(target):
                     self._preview.begin(target.layer, target.channels, event)
             case TilesDone():
                 run.tally.advance(event.number, event.share, event.note)
@@ -280,7 +280,7 @@ class PredictDock(Dock):
             self.form.scale.show_scaled(event.scaled)
             self.form.objects.choose(run.facts.path, event.scaled.instances)
         shown = add_results(
-            self._viewer, source, event.results, plane=event.plane, shape=event.shape, of_many=run.of_many
+            self._viewer, source, event.results, plane=event.plane, shape=event.shape, shows=run.shows(target)
         ).get("objects")
         run.images.append(source)
         if isinstance(shown, Labels):
@@ -297,9 +297,10 @@ class PredictDock(Dock):
             run.tally.is_suspended = True
             return
         target = run.targets[event.number]
-        layers = show_stored(self._viewer, target.layer, target.channels, event.outputs, of_many=run.of_many)
+        objects = show_stored(
+            self._viewer, target.layer, target.channels, event.outputs, shows=run.shows(target)
+        ).get("objects")
         run.images.append(target.layer)
-        objects = layers.get("objects")
         if isinstance(objects, Labels):
             self._live.remember(target.layer, objects, None, run.facts)
         run.tally.finish(event.number)

@@ -31,7 +31,8 @@ class Mark:
     axis, ``mode`` what the values of paint mean, and ``full`` which of its objects are painted up to their
     border, and where everything is. ``shown`` is what the plugin last put there: a copy for labels, which the
     user may edit; the array itself for images. ``is_drawn_on`` while a stroke is shown on the layer that
-    goes again when it ends, ``is_covering`` while it is hidden because it lies over another image. Kept here
+    goes again when it ends, ``is_hidden_with_image`` while it is
+    hidden because its image is. Kept here
     and known there: ``timeline``, the order of undo of paint (:mod:`napari_unet.widgets.bridge.timeline`),
     and ``corrector``, what makes the gestures on predicted objects
     (:mod:`napari_unet.widgets.correcting.corrector`).
@@ -45,7 +46,7 @@ class Mark:
     full: KnownFull = field(default_factory=KnownFull)
     shown: NDArray[Any] | None = None
     is_drawn_on: bool = False
-    is_covering: bool = False
+    is_hidden_with_image: bool = False
     timeline: object = None
     corrector: object = None
 

@@ -20,25 +20,33 @@ def bring_up(viewer: ViewerModel, image: Image) -> str:
     """
     for layer in viewer.layers:
         mark = mark_of(layer)
-        if source_of(viewer, layer) is image and (mark is None or mark.is_covering or mark.kind == "paint"):
+        if source_of(viewer, layer) is image and (
+            mark is None or mark.is_hidden_with_image or mark.kind == "paint"
+        ):
             layer.visible = True
             if mark is not None:
-                mark.is_covering = False
+                mark.is_hidden_with_image = False
     names = []
     above = viewer.layers[viewer.layers.index(image) + 1 :]
     for layer in [] if viewer.canvas.grid.enabled else above:
-        source, mark = source_of(viewer, layer), mark_of(layer)
+        source = source_of(viewer, layer)
         if not layer.visible or source in (None, image) or not (_hides(source) and _overlap(layer, image)):
             continue
-        layer.visible = False
-        if mark is None:
+        hide_with_image(layer)
+        if layer is source:
             names.append(f"'{layer.name}'")
-        else:
-            mark.is_covering = True
     if not names:
         return ""
     said = " and ".join(names) if len(names) <= _MOST_NAMES else f"{len(names)} images"
     return f"{said}, which lay over it, {'is' if len(names) == 1 else 'are'} hidden."
+
+
+def hide_with_image(layer: Layer) -> None:
+    """Hide ``layer`` until its image is brought up."""
+    layer.visible = False
+    mark = mark_of(layer)
+    if mark is not None:
+        mark.is_hidden_with_image = True
 
 
 def select_image(viewer: ViewerModel, image: Image) -> None:
@@ -49,7 +57,12 @@ def select_image(viewer: ViewerModel, image: Image) -> None:
 
 
 def lay_on(viewer: ViewerModel, image: Image, layer: Layer) -> None:
-    """Move ``layer``, which belongs to ``image``, below the images that lie over that."""
+    """Move ``layer``, which belongs to ``image``, below the images that lie over that.
+
+    It stays on top while a layer of its image is selected, as this is the one that is worked on.
+    """
+    if source_of(viewer, viewer.layers.selection.active) is image:
+        return
     for other in viewer.layers[viewer.layers.index(image) + 1 :]:
         if other is layer:
             return

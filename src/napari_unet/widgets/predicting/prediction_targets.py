@@ -20,7 +20,7 @@ from napari_unet.network.failures import sentence
 from napari_unet.widgets.bridge.layers import add_result, annotation_of, copy_image
 from napari_unet.widgets.bridge.marks import full_data, image_channels, images_of, source_of
 from napari_unet.widgets.bridge.placement import spatial_axes, world_axes
-from napari_unet.widgets.bridge.sight import lay_on
+from napari_unet.widgets.bridge.sight import hide_with_image, lay_on
 from napari_unet.widgets.models.model_chooser import ModelFacts
 from napari_unet.widgets.predicting.prediction_run import SourceImage, resolve_channels
 from napari_unet.widgets.predicting.stored_results import results_name
@@ -136,24 +136,26 @@ def add_results(
     *,
     plane: tuple[int, ...] = (),
     shape: tuple[int, ...] = (),
-    of_many: bool = False,
+    shows: bool = True,
 ) -> dict[PredictionKind, Layer | None]:
     """Show what was found in ``source``, and return the layer of each kind, None where nothing is shown.
 
     ``results`` are of the whole image; or of its ``plane``, which joins those that are shown of an image of
-    ``shape`` (…YX). Those of one ``of_many`` images lie below the images that lie over it, and of a hidden
-    one new layers are hidden, and others as they are.
+    ``shape`` (…YX). Unless it ``shows``, new layers are hidden until the image is brought up, and others as
+    they are.
     """
-    before, shows = set(viewer.layers), source.visible or not of_many
+    before = set(viewer.layers)
     shown: dict[PredictionKind, Layer | None] = {}
     for kind, result in results.items():
         data = into_stack(_stack_of(viewer, source, kind), plane, result, shape, kind) if plane else result
         layer = add_result(viewer, source, kind, data)
         if layer is not None:
             layer.metadata[_STACK] = (kind, data)
-            if shows or layer not in before:
-                layer.visible = shows  # the user asked for it, and may have hidden the last one
-            if of_many and layer not in before:
+            if shows:
+                layer.visible = True  # the user asked for it, and may have hidden the last one
+            elif layer not in before:
+                hide_with_image(layer)
+            if layer not in before:
                 lay_on(viewer, source, layer)
         shown[kind] = layer
     return shown

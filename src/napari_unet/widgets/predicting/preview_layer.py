@@ -13,6 +13,7 @@ from napari_unet.core.objects.preview import PreviewPart
 from napari_unet.widgets.bridge.layers import insert_result, keep_selection, protect
 from napari_unet.widgets.bridge.marks import is_result, source_of
 from napari_unet.widgets.bridge.placement import result_layer, spatial_axes
+from napari_unet.widgets.bridge.sight import hide_with_image
 from napari_unet.widgets.predicting.prediction_run import PreviewBegun
 
 _REST = 10
@@ -37,6 +38,7 @@ class PreviewLayer:
         self._data: NDArray[Any] | None = None
         self._layer: Layer | None = None
         self._hidden: list[Layer] = []
+        self._is_seen = False
         self._has_news = False
         self._not_before = 0.0
 
@@ -74,6 +76,8 @@ class PreviewLayer:
                 self._viewer.layers.remove(self._layer)
         for layer in self._hidden:
             layer.visible = True
+            if self._is_seen and self._source is not None and not self._source[0].visible:
+                hide_with_image(layer)  # another image was brought up meanwhile
         self._source = self._begun = self._data = self._layer = None
         self._hidden, self._has_news = [], False
 
@@ -88,6 +92,7 @@ class PreviewLayer:
             for layer in self._viewer.layers
             if layer.visible and source_of(self._viewer, layer) is source and is_result(layer)
         ]
+        self._is_seen = source.visible
         for layer in self._hidden:
             layer.visible = False
         layer = result_layer(

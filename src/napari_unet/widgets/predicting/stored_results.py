@@ -16,7 +16,7 @@ from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.widgets.bridge.layers import insert_result, protect
 from napari_unet.widgets.bridge.marks import layers_of
 from napari_unet.widgets.bridge.placement import result_layer, spatial_axes
-from napari_unet.widgets.bridge.sight import lay_on
+from napari_unet.widgets.bridge.sight import hide_with_image, lay_on
 
 _FOLDER = "results"
 """Inside the folder of the image, or else of the models."""
@@ -39,12 +39,12 @@ def show_stored(
     channels: Channels,
     outputs: Mapping[PredictionKind, Path],
     *,
-    of_many: bool = False,
+    shows: bool = True,
 ) -> dict[PredictionKind, Layer]:
     """Show what was stored of an image in zarr folders, and return the layers by kind.
 
     They replace those of an earlier prediction. ``channels`` is where the image has its channels, never
-    "auto". Those of one ``of_many`` images lie below the images that lie over it, and are hidden if it is.
+    "auto". Unless it ``shows``, they are hidden until the image is brought up.
     """
     shown: dict[PredictionKind, Layer] = {}
     for kind, path in outputs.items():
@@ -64,9 +64,9 @@ def show_stored(
         )
         insert_result(viewer, source, layer, stored)
         protect(layer)
-        if of_many:
-            layer.visible = source.visible
-            lay_on(viewer, source, layer)
+        lay_on(viewer, source, layer)
+        if not shows:
+            hide_with_image(layer)
         shown[kind] = layer
     return shown
 
