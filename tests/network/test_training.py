@@ -362,7 +362,7 @@ def test_out_of_memory_reaches_the_caller_and_the_next_training_works(
 ) -> None:
     forward = UNet.forward
 
-    def fail(self: UNet, x: torch.Tensor) -> torch.Tensor:
+    def fail(*_: object) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(UNet, "forward", fail)
@@ -397,9 +397,9 @@ def test_nothing_of_the_network_outlives_the_training(monkeypatch: pytest.Monkey
     alive: list[weakref.ref[torch.Tensor]] = []
     forward = UNet.forward
 
-    def watched(self: UNet, x: torch.Tensor) -> torch.Tensor:
+    def watched(self: UNet, *given: Any) -> torch.Tensor:
         alive.extend(weakref.ref(value) for value in self.parameters())
-        return forward(self, x)
+        return forward(self, *given)
 
     monkeypatch.setattr(UNet, "forward", watched)
     gc.disable()
@@ -417,10 +417,10 @@ def _failing_forward(monkeypatch: pytest.MonkeyPatch, bad: set[int] | None) -> N
     calls = iter(range(1, 10**6))
     forward = UNet.forward
 
-    def spoilt(self: UNet, x: torch.Tensor) -> torch.Tensor:
+    def spoilt(self: UNet, x: torch.Tensor, *others: Any) -> torch.Tensor:
         if self.training and (bad is None or next(calls) in bad):
             x = x * float("nan")
-        return forward(self, x)
+        return forward(self, x, *others)
 
     monkeypatch.setattr(UNet, "forward", spoilt)
 

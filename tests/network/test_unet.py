@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -25,7 +26,7 @@ from napari_unet.network.geometry import (
     tile_geometry,
 )
 from napari_unet.network.tiles import bands
-from napari_unet.network.unet import UNet, centre_crop, initialise
+from napari_unet.network.unet import UNet, centre_crop, drop_out, initialise
 
 PADDINGS = ("same", "valid")
 UPSAMPLINGS = ("convolution", "nearest", "linear", "aligned")
@@ -104,16 +105,35 @@ def test_the_joined_features_are_the_centre_of_the_copy_and_then_the_upsampled()
     assert torch.equal(centre_crop(x, [4, 6]), x[:, :, 2:6, 1:7])
 
 
-def test_drop_out_is_at_the_end_of_the_contracting_path_and_off_after_training():
+def test_drop_out_is_at_the_end_of_the_contracting_path():
     config = UNetConfig(levels=2, features=4, dropout=0.5, norm="none")
     network = UNet(config)
     seen = []
-    network.dropout.register_forward_hook(lambda _, __, output: seen.append(tuple(output.shape[1:])))
-    x = torch.randn(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    assert not torch.equal(network(x), network(x))
-    assert seen[:2] == [(8, 8, 8), (16, 4, 4)]  # the last level before pooling, and the bottom
-    network.eval()
-    assert torch.equal(network(x), network(x))
+    network.contracting[1].register_forward_hook(lambda _, __, output: seen.append(output))
+    network.bottom.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network.bottom.register_forward_hook(lambda _, __, output: seen.append(output))
+    network.upsampling[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network.expanding[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    kept = drop_out(config, 3, torch.Generator().manual_seed(0))
+    x = torch.randn(3, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    network(x, kept)
+    last, pooled, bottom, to_upsample, joined = seen
+    factors = kept.view(3, 24, 1, 1)
+    assert torch.equal(pooled, network.pool(last * factors[:, :8]))
+    assert torch.equal(joined[:, :8], last * factors[:, :8])
+    assert torch.equal(to_upsample, bottom * factors[:, 8:])
+    assert torch.equal(network(x), network(x, torch.ones_like(kept)))
+
+
+@pytest.mark.parametrize("chance", [0.2, 0.5])
+def test_drop_out_keeps_the_mean_and_draws_every_map_by_itself(chance):
+    kept = drop_out(UNetConfig(levels=1, features=8, dropout=chance), 4000, torch.Generator().manual_seed(0))
+    assert kept.shape == (4000, 24)
+    assert set(kept.unique().tolist()) == {0.0, kept.max().item()}
+    assert kept.max().item() == pytest.approx(1 / (1 - chance))
+    assert kept.mean(dim=0).numpy() == pytest.approx(np.ones(24), abs=0.08)
+    assert torch.corrcoef(kept.T).fill_diagonal_(0).abs().max() < 0.08
+    assert drop_out(UNetConfig(dropout=0), 2, torch.Generator()) is None
 
 
 # ---- sizes

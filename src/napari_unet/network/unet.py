@@ -35,7 +35,6 @@ class _Conv3d(nn.Conv3d):
 _CONV = {2: nn.Conv2d, 3: _Conv3d}
 _UP_CONV = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 _BATCH_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-_DROPOUT = {2: nn.Dropout2d, 3: nn.Dropout3d}
 _MAX_POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 _AVERAGE_POOL = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
 _LINEAR = {2: "bilinear", 3: "trilinear"}
@@ -66,7 +65,6 @@ class UNet(nn.Module):
         )
         self.pool = pool[config.ndim](2)
         self.bottom = _two_convolutions(config, widths[-2], widths[-1])
-        self.dropout = _DROPOUT[config.ndim](config.dropout)
         self.upsampling = nn.ModuleList(Upsampling(config, width) for width in reversed(widths[1:]))
         self.expanding = nn.ModuleList(
             _two_convolutions(config, 2 * width, width) for width in reversed(widths[:-1])
@@ -76,13 +74,15 @@ class UNet(nn.Module):
             self.distance_head = _CONV[config.ndim](config.features, 1, 1)
         initialise(self)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
         """Return the logits of every class and, last, of the distance where the network has a head for it.
 
         Parameters
         ----------
         x : Tensor (B, C, ...)
             Normalised intensities; the spatial sizes must fit, see :mod:`napari_unet.network.geometry`.
+        kept : Tensor (B, 3 F 2^(L-1)), optional
+            Factors of the features that drop-out acts on, see :func:`drop_out`.
 
         Returns
         -------
@@ -105,10 +105,10 @@ class UNet(nn.Module):
         for level, block in enumerate(self.contracting):
             x = block(x)  #                                 (B, F 2^l, S/2^l)           568, 280, 136, 64
             if level == config.levels - 1:
-                x = self.dropout(x)
+                x, kept = _drop(x, kept)
             skips.append(x)
             x = self.pool(x)  #                             (B, F 2^l, S/2^(l+1))       284, 140, 68, 32
-        x = self.dropout(self.bottom(x))  #                 (B, F 2^L, S/2^L)           28
+        x, _ = _drop(self.bottom(x), kept)  #               (B, F 2^L, S/2^L)           28
         for up, block in zip(self.upsampling, self.expanding, strict=True):  # level l = L-1 ... 0
             x = up(x)  #                                    (B, F 2^l, S/2^l)           56, 104, 200, 392
             x = torch.cat([centre_crop(skips.pop(), x.shape[2:]), x], dim=1)  # (B, 2 F 2^l, S/2^l)
@@ -154,6 +154,28 @@ class Upsampling(nn.Module):
         x = functional.interpolate(x, scale_factor=2, mode=self.mode, align_corners=self.align_corners)
         #                                        (B, n_in/2, 2s)
         return centre_crop(x, [size - 2 for size in x.shape[2:]]) if self.crop else x
+
+
+def drop_out(config: UNetConfig, batch: int, generator: torch.Generator) -> Tensor | None:
+    """Return what drop-out leaves of the features for one batch, (batch, 3 F 2^(L-1)), drawn on the CPU.
+
+    Whole feature maps go, for pixels beside each other say the same (Tompson et al. 2015): with the chance
+    ``config.dropout`` the factor of a map is 0, else such that the mean is 1. Those of the last level of the
+    contracting path come first, then those of the bottom. None where nothing goes.
+    """
+    if not config.dropout:
+        return None
+    stays = torch.rand((batch, 3 * config.features * 2 ** (config.levels - 1)), generator=generator)
+    return (stays >= config.dropout).float() / (1 - config.dropout)
+
+
+def _drop(x: Tensor, kept: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Return the features (B, C, ...) times the first C factors, and the factors that are left."""
+    if kept is None:
+        return x, None
+    channels = x.shape[1]
+    factors = kept[:, :channels].to(x.dtype).view(len(x), channels, *(1,) * (x.ndim - 2))
+    return x * factors, kept[:, channels:]
 
 
 def _two_convolutions(config: UNetConfig, n_in: int, n_out: int) -> nn.Sequential:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from napari_unet.network.learning.loss import distance_loss, weighted_cross_entropy
-from napari_unet.network.learning.replay import Numbers, Replay, read_later
+from napari_unet.network.learning.replay import Numbers, Replay, read_later, upload
 from napari_unet.network.learning.state import LearnerState
-from napari_unet.network.unet import UNet
+from napari_unet.network.unet import UNet, drop_out
 
 _LARGEST_GRADIENT = 1.0
 """Gradients are scaled down to this norm: one odd patch must not undo what the others taught."""
@@ -85,8 +85,8 @@ class Learner:
         groups: dict[float, list[nn.Parameter]] = {}
         for name, parameter in self.network.named_parameters():
             groups.setdefault(ends_rate if name.startswith(_ENDS) else 1.0, []).append(parameter)
-        # What cannot be recorded: the scaler of float16 waits for the GPU in every step; drop-out is random.
-        is_recorded = device.type == "cuda" and precision != torch.float16 and not network.config.dropout
+        # Not with float16: its scaler waits for the GPU in every step.
+        is_recorded = device.type == "cuda" and precision != torch.float16
         # In one pass over each tensor, or one kernel for all: four times faster on the CPU.
         self._optimiser = torch.optim.AdamW(
             [{"params": group, "share": share} for share, group in groups.items()],
@@ -131,7 +131,10 @@ class Learner:
             changed.
         """
         self._step += 1
-        read = read_later(self._work.run(self._teach, image, target, weight, distance, then=self._update))
+        kept = self._drop_out(len(image))
+        read = read_later(
+            self._work.run(self._teach, image, target, weight, distance, kept, then=self._update)
+        )
         if meanwhile is not None:
             meanwhile()
         self._set_numbers(rate)  # before the GPU is waited for, which then waits for nobody
@@ -143,15 +146,26 @@ class Learner:
         self._scaler.update()
         return values[0] if finite else None
 
-    def _teach(self, image: Tensor, target: Tensor, weight: Tensor, distance: Tensor | None) -> Tensor:
+    def _drop_out(self, batch: int) -> Tensor | None:
+        """Return what drop-out keeps in this step, on the device, drawn anew for every one."""
+        kept = drop_out(self.network.config, batch, torch.Generator().manual_seed(self._seed + self._step))
+        return None if kept is None else upload(kept, self.device)
+
+    def _teach(
+        self,
+        image: Tensor,
+        target: Tensor,
+        weight: Tensor,
+        distance: Tensor | None,
+        kept: Tensor | None,
+    ) -> Tensor:
         """Leave the gradient of a batch, and return loss, loss with that of the distance, and its norm, (3,).
 
         Together: a GPU and the processor wait for each other at every value that is read.
         """
         self.network.train()
         self._optimiser.zero_grad(set_to_none=True)
-        with self._seeded():
-            logits = self._logits(image, self.network)
+        logits = self._logits(image, self.network, kept)
         classes = self.network.config.classes
         loss = weighted_cross_entropy(logits[:, :classes], target, weight)
         total = loss
@@ -304,13 +318,13 @@ class Learner:
         moments = [self._optimiser.state.get(parameter, {}) for parameter in self.network.parameters()]
         return [*self._own, *(value for moment in moments for value in moment.values())]
 
-    def _logits(self, image: Tensor, network: nn.Module) -> Tensor:
+    def _logits(self, image: Tensor, network: nn.Module, kept: Tensor | None = None) -> Tensor:
         layout = torch.channels_last if image.ndim == 4 else torch.contiguous_format
         image = image.contiguous(memory_format=layout)
         enabled = self.precision != torch.float32
         # A recorded step must not find weights that another has cast.
         with torch.autocast(self.device.type, dtype=self.precision, enabled=enabled, cache_enabled=False):
-            logits: Tensor = network(image)
+            logits: Tensor = network(image, kept)
         return logits
 
     def _set_numbers(self, rate: float) -> None:
@@ -342,19 +356,6 @@ class Learner:
         """
         averages: list[Tensor] = list(self.average.module.parameters())
         _move(averages, list(self.network.parameters()), self._part_new)
-
-    @contextmanager
-    def _seeded(self) -> Iterator[None]:
-        """Give drop-out, which knows only torch's global generator, numbers of its own on the CPU.
-
-        GPU kernels are not deterministic to the last bit anyway.
-        """
-        if self.network.config.dropout == 0 or self.device.type != "cpu":
-            yield
-            return
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(self._seed + self._step)
-            yield
 
 
 def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
