@@ -346,7 +346,8 @@ def test_files_patterns_and_repetitions(tmp_path: Path, monkeypatch: pytest.Monk
 def test_links_to_what_is_gone_are_told_when_they_are_read(tmp_path: Path) -> None:
     (tmp_path / "gone.tif").symlink_to(tmp_path / "unmounted" / "a.tif")
     (tmp_path / "folder.tif").symlink_to(tmp_path)
-    assert expand_paths([tmp_path]) == [tmp_path / "gone.tif"]
+    for meant in (tmp_path, tmp_path / "*.tif"):
+        assert expand_paths([meant]) == [tmp_path / "gone.tif"]
     with pytest.raises(InputError, match=r"gone.tif is a link to .*unmounted/a.tif, which is not there"):
         read_image(tmp_path / "gone.tif")
 

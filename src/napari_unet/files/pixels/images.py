@@ -255,7 +255,7 @@ def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> lis
         else:
             # Not `Path.glob`, which takes hidden files and refuses absolute patterns.
             found_here = map(Path, glob.glob(str(path), recursive=True))  # noqa: PTH207
-            files = [p for p in found_here if (p.is_file() and p.name != _ZARR[-1]) or is_zarr(p)]
+            files = [p for p in found_here if (_is_file(p) and p.name != _ZARR[-1]) or is_zarr(p)]
             if not files:
                 raise InputError(f"There is no file {str(pattern)!r}; check its name and folder.")
         if not (named or results):
