@@ -89,11 +89,14 @@ def test_tiles_appear_and_give_way_to_the_result(dock, viewer, qtbot, monkeypatc
 def test_results_do_not_cover_the_image_that_was_brought_up_meanwhile(dock, viewer, qtbot, monkeypatch):
     low = viewer.add_image(discs((8, 64, 64)), name="low")
     cells = viewer.add_image(discs((8, 64, 64)), name="cells")
-    shown = preview_layer.PreviewLayer.repaint
+    watch_previews(viewer, monkeypatch)
+    shown, turned = preview_layer.PreviewLayer.repaint, []
 
     def turning(self):
         shown(self)
-        select_image(viewer, low)
+        if self._layer is not None and cells.visible:
+            turned.append(len(viewer.layers))
+            select_image(viewer, low)
 
     monkeypatch.setattr(preview_layer.PreviewLayer, "repaint", turning)
     for _ in range(2):  # the second time there is an earlier result, which the preview hides
@@ -102,6 +105,7 @@ def test_results_do_not_cover_the_image_that_was_brought_up_meanwhile(dock, view
         predict_with(dock, qtbot)
         assert [layer.name for layer in viewer.layers] == ["low", "cells", "cells objects"]
         assert [layer.visible for layer in viewer.layers] == [True, False, False]
+    assert turned == [3, 4]
     select_image(viewer, cells)
     assert viewer.layers["cells objects"].visible
 
