@@ -174,6 +174,7 @@ def test_results_are_opened_when_asked_for(files_dock, images, qtbot):
     assert (image.name, objects.name) == ("c3", "c3 objects")
     np.testing.assert_array_equal(image.data, read_image(images / "c3.tif").pixels)
     assert isinstance(objects, Labels)
+    assert objects.data.dtype == np.int32  # as predicted here
     assert source_of(viewer, objects) is image
     assert files_dock.image.several == "files"  # the new image does not end the choice of the folder
     qtbot.waitUntil(lambda: not files_dock._report.reading.is_running, timeout=20_000)

@@ -90,7 +90,10 @@ def read_results(path: Path, outputs: Mapping[PredictionKind, Path]) -> OpenedFi
         pixels = np.moveaxis(pixels, 0, -1)
     results: dict[PredictionKind, NDArray[Any]] = {}
     for kind, target in outputs.items():
-        results[kind] = _in_memory(target, load_image(target).pixels)
+        found = _in_memory(target, load_image(target).pixels)
+        results[kind] = (
+            found.astype(np.int32) if kind == "objects" else found
+        )  # room for more than the file has
     return OpenedFile(stem(path), pixels, rgb, results)
 
 
