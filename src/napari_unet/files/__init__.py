@@ -1,1 +1,1 @@
-"""What is on disk: models, images, settings."""
+"""What is on disk: images, models, projects, results, settings."""
