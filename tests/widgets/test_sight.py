@@ -24,12 +24,14 @@ def test_an_image_is_brought_up_with_all_that_was_seen_on_it(viewer, low):
     paint = make_annotation(viewer, high)
     objects, hidden = (add_result(viewer, high, kind, paint.data.copy()) for kind in ("objects", "classes"))
     hidden.visible = False
+    weights = add_result(viewer, high, "weights", np.zeros((30, 20), np.float32))
     layers = (low, high, paint, objects, hidden)
     assert bring_up(viewer, low) == "'high', which lay over it, is hidden."
     assert [layer.visible for layer in layers] == [True, False, False, False, False]
     assert bring_up(viewer, low) == ""
     assert bring_up(viewer, high) == ""  # the other lies below
     assert [layer.visible for layer in layers] == [True, True, True, True, False]
+    assert not weights.visible  # the dock that made it shows it, if it is to be seen
     paint.visible = False  # as it is found in a project that was closed while another image was up
     bring_up(viewer, high)
     assert paint.visible

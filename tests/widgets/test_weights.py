@@ -190,6 +190,27 @@ def test_switching_the_image_during_a_computation_does_not_misplace_the_map(view
             np.testing.assert_allclose(layer.data, border_weights(paint.data), rtol=1e-5)
 
 
+def test_the_map_of_the_chosen_image_alone_is_shown(viewer, dock, image, qtbot):
+    other = viewer.add_image(np.zeros((30, 40), np.uint8), name="other")
+    for each in (image, other):
+        make_annotation(viewer, each).data[:] = two_objects()
+    qtbot.wait(20)  # the dock turns to the layer that was made last
+
+    def shown():
+        return [layer.name for layer in viewer.layers if layer.name.endswith("weights") and layer.visible]
+
+    dock.image.choose(image)
+    dock.show_map.setChecked(True)
+    qtbot.waitUntil(lambda: shown() == ["cells weights"], timeout=5000)
+    dock.image.choose(other)
+    qtbot.waitUntil(lambda: shown() == ["other weights"], timeout=5000)
+    dock.show_map.setChecked(False)
+    dock.image.choose(image)
+    dock.show_map.setChecked(True)
+    assert "other weights" not in shown()
+    qtbot.waitUntil(lambda: shown() == ["cells weights"], timeout=5000)
+
+
 def test_a_fault_in_the_paint_is_a_sentence(viewer, dock, image, qtbot):
     paint = make_annotation(viewer, image)
     paint.data[0, 0] = -1

@@ -149,6 +149,8 @@ class WeightsDock(Dock):
 
     def _on_annotation(self, _layer: object = None) -> None:
         self._latest.cancel()  # what is computed belongs to another layer
+        if self._map is not None and marks.source_of(self._viewer, self._map) is not self.image.layer:
+            self._map.visible, self._map = False, None
         self._previews = WeightPreviews()
         self._peak = 0.0
         self._due.start()

@@ -46,7 +46,7 @@ def hide_with_image(layer: Layer) -> None:
     layer.visible = False
     mark = mark_of(layer)
     if mark is not None:
-        mark.is_hidden_with_image = True
+        mark.is_hidden_with_image = mark.kind != "weights"  # which is shown as the Weights dock is set
 
 
 def select_image(viewer: ViewerModel, image: Image) -> None:
