@@ -92,6 +92,8 @@ def without_equal_channels(pixels: Pixels) -> Pixels:
 
     An image on disk is read up to the first difference.
     """
+    if len(pixels) == 1:
+        return pixels
     shape = pixels.shape[1:]
     block = (*(1 for _ in shape[:-2]), _ROWS, shape[-1])
     parts = (np.asarray(pixels[(slice(None), *box)]) for box in plan_cores(shape, block))
