@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import nn
 
+from napari_unet.core.arrays.lazy import LazyPixels
 from napari_unet.core.arrays.normalisation import Normalisation, apply_limits
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
@@ -503,3 +504,10 @@ def test_without_a_tile_size_one_is_planned():
     model = make_model()
     planned = predict(model, image, PredictionConfig(precision="float32")).probabilities
     np.testing.assert_allclose(planned, predict(model, image, settings_of(8)).probabilities, atol=1e-5)
+
+
+def test_a_result_that_does_not_fit_into_the_memory_is_told_at_once():
+    # On disk it would be read piece by piece: the pixels take no room.
+    image = LazyPixels(np.broadcast_to(np.float32(0), (300_000, 300_000)))
+    with pytest.raises(InputError, match=r"need 720 GB of memory, and .* are free; crop the image"):
+        predict(make_model(), image, PredictionConfig(tile_size=1024))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from math import prod
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -16,6 +17,7 @@ from napari_unet.core.arrays.normalisation import CLIPS
 from napari_unet.core.arrays.resampling import scaled_shape
 from napari_unet.core.configs import check_kind
 from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.objects.prediction import Prediction
 from napari_unet.core.tiling import Geometry, Tile, read_mirrored
@@ -24,6 +26,7 @@ from napari_unet.network.config import PredictionConfig, UNetConfig
 from napari_unet.network.device import choose_device, choose_precision, free_memory
 from napari_unet.network.events import ImageScaled, Predicted, PredictionEvent, TileDone, TilesHalved
 from napari_unet.network.geometry import tile_geometry
+from napari_unet.network.memory import free_host_memory
 from napari_unet.network.model import Model, check_model
 from napari_unet.network.orientation import ORIENTATIONS
 from napari_unet.network.tiles.gpu_tiles import GpuTiles
@@ -76,8 +79,8 @@ def predict(
     Raises
     ------
     InputError
-        If the image does not suit the model, there is no such device, or not even the smallest tile fits
-        the memory.
+        If the image does not suit the model, there is no such device, or the result or even the smallest
+        tile does not fit into the memory.
     """
     *_, last = predict_events(model, image, config, device=device)
     return cast("Predicted", last).prediction
@@ -122,8 +125,7 @@ def predict_events(
     plan = plan_prediction(model, image, config, device=device)
     if plan.scale is not None:
         yield plan.scaled_event()
-    shape = (*plan.leading, *plan.shape)
-    probabilities = np.zeros((model.network.classes, *shape), np.float32)
+    probabilities = _room_for((model.network.classes, *plan.leading, *plan.shape))
     run = plan.tile_run(start_at=start_at)
     yield from predict_tiles(model, plan, run, control, probabilities)
     finished = run.finished
@@ -133,6 +135,18 @@ def predict_events(
         Prediction(probabilities, ndim=model.network.ndim, mode=model.mode, instances=plan.instances),
         finished,
     )
+
+
+def _room_for(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return zeros, or say so where they do not fit into the memory: systems promise more than there is."""
+    needed, free = 4 * prod(shape), free_host_memory()
+    if needed > free:
+        raise InputError(
+            f"The probabilities of an image of shape {shape[1:]} need {needed / 1e9:,.0f} GB of memory, and "
+            f"{free / 1e9:.1f} are free; crop the image, or segment its file by napari-unet predict --format "
+            "zarr."
+        )
+    return np.zeros(shape, np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
