@@ -31,6 +31,7 @@ from napari_unet.widgets.predicting.prediction_run import (
     segment,
 )
 from napari_unet.widgets.predicting.prediction_targets import into_stack
+from napari_unet.widgets.projects.window_project import project_of
 
 LAST_ID = 2**31 - 1
 
@@ -523,3 +524,20 @@ def test_an_unreadable_history_does_not_matter(models):
     path = models / "x.safetensors"
     save_model(replace(model, history=replace(model.history, started="?", scores=())), path)
     assert ModelFacts.read(path).sentence().endswith("Trained at an unknown time for 30 s.")
+
+
+def test_a_model_that_another_dock_trained_is_offered(viewer, models, qtbot):
+    for path in models.iterdir():
+        path.unlink()
+    models.rmdir()
+    dock = PredictDock(viewer)  # before there is a folder of models
+    qtbot.addWidget(dock)
+    assert dock.model.path is None
+    models.mkdir()
+    first, second = (save(models, name) for name in ("first", "second"))
+    for path in (first, second):
+        project_of(viewer).note_model(path)
+        assert dock.model.path == path
+    dock.select_model(first)
+    project_of(viewer).note_model(second)
+    assert dock.model.path == first

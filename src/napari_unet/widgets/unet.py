@@ -215,8 +215,6 @@ class UNetDock(Dock):
         if self.train.is_running:
             self._learnt |= self._taught
             self.predict.select_model(path)
-        else:  # another dock of the window trained it
-            self.predict.model.offer(path)
         if not self.train.is_running or (image is not None and self.train.joins(image)):
             self._learnt |= self._checksums()
         self._trained = True

@@ -119,10 +119,11 @@ class ModelChooser(Chooser):
         return self._path
 
     def follow(self, project: WindowProject) -> None:
-        """Offer the models of a project from the moment it is opened, the last one first."""
+        """Offer the models of a project from when it is opened, and what is trained, the last one first."""
         self._project = project
         project.opened.connect(self._on_opened)
         project.moved.connect(self._on_moved)
+        project.trained.connect(self.offer)
 
     def _on_opened(self) -> None:
         if self._project is not None:
