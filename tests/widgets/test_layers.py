@@ -409,6 +409,16 @@ def test_a_change_of_dtype_or_shape_makes_a_new_layer(viewer):
     assert add_result(viewer, image, "objects", np.ones((6, 8), np.uint8)) is not first
 
 
+def test_an_image_that_napari_shows_as_lines_gets_paint_where_its_last_axis_is_the_channel(viewer):
+    image = viewer.add_image(np.zeros((20, 30, 1)), name="lines")
+    with pytest.raises(InputError, match=r"'lines' has shape \(20, 30, 1\).*as image\[..., 0\]"):
+        make_annotation(viewer, image)
+    assert list(viewer.layers) == [image]
+    assert make_annotation(viewer, image, "last").data.shape == (20, 30)
+    narrow = viewer.add_image(np.zeros((20, 1)), name="narrow")
+    assert make_annotation(viewer, narrow).data.shape == (20, 1)
+
+
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # napari's, of the same image
 def test_an_image_without_pixels_gets_no_paint(viewer):
     image = viewer.add_image(np.zeros((0, 64, 64), np.uint8), name="none")

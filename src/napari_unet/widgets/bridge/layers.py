@@ -59,7 +59,7 @@ def make_annotation(viewer: ViewerModel, image: Image, channels: Channels = "aut
     Raises
     ------
     InputError
-        If the image is not in the viewer, is empty, or has too few axes.
+        If the image is not in the viewer, is empty, has too few axes, or planes that are lines.
     """
     if image not in viewer.layers:
         raise InputError(f"The image '{image.name}' is no longer in the viewer; choose another one.")
@@ -75,6 +75,11 @@ def make_annotation(viewer: ViewerModel, image: Image, channels: Channels = "aut
     shape = tuple(full_data(image).shape[axis] for axis in axes)
     if 0 in shape:  # napari cannot show paint without pixels, and then no more take it away
         raise InputError(f"The image '{image.name}' is empty (shape {shape}); choose one with pixels in it.")
+    if len(shape) > 2 and shape[-1] == 1:
+        raise InputError(
+            f"The image '{image.name}' has shape {full_data(image).shape}, so that napari shows lines of one "
+            "pixel; open it without its last axis, as image[..., 0] in Python, and paint on that."
+        )
     name = f"{image.name} paint"
     opened = next((layer for layer in viewer.layers if layer.name == name and _may_adopt(layer, shape)), None)
     paint = opened or Labels(
