@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import zarr
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_unet.widgets.bridge.layers import add_result, make_annotation
 from napari_unet.widgets.bridge.sight import bring_up, lay_on
 from napari_unet.widgets.paint import PaintDock
+from napari_unet.widgets.predicting.stored_results import show_stored
 
 
 @pytest.fixture
@@ -72,6 +74,19 @@ def test_a_result_lies_on_its_image_below_those_that_hide_it(viewer, low, blendi
     assert viewer.layers.index(objects) == place
     lay_on(viewer, low, objects)
     assert viewer.layers.index(objects) == place
+
+
+def test_results_on_disk_lie_on_their_image_and_come_up_with_it(viewer, low, tmp_path):
+    zarr.create_group(tmp_path).create_array("0", data=np.ones((20, 30), np.int32))
+    high = add_high(viewer)
+    (seen,) = show_stored(viewer, low, "none", {"objects": tmp_path}).values()
+    assert list(viewer.layers) == [low, seen, high]
+    assert seen.visible
+    (hidden,) = show_stored(viewer, low, "none", {"objects": tmp_path}, shows=False).values()
+    assert list(viewer.layers) == [low, hidden, high]  # in the place of the earlier one
+    assert not hidden.visible
+    bring_up(viewer, low)
+    assert hidden.visible
 
 
 def test_who_chooses_an_image_sees_and_paints_on_it(viewer, low, qtbot):
