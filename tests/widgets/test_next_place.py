@@ -273,6 +273,20 @@ def test_a_transposed_view_goes_there_too(dock, viewer, qtbot):
     np.testing.assert_allclose(centre(viewer), (60, 3), atol=8)
 
 
+def test_from_a_3d_view_it_leads_to_a_plane_that_can_be_painted_on(dock, viewer, qtbot):
+    image = viewer.add_image(np.zeros((5, 1000, 1000), np.uint16), name="cells")
+    make_annotation(viewer, image)
+    viewer.dims.ndisplay = 3
+    viewer.scene.camera.angles = (20, 30, 40)
+    knows(dock, spots((5, 1000, 1000), (3, 10, 10)))
+    press(dock, qtbot)
+    assert viewer.dims.ndisplay == 2
+    assert viewer.dims.point[0] == 3
+    np.testing.assert_allclose(centre(viewer), (10, 10), atol=8)
+    half = np.array(viewer.canvas.size) / viewer.scene.camera.zoom / 2
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], half)  # nothing is seen beside the image
+
+
 def test_a_plane_that_is_seen_from_its_edge_beside_a_stack_does_no_harm(dock, viewer, qtbot):
     viewer.add_image(np.zeros((5, 120, 120), np.uint16), name="stack")
     image = viewer.add_image(np.zeros((200, 300)), name="cells")

@@ -654,6 +654,21 @@ def test_where_classes_are_painted_no_object_is_spoken_of(viewer, qtbot):
     qtbot.waitUntil(lambda: shown(dock) == ["start", "object"], timeout=20_000)
 
 
+def test_classes_are_to_be_looked_at_once_there_are_some(viewer, qtbot):
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    image = viewer.add_image(discs(), name="cells")
+    make_annotation(viewer, image)
+    add_result(viewer, image, "objects", np.ones((64, 64), np.int32))  # of a starter, as it were
+    dock._on_predicted([image])
+    qtbot.waitUntil(lambda: "Look at the objects" in say(dock, "unet_advice"), timeout=20_000)
+    dock.paint.mode_choice.setCurrentIndex(1)
+    qtbot.waitUntil(lambda: "Paint a little of the background" in say(dock, "unet_advice"), timeout=20_000)
+    add_result(viewer, image, "classes", np.ones((64, 64), np.uint8))
+    dock._on_predicted([image])
+    assert "Look at the classes" in say(dock, "unet_advice")
+
+
 def test_the_wheel_scrolls_a_dock_and_changes_no_setting(viewer, qtbot):
     for number in range(3):
         viewer.add_image(discs(), name=f"cells {number}")

@@ -291,10 +291,12 @@ class UNetDock(Dock):
         labels = labels_of(self._viewer, image)
         if image is None or not labels:
             return stage
+        # Who changes to classes has none yet, but may have objects.
+        suits = not stage.is_of_classes or bool(layers_of(self._viewer, image, "classes"))
         return replace(
             stage,
             has_labels=True,
-            predicted=image.unique_id in self._predicted,
+            predicted=suits and image.unique_id in self._predicted,
             corrected=self.paint.corrections.has_some,
             saved=any(layer.unique_id in self._saved for layer in labels),
         )

@@ -27,8 +27,10 @@ def show_place(
 ) -> None:
     """Move camera and sliders to a pixel (…YX) of ``paint``, the annotation layer of ``image``, and mark it.
 
-    The zoom stays where the place, with so many pixels around it, can be seen well with it.
+    The zoom stays where the place, with so many pixels around it, can be seen well with it. A 3-D view is
+    left: strokes are painted on planes.
     """
+    viewer.dims.ndisplay = 2
     centre_on(viewer, paint, centre)
     camera = viewer.scene.camera
     wanted = _CANVAS / (2 * radius * abs(float(paint.scale[-1])))
@@ -55,7 +57,7 @@ def _keep_on(viewer: ViewerModel, layer: Layer) -> None:
     """Shift the view so that it shows no more beside ``layer`` than it must."""
     dims, camera = viewer.dims, viewer.scene.camera
     shown = [axis - dims.ndim for axis in dims.displayed]
-    if dims.ndisplay != 2 or min(shown) < -layer.ndim:  # or it is seen from its edge, beside a stack
+    if min(shown) < -layer.ndim:  # it is seen from its edge, beside a stack
         return
     low, high = layer.extent.world[:, shown]
     half = np.array(viewer.canvas.viewbox_size(viewer.layers)) / camera.zoom / 2
