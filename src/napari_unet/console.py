@@ -22,6 +22,7 @@ from typer.core import TyperGroup
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
+from napari_unet.files.opening import user_path
 
 if TYPE_CHECKING:
     from napari_unet.network.events import Stopped, TrainingEvent
@@ -51,7 +52,7 @@ def ready_streams() -> None:
 
 def in_home(argument: str) -> str:
     """Return an argument in which "~/" is the home folder, also after "--flag=", where no shell says so."""
-    return re.sub(r"^(--[\w-]+=)?~(?=$|[/\\])", lambda found: f"{found[1] or ''}{Path.home()}", argument)
+    return re.sub(r"(?s)^(--[\w-]+=)?(~.*)", lambda found: f"{found[1] or ''}{user_path(found[2])}", argument)
 
 
 def repeat_flags(arguments: Sequence[str]) -> list[str]:

@@ -70,6 +70,7 @@ def test_an_empty_argument_is_no_folder(given: list[str], named: str) -> None:
         ("--output=~/o", "--output=HOME/o"),
         ("~", "HOME"),
         ("~a.tif", "~a.tif"),
+        ("--output=~a.tif", "--output=~a.tif"),
         ("a/~/b", "a/~/b"),
         ("--set=a=~/b", "--set=a=~/b"),
     ],

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from napari_unet.core.errors import InputError
+from napari_unet.files.opening import user_path
 from napari_unet.network.failures import is_disk_full
 
 
@@ -25,7 +26,7 @@ def writing(path: str | Path) -> Iterator[Path]:
     followed, not replaced. The file gets the permissions of any new file. ``InputError`` if it cannot be
     written there: a folder or device in its place, no permission, a full disk.
     """
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(user_path(path)))
     try:
         if target.is_dir():
             raise InputError(f"{path} is a folder; give the name of a file to write.")

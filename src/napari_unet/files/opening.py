@@ -1,11 +1,20 @@
 """Files as users name them, opened for reading, or a sentence on why they cannot be."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from napari_unet.core.errors import InputError
+
+
+def user_path(name: str | Path) -> Path:
+    """Return the path that a user means by a name, in which a leading "~" is the home folder.
+
+    A name that merely begins so, as "~backup.tif" does, is itself.
+    """
+    return Path(os.path.expanduser(name))  # noqa: PTH111 (the other raises for such a name)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 import tomli_w
 
 from napari_unet.core.errors import InputError
+from napari_unet.files.opening import user_path
 from napari_unet.files.plain import from_plain, suggest, to_plain
 from napari_unet.network.config import PredictionConfig, TrainingConfig
 from napari_unet.network.model import Model
@@ -58,7 +59,7 @@ def read_settings(path: str | Path, base: Settings | None = None) -> Settings:
     """
     try:
         # Editors of Windows put a mark before it.
-        return _from_sections(tomllib.loads(Path(path).read_text(encoding="utf-8-sig")), base)
+        return _from_sections(tomllib.loads(user_path(path).read_text(encoding="utf-8-sig")), base)
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not a text file; give settings in TOML.") from error
     except OSError as error:

@@ -18,6 +18,7 @@ from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.files.networks.container import Kind, NotOursError, read_container, write_container
+from napari_unet.files.opening import user_path
 from napari_unet.files.pixels.images import safe_name
 from napari_unet.files.plain import from_plain, to_plain
 from napari_unet.network.config import TrainingConfig, UNetConfig
@@ -101,7 +102,7 @@ def load_model(path: str | Path) -> Model:
     """
     from safetensors.torch import load
 
-    path = Path(path)
+    path = user_path(path)
     try:
         data, record = read_container(path, MODEL)
     except NotOursError:
@@ -133,7 +134,7 @@ def read_info(path: str | Path) -> dict[str, Any]:
     InputError
         As :func:`load_model`, except that the weights are not looked at.
     """
-    path = Path(path)
+    path = user_path(path)
     _, record = read_container(path, MODEL)
     parts = {name: to_plain(part) for name, part in _read_parts(record, path).items()}
     return {key: record[key] for key in ("format", "version", "sha256", "parameters")} | parts

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.core.errors import InputError
 from napari_unet.files.networks.models import load_model
+from napari_unet.files.opening import user_path
 
 if TYPE_CHECKING:
     from napari_unet.network.model import Model
@@ -54,7 +55,7 @@ def find_model(name: str | Path) -> Path:
     """
     if str(name) in starter_names():  # even where a folder is called so, too
         return starter_path(str(name))
-    path = Path(name)
+    path = user_path(name)
     if path.suffix == _SUFFIX or path.exists():
         return path
     raise InputError(f"There is no model file {name} and no starter of that name; {_offered()}.")

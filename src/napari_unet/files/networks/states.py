@@ -17,6 +17,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.scoring.confidence import Tally
 from napari_unet.files.networks.container import Kind, read_container, write_container
 from napari_unet.files.networks.models import MODEL, load_model
+from napari_unet.files.opening import user_path
 from napari_unet.files.plain import from_plain, to_plain
 from napari_unet.network.learning.state import Best, LearnerState, Tensors, TrainingState
 from napari_unet.network.model import Model
@@ -65,7 +66,7 @@ class _Numbers:
 
 def state_path(model_path: str | Path) -> Path:
     """Return where the state of a model file is."""
-    return Path(f"{model_path}{ENDING}")
+    return user_path(f"{model_path}{ENDING}")
 
 
 def save_state(state: TrainingState, model: Model, model_path: str | Path) -> None:
@@ -75,7 +76,7 @@ def save_state(state: TrainingState, model: Model, model_path: str | Path) -> No
     """
     import torch
 
-    _, record = read_container(Path(model_path), MODEL)
+    _, record = read_container(user_path(model_path), MODEL)
     best: Tensors = {} if state.best is None else state.best.weights
     learner = state.learner
     groups = {name: getattr(learner, name) for name in _GROUPS if name != "best"} | {"best": best}
@@ -122,7 +123,7 @@ def load_state(model: Model, model_path: str | Path) -> TrainingState | None:
     path = state_path(model_path)
     if not path.exists():
         return None
-    data, numbers = _read(path, Path(model_path))
+    data, numbers = _read(path, user_path(model_path))
     try:
         tensors = load(data)
         augment_rng = tensors.pop("augment_rng")
@@ -162,7 +163,7 @@ def step_to_continue(model_path: str | Path) -> int | None:
     Neither torch nor the tensors are loaded. ``InputError`` as :func:`load_state`.
     """
     path = state_path(model_path)
-    return _read(path, Path(model_path))[1].step if path.exists() else None
+    return _read(path, user_path(model_path))[1].step if path.exists() else None
 
 
 def load_to_continue(path: str | Path) -> tuple[Model, TrainingState | None, str]:

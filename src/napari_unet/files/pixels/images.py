@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from napari_unet.core.arrays.axes import without_opaque_alpha
 from napari_unet.core.errors import InputError
 from napari_unet.files.atomic import writing
+from napari_unet.files.opening import user_path
 from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.files.pixels.stored_image import StoredImage, stored_image
 from napari_unet.files.pixels.tiff_pages import first_series, is_tiff
@@ -58,7 +59,7 @@ def read_image(path: str | Path, *, is_label: bool = False) -> StoredImage:
     colours, not as these. ``InputError`` if the file is missing, damaged, compressed in a way that is not
     known, or no image.
     """
-    path = Path(path)
+    path = user_path(path)
     is_paged = is_tiff(path)  # which has sentences of its own on what is no file
     with decoding(path):
         return _read_tiff(path) if is_paged else _read_other(path, is_label)
@@ -238,7 +239,7 @@ def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> lis
     """
     found: dict[str, Path] = {}
     for pattern in patterns:
-        path = Path(pattern).expanduser()
+        path = user_path(pattern)
         named = path.is_file() or is_zarr(path)
         if named:  # before it is taken for a pattern: "cells [1].tif" is a name, too
             files = [path]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from napari_unet.core.arrays.axes import without_equal_channels, without_opaque_alpha
 from napari_unet.core.arrays.lazy import LazyPixels
 from napari_unet.core.errors import InputError
+from napari_unet.files.opening import user_path
 from napari_unet.files.pixels.images import (
     ALWAYS,
     check_end,
@@ -99,7 +100,7 @@ def open_image(path: str | Path) -> StoredImage:
     TIFF file of one or many pages, in any compression that tifffile reads. Of a file with several images, the
     first is taken. ``InputError`` if there is nothing, or nothing that can be read in pieces.
     """
-    path = Path(path)
+    path = user_path(path)
     if is_zarr(path):
         return _open_zarr(path)
     if path.is_dir():

@@ -23,6 +23,7 @@ from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.files.atomic import writing
+from napari_unet.files.opening import user_path
 from napari_unet.files.plain import from_plain, to_plain
 
 FILE = "project.toml"
@@ -157,7 +158,7 @@ def is_project(path: Path) -> bool:
 
 def project_folder(path: str | Path) -> Path:
     """Return the folder of a project, of which ``path`` is either that or its `project.toml`."""
-    path = Path(path).expanduser()
+    path = user_path(path)
     return path.parent if path.name == FILE and path.is_file() else path
 
 

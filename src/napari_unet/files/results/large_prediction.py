@@ -21,6 +21,7 @@ from napari_unet.core.objects.block_objects import BYTES_PER_PIXEL
 from napari_unet.core.objects.prediction import Prediction, PredictionKind
 from napari_unet.core.tiling import plan_tiles
 from napari_unet.files.networks.models import model_digest
+from napari_unet.files.opening import user_path
 from napari_unet.files.pixels.images import check_replaceable
 from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.files.pixels.pyramid import build_levels
@@ -173,8 +174,9 @@ def predict_to_zarr(
     from napari_unet.network.prediction import plan_prediction  # torch takes seconds
 
     control = control or Control()
-    outputs = {kind: Path(folder) / f"{name}_{kind}.zarr" for kind in kinds}
-    with _told(Path(folder)):
+    folder = user_path(folder)
+    outputs = {kind: folder / f"{name}_{kind}.zarr" for kind in kinds}
+    with _told(folder):
         for target in outputs.values():
             check_replaceable(target)
         planned = plan_prediction if cluster is None else cluster.cluster.plan
@@ -194,7 +196,7 @@ def predict_to_zarr(
             "precision": str(plan.precision),
             "channels": model.network.classes - first,
         }
-        store = PredictionStore(Path(folder) / f".{name}.napari-unet", identity, kept, plan.tile_size)
+        store = PredictionStore(folder / f".{name}.napari-unet", identity, kept, plan.tile_size)
         plan = replace(plan, tile_size=store.tile_size)
         shape = (*plan.leading, *plan.shape)
         grid = Grid(shape, _block(plan), axes or named_axes("TZYX"[-len(shape) :], pixel_size))

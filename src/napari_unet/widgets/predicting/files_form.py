@@ -5,6 +5,7 @@ from pathlib import Path
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QWidget
 
 from napari_unet.core.errors import InputError
+from napari_unet.files.opening import user_path
 from napari_unet.widgets.parts.form import Column, Form, button, describe
 
 _RESULTS = "results"
@@ -46,7 +47,7 @@ class FolderField(QWidget):
             raise InputError(
                 "No folder for the results is chosen; choose one with Browse, next to Results in."
             )
-        return Path(text).expanduser()
+        return user_path(text)
 
     def _browse(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, self._title, self.edit.text())
@@ -104,7 +105,7 @@ class FilesForm(QWidget):
         """Follow the folder of the images, until the user chooses another one for the results."""
         if self._output.text() not in ("", self._proposed):
             return
-        path = Path(files.strip()).expanduser()
+        path = user_path(files.strip())
         folder = path if path.is_dir() else path.parent
         self._proposed = str(folder / _RESULTS) if files.strip() and folder.is_dir() else ""
         self._output.setText(self._proposed)

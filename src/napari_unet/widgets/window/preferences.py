@@ -6,6 +6,8 @@ from typing import Literal
 
 from napari.settings import get_plugin_settings
 
+from napari_unet.files.opening import user_path
+
 PLUGIN = "napari-unet-interactive"
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -30,7 +32,7 @@ def read_preferences() -> Preferences:
         # Not installed as a plugin, or disabled: a script shows a dock.
         return Preferences(default_folder)
     return Preferences(
-        Path(chosen.models_folder).expanduser() if chosen.models_folder.strip() else default_folder,
+        user_path(chosen.models_folder) if chosen.models_folder.strip() else default_folder,
         chosen.device,
         chosen.brush_size,
         chosen.training_minutes,
