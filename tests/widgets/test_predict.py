@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from dask.array import from_array
 from dock_helpers import discs, make_model, save, say
 from hypothesis import given
 from hypothesis import strategies as st
@@ -325,7 +326,8 @@ def test_an_image_that_was_deleted_meanwhile(dock, viewer, qtbot):
 
 def test_all_images_that_suit(dock, viewer, qtbot):
     viewer.add_image(discs(), name="a")
-    viewer.add_image(np.dstack([discs()] * 3).astype(np.uint8), rgb=True, name="colour")
+    colours = [discs(seed=number).astype(np.uint8) for number in range(3)]
+    viewer.add_image(np.dstack(colours), rgb=True, name="colour")
     viewer.add_image(discs((3, 40, 32)), name="b")
     dock.image.choose(viewer.layers["a"])
     dock.image.setCurrentIndex(dock.image.findData("all"))
@@ -336,6 +338,69 @@ def test_all_images_that_suit(dock, viewer, qtbot):
     # What was predicted is no image to predict.
     predict_with(dock, qtbot)
     assert len(viewer.layers) == 5
+
+
+def in_colours(grey, *, alpha=False):
+    """Return a grey picture as colours, as it is often saved."""
+    opaque = [np.full(grey.shape, 255, np.uint8)] * alpha
+    return np.stack([grey.astype(np.uint8)] * 3 + opaque, axis=-1)
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("shape", [(64, 64), (3, 64, 64)])
+def test_a_grey_picture_in_colours_is_a_grey_one(dock, viewer, qtbot, shape, alpha):
+    grey = viewer.add_image(discs(shape).astype(np.uint8), name="grey")
+    image = viewer.add_image(in_colours(grey.data, alpha=alpha), rgb=True, name="colours")
+    dock.image.choose(image)
+    assert "read as one channel" in say(dock, "predict_suits")
+    predict_with(dock, qtbot)
+    dock.image.choose(grey)
+    assert "read as one channel" not in say(dock, "predict_suits")
+    predict_with(dock, qtbot)
+    np.testing.assert_array_equal(viewer.layers["colours objects"].data, viewer.layers["grey objects"].data)
+
+
+def test_a_picture_that_is_grey_where_it_was_looked_at_is_refused_once_all_of_it_is_read(dock, viewer, qtbot):
+    picture = in_colours(discs((400, 400)))
+    picture[1, 1, 0] += 1
+    viewer.add_image(picture, rgb=True)
+    dock.start()
+    qtbot.waitUntil(lambda: not dock.is_running, timeout=60_000)
+    assert "3 channels and the model was trained on 1" in say(dock, "predict_status")
+    assert len(viewer.layers) == 1
+
+
+def test_colours_on_disk_are_told_without_reading_them(dock, viewer):
+    reads = []
+
+    def read(block):
+        reads.append(block.shape)
+        return block
+
+    grey, colours = in_colours(discs()), np.dstack([discs(seed=seed).astype(np.uint8) for seed in range(3)])
+    for picture, suits in ((grey, True), (colours, False)):
+        on_disk = from_array(picture, chunks=-1).map_blocks(read, meta=np.empty((0, 0, 0), np.uint8))
+        image = viewer.add_image(on_disk, rgb=True)
+        dock.image.choose(image)
+        assert reads  # by napari
+        reads.clear()
+        assert dock.can_predict == suits
+        assert not reads
+
+
+@pytest.mark.parametrize("is_opaque", [True, False])
+def test_an_opaque_alpha_channel_is_no_colour(dock, viewer, qtbot, models, is_opaque):
+    picture = in_colours(discs(), alpha=True)
+    if not is_opaque:
+        picture[0, 0, 3] = 0
+    viewer.add_image(picture, rgb=True)
+    for channels in (3, 4):
+        dock.select_model(save(models, f"{channels}", channels=channels))
+        assert dock.can_predict == (channels == (3 if is_opaque else 4))
+        if dock.can_predict:
+            predict_with(dock, qtbot)
+    assert len(viewer.layers) == 2
+    assert viewer.layers[1].data.shape == (64, 64)
 
 
 def test_slice_by_slice_into_one_stack(dock, viewer, qtbot):

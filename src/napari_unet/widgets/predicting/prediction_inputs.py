@@ -13,7 +13,12 @@ from napari_unet.widgets.models.model_exchange import ModelExchange
 from napari_unet.widgets.parts.form import Column, Form, LayerChooser, Sentence, check_box
 from napari_unet.widgets.predicting.files_form import FilesForm, FolderField
 from napari_unet.widgets.predicting.prediction_form import PredictionForm
-from napari_unet.widgets.predicting.prediction_targets import Target, is_stack, targets_that_suit
+from napari_unet.widgets.predicting.prediction_targets import (
+    Target,
+    is_read_as_grey,
+    is_stack,
+    targets_that_suit,
+)
 from napari_unet.widgets.predicting.stored_results import results_folder
 from napari_unet.widgets.projects.window_project import project_of
 
@@ -21,6 +26,8 @@ ALL, FILES = "all", "files"
 """What can be chosen instead of one image layer."""
 
 _BY_PLANE = "Every plane is segmented by itself: an object has another number on each."
+
+_AS_GREY = "All colours of this image are greys, so it is read as one channel, as the model needs it."
 
 
 class PredictionInputs(QWidget):
@@ -100,7 +107,8 @@ class PredictionInputs(QWidget):
         elif unsaid := self._unsaid_channels(targets, facts):
             self._suits.say(unsaid, "warning")
         else:
-            self._suits.say(_BY_PLANE if has_stack else "")
+            is_grey = facts is not None and any(is_read_as_grey(target, facts) for target in targets)
+            self._suits.say(" ".join([_AS_GREY] * is_grey + [_BY_PLANE] * has_stack))
         self._refresh_stored(facts)
 
     def _unsaid_channels(self, targets: list[Target], facts: ModelFacts | None) -> str:

@@ -265,6 +265,7 @@ def _read(source: SourceImage, model: Model) -> _Read:
         ndim=ndim,
         channels=source.channels,
         in_channels=None if model.is_starter else model.network.in_channels,
+        equal_as_one=True,
     )
     shape: tuple[int, ...] = pixels.shape[1:]
     plane: tuple[int, ...] = ()

@@ -13,7 +13,12 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer
 from numpy.typing import NDArray
 
-from napari_unet.core.arrays.axes import CHANNEL_AXES, Channels
+from napari_unet.core.arrays.axes import (
+    CHANNEL_AXES,
+    Channels,
+    without_equal_channels,
+    without_opaque_alpha,
+)
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.network.failures import sentence
@@ -27,6 +32,9 @@ from napari_unet.widgets.predicting.stored_results import results_name
 
 _STACK = "napari_unet stack"
 """Metadata of a result layer: the (kind, array) it shows, to which planes are added one by one."""
+
+_FEW = 32
+"""Pixels along Y and X, about, by which it is told in how many channels an image in colours is read."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,9 +65,37 @@ def target_of(viewer: ViewerModel, layer: Image | None, channels: Channels, fact
     return Target(
         layer,
         resolve_channels(
-            full_data(layer).shape, channels=channels, ndim=facts.ndim, in_channels=facts.in_channels
+            _shape_read(layer, facts.in_channels),
+            channels=channels,
+            ndim=facts.ndim,
+            in_channels=facts.in_channels,
         ),
     )
+
+
+def is_read_as_grey(target: Target, facts: ModelFacts) -> bool:
+    """Return whether an image in colours that suits the model is taken for a grey one."""
+    return facts.in_channels == 1 and target.layer.rgb and full_data(target.layer).shape[-1] > 1
+
+
+def _shape_read(layer: Image, in_channels: int | None) -> tuple[int, ...]:
+    """Return the shape in which an image is read: without opaque alpha, and equal channels as one if need be.
+
+    A few pixels must do, as this is asked often; all of them decide where the image is segmented.
+    """
+    data = full_data(layer)
+    shape: tuple[int, ...] = data.shape
+    if not layer.rgb:
+        return shape
+    if type(data) is np.ndarray:
+        grid = (slice(None, None, max(1, size // _FEW)) for size in shape[-3:-1])
+        where: tuple[Any, ...] = (*(size // 2 for size in shape[:-3]), *grid)
+        few = without_opaque_alpha(data[where])
+    else:
+        few = layer.thumbnail[..., : shape[-1]]  # else it would be read from disk
+    if in_channels == 1:
+        return (*shape[:-1], len(without_equal_channels(np.moveaxis(few, -1, 0))))
+    return (*shape[:-1], few.shape[-1])
 
 
 def targets_that_suit(viewer: ViewerModel, channels: Channels, facts: ModelFacts) -> list[Target]:
