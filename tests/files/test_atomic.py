@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 import subprocess
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.atomic import check_writable, writing
+from napari_unet.files.atomic import check_writable, remove_unowned, writing
 
 
 def test_a_new_file_has_its_content_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -55,6 +56,61 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
         temporary.write_bytes(b"x")
     assert (tmp_path / "link.bin").is_symlink()
     assert (tmp_path / "real" / "a.bin").read_bytes() == b"x"
+
+
+HALF_WAY = """
+import sys
+from napari_unet.files.atomic import writing
+with writing(sys.argv[1]) as temporary:
+    temporary.write_text("theirs")
+    print(temporary, flush=True)
+    sys.stdin.read()
+"""
+
+
+def stops_half_way(target: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", HALF_WAY, target], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="what a killed process left is not removed there")
+def test_what_killed_processes_left_goes_and_what_living_ones_write_stays(tmp_path: Path) -> None:
+    target = tmp_path / "a.bin"
+    with stops_half_way(target) as killed, stops_half_way(target) as living:
+        for process in (killed, living):
+            assert process.stdout is not None
+        left, written = Path(killed.stdout.readline().strip()), Path(living.stdout.readline().strip())
+        killed.kill()
+        killed.wait()
+        assert sorted(tmp_path.iterdir()) == sorted([left, written])
+        with writing(target) as temporary:
+            temporary.write_text("ours")
+            with writing(target) as other:  # as another thread may
+                assert len({temporary, other, written}) == 3
+        assert {path.name for path in tmp_path.iterdir()} == {"a.bin", written.name}
+        remove_unowned(written)
+        living.communicate()
+        assert living.returncode == 0
+    assert target.read_text() == "theirs"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such locks")
+def test_where_there_are_no_locks_files_are_written_and_none_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lock(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", lock)
+    for content in ("old", "new"):
+        with writing(tmp_path / "a.bin") as temporary:
+            temporary.write_text(content)
+            with writing(tmp_path / "a.bin") as other:
+                assert other != temporary
+            assert temporary.read_text() == content
+    assert (tmp_path / "a.bin").read_text() == "new"
 
 
 def test_the_longest_name_can_be_written(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import tomli_w
 
 from napari_unet.core.errors import InputError
-from napari_unet.files.atomic import writing
+from napari_unet.files.atomic import remove_unowned, writing
 from napari_unet.files.networks.states import ENDING as STATE
 from napari_unet.files.networks.states import state_path
 from napari_unet.files.projects.project import (
@@ -291,8 +291,7 @@ class ProjectStore:
         """Remove what writes that were cut off have left."""
         for pattern in (_UNFINISHED, f"*/{_UNFINISHED}", f"{PAINT}/*/{_UNFINISHED}"):
             for path in list(self.folder.glob(pattern)):
-                with contextlib.suppress(OSError):
-                    path.unlink()
+                remove_unowned(path)
 
 
 def _share(path: Path, target: Path) -> None:
