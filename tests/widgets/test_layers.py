@@ -312,6 +312,21 @@ def test_an_unedited_result_is_updated_in_place_and_keeps_the_name_the_user_gave
     assert (bridge.predicted_labels(first) == 3).all()
 
 
+def test_a_result_that_is_updated_is_called_as_its_image_is_now(viewer):
+    first, image = (viewer.add_image(np.zeros((6, 8)), name="cells") for _ in range(2))
+    of_first = add_result(viewer, first, "objects", np.ones((6, 8), np.int32))
+    image.name = "cells 2"
+    result = add_result(viewer, image, "objects", np.ones((6, 8), np.int32))
+    first.name, image.name = "old", "cells"
+    assert add_result(viewer, image, "objects", np.zeros((6, 8), np.int32)) is result
+    assert result.name == "cells objects [1]"  # beside that of the image that was called so
+    assert add_result(viewer, first, "objects", np.ones((6, 8), np.int32)) is of_first
+    image.name = "new"
+    assert add_result(viewer, image, "objects", np.ones((6, 8), np.int32)) is result
+    assert [layer.name for layer in (of_first, result)] == ["old objects", "new objects"]
+    assert len(viewer.layers) == 4
+
+
 def test_an_edited_result_is_never_overwritten(viewer):
     image = viewer.add_image(np.zeros((6, 8)))
     first = add_result(viewer, image, "objects", np.ones((6, 8), np.int32))

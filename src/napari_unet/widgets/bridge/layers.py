@@ -277,7 +277,11 @@ def _show(viewer: ViewerModel, source: Layer, kind: str, name: str, data: NDArra
     for layer in layers_of(viewer, source, kind):
         if _is_untouched(layer, data):
             layer.data = data
-            layer.metadata[KEY].shown = shown
+            mark: Mark = layer.metadata[KEY]
+            mark.shown = shown
+            if layer.name == mark.name:  # the image may have another one now
+                layer.name = name
+                mark.name = layer.name
             return layer
     result = result_layer(source, kind, name, data, axes_of(source, data))
     insert_result(viewer, source, result, kind, shown=shown, on_top=kind == "weights")
@@ -293,6 +297,7 @@ def insert_result(
     above = paint is None or on_top
     with keep_selection(viewer):
         viewer.layers.insert(len(viewer.layers) if above else viewer.layers.index(paint), result)
+    result.metadata[KEY].name = result.name  # which napari makes one of a kind
 
 
 @contextmanager

@@ -30,9 +30,9 @@ class Mark:
     result, with the number of the class for probabilities; ``channels`` is where that image has its channel
     axis, ``mode`` what the values of paint mean, and ``full`` which of its objects are painted up to their
     border, and where everything is. ``shown`` is what the plugin last put there: a copy for labels, which the
-    user may edit; the array itself for images. ``is_drawn_on`` while a stroke is shown on the layer that
-    goes again when it ends, ``is_hidden_with_image`` while it is
-    hidden because its image is. Kept here
+    user may edit; the array itself for images. ``name`` is what it called a result: one that is called
+    otherwise was named by the user. ``is_drawn_on`` while a stroke is shown on the layer that goes again when
+    it ends, ``is_hidden_with_image`` while it is hidden because its image is. Kept here
     and known there: ``timeline``, the order of undo of paint (:mod:`napari_unet.widgets.bridge.timeline`),
     and ``corrector``, what makes the gestures on predicted objects
     (:mod:`napari_unet.widgets.correcting.corrector`).
@@ -45,6 +45,7 @@ class Mark:
     mode: Mode = "objects"
     full: KnownFull = field(default_factory=KnownFull)
     shown: NDArray[Any] | None = None
+    name: str = ""
     is_drawn_on: bool = False
     is_hidden_with_image: bool = False
     timeline: object = None
