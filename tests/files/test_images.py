@@ -23,6 +23,7 @@ from napari_unet.files.pixels.images import (
     expand_paths,
     pair_by_stem,
     read_image,
+    safe_name,
     stem,
     write_image,
     write_labels,
@@ -405,6 +406,20 @@ def test_pairing_sees_through_endings() -> None:
     )
     assert pairs == [(Path("x/a_objects.tif"), Path("y/a.tif"))]
     assert left == [Path("x/a_classes.tif")]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("cells [1] (50%), Zellkörper", "cells [1] (50%), Zellkörper"),
+        (" a/b\\c: <d>?\n.. ", "a_b_c_ _d___"),
+        ("...", ""),
+        ("a" * 80, "a" * 80),
+        ("a" * 60 + "b" * 60, "a" * 39 + "_" + "b" * 40),
+    ],
+)
+def test_names_that_all_systems_allow(text, name) -> None:
+    assert safe_name(text) == name
 
 
 @pytest.mark.parametrize(

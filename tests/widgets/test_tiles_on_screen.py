@@ -189,7 +189,7 @@ def lazy_image(viewer, folder, shape=(64, 80), **how):
     stored = zarr.create_array(
         folder / "cells.zarr", data=discs(shape), chunks=(1,) * (len(shape) - 2) + (32, 32)
     )
-    return viewer.add_image(stored, name="cells: one/two", **how)
+    return viewer.add_image(stored, name="cells: one/two [1] 50%#", **how)
 
 
 @pytest.mark.usefixtures("short_of_memory")
@@ -203,14 +203,14 @@ def test_an_image_beyond_the_memory_goes_to_disk_and_is_shown_from_there(
     assert dock._inputs.stored.folder == tmp_path / "U-Net models" / "results"
     predict_with(dock, qtbot)
     assert seen
-    layer = viewer.layers["cells: one/two objects"]
+    layer = viewer.layers["cells: one/two [1] 50%# objects"]
     assert (layer.multiscale, layer.editable, source_of(viewer, layer)) == (True, False, image)
     np.testing.assert_array_equal(layer.scale, (0.5, 0.5))
     expected = predict(make_model(), discs((64, 80)), small_tiles(PredictionConfig()))
     assert expected.objects.max() > 5
     np.testing.assert_array_equal(np.asarray(layer.data[0]), expected.objects)
-    assert (tmp_path / "U-Net models" / "results" / "cells_ one_two_objects.zarr").is_dir()
-    stored = open_image(tmp_path / "U-Net models" / "results" / "cells_ one_two_objects.zarr")
+    assert (tmp_path / "U-Net models" / "results" / "cells_ one_two [1] 50%#_objects.zarr").is_dir()
+    stored = open_image(tmp_path / "U-Net models" / "results" / "cells_ one_two [1] 50%#_objects.zarr")
     assert (stored.pixel_size.y, stored.pixel_size.x) == (0.5, 0.5)
     # Settings cannot be changed afterwards, and that is said.
     dock.form.objects.changed.emit()
@@ -218,8 +218,11 @@ def test_an_image_beyond_the_memory_goes_to_disk_and_is_shown_from_there(
     # Once more, elsewhere: the new result takes the place of the old layer.
     dock._inputs.stored.edit.setText(str(tmp_path / "elsewhere"))
     predict_with(dock, qtbot)
-    assert [layer.name for layer in viewer.layers] == ["cells: one/two", "cells: one/two objects"]
-    assert (tmp_path / "elsewhere" / "cells_ one_two_objects.zarr").is_dir()
+    assert [layer.name for layer in viewer.layers] == [
+        "cells: one/two [1] 50%#",
+        "cells: one/two [1] 50%# objects",
+    ]
+    assert (tmp_path / "elsewhere" / "cells_ one_two [1] 50%#_objects.zarr").is_dir()
 
 
 @pytest.mark.usefixtures("short_of_memory")
@@ -227,7 +230,7 @@ def test_what_goes_to_disk_lies_there_as_its_image_does(dock, viewer, qtbot, tmp
     where = {"scale": (30, 0.5, 0.5), "translate": (0, 100, -20), "units": ("s", "um", "um")}
     lazy_image(viewer, tmp_path, (2, 48, 48), **where)
     predict_with(dock, qtbot)
-    stored = open_image(tmp_path / "U-Net models" / "results" / "cells_ one_two_objects.zarr")
+    stored = open_image(tmp_path / "U-Net models" / "results" / "cells_ one_two [1] 50%#_objects.zarr")
     assert stored.result_axes == (
         Axis("t", "time", "second", 30.0),
         Axis("y", "space", "micrometer", 0.5, 100.0),
@@ -249,7 +252,7 @@ def test_a_cancelled_one_goes_on(dock, viewer, qtbot, tmp_path, monkeypatch):
     monkeypatch.setattr(preview_layer.PreviewLayer, "add", add)
     if len(viewer.layers) == 1:  # else it was faster than the cancel
         assert "Predict goes on where it was" in say(dock, "predict_status")
-        assert (tmp_path / "U-Net models" / "results" / ".cells_ one_two.napari-unet").is_dir()
+        assert (tmp_path / "U-Net models" / "results" / ".cells_ one_two [1] 50%#.napari-unet").is_dir()
     predict_with(dock, qtbot)
     assert "Done" in say(dock, "predict_status")
     expected = predict(make_model(), discs((2, 48, 48)), small_tiles(PredictionConfig()))

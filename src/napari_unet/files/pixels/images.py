@@ -39,6 +39,9 @@ BY_HAND = f"{SOFTWARE}, saved by hand"
 _ZARR = (".zarray", ".zgroup", "zarr.json")
 """Files that tell a zarr folder; a pattern finds the last, which is not hidden, beside the images in one."""
 
+_LONG = 80
+"""Most characters of an image's name in that of a file."""
+
 _IMAGEJ_AXES = "TZCYX"
 _IMAGEJ_DTYPES = ("uint8", "uint16", "float32")
 _IMAGEJ_LIMIT = 2**32 - 2**25
@@ -294,8 +297,12 @@ def stem(path: Path) -> str:
 
 
 def safe_name(text: str) -> str:
-    """Return ``text`` as part of a file name that all systems allow; "" if nothing is left of it."""
-    return re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", text).strip(" .")[:80]
+    """Return ``text`` as part of a file name that all systems allow; "" if nothing is left of it.
+
+    A long one is cut in its middle, as names differ at their ends.
+    """
+    name = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", text).strip(" .")
+    return name if len(name) <= _LONG else f"{name[: _LONG // 2 - 1]}_{name[-_LONG // 2 :]}"
 
 
 def pair_by_stem(

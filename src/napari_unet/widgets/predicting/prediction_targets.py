@@ -21,6 +21,7 @@ from napari_unet.core.arrays.axes import (
 )
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import PredictionKind
+from napari_unet.files.pixels.images import safe_name
 from napari_unet.network.failures import sentence
 from napari_unet.widgets.bridge.layers import add_result, annotation_of, copy_image
 from napari_unet.widgets.bridge.marks import full_data, image_channels, images_of, source_of
@@ -28,7 +29,6 @@ from napari_unet.widgets.bridge.placement import spatial_axes, world_axes
 from napari_unet.widgets.bridge.sight import hide_with_image, lay_on
 from napari_unet.widgets.models.model_chooser import ModelFacts
 from napari_unet.widgets.predicting.prediction_run import SourceImage, resolve_channels
-from napari_unet.widgets.predicting.stored_results import results_name
 
 _STACK = "napari_unet stack"
 """Metadata of a result layer: the (kind, array) it shows, to which planes are added one by one."""
@@ -151,7 +151,7 @@ def copy_of(viewer: ViewerModel, target: Target) -> SourceImage | str:
             target.plane,
             looked_at=pixel_looked_at(viewer, target),
             folder=target.folder,
-            name=results_name(layer),
+            name=safe_name(layer.name) or "image",
             axes=world_axes(layer, target.channels),
         )
     except MemoryError as error:

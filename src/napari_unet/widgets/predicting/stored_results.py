@@ -3,7 +3,6 @@
 Their layers read from disk what is looked at, and cannot be edited. Everything here runs on the main thread.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,11 +25,6 @@ def results_folder(image: Image, models: Path) -> Path:
     """Return where results of an image go by default: beside its file, or else beside the models."""
     source = image.source.path
     return (Path(source).parent if source else models) / _FOLDER
-
-
-def results_name(image: Image) -> str:
-    """Return a name for the results of an image that every file system takes."""
-    return re.sub(r"[^\w .\-]", "_", image.name).strip(" .") or "image"
 
 
 def show_stored(
