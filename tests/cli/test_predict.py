@@ -1,0 +1,214 @@
+"""`napari-unet predict`: images segmented to TIFF and to zarr."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from command_line import SMALL, fails, json_lines, run
+
+from napari_unet.cli import main
+from napari_unet.files.pixels.images import read_image
+from napari_unet.files.pixels.pixel_size import PixelSize
+from napari_unet.network.tiles.tile_run import TileRun
+
+
+def test_a_device_that_is_not_there_is_told_once_for_all_images(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["predict", folder / "model.safetensors", "--images", folder / "images"]
+    assert "abacus" in fails(capsys, [*arguments, "--output", tmp_path / "results", "--device", "abacus"])
+
+
+def test_predictions_are_written_as_they_should_be(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kinds = ["objects", "classes", "probabilities"]
+    images = folder / "images"
+    arguments = [
+        "predict",
+        str(folder / "model.safetensors"),
+        "--images",
+        str(images),
+        "--output",
+        str(tmp_path),
+    ]
+    assert main([*arguments, "--what", *kinds, "--set", "prediction.tile_size=16", "--json"]) == 0
+    events = json_lines(capsys.readouterr().out)
+    written = [Path(event["path"]).name for event in events if event["event"] == "written"]
+    assert written == [f"{name}_{kind}.tif" for name in ("a1", "a2", "a10") for kind in kinds]
+    tiles = [event for event in events if event["event"] == "tile_done" and event["image"].endswith("a1.tif")]
+    assert [event["done"] for event in tiles] == list(range(1, tiles[0]["total"] + 1))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(written)
+    objects, classes, probabilities = (tifffile.imread(tmp_path / f"a1_{kind}.tif") for kind in kinds)
+    assert (objects.dtype, objects.shape) == (np.uint16, (48, 40))
+    assert (classes.dtype, classes.shape) == (np.uint8, (48, 40))
+    assert (probabilities.dtype, probabilities.shape) == (np.float32, (2, 48, 40))
+    np.testing.assert_array_equal(classes, 1 + (probabilities[1] > probabilities[0]))
+
+
+def test_objects_are_what_is_predicted_unless_said(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = folder / "images" / "a1.tif"
+    assert (
+        main(
+            [
+                "predict",
+                str(folder / "model.safetensors"),
+                "--images",
+                str(image),
+                "--output",
+                str(tmp_path / "x"),
+            ]
+        )
+        == 0
+    )
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["a1_objects.tif"]
+    assert capsys.readouterr().out.strip() == str(tmp_path / "x" / "a1_objects.tif")
+
+
+def test_results_are_no_images_and_keep_the_size_of_pixels(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = tifffile.imread(folder / "images" / "a1.tif")
+    metadata = {"axes": "YX", "unit": "um"}
+    tifffile.imwrite(tmp_path / "a.tif", image, imagej=True, resolution=(4, 2), metadata=metadata)
+    model = folder / "model.safetensors"
+    arguments = ["predict", str(model), "--images", str(tmp_path), "--output", str(tmp_path)]
+    for _ in range(2):
+        assert main([*arguments, "--what", "objects", "classes"]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tif", "a_classes.tif", "a_objects.tif"]
+    for kind in ("objects", "classes"):
+        assert read_image(tmp_path / f"a_{kind}.tif").pixel_size == PixelSize(y=0.5, x=0.25)
+
+
+def test_zarr_and_images_beyond_the_memory_are_written_to_zarr(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder / "images" / "a1.tif"
+    zarr.create_array(tmp_path / "in" / "z.zarr", data=tifffile.imread(path), chunks=(20, 20))
+    tiles = ["--set", "prediction.tile_size=16"]
+    model = str(folder / "model.safetensors")
+
+    def predict(image: Path, *flags: str) -> list[str]:
+        capsys.readouterr()
+        assert (
+            main(["predict", model, "--images", str(image), "--output", str(tmp_path), *tiles, *flags]) == 0
+        )
+        return [Path(line).name for line in capsys.readouterr().out.splitlines()]
+
+    assert predict(path) == ["a1_objects.tif"]
+    assert predict(path, "--format", "zarr", "--what", "objects", "classes") == [
+        "a1_objects.zarr",
+        "a1_classes.zarr",
+    ]
+    assert predict(tmp_path / "in") == ["z_objects.zarr"]
+    assert predict(tmp_path / "in", "--format", "tiff") == ["z_objects.tif"]
+    monkeypatch.setattr("napari_unet.files.results.large_prediction._FITTING_SHARE", 0)
+    assert predict(folder / "images" / "a2.tif") == ["a2_objects.zarr"]
+    expected = tifffile.imread(tmp_path / "a1_objects.tif")
+    assert expected.any()
+    for name in ("a1_objects.zarr", "z_objects.zarr"):
+        np.testing.assert_array_equal(zarr.open_array(tmp_path / name / "0", mode="r")[...], expected)
+    usual = ["predict", model, "--images", path, "--output", tmp_path]
+    assert "choose from auto" in fails(capsys, [*usual, "--format", "png"])
+
+
+def test_images_that_are_left_out_of_a_file_are_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = tifffile.imread(folder / "images" / "a1.tif")
+    with tifffile.TiffWriter(tmp_path / "a1.tif") as file:
+        file.write(image)
+        file.write(image[:30])
+    predict = ["predict", folder / "model.safetensors", "--output", tmp_path]
+    train = [
+        "train",
+        "--paint",
+        folder / "paint" / "a1.tif",
+        "--output",
+        tmp_path / "m",
+        "--steps",
+        1,
+        *SMALL,
+    ]
+    for command in (predict, train):
+        capsys.readouterr()
+        assert run(*command, "--images", tmp_path / "a1.tif") == 0
+        assert "a1.tif holds 2 images, and the first is used" in capsys.readouterr().err
+
+
+def test_one_bad_image_does_not_cost_the_others(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    good = (folder / "images" / "a1.tif").read_bytes()
+    (tmp_path / "in" / "1.tif").write_bytes(good[: len(good) // 2])
+    colours = np.arange(20 * 20 * 3, dtype=np.uint8).reshape(20, 20, 3)
+    tifffile.imwrite(tmp_path / "in" / "2.tif", colours, photometric="rgb")
+    (tmp_path / "in" / "3.tif").write_bytes(good)
+    arguments = [
+        "predict",
+        str(folder / "model.safetensors"),
+        "--images",
+        str(tmp_path / "in"),
+        "--output",
+        str(tmp_path / "out"),
+    ]
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [str(tmp_path / "out" / "3_objects.tif")]
+    first, second, last = err.splitlines()
+    assert last == "1 of 3 images segmented, 2 failed: 1.tif, 2.tif"
+    assert "1.tif" in first
+    assert "could not be read" in first
+    assert "2.tif" in second
+    assert "3 channels" in second
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["3_objects.tif"]
+    assert main([*arguments, "--json"]) == 2
+    assert [event["event"] for event in json_lines(capsys.readouterr().out)][:2] == ["failed", "failed"]
+
+
+def test_predictions_that_cannot_be_are_one_line(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, images = folder / "model.safetensors", folder / "images"
+    usual = ["predict", model, "--images", images]
+    assert "choose from objects" in fails(capsys, [*usual, "--output", tmp_path, "--what", "boxes"])
+    assert "same name" in fails(capsys, [*usual, folder / "truth", "--output", tmp_path])
+    assert "folder is a file" in fails(capsys, [*usual, "--output", model])
+    assert "is not a napari-unet" in fails(
+        capsys, ["predict", images / "a1.tif", *usual[2:], "--output", tmp_path]
+    )
+
+
+def test_an_image_that_is_cut_off_while_it_is_read_costs_no_other(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody writes to a file while it is segmented block by block."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a1", "a2"):
+        pixels = tifffile.imread(folder / "images" / f"{name}.tif")
+        tifffile.imwrite(images / f"{name}.tif", pixels, compression="zlib", tile=(16, 16))
+    original = TileRun.events
+
+    def events(run: TileRun, *arguments: Any) -> Any:
+        cut_off = images / "a1.tif"
+        cut_off.write_bytes(cut_off.read_bytes()[:700])
+        return original(run, *arguments)
+
+    monkeypatch.setattr(TileRun, "events", events)
+    monkeypatch.setattr("napari_unet.files.pixels.sources._CACHE", 0)  # as if the image were larger than it
+    arguments = ["predict", folder / "model.safetensors", "--images", images, "--output", tmp_path / "out"]
+    capsys.readouterr()
+    code = run(*arguments, "--format", "zarr")
+    error = capsys.readouterr().err
+    assert code == 2
+    assert "a1.tif could not be read" in error
+    assert "Traceback" not in error
+    assert (tmp_path / "out" / "a2_objects.zarr").exists()
+    assert not (tmp_path / "out" / "a1_objects.zarr").exists()
