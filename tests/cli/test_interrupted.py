@@ -23,9 +23,11 @@ from napari_unet.files.networks.states import step_to_continue
 def test_ctrl_c_while_predicting_to_zarr_is_gone_on_from(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", np.zeros((640, 640), np.uint8))
+    # By so long a name the pipe is full before the last tile, and waits for the signal, however late that is.
+    image = tmp_path / f"{'a' * 200}.tif"
+    tifffile.imwrite(image, np.zeros((640, 640), np.uint8))
     arguments = [
-        "predict", str(folder / "model.safetensors"), "--images", str(tmp_path / "a.tif"),
+        "predict", str(folder / "model.safetensors"), "--images", str(image),
         "--output", str(tmp_path), "--format", "zarr", "--json", "--set", "prediction.tile_size=32",
     ]  # fmt: skip
     command = [sys.executable, "-m", "napari_unet", *arguments]
