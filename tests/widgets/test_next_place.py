@@ -26,6 +26,7 @@ from napari_unet.widgets.guiding.next_place_run import Known, planes_to_look_at
 from napari_unet.widgets.guiding.place_view import is_ring, show_place
 from napari_unet.widgets.next_place import KEY
 from napari_unet.widgets.paint import PaintDock
+from napari_unet.widgets.predicting import onlooker
 from napari_unet.widgets.training.live_preview import LivePreviewLayer
 from napari_unet.widgets.unet import UNetDock
 
@@ -316,17 +317,33 @@ def test_it_looks_at_every_image_that_suits_and_has_an_annotation_layer(
     monkeypatch.setattr(next_place, "MOST_PLANES", 1)
     save(models)
     images = [viewer.add_image(discs(seed=seed), name=f"cells {seed}") for seed in range(3)]
-    colours = viewer.add_image(np.zeros((64, 64, 3), np.uint8), name="colours")
+    colours = viewer.add_image(np.full((64, 64, 3), (9, 8, 7), np.uint8), name="colours")
     for image in (images[0], images[1], colours):
         paint_on(viewer, image)
     dock.image.choose(images[0])
-    for expected in ([True, False, False, False], [True, True, False, False]):  # one at a time
+    every = [True, True, False, False]
+    for expected in ([True, False, False, False], every, every):  # one at a time
         press(dock, qtbot)
         looked = [dock.next_place._onlooker.known(image) is not None for image in (*images, colours)]
         assert looked == expected
     assert "network wavers" in say(dock, "next_sentence")
     viewer.layers.remove(images[0])
     assert dock.next_place._onlooker.known(images[0]) is None
+
+
+def test_what_it_saw_takes_little_memory(dock, viewer, qtbot, models, monkeypatch):
+    monkeypatch.setattr(next_place, "MOST_PLANES", 1)
+    monkeypatch.setattr(onlooker, "_MOST_KEPT", 2 * 64 * 64 * 4)
+    save(models)
+    images = [viewer.add_image(discs(seed=seed), name=f"cells {seed}") for seed in range(3)]
+    for image in images:
+        paint_on(viewer, image)
+    dock.image.choose(images[0])
+    for _ in images:
+        press(dock, qtbot)
+    saw = [dock.next_place._onlooker.known(image) for image in images]
+    assert [known is not None for known in saw] == [False, True, True]
+    assert all(known.rereading.foregrounds[()].base.nbytes == 64 * 64 * 4 for known in saw[1:])
 
 
 @pytest.mark.parametrize(

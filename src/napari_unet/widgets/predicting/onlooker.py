@@ -17,13 +17,7 @@ from napari_unet.network.config import PredictionConfig
 from napari_unet.widgets.guiding.next_place_run import Known, planes_to_look_at
 from napari_unet.widgets.jobs import Job, Waiting
 from napari_unet.widgets.models.model_chooser import ModelFacts
-from napari_unet.widgets.predicting.prediction_run import (
-    MOST_KEPT,
-    Segmented,
-    SourceWanted,
-    TilesDone,
-    segment,
-)
+from napari_unet.widgets.predicting.prediction_run import Segmented, SourceWanted, TilesDone, segment
 from napari_unet.widgets.predicting.prediction_targets import (
     Target,
     copy_of,
@@ -33,6 +27,10 @@ from napari_unet.widgets.predicting.prediction_targets import (
 )
 from napari_unet.widgets.window.lifetime import follow
 from napari_unet.widgets.window.preferences import read_preferences
+
+_MOST_KEPT = 2**28
+"""Bytes of probabilities that are kept of earlier looks: little beside those of predictions (``MOST_KEPT``),
+as looking again takes a moment. What was looked at last is kept in any case."""
 
 
 class Onlooker(QObject):
@@ -111,7 +109,8 @@ class Onlooker(QObject):
                 self.told.emit(f"The network looks at the image: {share:.0%}.")
             case Segmented():
                 planes = self._planes.setdefault(targets[event.number].layer, {})
-                planes[event.plane] = event.results["probabilities"][1:]
+                # A copy, or else that of the background would stay in memory, too.
+                planes[event.plane] = event.results["probabilities"][1:].copy()
 
     def _on_ended(self, facts: ModelFacts) -> None:
         job, self._job = self._job, None
@@ -126,7 +125,7 @@ class Onlooker(QObject):
         kept = 0
         for image, known in list(self._known.items())[::-1]:
             kept += known.rereading.nbytes
-            if kept > MOST_KEPT and image not in found:
+            if kept > _MOST_KEPT and image not in found:
                 self._forget([image])
         self.ended.emit((job and job.failure) or "")
 

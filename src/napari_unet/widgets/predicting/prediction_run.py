@@ -113,7 +113,7 @@ RunEvent = SourceWanted | PreviewBegun | TilesDone | Segmented | StoredOnDisk | 
 
 
 MOST_KEPT = 2**31
-"""Bytes of probabilities that are kept, of all images together: 128 images of 2048² with one class."""
+"""Bytes of probabilities that are kept of all predictions together: 128 images of 2048² with one class."""
 
 
 @dataclass(frozen=True)  # no slots: they would clash with those of the base class
