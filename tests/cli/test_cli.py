@@ -129,7 +129,7 @@ def test_a_pipe_that_cannot_take_a_name_ends_no_work(folder: Path, tmp_path: Pat
 
 def test_the_entry_point_is_main() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
-    assert project["project"]["scripts"] == {"napari-unet": "napari_unet.cli:main"}
+    assert project["project"]["scripts"] == {"napari-unet": "napari_unet.__main__:main"}
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,21 @@ def test_ctrl_c_while_predicting_to_zarr_is_gone_on_from(
     assert json_lines(capsys.readouterr().out)[0]["done"] == len(lines) + 1
 
 
+def test_ctrl_c_while_the_command_line_is_loaded_is_quiet() -> None:
+    program = """
+import sys
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+from napari_unet.__main__ import main
+sys.exit(main())
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
+
+
 def test_ctrl_c_before_there_is_anything_to_save_is_told(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
