@@ -185,15 +185,20 @@ def test_predictions_that_cannot_be_are_one_line(
     )
 
 
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib", "tile": (16, 16)}], ids=str)
 def test_an_image_that_is_cut_off_while_it_is_read_costs_no_other(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
 ) -> None:
     """Somebody writes to a file while it is segmented block by block."""
     images = tmp_path / "images"
     images.mkdir()
     for name in ("a1", "a2"):
         pixels = tifffile.imread(folder / "images" / f"{name}.tif")
-        tifffile.imwrite(images / f"{name}.tif", pixels, compression="zlib", tile=(16, 16))
+        tifffile.imwrite(images / f"{name}.tif", pixels, **options)
     original = TileRun.events
 
     def events(run: TileRun, *arguments: Any) -> Any:

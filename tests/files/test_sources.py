@@ -184,17 +184,22 @@ def test_of_a_pyramid_the_full_resolution_is_taken(tmp_path: Path, options: dict
 
 @settings(deadline=None, max_examples=60)
 @given(data=st.data())
-def test_any_part_of_a_compressed_file(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject):
-    path = tmp_path_factory.getbasetemp() / "parts.tif"
+def test_any_part_of_a_file(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject):
+    compression = data.draw(st.sampled_from(["none", "zlib"]))
+    path = tmp_path_factory.getbasetemp() / f"{compression}.tif"
     if not path.exists():
-        tifffile.imwrite(path, STACK, photometric="minisblack", compression="zlib", tile=(16, 32))
+        tile = (16, 32) if compression == "zlib" else None
+        tifffile.imwrite(path, STACK, photometric="minisblack", compression=compression, tile=tile)
     key = []
     for size in STACK.shape:
         start = data.draw(st.integers(0, size - 1))
         stop = data.draw(st.integers(start, size))
         step = data.draw(st.integers(1, 20))
         key.append(start if data.draw(st.booleans()) else slice(start, stop, step))
-    np.testing.assert_array_equal(np.asarray(open_image(path).pixels[tuple(key)]), STACK[tuple(key)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "_SPAN", data.draw(st.sampled_from([1, 30, 300, 10_000, 2**18])))
+        pixels = open_image(path).pixels
+    np.testing.assert_array_equal(np.asarray(pixels[tuple(key)]), STACK[tuple(key)])
 
 
 def test_strips_are_decoded_once_for_a_row_of_blocks_and_then_forgotten(
@@ -220,9 +225,10 @@ def test_strips_are_decoded_once_for_a_row_of_blocks_and_then_forgotten(
     assert len(pixels._cache) == 1
 
 
-def test_a_file_is_closed_when_nobody_reads_it_any_more(tmp_path: Path):
+@pytest.mark.parametrize("compression", ["none", "zlib"])
+def test_a_file_is_closed_when_nobody_reads_it_any_more(tmp_path: Path, compression: str):
     path = tmp_path / "a.tif"
-    tifffile.imwrite(path, STACK, photometric="minisblack", compression="zlib")
+    tifffile.imwrite(path, STACK, photometric="minisblack", compression=compression)
 
     def is_open() -> bool:
         return any(Path(file.path) == path for file in psutil.Process().open_files())

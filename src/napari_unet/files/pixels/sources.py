@@ -33,6 +33,9 @@ from napari_unet.files.pixels.world_axes import read_axes
 _CACHE = 2**28
 """Bytes of decoded TIFF strips that are kept: one row of tiles reads the same strips again and again."""
 
+_SPAN = 2**18
+"""Bytes that are read at a time of a TIFF file that is not compressed."""
+
 _WHOLE = 2**30
 """Bytes of the largest TIFF file that is read into memory."""
 
@@ -202,10 +205,10 @@ def _open_tiff(path: Path) -> StoredImage:
         offset = series.dataoffset
     if is_plain:
         check_end(path, offset or 0, math.prod(shape) * dtype.itemsize)
-        array: Any = np.memmap(path, dtype, "r", offset or 0, shape)
+        array: _ByChunk = _PlainPixels(path, offset or 0, shape, dtype)
     else:
-        array = Pieces(_TiffPixels(path), path)
-    pixels = LazyPixels(array)
+        array = _TiffPixels(path)
+    pixels = LazyPixels(Pieces(array, path))
     if first.is_colour:
         pixels = without_opaque_alpha(pixels)
     return stored_image(pixels, first.axes, first.pixel_size, first.left_out)
@@ -247,6 +250,36 @@ def _cuts(part: range, size: int) -> Iterator[tuple[int, slice, slice]]:
         last = min(len(part), -((part.start - start - size) // part.step))
         if inside := part[first:last]:
             yield number, slice(inside[0] - start, inside[-1] - start + 1, part.step), slice(first, last)
+
+
+class _PlainPixels(_ByChunk):
+    """Pixels that lie in a file one after the other, and are read as they are asked for.
+
+    Were they mapped into memory, a file that is cut off, or on a share that is gone, would end the program
+    without a word.
+    """
+
+    def __init__(self, path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.shape, self.dtype, self._offset = shape, dtype, offset
+        left, chunks = _SPAN // dtype.itemsize, list[int]()
+        for length in reversed(shape):
+            chunks.insert(0, min(length, max(left, 1)))
+            left //= max(length, 1)
+        self.chunks = tuple(chunks)
+        self._file = path.open("rb")
+        weakref.finalize(self, self._file.close)
+        self._lock = threading.Lock()
+
+    def _part(self, index: tuple[int, ...], part: tuple[slice, ...]) -> NDArray[Any]:
+        starts = [number * size for number, size in zip(index, self.chunks, strict=True)]
+        sizes = [min(size, end - at) for size, end, at in zip(self.chunks, self.shape, starts, strict=True)]
+        first, count = int(np.ravel_multi_index(starts, self.shape)), math.prod(sizes)
+        with self._lock:
+            self._file.seek(self._offset + first * self.dtype.itemsize)
+            content = self._file.read(count * self.dtype.itemsize)
+        if len(content) < count * self.dtype.itemsize:
+            raise ValueError("the file has become shorter")
+        return np.frombuffer(content, self.dtype).reshape(sizes)[part]
 
 
 class _TiffPixels(_ByChunk):
