@@ -193,6 +193,27 @@ def test_files_may_have_any_name(folder: Path, tmp_path: Path, name: str) -> Non
     assert [path.name for path in output.iterdir()] == [f"{name.removesuffix('.tif')}_objects.tif"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_link_that_leads_back_to_itself_costs_no_other_file(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind in ("images", "paint"):
+        (tmp_path / kind).mkdir()
+        shutil.copy(folder / kind / "a1.tif", tmp_path / kind)
+        (tmp_path / kind / "loop.tif").symlink_to("loop.tif")
+    images, paint, loop = tmp_path / "images", tmp_path / "paint", tmp_path / "images" / "loop.tif"
+    predict = ["predict", folder / "model.safetensors", "--images"]
+    assert run(*predict, images, "--output", tmp_path / "out") == 2
+    told = "loop.tif could not be read (Too many levels of symbolic links); remove the link."
+    err = capsys.readouterr().err
+    assert told in err
+    assert "1 of 2 images segmented" in err
+    assert told in fails(capsys, ["train", "--images", images, "--paint", paint, "--output", tmp_path / "m"])
+    assert told in fails(capsys, ["evaluate", "--predictions", loop, "--truths", paint / "loop.tif"])
+    given = [*predict, images / "a1.tif", "--output", loop]
+    assert "cannot be written: part of its folder is a file" in fails(capsys, given)
+
+
 def test_settings_of_another_command_are_told(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

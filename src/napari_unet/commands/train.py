@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -88,8 +89,8 @@ def painted_files(
     be beside the images, and be named as such are.
     """
     scored = expand_paths(validation)
-    shown = {path.resolve() for path in scored}
-    learnt = [path for path in expand_paths(images) if path.resolve() not in shown]
+    shown = set(map(os.path.realpath, scored))
+    learnt = [path for path in expand_paths(images) if os.path.realpath(path) not in shown]
     taught = expand_paths(paint)
     if labels:  # which other programs write beside the images
         learnt = [path for path in learnt if path not in taught]

@@ -1,5 +1,6 @@
 """Files as users name them, opened for reading, or a sentence on why they cannot be."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,4 +39,5 @@ def opening(path: Path, noun: str) -> Iterator[BinaryIO]:
             ) from error
         raise InputError(f"There is no {noun} file {path}; check its name and folder.") from error
     except OSError as error:
-        raise InputError(f"{path} could not be read ({error.strerror}); check its permissions.") from error
+        remedy = "remove the link" if error.errno == errno.ELOOP else "check its permissions"
+        raise InputError(f"{path} could not be read ({error.strerror}); {remedy}.") from error

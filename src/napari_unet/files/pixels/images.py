@@ -325,7 +325,7 @@ def pair_by_stem(
                 f"{paint} has no counterpart named {name!r}; name both files alike, or leave this one out."
             )
         image = by_name.pop(name)
-        if image.resolve() == paint.resolve():
+        if os.path.realpath(image) == os.path.realpath(paint):
             raise InputError(
                 f"{paint} is given in both roles; keep the two kinds of files in folders of their own."
             )

@@ -5,6 +5,7 @@ plain name, so nothing is ever written outside, and what it says of sizes is com
 """
 
 import math
+import os
 import re
 import secrets
 import tomllib
@@ -236,7 +237,7 @@ def check_name(name: str, what: str) -> str:
 
 def inside(folder: Path, path: Path) -> Path:
     """Return ``path``, if links do not lead out of ``folder``; ``InputError`` if they do."""
-    if not path.resolve().is_relative_to(folder.resolve()):
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         raise InputError(f"{path} leads out of the project; replace it by what it leads to.")
     return path
 

@@ -1,6 +1,7 @@
 """Segment image files into a folder, one after the other; docks and command line share it."""
 
 import itertools
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -107,10 +108,10 @@ class FilesPlan:
                     "of one folder, or of one kind, such as '*.tif'."
                 )
             seen[name] = path
-        images = {path.resolve() for path in self.paths}
+        images = set(map(os.path.realpath, self.paths))
         numbers = range(len(self.paths))
         for target in itertools.chain.from_iterable(map(self._targets, numbers)):
-            if target.resolve() in images:
+            if os.path.realpath(target) in images:
                 raise InputError(
                     f"A result would replace the image {target}; choose another folder for the results."
                 )
