@@ -19,6 +19,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.widgets.bridge import layers as bridge
 from napari_unet.widgets.bridge import marks
+from napari_unet.widgets.bridge.channel_order import move_channels_first
 from napari_unet.widgets.bridge.placement import unsaid_channels
 from napari_unet.widgets.bridge.sight import bring_up
 from napari_unet.widgets.jobs import once
@@ -156,8 +157,12 @@ class PaintDock(Dock):
         is_new = bridge.annotation_of(self._viewer, image) is None
         # A new layer is shown at first, in the usual mode and with napari's brush.
         mode, diameter = self.mode, self.brushes.diameter.value()
+        channels = self.channels.currentData()
         try:
-            paint = bridge.make_annotation(self._viewer, image, self.channels.currentData())
+            if moved := move_channels_first(self._viewer, image, channels):
+                show_info(moved)
+                channels = "first"
+            paint = bridge.make_annotation(self._viewer, image, channels)
         except InputError as error:
             self.advice.say(str(error), "error")
             return

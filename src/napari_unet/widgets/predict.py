@@ -192,7 +192,7 @@ class PredictDock(Dock):
             targets = targets_that_suit(self._viewer, self.form.channels, facts)
         else:
             targets = [target_of(self._viewer, self.image.layer, self.form.channels, facts)]
-        targets = [replace(target, folder=self._inputs.folder_for(target)) for target in targets]
+        targets = self._inputs.prepare(targets)
         if not targets:
             raise InputError("None of the images suits the model; choose one of them, to be told why.")
         if self._inputs.only_slice:

@@ -2,7 +2,8 @@
 
 Everything here runs on the main thread. Layers this plugin makes carry a :class:`Mark` in their metadata,
 which binds them to their image by its id, so a renamed image keeps its paint and a result never lands on
-another one. No other layer is ever changed or removed.
+another one. No other layer is ever removed, nor changed but for the order of its axes
+(:mod:`napari_unet.widgets.bridge.channel_order`).
 """
 
 from collections.abc import Iterator, Sequence

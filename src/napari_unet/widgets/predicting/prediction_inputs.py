@@ -1,11 +1,15 @@
 """What the Predict dock asks for: model, images, where results on disk go, and settings."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from napari.components import ViewerModel
+from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QWidget
 
 from napari_unet.files.results.large_prediction import fits_into_memory
+from napari_unet.widgets.bridge.channel_order import move_channels_first
 from napari_unet.widgets.bridge.marks import full_data, images_of
 from napari_unet.widgets.bridge.placement import unsaid_channels
 from napari_unet.widgets.models.model_chooser import ModelChooser, ModelFacts
@@ -83,6 +87,22 @@ class PredictionInputs(QWidget):
     def only_slice(self) -> bool:
         """Whether the plane on the screen alone is to be segmented."""
         return bool(self._slice.isChecked() and self._slice.isEnabled())
+
+    def prepare(self, targets: Sequence[Target]) -> list[Target]:
+        """Return targets whose results will lie on them, and where these go if they are large.
+
+        ``InputError`` as :meth:`folder_for`.
+        """
+        prepared = []
+        for target in targets:
+            folder, channels = self.folder_for(target), target.channels
+            if moved := move_channels_first(self._viewer, target.layer, channels):
+                show_info(moved)
+                channels = "first"
+                if self.form.channels != "auto":
+                    self.form.channels_choice.setCurrentIndex(self.form.channels_choice.findData(channels))
+            prepared.append(replace(target, channels=channels, folder=folder))
+        return prepared
 
     def folder_for(self, target: Target) -> Path:
         """Return where the results of an image go if they do not fit into the memory.

@@ -19,6 +19,7 @@ from napari_unet.files.projects.project import (
 )
 from napari_unet.files.projects.project_images import file_name, file_size, places, read_kept
 from napari_unet.files.projects.project_store import is_alike, matches, read_labels
+from napari_unet.widgets.bridge.channel_order import BEHIND, channels_to_front
 from napari_unet.widgets.bridge.colours import object_colours, paint_colours
 from napari_unet.widgets.bridge.marks import KEY
 from napari_unet.widgets.painting.regions import regions_style
@@ -113,8 +114,8 @@ def find_layer(
 def read_file(path: Path, reader: str) -> list[LayerData]:
     """Return the layers in an image file as napari would open it; none if it cannot be read.
 
-    Of files we do not know, only those are read that hold no code, by the plugin ``reader`` that opened them
-    first.
+    Each is followed by what it is with its channels first. Of files we do not know, only those are read that
+    hold no code, by the plugin ``reader`` that opened them first.
     """
     known = path.suffix.lower() in SUFFIXES or is_zarr(path)
     if path.suffix.lower() in _NEVER or (not known and reader in ("", _BUILTIN)):
@@ -123,10 +124,19 @@ def read_file(path: Path, reader: str) -> list[LayerData]:
         if plugin == _BUILTIN and not known:
             continue
         try:
-            return [_whole(layer) for layer in npe2.read([str(path)], stack=False, plugin_name=plugin)]
+            layers = [_whole(layer) for layer in npe2.read([str(path)], stack=False, plugin_name=plugin)]
         except Exception:  # noqa: BLE001, S112 - plugins raise whatever they run into; the next may read it
             continue
+        return [order for layer in layers for order in _orders(*layer)]
     return []
+
+
+def _orders(data: Any, meta: dict[str, Any], kind: str) -> Iterator[LayerData]:
+    """Yield a layer, and what `move_channels_first` may have made of it."""
+    yield data, meta, kind
+    if kind == "image" and not meta.get("rgb") and (ndim := full_pixels(data, meta).ndim) > 2:
+        for axis in (axis for axis in BEHIND if ndim + axis > 0):
+            yield channels_to_front(data, axis), meta, kind
 
 
 def arrays_in(path: Path, reader: str) -> Iterator[Any]:

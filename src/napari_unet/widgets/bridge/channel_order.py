@@ -1,0 +1,74 @@
+"""Channels to the first axis of a layer, because napari lines layers up by their last axes.
+
+Paint and results have no axis of channels. Where that lies behind axes that they have, as in (T, Z, C, Y, X),
+each of their planes would be seen, and painted, on another plane of the image. Everything here runs on the
+main thread.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from dask import array
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
+
+from napari_unet.core.arrays.axes import CHANNEL_AXES, Channels
+from napari_unet.widgets.bridge.layers import annotation_of
+from napari_unet.widgets.bridge.marks import is_result, mark_of, source_of
+from napari_unet.widgets.bridge.placement import placement
+
+BEHIND = (-3, -1)
+"""Axes of channels that lie behind others."""
+
+
+def move_channels_first(viewer: ViewerModel, image: Image, channels: Channels) -> str:
+    """Show the ``channels`` of ``image`` on its first axis, and return what happened in a sentence, or "".
+
+    They stay where they are if they are first, or last as colours, or if the image has paint. No pixel is
+    copied, nor is its file changed. Unedited results that had the axis of channels, too, are removed.
+    """
+    axis = CHANNEL_AXES.get(channels, 0)
+    place = axis % image.ndim
+    is_behind = not image.rgb and image.ndim > 2 and axis in BEHIND and place > 0
+    if not is_behind or annotation_of(viewer, image) is not None:
+        return ""
+    order = (place, *(other for other in range(image.ndim) if other != place))
+    where = placement(image, order)
+    labels = [image.axis_labels[at] for at in order]
+    numbers = [str(at - image.ndim) for at in order]  # by which napari calls axes until somebody names them
+    where["axis_labels"] = [
+        str(at - image.ndim) if label == number else label
+        for at, (label, number) in enumerate(zip(labels, numbers, strict=True))
+    ]
+    stale: list[Layer] = [layer for layer in viewer.layers if _is_unedited_result(layer)]
+    for layer in stale:
+        if source_of(viewer, layer) is image and layer.ndim == len(order):
+            viewer.layers.remove(layer)
+    first = viewer.dims.ndim - image.ndim
+    shown = [viewer.dims.point[first + at] for at in order]
+    image.data = channels_to_front(image.data, axis)
+    for name, value in where.items():
+        setattr(image, name, value)
+    viewer.dims.set_point(range(first, viewer.dims.ndim), shown)
+    if axis == BEHIND[-1]:  # other axes are seen now
+        viewer.reset_view()
+    return (
+        f"The channels of '{image.name}' are on its first axis now, so that paint and results lie on its "
+        "planes; its file stays as it is."
+    )
+
+
+def channels_to_front(data: Any, axis: int) -> Any:
+    """Return an array, or each of several resolutions, with this axis first: a view, or a lazy array."""
+    if isinstance(data, Sequence):
+        return [channels_to_front(level, axis) for level in data]
+    is_movable = isinstance(data, np.ndarray | array.Array)
+    return np.moveaxis(data if is_movable else array.from_array(data), axis, 0)  # type: ignore[no-untyped-call]
+
+
+def _is_unedited_result(layer: Layer) -> bool:
+    mark = mark_of(layer)
+    if mark is None or not is_result(layer):
+        return False
+    return mark.shown is None or not isinstance(layer, Labels) or np.array_equal(layer.data, mark.shown)
