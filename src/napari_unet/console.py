@@ -100,7 +100,9 @@ def usage_sentence(error: Any) -> str:
             return f"{option} is not known here; give the {parameter.name} without a flag: {usage} ..."
     message = shorten(error.format_message().rstrip("."), _LONGEST_MESSAGE, placeholder=" ...")
     if message.startswith("Got unexpected extra argument"):
-        message += "; put the flag before them to which they belong, such as --images"
+        flags = [item.opts[0] for item in error.ctx.command.params if item.metavar == "PATH..."]
+        usage = f"put the flag before them to which they belong, such as {flags[0]}" if flags else "give one"
+        message += f"; {usage}"
     return f"{message}; see {command} --help."
 
 

@@ -15,11 +15,14 @@ from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.network.tiles.tile_run import TileRun
 
 
-def test_a_device_that_is_not_there_is_told_once_for_all_images(
+def test_what_cannot_be_for_any_image_is_told_once_for_all(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["predict", folder / "model.safetensors", "--images", folder / "images"]
-    assert "abacus" in fails(capsys, [*arguments, "--output", tmp_path / "results", "--device", "abacus"])
+    arguments += ["--output", tmp_path / "results"]
+    assert "abacus" in fails(capsys, [*arguments, "--device", "abacus"])
+    size = ["--set", "prediction.object_size=30"]
+    assert "this model takes its images as they are" in fails(capsys, [*arguments, *size])
 
 
 def test_predictions_are_written_as_they_should_be(

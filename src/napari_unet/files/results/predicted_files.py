@@ -159,14 +159,16 @@ def predict_files(
     A file that fails does not keep the others from being segmented. Of an image that is not finished at a
     stop, which is looked for once per tile, no result is written. The ``channels`` "auto" are those that a
     file names, if it does. A cluster segments the tiles, of all images to zarr. ``InputError`` at once, if
-    there is no such device, or it does not compute in that precision, or the format is TIFF and a cluster is
-    given.
+    there is no such device, or it does not compute in that precision, the model takes no size of objects and
+    one is given, or the format is TIFF and a cluster is given.
     """
     from napari_unet.network.device import choose_device, choose_precision
     from napari_unet.network.prediction import predict_events
+    from napari_unet.network.tiles.scaling import check_object_size
 
+    check_object_size(model, config)  # to say once, not for every image
     if cluster is None:
-        choose_precision(choose_device(device), config.precision)  # to say once, not for every image
+        choose_precision(choose_device(device), config.precision)
     elif plan.file_format == "tiff":
         raise InputError(
             "A cluster writes zarr, and the format asked for is TIFF; leave it out, or the cluster."

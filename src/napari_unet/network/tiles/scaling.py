@@ -49,6 +49,16 @@ class Scale:
         return replace(config, min_size=max(1, round(config.min_size / self.factor**ndim)))
 
 
+def check_object_size(model: Model, config: PredictionConfig) -> None:
+    """Raise ``InputError`` if a size of objects is given for a model that is no starter."""
+    is_scaled = model.is_starter and model.object_size is not None
+    if not (is_scaled or isinstance(config.object_size, str)):
+        raise InputError(
+            f"prediction.object_size is {config.object_size:g} and this model takes its images as they are; "
+            "leave it out, or choose a starter."
+        )
+
+
 def choose_scale(
     model: Model,
     pixels: Pixels,
@@ -67,15 +77,9 @@ def choose_scale(
     InputError
         If a size is given for a model that is no starter.
     """
+    check_object_size(model, config)
     wanted = config.object_size
-    if not model.is_starter or model.object_size is None:
-        if not isinstance(wanted, str):
-            raise InputError(
-                f"prediction.object_size is {wanted:g} and this model takes its images as they are; leave it "
-                "out, or choose a starter."
-            )
-        return None
-    if wanted == "unscaled":
+    if not model.is_starter or model.object_size is None or wanted == "unscaled":
         return None
     estimate = None
     if isinstance(wanted, str):
