@@ -318,7 +318,7 @@ def test_every_result_lies_on_its_own_image(dock, qtbot):
 
 def test_what_came_of_all_images_goes_with_them(dock, qtbot):
     viewer = dock._viewer
-    colour = viewer.add_image(np.zeros((40, 48, 3), np.uint8), rgb=True, name="colour")
+    colour = viewer.add_image(np.full((40, 48, 3), (9, 8, 7), np.uint8), rgb=True, name="colour")
     add_images(viewer, 2)
     dock.image.setCurrentIndex(dock.image.findData("all"))
     dock.start()
@@ -432,7 +432,7 @@ def test_the_model_is_read_once(files_dock, qtbot, monkeypatch):
 
 
 def test_no_image_suits(dock):
-    dock._viewer.add_image(np.zeros((40, 48, 3), np.uint8), rgb=True, name="colour")
+    dock._viewer.add_image(np.full((40, 48, 3), (9, 8, 7), np.uint8), rgb=True, name="colour")
     dock.image.setCurrentIndex(dock.image.findData("all"))
     assert say(dock, "predict_suits") == "0 of 1 images suit the model."
     dock.start()

@@ -3,13 +3,16 @@
 import numpy as np
 import pytest
 import zarr
+from dock_helpers import discs, paint_on, save, tiny_training
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_unet.widgets.bridge.layers import add_result, make_annotation
 from napari_unet.widgets.bridge.sight import bring_up, lay_on
 from napari_unet.widgets.paint import PaintDock
+from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting.stored_results import show_stored
+from napari_unet.widgets.train import TrainDock
 
 
 @pytest.fixture
@@ -106,3 +109,27 @@ def test_who_chooses_an_image_sees_and_paints_on_it(viewer, low, qtbot):
     QTest.keyClick(dock.image, Qt.Key.Key_Down)
     assert not high.visible
     assert viewer.layers.selection.active is paint
+
+
+def test_what_is_made_of_an_image_is_not_hidden_by_another_one(viewer, qtbot, models, monkeypatch):
+    tiny_training(monkeypatch)
+    save(models)
+    low = viewer.add_image(discs(), name="low")
+    paint = paint_on(viewer, low)
+    predict, train = PredictDock(viewer), TrainDock(viewer)
+    for dock, chooser in ((predict, predict.image), (train, train.form.image)):
+        qtbot.addWidget(dock)
+        high = viewer.add_image(discs(), name="high")
+        viewer.layers.selection.active = paint
+        chooser.choose(low)
+        dock.start()
+        assert not high.visible
+        assert low.visible
+        assert paint.visible
+        qtbot.waitUntil(lambda dock=dock: not dock.is_running, timeout=60_000)
+        low.visible, high.visible = False, True  # who hides the image looks at others
+        dock.start()
+        assert high.visible
+        assert not low.visible
+        qtbot.waitUntil(lambda dock=dock: not dock.is_running, timeout=60_000)
+        low.visible = True

@@ -9,6 +9,7 @@ from typing import Any
 
 import napari
 from napari.layers import Image
+from napari.utils.notifications import show_info
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtGui import QShowEvent
 
@@ -29,6 +30,7 @@ from napari_unet.network.events import (
     Warned,
 )
 from napari_unet.widgets.bridge.paint_watch import PaintWatch
+from napari_unet.widgets.bridge.sight import bring_up
 from napari_unet.widgets.jobs import Job, Waiting, once
 from napari_unet.widgets.parts.dock import Dock, without_proxy
 from napari_unet.widgets.parts.form import Sentence, Tone, button
@@ -182,6 +184,9 @@ class TrainDock(Dock):
         except InputError as error:
             self._refuse(str(error))
             return
+        image = self.form.image.layer
+        if image is not None and image.visible and (hidden := bring_up(self._viewer, image)):
+            show_info(hidden)  # or the preview would be seen below another image
         self._run, job = run, run.job
         self._warning.say("\n".join(run.warnings), "warning")
         self._live.say_joined(None)

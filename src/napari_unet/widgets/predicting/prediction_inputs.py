@@ -12,6 +12,7 @@ from napari_unet.files.results.large_prediction import fits_into_memory
 from napari_unet.widgets.bridge.channel_order import move_channels_first
 from napari_unet.widgets.bridge.marks import full_data, images_of
 from napari_unet.widgets.bridge.placement import unsaid_channels
+from napari_unet.widgets.bridge.sight import bring_up
 from napari_unet.widgets.models.model_chooser import ModelChooser, ModelFacts
 from napari_unet.widgets.models.model_exchange import ModelExchange
 from napari_unet.widgets.parts.form import Column, Form, LayerChooser, Sentence, check_box
@@ -91,6 +92,7 @@ class PredictionInputs(QWidget):
     def prepare(self, targets: Sequence[Target]) -> list[Target]:
         """Return targets whose results will lie on them, and where these go if they are large.
 
+        What is made of one image shall be seen, so no other may lie over it, unless it is hidden itself.
         ``InputError`` as :meth:`folder_for`.
         """
         prepared = []
@@ -101,6 +103,9 @@ class PredictionInputs(QWidget):
                 channels = "first"
                 if self.form.channels != "auto":
                     self.form.channels_choice.setCurrentIndex(self.form.channels_choice.findData(channels))
+            is_seen = not self.image.several and target.layer.visible
+            if is_seen and (hidden := bring_up(self._viewer, target.layer)):
+                show_info(hidden)
             prepared.append(replace(target, channels=channels, folder=folder))
         return prepared
 
