@@ -99,7 +99,11 @@ def train(
     *,
     images: ImagePaths = None,
     paint: Annotated[
-        Paths | None, typer.Option(metavar="PATH...", help="Paint, named as its images are.")
+        Paths | None,
+        typer.Option(
+            metavar="PATH...",
+            help="Paint; where there are several images, named as they are.",
+        ),
     ] = None,
     project: ProjectFolder = None,
     output: Annotated[
@@ -305,7 +309,11 @@ def evaluate(
         Paths | None, typer.Option(metavar="PATH...", help="Predicted objects. [of a project, its own]")
     ] = None,
     truths: Annotated[
-        Paths | None, typer.Option(metavar="PATH...", help="True objects, named as the predictions are.")
+        Paths | None,
+        typer.Option(
+            metavar="PATH...",
+            help="True objects; where there are several, named as the predictions are.",
+        ),
     ] = None,
     project: ProjectFolder = None,
     by_plane: Annotated[

@@ -160,7 +160,7 @@ def test_a_log_says_how_far_a_score_can_be_trusted(
         ({"--set": "training.patience=0"}, "training.patience is 0"),
         ({"--set": "training.pull=1.5"}, "training.pull is 1.5"),
         ({"--images": "none*.tif"}, "There is no file"),
-        ({"--paint": "truth/a1.tif", "--images": "images/a2.tif"}, "no counterpart named 'a1'"),
+        ({"--paint": "truth", "--images": "images/a2.tif"}, "no counterpart named 'a1'"),
         ({"--start": "nuclei"}, "There is no model file nuclei and no starter of that name"),
         ({"--start": "none.safetensors"}, "There is no model file"),
         ({"--start": "images/a1.tif"}, "is not a napari-unet model"),

@@ -33,10 +33,15 @@ def test_names_pair_files() -> None:
     assert str(truths[2]) in failed[0].message
 
 
+def test_a_single_pair_needs_no_name_in_common() -> None:
+    predictions, truths = paths("p/a.tif"), paths("t/b.tif")
+    assert pair_labels(predictions, truths) == ([(predictions[0], truths[0])], [], [])
+
+
 @pytest.mark.parametrize(
     ("predictions", "truths", "sentence"),
     [
-        (["a.tif"], ["b.tif"], "no counterpart named 'b'"),
+        (["a.tif", "c.tif"], ["b.tif"], "no counterpart named 'b'"),
         (["x/a.tif", "y/a_objects.tif"], ["a.tif"], "same name 'a'"),
         (["x/a.tif"], ["x/a.tif"], "both roles"),
     ],

@@ -310,6 +310,7 @@ def pair_by_stem(
 ) -> tuple[list[tuple[Path, Path]], list[Path]]:
     """Find the image that belongs to every paint: the one of the same name, whatever its folder and ending.
 
+    A single image and a single paint belong together, whatever they are called.
     Any of the ``endings`` of a name does not count: with "_objects", "a_objects.tif" and "a.tif" belong
     together.
     Returned are pairs of image and paint, at least one, in the order of the paints, and the images without
@@ -318,6 +319,8 @@ def pair_by_stem(
     by_name, paint_by_name = _by_name(images, endings), _by_name(paints, endings)
     if not paints:
         raise InputError("There is no paint; give at least one file of it.")
+    if len(images) == len(paints) == 1:
+        by_name = dict.fromkeys(paint_by_name, images[0])
     pairs = []
     for name, paint in paint_by_name.items():
         if name not in by_name:

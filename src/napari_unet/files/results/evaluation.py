@@ -60,10 +60,13 @@ def pair_labels(
 ) -> tuple[list[tuple[Path, Path]], list[Path], list[Failed]]:
     """Find the truth of every prediction by its name: "a_objects.tif" and "a.tif" belong together.
 
-    Returned are pairs of prediction and truth, at least one; predictions without a truth; and as failed the
-    truths without a prediction: without them the scores of the others would be too good. ``InputError`` if
-    there is no pair, a name occurs twice, or a file is given as both.
+    A single prediction and a single truth do, whatever they are called. Returned are pairs of prediction and
+    truth, at least one; predictions without a truth; and as failed the truths without a prediction: without
+    them the scores of the others would be too good. ``InputError`` if there is no pair, a name occurs twice,
+    or a file is given as both.
     """
+    if len(predictions) == len(truths) == 1:
+        return (*pair_by_stem(predictions, truths), [])
     predicted = {_name(path) for path in predictions}
     paired = [path for path in truths if _name(path) in predicted]
     if not paired:
