@@ -97,6 +97,21 @@ def test_windows_of_any_shape_are_read(padding, shape, full):
     assert fitted == model.instances
 
 
+@pytest.mark.parametrize(
+    ("shape", "body_rate", "contrast"),
+    [((96, 96), 1.0, 2.0), ((96, 96), 0.2, 3.0), ((16, 96, 96), 1.0, 2.0), ((16, 96, 96), 0.2, 2.0)],
+)
+def test_only_in_planes_a_starter_knows_where_objects_part(monkeypatch, shape, body_rate, contrast):
+    image, paint = (np.broadcast_to(array, shape) for array in squares())
+    config = replace(
+        SMALL, steps=1, patch_size=16, network=replace(SMALL.network, ndim=len(shape)), body_rate=body_rate
+    )
+    begun = []
+    monkeypatch.setattr(fitting, "fit_instances", lambda _, start, **__: begun.append(start) or start)
+    train([image], [paint], config)
+    assert {start.contrast for start in begun} == {contrast}
+
+
 def test_windows_are_around_full_objects_or_else_around_all(monkeypatch):
     """In an image that is larger than a window."""
     image, paint = (np.pad(array, ((0, 500), (0, 0))) for array in squares())
