@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 
 from napari_unet.core.annotation import (
     check_paint,
     check_teachable,
+    count_places,
     count_values,
     find_seams,
     read_paint,
@@ -264,3 +266,47 @@ def test_summary_counts_thousands_of_objects_whatever_their_ids(factor):
     ids = (2 + rows * 52 + columns).astype(np.int64)
     paint = np.where((np.indices(ids.shape) % 40 < 30).all(axis=0), ids * factor % MAX, 1).astype(np.int32)
     assert summarise_paint(paint).objects == 52 * 52
+
+
+@settings(deadline=None)
+@given(small_paint)
+def test_places_are_what_is_connected_within_a_plane(paint):
+    planes = paint.reshape(-1, *paint.shape[-2:]) if paint.ndim > 1 else [paint]
+    expected = {}
+    for value in np.unique(paint[paint >= 2]).tolist():
+        around = np.ones((3,) * planes[0].ndim)
+        expected[value] = max(ndimage.label(plane == value, around)[1] for plane in planes)
+    assert count_places(paint) == expected
+
+
+@pytest.mark.parametrize(
+    ("places", "words"),
+    [
+        ([2], None),  # one object in one place
+        ([2, 2], "painted in 2 separate places, with number 2 only"),
+        ([7, 7, 7], "painted in 3 separate places, with number 7 only"),
+        ([2, 3, 4, 4], None),  # a broken stroke
+        ([2, 2, 3, 3], "painted in 4 separate places, with 2 numbers only"),
+        ([2, 2, 3], None),
+    ],
+)
+def test_forgotten_numbers_are_told(places, words):
+    paint = np.zeros((5, 40), np.int32)
+    paint[0] = 1
+    for column, value in enumerate(places):
+        paint[2:4, 4 * column : 4 * column + 2] = value
+    summary = summarise_paint(paint)
+    assert summary.lacks_numbers == (words is not None)
+    assert (words or "") in " ".join(summary.missing)
+    assert summary.lacks_numbers == any("number of its own" in sentence for sentence in summary.missing)
+    if summary.lacks_numbers:
+        assert not any("One object only" in sentence for sentence in summary.missing)
+    assert not summarise_paint(paint, "classes").lacks_numbers
+
+
+def test_an_object_that_is_stroked_in_several_planes_needs_no_other_number():
+    paint = np.zeros((9, 8, 8), np.int32)
+    paint[::4, 2:4, 2:4] = 2
+    paint[0, 7] = 1
+    assert count_places(paint) == {2: 1}
+    assert not summarise_paint(paint).lacks_numbers

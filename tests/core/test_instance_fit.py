@@ -42,6 +42,32 @@ def test_the_smallest_object_follows_from_what_is_painted():
     assert size_from_strokes([np.ones_like(strokes)]) == size_from_strokes([]) == InstanceConfig()
 
 
+def test_objects_that_share_a_number_are_as_large_as_those_that_do_not():
+    strokes = np.zeros((60, 100), np.int32)
+    for number in range(5):
+        strokes[10 * number : 10 * number + 4, 10:20] = 2 + number
+    shared = np.minimum(strokes, 2)
+    assert size_from_strokes([shared]) == size_from_strokes([strokes]) == InstanceConfig(min_size=7)
+    shared[50, ::7] = 2  # specks
+    assert size_from_strokes([shared]) == InstanceConfig(min_size=7)
+    # In a volume, an object is in several planes.
+    volume = np.zeros((9, 60, 100), np.int32)
+    volume[::4, :4, 10:20] = 2
+    assert size_from_strokes([volume]) == InstanceConfig(min_size=21)
+
+
+def test_full_objects_that_share_a_number_are_read_as_those_that_do_not():
+    probability, objects = cells(seam=0.05)
+    apart = objects.copy()
+    apart[:, [16, 17, 48, 49, 80, 81]] = 0
+    shared = np.minimum(apart, 2)
+    fitted = [
+        fit_instances([Example(probability, paint, True)], InstanceConfig()) for paint in (apart, shared)
+    ]
+    assert fitted[0] == fitted[1]
+    assert fitted[0].min_size < 30
+
+
 @pytest.mark.parametrize("paint", [np.zeros((60, 100), np.int32), np.ones((60, 100), np.int32)])
 def test_without_objects_nothing_changes(paint):
     probability, _ = cells(seam=0.6)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from app_model.types import KeyBinding
 from dock_helpers import say
+from mouse import Hand
 from qtpy.QtWidgets import QComboBox, QPushButton, QWidget
 
 from napari_unet.core.errors import InputError
@@ -633,3 +634,55 @@ def check_controls(dock, prefix):
         if isinstance(control, QPushButton | QComboBox):
             assert control.toolTip(), control.objectName()
             assert control.focusPolicy() & Qt.FocusPolicy.TabFocus, control.objectName()
+
+
+def test_objects_that_share_a_number_are_told_and_given_their_own(qtbot, make_napari_viewer, open_dock):
+    viewer = make_napari_viewer()
+    dock = open_dock(viewer)
+    add_image(viewer, (60, 60))
+    dock.make()
+    paint = dock.annotation
+    paint.brush_size = 4
+    hand = Hand(viewer)
+    hand.drag([(5, 5), (5, 50)])
+    hand.press("O")
+    for row in (20, 30, 40):
+        hand.drag([(row, 10), (row, 20)])
+    qtbot.waitUntil(lambda: "3 separate places, with number 2 only" in dock.advice.text())
+    assert not dock.number.isHidden()
+    before = paint.data.copy()
+    dock.number.click()
+    assert [int(paint.data[row, 15]) for row in (20, 30, 40)] == [2, 3, 4]
+    assert paint.selected_label == 5  # the next stroke is of another object
+    qtbot.waitUntil(lambda: "3 objects" in dock.summary.text())
+    assert dock.number.isHidden()
+    assert "separate places" not in dock.advice.text()
+    hand.press("Control-Z")
+    np.testing.assert_array_equal(paint.data, before)
+    qtbot.waitUntil(lambda: not dock.number.isHidden())
+
+
+def test_objects_accepted_from_a_prediction_keep_their_number(qtbot, viewer, open_dock):
+    dock = open_dock(viewer)
+    add_image(viewer)
+    dock.make()
+    paint = dock.annotation
+    for value, column in ((2, 0), (2, 8), (3, 16), (3, 24)):
+        fill_box(paint, value, slice(10, 14), slice(column, column + 4))
+    marks.accept_objects(paint, [3])
+    dock.number_separately()
+    assert np.unique(paint.data).tolist() == [0, 2, 3, 4]
+
+
+def test_where_no_number_is_left_objects_stay_as_they_are(qtbot, viewer, open_dock):
+    dock = open_dock(viewer)
+    image = add_image(viewer)
+    dock.make()
+    paint = bridge.annotation_of(viewer, image)
+    data = np.zeros((40, 50), np.uint8)
+    data[0, :] = np.arange(206, 256)
+    data[2::2, :] = np.resize(np.arange(2, 256), (19, 50))
+    paint.data = data
+    dock.number_separately()
+    np.testing.assert_array_equal(paint.data, data)
+    assert "All numbers up to 255 are in use" in dock.advice.text()

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from superqt.utils import signals_blocked
 
-from napari_unet.core.annotation import Mode, PaintSummary, summarise_paint
+from napari_unet.core.annotation import FIRST_OBJECT, Mode, PaintSummary, summarise_paint
+from napari_unet.core.correcting.numbering import number_separately
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.widgets.bridge import layers as bridge
@@ -22,6 +23,7 @@ from napari_unet.widgets.bridge import marks
 from napari_unet.widgets.bridge.channel_order import move_channels_first
 from napari_unet.widgets.bridge.placement import unsaid_channels
 from napari_unet.widgets.bridge.sight import bring_up
+from napari_unet.widgets.bridge.timeline import timeline_of
 from napari_unet.widgets.jobs import once
 from napari_unet.widgets.next_place import NextPlace
 from napari_unet.widgets.painting import brushes
@@ -38,6 +40,10 @@ _FILLED = (
     "Tick this if every object you paint here is filled up to its border. Full objects teach where\n"
     "touching ones part, and how large objects are. Do not tick it for strokes along their middles:\n"
     "where these end would pass for the border. Objects from Take corrections count without it."
+)
+_NUMBER = (
+    "Every separate place gets a number of its own, in one step that Ctrl+Z takes back. Objects that\n"
+    "were accepted from a prediction stay as they are."
 )
 _NO_OBJECTS = "Only for objects: classes of pixels are not kept apart."
 
@@ -143,6 +149,10 @@ class PaintDock(Dock):
         column.addWidget(RegionTools(self._viewer, self._watcher))
         self.summary = column.add(Sentence("paint_summary"))
         self.advice = column.add(Sentence("paint_advice"))
+        self.number = column.add(
+            button("Number them separately", self.number_separately, name="paint_number", tooltip=_NUMBER)
+        )
+        self.number.hide()  # until there is something to number
         self.next_place = column.add(NextPlace(self._viewer, self.image))
         self.corrections = column.add(TakeCorrections(self._viewer, self.image, self._watcher))
         column.addStretch()
@@ -173,6 +183,22 @@ class PaintDock(Dock):
             show_info(hidden)
         self._watcher.look()
         self.brushes.take(brushes.paint_background)
+
+    def number_separately(self) -> None:
+        """Give every separate place of the painted objects a number of its own, and go on with a new one."""
+        paint = self.annotation
+        if paint is None:
+            return
+        accepted = {value for value, _ in marks.full_objects_of(paint).accepted}
+        try:
+            indices, values = number_separately(np.asarray(marks.full_data(paint)), but=accepted)
+        except InputError as error:
+            self.advice.say(str(error), "error")
+            return
+        with timeline_of(paint).step():
+            paint.data_setitem(indices, values)
+        if paint.selected_label >= FIRST_OBJECT:
+            brushes.paint_next_object(paint)
 
     def _take_by_key(self, brush: Callable[[Labels], None]) -> None:
         """Take up a brush if the selected layer is one of the chosen image."""
@@ -267,10 +293,12 @@ class PaintDock(Dock):
         self._tell_change(counted)
 
     def _show_fault(self, sentence: str) -> None:
+        self.number.hide()
         self.summary.say("")  # of the paint as it was
         self.advice.say(sentence, "error")
 
     def _tell_change(self, counted: Counted | None) -> None:
+        self.number.setVisible(counted is not None and counted.summary.lacks_numbers)
         if counted != self.counted:
             self.counted = counted
             self.annotation_changed.emit(self.annotation)

@@ -6,7 +6,7 @@ show less, but enough to notice a reading that cuts objects up or joins them: a 
 two are of two.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import get_args
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from napari_unet.core.annotation import FIRST_OBJECT, count_values
 from napari_unet.core.instances import InstanceConfig, Landscape, Separation
 from napari_unet.core.painted.object_distance import Full, full_objects
+from napari_unet.core.painted.places import separate_places
 
 _SEPARATIONS: tuple[Separation, ...] = get_args(Separation)
 
@@ -84,7 +85,7 @@ def fit_instances(
         unless others give clearly more of the painted objects back, see :func:`agreements`. The threshold
         stays: of objects that have been learnt by heart, too high a one finds most.
     """
-    sizes = [int(np.count_nonzero(mask)) for e in examples for _, _, mask in full_objects(e.paint, e.full)]
+    sizes = [int(np.count_nonzero(mask)) for e in examples for _, mask in _full_places(e)]
     if not any(_object_sizes(example.paint) for example in examples):
         return start
     if sizes:
@@ -125,7 +126,7 @@ def agreements(examples: Sequence[Example], found: Sequence[NDArray[np.int32]]) 
     for example, objects in zip(examples, found, strict=True):
         of_strokes += _right_strokes(objects, example.paint)
         sizes = np.bincount(objects.ravel())
-        for _, box, mask in full_objects(example.paint, example.full):
+        for box, mask in _full_places(example):
             overlaps = np.bincount(objects[box][mask], minlength=sizes.size)
             overlaps[0] = 0
             main = int(overlaps.argmax())
@@ -144,7 +145,11 @@ def _sure_gain(gains: NDArray[np.float64]) -> float:
 
 
 def size_from_strokes(paints: Sequence[NDArray[np.int32]]) -> InstanceConfig:
-    """Return the reading that follows from the size of what is painted alone: which objects are too small."""
+    """Return the reading that follows from the size of what is painted alone: which objects are too small.
+
+    In a plane, separate places of one number count each for itself: it is easily forgotten to begin the next.
+    In a volume all strokes of an object count together, which were drawn in several of its planes.
+    """
     sizes = [size for paint in paints for size in _object_sizes(paint)]
     return InstanceConfig(min_size=max(1, int(_OF_STROKE * np.median(sizes)))) if sizes else InstanceConfig()
 
@@ -165,4 +170,15 @@ def _right_strokes(objects: NDArray[np.int32], paint: NDArray[np.int32]) -> list
 
 
 def _object_sizes(paint: NDArray[np.int32]) -> list[int]:
-    return [pixels for value, pixels in count_values(paint).items() if value >= FIRST_OBJECT]
+    """Return the pixels of every painted object, of a plane (Y, X) those of its separate places."""
+    if paint.ndim > 2:
+        return [pixels for value, pixels in count_values(paint).items() if value >= FIRST_OBJECT]
+    objects = [mask for _, _, mask in full_objects(paint, True)]
+    return [int(np.count_nonzero(place)) for mask in objects for place in separate_places(mask)]
+
+
+def _full_places(example: Example) -> Iterator[tuple[tuple[slice, ...], NDArray[np.bool_]]]:
+    """Yield a box and the mask in it of every full object, or of its separate places."""
+    for _, box, mask in full_objects(example.paint, example.full):
+        for place in separate_places(mask):
+            yield box, place

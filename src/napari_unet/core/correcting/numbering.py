@@ -1,0 +1,56 @@
+"""Give objects numbers of their own that were painted with one."""
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.measure import label
+
+from napari_unet.core.annotation import FIRST_OBJECT, count_places
+from napari_unet.core.correcting.gestures import unused_values
+
+
+def number_separately(
+    paint: NDArray[np.integer[Any]], *, but: Collection[int] = ()
+) -> tuple[tuple[NDArray[np.intp], ...], NDArray[np.integer[Any]]]:
+    """Give each place a number of its own, of objects that are in several separate places of a plane.
+
+    Parameters
+    ----------
+    paint : array (…YX) of integers
+        Places in neighbouring planes that touch are one. The first of each object, in raster order, keeps
+        its number.
+    but : collection of int
+        Objects that stay as they are.
+
+    Returns
+    -------
+    indices : tuple of arrays (N,)
+        Along each axis, of the pixels that get another number.
+    values : array (N,)
+        These numbers, which the paint does not hold yet, in the raster order of the first pixels.
+
+    Raises
+    ------
+    InputError
+        If the type of the paint has not enough numbers left.
+    """
+    scattered = [value for value, places in count_places(paint).items() if places > 1 and value not in but]
+    indices = np.nonzero(np.isin(paint, scattered))
+    before = paint[indices]
+    if not before.size:
+        return indices, before
+    box = tuple(slice(int(at.min()), int(at.max()) + 1) for at in indices)
+    within = tuple(at - side.start for at, side in zip(indices, box, strict=True))
+    shown = np.zeros([side.stop - side.start for side in box], paint.dtype)
+    shown[within] = before
+    parts = label(shown, connectivity=paint.ndim)[within]  # type: ignore[no-untyped-call]
+    _, first, part = np.unique(parts, return_index=True, return_inverse=True)
+    numbers = before[first]
+    is_other = np.ones(first.size, bool)
+    is_other[np.unique(numbers, return_index=True)[1]] = False
+    numbers[is_other] = unused_values(paint, int(np.count_nonzero(is_other)), at_least=FIRST_OBJECT)
+    values = numbers[part]
+    changed = values != before
+    return tuple(at[changed] for at in indices), values[changed]
