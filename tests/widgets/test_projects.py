@@ -459,6 +459,8 @@ def test_images_that_moved_alone_are_asked_for(  # noqa: PLR0917 - fixtures
     made, data, make_napari_viewer, tmp_path, qtbot, monkeypatch
 ):
     viewer, folder = made
+    viewer.layers[0].name = "cells"
+    saved(viewer)
     viewer.close()
     far = tmp_path / "far" / "away"
     far.mkdir(parents=True)
@@ -467,20 +469,32 @@ def test_images_that_moved_alone_are_asked_for(  # noqa: PLR0917 - fixtures
     assert [layer.name for layer in viewer.layers] == ["a b paint"]
     dock = ProjectDock(viewer)
     qtbot.addWidget(dock)
-    assert say(dock, "project_missing").startswith("1 image is not in this window (a b).")
+    assert say(dock, "project_missing").startswith("1 image is not in this window (cells from a b.tif).")
     viewer.layers[0].paint((60, 60), 9)  # painting goes on without it
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path / "my images µ"))
     dock.findChild(QPushButton, "project_find").click()
-    assert "a b is not in" in say(dock, "project_missing")
+    assert "cells from a b.tif is not in" in say(dock, "project_missing")
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path / "far"))
     dock.findChild(QPushButton, "project_find").click()
-    assert [layer.name for layer in viewer.layers] == ["a b", "a b paint"]
+    assert [layer.name for layer in viewer.layers] == ["cells", "a b paint"]
     assert annotation_of(viewer, viewer.layers[0]) is viewer.layers[1]
     assert viewer.layers.selection.active is viewer.layers[1]  # painting goes on
     assert say(dock, "project_missing") == ""
     saved(viewer)
     assert read_project(folder).images[0].path == "../far/away/a b.tif"
     assert read_labels(folder, "a b.zarr")[0][60, 60] == 9
+
+
+@pytest.mark.parametrize("hides", [False, True])
+def test_what_is_seen_is_worked_on(made, make_napari_viewer, qtbot, hides):
+    viewer, folder = made
+    other = viewer.add_image(discs(), name="other", visible=not hides)
+    assert viewer.layers[-1] is other
+    saved(viewer)
+    viewer.close()
+    viewer = reopened(make_napari_viewer, folder, qtbot)
+    assert [layer.name for layer in viewer.layers] == ["a b", "a b paint", "other"]
+    assert viewer.layers.selection.active.name == ("a b paint" if hides else "other")
 
 
 @pytest.mark.slow

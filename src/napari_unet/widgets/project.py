@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_unet.core.errors import InputError
 from napari_unet.files.projects.project import ProjectImage
+from napari_unet.files.projects.project_images import in_words
 from napari_unet.widgets.parts.dock import Dock, without_proxy
 from napari_unet.widgets.parts.form import Column, Sentence, button
 from napari_unet.widgets.parts.section import Section
@@ -175,7 +176,7 @@ def _title(session: ProjectSession | None) -> str:
 def _missing_in_words(missing: list[ProjectImage]) -> str:
     if not missing:
         return ""
-    names = ", ".join(entry.look.name for entry in missing[:5]) + (", …" if len(missing) > 5 else "")
+    names = ", ".join(in_words(entry) for entry in missing[:5]) + (", …" if len(missing) > 5 else "")
     if len(missing) == 1:
         return f"1 image is not in this window ({names}). It stays in the project, with its paint."
     return (

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.errors import InputError
 from napari_unet.files.atomic import writing
+from napari_unet.files.pixels.images import stem
 from napari_unet.files.projects.project import IMAGES, ProjectImage, inside
 
 _REACH = 16
@@ -138,6 +139,12 @@ def file_name(image: ProjectImage) -> str:
     path = image.path or image.absolute
     # The name is that of the other system where the project came from one.
     return PureWindowsPath(path).name if "\\" in path else PurePosixPath(path).name
+
+
+def in_words(image: ProjectImage) -> str:
+    """Return how an image is called, and its file where nobody would look for that by this name."""
+    name, file = image.look.name, file_name(image)
+    return name if stem(Path(file)) in ("", name) else f"{name} from {file}"
 
 
 def search(folder: Path, names: Collection[str]) -> list[Path]:

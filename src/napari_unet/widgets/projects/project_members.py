@@ -109,7 +109,10 @@ class ProjectMembers(QObject):
         for key, path in found.items():
             self._images[key].entry = replace(self._images[key].entry, absolute=path.absolute().as_posix())
         self.look()
-        select_anew(self._viewer, self._viewer.layers.selection.active)
+        # napari selects the last layer, and the docks its image: one that is hidden is not worked on.
+        active = self._viewer.layers.selection.active
+        seen = [layer for layer in self._viewer.layers if layer.visible]
+        select_anew(self._viewer, seen[-1] if seen and active not in seen else active)
         return found
 
     def look(self) -> None:

@@ -20,7 +20,7 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]  #
 
 from napari_unet.core.errors import InputError
 from napari_unet.files.projects.project import Project, ProjectImage
-from napari_unet.files.projects.project_images import file_name, search
+from napari_unet.files.projects.project_images import file_name, in_words, search
 from napari_unet.files.projects.project_lock import InUseError
 from napari_unet.files.projects.project_store import ProjectState, ProjectStore
 from napari_unet.widgets.projects.project_members import ProjectMembers
@@ -147,7 +147,7 @@ class ProjectSession(QObject):
         for entry in self.missing:
             found = find_layer(Project(), entry, self.folder, others)
             if found is None:
-                sentences.append(f"{entry.look.name} is not in {folder}, or has another shape there.")
+                sentences.append(f"{in_words(entry)} is not in {folder}, or has another shape there.")
                 continue
             layer, path, sentence = found
             self._members.show(entry, layer, path)
