@@ -1,10 +1,14 @@
 """Segmented to disk or in memory: the same; ended at any moment: continued."""
 
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -222,6 +226,53 @@ def test_a_folder_on_which_the_disk_was_full_at_once_is_begun_anew(tmp_path: Pat
         PredictionStore(tmp_path / "x", {}, [], 16)
 
 
+def test_what_an_ousted_run_writes_while_it_is_removed_and_after_goes_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "x" / "probabilities.zarr" / "0").mkdir(parents=True)
+    remove, failures = shutil.rmtree, [OSError(errno.ENOTEMPTY, "Directory not empty")]
+
+    def rmtree(folder: Path) -> None:
+        if failures:
+            raise failures.pop()
+        remove(folder)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    assert PredictionStore(tmp_path / "x", {}, [], 16).tile_size == 16
+    assert [item.name for item in (tmp_path / "x").iterdir()] == ["journal.jsonl"]
+    (tmp_path / "y" / "somebody's.zarr").mkdir(parents=True)
+    with pytest.raises(InputError, match="is no folder of napari-unet"):
+        PredictionStore(tmp_path / "y", {}, [], 16)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks on folders")
+def test_of_runs_that_begin_at_once_one_ends_well(tmp_path: Path):
+    image = picture(130, 150)
+    config = config_for(make_model(seed=5), image)
+    together = threading.Barrier(3)
+
+    def run(seed: int, folder: Path) -> str:
+        together.wait()
+        try:
+            list(predict_to_zarr(make_model(seed=seed), image, folder, "a", config))
+        except InputError as error:
+            return str(error)
+        return "ended well"
+
+    for number in range(5):
+        folder = tmp_path / str(number)
+        with ThreadPoolExecutor() as pool:
+            told = list(pool.map(run, (5, 6, 5), (folder,) * 3))
+        assert "ended well" in told
+        known = "ended well", "Another run segments", "What was written"
+        assert all(sentence.startswith(known) for sentence in told)
+        assert (folder / "a_objects.zarr").is_dir()
+
+
+def content(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.mark.parametrize("until", [TileDone, ObjectsFound])
 @pytest.mark.parametrize("seed", [5, 6])  # of the network of the later run
 def test_of_two_runs_the_later_one_goes_on(tmp_path: Path, until: type, seed: int):
@@ -233,8 +284,10 @@ def test_of_two_runs_the_later_one_goes_on(tmp_path: Path, until: type, seed: in
     model = make_model(seed=seed)
     later = predict_to_zarr(model, image, tmp_path, "a", config)
     next(later)
+    before = content(tmp_path)
     with pytest.raises(InputError, match="Another run segments the same image"):
         list(first)
+    assert content(tmp_path) == before
     list(later)
     assert_same(tmp_path, predict(model, image, config), kinds=("objects",))
 

@@ -76,6 +76,24 @@ class _NothingToWrite(Exception):  # noqa: N818  (not an error: it undoes the re
     pass
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other process of this computer works in a folder in this way, and keep it for a while.
+
+    Windows, and servers without locks, let all in.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def remove_unowned(path: Path) -> None:
     """Remove a temporary file unless a living process has it, or nobody can tell."""
     if sys.platform == "win32" or not path.is_file():  # there, what is locked cannot get another name

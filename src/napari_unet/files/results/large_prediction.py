@@ -20,6 +20,7 @@ from napari_unet.core.objects.block_classes import find_class_objects_in_blocks
 from napari_unet.core.objects.block_objects import BYTES_PER_PIXEL
 from napari_unet.core.objects.prediction import Prediction, PredictionKind
 from napari_unet.core.tiling import plan_tiles
+from napari_unet.files.atomic import alone_in
 from napari_unet.files.networks.models import model_digest
 from napari_unet.files.opening import user_path
 from napari_unet.files.pixels.images import check_replaceable
@@ -196,16 +197,18 @@ def predict_to_zarr(
             "precision": str(plan.precision),
             "channels": model.network.classes - first,
         }
-        store = PredictionStore(folder / f".{name}.napari-unet", identity, kept, plan.tile_size)
-        plan = replace(plan, tile_size=store.tile_size)
         shape = (*plan.leading, *plan.shape)
-        grid = Grid(shape, _block(plan), axes or named_axes("TZYX"[-len(shape) :], pixel_size))
-        arrays = {"probabilities": store.array(kept[0], grid, "float32", channels=identity["channels"])}
-        arrays |= {label: store.array(label, grid, _LABELS[label], is_label=True) for label in kept[1:]}
+        folder.mkdir(parents=True, exist_ok=True)
+        with alone_in(folder):
+            store = PredictionStore(folder / f".{name}.napari-unet", identity, kept, plan.tile_size)
+            plan = replace(plan, tile_size=store.tile_size)
+            grid = Grid(shape, _block(plan), axes or named_axes("TZYX"[-len(shape) :], pixel_size))
+            arrays = {"probabilities": store.array(kept[0], grid, "float32", channels=identity["channels"])}
+            arrays |= {label: store.array(label, grid, _LABELS[label], is_label=True) for label in kept[1:]}
         run = plan.tile_run(store.is_finished, start_at)
         events: Iterator[TileDone | TileStored | TilesHalved]
         if cluster is None:
-            events = _segment_here(model, plan, run, arrays, control)
+            events = _segment_here(model, plan, run, arrays, store=store, control=control)
         else:
             names = tuple(arrays.keys() & {"probabilities", "classes"})
             events = cluster.segment(
@@ -237,7 +240,13 @@ def predict_to_zarr(
 
 
 def _segment_here(
-    model: Model, plan: "PredictionPlan", run: "TileRun", arrays: Mapping[str, Any], control: Control
+    model: Model,
+    plan: "PredictionPlan",
+    run: "TileRun",
+    arrays: Mapping[str, Any],
+    *,
+    store: PredictionStore,
+    control: Control,
 ) -> Iterator[TileDone | TilesHalved]:
     """Segment the tiles in this process, and write each before it is told."""
     from napari_unet.network.prediction import predict_tiles
@@ -245,6 +254,7 @@ def _segment_here(
     for event in predict_tiles(model, plan, run, control):
         if isinstance(event, TileDone):
             prediction = Prediction(event.probabilities, ndim=model.network.ndim, mode=model.mode)
+            store.check()  # else it might be written among the tiles of another model
             write_tile(arrays, (*event.plane, *event.tile.write), prediction)
         yield event
 
@@ -318,9 +328,14 @@ def _digest_of_image(plan: "PredictionPlan") -> str:
 
 @contextmanager
 def _told(folder: Path) -> Iterator[None]:
-    """Tell of a full disk in a sentence."""
+    """Tell of a full disk, and of a folder that is removed meanwhile, in a sentence."""
     try:
         yield
+    except FileNotFoundError as error:
+        raise InputError(
+            f"What was written in {folder} is gone, as after another run that segmented the same image into "
+            "it; start again."
+        ) from error
     except OSError as error:
         if not is_disk_full(error):
             raise

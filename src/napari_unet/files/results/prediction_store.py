@@ -4,6 +4,7 @@ While it grows, everything is in one hidden folder next to where the results wil
 an OME-Zarr image or label image of its own, takes its place in one step.
 """
 
+import errno
 import json
 import math
 import operator
@@ -18,10 +19,18 @@ from typing import Any
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import Prediction
 from napari_unet.core.tiling import Tile
+from napari_unet.files.atomic import alone_in
 from napari_unet.files.pixels.images import SOFTWARE, check_replaceable
 from napari_unet.files.pixels.world_axes import Axis, describe_axes, named_axes
 
 _JOURNAL = "journal.jsonl"
+_TRIES = 10
+"""Times that a folder is removed into which another run may write meanwhile."""
+
+_NAMES = "probabilities", "classes", "objects", "scratch"
+_CONTENT = {f"{name}.zarr" for name in _NAMES} | {f"old {name}" for name in _NAMES}
+"""All that is in such a folder beside the journal."""
+
 _VERSION = 1
 
 Corner = tuple[int, ...]
@@ -64,7 +73,7 @@ class PredictionStore:
             head = first
         else:
             self.remove()
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
             head["tile_size"] = tile_size
             self._append(head)
             entries = []
@@ -179,14 +188,15 @@ class PredictionStore:
         ``InputError`` if there is something in its place that is not an earlier result, or another run has
         begun.
         """
-        self.check()
-        for name, target in outputs.items():
-            check_replaceable(target)
-            old = self.folder / f"old {name}"
-            if target.exists():
-                target.rename(old)
-            (self.folder / f"{name}.zarr").rename(target)
-        self.remove()
+        with alone_in(self.folder.parent):
+            self.check()
+            for name, target in outputs.items():
+                check_replaceable(target)
+                old = self.folder / f"old {name}"
+                if target.exists():
+                    target.rename(old)
+                (self.folder / f"{name}.zarr").rename(target)
+            self.remove()
 
     def remove(self) -> None:
         """Remove the folder and all in it."""
@@ -196,16 +206,20 @@ class PredictionStore:
             raise InputError(
                 f"{self.folder} is no folder of napari-unet; move it away, or choose another one."
             )
-        # The journal last: without it, what is left of the folder would not be known for what it is.
-        for item in self.folder.iterdir():
-            if item.is_dir():
-                shutil.rmtree(item)
-        shutil.rmtree(self.folder)
+        self._journal.unlink(missing_ok=True)  # first: another run that goes on here ends at its next tile
+        for left in reversed(range(_TRIES)):
+            try:
+                shutil.rmtree(self.folder)
+            except OSError as error:
+                if error.errno != errno.ENOTEMPTY or not left:
+                    raise
+            else:
+                return
 
     def _is_ours(self) -> bool:
         names = {item.name for item in self.folder.iterdir()}
-        if _JOURNAL not in names:
-            return not names
+        if _JOURNAL not in names:  # it was being removed, or a run wrote after another one had removed it
+            return names <= _CONTENT
         with self._journal.open(encoding="utf-8", errors="replace") as file:
             line = file.readline()
         # Where the disk was full at once, not even the first line was written whole.
