@@ -1,7 +1,6 @@
 """Files as users name them, opened for reading, or a sentence on why they cannot be."""
 
 import errno
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,9 @@ def user_path(name: str | Path) -> Path:
 
     A name that merely begins so, as "~backup.tif" does, is itself.
     """
-    return Path(os.path.expanduser(name))  # noqa: PTH111 (the other raises for such a name)
+    path = Path(name)
+    # Not `expanduser`, for which such a name is that of a user.
+    return Path.home().joinpath(*path.parts[1:]) if path.parts[:1] == ("~",) else path
 
 
 @contextmanager
