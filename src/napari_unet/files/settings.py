@@ -61,7 +61,9 @@ def read_settings(path: str | Path, base: Settings | None = None) -> Settings:
         # Editors of Windows put a mark before it.
         return _from_sections(tomllib.loads(user_path(path).read_text(encoding="utf-8-sig")), base)
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a text file; give settings in TOML.") from error
+        raise InputError(
+            f"{path} is no text in UTF-8; save it with this encoding, or give settings in TOML."
+        ) from error
     except OSError as error:
         raise InputError(
             f"{path} could not be read ({error.strerror}); check its name and folder."

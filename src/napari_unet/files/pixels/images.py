@@ -135,10 +135,8 @@ def _why_unreadable(path: Path, error: Exception) -> str:
         reason = "it is empty"
     if "BytesIO" in reason:  # what was given to the decoders, none of which knew it
         reason = "it holds no kind of image known here"
-    return (
-        f"{path} could not be read as an image ({reason}); use another copy of it, or one of these formats: "
-        f"{', '.join(SUFFIXES)}."
-    )
+    formats = "" if path.is_dir() else f", or one of these formats: {', '.join(SUFFIXES)}"  # a zarr is known
+    return f"{path} could not be read as an image ({reason}); use another copy of it{formats}."
 
 
 def write_image(
