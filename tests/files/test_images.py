@@ -1,6 +1,7 @@
 import json
 import os
 import random
+import re
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -376,6 +377,8 @@ def test_what_stands_for_no_file_is_named(tmp_path: Path) -> None:
             expand_paths([tmp_path / "notes.txt", str(tmp_path / pattern)])
     with pytest.raises(InputError, match="There is no file ''"):
         expand_paths([""])  # as a shell makes of "$UNSET"
+    with pytest.raises(InputError, match=re.escape(r"There is no file 'C:\no\a.tif'")):
+        expand_paths([r"C:\no\a.tif"])
 
 
 names = st.lists(st.text("ab12 ü", min_size=1, max_size=3), unique=True, max_size=6)

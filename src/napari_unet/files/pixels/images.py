@@ -259,7 +259,7 @@ def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> lis
             found_here = map(Path, glob.glob(str(path), recursive=True))  # noqa: PTH207
             files = [p for p in found_here if (_is_file(p) and p.name != _ZARR[-1]) or is_zarr(p)]
             if not files:
-                raise InputError(f"There is no file {str(pattern)!r}; check its name and folder.")
+                raise InputError(f"There is no file '{pattern}'; check its name and folder.")
         if not (named or results):
             files = [item for item in files if _maker(item) not in (SOFTWARE, BY_HAND)]
             if not files:
