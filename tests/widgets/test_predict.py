@@ -560,6 +560,19 @@ def test_objects_are_found_in_the_thread(dock, viewer, qtbot, monkeypatch):
     assert threading.main_thread() not in threads
 
 
+def test_what_is_shown_anew_keeps_its_brush(dock, viewer, qtbot):
+    viewer.add_image(discs())
+    predict_with(dock, qtbot)
+    objects = viewer.layers[-1]
+    objects.mode = "pick"
+    predict_with(dock, qtbot)
+    assert objects.mode == "pick"
+    objects.visible = False
+    predict_with(dock, qtbot)
+    assert viewer.layers[-1] is objects
+    assert objects.visible
+
+
 def test_edited_results_are_kept(dock, viewer, qtbot):
     image = viewer.add_image(discs(), name="cells")
     predict_with(dock, qtbot)

@@ -121,11 +121,12 @@ def test_what_is_made_of_an_image_is_not_hidden_by_another_one(viewer, qtbot, mo
         qtbot.addWidget(dock)
         high = viewer.add_image(discs(), name="high")
         viewer.layers.selection.active = paint
+        paint.mode = "paint"
         chooser.choose(low)
         dock.start()
         assert not high.visible
         assert low.visible
-        assert paint.visible
+        assert paint.mode == "paint"  # with which one goes on meanwhile
         qtbot.waitUntil(lambda dock=dock: not dock.is_running, timeout=60_000)
         low.visible, high.visible = False, True  # who hides the image looks at others
         dock.start()

@@ -23,7 +23,8 @@ def bring_up(viewer: ViewerModel, image: Image) -> str:
         if source_of(viewer, layer) is image and (
             mark is None or mark.is_hidden_with_image or mark.kind == "paint"
         ):
-            layer.visible = True
+            if not layer.visible:  # or else napari lays its brush down
+                layer.visible = True
             if mark is not None:
                 mark.is_hidden_with_image = False
     names = []

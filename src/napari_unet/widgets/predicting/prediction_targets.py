@@ -187,10 +187,10 @@ def add_results(
         layer = add_result(viewer, source, kind, data)
         if layer is not None:
             layer.metadata[_STACK] = (kind, data)
-            if shows:
-                layer.visible = True  # the user asked for it, and may have hidden the last one
-            elif layer not in before:
+            if not shows and layer not in before:
                 hide_with_image(layer)
+            elif shows and not layer.visible:  # or else napari lays down the brush that is used on it
+                layer.visible = True
             if layer not in before:
                 lay_on(viewer, source, layer)
         shown[kind] = layer
