@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tifffile
 import zarr
@@ -29,8 +30,9 @@ from napari_unet.files.pixels.images import check_replaceable
 from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.files.pixels.sources import open_image
 from napari_unet.files.pixels.world_axes import named_axes
-from napari_unet.files.results.large_prediction import ObjectsFound, Stored, predict_to_zarr
+from napari_unet.files.results.large_prediction import ObjectsFound, Stored, fits_into_memory, predict_to_zarr
 from napari_unet.files.results.prediction_store import PredictionStore
+from napari_unet.network import memory
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import TileDone
 from napari_unet.network.model import Model
@@ -269,6 +271,19 @@ def test_of_runs_that_begin_at_once_one_ends_well(tmp_path: Path):
         assert (folder / "a_objects.zarr").is_dir()
 
 
+def test_what_fits_into_the_memory_depends_on_what_a_scheduler_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    image = np.zeros((100, 100), np.uint8)
+    assert fits_into_memory(image, classes=2, in_channels=1)
+    (tmp_path / "own").write_text("0::/\n")
+    for name, content in {"max": "100000", "current": "0", "stat": "inactive_file 0"}.items():
+        (tmp_path / f"memory.{name}").write_text(content)
+    monkeypatch.setattr(memory, "_ROOT", tmp_path)
+    monkeypatch.setattr(memory, "_OWN", tmp_path / "own")
+    assert not fits_into_memory(image, classes=2, in_channels=1)
+
+
 def content(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -317,6 +332,7 @@ from napari_unet import load_model
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.files.results.large_prediction import predict_to_zarr
 from napari_unet.files.pixels.sources import open_image
+from napari_unet.network import memory
 from napari_unet.network.config import PredictionConfig
 
 folder, threshold, events = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])

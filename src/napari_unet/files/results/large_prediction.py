@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 
 from napari_unet.core.arrays.lazy import LazyPixels
 from napari_unet.core.control import Control
@@ -32,7 +31,7 @@ from napari_unet.files.results.prediction_store import Grid, PredictionStore, wr
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import ImageScaled, TileDone, TilesHalved, TileStored
 from napari_unet.network.failures import is_disk_full
-from napari_unet.network.memory import hand_back
+from napari_unet.network.memory import free_host_memory, hand_back
 from napari_unet.network.model import Model
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ def fits_into_memory(image: Any, *, classes: int, in_channels: int) -> bool:
     """
     per_pixel = image.dtype.itemsize
     per_pixel += (4 * classes + BYTES_PER_PIXEL) / in_channels
-    return bool(math.prod(image.shape) * per_pixel <= _FITTING_SHARE * psutil.virtual_memory().available)
+    return bool(math.prod(image.shape) * per_pixel <= _FITTING_SHARE * free_host_memory())
 
 
 def predict_to_zarr(
@@ -285,7 +284,7 @@ def _find_objects(
             scratch=arrays.get("scratch"),
             plane=plane,
             used=used,
-            memory=int(_MEMORY_SHARE * psutil.virtual_memory().available),
+            memory=int(_MEMORY_SHARE * free_host_memory()),
         )
         while True:
             control.wait_while_paused()
