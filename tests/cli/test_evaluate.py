@@ -87,6 +87,8 @@ def test_what_cannot_be_scored_is_told_at_the_end(
     # Nothing is left to score.
     only = [predictions / "a2_objects.tif", "--truths", truths / "a2.tif", "--csv", tmp_path / "x.csv"]
     assert "could not be read" in fails(capsys, ["evaluate", "--predictions", *only])
+    only[-1] = tmp_path / "x.xlsx"
+    assert "let its name end in .csv" in fails(capsys, ["evaluate", "--predictions", *only])
     assert not (tmp_path / "x.csv").exists()
     assert "no counterpart" in fails(
         capsys, ["evaluate", "--predictions", predictions, "--truths", truths / "a10.tif"]

@@ -183,6 +183,7 @@ def test_predictions_that_cannot_be_are_one_line(
     assert "choose from objects" in fails(capsys, [*usual, "--output", tmp_path, "--what", "boxes"])
     assert "same name" in fails(capsys, [*usual, folder / "truth", "--output", tmp_path])
     assert "folder is a file" in fails(capsys, [*usual, "--output", model])
+    assert "would be a folder of that name" in fails(capsys, [*usual, "--output", tmp_path / "a.TIF"])
     assert "is not a napari-unet" in fails(
         capsys, ["predict", images / "a1.tif", *usual[2:], "--output", tmp_path]
     )

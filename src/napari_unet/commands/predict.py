@@ -10,7 +10,7 @@ from napari_unet.console import note, print_json, progress_bar, report_written, 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import PredictionKind
-from napari_unet.files.pixels.images import expand_paths
+from napari_unet.files.pixels.images import SUFFIXES, expand_paths
 from napari_unet.files.projects.project import MODELS, project_folder, read_project
 from napari_unet.files.projects.project_reading import find_image
 from napari_unet.files.results.cluster import Cluster
@@ -45,6 +45,8 @@ def plan_work(
         raise InputError(f"--what is {unknown[0]!r}; choose from {', '.join(_KINDS)}.")
     if file_format not in _FORMATS:
         raise InputError(f"--format is {file_format!r}; choose from {', '.join(_FORMATS)}.")
+    if output.suffix.lower() in (*SUFFIXES, ".zarr") and not output.is_dir():
+        raise InputError(f"{output} would be a folder of that name; give the folder for the results.")
     if project is None:
         paths, names, missing = tuple(expand_paths(images, results=False)), tuple[str, ...](), list[str]()
     else:

@@ -31,6 +31,8 @@ _ENDING = "_objects"
 _CSV = b"prediction,truth,"
 """How a table of scores begins."""
 
+_SPREADSHEETS = (".xlsx", ".xls", ".ods")
+
 
 @dataclass(frozen=True, slots=True)
 class Compared:
@@ -154,7 +156,12 @@ def compare_files(
 
 
 def check_csv(path: Path) -> None:
-    """Raise InputError if ``path`` is anything but free, or what :func:`write_csv` wrote before."""
+    """Raise InputError if ``path`` is anything but free, or what :func:`write_csv` wrote before.
+
+    So it is if by its name it would be a spreadsheet, which no program could open.
+    """
+    if path.suffix.lower() in _SPREADSHEETS:
+        raise InputError(f"{path} would be a table of another kind; let its name end in .csv.")
     check_writable(path)
     if path.exists() and not path.read_bytes().startswith(_CSV):
         raise InputError(f"{path} is there already, and no table of scores; choose another name.")
