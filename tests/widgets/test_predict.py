@@ -19,7 +19,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.files.networks.models import save_model
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.prediction import predict
-from napari_unet.widgets.bridge.layers import add_result
+from napari_unet.widgets.bridge.layers import add_result, make_annotation
 from napari_unet.widgets.models.model_chooser import ModelChooser, ModelFacts
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting.prediction_run import (
@@ -386,6 +386,32 @@ def test_colours_on_disk_are_told_without_reading_them(dock, viewer):
         reads.clear()
         assert dock.can_predict == suits
         assert not reads
+
+
+def test_channels_that_were_found_are_told(dock, viewer, models):
+    def told():
+        return "channels of the model" in say(dock, "predict_suits")
+
+    image = viewer.add_image(discs((3, 4, 2, 64, 64)), name="movie")
+    assert not told()
+    dock.select_model(save(models, "three", channels=3))
+    assert say(dock, "predict_suits").startswith(
+        "The first axis of 'movie' is taken for the 3 channels of the model; if that is wrong, choose another"
+    )
+    dock.form.channels_choice.setCurrentIndex(dock.form.channels_choice.findData("first"))
+    assert not told()
+    dock.form.channels_choice.setCurrentIndex(dock.form.channels_choice.findData("auto"))
+    assert told()
+    dock.select_model(save(models, "two", channels=2))
+    assert say(dock, "predict_suits").startswith("The axis before Y and X of 'movie'")
+    make_annotation(viewer, image, "middle")
+    assert not told()
+    colours = np.dstack([discs(seed=seed).astype(np.uint8) for seed in range(3)])
+    for picture, is_rgb, model in ((colours, True, "three"), (colours[..., :1], False, "model")):
+        dock.image.choose(viewer.add_image(picture, rgb=is_rgb))
+        dock.select_model(models / f"{model}.safetensors")
+        assert dock.can_predict
+        assert not told()
 
 
 @pytest.mark.parametrize("is_opaque", [True, False])

@@ -170,7 +170,7 @@ def _advice(stage: Stage) -> Advice:  # noqa: C901, PLR0911, PLR0912 - a table: 
         case Stage(has_annotation=False, predicted=True):
             return Advice(
                 1,
-                "Look at the objects. If they are right, save them. If not, make the annotation layer, "
+                "Look at the labels. If they are right, save them. If not, make the annotation layer, "
                 "paint, and train the network on.",
                 ("make",),
             )

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_unet.files.results.large_prediction import fits_into_memory
 from napari_unet.widgets.bridge.channel_order import move_channels_first
+from napari_unet.widgets.bridge.layers import annotation_of
 from napari_unet.widgets.bridge.marks import full_data, images_of
 from napari_unet.widgets.bridge.placement import unsaid_channels
 from napari_unet.widgets.bridge.sight import bring_up
@@ -33,6 +34,8 @@ ALL, FILES = "all", "files"
 _BY_PLANE = "Every plane is segmented by itself: an object has another number on each."
 
 _AS_GREY = "All colours of this image are greys, so it is read as one channel, as the model needs it."
+
+_WHERE = {"first": "first axis", "middle": "axis before Y and X", "last": "last axis"}
 
 
 class PredictionInputs(QWidget):
@@ -132,8 +135,8 @@ class PredictionInputs(QWidget):
         elif unsaid := self._unsaid_channels(targets, facts):
             self._suits.say(unsaid, "warning")
         else:
-            is_grey = facts is not None and any(is_read_as_grey(target, facts) for target in targets)
-            self._suits.say(" ".join([_AS_GREY] * is_grey + [_BY_PLANE] * has_stack))
+            told = [self._channels_found(target, facts) for target in targets if facts is not None]
+            self._suits.say(" ".join([*filter(None, told), *[_BY_PLANE] * has_stack]))
         self._refresh_stored(facts)
 
     def _unsaid_channels(self, targets: list[Target], facts: ModelFacts | None) -> str:
@@ -144,6 +147,19 @@ class PredictionInputs(QWidget):
         if facts is None or not facts.is_starter:  # a starter takes any number of them
             remedy += ", and a model trained so"
         return unsaid_channels(targets[0].layer, remedy)
+
+    def _channels_found(self, target: Target, facts: ModelFacts) -> str:
+        """Return a sentence on channels that nobody has told of; "" on none."""
+        if is_read_as_grey(target, facts):
+            return _AS_GREY
+        layer, where = target.layer, _WHERE.get(target.channels)
+        is_told = layer.rgb or self.form.channels != "auto" or annotation_of(self._viewer, layer) is not None
+        if where is None or is_told or facts.in_channels == 1:
+            return ""
+        return (
+            f"The {where} of '{layer.name}' is taken for the {facts.in_channels} channels of the model; if "
+            "that is wrong, choose another model."
+        )
 
     def _refresh_stored(self, facts: ModelFacts | None) -> None:
         """Ask where results go if they do not fit into the memory."""
