@@ -177,6 +177,7 @@ def test_int32_paint_is_not_copied():
         (np.array([True, False]), "yes/no mask"),
         ("paint.tif", "The paint is 'paint.tif'; give its pixels"),
         (None, "The paint is None; give its pixels"),
+        (object(), "or a layer's data"),
         (np.array([1 + 0j]), "complex"),
         (np.array([1, None]), "object"),
         (np.array(["2"]), "<U1"),

@@ -200,6 +200,7 @@ def _saved(folder, pixels):
     ("image", "words"),
     [
         (None, "The image is None; give its pixels"),
+        (object(), "The image is <object object at .*>; give its pixels, .* or a layer's data"),
         ([np.zeros((2, 3)), np.zeros((2, 2))], "a list of images of several shapes; give one at a time"),
     ],
 )

@@ -52,6 +52,13 @@ def make_model(config: UNetConfig = CONFIG, **changes: Any) -> Model:
     return replace(model, **changes)
 
 
+def test_a_model_is_shown_without_its_many_numbers() -> None:
+    shown = repr(make_model())
+    assert "features=1" in shown
+    assert "best_step=2" in shown
+    assert not any(word in shown for word in ("tensor", "losses", "scores="))
+
+
 def assert_equal(found: Model, expected: Model) -> None:
     for name in (field.name for field in fields(Model) if field.name != "weights"):
         assert getattr(found, name) == getattr(expected, name)

@@ -97,8 +97,10 @@ def check_paint(paint: NDArray[Any]) -> NDArray[np.int32]:
         If the array is empty, holds negative, fractional or too large values, or is of another type.
     """
     paint = np.asanyarray(paint)
-    if paint.ndim == 0 and paint.dtype.kind in "UO":  # a name, or None
-        raise InputError(f"The paint is {paint.item()!r}; give its pixels, as tifffile.imread does.")
+    if paint.ndim == 0 and paint.dtype.kind in "UO":  # a name, None, or a layer of napari
+        raise InputError(
+            f"The paint is {paint.item()!r}; give its pixels, as tifffile.imread does, or a layer's data."
+        )
     if paint.size == 0 or paint.ndim == 0:
         raise InputError(f"The paint is empty (shape {paint.shape}); choose paint that covers the image.")
     if paint.dtype.kind == "b":

@@ -28,8 +28,8 @@ class History:
     both are thinned after 4096 steps, see :func:`napari_unet.network.record.thin_curve`.
     """
 
-    losses: tuple[tuple[int, float, float], ...] = ()
-    scores: tuple[Score, ...] = ()
+    losses: tuple[tuple[int, float, float], ...] = field(default=(), repr=False)
+    scores: tuple[Score, ...] = field(default=(), repr=False)
     best_step: int = 0
     steps: int = 0
     seconds: float = 0.0
@@ -79,7 +79,7 @@ class Model:
     """
 
     network: UNetConfig
-    weights: "Mapping[str, Tensor]"
+    weights: "Mapping[str, Tensor]" = field(repr=False)
     normalisation: Normalisation
     mode: Mode
     class_names: tuple[str, ...]

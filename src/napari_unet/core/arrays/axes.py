@@ -49,13 +49,16 @@ def check_pixels(image: Any) -> Pixels:
     InputError
         If the array is empty or its dtype is not that of an image.
     """
-    if image is None or isinstance(image, str | Path):
-        given = "None" if image is None else f"the name {str(image)!r}"
-        raise InputError(f"The image is {given}; give its pixels, as tifffile.imread does.")
+    if isinstance(image, str | Path):
+        raise InputError(f"The image is the name {str(image)!r}; give its pixels, as tifffile.imread does.")
     try:
         pixels = as_pixels(image)
     except ValueError as error:  # numpy's word on lists of several lengths
         raise InputError("The image is a list of images of several shapes; give one at a time.") from error
+    if pixels.ndim == 0 and pixels.dtype.kind == "O":  # None, or a layer of napari
+        raise InputError(
+            f"The image is {image!r}; give its pixels, as tifffile.imread does, or a layer's data."
+        )
     if pixels.size == 0:
         raise InputError(f"The image is empty (shape {pixels.shape}); choose an image with pixels in it.")
     if pixels.dtype.kind not in "buif":

@@ -249,6 +249,11 @@ def planes(prediction: PixelsT, truth: PixelsT, ndim: int | None = None) -> Iter
 
 
 def _check_labels(which: str, labels: Pixels) -> None:
+    if labels.ndim == 0 and labels.dtype.kind in "UO":  # a name, None, or a layer of napari
+        raise InputError(
+            f"The {which} labels are {np.asarray(labels).item()!r}; give their pixels, as tifffile.imread "
+            "does, or a layer's data."
+        )
     if labels.dtype.kind not in "ui":
         raise InputError(
             f"The {which} labels are of type {labels.dtype}; give whole numbers, 0 for background and "
