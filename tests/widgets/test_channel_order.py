@@ -77,6 +77,16 @@ def test_nothing_is_copied_and_axes_without_names_have_none(viewer):
     assert image.axis_labels == ("-5", "-4", "-3", "-2", "-1")
 
 
+def test_what_was_seen_as_lines_is_seen_whole(viewer):
+    image = viewer.add_image(numbered((400, 500, 2)), rgb=False)  # X and C are seen
+    move_channels_first(viewer, image, "last")
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], (199.5, 249.5))
+    image = viewer.add_image(numbered((4, 2, 400, 500)))
+    viewer.scene.camera.center = (10, 20)
+    move_channels_first(viewer, image, "middle")
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], (10, 20))  # as the same axes are seen
+
+
 @pytest.mark.parametrize(
     ("shape", "channels", "rgb"),
     [
