@@ -229,14 +229,14 @@ def test_objects_and_classes_do_not_go_together(folder):
 
 
 def test_a_project_on_read_only_media_is_trained_on_with_output(folder, tmp_path, monkeypatch, capsys):
-    original = atomic._empty_file_beside
+    original = atomic._empty_file_in
 
-    def create(target):
-        if target.is_relative_to(folder):
+    def create(parent):
+        if parent.is_relative_to(folder):
             raise OSError(errno.EROFS, "Read-only file system")
-        return original(target)
+        return original(parent)
 
-    monkeypatch.setattr(atomic, "_empty_file_beside", create)
+    monkeypatch.setattr(atomic, "_empty_file_in", create)
     arguments = ["train", "--project", str(folder), *SMALL]
     assert main(arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()

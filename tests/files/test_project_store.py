@@ -179,13 +179,18 @@ def test_unfinished_writes_are_swept_up(tmp_path, paint):
     store = ProjectStore.create(tmp_path / "p")
     store.save(state_of(PIXELS, paint))
     store.close()
-    strays = [
-        tmp_path / "p" / place / ".napari-unet-123.part" for place in ("", "paint/cells.zarr", "models")
-    ]
-    for stray in strays:
-        stray.touch()
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    with writing(tmp_path / "a") as temporary:
+        own = temporary.name
+    of_ended = own.replace(f"-{os.getpid()}-", f"-{ended.pid}-")
+    places = [tmp_path / "p" / place for place in ("", "paint/cells.zarr", "models")]
+    for place in places:
+        for name in (own, of_ended):
+            (place / name).touch()
     ProjectStore.open(tmp_path / "p")
-    assert not any(stray.exists() for stray in strays)
+    assert not any((place / of_ended).exists() for place in places)
+    assert all((place / own).exists() for place in places)
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path):

@@ -3,12 +3,16 @@
 import contextlib
 import hashlib
 import os
+import re
+import secrets
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
+from functools import cache
 from pathlib import Path
+
+import psutil
 
 from napari_unet.core.errors import InputError
 from napari_unet.files.opening import user_path
@@ -16,6 +20,9 @@ from napari_unet.network.failures import is_disk_full
 
 if sys.platform != "win32":
     import fcntl
+
+_TEMPORARY = re.compile(r"\.napari-unet-(?P<here>[0-9a-f]{8})-(?P<process>[0-9]{1,9})-[0-9a-f]{8}\.part")
+"""Names of the files that are written to; they tell whose they are."""
 
 
 @contextmanager
@@ -25,7 +32,7 @@ def writing(path: str | Path) -> Iterator[Path]:
     The temporary file lies, hidden, in the same folder, because only there is replacing a file one
     indivisible step. It is flushed to the disk first, so that a crash or power cut at any moment leaves the
     old file or the new one. If anything fails, the temporary file is removed and a file that was there before
-    is as it was. What a process that was killed has left is removed by the next one that writes ``path``.
+    is as it was. What a process that was killed has left is removed by the next one that writes there.
 
     Missing folders are made: losing a result to a folder that does not exist yet would be worse. A link is
     followed, not replaced. The file gets the permissions of any new file. ``InputError`` if it cannot be
@@ -40,7 +47,9 @@ def writing(path: str | Path) -> Iterator[Path]:
         if target.exists() and not os.access(target, os.W_OK):
             raise InputError(f"{path} is write-protected; allow writing to it, or choose another name.")
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _empty_file_beside(target) as temporary:
+        _sweep(target.parent)
+        temporary = _empty_file_in(target.parent)
+        try:
             # What a new file may do here is decided by the umask; writers that make private files must not
             # change it.
             permissions = temporary.stat().st_mode
@@ -49,6 +58,9 @@ def writing(path: str | Path) -> Iterator[Path]:
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
             temporary.replace(target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
     except (FileExistsError, NotADirectoryError) as error:
         raise InputError(
             f"{path} cannot be written: part of its folder is a file; choose another folder."
@@ -95,64 +107,36 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def remove_unowned(path: Path) -> None:
-    """Remove a temporary file unless a living process has it, or nobody can tell."""
-    if sys.platform == "win32" or not path.is_file():  # there, what is locked cannot get another name
-        return
-    with contextlib.suppress(OSError), path.open("rb+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Its owner may have finished meanwhile, and another one begun.
-        if _is_at(path, file.fileno()):
+    """Remove a temporary file of :func:`writing` if the process that made it, on this computer, has ended."""
+    found = _TEMPORARY.fullmatch(path.name)
+    if found and found["here"] == _here() and not psutil.pid_exists(int(found["process"])):
+        with contextlib.suppress(OSError):
             path.unlink()
 
 
-@contextmanager
-def _empty_file_beside(target: Path) -> Iterator[Path]:
-    """Give a new file in the folder of ``target``, which is removed if the block fails.
-
-    It is locked meanwhile, which tells others that somebody has it, until the end of the process at the
-    latest.
-    """
-    # The name of the target may already be as long as the file system allows. Of two computers, the one may
-    # not see what the other one locks.
-    name = hashlib.sha256(os.fsencode(f"{socket.gethostname()}/{target.name}")).hexdigest()[:12]
-    for number in count():
-        temporary = target.parent / f".napari-unet-{name}-{number}.part"
-        remove_unowned(temporary)
-        try:
-            file = temporary.open("xb")
-        except FileExistsError:
-            continue
-        with file:
-            if not _lock(temporary, file.fileno()):
-                continue
-            if sys.platform == "win32":  # where what is open cannot get another name
-                file.close()
-            try:
-                yield temporary
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-            return
+@cache
+def _sweep(folder: Path) -> None:
+    """Remove what processes that were killed have left in a folder; once, for it may hold many files."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):  # noqa: PTH208 (names alone)
+            remove_unowned(folder / name)
 
 
-def _lock(path: Path, descriptor: int) -> bool:
-    """Lock a file that was just made, unless another process took it for one without an owner."""
-    if sys.platform == "win32":
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # where there are no locks, nobody removes it
-        return True
-    return _is_at(path, descriptor)
+@cache
+def _here() -> str:
+    """Return what tells the processes that are seen from here: those of this computer, or this container."""
+    space = ""
+    with contextlib.suppress(OSError):
+        space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 (no path)
+    return hashlib.sha256(f"{socket.gethostname()} {space}".encode(errors="replace")).hexdigest()[:8]
 
 
-def _is_at(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
+def _empty_file_in(folder: Path) -> Path:
+    # The name does not hold that of the file, which may already be as long as the file system allows. It
+    # tells its process, not a lock, for on shares of Windows only who locks a file can write to it.
+    temporary = folder / f".napari-unet-{_here()}-{os.getpid()}-{secrets.token_hex(4)}.part"
+    temporary.touch(exist_ok=False)
+    return temporary
 
 
 def _flush_folder(folder: Path) -> None:
