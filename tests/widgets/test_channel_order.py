@@ -161,6 +161,7 @@ def test_results_lie_on_the_planes_they_are_of_each_time(viewer, qtbot, models):
 
 def test_a_project_links_the_file_all_the_same(make_napari_viewer, tmp_path, qtbot):
     path, folder = tmp_path / "movie.tif", tmp_path / "project"
+    (tmp_path / "elsewhere").mkdir()
     tifffile.imwrite(path, numbered().astype(np.uint16), imagej=True, metadata={"axes": "TZCYX"})
     viewer = make_napari_viewer()
     (image,) = viewer.open(path, plugin="napari")
@@ -185,3 +186,14 @@ def test_a_project_links_the_file_all_the_same(make_napari_viewer, tmp_path, qtb
     paint = annotation_of(viewer, viewer.layers["movie"])
     assert isinstance(paint, Labels)
     assert paint.data[0, 3, 20, 30] == 7
+    viewer.close()
+
+    path.rename(path.parent / "elsewhere" / path.name)
+    viewer = make_napari_viewer()
+    viewer.open(folder, plugin="napari-unet-interactive")
+    qtbot.waitUntil(lambda: project_of(viewer).session is not None, timeout=20_000)
+    assert [layer.name for layer in viewer.layers] == ["movie paint"]
+    (again,) = viewer.open(path.parent / "elsewhere" / path.name, plugin="napari")  # by hand
+    project_of(viewer).session.flush()
+    np.testing.assert_array_equal(again.data, image.data)
+    assert annotation_of(viewer, again) is viewer.layers["movie paint"]

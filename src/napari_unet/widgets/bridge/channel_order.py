@@ -5,7 +5,7 @@ each of their planes would be seen, and painted, on another plane of the image. 
 main thread.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,8 @@ from napari_unet.widgets.bridge.layers import annotation_of
 from napari_unet.widgets.bridge.marks import is_result, mark_of, source_of
 from napari_unet.widgets.bridge.placement import placement
 
-BEHIND = (-3, -1)
-"""Axes of channels that lie behind others."""
+_BEHIND: tuple[Channels, ...] = ("middle", "last")
+"""Where channels lie behind other axes."""
 
 
 def move_channels_first(viewer: ViewerModel, image: Image, channels: Channels) -> str:
@@ -28,11 +28,10 @@ def move_channels_first(viewer: ViewerModel, image: Image, channels: Channels) -
     They stay where they are if they are first, or last as colours, or if the image has paint. No pixel is
     copied, nor is its file changed. Unedited results that had the axis of channels, too, are removed.
     """
-    axis = CHANNEL_AXES.get(channels, 0)
-    place = axis % image.ndim
-    is_behind = not image.rgb and image.ndim > 2 and axis in BEHIND and place > 0
+    is_behind = not image.rgb and _is_behind(channels, image.ndim)
     if not is_behind or annotation_of(viewer, image) is not None:
         return ""
+    place = CHANNEL_AXES[channels] % image.ndim
     order = (place, *(other for other in range(image.ndim) if other != place))
     where = placement(image, order)
     labels = [image.axis_labels[at] for at in order]
@@ -47,11 +46,11 @@ def move_channels_first(viewer: ViewerModel, image: Image, channels: Channels) -
             viewer.layers.remove(layer)
     first = viewer.dims.ndim - image.ndim
     shown = [viewer.dims.point[first + at] for at in order]
-    image.data = channels_to_front(image.data, axis)
+    image.data = _to_front(image.data, CHANNEL_AXES[channels])
     for name, value in where.items():
         setattr(image, name, value)
     viewer.dims.set_point(range(first, viewer.dims.ndim), shown)
-    if axis == BEHIND[-1]:  # other axes are seen now
+    if channels == "last":  # other axes are seen now
         viewer.reset_view()
     return (
         f"The channels of '{image.name}' are on its first axis now, so that paint and results lie on its "
@@ -59,10 +58,21 @@ def move_channels_first(viewer: ViewerModel, image: Image, channels: Channels) -
     )
 
 
-def channels_to_front(data: Any, axis: int) -> Any:
+def other_orders(data: Any, ndim: int) -> Iterator[tuple[Channels, Any]]:
+    """Yield where an image of ``ndim`` axes, not in colours, may have channels, and it with these first."""
+    for channels in _BEHIND:
+        if _is_behind(channels, ndim):
+            yield channels, _to_front(data, CHANNEL_AXES[channels])
+
+
+def _is_behind(channels: Channels, ndim: int) -> bool:
+    return channels in _BEHIND and ndim > max(2, -CHANNEL_AXES[channels])
+
+
+def _to_front(data: Any, axis: int) -> Any:
     """Return an array, or each of several resolutions, with this axis first: a view, or a lazy array."""
     if isinstance(data, Sequence):
-        return [channels_to_front(level, axis) for level in data]
+        return [_to_front(level, axis) for level in data]
     is_movable = isinstance(data, np.ndarray | array.Array)
     return np.moveaxis(data if is_movable else array.from_array(data), axis, 0)  # type: ignore[no-untyped-call]
 

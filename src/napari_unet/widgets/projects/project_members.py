@@ -22,6 +22,7 @@ from napari_unet.files.projects.project import (
 )
 from napari_unet.files.projects.project_images import file_name
 from napari_unet.files.projects.project_store import ImageState, LabelsState, ProjectState, matches
+from napari_unet.widgets.bridge.channel_order import move_channels_first, other_orders
 from napari_unet.widgets.bridge.layers import annotation_of, keep_selection, select_anew
 from napari_unet.widgets.bridge.marks import KEY, Mark, full_data, is_image, mark_of, source_of
 from napari_unet.widgets.bridge.timeline import was_corrected
@@ -215,15 +216,26 @@ class ProjectMembers(QObject):
         labels.tracker.is_kept = True
 
     def _take_up_image(self, layer: Image) -> None:
-        pixels, path = full_data(layer), _source(layer)
+        path = _source(layer)
         for image in self._images.values():
             may_be = image.layer is None and path is not None and path.name == file_name(image.entry)
-            if may_be and matches(image.entry, pixels):  # it was missing or removed, and is back
+            if may_be and self._is_back(image.entry, layer):  # it was missing or removed
                 self._bind(image, layer)
                 return
         key = plain_name(layer.name, self._names)
         self._names.append(key)
         self._images[key] = _Image(entry_of(layer, key, str(layer.source.reader_plugin or "")), layer)
+
+    def _is_back(self, entry: ProjectImage, layer: Image) -> bool:
+        """Return whether ``layer`` is an image of the project, and order its axes as they were."""
+        pixels = full_data(layer)
+        if matches(entry, pixels):
+            return True
+        orders = () if layer.rgb else other_orders(pixels, layer.ndim)
+        found = next((channels for channels, moved in orders if matches(entry, moved)), None)
+        if found is not None:
+            move_channels_first(self._viewer, layer, found)
+        return found is not None
 
     def _take_up_labels(self, layer: Labels) -> None:
         mark, source = mark_of(layer), source_of(self._viewer, layer)

@@ -19,7 +19,7 @@ from napari_unet.files.projects.project import (
 )
 from napari_unet.files.projects.project_images import file_name, file_size, places, read_kept
 from napari_unet.files.projects.project_store import is_alike, matches, read_labels
-from napari_unet.widgets.bridge.channel_order import BEHIND, channels_to_front
+from napari_unet.widgets.bridge.channel_order import other_orders
 from napari_unet.widgets.bridge.colours import object_colours, paint_colours
 from napari_unet.widgets.bridge.marks import KEY
 from napari_unet.widgets.painting.regions import regions_style
@@ -134,9 +134,9 @@ def read_file(path: Path, reader: str) -> list[LayerData]:
 def _orders(data: Any, meta: dict[str, Any], kind: str) -> Iterator[LayerData]:
     """Yield a layer, and what `move_channels_first` may have made of it."""
     yield data, meta, kind
-    if kind == "image" and not meta.get("rgb") and (ndim := full_pixels(data, meta).ndim) > 2:
-        for axis in (axis for axis in BEHIND if ndim + axis > 0):
-            yield channels_to_front(data, axis), meta, kind
+    if kind == "image" and not meta.get("rgb"):
+        for _, moved in other_orders(data, full_pixels(data, meta).ndim):
+            yield moved, meta, kind
 
 
 def arrays_in(path: Path, reader: str) -> Iterator[Any]:
