@@ -7,7 +7,13 @@ import pytest
 from scipy import ndimage
 
 from napari_unet.core.instances import InstanceConfig, find_objects
-from napari_unet.core.objects.instance_fit import Example, agreements, fit_instances, size_from_strokes
+from napari_unet.core.objects.instance_fit import (
+    Example,
+    agreements,
+    fit_instances,
+    size_from_found,
+    size_from_strokes,
+)
 
 
 def cells(seam: float, blur: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -203,3 +209,40 @@ def test_strokes_on_what_is_not_found_say_nothing():
     strokes = strokes_of(objects)
     assert fit_instances([Example(0 * probability, strokes, False)], usual) == usual
     assert agreements([Example(probability, strokes, False)], [np.zeros_like(objects)]).max() == 0
+
+
+def clicked(sides: list[int], value: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities of squares with these sides in a row, and paint of one click on each."""
+    probability, paint = (
+        np.full((60, 60 * len(sides)), 0.05, np.float32),
+        np.zeros((60, 60 * len(sides)), int),
+    )
+    for number, side in enumerate(sides):
+        probability[5 : 5 + side, 60 * number + 5 : 60 * number + 5 + side] = 0.95
+        paint[8:12, 60 * number + 8 : 60 * number + 12] = value or 2 + number
+    return probability, paint.astype(np.int32)
+
+
+@pytest.mark.parametrize("value", [None, 2])
+def test_clicks_leave_the_smallest_size_to_what_is_found(value):
+    probability, paint = clicked([20, 20, 50, 50, 50], value)  # most of them joined, as it were
+    example = Example(probability, paint, False)
+    clicks = size_from_strokes([paint])
+    assert clicks.min_size == 2
+    assert size_from_found([example], clicks).min_size == 8 * 2
+    assert size_from_found([example], replace(clicks, min_size=6)).min_size == 0.05 * 20**2
+    # Strokes that cover a tenth of what is found tell it themselves.
+    strokes = replace(clicks, min_size=7)
+    assert size_from_found([example], strokes) == strokes
+
+
+def test_what_is_missed_or_joined_tells_no_size():
+    probability, paint = clicked([20, 20])
+    start = InstanceConfig(min_size=3)
+    assert size_from_found([Example(np.zeros_like(probability), paint, False)], start) == start
+    assert size_from_found([], start) == start
+    everything = np.ones_like(probability)
+    everything[0] = 0
+    assert size_from_found([Example(everything, paint, False)], start).min_size == 8 * 3
+    probability[:, :60] = np.where(paint[:, :60] == 2, 0, probability[:, :60])  # the click itself is missed
+    assert size_from_found([Example(probability, paint, False)], start).min_size == 20

@@ -112,6 +112,20 @@ def test_only_in_planes_a_starter_knows_where_objects_part(monkeypatch, shape, b
     assert {start.contrast for start in begun} == {contrast}
 
 
+def test_sizes_of_what_is_found_count_where_nothing_is_full(monkeypatch):
+    image, paint = squares()
+    found = []
+    monkeypatch.setattr(
+        fitting,
+        "size_from_found",
+        lambda examples, start: found.append(examples) or replace(start, min_size=99),
+    )
+    assert train([image], [paint], replace(SMALL, steps=1)).instances.min_size == 99
+    assert len(found) == 1
+    assert train([image], [paint], replace(SMALL, steps=1), full=[(2, 3)]).instances.min_size == 20
+    assert len(found) == 1
+
+
 def test_windows_are_around_full_objects_or_else_around_all(monkeypatch):
     """In an image that is larger than a window."""
     image, paint = (np.pad(array, ((0, 500), (0, 0))) for array in squares())

@@ -35,6 +35,14 @@ more of the seams are true."""
 _OF_STROKE = 0.175
 """Smallest object as a part of the median stroke, which covers a third of its object or so."""
 
+_CLICK = 0.1
+"""A stroke that covers a smaller part than this of the object that is found there is a click, and tells
+nothing of its size. That object is the lower quartile of all: where most are joined, one that is not."""
+
+_OF_FOUND, _MOST_TIMES = 0.05, 8
+"""Where strokes are clicks, the smallest object as a part of that object; but no more than so many times what
+strokes tell, in case all are joined."""
+
 _CONTRASTS = (2.0, 1.5, 1.0, 3.0)
 _HIGHER = (4.0,)
 """Contrast that only strokes ask for: full objects, learnt by heart, are too sure to be cut up. Of what is
@@ -152,6 +160,24 @@ def size_from_strokes(paints: Sequence[NDArray[np.int32]]) -> InstanceConfig:
     """
     sizes = [size for paint in paints for size in _object_sizes(paint)]
     return InstanceConfig(min_size=max(1, int(_OF_STROKE * np.median(sizes)))) if sizes else InstanceConfig()
+
+
+def size_from_found(examples: Sequence[Example], start: InstanceConfig) -> InstanceConfig:
+    """Return ``start``, with a larger smallest object, by what is found, where strokes are clicks.
+
+    ``start`` is from :func:`size_from_strokes`.
+    """
+    found: list[int] = []
+    for example in examples:
+        objects = Landscape.of(example.probability, start).objects(replace(start, min_size=1))
+        sizes = np.bincount(objects.ravel())
+        for _, box, mask in full_objects(example.paint, True):
+            most = [np.bincount(objects[box][place]).argmax() for place in separate_places(mask)]
+            found += [int(sizes[number]) for number in most if number]  # and not where most of it is missed
+    usual = float(np.percentile(found, 25)) if found else 0.0
+    if start.min_size >= _OF_STROKE * _CLICK * usual:
+        return start
+    return replace(start, min_size=min(int(_OF_FOUND * usual), _MOST_TIMES * start.min_size))
 
 
 def _right_strokes(objects: NDArray[np.int32], paint: NDArray[np.int32]) -> list[bool]:

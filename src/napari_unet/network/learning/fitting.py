@@ -10,7 +10,12 @@ from napari_unet.core.annotation import FIRST_OBJECT, count_values
 from napari_unet.core.arrays.blocks import Box
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.learning.dataset import Dataset
-from napari_unet.core.objects.instance_fit import Example, fit_instances, size_from_strokes
+from napari_unet.core.objects.instance_fit import (
+    Example,
+    fit_instances,
+    size_from_found,
+    size_from_strokes,
+)
 from napari_unet.core.painted.object_distance import full_objects
 from napari_unet.core.patches import place_box
 from napari_unet.core.tiling import read_mirrored
@@ -67,6 +72,8 @@ def fit_reading(
         probability = probabilities_of(network, block, crop)[1]
         whole = {value for value, box in full[number].items() if _contains(window, box)}
         examples.append(Example(probability, paints[number][window], whole))
+    if not any(full):
+        usual = size_from_found(examples, usual)
     return fit_instances(examples, usual, mostly_full=mostly_full)
 
 
