@@ -282,6 +282,19 @@ def test_masks_given_as_labels_are_told(
     assert "a1.tif and 1 more has one value, as in a mask" in capsys.readouterr().err
 
 
+def test_labels_and_earlier_results_may_lie_beside_the_images(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a1", "a2"):
+        shutil.copy(folder / "images" / f"{name}.tif", tmp_path)
+        shutil.copy(folder / "truth" / f"{name}.tif", tmp_path / f"{name}_masks.tif")
+    assert run("predict", folder / "model.safetensors", "--images", tmp_path, "--output", tmp_path) == 0
+    monkeypatch.chdir(tmp_path)
+    given = ["--images", ".", "--paint", tmp_path / "*_masks.tif", "--labels"]  # one path is not whole
+    validation = ["--validation", "a2.tif"]
+    assert run("train", *given, *validation, "--output", "m.safetensors", "--steps", 1, *SMALL) == 0
+
+
 def test_label_images_teach_all_their_objects(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -311,7 +324,7 @@ def test_label_images_teach_all_their_objects(
     out, err = capsys.readouterr()
     assert json_lines(out)[0]["known_pixels"] < 2 * 48 * 40
     assert "a1.tif and 1 more it looks like one of the objects" in err
-    write_image(tmp_path / "labels" / "a1.tif", np.full((48, 40), -1, np.int32), "YX")
+    tifffile.imwrite(tmp_path / "labels" / "a1.tif", np.full((48, 40), -1, np.int32))
     assert "a1.tif: The paint has negative" in fails(capsys, [*flags, "--labels"])
     (tmp_path / "labels" / "a2.tif").rename(tmp_path / "labels" / "a2_cp_masks.tif")
     shutil.copy(images[1], tmp_path / "labels" / "a2.tif")

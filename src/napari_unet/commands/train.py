@@ -86,14 +86,12 @@ def painted_files(
     """Find images with their paint by their names, and return what reads them.
 
     ``ndim`` is how many axes the network sees. ``labels`` says that the paint is of label images, which may
-    be beside the images, and be named as such are.
+    be beside the images, as earlier results may, and be named as such are.
     """
-    scored = expand_paths(validation)
-    shown = set(map(os.path.realpath, scored))
-    learnt = [path for path in expand_paths(images) if os.path.realpath(path) not in shown]
-    taught = expand_paths(paint)
-    if labels:  # which other programs write beside the images
-        learnt = [path for path in learnt if path not in taught]
+    scored, taught = expand_paths(validation, results=not labels), expand_paths(paint)
+    others = set(map(os.path.realpath, [*scored, *taught] if labels else scored))
+    learnt = expand_paths(images, results=not labels)
+    learnt = [path for path in learnt if os.path.realpath(path) not in others]
     pairs, unpainted = pair_by_stem([*learnt, *scored], taught, endings=_OF_LABELS if labels else ())
     pairs.sort(key=lambda pair: pair[0] in scored)
     first_scored = sum(pair[0] not in scored for pair in pairs)
