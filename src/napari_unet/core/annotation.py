@@ -11,7 +11,8 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import label
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from napari_unet.core.errors import InputError
 
@@ -199,7 +200,7 @@ def summarise_paint(paint: NDArray[Any], mode: Mode = "objects") -> PaintSummary
     """Return how much is painted and, in words, what the paint cannot teach yet.
 
     Quick enough to call after every stroke: a few passes over the array, a sort not of its pixels but of its
-    runs of equal pixels, and a search for connected places (50 ms for 2048x2048 pixels with 2,000 objects).
+    runs of equal pixels (45 ms for 2048x2048 pixels with 2,000 objects).
 
     Raises
     ------
@@ -237,21 +238,43 @@ def count_values(paint: NDArray[np.int32]) -> dict[int, int]:
 def count_places(paint: NDArray[np.integer[Any]]) -> dict[int, int]:
     """Return in how many separate places of a plane each object of ``paint`` (…YX) is: in the most of any.
 
-    A place is connected (8 neighbours). In a stack, strokes of an object may lie planes apart.
+    A place is connected (8 neighbours). In a stack, strokes of an object may lie planes apart. Runs of equal
+    pixels are connected, not pixels, of which there are many more: a training goes on beside it.
     """
+    height, width = (1, *paint.shape)[-2:]
+    values, starts, stops, rows = _runs_in_rows(paint)
+    # In the next row those from one pixel before to one behind, if it is of the same plane.
+    first = np.searchsorted(stops, np.maximum(starts - 1, rows * width) + width, "right")
+    behind = np.searchsorted(starts, np.minimum(stops + 1, (rows + 1) * width) + width, "left")
+    below = np.where(rows % height < height - 1, np.maximum(behind - first, 0), 0)
+    run = np.repeat(np.arange(values.size), below)
+    other = np.arange(run.size) + np.repeat(first - np.cumsum(below) + below, below)
+    is_same = values[run] == values[other]
+    links = coo_array(
+        (np.ones(np.count_nonzero(is_same), bool), (run[is_same], other[is_same])), (values.size,) * 2
+    )
+    _, place = connected_components(links, directed=False)
+    _, at = np.unique(place, return_index=True)
+    in_planes, places = np.unique(np.stack((values[at], rows[at] // height)), axis=1, return_counts=True)
     most: dict[int, int] = {}
-    for at in np.ndindex(paint.shape[:-2]):
-        plane = paint[at]
-        if plane.max(initial=0) < FIRST_OBJECT:
-            continue
-        objects = np.where(plane >= FIRST_OBJECT, plane, 0)
-        parts, count = label(objects, connectivity=objects.ndim, return_num=True)  # type: ignore[no-untyped-call]
-        of_part = np.zeros(count + 1, paint.dtype)
-        of_part[parts] = objects
-        values, places = np.unique(of_part[1:], return_counts=True)
-        for value, here in zip(values.tolist(), places.tolist(), strict=True):
-            most[value] = max(most.get(value, 0), here)
+    for value, here in zip(in_planes[0].tolist(), places.tolist(), strict=True):
+        most[value] = max(most.get(value, 0), here)
     return most
+
+
+def _runs_in_rows(paint: NDArray[np.integer[Any]]) -> tuple[NDArray[Any], ...]:
+    """Return value, flat start and stop, and row of every run of an object within a row, in raster order."""
+    width = paint.shape[-1]
+    values, lengths = runs(paint)
+    starts = np.cumsum(lengths) - lengths
+    is_object = values >= FIRST_OBJECT
+    values, starts, lengths = values[is_object], starts[is_object], lengths[is_object]
+    first = starts // width
+    n_rows = (starts + lengths - 1) // width - first + 1
+    run = np.repeat(np.arange(values.size), n_rows)
+    rows = first[run] + np.arange(run.size) - np.repeat(np.cumsum(n_rows) - n_rows, n_rows)
+    stops = np.minimum((starts + lengths)[run], (rows + 1) * width)
+    return values[run], np.maximum(starts[run], rows * width), stops, rows
 
 
 def check_teachable(counts: Mapping[int, int], mode: Mode) -> None:
