@@ -99,9 +99,11 @@ def test_windows_of_any_shape_are_read(padding, shape, full):
 
 @pytest.mark.parametrize(
     ("shape", "body_rate", "contrast"),
-    [((96, 96), 1.0, 2.0), ((96, 96), 0.2, 3.0), ((16, 96, 96), 1.0, 2.0), ((16, 96, 96), 0.2, 2.0)],
+    [((96, 96), 1.0, 2.0), ((96, 96), 0.2, 3.0), ((16, 96, 96), 1.0, 1.0), ((16, 96, 96), 0.2, 1.0)],
 )
-def test_only_in_planes_a_starter_knows_where_objects_part(monkeypatch, shape, body_rate, contrast):
+def test_the_usual_contrast_is_that_of_planes_or_volumes_and_of_a_starter(
+    monkeypatch, shape, body_rate, contrast
+):
     image, paint = (np.broadcast_to(array, shape) for array in squares())
     config = replace(
         SMALL, steps=1, patch_size=16, network=replace(SMALL.network, ndim=len(shape)), body_rate=body_rate

@@ -29,8 +29,11 @@ _EDGE = {2: 384, 3: 64}
 
 _OF_STARTER = 3.0
 """Usual contrast where a training on strokes began with a starter. It has learnt from whole images where
-objects end: seams fall deeply, and what varies inside of objects falls, too. In volumes it has not: there its
-kernels know the planes alone."""
+objects end: seams fall deeply, and what varies inside of objects falls, too."""
+
+_OF_VOLUME = 1.0
+"""Usual contrast of strokes in a volume, after a starter as well, whose kernels know the planes alone. What
+is between two objects is seldom painted there, for strokes lie planes apart."""
 
 _MOSTLY = 2 / 3
 """Part of the painted objects that are full, as by accepting predicted ones, from which on they are most."""
@@ -43,15 +46,17 @@ def fit_reading(
 
     Objects painted in full decide, where there are any, else strokes; see
     :func:`napari_unet.core.objects.instance_fit.fit_instances`. A few windows around them are predicted,
-    spread over the images. After a starter strokes in planes begin from a higher contrast. In classes mode
-    nothing is fitted.
+    spread over the images. After a starter strokes in planes begin from a higher contrast, and in
+    volumes from a lower one. In classes mode nothing is fitted.
     """
     if model.mode != "objects":
         return InstanceConfig()
     samples = dataset.samples
     paints = [sample.paint for sample in samples]
     usual = size_from_strokes(paints)
-    if model.training.is_after_starter and model.network.ndim == 2:
+    if model.network.ndim == 3:
+        usual = replace(usual, contrast=_OF_VOLUME)
+    elif model.training.is_after_starter:
         usual = replace(usual, contrast=_OF_STARTER)
     full = [
         {value: box for value, box, _ in full_objects(paint, sample.full)}
