@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_unet.core.arrays import axes
 from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.control import Control
 from napari_unet.core.learning.view import Gaze, View
@@ -478,10 +479,33 @@ def test_what_cannot_be_previewed_ends_no_training() -> None:
     gaze.view = View(
         "cells", image, (50, 50), (), everywhere
     )  # paint of another shape than when it was learnt
-    gaze.glances.append(View("colours", np.stack([image] * 3), image.shape, (), everywhere))
+    gaze.glances.append(View("colours", np.stack([image, image, image + 1]), image.shape, (), everywhere))
     events = list(training(source, feed, gaze=gaze))
     assert isinstance(events[-1], Stopped)
     assert not any(isinstance(event, Preview) for event in events)
+
+
+def test_grey_pictures_saved_in_colours_are_previewed_and_looked_through_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image, paint = scene()
+    source, feed = follow(paint, image)
+    colours = np.stack([image] * 3, axis=-1)
+    gaze = Gaze()
+    everywhere = (slice(0, 96), slice(0, 96))
+    gaze.view = View("colours", colours, image.shape, (), everywhere)
+    for _ in range(2):
+        gaze.glances.append(View("colours", colours, image.shape, (), everywhere))
+    read = []
+
+    def channels_first(pixels: Any, **arguments: Any) -> Any:
+        read.append(pixels)
+        return axes.channels_first(pixels, **arguments)
+
+    monkeypatch.setattr(live_preview, "channels_first", channels_first)
+    events = list(training(source, feed, gaze=gaze))
+    assert sum(isinstance(event, Preview) for event in events) >= 3
+    assert len(read) == 1
 
 
 def test_glances_may_be_cleared_at_any_moment() -> None:

@@ -5,6 +5,7 @@ in the middle of the screen, then those that were predicted longest ago.
 """
 
 from collections.abc import Callable, Generator, Hashable
+from contextlib import suppress
 from itertools import product
 from time import perf_counter
 from typing import Any
@@ -70,6 +71,7 @@ class LivePreview:
         self._normalisation = normalisation
         self._device = device
         self._limits: dict[Hashable, NDArray[np.float64]] = {}
+        self._seen: tuple[View, Pixels | None] | None = None  # the last view, and its image as it is read
         self._rounds: dict[_Place, int] = {}
         self._round = 0
         self._next = 0.0
@@ -123,18 +125,24 @@ class LivePreview:
     def _image_of(self, view: View) -> Pixels | None:
         """Return the image (C, leading..., spatial...) of a view; None where it does not suit the network.
 
-        Nor can it be read once its paint has another shape: that is no reason to end a training.
+        Nor can it be read once its paint has another shape: that is no reason to end a training. Whether
+        all channels are equal takes a look at all pixels, once for as long as it is the same image.
         """
-        try:
-            return channels_first(
+        seen = self._seen
+        if seen and seen[0].image is view.image and seen[0].paint_shape == view.paint_shape:
+            return seen[1]
+        image: Pixels | None = None
+        with suppress(InputError):
+            image = channels_first(
                 view.image,
                 ndim=self._network.ndim,
                 channels=self._channels,
                 paint_shape=view.paint_shape,
                 in_channels=self._network.in_channels,
+                equal_as_one=True,
             )
-        except InputError:
-            return None
+        self._seen = view, image
+        return image
 
     def _preview(
         self,
