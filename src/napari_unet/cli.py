@@ -99,11 +99,7 @@ def train(
     *,
     images: ImagePaths = None,
     paint: Annotated[
-        Paths | None,
-        typer.Option(
-            metavar="PATH...",
-            help="Paint; where there are several images, named as they are.",
-        ),
+        Paths | None, typer.Option(metavar="PATH...", help="Paint; of several images, named as they are.")
     ] = None,
     project: ProjectFolder = None,
     output: Annotated[
@@ -309,11 +305,7 @@ def evaluate(
         Paths | None, typer.Option(metavar="PATH...", help="Predicted objects. [of a project, its own]")
     ] = None,
     truths: Annotated[
-        Paths | None,
-        typer.Option(
-            metavar="PATH...",
-            help="True objects; where there are several, named as the predictions are.",
-        ),
+        Paths | None, typer.Option(metavar="PATH...", help="True objects; of several, named as predictions.")
     ] = None,
     project: ProjectFolder = None,
     by_plane: Annotated[
