@@ -140,6 +140,13 @@ def test_a_stroke_lands_on_the_plane_that_is_seen(viewer, qtbot):
     assert paint.data[0, 3, 20, 30] == 7
     assert np.argwhere(paint.data.any(axis=(2, 3))).tolist() == [[0, 3]]
     assert image.get_value(viewer.dims.point, world=True) == numbered()[0, 3, 1, 20, 30]
+    # Made again, the paint finds the channels where they are now.
+    assert dock.channels.currentData() == "first"
+    shape = image.data.shape
+    viewer.layers.remove(paint)
+    dock.make()
+    assert image.data.shape == shape
+    assert dock.annotation.data.shape == shape[1:]
 
 
 def test_results_lie_on_the_planes_they_are_of_each_time(viewer, qtbot, models):

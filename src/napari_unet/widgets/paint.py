@@ -171,7 +171,8 @@ class PaintDock(Dock):
         try:
             if moved := move_channels_first(self._viewer, image, channels):
                 show_info(moved)
-                channels = "first"
+                channels = "first"  # also for whoever deletes the paint and makes it again
+                self.channels.setCurrentIndex(self.channels.findData(channels))
             paint = bridge.make_annotation(self._viewer, image, channels)
         except InputError as error:
             self.advice.say(str(error), "error")
