@@ -103,7 +103,7 @@ def train(
     ] = None,
     project: ProjectFolder = None,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="MODEL.safetensors", help="Where to save the model. [in the project]"),
     ] = None,
     start: Annotated[
@@ -363,7 +363,7 @@ def info(
 def export(
     *,
     model: ModelFile,
-    output: Annotated[Path, typer.Option(metavar="PACKAGE.zip", help="Where to write the package.")],
+    output: Annotated[str, typer.Option(metavar="PACKAGE.zip", help="Where to write the package.")],
     author: Annotated[list[str], typer.Option(metavar="NAME...", help="Who made the model.")],
     image: Annotated[
         Path | None, typer.Option(metavar="PATH", help="An image it is for, as the example. [made up]")

@@ -173,6 +173,7 @@ def test_a_log_says_how_far_a_score_can_be_trusted(
         ({"--set": "network.feature=2"}, "did you mean 'features'?"),
         ({"--config": "none.toml"}, "could not be read"),
         ({"--output": "images"}, "is a folder"),
+        ({"--output": "models/"}, "models/ is a folder; give the name of a file to write in it"),
         ({"--output": "cells"}, "cells is the name of a starter"),
         ({"--output": "model.safetensors/m"}, "folder is a file"),
         ({"--output": "x" * 300}, "File name too long"),

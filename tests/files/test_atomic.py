@@ -102,6 +102,12 @@ def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
     assert (tmp_path / name).read_bytes() == b"x"
 
 
+def test_a_name_that_ends_as_that_of_a_folder_is_none_of_a_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="new/ is a folder"), writing(f"{tmp_path}/new/"):
+        pytest.fail("the block must not run")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("place", "word"),
     [

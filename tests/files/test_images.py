@@ -470,6 +470,11 @@ SIZES: dict[str, tuple[dict[str, Any], PixelSize | None]] = {
         },
         PixelSize(y=0.5, x=0.25, t=120.0),
     ),
+    "ImageJ in time alone": (
+        {"imagej": True, "metadata": {"axes": "TYX", "finterval": 2.0}},
+        PixelSize(t=2.0),
+    ),
+    "OME in time alone": ({"ome": True, "metadata": {"axes": "TYX", "TimeIncrement": 0.5}}, PixelSize(t=0.5)),
     "OME in time": (
         {
             "ome": True,

@@ -154,6 +154,16 @@ def test_nothing_of_another_model_image_or_setting_is_taken(tmp_path: Path):
         assert_same(folder, predict(a_model, an_image, a_config), kinds=("objects",))
 
 
+def test_an_image_that_was_changed_in_one_corner_is_another_one(tmp_path: Path):
+    model, image = make_model(), picture(300, 300)
+    config = PredictionConfig(tile_size=128, precision="float32")
+    stop_after(model, image, tmp_path, config)
+    changed = image.copy()
+    changed[:80, -80:] = image[:80, -80:][::-1]  # of the same brightness
+    events = list(predict_to_zarr(model, changed, tmp_path, "a", config))
+    assert tiles_in(events) == events[0].total
+
+
 def test_other_objects_are_found_in_the_same_probabilities(tmp_path: Path):
     model, image = make_model(), picture(100, 83)
     config = config_for(model, image)

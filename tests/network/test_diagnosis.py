@@ -203,6 +203,15 @@ def test_doubts_before_the_first_step() -> None:
     assert about_score("training", "classes").endswith("each of every class.")
 
 
+def test_numbers_that_no_camera_counts_are_told() -> None:
+    paint = np.zeros((40, 40), np.int32)
+    paint[:20], paint[30:] = 1, 2
+    image = np.where(paint == 1, 1e300, 2e300)
+    config = dataclasses.replace(QUICK, steps=1, patch_size=16)
+    warned = [item.message for item in train_events([image], [paint], config) if isinstance(item, Warned)]
+    assert any("or without numbers that can be used (NaN, or beyond 3e38)" in message for message in warned)
+
+
 @pytest.mark.usefixtures("one_thread")
 def test_a_training_tells_what_it_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     image = np.full((100, 140), 7.0)  # nothing to be learnt, so the classes cannot be told apart

@@ -30,7 +30,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.painted.label_images import paint_of_labels, perhaps_labels, perhaps_mask
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.regions import complete_everywhere
-from napari_unet.files.atomic import check_writable
+from napari_unet.files.atomic import check_writable, file_to_write
 from napari_unet.files.networks.container import NotOursError
 from napari_unet.files.networks.models import load_model, model_path, read_info
 from napari_unet.files.networks.starters import find_model, is_starter, load_starter, starter_names
@@ -250,16 +250,17 @@ class Destination:
 
 
 @contextmanager
-def destination(output: Path | None, project: Path | None) -> Iterator[Destination]:
+def destination(output: str | None, project: Path | None) -> Iterator[Destination]:
     """Say where the model goes: to ``output``, else among those of the project, if that can be written.
 
     ``InputError`` if nothing can be written there, something else than a model would be lost, or a window has
     the project.
     """
     if output is not None:
-        _check_free(output)
-        check_writable(output)
-        yield Destination(output)
+        file = file_to_write(output)
+        _check_free(file)
+        check_writable(file)
+        yield Destination(file)
         return
     if project is None:
         raise InputError("There is nowhere to save the model; give --output MODEL.safetensors.")

@@ -25,6 +25,16 @@ _TEMPORARY = re.compile(r"\.napari-unet-(?P<here>[0-9a-f]{8})-(?P<process>[0-9]{
 """Names of the files that are written to; they tell whose they are."""
 
 
+_SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
+
+
+def file_to_write(name: str | Path) -> Path:
+    """Return the path that a user means by the name of a file; ``InputError`` for "models/", a folder."""
+    if str(name).endswith(_SEPARATORS):
+        raise InputError(f"{name} is a folder; give the name of a file to write in it.")
+    return user_path(name)
+
+
 @contextmanager
 def writing(path: str | Path) -> Iterator[Path]:
     """Give a temporary path to write to, which takes the place of ``path`` if the block succeeds.
@@ -38,10 +48,10 @@ def writing(path: str | Path) -> Iterator[Path]:
     followed, not replaced. The file gets the permissions of any new file. ``InputError`` if it cannot be
     written there: a folder or device in its place, no permission, a full disk.
     """
-    target = Path(os.path.realpath(user_path(path)))
+    target = Path(os.path.realpath(file_to_write(path)))
     try:
         if target.is_dir():
-            raise InputError(f"{path} is a folder; give the name of a file to write.")
+            raise InputError(f"{path} is a folder; give the name of a file to write in it.")
         if target.exists() and not target.is_file():  # such as /dev/null, which everybody needs
             raise InputError(f"{path} is no ordinary file; give the name of a file to write.")
         if target.exists() and not os.access(target, os.W_OK):

@@ -239,7 +239,8 @@ def _advise_on_images(planes: Sequence[PaintedPlane]) -> tuple[str, ...]:
         return ()
     verb = "is" if blank == 1 else "are"
     sentence = (
-        f"{blank} of {len(planes)} painted images or planes {verb} of one brightness throughout, so nothing "
-        "can be learnt there; check that the right image and channel are chosen."
+        f"{blank} of {len(planes)} painted images or planes {verb} of one brightness throughout, or without "
+        "numbers that can be used (NaN, or beyond 3e38), so nothing can be learnt there; check that the "
+        "right image and channel are chosen."
     )
     return (sentence,)

@@ -167,10 +167,10 @@ def write_image(
     )
     metadata: dict[str, Any] = {"axes": axes} if axes else {}
     resolution: dict[str, Any] = {}
-    if pixel_size is not None:
+    if pixel_size is not None and pixel_size.t is not None:
+        metadata |= {"finterval": pixel_size.t, "tunit": "sec"}
+    if pixel_size is not None and pixel_size.y and pixel_size.x:
         metadata["unit"] = "um"
-        if pixel_size.t is not None:
-            metadata |= {"finterval": pixel_size.t, "tunit": "sec"}
         if pixel_size.z is not None:
             metadata["spacing"] = pixel_size.z
         # ImageJ counts pixels in the unit of its description, all others per centimetre.

@@ -46,11 +46,11 @@ _SECONDS: dict[str, float] = {
 class PixelSize:
     """Size of a pixel (voxel) in micrometres, and seconds from one point in time to the next.
 
-    ``z`` and ``t`` are None where they are not known.
+    What is not known is None; ``y``, ``x`` and ``z`` are so where one of the first two is.
     """
 
-    y: float
-    x: float
+    y: float | None = None
+    x: float | None = None
     z: float | None = None
     t: float | None = None
 
@@ -61,8 +61,10 @@ class PixelSize:
             axis: _converted(value, unit, _SECONDS if axis == "T" else _MICROMETRES)
             for axis, (value, unit) in sizes.items()
         }
-        y, x = known.get("Y"), known.get("X")
-        return None if y is None or x is None else cls(y, x, known.get("Z"), known.get("T"))
+        y, x, t = known.get("Y"), known.get("X"), known.get("T")
+        if y is None or x is None:
+            return None if t is None else cls(t=t)
+        return cls(y, x, known.get("Z"), t)
 
     def along(self, axis: str) -> float | None:
         """Return the size along "T", "Z", "Y" or "X"; None along any other axis."""

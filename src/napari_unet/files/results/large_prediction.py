@@ -56,8 +56,8 @@ _MEMORY_SHARE = 0.5
 _FITTING_SHARE = 0.7
 """Part of the free memory that an image may take to be segmented in memory."""
 
-_WITNESSES, _WITNESS = 16, 64
-"""Blocks of an image, along its diagonal, and their edge in pixels, by which it is known again."""
+_WITNESSES, _WITNESS = 64, 64
+"""Blocks that are spread over an image, and their edge in pixels, by which it is known again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,10 +316,13 @@ def _object_block(chunk: tuple[int, ...]) -> tuple[int, ...]:
 
 def _digest_of_image(plan: "PredictionPlan") -> str:
     """Return what tells an image from others: its shape, its intensities, and what blocks of it hold."""
+    from scipy.stats.qmc import Halton  # takes half a second
+
     pixels = plan.pixels
     digest = hashlib.sha256(repr((pixels.shape, str(pixels.dtype), plan.limits.tolist())).encode())
-    for number in range(_WITNESSES):
-        corner = [(size - min(size, _WITNESS)) * number // (_WITNESSES - 1) for size in pixels.shape[1:]]
+    rooms = np.maximum(np.array(pixels.shape[1:]) - _WITNESS, 0) + 1
+    places = Halton(len(rooms), scramble=False).random(_WITNESSES)
+    for corner in (places * rooms).astype(int).tolist():
         box: tuple[Any, ...] = (slice(None), *(slice(start, start + _WITNESS) for start in corner))
         digest.update(np.ascontiguousarray(pixels[box]).tobytes())
     return digest.hexdigest()
