@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import qtpy
 from napari.layers import Labels
+from qtpy.QtCore import QObject
 
 from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.files.networks.models import save_model
@@ -89,3 +91,15 @@ def say(dock, name):
 
     label = dock.findChild(QLabel, name)
     return label.text() if not label.isHidden() else ""
+
+
+def delete_as_qt_does(instance: QObject) -> None:
+    """Delete the Qt half of an object, whoever in Python still holds the other."""
+    if qtpy.PYSIDE2 or qtpy.PYSIDE6:
+        from qtpy import shiboken
+
+        shiboken.delete(instance)
+    else:
+        from qtpy import sip
+
+        sip.delete(instance)

@@ -10,9 +10,9 @@ import weakref
 import numpy as np
 import psutil
 import pytest
+from dock_helpers import delete_as_qt_does
 from napari.utils import progress
 from napari.utils.notifications import notification_manager
-from PyQt6 import sip
 from qtpy.QtCore import QCoreApplication, QThreadPool
 from qtpy.QtGui import QMovie
 from qtpy.QtWidgets import QLabel, QPushButton, QWidget
@@ -494,7 +494,7 @@ def test_latest_can_be_cancelled(qtbot):
 
 def test_a_thread_that_outlives_the_program_ends_in_silence(qtbot):
     def quit_meanwhile():
-        sip.delete(worker.signals)
+        delete_as_qt_does(worker.signals)
 
     task = jobs._Task(lambda control: iter([]), Control(), "Work", heavy=False)
     worker = jobs._Worker(task)
@@ -538,6 +538,6 @@ def test_a_bar_does_not_search_its_window_while_that_closes(qtbot):
     bar = ActivityBar("Training", 0, lambda: None, window)
     assert kept.movie().speed() < 10
     window.closing = True
-    sip.delete(gone)
+    delete_as_qt_does(gone)
     bar.close()
     assert kept.movie().speed() == 100

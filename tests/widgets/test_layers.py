@@ -267,6 +267,15 @@ def test_labels_come_back_on_their_image_below_its_paint(viewer, kind):
     assert not marks.is_result(image)
 
 
+def test_a_result_lies_above_its_image_also_where_its_paint_was_moved_below(viewer):
+    image = viewer.add_image(np.zeros((6, 8)))
+    paint = make_annotation(viewer, image)
+    other = viewer.add_image(np.zeros((6, 8)))
+    viewer.layers.move(viewer.layers.index(paint), 0)
+    result = add_result(viewer, image, "objects", np.ones((6, 8), np.int32))
+    assert list(viewer.layers) == [paint, image, result, other]
+
+
 def test_layers_that_are_selected_together_stay_so(viewer):
     image = viewer.add_image(np.zeros((6, 8)))
     paint = make_annotation(viewer, image)

@@ -6,10 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from app_model.types import KeyBinding
-from dock_helpers import discs, make_model, paint_on, save, say
+from dock_helpers import delete_as_qt_does, discs, make_model, paint_on, save, say
 from napari.layers import Points
 from napari.utils.key_bindings import KeymapHandler
-from PyQt6 import sip
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
@@ -489,7 +488,7 @@ def test_the_key_leads_whichever_layer_is_selected_and_from_the_dock_that_is_ope
         np.testing.assert_allclose(centre(viewer), place, atol=8)
     other = PaintDock(viewer)
     knows(other, spots((200, 300), (60, 200)))
-    sip.delete(other)  # as Qt does when the dock is closed
+    delete_as_qt_does(other)  # as Qt does when the dock is closed
     handler.press_key(KEY)
     qtbot.waitUntil(lambda: not dock.next_place.is_busy, timeout=60_000)
     np.testing.assert_allclose(centre(viewer), (60, 200), atol=8)

@@ -292,12 +292,16 @@ def _show(viewer: ViewerModel, source: Layer, kind: str, name: str, data: NDArra
 def insert_result(
     viewer: ViewerModel, source: Layer, result: Layer, kind: str, *, shown: Any = None, on_top: bool = False
 ) -> None:
-    """Bind a layer to its image, and add it below the paint, which must stay visible, or on top of all."""
+    """Bind a layer to its image, and add it below the paint, which must stay visible, or on top of all.
+
+    It lies above its image in any case, also where the user moved the paint below that.
+    """
     result.metadata[KEY] = Mark(result.unique_id, source.unique_id, kind, shown=shown)
-    paint = annotation_of(viewer, source)
+    layers, paint = viewer.layers, annotation_of(viewer, source)
     above = paint is None or on_top
     with keep_selection(viewer):
-        viewer.layers.insert(len(viewer.layers) if above else viewer.layers.index(paint), result)
+        place = len(layers) if above else max(layers.index(paint), layers.index(source) + 1)
+        layers.insert(place, result)
     result.metadata[KEY].name = result.name  # which napari makes one of a kind
 
 
