@@ -116,7 +116,7 @@ def note(text: str) -> None:
 def _clear_bar() -> None:
     """Let a line that follows begin where a bar is shown; that is drawn again below."""
     if sys.stderr.isatty():
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        typer.echo("\r\x1b[K", nl=False, file=sys.stderr)  # which knows consoles of Windows
 
 
 def listed(paths: Sequence[Path]) -> str:
@@ -247,7 +247,8 @@ def signals_stop(control: Control) -> Iterator[list[int]]:
     """
     received: list[int] = []
     terminals = [stream for stream in (sys.stdout, sys.stderr) if stream.isatty()]
-    hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
+    # Windows has no SIGHUP, but Ctrl-Break.
+    hang_up, ctrl_break = getattr(signal, "SIGHUP", None), getattr(signal, "SIGBREAK", None)
 
     def stop(number: int, _frame: FrameType | None) -> None:
         if number == hang_up:  # which may come twice, from the system and from the shell
@@ -257,7 +258,7 @@ def signals_stop(control: Control) -> Iterator[list[int]]:
         received.append(number)
         control.stop()
 
-    watched = [signal.SIGINT, signal.SIGTERM]
+    watched = [signal.SIGINT, signal.SIGTERM, *filter(None, [ctrl_break])]
     if hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN:  # as after nohup
         watched.append(hang_up)
     before = [signal.signal(number, stop) for number in watched]

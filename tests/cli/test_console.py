@@ -144,6 +144,20 @@ def test_the_first_signal_stops_and_the_second_interrupts() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="no signal to stand in")
+def test_ctrl_break_of_windows_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR1, raising=False)
+    control = Control()
+    before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    try:
+        with signals_stop(control) as received:
+            signal.raise_signal(signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert control.stopped
+    assert received == [signal.SIGUSR1]
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no such signal")
 @pytest.mark.parametrize("is_kept_alive", [True, False])
 def test_a_closed_terminal_stops_unless_the_program_is_to_outlive_it(is_kept_alive: bool) -> None:

@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 import subprocess
@@ -150,6 +151,52 @@ def test_a_read_only_file_and_a_read_only_folder_are_one_sentence(ordinary_folde
         with pytest.raises(InputError, match=r"written \(Permission denied\); choose another name or folder"):
             check_writable(path)
     assert protected.read_bytes() == b"protected"
+
+
+class Held:
+    """A move that fails for a while, as on Windows where a scanner for viruses has the file open."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+        self.left = times
+        self._replace = Path.replace
+        monkeypatch.setattr("napari_unet.files.atomic._PAUSES_S", (0.0,) * 3)
+        monkeypatch.setattr(Path, "replace", lambda source, target: self.replace(source, target))
+
+    def replace(self, source: Path, target: Path) -> Path:
+        self.left -= 1
+        if self.left >= 0:
+            raise PermissionError(errno.EACCES, "Access is denied", str(target))
+        return self._replace(source, target)
+
+
+def test_a_file_that_is_held_for_a_moment_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.bin").write_bytes(b"old")
+    held = Held(monkeypatch, 3)
+    with writing(tmp_path / "a.bin") as temporary:
+        temporary.write_bytes(b"new")
+    assert held.left == -1
+    assert (tmp_path / "a.bin").read_bytes() == b"new"
+
+
+def test_a_file_that_another_program_keeps_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.bin").write_bytes(b"old")
+    Held(monkeypatch, 100)
+    sentence = r"a.bin could not be replaced \(Access is denied\); close it in other programs"
+    with pytest.raises(InputError, match=sentence), writing(tmp_path / "a.bin") as temporary:
+        temporary.write_bytes(b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+    assert (tmp_path / "a.bin").read_bytes() == b"old"
+
+
+def test_what_cannot_be_removed_hides_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(errno.EACCES, "Access is denied", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(ValueError, match="bug"):
+        fail_half_way(tmp_path / "a.bin", ValueError("bug"))
 
 
 def test_checking_changes_nothing(tmp_path: Path) -> None:

@@ -419,6 +419,44 @@ def test_earlier_results_are_replaced_and_nothing_else_is(tmp_path: Path):
         assert os.listdir(tmp_path / name) == ["mine"]  # noqa: PTH208
 
 
+@pytest.mark.parametrize("times", [1, 1000])
+def test_a_result_that_a_program_has_open_is_replaced_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+):
+    """Windows moves and removes nothing that is open, be it for a moment, by what looks for viruses."""
+    left = {"replace": times, "rmtree": times}
+
+    def unless_open(name: str, move: Any) -> Any:
+        def attempt(*arguments: Any, **options: Any) -> Any:
+            is_ours = arguments[0] in (tmp_path / "a_objects.zarr", tmp_path / ".a.napari-unet")
+            left[name] -= is_ours
+            if is_ours and left[name] >= 0:
+                raise PermissionError(errno.EACCES, "Access is denied", str(arguments[0]))
+            return move(*arguments, **options)
+
+        return attempt
+
+    model, image = make_model(), picture(40, 40)
+    config = config_for(model, image)
+    list(predict_to_zarr(make_model(seed=1), image, tmp_path, "a", config))
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_unet.files.atomic._PAUSES_S", (0.0,) * 3)
+        patch.setattr("napari_unet.files.results.prediction_store._PAUSE_S", 0.0)
+        patch.setattr(Path, "replace", unless_open("replace", Path.replace))
+        patch.setattr(shutil, "rmtree", unless_open("rmtree", shutil.rmtree))
+        if times > 1:
+            with pytest.raises(
+                InputError, match=r"replaced \(Access is denied\); close it in other programs"
+            ):
+                list(predict_to_zarr(model, image, tmp_path, "a", config))
+        else:
+            list(predict_to_zarr(model, image, tmp_path, "a", config))
+    events = list(predict_to_zarr(model, image, tmp_path, "a", config))
+    assert (tiles_in(events) == 0) == (times > 1), "what was finished is kept"
+    assert os.listdir(tmp_path) == ["a_objects.zarr"]  # noqa: PTH208
+    assert_same(tmp_path, predict(model, image, config), kinds=("objects",))
+
+
 def test_a_region_too_large_to_separate_is_refused_and_its_probabilities_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

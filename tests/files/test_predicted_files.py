@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -93,12 +94,18 @@ def test_a_full_disk_costs_the_images_it_has_no_room_for(images, tmp_path, monke
     assert len(list((tmp_path / "out").glob("*_objects.tif"))) == 3
 
 
-def test_names_and_folders_that_cannot_work_are_told_before(images, tmp_path):
+def test_names_and_folders_that_cannot_work_are_told_before(images, tmp_path, monkeypatch):
     paths = expand_paths([images])
     (tmp_path / "other").mkdir()
     twin = tmp_path / "other" / "c0.png"
     with pytest.raises(InputError, match=r"c0.tif and .*c0.png would have results of the same name"):
         FilesPlan((*paths, twin), tmp_path, KINDS)
+    pair = tmp_path / "A.tif", tmp_path / "a.tif"
+    assert len(FilesPlan(pair, tmp_path, KINDS).paths) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "platform", "darwin")
+        with pytest.raises(InputError, match=r"A.tif and .*a.tif would have results of the same name"):
+            FilesPlan(pair, tmp_path, KINDS)
     foreign = images / "c0_objects.tif"
     tifffile.imwrite(foreign, np.zeros((8, 8), np.uint8))
     with pytest.raises(InputError, match=rf"would replace the image {re.escape(str(foreign))}"):

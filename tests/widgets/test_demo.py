@@ -1,5 +1,7 @@
 """The paint of the demo, and the demo itself as a user runs it."""
 
+import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,7 @@ from skimage import data
 from napari_unet.core.annotation import summarise_paint
 from napari_unet.files.networks.models import load_model
 from napari_unet.files.pixels.images import read_image
-from napari_unet.widgets.demo import Stroke, main, paint_stroke, read_strokes
+from napari_unet.widgets.demo import Demo, Stroke, main, paint_stroke, read_strokes
 
 SHAPE = data.immunohistochemistry().shape[:2]
 
@@ -28,6 +30,18 @@ def painted(strokes):
 @pytest.fixture(scope="module")
 def paint():
     return painted(read_strokes())
+
+
+def test_a_stream_that_does_not_know_a_letter_ends_no_demo(tmp_path, monkeypatch) -> None:
+    """Windows gives pipes an encoding of few letters."""
+    out = io.TextIOWrapper(io.BytesIO(), "cp1252")
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(Demo, "__init__", lambda self, *_: setattr(self, "_began", 0.0))
+    monkeypatch.setattr(Demo, "run", lambda self: self._say("Pictures are in 细胞."))
+    monkeypatch.setattr(Demo, "close", lambda _: None)
+    assert main(["--output", str(tmp_path), "--headless"]) == 0
+    out.flush()
+    assert out.buffer.getvalue().endswith(rb"Pictures are in \u7ec6\u80de." + os.linesep.encode())
 
 
 def test_stored_paint_can_teach_objects(paint) -> None:

@@ -7,6 +7,7 @@ import re
 import secrets
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -24,6 +25,9 @@ if sys.platform != "win32":
 _TEMPORARY = re.compile(r"\.napari-unet-(?P<here>[0-9a-f]{8})-(?P<process>[0-9]{1,9})-[0-9a-f]{8}\.part")
 """Names of the files that are written to; they tell whose they are."""
 
+
+_PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Pauses between the tries to move a file: on Windows, what looks for viruses holds new ones for a moment."""
 
 _SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
 
@@ -46,7 +50,8 @@ def writing(path: str | Path) -> Iterator[Path]:
 
     Missing folders are made: losing a result to a folder that does not exist yet would be worse. A link is
     followed, not replaced. The file gets the permissions of any new file. ``InputError`` if it cannot be
-    written there: a folder or device in its place, no permission, a full disk.
+    written there: a folder or device in its place, no permission, a full disk, a program that keeps the old
+    file from being replaced.
     """
     target = Path(os.path.realpath(file_to_write(path)))
     try:
@@ -67,9 +72,10 @@ def writing(path: str | Path) -> Iterator[Path]:
             temporary.chmod(permissions)
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
-            temporary.replace(target)
+            _put_in_place(temporary, target, path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # of which the error itself tells; the next writer removes it
+                temporary.unlink(missing_ok=True)
             raise
     except (FileExistsError, NotADirectoryError) as error:
         raise InputError(
@@ -83,6 +89,32 @@ def writing(path: str | Path) -> Iterator[Path]:
         )
         raise InputError(f"{path} could not be written ({reason}); {remedy}.") from error
     _flush_folder(target.parent)
+
+
+def _put_in_place(temporary: Path, target: Path, name: str | Path) -> None:
+    try:
+        move(temporary, target)
+    except PermissionError as error:
+        raise InputError(
+            f"{name} could not be replaced ({error.strerror}); close it in other programs, or choose another "
+            "name."
+        ) from error
+
+
+def move(source: Path, target: Path) -> None:
+    """Let a file take the place of ``target``, or a folder where there is none.
+
+    On Windows nothing can be moved that any program has open; so it is tried for a moment before
+    ``PermissionError`` is raised.
+    """
+    for pause in _PAUSES_S:
+        try:
+            source.replace(target)
+        except PermissionError:
+            time.sleep(pause)
+        else:
+            return
+    source.replace(target)
 
 
 def check_writable(path: str | Path) -> None:

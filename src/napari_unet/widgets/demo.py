@@ -24,6 +24,7 @@ from qtpy.QtWidgets import QAbstractButton, QApplication, QDoubleSpinBox, QLabel
 from scipy import ndimage
 from skimage import draw
 
+from napari_unet.console import ready_streams
 from napari_unet.core.errors import InputError
 from napari_unet.files.pixels.images import write_image
 from napari_unet.network.failures import sentence
@@ -239,6 +240,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--headless", action="store_true", help="close napari at the end")
     parser.add_argument("--seconds", type=float, default=_SECONDS, help="training time")
     options = parser.parse_args(arguments)
+    ready_streams()
     demo, result = None, 0
     try:
         demo = Demo(options.output, options.seconds)

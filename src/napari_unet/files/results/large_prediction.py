@@ -330,13 +330,18 @@ def _digest_of_image(plan: "PredictionPlan") -> str:
 
 @contextmanager
 def _told(folder: Path) -> Iterator[None]:
-    """Tell of a full disk, and of a folder that is removed meanwhile, in a sentence."""
+    """Tell of a full disk, and of a folder that is removed meanwhile, or in use, in a sentence."""
     try:
         yield
     except FileNotFoundError as error:
         raise InputError(
             f"What was written in {folder} is gone, as after another run that segmented the same image into "
             "it; start again."
+        ) from error
+    except PermissionError as error:
+        raise InputError(
+            f"{error.filename or folder} could not be written or replaced ({error.strerror}); close it in "
+            "other programs, or allow writing to it, and start again: what is finished is kept."
         ) from error
     except OSError as error:
         if not is_disk_full(error):

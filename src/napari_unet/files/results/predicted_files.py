@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -101,7 +102,7 @@ class FilesPlan:
     def __post_init__(self) -> None:
         seen: dict[str, Path] = {}
         for number, path in enumerate(self.paths):
-            name = self.name(number)
+            name = _on_disk(self.name(number))
             if name in seen:
                 raise InputError(
                     f"{seen[name]} and {path} would have results of the same name; rename one, or give those "
@@ -227,6 +228,11 @@ def predict_files(
                 yield FileAdvanced(number, share, event)
 
     return in_turn(one, len(plan.paths), control)
+
+
+def _on_disk(name: str) -> str:
+    """Return ``name`` as file systems compare it: most of Windows and macOS take A.tif for a.tif."""
+    return name.casefold() if sys.platform in ("win32", "darwin") else name
 
 
 def _result_name(path: Path) -> str:

@@ -11,6 +11,7 @@ import operator
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +20,14 @@ from typing import Any
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import Prediction
 from napari_unet.core.tiling import Tile
-from napari_unet.files.atomic import alone_in
+from napari_unet.files.atomic import alone_in, move
 from napari_unet.files.pixels.images import SOFTWARE, check_replaceable
 from napari_unet.files.pixels.world_axes import Axis, describe_axes, named_axes
 
 _JOURNAL = "journal.jsonl"
-_TRIES = 10
-"""Times that a folder is removed into which another run may write meanwhile."""
+_TRIES, _PAUSE_S = 10, 0.1
+"""Times that a folder is removed, and the pause between: another run may write into it meanwhile, or some
+program have a file in it open."""
 
 _NAMES = "probabilities", "classes", "objects", "scratch"
 _CONTENT = {f"{name}.zarr" for name in _NAMES} | {f"old {name}" for name in _NAMES}
@@ -194,8 +196,8 @@ class PredictionStore:
                 check_replaceable(target)
                 old = self.folder / f"old {name}"
                 if target.exists():
-                    target.rename(old)
-                (self.folder / f"{name}.zarr").rename(target)
+                    move(target, old)
+                move(self.folder / f"{name}.zarr", target)
             self.remove()
 
     def remove(self) -> None:
@@ -206,13 +208,15 @@ class PredictionStore:
             raise InputError(
                 f"{self.folder} is no folder of napari-unet; move it away, or choose another one."
             )
-        self._journal.unlink(missing_ok=True)  # first: another run that goes on here ends at its next tile
         for left in reversed(range(_TRIES)):
             try:
+                # First: another run that goes on here ends at its next tile.
+                self._journal.unlink(missing_ok=True)
                 shutil.rmtree(self.folder)
             except OSError as error:
-                if error.errno != errno.ENOTEMPTY or not left:
+                if error.errno not in (errno.ENOTEMPTY, errno.EACCES) or not left:
                     raise
+                time.sleep(_PAUSE_S)
             else:
                 return
 
