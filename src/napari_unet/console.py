@@ -37,6 +37,9 @@ Progress = Callable[[float, str], None]
 
 _BAR_LENGTH = 1000
 
+_QUOTED = re.compile(r'(?s)(--[\w-]+=)?[^"=]*".*')
+"""A path with a quotation mark in it, but no setting of a text."""
+
 _LONGEST_MESSAGE = 200
 """Letters of what is said of a command line, which may hold thousands of names that a shell has found."""
 
@@ -59,13 +62,18 @@ def repeat_flags(arguments: Sequence[str]) -> list[str]:
     """Return ``arguments`` with "--images a b" as "--images a --images b", the only way Typer knows.
 
     ``InputError`` if a flag in ``MULTIPLE`` has no value, or an argument is empty: as a path it would be the
-    current folder.
+    current folder. So it is if the quotation mark after a folder became part of it.
     """
     for before, argument in pairwise(("napari-unet", *arguments)):
         if not argument or re.fullmatch(r"--[\w-]+=", argument):
             raise InputError(
                 f"There is nothing after {argument[:-1] or before}, as from a variable that is not set; give "
                 "a value."
+            )
+        if sys.platform == "win32" and _QUOTED.fullmatch(argument):
+            raise InputError(
+                f'{argument} has a quotation mark in it, which Windows makes of \\"; leave out the \\ at the '
+                "end of a folder."
             )
     end = list(arguments).index("--") if "--" in arguments else len(arguments)
     result: list[str] = []

@@ -63,6 +63,18 @@ def test_an_empty_argument_is_no_folder(given: list[str], named: str) -> None:
         repeat_flags(given)
 
 
+def test_a_quotation_mark_that_windows_keeps_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There "C:\\my results\\" --json becomes one argument."""
+    settings = ["train", "--set", 'a.b="x"', '--set=a.b=["x"]']
+    for words in ('C:\\my results"', '--output=C:\\my results"', 'my results" --set a.b=1'):
+        repeat_flags(["predict", words])
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "platform", "win32")
+            assert repeat_flags(settings) == ["train", "--set", 'a.b="x"', '--set=a.b=["x"]']
+            with pytest.raises(InputError, match=r'which Windows makes of \\"; leave out the \\ at the end'):
+                repeat_flags(["predict", words])
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [

@@ -371,7 +371,7 @@ def test_what_stands_for_no_file_is_named(tmp_path: Path) -> None:
         ("*.tif", "There is no file"),
         ("pipe", "There is no file"),
         ("", r"holds no images; choose one with .* files\.$"),
-        ("..", r"holds no images; .* files, or those of folders in it by '.*\*\*/\*\.tif'\.$"),
+        ("..", r'holds no images; .* files, or those of folders in it by ".*\*\*/\*\.tif"\.$'),
     ]:
         with pytest.raises(InputError, match=word):
             expand_paths([tmp_path / "notes.txt", str(tmp_path / pattern)])

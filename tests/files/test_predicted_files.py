@@ -305,10 +305,10 @@ def test_the_images_of_a_plate_have_results_of_their_own(tmp_path, version):
         image.create_array("0", data=discs((40, 48)), chunks=(20, 20))
         image.attrs["multiscales"] = [{"version": "0.4", "datasets": [{"path": "0"}], "axes": ["y", "x"]}]
     with pytest.raises(
-        InputError, match=r"is a plate of many images; give these by the pattern '(.*)'"
+        InputError, match=r'is a plate of many images; give these by the pattern "(.*)"'
     ) as told:
         open_image(tmp_path / "plate 1.ome.zarr")
-    pattern = str(told.value).split("'")[1]
+    pattern = str(told.value).split('"')[1]
     events = list(run(expand_paths([pattern]), tmp_path / "out", kinds=("objects",)))
     assert [event.number for event in events if isinstance(event, FileWritten)] == [0, 1, 2]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [

@@ -248,7 +248,7 @@ def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> lis
             shown = [item for item in path.iterdir() if not item.name.startswith(".")]
             files = [p for p in shown if (p.suffix.lower() in SUFFIXES and _is_file(p)) or is_zarr(p)]
             if not files:
-                inside = f", or those of folders in it by '{path / '**' / '*.tif'}'" * any(
+                inside = f', or those of folders in it by "{path / "**" / "*.tif"}"' * any(
                     map(Path.is_dir, shown)
                 )
                 raise InputError(

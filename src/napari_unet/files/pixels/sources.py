@@ -157,7 +157,7 @@ def _open_zarr(path: Path) -> StoredImage:
         inside = ", ".join(sorted(node)[:5])
     if "plate" in attributes:
         images = path / "*" / "*" / "*"
-        raise InputError(f"{path} is a plate of many images; give these by the pattern '{images}'.")
+        raise InputError(f'{path} is a plate of many images; give these by the pattern "{images}".')
     if not inside:
         raise InputError(f"{path} is a zarr group with nothing in it; give one with an image.")
     raise InputError(f"{path} is a zarr group, not one image; give the path of one inside ({inside}).")

@@ -106,7 +106,7 @@ class FilesPlan:
             if name in seen:
                 raise InputError(
                     f"{seen[name]} and {path} would have results of the same name; rename one, or give those "
-                    "of one folder, or of one kind, such as '*.tif'."
+                    'of one folder, or of one kind, such as "*.tif".'
                 )
             seen[name] = path
         images = set(map(os.path.realpath, self.paths))
