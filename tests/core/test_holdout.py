@@ -8,9 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.measure import label
 
+from napari_unet.core.annotation import summarise_paint
+from napari_unet.core.borders.weight_config import WeightConfig
+from napari_unet.core.correcting.numbering import number_separately
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.holdout import BLOCK, GUARD, number_parts, split_pixels
 from napari_unet.core.painted.painted_pixels import PaintedPixels, scatter
+from napari_unet.core.painted.painted_plane import Measure, measure_plane
+from napari_unet.core.painted.places import number_places
 
 
 class Maps(NamedTuple):
@@ -97,10 +102,12 @@ def test_objects_are_one_class_of_whole_ids(paint, seed):
     assert (paint[~mask] == 1).any()
 
 
+@pytest.mark.parametrize("mode", ["classes", "objects"])
 @settings(deadline=None)
 @given(strokes(fewest=5, most=13), fractions, st.integers(0, 9), st.data())
-def test_another_stroke_moves_one_of_its_class_at_most(paint, fraction, seed, data):
-    before = hold_out(paint, "classes", fraction, seed)
+def test_another_stroke_moves_one_of_its_class_at_most(mode, paint, fraction, seed, data):
+    """Also one of objects, of which many have one number."""
+    before = hold_out(paint, mode, fraction, seed)
     free = [(r, c) for r in range(0, 24, 4) for c in range(0, 28, 4) if not paint[r : r + 4, c : c + 4].any()]
     row, column = data.draw(st.sampled_from(free))
     value = data.draw(st.sampled_from([1, 2, 3]))
@@ -108,8 +115,9 @@ def test_another_stroke_moves_one_of_its_class_at_most(paint, fraction, seed, da
     place(more, row, column, value)
     if label(more, connectivity=2).max() != label(paint, connectivity=2).max() + 1:
         return  # the new stroke joined an old one
-    moved = (hold_out(more, "classes", fraction, seed) != before) & (paint > 0)
-    assert not moved[paint != value].any()
+    moved = (hold_out(more, mode, fraction, seed) != before) & (paint > 0)
+    others = paint != value if mode == "classes" or value == 1 else paint == 1
+    assert not moved[others].any()
     assert label(moved, connectivity=2).max() <= 1
 
 
@@ -327,3 +335,99 @@ def test_an_object_on_many_planes_of_one_image_is_one_stroke():
     assert not set(both[0].strokes[paint == 1]) & set(both[1].strokes[paint == 1])
     apart = split_strokes([paint, paint], "objects", 0.2, 0)
     assert not set(apart[0].strokes[paint > 1]) & set(apart[1].strokes[paint > 1])
+
+
+# Objects that lack numbers
+
+
+@settings(deadline=None)
+@given(st.one_of(strokes((1, 2)), strokes()), st.booleans(), fractions, st.integers(0, 9))
+def test_places_are_held_out_as_if_each_had_its_number(paint, full, fraction, seed):
+    """So nothing of a training changes where numbers that were forgotten are given later."""
+    lacks = summarise_paint(paint).lacks_numbers
+    apart = paint.copy()
+    if lacks:
+        apart[number_separately(paint)[0]] = number_separately(paint)[1]
+    measure = Measure(WeightConfig(), "objects")
+    image = np.zeros((1, *paint.shape), np.float32)
+    planes = [measure_plane(0, (), image, each, measure, full=full) for each in (paint, apart)]
+    (one,), (other,) = (split_pixels([plane.pixels], "objects", fraction, seed) for plane in planes)
+    if not (full and len(np.unique(paint)) > 3):  # a rim between objects is of that with the highest number
+        np.testing.assert_array_equal(one.held_out, other.held_out)
+        np.testing.assert_array_equal(one.taught, other.taught)
+        pairs = np.unique(np.stack([one.strokes, other.strokes]), axis=1)
+        assert len(set(pairs[0])) == len(set(pairs[1])) == pairs.shape[1]
+    if not lacks:
+        (same,) = number_places([planes[0].pixels])
+        assert same is planes[0].pixels
+    elif min(label(paint == 1, connectivity=2).max(), label(paint >= 2, connectivity=2).max()) >= 5:
+        assert one.held_out.any()
+
+
+def test_a_rim_is_of_the_place_that_it_is_around():
+    paint = np.zeros((40, 60), np.int32)
+    for y in range(4, 40, 12):
+        paint[y : y + 6, 4:60:12] = paint[y : y + 6, 5:60:12] = 2
+    paint[0:40:12, :50] = 1
+    paint[38, 58] = 1
+    image = np.zeros((1, *paint.shape), np.float32)
+    plane = measure_plane(0, (), image, paint, Measure(WeightConfig(), "objects"), full=True)
+    (split,) = split_pixels([plane.pixels], "objects", 0.2, 0)
+    strokes = scatter(split.strokes, plane.pixels)
+    places = label(paint == 2, connectivity=2)
+    for number in range(1, places.max() + 1):
+        wide = window(places == number, 1)
+        assert np.unique(strokes[wide & (plane.rims == 2)]).tolist() == [strokes[places == number][0]]
+    assert split.held_out.any()
+
+
+def test_an_object_on_several_planes_is_never_parted():
+    """Its places may be of one object, or of several; those of another on one plane are told apart."""
+    plane = np.minimum(grid(20), 2)
+    both = split_strokes([plane, plane], "objects", 0.2, 0, images=[0, 0])
+    for split in both:
+        assert np.unique(split.strokes[plane == 2]).size == 1
+    assert both[0].strokes[plane == 2][0] == both[1].strokes[plane == 2][0]
+    other = np.where(plane == 2, 3, plane)
+    apart = split_strokes([plane, other], "objects", 0.2, 0, images=[0, 0])
+    numbers = [np.unique(split.strokes[plane == 2]) for split in apart]
+    assert [one.size for one in numbers] == [20, 20]
+    assert not set(numbers[0]) & set(numbers[1])
+    # What is on both is one, beside what is not.
+    mixed = np.where(grid(60) > 1, 3, 0)
+    mixed[190, 190] = 2
+    first, second = split_strokes([plane, mixed], "objects", 0.2, 0, images=[0, 0])
+    assert np.unique(first.strokes[plane == 2]).tolist() == [second.strokes[190, 190]]
+    assert np.unique(second.strokes[mixed == 3]).size == 60
+
+
+def test_places_in_a_volume_are_one_object():
+    volume = np.stack([np.minimum(grid(20), 2)] * 2)
+    (split,) = split_strokes([volume], "objects", 0.2, 0)
+    assert np.unique(split.strokes[volume == 2]).size == 1
+
+
+def test_each_image_has_numbers_or_lacks_them_by_itself():
+    one, many = np.minimum(grid(20), 2), grid(20)
+    many[199, 199] = 2  # a second part of an object
+    splits = split_strokes([one, many], "objects", 0.2, 0)
+    assert np.unique(splits[0].strokes[one == 2]).size == 20
+    assert np.unique(splits[1].strokes[many == 2]).size == 1
+    assert not set(splits[0].strokes[one == 2]) & set(splits[1].strokes[many >= 2])
+
+
+def test_what_is_held_out_of_paint_that_got_numbers_is_that_of_objects():
+    """Where most objects get numbers, what is left with one is one object, taught or scored as a whole."""
+    paint = np.minimum(grid(20), 2)
+    places = np.argwhere(paint == 2)
+    for number, (y, x) in enumerate(places[:9], start=3):
+        paint[y, x] = number
+    assert summarise_paint(paint).lacks_numbers
+    before = hold_out(paint, "objects", 0.5, 0)
+    assert np.unique(before[paint == 2]).size == 2
+    for number, (y, x) in enumerate(places[9:12], start=20):
+        paint[y, x] = number
+    assert not summarise_paint(paint).lacks_numbers
+    after = hold_out(paint, "objects", 0.5, 0)
+    assert np.unique(after[paint == 2]).size == 1
+    np.testing.assert_array_equal(after[paint == 1], before[paint == 1])

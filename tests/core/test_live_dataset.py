@@ -79,12 +79,13 @@ def assert_same(found, expected):
 
 @st.composite
 def sources(draw, mode):
-    """Two stacks of two planes with many strokes, so that some are held out."""
+    """Two stacks of two planes with many strokes, so that some are held out; objects may lack numbers."""
     made = []
     for number in range(2):
         paint = np.zeros((2, 60, 70), np.int32)
+        numbers = draw(st.sampled_from([1, 5, 60]))
         for row in range(0, 60, 6):
-            value = draw(st.sampled_from([1, 1, 2, 3])) if mode == "classes" else row + 2
+            value = draw(st.sampled_from([1, 1, 2, 3])) if mode == "classes" else row % numbers + 2
             paint[0, row, 2:40] = 1
             paint[0, row + 2 : row + 5, 2:40:7] = value
         if mode == "classes":

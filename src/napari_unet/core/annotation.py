@@ -219,7 +219,7 @@ def summarise_paint(paint: NDArray[Any], mode: Mode = "objects") -> PaintSummary
         foreground=foreground,
         objects=len(counts) - (BACKGROUND in counts),
         counts=counts,
-        lacks_numbers=_lack_numbers(places),
+        lacks_numbers=lack_numbers(places),
         teachable=fault is None,
         missing=advise(counts, mode, places) if fault is None else (fault,),
     )
@@ -243,6 +243,51 @@ def count_places(paint: NDArray[np.integer[Any]]) -> dict[int, int]:
     """
     height, width = (1, *paint.shape)[-2:]
     values, starts, stops, rows = _runs_in_rows(paint)
+    at = np.unique(_connect(values, starts, stops, rows, (height, width)))
+    in_planes, places = np.unique(np.stack((values[at], rows[at] // height)), axis=1, return_counts=True)
+    most: dict[int, int] = {}
+    for value, here in zip(in_planes[0].tolist(), places.tolist(), strict=True):
+        most[value] = max(most.get(value, 0), here)
+    return most
+
+
+def find_places(
+    flat: NDArray[np.intp], values: NDArray[np.int32], shape: tuple[int, int]
+) -> NDArray[np.intp]:
+    """Return for each pixel (N,) of the objects of a plane (Y, X) the first pixel of the place that it is in.
+
+    ``flat`` are the flat indices of the pixels, in ascending order, and ``values`` their paint. What a place
+    is, :func:`count_places` says.
+    """
+    if not flat.size:
+        return flat
+    all_rows = flat // shape[1]
+    goes_on = (np.diff(flat) == 1) & (np.diff(values) == 0) & (np.diff(all_rows) == 0)
+    first = np.flatnonzero(np.concatenate(([True], ~goes_on)))
+    lengths = np.diff(first, append=flat.size)
+    starts = flat[first]
+    run = _connect(values[first], starts, starts + lengths, all_rows[first], shape)
+    places: NDArray[np.intp] = np.repeat(starts[run], lengths)
+    return places
+
+
+def lack_numbers(places: Mapping[int, int]) -> bool:
+    """Return whether objects are painted in so many ``places`` that most have no number of their own.
+
+    Of a whole paint, as :func:`count_places` counts them.
+    """
+    return sum(places.values()) >= max(_PLACES_PER_NUMBER * len(places), 2)
+
+
+def _connect(
+    values: NDArray[np.integer[Any]],
+    starts: NDArray[np.intp],
+    stops: NDArray[np.intp],
+    rows: NDArray[np.intp],
+    shape: tuple[int, int],
+) -> NDArray[np.intp]:
+    """Return for each run (N,) within a row, in raster order, the index of the first run of its place."""
+    height, width = shape
     # In the next row those from one pixel before to one behind, if it is of the same plane.
     first = np.searchsorted(stops, np.maximum(starts - 1, rows * width) + width, "right")
     behind = np.searchsorted(starts, np.minimum(stops + 1, (rows + 1) * width) + width, "left")
@@ -254,12 +299,9 @@ def count_places(paint: NDArray[np.integer[Any]]) -> dict[int, int]:
         (np.ones(np.count_nonzero(is_same), bool), (run[is_same], other[is_same])), (values.size,) * 2
     )
     _, place = connected_components(links, directed=False)
-    _, at = np.unique(place, return_index=True)
-    in_planes, places = np.unique(np.stack((values[at], rows[at] // height)), axis=1, return_counts=True)
-    most: dict[int, int] = {}
-    for value, here in zip(in_planes[0].tolist(), places.tolist(), strict=True):
-        most[value] = max(most.get(value, 0), here)
-    return most
+    _, at, inverse = np.unique(place, return_index=True, return_inverse=True)
+    found: NDArray[np.intp] = at[inverse]
+    return found
 
 
 def _runs_in_rows(paint: NDArray[np.integer[Any]]) -> tuple[NDArray[Any], ...]:
@@ -296,7 +338,7 @@ def advise(counts: Mapping[int, int], mode: Mode, places: Mapping[int, int] | No
         From :func:`count_places`, where it was counted.
     """
     sentences = []
-    if places and _lack_numbers(places):
+    if places and lack_numbers(places):
         some = f"number {next(iter(places))}" if len(places) == 1 else f"{len(places)} numbers"
         sentences.append(
             f"Objects are painted in {sum(places.values())} separate places, with {some} only; give each "
@@ -331,10 +373,6 @@ def runs(paint: NDArray[Number]) -> tuple[NDArray[Number], NDArray[np.int64]]:
     first = np.zeros(min(flat.size, 1), np.intp)
     starts = np.concatenate((first, np.flatnonzero(flat[1:] != flat[:-1]) + 1))
     return flat[starts], np.diff(starts, append=flat.size)
-
-
-def _lack_numbers(places: Mapping[int, int]) -> bool:
-    return sum(places.values()) >= max(_PLACES_PER_NUMBER * len(places), 2)
 
 
 def _too_many_classes(highest: int, limit: int) -> str:

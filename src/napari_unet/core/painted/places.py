@@ -1,8 +1,16 @@
 """Separate places that are painted with one number: most likely several objects, of which nobody said so."""
 
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from napari_unet.core.annotation import FIRST_OBJECT, find_places, lack_numbers
+from napari_unet.core.painted.painted_pixels import PaintedPixels
 
 _SPECK = 0.25
 """Part of the pixels of the largest place of an object, below which one is a speck beside it."""
@@ -18,3 +26,68 @@ def separate_places(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
         return [mask]
     sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
     return [parts == 1 + place for place in np.flatnonzero(sizes >= _SPECK * sizes.max(initial=0))]
+
+
+def number_places(paints: Sequence[PaintedPixels]) -> Sequence[PaintedPixels]:
+    """Return the planes of an image with a number for each place, if its paint lacks numbers.
+
+    An object that is on several planes keeps one number: nothing tells which of its places are of one object.
+
+    Parameters
+    ----------
+    paints : sequence of PaintedPixels
+        In "objects" mode. Of volumes they are returned as they are.
+
+    Returns
+    -------
+    sequence of PaintedPixels
+        The same, or with the numbers 2 and up, which differ where those of the paint do. What is in a rim is
+        of the last of the places beside it.
+    """
+    places: list[NDArray[np.intp]] = []
+    most: dict[int, int] = {}
+    n_planes: Counter[int] = Counter()
+    for pixels in paints:
+        if len(pixels.shape) != 2:
+            return paints
+        is_object = pixels.values >= FIRST_OBJECT
+        flat, values = pixels.flat[is_object], pixels.values[is_object]
+        places.append(find_places(flat, values, pixels.shape))
+        present, counts = np.unique(values[places[-1] == flat], return_counts=True)
+        n_planes.update(present.tolist())
+        for value, count in zip(present.tolist(), counts.tolist(), strict=True):
+            most[value] = max(most.get(value, 0), count)
+    if not lack_numbers(most):
+        return paints
+    shared = np.array(sorted(value for value, count in n_planes.items() if count > 1), np.int32)
+    numbered = []
+    n_numbers = FIRST_OBJECT + shared.size
+    for pixels, place in zip(paints, places, strict=True):
+        is_object = pixels.values >= FIRST_OBJECT
+        values = pixels.values[is_object]
+        firsts = pixels.flat[is_object][place == pixels.flat[is_object]]
+        numbers = pixels.values.copy()
+        numbers[is_object] = np.where(
+            np.isin(values, shared),
+            FIRST_OBJECT + np.searchsorted(shared, values),
+            n_numbers + np.searchsorted(firsts, place),
+        )
+        n_numbers += firsts.size
+        numbered.append(replace(pixels, values=numbers, parts=_number_rims(pixels, numbers)))
+    return numbered
+
+
+def _number_rims(pixels: PaintedPixels, numbers: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the parts of pixels (N,) whose objects were given other ``numbers`` (N,)."""
+    in_rim = np.flatnonzero(pixels.parts < 0)
+    y, x = np.divmod(pixels.flat[in_rim], pixels.shape[1])
+    of_rim = np.zeros(in_rim.size, np.int32)
+    for down, right in product((-1, 0, 1), repeat=2):
+        beside = (y + down) * pixels.shape[1] + x + right
+        at = np.minimum(np.searchsorted(pixels.flat, beside), pixels.flat.size - 1)
+        is_same = (pixels.flat[at] == beside) & (pixels.values[at] == -pixels.parts[in_rim])
+        is_same &= (x + right >= 0) & (x + right < pixels.shape[1])
+        of_rim = np.where(is_same, np.maximum(of_rim, numbers[at]), of_rim)
+    parts = pixels.parts.copy()
+    parts[in_rim] = -of_rim
+    return parts
