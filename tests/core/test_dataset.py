@@ -286,3 +286,19 @@ def test_strokes_are_numbered_over_all_samples() -> None:
     assert not numbers[0] & numbers[1]
     for sample in dataset.samples:
         np.testing.assert_array_equal(sample.strokes > 0, _paint() > 0)
+
+
+def test_objects_without_numbers_are_scored_and_measured_each():
+    paint = np.zeros((120, 60), np.int32)
+    for number in range(12):
+        paint[number * 10, 2:40] = 1
+        paint[number * 10 + 4 : number * 10 + 8, 5:12] = 2 + number
+    image = np.random.default_rng(0).random(paint.shape)
+    (numbered,) = build_dataset([image], [paint]).samples
+    joined = build_dataset([image], [np.minimum(paint, 2)])
+    (sample,) = joined.samples
+    assert joined.on == "held-out"
+    np.testing.assert_array_equal(sample.held_out > 0, numbered.held_out > 0)
+    np.testing.assert_array_equal(sample.objects.spans, numbered.objects.spans)
+    assert sample.objects.spans.tolist() == [[4, 7]] * 12
+    np.testing.assert_array_equal(sample.paint, np.minimum(paint, 2))

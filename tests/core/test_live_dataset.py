@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from painting import boxes
 
+from napari_unet.core.annotation import summarise_paint
 from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.learning import live_dataset
@@ -367,3 +368,23 @@ def test_an_image_of_other_channels_is_told_of_and_does_not_join():
     feed.put(replace(other, image=np.stack([other.image[..., 0]] * 3)))
     assert live.update(feed.take())
     assert len(live.dataset.samples) == 2
+
+
+def test_what_is_scored_changes_with_numbers_and_is_told():
+    """What was taught may be scored from then on, so networks are scored anew, as after all other paint."""
+    paint = np.zeros((120, 60), np.int32)
+    for number in range(12):
+        paint[number * 10, 2:40] = 1
+        paint[number * 10 + 4 : number * 10 + 8, 5:12] = 2
+    source, reading, live, feed = one(read(held_out=0.5), paint=paint)
+    assert np.unique(live.dataset.samples[0].held_out[paint == 2] > 0).size == 2
+    for number in range(1, 12):
+        paint[number * 10 + 4 : number * 10 + 8, 20:34] = 3 + number  # so many that 2 is one object
+        feed.put(source)
+        assert live.update(feed.take())
+        (sample,) = live.dataset.samples
+        strokes = np.unique(sample.strokes[paint == 2])
+        assert strokes.size == (12 if summarise_paint(paint).lacks_numbers else 1)
+        assert_same(live.dataset, anew([source], reading))
+    assert strokes.size == 1
+    assert np.unique(sample.held_out[paint == 2] > 0).size == 1

@@ -19,6 +19,7 @@ from napari_unet.core.painted.painted_pixels import (
     scatter,
 )
 from napari_unet.core.painted.painted_plane import PaintedPlane
+from napari_unet.core.painted.places import number_places
 
 ScoredOn = Literal["held-out", "training", "validation"]
 
@@ -43,7 +44,8 @@ class Sample:
     distance: NDArray[np.float32] | None = None
     reach: float | None = None  # the depth from which on it is 1
     depths: Mapping[int, Depth] = field(default_factory=dict)  # what it was made of
-    objects: PaintedObjects | None = None  # what the painted objects are like; None in "classes" mode
+    # what the painted objects are like, each place where they lack numbers; None in "classes" mode
+    objects: PaintedObjects | None = None
 
     @property
     def teaches(self) -> bool:
@@ -116,13 +118,18 @@ def join_planes(
             "Every pixel of the painted objects touches another object, so all of it counts as the seam "
             "between them; paint the objects wider."
         )
-    splits, on = _choose_scored(planes, reading)
+    strokes = [plane.pixels for plane in planes]
+    if mode == "objects":
+        strokes = number_places(strokes, [plane.number for plane in planes])
+    splits, on = _choose_scored(planes, strokes, reading)
     reach = None
     if mode == "objects" and distance:
         reach = choose_reach([depth for plane in planes for depth in plane.depths.values()], reading.spacing)
     samples = tuple(
-        _sample(plane, split, pixels, reading, reach=reach, before=before)
-        for plane, split, before in zip(planes, splits, earlier or (None,) * len(planes), strict=True)
+        _sample(plane, numbered, split, pixels, reading, reach=reach, before=before)
+        for plane, numbered, split, before in zip(
+            planes, strokes, splits, earlier or (None,) * len(planes), strict=True
+        )
     )
     return Dataset(
         samples=samples,
@@ -136,6 +143,7 @@ def join_planes(
 
 def _sample(
     plane: PaintedPlane,
+    numbered: PaintedPixels,
     split: PixelSplit,
     pixels: NDArray[np.int64],
     reading: Reading,
@@ -143,7 +151,10 @@ def _sample(
     reach: float | None,
     before: Sample | None,
 ) -> Sample:
-    """Return what a plane is to training, its classes balanced by ``pixels`` (K,) of all planes."""
+    """Return what a plane is to training, its classes balanced by ``pixels`` (K,) of all planes.
+
+    ``numbered`` are its pixels with numbers, where they lack them.
+    """
     painted, kinds = plane.pixels, plane.kinds
     weights = plane.parts.at(painted.flat, reading.weights, pixels)
 
@@ -165,7 +176,7 @@ def _sample(
         reach=reach,
         depths=plane.depths,
         objects=find_painted_objects(
-            painted, plane.parts.border.reshape(-1)[painted.flat], reading.weights.w0
+            numbered, plane.parts.border.reshape(-1)[painted.flat], reading.weights.w0
         )
         if reading.mode == "objects"
         else None,
@@ -188,12 +199,14 @@ def _distance(plane: PaintedPlane, reach: float, before: Sample | None) -> NDArr
     return distance
 
 
-def _choose_scored(planes: Sequence[PaintedPlane], reading: Reading) -> tuple[list[PixelSplit], ScoredOn]:
-    """Return for each plane what is taught and what is scored, and on what paint that is."""
-    paints, numbers = [plane.pixels for plane in planes], [plane.number for plane in planes]
+def _choose_scored(
+    planes: Sequence[PaintedPlane], strokes: Sequence[PaintedPixels], reading: Reading
+) -> tuple[list[PixelSplit], ScoredOn]:
+    """Return for each plane what is taught and what is scored of its strokes, and on what paint that is."""
+    images = [plane.number for plane in planes]
 
     def split(fraction: float) -> list[PixelSplit]:
-        return split_pixels(paints, reading.mode, fraction, reading.seed, images=numbers)
+        return split_pixels(strokes, reading.mode, fraction, reading.seed, images=images)
 
     if any(plane.scored for plane in planes):
         splits = [

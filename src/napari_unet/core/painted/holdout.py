@@ -12,7 +12,6 @@ from skimage.measure import label
 from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, Mode, runs
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.painted_pixels import PaintedPixels
-from napari_unet.core.painted.places import number_places
 
 FEWEST_STROKES = 5
 """With fewer strokes (or blocks) of any class, every one of them is needed for training."""
@@ -81,9 +80,8 @@ def split_pixels(
     """Choose the strokes that are kept for validation.
 
     A stroke is a connected part (full connectivity) of one paint value; in "objects" mode all paint of one
-    object, connected or not, on all planes of its image. Where objects lack numbers, each place in a plane
-    has one of its own, as :func:`napari_unet.core.painted.places.number_places` says. Pixels of one stroke
-    look too much alike to train on some and validate on the others.
+    object, connected or not, on all planes of its image. Pixels of one stroke look too much alike to train on
+    some and validate on the others.
 
     Some strokes are too large to be spared: each one of a class that has fewer than 5, such as a background
     that was filled in one go, any with more than half the paint of its class, and background of more than 16
@@ -101,7 +99,8 @@ def split_pixels(
     Parameters
     ----------
     paints : sequence of PaintedPixels
-        Of planes or volumes. They share one lottery, so that few strokes on each of many planes are enough.
+        Of planes or volumes, with numbers, see :func:`napari_unet.core.painted.places.number_places`. They
+        share one lottery, so that few strokes on each of many planes are enough.
     mode : {"objects", "classes"}
         In "objects" mode the classes are background and objects; in "classes" mode, the values painted.
     fraction : float
@@ -126,8 +125,6 @@ def split_pixels(
     if not 0 <= fraction <= 0.5:
         raise InputError(f"The fraction of strokes to hold out is {fraction}; choose between 0 and 0.5.")
     sources = range(len(paints)) if images is None else images
-    if mode == "objects":
-        paints = _with_numbers(paints, sources)
     strokes, units = _number_strokes(paints, sources, mode)
     whole = [PixelSplit(numbers > 0, np.zeros(numbers.shape, bool), numbers) for numbers in strokes]
     if fraction == 0:
@@ -156,19 +153,6 @@ def _marked(numbers: NDArray[np.int32], highest: int) -> NDArray[np.bool_]:
     marked = np.zeros(highest + 1, bool)
     marked[numbers] = True
     return marked
-
-
-def _with_numbers(paints: Sequence[PaintedPixels], images: Sequence[int]) -> Sequence[PaintedPixels]:
-    """Return the paints with a number for each place, where those of an image lack numbers."""
-    members: dict[int, list[int]] = {}
-    for member, image in enumerate(images):
-        members.setdefault(image, []).append(member)
-    numbered = list(paints)
-    for planes in members.values():
-        of_image = number_places([paints[plane] for plane in planes])
-        for plane, pixels in zip(planes, of_image, strict=True):
-            numbered[plane] = pixels
-    return numbered
 
 
 def _number_strokes(

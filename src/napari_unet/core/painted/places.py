@@ -28,22 +28,37 @@ def separate_places(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
     return [parts == 1 + place for place in np.flatnonzero(sizes >= _SPECK * sizes.max(initial=0))]
 
 
-def number_places(paints: Sequence[PaintedPixels]) -> Sequence[PaintedPixels]:
-    """Return the planes of an image with a number for each place, if its paint lacks numbers.
+def number_places(paints: Sequence[PaintedPixels], images: Sequence[int]) -> list[PaintedPixels]:
+    """Return the paints of planes with a number for each place, where the paint of their image lacks numbers.
 
     An object that is on several planes keeps one number: nothing tells which of its places are of one object.
+    So do all in a volume.
 
     Parameters
     ----------
     paints : sequence of PaintedPixels
-        In "objects" mode. Of volumes they are returned as they are.
+        In "objects" mode.
+    images : sequence of int
+        The image each paint is a plane of.
 
     Returns
     -------
-    sequence of PaintedPixels
-        The same, or with the numbers 2 and up, which differ where those of the paint do. What is in a rim is
-        of the last of the places beside it.
+    list of PaintedPixels
+        As they were given; or with the numbers 2 and up, which differ where those of the paint do. Then what
+        is in a rim is of the last of the places beside it.
     """
+    members: dict[int, list[int]] = {}
+    for member, image in enumerate(images):
+        members.setdefault(image, []).append(member)
+    numbered = list(paints)
+    for planes in members.values():
+        of_image = _number_image([paints[plane] for plane in planes])
+        for plane, pixels in zip(planes, of_image, strict=True):
+            numbered[plane] = pixels
+    return numbered
+
+
+def _number_image(paints: Sequence[PaintedPixels]) -> Sequence[PaintedPixels]:
     places: list[NDArray[np.intp]] = []
     most: dict[int, int] = {}
     n_planes: Counter[int] = Counter()
