@@ -1,11 +1,14 @@
 """What `project.toml` says is read back as it was, and hostile or foreign files end in a sentence."""
 
+import tomllib
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from napari_unet.core.errors import InputError
+from napari_unet.files.networks.models import model_path
 from napari_unet.files.projects.project import (
     FILE,
     LayerLook,
@@ -17,6 +20,7 @@ from napari_unet.files.projects.project import (
     is_project,
     plain_name,
     project_folder,
+    project_text,
     read_project,
     write_project,
 )
@@ -61,6 +65,16 @@ def test_all_is_read_back(tmp_path):
     # Edited with an editor of Windows, which puts a mark before the text.
     (tmp_path / FILE).write_text((tmp_path / FILE).read_text(encoding="utf-8"), encoding="utf-8-sig")
     assert read_project(tmp_path) == PROJECT
+
+
+@pytest.mark.parametrize("name", ["cells [1]", "C1-Zellen #3 & Größe", "a" * 300, "Zelle\udce4", "a'b"])
+def test_a_project_knows_models_and_images_of_any_name(tmp_path, name):
+    model = model_path(tmp_path, name, datetime(2026, 1, 2)).name
+    image = replace(IMAGE, path=f"../{name}.tif", look=replace(IMAGE.look, name=name))
+    project = replace(PROJECT, images=(image,), model=model)
+    assert write_project(tmp_path, project) == project_text(project)
+    assert read_project(tmp_path) == project
+    tomllib.loads((tmp_path / FILE).read_text(encoding="utf-8"))  # as other programs do
 
 
 def test_an_empty_project_is_read_back(tmp_path):

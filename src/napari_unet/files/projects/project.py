@@ -42,6 +42,15 @@ _SIZE_LIMIT = 64 * 2**20
 """Bytes of a project file that are read; thousands of images take less."""
 
 _NAME = re.compile(r"\w[\w .,()+-]{0,99}")
+_MODEL = re.compile(r'[^\x00-\x1f<>:"/\\|?*.][^\x00-\x1f<>:"/\\|?*]{0,199}')
+"""The name of a model, which is that of an image and as long as that may be."""
+
+_NO_TEXT = {0xDC80 + byte: 0xEF80 + byte for byte in range(128)}
+"""What Python has for bytes of file names that are no UTF-8, as archives of other systems bring them, and the
+letters of private use that stand for these in text."""
+
+_AS_NAMED = {letter: half for half, letter in _NO_TEXT.items()}
+
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 """Names that Windows keeps for devices."""
 
@@ -173,7 +182,7 @@ def read_project(folder: Path) -> Project:
     try:
         if path.stat().st_size > _SIZE_LIMIT:
             raise InputError(f"{path} is too large to be a project of napari-unet; choose another folder.")
-        plain = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # as for settings
+        plain = read_toml(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(
             f"{folder} is no napari-unet project: it holds no {FILE}; choose one that does."
@@ -220,15 +229,26 @@ def project_text(project: Project) -> str:
         "written_by": f"napari-unet {__version__}",
         **_without_defaults(project),
     }
-    return tomli_w.dumps(entries)
+    return toml_of(entries)
 
 
-def check_name(name: str, what: str) -> str:
-    """Return ``name`` if it is that of a file inside a folder, on any system.
+def toml_of(entries: Mapping[str, Any]) -> str:
+    """Return entries as the text of a TOML file, also where names of files are no text."""
+    return tomli_w.dumps(entries).translate(_NO_TEXT)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return what a file of :func:`toml_of` says; ``OSError`` or ``ValueError`` if it cannot be read."""
+    # Editors of Windows put a mark before it.
+    return tomllib.loads(path.read_text(encoding="utf-8-sig").translate(_AS_NAMED))
+
+
+def check_name(name: str, what: str, usual: re.Pattern[str] = _NAME) -> str:
+    """Return ``name`` if it is that of a file inside a folder, on any system, and ``usual``.
 
     ``InputError`` if it may be something else, such as a path that leads out of the folder.
     """
-    if not _NAME.fullmatch(name) or _RESERVED.fullmatch(name) or name[-1] in " .":
+    if not usual.fullmatch(name) or _RESERVED.fullmatch(name) or name[-1] in " .":
         raise InputError(
             f"{what} is named {name!r}, which is not the plain name of a file in the project; correct it."
         )
@@ -293,7 +313,7 @@ def _check(project: Project) -> None:
                 f"Regions belong to the image '{regions.image}', which is not listed; correct it."
             )
     if project.model:
-        check_name(project.model, "The model")
+        check_name(project.model, "The model", _MODEL)
     for what, names in (("images", keys), ("files of paint", files)):
         if len({name.casefold() for name in names}) < len(names):
             raise InputError(f"Two {what} have the same name; rename one.")

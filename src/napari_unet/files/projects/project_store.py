@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tomli_w
 
 from napari_unet.core.errors import InputError
 from napari_unet.files.atomic import remove_unowned, writing
@@ -32,6 +31,8 @@ from napari_unet.files.projects.project import (
     plain_name,
     project_text,
     read_project,
+    read_toml,
+    toml_of,
     write_project,
 )
 from napari_unet.files.projects.project_images import keep, link, sample
@@ -252,7 +253,7 @@ class ProjectStore:
             self._text = write_project(self.folder, self.project)
 
     def _save_settings(self, settings: Mapping[str, Any]) -> None:
-        text = tomli_w.dumps(settings)
+        text = toml_of(settings)
         if settings and text != self._settings:
             with writing(self.folder / SETTINGS) as temporary:
                 temporary.write_text(text, encoding="utf-8")
@@ -326,9 +327,7 @@ def read_labels(folder: Path, name: str) -> tuple[Any, str]:
 
 def read_settings(folder: Path) -> dict[str, Any]:
     """Return the settings of the docks; those that cannot be read are the defaults: {}."""
-    import tomllib
-
     try:
-        return tomllib.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        return read_toml(folder / SETTINGS)
     except (OSError, ValueError, RecursionError):
         return {}
