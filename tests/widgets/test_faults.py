@@ -1,6 +1,8 @@
 """What goes wrong while a job runs, with real threads: it is told in a sentence, and the next start works."""
 
+import gc
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -16,7 +18,9 @@ from napari_unet.files.networks.models import load_model
 from napari_unet.network import prediction, training
 from napari_unet.network.learning import batch_source
 from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.projects.window_project import project_of
 from napari_unet.widgets.train import TrainDock
+from napari_unet.widgets.training.live_preview import LivePreviewLayer, is_preview
 from napari_unet.widgets.unet import UNetDock
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -249,6 +253,37 @@ def test_closing_the_dock_of_all_steps(viewer, qtbot, monkeypatch, home, job):
     viewer.window.remove_dock_widget(dock)
     hold.let_go()
     wait_for_end(getattr(dock, job), qtbot)
+
+
+@pytest.mark.parametrize("moment", ["meanwhile", "at its end"])
+def test_a_training_in_a_closed_dock_that_nobody_holds_comes_to_its_end(
+    viewer, qtbot, monkeypatch, told, moment
+):
+    """Python collects what nobody holds at any moment, also in the midst of a slot."""
+    tiny_training(monkeypatch, steps=100_000)
+    paint_on(viewer, viewer.add_image(discs(), name="cells"))
+    dock = UNetDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    hold = Hold(monkeypatch, batch_source, "draw_batch", calls=2)
+    dock.train.start()
+    hold.wait(qtbot)
+    if moment == "at its end":
+        remove = LivePreviewLayer._remove
+        monkeypatch.setattr(LivePreviewLayer, "_remove", lambda preview: (remove(preview), gc.collect()))
+    viewer.window.remove_dock_widget(dock)
+    qtbot.wait(10)  # Qt deletes the frame
+    held = weakref.ref(dock)
+    del dock
+    if moment == "meanwhile":
+        gc.collect()
+    hold.let_go()
+    assert QThreadPool.globalInstance().waitForDone(30_000)
+    qtbot.waitUntil(lambda: project_of(viewer).last_model is not None)
+    qtbot.wait(100)
+    assert not any(is_preview(layer) for layer in viewer.layers)
+    assert told == []
+    gc.collect()
+    assert held() is None
 
 
 def test_deleting_one_of_several_images_keeps_the_others_results(predict, viewer, qtbot, monkeypatch):

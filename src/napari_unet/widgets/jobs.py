@@ -19,7 +19,7 @@ from typing import Any
 from napari.qt.threading import FunctionWorker, create_worker
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QDockWidget, QWidget
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
@@ -126,9 +126,9 @@ class Job(QObject):
         self._timer = QTimer(self)
         self._timer.setInterval(_DELIVERY_MS)
         self._timer.timeout.connect(self._deliver)
-        # Neither a method of the job nor a lambda, which Python may have taken apart by then: the control,
+        # Neither a method of the job nor a lambda, which Python may have taken apart by then: the task,
         # which Qt holds weakly, lives as long as the thread that must be stopped.
-        self.destroyed.connect(self.control.stop)
+        self.destroyed.connect(self._task.abandon)
 
     @property
     def is_running(self) -> bool:
@@ -145,6 +145,7 @@ class Job(QObject):
         if self._started:
             raise RuntimeError("This job was started before; make a new one.")
         self._started = self._running = True
+        self._task.held = _outermost(self.parent())
         if self._heavy:
             # Made this way, the worker is known to the window, which asks before it closes and then stops it.
             worker = create_worker(self._task, _worker_class=_Worker, _start_thread=False)
@@ -231,6 +232,7 @@ class Job(QObject):
             self.failed.emit(failure)
         if is_alive(self):
             self.ended.emit()
+        self._task.held = None
         if is_alive(self):
             self.deleteLater()
 
@@ -243,8 +245,16 @@ class _Task:
         self.heavy = heavy
         self.queue: deque[Any] = deque()
         self.failure: str | None = None
+        self.held: QObject | None = None
+        """The dock of the job. Once napari has closed it nobody else holds it, and Python would collect it
+        while the job comes to its end, or in the midst of a slot."""
         self._make_events: MakeEvents | None = make_events
         self._title = title
+
+    def abandon(self) -> None:
+        """Come to an end, of which nobody wants to hear."""
+        self.held = None
+        self.control.stop()
 
     def __str__(self) -> str:
         # napari shows this when it asks whether to close a window with running tasks.
@@ -335,6 +345,16 @@ class _Worker(FunctionWorker):  # type: ignore[misc]  # superqt's base class is 
         if self.bar is not None:
             # The window that shows it may be gone before the thread ends.
             self.bar.close()
+
+
+def _outermost(owner: QObject | None) -> QObject | None:
+    """Return what napari takes out of its window to close the dock that ``owner`` is, or is a part of."""
+    while owner is not None:
+        above = owner.parent()
+        if above is None or isinstance(above, QDockWidget):
+            break
+        owner = above
+    return owner
 
 
 def _sentence(error: Exception) -> str:
