@@ -44,7 +44,9 @@ def starter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_predict_train_and_info_take_a_starter_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     image, labels = discs(192, 18, 60)
-    tifffile.imwrite("a.tif", np.stack([image] * 3), photometric="minisblack", metadata={"axes": "CYX"})
+    channels = np.stack([image] * 3)
+    channels[0, 0, 0] += 1  # or they would be learnt as one
+    tifffile.imwrite("a.tif", channels, photometric="minisblack", metadata={"axes": "CYX"})
     command = ["predict", "dots", "--images", "a.tif", "--device", "cpu", "--output"]
     assert main([*command, "out", "--json"]) == 0
     out, err = capsys.readouterr()

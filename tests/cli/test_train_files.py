@@ -60,6 +60,29 @@ def test_channels_that_nobody_told_of_are(
     assert "middle" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "planar.tif"])
+def test_grey_pictures_saved_in_colours_are_learnt_as_one_channel(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    grey = tifffile.imread(folder / "images" / "a1.tif")
+    colours = np.stack([(grey / grey.max() * 255).astype(np.uint8)] * 3, axis=-1)
+    path, model = tmp_path / name, tmp_path / "model.safetensors"
+    if name == "planar.tif":
+        tifffile.imwrite(path, np.moveaxis(colours, -1, 0), photometric="rgb", planarconfig="separate")
+    elif path.suffix == ".tif":
+        tifffile.imwrite(path, colours, photometric="rgb")
+    else:
+        Image.fromarray(colours).save(path)
+    (tmp_path / "paint").mkdir()
+    shutil.copy(folder / "paint" / "a1.tif", tmp_path / "paint" / f"{path.stem}.tif")
+    learn = ["train", "--images", path, "--paint", tmp_path / "paint", "--output", model, "--steps", 1]
+    assert run(*learn, *SMALL, "--start", "scratch") == 0
+    assert "all colours are greys are learnt as one channel" in capsys.readouterr().err
+    assert load_model(model).network.in_channels == 1
+    assert run("predict", model, "--images", path, folder / "images" / "a1.tif", "--output", tmp_path) == 0
+    assert tifffile.imread(tmp_path / f"{path.stem}_objects.tif").shape == grey.shape
+
+
 def test_channels_that_a_file_names_and_its_paint_has_are_told_to_be_planes(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

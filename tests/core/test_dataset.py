@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from taught import build_dataset
+from taught import USUAL, build_dataset
 
 from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.borders.weight_config import WeightConfig
@@ -140,10 +140,43 @@ def test_grey_pictures_saved_in_colours_are_learnt_from_with_grey_ones() -> None
     assert found.in_channels == 1
     for sample, same in zip(found.samples, expected.samples, strict=True):
         np.testing.assert_array_equal(sample.image, same.image)
-    assert build_dataset([colours], [_paint()]).in_channels == 3
     colours[0, 0, 0] += 1
     with pytest.raises(InputError, match="Image 2 has 3 channels and Image 1 has 1"):
         build_dataset([grey, colours], [_paint(), _paint()])
+
+
+def test_grey_pictures_saved_in_colours_are_learnt_as_one_channel() -> None:
+    grey, other = _image(), _image(seed=1)
+    colours = [np.stack([image] * 3, axis=-1) for image in (grey, other)]
+    true = colours[1].copy()
+    true[0, 0, 0] += 1
+    paints = [_paint()] * 2
+    found, expected = build_dataset(colours, paints), build_dataset([grey, other], paints)
+    assert found.in_channels == 1
+    for sample, same in zip(found.samples, expected.samples, strict=True):
+        np.testing.assert_array_equal(sample.image, same.image)
+    for validation in (0, 1):
+        assert build_dataset(colours, paints, validation=validation).in_channels == 1
+        assert build_dataset([colours[0], true], paints, validation=validation).in_channels == 3
+    assert build_dataset(colours, paints, channels="last").in_channels == 1
+    # A model that is trained on keeps its channels; of another number it is adapted in any case.
+    assert [build_dataset(colours, paints, in_channels=count).in_channels for count in (1, 2, 3)] == [1, 1, 3]
+    assert build_dataset([*colours, grey], [*paints, _paint()], in_channels=3).in_channels == 1
+
+
+@pytest.mark.parametrize(("count", "axis"), [(2, -1), (4, -1), (3, 0)])
+def test_other_equal_channels_stay(count: int, axis: int) -> None:
+    """A model of one channel would read them as planes, or not at all."""
+    image = np.stack([_image()] * count, axis=axis)
+    assert build_dataset([image], [_paint()]).in_channels == count
+
+
+def test_an_axis_in_front_may_be_known_to_be_one_of_colours() -> None:
+    images, paints = [np.stack([_image()] * 3)] * 2, [_paint()] * 2
+    for known, channels in ((True, 1), (False, 3)):
+        reading = Reading(**USUAL)
+        planes = read_planes(images, paints, reading, colours_first=[True, known])
+        assert [len(plane.image) for plane in planes] == [channels] * 2
 
 
 def test_nan_and_infinite_pixels_stay_local() -> None:

@@ -364,9 +364,13 @@ def test_an_image_of_other_channels_is_told_of_and_does_not_join():
     feed.put(replace(other, image=np.moveaxis(other.image, -1, 0)[:2]))
     live._reading = replace(live._reading, channels="auto")
     assert not live.update(feed.take())
-    assert "2 channels" in live.held_back[0]
+    assert "2 channels was painted on and the network learns from 1" in live.held_back[0]
+    feed.put(other)
+    assert not live.update(feed.take())
+    assert live.held_back[0].startswith("An image in true colours was painted on and the network learns from")
     feed.put(replace(other, image=np.stack([other.image[..., 0]] * 3)))
     assert live.update(feed.take())
+    assert live.held_back == ()
     assert len(live.dataset.samples) == 2
 
 

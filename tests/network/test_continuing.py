@@ -216,7 +216,10 @@ def test_changed_paint_goes_on_with_the_optimiser_and_is_scored_anew() -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"image": np.repeat(IMAGE[..., None], 3, axis=-1)}, "does not fit these channels or classes"),
+        (
+            {"image": np.stack([IMAGE, IMAGE[::-1], IMAGE], axis=-1)},
+            "does not fit these channels or classes",
+        ),
         (
             {"paint": np.minimum(PAINT, 3), "mode": "classes"},
             "has learnt objects and this paint is of classes",

@@ -23,7 +23,7 @@ from napari_unet.core.scoring.confidence import Tally
 from napari_unet.core.weights import border_weights
 from napari_unet.files.networks.models import save_model
 from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
-from napari_unet.network.events import Adapted, Started, StepDone, Stopped, Validated, Warned
+from napari_unet.network.events import Adapted, Continued, Started, StepDone, Stopped, Validated, Warned
 from napari_unet.network.learning import batches, training_loop
 from napari_unet.network.learning import learner as learner_module
 from napari_unet.network.learning.validation import Validation
@@ -184,6 +184,35 @@ def test_classes_rgb_and_several_images() -> None:
     assert all(math.isfinite(event.loss) for event in events if isinstance(event, StepDone))
 
 
+def test_a_grey_picture_saved_in_colours_makes_the_model_of_a_grey_one() -> None:
+    colours = np.repeat(IMAGE[..., None], 3, axis=-1)
+    events = _run(images=[colours])
+    told = [event.message for event in events if isinstance(event, Adapted)]
+    assert told == ["Images of which all colours are greys are learnt as one channel."]
+    model, expected = events[-1].model, _run()[-1].model
+    assert _same(model, expected)
+    for image in (colours, IMAGE):
+        np.testing.assert_array_equal(
+            predict(model, image, device=CPU).objects, predict(expected, IMAGE, device=CPU).objects
+        )
+    # It goes on from its state, and as a starter as from a grey one.
+    steps = dataclasses.replace(QUICK, steps=1)
+    goes_on = _run(steps, images=[colours], start=model, resume=events[-1].state)
+    assert any(isinstance(event, Continued) and event.same_data for event in goes_on)
+    starter = dataclasses.replace(model, object_size=9.0)
+    after = [_run(steps, images=[image], start=starter)[-1].model for image in (colours, IMAGE)]
+    assert _same(*after)
+
+
+def test_a_model_of_three_channels_keeps_them() -> None:
+    """Such as one that was trained on a grey picture in colours before these were learnt as one channel."""
+    true = np.stack([IMAGE, IMAGE[::-1], IMAGE], axis=-1)
+    start = train([true], [PAINT], QUICK, device=CPU)
+    events = _run(images=[np.repeat(IMAGE[..., None], 3, axis=-1)], start=start)
+    assert not [event for event in events if isinstance(event, Adapted)]
+    assert events[-1].model.network.in_channels == 3
+
+
 def test_a_stack_with_two_annotated_planes() -> None:
     stack = np.stack([IMAGE] * 4)
     paint = np.zeros(stack.shape, np.int32)
@@ -255,7 +284,7 @@ def test_a_started_model_goes_on_from_its_weights() -> None:
 
 def test_a_started_model_is_adapted_to_channels_and_classes() -> None:
     start = train([IMAGE], [PAINT], QUICK, device=CPU)
-    rgb = np.repeat(IMAGE[..., None], 3, axis=-1)
+    rgb = np.stack([IMAGE, IMAGE[::-1], IMAGE], axis=-1)
     paint = np.where(PAINT >= 8, 3, np.minimum(PAINT, 2))
     config = dataclasses.replace(QUICK, steps=1, mode="classes", learning_rate=1e-9)
     events = _run(config, [rgb], [paint], start=start)
@@ -497,7 +526,7 @@ def test_a_model_to_go_on_from_is_the_one_to_beat(monkeypatch: pytest.MonkeyPatc
 
 def test_a_model_that_does_not_fit_is_nothing_to_beat() -> None:
     start = train([IMAGE], [PAINT], QUICK, device=CPU)
-    events = _run(images=[np.repeat(IMAGE[..., None], 3, axis=-1)], start=start)
+    events = _run(images=[np.stack([IMAGE, IMAGE[::-1], IMAGE], axis=-1)], start=start)
     assert [event.step for event in events if isinstance(event, Validated)] == [3]
 
 

@@ -113,6 +113,27 @@ def test_strokes_erasing_and_undo_join_and_what_is_known_of_objects(dock, viewer
     assert dock._last.state is not None
 
 
+def test_a_grey_picture_in_colours_is_learnt_as_grey_and_true_colours_wait(dock, viewer, qtbot):
+    grey = discs().astype(np.uint8)
+    paint_on(viewer, viewer.add_image(np.dstack([grey] * 3), rgb=True, name="grey"))
+    dock.form.all_painted.setChecked(True)
+    start(dock, qtbot)
+    assert "all colours are greys are learnt as one channel" in say(dock, "train_place")
+    true = viewer.add_image(np.dstack([grey, grey[::-1], grey]), rgb=True, name="true")
+    paint = paint_on(viewer, true)
+    qtbot.waitUntil(lambda: "An image in true colours was painted on" in say(dock, "train_warning"))
+    seen = len(of(dock, StepDone))
+    qtbot.waitUntil(lambda: len(of(dock, StepDone)) > seen + 3, timeout=30_000)
+    viewer.layers.remove(paint)
+    stop(dock, qtbot)
+    assert dock._last.model.network.in_channels == 1
+    paint_on(viewer, true)
+    dock.start()  # anew, with all of them, as the sentence says
+    qtbot.waitUntil(lambda: "begins with what it sees in the mixture" in say(dock, "train_place"))
+    stop(dock, qtbot)
+    assert dock._last.model.network.in_channels == 3
+
+
 def test_other_images_join_when_they_are_painted_on(dock, viewer, qtbot, monkeypatch):
     kept = dataset_of(dock, monkeypatch)
     paint_on(viewer, viewer.add_image(discs(), name="cells"))

@@ -143,8 +143,8 @@ def test_a_stack_is_segmented_plane_by_plane_at_one_size(starter, qtbot):
 def test_training_begins_with_the_starter(starter, qtbot, monkeypatch):
     tiny_training(monkeypatch)
     viewer = ViewerModel()
-    layer = viewer.add_image(np.stack([discs()] * 3, axis=-1).astype(float) / 5000, rgb=True, name="rgb")
-    paint_on(viewer, layer)
+    colours = np.stack([discs(), discs(), discs()[::-1]], axis=-1).astype(float) / 5000
+    paint_on(viewer, viewer.add_image(colours, rgb=True, name="rgb"))
     dock = TrainDock(viewer)
     qtbot.addWidget(dock)
     start = control(dock, QComboBox, "train_start_from")

@@ -61,8 +61,8 @@ _OF_LABELS = ("_objects", "_cp_masks", "_masks", "_labels")
 class Painted:
     """Images with their paint; those beyond the length of ``full`` are for scoring alone.
 
-    ``full`` says of the others which objects are filled to their border, ``names`` what all are called.
-    ``settings`` are those of the training that go with the paint; another spacing may be given.
+    ``full`` says of the others which objects are filled to their border; ``names`` and ``colours_first`` are
+    as for ``train_events``. ``settings`` go with the paint; another spacing may be given.
     """
 
     images: Sequence[Any]
@@ -71,6 +71,7 @@ class Painted:
     names: Sequence[str]
     pixel_sizes: Sequence[PixelSize | None]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    colours_first: Sequence[bool] = ()
 
 
 def painted_files(
@@ -129,6 +130,7 @@ def painted_files(
             [str(path) for path, _ in pairs],
             [image.pixel_size for image in stored],
             {} if spacing is None else {"spacing": spacing},
+            ["C" in image.axes for image in stored],
         )
 
     return read
@@ -352,6 +354,7 @@ def run_training(
         validation=(painted.images[learnt:], painted.paints[learnt:]),
         full=painted.full if config.mode == "objects" else None,
         names=painted.names,
+        colours_first=painted.colours_first,
         device=device,
         control=control,
         checkpoint_s=CHECKPOINT_S,

@@ -100,7 +100,7 @@ class Validated:
 
 @dataclass(frozen=True, slots=True)
 class Adapted:
-    """How what the training begins with was fitted to these images and classes, in one sentence."""
+    """How images are read, or how what the training begins with was fitted to them, in one sentence."""
 
     message: str
 

@@ -13,14 +13,13 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.learning.live_dataset import LiveDataset
 from napari_unet.core.learning.mixture import telling_mixture
-from napari_unet.core.learning.reading import Reading, read_planes
+from napari_unet.core.learning.reading import Reading, are_in_colours, read_planes
 from napari_unet.core.learning.view import Gaze
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.paint_feed import PaintFeed
-from napari_unet.core.painted.painted_plane import PaintedPlane
 from napari_unet.network.config import TrainingConfig
 from napari_unet.network.device import choose_device, choose_precision, describe_device
-from napari_unet.network.events import Started, Stopped, TrainingEvent, Warned
+from napari_unet.network.events import Adapted, Started, Stopped, TrainingEvent, Warned
 from napari_unet.network.learning.batches import check_memory
 from napari_unet.network.learning.diagnosis import doubts
 from napari_unet.network.learning.joining import Joining
@@ -50,7 +49,8 @@ def train(
     ----------
     images, paints : sequences of arrays
         One paint for each image, in the same order. An image is of any real dtype, with or without a channel
-        axis, in memory or not (dask, zarr, memory-mapped); images may differ in shape and contrast. Its paint
+        axis, in memory or not (dask, zarr, memory-mapped); images may differ in shape and contrast. Where all
+        have three equal channels on their last axis, as grey pictures in colours, one is learnt. Its paint
         is whole numbers in the shape of its pixels (…YX), without channels: 0 unlabelled, 1 background, 2 and
         up objects (or other classes). See :func:`napari_unet.core.learning.reading.read_planes`.
     config : TrainingConfig
@@ -113,6 +113,7 @@ def train_events(
     full: Sequence[Full] | None = None,
     device: str = "auto",
     names: Sequence[str] = (),
+    colours_first: Sequence[bool] = (),
     control: Control | None = None,
     feed: PaintFeed | None = None,
     gaze: Gaze | None = None,
@@ -125,6 +126,10 @@ def train_events(
     names : sequence of str, optional
         What the images are called, those for validation last, where something is wrong with one of several;
         by default "Image 1" and so on.
+    colours_first : sequence of bool, optional
+        For each image, those for validation last, whether its first axis is known to be one of colours. Where
+        all images are grey pictures in three colours, which else are on the last axis, they are learnt as one
+        channel, unless ``start`` is a model of three that is no starter.
     control : Control, optional
         Polled while the data are prepared, where a stop raises ``InputError`` (there is no model yet), and
         after every step: whoever has seen ``Started`` gets a model.
@@ -154,19 +159,17 @@ def train_events(
         ndim = config.network.ndim if start.is_starter else start.network.ndim
         network_config = replace(start.network, ndim=ndim)
         config = replace(config, network=network_config, normalisation=start.normalisation)
-    reading = Reading(
-        ndim=config.network.ndim,
-        mode=config.mode,
-        channels=config.channels,
-        weights=config.weights,
-        normalisation=config.normalisation,
-        held_out=config.held_out,
-        spacing=config.spacing,
-        seed=config.seed,
+    live = _read(
+        images,
+        paints,
+        config,
+        start,
+        validation=validation,
+        full=full,
+        names=names,
+        colours_first=colours_first,
+        control=control,
     )
-    planes = _read(images, paints, reading, validation=validation, full=full, names=names, control=control)
-    live = LiveDataset(planes, reading)
-    del planes  # which the user may paint over
     dataset = live.dataset
     check_memory(dataset, config.network, config, place)
     is_new = start is not None and start.network.in_channels != dataset.in_channels
@@ -191,6 +194,8 @@ def train_events(
     )
     of_paint = (*dataset.warnings, *doubts(dataset, config))
     yield from (Warned(message) for message in of_paint)
+    if dataset.in_channels == 1 and are_in_colours(images, paints):
+        yield Adapted("Images of which all colours are greys are learnt as one channel.")
     yield from told
     joining = Joining(live, feed, config, of_paint)
     del live, dataset  # which another takes the place of, when paint joins
@@ -235,14 +240,16 @@ def train_events(
 def _read(
     images: Sequence[Any],
     paints: Sequence[Any],
-    reading: Reading,
+    config: TrainingConfig,
+    start: Model | None,
     *,
     validation: Painted | None,
     full: Sequence[Full] | None,
     names: Sequence[str],
+    colours_first: Sequence[bool],
     control: Control,
-) -> list[PaintedPlane]:
-    """Return the planes to learn from and, after them, those for scoring alone."""
+) -> LiveDataset:
+    """Return what is learnt from and, after it, what is for scoring alone."""
     more_images, more_paints = validation or ((), ())
     if len(more_images) != len(more_paints):  # in all there may be as many of the one as of the other
         raise InputError(
@@ -251,12 +258,25 @@ def _read(
         )
     if isinstance(full, bool):
         raise InputError(f"full is {full}; say it for each image, in a list such as [{full}].")
-    return read_planes(
+    reading = Reading(
+        ndim=config.network.ndim,
+        mode=config.mode,
+        channels=config.channels,
+        weights=config.weights,
+        normalisation=config.normalisation,
+        held_out=config.held_out,
+        spacing=config.spacing,
+        seed=config.seed,
+        in_channels=None if start is None or start.is_starter else start.network.in_channels,
+    )
+    planes = read_planes(
         [*images, *more_images],
         [*paints, *more_paints],
         reading,
         validation=len(more_images),
         full=None if full is None else [*full, *(False for _ in more_images)],
         names=names,
+        colours_first=colours_first,
         control=control,
     )
+    return LiveDataset(planes, reading)

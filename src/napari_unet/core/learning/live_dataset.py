@@ -12,7 +12,7 @@ from napari_unet.core.arrays.axes import channels_first, without_equal_channels
 from napari_unet.core.arrays.blocks import Box, Plane, box_around, box_of, enclose, part_of, whole
 from napari_unet.core.errors import InputError
 from napari_unet.core.learning.dataset import Dataset, Sample, join_planes
-from napari_unet.core.learning.reading import Reading
+from napari_unet.core.learning.reading import COLOURS, Reading
 from napari_unet.core.painted.known_full import FollowedFull, KnownFull
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.paint_feed import News, Source
@@ -240,10 +240,7 @@ class LiveDataset:
         if self.dataset.in_channels == 1:
             image = without_equal_channels(image)
         if len(image) != self.dataset.in_channels:
-            raise InputError(
-                f"An image with {len(image)} channels was painted on and the network learns from "
-                f"{self.dataset.in_channels}; train on it apart."
-            )
+            raise InputError(_about_channels(len(image), self.dataset.in_channels))
         if place not in self._limits:
             self._limits[place] = reading.normalisation.limits(image)
         plane: tuple[Any, ...] = (slice(None), *index)
@@ -296,6 +293,18 @@ def _fresh(
             if flat.size:
                 found.append(Fresh(number, flat))
     return found
+
+
+def _about_channels(found: int, learnt: int) -> str:
+    if learnt == 1 and found == COLOURS:
+        return (
+            "An image in true colours was painted on and the network learns from grey ones; train on it "
+            "apart, or, if the grey ones were saved in colours, start a training anew with all of them."
+        )
+    return (
+        f"An image with {found} channels was painted on and the network learns from {learnt}; train on it "
+        "apart."
+    )
 
 
 def _about_classes(values: set[int]) -> str:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.painted_plane import Measure, PaintedPlane, measure_plane
 
+COLOURS = 3
+"""Channels of a picture in colours."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -43,6 +47,8 @@ class Reading:
     held_out: float
     spacing: Sequence[float] | None
     seed: int
+    # of the model that is trained on: images with as many keep them, were they all equal; None for any
+    in_channels: int | None = None
 
     @property
     def measure(self) -> Measure:
@@ -75,6 +81,7 @@ def read_planes(
     validation: int = 0,
     full: Sequence[Full] | None = None,
     names: Sequence[str] = (),
+    colours_first: Sequence[bool] = (),
     control: Control | None = None,
 ) -> list[PaintedPlane]:
     """Return every plane with paint on it, measured, or say why these images and paints cannot teach.
@@ -99,6 +106,8 @@ def read_planes(
     names : sequence of str, optional
         What the images are called where something is wrong with one of several; by default "Image 1" and so
         on.
+    colours_first : sequence of bool, optional
+        For each image whether its first axis is known to be one of colours, as the last axis of a picture is.
     control : Control, optional
         Polled once per plane; a stop is an ``InputError``.
 
@@ -109,7 +118,7 @@ def read_planes(
     """
     check_mode(reading.mode)
     names = names or [f"Image {number}" for number in range(1, len(images) + 1)]
-    pairs = _check_pairs(images, paints, reading, names)
+    pairs = _check_pairs(images, paints, reading, names, colours_first)
     if full is not None and len(full) != len(pairs):
         raise InputError(
             f"There are {len(pairs) - validation} images to learn from, and for {len(full) - validation} it "
@@ -143,6 +152,13 @@ def read_planes(
     return measured
 
 
+def are_in_colours(images: Sequence[Any], paints: Sequence[Any]) -> bool:
+    """Return whether any of these images, which were read, has several channels."""
+    return any(
+        prod(np.shape(image)) > prod(np.shape(paint)) for image, paint in zip(images, paints, strict=True)
+    )
+
+
 def classes_of(counts: Mapping[int, int], reading: Reading) -> int:
     """Return how many classes there are in paint with pixels of these values, 2 at least."""
     return 2 if reading.mode == "objects" else max(2, *counts)
@@ -157,9 +173,17 @@ def count_together(counts: Iterable[Mapping[int, int]]) -> dict[int, int]:
 
 
 def _check_pairs(
-    images: Sequence[Any], paints: Sequence[Any], reading: Reading, names: Sequence[str]
+    images: Sequence[Any],
+    paints: Sequence[Any],
+    reading: Reading,
+    names: Sequence[str],
+    colours_first: Sequence[bool],
 ) -> list[tuple[Pixels, Pixels]]:
-    """Return every image, channels first, with its paint, after checking that all of them fit together."""
+    """Return every image, channels first, with its paint, after checking that all of them fit together.
+
+    Grey pictures are often saved in colours. One channel is read of them, beside grey images or where all are
+    such pictures.
+    """
     shape = getattr(images, "shape", ())
     if 0 < len(shape) <= reading.ndim:
         raise InputError(
@@ -173,15 +197,22 @@ def _check_pairs(
     if len(images) == 0:  # not `not images`: several images of one shape may come as one array
         raise InputError("There is no image to train on; choose at least one image and its paint.")
     pairs: list[tuple[Pixels, Pixels]] = []
-    for number, (pixels, labels) in enumerate(zip(images, paints, strict=True)):
+    in_colours = True
+    known = colours_first or (False,) * len(images)
+    for number, (pixels, labels, is_known) in enumerate(zip(images, paints, known, strict=True)):
         paint = as_pixels(labels)
         with _naming(names, number):
             image = channels_first(
                 pixels, ndim=reading.ndim, channels=reading.channels, paint_shape=paint.shape
             )
         pairs.append((image, paint))
-    if len({len(image) for image, _ in pairs}) > 1:  # grey pictures are often saved in colours
+        # Of other axes a model of one channel would not know that they are no planes.
+        is_last = as_pixels(pixels).shape[:-1] == paint.shape
+        in_colours &= len(image) == COLOURS and (is_last or is_known)
+    if len({len(image) for image, _ in pairs}) > 1:
         pairs = [(without_equal_channels(image), paint) for image, paint in pairs]
+    elif in_colours and reading.in_channels != COLOURS:
+        pairs = _as_grey(pairs)
     first = len(pairs[0][0])
     for name, (image, _) in zip(names, pairs, strict=True):
         if len(image) != first:
@@ -190,6 +221,17 @@ def _check_pairs(
                 f"{first}; train on images with the same channels."
             )
     return pairs
+
+
+def _as_grey(pairs: list[tuple[Pixels, Pixels]]) -> list[tuple[Pixels, Pixels]]:
+    """Return images in one channel each, with their paint, if all colours of all of them are greys."""
+    found = []
+    for image, paint in pairs:
+        grey = without_equal_channels(image)
+        if len(grey) > 1:
+            return pairs
+        found.append((grey, paint))
+    return found
 
 
 def _painted_planes(
