@@ -28,6 +28,7 @@ from napari_unet.widgets.jobs import once
 from napari_unet.widgets.next_place import NextPlace
 from napari_unet.widgets.painting import brushes
 from napari_unet.widgets.painting.brush_tools import BrushTools
+from napari_unet.widgets.painting.own_labels import OwnLabels
 from napari_unet.widgets.painting.regions import RegionTools
 from napari_unet.widgets.painting.take_section import TakeCorrections
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
@@ -141,6 +142,9 @@ class PaintDock(Dock):
             tooltip="Add a layer for your strokes, as large as the image and in its place; or select it.",
         )
         column.addWidget(self.make_button)
+        own = OwnLabels(self._viewer, self.image, self._watcher, self.make, self.channels.currentData)
+        self.channels.currentIndexChanged.connect(own.look)
+        column.addWidget(own)
         self.brushes = column.add(BrushTools(self._viewer, self._watcher))
         self._in_space = column.add(Sentence("paint_in_3d"))
         self.filled = column.add(

@@ -1,0 +1,167 @@
+"""Labels that are no annotation layer: the user made or opened them; they teach nothing, and become paint."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+from napari.utils.notifications import show_info
+from numpy.typing import NDArray
+from qtpy.QtWidgets import QWidget
+
+from napari_unet.core.annotation import FIRST_OBJECT, Mode, check_paint, count_values
+from napari_unet.core.arrays.axes import Channels
+from napari_unet.core.correcting.gestures import unused_values
+from napari_unet.core.errors import InputError
+from napari_unet.core.painted.label_images import paint_of_labels
+from napari_unet.widgets.bridge.marks import accept_objects, full_data, kind_of, mode_of, source_of
+from napari_unet.widgets.bridge.placement import spatial_axes
+from napari_unet.widgets.bridge.timeline import timeline_of
+from napari_unet.widgets.painting.watcher import AnnotationWatcher
+from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button
+from napari_unet.widgets.window.lifetime import follow
+
+_OWN = ("", "paint", "objects", "classes")
+
+_STRAYED = "What you paint on '{}' teaches nothing, as it is no annotation layer. Take it into the paint:"
+_OTHER_SHAPE = (
+    "What you paint on '{}' teaches nothing, as it is no annotation layer; nor can it become paint, as it "
+    "has shape {} and the pixels of '{}' have {}."
+)
+_AS_STROKES = (
+    "1 is background, and every number from 2 up an object (or a class); where it is 0 nothing is known.\n"
+    "The layer itself stays as it is, and is hidden."
+)
+_AS_LABELS = (
+    "0 is background, and every number an object painted up to its border (or a class), as other programs\n"
+    "save labels: all of the image is known then. The layer itself stays as it is, and is hidden."
+)
+
+
+class OwnLabels(QWidget):
+    """Shown while labels are selected that belong to no image; takes them into the paint of the chosen one.
+
+    ``make`` makes the annotation layer where there is none, and ``channels`` is where it takes them to be.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        image: LayerChooser,
+        watcher: AnnotationWatcher,
+        make: Callable[[], None],
+        channels: Callable[[], Channels],
+    ) -> None:
+        super().__init__()
+        self._viewer, self._image, self._watcher = viewer, image, watcher
+        self._make, self._channels = make, channels
+        column = Column(self)
+        self._said = column.add(Sentence("paint_own"))
+        self._buttons = [
+            button(text, partial(self.take, finished=finished), name=name, tooltip=tooltip)
+            for text, finished, name, tooltip in (
+                ("As strokes", False, "paint_own_strokes", _AS_STROKES),
+                ("As finished labels", True, "paint_own_labels", _AS_LABELS),
+            )
+        ]
+        column.add_row(*self._buttons)
+        follow(self, self.look, viewer.layers.selection.events.active, viewer.layers.events.removed)
+        watcher.layer_changed.connect(self.look)
+        image.layer_changed.connect(self.look)
+        self.look()
+
+    def look(self, _event: object = None) -> None:
+        """Look again which layer is selected."""
+        labels, image = self._selected(), self._image.layer
+        self.setVisible(labels is not None and image is not None)
+        if labels is None or image is None:
+            return
+        now, wanted = full_data(labels).shape, self._shape_of_paint(image)
+        for made in self._buttons:
+            made.setVisible(now == wanted)
+        if now == wanted:
+            self._said.say(_STRAYED.format(labels.name), "warning")
+        else:
+            self._said.say(_OTHER_SHAPE.format(labels.name, now, image.name, wanted), "warning")
+
+    def take(self, *, finished: bool) -> None:
+        """Take what is on the selected labels into the paint of the chosen image."""
+        labels = self._selected()
+        if labels is None:
+            return
+        try:
+            given = labels_as_paint(labels, finished=finished)
+            self._make()
+            paint = self._watcher.layer
+            if paint is None:
+                return
+            told = take_labels(given, paint, finished=finished)
+        except InputError as error:
+            self._said.say(str(error), "error")
+            return
+        labels.visible = False
+        show_info(f"Took {told} of '{labels.name}' into the paint, and hid that layer.")
+
+    def _selected(self) -> Labels | None:
+        """Return the selected labels if they are the user's own, or were of an image that is gone."""
+        active = self._viewer.layers.selection.active
+        if not isinstance(active, Labels) or kind_of(active) not in _OWN:
+            return None
+        return active if source_of(self._viewer, active) is None else None
+
+    def _shape_of_paint(self, image: Image) -> tuple[int, ...]:
+        paint = self._watcher.layer
+        if paint is not None:
+            shape: tuple[int, ...] = full_data(paint).shape
+            return shape
+        return tuple(full_data(image).shape[axis] for axis in spatial_axes(image, self._channels()))
+
+
+def labels_as_paint(labels: Labels, *, finished: bool) -> NDArray[np.int32]:
+    """Return what is on ``labels`` as paint: finished labels have background where they are 0.
+
+    ``InputError`` if nothing is on them, or they cannot be paint.
+    """
+    pixels = np.asarray(full_data(labels))
+    if not pixels.any():
+        raise InputError(f"Nothing is on '{labels.name}' yet; paint on it, or on the annotation layer.")
+    return check_paint(paint_of_labels(pixels) if finished else pixels)
+
+
+def take_labels(given: NDArray[np.int32], paint: Labels, *, finished: bool) -> str:
+    """Put what is ``given`` over the paint, in one step of undo, and return in words what that is.
+
+    Objects have numbers of their own afterwards; finished ones are known to be painted up to their border.
+    ``InputError`` if the paint has no such numbers.
+    """
+    mode = mode_of(paint)
+    before = np.asarray(full_data(paint))
+    given = _beside(given, before, mode)
+    objects = [value for value in count_values(given) if value >= FIRST_OBJECT]
+    indices = np.nonzero((given > 0) & (given != before))
+    with timeline_of(paint).step():
+        paint.data_setitem(indices, given[indices].astype(before.dtype))
+    if finished and mode == "objects":
+        accept_objects(paint, objects)
+    one, many = ("object", "objects") if mode == "objects" else ("class", "classes")
+    return f"{len(objects)} {one if len(objects) == 1 else many}"
+
+
+def _beside(given: NDArray[np.int32], paint: NDArray[Any], mode: Mode) -> NDArray[np.int32]:
+    """Return what is given with other numbers for those of its objects whose number the paint has already."""
+    numbers, painted = np.array([0, *count_values(given)]), list(count_values(paint))
+    limit = np.iinfo(paint.dtype).max
+    if numbers[-1] > limit:
+        raise InputError(
+            f"The labels have numbers up to {numbers[-1]}, and paint of type {paint.dtype} none above "
+            f"{limit}; store the paint with more bits (right-click it in the layer list, Convert data type)."
+        )
+    if mode == "classes":
+        return given
+    taken = (numbers >= FIRST_OBJECT) & np.isin(numbers, painted)
+    every = np.union1d(numbers, painted).astype(paint.dtype)
+    to = numbers.copy()
+    to[taken] = unused_values(every, int(taken.sum()), at_least=FIRST_OBJECT)
+    return to[np.searchsorted(numbers, given)].astype(np.int32)

@@ -1,0 +1,142 @@
+"""Labels that the user made or opened by himself: they teach nothing, and become paint."""
+
+import numpy as np
+import pytest
+from dock_helpers import discs, paint_on, say
+from napari.utils.notifications import notification_manager
+from qtpy.QtWidgets import QPushButton
+
+from napari_unet.widgets.bridge.layers import add_error_map
+from napari_unet.widgets.bridge.marks import full_objects_of, set_mode
+from napari_unet.widgets.paint import PaintDock
+
+
+@pytest.fixture
+def image(viewer):
+    return viewer.add_image(discs(), name="cells")
+
+
+@pytest.fixture
+def dock(viewer, qtbot, image):
+    dock = PaintDock(viewer)
+    qtbot.addWidget(dock)
+    return dock
+
+
+@pytest.fixture
+def own(viewer, dock):
+    """Labels as napari's own button makes them, of few bits; on them a 1, a 2 and a 7."""
+    pixels = np.zeros((64, 64), np.uint8)
+    pixels[:2], pixels[10:20, 10:20], pixels[40:50, 40:50] = 1, 2, 7
+    return viewer.add_labels(pixels, name="mine")
+
+
+def take(dock, which):
+    dock.findChild(QPushButton, f"paint_own_{which}").click()
+
+
+def test_that_they_teach_nothing_is_said_while_they_are_selected(dock, own, viewer, image):
+    assert "'mine' teaches nothing" in say(dock, "paint_own")
+    for elsewhere in (image, None):
+        viewer.layers.selection.active = elsewhere
+        assert not dock.findChild(QPushButton, "paint_own_strokes").isVisibleTo(dock)
+    dock.make()  # selects the annotation layer
+    assert not dock.findChild(QPushButton, "paint_own_strokes").isVisibleTo(dock)
+    viewer.layers.selection.active = own
+    assert dock.findChild(QPushButton, "paint_own_strokes").isVisibleTo(dock)
+    viewer.layers.remove(own)
+    assert not dock.findChild(QPushButton, "paint_own_strokes").isVisibleTo(dock)
+
+
+def test_strokes_keep_their_meaning(dock, own, viewer):
+    before = own.data.copy()
+    take(dock, "strokes")
+    paint = dock.annotation
+    assert viewer.layers.selection.active is paint
+    np.testing.assert_array_equal(paint.data, own.data)
+    assert full_objects_of(paint).accepted == frozenset()
+    np.testing.assert_array_equal(own.data, before)
+    assert not own.visible
+    assert notification_manager.records[-1].message.startswith("Took 2 objects of 'mine'")
+    paint.undo()
+    assert not paint.data.any()
+
+
+def test_of_finished_labels_all_is_known(dock, own):
+    take(dock, "labels")
+    paint = dock.annotation
+    np.testing.assert_array_equal(paint.data, own.data.astype(int) + 1)
+    assert {value for value, _ in full_objects_of(paint).accepted} == {2, 3, 8}
+
+
+def test_what_is_painted_already_stays_and_no_two_objects_share_a_number(dock, own, viewer, image):
+    paint = paint_on(viewer, image)  # 2 and 3
+    painted = paint.data.copy()
+    viewer.layers.selection.active = own
+    take(dock, "strokes")
+    elsewhere = own.data == 0
+    np.testing.assert_array_equal(paint.data[elsewhere], painted[elsewhere])
+    assert (paint.data[:2] == 1).all()
+    (second,) = np.unique(paint.data[own.data == 2])
+    (seventh,) = np.unique(paint.data[own.data == 7])
+    assert second not in (0, 1, 2, 3, 7)
+    assert seventh == 7
+    paint.undo()
+    np.testing.assert_array_equal(paint.data, painted)
+
+
+def test_classes_keep_their_numbers(dock, own, viewer, image):
+    paint = paint_on(viewer, image)
+    set_mode(paint, "classes")
+    viewer.layers.selection.active = own
+    take(dock, "labels")
+    np.testing.assert_array_equal(paint.data, own.data.astype(int) + 1)
+    assert full_objects_of(paint).accepted == frozenset()
+
+
+def test_what_cannot_become_paint_is_a_sentence(dock, viewer):
+    viewer.add_labels(np.zeros((30, 64), int), name="other")
+    assert "it has shape (30, 64) and the pixels of 'cells' have (64, 64)" in say(dock, "paint_own")
+    assert not dock.findChild(QPushButton, "paint_own_strokes").isVisibleTo(dock)
+    viewer.add_labels(np.zeros((64, 64), int), name="new")
+    take(dock, "strokes")
+    assert say(dock, "paint_own").startswith("Nothing is on 'new' yet")
+    assert dock.annotation is None
+
+
+def test_numbers_beyond_those_of_the_paint_are_told(dock, viewer, image):
+    saved = viewer.add_labels(np.ones((64, 64), np.uint8), name="cells paint")
+    dock.make()
+    assert dock.annotation is saved
+    viewer.add_labels(np.full((64, 64), 300), name="many")
+    take(dock, "strokes")
+    assert "up to 300, and paint of type uint8 none above 255" in say(dock, "paint_own")
+    assert (saved.data == 1).all()
+
+
+def test_maps_of_errors_are_no_labels_and_paint_of_an_image_that_is_gone_is(dock, viewer, image, own):
+    add_error_map(viewer, own, np.ones((64, 64), np.uint8))
+    viewer.layers.selection.active = viewer.layers[-1]
+    strokes = dock.findChild(QPushButton, "paint_own_strokes")
+    assert not strokes.isVisibleTo(dock)
+    other = viewer.add_image(discs(), name="other")
+    paint = paint_on(viewer, other)
+    assert not strokes.isVisibleTo(dock)
+    viewer.layers.remove(other)
+    viewer.layers.selection.active = paint
+    assert strokes.isVisibleTo(dock)
+    take(dock, "strokes")
+    np.testing.assert_array_equal(dock.annotation.data, paint.data)
+
+
+def test_channels_are_left_out(viewer, qtbot):
+    viewer.add_image(np.zeros((3, 64, 64)), name="stains")
+    dock = PaintDock(viewer)
+    qtbot.addWidget(dock)
+    viewer.add_labels(np.ones((64, 64), int), name="mine")
+    assert "cannot become paint" in say(dock, "paint_own") or "nor can it become paint" in say(
+        dock, "paint_own"
+    )
+    dock.channels.setCurrentIndex(dock.channels.findData("first"))
+    take(dock, "strokes")
+    assert (dock.annotation.data == 1).all()
