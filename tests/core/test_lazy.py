@@ -15,6 +15,7 @@ from taught import build_dataset
 from napari_unet.core.arrays.axes import channels_first
 from napari_unet.core.arrays.lazy import LazyPixels, as_pixels
 from napari_unet.core.arrays.normalisation import Normalisation, apply_limits
+from napari_unet.core.errors import InputError
 from napari_unet.core.tiling import read_mirrored
 
 
@@ -110,6 +111,28 @@ def test_what_is_lazy(kind: str, tmp_path: Any) -> None:
     np.testing.assert_array_equal(apply_limits(view[:, 1], limits), apply_limits(plain[:, 1], limits))
     if kind == "memmap":
         image._mmap.close()  # Windows cannot delete an open file
+
+
+class OnGpu:
+    """An array as CuPy has them."""
+
+    shape, dtype, __cuda_array_interface__ = (4, 4), np.dtype(np.uint8), {"version": 3}
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (OnGpu(), r"in the memory of a GPU; give a copy of it for numpy, as by \.get\(\)"),
+        (
+            da.from_array(np.arange(4))[da.from_array(np.arange(4)) > 2],
+            r"\(nan,\), .* compute_chunk_sizes\(\)",
+        ),
+    ],
+    ids=["on a GPU", "of unknown shape"],
+)
+def test_what_cannot_be_read_is_told(array: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        as_pixels(array)
 
 
 def test_lists_are_read_at_once() -> None:

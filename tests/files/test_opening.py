@@ -1,10 +1,12 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from predicting import make_model
 
 from napari_unet import load_model, save_model
+from napari_unet.core.errors import InputError
 from napari_unet.files.networks.models import read_info
 from napari_unet.files.networks.starters import find_model
 from napari_unet.files.networks.states import state_path
@@ -53,3 +55,9 @@ def test_a_name_that_only_begins_with_a_tilde_is_itself(home: Path) -> None:
     assert (Path.cwd() / "~copy of a.tif").is_file()
     assert expand_paths(["~copy of a.tif"]) == [user_path("~copy of a.tif")] == [Path("~copy of a.tif")]
     assert project_folder("~copy of cells") == Path("~copy of cells")
+
+
+@pytest.mark.parametrize("name", [None, b"a.tif", 3])
+def test_what_is_no_name_is_told(name: Any) -> None:
+    with pytest.raises(InputError, match=r"The name of a file is .*; give text, or a Path"):
+        load_model(name)

@@ -40,6 +40,7 @@ class Control:
 
     def wait_while_paused(self) -> None:
         """Block the job's own thread until it is resumed or stopped."""
-        # The short time-out covers a pause that arrives just after a stop and would otherwise never end.
-        while not self._stop.is_set() and not self._running.wait(timeout=0.1):
-            pass
+        # The short time-out covers a pause that arrives just after a stop and would otherwise never end. No
+        # lock is taken without a pause: the handler of a signal, in this thread, would wait for it for ever.
+        while not self._stop.is_set() and not self._running.is_set():
+            self._running.wait(timeout=0.1)

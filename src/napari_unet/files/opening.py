@@ -12,9 +12,12 @@ from napari_unet.core.errors import InputError
 def user_path(name: str | Path) -> Path:
     """Return the path that a user means by a name, in which a leading "~" is the home folder.
 
-    A name that merely begins so, as "~backup.tif" does, is itself.
+    A name that merely begins so, as "~backup.tif" does, is itself. ``InputError`` for what is no name.
     """
-    path = Path(name)
+    try:
+        path = Path(name)
+    except TypeError as error:
+        raise InputError(f"The name of a file is {name!r}; give text, or a Path.") from error
     # Not `expanduser`, for which such a name is that of a user.
     return Path.home().joinpath(*path.parts[1:]) if path.parts[:1] == ("~",) else path
 

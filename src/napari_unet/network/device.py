@@ -1,8 +1,10 @@
 """Where to compute, in which arithmetic, and with how much memory."""
 
+import os
 import re
 import shutil
 import sys
+from functools import cache
 
 import torch
 
@@ -17,7 +19,7 @@ _CUDA_WHEELS = "https://download.pytorch.org/whl/cu128"
 
 
 def choose_device(name: str | torch.device = "auto") -> torch.device:
-    """Return the device to compute on.
+    """Return the device to compute on; in a process that was forked from one that computes, with one thread.
 
     Parameters
     ----------
@@ -29,6 +31,9 @@ def choose_device(name: str | torch.device = "auto") -> torch.device:
     InputError
         If there is no such device here.
     """
+    if os.getpid() != _first_process():
+        # PyTorch's threads are not forked, and to compute with several would mean to wait for these for ever.
+        torch.set_num_threads(1)
     name = str(name)
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -41,6 +46,11 @@ def choose_device(name: str | torch.device = "auto") -> torch.device:
     elif kind == "mps" and not torch.backends.mps.is_available():
         raise InputError("This computer has no Apple GPU that PyTorch can use; choose 'auto' or 'cpu'.")
     return torch.device(name)
+
+
+@cache
+def _first_process() -> int:
+    return os.getpid()
 
 
 def _check_cuda(index: int | None) -> None:

@@ -1,13 +1,21 @@
 """Training on paint, as a generator of events that docks, command line and scripts share."""
 
+import logging
+import reprlib
+import signal
+import threading
 import traceback
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
+from types import FrameType
 from typing import Any, cast
 
+import numpy as np
 import torch
 
+from napari_unet.core.arrays.lazy import as_pixels
 from napari_unet.core.configs import check_kind
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
@@ -15,6 +23,7 @@ from napari_unet.core.learning.live_dataset import LiveDataset
 from napari_unet.core.learning.mixture import telling_mixture
 from napari_unet.core.learning.reading import Reading, are_in_colours, read_planes
 from napari_unet.core.learning.view import Gaze
+from napari_unet.core.painted.label_images import perhaps_labels
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.paint_feed import PaintFeed
 from napari_unet.network.config import TrainingConfig
@@ -28,26 +37,31 @@ from napari_unet.network.learning.training_loop import Run
 from napari_unet.network.learning.transfer import origin_of, starting_network, starting_rates
 from napari_unet.network.model import Model, check_model
 
-Painted = tuple[Sequence[Any], Sequence[Any]]
+_log = logging.getLogger(__name__)
+
+Painted = tuple[Iterable[Any], Iterable[Any]]
 """Images and their paints, arrays both."""
 
 
 def train(
-    images: Sequence[Any],
-    paints: Sequence[Any],
+    images: Iterable[Any],
+    paints: Iterable[Any],
     config: TrainingConfig = TrainingConfig(),
     *,
     start: Model | None = None,
     resume: TrainingState | None = None,
     validation: Painted | None = None,
-    full: Sequence[Full] | None = None,
+    full: Iterable[Full] | None = None,
     device: str = "auto",
 ) -> Model:
     """Train a U-Net on painted images.
 
+    What paint cannot teach, and why it gets nowhere, is logged as warnings. Ctrl-C, or *Interrupt* in a
+    notebook, ends the training after its step, with the best network so far; a second time, without one.
+
     Parameters
     ----------
-    images, paints : sequences of arrays
+    images, paints : lists of arrays
         One paint for each image, in the same order. An image is of any real dtype, with or without a channel
         axis, in memory or not (dask, zarr, memory-mapped); images may differ in shape and contrast. Where all
         have three equal channels on their last axis, as grey pictures in colours, one is learnt. Its paint
@@ -86,20 +100,63 @@ def train(
         If images and paints do not fit each other, the paint cannot teach, or there is no such device.
     """
     check_kind(config, TrainingConfig, "configuration", "a TrainingConfig")
-    last = deque(
-        train_events(
-            images,
-            paints,
-            config,
-            start=start,
-            resume=resume,
-            validation=validation,
-            full=full,
-            device=device,
-        ),
-        maxlen=1,
-    ).pop()
-    return cast("Stopped", last).model
+    images, paints = (
+        _listed(each, noun, config.network.ndim) for each, noun in ((images, "images"), (paints, "paints"))
+    )
+    pixels = map(as_pixels, paints)
+    if any(perhaps_labels(paint) for paint in pixels if isinstance(paint, np.ndarray)):
+        _log.warning(
+            "The value 1 is background in paint, and here it looks like one of the objects; if these are "
+            "label images, in which 0 is background, give labels + 1."
+        )
+    control = Control()
+    events = train_events(
+        images,
+        paints,
+        config,
+        start=start,
+        resume=resume,
+        validation=validation,
+        full=full,
+        device=device,
+        control=control,
+    )
+    with _interrupts_stop(control):
+        for event in events:
+            if isinstance(event, Warned):
+                _log.warning(event.message)
+    model = cast("Stopped", event).model
+    if control.stopped:
+        _log.warning("Interrupted; the network is the best of %d steps.", model.history.steps)
+    return model
+
+
+@contextmanager
+def _interrupts_stop(control: Control) -> Iterator[None]:
+    """Let Ctrl-C stop a job that can return its result; a second one ends it at once.
+
+    That of a host that has a use of its own for it, such as an event loop, stays. ``KeyboardInterrupt`` if
+    the job, once stopped, has no result.
+    """
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        if control.stopped:
+            raise KeyboardInterrupt
+        control.stop()
+
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    except InputError as error:
+        if control.stopped:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def train_events(
@@ -110,7 +167,7 @@ def train_events(
     start: Model | None = None,
     resume: TrainingState | None = None,
     validation: Painted | None = None,
-    full: Sequence[Full] | None = None,
+    full: Iterable[Full] | None = None,
     device: str = "auto",
     names: Sequence[str] = (),
     colours_first: Sequence[bool] = (),
@@ -244,20 +301,12 @@ def _read(
     start: Model | None,
     *,
     validation: Painted | None,
-    full: Sequence[Full] | None,
+    full: Iterable[Full] | None,
     names: Sequence[str],
     colours_first: Sequence[bool],
     control: Control,
 ) -> LiveDataset:
     """Return what is learnt from and, after it, what is for scoring alone."""
-    more_images, more_paints = validation or ((), ())
-    if len(more_images) != len(more_paints):  # in all there may be as many of the one as of the other
-        raise InputError(
-            f"There are {len(more_images)} validation images and {len(more_paints)} paints of them; give one "
-            "paint for each image, in the same order."
-        )
-    if isinstance(full, bool):
-        raise InputError(f"full is {full}; say it for each image, in a list such as [{full}].")
     reading = Reading(
         ndim=config.network.ndim,
         mode=config.mode,
@@ -269,14 +318,55 @@ def _read(
         seed=config.seed,
         in_channels=None if start is None or start.is_starter else start.network.in_channels,
     )
+    if len(validation or ((), ())) != 2:
+        raise InputError("The validation is no pair; give two lists, of images and of their paints.")
+    more_images, more_paints = (
+        _listed(each, noun, reading.ndim)
+        for each, noun in zip(validation or ((), ()), ("validation images", "paints of them"), strict=True)
+    )
+    if len(more_images) != len(more_paints):  # in all there may be as many of the one as of the other
+        raise InputError(
+            f"There are {len(more_images)} validation images and {len(more_paints)} paints of them; give one "
+            "paint for each image, in the same order."
+        )
+    if isinstance(full, bool):
+        raise InputError(f"full is {full}; say it for each image, in a list such as [{full}].")
     planes = read_planes(
         [*images, *more_images],
         [*paints, *more_paints],
         reading,
         validation=len(more_images),
-        full=None if full is None else [*full, *(False for _ in more_images)],
+        full=None if full is None else [*map(_whether_full, full), *(False for _ in more_images)],
         names=names,
         colours_first=colours_first,
         control=control,
     )
     return LiveDataset(planes, reading)
+
+
+def _listed(arrays: Iterable[Any], noun: str, ndim: int) -> list[Any]:
+    """Return images of ``ndim`` axes, or paints, as a list; ``InputError`` for one array, or names."""
+    shape = getattr(arrays, "shape", ())
+    if 0 < len(shape) <= ndim and getattr(arrays, "dtype", None) != np.dtype(object):
+        raise InputError(
+            f"The {noun} are one array of shape {tuple(shape)}; give a list of images, and a list of paints."
+        )
+    try:
+        listed = [arrays] if isinstance(arrays, str | Path) else list(arrays)
+    except TypeError as error:
+        raise InputError(f"The {noun} are {reprlib.repr(arrays)}; give a list of arrays.") from error
+    for item in listed:
+        if isinstance(item, str | Path):
+            raise InputError(
+                f"The {noun} are names such as {str(item)!r}; give their pixels, as tifffile.imread does."
+            )
+    return listed
+
+
+def _whether_full(of_image: Full) -> Full:
+    """Return which objects of an image are full; ``InputError`` for what does not say so."""
+    if not isinstance(of_image, bool | np.bool_ | Iterable):
+        raise InputError(
+            f"full is {of_image!r} for an image; give True, False, or the values of its objects in a list."
+        )
+    return bool(of_image) if isinstance(of_image, np.bool_) else of_image

@@ -51,10 +51,7 @@ def check_pixels(image: Any) -> Pixels:
     """
     if isinstance(image, str | Path):
         raise InputError(f"The image is the name {str(image)!r}; give its pixels, as tifffile.imread does.")
-    try:
-        pixels = as_pixels(image)
-    except ValueError as error:  # numpy's word on lists of several lengths
-        raise InputError("The image is a list of images of several shapes; give one at a time.") from error
+    pixels = as_pixels(image)
     if pixels.ndim == 0 and pixels.dtype.kind == "O":  # None, or a layer of napari
         raise InputError(
             f"The image is {image!r}; give its pixels, as tifffile.imread does, or a layer's data."

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.errors import InputError
+
 
 class LazyPixels:
     """A view of an array that is on disk or still to be computed; it reads nothing until numpy asks for it.
@@ -98,8 +100,28 @@ Pixels = NDArray[Any] | LazyPixels
 
 
 def as_pixels(array: Any) -> Pixels:
-    """Return an array in memory as it is, and any other array as a view that reads it piece by piece."""
-    if isinstance(array, LazyPixels) or (isinstance(array, np.ndarray) and not isinstance(array, np.memmap)):
+    """Return an array in memory as it is, and any other array as a view that reads it piece by piece.
+
+    What is masked becomes 0: black, unlabelled, or background. ``InputError`` for tensors and arrays that
+    numpy cannot read, those of which nobody knows the shape, and lists of several lengths.
+    """
+    if isinstance(array, np.ma.MaskedArray):
+        return np.asarray(array.filled(0))
+    if isinstance(array, LazyPixels) or type(array) is np.ndarray:
         return array
     is_array = isinstance(getattr(array, "dtype", None), np.dtype) and hasattr(array, "shape")
-    return LazyPixels(array) if is_array else np.asanyarray(array)
+    if is_array and hasattr(array, "__cuda_array_interface__"):  # as those of CuPy
+        raise InputError("The array is in the memory of a GPU; give a copy of it for numpy, as by .get().")
+    if is_array and (isinstance(array, np.memmap) or not isinstance(array, np.ndarray)):
+        if not all(isinstance(length, int | np.integer) for length in array.shape):
+            raise InputError(
+                f"The array has the shape {array.shape}, which is not known yet; call its "
+                "compute_chunk_sizes() first."
+            )
+        return LazyPixels(array)
+    try:
+        return np.asarray(array)
+    except ValueError as error:
+        raise InputError("The image is a list of images of several shapes; give one at a time.") from error
+    except (TypeError, RuntimeError) as error:  # tensors say what to do, such as to call .detach() or .cpu()
+        raise InputError(f"The array is of {type(array).__name__}, and not for numpy: {error}") from error

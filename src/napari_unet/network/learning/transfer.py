@@ -1,6 +1,7 @@
 """What a training starts from: fresh weights, or those of a model fitted to these images and classes."""
 
 from dataclasses import replace
+from threading import Lock
 from typing import Literal
 
 import torch
@@ -13,6 +14,9 @@ from napari_unet.network.events import Adapted, Warned
 from napari_unet.network.learning.state import TrainingState, reason_against
 from napari_unet.network.model import Model
 from napari_unet.network.unet import UNet
+
+_DRAWING = Lock()
+"""Held while torch's global generator draws weights: another thread would draw from it, too."""
 
 _KNOWN = 0.2
 """Part of the learning rate at which a starter learns what it knows already: it forgets less."""
@@ -68,7 +72,7 @@ def pull_of_starter(score: float) -> float:
 
 def fresh_network(config: UNetConfig, seed: int) -> UNet:
     """Return a network whose weights depend on ``seed`` alone; torch's global generator stays as it was."""
-    with torch.random.fork_rng(devices=[]):
+    with _DRAWING, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return UNet(config)
 

@@ -1,0 +1,223 @@
+"""Training as scripts and notebooks do: whatever holds the pixels, in threads, forked, interrupted."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+
+from napari_unet.core.errors import InputError
+from napari_unet.network.config import TrainingConfig, UNetConfig
+from napari_unet.network.learning import transfer
+from napari_unet.network.learning.learner import Learner
+from napari_unet.network.model import Model
+from napari_unet.network.prediction import predict
+from napari_unet.network.training import train
+from napari_unet.network.unet import UNet
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+QUICK = TrainingConfig(
+    steps=2, patch_size=32, batch_size=1, network=UNetConfig(features=2, levels=2), precision="float32"
+)
+
+
+def painted() -> tuple[np.ndarray, np.ndarray]:
+    """Return an image of five bright squares on noise, and paint of them and of the background."""
+    image = np.random.default_rng(0).integers(0, 50, (64, 72)).astype(np.uint8)
+    paint = np.zeros((64, 72), np.int32)
+    paint[:4], paint[:, 66:] = 1, 1
+    for value in range(2, 7):
+        square = slice(12 * value - 18, 12 * value - 10), slice(10 * value - 10, 10 * value - 2)
+        image[square] += 120
+        paint[square] = value
+    return image, paint
+
+
+IMAGE, PAINT = painted()
+MASKED = np.ma.masked_array(np.where(PAINT > 0, PAINT, 3), PAINT == 0)
+
+
+def of_objects(item: np.ndarray) -> np.ndarray:
+    result = np.empty(1, object)
+    result[0] = item
+    return result
+
+
+def same(first: Model, second: Model) -> bool:
+    return all(torch.equal(values, second.weights[name]) for name, values in first.weights.items())
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return train([IMAGE], [PAINT], QUICK)
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+@pytest.mark.parametrize(
+    ("images", "paints"),
+    [
+        (lambda: (IMAGE,), lambda: (PAINT.astype(np.uint64),)),
+        (lambda: iter([IMAGE]), lambda: map(np.asfortranarray, [PAINT])),
+        (lambda: [IMAGE.tolist()], lambda: [PAINT.tolist()]),
+        (lambda: [torch.from_numpy(IMAGE)], lambda: [torch.from_numpy(PAINT)]),
+        (lambda: [pd.DataFrame(IMAGE)], lambda: [pd.DataFrame(PAINT)]),
+        (lambda: [xr.DataArray(IMAGE)], lambda: [xr.DataArray(PAINT).chunk({"dim_0": 20})]),
+        (lambda: [np.asmatrix(IMAGE)], lambda: [np.asmatrix(PAINT)]),
+        (lambda: of_objects(IMAGE), lambda: pd.Series([PAINT])),
+        (lambda: [np.ma.masked_array(IMAGE)], lambda: [MASKED]),
+    ],
+    ids=["tuples", "iterators", "nested", "tensors", "pandas", "xarray", "matrices", "objects", "masked"],
+)
+def test_whatever_holds_the_pixels_the_model_is_the_same(model: Model, images: Any, paints: Any) -> None:
+    assert same(train(images(), paints(), QUICK), model)
+
+
+@pytest.mark.parametrize(
+    ("images", "paints", "options", "said"),
+    [
+        (IMAGE, PAINT, {}, r"The images are one array of shape \(64, 72\); give a list"),
+        (None, [PAINT], {}, "The images are None; give a list"),
+        ("images/*.tif", [PAINT], {}, r"The images are names such as 'images/\*.tif'; give their pixels"),
+        ([IMAGE], [Path("a.tif")], {}, "The paints are names such as 'a.tif'; give their pixels"),
+        ([IMAGE], [PAINT], {"validation": [(IMAGE, PAINT)]}, "The validation is no pair; give two lists"),
+        ([IMAGE], [PAINT], {"validation": (IMAGE, PAINT)}, "The validation images are one array"),
+        ([IMAGE], [PAINT], {"full": [2]}, "full is 2 for an image; give True, False, or the values"),
+        ([torch.ones(64, 72, requires_grad=True)], [PAINT], {}, "The array is of Tensor.* Use tensor.detach"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_learnt_from_is_told(images: Any, paints: Any, options: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        train(images, paints, QUICK, **options)
+
+
+def test_whether_all_is_full_may_come_from_an_array() -> None:
+    full = train([IMAGE], [PAINT], QUICK, full=[True])
+    assert same(train([IMAGE], [PAINT], QUICK, full=np.array([True])), full)
+
+
+def test_what_a_training_warns_of_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    train([np.full_like(IMAGE, 7)], [PAINT], QUICK)
+    assert any("of one brightness throughout" in message for message in caplog.messages)
+    assert not any("labels + 1" in message for message in caplog.messages)
+
+
+def test_labels_in_place_of_paint_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    train([IMAGE], [np.where(PAINT > 1, PAINT - 1, 0)], QUICK)
+    assert any("give labels + 1" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_an_interrupt_ends_a_training_with_its_network(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, at: int
+) -> None:
+    steps = []
+    step = Learner.step
+
+    def interrupted(learner: Learner, *arguments: Any, **options: Any) -> Any:
+        result = step(learner, *arguments, **options)
+        steps.append(result)
+        if len(steps) == at:
+            signal.raise_signal(signal.SIGINT)
+        return result
+
+    monkeypatch.setattr(Learner, "step", interrupted)
+    config = TrainingConfig(steps=1000, patch_size=32, batch_size=1, network=QUICK.network)
+    assert train([IMAGE], [PAINT], config).history.steps == len(steps) == at
+    assert f"Interrupted; the network is the best of {at} steps." in caplog.messages
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_interrupt_and_one_before_the_first_step_end_it_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def twice(*_: Any, **__: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "step", twice)
+        with pytest.raises(KeyboardInterrupt):
+            train([IMAGE], [PAINT], QUICK)
+
+    class Interrupting:
+        dtype, shape = IMAGE.dtype, IMAGE.shape
+
+        def __getitem__(self, key: Any) -> Any:
+            signal.raise_signal(signal.SIGINT)
+            return IMAGE[key]
+
+    with pytest.raises(KeyboardInterrupt):
+        train([Interrupting(), IMAGE], [PAINT, PAINT], QUICK)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_interrupts_of_a_host_are_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    came = []
+    step = Learner.step
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return step(*arguments, **options)
+
+    monkeypatch.setattr(Learner, "step", interrupted)
+    before = signal.signal(signal.SIGINT, lambda *_: came.append(True))
+    try:
+        assert train([IMAGE], [PAINT], QUICK).history.steps == 2
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(came) == 2
+
+
+def test_trainings_in_threads_are_those_of_their_seeds(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slowly(config: UNetConfig) -> UNet:
+        time.sleep(0.05)  # so that another thread could seed or draw meanwhile
+        return UNet(config)
+
+    monkeypatch.setattr(transfer, "UNet", slowly)
+    with ThreadPoolExecutor(4) as pool:
+        for trained in pool.map(lambda _: train([IMAGE], [PAINT], QUICK), range(4)):
+            assert same(trained, model)
+
+
+FORKED = """
+import multiprocessing, sys
+import numpy as np, torch
+from napari_unet import load_model, predict
+
+model, image = load_model(sys.argv[1]), np.arange(90000, dtype=np.uint16).reshape(300, 300)
+def segment():
+    predict(model, image)
+torch.set_num_threads(2)
+torch.ones(4096, 4096).exp_()  # makes the threads that a fork loses
+segment()
+child = multiprocessing.get_context("fork").Process(target=segment)
+child.start()
+child.join()
+sys.exit(child.exitcode)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks")
+def test_a_process_that_was_forked_does_not_wait_for_threads_it_has_not(model: Model, tmp_path: Path) -> None:
+    from napari_unet.files.networks.models import save_model
+
+    save_model(model, tmp_path / "m.safetensors")
+    run = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKED, str(tmp_path / "m.safetensors")]
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    assert subprocess.run(run, timeout=60, check=False, env=environment).returncode == 0
+
+
+def test_what_a_prediction_reads_may_be_masked(model: Model) -> None:
+    covered = np.ma.masked_array(IMAGE, IMAGE > 100)
+    expected = predict(model, np.where(IMAGE > 100, 0, IMAGE)).probabilities
+    np.testing.assert_array_equal(predict(model, covered).probabilities, expected)
