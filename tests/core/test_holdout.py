@@ -30,7 +30,7 @@ def split_strokes(paints, mode, fraction, seed, images=None):
     paints = [paint.astype(np.int32) for paint in paints]
     pixels = [PaintedPixels.of(paint, number_parts(paint, mode)) for paint in paints]
     if mode == "objects":
-        pixels = number_places(pixels, range(len(paints)) if images is None else images)
+        pixels, _ = number_places(pixels, range(len(paints)) if images is None else images)
     splits = split_pixels(pixels, mode, fraction, seed, images=images)
     return [
         Maps(*(scatter(part, painted) for part in (split.taught, split.held_out, split.strokes)))
@@ -354,7 +354,7 @@ def test_places_are_held_out_as_if_each_had_its_number(paint, full, fraction, se
     image = np.zeros((1, *paint.shape), np.float32)
     planes = [measure_plane(0, (), image, each, measure, full=full) for each in (paint, apart)]
     (one,), (other,) = (
-        split_pixels(number_places([plane.pixels], [0]), "objects", fraction, seed) for plane in planes
+        split_pixels(number_places([plane.pixels], [0])[0], "objects", fraction, seed) for plane in planes
     )
     if not (full and len(np.unique(paint)) > 3):  # a rim between objects is of that with the highest number
         np.testing.assert_array_equal(one.held_out, other.held_out)
@@ -362,8 +362,9 @@ def test_places_are_held_out_as_if_each_had_its_number(paint, full, fraction, se
         pairs = np.unique(np.stack([one.strokes, other.strokes]), axis=1)
         assert len(set(pairs[0])) == len(set(pairs[1])) == pairs.shape[1]
     if not lacks:
-        (same,) = number_places([planes[0].pixels], [0])
+        (same,), places = number_places([planes[0].pixels], [0])
         assert same is planes[0].pixels
+        assert places == {}
     elif min(label(paint == 1, connectivity=2).max(), label(paint >= 2, connectivity=2).max()) >= 5:
         assert one.held_out.any()
 
@@ -376,7 +377,7 @@ def test_a_rim_is_of_the_place_that_it_is_around():
     paint[38, 58] = 1
     image = np.zeros((1, *paint.shape), np.float32)
     plane = measure_plane(0, (), image, paint, Measure(WeightConfig(), "objects"), full=True)
-    (split,) = split_pixels(number_places([plane.pixels], [0]), "objects", 0.2, 0)
+    (split,) = split_pixels(number_places([plane.pixels], [0])[0], "objects", 0.2, 0)
     strokes = scatter(split.strokes, plane.pixels)
     places = label(paint == 2, connectivity=2)
     for number in range(1, places.max() + 1):

@@ -119,8 +119,9 @@ def join_planes(
             "between them; paint the objects wider."
         )
     strokes = [plane.pixels for plane in planes]
+    places: dict[int, int] = {}
     if mode == "objects":
-        strokes = number_places(strokes, [plane.number for plane in planes])
+        strokes, places = number_places(strokes, [plane.number for plane in planes])
     splits, on = _choose_scored(planes, strokes, reading)
     reach = None
     if mode == "objects" and distance:
@@ -136,7 +137,9 @@ def join_planes(
         in_channels=samples[0].image.shape[0],
         n_classes=n_classes,
         known_pixels=sum(counts.values()),
-        warnings=advise(counts, mode) + _advise_on_images(planes) + _doubts(samples, n_classes, mode, on),
+        warnings=advise(counts, mode, places)
+        + _advise_on_images(planes)
+        + _doubts(samples, n_classes, mode, on),
         on=on,
     )
 

@@ -28,7 +28,9 @@ def separate_places(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
     return [parts == 1 + place for place in np.flatnonzero(sizes >= _SPECK * sizes.max(initial=0))]
 
 
-def number_places(paints: Sequence[PaintedPixels], images: Sequence[int]) -> list[PaintedPixels]:
+def number_places(
+    paints: Sequence[PaintedPixels], images: Sequence[int]
+) -> tuple[list[PaintedPixels], dict[int, int]]:
     """Return the paints of planes with a number for each place, where the paint of their image lacks numbers.
 
     An object that is on several planes keeps one number: nothing tells which of its places are of one object.
@@ -43,28 +45,32 @@ def number_places(paints: Sequence[PaintedPixels], images: Sequence[int]) -> lis
 
     Returns
     -------
-    list of PaintedPixels
+    numbered : list of PaintedPixels
         As they were given; or with the numbers 2 and up, which differ where those of the paint do. Then what
         is in a rim is of the last of the places beside it.
+    places : dict of int to int
+        In how many places the objects of the images are that lack numbers, by their value.
     """
     members: dict[int, list[int]] = {}
     for member, image in enumerate(images):
         members.setdefault(image, []).append(member)
     numbered = list(paints)
+    places: Counter[int] = Counter()
     for planes in members.values():
-        of_image = _number_image([paints[plane] for plane in planes])
+        of_image, in_image = _number_image([paints[plane] for plane in planes])
+        places.update(in_image)
         for plane, pixels in zip(planes, of_image, strict=True):
             numbered[plane] = pixels
-    return numbered
+    return numbered, dict(places)
 
 
-def _number_image(paints: Sequence[PaintedPixels]) -> Sequence[PaintedPixels]:
+def _number_image(paints: Sequence[PaintedPixels]) -> tuple[Sequence[PaintedPixels], dict[int, int]]:
     places: list[NDArray[np.intp]] = []
     most: dict[int, int] = {}
     n_planes: Counter[int] = Counter()
     for pixels in paints:
         if len(pixels.shape) != 2:
-            return paints
+            return paints, {}
         is_object = pixels.values >= FIRST_OBJECT
         flat, values = pixels.flat[is_object], pixels.values[is_object]
         places.append(find_places(flat, values, pixels.shape))
@@ -73,7 +79,7 @@ def _number_image(paints: Sequence[PaintedPixels]) -> Sequence[PaintedPixels]:
         for value, count in zip(present.tolist(), counts.tolist(), strict=True):
             most[value] = max(most.get(value, 0), count)
     if not lack_numbers(most):
-        return paints
+        return paints, {}
     shared = np.array(sorted(value for value, count in n_planes.items() if count > 1), np.int32)
     numbered = []
     n_numbers = FIRST_OBJECT + shared.size
@@ -89,7 +95,7 @@ def _number_image(paints: Sequence[PaintedPixels]) -> Sequence[PaintedPixels]:
         )
         n_numbers += firsts.size
         numbered.append(replace(pixels, values=numbers, parts=_number_rims(pixels, numbers)))
-    return numbered
+    return numbered, most
 
 
 def _number_rims(pixels: PaintedPixels, numbers: NDArray[np.int32]) -> NDArray[np.int32]:
