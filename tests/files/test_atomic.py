@@ -159,7 +159,7 @@ class Held:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
         self.left = times
         self._replace = Path.replace
-        monkeypatch.setattr("napari_unet.files.atomic._PAUSES_S", (0.0,) * 3)
+        monkeypatch.setattr("napari_unet.files.atomic.PAUSES_S", (0.0,) * 3)
         monkeypatch.setattr(Path, "replace", lambda source, target: self.replace(source, target))
 
     def replace(self, source: Path, target: Path) -> Path:

@@ -31,7 +31,7 @@ from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.files.pixels.sources import open_image
 from napari_unet.files.pixels.world_axes import named_axes
 from napari_unet.files.results.large_prediction import ObjectsFound, Stored, fits_into_memory, predict_to_zarr
-from napari_unet.files.results.prediction_store import PredictionStore
+from napari_unet.files.results.prediction_store import Grid, PredictionStore, open_results
 from napari_unet.network import memory
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import TileDone
@@ -419,6 +419,28 @@ def test_earlier_results_are_replaced_and_nothing_else_is(tmp_path: Path):
         assert os.listdir(tmp_path / name) == ["mine"]  # noqa: PTH208
 
 
+def test_chunks_that_are_held_for_a_moment_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    replace, tried = Path.replace, set[Path]()
+
+    def held(source: Path, target: Path) -> Path:
+        if source.name.endswith(".partial") and target not in tried:
+            tried.add(target)
+            raise PermissionError(errno.EACCES, "Access is denied", str(target))
+        return replace(source, target)
+
+    monkeypatch.setattr(Path, "replace", held)
+    monkeypatch.setattr("napari_unet.files.results.patient_store.PAUSES_S", (0.0,))
+    model, image = make_model(), picture(40, 40)
+    config = config_for(model, image)
+    list(predict_to_zarr(model, image, tmp_path, "a", config, kinds=KINDS))
+    assert len(tried) > 20
+    assert_same(tmp_path, predict(model, image, config))
+    group = PredictionStore(tmp_path / ".b.napari-unet", {}, ["classes"], 32)
+    group.array("classes", Grid((8, 8), (8, 8)), "uint8")
+    open_results(group.folder, ["classes"])["classes"][:] = 1
+    assert (group.folder / "classes.zarr" / "0" / "0" / "0").is_file()
+
+
 @pytest.mark.parametrize("times", [1, 1000])
 def test_a_result_that_a_program_has_open_is_replaced_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
@@ -440,7 +462,7 @@ def test_a_result_that_a_program_has_open_is_replaced_later(
     config = config_for(model, image)
     list(predict_to_zarr(make_model(seed=1), image, tmp_path, "a", config))
     with monkeypatch.context() as patch:
-        patch.setattr("napari_unet.files.atomic._PAUSES_S", (0.0,) * 3)
+        patch.setattr("napari_unet.files.atomic.PAUSES_S", (0.0,) * 3)
         patch.setattr("napari_unet.files.results.prediction_store._PAUSE_S", 0.0)
         patch.setattr(Path, "replace", unless_open("replace", Path.replace))
         patch.setattr(shutil, "rmtree", unless_open("rmtree", shutil.rmtree))

@@ -26,7 +26,7 @@ _TEMPORARY = re.compile(r"\.napari-unet-(?P<here>[0-9a-f]{8})-(?P<process>[0-9]{
 """Names of the files that are written to; they tell whose they are."""
 
 
-_PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
+PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Pauses between the tries to move a file: on Windows, what looks for viruses holds new ones for a moment."""
 
 _SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
@@ -107,7 +107,7 @@ def move(source: Path, target: Path) -> None:
     On Windows nothing can be moved that any program has open; so it is tried for a moment before
     ``PermissionError`` is raised.
     """
-    for pause in _PAUSES_S:
+    for pause in PAUSES_S:
         try:
             source.replace(target)
         except PermissionError:

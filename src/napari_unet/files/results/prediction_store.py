@@ -182,7 +182,9 @@ class PredictionStore:
         """Return the zarr group of one result; made if there is none."""
         import zarr
 
-        return zarr.open_group(self.folder / f"{name}.zarr", mode="a", zarr_format=2)
+        from napari_unet.files.results.patient_store import PatientStore
+
+        return zarr.open_group(PatientStore(self.folder / f"{name}.zarr"), mode="a", zarr_format=2)
 
     def publish(self, outputs: Mapping[str, Path]) -> None:
         """Put the results in their places and remove the rest.
@@ -235,7 +237,10 @@ def open_results(folder: Path, names: Sequence[str]) -> dict[str, Any]:
     """Open the arrays of some results that grow in the folder of a :class:`PredictionStore`, by name."""
     import zarr
 
-    return {name: zarr.open_array(folder / f"{name}.zarr" / "0", mode="r+") for name in names}
+    from napari_unet.files.results.patient_store import PatientStore
+
+    stores = {name: PatientStore(folder / f"{name}.zarr" / "0") for name in names}
+    return {name: zarr.open_array(store, mode="r+") for name, store in stores.items()}
 
 
 def write_tile(results: Mapping[str, Any], where: tuple[Any, ...], prediction: Prediction) -> None:
