@@ -174,6 +174,56 @@ def test_what_cannot_be_done_in_the_3d_view_is_said(viewer, open_dock):
     assert all(box.isEnabled() for box in boxes)
 
 
+def test_a_stack_that_is_seen_from_its_side_is_said(viewer, open_dock):
+    dock = open_dock(viewer)
+    add_image(viewer, (5, 40, 50))
+    dock.make()
+    viewer.dims.order = (2, 0, 1)
+    assert "from its side" in say(dock, "paint_in_3d")
+    viewer.dims.ndisplay = 3
+    assert "In the 3-D view" in say(dock, "paint_in_3d")
+    viewer.dims.ndisplay = 2
+    viewer.dims.order = (0, 2, 1)  # transposed, and still its planes
+    assert say(dock, "paint_in_3d") == ""
+    dock.image.choose(add_image(viewer, name="flat"))
+    dock.make()
+    viewer.dims.order = (2, 0, 1)
+    assert say(dock, "paint_in_3d") == ""  # it has no other planes
+
+
+def test_background_that_floods_a_plane_is_said_while_objects_may_lie_in_it(viewer, qtbot, open_dock):
+    dock = open_dock(viewer)
+    add_image(viewer, (3, 40, 50))
+    dock.make()
+    paint = dock.annotation
+    plane = np.zeros((40, 50), int)
+    plane[5:9, 5:9], plane[5:9, 15:19] = 2, 3
+    paint.data[1] = plane
+
+    def is_said(what):
+        qtbot.waitUntil(lambda: ("nothing left unlabelled" in dock.advice.text()) is what, timeout=5000)
+
+    paint.fill((1, 0, 0), 1)
+    is_said(True)
+    paint.undo()
+    is_said(False)
+    paint.redo()
+    is_said(True)
+    dock.filled.setChecked(True)
+    is_said(False)
+    dock.filled.setChecked(False)
+    is_said(True)
+    marks.accept_objects(paint, [2])
+    qtbot.wait(500)
+    is_said(True)
+    marks.accept_objects(paint, [2, 3])
+    is_said(False)
+    paint.data_setitem((np.array([1]), np.array([30]), np.array([15])), 4)
+    is_said(True)
+    dock.mode_choice.setCurrentIndex(dock.mode_choice.findData("classes"))
+    is_said(False)
+
+
 def test_no_key_of_napari_is_taken(viewer, open_dock):
     from napari.utils.shortcuts import default_shortcuts
 

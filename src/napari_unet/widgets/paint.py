@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from superqt.utils import signals_blocked
 
-from napari_unet.core.annotation import FIRST_OBJECT, Mode, PaintSummary, summarise_paint
+from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, Mode, PaintSummary, summarise_paint
 from napari_unet.core.correcting.numbering import number_separately
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.widgets.bridge import layers as bridge
 from napari_unet.widgets.bridge import marks
 from napari_unet.widgets.bridge.channel_order import move_channels_first
-from napari_unet.widgets.bridge.placement import unsaid_channels
+from napari_unet.widgets.bridge.placement import is_flat, unsaid_channels
 from napari_unet.widgets.bridge.sight import bring_up
 from napari_unet.widgets.bridge.timeline import timeline_of
 from napari_unet.widgets.jobs import once
@@ -52,6 +52,14 @@ _IN_3D = (
     "In the 3-D view, brushes reach only what is painted already, and regions cannot be drawn. Go back to "
     "the planes (Ctrl+Y) to paint anew."
 )
+_FROM_ITS_SIDE = (
+    "You see this stack from its side: strokes are one pixel wide on the planes that a network learns from, "
+    "and regions do not count. Press Ctrl+E until its planes are back."
+)
+_FLOODED = (
+    "There is a plane with nothing left unlabelled: objects in it that you did not paint are taught as "
+    "background. Undo (Ctrl+Z), or tick 'Objects filled to their border' if you painted them all."
+)
 
 _CHANNELS = (
     ("None: grey planes", "auto"),
@@ -73,6 +81,7 @@ class Counted:
     checksum: int
     mode: Mode
     full: KnownFull
+    is_flooded: bool
 
 
 class PaintDock(Dock):
@@ -97,7 +106,7 @@ class PaintDock(Dock):
         self.image.layer_changed.connect(self._show_state)
         for key, brush in brushes.KEYS.items():
             bind_key(viewer, key, self, partial(PaintDock._take_by_key, brush=brush))
-        follow(self, self._show_view, viewer.dims.events.ndisplay)
+        follow(self, self._show_view, viewer.dims.events.ndisplay, viewer.dims.events.order)
         self._on_annotation(self._watcher.layer)
 
     @property
@@ -258,8 +267,11 @@ class PaintDock(Dock):
         self._settled.start()
 
     def _show_view(self, _event: object = None) -> None:
-        is_seen_in_3d = self.annotation is not None and self._viewer.dims.ndisplay == 3
-        self._in_space.say(_IN_3D if is_seen_in_3d else "")
+        paint = self.annotation
+        if paint is None or paint.ndim == 2 or is_flat(self._viewer, paint):
+            self._in_space.say("")
+        else:
+            self._in_space.say(_IN_3D if self._viewer.dims.ndisplay == 3 else _FROM_ITS_SIDE)
 
     def _show_filled(self) -> None:
         paint, is_objects = self.annotation, self.mode == "objects"
@@ -284,9 +296,7 @@ class PaintDock(Dock):
             return
         copy, full = bridge.copy_paint(paint), marks.full_objects_of(paint)
         layer, mode = paint.unique_id, self.mode
-        self._counter.submit(
-            once(lambda: Counted(layer, summarise_paint(copy, mode), checksum(copy), mode, full))
-        )
+        self._counter.submit(once(lambda: count(layer, copy, mode, full)))
 
     def _show_summary(self, counted: Counted) -> None:
         summary = counted.summary
@@ -294,7 +304,9 @@ class PaintDock(Dock):
             return
         self.summary.say(_in_words(summary, self.mode))
         begun = summary.background or summary.objects
-        self.advice.say(" ".join(summary.missing), "warning" if begun and not summary.teachable else "hint")
+        lacks = [_FLOODED] * counted.is_flooded + list(summary.missing)
+        is_amiss = counted.is_flooded or (begun and not summary.teachable)
+        self.advice.say(" ".join(lacks), "warning" if is_amiss else "hint")
         self._tell_change(counted)
 
     def _show_fault(self, sentence: str) -> None:
@@ -327,6 +339,23 @@ def _channels_or_planes(image: Image) -> str:
 def checksum(paint: NDArray[np.integer[Any]]) -> int:
     """Return a number that is another one when any pixel of the paint is."""
     return zlib.crc32(paint.tobytes())
+
+
+def count(layer: object, paint: NDArray[np.integer[Any]], mode: Mode, full: KnownFull) -> Counted:
+    """Return what is in a copy of the ``paint`` (…YX) on the layer of this id."""
+    summary = summarise_paint(paint, mode)
+    # Where all objects were painted, it is as it should be that nothing is left.
+    accepted = {value for value, _ in full.accepted}
+    objects = [value for value in summary.counts if value >= FIRST_OBJECT]
+    are_all = full.filled or full.regions or (objects and accepted.issuperset(objects))
+    may_be_flooded = mode == "objects" and summary.background and not are_all
+    return Counted(layer, summary, checksum(paint), mode, full, bool(may_be_flooded) and _is_flooded(paint))
+
+
+def _is_flooded(paint: NDArray[np.integer[Any]]) -> bool:
+    """Return whether a plane (YX) has background and nothing unlabelled, as by the fill bucket."""
+    planes = paint.reshape(-1, *paint.shape[-2:])
+    return any(plane.all() and (plane == BACKGROUND).any() for plane in planes)
 
 
 def _in_words(summary: PaintSummary, mode: Mode) -> str:

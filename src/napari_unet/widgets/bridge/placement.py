@@ -124,6 +124,12 @@ def pixel_shown(viewer: ViewerModel, layer: Layer) -> tuple[int, ...]:
     return tuple(np.clip(position, 0, last).astype(int).tolist())
 
 
+def is_flat(viewer: ViewerModel, paint: Labels) -> bool:
+    """Return whether the planes (YX) of ``paint`` are what is seen of it."""
+    dims = viewer.dims
+    return dims.ndisplay == 2 and set(dims.displayed) == {dims.ndim - 2, dims.ndim - 1} and paint.ndim >= 2
+
+
 def pixel_sizes(layer: Layer) -> tuple[float, ...]:
     """Return how long a pixel is along every axis, in the unit of the last axis.
 

@@ -19,6 +19,7 @@ from napari_unet.widgets.bridge.colours import object_colours
 from napari_unet.widgets.bridge.layers import insert_result, protect
 from napari_unet.widgets.bridge.marks import KEY, kind_of, mark_of, source_of
 from napari_unet.widgets.bridge.paint_watch import TrainingLayers
+from napari_unet.widgets.bridge.placement import is_flat
 from napari_unet.widgets.guiding.next_place_run import Known
 from napari_unet.widgets.jobs import once
 from napari_unet.widgets.parts.latest import Latest
@@ -237,12 +238,6 @@ class LivePreviewLayer(QObject):
 def is_preview(layer: Layer) -> bool:
     """Return whether ``layer`` shows what a training makes of an image."""
     return kind_of(layer) == PREVIEW
-
-
-def is_flat(viewer: ViewerModel, paint: Labels) -> bool:
-    """Return whether the planes (YX) of ``paint`` are what is seen of it."""
-    dims = viewer.dims
-    return dims.ndisplay == 2 and set(dims.displayed) == {dims.ndim - 2, dims.ndim - 1} and paint.ndim >= 2
 
 
 def screen_step(viewer: ViewerModel, paint: Labels) -> int:
