@@ -44,8 +44,7 @@ class Sample:
     distance: NDArray[np.float32] | None = None
     reach: float | None = None  # the depth from which on it is 1
     depths: Mapping[int, Depth] = field(default_factory=dict)  # what it was made of
-    # what the painted objects are like, each place where they lack numbers; None in "classes" mode
-    objects: PaintedObjects | None = None
+    objects: PaintedObjects | None = None  # what the painted objects are like; None in "classes" mode
 
     @property
     def teaches(self) -> bool:
@@ -179,7 +178,7 @@ def _sample(
         reach=reach,
         depths=plane.depths,
         objects=find_painted_objects(
-            numbered, plane.parts.border.reshape(-1)[painted.flat], reading.weights.w0
+            painted, numbered, plane.parts.border.reshape(-1)[painted.flat], reading.weights.w0
         )
         if reading.mode == "objects"
         else None,

@@ -95,37 +95,47 @@ class PaintedObjects:
     """The N objects of one painted plane or volume, in the order of their values."""
 
     inside: NDArray[np.intp]  # (N,) flat index of a pixel of each
-    spans: NDArray[np.intp]  # (N, ndim) length of the bounding box of each along every axis, in pixels
+    # (N or more, ndim) length of the bounding box of each along every axis, in pixels; of each of their
+    # places, where they lack numbers
+    spans: NDArray[np.intp]
     # whether two of them are so close, or touch, that the weight map has a border between them; True as well
     # where no border is asked for
     shows_border: bool
 
 
-def find_painted_objects(painted: PaintedPixels, border: NDArray[np.float32], w0: float) -> PaintedObjects:
+def find_painted_objects(
+    painted: PaintedPixels, numbered: PaintedPixels, border: NDArray[np.float32], w0: float
+) -> PaintedObjects:
     """Return the objects of paint in "objects" mode.
 
     Parameters
     ----------
     painted : PaintedPixels
         Every value >= 2 is one object, connected or not.
+    numbered : PaintedPixels
+        The same with a number for each place, if they lack numbers; see
+        :func:`napari_unet.core.painted.places.number_places`.
     border : array (N,) float32
         The border term of the weight map of that paint, where it is painted.
     w0 : float
         Height of the border term, >= 0.
     """
-    is_object = painted.values >= FIRST_OBJECT
-    pixels = painted.flat[is_object]
-    objects = with_small_ids(painted.values[is_object])
-    # Stable: the pixels of an object stay in the order of the plane, so the middle one is near its middle.
-    order = np.argsort(objects, kind="stable")
-    pixels = pixels[order]
-    _, starts, counts = np.unique(objects[order], return_index=True, return_counts=True)
+    pixels, starts, counts = _by_object(painted)
+    inside = pixels[starts + counts // 2]
+    if numbered is not painted:
+        pixels, starts, _ = _by_object(numbered)
     spans = np.zeros((starts.size, len(painted.shape)), np.intp)
     if starts.size:
         for axis, places in enumerate(np.unravel_index(pixels, painted.shape)):
             spans[:, axis] = np.maximum.reduceat(places, starts) - np.minimum.reduceat(places, starts) + 1
-    return PaintedObjects(
-        inside=pixels[starts + counts // 2],
-        spans=spans,
-        shows_border=w0 == 0 or bool((border >= TOUCHING * w0).any()),
-    )
+    return PaintedObjects(inside, spans, shows_border=w0 == 0 or bool((border >= TOUCHING * w0).any()))
+
+
+def _by_object(painted: PaintedPixels) -> tuple[NDArray[np.intp], ...]:
+    """Return the pixels of objects, one object after the other, where each starts, and how many it has."""
+    is_object = painted.values >= FIRST_OBJECT
+    objects = with_small_ids(painted.values[is_object])
+    # Stable: the pixels of an object stay in the order of the plane, so the middle one is near its middle.
+    order = np.argsort(objects, kind="stable")
+    _, starts, counts = np.unique(objects[order], return_index=True, return_counts=True)
+    return painted.flat[is_object][order], starts, counts
