@@ -314,6 +314,11 @@ def test_pooled_and_mean_scores_by_hand():
         (np.zeros((3, 4)), np.zeros((3, 4), int), "predicted labels are of type float64"),
         ("a.tif", np.zeros((3, 4), int), "predicted labels are 'a.tif'; give their pixels"),
         (np.zeros((3, 4), int), None, "true labels are None; give their pixels"),
+        (
+            np.zeros((3, 4), int),
+            Prediction(np.ones((2, 3, 4), np.float32), ndim=2, mode="objects"),
+            r"labels are Prediction.{,40}; give their pixels",
+        ),
         (np.zeros((3, 4), int), np.zeros((3, 4), bool), "true labels are of type bool"),
         (np.zeros((3, 4), int), np.full((3, 4), -2), r"negative values \(down to -2\)"),
     ],

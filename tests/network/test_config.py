@@ -1,5 +1,7 @@
 """Settings that cannot be used are refused in one sentence when they are made."""
 
+import contextlib
+import math
 from dataclasses import fields
 from typing import Any
 
@@ -84,6 +86,24 @@ def test_numbers_of_numpy_become_those_of_python(config: Any) -> None:
     values = [getattr(config, field.name) for field in fields(config)]
     assert not any(isinstance(value, np.generic) for value in values)
     assert config == type(config)(*values)
+
+
+CONFIGS = (
+    TrainingConfig,
+    PredictionConfig,
+    UNetConfig,
+    AugmentationConfig,
+    WeightConfig,
+    InstanceConfig,
+    Normalisation,
+)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, each.name) for kind in CONFIGS for each in fields(kind)])
+def test_a_value_is_taken_or_refused_in_a_sentence(kind: type, name: str) -> None:
+    for value in (None, "x", [1], object(), {"a": 1}, 1e300, -1, True, math.nan):
+        with contextlib.suppress(InputError):
+            kind(**{name: value})
 
 
 def test_a_seed_is_one_that_torch_can_take() -> None:

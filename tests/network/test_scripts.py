@@ -16,6 +16,7 @@ import torch
 import xarray as xr
 
 from napari_unet.core.errors import InputError
+from napari_unet.core.weights import border_weights
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.learning import transfer
 from napari_unet.network.learning.learner import Learner
@@ -221,3 +222,9 @@ def test_what_a_prediction_reads_may_be_masked(model: Model) -> None:
     covered = np.ma.masked_array(IMAGE, IMAGE > 100)
     expected = predict(model, np.where(IMAGE > 100, 0, IMAGE)).probabilities
     np.testing.assert_array_equal(predict(model, covered).probabilities, expected)
+
+
+@pytest.mark.parametrize("spacing", [(1, None), ["1 µm", "1 µm"]])
+def test_a_pixel_size_that_is_no_number_is_told(spacing: Any) -> None:
+    with pytest.raises(InputError, match=r"The pixel size is .*; give one number for each axis"):
+        border_weights(PAINT, spacing=spacing)

@@ -276,7 +276,7 @@ class TrainingConfig:
         _one_of("training.channels", self.channels, get_args(Channels))
         _one_of("training.precision", self.precision, get_args(Precision))
         for name in ("steps", "patience", "seed", "patch_size", "batch_size"):
-            _number(Integral, f"training.{name}", getattr(self, name), optional=True)
+            _number(Integral, f"training.{name}", getattr(self, name), optional=name != "seed")
         for name, part in _PARTS.items():
             value = getattr(self, name)
             _require(

@@ -122,6 +122,6 @@ def as_pixels(array: Any) -> Pixels:
     try:
         return np.asarray(array)
     except ValueError as error:
-        raise InputError("The image is a list of images of several shapes; give one at a time.") from error
+        raise InputError("This is a list of images of several shapes; give one at a time.") from error
     except (TypeError, RuntimeError) as error:  # tensors say what to do, such as to call .detach() or .cpu()
         raise InputError(f"The array is of {type(array).__name__}, and not for numpy: {error}") from error

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from itertools import product
 from math import ceil, prod, sqrt
+from numbers import Real
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -72,9 +73,10 @@ class Normalisation:
             raise InputError(
                 f"normalisation.method is {self.method!r}; choose percentiles, range or deviations."
             )
-        if not 0 <= self.low < self.high <= 100:
+        given: tuple[object, ...] = self.low, self.high
+        if not (all(isinstance(value, Real) for value in given) and 0 <= self.low < self.high <= 100):
             raise InputError(
-                f"normalisation.low is {self.low} and normalisation.high {self.high}; "
+                f"normalisation.low is {self.low!r} and normalisation.high {self.high!r}; "
                 "choose 0 <= low < high <= 100."
             )
 

@@ -78,7 +78,10 @@ def check_spacing(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ..
     """
     if spacing is None:
         return (1.0,) * ndim
-    sampling = tuple(map(float, np.atleast_1d(spacing)))
+    try:
+        sampling = tuple(map(float, np.atleast_1d(spacing)))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"The pixel size is {spacing!r}; give one number for each axis.") from error
     if len(sampling) != ndim or not all(isfinite(size) and size > 0 for size in sampling):
         raise InputError(
             f"The pixel size is {sampling} and the paint has {ndim} axes; give each axis one of more than 0."

@@ -1,6 +1,7 @@
 """Which true and predicted objects lie on each other, by how many pixels: what every score is read from."""
 
 import math
+import reprlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -250,9 +251,10 @@ def planes(prediction: PixelsT, truth: PixelsT, ndim: int | None = None) -> Iter
 
 def _check_labels(which: str, labels: Pixels) -> None:
     if labels.ndim == 0 and labels.dtype.kind in "UO":  # a name, None, or a layer of napari
+        given = np.asarray(labels).item()
+        said = repr(given) if isinstance(given, str) else " ".join(reprlib.repr(given).split())
         raise InputError(
-            f"The {which} labels are {np.asarray(labels).item()!r}; give their pixels, as tifffile.imread "
-            "does, or a layer's data."
+            f"The {which} labels are {said}; give their pixels, as tifffile.imread does, or a layer's data."
         )
     if labels.dtype.kind not in "ui":
         raise InputError(
