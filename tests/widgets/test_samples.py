@@ -59,3 +59,11 @@ def test_blobs_are_the_same_for_the_same_seed_and_fill_part_of_the_volume():
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
     assert 0.1 < (first > 500).mean() < 0.9
+
+
+@pytest.mark.parametrize("sample", [samples.blobs, samples.synthetic_volume])
+def test_the_axes_of_volumes_have_names(sample):
+    viewer = ViewerModel()
+    for data in sample():
+        viewer.add_layer(Layer.create(*data))
+    assert viewer.dims.axis_labels == ("Z", "Y", "X")

@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 LayerData = tuple[NDArray[Any], dict[str, Any], str]
 
+_OF_VOLUMES = ("Z", "Y", "X")
+"""What the sliders of napari are called, which else show -3."""
+
 
 def immunohistochemistry() -> list[LayerData]:
     """Return colonic glands stained with DAB and haematoxylin, RGB, 512 x 512, uint8."""
@@ -40,7 +43,8 @@ def blobs(seed: int = 0) -> list[LayerData]:
         # A soft edge about two pixels wide, as the optics make it.
         volume = np.maximum(volume, rng.uniform(0.6, 1) / (1 + np.exp(distance - radius)))
     counts = rng.poisson(100 + 900 * volume)
-    return [(counts.astype(np.uint16), {"name": "blobs", "scale": spacing}, "image")]
+    placed = {"name": "blobs", "scale": spacing, "axis_labels": _OF_VOLUMES}
+    return [(counts.astype(np.uint16), placed, "image")]
 
 
 def synthetic_nuclei() -> list[LayerData]:
@@ -92,9 +96,10 @@ def _drawn(
     config = MicrographConfig(kind, **settings)  # type: ignore[arg-type]  # a kind is one of these strings
     image, labels = draw_micrograph(config, shape, np.random.default_rng(seed))
     name = f"synthetic {kind}"
+    placed = {"axis_labels": _OF_VOLUMES} if labels.ndim == len(_OF_VOLUMES) else {}
     return [
-        (image, {"name": name, "rgb": image.ndim > labels.ndim}, "image"),
-        (labels, {"name": f"{name} (truth)", "visible": False}, "labels"),
+        (image, {"name": name, "rgb": image.ndim > labels.ndim} | placed, "image"),
+        (labels, {"name": f"{name} (truth)", "visible": False} | placed, "labels"),
     ]
 
 
