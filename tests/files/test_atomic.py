@@ -190,6 +190,16 @@ def test_a_file_that_another_program_keeps_is_told(tmp_path: Path, monkeypatch: 
     assert (tmp_path / "a.bin").read_bytes() == b"old"
 
 
+def test_a_path_that_is_too_long_for_windows_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    for length, said in (
+        (300, r"\(its path is too long for Windows\); choose a folder"),
+        (9, "No such file"),
+    ):
+        with pytest.raises(InputError, match=said), writing(tmp_path / "a"):
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", "n" * length)
+
+
 def test_what_cannot_be_removed_hides_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path, missing_ok: bool = False) -> None:
         raise PermissionError(errno.EACCES, "Access is denied", str(path))

@@ -441,6 +441,17 @@ def test_chunks_that_are_held_for_a_moment_are_written(tmp_path: Path, monkeypat
     assert (group.folder / "classes.zarr" / "0" / "0" / "0").is_file()
 
 
+def test_paths_that_are_too_long_for_windows_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def too_long(*_: Any) -> Any:
+        raise FileNotFoundError(errno.ENOENT, "The system cannot find the path specified", "n" * 300)
+
+    model, image = make_model(), picture(40, 40)
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr("napari_unet.files.results.large_prediction.write_tile", too_long)
+    with pytest.raises(InputError, match=r"are too long for Windows; choose a folder with a shorter one\."):
+        list(predict_to_zarr(model, image, tmp_path, "a", config_for(model, image)))
+
+
 @pytest.mark.parametrize("times", [1, 1000])
 def test_a_result_that_a_program_has_open_is_replaced_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int

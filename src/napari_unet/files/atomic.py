@@ -29,6 +29,9 @@ _TEMPORARY = re.compile(r"\.napari-unet-(?P<here>[0-9a-f]{8})-(?P<process>[0-9]{
 PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Pauses between the tries to move a file: on Windows, what looks for viruses holds new ones for a moment."""
 
+_LONG = 248
+"""Characters of the path of a folder that are too many for Windows, unless it was set to take more."""
+
 _SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
 
 
@@ -87,6 +90,8 @@ def writing(path: str | Path) -> Iterator[Path]:
         remedy = (
             "free some space there or choose another folder" if is_full else "choose another name or folder"
         )
+        if is_too_long(error):
+            reason, remedy = "its path is too long for Windows", "choose a folder with a shorter path"
         raise InputError(f"{path} could not be written ({reason}); {remedy}.") from error
     _flush_folder(target.parent)
 
@@ -115,6 +120,12 @@ def move(source: Path, target: Path) -> None:
         else:
             return
     source.replace(target)
+
+
+def is_too_long(error: OSError) -> bool:
+    """Return whether a file cannot be there for the length of its path, of which Windows says nothing."""
+    is_missing = isinstance(error, FileNotFoundError)
+    return sys.platform == "win32" and is_missing and len(str(error.filename or "")) >= _LONG
 
 
 def check_writable(path: str | Path) -> None:

@@ -19,7 +19,7 @@ from napari_unet.core.objects.block_classes import find_class_objects_in_blocks
 from napari_unet.core.objects.block_objects import BYTES_PER_PIXEL
 from napari_unet.core.objects.prediction import Prediction, PredictionKind
 from napari_unet.core.tiling import plan_tiles
-from napari_unet.files.atomic import alone_in
+from napari_unet.files.atomic import alone_in, is_too_long
 from napari_unet.files.networks.models import model_digest
 from napari_unet.files.opening import user_path
 from napari_unet.files.pixels.images import check_replaceable
@@ -334,6 +334,11 @@ def _told(folder: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
+        if is_too_long(error):
+            raise InputError(
+                f"The paths of what is written in {folder} are too long for Windows; choose a folder with a "
+                "shorter one."
+            ) from error
         raise InputError(
             f"What was written in {folder} is gone, as after another run that segmented the same image into "
             "it; start again."
