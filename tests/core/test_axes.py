@@ -191,6 +191,14 @@ def test_equal_channels_are_one_where_the_model_has_one(tmp_path):
     assert without_equal_channels(endless) is endless  # nothing of it is read
 
 
+def test_grey_pictures_in_colours_may_miss_pixels():
+    grey = np.array([[[1.0, np.nan], [np.inf, 0.0]]], np.float32)
+    np.testing.assert_array_equal(without_equal_channels(np.repeat(grey, 3, axis=0)), grey)
+    other = np.repeat(grey, 3, axis=0)
+    other[1, 0, 1] = 0  # missing in the others alone
+    assert without_equal_channels(other) is other
+
+
 def _saved(folder, pixels):
     np.save(folder / "a.npy", pixels)
     return folder / "a.npy"

@@ -64,6 +64,6 @@ def test_blobs_are_the_same_for_the_same_seed_and_fill_part_of_the_volume():
 @pytest.mark.parametrize("sample", [samples.blobs, samples.synthetic_volume])
 def test_the_axes_of_volumes_have_names(sample):
     viewer = ViewerModel()
-    for data in sample():
-        viewer.add_layer(Layer.create(*data))
+    layers = [viewer.add_layer(Layer.create(*data)) for data in sample()]
+    assert {layer.axis_labels for layer in layers} == {("Z", "Y", "X")}
     assert viewer.dims.axis_labels == ("Z", "Y", "X")

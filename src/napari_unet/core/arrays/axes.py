@@ -97,7 +97,13 @@ def without_equal_channels(pixels: Pixels) -> Pixels:
     shape = pixels.shape[1:]
     block = (*(1 for _ in shape[:-2]), _ROWS, shape[-1])
     parts = (np.asarray(pixels[(slice(None), *box)]) for box in plan_cores(shape, block))
-    return pixels[:1] if all(np.all(part == part[:1]) for part in parts) else pixels
+    return pixels[:1] if all(_are_equal(part) for part in parts) else pixels
+
+
+def _are_equal(channels: NDArray[Any]) -> bool:
+    # A pixel that is missing in all of them, NaN, is equal as well.
+    may_be_missing = channels.dtype.kind == "f"
+    return all(np.array_equal(channel, channels[0], equal_nan=may_be_missing) for channel in channels[1:])
 
 
 def channels_first(
