@@ -131,6 +131,26 @@ def test_paint_that_was_saved_and_opened_again_is_taken_up(viewer):
     assert (opened.data == 7).all()
 
 
+def test_an_image_that_is_opened_again_has_what_belonged_to_it(viewer):
+    image = viewer.add_image(np.zeros((6, 8)), name="cells")
+    paint = make_annotation(viewer, image)
+    marks.set_mode(paint, "classes")
+    result = add_result(viewer, image, "classes", np.ones((6, 8), np.int32))
+    viewer.layers.remove(image)
+    again = viewer.add_image(np.zeros((6, 8)), name="cells")
+    assert make_annotation(viewer, again) is paint
+    assert marks.mode_of(paint) == "classes"
+    assert source_of(viewer, result) is source_of(viewer, paint) is again
+    assert viewer.layers.selection.active is paint
+
+
+def test_paint_of_an_image_that_is_there_is_not_taken_up(viewer):
+    paint = make_annotation(viewer, viewer.add_image(np.zeros((6, 8)), name="cells"))
+    other = viewer.add_image(np.zeros((6, 8)), name="other")
+    paint.name = "other paint"
+    assert make_annotation(viewer, other) is not paint
+
+
 def test_paint_of_another_shape_is_not_taken_up(viewer):
     image = viewer.add_image(np.zeros((20, 30)), name="cells")
     other = viewer.add_labels(np.zeros((30, 20), int), name="cells paint")

@@ -654,6 +654,25 @@ def test_a_closed_dock_hears_nothing_more(make_napari_viewer, qtbot, open_dock):
     qtbot.wait(400)
 
 
+def test_an_image_that_is_opened_again_has_its_paint_and_regions(viewer, qtbot, open_dock):
+    dock = open_dock(viewer)
+    image = add_image(viewer)
+    dock.make()
+    paint = dock.annotation
+    dock.mode_choice.setCurrentIndex(dock.mode_choice.findData("classes"))
+    regions = take_region_tool(viewer, paint, "rectangle")
+    regions.add_rectangles([[1, 1], [1, 20], [20, 20], [20, 1]])
+    paint.brush_size = 7
+    viewer.layers.remove(image)
+    dock.mode_choice.setCurrentIndex(dock.mode_choice.findData("objects"))
+    again = add_image(viewer)
+    dock.make()
+    assert dock.annotation is paint
+    assert list(viewer.layers) == [again, regions, paint]
+    assert len(marks.full_objects_of(paint).regions) == 1
+    assert (dock.mode, paint.brush_size) == ("classes", 7)
+
+
 def test_two_docks_show_the_same(viewer, open_dock):
     first, second = open_dock(viewer), open_dock(viewer)
     add_image(viewer)

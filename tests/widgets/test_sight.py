@@ -42,6 +42,20 @@ def test_an_image_is_brought_up_with_all_that_was_seen_on_it(viewer, low):
     assert paint.visible
 
 
+def test_what_belongs_to_an_image_is_laid_on_it(viewer, low):
+    paint = make_annotation(viewer, low)
+    objects = add_result(viewer, low, "objects", paint.data.copy())
+    other = viewer.add_labels(paint.data)
+    viewer.layers.move(0, 4)
+    assert list(viewer.layers) == [objects, paint, other, low]
+    low.opacity = 0.5
+    bring_up(viewer, low)
+    assert list(viewer.layers) == [objects, paint, other, low]  # they are seen through it
+    low.opacity = 1
+    bring_up(viewer, low)
+    assert list(viewer.layers) == [other, low, objects, paint]
+
+
 def test_many_that_lay_over_it_are_counted(viewer, low):
     for _ in range(4):
         add_high(viewer)

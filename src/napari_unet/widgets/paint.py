@@ -177,7 +177,7 @@ class PaintDock(Dock):
         image = self.image.layer
         if image is None:
             return
-        is_new = bridge.annotation_of(self._viewer, image) is None
+        known = [layer for layer in self._viewer.layers if marks.is_paint(layer)]
         # A new layer is shown at first, in the usual mode and with napari's brush.
         mode, diameter = self.mode, self.brushes.diameter.value()
         channels = self.channels.currentData()
@@ -190,7 +190,7 @@ class PaintDock(Dock):
         except InputError as error:
             self.advice.say(str(error), "error")
             return
-        if is_new:
+        if paint not in known:
             marks.set_mode(paint, mode)
             paint.brush_size = diameter
         if hidden := bring_up(self._viewer, image):  # or the pixels of another image would be painted

@@ -48,8 +48,8 @@ def make_annotation(viewer: ViewerModel, image: Image, channels: Channels = "aut
     """Return the annotation layer of ``image``: the one it has, or a new, empty one on top of the layer list.
 
     It has int32 zeros of the image's spatial shape (…YX), of full resolution and in its place. A layer of the
-    right name and shape that is bound to no image, such as paint that was saved and opened again, is taken
-    instead of a new one.
+    right name and shape that is bound to no image is taken instead of a new one: paint that was saved and
+    opened again, or that of an image which was removed and opened again, with all else that belonged to that.
 
     Parameters
     ----------
@@ -82,11 +82,17 @@ def make_annotation(viewer: ViewerModel, image: Image, channels: Channels = "aut
             "pixel; open it without its last axis, as image[..., 0] in Python, and paint on that."
         )
     name = f"{image.name} paint"
-    opened = next((layer for layer in viewer.layers if layer.name == name and _may_adopt(layer, shape)), None)
+    may_be = (layer for layer in viewer.layers if layer.name == name)
+    opened = next((layer for layer in may_be if _may_adopt(viewer, layer, shape)), None)
     paint = opened or Labels(
         np.zeros(shape, np.int32), name=name, colormap=paint_colours(), **placement(image, axes)
     )
-    paint.metadata[KEY] = Mark(paint.unique_id, image.unique_id, "paint", channels)
+    before = mark_of(paint)
+    if before is None:
+        paint.metadata[KEY] = Mark(paint.unique_id, image.unique_id, "paint", channels)
+    else:
+        before.channels = channels
+        _inherit(viewer, image, before.image)
     if opened is None:
         viewer.add_layer(paint)
     else:
@@ -329,10 +335,15 @@ def _is_untouched(layer: Layer, data: NDArray[Any]) -> bool:
     return layer.data is shown or (isinstance(layer, Labels) and np.array_equal(layer.data, shown))
 
 
-def _may_adopt(layer: Layer, shape: tuple[int, ...]) -> bool:
-    return (
-        isinstance(layer, Labels)
-        and not layer.multiscale
-        and mark_of(layer) is None
-        and layer.data.shape == shape
-    )
+def _may_adopt(viewer: ViewerModel, layer: Layer, shape: tuple[int, ...]) -> bool:
+    if not isinstance(layer, Labels) or layer.multiscale or layer.data.shape != shape:
+        return False
+    return kind_of(layer) in ("", "paint") and source_of(viewer, layer) is None
+
+
+def _inherit(viewer: ViewerModel, image: Image, gone: Any) -> None:
+    """Bind to ``image`` what was bound to the one of the id ``gone``."""
+    for layer in viewer.layers:
+        mark = mark_of(layer)
+        if mark is not None and mark.image == gone:
+            mark.image = image.unique_id

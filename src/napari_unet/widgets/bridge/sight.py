@@ -16,8 +16,11 @@ def bring_up(viewer: ViewerModel, image: Image) -> str:
     """Show ``image`` and its paint, hide the images that lie over it, and return which in a sentence, or "".
 
     What belongs to an image is hidden with it, and shown again when that is brought up. Images through which
-    this one is seen stay, as do all of them in a grid.
+    this one is seen stay, as do all of them in a grid. What belongs to this one and lies below it, as after
+    it was opened anew, is laid on it.
     """
+    if _hides(image) and not viewer.canvas.grid.enabled:
+        _lift(viewer, image)
     for layer in viewer.layers:
         mark = mark_of(layer)
         if source_of(viewer, layer) is image and (
@@ -40,6 +43,13 @@ def bring_up(viewer: ViewerModel, image: Image) -> str:
         return ""
     said = " and ".join(names) if len(names) <= _MOST_NAMES else f"{len(names)} images"
     return f"{said}, which lay over it, {'is' if len(names) == 1 else 'are'} hidden."
+
+
+def _lift(viewer: ViewerModel, image: Image) -> None:
+    layers = viewer.layers
+    for layer in reversed(layers[: layers.index(image)]):
+        if source_of(viewer, layer) is image:
+            layers.move(layers.index(layer), layers.index(image) + 1)
 
 
 def hide_with_image(layer: Layer) -> None:
