@@ -192,7 +192,7 @@ class Landscape:
         def write(block: Block) -> None:
             out[block.core] = labels[relief.regions[block.core]]
 
-        for_each_block(write, list(plan_blocks(out.shape, (0,) * out.ndim)))
+        for_each_block(write, plan_blocks(out.shape))
         return int(kept.size)
 
 
@@ -209,7 +209,7 @@ def _levels(foreground: NDArray[np.floating[Any]], config: InstanceConfig) -> ND
         height = _heights(probability, deep, mask[part], config.certain)
         inside[part] = to_levels(height, mask[part])
 
-    for_each_block(write, list(plan_blocks(mask.shape, (0,) * mask.ndim)))
+    for_each_block(write, plan_blocks(mask.shape))
     return level
 
 

@@ -112,7 +112,7 @@ def border_weights(
             weights[block.core] += parts.halo[block.core]
         weights[block.core] += table[parts.kinds[block.core]]
 
-    for_each_block(add, list(plan_blocks(paint.shape, (0,) * paint.ndim)))
+    for_each_block(add, plan_blocks(paint.shape))
     return weights
 
 
@@ -219,7 +219,7 @@ def measure_window(
                 term *= where
                 parts.border[block.core] += term
 
-    for_each_block(fill, list(plan_blocks(paint.shape, metric.margin)))
+    for_each_block(fill, plan_blocks(paint.shape, metric.margin))
     if parts.halo is not None:
         _fill_halo(parts.halo, paint, parts.kinds, config, make_metric(paint.shape, sampling, halo_reach, 1))
     return parts
@@ -274,7 +274,7 @@ def _fill_halo(
             term *= squared <= metric.limit
             halo[block.core] = term
 
-    for_each_block(fill, list(plan_blocks(paint.shape, metric.margin)))
+    for_each_block(fill, plan_blocks(paint.shape, metric.margin))
 
 
 def _gaussian(distance: NDArray[np.float32], scale: float) -> NDArray[np.float32]:

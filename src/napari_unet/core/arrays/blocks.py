@@ -5,7 +5,7 @@ computed on the way never takes the memory of more than a few blocks.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
@@ -106,14 +106,15 @@ def common(one: Box, other: Box) -> Box | None:
     return shared if all(side.start < side.stop for side in shared) else None
 
 
-def plan_blocks(shape: Sequence[int], margin: Sequence[int]) -> Iterator[Block]:
-    """Cut an array of that shape into blocks.
+def plan_blocks(shape: Sequence[int], margin: Sequence[int] | None = None) -> list[Block]:
+    """Cut an array of that shape into blocks, by default without a margin.
 
     Sides are four times the margin or more, so that margins cost little more than they must.
     """
+    margin = (0,) * len(shape) if margin is None else tuple(margin)
     usual = round(_PIXELS ** (1 / len(shape)))
-    for core in plan_cores(shape, [max(usual, 4 * more) for more in margin]):
-        yield Block(core, widen(core, margin, shape), tuple(margin))
+    cores = plan_cores(shape, [max(usual, 4 * more) for more in margin])
+    return [Block(core, widen(core, margin, shape), margin) for core in cores]
 
 
 def plan_cores(shape: Sequence[int], block: Sequence[int]) -> list[Box]:

@@ -232,7 +232,7 @@ def two_nearest_distances(
         if only is not None:
             d1[block.core] = metric.distances(only)
 
-    for_each_block(fill, list(plan_blocks(objects.shape, metric.margin)))
+    for_each_block(fill, plan_blocks(objects.shape, metric.margin))
     return d1, d2
 
 
