@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import median
 from typing import Any
@@ -267,7 +267,7 @@ def partition(bench: Bench) -> Iterator[Line]:
     whole = bench.predict(image, PredictionConfig(tile_size=edge, precision="float32"))
     # An untrained network: the threshold that gives many objects, of which none spans the image.
     instances = InstanceConfig(float(np.quantile(whole.probabilities[1], 0.8)), contrast=0.5)
-    expected = whole.with_instances(instances).objects
+    expected = replace(whole, instances=instances).objects
     for tile_size in (64, 176, 512):
         config = PredictionConfig(tile_size=tile_size, precision="float32", instances=instances)
         with (

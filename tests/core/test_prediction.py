@@ -1,5 +1,7 @@
 """Classes and objects of a prediction."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -90,7 +92,7 @@ def test_labels_are_computed_once_and_the_probabilities_are_shared():
     prediction = random_prediction(1, 2)
     assert prediction.objects is prediction.objects
     assert prediction.classes is prediction.classes
-    stricter = prediction.with_instances(InstanceConfig(min_size=5))
+    stricter = replace(prediction, instances=InstanceConfig(min_size=5))
     assert stricter.probabilities is prediction.probabilities
     assert (stricter.ndim, stricter.mode) == (prediction.ndim, prediction.mode)
     assert stricter.objects.max() < prediction.objects.max()

@@ -1,7 +1,7 @@
 """What a network says of an image, and the label images read from it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -83,10 +83,6 @@ class Prediction:
             for probability in self.probabilities[1:]
         ]
         return join_classes(found, self.probabilities[1:])
-
-    def with_instances(self, instances: InstanceConfig) -> "Prediction":
-        """Return the same probabilities read with other thresholds; nothing is copied."""
-        return replace(self, instances=instances)
 
 
 def join_classes(found: Sequence[NDArray[np.int32]], probabilities: NDArray[np.float32]) -> NDArray[np.int32]:
