@@ -50,7 +50,7 @@ def test_interruptions_do_not_change_the_curve(sessions: list[int]) -> None:
         patch.setattr(record, "MOST_POINTS", 16)
         history, steps = History(), 0
         for length in sessions:
-            kept = Record(history if steps else None)
+            kept = Record(history)
             for step in range(steps + 1, steps + length + 1):
                 kept.add_loss(step, step / 10, 1 / step)
             steps += length
@@ -70,7 +70,7 @@ def test_it_is_known_what_was_scored() -> None:
 
 
 def test_the_memory_is_bounded_while_it_runs() -> None:
-    kept = Record(None)
+    kept = Record(History())
     for step in range(1, 5 * LIMIT):
         kept.add_loss(step, 0.0, 0.0)
         assert len(kept._losses) <= 2 * LIMIT

@@ -22,16 +22,16 @@ class Record:
 
     Parameters
     ----------
-    earlier : History, optional
+    earlier : History
         Of the sessions that this one continues: its points stay, its steps and seconds run on.
     """
 
-    def __init__(self, earlier: History | None) -> None:
-        self._earlier = earlier or History()
+    def __init__(self, earlier: History) -> None:
+        self._earlier = earlier
         self._began = datetime.now().astimezone().isoformat(timespec="seconds")
-        self._losses = list(self._earlier.losses)
-        self._scores = list(self._earlier.scores)
-        self._scored_on = self._earlier.scored_on
+        self._losses = list(earlier.losses)
+        self._scores = list(earlier.scores)
+        self._scored_on = earlier.scored_on
 
     def add_loss(self, step: int, seconds: float, loss: float) -> None:
         """Note the loss of a step."""

@@ -51,8 +51,7 @@ class Scale:
 
 def check_object_size(model: Model, config: PredictionConfig) -> None:
     """Raise ``InputError`` if a size of objects is given for a model that is no starter."""
-    is_scaled = model.is_starter and model.object_size is not None
-    if not (is_scaled or isinstance(config.object_size, str)):
+    if not (model.is_starter or isinstance(config.object_size, str)):
         raise InputError(
             f"prediction.object_size is {config.object_size:g} and this model takes its images as they are; "
             "leave it out, or choose a starter."
@@ -79,7 +78,7 @@ def choose_scale(
     """
     check_object_size(model, config)
     wanted = config.object_size
-    if not model.is_starter or model.object_size is None or wanted == "unscaled":
+    if model.object_size is None or wanted == "unscaled":
         return None
     estimate = None
     if isinstance(wanted, str):
