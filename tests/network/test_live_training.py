@@ -341,10 +341,10 @@ def test_previews_are_what_the_network_predicts_there(ndim: int, plane: Any, pad
         with torch.no_grad():
             return network(batch)
 
-    assert list(preview.look(predict, 1)) == []
+    assert list(preview.look(predict)) == []
     gaze.view = View("a", image, shape, plane, (slice(5, 80), slice(10, 60)))
-    first, *_ = preview.look(predict, 7)
-    assert (first.key, first.plane, first.training_step) == ("a", plane, 7)
+    first, *_ = preview.look(predict)
+    assert (first.key, first.plane) == ("a", plane)
     edge = BLOCK[ndim]
     assert first.box == (slice(0, min(edge, 90)), slice(0, min(edge, 70)))
     assert first.probabilities.shape == (2, min(edge, 90), min(edge, 70))
@@ -387,7 +387,7 @@ def test_previews_take_their_share_of_the_time_and_the_middle_comes_first(
     began = clock.now
     for step in range(600):
         clock.now += 0.1
-        events = list(preview.look(predict, step))
+        events = list(preview.look(predict))
         spent += 0.05 * len(events)
         shown += [(event.box[0].start, event.box[1].start) for event in events]
         assert all(event.probabilities.shape == (2, 128, 128) for event in events)
@@ -403,10 +403,10 @@ def test_previews_take_their_share_of_the_time_and_the_middle_comes_first(
     # Another plane or place comes at once, and nothing where nobody looks.
     gaze.view = replace(gaze.view, box=(slice(0, 100), slice(900, 1000)))
     clock.now += 2
-    assert next(event.box for event in preview.look(predict, 1)) == (slice(0, 256), slice(768, 1024))
+    assert next(event.box for event in preview.look(predict)) == (slice(0, 256), slice(768, 1024))
     gaze.view = None
     clock.now += 2
-    assert list(preview.look(predict, 1)) == []
+    assert list(preview.look(predict)) == []
 
 
 def test_what_paint_interrupts_of_a_preview_comes_after_the_next_step(
@@ -415,9 +415,9 @@ def test_what_paint_interrupts_of_a_preview_comes_after_the_next_step(
     clock, preview, _gaze, predict = timed_preview(monkeypatch)
     shown: list[tuple[int, int]] = []
     began = clock.now
-    for step in range(600):
+    for _ in range(600):
         clock.now += 0.1
-        events = preview.look(predict, step)
+        events = preview.look(predict)
         event = next(events, None)
         shown += [] if event is None else [(event.box[0].start, event.box[1].start)]
         events.close()
@@ -429,13 +429,13 @@ def test_what_paint_interrupts_of_a_preview_comes_after_the_next_step(
 def test_glances_are_of_other_blocks_each_and_wait_for_paint(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, preview, gaze, predict = timed_preview(monkeypatch)
     view = View("b", np.zeros((300, 900)), (300, 900), (), (slice(0, 300), slice(0, 900)))
-    list(preview.look(predict, 1))
+    list(preview.look(predict))
     gaze.glances.extend([view] * 6)
     began = clock.now
-    events = preview.look(predict, 2)
+    events = preview.look(predict)
     shown = [next(events)]
     events.close()  # paint came
-    shown += list(preview.look(predict, 3))
+    shown += list(preview.look(predict))
     assert [event.key for event in shown] == ["b"] * 6
     assert len({(event.box[0].start, event.box[1].start) for event in shown}) == 6
     assert shown[0].box == (slice(0, 256), slice(256, 512))

@@ -359,8 +359,8 @@ def test_a_coarse_preview_lies_where_its_pixels_are(viewer, qtbot, monkeypatch):
     assert (view.step, view.box) == (2, (slice(0, 600), slice(0, 600)))
     values = np.full((2, 128, 128), 0.25, np.float32)
     box = (slice(256, 512), slice(256, 512))
-    layer.add(Preview(view.key, (), box, 2, values, 3))
-    layer.add(Preview(view.key, (1,), box, 2, values, 3))  # of another plane: too late
+    layer.add(Preview(view.key, (), box, 2, values))
+    layer.add(Preview(view.key, (1,), box, 2, values))  # of another plane: too late
     layer.repaint()
     shown = next(filter(is_preview, viewer.layers))
     assert shown.data.shape == (128, 128)
@@ -375,7 +375,7 @@ def test_a_coarse_preview_lies_where_its_pixels_are(viewer, qtbot, monkeypatch):
         Mosaic, "_compose", lambda mosaic, real=Mosaic._compose: composed.append(real(mosaic))
     )
     for _ in range(3):  # a GPU sends dozens a second
-        layer.add(Preview(view.key, (), beside, 2, sure, 3))
+        layer.add(Preview(view.key, (), beside, 2, sure))
     layer.repaint()
     assert len(composed) == 1
     assert shown.data.shape == (256, 172)
@@ -400,7 +400,7 @@ def test_a_preview_goes_with_its_image_while_another_is_learnt_from(viewer, qtbo
     viewer.layers.selection.active = images[0]
     layer = LivePreviewLayer(viewer, learnt, "objects", "probability", owner := QTimer())
     view, box = layer.gaze.view, (slice(0, 256), slice(0, 256))
-    layer.add(Preview(view.key, (), box, view.step, np.full((2, 256, 256), 0.5, np.float32), 1))
+    layer.add(Preview(view.key, (), box, view.step, np.full((2, 256, 256), 0.5, np.float32)))
     layer.repaint()
     assert [shown.name for shown in filter(is_preview, viewer.layers)] == ["cells 0 preview"]
     viewer.layers.remove(paints[0])

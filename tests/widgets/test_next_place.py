@@ -616,7 +616,7 @@ def test_what_a_preview_shows_is_put_where_it_is_in_its_plane(viewer, qtbot):
     view = View(image.unique_id, image.data, paint.data.shape, (1,), (slice(8, 40), slice(20, 60)), 2)
     preview.gaze.view = view
     part = np.stack([np.full((16, 20), 0.3, np.float32), np.arange(320, dtype=np.float32).reshape(16, 20)])
-    preview.add(Preview(image.unique_id, (1,), (slice(8, 40), slice(20, 60)), 2, part, 7))
+    preview.add(Preview(image.unique_id, (1,), (slice(8, 40), slice(20, 60)), 2, part))
     (plane, foreground), *_ = preview.seen_of(image).rereading.foregrounds.items()
     assert plane == (1,)
     assert foreground.shape == (1, 40, 60)

@@ -162,7 +162,7 @@ class PaintJoined:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Preview:
-    """What the averaged network of ``training_step`` makes of a part of what the user looks at.
+    """What the averaged network makes of a part of what the user looks at.
 
     Of the image ``key``, on its plane ``plane`` (an index along all axes of the paint but the last two),
     ``probabilities`` (K, Y, X) float32 are those of the pixels in ``box`` (YX): means over squares of
@@ -174,7 +174,6 @@ class Preview:
     box: tuple[slice, slice]
     step: int
     probabilities: NDArray[np.float32]
-    training_step: int
 
 
 TrainingEvent = (

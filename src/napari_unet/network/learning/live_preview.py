@@ -77,8 +77,8 @@ class LivePreview:
         self._next = 0.0
         self._last = perf_counter()
 
-    def look(self, predict: Callable[[Tensor], Tensor], step: int) -> Generator[Preview, None, None]:
-        """Yield what the network of this step makes of the view, as far as time allows; often nothing.
+    def look(self, predict: Callable[[Tensor], Tensor]) -> Generator[Preview, None, None]:
+        """Yield what the network makes of the view, as far as time allows; often nothing.
 
         Glances come first, whatever they take: the user waits for them. Whoever has something more urgent to
         do may stop after any block, and close it.
@@ -87,14 +87,12 @@ class LivePreview:
         ----------
         predict : callable
             From images (B, C, …YX) to logits (B, K, …YX).
-        step : int
-            Number of the training step.
         """
         while (glance := self._gaze.next_glance()) is not None:
             image = self._image_of(glance)
             if image is not None:
                 self._round += 1
-                yield self._preview(glance, image, self._in_turn(glance)[0], predict, step)
+                yield self._preview(glance, image, self._in_turn(glance)[0], predict)
         view, now = self._gaze.view, perf_counter()
         if view is None or now < self._next:
             return
@@ -107,7 +105,7 @@ class LivePreview:
         try:
             for box in self._in_turn(view):
                 began = perf_counter()
-                event = self._preview(view, image, box, predict, step)
+                event = self._preview(view, image, box, predict)
                 cost = perf_counter() - began
                 spent += cost
                 goes_on = spent + cost <= allowed
@@ -145,15 +143,10 @@ class LivePreview:
         return image
 
     def _preview(
-        self,
-        view: View,
-        image: Pixels,
-        box: tuple[slice, slice],
-        predict: Callable[[Tensor], Tensor],
-        step: int,
+        self, view: View, image: Pixels, box: tuple[slice, slice], predict: Callable[[Tensor], Tensor]
     ) -> Preview:
         self._rounds[_place(view, box)] = self._round
-        return Preview(view.key, view.plane, box, view.step, self._predict(view, image, box, predict), step)
+        return Preview(view.key, view.plane, box, view.step, self._predict(view, image, box, predict))
 
     def _in_turn(self, view: View) -> list[tuple[slice, slice]]:
         """Return the blocks of a view: never seen ones first, then the oldest; from the middle outwards."""

@@ -204,7 +204,7 @@ class Run:
 
     def _look_around(self) -> Iterator[TrainingEvent]:
         """Preview, until paint waits."""
-        with closing(self._preview.look(self._incumbent.glance, self._step)) as previews:
+        with closing(self._preview.look(self._incumbent.glance)) as previews:
             for event in previews:
                 yield event
                 if self._joining.waits:
