@@ -258,10 +258,10 @@ class _Run:
             box = place_box(middle, shape.taught, sample.target.shape)
             patches.append(cut_patch(sample, sample.weight, box, margin))
         image, target, weight, _ = stack(patches, self._device)
-        image, target, weight, _ = augment(
+        view = augment(
             image, target, weight, shape.seen, config=recipe.augmentation, generator=self._generator
         )
-        return image, crop_margin(target, shape), crop_margin(weight, shape)
+        return crop_margin(view, shape)[:3]
 
     def _keep_best(self) -> None:
         # F1 = 2 IoU / (1 + IoU), so both choose the same; F1 is not a number, hence never better, at IoU 0.

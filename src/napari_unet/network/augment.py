@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from napari_unet.network.config import AugmentationConfig
+from napari_unet.network.unet import centre_crop
 
 _ELASTIC_REACH = 2.5
 """Standard deviations of elastic displacement for which real pixels are read around a patch."""
@@ -130,7 +131,9 @@ def draw_changes(
     batch, channels = patches
     ndim = len(size)
     numbers: dict[str, Tensor] = {}
-    flips = _coin(batch, ndim, generator) if config.flip else torch.ones(batch, ndim)
+    flips = torch.ones(batch, ndim)
+    if config.flip:
+        flips = 2.0 * torch.randint(2, (batch, ndim), generator=generator) - 1
     angles = _uniform(batch, radians(config.rotation), generator)
     zooms = torch.exp(_uniform(batch, log(1 + config.scale), generator))
     if config.elastic:
@@ -190,7 +193,7 @@ def apply_changes(
         )
         maps = functional.grid_sample(maps, grid, mode="nearest", padding_mode="zeros", align_corners=True)
     else:
-        image, maps = _centre(image, size), _centre(maps, size)
+        image, maps = centre_crop(image, size), centre_crop(maps, size)
     distance = maps[:, 2] if maps.shape[1] > 2 else None
     image = _change_intensities(image, numbers, noise)
     return Batch(image, maps[:, 0].to(torch.uint8), maps[:, 1], distance)
@@ -245,18 +248,6 @@ def _change_intensities(image: Tensor, numbers: Mapping[str, Tensor], noise: Ten
     return image
 
 
-def _centre(tensor: Tensor, size: Sequence[int]) -> Tensor:
-    """Return the central ``size`` of the last axes."""
-    for axis, edge in zip(range(-len(size), 0), size, strict=True):
-        tensor = tensor.narrow(axis, (tensor.shape[axis] - edge) // 2, edge)
-    return tensor
-
-
 def _uniform(count: int, largest: float, generator: Generator) -> Tensor:
     """Return ``count`` values uniform in [-largest, largest]."""
     return (torch.rand(count, generator=generator) * 2 - 1) * largest
-
-
-def _coin(batch: int, ndim: int, generator: Generator) -> Tensor:
-    """Return (batch, ndim) of -1 and 1, evenly."""
-    return torch.randint(2, (batch, ndim), generator=generator).to(torch.float32) * 2 - 1

@@ -7,6 +7,7 @@ Segmentation, MICCAI 2015, https://arxiv.org/abs/1505.04597. Shapes in the comme
 """
 
 import math
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -191,7 +192,7 @@ def _two_convolutions(config: UNetConfig, n_in: int, n_out: int) -> nn.Sequentia
     return nn.Sequential(*layers)
 
 
-def centre_crop(x: Tensor, shape: "torch.Size | list[int]") -> Tensor:
+def centre_crop(x: Tensor, shape: Sequence[int]) -> Tensor:
     """Return the central ``shape`` of the spatial axes of ``x`` (B, C, ...).
 
     Both sides lose the same, as the sizes that are cropped and those that are left are even.

@@ -109,7 +109,7 @@ def draw_batch(
         for number in range(shape.patches)
     ]
     image, target, weight, distance = stack(patches, device)
-    image, target, weight, distance = augment(
+    view = augment(
         image,
         target,
         weight,
@@ -118,12 +118,7 @@ def draw_batch(
         generator=generator,
         distance=distance,
     )
-    return Batch(
-        image,
-        crop_margin(target, shape),
-        crop_margin(weight, shape),
-        None if distance is None else crop_margin(distance, shape),
-    )
+    return crop_margin(view, shape)
 
 
 def augmentation_of(dataset: Dataset, config: TrainingConfig) -> AugmentationConfig:
@@ -142,6 +137,11 @@ def stack(patches: list[Patch], device: torch.device) -> Batch:
     return Batch(image.to(device), target.to(device), weight.to(device), distance)
 
 
-def crop_margin(values: Tensor, shape: BatchShape) -> Tensor:
-    """Return the part of (B, *seen) that the network is taught, (B, *taught)."""
-    return centre_crop(values[:, None], list(shape.taught))[:, 0]
+def crop_margin(batch: Batch, shape: BatchShape) -> Batch:
+    """Return a batch in which all but the image is cropped from (B, *seen) to (B, *taught)."""
+
+    def cropped(values: Tensor) -> Tensor:
+        return centre_crop(values[:, None], shape.taught)[:, 0]
+
+    image, target, weight, distance = batch
+    return Batch(image, cropped(target), cropped(weight), None if distance is None else cropped(distance))

@@ -167,15 +167,7 @@ class Resident:
         numbers = {
             name: part.view(shape) for part, (name, shape) in zip(parts, self._layout.items(), strict=True)
         }
-        image, maps = self._cut(places)
-        shape = self._shape
-        batch = apply_changes(image, maps, shape.seen, numbers, noise)
-        return Batch(
-            batch.image,
-            crop_margin(batch.target, shape),
-            crop_margin(batch.weight, shape),
-            None if batch.distance is None else crop_margin(batch.distance, shape),
-        )
+        return crop_margin(apply_changes(*self._cut(places), self._shape.seen, numbers, noise), self._shape)
 
     def _cut(self, places: Tensor) -> tuple[Tensor, Tensor]:
         """Return image (B, C, …YX) and maps (B, 2 or 3, …YX) of the patches of a batch, margin included.

@@ -83,8 +83,7 @@ class Validation:
         together = shape.patches * (1 if device.type == "cpu" else _TOGETHER)
         for first in range(0, len(crops), together):
             part = slice(first, first + together)
-            image, target, weight, _ = stack([patch for patch, _ in crops[part]], device)
-            target, weight = crop_margin(target, shape), crop_margin(weight, shape)
+            image, target, weight, _ = crop_margin(stack([patch for patch, _ in crops[part]], device), shape)
             known = torch.nonzero(weight.reshape(-1), as_tuple=True)[0]
             of_stroke = torch.from_numpy(indices[part]).to(device)
             rows = of_stroke.reshape(-1)[known] * self._classes + target.reshape(-1)[known]

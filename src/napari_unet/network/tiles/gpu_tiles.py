@@ -60,7 +60,7 @@ class GpuTiles:
             if out is None:
                 sizes = (part.stop - part.start for part in tile.write)
                 out = np.empty((network.config.classes, *sizes), np.float32)
-            _touch(out)
+            torch.from_numpy(out).zero_()  # the system gives it its memory while the GPU computes
             fetch(launched.result(), out)
         return out
 
@@ -94,11 +94,6 @@ def mirrored(x: Tensor, indices: list[NDArray[np.intp] | None]) -> Tensor:
 def _beside(x: Tensor, values: NDArray[Any]) -> Tensor:
     """Return a few values where ``x`` is; without waiting for the GPU, which all blocking copies do."""
     return torch.from_numpy(values).to(x.device, non_blocking=True)
-
-
-def _touch(out: NDArray[np.float32]) -> None:
-    """Have the system give an array its memory while the GPU computes what will be put there."""
-    torch.from_numpy(out).zero_()
 
 
 def fetch(values: Tensor, out: NDArray[np.float32]) -> None:
