@@ -1,5 +1,6 @@
 import errno
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -259,3 +260,21 @@ def test_a_file_is_flushed_before_it_takes_its_place(tmp_path: Path, monkeypatch
         temporary.write_bytes(b"new")
     flushed_folder = ["flush"] if os.name == "posix" else []
     assert happened == ["flush", "replace", *flushed_folder]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="nothing here tells which files are open")
+def test_these_tests_move_nothing_that_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_unet.files.atomic.PAUSES_S", ())
+    (tmp_path / "folder").mkdir()
+    path = tmp_path / "folder" / "a.bin"
+    path.write_bytes(b"old")
+    with path.open("rb"):
+        with pytest.raises(InputError, match="could not be replaced"), writing(path) as temporary:
+            temporary.write_bytes(b"new")
+        with pytest.raises(PermissionError):
+            path.unlink()
+        with pytest.raises(PermissionError):
+            shutil.rmtree(path.parent)
+        with pytest.raises(PermissionError):
+            path.parent.rename(tmp_path / "other")
+    shutil.rmtree(path.parent)
