@@ -18,7 +18,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.widgets.jobs import Job
 from napari_unet.widgets.parts.form import Column
+from napari_unet.widgets.window.lifetime import later
+
+_REST_MS = 100
 
 _WIDTH = 340
 """Pixels a dock asks for at first: its folded sections are wider than the open ones, and it must not open so
@@ -53,6 +57,7 @@ class Dock(QWidget):
         else:
             self.column.setContentsMargins(8, 4, 0, 8)  # indented below its title, as wide as what is above
         Column(self).addWidget(_Scroller(page) if scrollable else page)
+        self._closed = later(self, _REST_MS, self._leave)
 
     def stop(self) -> None:
         """End what is computed, if anything is."""
@@ -69,10 +74,23 @@ class Dock(QWidget):
             to.setFocus()
 
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Stop when napari closes the dock, which takes this widget out of the window and keeps it."""
+        """Stop when napari closes the dock, which takes this widget out of the window and lets it lie."""
         super().changeEvent(event)
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.stop()
+            self._closed.start()
+
+    def _leave(self) -> None:
+        """Have Qt delete a dock that was closed, once it computes nothing.
+
+        It would go on to follow all that is painted until Python collects it, which with PySide is never.
+        """
+        if self.parent() is not None or self.isVisible():
+            return  # it was put into a window again
+        if any(job.is_running for job in self.findChildren(Job)):
+            self._closed.start()
+        else:
+            self.deleteLater()
 
 
 def _is_set_by_wheel(widget: QObject | None) -> bool:
