@@ -109,12 +109,12 @@ def test_whether_all_is_full_may_come_from_an_array() -> None:
 def test_what_a_training_warns_of_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     train([np.full_like(IMAGE, 7)], [PAINT], QUICK)
     assert any("of one brightness throughout" in message for message in caplog.messages)
-    assert not any("labels + 1" in message for message in caplog.messages)
+    assert not any("astype(int) + 1" in message for message in caplog.messages)
 
 
 def test_labels_in_place_of_paint_are_told(caplog: pytest.LogCaptureFixture) -> None:
     train([IMAGE], [np.where(PAINT > 1, PAINT - 1, 0)], QUICK)
-    assert any("give labels + 1" in message for message in caplog.messages)
+    assert any("give labels.astype(int) + 1" in message for message in caplog.messages)
 
 
 @pytest.mark.parametrize("at", [1, 3])

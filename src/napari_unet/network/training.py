@@ -107,7 +107,7 @@ def train(
     if any(perhaps_labels(paint) for paint in pixels if isinstance(paint, np.ndarray)):
         _log.warning(
             "The value 1 is background in paint, and here it looks like one of the objects; if these are "
-            "label images, in which 0 is background, give labels + 1."
+            "label images, in which 0 is background, give labels.astype(int) + 1."
         )
     control = Control()
     events = train_events(
