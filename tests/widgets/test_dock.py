@@ -1,17 +1,36 @@
-"""What becomes of a dock that napari closes."""
+"""How much room docks take, and what becomes of one that napari closes."""
 
 import time
 
 import pytest
 
 from napari_unet.widgets.jobs import Job
-from napari_unet.widgets.parts.dock import Dock
+from napari_unet.widgets.paint import PaintDock
+from napari_unet.widgets.parts.dock import Dock, least_height
+from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.train import TrainDock
+from napari_unet.widgets.weights import WeightsDock
 from napari_unet.widgets.window.lifetime import is_alive
+
+FOUR = [PaintDock, WeightsDock, TrainDock, PredictDock]
 
 
 @pytest.fixture
 def window(make_napari_viewer):
     return make_napari_viewer().window
+
+
+@pytest.mark.parametrize(("screen", "height"), [(720, 105), (900, 150), (1080, 195), (1440, 200), (480, 100)])
+def test_docks_are_lower_on_small_screens(screen, height):
+    assert least_height(screen) == height
+
+
+def test_the_four_docks_fit_on_the_screen_one_below_another(make_napari_viewer):
+    viewer = make_napari_viewer()
+    frames = [viewer.window.add_dock_widget(kind(viewer)) for kind in FOUR]
+    heights = [frame.minimumSizeHint().height() for frame in frames]
+    assert min(heights) > 100
+    assert sum(heights) < viewer.window._qt_window.screen().availableGeometry().height() - 50
 
 
 @pytest.fixture

@@ -24,6 +24,10 @@ from napari_unet.widgets.window.lifetime import later
 
 _REST_MS = 100
 
+_MOST_HEIGHT = 200
+_REST_HEIGHT = 300
+"""Pixels of the screen that menus, the status bar, titles and one lower dock take."""
+
 _WIDTH = 340
 """Pixels a dock asks for at first: its folded sections are wider than the open ones, and it must not open so
 narrow that its choices are cut."""
@@ -93,6 +97,15 @@ class Dock(QWidget):
             self.deleteLater()
 
 
+def least_height(screen: int) -> int:
+    """Return the pixels that a dock keeps where several share a column, on a screen of this height.
+
+    They are enough to read it by; but the four docks and another one must not make the window higher than
+    the screen.
+    """
+    return min(max((screen - _REST_HEIGHT) // 4, 100), _MOST_HEIGHT)
+
+
 def _is_set_by_wheel(widget: QObject | None) -> bool:
     is_bar = isinstance(widget, QScrollBar)
     return isinstance(widget, QComboBox | QAbstractSpinBox | QAbstractSlider) and not is_bar
@@ -131,8 +144,9 @@ class _Scroller(QScrollArea):
         bar = self.verticalScrollBar()
         width = self._page.minimumSizeHint().width() + (0 if bar is None else bar.sizeHint().width())
         width += 2 * self.frameWidth()  # which napari's style sheet gives it after all
-        # Where several docks share a column, each keeps enough height to be read.
-        return QSize(width, min(self._page.sizeHint().height(), 200))
+        screen = self.screen()
+        least = least_height(_MOST_HEIGHT if screen is None else screen.availableGeometry().height())
+        return QSize(width, min(self._page.sizeHint().height(), least))
 
     def event(self, event: QEvent | None) -> bool:
         """Let the dock become as wide as its page needs when a part unfolds; Qt keeps the first hint."""
