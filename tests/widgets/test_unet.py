@@ -762,6 +762,24 @@ def test_a_click_leaves_the_focus_to_the_canvas_and_nothing_takes_it_by_chance(v
         dock.train.stop()
 
 
+def test_who_presses_the_buttons_by_key_goes_from_one_to_the_next(viewer, qtbot):
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    with qtbot.waitExposed(dock):
+        dock.show()
+    dock.activateWindow()
+    viewer.add_image(discs(), name="cells")
+    make, background = (dock.findChild(QPushButton, f"unet_{action}") for action in ("make", "background"))
+    make.setFocus()
+    qtbot.waitUntil(make.hasFocus)
+    QTest.keyClick(make, Qt.Key.Key_Space)
+    assert make.isHidden()
+    assert QApplication.focusWidget() is background
+    dock.paint.mode_choice.setFocus()
+    viewer.layers.clear()  # what is hidden now had no focus to give
+    assert QApplication.focusWidget() is dock.paint.mode_choice
+
+
 def test_a_long_name_is_cut_in_its_middle_as_names_differ_at_their_ends(viewer, qtbot):
     name = "embryo 12, fixed and stained on day 3, position 4 channel 2"
     viewer.add_image(discs(), name=name)

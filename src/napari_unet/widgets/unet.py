@@ -1,6 +1,7 @@
 """The U-Net dock: painting, weights, training and prediction as the steps of one loop, for newcomers."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -305,11 +306,14 @@ class UNetDock(Dock):
         stage = self._stage()
         advice = next_step(stage)
         self._advice.say(advice.sentence)
-        for action, made in self._buttons.items():
-            made.setVisible(action in advice.actions)
-            font = made.font()
-            font.setBold(advice.actions[:1] == (action,))
-            made.setFont(font)
+        # Who presses these buttons by key goes on to the next one.
+        first = [self._buttons[action] for action in advice.actions[:1]]
+        with self.hand_focus(first[0]) if first else nullcontext():
+            for action, made in self._buttons.items():
+                made.setVisible(action in advice.actions)
+                font = made.font()
+                font.setBold(made in first)
+                made.setFont(font)
         done = (stage.paint_teaches, stage.trained, stage.trained, stage.predicted)
         for number, (section, (title, _), is_done) in enumerate(
             zip(self._sections, _STEPS, done, strict=True), start=1
