@@ -43,7 +43,9 @@ def test_that_they_teach_nothing_is_said_while_they_are_selected(dock, own, view
     dock.make()  # selects the annotation layer
     assert not dock.findChild(QPushButton, "paint_own_strokes").isVisibleTo(dock)
     viewer.layers.selection.active = own
-    assert dock.findChild(QPushButton, "paint_own_strokes").isVisibleTo(dock)
+    for seen in (True, False, True):
+        own.visible = seen
+        assert dock.findChild(QPushButton, "paint_own_strokes").isVisibleTo(dock) is seen
     viewer.layers.remove(own)
     assert not dock.findChild(QPushButton, "paint_own_strokes").isVisibleTo(dock)
 

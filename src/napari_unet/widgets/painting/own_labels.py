@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import show_info
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QWidget
@@ -57,6 +57,8 @@ class OwnLabels(QWidget):
         super().__init__()
         self._viewer, self._image, self._watcher = viewer, image, watcher
         self._make, self._channels = make, channels
+        self._followed: Layer | None = None
+        self._unfollow = follow(self, self.look)
         column = Column(self)
         self._said = column.add(Sentence("paint_own"))
         self._buttons = [
@@ -74,6 +76,11 @@ class OwnLabels(QWidget):
 
     def look(self, _event: object = None) -> None:
         """Look again which layer is selected."""
+        active = self._viewer.layers.selection.active
+        if active is not self._followed:
+            self._unfollow()
+            self._followed = active
+            self._unfollow = follow(self, self.look, *([] if active is None else [active.events.visible]))
         labels, image = self._selected(), self._image.layer
         self.setVisible(labels is not None and image is not None)
         if labels is None or image is None:
@@ -109,7 +116,8 @@ class OwnLabels(QWidget):
         active = self._viewer.layers.selection.active
         if not isinstance(active, Labels) or kind_of(active) not in _OWN:
             return None
-        return active if source_of(self._viewer, active) is None else None
+        # On hidden ones, such as the truth that comes with a sample, nobody paints.
+        return active if active.visible and source_of(self._viewer, active) is None else None
 
     def _shape_of_paint(self, image: Image) -> tuple[int, ...]:
         paint = self._watcher.layer
