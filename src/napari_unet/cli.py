@@ -172,7 +172,7 @@ def train(
     flagged = [f"training.{name}={value}" for name, value in flags.items() if value is not None]
     training = _settings("training", config, [*(assignments or ()), *flagged], model).training
     if full and training.mode != "objects":
-        raise InputError("--full tells of objects and this paint is of classes; leave --full out.")
+        raise InputError("--full is for objects, but this paint has classes; leave --full out.")
     ndim = training.network.ndim
     if model is not None:
         ndim = ndim if model.is_starter else model.network.ndim  # a starter may become 3-D
@@ -223,7 +223,7 @@ def _settings(
     given = list(assignments or ())
     settings = override(read_settings(config, base) if config else base, given)
     for assignment in not_of(part, given):
-        note(f"{assignment} is not used, for it is a setting of another command.")
+        note(f"{assignment} is not used: it is a setting of another command.")
     if model is not None and model.is_starter and settings.prediction.instances == model.instances:
         # The smallest object depends on the scale of each image.
         return replace(settings, prediction=replace(settings.prediction, instances=None))

@@ -109,7 +109,7 @@ def usage_sentence(error: Any) -> str:
     message = shorten(error.format_message().rstrip("."), _LONGEST_MESSAGE, placeholder=" ...")
     if message.startswith("Got unexpected extra argument"):
         flags = [item.opts[0] for item in error.ctx.command.params if item.metavar == "PATH..."]
-        usage = f"put the flag before them to which they belong, such as {flags[0]}" if flags else "give one"
+        usage = f"put the flag they belong to before them, such as {flags[0]}" if flags else "give one"
         message += f"; {usage}"
     return f"{message}; see {command} --help."
 

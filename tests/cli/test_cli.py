@@ -35,10 +35,13 @@ from napari_unet.files.pixels.images import read_image
         (["info", "--jsn"], "see napari-unet info --help."),
         (
             ["predict", "x", *(f"{number}.tif" for number in range(999)), "--output", "y"],
-            "23.tif ...; put the flag before them to which they belong, such as --images",
+            "23.tif ...; put the flag they belong to before them, such as --images",
         ),
         (["weights", "1.tif", "2.tif", "--output", "w.tif"], "extra argument(s) (2.tif); give one; see"),
-        (["evaluate", "1.tif", "--truths", "2.tif"], "to which they belong, such as --predictions; see"),
+        (
+            ["evaluate", "1.tif", "--truths", "2.tif"],
+            "they belong to before them, such as --predictions; see",
+        ),
         (["info", "/dev/zero"], "/dev/zero is a pipe or device; save it as a file, and give the model file."),
         (["weights", "/dev/zero", "--output", "w.tif"], "is a pipe or device"),
         (["weights", "none.tif", "--output", "w.tif"], "There is no image file none.tif"),

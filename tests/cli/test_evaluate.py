@@ -57,7 +57,8 @@ def test_a_mask_is_no_truth_of_objects(
     tifffile.imwrite(mask, 255 * (tifffile.imread(truth) > 0).astype(np.uint8))
     assert main(["evaluate", "--predictions", str(truth), "--truths", str(mask)]) == 0
     assert (
-        f"{mask}: The truth holds one object, and what it is compared with 3; if" in capsys.readouterr().err
+        f"{mask}: The truth holds one object, and what it is compared with holds 3; if"
+        in capsys.readouterr().err
     )
     tifffile.imwrite(mask, tifffile.imread(truth))
     assert main(["evaluate", "--predictions", str(truth), "--truths", str(mask)]) == 0

@@ -22,7 +22,7 @@ def test_what_cannot_be_for_any_image_is_told_once_for_all(
     arguments += ["--output", tmp_path / "results"]
     assert "abacus" in fails(capsys, [*arguments, "--device", "abacus"])
     size = ["--set", "prediction.object_size=30"]
-    assert "this model takes its images as they are" in fails(capsys, [*arguments, *size])
+    assert "this model takes images as they are" in fails(capsys, [*arguments, *size])
 
 
 def test_predictions_are_written_as_they_should_be(

@@ -73,7 +73,7 @@ def test_predict_train_and_info_take_a_starter_by_name(capsys: pytest.CaptureFix
     arguments = ["train", "--start", "dots", "--images", "a.tif", "--paint", "paint/a.tif", "--steps", "2"]
     assert main([*arguments, "--output", "m.safetensors", "--device", "cpu"]) == 0
     err = capsys.readouterr().err
-    assert "learns to tell them apart" in err
+    assert "learns to tell the channels apart" in err
     assert "no training state" not in err
     model = load_model("m.safetensors")
     assert (model.network.in_channels, model.network.features, model.is_starter) == (3, 4, False)

@@ -231,7 +231,7 @@ def test_summary_says_how_much_there_is_and_whether_it_can_teach(paint, mode):
     ("pixels", "mode", "teachable", "words"),
     [
         ({1: 5, 2: 5, 3: 5}, "objects", True, []),
-        ({1: 5, 2: 5}, "objects", True, ["One object only"]),
+        ({1: 5, 2: 5}, "objects", True, ["Only one object"]),
         ({1: 5, 2: 5}, "classes", True, []),
         ({1: 5, 4: 5}, "classes", True, ["classes 2, 3;"]),
         ({2: 5, 3: 5}, "classes", True, ["class 1;"]),
@@ -239,11 +239,11 @@ def test_summary_says_how_much_there_is_and_whether_it_can_teach(paint, mode):
         ({1: 1, 7: 1}, "classes", True, ["classes 2, 3, 4, 5, 6;"]),
         ({1: 1, 9: 1}, "classes", True, ["classes 2, 3, 4, 5, 6, ...;"]),
         ({1: 79, 2: 1, 3: 1}, "objects", True, []),
-        ({1: 80, 2: 1, 3: 1}, "objects", True, ["40 times as much background as objects"]),
+        ({1: 80, 2: 1, 3: 1}, "objects", True, ["Background covers 40 times as many pixels as objects"]),
         ({1: 2, 2: 40, 3: 39}, "objects", True, []),
-        ({1: 2, 2: 40, 3: 40}, "objects", True, ["40 times as much of objects as of background"]),
-        ({1: 41, 2: 1}, "classes", True, ["41 times as much background as other classes"]),
-        ({1: 400, 2: 1}, "objects", True, ["One object only", "400 times"]),
+        ({1: 2, 2: 40, 3: 40}, "objects", True, ["Objects cover 40 times as many pixels as background"]),
+        ({1: 41, 2: 1}, "classes", True, ["41 times as many pixels as other classes"]),
+        ({1: 400, 2: 1}, "objects", True, ["Only one object", "400 times"]),
         ({1: 1, 256: 1}, "classes", False, ["256"]),
         ({}, "objects", False, ["Nothing"]),
         ({1: 3}, "objects", False, ["Only background"]),
@@ -284,10 +284,10 @@ def test_places_are_what_is_connected_within_a_plane(paint):
     ("places", "words"),
     [
         ([2], None),  # one object in one place
-        ([2, 2], "painted in 2 separate places, with number 2 only"),
-        ([7, 7, 7], "painted in 3 separate places, with number 7 only"),
+        ([2, 2], "painted in 2 separate places but share number 2"),
+        ([7, 7, 7], "painted in 3 separate places but share number 7"),
         ([2, 3, 4, 4], None),  # a broken stroke
-        ([2, 2, 3, 3], "painted in 4 separate places, with 2 numbers only"),
+        ([2, 2, 3, 3], "painted in 4 separate places but share 2 numbers"),
         ([2, 2, 3], None),
     ],
 )
@@ -299,9 +299,9 @@ def test_forgotten_numbers_are_told(places, words):
     summary = summarise_paint(paint)
     assert summary.lacks_numbers == (words is not None)
     assert (words or "") in " ".join(summary.missing)
-    assert summary.lacks_numbers == any("number of its own" in sentence for sentence in summary.missing)
+    assert summary.lacks_numbers == any("its own number" in sentence for sentence in summary.missing)
     if summary.lacks_numbers:
-        assert not any("One object only" in sentence for sentence in summary.missing)
+        assert not any("Only one object" in sentence for sentence in summary.missing)
     assert not summarise_paint(paint, "classes").lacks_numbers
 
 

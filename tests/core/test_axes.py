@@ -185,7 +185,9 @@ def test_equal_channels_are_one_where_the_model_has_one(tmp_path):
         ):
             channels_first(image, ndim=2, channels="last", in_channels=1, equal_as_one=True)
     assert channels_first(colours, ndim=2, channels="last", in_channels=3, equal_as_one=True).shape[0] == 3
-    with pytest.raises(InputError, match="save it in colours if those were grey ones saved so"):
+    with pytest.raises(
+        InputError, match="save it in colours if it was trained on grey pictures saved that way"
+    ):
         channels_first(grey[..., 0], ndim=2, in_channels=3)
     endless = LazyPixels(np.broadcast_to(np.uint8(0), (1, 10**7, 10**7)))
     assert without_equal_channels(endless) is endless  # nothing of it is read

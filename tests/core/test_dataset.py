@@ -337,6 +337,6 @@ def test_objects_without_numbers_are_scored_and_measured_each():
     # Two places may be of one object, so nobody can tell whether a network joins what is to be kept apart.
     assert sample.objects.inside.size == 1
     np.testing.assert_array_equal(sample.paint, np.minimum(paint, 2))
-    assert joined.warnings[0].startswith("Objects are painted in 12 separate places, with number 2 only;")
+    assert joined.warnings[0].startswith("Objects are painted in 12 separate places but share number 2;")
     several = build_dataset([image] * 3, [np.minimum(paint, 2), np.minimum(paint, 3), paint])
-    assert several.warnings[0].startswith("Objects are painted in 24 separate places, with 2 numbers only;")
+    assert several.warnings[0].startswith("Objects are painted in 24 separate places but share 2 numbers;")

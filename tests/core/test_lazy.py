@@ -122,7 +122,7 @@ class OnGpu:
 @pytest.mark.parametrize(
     ("array", "said"),
     [
-        (OnGpu(), r"in the memory of a GPU; give a copy of it for numpy, as by \.get\(\)"),
+        (OnGpu(), r"in the memory of a GPU; give a numpy copy of it, as \.get\(\)"),
         (
             da.from_array(np.arange(4))[da.from_array(np.arange(4)) > 2],
             r"\(nan,\), .* compute_chunk_sizes\(\)",

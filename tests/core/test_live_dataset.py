@@ -256,7 +256,7 @@ def test_a_class_that_the_network_lacks_waits_for_the_next_training():
     feed.put(source)
     assert live.update(feed.take())
     (sentence,) = live.held_back
-    assert sentence.startswith("Class 4 came up while the network was learning without")
+    assert sentence.startswith("This training began without class 4;")
     expected = source.paint.copy()
     expected[50:55, 50:55] = 0
     assert_same(live.dataset, anew([replace(source, paint=expected)], reading))
@@ -364,10 +364,10 @@ def test_an_image_of_other_channels_is_told_of_and_does_not_join():
     feed.put(replace(other, image=np.moveaxis(other.image, -1, 0)[:2]))
     live._reading = replace(live._reading, channels="auto")
     assert not live.update(feed.take())
-    assert "2 channels was painted on and the network learns from 1" in live.held_back[0]
+    assert "2 channels was painted on, but the network learns from 1" in live.held_back[0]
     feed.put(other)
     assert not live.update(feed.take())
-    assert live.held_back[0].startswith("An image in true colours was painted on and the network learns from")
+    assert live.held_back[0].startswith("A colour image was painted on, but the network learns from")
     feed.put(replace(other, image=np.stack([other.image[..., 0]] * 3)))
     assert live.update(feed.take())
     assert live.held_back == ()

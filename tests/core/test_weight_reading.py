@@ -15,7 +15,7 @@ from napari_unet.core.weights import measure_parts
         (1, 3, 0.004, "1 of 3 objects touches; borders carry less than 1 % of the loss."),
         (2, 2, 0.0, "2 of 2 objects touch; borders carry 0 % of the loss."),
         (0, 5, 0.0, "None of 5 objects touch; borders carry 0 % of the loss. Paint objects that touch,"),
-        (0, 1, 0.0, "One object only is painted"),
+        (0, 1, 0.0, "Only one object is painted"),
         (0, 0, 0.0, "No object is painted yet"),
     ],
 )

@@ -225,7 +225,7 @@ def test_a_training_tells_what_it_finds(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(warned) == len(set(warned))
     text = "\n".join(warned)
     # 8256 + 3480 pixels of background and 40 of objects, over both images.
-    assert f"There is {(86 * 96 + 58 * 60) // 40} times as much background as objects" in text
+    assert f"Background covers {(86 * 96 + 58 * 60) // 40} times as many pixels as objects" in text
     assert "2 of 2 painted images or planes are of one brightness throughout" in text
     assert "too little paint to hold some out" in text
     assert "After 100 steps the network still takes everything for" in text

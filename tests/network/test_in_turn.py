@@ -15,8 +15,8 @@ from napari_unet.network.tiles.in_turn import ImageFailed, in_turn
     ("error", "words"),
     [
         (InputError("The image is flat; choose another."), "The image is flat; choose another."),
-        (MemoryError(), "memory is not enough"),
-        (RuntimeError("CUDA out of memory"), "memory is not enough"),
+        (MemoryError(), "not enough memory"),
+        (RuntimeError("CUDA out of memory"), "not enough memory"),
         (ValueError("shapes do not match"), "shapes do not match"),
         (PermissionError(13, "Permission denied", "/data/a.tif"), "not allowed"),
     ],

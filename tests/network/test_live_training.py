@@ -310,7 +310,7 @@ def test_what_is_missing_is_told_and_taken_back() -> None:
             feed.put(source)
         if isinstance(event, Warned | Resolved):
             said.append(event)
-    alone = "One object only is painted, so nothing is to be kept apart; paint another near it."
+    alone = "Only one object is painted; paint another near it, or nothing shows how to keep them apart."
     assert Warned(alone) in said
     assert Resolved(alone) in said
     assert any(isinstance(event, Warned) and "Only background is painted" in event.message for event in said)

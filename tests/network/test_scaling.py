@@ -126,7 +126,7 @@ def test_other_models_take_images_as_they_are(starter: Model) -> None:
     assert not any(isinstance(event, ImageScaled) for event in events)
     same = last(starter, image, PredictionConfig(object_size="unscaled")).prediction
     np.testing.assert_array_equal(events[-1].prediction.probabilities, same.probabilities)
-    with pytest.raises(InputError, match="object_size is 30 and this model takes its images as they are"):
+    with pytest.raises(InputError, match="object_size is 30 but this model takes images as they are"):
         predict(model, image, PredictionConfig(object_size=np.float32(30)), device="cpu")
 
 

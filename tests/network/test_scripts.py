@@ -90,10 +90,10 @@ def test_whatever_holds_the_pixels_the_model_is_the_same(model: Model, images: A
         (None, [PAINT], {}, "The images are None; give a list"),
         ("images/*.tif", [PAINT], {}, r"The images are names such as 'images/\*.tif'; give their pixels"),
         ([IMAGE], [Path("a.tif")], {}, "The paints are names such as 'a.tif'; give their pixels"),
-        ([IMAGE], [PAINT], {"validation": [(IMAGE, PAINT)]}, "The validation is no pair; give two lists"),
+        ([IMAGE], [PAINT], {"validation": [(IMAGE, PAINT)]}, "The validation is not a pair; give two lists"),
         ([IMAGE], [PAINT], {"validation": (IMAGE, PAINT)}, "The validation images are one array"),
         ([IMAGE], [PAINT], {"full": [2]}, "full is 2 for an image; give True, False, or the values"),
-        ([torch.ones(64, 72, requires_grad=True)], [PAINT], {}, "The array is of Tensor.* Use tensor.detach"),
+        ([torch.ones(64, 72, requires_grad=True)], [PAINT], {}, "an array of Tensor.* Use tensor.detach"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_learnt_from_is_told(images: Any, paints: Any, options: Any, said: str) -> None:

@@ -175,6 +175,7 @@ def test_the_same_seed_gives_the_same_model_of_a_thin_volume() -> None:
 
 def test_classes_rgb_and_several_images() -> None:
     rgb = np.repeat(IMAGE[..., None], 3, axis=-1).astype(np.float64)
+    rgb[..., 2] /= 2  # else it would be a grey image saved in colours
     rgb[3, 3] = np.nan
     paint = np.where(PAINT >= 8, 3, np.minimum(PAINT, 2))
     events = _run(dataclasses.replace(QUICK, mode="classes"), [rgb, rgb], [paint, np.minimum(paint, 2)])
@@ -188,7 +189,7 @@ def test_a_grey_picture_saved_in_colours_makes_the_model_of_a_grey_one() -> None
     colours = np.repeat(IMAGE[..., None], 3, axis=-1)
     events = _run(images=[colours])
     told = [event.message for event in events if isinstance(event, Adapted)]
-    assert told == ["Images of which all colours are greys are learnt as one channel."]
+    assert told == ["Grey images that were saved in colours are learnt as one channel."]
     model, expected = events[-1].model, _run()[-1].model
     assert _same(model, expected)
     for image in (colours, IMAGE):
@@ -290,7 +291,7 @@ def test_a_started_model_is_adapted_to_channels_and_classes() -> None:
     events = _run(config, [rgb], [paint], start=start)
     sentences = [event.message for event in events if isinstance(event, Adapted)]
     assert len(sentences) == 2
-    assert "images of 1 channel and these have 3: it begins with what it sees in the mixture" in sentences[0]
+    assert "images with 1 channel, and these have 3: it first sees the mixture" in sentences[0]
     assert "2 classes apart, background included, and this paint has 3: each begins as" in sentences[1]
     model = events[-1].model
     changed = {name for name, value in model.weights.items() if value.shape != start.weights[name].shape}
@@ -573,18 +574,18 @@ def test_validation_images_that_cannot_be_used_are_one_sentence(paint: np.ndarra
 def test_every_validation_image_has_paint_of_its_own() -> None:
     """Though there are as many paints in all, another image must not be taught with one of them."""
     other, paint = blobs(seed=3)
-    with pytest.raises(InputError, match="1 validation images and 2 paints"):
+    with pytest.raises(InputError, match="1 validation images and 2 validation paints"):
         next(train_events([IMAGE, IMAGE], [PAINT], QUICK, validation=([other], [paint, paint]), device=CPU))
 
 
 def test_full_is_said_of_each_image() -> None:
-    with pytest.raises(InputError, match=r"full is True; say it for each image, in a list such as \[True\]"):
+    with pytest.raises(InputError, match=r"full is True; give it for each image, in a list such as \[True\]"):
         train([IMAGE], [PAINT], QUICK, full=True, device=CPU)  # type: ignore[arg-type]
 
 
 def test_weights_that_are_all_0_are_one_sentence() -> None:
     config = dataclasses.replace(QUICK, weights=WeightConfig(w0=0, foreground=0, background=0))
-    with pytest.raises(InputError, match=r"weights\.foreground or weights\.background of more than 0"):
+    with pytest.raises(InputError, match=r"weights\.foreground or weights\.background above 0"):
         _run(config)
 
 

@@ -96,7 +96,7 @@ def test_results_in_words():
     assert "agree" in result.sentence()
     for pair, name in ((PREDICTED, TRUE > 0), "truth"), ((PREDICTED > 0, TRUE), "prediction"):
         *_, result = compare_labels(*(labels.astype(np.int32) for labels in pair), None, Control())
-        assert f"The {name} holds one object, and what it is compared with 5; if" in result.sentence()
+        assert f"The {name} holds one object, and what it is compared with holds 5; if" in result.sentence()
 
 
 # The map.

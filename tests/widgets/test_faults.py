@@ -170,7 +170,7 @@ def test_out_of_memory_in_a_prediction_is_told_and_it_goes_on_in_smaller_tiles(p
     hold.wait(qtbot)
     hold.let_go()
     wait_for_end(predict, qtbot)
-    assert any("memory was not enough" in text and "% done" in text for text in said)
+    assert any("not enough memory" in text and "% done" in text for text in said)
     assert said[-1].startswith("Done")
 
 

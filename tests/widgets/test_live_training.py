@@ -118,10 +118,10 @@ def test_a_grey_picture_in_colours_is_learnt_as_grey_and_true_colours_wait(dock,
     paint_on(viewer, viewer.add_image(np.dstack([grey] * 3), rgb=True, name="grey"))
     dock.form.all_painted.setChecked(True)
     start(dock, qtbot)
-    assert "all colours are greys are learnt as one channel" in say(dock, "train_place")
+    assert "saved in colours are learnt as one channel" in say(dock, "train_place")
     true = viewer.add_image(np.dstack([grey, grey[::-1], grey]), rgb=True, name="true")
     paint = paint_on(viewer, true)
-    qtbot.waitUntil(lambda: "An image in true colours was painted on" in say(dock, "train_warning"))
+    qtbot.waitUntil(lambda: "A colour image was painted on" in say(dock, "train_warning"))
     seen = len(of(dock, StepDone))
     qtbot.waitUntil(lambda: len(of(dock, StepDone)) > seen + 3, timeout=30_000)
     viewer.layers.remove(paint)
@@ -129,7 +129,7 @@ def test_a_grey_picture_in_colours_is_learnt_as_grey_and_true_colours_wait(dock,
     assert dock._last.model.network.in_channels == 1
     paint_on(viewer, true)
     dock.start()  # anew, with all of them, as the sentence says
-    qtbot.waitUntil(lambda: "begins with what it sees in the mixture" in say(dock, "train_place"))
+    qtbot.waitUntil(lambda: "it first sees the mixture" in say(dock, "train_place"))
     stop(dock, qtbot)
     assert dock._last.model.network.in_channels == 3
 

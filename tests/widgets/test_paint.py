@@ -277,7 +277,7 @@ def test_the_summary_follows_the_strokes_and_says_what_is_missing(viewer, qtbot,
     assert dock.advice.text() == ""
     dock.annotation.undo()
     qtbot.waitUntil(lambda: "1 object, 50 px" in dock.summary.text(), timeout=5000)
-    assert "One object only" in dock.advice.text()
+    assert "Only one object" in dock.advice.text()
     assert set(changes) == {dock.annotation}
 
 
@@ -717,7 +717,7 @@ def test_objects_that_share_a_number_are_told_and_given_their_own(qtbot, make_na
     hand.press("O")
     for row in (20, 30, 40):
         hand.drag([(row, 10), (row, 20)])
-    qtbot.waitUntil(lambda: "3 separate places, with number 2 only" in dock.advice.text())
+    qtbot.waitUntil(lambda: "3 separate places but share number 2" in dock.advice.text())
     assert not dock.number.isHidden()
     before = paint.data.copy()
     dock.number.click()

@@ -158,7 +158,7 @@ def test_training_begins_with_the_starter(starter, qtbot, monkeypatch):
     model = load_model(saved[0])
     assert not model.is_starter
     assert model.network == replace(make_model().network, in_channels=3, distance=True)
-    assert "learns to tell them apart" in say(dock, "train_place")
+    assert "learns to tell the channels apart" in say(dock, "train_place")
     assert "no training state" not in say(dock, "train_warning")
     assert start.currentText().startswith("Last model")
     # Colours are new to it, and learnt at the usual rate; all else at a fifth.

@@ -703,5 +703,5 @@ def test_every_warning_can_be_read(dock, viewer, qtbot):
     paint.data[2, 5:12] = 1
     train(dock, qtbot)
     warning = say(dock, "train_warning")
-    assert "One object only" in warning
-    assert "as much of objects as of background" in warning
+    assert "Only one object" in warning
+    assert "times as many pixels as background" in warning

@@ -391,7 +391,7 @@ def test_sentences():
     assert "Nothing is painted" in say(np.zeros((9, 9), np.int32))
     assert "no border term" in say(two_objects(), WeightConfig(w0=0))
     one = np.where(two_objects() == 3, 1, two_objects())
-    assert "One object only" in say(one)
+    assert "Only one object" in say(one)
     assert "None of 2 objects touch" in say(two_objects(), WeightConfig(sigma=0.5))
     stack = np.stack([two_objects(), two_objects()])
     display = Display(stack.shape)

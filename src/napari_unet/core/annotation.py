@@ -342,26 +342,32 @@ def advise(counts: Mapping[int, int], mode: Mode, places: Mapping[int, int] | No
     if places and lack_numbers(places):
         some = f"number {next(iter(places))}" if len(places) == 1 else f"{len(places)} numbers"
         sentences.append(
-            f"Objects are painted in {sum(places.values())} separate places, with {some} only; give each "
-            "object a number of its own, or nothing tells them apart."
+            f"Objects are painted in {sum(places.values())} separate places but share {some}; give each "
+            "object its own number, or nothing tells them apart."
         )
     elif mode == "objects" and len(counts) == 2:
-        sentences.append("One object only is painted, so nothing is to be kept apart; paint another near it.")
+        sentences.append(
+            "Only one object is painted; paint another near it, or nothing shows how to keep them apart."
+        )
     highest = max(counts) if mode == "classes" else 0
     absent = [value for value in range(BACKGROUND, highest) if value not in counts]
     if absent:
         named = ", ".join(str(value) for value in absent[:_NAMED]) + ", ..." * (len(absent) > _NAMED)
-        classes = "class" if len(absent) == 1 else "classes"
-        sentences.append(f"Nothing is painted of {classes} {named}; paint some, or they are never learnt.")
+        classes, them = ("class", "it") if len(absent) == 1 else ("classes", "them")
+        sentences.append(
+            f"There is no paint for {classes} {named}; paint some, or the network cannot learn {them}."
+        )
     background = counts.get(BACKGROUND, 0)
     foreground = sum(counts.values()) - background
     name = "objects" if mode == "objects" else "other classes"
     if background >= IMBALANCE * foreground:
         times = background // foreground
-        sentences.append(f"There is {times} times as much background as {name}; paint more {name}.")
+        sentences.append(f"Background covers {times} times as many pixels as {name}; paint more {name}.")
     elif background and foreground >= IMBALANCE * background:
         times = foreground // background
-        sentences.append(f"There is {times} times as much of {name} as of background; paint more background.")
+        sentences.append(
+            f"{name.capitalize()} cover {times} times as many pixels as background; paint more background."
+        )
     return tuple(sentences)
 
 
@@ -378,8 +384,8 @@ def runs(paint: NDArray[Number]) -> tuple[NDArray[Number], NDArray[np.int64]]:
 
 def _too_many_classes(highest: int, limit: int) -> str:
     return (
-        f"The paint has the value {highest}, and there can be {limit} classes; paint classes with the values "
-        f"1 to {limit}, or choose objects mode."
+        f"The paint has the value {highest}, but there can only be {limit} classes; paint classes with the "
+        f"values 1 to {limit}, or choose objects mode."
     )
 
 

@@ -257,7 +257,7 @@ class TilesHalved:
     def message(self) -> str:
         """One sentence for the user."""
         return (
-            f"The memory was not enough, so the work goes on in tiles of {self.tile_size} pixels; closing "
+            f"There was not enough memory, so the work goes on in tiles of {self.tile_size} pixels; closing "
             "other programs would make it faster."
         )
 

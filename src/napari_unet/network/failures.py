@@ -38,7 +38,7 @@ def sentence(error: BaseException) -> str:
         # oneDNN was seen to fail again and again then, until the process ended.
         again = " If this comes back, restart napari." if str(error).lower() in _ONEDNN_WORDS else ""
         return (
-            "The memory is not enough; choose a smaller tile size (to predict), or a smaller patch size, "
+            "There is not enough memory; choose a smaller tile size (to predict), or a smaller patch size, "
             f"batch size or network (to train), or close other programs, then start again.{again}"
         )
     if isinstance(error, OSError):

@@ -143,8 +143,8 @@ def _room_for(shape: tuple[int, ...]) -> NDArray[np.float32]:
     if needed > free:
         raise InputError(
             f"The probabilities of an image of shape {shape[1:]} need {needed / 1e9:,.0f} GB of memory, and "
-            f"{free / 1e9:.1f} are free; crop the image, or segment its file by napari-unet predict --format "
-            "zarr."
+            f"{free / 1e9:.1f} are free; crop the image, or segment its file with napari-unet predict "
+            "--format zarr."
         )
     return np.zeros(shape, np.float32)
 

@@ -252,7 +252,7 @@ def train_events(
     of_paint = (*dataset.warnings, *doubts(dataset, config))
     yield from (Warned(message) for message in of_paint)
     if dataset.in_channels == 1 and are_in_colours(images, paints):
-        yield Adapted("Images of which all colours are greys are learnt as one channel.")
+        yield Adapted("Grey images that were saved in colours are learnt as one channel.")
     yield from told
     joining = Joining(live, feed, config, of_paint)
     del live, dataset  # which another takes the place of, when paint joins
@@ -319,18 +319,18 @@ def _read(
         in_channels=None if start is None or start.is_starter else start.network.in_channels,
     )
     if len(validation or ((), ())) != 2:
-        raise InputError("The validation is no pair; give two lists, of images and of their paints.")
+        raise InputError("The validation is not a pair; give two lists, of images and of their paints.")
     more_images, more_paints = (
         _listed(each, noun, reading.ndim)
-        for each, noun in zip(validation or ((), ()), ("validation images", "paints of them"), strict=True)
+        for each, noun in zip(validation or ((), ()), ("validation images", "validation paints"), strict=True)
     )
     if len(more_images) != len(more_paints):  # in all there may be as many of the one as of the other
         raise InputError(
-            f"There are {len(more_images)} validation images and {len(more_paints)} paints of them; give one "
-            "paint for each image, in the same order."
+            f"There are {len(more_images)} validation images and {len(more_paints)} validation paints; give "
+            "one paint for each image, in the same order."
         )
     if isinstance(full, bool):
-        raise InputError(f"full is {full}; say it for each image, in a list such as [{full}].")
+        raise InputError(f"full is {full}; give it for each image, in a list such as [{full}].")
     planes = read_planes(
         [*images, *more_images],
         [*paints, *more_paints],

@@ -178,7 +178,7 @@ def channels_first(
     if equal_as_one and in_channels == 1:
         result = without_equal_channels(result)
     if in_channels is not None and len(result) != in_channels:
-        like_it = ", save it in colours if those were grey ones saved so" * (
+        like_it = ", save it in colours if it was trained on grey pictures saved that way" * (
             len(result) == 1 and in_channels == 3
         )
         raise InputError(

@@ -111,7 +111,7 @@ def as_pixels(array: Any) -> Pixels:
         return array
     is_array = isinstance(getattr(array, "dtype", None), np.dtype) and hasattr(array, "shape")
     if is_array and hasattr(array, "__cuda_array_interface__"):  # as those of CuPy
-        raise InputError("The array is in the memory of a GPU; give a copy of it for numpy, as by .get().")
+        raise InputError("The array is in the memory of a GPU; give a numpy copy of it, as .get() returns.")
     if is_array and (isinstance(array, np.memmap) or not isinstance(array, np.ndarray)):
         if not all(isinstance(length, int | np.integer) for length in array.shape):
             raise InputError(
@@ -124,4 +124,4 @@ def as_pixels(array: Any) -> Pixels:
     except ValueError as error:
         raise InputError("This is a list of images of several shapes; give one at a time.") from error
     except (TypeError, RuntimeError) as error:  # tensors say what to do, such as to call .detach() or .cpu()
-        raise InputError(f"The array is of {type(array).__name__}, and not for numpy: {error}") from error
+        raise InputError(f"numpy cannot read an array of {type(array).__name__}: {error}") from error

@@ -84,7 +84,7 @@ def check_spacing(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ..
         raise InputError(f"The pixel size is {spacing!r}; give one number for each axis.") from error
     if len(sampling) != ndim or not all(isfinite(size) and size > 0 for size in sampling):
         raise InputError(
-            f"The pixel size is {sampling} and the paint has {ndim} axes; give each axis one of more than 0."
+            f"The pixel size is {sampling} and the paint has {ndim} axes; give each axis a size above 0."
         )
     return sampling
 

@@ -30,7 +30,7 @@ class WeightReading:
         if self.objects == 0:
             return "No object is painted yet, so there is no border to learn; paint a few objects."
         if self.objects == 1:
-            return "One object only is painted, so there is no border to learn; paint another near it."
+            return "Only one object is painted, so there is no border to learn; paint another near it."
         share = 100 * self.border_share
         percent = "less than 1" if 0 < share < 0.5 else f"{share:.0f}"
         if self.touching:

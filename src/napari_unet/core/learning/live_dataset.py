@@ -298,19 +298,16 @@ def _fresh(
 def _about_channels(found: int, learnt: int) -> str:
     if learnt == 1 and found == COLOURS:
         return (
-            "An image in true colours was painted on and the network learns from grey ones; train on it "
-            "apart, or, if the grey ones were saved in colours, start a training anew with all of them."
+            "A colour image was painted on, but the network learns from grey ones; train on it separately "
+            "or, if the grey ones were saved in colours, start a new training with all of them."
         )
     return (
-        f"An image with {found} channels was painted on and the network learns from {learnt}; train on it "
-        "apart."
+        f"An image with {found} channels was painted on, but the network learns from {learnt}; train on it "
+        "separately."
     )
 
 
 def _about_classes(values: set[int]) -> str:
     named = ", ".join(str(value) for value in sorted(values))
-    classes = "Class" if len(values) == 1 else "Classes"
-    return (
-        f"{classes} {named} came up while the network was learning without; what is painted of it is learnt "
-        "when you start the next training."
-    )
+    classes, them = ("class", "it") if len(values) == 1 else ("classes", "them")
+    return f"This training began without {classes} {named}; start another for the network to learn {them}."

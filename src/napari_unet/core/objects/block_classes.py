@@ -44,7 +44,7 @@ def find_class_objects_in_blocks(
             )
         )
     if scratch is None:
-        raise ValueError(f"To find the objects of {n_classes} classes takes an array for those of one.")
+        raise ValueError(f"Finding the objects of {n_classes} classes needs a scratch array.")
     work = _Classes(probabilities, tuple(block), out, plane)
     highest_ids = [0]  # of the background and every class so far
     for number in range(n_classes):

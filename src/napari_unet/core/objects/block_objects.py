@@ -185,8 +185,8 @@ class _Plane:
         self.last += count
         if self.last >= MOST:
             raise InputError(
-                f"There are more than {MOST} connected regions; raise instances.threshold, for most of them "
-                "are noise."
+                f"There are more than {MOST} connected regions; raise instances.threshold: most of them are "
+                "noise."
             )
         return before
 
@@ -276,10 +276,10 @@ class _Plane:
         needed = int(np.prod(sides, dtype=np.float64)) * BYTES_PER_PIXEL
         if self.memory is not None and needed > self.memory:
             raise InputError(
-                f"The foreground is connected over {' × '.join(map(str, sides))} pixels, and to separate its "
-                f"objects takes {needed / 2**30:.1f} GB of memory, of which {self.memory / 2**30:.1f} GB are "
-                "free; raise instances.threshold, train on more background between objects, or ask for "
-                "classes or probabilities."
+                f"The foreground is connected over {' × '.join(map(str, sides))} pixels; separating it needs "
+                f"{needed / 2**30:.1f} GB of memory, and {self.memory / 2**30:.1f} GB are free, so raise "
+                "instances.threshold, train on more background between objects, or ask for classes or "
+                "probabilities."
             )
 
     def _separate_across(self, box: Box, member: NDArray[np.int32]) -> None:
@@ -321,7 +321,7 @@ class _Plane:
         firsts = np.concatenate([*self.firsts, np.zeros(0, np.int64)])
         if used + ids.size > MOST:
             raise InputError(
-                f"There are more than {MOST} objects; raise instances.min_size, for most are noise."
+                f"There are more than {MOST} objects; raise instances.min_size: most of them are noise."
             )
         final = np.zeros(self.last + 1, np.int32)
         final[ids[np.argsort(firsts, kind="stable")]] = used + 1 + np.arange(ids.size)

@@ -200,9 +200,9 @@ def perhaps_a_mask(scores: Scores) -> str:
     ):
         if here == 1 and there >= _SEVERAL:
             return (
-                f"The {name} holds one object, and what it is compared with {there}; if it is a mask, with "
-                "one value for all of them, number its connected components first, as Fiji and scikit-image "
-                "do."
+                f"The {name} holds one object, and what it is compared with holds {there}; if it is a mask "
+                "with one value for all objects, number its connected components first, for example in Fiji "
+                "or with scikit-image."
             )
     return ""
 

@@ -89,8 +89,8 @@ def about_score(on: ScoredOn, mode: Mode) -> str | None:
         return None
     each = "background and objects" if mode == "objects" else "every class"
     return (
-        "There is too little paint to hold some out, so the score is of the paint that is learnt from and "
-        f"says little about the rest; paint at least {FEWEST_STROKES} strokes each of {each}."
+        "There is too little paint to hold some out, so the score is measured on the training paint itself "
+        f"and says little about the rest; paint at least {FEWEST_STROKES} strokes each of {each}."
     )
 
 
@@ -204,8 +204,8 @@ def about_borders(joined: int, found: int) -> str | None:
     if joined < 2 or 4 * joined < found:
         return None
     return (
-        f"{joined} of {found} painted objects run together in the prediction, and nowhere does the paint "
-        "show what is between two of them; draw a thin line of background between neighbours, or fill two "
+        f"{joined} of {found} painted objects run together in the prediction, and the paint never "
+        "shows what lies between two of them; draw a thin line of background between neighbours, or fill two "
         "that touch."
     )
 

@@ -99,7 +99,7 @@ def reason_against(state: TrainingState, start: Model, network: "UNet", mode: st
         or _shapes(learner.anchor).items() - parameters.items()
         or (state.best is not None and _shapes(state.best.weights) != weights)
     ):
-        reason = "The training of the model does not fit these channels or classes"
+        reason = "The training state does not fit these channels or classes"
     else:
         return ""
     return f"{reason}; training starts from the weights alone."

@@ -151,8 +151,8 @@ def adapted_network(
     if in_channels != old.in_channels:
         seen = "their mean" if mixture is None else "the mixture of them that tells your paint apart best"
         sentences.append(
-            f"The starting model knows images of {_count(old.in_channels, 'channel')} and these have "
-            f"{in_channels}: it begins with what it sees in {seen}, and learns to tell them apart."
+            f"The starting model was trained on images with {_count(old.in_channels, 'channel')}, and these "
+            f"have {in_channels}: it first sees {seen}, and learns to tell the channels apart."
         )
     if classes != old.classes:
         sentences.append(
@@ -162,14 +162,14 @@ def adapted_network(
     if config.ndim != old.ndim:
         sentences.append(
             "The starting model is 2-D and this training 3-D: it begins by seeing each plane alone, and "
-            "learns to join them."
+            "learns to connect them."
         )
     return network, tuple(sentences)
 
 
 def _begins(old: int, new: int) -> str:
     if old == 2:
-        return "each begins as what it knows as an object"
+        return "each begins as what the model knows as an object"
     if new == 2:
         return "all but the background begin as one"
     return "the last ones are left out" if new < old else "new ones begin as the mean of the others"

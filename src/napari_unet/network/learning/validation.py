@@ -70,8 +70,7 @@ class Validation:
         crops = list(_choose_crops(dataset, shape, most=crop_budget(shape.patches)))
         if not crops:
             raise InputError(
-                "Every weight of the paint to score on is 0; choose weights.foreground or weights.background "
-                "of more than 0."
+                "All paint to score on has weight 0; choose weights.foreground or weights.background above 0."
             )
         strokes = np.stack([shown for _, shown in crops])
         # Numbered anew, for there may be thousands of strokes and few in the crops; 0 is no stroke.

@@ -53,7 +53,7 @@ def check_object_size(model: Model, config: PredictionConfig) -> None:
     """Raise ``InputError`` if a size of objects is given for a model that is no starter."""
     if not (model.is_starter or isinstance(config.object_size, str)):
         raise InputError(
-            f"prediction.object_size is {config.object_size:g} and this model takes its images as they are; "
+            f"prediction.object_size is {config.object_size:g} but this model takes images as they are; "
             "leave it out, or choose a starter."
         )
 

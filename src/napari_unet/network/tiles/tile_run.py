@@ -237,11 +237,11 @@ def no_memory(geometry: Geometry) -> InputError:
     """Return what is to be said when not even the smallest tile fits."""
     if geometry.halo == WHOLE:
         return InputError(
-            "The memory is not enough for this network, which must see the whole image at once; close "
+            "There is not enough memory for this network, which must see the whole image at once; close "
             "other programs, or segment a part of the image."
         )
     return InputError(
-        f"The memory is not enough for tiles of {geometry.alignment} pixels, the smallest this network can "
+        f"There is not enough memory for tiles of {geometry.alignment} pixels, the smallest this network can "
         "have; close other programs, or use a model with fewer features or levels."
     )
 
