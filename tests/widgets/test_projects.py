@@ -34,6 +34,7 @@ from napari_unet.widgets.bridge.layers import (
 )
 from napari_unet.widgets.bridge.placement import micrometres, pixel_sizes
 from napari_unet.widgets.correcting.corrector import corrector_of
+from napari_unet.widgets.painting.channel_layers import combine
 from napari_unet.widgets.painting.regions import regions_layer, take_region_tool
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.project import ProjectDock
@@ -178,6 +179,24 @@ def snapshot(viewer):
             entry["colours"] = layer.colormap.colors.tolist()
         seen.append(entry)
     return seen
+
+
+def test_one_image_of_several_channels_opens_again(make_napari_viewer, data, tmp_path, qtbot):
+    viewer = make_napari_viewer()
+    layers = viewer.add_image(discs((2, 64, 80)), channel_axis=0, name=["DAPI", "GFP"], scale=(0.5, 0.25))
+    image = viewer.add_layer(combine(layers))
+    make_annotation(viewer, image, "first").data_setitem((np.array([5]), np.array([6])), 2)
+    project_of(viewer).create(tmp_path / "project")
+    saved(viewer)
+    viewer.close()
+    again = reopened(make_napari_viewer, tmp_path / "project", qtbot)
+    found = again.layers["DAPI + GFP"]
+    np.testing.assert_array_equal(found.data, image.data)
+    assert (found.opacity, found.axis_labels) == (0, ("C", "-2", "-1"))
+    np.testing.assert_array_equal(found.scale, (1, 0.5, 0.25))
+    paint = annotation_of(again, found)
+    assert paint.data[5, 6] == 2
+    assert marks.image_channels(found, paint) == "first"
 
 
 def test_a_script_reads_what_the_window_trains_on(make_napari_viewer, data, tmp_path):

@@ -28,6 +28,7 @@ from napari_unet.widgets.jobs import once
 from napari_unet.widgets.next_place import NextPlace
 from napari_unet.widgets.painting import brushes
 from napari_unet.widgets.painting.brush_tools import BrushTools
+from napari_unet.widgets.painting.channel_layers import ChannelLayers
 from napari_unet.widgets.painting.own_labels import OwnLabels
 from napari_unet.widgets.painting.regions import RegionTools
 from napari_unet.widgets.painting.take_section import TakeCorrections
@@ -144,6 +145,9 @@ class PaintDock(Dock):
             tooltip="Objects: every value from 2 up is one cell or nucleus; touching ones are kept apart.\n"
             "Classes: every value from 2 up is one kind of pixel, such as nucleus, stroma, lumen.",
         )
+        column.addWidget(
+            ChannelLayers(self._viewer, self.image, self._watcher, partial(self._say_channels, "first"))
+        )
         self.make_button = button(
             "",
             self.make,
@@ -185,7 +189,7 @@ class PaintDock(Dock):
             if moved := move_channels_first(self._viewer, image, channels):
                 show_info(moved)
                 channels = "first"  # also for whoever deletes the paint and makes it again
-                self.channels.setCurrentIndex(self.channels.findData(channels))
+                self._say_channels(channels)
             paint = bridge.make_annotation(self._viewer, image, channels)
         except InputError as error:
             self.advice.say(str(error), "error")
@@ -265,6 +269,9 @@ class PaintDock(Dock):
         self._show_view()
         self.brushes.show_for(self.mode)
         self._settled.start()
+
+    def _say_channels(self, channels: str) -> None:
+        self.channels.setCurrentIndex(self.channels.findData(channels))
 
     def _show_view(self, _event: object = None) -> None:
         paint = self.annotation

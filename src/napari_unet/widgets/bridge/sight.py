@@ -82,8 +82,13 @@ def lay_on(viewer: ViewerModel, image: Image, layer: Layer) -> None:
             return
 
 
+def is_see_through(image: Layer) -> bool:
+    """Return whether the image is blended with what lies below it, as channels of one picture are."""
+    return str(image.blending) in _SEE_THROUGH
+
+
 def _hides(image: Layer | None) -> bool:
-    return image is not None and image.opacity == 1 and str(image.blending) not in _SEE_THROUGH
+    return image is not None and image.opacity == 1 and not is_see_through(image)
 
 
 def _overlap(one: Layer, other: Layer) -> bool:

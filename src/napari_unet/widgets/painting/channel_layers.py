@@ -1,0 +1,137 @@
+"""Channels that are layers of their own, as napari opens many files: made into one image to learn from."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image
+from napari.layers.utils.stack_utils import images_to_stack
+from napari.utils.notifications import show_info
+from qtpy.QtWidgets import QWidget
+
+from napari_unet.widgets.bridge.marks import full_data, images_of
+from napari_unet.widgets.bridge.placement import lies_on, placement
+from napari_unet.widgets.bridge.sight import is_see_through
+from napari_unet.widgets.painting.watcher import AnnotationWatcher
+from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button
+from napari_unet.widgets.window.lifetime import follow
+
+_ALONE = "'{}' is learnt from alone, without {}. If they show one picture together:"
+_MOST_NAMES = 3
+_TOOLTIP = (
+    "Makes one image with an axis of channels, in the order of the layer list from below. It is quite\n"
+    "transparent, so that you go on seeing the layers that it is made of; these stay as they are.\n"
+    "Do the same with other images that are to be segmented."
+)
+
+
+class ChannelLayers(QWidget):
+    """Shown where the chosen image, not painted on yet, is blended with others; makes one image of them.
+
+    ``chosen`` is called when that has become the chosen image.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        image: LayerChooser,
+        watcher: AnnotationWatcher,
+        chosen: Callable[[], None],
+    ) -> None:
+        super().__init__()
+        self._viewer, self._image, self._watcher, self._chosen = viewer, image, watcher, chosen
+        column = Column(self)
+        self._said = column.add(Sentence("paint_alone"))
+        column.addWidget(
+            button("Learn from all of them", self.combine, name="paint_combine", tooltip=_TOOLTIP)
+        )
+        events = viewer.layers.events
+        follow(self, self.look, events.inserted, events.removed, events.renamed)
+        image.layer_changed.connect(self.look)
+        watcher.layer_changed.connect(self.look)
+        self.look()
+
+    def look(self, _event: object = None) -> None:
+        """Look again which layers are blended with the chosen image."""
+        image = self._image.layer
+        others = [] if image is None or self._watcher.layer is not None else blended(self._viewer, image)
+        others = [layer for layer in others if layer is not image]
+        self.setVisible(bool(others))
+        if image is not None:
+            self._said.say(_ALONE.format(image.name, _listed([layer.name for layer in others])))
+
+    def combine(self) -> None:
+        """Make one image of the chosen one and those that it is blended with, and choose it."""
+        image = self._image.layer
+        if image is None:
+            return
+        layers = blended(self._viewer, image)
+        if not layers:  # as one was moved since
+            self.look()
+            return
+        made = combine(layers)
+        self._viewer.layers.insert(1 + max(map(self._viewer.layers.index, layers)), made)
+        self._image.choose(made)
+        self._chosen()
+        show_info(
+            f"'{made.name}' has {len(layers)} channels, and is transparent; the layers stay to be seen."
+        )
+
+
+def blended(viewer: ViewerModel, image: Image) -> list[Image]:
+    """Return the layers, from below, that may be channels of one picture with ``image``, itself among them.
+
+    They are as large as each other and in one place, and all but the lowest are blended with what lies below,
+    as napari opens channels. None, where there is one alone.
+    """
+    where = placement(image)
+    group: list[Image] = []
+    for layer in images_of(viewer):
+        if not (_is_like(layer, image) and lies_on(layer, where)):
+            continue
+        if not is_see_through(layer):
+            if image in group:
+                break
+            group = []
+        group.append(layer)
+    return group if image in group and len(group) > 1 else []
+
+
+def combine(layers: Sequence[Image]) -> Image:
+    """Return a transparent image in the place of these, which becomes its first axis; see :func:`blended`."""
+    made = images_to_stack(
+        list(layers),
+        name=" + ".join(layer.name for layer in layers),
+        opacity=0.0,
+        blending="translucent",
+        colormap="gray",
+        metadata={},
+        visible=True,
+    )
+    made.axis_labels = ("C", *layers[0].axis_labels)
+    return made
+
+
+def _is_like(layer: Image, image: Image) -> bool:
+    return (
+        not layer.rgb
+        and layer.multiscale == image.multiscale
+        and full_data(layer).shape == full_data(image).shape
+        and _is_upright(layer)
+    )
+
+
+def _is_upright(layer: Image) -> bool:
+    """Return whether the layer is moved and scaled at most: what else there is has no further axis."""
+    return (
+        np.array_equal(layer.rotate, np.eye(layer.ndim))
+        and not np.any(layer.shear)
+        and np.array_equal(layer.affine.affine_matrix, np.eye(layer.ndim + 1))
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) > _MOST_NAMES:
+        return f"{len(names)} others"
+    quoted = [f"'{name}'" for name in names]
+    return " and ".join((", ".join(quoted[:-1]), quoted[-1]) if len(quoted) > 1 else quoted)

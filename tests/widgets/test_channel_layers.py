@@ -1,0 +1,125 @@
+"""Channels that are layers of their own: blended with each other, and learnt from together."""
+
+import dask.array
+import numpy as np
+import pytest
+from dock_helpers import discs, say
+from napari.layers import Image
+from qtpy.QtWidgets import QPushButton
+
+from napari_unet.widgets.bridge.layers import copy_image
+from napari_unet.widgets.bridge.marks import image_channels
+from napari_unet.widgets.paint import PaintDock
+from napari_unet.widgets.painting.channel_layers import blended, combine
+
+SHAPE = (64, 70)
+CHANNELS = np.stack([discs(SHAPE), discs(SHAPE, seed=1), discs(SHAPE, seed=2)])
+
+
+def opened(viewer, channels=CHANNELS[:2], names=("DAPI", "GFP", "RFP"), **place):
+    """Add channels as napari opens them."""
+    return viewer.add_image(channels, channel_axis=0, name=list(names[: len(channels)]), **place)
+
+
+@pytest.fixture
+def dock(viewer, qtbot):
+    dock = PaintDock(viewer)
+    qtbot.addWidget(dock)
+    return dock
+
+
+def offered(dock):
+    button = dock.findChild(QPushButton, "paint_combine")
+    return say(dock, "paint_alone") if button.isVisibleTo(dock) else None
+
+
+def press(dock):
+    dock.findChild(QPushButton, "paint_combine").click()
+
+
+def test_channels_are_made_one_image_that_is_learnt_from(dock, viewer):
+    place = {"scale": (0.5, 0.25), "translate": (3.0, 4.0), "units": ("um", "um"), "axis_labels": ("Y", "X")}
+    first, second = opened(viewer, **place)
+    assert offered(dock) == "'DAPI' is learnt from alone, without 'GFP'. If they show one picture together:"
+    press(dock)
+    image = dock.image.layer
+    assert image.name == "DAPI + GFP"
+    assert [layer.name for layer in viewer.layers] == ["DAPI", "GFP", "DAPI + GFP"]
+    assert offered(dock) is None
+    assert (image.visible, image.opacity, first.visible, second.visible) == (True, 0, True, True)
+    assert image.axis_labels == ("C", "Y", "X")
+    dock.make()
+    paint = dock.annotation
+    assert paint.data.shape == SHAPE
+    for name in place:
+        assert tuple(map(str, getattr(paint, name))) == tuple(map(str, getattr(first, name))), name
+    assert (image.opacity, first.visible, second.visible) == (0, True, True)
+    assert viewer.layers.index(paint) > viewer.layers.index(second)
+    assert image_channels(image, paint) == "first"
+    np.testing.assert_array_equal(copy_image(image), CHANNELS[:2])
+
+
+def test_channels_that_are_painted_on_stay_as_they_are(dock, viewer):
+    opened(viewer)
+    dock.make()
+    assert offered(dock) is None
+    viewer.layers.remove(dock.annotation)
+    assert offered(dock) is not None
+
+
+def test_of_many_channels_the_number_is_said(dock, viewer):
+    opened(viewer, discs((5, *SHAPE)), names="abcde")
+    assert offered(dock).startswith("'a' is learnt from alone, without 4 others.")
+    viewer.layers.remove("e")
+    assert offered(dock).startswith("'a' is learnt from alone, without 'b', 'c' and 'd'.")
+
+
+def test_what_is_blended_no_more_is_not_made_one(dock, viewer):
+    _, second = opened(viewer)
+    second.blending = "opaque"
+    press(dock)
+    assert offered(dock) is None
+    assert len(viewer.layers) == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"blending": "translucent_no_depth"},  # another picture over the first
+        {"data": np.zeros((64, 71))},
+        {"data": np.zeros((*SHAPE, 3)), "rgb": True},
+        {"data": [np.zeros(SHAPE), np.zeros((32, 35))], "multiscale": True},
+        {"scale": (2, 2)},
+        {"rotate": 30},
+        {"shear": [0.5]},
+        {"affine": np.diag([2.0, 2.0, 1.0])},
+    ],
+    ids=str,
+)
+def test_what_may_be_another_picture_is_left_alone(viewer, other):
+    image = viewer.add_image(CHANNELS[0])
+    layer = viewer.add_image(**{"data": CHANNELS[1], "blending": "additive"} | other)
+    for one in (image, layer):
+        assert blended(viewer, one) == []
+
+
+def test_channels_that_are_turned_are_left_alone(viewer):
+    for layer in (layers := opened(viewer)):
+        layer.rotate = 30
+    assert blended(viewer, layers[0]) == []
+
+
+def test_two_pictures_of_two_channels_each(viewer):
+    one, other = opened(viewer), opened(viewer, CHANNELS[1:])
+    for pair in (one, other):
+        for layer in pair:
+            assert blended(viewer, layer) == pair
+
+
+def test_channels_of_stacks_and_of_several_resolutions(viewer):
+    stacks = combine(opened(viewer, dask.array.from_array(discs((2, 3, *SHAPE)))))
+    assert stacks.data.shape == (2, 3, *SHAPE)
+    coarse = CHANNELS[:2, ::2, ::2]
+    pyramid = combine(viewer.add_image([CHANNELS[:2], coarse], channel_axis=0, multiscale=True))
+    assert isinstance(pyramid, Image)
+    assert [level.shape for level in pyramid.data] == [(2, 64, 70), (2, 32, 35)]
