@@ -31,13 +31,12 @@ MAX_CLASSES = 255
 """Classes are stored as paint values in uint8."""
 
 IMBALANCE = 40
-"""From this ratio of background to foreground pixels on, or the reverse, the summary asks for the rarer."""
+"""Ratio of background to foreground pixels, or the reverse, at which the summary asks for the rarer."""
 
 _PLACES_PER_NUMBER = 2
-"""So many separate places for each number of an object, on average, are no broken strokes: numbers were
-forgotten."""
+"""Mean number of places per object number at which these are no broken strokes: numbers were forgotten."""
 
-_PAIRS = {  # where a pixel and its neighbour can be, along an axis, if the neighbour is so many pixels on
+_PAIRS = {  # by the offset of a neighbour along an axis: the pixels that have it, and those neighbours
     -1: (slice(1, None), slice(None, -1)),
     0: (slice(None), slice(None)),
     1: (slice(None, -1), slice(1, None)),
@@ -237,10 +236,10 @@ def count_values(paint: NDArray[np.int32]) -> dict[int, int]:
 
 
 def count_places(paint: NDArray[np.integer[Any]]) -> dict[int, int]:
-    """Return in how many separate places of a plane each object of ``paint`` (…YX) is: in the most of any.
+    """Return how many separate places each object of ``paint`` (…YX) has in the plane where it has most.
 
     A place is connected (8 neighbours). In a stack, strokes of an object may lie planes apart. Runs of equal
-    pixels are connected, not pixels, of which there are many more: a training goes on beside it.
+    pixels are connected, far fewer than pixels: a training may be using the same processor.
     """
     height, width = (1, *paint.shape)[-2:]
     values, starts, stops, rows = _runs_in_rows(paint)
@@ -255,10 +254,10 @@ def count_places(paint: NDArray[np.integer[Any]]) -> dict[int, int]:
 def find_places(
     flat: NDArray[np.intp], values: NDArray[np.int32], shape: tuple[int, int]
 ) -> NDArray[np.intp]:
-    """Return for each pixel (N,) of the objects of a plane (Y, X) the first pixel of the place that it is in.
+    """Return for each object pixel (N,) of a plane (Y, X) the first pixel of its place.
 
-    ``flat`` are the flat indices of the pixels, in ascending order, and ``values`` their paint. What a place
-    is, :func:`count_places` says.
+    ``flat`` are the flat indices of the pixels, in ascending order, and ``values`` their paint. See
+    :func:`count_places` for what a place is.
     """
     if not flat.size:
         return flat
@@ -275,7 +274,7 @@ def find_places(
 def lack_numbers(places: Mapping[int, int]) -> bool:
     """Return whether objects are painted in so many ``places`` that most have no number of their own.
 
-    Of a whole paint, as :func:`count_places` counts them.
+    ``places`` are those of a whole paint, from :func:`count_places`.
     """
     return sum(places.values()) >= max(_PLACES_PER_NUMBER * len(places), 2)
 
@@ -289,7 +288,7 @@ def _connect(
 ) -> NDArray[np.intp]:
     """Return for each run (N,) within a row, in raster order, the index of the first run of its place."""
     height, width = shape
-    # In the next row those from one pixel before to one behind, if it is of the same plane.
+    # In the next row of the same plane, runs that overlap it or touch one of its corners.
     first = np.searchsorted(stops, np.maximum(starts - 1, rows * width) + width, "right")
     behind = np.searchsorted(starts, np.minimum(stops + 1, (rows + 1) * width) + width, "left")
     below = np.where(rows % height < height - 1, np.maximum(behind - first, 0), 0)

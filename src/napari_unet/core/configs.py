@@ -1,4 +1,4 @@
-"""What all configurations have in common: they are told from what is none, and hold no numbers of numpy."""
+"""Checks that all configurations share: that one was given, and holds Python numbers, not numpy's."""
 
 import reprlib
 from dataclasses import fields
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def check_kind(value: object, kind: type, noun: str, remedy: str) -> None:
-    """Raise ``InputError`` if something else was given for a ``noun`` than one of this kind."""
+    """Raise ``InputError`` unless the ``value`` given for a ``noun`` is of this kind."""
     if not isinstance(value, kind):
         raise InputError(f"The {noun} is {' '.join(reprlib.repr(value).split())}; give {remedy}.")
 

@@ -18,11 +18,10 @@ from napari_unet.core.relief.levels import framed, to_levels
 Separation = Literal["both", "probability", "shape"]
 
 _DEPTH_WEIGHT = 4.0
-"""What the logarithm of the depth counts against the log-odds of the probability: half the depth as much as
-2.8 in log-odds."""
+"""Weight of the logarithm of the depth against the log-odds of the probability: half the depth is 2.8."""
 
 _CERTAIN = 255
-"""What a pixel of which the network is certain counts for the size of its object; a doubtful one counts 1."""
+"""How much a pixel that the network is certain of adds to the size of its object; a doubtful one adds 1."""
 
 _LEAST, _MOST = 1e-4, 0.9999
 """Probabilities count as this at least and at most: further out, rounding decides."""

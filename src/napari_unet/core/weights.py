@@ -40,7 +40,7 @@ _HALO_TOLERANCE = 2.0**-32  # of its height: below what float32 can tell, so the
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WeightParts:
-    """What the weight map of one paint is the sum of; class balance, which joins all planes, is left open."""
+    """The terms of the weight map of one paint, before class balance, which depends on all planes."""
 
     kinds: NDArray[np.uint8]  # (…YX) 0 where nothing is known, otherwise 1 + class, so 1 is background
     border: NDArray[np.float32]  # (…YX) the border term; 0 where it does not count

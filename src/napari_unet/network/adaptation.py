@@ -19,7 +19,7 @@ from napari_unet.network.model import Model
 
 _FIRST, _FIRST_BIAS = "contracting.0.0.weight", "contracting.0.0.bias"
 _FIRST_MEAN = "contracting.0.1.running_mean"
-"""What batch normalisation takes off; a convolution before it has no bias."""
+"""What batch normalisation subtracts; the convolution before it has no bias."""
 
 _HEAD_WEIGHT, _HEAD_BIAS = "head.weight", "head.bias"
 
@@ -60,10 +60,10 @@ def adapted_weights(
 
 
 def _mixed(weights: Mapping[str, Tensor], mixture: Mixture) -> dict[str, Tensor]:
-    """Return the first layer for channels of which it sees a mixture, in place of each that it had.
+    """Return the first layer for new channels, of which it sees a mixture in place of each that it had.
 
-    The offset, the same everywhere, is what is taken off after the convolution, or added to it. So only at
-    the very edge, where it meets the zeros of the padding, is it not quite that of the image.
+    The offset of the mixture is applied after the convolution, and so is slightly wrong only at the very edge
+    of the image, where the padding is 0.
     """
     kernel = weights[_FIRST]
     grey = kernel.sum(dim=1, keepdim=True)
@@ -77,9 +77,9 @@ def _mixed(weights: Mapping[str, Tensor], mixture: Mixture) -> dict[str, Tensor]
 def share_classes(rows: Tensor, classes: int, *, splits_probability: bool = False) -> Tensor:
     """Return the rows (K, ...) of a head for so many classes.
 
-    The background, row 0, stays. Further classes are as what is no background was on average; where one
-    becomes several, and ``splits_probability`` (for the bias), they share its probability in equal parts, so
-    that the background's does not change. Of too many classes the last are left out; for two they are one.
+    The background, row 0, stays. New classes are the mean of the others; where one becomes several, and
+    ``splits_probability`` (for the bias), they share its probability equally, so that the background's does
+    not change. Of too many classes the last are left out; for two, all but the background become one.
     """
     known = rows[1:]
     mean = known.mean(dim=0, keepdim=True)

@@ -125,8 +125,8 @@ def draw_changes(
 ) -> Changes:
     """Return random changes for a batch of ``patches`` and channels (B, C), of ``source`` (…YX) pixels each.
 
-    What has a value per pixel is made of them on the device. Where nothing geometric is on, they say nothing
-    of the geometry: the identity computed in floating point would blur the centre a little.
+    Anything with a value per pixel is made from them on the device. Where nothing geometric is on, no matrix
+    is given: the identity computed in floating point would blur the image a little.
     """
     batch, channels = patches
     ndim = len(size)
@@ -209,8 +209,7 @@ def _sampling_grid(size: Sequence[int], numbers: Mapping[str, Tensor]) -> Tensor
         # As in the paper: Gaussian displacements on a coarse grid, bicubic in between.
         field = numbers["elastic"]  # B, ndim, *points
         for axis in range(len(size)):
-            # Contract the first spatial axis and append the fine one: after ndim rounds they are in order
-            # again.
+            # Contract the first spatial axis and append the fine one: after ndim rounds their order is back.
             field = torch.tensordot(field, numbers[f"spread {axis}"], dims=([2], [1]))
         grid = grid + field.movedim(1, -1)
     # grid_sample wants x before y before z, and -1 and 1 at the centres of the first and last pixel.

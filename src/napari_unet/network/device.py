@@ -19,7 +19,7 @@ _CUDA_WHEELS = "https://download.pytorch.org/whl/cu128"
 
 
 def choose_device(name: str | torch.device = "auto") -> torch.device:
-    """Return the device to compute on; in a process that was forked from one that computes, with one thread.
+    """Return the device to compute on; a forked process computes with one thread.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def choose_device(name: str | torch.device = "auto") -> torch.device:
         If there is no such device here.
     """
     if os.getpid() != _first_process():
-        # PyTorch's threads are not forked, and to compute with several would mean to wait for these for ever.
+        # PyTorch's threads are not forked, and computing with several would wait for them for ever.
         torch.set_num_threads(1)
     name = str(name)
     if name == "auto":
@@ -79,7 +79,7 @@ def acceleration_hint() -> str | None:
         return None
     if torch.version.cuda is not None:
         return "PyTorch finds no NVIDIA GPU; if this computer has one, install or update its driver."
-    # The driver brings this program along, so it tells whether there is a card to win.
+    # The driver comes with this program, so it tells whether there is a card.
     found = shutil.which("nvidia-smi") is not None
     reason = "This computer's NVIDIA GPU is idle" if found else "An NVIDIA GPU would be many times faster"
     command = f"pip install --force-reinstall torch --index-url {_CUDA_WHEELS}"
@@ -113,9 +113,7 @@ def choose_precision(device: torch.device, wanted: Precision = "auto") -> torch.
 
 
 def _cpu_has_bfloat16() -> bool:
-    if not hasattr(
-        torch.cpu, "get_capabilities"
-    ):  # older versions of torch do not tell; float32 is always right
+    if not hasattr(torch.cpu, "get_capabilities"):  # in older versions of torch; float32 is always right
         return False
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in _FAST_BFLOAT16)

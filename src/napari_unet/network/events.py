@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Started:
     """Training is about to make its first step.
 
-    ``device`` is a sentence such as "CPU, 2 cores"; ``precision`` the arithmetic in use; ``parameters``
+    ``device`` is in words, such as "CPU, 2 cores"; ``precision`` the arithmetic in use; ``parameters``
     the number of trainable values; ``images`` the number of annotated planes or volumes; ``known_pixels``
     those with paint.
     """
@@ -69,10 +69,10 @@ class StepDone:
 class Validated:
     """The averaged network was scored.
 
-    ``score`` is the mean intersection over union of the non-background classes in [0, 1] on the ``on``
-    paint (NaN-safe: always finite), on so many ``strokes`` of it; ``best`` says whether these weights are now
-    the ones that will be kept. ``interval`` holds the score on ever so many such strokes in 9 of 10
-    trainings; (0, 1) is: too few strokes to know. Step 0 is the model that training went on from.
+    ``score`` is the mean intersection over union of the non-background classes in [0, 1], always finite, on
+    so many ``strokes`` of the ``on`` paint; ``best`` says whether these weights are now the ones that will be
+    kept. In 9 of 10 trainings, ``interval`` holds the score that any number of such strokes would give;
+    (0, 1) means too few strokes to know. Step 0 is the model that training went on from.
     """
 
     step: int
@@ -135,7 +135,7 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a stop now would leave, but for how objects are best read: save it, and a crash costs a minute.
+    """What a stop now would leave, except how objects are best read: save it, and a crash costs a minute.
 
     ``model`` and ``state`` as of :class:`Stopped`.
     """
@@ -148,9 +148,9 @@ class Checkpoint:
 class PaintJoined:
     """Paint that has changed since training began is learnt from the next step on.
 
-    ``images`` and ``known_pixels`` are what is learnt from now, as in :class:`Started`, ``more_pixels`` how
-    many more (or, where paint was erased, less than 0) than before. ``waited`` seconds have passed since the
-    first of it was told; to take it in took the training ``took`` seconds.
+    ``images`` and ``known_pixels`` are as in :class:`Started`, ``more_pixels`` how many more than before
+    (below 0 where paint was erased). The first of it was told ``waited`` seconds ago; taking it in cost the
+    training ``took`` seconds.
     """
 
     images: int
@@ -196,7 +196,7 @@ class ImageScaled:
     """The image is scaled for a starter: its objects are taken to be ``object_size`` pixels wide.
 
     ``instances`` is how its objects are read unless that is given, its smallest size in pixels of this image.
-    An estimate that the starter is not sure of had better be compared with the image.
+    An estimate that the starter is not sure of should be compared with the image.
     """
 
     object_size: float
@@ -247,7 +247,7 @@ class TileStored:
 class TilesHalved:
     """The memory was not enough for a tile; what is left is done in tiles of ``tile_size`` pixels.
 
-    ``total`` tiles are now to be done, those that are finished included.
+    There are now ``total`` tiles, finished ones included.
     """
 
     tile_size: int

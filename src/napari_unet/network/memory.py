@@ -1,4 +1,4 @@
-"""How much of the computer's memory a job may still take, and how it hands back what it has freed."""
+"""How much memory a job may still take, and how it returns what it has freed."""
 
 import ctypes
 import sys
@@ -63,7 +63,7 @@ def _reclaimable(folder: Path) -> int:
 
 
 def hand_back() -> None:
-    """Return to the system the memory that is free in this process, which the allocator would keep.
+    """Return memory that this process has freed to the system; the allocator would keep it.
 
     On Linux every thread has a heap of its own, which glibc keeps at its largest: an hour of training and
     predicting, each job in its thread, took 60 % more memory than anything in it.

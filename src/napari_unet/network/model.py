@@ -23,7 +23,7 @@ high."""
 class History:
     """How a training went.
 
-    A training that was continued has one history: its steps and seconds run on from session to session.
+    A continued training has one history: its steps and seconds run on from session to session.
     ``losses`` holds (step, seconds, loss) for every step, ``scores`` a :data:`Score` for every validation;
     both are thinned after 4096 steps, see :func:`napari_unet.network.record.thin_curve`.
     """
@@ -74,7 +74,7 @@ class Model:
         Size of a pixel of the images it learnt from along each spatial axis, in micrometres; None where it
         is not known, or not one.
     origin : str
-        In words where its weights, or those it was trained from, come from: a starter, another model, or
+        Where its weights, or those it was trained from, come from, in words: a starter, another model, or
         elsewhere; "" if they were random.
     """
 
@@ -97,5 +97,5 @@ class Model:
 
 
 def check_model(model: object) -> None:
-    """Raise ``InputError`` if something else than a model was given for one, such as its name."""
+    """Raise ``InputError`` unless ``model`` is one, and not its name, for example."""
     check_kind(model, Model, "model", "what load_model or load_starter returns")

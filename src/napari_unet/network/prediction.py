@@ -138,7 +138,7 @@ def predict_events(
 
 
 def _room_for(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return zeros, or say so where they do not fit into the memory: systems promise more than there is."""
+    """Return zeros; ``InputError`` beyond the free memory, since systems promise more than there is."""
     needed, free = 4 * prod(shape), free_host_memory()
     if needed > free:
         raise InputError(
@@ -169,7 +169,7 @@ class PredictionPlan:
     scale: Scale | None = None  # how the image is scaled for a starter
 
     def scaled_event(self) -> ImageScaled:
-        """Return what is to be said of the scale, which there must be."""
+        """Return the event about the scale, which there must be."""
         scale = cast("Scale", self.scale)
         return ImageScaled(scale.object_size, scale.estimated, self.instances, scale.is_sure)
 
@@ -289,7 +289,7 @@ def predict_tiles(
     TilesHalved
         As in :func:`predict_events`.
     """
-    # On a GPU the network of the last model stays: to make it ready again would take as long as an image.
+    # On a GPU the network of the last model stays: making it ready again would take as long as an image.
     ready = _resident_network if plan.device.type == "cuda" else ready_network
     network = ready(for_channels(model, plan.pixels.shape[0]), plan.device, plan.precision)
     of_tile = tile_computer(

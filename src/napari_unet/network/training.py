@@ -135,8 +135,8 @@ def train(
 def _interrupts_stop(control: Control) -> Iterator[None]:
     """Let Ctrl-C stop a job that can return its result; a second one ends it at once.
 
-    That of a host that has a use of its own for it, such as an event loop, stays. ``KeyboardInterrupt`` if
-    the job, once stopped, has no result.
+    A handler of the host's own, such as an event loop's, stays. ``KeyboardInterrupt`` if the job, once
+    stopped, has no result.
     """
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -255,7 +255,7 @@ def train_events(
         yield Adapted("Grey images that were saved in colours are learnt as one channel.")
     yield from told
     joining = Joining(live, feed, config, of_paint)
-    del live, dataset  # which another takes the place of, when paint joins
+    del live, dataset  # replaced when paint joins
     try:
         run = Run(
             network,
@@ -278,7 +278,7 @@ def train_events(
                 run.hold_on()
             yield from run.events()
         except Exception as error:
-            # The frames of an out-of-memory error hold the tensors that filled the memory.
+            # Frames of an out-of-memory error hold the tensors that filled the memory.
             traceback.clear_frames(error.__traceback__)
             if run.has_model:
                 yield Stopped("failed", run.model())
@@ -345,7 +345,7 @@ def _read(
 
 
 def _listed(arrays: Iterable[Any], noun: str, ndim: int) -> list[Any]:
-    """Return images of ``ndim`` axes, or paints, as a list; ``InputError`` for one array, or names."""
+    """Return images of ``ndim`` axes, or paints, as a list; ``InputError`` for a single array, or names."""
     shape = getattr(arrays, "shape", ())
     if 0 < len(shape) <= ndim and getattr(arrays, "dtype", None) != np.dtype(object):
         raise InputError(
@@ -364,7 +364,7 @@ def _listed(arrays: Iterable[Any], noun: str, ndim: int) -> list[Any]:
 
 
 def _whether_full(of_image: Full) -> Full:
-    """Return which objects of an image are full; ``InputError`` for what does not say so."""
+    """Return which objects of an image are full; ``InputError`` if ``of_image`` does not say."""
     if not isinstance(of_image, bool | np.bool_ | Iterable):
         raise InputError(
             f"full is {of_image!r} for an image; give True, False, or the values of its objects in a list."

@@ -22,8 +22,8 @@ from napari_unet.network.geometry import check_shape
 class _Conv3d(nn.Conv3d):
     """Computes two planes in full precision on a CPU.
 
-    Of a padded 3x3x3 kernel over two planes in bfloat16, oneDNN, as torch 2.13 has it, returns a gradient
-    that is in part what the memory held before.
+    For a padded 3x3x3 kernel over two planes in bfloat16, the oneDNN of torch 2.13 returns a gradient that
+    partly is uninitialised memory.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -160,9 +160,9 @@ class Upsampling(nn.Module):
 def drop_out(config: UNetConfig, batch: int, generator: torch.Generator) -> Tensor | None:
     """Return what drop-out leaves of the features for one batch, (batch, 3 F 2^(L-1)), drawn on the CPU.
 
-    Whole feature maps go, for pixels beside each other say the same (Tompson et al. 2015): with the chance
-    ``config.dropout`` the factor of a map is 0, else such that the mean is 1. Those of the last level of the
-    contracting path come first, then those of the bottom. None where nothing goes.
+    Whole feature maps are dropped, since neighbouring pixels say the same (Tompson et al. 2015): with
+    probability ``config.dropout`` the factor of a map is 0, else such that the mean is 1. Those of the last
+    level of the contracting path come first, then those of the bottom. None without drop-out.
     """
     if not config.dropout:
         return None
@@ -208,12 +208,12 @@ def initialise(network: nn.Module) -> None:
 
     The standard deviation is sqrt(2/N), N the number of incoming nodes of one neuron (He et al. 2015; section
     3 of the U-Net paper). In an up-convolution whose stride is its kernel size, one pixel of every input
-    channel comes in. Of weights without memory, those on the device "meta", nothing is drawn.
+    channel comes in. Weights on the device "meta", which have no memory, are left out.
     """
     for module in network.modules():
         weight = getattr(module, "weight", None)
         if isinstance(weight, Tensor) and weight.is_meta:
-            continue  # torch takes milliseconds for each to come to the same end
+            continue  # torch would take milliseconds for each, and draw nothing
         if isinstance(module, (nn.Conv2d, nn.Conv3d)):
             incoming = module.in_channels * math.prod(module.kernel_size)
         elif isinstance(module, (nn.ConvTranspose2d, nn.ConvTranspose3d)):

@@ -21,13 +21,13 @@ CHANNEL_AXES: dict[Channels, int] = {"first": 0, "last": -1, "middle": -3}
 """Index of the channel axis, where there is one; the earlier of two that would do is taken."""
 
 _FEW = (2, 3, 4)
-"""Lengths of an axis before Y and X that is more often one of channels than of planes."""
+"""Lengths at which an axis just before Y and X more often holds channels than planes."""
 
 _COLOURS = (1, 3, 4)
-"""Lengths of a last axis that is one of colours (grey, RGB, RGBA) wherever it can be."""
+"""Lengths at which the last axis is taken for colours (grey, RGB, RGBA) wherever it can be."""
 
 _ROWS = 512
-"""Of an image on disk that are read at a time."""
+"""Rows of an image on disk that are read at a time."""
 
 
 def check_pixels(image: Any) -> Pixels:
@@ -221,7 +221,7 @@ def _from_model(shape: tuple[int, ...], ndim: int, in_channels: int | None) -> C
 
 
 def perhaps_channels(name: str, shape: tuple[int, ...], axis: str, remedy: str) -> str:
-    """Return a sentence on channels of an image that would be taken for grey planes; "" on none.
+    """Return a warning that channels of an image may be taken for grey planes; "" if not.
 
     Parameters
     ----------

@@ -248,7 +248,7 @@ def with_small_ids(objects: NDArray[np.int32]) -> NDArray[np.int32]:
 def _surrounded(
     objects: NDArray[Any], there: NDArray[np.bool_], block: Block, metric: Metric
 ) -> NDArray[Any]:
-    """Return the keys of the window before the first axis, with all the margin, in the image or not."""
+    """Return the keys of the window, padded where its margin lies outside the image."""
     shape = [core.stop - core.start + 2 * more for core, more in zip(block.core, block.margin, strict=True)]
     keys = np.full(shape, metric.none, metric.dtype)
     inside = tuple(
@@ -267,9 +267,9 @@ def _core(block: Block) -> tuple[slice, ...]:
 
 
 def _lines(block: Block, axis: int, shape: tuple[int, ...]) -> tuple[NDArray[np.int64], int]:
-    """Return the starts and the width of the lines, along the last axis, that a later axis will look at.
+    """Return the starts and the width of the lines, along the last axis, that later axes read.
 
-    The core along this axis and those before it; the margins too along those to come.
+    They hold the core along this axis and those before it, and also the margins along those to come.
     """
     core = _core(block)
     ranges = [range(side.start, side.stop) for side in core[: axis + 1]] + [*map(range, shape[axis + 1 :])]

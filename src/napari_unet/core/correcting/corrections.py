@@ -19,9 +19,8 @@ class PaintEdit:
     values: NDArray[np.int32]  # (N,) 1 for background, 2 and more for objects; never 0
     n_objects: int  # number of corrected objects among the values
     n_background: int  # number of pixels of background among the values
-    # the paint values of the corrected objects that were predicted, at least half of each: with the edit the
-    # paint holds them up to their border. Those are included that it held already. What was drawn where
-    # nothing was predicted may be a stroke
+    # the paint values of the corrected objects of which at least half was predicted: the edit paints them up
+    # to their border, unless they are already. What was drawn where nothing was predicted may be a stroke
     accepted: tuple[int, ...]
 
 

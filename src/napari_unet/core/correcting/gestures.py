@@ -52,7 +52,7 @@ class Correction:
     objects: Edit  # of the predicted objects
     paint: Edit
     pixels: Places  # all pixels of the objects it speaks of, changed or not
-    painted: dict[int, Places]  # the objects that the paint holds up to their border now, and their pixels
+    painted: dict[int, Places]  # the objects that are now painted up to their border, and their pixels
     # the paint value of each object that came of it; 1 for each one that was rejected
     values: tuple[int, ...]
 

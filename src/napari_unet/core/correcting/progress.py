@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_unet.core.correcting.gestures import Gesture
 
 WINDOW = 20
-"""So many objects, judged last, make a share: enough to be steady, few enough to follow the training."""
+"""Objects, judged last, of which a share is taken: enough to be steady, few enough to follow training."""
 
 FEWEST = 5
 """With fewer objects than this, a share says nothing."""
@@ -25,7 +25,7 @@ ENOUGH = 0.9
 """From this share on, correcting on changes little."""
 
 _TOGETHER_S = 1e-3
-"""What is said within this time is said by one gesture: the parts of a split, all objects under a stroke."""
+"""Judgements within this time come from one gesture: the parts of a split, all objects under a stroke."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,7 +21,7 @@ _UNLIKE = 0.6
 """Novelty from which a place is called unlike the paint."""
 
 _BLOCKS = 5
-"""Blocks along an object, in which places are compared: finer tells no more and takes longer."""
+"""Blocks along an object, in which places are compared: finer ones tell no more and take longer."""
 
 _APART = 1.5
 """Places are at least so many objects apart, or a person would be led to one twice."""

@@ -48,7 +48,7 @@ class Sample:
 
     @property
     def teaches(self) -> bool:
-        """Whether there is paint to train on; on images for scoring alone, or once it is erased, is none."""
+        """Whether there is paint to train on: not on images for scoring alone, nor once it is erased."""
         return any(pixels.size for pixels in self.pixels)
 
     @property
@@ -84,7 +84,7 @@ def join_planes(
     distance: bool = True,
     earlier: Sequence[Sample | None] = (),
 ) -> Dataset:
-    """Return the dataset of planes, in this order: who is held out, and how much each class weighs.
+    """Return the dataset of planes, in this order: what is held out, and how much each class weighs.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_unet.core.learning.dataset import Sample
 
 _MOST = 1_000_000
-"""Pixels that are looked at, at most, of all that there are of a kind."""
+"""Pixels of each kind that are looked at, at most."""
 
 _STEADINESS = 0.05
 """Part of the mean variance that is added to that of every channel: few pixels look more alike than all."""
@@ -33,8 +33,8 @@ class Mixture:
 def telling_mixture(samples: Sequence[Sample]) -> Mixture | None:
     """Return the mixture of channels that tells painted objects from background best, with unit range.
 
-    It is Fisher's linear discriminant. Where most of it is bright, grey is bright, so objects stay as bright
-    or dark as they are. None where no channel tells, or there is paint of one kind only.
+    It is Fisher's linear discriminant, with a sign that keeps bright objects bright and dark ones dark. None
+    where no channel tells them apart, or there is paint of one kind only.
     """
     channels = samples[0].image.shape[0]
     background = _pixels([(sample.image, sample.pixels[:1]) for sample in samples], channels)

@@ -29,15 +29,15 @@ _CERTAIN_OF_FULL = 0.99
 seams, and varies inside; one that has learnt from strokes is sure everywhere, and seams are what varies."""
 
 _PART_OF_FULL = 1.0
-"""``InstanceConfig.min_part`` where objects are full: who has learnt where objects end cuts fewer up, and
-more of the seams are true."""
+"""``InstanceConfig.min_part`` where objects are full: a network that has learnt where objects end cuts up
+fewer, and more of its seams are true."""
 
 _OF_STROKE = 0.175
 """Smallest object as a part of the median stroke, which covers a third of its object or so."""
 
 _CLICK = 0.1
-"""A stroke that covers a smaller part than this of the object that is found there is a click, and tells
-nothing of its size. That object is the lower quartile of all: where most are joined, one that is not."""
+"""A stroke that covers less than this part of the object found there is a click, and says nothing about its
+size. The object's size is the lower quartile of all: of one that is not joined, where most are."""
 
 _OF_FOUND, _MOST_TIMES = 0.05, 8
 """Where strokes are clicks, the smallest object as a part of that object; but no more than so many times what

@@ -28,7 +28,7 @@ class Rereading:
 
     @classmethod
     def of(cls, foreground: NDArray[np.float32], ndim: int, plane: Plane = ()) -> "Rereading":
-        """Keep the planes of ``foreground`` (K - 1, leading..., spatial...), all of them within ``plane``."""
+        """Keep the planes of ``foreground`` (K - 1, leading..., spatial...), all of them inside ``plane``."""
         leading = foreground.shape[1 : foreground.ndim - ndim]
         return cls({(*plane, *at): foreground[(slice(None), *at)] for at in np.ndindex(leading)})
 

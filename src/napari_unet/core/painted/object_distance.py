@@ -96,7 +96,7 @@ def measure_depths(
 
 
 def choose_reach(depths: Iterable[Depth], spacing: Sequence[float] | None = None) -> float | None:
-    """Return the depth from which on all is as deep: half that of the median object; None without a full one.
+    """Return the depth from which on all counts as deep: half that of the median full object; None without.
 
     In pixels, or the unit of ``spacing``; at least 2 pixels of the finest axis.
     """

@@ -55,8 +55,7 @@ class News:
     """What may have changed since the last time."""
 
     sources: tuple[Source, ...]  # all of them, in the order in which they came: a source keeps its place
-    # by place of the source, where something may have changed, in as many axes as the planes are told apart
-    # by; None is anywhere
+    # for each source, by its index in `sources`: the planes (YX) that may have changed; None is any
     touched: Mapping[int, set[Plane] | None]
     told: float  # when the first of it was told, on the clock `time.monotonic`
 

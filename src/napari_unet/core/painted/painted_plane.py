@@ -1,4 +1,4 @@
-"""One annotated plane, measured: all that training needs to know of it but what joins it with the others.
+"""One annotated plane, measured: all that training needs to know that does not depend on other planes.
 
 What is measured from paint has a short reach, so after an edit only the edited box and what is near it is
 measured again, in place: :meth:`PaintedPlane.edited` gives what :func:`measure_plane` would, for what a

@@ -91,7 +91,7 @@ def outline_region(vertices: ArrayLike, shape: Sequence[int]) -> Region | None:
 def complete(paint: NDArray[Any], regions: Sequence[Region]) -> NDArray[Any]:
     """Write background into the unlabelled pixels of ``regions``, in place, and return ``paint`` (…YX).
 
-    Regions that reach beyond the paint are those of other paint, and do not count; nor elsewhere.
+    Here and everywhere else, regions that reach beyond the paint belong to other paint and are ignored.
     """
     for region in regions:
         if region.lies_in(paint.shape):
@@ -106,9 +106,9 @@ def complete_everywhere(paint: NDArray[Any]) -> NDArray[Any]:
 
 
 def overlooked(objects: NDArray[Any], paint: NDArray[Any], regions: Sequence[Region]) -> int:
-    """Return how many predicted ``objects`` (…YX) the regions make background: most of each has no paint.
+    """Return how many predicted ``objects`` (…YX) the regions make background: most of it is unpainted.
 
-    Whoever finds an object right and forgets to accept it would teach that it is none.
+    A user who forgets to accept an object that is right would teach that it is not there.
     """
     found = set[int]()
     for region in (region for region in regions if region.lies_in(paint.shape)):

@@ -61,7 +61,7 @@ class TaughtPlane:
     def edited(
         self, painted: NDArray[Any], changed: Box | None, full: Full
     ) -> tuple["TaughtPlane", Box | None]:
-        """Return the plane after an edit, for what the edit costs, and where it is taught otherwise.
+        """Return the plane after an edit, at the cost of the edit alone, and where what it teaches changed.
 
         Parameters
         ----------

@@ -128,7 +128,7 @@ class Part:
 def compare_parts(
     prediction: NDArray[np.integer[Any]], truth: NDArray[np.integer[Any]], *, ndim: int | None = None
 ) -> Iterator[Part]:
-    """Compare labels part by part, so that one can be told of progress, and stop.
+    """Compare labels part by part, so that progress can be shown and the work stopped.
 
     Parameters
     ----------

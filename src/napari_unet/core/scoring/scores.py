@@ -15,7 +15,7 @@ from napari_unet.core.scoring.agreement import Agreement, measure_agreement
 from napari_unet.core.scoring.overlap import planes
 
 _SEVERAL = 3
-"""Objects that one alone is not likely to be compared with."""
+"""Objects on one side that make a single one on the other suspicious."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,10 +190,7 @@ def mean_scores(scores: Sequence[Scores]) -> dict[str, float]:
 
 
 def perhaps_a_mask(scores: Scores) -> str:
-    """Return, in a sentence, that labels may be a mask, which has one value for all objects; "" if not.
-
-    Their scores say as much: one object alone, where there are several in what it is compared with.
-    """
+    """Return a warning if the scores suggest a mask, with one value for all objects; "" if not."""
     for name, here, there in (
         ("truth", scores.n_true, scores.n_predicted),
         ("prediction", scores.n_predicted, scores.n_true),

@@ -47,13 +47,13 @@ class BatchSource:
         return batch
 
     def draw_ahead(self) -> None:
-        """Draw the next batch already, if that is on a GPU, which does it beside the step it is busy with."""
+        """Draw the next batch in advance if images are on a GPU, which does it beside the current step."""
         if self._resident is not None:
             before = self.rng_states
             self._ahead = self._draw(), before
 
     def follow(self) -> None:
-        """Go on with the paint that has joined; a batch that was drawn ahead is as if it had not been."""
+        """Go on with the paint that has joined; a batch that was drawn ahead is discarded."""
         self.rng_states = self.rng_states
         if self._resident is not None and not self._resident.follow(self._joining.dataset):
             self._resident = None

@@ -1,7 +1,7 @@
 """Why a training does not get anywhere, in words: what was found, what it means, what to do next.
 
-What the paint alone cannot teach is said by :func:`napari_unet.core.annotation.advise`. Here is what shows
-against the network (:func:`doubts`), or only once the network has learnt for a while (:class:`Watch`).
+:func:`napari_unet.core.annotation.advise` says what the paint alone cannot teach. Here is what shows in view
+of the network (:func:`doubts`), or only once it has learnt for a while (:class:`Watch`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +29,7 @@ _FIRST_LOOK = 100
 """Steps after which a network that learns has left its random start behind, average included."""
 
 _AGAIN = 50
-"""Steps after which it is seen whether a sentence still holds."""
+"""Steps after which a warning is checked again."""
 
 _CROPS = 8
 _MOST_LEVELS = 7
@@ -52,7 +52,7 @@ def doubts(dataset: Dataset, config: TrainingConfig) -> tuple[str, ...]:
 
 
 def about_size(spans: NDArray[np.intp], network: UNetConfig) -> str | None:
-    """Return what is to be said if most objects are larger than what the network sees, or None.
+    """Return a warning if most objects are larger than what the network sees, or None.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def field_of_view(network: UNetConfig) -> int:
 
 
 def about_score(on: ScoredOn, mode: Mode) -> str | None:
-    """Return what is to be said if the score is of the paint that is trained on, or None."""
+    """Return a warning if the score is measured on the training paint, or None."""
     if on != "training":
         return None
     each = "background and objects" if mode == "objects" else "every class"
@@ -95,7 +95,7 @@ def about_score(on: ScoredOn, mode: Mode) -> str | None:
 
 
 class Watch:
-    """Looks now and then at what the network makes of a few places, for faults that the loss does not show.
+    """Looks now and then at predictions of a few places, for faults that the loss does not show.
 
     Parameters
     ----------
@@ -125,9 +125,9 @@ class Watch:
         self._shows_border = not objects or any(found.shows_border for found in objects)
 
     def look(self, step: int, predict: Callable[[Tensor], Tensor]) -> Iterator[Warned | Resolved]:
-        """Tell what has become apparent at ``step``, or does not hold any more.
+        """Tell which faults have appeared by ``step``, and which are gone.
 
-        Nothing is predicted but after 100, 200, 400, 800 … steps, and every 50 while something is wrong.
+        Predicts only after 100, 200, 400, 800 … steps, and every 50 while something is wrong.
 
         Parameters
         ----------
@@ -181,7 +181,7 @@ class Watch:
 
 
 def about_classes(classes: Sequence[NDArray[Any]], step: int, mode: Mode) -> str | None:
-    """Return what is to be said if all predicted classes (0 background) are the same, or None."""
+    """Return a warning if all predicted classes (0 background) are the same, or None."""
     values = {int(value) for predicted in classes for value in np.unique(predicted)}
     if len(values) != 1:
         return None
@@ -197,7 +197,7 @@ def about_classes(classes: Sequence[NDArray[Any]], step: int, mode: Mode) -> str
 
 
 def about_borders(joined: int, found: int) -> str | None:
-    """Return what is to be said if of ``found`` painted objects so many share a predicted one, or None.
+    """Return a warning if many of the ``found`` painted objects share a predicted one, or None.
 
     Only for paint that shows no border between two objects: where it does, the network may yet learn it.
     """

@@ -1,4 +1,4 @@
-"""How a trained network is best read: fit what separates objects to the paint it was trained on."""
+"""How objects are best read from a trained network: the thresholds are fitted to the training paint."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -28,15 +28,15 @@ _EDGE = {2: 384, 3: 64}
 """Pixels along each side of a window: all windows together are read in about a second."""
 
 _OF_STARTER = 3.0
-"""Usual contrast where a training on strokes began with a starter. It has learnt from whole images where
-objects end: seams fall deeply, and what varies inside of objects falls, too."""
+"""Usual contrast where a training on strokes began with a starter. It knows from whole images where objects
+end: seams are deep, and so are variations inside objects."""
 
 _OF_VOLUME = 1.0
-"""Usual contrast of strokes in a volume, after a starter as well, whose kernels know the planes alone. What
-is between two objects is seldom painted there, for strokes lie planes apart."""
+"""Usual contrast of strokes in a volume, also after a starter, whose kernels know planes alone. What lies
+between two objects is seldom painted there, since strokes lie planes apart."""
 
 _MOSTLY = 2 / 3
-"""Part of the painted objects that are full, as by accepting predicted ones, from which on they are most."""
+"""Part of the painted objects that must be full, such as accepted ones, to count as most."""
 
 
 def fit_reading(

@@ -1,4 +1,4 @@
-"""The network that is kept: the best so far on today's validation paint, and since when none was better."""
+"""The network that is kept: the best so far on the current validation paint."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -23,7 +23,7 @@ Between = Callable[[], bool]
 """Called before every batch that is scored; it may train, and says whether it did."""
 
 _PATIENCE = 0.25
-"""Part of all steps after which what is looked at between two scores is normalised anew."""
+"""Part of all steps after which batch normalisation is measured again for glances between two scores."""
 
 _COLLAPSED = 0.5
 """Below this part of the best score a network has lost its way, however little is held out."""
@@ -47,7 +47,7 @@ class Incumbent:
     learner : Learner
         Its averaged network is scored.
     config : TrainingConfig
-        After so many validations without progress as its patience :attr:`has_converged`.
+        After as many validations without progress as its ``patience``, :attr:`has_converged` is True.
     """
 
     def __init__(self, dataset: Dataset, shape: BatchShape, learner: Learner, config: TrainingConfig) -> None:
@@ -99,7 +99,7 @@ class Incumbent:
 
     @property
     def has_converged(self) -> bool:
-        """Whether patience is at its end."""
+        """Whether patience has run out."""
         patience = self._config.patience
         return patience is not None and self._idle >= patience
 
@@ -114,7 +114,7 @@ class Incumbent:
         self._images = calibration_images(dataset, self._shape, self._config, device)
 
     def _score(self, weights: Tensors, between: Between | None, *, is_worn: bool = False) -> Tally:
-        """Return how the network of ``weights`` does; ``is_worn`` says that the learner has just these."""
+        """Return how the network of ``weights`` does; ``is_worn``: they are the learner's own at present."""
         learner = self._learner
 
         def predict(image: Tensor) -> Tensor:

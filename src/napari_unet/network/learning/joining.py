@@ -1,4 +1,4 @@
-"""How paint joins a running training: what is learnt from now on, what is said of it, what comes first."""
+"""How new paint joins a running training, what the user is told of it, and what is learnt first."""
 
 from collections.abc import Iterator, Sequence
 from time import monotonic, perf_counter
@@ -13,7 +13,7 @@ from napari_unet.network.events import PaintJoined, Resolved, Warned
 from napari_unet.network.learning.diagnosis import doubts
 
 _EASE = 10
-"""After paint has joined, so many times as long as that took pass before the next may …"""
+"""After paint has joined, the next waits so many times as long as that took …"""
 
 _LONGEST_WAIT_S = 0.5
 """… but no longer than this."""
@@ -82,14 +82,14 @@ class Joining:
         yield from self._say()
 
     def fresh(self, rng: np.random.Generator) -> Fresh | None:
-        """Return newest paint that the next batch is to show, if there is any."""
+        """Return the newest paint that the next batch should show, if there is any."""
         if not self._fresh or not self._fresh_steps:
             return None
         self._fresh_steps -= 1
         return self._fresh[rng.integers(len(self._fresh))]
 
     def _say(self) -> Iterator[Warned | Resolved]:
-        """Tell what has come to hold of the paint, and what does not hold any more."""
+        """Tell which warnings about the paint are new, and which no longer hold."""
         dataset = self.dataset
         now = [*dataset.warnings, *doubts(dataset, self._config), *self._live.held_back]
         before, self._told = self._told, now

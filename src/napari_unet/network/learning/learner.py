@@ -21,12 +21,12 @@ _DECAY = 0.99
 """Largest decay of the weight average per step; see :meth:`Learner._update_average`."""
 
 _ENDS = ("contracting.0.0.", "head.", "distance_head.")
-"""What of a network meets the channels of the images and the classes of the paint."""
+"""The layers that depend on the channels of the images and the classes of the paint."""
 
 _BATCH_NORM = (nn.BatchNorm2d, nn.BatchNorm3d)
 
 _FIRST_SCALE = 1024.0
-"""Factor of the loss in float16 at first: a step or two find the right one."""
+"""First factor of the loss in float16: a step or two find the right one."""
 
 
 Snapshot = tuple[list[Tensor], dict[str, Any]]
@@ -74,7 +74,7 @@ class Learner:
         # Channels last is what the convolutions of CPUs and GPUs are fastest in; torch has it for 2-D images
         # alone.
         layout = torch.channels_last if network.config.ndim == 2 else torch.contiguous_format
-        # The second `to` is an overload that torch's own annotations leave out.
+        # The second `to` is missing in torch's annotations.
         self.network = network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
         self.average = AveragedModel(self.network).eval()
         self._norms = [layer for layer in self.average.modules() if isinstance(layer, _BATCH_NORM)]
@@ -147,7 +147,7 @@ class Learner:
         return values[0] if finite else None
 
     def _drop_out(self, batch: int) -> Tensor | None:
-        """Return what drop-out keeps in this step, on the device, drawn anew for every one."""
+        """Return what drop-out keeps in this step, on the device."""
         kept = drop_out(self.network.config, batch, torch.Generator().manual_seed(self._seed + self._step))
         return None if kept is None else upload(kept, self.device)
 
@@ -159,9 +159,9 @@ class Learner:
         distance: Tensor | None,
         kept: Tensor | None,
     ) -> Tensor:
-        """Leave the gradient of a batch, and return loss, loss with that of the distance, and its norm, (3,).
+        """Compute the gradient of a batch; return loss, loss with that of the distance, and norm, (3,).
 
-        Together: a GPU and the processor wait for each other at every value that is read.
+        In one tensor: a GPU and the processor wait for each other at every value that is read.
         """
         self.network.train()
         self._optimiser.zero_grad(set_to_none=True)
@@ -183,11 +183,11 @@ class Learner:
         self._update_average()
 
     def hold(self, pull: float) -> None:
-        """From now on, pull the network back to the weights it has: by this part of the way at every step.
+        """From now on, pull the network back to its present weights, by this part of the way at every step.
 
-        Where the paint teaches steadily it goes its way all the same, and stays where the gradients are noise
-        (L2-SP of Li, Grandvalet & Davoine 2018, decoupled as the weight decay of AdamW is). The first layer
-        and the heads are free where they learn at a rate of their own: what they know is of other images.
+        Steady gradients still move it, noise does not (L2-SP of Li, Grandvalet & Davoine 2018, decoupled as
+        the weight decay of AdamW is). The first layer and the heads are free where they learn at a rate of
+        their own: what they know is from other images.
         """
         self._pull = pull
         self._anchor = (
@@ -210,13 +210,13 @@ class Learner:
 
     @torch.no_grad()
     def settle(self, images: Sequence[Tensor], *, patience: float = 0.0) -> None:
-        """Measure what normalises the averaged network, see :mod:`napari_unet.network.learning.calibration`.
+        """Measure the averaged network's statistics; see :mod:`napari_unet.network.learning.calibration`.
 
         Parameters
         ----------
         images : sequence of Tensor (B, C, …YX)
         patience : float
-            What was measured last may do for so many more steps, as a part of those before it.
+            The last measurement holds for so many more steps, as a part of those before it.
         """
         updates = int(self.average.n_averaged)
         if updates <= (1 + patience) * self._settled or not self._norms:
@@ -290,7 +290,7 @@ class Learner:
             self.average.module.load_state_dict(own)
 
     def snapshot(self, earlier: Snapshot | None = None) -> Snapshot:
-        """Return a copy of all that steps change, on the device, where an ``earlier`` one was that may go."""
+        """Return a copy of all that steps change, on the device; an ``earlier`` one may be overwritten."""
         tensors = self._tensors()
         copies = [] if earlier is None else earlier[0]
         if len(copies) != len(tensors):
@@ -301,7 +301,7 @@ class Learner:
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to what :meth:`snapshot` returned."""
         copies, scaler = snapshot
-        if len(copies) < len(self._tensors()):  # of before the first step
+        if len(copies) < len(self._tensors()):  # taken before the first step
             self._optimiser.state.clear()
             self._work.forget()
         _copy(self._tensors(), copies)
@@ -314,7 +314,7 @@ class Learner:
         self._pull /= 2
 
     def _tensors(self) -> list[Tensor]:
-        """Return all that steps change but the scaler; an optimiser has nothing before the first."""
+        """Return all that steps change except the scaler; an optimiser has no state before the first."""
         moments = [self._optimiser.state.get(parameter, {}) for parameter in self.network.parameters()]
         return [*self._own, *(value for moment in moments for value in moment.values())]
 
@@ -322,7 +322,7 @@ class Learner:
         layout = torch.channels_last if image.ndim == 4 else torch.contiguous_format
         image = image.contiguous(memory_format=layout)
         enabled = self.precision != torch.float32
-        # A recorded step must not find weights that another has cast.
+        # A recorded step must not use weights that an earlier one has cast.
         with torch.autocast(self.device.type, dtype=self.precision, enabled=enabled, cache_enabled=False):
             logits: Tensor = network(image, kept)
         return logits
@@ -350,9 +350,9 @@ class Learner:
         """Move the average of every weight towards its value.
 
         The decay grows as (1 + n) / (10 + n) after n steps, up to its final value: early averages forget the
-        random start quickly, so that a training stopped after a minute is a good one, too.
+        random start quickly, so that a training stopped after a minute is good, too.
 
-        Not by ``update_parameters``, which sorts all tensors anew at every step, and makes a GPU wait for it.
+        ``update_parameters`` would sort all tensors at every step, and make a GPU wait for it.
         """
         averages: list[Tensor] = list(self.average.module.parameters())
         _move(averages, list(self.network.parameters()), self._part_new)

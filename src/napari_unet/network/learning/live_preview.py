@@ -38,7 +38,7 @@ _HALO = 32
 """Context in pixels around a block. A preview need not be exact to the last pixel of a block's edge."""
 
 _MOST = 2048
-"""Pixels along either axis of the screen that are predicted; further out, the middle of the screen is."""
+"""Pixels along either axis that are predicted, at most; of a wider view, the middle."""
 
 _Place = tuple[Hashable, tuple[int, ...], int, int, int]
 

@@ -14,8 +14,8 @@ _DEVICES = ("cuda",)
 _FIRST_CALLS = 3
 """Calls that are computed as usual before one is recorded: libraries set themselves up in the first.
 
-Of a function with a second part, those count that came to it: what that makes at first, such as the moments
-of an optimiser, would be made anew with every replay.
+With a second part, only calls that reached it count: what it creates at first, such as the moments of an
+optimiser, would be created again with every replay.
 """
 
 
@@ -23,10 +23,9 @@ class Replay:
     """Has a GPU repeat a function of tensors by itself: a CUDA graph.
 
     The processor takes milliseconds to launch the hundreds of small computations of a step, longer than a
-    fast GPU takes to make them. They are recorded, with the addresses of all tensors, and repeated at those.
-    So all that the function uses beside its inputs must stay where it is, or :meth:`forget` be called;
-    nothing in it may wait for the GPU or draw random numbers there; and what it returns is overwritten the
-    next time.
+    fast GPU takes to run them. They are recorded with the addresses of all tensors, and repeated there. So
+    whatever the function uses beside its inputs must stay in place, or :meth:`forget` be called; nothing in
+    it may wait for the GPU or draw random numbers there; and the next call overwrites what it returned.
 
     Where nothing can be recorded, everything is computed as usual, and the log says so.
 
@@ -65,7 +64,7 @@ class Replay:
             Always the same one; what it returns is or holds tensors.
         *inputs : Tensor or None
         then : callable, optional
-            What :meth:`finish` will do with what the function leaves behind.
+            What :meth:`finish` will do afterwards.
         """
         if not self._enabled:
             return function(*inputs)
@@ -85,7 +84,7 @@ class Replay:
         return self._outputs
 
     def finish(self, then: Callable[[], None]) -> None:
-        """Do ``then``, which :meth:`run` was told of."""
+        """Do ``then``, which was given to :meth:`run`."""
         if self._second is not None:
             self._second.replay()
         else:
@@ -129,9 +128,9 @@ class Replay:
 def _begin(graph: Any, memory: Any) -> None:
     """Record what this thread does on its stream; other threads use the GPU meanwhile, on others.
 
-    Until version 2.12, torch lends its generator to the recording, and meanwhile to nobody else: for good, if
-    the recording fails. So it is given another one. Only a random number that another thread draws in the
-    microseconds in which a recording begins still fails.
+    Until version 2.12, torch lends its generator to the recording alone, and for good if that fails. So it is
+    given another one. Only a random number that another thread draws in the microseconds in which a recording
+    begins still fails.
     """
     generator = torch.cuda.default_generators[torch.cuda.current_device()]
     own = generator.graphsafe_get_state()
@@ -143,7 +142,7 @@ def _begin(graph: Any, memory: Any) -> None:
 
 
 def _end(graph: Any, memory: Any) -> None:
-    """End a recording. One that fails must not keep its memory, nor all others from theirs."""
+    """End a recording; one that fails must release its memory."""
     try:
         graph.capture_end()
     except RuntimeError:
@@ -175,14 +174,14 @@ class Numbers:
 
 
 def upload(values: Tensor, device: torch.device) -> Tensor:
-    """Return ``values`` on the device; a GPU gets them in its turn, and nobody waits."""
+    """Return ``values`` on the device, without waiting for a GPU."""
     if device.type != "cuda" or not values.numel():
         return values.to(device)
     return values.pin_memory().to(device, non_blocking=True)
 
 
 def read_later(values: Tensor) -> Callable[[], list[float]]:
-    """Return what waits for ``values`` and nothing that is computed after them, and returns them."""
+    """Return a function that waits for ``values``, and nothing computed after them, and returns them."""
     if values.device.type != "cuda":
         return values.tolist
     copy = torch.empty(values.shape, dtype=values.dtype, pin_memory=True).copy_(values, non_blocking=True)

@@ -1,4 +1,4 @@
-"""What patches are cut from, kept on the GPU: a step then takes a few numbers there, and no pixels."""
+"""The images and paint that patches are cut from, kept on the GPU: a step sends a few numbers, no pixels."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,8 +30,8 @@ class Resident:
     """Draws batches as :func:`napari_unet.network.learning.batches.draw_batch`, from images on the device.
 
     The pixels of all samples are in one tensor, one sample after the other, so that all patches of a batch
-    are cut at once. Beside them is what is taught, which is nothing but at the painted pixels: so paint that
-    joins is written there, and no more.
+    are cut at once. Beside them are the maps to learn from, set at painted pixels alone: when paint joins,
+    only those are written.
 
     A GPU does all of it in a stream of its own: while a network learns from one batch, the next is drawn.
 
@@ -61,7 +61,7 @@ class Resident:
 
     @staticmethod
     def suits(dataset: Dataset, device: torch.device, taken: int = 0) -> bool:
-        """Return whether ``device`` is a GPU with room for images and paint; ``taken`` bytes have theirs."""
+        """Return whether ``device`` is a GPU with room for images and paint, which hold ``taken`` bytes."""
         pixels = sum(sample.target.size for sample in dataset.samples)
         size = 4 * pixels * (dataset.in_channels + 2 + dataset.has_distance)
         return device.type in _DEVICES and size <= _SHARE * (free_memory(device) + taken)
@@ -81,7 +81,7 @@ class Resident:
 
     @contextmanager
     def _aside(self) -> Iterator[None]:
-        """Have a GPU do this beside what it was told before; what it is told afterwards waits for it."""
+        """Run this on a GPU beside earlier work; later work waits for it."""
         if self._stream is None:
             yield
             return

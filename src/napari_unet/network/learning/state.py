@@ -38,9 +38,9 @@ class LearnerState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Best:
-    """The network that will be kept: its weights, its step, and the result of the best of all so far.
+    """The network that will be kept: its weights, its step, and the best result so far.
 
-    The kept network is the later of two that are as good, so its own result may be a little short of that.
+    Of two networks that are as good the later is kept, so its own result may be a little lower.
     """
 
     weights: Tensors
@@ -57,8 +57,8 @@ class TrainingState:
     # state of the numpy generator that draws patches, as its `bit_generator` gives it
     patch_rng: Mapping[str, Any]
     augment_rng: "Tensor"  # state of the torch generator that augments them, uint8
-    # the best network of the validations that a longer training would have made as well: not of the last one,
-    # for which training stopped
+    # the best network of the validations that a longer training would have made as well, without the one
+    # made because training stopped
     best: Best | None
     data: str  # `fingerprint` of what was trained on
 

@@ -138,14 +138,14 @@ class Run:
             yield self._recorded(self._incumbent.keep(start.weights, earlier.best_step, self._seconds))
 
     def hold_on(self) -> None:
-        """Let the starter, which was scored, keep of what it knows as much as it does well on this paint."""
+        """Pull the starter, which was scored, back to what it knows: the more, the better it does."""
         if self._config.pull is None:
             pull = pull_of_starter(cast("Best", self._incumbent.best).highest.score)
             self._config = replace(self._config, pull=pull)
             self._learner.hold(pull)
 
     def events(self) -> Iterator[TrainingEvent]:
-        """Train until the budget is spent, a stop is asked for, or nothing finite or better comes up."""
+        """Train until the budget is spent, a stop is requested, or the training diverges or converges."""
         reason: Literal["finished", "stopped", "diverged"] = "finished"
         while True:
             self._wait_while_paused()
@@ -166,8 +166,8 @@ class Run:
                 if self._incumbent.has_converged:
                     yield Stopped("converged", self.model(), self._state(self._incumbent.best))
                     return
-        # A longer training would have validated here if that was due, and not otherwise: nor may its best
-        # network depend on where it was interrupted.
+        # A longer training would have validated here only if that was due, and its best network must not
+        # depend on where it was interrupted.
         best = self._incumbent.best
         had_joined = self._has_joined
         yield from self.scores()
@@ -191,8 +191,8 @@ class Run:
     def _step_for_paint(self) -> bool:
         """Make a step while a network is scored, if paint waits: a score takes as long as several steps.
 
-        It is told of after the score. Without new paint nothing happens, and a training is repeatable. A
-        pause holds here as well.
+        Its events follow the score. Without new paint nothing happens, so a training is repeatable. A pause
+        holds here as well.
         """
         self._wait_while_paused()
         limit = self._config.steps
@@ -211,7 +211,7 @@ class Run:
                     return
 
     def _checkpoint(self) -> Iterator[Checkpoint]:
-        """Tell what a stop would leave, if it is time to and no score is due for new paint."""
+        """Yield what a stop would leave, if it is time and no score is due for new paint."""
         best = self._incumbent.best
         is_due = perf_counter() - self._last_checkpoint >= self._checkpoint_s
         if is_due and best is not None and self._learner.average.n_averaged and not self._has_joined:

@@ -16,10 +16,10 @@ from napari_unet.network.model import Model
 from napari_unet.network.unet import UNet
 
 _DRAWING = Lock()
-"""Held while torch's global generator draws weights: another thread would draw from it, too."""
+"""Held while torch's global generator draws weights, since another thread may draw from it, too."""
 
 _KNOWN = 0.2
-"""Part of the learning rate at which a starter learns what it knows already: it forgets less."""
+"""Part of the learning rate for what a starter knows already, so that it forgets less."""
 
 _MOST_PULL = 0.1
 _SHARPNESS = 4
@@ -51,7 +51,7 @@ def starting_rates(
 
 
 def origin_of(start: Model | None, *, goes_on: bool) -> str:
-    """Return in words where the first weights of a training come from, which perhaps ``goes_on`` there."""
+    """Return in words where the first weights of a training come from; ``goes_on`` says it is resumed."""
     if start is None:
         return ""
     steps = start.history.steps
@@ -64,8 +64,8 @@ def origin_of(start: Model | None, *, goes_on: bool) -> str:
 def pull_of_starter(score: float) -> float:
     """Return how much is kept of a starter with this score on the paint before the first step.
 
-    What it is right about already few strokes cannot teach better, but make it forget: touching nuclei part
-    no more. What it is wrong about, such as a kind of image it has never seen, must not be in the way.
+    Few strokes cannot improve what it does right already, but make it forget: touching nuclei are no longer
+    separated. Where it is wrong, as on a kind of image it has never seen, it must not stand in the way.
     """
     return float(_MOST_PULL * score**_SHARPNESS)
 

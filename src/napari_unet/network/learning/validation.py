@@ -1,4 +1,4 @@
-"""How good the network is by now: its errors on every stroke that is scored, on the same crops throughout."""
+"""How good the network is by now: its errors on every scored stroke, on the same crops throughout."""
 
 from collections.abc import Callable, Iterator
 from math import prod
@@ -25,11 +25,11 @@ _COST = 0.05
 """Part of the training time that validation may take."""
 
 _STEP = 3
-"""A step costs as much as so many predictions of its patches: forward, and twice that backward."""
+"""Cost of a step in predictions of its patches: one forward, and twice that backward."""
 
 
 _TOGETHER = 4
-"""So many times the patches of a step does a GPU predict at once: it takes as long for few as for many."""
+"""How many times the patches of a step a GPU predicts at once: few take as long as many."""
 
 
 class _Crops(NamedTuple):

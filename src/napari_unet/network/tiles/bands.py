@@ -1,9 +1,9 @@
 """Run a network for a part of its output, level by level in bands of rows, as its layers would compute it.
 
-What layers hand on is large and read once. In bands it is small enough for the cache, and for an allocator
-that gives the same memory again: memory fresh from the system for every layer of every tile costs a quarter
-of the time. Only the features that are copied across, and those that are pooled, are ever whole, so tiles may
-be large, and their halos little of the work. And no level computes more than what is read of it.
+Intermediate features are large and read once. In bands they fit the cache, and an allocator gives the same
+memory again: fresh memory from the system for every layer of every tile costs a quarter of the time. Only
+features that are copied across or pooled are ever whole, so tiles may be large and their halos a small part
+of the work. And no level computes more than the next one reads.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,19 +21,19 @@ from napari_unet.network.tiles import gpu_layers
 from napari_unet.network.unet import UNet, Upsampling
 
 _BAND_BYTES = 4 * 2**20
-"""Of the features of one level in a band: more would leave the cache, and the heap of a thread."""
+"""Size of the features of one level in a band: more would not fit the cache, or the heap of a thread."""
 
 _LEAST_ROWS = 32
-"""Of a band: at each seam between two, about 3 rows are computed twice."""
+"""Rows of a band, at least: at each seam between two, about 3 rows are computed twice."""
 
 _LINE = 64
-"""Bytes of a line of the cache: what begins with one is read faster."""
+"""Bytes of a cache line: aligned memory is read faster."""
 
 _MANY = 2**24
-"""Values of features beyond which a GPU gains by another way to interpolate, which takes more launches."""
+"""Values beyond which a GPU is faster with another way to interpolate, which takes more launches."""
 
 _BFLOAT16 = "_is_mkldnn_bf16_supported"
-"""What tells whether oneDNN computes in bfloat16 on this processor."""
+"""Name of torch's function that tells whether oneDNN computes in bfloat16 on this processor."""
 
 _CONVOLVE = {2: functional.conv2d, 3: functional.conv3d}
 
@@ -125,7 +125,7 @@ def _put(values: Tensor, room: Tensor | None, rows: slice) -> Tensor:
 
 
 def _features(block: nn.Module, x: Tensor, at: slice, rows: slice, size: int) -> Tensor:
-    """Return what the convolutions of a level make of some of its rows, of all other axes as much as given.
+    """Return the output of the two convolutions of a level for some of its rows.
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ def _classified(network: UNet, x: Tensor) -> Tensor:
 
 
 def _pool(pool: nn.Module, x: Tensor, out: Tensor) -> None:
-    """Pool ``x`` into ``out``; the maximum three times as fast as torch does it, which notes where it is."""
+    """Pool ``x`` into ``out``; three times as fast as torch's maximum, which also notes where it is."""
     if not isinstance(pool, (nn.MaxPool2d, nn.MaxPool3d)):
         out.copy_(pool(x))
         return
@@ -209,7 +209,7 @@ def _pool(pool: nn.Module, x: Tensor, out: Tensor) -> None:
 
 
 def _bands(rows: slice, like: Tensor) -> Iterator[slice]:
-    """Divide rows evenly into bands, whose corners are as even as the first row.
+    """Divide rows evenly into bands; their starts are even if the first row is.
 
     ``like`` has the features and the width of what will be computed. Volumes and GPUs have one band.
     """

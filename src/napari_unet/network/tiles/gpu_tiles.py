@@ -1,9 +1,9 @@
 """Tiles on an NVIDIA GPU: only pixels travel to it, as the image has them, and only probabilities back.
 
-The processor is slow beside such a GPU, so all else happens there: scaling, mirroring and averaging. Every
-thread copies in a stream of its own, through memory that the system cannot move, while the network computes
-another tile, and puts what it fetched where it belongs: to touch memory for the first time is slow. One
-thread alone tells the GPU what to compute.
+The processor is slow beside such a GPU, so the GPU also does the scaling, mirroring and averaging. Every
+thread copies in a stream of its own, through pinned memory, while the network computes another tile, and puts
+the result where it belongs, since touching memory for the first time is slow. One thread alone tells the GPU
+what to compute.
 """
 
 from collections import deque
@@ -23,10 +23,10 @@ from napari_unet.network.tiles.launching import launch
 from napari_unet.network.unet import UNet
 
 _TORCH_READS = {np.dtype(code) for code in ("u1", "i1", "u2", "i2", "i4", "i8", "f2", "f4", "f8")}
-"""What torch converts on a GPU as numpy does; of other pixels numpy makes float64."""
+"""Types that torch converts on a GPU as numpy does; numpy makes float64 of all others."""
 
 _PART_BYTES = 8 * 2**20
-"""Of what is fetched at once: while one part is on its way, the last is put where it belongs."""
+"""Bytes fetched at once: while one part is on its way, the last is put where it belongs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +66,7 @@ class GpuTiles:
 
 
 def send(pixels: NDArray[Any], device: torch.device) -> Tensor:
-    """Return pixels of any real type on a device; copied in the current stream, for which nobody waits."""
+    """Return pixels of any real type on a device; copied in the current stream, without waiting."""
     dtype = pixels.dtype if pixels.dtype in _TORCH_READS else np.dtype(np.float64)
     like = torch.from_numpy(np.empty(0, dtype)).dtype
     staged = torch.empty(pixels.shape, dtype=like, pin_memory=device.type == "cuda")
@@ -92,7 +92,7 @@ def mirrored(x: Tensor, indices: list[NDArray[np.intp] | None]) -> Tensor:
 
 
 def _beside(x: Tensor, values: NDArray[Any]) -> Tensor:
-    """Return a few values where ``x`` is; without waiting for the GPU, which all blocking copies do."""
+    """Return a few values on the device of ``x``, without waiting for a GPU."""
     return torch.from_numpy(values).to(x.device, non_blocking=True)
 
 

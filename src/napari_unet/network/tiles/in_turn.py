@@ -1,4 +1,4 @@
-"""The same work for many images, one after the other: one that fails does not keep the others from it."""
+"""The same work for many images, one after the other: if one fails, the others go on."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ImageFailed:
-    """Nothing came of image ``number``; ``message`` is one sentence for the user."""
+    """The work on image ``number`` failed; ``message`` is one sentence for the user."""
 
     number: int
     message: str

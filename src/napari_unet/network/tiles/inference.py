@@ -28,8 +28,8 @@ _MOST_VALUES = 2**31 - 1
 """Values in one tensor; GPU kernels that count in 32 bits refuse more."""
 
 _ENOUGH_PIXELS = {"cpu": 1280**2, "cuda": 2304**2}
-"""Pixels, by kind of device, beyond which larger 2-D tiles gain little, and keep users waiting for what they
-see: an NVIDIA GPU computes one while others are copied."""
+"""Pixels, by kind of device, beyond which larger 2-D tiles gain little and keep users waiting; an NVIDIA GPU
+computes one while others are copied."""
 
 
 def ready_network(model: Model, device: torch.device, precision: torch.dtype) -> UNet:

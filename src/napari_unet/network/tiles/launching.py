@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 _LAUNCHER = ThreadPoolExecutor(1, "tiles")
-"""Of one tile after the other: they use the same memory. The thread stays, as torch forgets with a thread how
-cuDNN is to compute each layer, and to find that out takes time."""
+"""One tile after the other: they use the same memory. The thread stays, since torch keeps by thread how cuDNN
+computes each layer best, and finding that out takes time."""
 
 
 def launch(compute: Callable[[Tensor], Tensor], sent: Tensor) -> Future[Tensor]:
-    """Have a GPU compute something of what is sent there in the current stream, which will find it there."""
+    """Have a GPU ``compute`` from what is ``sent`` in the current stream, which then waits for the result."""
     return _LAUNCHER.submit(_launch, compute, sent, torch.cuda.current_stream(sent.device))
 
 

@@ -1,8 +1,8 @@
 """How large the objects of an image are, as a starter sees them.
 
-A starter finds objects of the size that it learnt from. So the image is shown to it at several scales: at the
-right one, what it finds is as large as it should be there, and it is sure of it. At a finer one it takes
-grain for objects, which then are too small; at a coarser one it joins what belongs to several.
+A starter finds objects of the size that it learnt from. So it sees the image at several scales: at the right
+one, the objects it finds have the size expected there, and it is sure of them. At a finer scale it takes
+grain for objects, which are too small; at a coarser one it joins several into one.
 """
 
 import math
@@ -24,7 +24,7 @@ from napari_unet.network.tiles.inference import probabilities_of, ready_network
 from napari_unet.network.unet import UNet
 
 LARGEST_FACTOR = 3.0
-"""Of the scales that are tried: a finer one than this takes nine times the work of the image as it is."""
+"""Finest scale that is tried: nine times the work of the image as it is."""
 
 _STEPS = 10
 """Scales that are tried, two for every doubling."""
@@ -33,14 +33,14 @@ _EDGE = {2: 384, 3: 96}
 """Edge in pixels of what the starter is shown at every scale, from the middle of the image."""
 
 _FEWEST = 3
-"""Objects without which there is no telling."""
+"""Objects that an estimate needs, at least."""
 
 _WIDTH = 0.5
-"""By how many doublings objects may differ from what they should be and still speak for a scale: at one
-standard deviation. A half and one were equally good on nine kinds of images."""
+"""Standard deviation, in doublings, of how far objects may miss the expected size at the right scale. A half
+and one were equally good on nine kinds of images."""
 
 _SURE = 0.75
-"""Mean probability of what is found, from which on the estimate is worth something."""
+"""Mean probability of what is found at which the estimate counts as sure."""
 
 
 @dataclass(frozen=True, slots=True)

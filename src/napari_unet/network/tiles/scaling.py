@@ -1,8 +1,8 @@
 """Images scaled to what a starter sees best, and its probabilities brought back onto the grid of the image.
 
 A tile is of the image itself, so that progress, cancelling, resuming and stores know nothing of the scale.
-For every tile just those scaled pixels are computed that its own pixels are interpolated from, on the grid of
-the scaled image as a whole: tiles stay exact.
+For every tile, only the scaled pixels that its own are interpolated from are computed, on the grid of the
+whole scaled image: tiles stay exact.
 """
 
 from dataclasses import dataclass, replace
@@ -25,13 +25,13 @@ from napari_unet.network.tiles.object_size import estimate_size
 from napari_unet.network.unet import UNet
 
 _FACTORS = (1 / 16, 8.0)
-"""Smallest and largest scale: below, nothing is left of an image; above, it is 64 times the work."""
+"""Smallest and largest scale: the first leaves nothing of an image, the last is 64 times the work."""
 
 _SAME = 0.02
-"""A scale this close to 1 would only cost time and sharpness."""
+"""A scale within this of 1 would only cost time and sharpness."""
 
 LARGEST_TILE = 2048
-"""Edge in pixels of tiles of an image that is scaled, at most."""
+"""Largest edge in pixels of the tiles of a scaled image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Scale:
 
     object_size: float  # diameter in pixels that objects of the image are taken to have
     estimated: bool  # whether that was estimated from the image, rather than given
-    is_sure: bool  # whether the starter was sure of what it estimated the size from; true if it was given
+    is_sure: bool  # whether the starter was sure of its estimate; true if the size was given
     # pixels of the scaled image for each of the image, along every spatial axis; 1 leaves it as it is
     factor: float
 
@@ -130,7 +130,7 @@ class ScaledTiles:
 
 
 def tiles_of_image(geometry: Geometry, scale: Scale | None) -> Geometry:
-    """Return what tiling the image must know: if it is scaled, nothing is read around tiles on its grid."""
+    """Return the geometry of tiles of the image; if it is scaled, nothing is read around them."""
     if scale is None or scale.factor == 1:
         return geometry
     return Geometry(geometry.alignment, 0, "same")

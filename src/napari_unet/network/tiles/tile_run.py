@@ -39,7 +39,7 @@ KEPT_ON_GPU = 1 / 16
 """Part of the memory of a GPU that may stay for the next image, see :func:`free_cache`."""
 
 _NUMBER_OF_THREADS = Lock()
-"""Held while torch's number of threads, which is everyone's, is not what it should be."""
+"""Held while torch's number of threads, which is global, is changed."""
 
 
 def tiles_at_once(device: torch.device) -> int:
@@ -50,9 +50,9 @@ def tiles_at_once(device: torch.device) -> int:
 
 
 def free_cache(device: torch.device, *, all_but: float = 0.0) -> None:
-    """Give back what torch keeps for later; else other programs and other tiles cannot have it.
+    """Return the memory that torch keeps for later, which other programs and tiles could not use.
 
-    On an NVIDIA GPU nothing is given back if it is only that part of the memory: to take it anew takes time.
+    An NVIDIA GPU keeps up to ``all_but`` of its whole memory: allocating it again takes time.
     """
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -128,7 +128,7 @@ class TileRun:
         return tuple(self._todo)
 
     def finish(self, place: Place) -> None:
-        """Note that a place is finished which something else than :meth:`events` computed."""
+        """Note that a place is finished that :meth:`events` did not compute."""
         self._todo.remove(place)
         self._note(place)
 
@@ -234,7 +234,7 @@ def attempt_tile(compute: Compute, place: Place) -> NDArray[np.float32] | None:
 
 
 def no_memory(geometry: Geometry) -> InputError:
-    """Return what is to be said when not even the smallest tile fits."""
+    """Return the error for when not even the smallest tile fits."""
     if geometry.halo == WHOLE:
         return InputError(
             "There is not enough memory for this network, which must see the whole image at once; close "
@@ -266,7 +266,7 @@ def _pixels(tile: Tile) -> int:
 
 
 class DeviceThreads:
-    """What threads that share a device need: their part of the processor, or a stream of the GPU.
+    """What threads that share a device need: a share of the processor, or a stream of the GPU.
 
     Parameters
     ----------
@@ -286,13 +286,13 @@ class DeviceThreads:
                 self._streams.put(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
 
     def prepare(self) -> None:
-        """Let the calling thread compute with its part of the processor alone; for a GPU it only copies."""
+        """Let the calling thread compute with its share of the processor; for a GPU it only copies."""
         if self._streams is not None:
             return
         with _NUMBER_OF_THREADS:
             torch.get_num_threads()  # torch sets up a thread when it is first asked, and would undo the next
             torch.set_num_threads(self._each)
-            # That was also set for threads to come, such as a training's; one of its own sets it back.
+            # That was also set for future threads, such as a training's; a thread of its own sets it back.
             restoring = Thread(target=torch.set_num_threads, args=(self._all,))
             restoring.start()
             restoring.join()
