@@ -427,6 +427,26 @@ def test_a_dock_that_is_opened_again_goes_on_from_what_was_trained(viewer, qtbot
     assert dock.train.form.start_from(dock.train._last) is dock.train._last
 
 
+def test_a_dock_that_is_opened_before_the_training_ends_goes_on_from_that(viewer, qtbot, home, monkeypatch):
+    tiny_training(monkeypatch, steps=3)
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    paint_on(viewer, viewer.add_image(discs(), name="cells"))
+    before = trained(dock.train, qtbot)
+    later, other = UNetDock(viewer), UNetDock(viewer)
+    for each in (later, other):
+        qtbot.addWidget(each)
+    assert later.train.form.start_from(None) == before
+    later.train.form._seed.setValue(7)
+    start = other.findChild(QComboBox, "train_start_from")
+    start.setCurrentIndex(start.findText("Scratch"))
+    path = trained(dock.train, qtbot)
+    assert path != before
+    assert later.train.form.start_from(None) == path
+    assert later.train.form._seed.value() == 7
+    assert other.train.form.start_from(None) is None
+
+
 def test_a_dock_that_is_opened_again_advises_to_look_at_the_labels_that_are_there(
     viewer, qtbot, home, monkeypatch
 ):

@@ -104,6 +104,7 @@ class TrainDock(Dock):
         self._is_refused = False
         self._last: Stopped | None = None
         self._last_path: Path | None = None
+        self._proposed: Path | None = None
         column = self.column
         self.form = column.add(TrainingForm(viewer, offers_weights=weights is None))
         self._tally = column.add(PaintTally("train_paint", viewer, self._learnt_from))
@@ -368,14 +369,23 @@ class TrainDock(Dock):
         """Offer to go on from the last model of the project, or of the window, and show its curve."""
         path = self._project.last_model
         if path is not None and self._run is None:
+            self._proposed = path
             self.form.start_from_file(path)
             with suppress(InputError):  # said when the training starts
                 self.plot.show_history(read_history(path))
 
     def _on_trained(self, path: Path) -> None:
-        """Offer what another dock of the window trained; what is chosen here stays."""
-        if path != self._last_path:
-            self.form.offer_file(path)
+        """Offer what another dock of the window trained; what the user chose here stays.
+
+        Where this dock proposed the model before, whose state is gone now, it proposes the new one.
+        """
+        if path == self._last_path:
+            return
+        self.form.offer_file(path)
+        chosen = self.form.start_from(None)
+        if self._run is None and chosen is not None and chosen == self._proposed:
+            self._proposed = path
+            self.form.choose_file(path)
 
     def _ask_place(self) -> None:
         """Let a thread say what computes: it imports torch."""

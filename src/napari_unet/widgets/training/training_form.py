@@ -285,7 +285,7 @@ class TrainingForm(QWidget):
                 return
             training = read_info(path)["training"]
             self._show_settings(from_plain(TrainingConfig, training, "training", ignore_unknown=True))
-        self._choose_start(self.offer_file(path))
+        self.choose_file(path)
 
     def offer_file(self, path: Path) -> int:
         """Offer to go on from a model file, and return where; nothing is chosen."""
@@ -294,6 +294,10 @@ class TrainingForm(QWidget):
             index = self._start.count() - 1
             self._start.insertItem(index, path.stem, path)
         return index
+
+    def choose_file(self, path: Path) -> None:
+        """Choose a model file to go on from, and leave the settings as they are."""
+        self._choose_start(self.offer_file(path))
 
     def _show_settings(self, config: TrainingConfig) -> None:
         """Choose what ``config`` says, but for what belongs to image, paint and machine."""
