@@ -119,7 +119,7 @@ def test_every_adaptation_is_said_and_a_new_head_for_the_distance_is_added() -> 
     network, sentences = adapted_network(a_model(), 2, 4, seed=0, ndim=3, distance=True)
     assert network.config == replace(a_model().network, ndim=3, in_channels=2, classes=4, distance=True)
     assert [sentence.split(":")[1].split(",")[0].split()[:2] for sentence in sentences] == [
-        ["it", "begins"],
+        ["it", "first"],
         ["each", "begins"],
         ["it", "begins"],
     ]
