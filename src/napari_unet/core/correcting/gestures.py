@@ -102,7 +102,7 @@ def reject(objects: NDArray[Any], paint: NDArray[Any], ids: Collection[int]) -> 
 
 
 def split(
-    objects: NDArray[Any], paint: NDArray[Any], path: ArrayLike, axes: tuple[int, int] | None = None
+    objects: NDArray[Any], paint: NDArray[Any], path: ArrayLike, axes: tuple[int, int] = (-2, -1)
 ) -> Correction:
     """Cut every object in two or more that a stroke crosses.
 
@@ -112,9 +112,8 @@ def split(
         As of :func:`accept`.
     path : array (N, D) float
         The stroke, from point to point, in pixels.
-    axes : tuple of two ints, optional
-        The axes of the plane it was drawn on, the last two by default. Along the others, an object is cut as
-        it is in that plane.
+    axes : tuple of two ints
+        The axes of the plane it was drawn on. Along the others, an object is cut as it is in that plane.
 
     Returns
     -------
@@ -130,7 +129,7 @@ def split(
     """
     _check(objects, paint)
     stroke = np.asarray(path, float)
-    kept = tuple(range(objects.ndim))[-2:] if axes is None else tuple(sorted(axes))
+    kept = tuple(sorted(axis % objects.ndim for axis in axes))
     touched = touched_objects(objects, path, axes)
     if not touched:
         raise InputError("The stroke touches no object; draw it across one that is to be split.")
@@ -148,7 +147,7 @@ def split(
 
 
 def merge(
-    objects: NDArray[Any], paint: NDArray[Any], path: ArrayLike, axes: tuple[int, int] | None = None
+    objects: NDArray[Any], paint: NDArray[Any], path: ArrayLike, axes: tuple[int, int] = (-2, -1)
 ) -> Correction:
     """Make one object of all that a stroke touches; arguments as of :func:`split`.
 
@@ -172,10 +171,10 @@ def merge(
     return _paint_whole("merged", paint, [whole], _changes(objects, [(whole, largest)]))
 
 
-def touched_objects(objects: NDArray[Any], path: ArrayLike, axes: tuple[int, int] | None = None) -> list[int]:
+def touched_objects(objects: NDArray[Any], path: ArrayLike, axes: tuple[int, int] = (-2, -1)) -> list[int]:
     """Return the objects that a stroke touches, in that order; arguments as of :func:`split`."""
     stroke = np.asarray(path, float)
-    kept = tuple(range(objects.ndim))[-2:] if axes is None else tuple(sorted(axes))
+    kept = tuple(sorted(axis % objects.ndim for axis in axes))
     plane = _plane(objects, stroke, kept)
     under = plane[inside(trace(stroke[:, kept]), plane.shape)]
     numbers, first = np.unique(under, return_index=True)

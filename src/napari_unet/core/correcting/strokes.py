@@ -69,8 +69,6 @@ def divide(mask: NDArray[np.bool_], line: Line, *, carry_on: bool = False) -> ND
     cut = np.zeros(mask.shape, bool)
     cut[inside(line, mask.shape)] = True
     cut &= mask
-    if not cut.any():
-        return None
     pieces, count = ndimage.label(mask & ~cut, structure=_ALL_SIDES)
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)
     beside = np.zeros(count + 1, bool)
@@ -91,9 +89,7 @@ def spread(parts: NDArray[np.int32], where: NDArray[np.bool_]) -> None:
     holes = box_of(where)
     if holes is None:
         return
-    box = widen(holes, (2, 2), parts.shape)
-    if not parts[box].any():
-        box = (slice(None), slice(None))
+    box = widen(holes, (2, 2), parts.shape)  # beside the holes there are parts
     near = ndimage.distance_transform_edt(parts[box] == 0, return_distances=False, return_indices=True)
     parts[box] = np.where(where[box], parts[box][tuple(near)], parts[box])
 
