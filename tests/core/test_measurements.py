@@ -22,6 +22,14 @@ def test_two_objects_by_hand():
     ]
 
 
+def test_what_else_shows_the_place_is_measured_by_name():
+    labels = np.array([[[1, 1], [0, 2]], [[0, 0], [2, 2]]])
+    grey, stain = np.arange(8.0).reshape(1, 2, 2, 2), 10 * np.arange(8).reshape(2, 2, 2)
+    first, second = table(labels, grey, axes="TYX", others={"GFP": stain})
+    assert (list(first)[-2:], first["mean"], first["mean_GFP"]) == (["mean", "mean_GFP"], 0.5, 5)
+    assert (second["mean"], second["mean_GFP"]) == pytest.approx((16 / 3, 160 / 3), rel=1e-5)
+
+
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_against_scikit_image(ndim):
     random = np.random.default_rng(ndim)

@@ -9,8 +9,9 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_unet.widgets.bridge.layers import copy_image
 from napari_unet.widgets.bridge.marks import image_channels
+from napari_unet.widgets.bridge.sight import blended
 from napari_unet.widgets.paint import PaintDock
-from napari_unet.widgets.painting.channel_layers import blended, combine
+from napari_unet.widgets.painting.channel_layers import combine
 
 SHAPE = (64, 70)
 CHANNELS = np.stack([discs(SHAPE), discs(SHAPE, seed=1), discs(SHAPE, seed=2)])

@@ -1,5 +1,6 @@
 """The all-in-one dock: the steps, what they share; and what every control of every dock must have."""
 
+import csv
 import re
 from dataclasses import replace
 from itertools import pairwise
@@ -252,6 +253,20 @@ def test_labels_that_cannot_be_written_are_told_and_a_dialog_may_be_cancelled(
         check_replaceable(saved)
     dock._saver.write(labels, saved / "labels.tif")
     qtbot.waitUntil(lambda: "folder is a file" in say(dock, "unet_told"), timeout=20_000)
+
+
+def test_the_table_tells_how_bright_objects_are_in_blended_layers_as_well(viewer, qtbot, tmp_path):
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    image, _ = viewer.add_image(discs((2, 64, 64)), channel_axis=0, name=["DAPI", "GFP, long"])
+    viewer.add_image(discs(), name="another")
+    labels = add_result(viewer, image, "objects", np.ones((64, 64), np.int32))
+    with qtbot.waitSignal(dock._saver.measured, timeout=20_000):
+        dock._saver.write_table(image, labels, tmp_path / "table.csv")
+    names, values = csv.reader((tmp_path / "table.csv").read_text("utf-8").splitlines())
+    assert names == ["object", "pixels", "diameter_px", "y_px", "x_px", "mean", "mean_GFP, long"]
+    means = [float(f"{channel.mean():.6g}") for channel in discs((2, 64, 64))]
+    assert [float(value) for value in values[-2:]] == pytest.approx(means, rel=1e-5)
 
 
 def test_labels_are_suggested_to_lie_beside_their_image(viewer, tmp_path):

@@ -1,6 +1,7 @@
 """How large objects are, where they lie and how bright the image is in them: a table for a spreadsheet."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ def measure_objects(
     *,
     axes: str,
     pixel_size: Sequence[float | None] = (),
+    others: Mapping[str, Pixels] = MappingProxyType({}),
 ) -> list[list[object]]:
     """Return a line of names, and a line of values for every object.
 
@@ -28,19 +30,21 @@ def measure_objects(
         A letter for each axis of ``labels``, such as "ZYX".
     pixel_size : sequence of float or None
         Micrometres along the last axes, of which those that are known are used.
+    others : mapping of str to array (…YX), optional
+        By name, what else shows the same place, such as another stain.
 
     Returns
     -------
     list of list
         Columns: the value of the object, its pixels, its area in µm² or, if any object has pixels in several
         planes, volume in µm³, the diameter of a disc (ball) of that size, the mean position in pixels along
-        every axis, and the mean of every channel.
+        every axis, and the mean of every channel and of each of the others.
     """
     ids = np.unique(labels)
     ids = ids[ids > 0]
-    channels = 0 if image is None else image.shape[0]
+    bright = _channels(image) | {f"mean_{name}": (pixels, ()) for name, pixels in others.items()}
     pixels, planes = np.zeros(len(ids), np.int64), np.zeros(len(ids), np.int64)
-    places, sums = np.zeros((labels.ndim, len(ids))), np.zeros((channels, len(ids)))
+    places, sums = np.zeros((labels.ndim, len(ids))), np.zeros((len(bright), len(ids)))
     for where in np.ndindex(labels.shape[:-2]):
         plane = labels[where]
         inside = np.nonzero(plane > 0)
@@ -52,17 +56,25 @@ def measure_objects(
             places[axis] += at * found
         for axis, at in enumerate(inside, start=len(where)):
             places[axis] += np.bincount(numbers, at, minlength=len(ids))
-        for channel in range(channels):
-            values = np.asarray(image[(channel, *where)])[inside]  # type: ignore[index]  # there are channels
-            sums[channel] += np.bincount(numbers, values, minlength=len(ids))
+        for row, (source, channel) in enumerate(bright.values()):
+            values = np.asarray(source[(*channel, *where)])[inside]
+            sums[row] += np.bincount(numbers, values, minlength=len(ids))
     ndim = 3 if planes.max(initial=0) > 1 else 2
     columns: dict[str, NDArray[Any]] = {"object": ids, "pixels": pixels}
     columns |= _sizes(pixels, ndim, pixel_size)
     columns |= {f"{axis.lower()}_px": place / pixels for axis, place in zip(axes, places, strict=True)}
-    names = ["mean"] if channels == 1 else [f"mean_{number}" for number in range(1, channels + 1)]
-    columns |= {name: total / pixels for name, total in zip(names, sums, strict=True)}
+    columns |= {name: total / pixels for name, total in zip(bright, sums, strict=True)}
     rows = zip(*(column.tolist() for column in columns.values()), strict=True)
     return [list(columns), *([_short(value) for value in row] for row in rows)]
+
+
+def _channels(image: Pixels | None) -> dict[str, tuple[Pixels, tuple[int, ...]]]:
+    """Return for each column of a mean the array that it is of, and the index of the channel in that."""
+    if image is None:
+        return {}
+    if len(image) == 1:
+        return {"mean": (image, (0,))}
+    return {f"mean_{number}": (image, (number - 1,)) for number in range(1, len(image) + 1)}
 
 
 def _sizes(

@@ -1,10 +1,12 @@
 """Which of the images of a viewer lie over one another, and how one of them is brought into sight."""
 
+import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
 from napari_unet.widgets.bridge.layers import annotation_of
-from napari_unet.widgets.bridge.marks import is_image, mark_of, source_of
+from napari_unet.widgets.bridge.marks import full_data, images_of, is_image, mark_of, source_of
+from napari_unet.widgets.bridge.placement import lies_on, placement
 
 _SEE_THROUGH = ("additive", "minimum", "multiplicative")
 """How layers are blended with what lies below: so are the channels of one image."""
@@ -82,13 +84,49 @@ def lay_on(viewer: ViewerModel, image: Image, layer: Layer) -> None:
             return
 
 
-def is_see_through(image: Layer) -> bool:
-    """Return whether the image is blended with what lies below it, as channels of one picture are."""
+def blended(viewer: ViewerModel, image: Image) -> list[Image]:
+    """Return the layers, from below, that may be channels of one picture with ``image``, itself among them.
+
+    They are as large as each other and in one place, and all but the lowest are blended with what lies below,
+    as napari opens channels. None, where there is one alone.
+    """
+    where = placement(image)
+    group: list[Image] = []
+    for layer in images_of(viewer):
+        if not (_is_like(layer, image) and lies_on(layer, where)):
+            continue
+        if not _is_see_through(layer):
+            if image in group:
+                break
+            group = []
+        group.append(layer)
+    return group if image in group and len(group) > 1 else []
+
+
+def _is_like(layer: Image, image: Image) -> bool:
+    return (
+        not layer.rgb
+        and layer.multiscale == image.multiscale
+        and full_data(layer).shape == full_data(image).shape
+        and _is_upright(layer)
+    )
+
+
+def _is_upright(layer: Image) -> bool:
+    """Return whether the layer is moved and scaled at most: what else there is has no further axis."""
+    return (
+        np.array_equal(layer.rotate, np.eye(layer.ndim))
+        and not np.any(layer.shear)
+        and np.array_equal(layer.affine.affine_matrix, np.eye(layer.ndim + 1))
+    )
+
+
+def _is_see_through(image: Layer) -> bool:
     return str(image.blending) in _SEE_THROUGH
 
 
 def _hides(image: Layer | None) -> bool:
-    return image is not None and image.opacity == 1 and not is_see_through(image)
+    return image is not None and image.opacity == 1 and not _is_see_through(image)
 
 
 def _overlap(one: Layer, other: Layer) -> bool:

@@ -2,16 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image
 from napari.layers.utils.stack_utils import images_to_stack
 from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QWidget
 
-from napari_unet.widgets.bridge.marks import full_data, images_of
-from napari_unet.widgets.bridge.placement import lies_on, placement
-from napari_unet.widgets.bridge.sight import is_see_through
+from napari_unet.widgets.bridge.sight import blended
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
 from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button
 from napari_unet.widgets.window.lifetime import follow
@@ -78,27 +75,8 @@ class ChannelLayers(QWidget):
         )
 
 
-def blended(viewer: ViewerModel, image: Image) -> list[Image]:
-    """Return the layers, from below, that may be channels of one picture with ``image``, itself among them.
-
-    They are as large as each other and in one place, and all but the lowest are blended with what lies below,
-    as napari opens channels. None, where there is one alone.
-    """
-    where = placement(image)
-    group: list[Image] = []
-    for layer in images_of(viewer):
-        if not (_is_like(layer, image) and lies_on(layer, where)):
-            continue
-        if not is_see_through(layer):
-            if image in group:
-                break
-            group = []
-        group.append(layer)
-    return group if image in group and len(group) > 1 else []
-
-
 def combine(layers: Sequence[Image]) -> Image:
-    """Return a transparent image in the place of these, which becomes its first axis; see :func:`blended`."""
+    """Return a transparent image in the place of these layers, each of which is one of its channels."""
     made = images_to_stack(
         list(layers),
         name=" + ".join(layer.name for layer in layers),
@@ -110,24 +88,6 @@ def combine(layers: Sequence[Image]) -> Image:
     )
     made.axis_labels = ("C", *layers[0].axis_labels)
     return made
-
-
-def _is_like(layer: Image, image: Image) -> bool:
-    return (
-        not layer.rgb
-        and layer.multiscale == image.multiscale
-        and full_data(layer).shape == full_data(image).shape
-        and _is_upright(layer)
-    )
-
-
-def _is_upright(layer: Image) -> bool:
-    """Return whether the layer is moved and scaled at most: what else there is has no further axis."""
-    return (
-        np.array_equal(layer.rotate, np.eye(layer.ndim))
-        and not np.any(layer.shear)
-        and np.array_equal(layer.affine.affine_matrix, np.eye(layer.ndim + 1))
-    )
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from napari_unet.files.pixels.images import BY_HAND, safe_name, stem, write_labe
 from napari_unet.widgets.bridge.layers import at_hand, copy_image
 from napari_unet.widgets.bridge.marks import kind_of, layers_of
 from napari_unet.widgets.bridge.placement import micrometres
+from napari_unet.widgets.bridge.sight import blended
 from napari_unet.widgets.jobs import Job, once
 
 _AXES = {2: "YX", 3: "ZYX", 4: "TZYX"}
@@ -79,18 +80,21 @@ class LabelSaver(QWidget):
     def write_table(self, image: Image, labels: Labels, path: Path) -> None:
         """Write size, place and brightness of every object to ``path`` (CSV), in the background.
 
-        A file that is there is replaced. Brightness is left out if image and labels differ in shape.
+        A file that is there is replaced. Brightness is left out if image and labels differ in shape. Layers
+        that the image is blended with are measured, too.
         """
         path = _with_ending(path, ".csv")
         pixels, found_in, size = labels.data.copy(), copy_image(image), micrometres(labels)
         axes = "0123456789"[: labels.ndim - 2] + "YX" if labels.ndim not in _AXES else _AXES[labels.ndim]
         edges = () if size is None else (size.z, size.y, size.x)
+        beside = [layer for layer in blended(self._viewer, image) if layer is not image]
+        others = {layer.name: copy_image(layer) for layer in beside if found_in.shape == pixels.shape}
 
         def write() -> None:
             channels = None
             with suppress(InputError):
                 channels = channels_first(found_in, ndim=2, paint_shape=pixels.shape)
-            rows = measure_objects(pixels, channels, axes=axes, pixel_size=edges)
+            rows = measure_objects(pixels, channels, axes=axes, pixel_size=edges, others=others)
             with writing(path) as temporary:
                 temporary.write_text(delimited(rows), "utf-8", newline="")
 
