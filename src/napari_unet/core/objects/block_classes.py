@@ -1,6 +1,7 @@
 """Objects of several classes in an image that does not fit into memory; see `block_objects.py`."""
 
 from collections.abc import Generator, Sequence
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +106,7 @@ class _Classes:
 
     def number(self, highest: int, used: int) -> Generator[float, None, int]:
         """Renumber by first pixels: an object can be covered whole, and its id must leave no gap."""
-        nowhere = int(np.prod(self.shape, dtype=np.int64))
+        nowhere = prod(self.shape)
         first = np.full(highest + 1, nowhere)
         for number, core in enumerate(self.cores, start=1):
             labels, place = np.unique(np.asarray(self.out[(*self.plane, *core)]), return_index=True)

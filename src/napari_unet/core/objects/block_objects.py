@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from math import prod
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -273,7 +274,7 @@ class _Plane:
 
     def _check_memory(self, box: Box) -> None:
         sides = [part.stop - part.start for part in box]
-        needed = int(np.prod(sides, dtype=np.float64)) * BYTES_PER_PIXEL
+        needed = prod(sides) * BYTES_PER_PIXEL
         if self.memory is not None and needed > self.memory:
             raise InputError(
                 f"The foreground is connected over {' × '.join(map(str, sides))} pixels; separating it needs "

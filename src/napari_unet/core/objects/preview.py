@@ -7,6 +7,7 @@ alone: where they cross tiles, and where they are small, the result at the end d
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
@@ -68,9 +69,8 @@ class Previewer:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         leading, spatial = tuple(shape[:-ndim]), tuple(shape[-ndim:])
-        planes, pixels = int(np.prod(leading, dtype=np.int64)), float(np.prod(spatial, dtype=np.float64))
-        most = max(1.0, min(_OF_A_PLANE, _OF_ALL / planes))
-        self.step = max(1, int(np.ceil((pixels / most) ** (1 / ndim))))
+        most = max(1.0, min(_OF_A_PLANE, _OF_ALL / prod(leading)))
+        self.step = max(1, ceil((prod(spatial) / most) ** (1 / ndim)))
         self.steps = (1,) * len(leading) + (self.step,) * ndim
         self.shape = (*leading, *(-(-size // self.step) for size in spatial))
         self.kind = kind

@@ -17,16 +17,12 @@ _WIDE = 2
 
 
 def uncertainty(foreground: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Return how much the two most probable classes rival each other: 0 where one is certain, 1 in a draw.
+    """Return how much (…YX) the two most probable classes rival each other: 0 if one is certain, 1 in a draw.
 
     Parameters
     ----------
     foreground : array (K - 1, …YX)
         Probability of every class but the background.
-
-    Returns
-    -------
-    array (…YX) float32
     """
     best = np.clip(1 - foreground.sum(axis=0, dtype=np.float32), 0, 1)
     second = np.zeros_like(best)

@@ -7,6 +7,7 @@ are background, and knows that the objects inside are painted up to their border
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -159,7 +160,7 @@ def _inside(corners: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.
     for (y, x), (next_y, next_x) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         low, high = sorted((y, next_y))
         # An edge owns its upper end and not its lower one: rows through a corner cross once.
-        rows = np.arange(max(int(np.ceil(low)), 0), min(int(np.ceil(high)), shape[0]))
+        rows = np.arange(max(ceil(low), 0), min(ceil(high), shape[0]))
         at = x + (rows - y) * ((next_x - x) / (next_y - y)) if rows.size else np.zeros(0)
         columns = np.clip(np.ceil(at), 0, shape[1]).astype(int)
         crossings[rows, columns] += 1

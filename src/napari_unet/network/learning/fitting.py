@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from napari_unet.core.annotation import FIRST_OBJECT, count_values
-from napari_unet.core.arrays.blocks import Box
+from napari_unet.core.arrays.blocks import Box, common
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.learning.dataset import Dataset
 from napari_unet.core.objects.instance_fit import (
@@ -75,7 +75,7 @@ def fit_reading(
         read, crop = box_to_read(model.network, window)
         block = np.ascontiguousarray(read_mirrored(samples[number].image, read))
         probability = probabilities_of(network, block, crop)[1]
-        whole = {value for value, box in full[number].items() if _contains(window, box)}
+        whole = {value for value, box in full[number].items() if common(window, box) == box}
         examples.append(Example(probability, paints[number][window], whole))
     if not any(full):
         usual = size_from_found(examples, usual)
@@ -93,13 +93,6 @@ def _choose_windows(
             if left[number] and shown < _MOST_WINDOWS:
                 middle = [(cut.start + cut.stop) // 2 for cut in left[number][0]]
                 window = place_box(middle, [min(edge, length) for length in shape], shape)
-                left[number] = [box for box in left[number][1:] if not _contains(window, box)]
+                left[number] = [box for box in left[number][1:] if common(window, box) != box]
                 shown += 1
                 yield number, window
-
-
-def _contains(window: Box, box: Box) -> bool:
-    return all(
-        outer.start <= inner.start and inner.stop <= outer.stop
-        for outer, inner in zip(window, box, strict=True)
-    )
