@@ -145,10 +145,6 @@ def read_paint(paint: NDArray[Any], mode: Mode = "objects", *, n_classes: int | 
         Classes of the network, 2 to 255, where there may be more than in this paint. None takes the highest
         value painted, at least 2.
 
-    Returns
-    -------
-    Annotation
-
     Raises
     ------
     InputError

@@ -76,7 +76,7 @@ class _Scaled:
 
 
 def scaled_view(pixels: Pixels, limits: NDArray[np.float64], spatial: Sequence[int]) -> LazyPixels:
-    """Return normalised intensities on another grid, computed where they are read.
+    """Return normalised intensities on another grid, float32, computed where they are read.
 
     Parameters
     ----------
@@ -86,10 +86,6 @@ def scaled_view(pixels: Pixels, limits: NDArray[np.float64], spatial: Sequence[i
         other.
     spatial : sequence of int
         The new lengths of the spatial axes.
-
-    Returns
-    -------
-    LazyPixels (C, leading..., spatial...) float32
     """
     return LazyPixels(_Scaled(pixels, limits, spatial))
 

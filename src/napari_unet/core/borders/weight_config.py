@@ -111,17 +111,13 @@ class WeightConfig:
 
 
 def class_weights(pixels: NDArray[np.int64], config: WeightConfig) -> NDArray[np.float32]:
-    """Return the weight of each class, before border and halo terms.
+    """Return the weight of each class (K,), before border and halo terms.
 
     Parameters
     ----------
     pixels : array (K,) of integers
         Known pixels of each class, background first: of one image, or of all images of a training.
     config : WeightConfig
-
-    Returns
-    -------
-    array (K,) float32
     """
     weights = np.full(pixels.size, config.foreground, np.float32)
     weights[0] = config.background

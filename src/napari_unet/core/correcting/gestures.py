@@ -69,10 +69,6 @@ def accept(objects: NDArray[Any], paint: NDArray[Any], ids: Collection[int]) -> 
     ids : collection of int
         The objects to accept.
 
-    Returns
-    -------
-    Correction
-
     Raises
     ------
     InputError

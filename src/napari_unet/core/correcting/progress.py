@@ -66,10 +66,6 @@ def read_progress(gestures: Sequence[Gesture], now: float) -> Progress:
         many came of it.
     now : float
         Seconds since 1970.
-
-    Returns
-    -------
-    Progress
     """
     judged: list[tuple[float, bool]] = []
     corrections: list[float] = []

@@ -34,13 +34,6 @@ class Resident:
     only those are written.
 
     A GPU does all of it in a stream of its own: while a network learns from one batch, the next is drawn.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    shape : BatchShape
-    config : TrainingConfig
-    device : torch.device
     """
 
     def __init__(

@@ -17,10 +17,6 @@ from napari_unet.network.unet import UNet
 def to_torchscript(model: Model) -> bytes:
     """Return a TorchScript archive that maps normalised intensities to class probabilities.
 
-    Parameters
-    ----------
-    model : Model
-
     Returns
     -------
     bytes

@@ -150,7 +150,7 @@ class TileRun:
     def events(
         self, compute: Compute, device: torch.device, control: Control
     ) -> Generator[tuple[Place, NDArray[np.float32]] | TilesHalved, None, None]:
-        """Compute what is to be done, in order, until the end or a stop.
+        """Compute what is to be done, in order, until the end or a stop; yield each place with its result.
 
         Parameters
         ----------
@@ -160,10 +160,6 @@ class TileRun:
             Where it computes.
         control : Control
             Polled before every tile. After a stop only what was begun is yielded.
-
-        Yields
-        ------
-        tuple of place and array, or TilesHalved
 
         Raises
         ------
