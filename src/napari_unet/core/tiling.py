@@ -138,9 +138,9 @@ def mirrored_box(
     Returns
     -------
     box : list of slice
-        The part of the image that holds all of it; plain slices are what a lazy array can load by pieces.
+        The part of the image to read; plain slices are what a lazy array can load piece by piece.
     indices : list of array
-        What to take of the box along each axis; None is all of it as it is.
+        What to take from the box along each axis; None is all of it.
     """
     box, indices = [], []
     for part, size in zip(slices, shape, strict=True):

@@ -25,10 +25,10 @@ MAX_THREADS = 4
 
 _PIXELS = 2**16  # of a block, without its margin: its arrays fit the second-level cache
 
-_BLOCKS_PER_THREAD = 4  # for fewer it does not pay to start one
+_BLOCKS_PER_THREAD = 4  # with fewer, starting a thread does not pay
 
 _PART = 2**18
-"""Pixels of an image for each thread: fewer are done before another has begun."""
+"""Pixels of an image for each thread: fewer are done before another thread has started."""
 
 Result = TypeVar("Result")
 
@@ -61,7 +61,7 @@ def widen(box: Box, margin: Sequence[int], shape: Sequence[int]) -> Box:
 
 
 def box_of(mask: NDArray[np.bool_]) -> Box | None:
-    """Return the smallest box with all that is True; None if nothing is."""
+    """Return the smallest box around all True pixels; None if there are none."""
     box: list[slice] = []
     for axis in range(mask.ndim):
         others = tuple(other for other in range(mask.ndim) if other != axis)
@@ -129,7 +129,7 @@ def plan_cores(shape: Sequence[int], block: Sequence[int]) -> list[Box]:
 def in_parts(work: Callable[[int, int], Result], start: int, stop: int, pixels: int) -> list[Result]:
     """Call ``work`` with the ends of a few ranges that make up ``start`` to ``stop``, all at once.
 
-    The fewer ``pixels`` there are in all, the fewer are the ranges. Returns the results in order.
+    With fewer ``pixels`` in all there are fewer ranges. Returns the results in order.
     """
     number = max(1, min(MAX_THREADS, os.cpu_count() or 1, pixels // _PART))
     ends = [start + (stop - start) * count // number for count in range(number + 1)]

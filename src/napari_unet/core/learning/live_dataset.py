@@ -42,23 +42,22 @@ class Fresh:
 class LiveDataset:
     """The dataset of a running training, which takes in what is painted meanwhile.
 
-    After every update it is what building it anew from the paint of that moment would give, bit for bit, for
-    a fraction of the time: what an edit does not reach is neither computed nor copied. So the maps of the
-    dataset before are rewritten, and nobody may go on with that; unless the update finds that the new paint
-    cannot teach, which leaves the dataset as it was.
+    After every update it equals, bit for bit, a dataset built from the paint of that moment, in a fraction of
+    the time: what an edit does not reach is neither computed nor copied. So an update rewrites the maps of
+    the earlier dataset, which may not be used any more; unless the new paint cannot teach, which leaves the
+    dataset as it was.
 
     Parameters
     ----------
     planes : sequence of PaintedPlane
-        What the training begins with, measured as ``reading`` says. Their paint is left as it is, all else
-        is edited.
+        What the training begins with, measured as ``reading`` says. All but their paint is edited.
     reading : Reading
     """
 
     def __init__(self, planes: Sequence[PaintedPlane], reading: Reading) -> None:
         self._planes: dict[_Place, PaintedPlane] = {(plane.number, plane.index): plane for plane in planes}
         self._borrowed = set(self._planes)
-        """Planes whose paint is somebody else's."""
+        """Planes whose paint belongs to the caller."""
         self._full: dict[int, Full] = {plane.number: plane.full for plane in planes}
         self._followed: dict[int, FollowedFull] = {}
         self._reading = reading
@@ -68,7 +67,7 @@ class LiveDataset:
         """Whether the network learns how deep pixels lie in full objects."""
         self.dataset: Dataset = join_planes(planes, reading)
         self._joined = dict(self._planes)
-        """What the dataset is of; where paint cannot teach, the planes are ahead of it."""
+        """The planes in the dataset; while paint cannot teach, ``_planes`` are ahead of them."""
         self._samples: dict[_Place, Sample] = dict(zip(self._planes, self.dataset.samples, strict=True))
         self.fresh: tuple[Fresh, ...] = ()
         """What the last update brought."""
@@ -76,7 +75,7 @@ class LiveDataset:
         """In sentences, what of the paint is not learnt from, and why."""
 
     def stay(self) -> None:
-        """Let go of what only updates need: no paint will come."""
+        """Release what only updates need: no paint will come."""
         self._planes.clear()
         self._joined.clear()
         self._samples.clear()
@@ -92,7 +91,7 @@ class LiveDataset:
         sentences = list(dict.fromkeys(self._refused.values()))
         changed = False
         if self._planes != self._joined:
-            # In the order of a training that begins now: images for scoring alone come last.
+            # In the order of a training that begins now, images for scoring alone last.
             planes = sorted(
                 self._planes.values(), key=lambda plane: (plane.scored, plane.number, plane.index)
             )
@@ -138,7 +137,7 @@ class LiveDataset:
             for index, (box, values) in edits.items():
                 followed.edit(index, box, values)
             full = followed.full
-        # An object may be on planes that nobody touched.
+        # An object that became full may be on planes that nobody touched.
         for index in edits if full == self._full.get(place, False) else source.planes(ndim):
             self._follow(place, index, source, edits.get(index), full)
         self._full[place] = full
@@ -146,7 +145,7 @@ class LiveDataset:
             raise InputError(_about_classes(unknown))
 
     def _follow_full(self, place: int, source: Source) -> FollowedFull | None:
-        """Return what follows which objects of a source are full, if any may be."""
+        """Return the follower of a source's full objects, if any may be full."""
         if self._reading.mode != "objects" or source.known == KnownFull():
             self._followed.pop(place, None)
             return None
@@ -262,7 +261,7 @@ def _changed(before: PaintedPlane, read: Callable[[Box], NDArray[np.int32]]) -> 
 
 
 def _with_objects(before: PaintedPlane, edit: _Edit | None, full: Full) -> _Edit | None:
-    """Return an edit and around it the objects that have become full, or are so no more."""
+    """Return an edit, widened to the objects that have become full or no longer are."""
     if full == before.full:
         return edit
     pixels, shape = before.pixels, before.paint.shape

@@ -32,7 +32,7 @@ def find_class_objects_in_blocks(
     probabilities : array-like (K - 1, leading..., spatial...) float32
         Of every class but the background.
     scratch : array-like (leading..., spatial...) int32, optional
-        Where the objects of one class are for a while; needed if there are several.
+        Holds the objects of one class for a while; needed if there are several.
     config, block, out, plane, used, memory
         As in :func:`napari_unet.core.objects.block_objects.find_objects_in_blocks`, like what is yielded,
         returned and raised.
@@ -78,7 +78,7 @@ def _scaled(work: Generator[float, None, int], start: float, share: float) -> Ge
 
 
 class _Classes:
-    """Objects of several classes in one array; from its id follows the class of each."""
+    """Objects of several classes in one array; the class of each follows from its id."""
 
     def __init__(
         self, probabilities: Readable, block: tuple[int, ...], out: Writable, plane: tuple[int, ...]

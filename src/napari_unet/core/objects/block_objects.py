@@ -1,9 +1,9 @@
 """Objects of an image that does not fit into memory: block by block, and still those of the whole image.
 
 What becomes of a connected part of ``p > threshold`` depends on the probabilities in that part alone. So
-parts within one block are separated there; of those that cross a border between blocks, all pieces are found
-and joined, and each is separated in its own bounding box. Holes are connected parts of the background and
-are joined in the same way. Ids follow the first pixels, whatever the blocks.
+parts within one block are separated there; the pieces of parts that cross a border between blocks are
+joined, and each such part is separated in its own bounding box. Holes, connected parts of the background, are
+joined in the same way. Ids follow the first pixels, whatever the blocks.
 """
 
 import os
@@ -24,10 +24,10 @@ from napari_unet.core.instances import InstanceConfig, find_objects, first_pixel
 from napari_unet.core.objects.block_pieces import MOST, Holes, Pieces
 
 BYTES_PER_PIXEL = 64
-"""Peak of separating a box in memory: probabilities, depths, the landscape and its hills, and labels."""
+"""Peak memory of separating a box: probabilities, depths, the landscape and its hills, and labels."""
 
 _AT_ONCE = 2
-"""Blocks that are worked on at the same time: memory is the limit soon, and each has several threads."""
+"""Blocks worked on at the same time: memory soon is the limit, and each has several threads."""
 
 Result = TypeVar("Result")
 
@@ -71,7 +71,7 @@ def find_objects_in_blocks(
         Pixels of a block along each spatial axis; a multiple of the chunks of ``out`` if it has any, for
         blocks are read while others are written. The result does not depend on it.
     out : array-like (leading..., spatial...) int32
-        Where the objects go; until the end it holds intermediate ids. What it holds before does not matter.
+        Where the objects go; until the end it holds intermediate ids. Its previous content does not matter.
     plane : tuple of int
         Index along the leading axes.
     used : int
@@ -82,8 +82,7 @@ def find_objects_in_blocks(
     Yields
     ------
     float
-        After every block, the part of the work that is done. It can be stopped then; a new start begins
-        anew.
+        After every block, the part of the work that is done. Work that is stopped then must start again.
 
     Returns
     -------
@@ -93,8 +92,8 @@ def find_objects_in_blocks(
     Raises
     ------
     InputError
-        If a connected region of foreground is so large that it does not fit into ``memory``: a region is
-        separated in one piece. Memory is otherwise that of a few blocks, and some 50 bytes for each object.
+        If a connected region of foreground, which is separated in one piece, does not fit into ``memory``.
+        Otherwise a few blocks are in memory, and some 50 bytes for each object.
 
     Notes
     -----
@@ -106,7 +105,7 @@ def find_objects_in_blocks(
 
 
 class _Plane:
-    """The work on one plane: intermediate ids in ``out``, what is known of each id here.
+    """The work on one plane: intermediate ids are in ``out``, what is known about each is here.
 
     Positive ids are objects, or pieces of parts that cross a border ("open"); negative ones are pieces of the
     background that do.
@@ -169,7 +168,7 @@ class _Plane:
     ) -> "closing[Generator[tuple[Box, Result], None, None]]":
         """Give every block and what ``work`` makes of it, in order; the next ones are begun meanwhile.
 
-        What is written waits for its turn, so the result is the same however many threads there are.
+        Writing follows that order, so the result is the same for any number of threads.
         """
         threads = min(_AT_ONCE, os.cpu_count() or 1, len(self.cores))
         return closing(map_in_order(work, self.cores, threads))
@@ -200,7 +199,7 @@ class _Plane:
         return objects, first_pixels(objects)[1:]
 
     def _note(self, first: NDArray[np.intp], box: Box) -> int:
-        """Give objects of a box, with these first pixels, ids of their own: those after the one returned."""
+        """Give the objects of a box, with these first pixels, the ids after the one that is returned."""
         before = self._take(first.size)
         sides = [part.stop - part.start for part in box]
         self.ids.append(np.arange(before + 1, before + first.size + 1))

@@ -1,4 +1,4 @@
-"""Pieces of foreground and of holes that cross the borders between blocks, and what belongs together."""
+"""Pieces of foreground and of holes that cross borders between blocks, and which of them belong together."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -11,7 +11,7 @@ from napari_unet.core.annotation import FIRST_OBJECT, Mode
 from napari_unet.core.arrays.blocks import Plane
 
 _EXTENT = 32.0
-"""Of an object in pixels, where neither paint nor prediction tell."""
+"""Extent of an object in pixels where neither paint nor prediction tell."""
 
 _SMALLEST = 8.0
 

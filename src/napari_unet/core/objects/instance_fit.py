@@ -1,9 +1,9 @@
-"""Read probabilities as the paint reads the image: the thresholds that give back the painted objects.
+"""Fit the thresholds that read objects from probabilities to the painted objects.
 
 Where touching objects part, how certain a network is inside them and how small they may be differ from image
 to image and from training to training. Objects that are painted in full show which reading is right. Strokes
-show less, but enough to notice a reading that cuts objects up or joins them: a stroke is of one object, and
-two are of two.
+show less, but enough to notice a reading that cuts objects up or joins them: one stroke is one object, and
+two are two.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,8 +25,8 @@ _OF_FULL = (0.05, 0.025, 0.1)
 """Smallest object as a part of the median full object: the first is taken unless another is better."""
 
 _CERTAIN_OF_FULL = 0.99
-"""What counts as certain where objects are full. A network that has learnt where objects end is sure of
-seams, and varies inside; one that has learnt from strokes is sure everywhere, and seams are what varies."""
+"""Probability that counts as certain where objects are full. A network that has learnt where objects end is
+sure of seams, and varies inside; one that has learnt from strokes is sure everywhere but at seams."""
 
 _PART_OF_FULL = 1.0
 """``InstanceConfig.min_part`` where objects are full: a network that has learnt where objects end cuts up
@@ -45,21 +45,21 @@ strokes tell, in case all are joined."""
 
 _CONTRASTS = (2.0, 1.5, 1.0, 3.0)
 _HIGHER = (4.0,)
-"""Contrast that only strokes ask for: full objects, learnt by heart, are too sure to be cut up. Of what is
-joined by mistake strokes show little, so the choice ends here, and what separates is not theirs to choose."""
+"""Contrast tried for strokes only: full objects, learnt by heart, are too sure to be cut up. Strokes hardly
+show what is joined by mistake, so no higher one is tried, nor another way to separate."""
 
 _BETTER, _SURE = 0.005, 2.5
 """Gain in mean IoU of full objects for which another reading than the usual one is taken, and its least ratio
 to the standard error of that gain: with dozens of readings to choose from, some are better by chance."""
 
 _FEWEST = 2
-"""With fewer full objects nothing shows how sure a gain is."""
+"""Full objects needed to tell how sure a gain is."""
 
 _MORE_STROKES = 1.5
-"""The same where strokes decide: at least two more of them must be right."""
+"""The same where strokes decide: at least two more must be right."""
 
 _WHOLE = 0.8
-"""Part of the pixels of a stroke, without those that are missed, by which it lies in one object."""
+"""Part of the found pixels of a stroke that must lie in one object for it to be right."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,17 +81,17 @@ def fit_instances(
     examples : sequence of Example
         Objects that are cut by the edge of an example should not count as full in it.
     start : InstanceConfig
-        What is kept where the paint does not tell; of its contrast, where strokes decide.
+        What is kept where the paint does not tell; its contrast, only where strokes decide.
     mostly_full : bool
-        Whether most objects that are painted at all are full. A few among strokes tell sizes and may ask for
-        another reading, but the usual one is that of strokes, which is what the network has learnt from.
+        Whether most painted objects are full. A few among strokes tell sizes and may favour another reading,
+        but the usual one is that of strokes, from which the network has learnt.
 
     Returns
     -------
     InstanceConfig
         The contrast and, where objects are full, what separates them and the smallest size: the usual ones
-        unless others give clearly more of the painted objects back, see :func:`agreements`. The threshold
-        stays: of objects that have been learnt by heart, too high a one finds most.
+        unless others recover clearly more of the painted objects, see :func:`agreements`. The threshold
+        stays: objects learnt by heart would favour one that is too high.
     """
     sizes = [int(np.count_nonzero(mask)) for e in examples for _, mask in _full_places(e)]
     if not any(_object_sizes(example.paint) for example in examples):
@@ -153,17 +153,17 @@ def _sure_gain(gains: NDArray[np.float64]) -> float:
 
 
 def size_from_strokes(paints: Sequence[NDArray[np.int32]]) -> InstanceConfig:
-    """Return the reading that follows from the size of what is painted alone: which objects are too small.
+    """Return the reading whose smallest size follows from the strokes alone.
 
-    In a plane, separate places of one number count each for itself: it is easily forgotten to begin the next.
-    In a volume all strokes of an object count together, which were drawn in several of its planes.
+    In a plane, separate places of one number count separately: beginning the next object is easily forgotten.
+    In a volume, all strokes of an object count together, since they are drawn in several of its planes.
     """
     sizes = [size for paint in paints for size in _object_sizes(paint)]
     return InstanceConfig(min_size=max(1, int(_OF_STROKE * np.median(sizes)))) if sizes else InstanceConfig()
 
 
 def size_from_found(examples: Sequence[Example], start: InstanceConfig) -> InstanceConfig:
-    """Return ``start``, with a larger smallest object, by what is found, where strokes are clicks.
+    """Return ``start``, with a larger smallest size, from the objects that are found, if strokes are clicks.
 
     ``start`` is from :func:`size_from_strokes`.
     """
@@ -181,14 +181,14 @@ def size_from_found(examples: Sequence[Example], start: InstanceConfig) -> Insta
 
 
 def _right_strokes(objects: NDArray[np.int32], paint: NDArray[np.int32]) -> list[bool]:
-    """Return for each painted object whether it lies in one of ``objects``, and no other before it there."""
+    """Return for each painted object whether it lies in one of ``objects``, as the first one there."""
     painted = paint >= FIRST_OBJECT
     values, stroke = np.unique(paint[painted], return_inverse=True)
     if not values.size:
         return []
     table = np.zeros((values.size, int(objects.max()) + 1), np.int64)
     np.add.at(table, (stroke, objects[painted]), 1)
-    table[:, 0] = 0  # what is missed says nothing of how objects part
+    table[:, 0] = 0  # missed pixels say nothing about how objects part
     is_first = np.zeros(values.size, bool)
     is_first[np.unique(table.argmax(axis=1), return_index=True)[1]] = True
     is_whole = table.max(axis=1) > _WHOLE * table.sum(axis=1)

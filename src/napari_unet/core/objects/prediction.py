@@ -1,4 +1,4 @@
-"""What a network says of an image, and the label images read from it."""
+"""What a network predicts for an image, and the label images read from it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

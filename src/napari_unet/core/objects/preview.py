@@ -1,7 +1,7 @@
 """A coarse picture of a prediction that grows tile by tile, for those who watch.
 
-It takes every n-th pixel, so that its cost does not grow with the image. Objects in it are those of each tile
-alone: where they cross tiles, and where they are small, the result at the end differs.
+It takes every n-th pixel, so that its cost does not grow with the image. Objects are found in each tile by
+itself: the final result differs where they cross tiles, and where they are small.
 """
 
 import time
@@ -121,7 +121,7 @@ class Previewer:
 
 
 def _components(prediction: Prediction, config: InstanceConfig) -> NDArray[np.int32]:
-    """Return the connected parts of the foreground but specks, at hardly any cost."""
+    """Return the connected parts of the foreground without specks, which costs hardly anything."""
     above = (prediction.probabilities[1:].max(axis=0) - config.threshold) / (1 - config.threshold)
     labels, _ = ndimage.label(above > 0, output=np.int32)
     sizes = np.bincount(labels.ravel(), above.ravel())

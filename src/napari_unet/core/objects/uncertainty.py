@@ -10,7 +10,7 @@ from scipy import ndimage
 from napari_unet.core.instances import InstanceConfig, Landscape
 
 _EAGER = 2.0
-"""A seam is unclear that is seen with so many times less contrast, and not with so many times more."""
+"""A seam is unclear if it is seen with so many times less contrast, but not with so many times more."""
 
 _WIDE = 2
 """Pixels to either side of a seam that count as it."""
@@ -36,8 +36,8 @@ def uncertainty(foreground: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
 def unclear_seams(probability: NDArray[np.floating[Any]], reading: InstanceConfig) -> NDArray[np.bool_]:
     """Return where touching objects may part or not, which the probability of foreground itself cannot show.
 
-    Objects that are merged are foreground with certainty, gap and all. But whoever reads them a little more
-    eagerly splits them: what depends on that is unclear.
+    Merged objects are foreground with certainty, gap and all. But a slightly more eager reading splits them:
+    what depends on that is unclear.
 
     Parameters
     ----------

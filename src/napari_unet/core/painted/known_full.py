@@ -1,9 +1,9 @@
 """Which objects of a paint are known to be painted up to their border: told by the user, never guessed.
 
 Either all of them are filled; or some lie in a complete region, with all their border in it; or some came
-from a prediction that the user accepted or mended. Such an accepted object counts as long as its pixels are
-just those that were accepted: once something is painted over it, added to it or erased of it, nobody has said
-that it is still right. Undoing that makes it count again, and redoing it does not.
+from a prediction that the user accepted or corrected. Such an accepted object counts as long as its pixels
+are exactly those that were accepted: once it is painted over, added to or erased from, nobody has said that
+it is still right. Undoing the change makes it count again, and redoing it does not.
 """
 
 import zlib
@@ -24,7 +24,7 @@ _NOWHERE = np.zeros(0, np.intp)
 
 @dataclass(frozen=True, slots=True)
 class KnownFull:
-    """What was told of the objects of one paint."""
+    """What the user said about the objects of one paint."""
 
     filled: bool = False  # whether all of them are painted up to their border
     # paint value and checksum of the pixels of every accepted object, as it was then. An object that was
@@ -33,16 +33,16 @@ class KnownFull:
     regions: tuple[Region, ...] = ()  # where everything is annotated
 
     def accept(self, paint: NDArray[np.integer[Any]], values: Collection[int]) -> "KnownFull":
-        """Return the same with the objects of these ``values`` accepted as they are in ``paint`` (…YX)."""
+        """Return a copy with the objects of these ``values`` accepted as they are in ``paint`` (…YX)."""
         return self.accept_pixels(_places(paint, [value for value in values if value >= FIRST_OBJECT]))
 
     def accept_pixels(self, painted: Mapping[int, NDArray[np.intp]]) -> "KnownFull":
-        """Return the same with objects accepted of which the pixels are known.
+        """Return a copy with objects accepted whose pixels are known.
 
         Parameters
         ----------
         painted : mapping of int to array of int
-            Of every object, its paint value and its places in the flattened paint, in ascending order.
+            The paint value of every object, and its places in the flattened paint, in ascending order.
         """
         return replace(self, accepted=self.accepted.union((v, _checksum(at)) for v, at in painted.items()))
 
@@ -63,7 +63,7 @@ class KnownFull:
 
 
 def _places(paint: NDArray[np.integer[Any]], values: Collection[int]) -> dict[int, NDArray[np.intp]]:
-    """Return where in the flattened ``paint`` every one of ``values`` is that it holds."""
+    """Return where in the flattened ``paint`` each of ``values`` is, if it is there."""
     if not values:
         return {}
     flat = paint.ravel()
@@ -79,21 +79,21 @@ def _by_value(values: NDArray[np.integer[Any]], places: NDArray[np.intp]) -> dic
 
 
 def _checksum(places: NDArray[np.intp]) -> int:
-    """Return what tells an accepted object from one that was painted on: of its ``places``, ascending."""
+    """Return a checksum of an object's ``places``, ascending, which changes if it is painted on."""
     return zlib.crc32(places.astype("<i8").tobytes())
 
 
 class FollowedFull:
-    """What :meth:`KnownFull.within` says of one paint, brought up to date edit by edit.
+    """What :meth:`KnownFull.within` returns for one paint, brought up to date edit by edit.
 
-    It keeps where the objects lie that may be full: the accepted, or all where there are complete regions.
+    It keeps the places of the objects that may be full: the accepted, or all if there are complete regions.
 
     Parameters
     ----------
     known : KnownFull
         What was told of its objects.
     shape : tuple of int
-        Of the paint (…YX), of which nothing is known before it is told by :meth:`edit`.
+        Of the paint (…YX), which is taken to be empty before the first :meth:`edit`.
     """
 
     def __init__(self, known: KnownFull, shape: tuple[int, ...]) -> None:
@@ -143,7 +143,7 @@ class FollowedFull:
         self.full = full or False
 
     def _are_inside(self, places: NDArray[np.intp]) -> bool:
-        """Return whether all of these places are in complete regions, and nothing beside them is not."""
+        """Return whether all of these places, and all beside them, are in complete regions."""
         planes, pixels = np.divmod(places, self.shape[-2] * self.shape[-1])
         return all(
             plane in self._cores and bool(self._cores[plane][pixels[planes == plane]].all())

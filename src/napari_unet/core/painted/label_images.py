@@ -9,13 +9,13 @@ from scipy import ndimage
 from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, check_paint, count_values
 
 _SEVERAL = 3
-"""Objects beside the first from which on paint may be a label image."""
+"""Objects beside the first that paint must have to be taken for a label image."""
 
 
 def paint_of_labels(labels: NDArray[Any]) -> NDArray[np.int64]:
-    """Return paint of all pixels (…YX) of a label image: 0 is background, and k the object or class k + 1.
+    """Return a label image (…YX) as paint: 0 becomes background (1), and k the object or class k + 1.
 
-    ``InputError`` if labels are not as :func:`napari_unet.core.annotation.check_paint` has paint.
+    ``InputError`` as from :func:`napari_unet.core.annotation.check_paint`.
     """
     return check_paint(labels).astype(np.int64) + BACKGROUND
 

@@ -1,7 +1,7 @@
 """How deep every pixel of a fully painted object lies in it: what the distance head of a network learns.
 
 The border of a stroke says nothing about the border of the object, so only objects that are known to be
-painted in full (filled, or accepted from a prediction) have a depth. That they are is told, never guessed.
+painted in full (filled, or accepted from a prediction) have a depth. The user says which, nobody guesses.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence

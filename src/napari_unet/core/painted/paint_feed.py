@@ -1,7 +1,7 @@
-"""What is painted while a training runs: told on one thread, taken on another, and nobody waits.
+"""What is painted while a training runs: put in by one thread, taken by another, and nobody waits.
 
 Whoever paints says where something may have changed; the training finds out what did by comparing planes with
-what it has learnt from. A stroke that falls into that comparison is told of afterwards, and found next time.
+what it has learnt from. A stroke during that comparison is announced afterwards, and found next time.
 """
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from napari_unet.core.painted.known_full import KnownFull
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """An image that is learnt from, and its paint, which goes on changing."""
+    """An image that is learnt from, and its paint, which keeps changing."""
 
     key: Hashable  # says which image it is, whatever becomes of its paint
     # as `read_planes` takes them; the very paint that the user edits

@@ -1,4 +1,4 @@
-"""The painted pixels of a plane, few among those of an image, and the objects that they are of."""
+"""The painted pixels of a plane, few of all its pixels, and the objects that they belong to."""
 
 from dataclasses import dataclass
 from math import prod
@@ -19,9 +19,9 @@ class PaintedPixels:
     shape: tuple[int, ...]  # of the plane
     flat: NDArray[np.intp]  # (N,) flat indices
     values: NDArray[np.int32]  # (N,) paint
-    # (N,) number of the connected part that each is of, as `number_parts` returns it, or any other numbers
-    # that differ where those do. In the rim of an object it is the value of that object, negative: rim and
-    # object are one stroke, for either would give the other away
+    # (N,) number of the connected part of each, as `number_parts` returns it, or other numbers that differ
+    # where those do. In the rim of an object it is minus the value of that object: rim and object are one
+    # stroke, since either would give the other away
     parts: NDArray[np.int32]
 
     @classmethod
@@ -95,8 +95,8 @@ class PaintedObjects:
     """The N objects of one painted plane or volume, in the order of their values."""
 
     inside: NDArray[np.intp]  # (N,) flat index of a pixel of each
-    # (N or more, ndim) length of the bounding box of each along every axis, in pixels; of each of their
-    # places, where they lack numbers
+    # (N or more, ndim) lengths of the bounding box of each in pixels; or of each place, where they lack
+    # numbers
     spans: NDArray[np.intp]
     # whether two of them are so close, or touch, that the weight map has a border between them; True as well
     # where no border is asked for

@@ -44,15 +44,14 @@ class PaintedPlane:
     full: Full  # which objects of it are painted in full
     rims: NDArray[np.int32] | None  # (*spatial) see `find_rims`; None where no object is painted in full
     parts: WeightParts  # of the weight map
-    # (*spatial) a number for each connected part that may be a stroke; see `number_parts`. Rims are no parts
+    # (*spatial) a number for each connected part that may be a stroke, rims excluded; see `number_parts`
     connected: NDArray[np.int32]
     pixels: PaintedPixels  # the painted pixels, and those of rims, with those numbers
     counts: dict[int, int]  # pixels of every value that somebody painted: rims do not count
     is_blank: bool  # whether its image is of one brightness throughout
-    # (M,) flat indices of the pixels that are taught something else since the last edit, or for the first
-    # time
+    # (M,) flat indices of the pixels whose target the last edit changed or set
     fresh: NDArray[np.intp]
-    # of the objects that are painted in full, by value; after an edit, those it left alone are the same
+    # of the objects that are painted in full, by value; an edit keeps those that it leaves alone
     depths: Mapping[int, Depth]
 
     def painted(self, box: Box) -> NDArray[np.int32]:
@@ -163,7 +162,7 @@ def _measure_again(
     full: Full,
     spacing: Sequence[float] | None,
 ) -> dict[int, Depth]:
-    """Return the depths of those of the objects with these values that are there and full."""
+    """Return the depths of the objects with these values that are present and full."""
     found = {}
     for value in [value for value in values.tolist() if is_full(value, full)]:
         flat = pixels.flat[pixels.values == value]

@@ -55,7 +55,7 @@ class TaughtPlane:
 
     @classmethod
     def of(cls, painted: NDArray[Any], full: Full) -> "TaughtPlane":
-        """Return a plane whose rims are to be found everywhere."""
+        """Return a plane whose rims are not known yet."""
         return cls(painted, painted if full is False else _with_rims(painted, full), full)
 
     def edited(
@@ -93,7 +93,7 @@ def _with_rims(painted: NDArray[Any], full: Full) -> NDArray[Any]:
 
 
 def _judged_otherwise(painted: NDArray[Any], before: Full, after: Full) -> Box | None:
-    """Return the box of the objects that have become full, or are so no more."""
+    """Return the box of the objects that have become full or no longer are."""
     if before is True or after is True:
         return whole(painted.shape)
     return box_of(np.isin(painted, list(set(before or ()) ^ set(after or ()))))

@@ -1,7 +1,7 @@
 """Keep a weight map up to date while somebody paints: only what a stroke changed is measured again.
 
-Distances have a cut-off, so paint in a box has no say beyond the box and the cut-off around it. Class balance
-does have one everywhere, but it only multiplies, and the parts are kept apart (see
+Distances have a cut-off, so paint in a box does not matter beyond the cut-off around it. Class balance
+matters everywhere, but it only multiplies, and the parts are kept apart (see
 :class:`napari_unet.core.weights.WeightParts`).
 """
 
@@ -36,8 +36,7 @@ def update_parts(
     ----------
     parts : WeightParts
         Of the paint before the edit, by :func:`napari_unet.core.weights.measure_parts` or this function, with
-        the same configuration, spacing and mode. It is left as it is, so an update that nobody waits for any
-        more can be dropped.
+        the same configuration, spacing and mode. It is left as it is, so that an update can be dropped.
     paint : array (…YX)
         The paint after the edit.
     changed : tuple of slice
@@ -74,8 +73,8 @@ def edit_parts(
 ) -> tuple[WeightParts, Box]:
     """Do what :func:`update_parts` does, for checked paint, in the arrays of ``parts``, which is then void.
 
-    On a large image a copy costs many times what a stroke does. ``pixels`` are the flat indices of all that
-    was painted before, where they are known.
+    Copying a large image costs many times what a stroke does. ``pixels`` are the flat indices of all that was
+    painted before, if known.
     """
     sampling = check_spacing(spacing, paint.ndim)
     # In objects mode there are two classes, whatever the highest value is.
@@ -118,9 +117,9 @@ def reconnect(
 ) -> Box:
     """Give parts new numbers after an edit well inside ``region``; return a box with all that changed.
 
-    ``number`` numbers the parts of any paint from 1, as it did those of all the paint before the edit. A part
-    is one object however far it goes: joined to another by one pixel, it no longer has a border to it.
-    Parts that do not come into ``region`` can be neither joined nor split, and keep their numbers.
+    ``number`` numbers the parts of any paint from 1, as it did for the whole paint before the edit. A part is
+    one object however far it extends: once one pixel joins it to another, there is no border between them.
+    Parts outside ``region`` can be neither joined nor split, and keep their numbers.
 
     Parameters
     ----------
@@ -131,8 +130,8 @@ def reconnect(
     region : tuple of slice
     number : callable
     pixels : array (N,) of int, optional
-        Flat indices of all pixels that had a number, and maybe of others: where they are known, nothing of
-        the rest of the plane is read.
+        Flat indices of all pixels that had a number, and maybe others; if given, the rest of the plane is not
+        read.
     """
     flat = components.reshape(-1)
     if pixels is None:

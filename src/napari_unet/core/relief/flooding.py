@@ -10,10 +10,10 @@ This is the segmentation by persistence of Chazal, Guibas, Oudot & Skraba (2013)
 clustering in Riemannian manifolds", J. ACM 60(6), with an area beside the height; without the area, its
 basins are those of a watershed from h-maxima (Grimaud's dynamics, 1992), found in one pass instead of three.
 
-Which summit is uphill of a pixel, and in which order hills touch, depends on the landscape alone. So the
-pixels are looked at once, by :func:`survey`; what merges for one contrast and area is then told from the
-place where two hills touch first. There are thirty times fewer of those, and the others change nothing: a
-basin that stood out once stands out ever after, for the water only falls.
+Which summit is uphill of a pixel, and in which order hills touch, depends on the landscape alone. So
+:func:`survey` looks at the pixels once; what merges for one contrast and area then follows from the places
+where two hills touch first. There are thirty times fewer of those, and the others change nothing: a basin
+that has stood out once always does, since the water only falls.
 """
 
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ class Relief:
             Of any dtype that is compared with a number. Only those above the threshold count; NaN does not.
         threshold : float
         scale : float
-            What an excess of 1 counts; each pixel counts as an integer, of at least 1.
+            How much an excess of 1 counts; each pixel adds a whole number, at least 1.
         """
         from napari_unet.core.relief.flooding_kernel import add_up_excess
 

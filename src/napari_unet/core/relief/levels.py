@@ -1,7 +1,4 @@
-"""Heights of a landscape as whole numbers, in a frame: what is flooded.
-
-Sixteen bits hold the frame around an image, the ground, and all that rises from it.
-"""
+"""The landscape that is flooded: heights as 16-bit whole numbers, in a frame."""
 
 from collections.abc import Sequence
 
@@ -22,9 +19,9 @@ _HIGHEST = 500.0
 
 
 def framed(shape: Sequence[int]) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-    """Return room for a landscape in a frame, so that every pixel has all its neighbours, and what is inside.
+    """Return an array for a landscape in a frame, so that every pixel has all its neighbours, and its inside.
 
-    Inside go levels, from :func:`to_levels`; until then it holds any.
+    The inside is not initialised; levels from :func:`to_levels` go there.
     """
     level = np.empty([size + 2 for size in shape], np.int16)
     for axis in range(level.ndim):
@@ -48,7 +45,7 @@ def to_levels(height: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray[
     steps = np.clip(height, -_HIGHEST, _HIGHEST)
     steps *= _STEPS
     level: NDArray[np.int16] = np.rint(steps, out=steps).astype(np.int16)
-    # Where there is no mask, ground; to choose by the mask takes twice as long. What wraps, wraps back.
+    # Ground outside the mask; choosing by the mask would take twice as long. What overflows comes back.
     level -= np.int16(GROUND)
     level *= mask
     level += np.int16(GROUND)
@@ -56,5 +53,5 @@ def to_levels(height: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray[
 
 
 def difference_in_levels(height: float) -> int:
-    """Return a difference of heights in levels; beyond what any two heights differ by it does not grow."""
+    """Return a difference of heights in levels, limited to more than any two heights differ by."""
     return round(min(height, 3 * _HIGHEST) * _STEPS)

@@ -16,7 +16,7 @@ from napari_unet.core.scoring.overlap import Overlap, find_overlap, find_overlap
 class Agreement:
     """Counts from which all scores follow; those of several images are added with ``+``.
 
-    What is added is what an image can say by itself: no pair of pixels, and no object, extends over two.
+    Each image counts by itself: no pair of pixels, and no object, extends over two.
     """
 
     pixels: int = 0  # all of them

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVEL = 0.9
-"""Part of the trainings in which the interval is to hold the score on all strokes of the kind."""
+"""Part of the trainings whose interval should hold the score on all such strokes."""
 
 _DRAWS = 1000
 
 _EXTRA = 0.5
-"""How much of a stroke that nobody painted joins those of a class."""
+"""Part of an invented stroke that is added to those of a class."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,13 +69,13 @@ def mean_iou(confusion: NDArray[np.generic]) -> NDArray[np.float64]:
 
 
 def score_interval(confusions: NDArray[np.integer], *, seed: int) -> tuple[float, float]:
-    """Return between which scores the network would score, were there ever so many strokes like these.
+    """Return the range in which the score would be with any number of strokes like these.
 
     A Bayesian bootstrap (Rubin 1981) over the strokes of each class. By itself, it would put five strokes
-    that are all right at exactly 1, and hold the true score in half of all cases instead of 9 in 10. So, for
-    the lower end, half a stroke of every class that is all wrong joins the others, and for the upper end half
-    a one that is all right, as large as the mean of its class. For strokes that are either right or wrong,
-    this is close to the interval of Jeffreys (Brown, Cai & DasGupta 2001).
+    that are all right at exactly 1, and hold the true score in half of all cases instead of 9 in 10. So half
+    a stroke that is all wrong is added to every class for the lower end, and half a one that is all right for
+    the upper end, as large as the mean of its class. For strokes that are either right or wrong, this is
+    close to the interval of Jeffreys (Brown, Cai & DasGupta 2001).
 
     Parameters
     ----------
@@ -112,9 +112,9 @@ def score_interval(confusions: NDArray[np.integer], *, seed: int) -> tuple[float
     return min(float(low), score), max(float(high), score)
 
 
-@lru_cache(maxsize=1)  # those of the last score: they take as long as all else
+@lru_cache(maxsize=1)  # drawing them takes as long as everything else
 def _draw_shares(seed: int, numbers: tuple[int, ...], draws: int) -> list[NDArray[np.float64]]:
-    """Return how often each of so many strokes of a class counts, and the one that joins, (draws, S + 1)."""
+    """Return how often each stroke of each class counts, and last the invented one, (draws, S + 1)."""
     rng = np.random.default_rng(seed)
     result = []
     for number in numbers:

@@ -1,4 +1,4 @@
-"""Which true and predicted objects lie on each other, by how many pixels: what every score is read from."""
+"""Which true and predicted objects overlap, by how many pixels: every score follows from that."""
 
 import math
 import reprlib
@@ -17,7 +17,7 @@ from napari_unet.core.errors import InputError
 PixelsT = TypeVar("PixelsT", NDArray[Any], Pixels)
 
 _GAPS = (1, 2)
-"""Steps along an axis that join objects which touch: annotators often leave one pixel between them."""
+"""Steps along an axis over which objects touch: annotators often leave one pixel between them."""
 
 _BLOCK = 2**22
 """Pixels that are compared at a time where labels are not in memory."""
@@ -119,7 +119,7 @@ def find_overlap(
 def find_overlap_in_blocks(prediction: Pixels, truth: Pixels) -> tuple[Overlap, NDArray[Any]]:
     """Count the same, reading block by block.
 
-    Memory is needed for a few million pixels, and for the pairs of labels in every block.
+    It needs memory for a few million pixels, and for the pairs of labels in every block.
 
     Returns
     -------
@@ -149,7 +149,7 @@ def find_overlap_in_blocks(prediction: Pixels, truth: Pixels) -> tuple[Overlap, 
 
 
 def _block_sides(ndim: int) -> list[int]:
-    """Return the pixels of a block along each axis: of volumes few planes, which is how they are stored."""
+    """Return the pixels of a block along each axis: few planes of a volume, which is how they are stored."""
     if ndim <= 2:
         return [round(_BLOCK ** (1 / max(1, ndim)))] * ndim
     side = math.ceil(math.sqrt(_BLOCK) / 4)
@@ -219,7 +219,7 @@ def _in_both(labels: Pixels) -> set[int] | None:
 
 
 def planes(prediction: PixelsT, truth: PixelsT, ndim: int | None = None) -> Iterator[tuple[PixelsT, PixelsT]]:
-    """Yield prediction and truth as the parts that are compared, after a look at whether they can be.
+    """Check that prediction and truth can be compared, and yield the parts in which they are.
 
     Parameters
     ----------

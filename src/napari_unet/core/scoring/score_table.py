@@ -11,7 +11,7 @@ from napari_unet.core.scoring.scores import Scores
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a score is called on the screen, and what it says, in one plain sentence."""
+    """What a score is called on the screen, and what it means, in one plain sentence."""
 
     title: str
     sentence: str
