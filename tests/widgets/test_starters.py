@@ -138,6 +138,9 @@ def test_a_stack_is_segmented_plane_by_plane_at_one_size(starter, qtbot):
     objects = predicted(dock, viewer, qtbot)
     assert objects.shape == (3, 64, 64)
     assert [len(np.unique(plane)) for plane in objects] == [5, 5, 5]
+    assert "as estimated from the image" in say(dock, "predict_scaled")
+    dock.image.choose(viewer.add_image(discs(), name="other"))
+    assert say(dock, "predict_scaled") == ""  # it was of the stack
 
 
 def test_training_begins_with_the_starter(starter, qtbot, monkeypatch):

@@ -63,6 +63,10 @@ class ScaleForm(QWidget):
             with signals_blocked(self._size):
                 self._size.setValue(round(event.object_size))
 
+    def forget_scaled(self, _image: object = None) -> None:
+        """Say no more what was taken of another image."""
+        self._told.say("")
+
 
 _KINDS: dict[PredictionKind, tuple[str, str]] = {
     "objects": ("Objects", "Labels: every object has its own number."),

@@ -86,6 +86,7 @@ class PredictionInputs(QWidget):
         )
         form.addRow("", self._slice)
         self.form = column.add(PredictionForm())
+        self.image.layer_changed.connect(self.form.scale.forget_scaled)
 
     @property
     def only_slice(self) -> bool:
