@@ -93,7 +93,7 @@ class InstanceConfig:
 
 
 def find_objects(
-    foreground: NDArray[np.floating[Any]], config: InstanceConfig | None = None, *, ndim: int
+    foreground: NDArray[np.floating[Any]], config: InstanceConfig = InstanceConfig(), *, ndim: int
 ) -> NDArray[np.int32]:
     """Separate the foreground into objects: the hills of a landscape of probability and depth.
 
@@ -104,7 +104,7 @@ def find_objects(
     ----------
     foreground : array (leading..., spatial...) float32
         Probability of foreground in [0, 1]; NaN counts as background.
-    config : InstanceConfig, optional
+    config : InstanceConfig
         Thresholds and sizes.
     ndim : int
         Number of spatial axes, counted from the last. The leading axes are planes: objects do not cross them.
@@ -122,7 +122,6 @@ def find_objects(
     InputError
         If the array has fewer axes than ``ndim``.
     """
-    config = config or InstanceConfig()
     if not 1 <= ndim <= foreground.ndim:
         raise InputError(
             f"The probabilities have {foreground.ndim} axes and {ndim} of them should be spatial; "

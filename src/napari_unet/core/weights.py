@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import label
 
-from napari_unet.core.annotation import FIRST_OBJECT, Mode, check_mode, check_paint, read_paint
+from napari_unet.core.annotation import FIRST_OBJECT, Mode, check_paint, read_paint
 from napari_unet.core.arrays.blocks import Block, for_each_block, plan_blocks, widen
 from napari_unet.core.borders.two_nearest import (
     Metric,
@@ -136,7 +136,6 @@ def measure_parts(
     """
     paint = check_paint(paint)
     check_kind(config, WeightConfig, "configuration", "a WeightConfig, such as WeightConfig.preset('paper')")
-    check_mode(mode)
     sampling = check_spacing(spacing, paint.ndim)
     if mode == "classes" and paint.ndim > 3:
         raise InputError(

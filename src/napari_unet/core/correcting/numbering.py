@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from skimage.measure import label
 
 from napari_unet.core.annotation import FIRST_OBJECT, count_places
+from napari_unet.core.arrays.blocks import box_of
 from napari_unet.core.correcting.gestures import unused_values
 
 
@@ -37,15 +38,14 @@ def number_separately(
         If the type of the paint has not enough numbers left.
     """
     scattered = [value for value, places in count_places(paint).items() if places > 1 and value not in but]
-    indices = np.nonzero(np.isin(paint, scattered))
+    chosen = np.isin(paint, scattered)
+    indices = np.nonzero(chosen)
     before = paint[indices]
-    if not before.size:
+    box = box_of(chosen)
+    if box is None:
         return indices, before
-    box = tuple(slice(int(at.min()), int(at.max()) + 1) for at in indices)
-    within = tuple(at - side.start for at, side in zip(indices, box, strict=True))
-    shown = np.zeros([side.stop - side.start for side in box], paint.dtype)
-    shown[within] = before
-    parts = label(shown, connectivity=paint.ndim)[within]  # type: ignore[no-untyped-call]
+    shown = np.where(chosen[box], paint[box], 0)
+    parts = label(shown, connectivity=paint.ndim)[chosen[box]]  # type: ignore[no-untyped-call]
     _, first, part = np.unique(parts, return_index=True, return_inverse=True)
     numbers = before[first]
     is_other = np.ones(first.size, bool)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.annotation import Mode, check_mode, check_paint, read_paint
+from napari_unet.core.annotation import Mode, check_paint, read_paint
 from napari_unet.core.arrays.blocks import Box, box_around, enclose, part_of, whole, widen
 from napari_unet.core.borders.two_nearest import check_spacing
 from napari_unet.core.borders.weight_config import WeightConfig
@@ -56,9 +56,7 @@ def update_parts(
     InputError
         As :func:`napari_unet.core.weights.border_weights`.
     """
-    paint = check_paint(paint)
-    check_mode(mode)
-    return edit_parts(deepcopy(parts), paint, changed, config, spacing=spacing, mode=mode)
+    return edit_parts(deepcopy(parts), check_paint(paint), changed, config, spacing=spacing, mode=mode)
 
 
 def edit_parts(

@@ -151,8 +151,9 @@ def adapted_network(
     if in_channels != old.in_channels:
         seen = "their mean" if mixture is None else "the mixture of them that tells your paint apart best"
         sentences.append(
-            f"The starting model was trained on images with {_count(old.in_channels, 'channel')}, and these "
-            f"have {in_channels}: it first sees {seen}, and learns to tell the channels apart."
+            f"The starting model was trained on images with {old.in_channels} "
+            f"channel{'s' * (old.in_channels != 1)}, and these have {in_channels}: it "
+            f"first sees {seen}, and learns to tell the channels apart."
         )
     if classes != old.classes:
         sentences.append(
@@ -173,7 +174,3 @@ def _begins(old: int, new: int) -> str:
     if new == 2:
         return "all but the background begin as one"
     return "the last ones are left out" if new < old else "new ones begin as the mean of the others"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
