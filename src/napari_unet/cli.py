@@ -56,7 +56,7 @@ OptionalModel = Annotated[str | None, _MODEL]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    # Of a damaged file, one sentence of ours says what is wrong, not dozens of its decoder.
+    # About a damaged file, one sentence of ours says what is wrong, not dozens from its decoder.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     ready_streams()
     given = list(map(in_home, sys.argv[1:] if arguments is None else arguments)) or ["--help"]
@@ -99,7 +99,8 @@ def train(
     *,
     images: ImagePaths = None,
     paint: Annotated[
-        Paths | None, typer.Option(metavar="PATH...", help="Paint; of several images, named as they are.")
+        Paths | None,
+        typer.Option(metavar="PATH...", help="Paint; for several images, files of the same names."),
     ] = None,
     project: ProjectFolder = None,
     output: Annotated[
@@ -111,7 +112,7 @@ def train(
     ] = "scratch",
     validation: Annotated[
         Paths | None,
-        typer.Option(metavar="PATH...", help="Painted images to score on alone. [held-out strokes]"),
+        typer.Option(metavar="PATH...", help="Painted images for scoring only. [held-out strokes]"),
     ] = None,
     mode: Annotated[
         str | None, typer.Option(metavar="objects|classes", help="What paint values mean. [objects]")
@@ -139,19 +140,19 @@ def train(
     assignments: Assignments = None,
     state: Annotated[
         bool,
-        typer.Option("--state/--no-state", help="Save beside the model what it takes to go on another day."),
+        typer.Option("--state/--no-state", help="Save what is needed to continue training later."),
     ] = True,
     fresh_optimiser: Annotated[
-        bool, typer.Option("--fresh-optimiser", help="Go on from the weights of a model alone.")
+        bool, typer.Option("--fresh-optimiser", help="Continue from the weights of a model alone.")
     ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Train a network on painted images.
 
-    They are files, or those of a project; Ctrl-C saves the model so far. A project says itself what its paint
-    means, and which objects and regions are complete; --validation names images of it. A training that starts
-    from a model goes on where that one stopped, with its settings, its optimiser and its curve; time and
-    steps are further ones.
+    Images and paint are files, or those of a project; Ctrl-C saves the model so far. A project knows what its
+    paint means, and which objects and regions are complete; --validation names images in it. A training that
+    starts from a model continues where that one stopped, with its settings, its optimiser and its curve;
+    --seconds and --steps count from there.
     """
     from napari_unet.commands.train import (
         destination,
@@ -193,9 +194,9 @@ def train(
 def _check_project(
     project: Path | None, told: Mapping[str, object], need: Sequence[str], may: Sequence[str] = ()
 ) -> None:
-    """Say so if what a project tells is given on the command line, or what it would tell is absent.
+    """Raise ``InputError`` if flags repeat what the project says, or are missing without one.
 
-    ``told`` are the flags for that and what they have, ``need`` those needed without a project, and ``may``
+    ``told`` are the flags for that and their values, ``need`` those needed without a project, and ``may``
     those allowed beside it.
     """
     given = [flag for flag, value in told.items() if value]
@@ -215,7 +216,7 @@ def _settings(
 ) -> "Settings":
     """Return the settings of file and flags; the others are those of ``model``, or the defaults.
 
-    Flags that are not of the ``part`` that a command reads are told; a file may be for several commands.
+    Flags of another ``part`` than the command reads are reported; a file may be for several commands.
     """
     from napari_unet.files.settings import Settings, not_of, override, read_settings, settings_after
 
@@ -241,11 +242,14 @@ def predict(
         list[str] | None, typer.Option(metavar="objects|classes|probabilities...", help="Results. [objects]")
     ] = None,
     file_format: Annotated[
-        str, typer.Option("--format", metavar="auto|tiff|zarr", help="Of the results; zarr for large images.")
+        str,
+        typer.Option(
+            "--format", metavar="auto|tiff|zarr", help="Format of the results; zarr for large images."
+        ),
     ] = "auto",
     device: Device = "auto",
     scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Of a dask cluster, see docs.")
+        str | None, typer.Option(metavar="ADDRESS", help="A dask cluster; see the docs.")
     ] = None,
     config: ConfigFile = None,
     assignments: Assignments = None,
@@ -253,12 +257,12 @@ def predict(
 ) -> int:
     """Segment images, and write DIR/STEM_objects.tif and the like.
 
-    They are files, or those of a project, with the model that it trained last if none is given. Objects are
+    Images are files, or those of a project, with the model that it trained last if none is given. Objects are
     whole numbers (0 is background), classes are paint values (1 is background), probabilities have one
-    channel for each class. An image that fails does not keep the others from being segmented. Images in zarr,
-    and TIFF files that do not fit into memory, are read and written block by block: the results are
-    DIR/STEM_objects.zarr and the like, and the same command goes on where it was ended. So it is with a
-    dask.distributed cluster (--scheduler), whose workers must see the files under the same paths.
+    channel for each class. If an image fails, the others are still segmented. Images in zarr, and TIFF files
+    that do not fit into memory, are read and written block by block: the results are DIR/STEM_objects.zarr
+    and the like, and the same command continues where it was interrupted. A dask.distributed cluster
+    (--scheduler) works the same way; its workers must see the files under the same paths.
     """
     from napari_unet.commands.predict import connected, last_model, plan_work, segment_files
     from napari_unet.files.networks.models import load_model
@@ -305,7 +309,7 @@ def evaluate(
         Paths | None, typer.Option(metavar="PATH...", help="Predicted objects. [of a project, its own]")
     ] = None,
     truths: Annotated[
-        Paths | None, typer.Option(metavar="PATH...", help="True objects; of several, named as predictions.")
+        Paths | None, typer.Option(metavar="PATH...", help="True objects; for several, files named alike.")
     ] = None,
     project: ProjectFolder = None,
     by_plane: Annotated[
@@ -320,11 +324,11 @@ def evaluate(
     """Compare predicted with true objects.
 
     STEM_objects.tif is compared with STEM.tif, too. Prints the main scores of every pair, of all objects
-    together (pooled) and on average (mean); --json and --csv have all scores. Points in time are compared one
-    by one. Maps of errors hold 1 for missed objects, 2 invented, 3 split, 4 merged. A pair that cannot be
-    compared does not keep the others from it. The truths of a project are its objects that were corrected, or
-    else its paint where everything is labelled; without --predictions they are compared with what was
-    predicted before the corrections.
+    together (pooled) and on average (mean); --json and --csv have all scores. Time points are compared one by
+    one. Maps of errors hold 1 for missed objects, 2 invented, 3 split, 4 merged. If a pair cannot be
+    compared, the others still are. The truths of a project are its corrected objects, or else its paint where
+    everything is labelled; without --predictions they are compared with what was predicted before the
+    corrections.
     """
     from napari_unet.commands.evaluate import compare
 
@@ -365,12 +369,10 @@ def export(
     model: ModelFile,
     output: Annotated[str, typer.Option(metavar="PACKAGE.zip", help="Where to write the package.")],
     author: Annotated[list[str], typer.Option(metavar="NAME...", help="Who made the model.")],
-    image: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="An image it is for, as the example. [made up]")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="Of the model, for people. [that of its file]")] = None,
+    image: Annotated[Path | None, typer.Option(metavar="PATH", help="An example image. [made up]")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the model. [that of its file]")] = None,
     license_id: Annotated[
-        str, typer.Option("--license", metavar="SPDX", help="Who may use it.")
+        str, typer.Option("--license", metavar="SPDX", help="Licence of the model.")
     ] = "CC-BY-4.0",
 ) -> None:
     """Write a model as a bioimage.io package, which other tools run."""
@@ -386,7 +388,7 @@ def demo(
     headless: Annotated[
         bool, typer.Option("--headless", help="Without a window, on a virtual display.")
     ] = False,
-    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder for what it makes.")] = Path(
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results.")] = Path(
         "demo-output"
     ),
 ) -> int:

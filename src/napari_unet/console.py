@@ -38,14 +38,14 @@ Progress = Callable[[float, str], None]
 _BAR_LENGTH = 1000
 
 _QUOTED = re.compile(r'(?s)(--[\w-]+=)?[^"=]*".*')
-"""A path with a quotation mark in it, but no setting of a text."""
+"""A path with a quotation mark in it, but not a setting whose value is text."""
 
 _LONGEST_MESSAGE = 200
-"""Letters of what is said of a command line, which may hold thousands of names that a shell has found."""
+"""Letters of a message about a command line, which may hold thousands of names from a shell pattern."""
 
 
 def ready_streams() -> None:
-    """See to it that what is printed ends no work: a stream may be closed, or not know a letter of a name."""
+    """Keep printing from failing: a stream may be closed, or lack a letter of a name."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 (to the end)
@@ -54,15 +54,15 @@ def ready_streams() -> None:
 
 
 def in_home(argument: str) -> str:
-    """Return an argument in which "~/" is the home folder, also after "--flag=", where no shell says so."""
+    """Return an argument with "~/" expanded, also after "--flag=", where no shell does."""
     return re.sub(r"(?s)^(--[\w-]+=)?(~.*)", lambda found: f"{found[1] or ''}{user_path(found[2])}", argument)
 
 
 def repeat_flags(arguments: Sequence[str]) -> list[str]:
     """Return ``arguments`` with "--images a b" as "--images a --images b", the only way Typer knows.
 
-    ``InputError`` if a flag in ``MULTIPLE`` has no value, or an argument is empty: as a path it would be the
-    current folder. So it is if the quotation mark after a folder became part of it.
+    ``InputError`` if a flag in ``MULTIPLE`` has no value, an argument is empty, which as a path would be the
+    current folder, or the quotation mark after a folder became part of it.
     """
     for before, argument in pairwise(("napari-unet", *arguments)):
         if not argument or re.fullmatch(r"--[\w-]+=", argument):
@@ -115,14 +115,14 @@ def usage_sentence(error: Any) -> str:
 
 
 def note(text: str) -> None:
-    """Print one line for the user on stderr, if that is still there: a terminal may be closed."""
+    """Print one line for the user on stderr, unless its terminal was closed."""
     with contextlib.suppress(OSError):
         _clear_bar()
         print(" ".join(text.split()), file=sys.stderr, flush=True)
 
 
 def _clear_bar() -> None:
-    """Let a line that follows begin where a bar is shown; that is drawn again below."""
+    """Clear the progress bar for the next line; it is drawn again below that."""
     if sys.stderr.isatty():
         typer.echo("\r\x1b[K", nl=False, file=sys.stderr)  # which knows consoles of Windows
 
@@ -133,7 +133,7 @@ def listed(paths: Sequence[Path]) -> str:
 
 
 def print_json(values: Mapping[str, Any]) -> None:
-    """Print one JSON object on one line of stdout; numbers that JSON does not have are null."""
+    """Print one JSON object on one line of stdout; NaN and infinity become null."""
     print(json.dumps(_finite(values), allow_nan=False), flush=True)
 
 
@@ -167,7 +167,7 @@ def progress_bar(label: str) -> Iterator[Progress]:
 
 
 class TrainingReport:
-    """Says what a training says, whose budget of seconds and of steps is infinite where there is none."""
+    """Prints the events of a training; its budget of seconds or steps is infinite where there is none."""
 
     def __init__(self, seconds: float, steps: float, *, as_json: bool) -> None:
         self._seconds = seconds
@@ -250,8 +250,8 @@ def report_written(image: Path, kind: str, path: Path, as_json: bool) -> None:
 def signals_stop(control: Control) -> Iterator[list[int]]:
     """Let Ctrl-C, a closed terminal and the end of a cluster job's time stop a job that can save its result.
 
-    Yielded are the signals that came. A second one ends the program at once, but not that of a closed
-    terminal. ``KeyboardInterrupt`` if the job, once stopped, has no result; why is told before.
+    Yields the signals received. A second one ends the program at once, except that of a closed terminal.
+    ``KeyboardInterrupt`` if the job, once stopped, has no result; the reason is printed before.
     """
     received: list[int] = []
     terminals = [stream for stream in (sys.stdout, sys.stderr) if stream.isatty()]
@@ -283,7 +283,7 @@ def signals_stop(control: Control) -> Iterator[list[int]]:
 
 
 def _let_go(terminals: Iterable[TextIO]) -> None:
-    """Let what is still printed go nowhere: to write to a terminal that is gone is an error."""
+    """Discard what is still printed: writing to a terminal that is gone is an error."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in terminals:
         os.dup2(nowhere, stream.fileno())
@@ -291,7 +291,7 @@ def _let_go(terminals: Iterable[TextIO]) -> None:
 
 
 class Commands(TyperGroup):
-    """The commands; Ctrl-C in one is told as such, for Typer makes a silent exit code of it."""
+    """The commands; Ctrl-C in one is reported, where Typer would only return an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was given."""
