@@ -131,14 +131,34 @@ def test_maps_of_errors_are_no_labels_and_paint_of_an_image_that_is_gone_is(dock
     np.testing.assert_array_equal(dock.annotation.data, paint.data)
 
 
+@pytest.mark.parametrize("which", ["strokes", "labels"])
+def test_labels_of_one_plane_go_into_the_plane_that_is_seen(viewer, qtbot, which):
+    stack = viewer.add_image(np.zeros((5, 64, 64)), name="stack")
+    dock = PaintDock(viewer)
+    qtbot.addWidget(dock)
+    paint = paint_on(viewer, stack)  # 2 and 3, on the first plane
+    viewer.dims.set_point(0, 3)
+    pixels = np.zeros((64, 64), int)
+    pixels[10:20, 10:20] = 2
+    viewer.add_labels(pixels, name="mine")
+    assert "of the plane you see" in say(dock, "paint_own")
+    before = paint.data.copy()
+    take(dock, which)
+    np.testing.assert_array_equal(np.delete(paint.data, 3, axis=0), np.delete(before, 3, axis=0))
+    background, number = paint.data[3, 0, 0], paint.data[3, 15, 15]
+    assert (background, number) == ((0, 4) if which == "strokes" else (1, 4))
+    np.testing.assert_array_equal(paint.data[3] == 4, pixels == 2)
+    paint.undo()
+    np.testing.assert_array_equal(paint.data, before)
+
+
 def test_channels_are_left_out(viewer, qtbot):
     viewer.add_image(np.zeros((3, 64, 64)), name="stains")
     dock = PaintDock(viewer)
     qtbot.addWidget(dock)
     viewer.add_labels(np.ones((64, 64), int), name="mine")
-    assert "cannot become paint" in say(dock, "paint_own") or "nor can it become paint" in say(
-        dock, "paint_own"
-    )
+    assert "Make that first" in say(dock, "paint_own")
+    assert not dock.findChild(QPushButton, "paint_own_strokes").isVisibleTo(dock)
     dock.channels.setCurrentIndex(dock.channels.findData("first"))
     take(dock, "strokes")
     assert (dock.annotation.data == 1).all()

@@ -17,7 +17,7 @@ from napari_unet.core.correcting.gestures import unused_values
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.label_images import paint_of_labels
 from napari_unet.widgets.bridge.marks import accept_objects, full_data, kind_of, mode_of, source_of
-from napari_unet.widgets.bridge.placement import spatial_axes
+from napari_unet.widgets.bridge.placement import pixel_shown, spatial_axes
 from napari_unet.widgets.bridge.timeline import timeline_of
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
 from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button
@@ -25,7 +25,12 @@ from napari_unet.widgets.window.lifetime import follow
 
 _OWN = ("", "paint", "objects", "classes")
 
-_STRAYED = "What you paint on '{}' teaches nothing, as it is no annotation layer. Take it into the paint:"
+_STRAYED = "What you paint on '{}' teaches nothing, as it is no annotation layer. Take it into the paint{}:"
+_OF_PLANE = " of the plane you see"
+_MAKE_FIRST = (
+    "What you paint on '{}' teaches nothing, as it is no annotation layer. Make that first; then select this "
+    "layer again to take it into the paint of a plane."
+)
 _OTHER_SHAPE = (
     "What you paint on '{}' teaches nothing, as it is no annotation layer; nor can it become paint, as it "
     "has shape {} and the pixels of '{}' have {}."
@@ -86,10 +91,15 @@ class OwnLabels(QWidget):
         if labels is None or image is None:
             return
         now, wanted = full_data(labels).shape, self._shape_of_paint(image)
+        # Without paint, an axis more may be that of the channels, which the dock asks about first.
+        is_of_plane = now == wanted[-2:] != wanted
+        fits = now == wanted or (is_of_plane and self._watcher.layer is not None)
         for made in self._buttons:
-            made.setVisible(now == wanted)
-        if now == wanted:
-            self._said.say(_STRAYED.format(labels.name), "warning")
+            made.setVisible(fits)
+        if fits:
+            self._said.say(_STRAYED.format(labels.name, _OF_PLANE if is_of_plane else ""), "warning")
+        elif is_of_plane:
+            self._said.say(_MAKE_FIRST.format(labels.name), "warning")
         else:
             self._said.say(_OTHER_SHAPE.format(labels.name, now, image.name, wanted), "warning")
 
@@ -104,7 +114,8 @@ class OwnLabels(QWidget):
             paint = self._watcher.layer
             if paint is None:
                 return
-            told = take_labels(given, paint, finished=finished)
+            plane = pixel_shown(self._viewer, paint)[: paint.ndim - given.ndim]
+            told = take_labels(given, paint, plane, finished=finished)
         except InputError as error:
             self._said.say(str(error), "error")
             return
@@ -138,19 +149,23 @@ def labels_as_paint(labels: Labels, *, finished: bool) -> NDArray[np.int32]:
     return check_paint(paint_of_labels(pixels) if finished else pixels)
 
 
-def take_labels(given: NDArray[np.int32], paint: Labels, *, finished: bool) -> str:
+def take_labels(
+    given: NDArray[np.int32], paint: Labels, plane: tuple[int, ...] = (), *, finished: bool
+) -> str:
     """Put what is ``given`` over the paint, in one step of undo, and return in words what that is.
 
-    Objects have numbers of their own afterwards; finished ones are known to be painted up to their border.
-    ``InputError`` if the paint has no such numbers.
+    It is of a ``plane`` of the paint, the index along its leading axes, or with () of all of it. Objects have
+    numbers of their own afterwards; finished ones are known to be painted up to their border. ``InputError``
+    if the paint has no such numbers.
     """
     mode = mode_of(paint)
     before = np.asarray(full_data(paint))
     given = _beside(given, before, mode)
     objects = [value for value in count_values(given) if value >= FIRST_OBJECT]
-    indices = np.nonzero((given > 0) & (given != before))
+    indices = np.nonzero((given > 0) & (given != before[plane]))
+    at = tuple(np.full(indices[0].size, index) for index in plane)
     with timeline_of(paint).step():
-        paint.data_setitem(indices, given[indices].astype(before.dtype))
+        paint.data_setitem((*at, *indices), given[indices].astype(before.dtype))
     if finished and mode == "objects":
         accept_objects(paint, objects)
     one, many = ("object", "objects") if mode == "objects" else ("class", "classes")
