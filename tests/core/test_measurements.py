@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.measure import regionprops
 
-from napari_unet.core.objects.measurements import measure_objects
+from napari_unet.core.objects.measurements import join_tables, measure_objects
 
 
 def table(*arguments, **options):
@@ -28,6 +28,39 @@ def test_what_else_shows_the_place_is_measured_by_name():
     first, second = table(labels, grey, axes="TYX", others={"GFP": stain})
     assert (list(first)[-2:], first["mean"], first["mean_GFP"]) == (["mean", "mean_GFP"], 0.5, 5)
     assert (second["mean"], second["mean_GFP"]) == pytest.approx((16 / 3, 160 / 3), rel=1e-5)
+
+
+def test_planes_without_objects_are_counted_where_objects_are_of_planes():
+    labels = np.zeros((3, 2, 2), int)
+    labels[1, 0] = 5
+    names, *rows = measure_objects(labels, labels[None], axes="TYX")
+    assert [dict(zip(names, row, strict=True)) for row in rows] == [
+        {
+            "object": 5,
+            "pixels": 2,
+            "diameter_px": 1.59577,
+            "t_px": 1.0,
+            "y_px": 0.0,
+            "x_px": 0.5,
+            "mean": 5.0,
+        },
+        *({name: at if name == "t_px" else None for name in names} for at in (0.0, 2.0)),
+    ]
+    labels[:2, 1] = 7  # through planes, so that a plane is nothing to count in
+    assert [row[0] for row in measure_objects(labels, axes="ZYX")[1:]] == [5, 7]
+    assert measure_objects(labels[2, :1], axes="YX")[1:] == [[None] * 5]
+
+
+def test_tables_of_several_images_are_one_with_blanks_where_an_image_lacks_a_column():
+    joined = join_tables(
+        {"a": [["object", "mean"], [1, 2.0]], "b": [["object", "mean_1"], [1, 3.0], [2, 4.0]]}
+    )
+    assert joined == [
+        ["image", "object", "mean", "mean_1"],
+        ["a", 1, 2.0, None],
+        ["b", 1, None, 3.0],
+        ["b", 2, None, 4.0],
+    ]
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
@@ -58,7 +91,7 @@ def test_objects_of_single_planes_have_areas_and_those_through_planes_volumes():
     assert "volume_um3" not in table(through, axes="ZYX", pixel_size=sizes)[0]
 
 
-def test_no_object_is_a_line_of_names_and_large_values_cost_nothing():
-    assert len(measure_objects(np.zeros((3, 3), int), axes="YX")) == 1
+def test_no_object_is_an_empty_line_and_large_values_cost_nothing():
+    assert len(measure_objects(np.zeros((3, 3), int), axes="YX")) == 2
     (row,) = table(np.full((2, 2), 2**62), axes="YX")
     assert (row["object"], row["pixels"]) == (2**62, 4)

@@ -44,6 +44,7 @@ from napari_unet.widgets.parts.control_values import read_controls
 from napari_unet.widgets.parts.form import LayerChooser, Sentence
 from napari_unet.widgets.parts.section import Section
 from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.predicting.object_table import axis_letters, stain_names
 from napari_unet.widgets.predicting.saving import suggested_path
 from napari_unet.widgets.projects.window_project import project_of
 from napari_unet.widgets.samples import coins
@@ -216,7 +217,7 @@ def test_from_an_empty_viewer_to_a_saved_file(make_napari_viewer, qtbot, tmp_pat
     qtbot.waitUntil(lambda: str(table) in say(dock, "unet_told"), timeout=20_000)
     assert asked[1:] == [str(tmp_path / "coins_objects.csv")]
     names, *rows = table.read_text().splitlines()
-    assert names == "object,pixels,area_um2,diameter_um,y_px,x_px,mean"
+    assert names == "image,object,pixels,area_um2,diameter_um,y_px,x_px,mean"
     assert len(rows) == written.pixels.max()
 
     # An edit makes them unsaved.
@@ -244,7 +245,7 @@ def test_labels_that_cannot_be_written_are_told_and_a_dialog_may_be_cancelled(
     labels = add_result(viewer, image, "objects", np.zeros((64, 64), np.int32))
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: ("", ""))
     dock._save(dock._saver.ask)
-    dock._save(dock._saver.ask_table)
+    dock._save_table()
     assert not list(tmp_path.iterdir())
     saved = tmp_path / "labels.tif"
     with qtbot.waitSignal(dock._saver.saved, timeout=20_000):
@@ -260,13 +261,75 @@ def test_the_table_tells_how_bright_objects_are_in_blended_layers_as_well(viewer
     qtbot.addWidget(dock)
     image, _ = viewer.add_image(discs((2, 64, 64)), channel_axis=0, name=["DAPI", "GFP, long"])
     viewer.add_image(discs(), name="another")
-    labels = add_result(viewer, image, "objects", np.ones((64, 64), np.int32))
+    add_result(viewer, image, "objects", np.ones((64, 64), np.int32))
     with qtbot.waitSignal(dock._saver.measured, timeout=20_000):
-        dock._saver.write_table(image, labels, tmp_path / "table.csv")
+        dock._saver.write_table([image], tmp_path / "table.csv")
     names, values = csv.reader((tmp_path / "table.csv").read_text("utf-8").splitlines())
-    assert names == ["object", "pixels", "diameter_px", "y_px", "x_px", "mean", "mean_GFP, long"]
+    assert names == ["image", "object", "pixels", "diameter_px", "y_px", "x_px", "mean", "mean_GFP, long"]
     means = [float(f"{channel.mean():.6g}") for channel in discs((2, 64, 64))]
     assert [float(value) for value in values[-2:]] == pytest.approx(means, rel=1e-5)
+
+
+def test_all_images_that_are_segmented_have_one_table_with_the_stains_of_each(
+    viewer, qtbot, tmp_path, monkeypatch
+):
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    for number in range(3):
+        image, _ = viewer.add_image(
+            np.full((2, 64, 64), number), channel_axis=0, name=[f"field {number} DAPI", "GFP"]
+        )
+        found = np.zeros((64, 64), np.int32)
+        found[0, :number] = np.arange(number) + 1  # none in the first
+        add_result(viewer, image, "objects", found)
+    dock.predict.image.setCurrentText("All images")
+    path = tmp_path / "objects.csv"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    press(dock, "table")
+    qtbot.waitUntil(lambda: f"table of 3 images as {path}" in say(dock, "unet_told"), timeout=20_000)
+    assert list(csv.DictReader(path.read_text("utf-8").splitlines())) == [
+        {"image": image, "object": o, "pixels": p, "diameter_px": d, "y_px": y, "x_px": x, "mean": m}
+        | {"mean_GFP": m}
+        for image, o, p, d, y, x, m in [
+            ("field 0 DAPI", *[""] * 6),
+            ("field 1 DAPI", "1", "1", "1.12838", "0.0", "0.0", "1.0"),
+            ("field 2 DAPI", "1", "1", "1.12838", "0.0", "0.0", "2.0"),
+            ("field 2 DAPI", "2", "1", "1.12838", "0.0", "1.0", "2.0"),
+        ]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ([["GFP"], ["GFP [1]"]], [["GFP"], ["GFP"]]),
+        ([["C2-a.tif", "C3-a.tif"], ["C2-b.tif", "C3-b.tif"]], [["C2-.tif", "C3-.tif"]] * 2),
+        ([["GFP [1]"]], [["GFP [1]"]]),
+        ([["GFP"], []], [["GFP"], []]),
+        ([["red"], ["green"]], [["red"], ["green"]]),
+        ([["a1", "a2"], ["a3", "a4"]], [["a1", "a2"], ["a3", "a4"]]),
+    ],
+)
+def test_stains_of_several_images_are_called_what_their_names_have_in_common(names, expected):
+    assert stain_names(names) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (None, "YX"),
+        (None, "ZYX"),
+        (("t", "y", "x"), "TYX"),
+        (("time", "y", "x"), "TYX"),
+        (("depth", "y", "x"), "ZYX"),
+        (None, "TZYX"),
+        (("z", "t", "y", "x"), "ZTYX"),
+        (("x", "z", "y", "x"), "TZYX"),
+        (("well", "t", "z", "y", "x"), "012YX"),
+    ],
+)
+def test_axes_of_tables_and_files_are_called_as_those_of_the_layer(names, expected):
+    assert axis_letters(Labels(np.zeros((2,) * len(expected), int), axis_labels=names)) == expected
 
 
 def test_labels_are_suggested_to_lie_beside_their_image(viewer, tmp_path):

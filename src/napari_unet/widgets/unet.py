@@ -20,7 +20,9 @@ from napari_unet.widgets.parts.dock import Dock, without_proxy
 from napari_unet.widgets.parts.form import Column, Sentence, Tone, button
 from napari_unet.widgets.parts.section import Section
 from napari_unet.widgets.predict import PredictDock
-from napari_unet.widgets.predicting.saving import LabelSaver, labels_of
+from napari_unet.widgets.predicting.object_table import labels_of
+from napari_unet.widgets.predicting.prediction_inputs import ALL
+from napari_unet.widgets.predicting.saving import LabelSaver
 from napari_unet.widgets.project import ProjectSection
 from napari_unet.widgets.projects.window_project import project_of
 from napari_unet.widgets.samples import coins
@@ -91,7 +93,7 @@ class UNetDock(Dock):
             "next": self.paint.next_place.go,
             "take": self.paint.corrections.take,
             "save": partial(self._save, self._saver.ask),
-            "table": partial(self._save, self._saver.ask_table),
+            "table": self._save_table,
         }
         self._buttons = {
             action: button(
@@ -143,7 +145,7 @@ class UNetDock(Dock):
         self.predict.model.model_changed.connect(self._refresh)
         self._saver.saved.connect(self._on_saved)
         self._saver.measured.connect(
-            lambda labels, path: self._told.say(f"Saved the table of '{labels.name}' as {path}")
+            lambda what, path: self._told.say(f"Saved the table of {what} as {path}")
         )
         self._saver.failed.connect(lambda sentence: self._told.say(sentence, "error"))
         events = self._viewer.layers.events
@@ -172,6 +174,13 @@ class UNetDock(Dock):
         image = self.paint.image.layer
         if image is not None:
             ask(image)
+
+    def _save_table(self) -> None:
+        """Write a table of the image; of all where these are segmented."""
+        image = self.paint.image.layer
+        several = images_of(self._viewer) if self.predict.image.several == ALL else []
+        if several or image is not None:
+            self._saver.ask_table(several or [image])
 
     # What has happened.
 

@@ -18,7 +18,10 @@ def measure_objects(
     pixel_size: Sequence[float | None] = (),
     others: Mapping[str, Pixels] = MappingProxyType({}),
 ) -> list[list[object]]:
-    """Return a line of names, and a line of values for every object.
+    """Return a line of names, and a line of values for every object, also for planes that have none.
+
+    Where objects are of single planes, a plane in which there is none has a line with its place alone, all
+    else being None: who counts objects by plane shall count 0 there.
 
     Parameters
     ----------
@@ -45,6 +48,7 @@ def measure_objects(
     bright = _channels(image) | {f"mean_{name}": (pixels, ()) for name, pixels in others.items()}
     pixels, planes = np.zeros(len(ids), np.int64), np.zeros(len(ids), np.int64)
     places, sums = np.zeros((labels.ndim, len(ids))), np.zeros((len(bright), len(ids)))
+    empty = list[tuple[int, ...]]()
     for where in np.ndindex(labels.shape[:-2]):
         plane = labels[where]
         inside = np.nonzero(plane > 0)
@@ -52,6 +56,8 @@ def measure_objects(
         found = np.bincount(numbers, minlength=len(ids))
         pixels += found
         planes += found > 0
+        if not inside[0].size:
+            empty.append(where)
         for axis, at in enumerate(where):
             places[axis] += at * found
         for axis, at in enumerate(inside, start=len(where)):
@@ -64,8 +70,27 @@ def measure_objects(
     columns |= _sizes(pixels, ndim, pixel_size)
     columns |= {f"{axis.lower()}_px": place / pixels for axis, place in zip(axes, places, strict=True)}
     columns |= {name: total / pixels for name, total in zip(bright, sums, strict=True)}
-    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
-    return [list(columns), *([_short(value) for value in row] for row in rows)]
+    rows = [
+        [_short(value) for value in row] for row in zip(*(c.tolist() for c in columns.values()), strict=True)
+    ]
+    if ndim == 2:
+        for where in empty:
+            place = dict(zip((f"{axis.lower()}_px" for axis in axes), map(float, where), strict=False))
+            rows.append([place.get(name) for name in columns])
+    return [list(columns), *rows]
+
+
+def join_tables(tables: Mapping[str, Sequence[Sequence[object]]]) -> list[list[object]]:
+    """Return one table of those of several images, each a line of names and others, with the image in front.
+
+    Columns that an image lacks are None there.
+    """
+    columns = list(dict.fromkeys(name for names, *_ in tables.values() for name in names))
+    joined: list[list[object]] = [["image", *columns]]
+    for image, (names, *rows) in tables.items():
+        found = (dict(zip(names, row, strict=True)) for row in rows)
+        joined += [[image, *map(row.get, columns)] for row in found]
+    return joined
 
 
 def _channels(image: Pixels | None) -> dict[str, tuple[Pixels, tuple[int, ...]]]:

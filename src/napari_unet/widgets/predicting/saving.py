@@ -1,28 +1,21 @@
 """From the predicted labels of an image to a TIFF file, and to a table of its objects."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QFileDialog, QWidget
 
-from napari_unet.core.arrays.axes import channels_first
-from napari_unet.core.errors import InputError
-from napari_unet.core.objects.measurements import measure_objects
 from napari_unet.core.scoring.score_table import delimited
 from napari_unet.files.atomic import writing
 from napari_unet.files.pixels.images import BY_HAND, safe_name, stem, write_labels
-from napari_unet.widgets.bridge.layers import at_hand, copy_image
-from napari_unet.widgets.bridge.marks import kind_of, layers_of
+from napari_unet.widgets.bridge.layers import at_hand
+from napari_unet.widgets.bridge.marks import kind_of
 from napari_unet.widgets.bridge.placement import micrometres
-from napari_unet.widgets.bridge.sight import blended
 from napari_unet.widgets.jobs import Job, once
-
-_AXES = {2: "YX", 3: "ZYX", 4: "TZYX"}
+from napari_unet.widgets.predicting.object_table import axis_letters, labels_of, measurable, object_table
 
 
 class LabelSaver(QWidget):
@@ -31,7 +24,7 @@ class LabelSaver(QWidget):
     saved = Signal(object, object)
     """The ``Labels`` layer that was written, and the ``Path``."""
     measured = Signal(object, object)
-    """The ``Labels`` layer whose objects were written as a table, and the ``Path``."""
+    """Of what a table was written, in words, and the ``Path``."""
     failed = Signal(str)
     """Why nothing was written, as a sentence."""
 
@@ -51,15 +44,18 @@ class LabelSaver(QWidget):
         if chosen:
             self.write(labels, Path(chosen))
 
-    def ask_table(self, image: Image) -> None:
-        """Let the user choose a file for a table of the objects predicted of ``image``, and write it."""
-        labels = self._labels(image)
-        if labels is None:
+    def ask_table(self, images: Sequence[Image]) -> None:
+        """Let the user choose a file for a table of the objects predicted of ``images``, and write it."""
+        found = [image for image in images if labels_of(self._viewer, image)]
+        if not found:
+            what = f"'{images[0].name}'" if len(images) == 1 else "these images"
+            self.failed.emit(f"There are no labels of {what} to measure; press Predict first.")
             return
-        suggested = suggested_path(image, labels).with_suffix(".csv")
+        suggested = suggested_path(found[0], labels_of(self._viewer, found[0])[-1])
+        suggested = suggested.with_suffix(".csv") if len(found) == 1 else suggested.with_name("objects.csv")
         chosen, _ = QFileDialog.getSaveFileName(self, "Save a table", str(suggested), "Tables (*.csv)")
         if chosen:
-            self.write_table(image, labels, Path(chosen))
+            self.write_table(found, Path(chosen))
 
     def _labels(self, image: Image) -> Labels | None:
         found = at_hand(self._viewer, labels_of(self._viewer, image))
@@ -73,36 +69,33 @@ class LabelSaver(QWidget):
         A file that is there is replaced.
         """
         path = _with_ending(path, ".tif", ".tiff")
-        pixels, axes, size = labels.data.copy(), _AXES.get(labels.ndim, ""), micrometres(labels)
+        pixels, size = labels.data.copy(), micrometres(labels)
+        axes = axis_letters(labels) if labels.ndim <= 4 else ""
 
-        self._run(lambda: write_labels(path, pixels, axes, size, software=BY_HAND), path, labels, self.saved)
+        self._run(
+            lambda: write_labels(path, pixels, axes, size, software=BY_HAND),
+            path,
+            lambda: self.saved.emit(labels, path),
+        )
 
-    def write_table(self, image: Image, labels: Labels, path: Path) -> None:
+    def write_table(self, images: Sequence[Image], path: Path) -> None:
         """Write size, place and brightness of every object to ``path`` (CSV), in the background.
 
-        A file that is there is replaced. Brightness is left out if image and labels differ in shape. Layers
-        that the image is blended with are measured, too.
+        A file that is there is replaced. Layers that an image is blended with are measured, too.
         """
         path = _with_ending(path, ".csv")
-        pixels, found_in, size = labels.data.copy(), copy_image(image), micrometres(labels)
-        axes = "0123456789"[: labels.ndim - 2] + "YX" if labels.ndim not in _AXES else _AXES[labels.ndim]
-        edges = () if size is None else (size.z, size.y, size.x)
-        beside = [layer for layer in blended(self._viewer, image) if layer is not image]
-        others = {layer.name: copy_image(layer) for layer in beside if found_in.shape == pixels.shape}
+        found = measurable(self._viewer, images)
 
         def write() -> None:
-            channels = None
-            with suppress(InputError):
-                channels = channels_first(found_in, ndim=2, paint_shape=pixels.shape)
-            rows = measure_objects(pixels, channels, axes=axes, pixel_size=edges, others=others)
             with writing(path) as temporary:
-                temporary.write_text(delimited(rows), "utf-8", newline="")
+                temporary.write_text(delimited(object_table(found)), "utf-8", newline="")
 
-        self._run(write, path, labels, self.measured)
+        what = f"'{found[0].name}'" if len(found) == 1 else f"{len(found)} images"
+        self._run(write, path, lambda: self.measured.emit(what, path))
 
-    def _run(self, write: Callable[[], object], path: Path, labels: Labels, done: Any) -> None:
+    def _run(self, write: Callable[[], object], path: Path, done: Callable[[], object]) -> None:
         job = Job(once(write), f"Saving {path.name}", heavy=False, parent=self)
-        job.happened.connect(lambda _written: done.emit(labels, path))
+        job.happened.connect(lambda _written: done())
         job.failed.connect(self.failed)
         job.start()
 
@@ -110,11 +103,6 @@ class LabelSaver(QWidget):
 def _with_ending(path: Path, *endings: str) -> Path:
     """Return ``path`` with one of ``endings``, the first if it has none of them."""
     return path if path.suffix.lower() in endings else path.with_name(path.name + endings[0])
-
-
-def labels_of(viewer: ViewerModel, image: Image | None) -> list[Labels]:
-    """Return the labels that were predicted of ``image``: classes, then objects, the topmost of them last."""
-    return [*layers_of(viewer, image, "classes"), *layers_of(viewer, image, "objects")]
 
 
 def suggested_path(image: Image, labels: Labels) -> Path:
