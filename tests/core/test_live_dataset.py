@@ -2,7 +2,6 @@
 
 import tracemalloc
 from dataclasses import replace
-from itertools import count
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from napari_unet.core.learning import live_dataset
 from napari_unet.core.learning.dataset import join_planes
 from napari_unet.core.learning.live_dataset import LiveDataset
 from napari_unet.core.learning.reading import Reading, read_planes
-from napari_unet.core.painted import paint_feed
 from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.core.painted.object_distance import Depth
 from napari_unet.core.painted.paint_feed import PaintFeed, Source
@@ -238,15 +236,6 @@ def test_paint_that_cannot_teach_any_more_waits_for_more():
     assert live.update(feed.take())
     assert live.held_back == ()
     assert_same(live.dataset, anew([source], reading))
-
-
-def test_news_are_as_old_as_their_first_stroke(monkeypatch):
-    monkeypatch.setattr(paint_feed, "monotonic", count(1).__next__)
-    source, _, _, feed = one()
-    for first in (1, 2):
-        feed.put(source)
-        feed.put(source)
-        assert feed.take().told == first
 
 
 def test_a_class_that_the_network_lacks_waits_for_the_next_training():

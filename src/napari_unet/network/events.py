@@ -149,14 +149,12 @@ class PaintJoined:
     """Paint that has changed since training began is learnt from the next step on.
 
     ``images`` and ``known_pixels`` are as in :class:`Started`, ``more_pixels`` how many more than before
-    (below 0 where paint was erased). The first of it was told ``waited`` seconds ago; taking it in cost the
-    training ``took`` seconds.
+    (below 0 where paint was erased). Taking it in cost the training ``took`` seconds.
     """
 
     images: int
     known_pixels: int
     more_pixels: int
-    waited: float
     took: float
 
 

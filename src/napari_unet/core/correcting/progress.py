@@ -32,7 +32,6 @@ _TOGETHER_S = 1e-3
 class Progress:
     """How correcting goes."""
 
-    times: NDArray[np.float64]  # (N,) when each object was judged, in seconds since 1970, in order
     # (N,) the share in [0, 1] of objects accepted as they were predicted, among the `WINDOW` judged last by
     # then (fewer at the beginning)
     untouched: NDArray[np.float64]
@@ -67,26 +66,24 @@ def read_progress(gestures: Sequence[Gesture], now: float) -> Progress:
     now : float
         Seconds since 1970.
     """
-    judged: list[tuple[float, bool]] = []
+    judged: list[bool] = []  # whether each object was right
     corrections: list[float] = []
     before: Gesture | None = None
     for gesture in gestures:
         same = before is not None and before.kind == gesture.kind and gesture.time - before.time < _TOGETHER_S
         before = gesture
         if gesture.kind == "accepted":
-            judged.append((gesture.time, True))
+            judged.append(True)
         elif not (same and gesture.kind == "split"):
-            judged.append((gesture.time, False))
+            judged.append(False)
             corrections.append(gesture.time)
-    times = np.array([time for time, _ in judged])
-    right = np.cumsum([0, *(is_right for _, is_right in judged)])
+    right = np.cumsum([0, *judged])
     ends = np.arange(1, len(judged) + 1)
     starts = np.maximum(ends - WINDOW, 0)
-    began = judged[0][0] if judged else now
+    began = gestures[0].time if gestures else now
     # A minute at least: two corrections in the first second are not 120 a minute.
     minutes = max(min(now - began, RATE_S), 60.0) / 60
     return Progress(
-        times=times,
         untouched=(right[ends] - right[starts]) / (ends - starts),
         per_minute=sum(now - time <= RATE_S for time in corrections) / minutes,
     )

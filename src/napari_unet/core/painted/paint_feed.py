@@ -7,7 +7,6 @@ what it has learnt from. A stroke during that comparison is announced afterwards
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
-from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -57,7 +56,6 @@ class News:
     sources: tuple[Source, ...]  # all of them, in the order in which they came: a source keeps its place
     # for each source, by its index in `sources`: the planes (YX) that may have changed; None is any
     touched: Mapping[int, set[Plane] | None]
-    told: float  # when the first of it was told, on the clock `time.monotonic`
 
 
 class PaintFeed:
@@ -73,13 +71,10 @@ class PaintFeed:
         self._lock = Lock()
         self._sources = list(sources)
         self._touched: dict[int, set[Plane] | None] = {}
-        self._told = 0.0
 
     def put(self, source: Source, plane: Plane | None = None) -> None:
         """Say that a source, known or new, may have changed, on a plane (YX) or, by default, anywhere."""
         with self._lock:
-            if not self._touched:
-                self._told = monotonic()
             place = next((n for n, other in enumerate(self._sources) if other.key == source.key), None)
             if place is None:
                 place = len(self._sources)
@@ -101,6 +96,6 @@ class PaintFeed:
         if not self.has_news:  # most of the time
             return None
         with self._lock:
-            news = News(tuple(self._sources), self._touched, self._told)
+            news = News(tuple(self._sources), self._touched)
             self._touched = {}
         return news

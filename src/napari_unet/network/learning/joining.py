@@ -1,7 +1,7 @@
 """How new paint joins a running training, what the user is told of it, and what is learnt first."""
 
 from collections.abc import Iterator, Sequence
-from time import monotonic, perf_counter
+from time import perf_counter
 
 import numpy as np
 
@@ -76,7 +76,6 @@ class Joining:
                 images=len(self.dataset.samples),
                 known_pixels=self.dataset.known_pixels,
                 more_pixels=self.dataset.known_pixels - before,
-                waited=monotonic() - news.told,
                 took=took,
             )
         yield from self._say()
