@@ -233,7 +233,7 @@ def report_saved(event: "Stopped", output: Path, as_json: bool) -> None:
 
 
 def say_interval(interval: Sequence[float]) -> str:
-    """Return the low and the high end of a score in words; models of the first release have neither."""
+    """Return the low and the high end of a score in words; early models have neither."""
     return " ({:.2f} to {:.2f})".format(*interval) if interval else ""
 
 

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 
 Score = tuple[int, float, float, float, float, float] | tuple[int, float, float, float]
-"""A validation: (step, seconds, score, loss, low, high). Files of the first release lack the interval, low to
-high."""
+"""A validation: (step, seconds, score, loss, low, high). Early files lack the interval, low to high."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class Record:
     def history(self, *, best_step: int, steps: int, seconds: float, device: str) -> History:
         """Return all that was noted; steps and seconds are those of all sessions together."""
         before = self._earlier
-        # Models of the first release do not know their session.
+        # Early models do not know their session.
         sessions = before.sessions or (((before.started, before.steps, before.seconds),) * (before.steps > 0))
         return History(
             losses=tuple(thin_curve(self._losses, steps)),

@@ -78,9 +78,9 @@ class Run:
         *,
         device: torch.device,
         precision: torch.dtype,
-        gaze: Gaze | None = None,
-        checkpoint_s: float | None = None,
-        origin: str = "",
+        gaze: Gaze | None,
+        checkpoint_s: float | None,
+        origin: str,
     ) -> None:
         dataset = joining.dataset
         self._learner = Learner(

@@ -84,8 +84,8 @@ def starting_network(
     *,
     in_channels: int,
     classes: int,
-    distance: bool = False,
-    mixture: Mixture | None = None,
+    distance: bool,
+    mixture: Mixture | None,
 ) -> tuple[UNet, list[Adapted | Warned], TrainingState | None]:
     """Return what a training with ``config`` begins with; of new channels it sees the ``mixture`` at first.
 
