@@ -76,6 +76,29 @@ def test_what_does_not_hide_the_image_stays_as_it_is(viewer, low, how):
     assert [layer.visible for layer in viewer.layers] == before
 
 
+def test_the_channels_of_other_pictures_are_hidden_with_these(viewer):
+    pictures = [
+        viewer.add_image(np.zeros((2, 20, 30)), channel_axis=0, name=["nuclei", "marker"]) for _ in range(3)
+    ]
+    (first, first_marker), (second, second_marker), _ = pictures
+    objects = add_result(viewer, second_marker, "objects", np.zeros((20, 30), np.int32))
+
+    def seen():
+        return [layer.visible for picture in pictures for layer in picture]
+
+    assert bring_up(viewer, first) == "'nuclei [1]' and 'nuclei [2]', which lay over it, are hidden."
+    assert (seen(), objects.visible) == ([True] * 2 + [False] * 4, False)
+    bring_up(viewer, second)
+    assert (seen(), objects.visible) == ([True] * 4 + [False] * 2, False)
+    bring_up(viewer, second_marker)
+    assert objects.visible
+    first_marker.visible = False  # by hand, so it stays
+    bring_up(viewer, first)
+    assert seen() == [True] + [False] * 5
+    bring_up(viewer, second_marker)  # which is seen on its nuclei
+    assert seen() == [True, False, True, True, False, False]
+
+
 def test_in_a_grid_all_images_are_seen(viewer, low):
     high = add_high(viewer)
     viewer.canvas.grid.enabled = True

@@ -11,22 +11,28 @@ from napari_unet.widgets.bridge.placement import lies_on, placement
 _SEE_THROUGH = ("additive", "minimum", "multiplicative")
 """How layers are blended with what lies below: so are the channels of one image."""
 
+_HIDDEN = "napari_unet hidden"
+"""Metadata of an image that is hidden until it, or one that it is blended with, is brought up."""
+
 _MOST_NAMES = 3
 
 
 def bring_up(viewer: ViewerModel, image: Image) -> str:
     """Show ``image`` and its paint, hide the images that lie over it, and return which in a sentence, or "".
 
-    What belongs to an image is hidden with it, and shown again when that is brought up. Images through which
-    this one is seen stay, as do all of them in a grid. What belongs to this one and lies below it, as after
-    it was opened anew, is laid on it.
+    What belongs to an image, and what is blended with it, is hidden with it, and shown again when that is
+    brought up. Images through which this one is seen stay otherwise, as do all of them in a grid. What
+    belongs to this one and lies below it, as after it was opened anew, is laid on it.
     """
     if _hides(image) and not viewer.canvas.grid.enabled:
         _lift(viewer, image)
+    own = [image, *blended(viewer, image)]
     for layer in viewer.layers:
         mark = mark_of(layer)
-        if source_of(viewer, layer) is image and (
-            mark is None or mark.is_hidden_with_image or mark.kind == "paint"
+        was_hidden = layer in own and layer.metadata.pop(_HIDDEN, False)
+        if was_hidden or (
+            source_of(viewer, layer) is image
+            and (mark is None or mark.is_hidden_with_image or mark.kind == "paint")
         ):
             if not layer.visible:  # or else napari lays its brush down
                 layer.visible = True
@@ -36,15 +42,23 @@ def bring_up(viewer: ViewerModel, image: Image) -> str:
     above = viewer.layers[viewer.layers.index(image) + 1 :]
     for layer in [] if viewer.canvas.grid.enabled else above:
         source = source_of(viewer, layer)
-        if not layer.visible or source in (None, image) or not (_hides(source) and _overlap(layer, image)):
+        if not layer.visible or source in (None, image) or not _overlap(layer, image):
             continue
-        hide_with_image(layer)
-        if layer is source:
-            names.append(f"'{layer.name}'")
+        if _hides(source):
+            hide_with_image(layer)
+            if layer is source:
+                names.append(f"'{layer.name}'")
+        elif source not in own and _is_on_hidden(viewer, source):
+            hide_with_image(layer)
     if not names:
         return ""
     said = " and ".join(names) if len(names) <= _MOST_NAMES else f"{len(names)} images"
     return f"{said}, which lay over it, {'is' if len(names) == 1 else 'are'} hidden."
+
+
+def _is_on_hidden(viewer: ViewerModel, image: Image) -> bool:
+    """Return whether an image is blended with one below that is hidden until it is brought up."""
+    return any(not layer.visible and _HIDDEN in layer.metadata for layer in blended(viewer, image)[:1])
 
 
 def _lift(viewer: ViewerModel, image: Image) -> None:
@@ -58,7 +72,9 @@ def hide_with_image(layer: Layer) -> None:
     """Hide ``layer`` until its image is brought up."""
     layer.visible = False
     mark = mark_of(layer)
-    if mark is not None:
+    if mark is None:
+        layer.metadata[_HIDDEN] = True
+    else:
         mark.is_hidden_with_image = mark.kind != "weights"  # which is shown as the Weights dock is set
 
 
