@@ -1,6 +1,7 @@
 """Objects of several classes in an image that does not fit into memory; see `block_objects.py`."""
 
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -77,17 +78,18 @@ def _scaled(work: Generator[float, None, int], start: float, share: float) -> Ge
         yield start + share * part
 
 
+@dataclass(eq=False)
 class _Classes:
     """Objects of several classes in one array; the class of each follows from its id."""
 
-    def __init__(
-        self, probabilities: Readable, block: tuple[int, ...], out: Writable, plane: tuple[int, ...]
-    ) -> None:
-        self.probabilities = probabilities
-        self.out = out
-        self.plane = plane
-        self.shape = tuple(probabilities.shape[1 + len(plane) :])
-        self.cores = plan_cores(self.shape, block)
+    probabilities: Readable
+    block: tuple[int, ...]
+    out: Writable
+    plane: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        self.shape = tuple(self.probabilities.shape[1 + len(self.plane) :])
+        self.cores = plan_cores(self.shape, self.block)
 
     def merge(self, newest: Readable, highest_ids: NDArray[np.intp]) -> None:
         """Give the pixels of the newest class to it where it is more probable than what is there."""

@@ -9,7 +9,7 @@ joined in the same way. Ids follow the first pixels, whatever the blocks.
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, Protocol, TypeVar
 
@@ -100,10 +100,10 @@ def find_objects_in_blocks(
     Regions that span the same blocks are separated together, in the box around them all. Cost: the image is
     read once, ``out`` is read and written three times.
     """
-    work = _Plane(foreground, config, block=tuple(block), out=out, plane=plane, memory=memory)
-    return (yield from work.find(used))
+    return (yield from _Plane(foreground, config, tuple(block), out, plane, memory).find(used))
 
 
+@dataclass(eq=False)
 class _Plane:
     """The work on one plane: intermediate ids are in ``out``, what is known about each is here.
 
@@ -111,27 +111,19 @@ class _Plane:
     background that do.
     """
 
-    def __init__(
-        self,
-        foreground: Readable,
-        config: InstanceConfig,
-        *,
-        block: tuple[int, ...],
-        out: Writable,
-        plane: tuple[int, ...],
-        memory: int | None,
-    ) -> None:
-        self.foreground = foreground
-        self.config = config
-        self.block = block
-        self.out = out
-        self.plane = plane
-        self.memory = memory
-        self.shape = tuple(foreground.shape[len(plane) :])
-        self.cores = plan_cores(self.shape, block)
-        self.last = 0  # the highest intermediate id so far
-        self.ids: list[NDArray[np.int64]] = []  # of objects ...
-        self.firsts: list[NDArray[np.int64]] = []  # ... and the raster indices of their first pixels
+    foreground: Readable
+    config: InstanceConfig
+    block: tuple[int, ...]
+    out: Writable
+    plane: tuple[int, ...]
+    memory: int | None
+    last: int = 0  # the highest intermediate id so far
+    ids: list[NDArray[np.int64]] = field(default_factory=list)  # of objects ...
+    firsts: list[NDArray[np.int64]] = field(default_factory=list)  # ... and indices of their first pixels
+
+    def __post_init__(self) -> None:
+        self.shape = tuple(self.foreground.shape[len(self.plane) :])
+        self.cores = plan_cores(self.shape, self.block)
 
     def find(self, used: int) -> Generator[float, None, int]:
         pieces = Pieces()
