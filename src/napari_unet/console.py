@@ -199,7 +199,7 @@ class TrainingReport:
                 part = max(seconds / self._seconds, steps / self._steps)
                 progress(part, f"step {event.step}, loss {event.loss:.3f}")
             case events.Validated() if not (self._as_json or sys.stderr.isatty()):
-                # For a log that nobody watches.
+                # For logs.
                 what = f"{event.words}, loss {event.loss:.3f}"
                 note(f"{event.seconds:.0f} s, step {event.step}: {what}")
 

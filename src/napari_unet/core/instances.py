@@ -53,9 +53,9 @@ class InstanceConfig:
         Probability from which on a pixel is inside an object for certain, at least 0.5 and at most 0.9999:
         by what it varies above that, nothing is separated.
     min_part : float
-        A part is split off only if so many times ``min_size`` pixels rise above the place where it meets the
-        rest, at least 1: smaller ones are noise, and would cut objects up, while small objects by themselves
-        are often real.
+        A part is split off only if at least this many times ``min_size`` pixels rise above the place where it
+        meets the rest; at least 1. Smaller ones are noise and would cut objects up, while small objects by
+        themselves are often real.
     """
 
     threshold: float = 0.5

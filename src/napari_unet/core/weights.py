@@ -104,7 +104,7 @@ def border_weights(
     """
     paint = check_paint(paint)
     parts = measure_parts(paint, config, spacing=spacing, mode=mode)
-    weights = parts.border  # nobody else has it, so it need not be copied
+    weights = parts.border  # used nowhere else, so it need not be copied
     table = _class_table(parts.pixels, config)
 
     def add(block: Block) -> None:
@@ -124,7 +124,7 @@ def measure_parts(
     mode: Mode = "objects",
     tolerance: float = TOLERANCE,
 ) -> WeightParts:
-    """Return the parts of which :func:`border_weights` is the sum; parameters and errors are the same.
+    """Return the parts that :func:`border_weights` adds up; parameters and errors are the same.
 
     Parameters
     ----------

@@ -154,7 +154,7 @@ class AugmentationConfig:
     colour : float
         Added to ``contrast`` and ``gamma``, and a third of it to ``brightness``, for images of several
         channels, each of which changes by itself: stains differ more than the light of one channel. Divided
-        by the number of painted images, or planes, of which several show by themselves how stains differ.
+        by the number of painted images, or planes, since several of them show how stains differ.
     """
 
     flip: bool = True
@@ -227,16 +227,16 @@ class TrainingConfig:
         Peak rate of AdamW.
     body_rate : float, optional
         Part of the learning rate at which the network learns. None is a fifth for a training that begins with
-        a starter, for what it knows shall stay where the paint says nothing; what it was for a model that is
-        trained on; and 1 for random weights. A model says what it was.
+        a starter, so that it keeps what it knows where the paint says nothing; for a model that is trained
+        further, what it was before; and 1 for random weights. It is saved with the model.
     ends_rate : float, optional
         The rate of the first layer and of the heads, as a multiple of that of all other layers. None is 5 for
-        a training that begins with a starter of other channels than the images, or of other classes than the
-        paint, for what these mean it has yet to learn, at the whole rate; else as for ``body_rate``.
+        a training that begins with a starter of other channels than the images, or other classes than the
+        paint, whose meaning it has yet to learn, at the whole rate; else as for ``body_rate``.
     pull : float, optional
-        Part of the way back to the weights it began with that every step takes the network, in [0, 1]. None
-        is up to 0.1 for a training that begins with a starter: the better that does on the paint before the
-        first step, the more of it is kept. Else as for ``body_rate``, and 0 for random weights.
+        Part of the way back to its first weights by which every step pulls the network, in [0, 1]. None is up
+        to 0.1 for a training that begins with a starter: the better it does on the paint before the first
+        step, the more of it is kept. Else as for ``body_rate``, and 0 for random weights.
     held_out : float
         Fraction in [0, 0.5] of the strokes kept for validation; 0 validates on the training paint. Where
         there are validation images, nothing is held out.

@@ -72,9 +72,9 @@ class Record:
 def thin_curve(points: list[_Point], steps: int, keep: Collection[int] = ()) -> list[_Point]:
     """Return the points of a curve of ``steps`` steps, made sparse evenly if there are very many.
 
-    The steps are divided into runs of 1, 2, 4, 8 … steps, the shortest of which there are no more than
-    ``MOST_POINTS``; of each run the last point remains. This depends on the number of steps alone, not on how
-    often a curve was thinned before, or in how many sessions it was made.
+    The steps are divided into runs of 1, 2, 4, 8 … steps, as short as ``MOST_POINTS`` runs allow; the last
+    point of each run remains. This depends on the number of steps alone, not on how often a curve was thinned
+    before, or in how many sessions it was made.
 
     Parameters
     ----------

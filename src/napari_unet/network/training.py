@@ -194,14 +194,14 @@ def train_events(
         Of these images and paints, in this order, those for validation last: what it tells of joins the
         training before its next step.
     gaze : Gaze, optional
-        Where the user looks: what the network makes of it is told now and then.
+        Where the user looks: ``Preview`` events show what the network makes of it.
     checkpoint_s : float, optional
         Seconds between two ``Checkpoint`` events; by default there are none.
 
     Yields
     ------
     TrainingEvent
-        ``Started``, ``Adapted`` for what had to be fitted of ``start``, ``Continued`` if the training goes
+        ``Started``, ``Adapted`` for what had to be changed in ``start``, ``Continued`` if the training goes
         on from ``resume``, then ``StepDone``, ``Validated``, ``Warned``, ``Resolved``, ``PaintJoined``,
         ``Preview`` and ``Checkpoint`` in any order, and ``Stopped`` with the model. An error after the first
         validation comes after a ``Stopped`` of its own, so that a failure in the second hour does not cost

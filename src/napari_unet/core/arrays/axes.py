@@ -125,9 +125,9 @@ def channels_first(
         Number of spatial axes of the network, 2 or 3.
     channels : {"auto", "none", "first", "last", "middle"}
         "auto" takes the axis that must be removed to get ``paint_shape``; without paint, the one whose length
-        is ``in_channels``. Where that is 1 there is none, unless the last axis is to spare and has a length
-        of 1, 3 or 4: an image in colour, not a stack of planes so narrow. "first" is taken where "middle"
-        would do as well.
+        is ``in_channels``. Where that is 1 there is none, unless the last axis is not needed and has a length
+        of 1, 3 or 4: a colour image, not a stack of such narrow planes. "first" is taken where "middle" would
+        fit as well.
     paint_shape : tuple of int, optional
         Shape of the paint that belongs to the image.
     in_channels : int, optional
@@ -228,7 +228,7 @@ def perhaps_channels(name: str, shape: tuple[int, ...], axis: str, remedy: str) 
     name : str
         What the image is called.
     shape : tuple of int
-        Of an image of which nobody has said where its channels are.
+        Of an image whose channel axis was not given.
     axis : str
         What is known of its third axis from the end: "c" or "channel", another name such as "z", or "".
     remedy : str

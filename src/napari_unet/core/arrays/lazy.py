@@ -102,8 +102,8 @@ Pixels = NDArray[Any] | LazyPixels
 def as_pixels(array: Any) -> Pixels:
     """Return an array in memory as it is, and any other array as a view that reads it piece by piece.
 
-    What is masked becomes 0: black, unlabelled, or background. ``InputError`` for tensors and arrays that
-    numpy cannot read, those of which nobody knows the shape, and lists of several lengths.
+    Masked pixels become 0: black, unlabelled, or background. ``InputError`` for tensors and arrays that numpy
+    cannot read, arrays of unknown shape, and lists of several lengths.
     """
     if isinstance(array, np.ma.MaskedArray):
         return np.asarray(array.filled(0))

@@ -115,7 +115,7 @@ def spread_along_axis(
     starts : array of int64
         Where the lines begin. A line is ``width`` pixels along the last axis, whatever axis is worked on.
     stride : int
-        Neighbours along the axis are so many elements apart.
+        Elements from one neighbour along the axis to the next.
     steps : array (reach + 1,)
         What to add to the key of a pixel 0, 1, ... further along.
     id_bits : int

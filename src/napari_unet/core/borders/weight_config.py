@@ -15,7 +15,7 @@ ClassBalance = Literal["inverse", "none"]
 Preset = Literal["gentle", "paper", "freiburg"]
 
 _GENTLE = 3.0
-"""Height of the border term for a few filled objects, of which the paper's makes the network find fewer."""
+"""Height of the border term for a few filled objects: with the paper's, the network finds fewer."""
 
 _NUMBERS = (int, float)
 

@@ -1,1 +1,1 @@
-"""What is said of predicted objects becomes paint."""
+"""Corrections of predicted objects become paint."""

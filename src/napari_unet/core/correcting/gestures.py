@@ -29,7 +29,7 @@ _LAST_VALUE = int(np.iinfo(np.int32).max)
 
 @dataclass(frozen=True, slots=True)
 class Gesture:
-    """What was said of one object."""
+    """A judgement of one object."""
 
     kind: GestureKind
     value: int  # the value it is painted with, 1 (background) where it was rejected
@@ -116,7 +116,7 @@ def split(
     Correction
         The largest part keeps the number of the object, the others get numbers that no object has. No pixel
         leaves the objects: those under the stroke belong to a part beside it. Where the stroke crosses no
-        object, but ends in one, it is carried on to the nearest border of that.
+        object, but ends in one, it is continued to the nearest border of that object.
 
     Raises
     ------
@@ -275,7 +275,7 @@ def _without(pixels: Places, others: Places) -> Places:
 
 
 def _changes(labels: NDArray[Any], wanted: Iterable[tuple[Places, int]]) -> Edit:
-    """Return which pixels change if every part, none of which overlap, gets its value."""
+    """Return which pixels change if every part gets its value; parts do not overlap."""
     written = list(wanted)
     pixels = np.concatenate([np.zeros(0, np.intp), *(part for part, _ in written)])
     values = np.repeat(

@@ -24,7 +24,7 @@ _BLOCKS = 5
 """Blocks along an object, in which places are compared: finer ones tell no more and take longer."""
 
 _APART = 1.5
-"""Places are at least so many objects apart, or a person would be led to one twice."""
+"""Distance between places in objects, at least: nobody should be led to one twice."""
 
 _PLANES_APART = 2
 """Planes nearer than this show the same objects."""

@@ -247,7 +247,7 @@ class LiveDataset:
 
 
 def _changed(before: PaintedPlane, read: Callable[[Box], NDArray[np.int32]]) -> Box | None:
-    """Return a box outside of which a plane has the paint that it had."""
+    """Return a box around all changes of the paint of a plane; None if there are none."""
     shape = before.paint.shape
     box: Box | None = None
     rows = max(1, _BAND // prod(shape[1:]))

@@ -1,4 +1,4 @@
-"""What the user looks at, for a training that shows what it has learnt there."""
+"""What the user looks at, so that a training can show what it has learnt there."""
 
 from collections import deque
 from collections.abc import Hashable
@@ -13,7 +13,7 @@ class View:
 
     key: Hashable  # says which image it is
     image: Any  # with its channel axis, as training takes it
-    paint_shape: tuple[int, ...]  # shape of its paint (…YX), by which channels are told from planes
+    paint_shape: tuple[int, ...]  # shape of its paint (…YX), which tells channels from planes
     plane: tuple[int, ...]  # the visible plane, along all axes of the paint but the last two
     box: tuple[slice, slice]  # what is visible of it (YX), in pixels, inside the image
     # pixels of the image, along either axis, that the screen shows as one; 1 where it shows more
@@ -25,12 +25,12 @@ class Gaze:
 
     def __init__(self) -> None:
         self.view: View | None = None
-        """None where there is nothing to show."""
+        """None if there is nothing to show."""
         self.glances: deque[View] = deque()
-        """What else is to be looked at, once: a block of a view for every time that it is in here."""
+        """Views to look at once more each: one block for every time that a view is in here."""
 
     def next_glance(self) -> View | None:
-        """Take what is to be looked at next; None where nothing is, or is any more."""
+        """Take the next view to look at; None if there is none."""
         with suppress(IndexError):  # to look first would not do: the other thread may clear them meanwhile
             return self.glances.popleft()
         return None

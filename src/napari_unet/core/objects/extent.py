@@ -16,7 +16,7 @@ _EXTENT = 32.0
 _SMALLEST = 8.0
 
 _LONGER = 3.0
-"""Objects are at most so many times larger than the strokes along them."""
+"""How many times larger than the strokes along them objects are, at most."""
 
 
 def typical_extent(labels: NDArray[np.integer[Any]], ndim: int) -> tuple[float, ...] | None:

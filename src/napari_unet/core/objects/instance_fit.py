@@ -40,7 +40,7 @@ _CLICK = 0.1
 size. The object's size is the lower quartile of all: of one that is not joined, where most are."""
 
 _OF_FOUND, _MOST_TIMES = 0.05, 8
-"""Where strokes are clicks, the smallest object as a part of that object; but no more than so many times what
+"""Where strokes are clicks, the smallest object as a part of that object; and its limit, in multiples of what
 strokes tell, in case all are joined."""
 
 _CONTRASTS = (2.0, 1.5, 1.0, 3.0)

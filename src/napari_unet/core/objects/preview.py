@@ -53,7 +53,7 @@ class Previewer:
     Attributes
     ----------
     step : int
-        Every so many pixels one is shown, along each spatial axis.
+        One of this many pixels is shown, along each spatial axis.
     steps : tuple of int
         The same for all axes: 1 along the leading ones.
     shape : tuple of int
@@ -80,7 +80,7 @@ class Previewer:
         self._used = 0
 
     def part(self, plane: tuple[int, ...], tile: Tile, prediction: Prediction) -> PreviewPart | None:
-        """Return what is to be shown of a tile, or None if it is too small for the preview.
+        """Return the preview of a tile, or None if it is too small for one.
 
         Parameters
         ----------

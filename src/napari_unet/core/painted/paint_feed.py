@@ -88,7 +88,7 @@ class PaintFeed:
 
     @property
     def has_news(self) -> bool:
-        """Whether anything was put since it was last taken; asked without waiting for whoever is putting."""
+        """Whether anything was put since it was last taken; does not wait for a thread that is putting."""
         return bool(self._touched)
 
     def take(self) -> News | None:

@@ -1,8 +1,8 @@
 """One annotated plane, measured: all that training needs to know that does not depend on other planes.
 
 What is measured from paint has a short reach, so after an edit only the edited box and what is near it is
-measured again, in place: :meth:`PaintedPlane.edited` gives what :func:`measure_plane` would, for what a
-stroke costs, however large the image is.
+measured again, in place: :meth:`PaintedPlane.edited` gives what :func:`measure_plane` would, at the cost of a
+stroke, however large the image is.
 """
 
 from collections.abc import Mapping, Sequence

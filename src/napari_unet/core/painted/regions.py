@@ -1,7 +1,7 @@
 """Complete regions: boxes and polygons in which everything is annotated, so that the rest is background.
 
-The paint itself stays as it is. Whoever reads it reads a copy in which the unlabelled pixels of the regions
-are background, and knows that the objects inside are painted up to their border.
+The paint itself is not changed. It is read as a copy in which the unlabelled pixels of the regions are
+background, and the objects inside are known to be painted up to their border.
 """
 
 from collections import Counter

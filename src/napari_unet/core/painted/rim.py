@@ -70,7 +70,7 @@ class TaughtPlane:
         changed : tuple of slice, or None
             Where it is painted otherwise; None for nowhere.
         full : Full
-            Which of its objects are full now, also outside of that box.
+            Which of its objects are full now, inside and outside of that box.
         """
         if full != self.full:
             judged = _judged_otherwise(painted, self.full, full)

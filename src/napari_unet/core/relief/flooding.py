@@ -146,7 +146,7 @@ def survey(level: NDArray[np.int16]) -> Relief:
     found = in_parts(partial(find_uphill, flat, steps, uphill), *bounds)
     summits = np.concatenate([np.zeros(1, np.int32), *found])
 
-    def number(start: int, stop: int) -> None:  # in parts, for it is the first to touch this memory
+    def number(start: int, stop: int) -> None:  # in parts: it is the first to touch this memory
         first, last = np.searchsorted(summits, (start, stop))
         regions[summits[first:last]] = np.arange(first, last)
 

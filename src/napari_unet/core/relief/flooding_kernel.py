@@ -13,7 +13,7 @@ from napari_unet.core.arrays.compiling import compiled
 from napari_unet.core.relief.levels import GROUND, OUTSIDE
 
 NEVER = 2**62
-"""When regions meet of which one is ground: after all others."""
+"""When regions meet if one of them is ground: after all others."""
 
 _RUN = 2**12
 _REMEMBERED = 2**12

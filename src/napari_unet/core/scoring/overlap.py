@@ -108,7 +108,7 @@ def find_overlap(
         ``skimage.metrics.contingency_table``).
     """
     true, predicted = truth.ravel(), prediction.ravel()
-    # Everything is done for runs of equal pixels, of which real labels have some fifty times fewer.
+    # Everything is done for runs of equal pixels: real labels have some fifty times fewer.
     begins = np.ones(true.size, np.bool_)
     np.not_equal(true[1:], true[:-1], out=begins[1:])
     begins[1:] |= predicted[1:] != predicted[:-1]

@@ -111,7 +111,7 @@ class Watch:
         self._shape = shape
         self._device = device
         self._seed = seed
-        # What was said of each fault; "" after it was resolved: nothing is said twice.
+        # The warning about each fault; "" after it was resolved: nothing is said twice.
         self._said: dict[str, str] = {}
         self.follow(dataset)
 

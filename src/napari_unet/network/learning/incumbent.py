@@ -32,7 +32,7 @@ _COLLAPSED = 0.5
 class Incumbent:
     """Judges networks, keeps the best, and runs out of patience.
 
-    The later of two networks is kept, for it has seen more. Strokes cannot tell which of two useful networks
+    The later of two networks is kept: it has seen more. Strokes cannot tell which of two useful networks
     is the better: they lie inside objects and away from them, where a network of 25 steps that finds
     everything bright scores .97, and one of 400 that knows where objects end .74. So they only keep out one
     that has lost its way, with less than half the best score. On validation images, which show borders, a

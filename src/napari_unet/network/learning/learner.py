@@ -137,7 +137,7 @@ class Learner:
         )
         if meanwhile is not None:
             meanwhile()
-        self._set_numbers(rate)  # before the GPU is waited for, which then waits for nobody
+        self._set_numbers(rate)  # before waiting for the GPU, so that it need not wait
         values = read()
         finite = math.isfinite(sum(values))
         if finite:
@@ -361,7 +361,7 @@ class Learner:
 def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return copies of tensors on the CPU, each a contiguous one of its own."""
     kinds = {value.dtype for value in tensors.values() if value.device.type != "cpu"}
-    for kind in kinds:  # in one copy from the device, for it waits for each
+    for kind in kinds:  # in one copy from the device, which waits for each
         names = [name for name, value in tensors.items() if value.dtype == kind]
         packed = torch.cat([tensors[name].detach().reshape(-1) for name in names]).to("cpu")
         parts = torch.split(packed, [tensors[name].numel() for name in names])

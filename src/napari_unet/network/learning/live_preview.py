@@ -80,8 +80,8 @@ class LivePreview:
     def look(self, predict: Callable[[Tensor], Tensor]) -> Generator[Preview, None, None]:
         """Yield what the network makes of the view, as far as time allows; often nothing.
 
-        Glances come first, whatever they take: the user waits for them. Whoever has something more urgent to
-        do may stop after any block, and close it.
+        Glances come first, whatever they take: the user waits for them. The caller may stop after any block,
+        if something is more urgent, and close the generator.
 
         Parameters
         ----------

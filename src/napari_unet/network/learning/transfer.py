@@ -29,10 +29,10 @@ _SHARPNESS = 4
 def starting_rates(
     start: Model | None, config: TrainingConfig, *, in_channels: int, classes: int
 ) -> TrainingConfig:
-    """Return ``config`` with the rates, where it leaves them open, at which ``start`` learns, and its pull.
+    """Return ``config`` with the learning rates and the pull that suit ``start``, where it leaves them open.
 
-    That of a starter stays open, see :func:`pull_of_starter`. They are saved with the model, so that whoever
-    goes on from it does so in the same way.
+    The pull of a starter stays open, see :func:`pull_of_starter`. They are saved with the model, so that
+    later trainings go on in the same way.
     """
     body, ends = 1.0, 1.0
     pull: float | None = 0.0
