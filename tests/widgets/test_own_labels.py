@@ -35,19 +35,40 @@ def take(dock, which):
     dock.findChild(QPushButton, f"paint_own_{which}").click()
 
 
-def test_that_they_teach_nothing_is_said_while_they_are_selected(dock, own, viewer, image):
+def test_that_they_teach_nothing_is_said_while_they_are_selected(dock, own, viewer, image, qtbot):
     assert "'mine' teaches nothing" in say(dock, "paint_own")
     for elsewhere in (image, None):
         viewer.layers.selection.active = elsewhere
         assert not dock.findChild(QPushButton, "paint_own_strokes").isVisibleTo(dock)
-    dock.make()  # selects the annotation layer
-    assert not dock.findChild(QPushButton, "paint_own_strokes").isVisibleTo(dock)
+    paint_on(viewer, image)
+    assert viewer.layers.selection.active is dock.annotation
+    strokes = dock.findChild(QPushButton, "paint_own_strokes")
+    qtbot.waitUntil(lambda: not strokes.isVisibleTo(dock), timeout=5000)
     viewer.layers.selection.active = own
     for seen in (True, False, True):
         own.visible = seen
         assert dock.findChild(QPushButton, "paint_own_strokes").isVisibleTo(dock) is seen
     viewer.layers.remove(own)
     assert not dock.findChild(QPushButton, "paint_own_strokes").isVisibleTo(dock)
+
+
+def test_they_are_spoken_of_until_something_is_painted(dock, own, viewer, qtbot):
+    strokes = dock.findChild(QPushButton, "paint_own_strokes")
+    smaller = viewer.add_labels(np.ones((9, 9), int), name="smaller")
+    empty = viewer.add_labels(np.zeros((64, 64), int), name="empty")
+    dock.make()
+    assert "'mine' teaches nothing" in say(dock, "paint_own")
+    assert strokes.isVisibleTo(dock)
+    dock.annotation.paint((30, 30), 2)
+    qtbot.waitUntil(lambda: not strokes.isVisibleTo(dock), timeout=5000)
+    dock.annotation.undo()
+    qtbot.waitUntil(lambda: strokes.isVisibleTo(dock), timeout=5000)
+    take(dock, "strokes")
+    np.testing.assert_array_equal(dock.annotation.data, own.data)
+    assert not own.visible
+    qtbot.waitUntil(lambda: not strokes.isVisibleTo(dock), timeout=5000)
+    assert smaller.visible
+    assert empty.visible
 
 
 def test_strokes_keep_their_meaning(dock, own, viewer):

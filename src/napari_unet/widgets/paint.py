@@ -157,6 +157,7 @@ class PaintDock(Dock):
         column.addWidget(self.make_button)
         own = OwnLabels(self._viewer, self.image, self._watcher, self.make, self.channels.currentData)
         self.channels.currentIndexChanged.connect(own.look)
+        self.annotation_changed.connect(own.look)
         column.addWidget(own)
         self.brushes = column.add(BrushTools(self._viewer, self._watcher))
         self._in_space = column.add(Sentence("paint_in_3d"))

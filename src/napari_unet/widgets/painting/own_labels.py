@@ -16,23 +16,24 @@ from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.correcting.gestures import unused_values
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.label_images import paint_of_labels
+from napari_unet.widgets.bridge.layers import has_paint
 from napari_unet.widgets.bridge.marks import accept_objects, full_data, kind_of, mode_of, source_of
 from napari_unet.widgets.bridge.placement import pixel_shown, spatial_axes
 from napari_unet.widgets.bridge.timeline import timeline_of
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
-from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button
+from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, Tone, button
 from napari_unet.widgets.window.lifetime import follow
 
 _OWN = ("", "paint", "objects", "classes")
 
-_STRAYED = "What you paint on '{}' teaches nothing, as it is no annotation layer. Take it into the paint{}:"
+_STRAYED = "What is on '{}' teaches nothing, as it is no annotation layer. Take it into the paint{}:"
 _OF_PLANE = " of the plane you see"
 _MAKE_FIRST = (
-    "What you paint on '{}' teaches nothing, as it is no annotation layer. Make that first; then select this "
+    "What is on '{}' teaches nothing, as it is no annotation layer. Make that first; then select this "
     "layer again to take it into the paint of a plane."
 )
 _OTHER_SHAPE = (
-    "What you paint on '{}' teaches nothing, as it is no annotation layer; nor can it become paint, as it "
+    "What is on '{}' teaches nothing, as it is no annotation layer; nor can it become paint, as it "
     "has shape {} and the pixels of '{}' have {}."
 )
 _AS_STROKES = (
@@ -46,8 +47,10 @@ _AS_LABELS = (
 
 
 class OwnLabels(QWidget):
-    """Shown while labels are selected that belong to no image; takes them into the paint of the chosen one.
+    """Takes labels that belong to no image into the paint of the chosen one.
 
+    It is shown while such labels are selected; and those of the shape of the paint, while nothing is painted:
+    who painted on a layer of his own and then made the annotation layer sees his strokes as before.
     ``make`` makes the annotation layer where there is none, and ``channels`` is where it takes them to be.
     """
 
@@ -80,13 +83,14 @@ class OwnLabels(QWidget):
         self.look()
 
     def look(self, _event: object = None) -> None:
-        """Look again which layer is selected."""
+        """Look again which layer is selected, and whether anything is painted."""
         active = self._viewer.layers.selection.active
         if active is not self._followed:
             self._unfollow()
             self._followed = active
             self._unfollow = follow(self, self.look, *([] if active is None else [active.events.visible]))
-        labels, image = self._selected(), self._image.layer
+        labels, image = self._stray(), self._image.layer
+        tone: Tone = "warning" if labels is active else "hint"
         self.setVisible(labels is not None and image is not None)
         if labels is None or image is None:
             return
@@ -97,15 +101,15 @@ class OwnLabels(QWidget):
         for made in self._buttons:
             made.setVisible(fits)
         if fits:
-            self._said.say(_STRAYED.format(labels.name, _OF_PLANE if is_of_plane else ""), "warning")
+            self._said.say(_STRAYED.format(labels.name, _OF_PLANE if is_of_plane else ""), tone)
         elif is_of_plane:
-            self._said.say(_MAKE_FIRST.format(labels.name), "warning")
+            self._said.say(_MAKE_FIRST.format(labels.name), tone)
         else:
-            self._said.say(_OTHER_SHAPE.format(labels.name, now, image.name, wanted), "warning")
+            self._said.say(_OTHER_SHAPE.format(labels.name, now, image.name, wanted), tone)
 
     def take(self, *, finished: bool) -> None:
-        """Take what is on the selected labels into the paint of the chosen image."""
-        labels = self._selected()
+        """Take what is on these labels into the paint of the chosen image."""
+        labels = self._stray()
         if labels is None:
             return
         try:
@@ -122,13 +126,27 @@ class OwnLabels(QWidget):
         labels.visible = False
         show_info(f"Took {told} of '{labels.name}' into the paint, and hid that layer.")
 
-    def _selected(self) -> Labels | None:
-        """Return the selected labels if they are the user's own, or were of an image that is gone."""
-        active = self._viewer.layers.selection.active
-        if not isinstance(active, Labels) or kind_of(active) not in _OWN:
+    def _stray(self) -> Labels | None:
+        """Return the labels that are spoken of: the selected ones, or else the topmost."""
+        active, paint = self._viewer.layers.selection.active, self._watcher.layer
+        if isinstance(active, Labels) and self._is_own(active):
+            return active
+        if paint is None:
             return None
+        shape = full_data(paint).shape
+        others = [
+            layer
+            for layer in reversed(self._viewer.layers)
+            if self._is_own(layer) and full_data(layer).shape == shape and np.any(full_data(layer))
+        ]
+        return others[0] if others and not has_paint(paint) else None
+
+    def _is_own(self, layer: Layer) -> bool:
+        """Return whether ``layer`` has labels of the user's own, or of an image that is gone."""
+        if not isinstance(layer, Labels) or kind_of(layer) not in _OWN:
+            return False
         # On hidden ones, such as the truth that comes with a sample, nobody paints.
-        return active if active.visible and source_of(self._viewer, active) is None else None
+        return bool(layer.visible) and source_of(self._viewer, layer) is None
 
     def _shape_of_paint(self, image: Image) -> tuple[int, ...]:
         paint = self._watcher.layer
