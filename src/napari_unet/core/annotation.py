@@ -325,13 +325,8 @@ def check_teachable(counts: Mapping[int, int], mode: Mode) -> None:
 def advise(counts: Mapping[int, int], mode: Mode, places: Mapping[int, int] | None = None) -> tuple[str, ...]:
     """Return, in sentences, what teachable paint still lacks.
 
-    Parameters
-    ----------
-    counts : mapping of int to int
-        Pixels of every value, summed over all planes.
-    mode : {"objects", "classes"}
-    places : mapping of int to int, optional
-        From :func:`count_places`, where it was counted.
+    ``counts`` are the pixels of every value, summed over all planes, ``places`` those of
+    :func:`count_places`, where they were counted.
     """
     sentences = []
     if places and lack_numbers(places):
