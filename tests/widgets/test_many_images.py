@@ -20,7 +20,8 @@ from napari_unet.files.pixels.images import read_image
 from napari_unet.network import prediction
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.prediction import predict
-from napari_unet.widgets.bridge.marks import source_of
+from napari_unet.widgets.bridge.layers import make_annotation
+from napari_unet.widgets.bridge.marks import is_result, source_of
 from napari_unet.widgets.bridge.sight import bring_up
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting import prediction_targets
@@ -437,6 +438,30 @@ def test_no_image_suits(dock):
     assert say(dock, "predict_suits") == "0 of 1 images suit the model."
     dock.start()
     assert "None of the images suits" in say(dock, "predict_status")
+
+
+def test_the_selected_images_are_segmented_such_as_one_channel_of_each(dock, qtbot):
+    viewer = dock._viewer
+    pictures = [
+        viewer.add_image(discs((2, 64, 64), seed=number), channel_axis=0, name=["nuclei", "marker"])
+        for number in range(3)
+    ]
+    dock.image.setCurrentText("All images")
+    assert "6 of 6 images suit the model. Channels that are layers" in say(dock, "predict_suits")
+    dock.image.setCurrentText("Selected images")
+    viewer.layers.selection.clear()
+    assert "No image is selected" in say(dock, "predict_suits")
+    dock.start()
+    assert "No image is selected" in say(dock, "predict_status")
+    nuclei = [channels[0] for channels in pictures]
+    paint = make_annotation(viewer, nuclei[1])
+    viewer.layers.selection = {nuclei[2], paint}  # which stands for its image
+    assert say(dock, "predict_suits") == "2 of 2 selected images suit the model."
+    dock.start()
+    viewer.layers.selection = {nuclei[0]}
+    qtbot.waitUntil(lambda: not dock.is_running, timeout=60_000)
+    results = [layer for layer in viewer.layers if is_result(layer)]
+    assert {source_of(viewer, layer) for layer in results} == set(nuclei[1:])
 
 
 def test_in_the_dock_of_all_steps_a_folder_stays_chosen(make_napari_viewer, home, images, qtbot):

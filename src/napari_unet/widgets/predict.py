@@ -25,7 +25,7 @@ from napari_unet.widgets.parts.form import Sentence, button, describe
 from napari_unet.widgets.predicting.batch_report import BatchReport, BatchTally, Finished
 from napari_unet.widgets.predicting.files_run import FilesFound, OpenedFile, segment_files
 from napari_unet.widgets.predicting.live_objects import LiveObjects
-from napari_unet.widgets.predicting.prediction_inputs import ALL, FILES, PredictionInputs
+from napari_unet.widgets.predicting.prediction_inputs import ALL, FILES, SELECTED, PredictionInputs
 from napari_unet.widgets.predicting.prediction_run import (
     PreviewBegun,
     RunEvent,
@@ -41,8 +41,6 @@ from napari_unet.widgets.predicting.prediction_targets import (
     copy_of,
     plane_shown,
     still_has,
-    target_of,
-    targets_that_suit,
 )
 from napari_unet.widgets.predicting.preview_layer import PreviewLayer
 from napari_unet.widgets.predicting.stored_results import show_stored
@@ -130,6 +128,7 @@ class PredictDock(Dock):
         self.model.model_changed.connect(self._on_model)
         follow(self, self._refresh, viewer.layers.events.inserted)
         follow(self, self._on_removed, viewer.layers.events.removed)
+        follow(self, self._on_selection, viewer.layers.selection.events.changed)
         self._on_model(self.model.path)
         self._project.keep_settings("predict", self)
 
@@ -188,13 +187,7 @@ class PredictDock(Dock):
 
     def _prepare_layers(self, facts: ModelFacts) -> _Run:
         kinds, config = self.form.kinds, self.form.config()
-        if self.image.several == ALL:
-            targets = targets_that_suit(self._viewer, self.form.channels, facts)
-        else:
-            targets = [target_of(self._viewer, self.image.layer, self.form.channels, facts)]
-        targets = self._inputs.prepare(targets)
-        if not targets:
-            raise InputError("None of the images suits the model; choose one of them, to be told why.")
+        targets = self._inputs.targets(facts)
         if self._inputs.only_slice:
             targets = [replace(target, plane=plane_shown(self._viewer, target)) for target in targets]
         names = [target.layer.name for target in targets]
@@ -347,6 +340,10 @@ class PredictDock(Dock):
         if self.image.several == ALL and not images_of(self._viewer) and self._run is None:
             self._status.say("")
             self._report.clear()
+
+    def _on_selection(self, _event: object = None) -> None:
+        if self.image.several == SELECTED:
+            self._refresh()
 
     def _on_changed(self, _event: object = None) -> None:
         self._withdraw()

@@ -21,7 +21,7 @@ from napari_unet.widgets.parts.form import Column, Sentence, Tone, button
 from napari_unet.widgets.parts.section import Section
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting.object_table import labels_of
-from napari_unet.widgets.predicting.prediction_inputs import ALL
+from napari_unet.widgets.predicting.prediction_inputs import images_chosen
 from napari_unet.widgets.predicting.saving import LabelSaver
 from napari_unet.widgets.project import ProjectSection
 from napari_unet.widgets.projects.window_project import project_of
@@ -176,9 +176,9 @@ class UNetDock(Dock):
             ask(image)
 
     def _save_table(self) -> None:
-        """Write a table of the image; of all where these are segmented."""
+        """Write a table of the image, or of those that are chosen together."""
         image = self.paint.image.layer
-        several = images_of(self._viewer) if self.predict.image.several == ALL else []
+        several = images_chosen(self._viewer, self.predict.image.several)
         if several or image is not None:
             self._saver.ask_table(several or [image])
 

@@ -111,7 +111,7 @@ def blended(viewer: ViewerModel, image: Image) -> list[Image]:
     for layer in images_of(viewer):
         if not (_is_like(layer, image) and lies_on(layer, where)):
             continue
-        if not _is_see_through(layer):
+        if not is_see_through(layer):
             if image in group:
                 break
             group = []
@@ -137,12 +137,13 @@ def _is_upright(layer: Image) -> bool:
     )
 
 
-def _is_see_through(image: Layer) -> bool:
+def is_see_through(image: Layer) -> bool:
+    """Return whether an image is blended with what lies below, as channels are."""
     return str(image.blending) in _SEE_THROUGH
 
 
 def _hides(image: Layer | None) -> bool:
-    return image is not None and image.opacity == 1 and not _is_see_through(image)
+    return image is not None and image.opacity == 1 and not is_see_through(image)
 
 
 def _overlap(one: Layer, other: Layer) -> bool:

@@ -5,15 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari.components import ViewerModel
+from napari.layers import Image
 from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QWidget
 
+from napari_unet.core.errors import InputError
 from napari_unet.files.results.large_prediction import fits_into_memory
 from napari_unet.widgets.bridge.channel_order import move_channels_first
 from napari_unet.widgets.bridge.layers import annotation_of
-from napari_unet.widgets.bridge.marks import full_data, images_of
+from napari_unet.widgets.bridge.marks import full_data, images_of, source_of
 from napari_unet.widgets.bridge.placement import unsaid_channels
-from napari_unet.widgets.bridge.sight import bring_up
+from napari_unet.widgets.bridge.sight import bring_up, is_see_through
 from napari_unet.widgets.models.model_chooser import ModelChooser, ModelFacts
 from napari_unet.widgets.models.model_exchange import ModelExchange
 from napari_unet.widgets.parts.form import Column, Form, LayerChooser, Sentence, check_box
@@ -23,15 +25,23 @@ from napari_unet.widgets.predicting.prediction_targets import (
     Target,
     is_read_as_grey,
     is_stack,
+    target_of,
     targets_that_suit,
 )
 from napari_unet.widgets.predicting.stored_results import results_folder
 from napari_unet.widgets.projects.window_project import project_of
 
-ALL, FILES = "all", "files"
+ALL, SELECTED, FILES = "all", "selected", "files"
 """What can be chosen instead of one image layer."""
 
 _BY_PLANE = "Every plane is segmented by itself: an object has another number on each."
+
+_EACH_CHANNEL = (
+    "Channels that are layers of their own are segmented each. To choose among them, select layers in the "
+    "layer list (Ctrl and click), and Selected images here."
+)
+
+_NONE_SELECTED = "No image is selected: click some in the layer list, with Ctrl held down."
 
 _AS_GREY = "All colours of this image are greys, so it is read as one channel, as the model needs it."
 
@@ -56,15 +66,16 @@ class PredictionInputs(QWidget):
         )
         self.model.follow(self._project)
         self.facts_line = Sentence("predict_facts")
-        self.image = LayerChooser(viewer, several={ALL: "All images", FILES: "A folder of files…"})
+        several = {ALL: "All images", SELECTED: "Selected images", FILES: "A folder of files…"}
+        self.image = LayerChooser(viewer, several=several)
         self.exchange = form.add_wide(ModelExchange(self.model, self.image))
         form.addRow(self.facts_line)
         form.add(
             "Image",
             self.image,
             name="predict_image",
-            tooltip="The image to segment; or all images of the viewer that suit the model; or files, whose\n"
-            "results are written to a folder.",
+            tooltip="The image to segment; or all images of the viewer that suit the model, or those\n"
+            "of them that are selected in the layer list; or files, whose results are written to a folder.",
         )
         self._suits = form.add_wide(Sentence("predict_suits"))
         self.files = form.add_wide(FilesForm())
@@ -93,7 +104,19 @@ class PredictionInputs(QWidget):
         """Whether the plane on the screen alone is to be segmented."""
         return bool(self._slice.isChecked() and self._slice.isEnabled())
 
-    def prepare(self, targets: Sequence[Target]) -> list[Target]:
+    def targets(self, facts: ModelFacts) -> list[Target]:
+        """Return the chosen layers, made ready; ``InputError`` if there are none that suit the model."""
+        several = self.image.several
+        if several == SELECTED and not images_chosen(self._viewer, several):
+            raise InputError(_NONE_SELECTED)
+        found = self.candidates(facts)
+        if several and not found:
+            raise InputError("None of the images suits the model; choose one of them, to be told why.")
+        return self._prepare(
+            found if several else [target_of(self._viewer, self.image.layer, self.form.channels, facts)]
+        )
+
+    def _prepare(self, targets: Sequence[Target]) -> list[Target]:
         """Return targets whose results will lie on them, and where these go if they are large.
 
         What is made of one image shall be seen, so no other may lie over it, unless it is hidden itself.
@@ -130,9 +153,14 @@ class PredictionInputs(QWidget):
         has_stack = facts is not None and any(is_stack(target, facts) for target in targets)
         self._slice.setEnabled(has_stack)
         self._slice.setVisible(several != FILES)
-        suits = f"{len(targets)} of {len(images_of(self._viewer))} images suit the model."
-        if several == ALL and facts is not None:
-            self._suits.say(suits)
+        if several in (ALL, SELECTED) and facts is not None:
+            total = len(images_chosen(self._viewer, several))
+            which = "selected images" if several == SELECTED else "images"
+            has_channels = several == ALL and any(is_see_through(target.layer) for target in targets)
+            suits = f"{len(targets)} of {total} {which} suit the model."
+            if several == SELECTED and not total:
+                suits = _NONE_SELECTED
+            self._suits.say(" ".join([suits, *[_EACH_CHANNEL] * has_channels]))
         elif unsaid := self._unsaid_channels(targets, facts):
             self._suits.say(unsaid, "warning")
         else:
@@ -187,4 +215,13 @@ class PredictionInputs(QWidget):
         if facts is None or self.image.several == FILES:
             return []
         suiting = targets_that_suit(self._viewer, self.form.channels, facts)
-        return [target for target in suiting if self.image.several or target.layer is self.image.layer]
+        chosen = images_chosen(self._viewer, self.image.several) or [self.image.layer]
+        return [target for target in suiting if target.layer in chosen]
+
+
+def images_chosen(viewer: ViewerModel, several: str) -> list[Image]:
+    """Return the images that are chosen together, the lowest first; none where one is chosen, or files."""
+    if several == ALL:
+        return images_of(viewer)
+    selected = [source_of(viewer, layer) for layer in viewer.layers.selection] if several == SELECTED else []
+    return [image for image in images_of(viewer) if image in selected]
