@@ -64,15 +64,11 @@ def discs() -> np.ndarray:
 
 @pytest.mark.parametrize(("seconds", "expected"), [(0.0, [3, 3]), (1.0, [2, 2])])
 def test_objects_of_every_tile_have_their_own_number_and_the_time_for_parting_them_is_short(
-    seconds: float, expected: list[int]
+    seconds: float, expected: list[int], monkeypatch: pytest.MonkeyPatch
 ):
-    now = [0.0]
-
-    def clock() -> float:
-        now[0] += seconds  # finding objects seems to take so long
-        return now[0]
-
-    previewer = Previewer((32, 64), 2, "objects", clock=clock)
+    # Finding objects seems to take so long.
+    monkeypatch.setattr(preview_module, "perf_counter", itertools.count(step=seconds).__next__)
+    previewer = Previewer((32, 64), 2, "objects")
     foreground = discs()
     right, left = plan_tiles((32, 64), 32, Geometry(4, 8, "same"))[::-1]
     shown = np.zeros(previewer.shape, np.int32)
@@ -87,8 +83,9 @@ def test_objects_of_every_tile_have_their_own_number_and_the_time_for_parting_th
     assert counts == [1, *expected]
 
 
-def test_specks_that_are_not_parted_go_by_how_sure_the_network_is():
-    previewer = Previewer((32, 32), 2, "objects", clock=itertools.count().__next__)
+def test_specks_that_are_not_parted_go_by_how_sure_the_network_is(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(preview_module, "perf_counter", itertools.count().__next__)
+    previewer = Previewer((32, 32), 2, "objects")
     (tile,) = plan_tiles((32, 32), 32, Geometry(4, 8, "same"))
     foreground = np.zeros((32, 32), np.float32)
     foreground[4:8, 4:8], foreground[20:24, 20:24] = 1, 0.6

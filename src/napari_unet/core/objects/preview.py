@@ -4,10 +4,10 @@ It takes every n-th pixel, so that its cost does not grow with the image. Object
 itself: the final result differs where they cross tiles, and where they are small.
 """
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, prod
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -47,8 +47,6 @@ class Previewer:
         Number of its spatial axes.
     kind : {"objects", "classes", "probabilities"}
         What is shown: int32 objects, uint8 classes, or float32 probability of anything but the background.
-    clock : callable, optional
-        Gives the time in seconds.
 
     Attributes
     ----------
@@ -60,22 +58,14 @@ class Previewer:
         Of the preview, (leading..., spatial...).
     """
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        ndim: int,
-        kind: PredictionKind,
-        *,
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> None:
+    def __init__(self, shape: Sequence[int], ndim: int, kind: PredictionKind) -> None:
         leading, spatial = tuple(shape[:-ndim]), tuple(shape[-ndim:])
         most = max(1.0, min(_OF_A_PLANE, _OF_ALL / prod(leading)))
         self.step = max(1, ceil((prod(spatial) / most) ** (1 / ndim)))
         self.steps = (1,) * len(leading) + (self.step,) * ndim
         self.shape = (*leading, *(-(-size // self.step) for size in spatial))
         self.kind = kind
-        self._clock = clock
-        self._began = clock()
+        self._began = perf_counter()
         self._spent = 0.0
         self._used = 0
 
@@ -109,12 +99,12 @@ class Previewer:
         if self.kind == "probabilities":
             rest: NDArray[np.float32] = 1 - prediction.probabilities[0]
             return rest
-        before = self._clock()
+        before = perf_counter()
         if self._spent <= _SHARE * (before - self._began):
             objects = prediction.objects
         else:
             objects = _components(prediction, prediction.instances)
-        self._spent += self._clock() - before
+        self._spent += perf_counter() - before
         shown = np.where(objects > 0, objects + np.int32(self._used), np.int32(0))
         self._used += int(objects.max(initial=0))
         return shown
