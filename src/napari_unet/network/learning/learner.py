@@ -73,9 +73,9 @@ class Learner:
         self._anchor: dict[str, Tensor] = {}
         # Channels last is what the convolutions of CPUs and GPUs are fastest in; torch has it for 2-D images
         # alone.
-        layout = torch.channels_last if network.config.ndim == 2 else torch.contiguous_format
+        self._layout = torch.channels_last if network.config.ndim == 2 else torch.contiguous_format
         # The second `to` is missing in torch's annotations.
-        self.network = network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+        self.network = network.to(device).to(memory_format=self._layout)  # type: ignore[call-overload]
         self.average = AveragedModel(self.network).eval()
         self._norms = [layer for layer in self.average.modules() if isinstance(layer, _BATCH_NORM)]
         self._own = [
@@ -190,15 +190,11 @@ class Learner:
         their own: what they know is from other images.
         """
         self._pull = pull
-        self._anchor = (
-            {
-                name: parameter.detach().clone()
-                for name, parameter in self.network.named_parameters()
-                if not name.startswith(self._is_new)
-            }
-            if pull
-            else {}
-        )
+        self._anchor = {
+            name: parameter.detach().clone()
+            for name, parameter in self.network.named_parameters()
+            if pull and not name.startswith(self._is_new)
+        }
         self._work.forget()
 
     @torch.no_grad()
@@ -319,8 +315,7 @@ class Learner:
         return [*self._own, *(value for moment in moments for value in moment.values())]
 
     def _logits(self, image: Tensor, network: nn.Module, kept: Tensor | None = None) -> Tensor:
-        layout = torch.channels_last if image.ndim == 4 else torch.contiguous_format
-        image = image.contiguous(memory_format=layout)
+        image = image.contiguous(memory_format=self._layout)
         enabled = self.precision != torch.float32
         # A recorded step must not use weights that an earlier one has cast.
         with torch.autocast(self.device.type, dtype=self.precision, enabled=enabled, cache_enabled=False):

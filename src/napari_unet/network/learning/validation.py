@@ -179,9 +179,6 @@ class _Unseen:
         inside[first:last] = ((places >= 0) & (places < edges)).all(axis=1)
         shown = np.zeros(edges, np.int32)
         shown[tuple(places[inside[first:last]].T)] = self.strokes[inside]
-        self.flat, self.strokes, self.classes = (
-            self.flat[~inside],
-            self.strokes[~inside],
-            self.classes[~inside],
-        )
+        left = ~inside
+        self.flat, self.strokes, self.classes = self.flat[left], self.strokes[left], self.classes[left]
         return shown
