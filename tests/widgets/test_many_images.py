@@ -1,5 +1,6 @@
 """The Predict dock over many images, in real windows, with real threads and files; and what goes wrong."""
 
+import csv
 import gc
 import threading
 import weakref
@@ -12,7 +13,7 @@ from dock_helpers import discs, make_model, save, say
 from napari.layers import Image, Labels
 from qtpy.QtCore import QThreadPool
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QComboBox, QLineEdit, QPlainTextEdit, QProgressBar, QPushButton
+from qtpy.QtWidgets import QComboBox, QFileDialog, QLineEdit, QPlainTextEdit, QProgressBar, QPushButton
 from skimage.io import imsave
 
 from napari_unet.core.control import Control
@@ -183,6 +184,37 @@ def test_results_are_opened_when_asked_for(files_dock, images, qtbot):
     button.click()
     qtbot.waitUntil(lambda: "no image file" in say(files_dock, "predict_open_problem"), timeout=20_000)
     assert len(viewer.layers) == 2
+
+
+def test_all_files_that_are_finished_have_one_table(files_dock, images, qtbot, tmp_path, monkeypatch):
+    (images / "c4.tif").rename(images / "c4 µ.tif")
+    tifffile.imwrite(images / "movie.tif", discs((2, 64, 48)), imagej=True, metadata={"axes": "TYX"})
+    files_dock.start()
+    wait_for_end(files_dock, qtbot)
+    results = images / "results"
+    for result in results.iterdir():  # as the network of this test finds anything
+        labels = np.zeros_like(read_image(result).pixels)
+        if result.name == "c3_objects.tif":
+            labels[:3], labels[3, 3] = 2, 5
+        tifffile.imwrite(result, labels)
+    path, asked = tmp_path / "table.csv", []
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *said: (asked.append(said[2]), (path, ""))[1])
+    button = files_dock.findChild(QPushButton, "predict_table")
+    button.click()
+    qtbot.waitUntil(lambda: f"as {path}" in say(files_dock, "predict_open_problem"), timeout=20_000)
+    assert asked == [str(results / "objects.csv")]
+    assert path.read_bytes()[:3] == b"\xef\xbb\xbf"  # or Excel would take µ for two letters
+    rows = list(csv.DictReader(path.read_text("utf-8-sig").splitlines()))
+    assert {row["t_px"] for row in rows if row["image"] == "movie.tif"} == {"0.0", "1.0"}
+    for name in ("c0", "c1", "c3", "c4 µ"):
+        found = [row for row in rows if row["image"] == f"{name}.tif"]
+        assert [row["object"] for row in found] == ["2", "5"] if name == "c3" else [""]
+        pixels = read_image(images / f"{name}.tif").pixels
+        means = [pixels[:3].mean(), pixels[3, 3]] if name == "c3" else []
+        assert [float(row["mean"]) for row in found if row["mean"]] == pytest.approx(means, rel=1e-5)
+    (images / "c3.tif").unlink()
+    button.click()
+    qtbot.waitUntil(lambda: "no image file" in say(files_dock, "predict_open_problem"), timeout=20_000)
 
 
 def test_colours_are_opened_as_colours(dock, images, home, qtbot):

@@ -22,7 +22,8 @@ from napari_unet.widgets.jobs import Job, MakeEvents, Waiting
 from napari_unet.widgets.models.model_chooser import ModelFacts, read_facts
 from napari_unet.widgets.parts.dock import Dock, without_proxy
 from napari_unet.widgets.parts.form import Sentence, button, describe
-from napari_unet.widgets.predicting.batch_report import BatchReport, BatchTally, Finished
+from napari_unet.widgets.predicting.batch_report import BatchReport, BatchTally
+from napari_unet.widgets.predicting.file_table import Finished
 from napari_unet.widgets.predicting.files_run import FilesFound, OpenedFile, segment_files
 from napari_unet.widgets.predicting.live_objects import LiveObjects
 from napari_unet.widgets.predicting.prediction_inputs import ALL, FILES, SELECTED, PredictionInputs

@@ -1,20 +1,18 @@
 """What came of many images: which failed and why, and which can be looked at."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPlainTextEdit, QWidget
 
-from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.widgets.jobs import once
 from napari_unet.widgets.parts.form import Chooser, Column, Sentence, Tone, button, describe
 from napari_unet.widgets.parts.latest import Latest
+from napari_unet.widgets.predicting.file_table import LABELS, Finished, write_table_of_files
 from napari_unet.widgets.predicting.files_run import read_results
-
-Finished = tuple[Path, Mapping[PredictionKind, Path]]
-"""An image file that was segmented, and the files of its results by kind."""
+from napari_unet.widgets.predicting.saving import with_ending
 
 _LINES = 6
 """Lines of the list of failures that are seen without scrolling."""
@@ -147,11 +145,20 @@ class BatchReport(QWidget):
                 tooltip="Open this image and its results as layers.",
             )
         )
+        self._table = button(
+            "Save table of all…",
+            self._ask_table,
+            name="predict_table",
+            tooltip="Write size, place and brightness of every object of all finished images to a CSV file.",
+        )
         self._problem = Sentence("predict_open_problem")
         self.reading = Latest("Opening results", self)
         self.reading.result.connect(self.opened)
-        self.reading.failed.connect(lambda problem: self._problem.say(problem, "error"))
-        for widget in (self._failed, self._opening, self._problem):
+        self._measuring = Latest("Writing the table", self)
+        self._measuring.result.connect(lambda path: self._problem.say(f"Saved the table as {path}"))
+        for reads in (self.reading, self._measuring):
+            reads.failed.connect(lambda problem: self._problem.say(problem, "error"))
+        for widget in (self._failed, self._opening, self._table, self._problem):
             column.addWidget(widget)
         self.clear()
 
@@ -167,6 +174,7 @@ class BatchReport(QWidget):
         self._finished.clear()
         self._finished.addItems([path.name for path, _ in finished])
         self._opening.setVisible(bool(finished))
+        self._table.setVisible(any(kind in outputs for _, outputs in finished for kind in LABELS))
         self._problem.say("")
         self.setVisible(bool(failures or finished))
 
@@ -180,3 +188,12 @@ class BatchReport(QWidget):
             path, outputs = self._files[self._finished.currentIndex()]
             self._problem.say("")
             self.reading.submit(once(lambda: read_results(path, outputs)))
+
+    def _ask_table(self) -> None:
+        *_, last = self._files[0][1].values()
+        suggested = str(last.with_name("objects.csv"))
+        chosen, _ = QFileDialog.getSaveFileName(self, "Save a table", suggested, "Tables (*.csv)")
+        if chosen:
+            path, files = with_ending(Path(chosen), ".csv"), self._files
+            self._problem.say(f"Measuring {len(files)} image{'s' * (len(files) != 1)}.")
+            self._measuring.submit(once(lambda: write_table_of_files(path, files)))

@@ -83,21 +83,22 @@ class OpenedFile:
 def read_results(path: Path, outputs: Mapping[PredictionKind, Path]) -> OpenedFile:
     """Read an image file and the results written of it; ``InputError`` if one of them cannot be read."""
     image = load_image(path)
-    pixels = _in_memory(path, image.pixels)
+    pixels = in_memory(path, image.pixels)
     # Channels come first; three of 8 bits are colours, which a layer has last.
     rgb = image.channels == "first" and pixels.shape[0] == 3 and pixels.dtype == np.uint8
     if rgb:
         pixels = np.moveaxis(pixels, 0, -1)
     results: dict[PredictionKind, NDArray[Any]] = {}
     for kind, target in outputs.items():
-        found = _in_memory(target, load_image(target).pixels)
+        found = in_memory(target, load_image(target).pixels)
         results[kind] = (
             found.astype(np.int32) if kind == "objects" else found
         )  # room for more than the file has
     return OpenedFile(stem(path), pixels, rgb, results)
 
 
-def _in_memory(path: Path, pixels: Any) -> NDArray[Any]:
+def in_memory(path: Path, pixels: Any) -> NDArray[Any]:
+    """Return the pixels of the file ``path``; ``InputError`` if they are too large for that."""
     if prod(pixels.shape) * pixels.dtype.itemsize > free_host_memory() / 2:
         raise InputError(f"{path} is too large to be opened here; open it with File > Open, piece by piece.")
     return np.asarray(pixels)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from napari_unet.core.arrays.axes import channels_first
 from napari_unet.core.arrays.lazy import Pixels
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.measurements import join_tables, measure_objects
+from napari_unet.core.scoring.score_table import delimited
+from napari_unet.files.atomic import writing
 from napari_unet.widgets.bridge.layers import at_hand, copy_image
 from napari_unet.widgets.bridge.marks import full_data, layers_of
 from napari_unet.widgets.bridge.placement import micrometres, world_axes
@@ -85,6 +88,13 @@ def measurable(viewer: ViewerModel, images: Sequence[Image]) -> list[Measurable]
 def object_table(images: Iterable[Measurable]) -> list[list[object]]:
     """Return a line of names, and the lines of all objects of all ``images``, with the image in front."""
     return join_tables({image.name: image.table() for image in images})
+
+
+def write_table(path: Path, rows: Sequence[Sequence[object]]) -> None:
+    """Write a table as CSV in UTF-8, with a mark at its start where Excel would misread letters else."""
+    text = delimited(rows)
+    with writing(path) as temporary:
+        temporary.write_text(text, "utf-8" if text.isascii() else "utf-8-sig", newline="")
 
 
 def axis_letters(labels: Labels) -> str:

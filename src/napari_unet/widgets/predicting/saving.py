@@ -8,14 +8,18 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QFileDialog, QWidget
 
-from napari_unet.core.scoring.score_table import delimited
-from napari_unet.files.atomic import writing
 from napari_unet.files.pixels.images import BY_HAND, safe_name, stem, write_labels
 from napari_unet.widgets.bridge.layers import at_hand
 from napari_unet.widgets.bridge.marks import kind_of
 from napari_unet.widgets.bridge.placement import micrometres
 from napari_unet.widgets.jobs import Job, once
-from napari_unet.widgets.predicting.object_table import axis_letters, labels_of, measurable, object_table
+from napari_unet.widgets.predicting.object_table import (
+    axis_letters,
+    labels_of,
+    measurable,
+    object_table,
+    write_table,
+)
 
 
 class LabelSaver(QWidget):
@@ -68,7 +72,7 @@ class LabelSaver(QWidget):
 
         A file that is there is replaced.
         """
-        path = _with_ending(path, ".tif", ".tiff")
+        path = with_ending(path, ".tif", ".tiff")
         pixels, size = labels.data.copy(), micrometres(labels)
         axes = axis_letters(labels) if labels.ndim <= 4 else ""
 
@@ -83,15 +87,12 @@ class LabelSaver(QWidget):
 
         A file that is there is replaced. Layers that an image is blended with are measured, too.
         """
-        path = _with_ending(path, ".csv")
+        path = with_ending(path, ".csv")
         found = measurable(self._viewer, images)
-
-        def write() -> None:
-            with writing(path) as temporary:
-                temporary.write_text(delimited(object_table(found)), "utf-8", newline="")
-
         what = f"'{found[0].name}'" if len(found) == 1 else f"{len(found)} images"
-        self._run(write, path, lambda: self.measured.emit(what, path))
+        self._run(
+            lambda: write_table(path, object_table(found)), path, lambda: self.measured.emit(what, path)
+        )
 
     def _run(self, write: Callable[[], object], path: Path, done: Callable[[], object]) -> None:
         job = Job(once(write), f"Saving {path.name}", heavy=False, parent=self)
@@ -100,7 +101,7 @@ class LabelSaver(QWidget):
         job.start()
 
 
-def _with_ending(path: Path, *endings: str) -> Path:
+def with_ending(path: Path, *endings: str) -> Path:
     """Return ``path`` with one of ``endings``, the first if it has none of them."""
     return path if path.suffix.lower() in endings else path.with_name(path.name + endings[0])
 
