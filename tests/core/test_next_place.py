@@ -265,8 +265,13 @@ def test_the_extent_of_objects_follows_paint_and_prediction(paint, seen, extent)
     [
         ("seam", 0.1, (1, 2), "The seam is unclear"),
         ("seam", 0.1, (1, 2), "without a gap, a stroke of each object beside it"),
-        ("wavers", 0.1, (1, 2), "wavers between background and object here: paint what it is, and beside it"),
-        ("wavers", 0.9, (2, 3), "wavers between object and class 3 here"),
+        (
+            "wavers",
+            0.1,
+            (1, 2),
+            "cannot decide between background and object here: paint what it is, and a stroke",
+        ),
+        ("wavers", 0.9, (2, 3), "cannot decide between object and class 3 here"),
         ("unlike", 0.9, (1, 2), "unlike what is painted"),
     ],
 )

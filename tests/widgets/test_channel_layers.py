@@ -41,7 +41,7 @@ def press(dock):
 def test_channels_are_made_one_image_that_is_learnt_from(dock, viewer):
     place = {"scale": (0.5, 0.25), "translate": (3.0, 4.0), "units": ("um", "um"), "axis_labels": ("Y", "X")}
     first, second = opened(viewer, **place)
-    assert offered(dock) == "'DAPI' is learnt from alone, without 'GFP'. If they show one picture together:"
+    assert offered(dock) == "Only 'DAPI' is learnt from, not 'GFP'. If they are channels of one picture:"
     press(dock)
     image = dock.image.layer
     assert image.name == "DAPI + GFP"
@@ -70,9 +70,9 @@ def test_channels_that_are_painted_on_stay_as_they_are(dock, viewer):
 
 def test_of_many_channels_the_number_is_said(dock, viewer):
     opened(viewer, discs((5, *SHAPE)), names="abcde")
-    assert offered(dock).startswith("'a' is learnt from alone, without 4 others.")
+    assert offered(dock).startswith("Only 'a' is learnt from, not 4 others.")
     viewer.layers.remove("e")
-    assert offered(dock).startswith("'a' is learnt from alone, without 'b', 'c' and 'd'.")
+    assert offered(dock).startswith("Only 'a' is learnt from, not 'b', 'c' and 'd'.")
 
 
 def test_what_is_blended_no_more_is_not_made_one(dock, viewer):

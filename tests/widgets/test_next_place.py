@@ -127,7 +127,7 @@ def test_the_camera_goes_to_what_is_uncertain_and_not_to_the_same_place_again(ma
     press(dock, qtbot)
     np.testing.assert_allclose(centre(viewer), (50 * 0.5 + 10, 60 * 0.5), atol=4)
     assert viewer.scene.camera.zoom > zoom
-    assert "wavers between background and object" in say(dock, "next_sentence")
+    assert "cannot decide between background and object" in say(dock, "next_sentence")
     (ring,) = (layer for layer in viewer.layers if isinstance(layer, Points))
     np.testing.assert_allclose(ring.data_to_world(ring.data[0]), centre(viewer))
     assert viewer.layers.selection.active is paint
@@ -170,7 +170,7 @@ def test_it_turns_to_the_image_with_the_best_place_which_is_seen_and_painted(mak
     np.testing.assert_allclose(centre(viewer), (50, 60), atol=8)
     told = say(dock, "next_sentence")
     hidden = "'worse' and 'nobody painted on it', which lay over it, are hidden."
-    assert told.startswith(f"This is on 'best'. {hidden} The network wavers")
+    assert told.startswith(f"This is on 'best'. {hidden} The network cannot decide")
     assert say(dock, "unet_told") == ""  # it is said in step 1
     assert [dock.paint.image.layer, dock.train.form.image.layer, dock.predict.image.layer] == [best] * 3
     shown = [best, paints[best], beside, paints[beside], theirs]
@@ -195,7 +195,7 @@ def test_it_turns_to_the_image_with_the_best_place_which_is_seen_and_painted(mak
     # Everywhere once: the best place of all again.
     QTest.keyClick(canvas, Qt.Key(ord(KEY)))
     qtbot.waitUntil(lambda: not dock.paint.next_place.is_busy, timeout=60_000)
-    assert "begins anew" in say(dock, "next_sentence")
+    assert "starts again" in say(dock, "next_sentence")
     assert dock.paint.image.layer is best
     step = dock.findChild(QPushButton, "unet_step_1")
     step.setChecked(False)
@@ -248,7 +248,7 @@ def test_after_the_last_place_it_begins_anew_and_says_so(dock, viewer, qtbot):
     told = []
     for _ in range(3):
         press(dock, qtbot)
-        told.append("begins anew" in say(dock, "next_sentence"))
+        told.append("starts again" in say(dock, "next_sentence"))
     assert told == [False, False, True]
     np.testing.assert_allclose(centre(viewer), (50, 60), atol=8)
 
@@ -302,7 +302,7 @@ def test_the_newest_model_looks_if_nobody_has(dock, viewer, qtbot, models):
     save(models)
     paint_on(viewer, viewer.add_image(discs(), name="cells"))
     press(dock, qtbot)
-    assert "network wavers" in say(dock, "next_sentence")
+    assert "network cannot decide" in say(dock, "next_sentence")
     image = dock.image.layer
     own = dock.next_place._onlooker.known(image)
     assert own.model == models / "model.safetensors"
@@ -325,7 +325,7 @@ def test_it_looks_at_every_image_that_suits_and_has_an_annotation_layer(
         press(dock, qtbot)
         looked = [dock.next_place._onlooker.known(image) is not None for image in (*images, colours)]
         assert looked == expected
-    assert "network wavers" in say(dock, "next_sentence")
+    assert "network cannot decide" in say(dock, "next_sentence")
     viewer.layers.remove(images[0])
     assert dock.next_place._onlooker.known(images[0]) is None
 
@@ -420,7 +420,7 @@ def test_without_a_model_it_goes_by_the_looks(dock, viewer, qtbot):
     image = viewer.add_image(discs(), name="cells")
     paint_on(viewer, image)
     press(dock, qtbot)
-    assert "looks alone" in say(dock, "next_sentence")
+    assert "appearance alone" in say(dock, "next_sentence")
     paint = annotation_of(viewer, image)
     (ring,) = (layer for layer in viewer.layers if isinstance(layer, Points))
     assert paint.data[tuple(ring.data[0].astype(int))] == 0
@@ -434,7 +434,7 @@ def test_an_image_that_was_cropped_is_left_out_and_said_to_be_where_it_is_chosen
     dock.image.choose(first)
     second.data = second.data[:40]
     press(dock, qtbot)
-    assert "network wavers" in say(dock, "next_sentence")
+    assert "network cannot decide" in say(dock, "next_sentence")
     first.data = first.data[:40]
     press(dock, qtbot)
     assert "'cells 0 paint' was made for (64, 64)" in say(dock, "next_sentence")
@@ -444,7 +444,7 @@ def test_a_model_that_does_not_suit_is_not_asked(dock, viewer, qtbot, models):
     save(models, channels=2)
     paint_on(viewer, viewer.add_image(discs(), name="cells"))
     press(dock, qtbot)
-    assert "looks alone" in say(dock, "next_sentence")
+    assert "appearance alone" in say(dock, "next_sentence")
 
 
 def test_it_says_what_is_missing(dock, viewer, qtbot):

@@ -178,7 +178,7 @@ def test_channels_are_left_out(viewer, qtbot):
     dock = PaintDock(viewer)
     qtbot.addWidget(dock)
     viewer.add_labels(np.ones((64, 64), int), name="mine")
-    assert "Make that first" in say(dock, "paint_own")
+    assert "Make one first" in say(dock, "paint_own")
     assert not dock.findChild(QPushButton, "paint_own_strokes").isVisibleTo(dock)
     dock.channels.setCurrentIndex(dock.channels.findData("first"))
     take(dock, "strokes")

@@ -310,7 +310,7 @@ def test_an_image_that_was_given_other_pixels_meanwhile(dock, viewer, qtbot):
     dock._run.job.happened.connect(change)
     qtbot.waitUntil(lambda: not dock.is_running, timeout=60_000)
     assert list(viewer.layers) == [source]
-    assert "has other pixels now than were segmented" in say(dock, "predict_status")
+    assert "has changed since it was segmented" in say(dock, "predict_status")
     predict_with(dock, qtbot)
     assert viewer.layers[1].data.shape == (32, 32)
 
@@ -465,7 +465,7 @@ def test_only_stacks_have_slices(dock, viewer, models):
     viewer.add_image(discs((3, 40, 32)), name="stack")
     dock.image.choose(viewer.layers["stack"])
     assert box.isEnabled()
-    assert "Every plane is segmented by itself" in say(dock, "predict_suits")
+    assert "Every plane is segmented on its own" in say(dock, "predict_suits")
     dock.select_model(save(models, "volumes", ndim=3))
     assert not box.isEnabled()
     assert say(dock, "predict_suits") == ""
@@ -501,7 +501,7 @@ def test_what_cannot_be_predicted_is_one_sentence(dock, viewer, qtbot, models):
     assert say(dock, "predict_status") == ""
     tick(dock, objects=False)
     dock.start()
-    assert "Nothing is ticked" in say(dock, "predict_status")
+    assert "No result is ticked" in say(dock, "predict_status")
     tick(dock, objects=True)
     dock.select_model(save(models, "colours", channels=3))
     dock.start()

@@ -422,7 +422,7 @@ def test_in_a_project_that_is_opened_again_the_labels_are_looked_at(made, make_n
     qtbot.waitUntil(lambda: dock.paint.counted is not None, timeout=20_000)
     assert "If they are right, save them" in say(dock, "unet_advice")
     annotation_of(viewer, viewer.layers[0]).paint((50, 60), 7)
-    qtbot.waitUntil(lambda: "Train on" in say(dock, "unet_advice"), timeout=20_000)
+    qtbot.waitUntil(lambda: "Train again" in say(dock, "unet_advice"), timeout=20_000)
 
 
 def test_what_is_trained_after_the_project_was_deleted_goes_where_models_usually_go(

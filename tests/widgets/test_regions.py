@@ -44,7 +44,7 @@ def test_predicted_objects_that_a_region_makes_background_are_told_until_accepte
     dock.findChild(QPushButton, "paint_region_box").click()
     Hand(viewer).drag([(9.6, 9.6), (40.4, 50.4)])
     sentence = dock.findChild(QLabel, "paint_regions")
-    qtbot.waitUntil(lambda: "2 predicted objects there are not accepted and so taught" in sentence.text())
+    qtbot.waitUntil(lambda: "2 predicted objects there are not accepted and so learnt" in sentence.text())
     accept = corrector_of(viewer, result).stroke
     accept("accepted", np.array([(15.0, 15.0)]), (0, 1))
     qtbot.waitUntil(lambda: "1 predicted object there is not accepted" in sentence.text())

@@ -74,7 +74,7 @@ PREDICTED = stage(trained=True, has_labels=True, predicted=True)
     ("stage", "step", "words", "actions"),
     [
         (Stage(), 1, "Open an image", ("sample",)),
-        (Stage(is_training=True), 3, "goes on to learn", ()),
+        (Stage(is_training=True), 3, "keeps learning", ()),
         (BARE, 1, "Make the annotation layer", ("make",)),
         (replace(BARE, has_model=True), 1, "predict at once", ("make", "predict")),
         (
@@ -116,13 +116,13 @@ PREDICTED = stage(trained=True, has_labels=True, predicted=True)
         (stage(trained=True), 3, "Start training", ("start", "object")),  # on images of other channels
         (PREDICTED, 4, "If they are right, save them", ("next", "save", "table")),
         (replace(PREDICTED, corrected=True), 1, "Take your corrections", ("take", "save", "table")),
-        (replace(PREDICTED, painted_on=True), 3, "Train on", ("start", "next", "save", "table")),
+        (replace(PREDICTED, painted_on=True), 3, "Train again", ("start", "next", "save", "table")),
         (replace(PREDICTED, saved=True), 4, "Your labels are saved", ("next", "save", "table")),
         (replace(PREDICTED, is_training=True), 3, "The network learns", ("next", "save", "table")),
         (replace(PREDICTED, is_predicting=True), 4, "as they are finished", ()),
         (replace(BARE, has_model=True, is_predicting=True), 4, "segments the image", ()),
         (stage(has_labels=True), 3, "Start training", ("start", "object", "save", "table")),
-        (Stage(True, True, is_of_classes=True), 1, "of no other class", ("background",)),
+        (Stage(True, True, is_of_classes=True), 1, "in no other class", ("background",)),
         (Stage(True, True, is_of_classes=True, has_background=True), 1, "take the next class", ("class",)),
         (stage(paint_teaches=False, is_of_classes=True), 1, "what is still missing", ("class",)),
         (stage(is_of_classes=True), 3, "a little more first", ("start", "class")),
@@ -130,7 +130,7 @@ PREDICTED = stage(trained=True, has_labels=True, predicted=True)
         (
             replace(PREDICTED, is_of_classes=True, painted_on=True),
             3,
-            "Train on",
+            "Train again",
             ("start", "next", "save", "table"),
         ),
     ],
@@ -400,7 +400,7 @@ def test_the_whole_loop(make_napari_viewer, qtbot, monkeypatch):
     timeline_of(dock.paint.annotation).redo()
     qtbot.waitUntil(lambda: "Take your corrections" in say(dock, "unet_advice"), timeout=20_000)
     dock.paint.corrections.take()
-    qtbot.waitUntil(lambda: "Train on" in say(dock, "unet_advice"), timeout=20_000)
+    qtbot.waitUntil(lambda: "Train again" in say(dock, "unet_advice"), timeout=20_000)
 
     # A training that fails has learnt nothing of it.
     def fail(*_, **__):
@@ -410,7 +410,7 @@ def test_the_whole_loop(make_napari_viewer, qtbot, monkeypatch):
     with qtbot.waitSignal(dock.train.ended, timeout=60_000):
         dock.train.start()
     assert "no model file" in say(dock, "train_status")
-    assert "Train on" in say(dock, "unet_advice")
+    assert "Train again" in say(dock, "unet_advice")
 
 
 def test_an_image_chosen_in_one_step_is_chosen_in_all(viewer, qtbot):
@@ -540,7 +540,7 @@ def test_a_dock_that_is_opened_again_advises_to_look_at_the_labels_that_are_ther
     qtbot.waitUntil(lambda: later.paint.counted is not None, timeout=20_000)
     assert "If they are right, save them" in say(later, "unet_advice")
     paint.paint((5, 5), 2)
-    qtbot.waitUntil(lambda: "Train on" in say(later, "unet_advice"), timeout=20_000)
+    qtbot.waitUntil(lambda: "Train again" in say(later, "unet_advice"), timeout=20_000)
 
 
 def test_labels_of_another_image_are_neither_predicted_anew_nor_unsaved_by_a_prediction(

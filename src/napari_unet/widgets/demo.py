@@ -119,7 +119,7 @@ class Demo:
         self._rest(1)  # the dock counts the paint
         self._picture("02-paint")
         objects = len({stroke.value for stroke in strokes}) - 1
-        self._say(f"Painted {len(strokes)} strokes: {objects} of the nuclei, and what is no nucleus.")
+        self._say(f"Painted {len(strokes)} strokes: {objects} of the nuclei, and the background.")
         self._annotation = paint
         write_image(self._output / "paint.tif", paint.data, "YX")
 

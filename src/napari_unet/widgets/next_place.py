@@ -63,17 +63,17 @@ _STAY = 1.5
 _NO_PAINT = "Make the annotation layer first; then this leads you to where a stroke teaches most."
 _NOTHING = "Paint some background and one object first; then this leads you to what looks unlike them."
 _NO_MODEL = "No network has looked at this image yet; train one first, then its uncertainty shows."
-_BY_LOOKS = "No network has looked at this image yet, so this goes by its looks alone."
+_BY_LOOKS = "No network has looked at this image yet, so this goes by its appearance alone."
 _CERTAIN = (
-    "The network is certain of all that is not painted here: look for its mistakes yourself, or try another "
+    "The network is certain of everything unpainted here: look for its mistakes yourself, or try another "
     "image."
 )
 _CERTAIN_HERE = (
-    "The network is certain of all that you see here: zoom out, or look elsewhere, and press again."
+    "The network is certain of everything you see here: zoom out, or look elsewhere, and press again."
 )
 _CERTAIN_THERE = (
-    "The network is certain of all that you see here, and of what it looked at elsewhere: zoom out, or look "
-    "elsewhere, and press again."
+    "The network is certain of everything you see here, and of what it looked at elsewhere: zoom out, or "
+    "look elsewhere, and press again."
 )
 _GLANCES = "The network looks around, which takes a moment."
 _ALL_PAINTED = "Everything is painted here, or close to paint: try another image."
@@ -304,7 +304,7 @@ class NextPlace(QWidget):
             layers.selection.active = paint
         show_place(self._viewer, image, paint, place.centre, place.radius)
         if ranked.again:
-            words.insert(0, "You have been everywhere once, so this begins anew.")
+            words.insert(0, "You have been everywhere once, so this starts again.")
         if known is None:
             words.append(_BY_LOOKS)
         self._say(" ".join(words))

@@ -10,7 +10,7 @@ Action = Literal[
 ACTIONS: dict[Action, tuple[str, str]] = {
     "sample": ("Open a sample image", "A photograph of coins, to try everything on."),
     "make": ("Make annotation layer", "Add the layer that you paint on."),
-    "background": ("Take the background brush", "Paint what is certainly no object. Key G."),
+    "background": ("Take the background brush", "Paint what is certainly not an object. Key G."),
     "start": ("Start training", "Let a network learn from the paint, in the background."),
     "object": ("Begin an object", "Take a fresh colour for the next object. Key N."),
     "class": ("Take the next class", "Take a fresh colour for the next class. Key N."),
@@ -59,8 +59,8 @@ class Advice:
 
 _BACKGROUND = Advice(
     1,
-    "Paint a little of the background: what is certainly no object. A few strokes are enough, some of them "
-    "close to objects.",
+    "Paint a little of the background: what is certainly not an object. A few strokes are enough, some of "
+    "them close to objects.",
     ("background",),
 )
 
@@ -71,10 +71,10 @@ _BEGIN = Advice(
     ("object",),
 )
 
-_MORE = Advice(1, "Paint a little more: step 1 tells what is still missing.", ("object",))
+_MORE = Advice(1, "Paint a little more: step 1 says what is still missing.", ("object",))
 
 _START = Advice(
-    3, "Start training, and go on painting meanwhile. Or paint a few more objects first.", ("start", "object")
+    3, "Start training, and keep painting meanwhile. Or paint a few more objects first.", ("start", "object")
 )
 
 _LOOK = Advice(
@@ -87,7 +87,7 @@ _LOOK = Advice(
 _IN_CLASSES = {
     _BACKGROUND: replace(
         _BACKGROUND,
-        sentence="Paint a little of the background: what is of no other class. A few strokes are enough.",
+        sentence="Paint a little of the background: what is in no other class. A few strokes are enough.",
     ),
     _BEGIN: Advice(
         1,
@@ -97,7 +97,7 @@ _IN_CLASSES = {
     ),
     _MORE: replace(_MORE, actions=("class",)),
     _START: Advice(
-        3, "Start training, and go on painting meanwhile. Or paint a little more first.", ("start", "class")
+        3, "Start training, and keep painting meanwhile. Or paint a little more first.", ("start", "class")
     ),
     _LOOK: replace(
         _LOOK,
@@ -133,7 +133,7 @@ def next_step(stage: Stage) -> Advice:
 def _advice(stage: Stage) -> Advice:  # noqa: C901, PLR0911, PLR0912 - a table: the first case that holds
     match stage:
         case Stage(has_image=False, is_training=True):
-            return Advice(3, f"The network goes on to learn from the paint it has read. {_ENOUGH}")
+            return Advice(3, f"The network keeps learning from the paint it has read. {_ENOUGH}")
         case Stage(has_image=False):
             return Advice(
                 1, "Open an image: drag a file into the window, or try everything on a sample.", ("sample",)
@@ -145,7 +145,7 @@ def _advice(stage: Stage) -> Advice:  # noqa: C901, PLR0911, PLR0912 - a table: 
         case Stage(is_waiting=True):
             return Advice(
                 3,
-                "The network learns in a moment: step 3 tells what it waits for. Go on painting meanwhile.",
+                "The network will learn in a moment: step 3 says what it waits for. Keep painting meanwhile.",
                 ("next",),
             )
         case Stage(is_training=True, has_annotation=False):
@@ -198,7 +198,7 @@ def _advice(stage: Stage) -> Advice:  # noqa: C901, PLR0911, PLR0912 - a table: 
         case Stage(painted_on=True):
             return Advice(
                 3,
-                "Train on: it goes on from the last model and learns what you painted since.",
+                "Train again: it continues from the last model and learns what you painted since.",
                 ("start", "next"),
             )
         case Stage(saved=True):

@@ -41,7 +41,7 @@ from napari_unet.widgets.window.lifetime import bind_key, follow, when_settled
 _FILLED = (
     "Tick this if every object you paint here is filled up to its border. Full objects teach where\n"
     "touching ones part, and how large objects are. Do not tick it for strokes along their middles:\n"
-    "where these end would pass for the border. Objects from Take corrections count without it."
+    "the network would take their edges for the border. Objects from Take corrections count without it."
 )
 _NUMBER = (
     "Every separate place gets a number of its own, in one step that Ctrl+Z takes back. Objects that\n"

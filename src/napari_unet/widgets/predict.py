@@ -107,7 +107,7 @@ class PredictDock(Dock):
             "Discard my edits",
             partial(self._reread, discard_edits=True),
             name="predict_discard",
-            tooltip="Replace the objects you edited by those of the settings above.",
+            tooltip="Replace the objects you edited with those of the settings above.",
         )
         self._discard.setVisible(False)
         self._report = BatchReport()
@@ -267,7 +267,7 @@ class PredictDock(Dock):
         if not still_has(target, event.shape):
             run.tally.fail(
                 event.number,
-                f"The image '{source.name}' has other pixels now than were segmented; predict it again.",
+                f"The image '{source.name}' has changed since it was segmented; predict it again.",
             )
             return
         if event.scaled is not None:

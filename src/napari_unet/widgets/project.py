@@ -15,7 +15,7 @@ from napari_unet.widgets.parts.section import Section
 from napari_unet.widgets.projects.project_session import ProjectSession
 from napari_unet.widgets.projects.window_project import open_project, project_of
 
-_NONE = "No project: what you paint is in this window alone. A project folder keeps it, saved as you paint."
+_NONE = "No project: your paint is only in this window. A project folder keeps it, saved as you paint."
 
 
 class ProjectRow(QWidget):
@@ -45,13 +45,13 @@ class ProjectRow(QWidget):
             "Open…",
             self.ask_open,
             name="project_open",
-            tooltip="Go on with a project; dropping its folder on napari does the same.",
+            tooltip="Continue a project; dropping its folder on napari does the same.",
         )
         self._find = button(
             "Find images…",
             self.ask_find,
             name="project_find",
-            tooltip="Choose a folder in which, at any depth, the images that are missing are looked for.",
+            tooltip="Choose a folder to search, with all its subfolders, for the missing images.",
         )
         self._forget = button(
             "Leave them out",

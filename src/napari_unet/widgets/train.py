@@ -115,8 +115,8 @@ class TrainDock(Dock):
             "Start training",
             self.start,
             name="train_start",
-            tooltip="Learn from the paint as it is now; you can go on painting meanwhile.\n"
-            "After a training, this goes on where it stopped.",
+            tooltip="Learn from the paint as it is now; you can keep painting meanwhile.\n"
+            "After a training, this continues where it stopped.",
         )
         self._start.setMinimumHeight(36)
         self._pause = button(

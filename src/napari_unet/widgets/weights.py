@@ -94,7 +94,7 @@ class WeightsDock(Dock):
             "Height w0",
             _slider(0, 100),
             name="weights_w0",
-            tooltip="How much more a pixel counts that lies between two touching objects; 0 for no borders.",
+            tooltip="How much more a pixel between two touching objects counts; 0 for no borders.",
         )
         self.sigma = form.add(
             "Width \N{GREEK SMALL LETTER SIGMA}",
@@ -107,8 +107,8 @@ class WeightsDock(Dock):
             "Class balance",
             choice((("Balanced", "inverse"), ("As painted", "none"))),
             name="weights_class_balance",
-            tooltip="Balanced: of the class with less paint, every pixel counts more.\n"
-            "As painted: every pixel counts alike, whatever its class.",
+            tooltip="Balanced: every pixel of the class with less paint counts more.\n"
+            "As painted: every pixel counts the same, whatever its class.",
         )
         self.w0.valueChanged.connect(self._on_value)
         self.sigma.valueChanged.connect(self._on_value)

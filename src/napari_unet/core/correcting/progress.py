@@ -22,7 +22,7 @@ RATE_S = 120.0
 """Seconds over which corrections are counted for their rate."""
 
 ENOUGH = 0.9
-"""From this share on, correcting on changes little."""
+"""From this share on, more corrections change little."""
 
 _TOGETHER_S = 1e-3
 """Judgements within this time come from one gesture: the parts of a split, all objects under a stroke."""

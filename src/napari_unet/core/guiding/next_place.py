@@ -69,8 +69,8 @@ def in_words(place: Place, names: Sequence[str] = ("background", "object")) -> s
     reasons = {
         "seam": "Touching objects, or one? The seam is unclear: paint a thin line of background along it or, "
         "without a gap, a stroke of each object beside it; if it is one object, a stroke across.",
-        "wavers": f"The network wavers between {one} and {other} here: paint what it is, and beside it a "
-        "stroke of the other.",
+        "wavers": f"The network cannot decide between {one} and {other} here: paint what it is, "
+        "and a stroke of the other beside it.",
         "unlike": "This looks unlike what is painted: paint what it is.",
     }
     words = reasons[place.why]

@@ -29,10 +29,10 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         "f1": Meaning(
             "F1", "Precision and recall in one number: 1 if every object is found and none is invented."
         ),
-        "precision": Meaning("Precision", "Part of the predicted objects that fit a true one."),
+        "precision": Meaning("Precision", "Share of the predicted objects that fit a true one."),
         "recall": Meaning("Recall", "Part of the true objects that were found."),
         "touching_recall": Meaning(
-            "Touching recall", "Part of the true objects with a touching neighbour that were found."
+            "Touching recall", "Share of the true objects with a touching neighbour that were found."
         ),
         "n_touching": Meaning("Touching objects", "How many true objects touch another one."),
         "splits": Meaning("Splits", "True objects that were cut into two or more."),
@@ -42,8 +42,8 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             "Matched objects as a part of matched, missed and invented ones together, where a rough fit is "
             "enough (IoU 0.5).",
         ),
-        "ap_75": Meaning("AP 0.75", "The same where a good fit is asked for (IoU 0.75)."),
-        "ap_90": Meaning("AP 0.9", "The same where an almost perfect outline is asked for (IoU 0.9)."),
+        "ap_75": Meaning("AP 0.75", "The same, but only a good fit counts (IoU 0.75)."),
+        "ap_90": Meaning("AP 0.9", "The same, but only an almost perfect outline counts (IoU 0.9)."),
         "foreground_iou": Meaning(
             "Foreground IoU",
             "Area that is object in both, as a part of the area that is object in either; objects are not "
@@ -62,7 +62,7 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         ),
         "variation_of_information": Meaning(
             "Variation of information",
-            "How little prediction and truth tell of each other, in bits a pixel; 0 is best.",
+            "How much prediction and truth disagree, in bits per pixel; 0 is best.",
         ),
         "vi_oversegmentation": Meaning(
             "… of it from splits", "The part of the variation of information that cutting too much adds."

@@ -157,9 +157,7 @@ def copy_objects(labels: Labels) -> NDArray[Any]:
     """
     mark = mark_of(labels)
     if mark is not None and (mark.kind == "classes" or (mark.kind == "paint" and mark.mode == "classes")):
-        raise InputError(
-            f"'{labels.name}' shows classes, in which objects are not told apart; choose labels of objects."
-        )
+        raise InputError(f"'{labels.name}' shows classes, not separate objects; choose labels of objects.")
     objects = np.array(full_data(labels))
     if is_paint(labels):
         objects[objects < FIRST_OBJECT] = 0

@@ -34,13 +34,13 @@ _TOOLS: dict[GestureKind, tuple[str, str]] = {
         "Accept",
         (
             "Click an object that is right, or draw over several: they become paint, up to their border.\n"
-            "Key A accepts the object under the pointer, whatever is in your hand."
+            "Key A accepts the object under the pointer, whichever tool is selected."
         ),
     ),
     "rejected": (
         "Reject",
         (
-            "Click what is no object, or draw over several: they go, and become background in the paint.\n"
+            "Click what is not an object, or draw over several: they become background in the paint.\n"
             "Key R rejects the object under the pointer."
         ),
     ),
@@ -220,7 +220,7 @@ def describe_gestures(gestures: Sequence[Gesture]) -> str:
     """Return how many objects were accepted, rejected, split and merged, in words."""
     counts = Counter(gesture.kind for gesture in gestures)
     if not counts:
-        return "Accept what is right, reject what is no object: both teach, in a click."
+        return "Accept what is right, reject what is not an object: the network learns from both."
     names: dict[GestureKind, str] = {
         "accepted": "accepted",
         "rejected": "rejected",
@@ -256,7 +256,7 @@ class _Curve(QWidget):
         self.setObjectName("correct_progress_curve")
         self.setToolTip(
             "Share of the last 20 objects you judged that were right as predicted, from the first object to\n"
-            "the last. Above the dotted line, correcting on changes little."
+            "the last. Above the dotted line, more corrections change little."
         )
         self.setFixedHeight(_CURVE_HEIGHT)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)

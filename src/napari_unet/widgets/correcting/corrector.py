@@ -148,7 +148,7 @@ class Corrector:
 
     def _point_at(self, kind: GestureKind, position: Any, direction: Any, displayed: list[int]) -> None:
         if kind in ("split", "merged"):
-            self._say("Strokes are drawn on a plane; leave the 3-D view for that.", "warning")
+            self._say("Strokes need a plane; leave the 3-D view first.", "warning")
             return
         found = self._result.get_value(
             position, view_direction=direction, dims_displayed=displayed, world=True
@@ -212,7 +212,7 @@ class Corrector:
             bind_gesture_keys(self._viewer, paint)
         if mode_of(paint) != "objects":
             raise InputError(
-                f"'{paint.name}' is of classes, in which objects are not told apart; choose Objects to keep "
+                f"'{paint.name}' shows classes, not separate objects; choose Objects to keep "
                 "apart under Paint."
             )
         return paint

@@ -49,7 +49,7 @@ class BrushTools(QWidget):
             "Background",
             brushes.paint_background,
             "paint_background",
-            "Paint what is certainly no object, above all the gaps between them. Key G.",
+            "Paint what is certainly not an object, especially the gaps between objects. Key G.",
         )
         self.object = self._brush(
             "Object",

@@ -13,12 +13,12 @@ from napari_unet.widgets.painting.watcher import AnnotationWatcher
 from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button
 from napari_unet.widgets.window.lifetime import follow
 
-_ALONE = "'{}' is learnt from alone, without {}. If they show one picture together:"
+_ALONE = "Only '{}' is learnt from, not {}. If they are channels of one picture:"
 _MOST_NAMES = 3
 _TOOLTIP = (
-    "Makes one image with an axis of channels, in the order of the layer list from below. It is quite\n"
-    "transparent, so that you go on seeing the layers that it is made of; these stay as they are.\n"
-    "Do the same with other images that are to be segmented."
+    "Makes one image with an axis of channels, in the order of the layer list from below. It is\n"
+    "transparent, so that you still see the layers it is made of, which do not change.\n"
+    "Do the same with every image you want to segment."
 )
 
 
@@ -70,9 +70,7 @@ class ChannelLayers(QWidget):
         self._viewer.layers.insert(1 + max(map(self._viewer.layers.index, layers)), made)
         self._image.choose(made)
         self._chosen()
-        show_info(
-            f"'{made.name}' has {len(layers)} channels, and is transparent; the layers stay to be seen."
-        )
+        show_info(f"'{made.name}' has {len(layers)} channels, and is transparent; its layers stay visible.")
 
 
 def combine(layers: Sequence[Image]) -> Image:

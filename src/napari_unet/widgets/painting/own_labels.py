@@ -26,23 +26,23 @@ from napari_unet.widgets.window.lifetime import follow
 
 _OWN = ("", "paint", "objects", "classes")
 
-_STRAYED = "What is on '{}' teaches nothing, as it is no annotation layer. Take it into the paint{}:"
+_STRAYED = "'{}' teaches nothing, as it is not an annotation layer. Copy it into the paint{}:"
 _OF_PLANE = " of the plane you see"
 _MAKE_FIRST = (
-    "What is on '{}' teaches nothing, as it is no annotation layer. Make that first; then select this "
-    "layer again to take it into the paint of a plane."
+    "'{}' teaches nothing, as it is not an annotation layer. Make one first; then select this layer "
+    "again to copy it into the paint of a plane."
 )
 _OTHER_SHAPE = (
-    "What is on '{}' teaches nothing, as it is no annotation layer; nor can it become paint, as it "
+    "'{}' teaches nothing, as it is not an annotation layer. It cannot become paint either, as it "
     "has shape {} and the pixels of '{}' have {}."
 )
 _AS_STROKES = (
-    "1 is background, and every number from 2 up an object (or a class); where it is 0 nothing is known.\n"
-    "The layer itself stays as it is, and is hidden."
+    "1 is background, every number from 2 up is an object (or a class), and 0 is unlabelled.\n"
+    "The layer itself is not changed, only hidden."
 )
 _AS_LABELS = (
-    "0 is background, and every number an object painted up to its border (or a class), as other programs\n"
-    "save labels: all of the image is known then. The layer itself stays as it is, and is hidden."
+    "0 is background, and every other number is an object painted up to its border (or a class), as other\n"
+    "programs save labels: every pixel is then known. The layer itself is not changed, only hidden."
 )
 
 

@@ -126,7 +126,7 @@ def describe_regions(regions: int, drawn: int, overlooked: int = 0) -> str:
         what, are = (
             ("1 predicted object", "is") if overlooked == 1 else (f"{overlooked} predicted objects", "are")
         )
-        parts.append(f"{what} there {are} not accepted and so taught as background; accept what is right.")
+        parts.append(f"{what} there {are} not accepted and so learnt as background; accept what is right.")
     if drawn > regions:
         one = "1 shape encloses no pixels of one plane and does"
         many = f"{drawn - regions} shapes enclose no pixels of one plane and do"

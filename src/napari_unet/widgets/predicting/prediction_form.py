@@ -27,14 +27,14 @@ class ScaleForm(QWidget):
             "Object size",
             slider(4, 200, 30),
             name="predict_object_size",
-            tooltip="Diameter of the objects in pixels of the image. The starter sees the image scaled\n"
-            "by it; the result is on the image's own pixels. Moving it ends the estimate.",
+            tooltip="Diameter of the objects in image pixels. The starter sees the image scaled to suit\n"
+            "it; the result has the image's own pixels. Moving the slider ends the estimate.",
         )
         self._size.valueChanged.connect(lambda _value: self._estimate.setChecked(False))
         self._estimate = check_box(
             "Estimate it from the image",
             name="predict_estimate",
-            tooltip="Let every image tell how large its objects are; the slider shows what was found.\n"
+            tooltip="Estimate the size of objects from each image; the slider shows what was found.\n"
             "Default: on.",
             is_on=True,
         )
@@ -43,8 +43,8 @@ class ScaleForm(QWidget):
             "Contrast",
             slider(25, 400, 100),
             name="predict_contrast",
-            tooltip="In per cent of what follows from the brightest and darkest pixels of the image:\n"
-            "raise it where dim objects are missed, lower it where noise is taken for objects. Default: 100.",
+            tooltip="In per cent of what the brightest and darkest pixels of the image suggest:\n"
+            "raise it if dim objects are missed, lower it if noise is taken for objects. Default: 100.",
         )
         self._told = form.add_wide(Sentence("predict_scaled"))
 
@@ -117,7 +117,7 @@ class PredictionForm(QWidget):
             "Device",
             device_choice(),
             name="predict_device",
-            tooltip="What computes. Default: automatic, a GPU where there is one.",
+            tooltip="What to compute on. Default: automatic, a GPU if there is one.",
         )
         self._orientations = check_box(
             "Average eight orientations",
@@ -150,7 +150,7 @@ class PredictionForm(QWidget):
         """What to make; ``InputError`` if nothing is ticked."""
         kinds = tuple(kind for kind, box in self._kinds.items() if box.isChecked())
         if not kinds:
-            raise InputError("Nothing is ticked to be made; choose objects, classes or probability.")
+            raise InputError("No result is ticked; choose objects, classes or probability.")
         return kinds
 
     @property

@@ -34,10 +34,10 @@ from napari_unet.widgets.projects.window_project import project_of
 ALL, SELECTED, FILES = "all", "selected", "files"
 """What can be chosen instead of one image layer."""
 
-_BY_PLANE = "Every plane is segmented by itself: an object has another number on each."
+_BY_PLANE = "Every plane is segmented on its own: an object has a different number on each."
 
 _EACH_CHANNEL = (
-    "Channels that are layers of their own are segmented each. To choose among them, select layers in the "
+    "Channels in separate layers are segmented one by one. To choose among them, select layers in the "
     "layer list (Ctrl and click), and Selected images here."
 )
 
@@ -93,7 +93,7 @@ class PredictionInputs(QWidget):
         self._slice = check_box(
             "only the slice shown",
             name="predict_slice",
-            tooltip="Segment the plane on the screen alone, and add it to the result of the other planes.",
+            tooltip="Segment only the plane on the screen, and add it to the result of the other planes.",
         )
         form.addRow("", self._slice)
         self.form = column.add(PredictionForm())
@@ -111,7 +111,7 @@ class PredictionInputs(QWidget):
             raise InputError(_NONE_SELECTED)
         found = self.candidates(facts)
         if several and not found:
-            raise InputError("None of the images suits the model; choose one of them, to be told why.")
+            raise InputError("None of the images suits the model; choose one of them to see why.")
         return self._prepare(
             found if several else [target_of(self._viewer, self.image.layer, self.form.channels, facts)]
         )

@@ -206,7 +206,7 @@ class WindowProject(QObject):
         answer = QMessageBox.question(
             window if isinstance(window, QWidget) else None,
             "The project is not saved",
-            f"{problem}\n\nClose the window all the same? What was painted since is lost then.",
+            f"{problem}\n\nClose the window anyway? What was painted since will be lost.",
             defaultButton=QMessageBox.StandardButton.No,
         )
         return bool(answer == QMessageBox.StandardButton.Yes)

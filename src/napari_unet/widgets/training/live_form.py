@@ -34,7 +34,7 @@ class LiveForm(QWidget):
             choice([("Probability", "probability"), ("Objects or classes", "labels"), ("Off", "off")]),
             name="train_preview",
             tooltip="What the network makes of the visible part of the image while it learns, in a\n"
-            "layer that goes when the training ends. It takes up to 15 % of the training time.",
+            "layer that disappears when the training ends. It takes up to 15 % of the training time.",
         )
         self._preview.currentIndexChanged.connect(lambda _index: self.preview_changed.emit(self.shown))
         self._joined = column.add(Sentence("train_joined"))
@@ -51,4 +51,6 @@ class LiveForm(QWidget):
             self._joined.say("")
             return
         images = "the painted image" if event.images == 1 else f"{event.images} painted images or planes"
-        self._joined.say(f"Your paint has joined: {event.known_pixels:,} pixels on {images} are learnt from.")
+        self._joined.say(
+            f"Your paint has joined: the network learns from {event.known_pixels:,} pixels on {images}."
+        )

@@ -97,7 +97,7 @@ class TrainingForm(QWidget):
             "and all other painted images",
             lambda _all: self.images_changed.emit(),
             name="train_all",
-            tooltip="Learn from all images in this viewer that have paint, not from the chosen one alone.",
+            tooltip="Learn from all images in this viewer that have paint, not only from the chosen one.",
         )
         form.addRow(self.all_painted)  # over both columns: it is too long for one
         self.image.layer_changed.connect(lambda _layer: self.images_changed.emit())
@@ -109,8 +109,8 @@ class TrainingForm(QWidget):
             "Start from",
             self._start,
             name="train_start_from",
-            tooltip="A starter knows cells of many kinds and learns yours from a few strokes; its channels\n"
-            "and classes are adapted. Scratch knows nothing. Or go on where the training of a model stopped.",
+            tooltip="A starter knows many kinds of cells and learns yours from a few strokes; its channels\n"
+            "and classes are adapted. Scratch knows nothing. Or continue the training of a model.",
         )
         self._adapts = form.add_wide(Sentence("train_start_adapts"))
         self._size = form.add(
@@ -118,7 +118,7 @@ class TrainingForm(QWidget):
             choice(_SIZES),
             name="train_size",
             tooltip="A larger network can learn more difficult images and takes longer over every step.\n"
-            "A model that is trained on keeps its size.",
+            "A model whose training you continue keeps its size.",
         )
         self._minutes = form.add(
             "Time limit",
@@ -142,7 +142,7 @@ class TrainingForm(QWidget):
             "Device",
             device_choice(),
             name="train_device_choice",
-            tooltip="What computes. Default: automatic, a GPU where there is one.",
+            tooltip="What to compute on. Default: automatic, a GPU if there is one.",
         )
         self._device.currentIndexChanged.connect(lambda _index: self.device_changed.emit())
         self._faster = form.add_wide(Sentence("train_faster"))
@@ -184,8 +184,8 @@ class TrainingForm(QWidget):
             "Score on",
             LayerChooser(self._viewer, none="Held-out strokes"),
             name="train_validation",
-            tooltip="What tells how good the network is: some strokes kept out of the training, or a\n"
-            "painted image kept out whole, which costs an image and says more. Default: held-out strokes.",
+            tooltip="How to measure the network: on some strokes kept out of the training, or on a\n"
+            "whole painted image kept out, which costs an image but says more. Default: held-out strokes.",
         )
         self._validation.layer_changed.connect(lambda _layer: self.images_changed.emit())
         self._patience = check_box(
@@ -221,7 +221,7 @@ class TrainingForm(QWidget):
             "Seed",
             QSpinBox(),
             name="train_seed",
-            tooltip="Another number is another throw of the dice; the same one repeats it. Default: 0.",
+            tooltip="The same number repeats the same random choices; another makes new ones. Default: 0.",
         )
         self._seed.setRange(0, 2**31 - 1)
 

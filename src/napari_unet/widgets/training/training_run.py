@@ -234,7 +234,7 @@ class TrainingProgress:
         if self._best is None:
             return "No step was made, so there is nothing to keep."
         if self._best.step == 0:
-            return f"Kept the model it started from, for nothing learnt since was better: {self._best.words}."
+            return f"Kept the model it started from, as nothing learnt since was better: {self._best.words}."
         return f"Kept the network of step {self._best.step}: {self._best.words}."
 
 
