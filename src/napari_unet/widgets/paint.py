@@ -75,7 +75,7 @@ _BEFORE = "choose 'On the axis before Y and X' under Channels before you make th
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What is painted on the layer of this id; ``checksum`` is another one when any pixel is."""
+    """What is painted on the layer of this id; ``checksum`` changes with any pixel."""
 
     layer: object
     summary: PaintSummary
@@ -89,13 +89,13 @@ class PaintDock(Dock):
     """Choose an image, make its annotation layer, and paint on it."""
 
     annotation_changed = Signal(object)
-    """The annotation layer, or None, a moment after it or what is :attr:`counted` on it has changed."""
+    """The annotation layer, or None, a moment after the layer or what is :attr:`counted` on it changed."""
 
     def __init__(self, viewer: "napari.viewer.Viewer", *, scrollable: bool = True) -> None:
         super().__init__(scrollable=scrollable)
         self._viewer = viewer = without_proxy(viewer)
         self.counted: Counted | None = None
-        """What is painted on the annotation layer, as it was counted last; None without one."""
+        """The last count of what is painted on the annotation layer; None without one."""
         self._counter = Latest("Counting paint", self)
         self._counter.result.connect(self._show_summary)
         self._counter.failed.connect(self._show_fault)
@@ -178,18 +178,18 @@ class PaintDock(Dock):
     # What the controls do.
 
     def make(self) -> None:
-        """Make the annotation layer of the chosen image if it has none, and take up the brush."""
+        """Make the annotation layer of the chosen image if it has none, and select the brush."""
         image = self.image.layer
         if image is None:
             return
         known = [layer for layer in self._viewer.layers if marks.is_paint(layer)]
-        # A new layer is shown at first, in the usual mode and with napari's brush.
+        # A new layer is visible, and has the usual mode and napari's brush.
         mode, diameter = self.mode, self.brushes.diameter.value()
         channels = self.channels.currentData()
         try:
             if moved := move_channels_first(self._viewer, image, channels):
                 show_info(moved)
-                channels = "first"  # also for whoever deletes the paint and makes it again
+                channels = "first"  # also when the paint was deleted and is made again
                 self._say_channels(channels)
             paint = bridge.make_annotation(self._viewer, image, channels)
         except InputError as error:
@@ -198,13 +198,13 @@ class PaintDock(Dock):
         if paint not in known:
             marks.set_mode(paint, mode)
             paint.brush_size = diameter
-        if hidden := bring_up(self._viewer, image):  # or the pixels of another image would be painted
+        if hidden := bring_up(self._viewer, image):  # otherwise the pixels of another image would be painted
             show_info(hidden)
         self._watcher.look()
         self.brushes.take(brushes.paint_background)
 
     def number_separately(self) -> None:
-        """Give every separate place of the painted objects a number of its own, and go on with a new one."""
+        """Give every separate place of the painted objects its own number, and paint on with a new one."""
         paint = self.annotation
         if paint is None:
             return
@@ -220,7 +220,7 @@ class PaintDock(Dock):
             brushes.paint_next_object(paint)
 
     def _take_by_key(self, brush: Callable[[Labels], None]) -> None:
-        """Take up a brush if the selected layer is one of the chosen image."""
+        """Select a brush if the selected layer belongs to the chosen image."""
         image = self.image.layer
         if image is not None and marks.source_of(self._viewer, self._viewer.layers.selection.active) is image:
             self.brushes.take(brush)
@@ -245,7 +245,7 @@ class PaintDock(Dock):
         self._show_state()
 
     def _on_noted(self) -> None:
-        """Show what another dock, or another annotation layer, says of the paint."""
+        """Show mode and notes of the paint, after another dock changed them or another layer was chosen."""
         if self.annotation is not None:
             self.mode_choice.setCurrentIndex(self.mode_choice.findData(marks.mode_of(self.annotation)))
         self._show_filled()
@@ -330,7 +330,7 @@ class PaintDock(Dock):
 
 
 def _channels_or_planes(image: Image) -> str:
-    """Return a sentence on channels that would be taken for planes, and how to tell of them; "" on none."""
+    """Return a sentence on channels that would be taken for planes, and what to choose; "" if none would."""
     if image.rgb or image.ndim != 3:
         return unsaid_channels(image, _BEFORE)
     for axis, where in ((0, "first"), (2, "last")):
@@ -345,14 +345,14 @@ def _channels_or_planes(image: Image) -> str:
 
 
 def checksum(paint: NDArray[np.integer[Any]]) -> int:
-    """Return a number that is another one when any pixel of the paint is."""
+    """Return a number that changes when any pixel of the paint does."""
     return zlib.crc32(paint.tobytes())
 
 
 def count(layer: object, paint: NDArray[np.integer[Any]], mode: Mode, full: KnownFull) -> Counted:
     """Return what is in a copy of the ``paint`` (…YX) on the layer of this id."""
     summary = summarise_paint(paint, mode)
-    # Where all objects were painted, it is as it should be that nothing is left.
+    # Where all objects were painted, nothing should be left unlabelled.
     accepted = {value for value, _ in full.accepted}
     objects = [value for value in summary.counts if value >= FIRST_OBJECT]
     are_all = full.filled or full.regions or (objects and accepted.issuperset(objects))

@@ -60,7 +60,7 @@ from napari_unet.widgets.window.lifetime import follow
 
 @dataclass(slots=True)
 class _Run:
-    """The training that goes on."""
+    """The training that is running."""
 
     job: Job
     progress: TrainingProgress
@@ -81,13 +81,13 @@ class TrainDock(Dock):
     saved = Signal(object)
     """The ``Path`` of every model saved."""
     started = Signal()
-    """A training begins, with the paint as it is."""
+    """A training begins, with the paint as it is now."""
     begun = Signal()
-    """Its first step is made now: its turn has come, and paint and images are read."""
+    """The training makes its first step: its turn has come, and paint and images are read."""
     paused = Signal()
-    """The training waits, or goes on."""
+    """The training was paused, or goes on."""
     ended = Signal()
-    """A training ended, whatever it was like."""
+    """A training ended, for whatever reason."""
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class TrainDock(Dock):
         self._project.trained.connect(self._on_trained)
         self.saved.connect(self._project.note_model)
         self._on_project()
-        # What was set afterwards goes before what the model was trained with.
+        # Settings made afterwards win over those that the model was trained with.
         self._project.keep_settings("train", self.form, {"train_start_from"})
         self._looking = Latest("Looking for a GPU", self)
         self._looking.result.connect(lambda place: self._show_place(*place))
@@ -156,25 +156,25 @@ class TrainDock(Dock):
 
     @property
     def is_running(self) -> bool:
-        """Whether a training runs, waits or is paused."""
+        """Whether a training is running, waiting or paused."""
         return self._run is not None
 
     @property
     def is_paused(self) -> bool:
-        """Whether a training waits to go on."""
+        """Whether a training is paused."""
         return self._run is not None and self._run.job.control.paused
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a training waits for its turn, or reads images and paint, before its first step."""
+        """Whether a training has made no step yet: it waits for its turn, or reads images and paint."""
         return self._run is not None and not self._run.has_begun
 
     def joins(self, image: Image) -> bool:
-        """Return whether what is painted on ``image`` now joins the training."""
+        """Return whether what the user paints on ``image`` now joins the training."""
         return self._run is not None and self._run.watch.joins(image)
 
     def start(self) -> None:
-        """Train with the form as it is, unless a training runs."""
+        """Train with the settings of the form, unless a training is running."""
         if self._run is not None:
             return
         self._withdraw()
@@ -187,7 +187,7 @@ class TrainDock(Dock):
             return
         image = self.form.image.layer
         if image is not None and image.visible and (hidden := bring_up(self._viewer, image)):
-            show_info(hidden)  # or the preview would be seen below another image
+            show_info(hidden)  # otherwise the preview would lie below another image
         self._run, job = run, run.job
         self._warning.say("\n".join(run.warnings), "warning")
         self._live.say_joined(None)
@@ -220,7 +220,7 @@ class TrainDock(Dock):
             self._run.job.stop()
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Count what was painted while nobody could see it."""
+        """Count what was painted while the dock was hidden."""
         super().showEvent(event)
         self._tally.look()
 
@@ -311,7 +311,7 @@ class TrainDock(Dock):
             self._status.say(run.progress.now(paused=run.job.control.paused))
 
     def _note(self, run: _Run, event: Warned | Resolved) -> None:
-        """Show all that holds, one sentence below the other, until the next training starts."""
+        """Show all warnings that hold, one below the other, until the next training starts."""
         run.warnings = [message for message in run.warnings if message != event.message]
         if isinstance(event, Warned):
             run.warnings.append(event.message)
@@ -349,13 +349,13 @@ class TrainDock(Dock):
         self._is_refused = True
 
     def _withdraw(self) -> None:
-        """Say no more why a training could not begin: layers and paint are others now."""
+        """Clear the reason why a training could not begin: layers or paint have changed."""
         if self._is_refused and self._run is None:
             self._status.say("")
         self._is_refused = False
 
     def _refresh(self, _event: object = None) -> None:
-        """Show the buttons that can be pressed now."""
+        """Enable the buttons that can be pressed now."""
         run = self._run
         with self.hand_focus(self._start if run is None else self._pause):
             self.form.setEnabled(run is None)
@@ -366,18 +366,18 @@ class TrainDock(Dock):
             self._pause.setText("Go on" if run.job.control.paused else "Pause")
 
     def _on_project(self) -> None:
-        """Offer to go on from the last model of the project, or of the window, and show its curve."""
+        """Offer to go on from the last model of the project, or else of the window, and show its curve."""
         path = self._project.last_model
         if path is not None and self._run is None:
             self._proposed = path
             self.form.start_from_file(path)
-            with suppress(InputError):  # said when the training starts
+            with suppress(InputError):  # the error is shown when the training starts
                 self.plot.show_history(read_history(path))
 
     def _on_trained(self, path: Path) -> None:
         """Offer what another dock of the window trained; what the user chose here stays.
 
-        Where this dock proposed the model before, whose state is gone now, it proposes the new one.
+        If this dock proposed the model before, whose state is now gone, it proposes the new one.
         """
         if path == self._last_path:
             return
@@ -388,12 +388,12 @@ class TrainDock(Dock):
             self.form.choose_file(path)
 
     def _ask_place(self) -> None:
-        """Let a thread say what computes: it imports torch."""
+        """Let a thread find out which device computes: it imports torch."""
         device = self.form.device
         self._place.say("Looking for a GPU.")
         self._looking.submit(once(lambda: describe_place(device)))
 
     def _show_place(self, words: str, hint: str, tone: Tone = "hint") -> None:
-        if self._run is None:  # during a training the line tells what it runs on
+        if self._run is None:  # during a training the line says what it runs on
             self._place.say(words, tone)
             self.form.show_hint(hint)

@@ -1,1 +1,1 @@
-"""Brushes, complete regions, and what the paint is worth."""
+"""Brushes, complete regions, and how much each painted pixel counts."""

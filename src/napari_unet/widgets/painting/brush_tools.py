@@ -1,4 +1,4 @@
-"""The buttons that put a brush into the hand, and which class and how wide it paints."""
+"""The buttons that select a brush, its class and its width."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,7 +17,7 @@ from napari_unet.widgets.window.preferences import read_preferences
 
 
 class BrushTools(QWidget):
-    """Take up a brush for the annotation layer, and show the one that is in the hand."""
+    """Select a brush for the annotation layer, and show the one in use."""
 
     def __init__(self, viewer: ViewerModel, watcher: AnnotationWatcher) -> None:
         super().__init__()
@@ -80,17 +80,17 @@ class BrushTools(QWidget):
         return made
 
     def take(self, action: Callable[[Labels], None]) -> None:
-        """Select the annotation layer, show it, and take up a brush as ``action`` does."""
+        """Select the annotation layer, show it, and select a brush as ``action`` does."""
         paint = self._watcher.layer
         if paint is not None:
             self._viewer.layers.selection.active = paint
-            if not paint.visible:  # showing a layer again also gives it its old mode back
+            if not paint.visible:  # a layer that is shown again also gets its old mode back
                 paint.visible = True
             action(paint)
         self._refresh()
 
     def show_for(self, mode: Mode) -> None:
-        """Name the brushes by what the paint means, and show the one in the hand."""
+        """Name the brushes by what the paint means, and show the one in use."""
         self._mode = mode
         self._refresh()
 
@@ -108,7 +108,7 @@ class BrushTools(QWidget):
         self.setEnabled(paint is not None)
         self._form.show_row(self.class_value, is_classes)
         value = 0 if paint is None else int(paint.selected_label)
-        # The mouse works on the selected layer, whatever brush another one has.
+        # The mouse works on the selected layer only, whatever brush other layers have.
         at_hand = paint if paint is self._viewer.layers.selection.active else None
         paints = at_hand is not None and brushes.is_painting(at_hand)
         number = f" {value}" if value >= FIRST_OBJECT else ""

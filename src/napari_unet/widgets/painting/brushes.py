@@ -1,4 +1,4 @@
-"""What a brush paints: background, the object at hand, the next one, or nothing; by button or by key."""
+"""What a brush paints: background, the current object, the next one, or nothing; by button or by key."""
 
 from collections.abc import Callable
 
@@ -14,25 +14,25 @@ from napari_unet.widgets.bridge.layers import next_object
 from napari_unet.widgets.bridge.marks import full_data
 
 SWATCH = QSize(17, 12)
-"""Pixels: a square, and what keeps it apart from the text beside it, which napari's styles do not."""
+"""Pixels: a square, and the gap to the text beside it, which napari's styles leave out."""
 
 _PAINTING = ("paint", "polygon", "fill")
 
 
 def paint_background(paint: Labels) -> None:
-    """Take up the brush with background."""
+    """Select the brush with background."""
     take_brush(paint, BACKGROUND)
 
 
 def paint_object(paint: Labels) -> None:
-    """Take up the brush with the object (or class) at hand, or else with the highest that is painted."""
+    """Select the brush with the current object (or class), or else with the highest that is painted."""
     value = paint.selected_label
     highest = int(np.max(full_data(paint), initial=FIRST_OBJECT))
     take_brush(paint, value if value >= FIRST_OBJECT else highest)
 
 
 def paint_next_object(paint: Labels) -> None:
-    """Take up the brush with a value that nothing has yet."""
+    """Select the brush with a value that nothing has yet."""
     try:
         take_brush(paint, next_object(paint))
     except InputError as error:
@@ -40,7 +40,7 @@ def paint_next_object(paint: Labels) -> None:
 
 
 def erase(paint: Labels) -> None:
-    """Take up the eraser, which makes pixels unlabelled."""
+    """Select the eraser, which makes pixels unlabelled."""
     paint.mode = "erase"
 
 
@@ -56,7 +56,7 @@ def is_painting(paint: Labels) -> bool:
     return str(paint.mode) in _PAINTING
 
 
-# Letters that napari leaves free for labels; for the eraser it has E itself.
+# Letters that napari leaves free for labels; its own E is the eraser.
 KEYS: dict[str, Callable[[Labels], None]] = {
     "G": paint_background,
     "O": paint_object,
@@ -65,7 +65,7 @@ KEYS: dict[str, Callable[[Labels], None]] = {
 
 
 def bind_keys(paint: Labels) -> None:
-    """Give this layer the keys G background, O object and N next object, also while no dock is open."""
+    """Give this layer the keys G (background), O (object) and N (next object), even while no dock is open."""
     for key, action in KEYS.items():
         paint.bind_key(key, action, overwrite=True)
 

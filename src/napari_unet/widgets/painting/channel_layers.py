@@ -1,4 +1,4 @@
-"""Channels that are layers of their own, as napari opens many files: made into one image to learn from."""
+"""Joins channels that are separate layers, as napari opens many files, into one image to learn from."""
 
 from collections.abc import Callable, Sequence
 
@@ -23,9 +23,9 @@ _TOOLTIP = (
 
 
 class ChannelLayers(QWidget):
-    """Shown where the chosen image, not painted on yet, is blended with others; makes one image of them.
+    """Makes one image of the chosen one and those it is blended with; shown while it has no paint.
 
-    ``chosen`` is called when that has become the chosen image.
+    ``chosen`` is called when the new image has become the chosen one.
     """
 
     def __init__(
@@ -58,12 +58,12 @@ class ChannelLayers(QWidget):
             self._said.say(_ALONE.format(image.name, _listed([layer.name for layer in others])))
 
     def combine(self) -> None:
-        """Make one image of the chosen one and those that it is blended with, and choose it."""
+        """Make one image of the chosen one and those it is blended with, and choose it."""
         image = self._image.layer
         if image is None:
             return
         layers = blended(self._viewer, image)
-        if not layers:  # as one was moved since
+        if not layers:  # one was moved since
             self.look()
             return
         made = combine(layers)
@@ -74,7 +74,7 @@ class ChannelLayers(QWidget):
 
 
 def combine(layers: Sequence[Image]) -> Image:
-    """Return a transparent image in the place of these layers, each of which is one of its channels."""
+    """Return a transparent image in the place of these layers, which are its channels."""
     made = images_to_stack(
         list(layers),
         name=" + ".join(layer.name for layer in layers),

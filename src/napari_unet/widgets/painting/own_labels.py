@@ -1,4 +1,4 @@
-"""Labels that are no annotation layer: the user made or opened them; they teach nothing, and become paint."""
+"""Labels that the user made or opened: no annotation layer, so they teach nothing until taken as paint."""
 
 from collections.abc import Callable
 from functools import partial
@@ -49,9 +49,10 @@ _AS_LABELS = (
 class OwnLabels(QWidget):
     """Takes labels that belong to no image into the paint of the chosen one.
 
-    It is shown while such labels are selected; and those of the shape of the paint, while nothing is painted:
-    who painted on a layer of his own and then made the annotation layer sees his strokes as before.
-    ``make`` makes the annotation layer where there is none, and ``channels`` is where it takes them to be.
+    It is shown while such labels are selected. While nothing is painted, it is also shown for any labels of
+    the shape of the paint: users who painted on their own layer before they made the annotation layer still
+    see their strokes. ``make`` makes the annotation layer if there is none; ``channels`` says where that
+    layer takes the channels to be.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class OwnLabels(QWidget):
         if labels is None or image is None:
             return
         now, wanted = full_data(labels).shape, self._shape_of_paint(image)
-        # Without paint, an axis more may be that of the channels, which the dock asks about first.
+        # Without paint, an extra axis may be that of the channels, which the dock asks about first.
         is_of_plane = now == wanted[-2:] != wanted
         fits = now == wanted or (is_of_plane and self._watcher.layer is not None)
         for made in self._buttons:
@@ -108,7 +109,7 @@ class OwnLabels(QWidget):
             self._said.say(_OTHER_SHAPE.format(labels.name, now, image.name, wanted), tone)
 
     def take(self, *, finished: bool) -> None:
-        """Take what is on these labels into the paint of the chosen image."""
+        """Take these labels into the paint of the chosen image."""
         labels = self._stray()
         if labels is None:
             return
@@ -127,7 +128,7 @@ class OwnLabels(QWidget):
         show_info(f"Took {told} of '{labels.name}' into the paint, and hid that layer.")
 
     def _stray(self) -> Labels | None:
-        """Return the labels that are spoken of: the selected ones, or else the topmost."""
+        """Return the labels that the section is about: the selected ones, or else the topmost."""
         active, paint = self._viewer.layers.selection.active, self._watcher.layer
         if isinstance(active, Labels) and self._is_own(active):
             return active
@@ -142,10 +143,10 @@ class OwnLabels(QWidget):
         return others[0] if others and not has_paint(paint) else None
 
     def _is_own(self, layer: Layer) -> bool:
-        """Return whether ``layer`` has labels of the user's own, or of an image that is gone."""
+        """Return whether ``layer`` has the user's own labels, or those of an image that is gone."""
         if not isinstance(layer, Labels) or kind_of(layer) not in _OWN:
             return False
-        # On hidden ones, such as the truth that comes with a sample, nobody paints.
+        # Nobody paints on hidden ones, such as the truth that comes with a sample.
         return bool(layer.visible) and source_of(self._viewer, layer) is None
 
     def _shape_of_paint(self, image: Image) -> tuple[int, ...]:
@@ -157,9 +158,9 @@ class OwnLabels(QWidget):
 
 
 def labels_as_paint(labels: Labels, *, finished: bool) -> NDArray[np.int32]:
-    """Return what is on ``labels`` as paint: finished labels have background where they are 0.
+    """Return ``labels`` as paint: where finished labels are 0, they have background.
 
-    ``InputError`` if nothing is on them, or they cannot be paint.
+    ``InputError`` if they are empty, or cannot be paint.
     """
     pixels = np.asarray(full_data(labels))
     if not pixels.any():
@@ -170,11 +171,11 @@ def labels_as_paint(labels: Labels, *, finished: bool) -> NDArray[np.int32]:
 def take_labels(
     given: NDArray[np.int32], paint: Labels, plane: tuple[int, ...] = (), *, finished: bool
 ) -> str:
-    """Put what is ``given`` over the paint, in one step of undo, and return in words what that is.
+    """Put ``given`` over the paint, in one step of undo, and return in words what that is.
 
-    It is of a ``plane`` of the paint, the index along its leading axes, or with () of all of it. Objects have
-    numbers of their own afterwards; finished ones are known to be painted up to their border. ``InputError``
-    if the paint has no such numbers.
+    ``plane`` is the plane of the paint that it covers, as the index along the leading axes; () is all of the
+    paint. Every object gets its own number; finished ones are noted as painted up to their border.
+    ``InputError`` if the paint cannot hold the numbers.
     """
     mode = mode_of(paint)
     before = np.asarray(full_data(paint))
@@ -191,7 +192,7 @@ def take_labels(
 
 
 def _beside(given: NDArray[np.int32], paint: NDArray[Any], mode: Mode) -> NDArray[np.int32]:
-    """Return what is given with other numbers for those of its objects whose number the paint has already."""
+    """Return ``given`` with new numbers for objects whose number the paint has already."""
     numbers, painted = np.array([0, *count_values(given)]), list(count_values(paint))
     limit = np.iinfo(paint.dtype).max
     if numbers[-1] > limit:

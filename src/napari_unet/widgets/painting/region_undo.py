@@ -1,4 +1,4 @@
-"""Undo and redo of complete regions, which napari has for labels alone."""
+"""Undo and redo of complete regions; napari has them for labels only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_unet.widgets.bridge.timeline import REDO, UNDO
 
 _DONE = ("added", "changed", "removed")
-"""What napari tells when shapes are as they are to be; before that, they are on their way."""
+"""The actions that napari reports once a change of shapes is finished."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +31,7 @@ class _Drawn:
 
 
 class RegionUndo:
-    """Lets Ctrl+Z take back what was last done to the shapes of ``layer``, and Ctrl+Shift+Z do it again."""
+    """Lets Ctrl+Z undo the last change of the shapes of ``layer``, and Ctrl+Shift+Z redo it."""
 
     def __init__(self, layer: Shapes) -> None:
         self._layer = layer
@@ -50,7 +50,7 @@ class RegionUndo:
 
     def _move(self, by: int) -> None:
         at, layer = self._at + by, self._layer
-        if not 0 <= at < len(self._steps) or not self._steps[self._at].is_in(layer):  # one is being drawn
+        if not 0 <= at < len(self._steps) or not self._steps[self._at].is_in(layer):  # a shape is being drawn
             return
         self._at, self._is_moving = at, True
         layer.data = []

@@ -1,7 +1,7 @@
-"""Complete regions: shapes drawn on an image, and what they say of its paint.
+"""Complete regions: shapes drawn on an image, and what they mean for its paint.
 
 The shapes are a layer of napari, drawn and changed with napari's tools. What they enclose is noted with the
-paint whenever they change, so whoever reads the paint finds it there.
+paint whenever they change, so that it is there wherever the paint is read.
 """
 
 from contextlib import ExitStack
@@ -40,7 +40,7 @@ _FILL = "#ffd1661f"
 
 
 class RegionTools(QWidget):
-    """Buttons to draw complete regions, and a sentence on what they make of the paint."""
+    """Buttons to draw complete regions, and a sentence on what they mean for the paint."""
 
     def __init__(self, viewer: ViewerModel, watcher: AnnotationWatcher) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class RegionTools(QWidget):
         )
 
     def _follow(self, layer: Shapes | None) -> None:
-        """Look at shapes that enclose nothing, too, of which the paint is not told."""
+        """Look also at shapes that enclose nothing: these are not noted with the paint."""
         if layer is self._layer:
             return
         self._followed.close()
@@ -111,9 +111,10 @@ class RegionTools(QWidget):
 
 
 def describe_regions(regions: int, drawn: int, overlooked: int = 0) -> str:
-    """Return what ``regions`` of the ``drawn`` shapes, those that enclose pixels of one plane, mean.
+    """Return a sentence on what the shapes mean.
 
-    ``overlooked`` is the number of predicted objects in them that have no paint.
+    Of the ``drawn`` shapes, ``regions`` enclose pixels of one plane. ``overlooked`` is the number of
+    predicted objects in these that have no paint.
     """
     parts = []
     if regions:
@@ -137,8 +138,8 @@ def describe_regions(regions: int, drawn: int, overlooked: int = 0) -> str:
 def take_region_tool(viewer: ViewerModel, paint: Labels, tool: str) -> Shapes:
     """Select the complete regions of ``paint``, ready to draw a "rectangle" or "polygon".
 
-    If there are none, a layer of the right name that is bound to no image, such as one that was saved and
-    opened again, is taken, or else a new one.
+    If there are none, it takes a layer of the right name that belongs to no image, such as one that was saved
+    and opened again, or else makes a new one.
     """
     layer = regions_layer(viewer, paint) or _make(viewer, paint)
     layer.visible = True
@@ -179,7 +180,7 @@ def regions_style(shape: tuple[int, ...]) -> dict[str, Any]:
 
 
 def bind_regions(viewer: ViewerModel, layer: Shapes, image: Any) -> None:
-    """Let the shapes in ``layer`` be the complete regions of the image of this id, and tell its paint."""
+    """Make the shapes in ``layer`` the complete regions of the image of this id; note them with its paint."""
     layer.metadata[KEY] = Mark(layer.unique_id, image, "regions")
     _Link(viewer, layer)()
     RegionUndo(layer)
@@ -212,7 +213,7 @@ class _Link:
         mark = mark_of(self._layer)
         is_there = self._layer in self._viewer.layers
         for paint in layers_bound_to(self._viewer, mark.image, "paint") if mark else ():
-            self._follow(*_moves(paint))  # it may be moved after the shapes
+            self._follow(*_moves(paint))  # the paint may be moved after the shapes
             set_regions(paint, _enclosed(self._layer, paint) if is_there else ())
         if not is_there:
             for emitter in self._followed:
@@ -220,7 +221,7 @@ class _Link:
 
 
 def _moves(layer: Layer) -> list[Any]:
-    """Return what tells that a layer is elsewhere in the world."""
+    """Return what changes when a layer is moved in the world."""
     return [layer.events[name] for name in ("scale", "translate", "rotate", "shear", "affine")]
 
 

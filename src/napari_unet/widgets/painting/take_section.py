@@ -1,4 +1,4 @@
-"""The button that takes the user's corrections of predicted labels into the paint, while there are some."""
+"""The button that takes the user's corrections of predicted labels into the paint."""
 
 from contextlib import ExitStack
 from typing import Any
@@ -38,7 +38,7 @@ class TakeCorrections(QWidget):
     """The button *Take corrections* of the chosen image, and what it took."""
 
     changed = Signal()
-    """There are corrections to take now, or no more."""
+    """Whether there are corrections to take has changed."""
 
     def __init__(self, viewer: ViewerModel, image: LayerChooser, watcher: AnnotationWatcher) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class TakeCorrections(QWidget):
 
     @property
     def is_looking(self) -> bool:
-        """Whether it is about to tell anew whether there are corrections."""
+        """Whether it is looking for corrections again."""
         return self._settled.isActive() or self._comparison.is_running
 
     def take(self) -> None:
@@ -83,7 +83,7 @@ class TakeCorrections(QWidget):
         paint = self._watcher.layer
         for layer in self._results():
             if paint is not None:
-                timeline_of(paint).follow(layer)  # what is taken is undone on either layer
+                timeline_of(paint).follow(layer)  # taking them can be undone on either layer
             self._followed.callback(follow(self, self._on_edit, layer.events.paint))
             self._followed.callback(follow(self, self._on_shown, layer.events.set_data))
         self._compare()
@@ -98,16 +98,16 @@ class TakeCorrections(QWidget):
         self._settled.start()
 
     def _on_painted(self) -> None:
-        """Say no more what was taken, which this may have undone; to undo it may take more steps."""
+        """Clear the sentence on what was taken: this may have undone it, or one of its steps."""
         self.said.say("")
         self._settled.start()
 
     def _on_shown(self, _event: object = None) -> None:
-        """Look again after an undo, of which napari tells no more than that other pixels are shown."""
+        """Look again after an undo: napari only says that other pixels are shown."""
         self._settled.start()
 
     def _compare(self) -> None:
-        """Let a thread tell whether anything was edited: labels may be as large as a stack."""
+        """Let a thread find out whether anything was edited: labels may be as large as a stack."""
         results = self._results()
         if not results:
             self._comparison.cancel()
@@ -123,7 +123,7 @@ class TakeCorrections(QWidget):
     def _show(self, is_edited: bool) -> None:
         self.button.setEnabled(is_edited)
         if is_edited:
-            self.said.say("")  # of what was undone, or taken before
+            self.said.say("")  # on what was undone, or taken before
             why = _TAKES
         elif self._watcher.layer is None:
             why = _NO_PAINT
@@ -138,8 +138,8 @@ class TakeCorrections(QWidget):
 def take_corrections(viewer: ViewerModel, image: Layer) -> str:
     """Turn what the user corrected in the predicted layer of ``image`` into its paint, and say what that was.
 
-    ``InputError`` if the image has no annotation layer or no predicted layer that was corrected, or they do
-    not fit.
+    ``InputError`` if the image has no annotation layer or no corrected predicted layer, or if the two do not
+    fit.
     """
     paint = annotation_of(viewer, image)
     if paint is None:
@@ -177,7 +177,7 @@ def take_corrections(viewer: ViewerModel, image: Layer) -> str:
 def _changed_classes(
     predicted: NDArray[Any], corrected: NDArray[Any], paint: NDArray[Any]
 ) -> tuple[tuple[NDArray[np.intp], ...], NDArray[np.int32]]:
-    """Return the pixels that became another class, and which; what was erased to 0 teaches nothing."""
+    """Return the pixels whose class changed, and the new classes; what was erased to 0 teaches nothing."""
     if not predicted.shape == corrected.shape == paint.shape:
         raise InputError(
             f"The corrected classes have shape {corrected.shape} and the paint {paint.shape}; choose the "

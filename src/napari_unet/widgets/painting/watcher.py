@@ -17,15 +17,15 @@ from napari_unet.widgets.window.lifetime import follow, later
 class AnnotationWatcher(QObject):
     """Follows the annotation layer of the image that is chosen in ``chooser``, and lives as long as that.
 
-    Whoever selects a layer in napari's list turns to its image: strokes land there, so that is chosen, too.
-    What belongs to the chosen image and lies on it goes with it when it is moved, scaled or turned.
+    When a layer is selected in napari's list, its image is chosen, too: strokes land there. Layers that
+    belong to the chosen image and lie on it follow when it is moved, scaled or turned.
     """
 
     layer_changed = Signal(object)
     """The annotation layer, or None, whenever it is another one."""
     painted = Signal()
-    """The paint may have changed: a stroke, undo and redo, new data, also of the image, but also another
-    visible plane."""
+    """The paint may have changed: by a stroke, undo, redo, or new data of it or of the image. It is also sent
+    when another plane is shown."""
     noted = Signal()
     """Something was noted with the paint: its mode, or which objects are filled to their border."""
     brush_changed = Signal()
@@ -46,7 +46,7 @@ class AnnotationWatcher(QObject):
         follow(self, self._on_inserted, viewer.layers.events.inserted)
         follow(self, self.look, viewer.layers.events.removed)
         follow(self, self._on_selected, viewer.layers.selection.events.active)
-        # What adds a layer and selects the one before again has done so by then.
+        # By then, code that adds a layer and selects the previous one again has done so.
         self._selected = later(self, 0, self._turn)
         self.look()
 
@@ -84,7 +84,7 @@ class AnnotationWatcher(QObject):
         if image is None:
             return
         for layer in self._viewer.layers:
-            # Regions, and the ring around a place, have those of the paint.
+            # Regions, and the ring around a place, have the units of the paint.
             pixels = paint if isinstance(layer, Shapes | Points) else layer
             mark = mark_of(layer)
             if pixels is not None and mark is not None and mark.image == image.unique_id:
@@ -96,7 +96,7 @@ class AnnotationWatcher(QObject):
     def _on_placed(self, _event: object = None) -> None:
         before, self._on_it = self._on_it, []
         for layer, axes, where in before:
-            if self._image is not None and lies_on(layer, where):  # it was not moved by itself since
+            if self._image is not None and lies_on(layer, where):  # it was not moved alone since
                 now = placement(self._image, axes)
                 for name, value in now.items():
                     setattr(layer, name, value)

@@ -2,8 +2,8 @@
 
 Between previews the parts of the map are kept, with the paint they were measured from. What changed is found
 by comparing the paint with that copy, so strokes, undo, fills and scripts that write into the layer all cost
-what the box they touched costs, whoever tells of them. Heights and class weights only multiply: their sliders
-measure nothing.
+only the box they touched, with or without an event. Heights and class weights only multiply: moving their
+sliders needs no measuring.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ from napari_unet.core.weights import WeightParts, measure_parts
 
 _LARGE = 0.25  # of a plane: where more than this changed, measuring all of it is no slower
 
-_STRIP = 64  # rows at once: what is in between stays in the processor's cache, in two thirds of the time
+_STRIP = 64  # rows at once: what lies between stays in the processor's cache, which saves a third of the time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,8 +63,8 @@ class _Said:
 class WeightPreviews:
     """Weight maps of one annotation layer while its paint and the configuration change.
 
-    One preview at a time, from any thread. A preview that is given up leaves every plane measured as it was,
-    or as it is now.
+    One preview at a time, from any thread. When a preview is given up, every plane is measured either as it
+    was before or as it is now.
     """
 
     _spacing: tuple[float, ...] | None = None
@@ -88,22 +88,22 @@ class WeightPreviews:
     ) -> Iterator[PlaneMap]:
         """Compute the maps as training on planes does: borders within each plane, class balance over all.
 
-        Yielded are maps that are to be displayed anew: that of the visible plane, balanced by the planes
-        measured so far; when all are measured, whatever else changed. When ``control`` is stopped, the
-        iterator ends.
+        It yields the maps to display again: first that of the visible plane, balanced by the planes measured
+        so far; when all are measured, every other map that changed. When ``control`` is stopped, the iterator
+        ends.
 
         Parameters
         ----------
         paint : array (…YX) of integers
-            It may be painted on meanwhile: every plane is copied when its turn comes, and what was missed is
-            found next time. ``InputError`` if it is not paint.
+            The user may paint on it meanwhile: every plane is copied when its turn comes, and later changes
+            are found next time. ``InputError`` if it is not paint.
         known : KnownFull
-            What is known of its objects, and its complete regions: what is background without being painted.
+            Which of its objects are full, and its complete regions: pixels that are background without paint.
         visible : tuple of int
             The plane that the user sees.
         shown : mapping of plane to key, or None
             The :attr:`PlaneMap.key` of the maps on display, which are not computed again; planes that are
-            left out display zeros. None: no maps are asked for, planes only measured for :meth:`sentence`.
+            missing display zeros. None: no maps, planes are only measured for :meth:`sentence`.
         spacing : tuple of float, optional
             Size of a pixel of a plane along Y and X, as in training; None where it is square.
         """
@@ -125,7 +125,7 @@ class WeightPreviews:
         for plane, measured in list(self._measured.items()):
             if control.stopped:
                 return
-            if measured.paint.full != self._full:  # which another plane decided
+            if measured.paint.full != self._full:  # another plane decided that
                 self._measure(plane, measured.paint.painted, None, unit, mode)
         if on_display is not None:
             for plane in planes:
@@ -134,7 +134,7 @@ class WeightPreviews:
                 yield from self._map(plane, config, on_display)
 
     def sentence(self, config: WeightConfig, control: Control) -> Iterator[str]:
-        """Say what the maps of all planes, measured last, say together.
+        """Return in words what the maps of all planes, as measured last, say together.
 
         An object counts once on every plane it is on, since planes are taught one by one.
         """
@@ -155,7 +155,7 @@ class WeightPreviews:
 
     @property
     def _full(self) -> Full:
-        """Which objects are full, as far as the planes have been looked at."""
+        """Which objects are full, on the planes looked at so far."""
         return False if self._followed is None else self._followed.full
 
     def _look(
@@ -181,7 +181,7 @@ class WeightPreviews:
     def _measure(
         self, plane: Plane, painted: NDArray[Any], changed: Box | None, unit: WeightConfig, mode: Mode
     ) -> None:
-        """Measure a plane anew where it is painted otherwise, or other objects are full."""
+        """Measure a plane again where its paint changed, or other objects are full."""
         before = self._measured.get(plane)
         box: Box | None = whole(painted.shape)
         if before is None:
@@ -205,7 +205,7 @@ class WeightPreviews:
         return pixels
 
     def _map(self, plane: Plane, config: WeightConfig, on_display: dict[Plane, object]) -> Iterator[PlaneMap]:
-        """Yield the map of a plane, unless it is on display."""
+        """Yield the map of a plane, unless it is on display already."""
         measured = self._measured.get(plane)
         if measured is None:
             if on_display.pop(plane, None) is not None:
@@ -246,7 +246,7 @@ class WeightPreviews:
 
 
 def _unit(config: WeightConfig) -> WeightConfig:
-    """Return the configuration with all that only multiplies made 1: parts are measured with that."""
+    """Return the configuration for measuring the parts: everything that only multiplies is 1."""
     return replace(
         config,
         w0=1.0,
@@ -271,6 +271,6 @@ def _sum(parts: WeightParts, config: WeightConfig, of_class: NDArray[np.float32]
 
 
 def _is_large(box: Box, shape: Sequence[int]) -> bool:
-    """Return whether a box is so much of a plane that measuring all of it is no slower."""
+    """Return whether a box covers so much of a plane that measuring the whole plane is no slower."""
     size: int = prod(side.stop - side.start for side in box)
     return size > _LARGE * prod(shape)
