@@ -472,6 +472,17 @@ def test_no_image_suits(dock):
     assert "None of the images suits" in say(dock, "predict_status")
 
 
+def test_one_of_the_channels_that_a_model_needs_is_told_how_they_become_one_image(dock, home):
+    save(home / "U-Net models", "both", channels=2)
+    dock.select_model(home / "U-Net models" / "both.safetensors")
+    nuclei, marker = dock._viewer.add_image(discs((2, 64, 64)), channel_axis=0, name=["nuclei", "marker"])
+    dock.image.choose(nuclei)
+    dock.select_model(home / "U-Net models" / "both.safetensors")
+    assert "'nuclei' is one of 2 layers that the model needs as one image" in say(dock, "predict_suits")
+    dock._viewer.layers.remove(marker)
+    assert say(dock, "predict_suits") == ""
+
+
 def test_the_selected_images_are_segmented_such_as_one_channel_of_each(dock, qtbot):
     viewer = dock._viewer
     pictures = [

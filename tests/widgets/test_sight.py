@@ -10,6 +10,7 @@ from qtpy.QtTest import QTest
 from napari_unet.widgets.bridge.layers import add_result, make_annotation
 from napari_unet.widgets.bridge.sight import bring_up, lay_on
 from napari_unet.widgets.paint import PaintDock
+from napari_unet.widgets.painting.channel_layers import combine
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting.stored_results import show_stored
 from napari_unet.widgets.train import TrainDock
@@ -97,6 +98,26 @@ def test_the_channels_of_other_pictures_are_hidden_with_these(viewer):
     assert seen() == [True] + [False] * 5
     bring_up(viewer, second_marker)  # which is seen on its nuclei
     assert seen() == [True, False, True, True, False, False]
+
+
+def test_images_made_of_channels_are_seen_by_these(viewer):
+    pictures = [viewer.add_image(np.zeros((2, 20, 30)), channel_axis=0) for _ in range(2)]
+    made = [combine(picture) for picture in pictures]
+    viewer.layers.insert(2, made[0])
+    viewer.layers.append(made[1])
+    paints = [make_annotation(viewer, image) for image in made]
+
+    def seen():
+        layers = [
+            (image, *picture, paint) for image, picture, paint in zip(made, pictures, paints, strict=True)
+        ]
+        return [[layer.visible for layer in group] for group in layers]
+
+    bring_up(viewer, made[0])
+    assert seen() == [[True] * 4, [False] * 4]
+    bring_up(viewer, made[1])
+    assert seen()[1] == [True] * 4
+    assert not paints[0].visible  # which lies on top, and would be taken for paint of this one
 
 
 def test_in_a_grid_all_images_are_seen(viewer, low):

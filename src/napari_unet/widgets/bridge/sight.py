@@ -11,6 +11,9 @@ from napari_unet.widgets.bridge.placement import lies_on, placement
 _SEE_THROUGH = ("additive", "minimum", "multiplicative")
 """How layers are blended with what lies below: so are the channels of one image."""
 
+PARTS = "napari_unet parts"
+"""Metadata of a transparent image: the ids of the layers that it was made of, which are seen in its place."""
+
 _HIDDEN = "napari_unet hidden"
 """Metadata of an image that is hidden until it, or one that it is blended with, is brought up."""
 
@@ -26,7 +29,8 @@ def bring_up(viewer: ViewerModel, image: Image) -> str:
     """
     if _hides(image) and not viewer.canvas.grid.enabled:
         _lift(viewer, image)
-    own = [image, *blended(viewer, image)]
+    parts = image.metadata.get(PARTS, ())
+    own = [image, *blended(viewer, image), *(layer for layer in viewer.layers if layer.unique_id in parts)]
     for layer in viewer.layers:
         mark = mark_of(layer)
         was_hidden = layer in own and layer.metadata.pop(_HIDDEN, False)
@@ -143,7 +147,8 @@ def is_see_through(image: Layer) -> bool:
 
 
 def _hides(image: Layer | None) -> bool:
-    return image is not None and image.opacity == 1 and not is_see_through(image)
+    """Return whether an image is seen alone; one that is quite transparent is seen by its channels below."""
+    return image is not None and image.opacity in (0, 1) and not is_see_through(image)
 
 
 def _overlap(one: Layer, other: Layer) -> bool:

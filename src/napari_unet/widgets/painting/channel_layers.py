@@ -8,7 +8,7 @@ from napari.layers.utils.stack_utils import images_to_stack
 from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QWidget
 
-from napari_unet.widgets.bridge.sight import blended
+from napari_unet.widgets.bridge.sight import PARTS, blended
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
 from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button
 from napari_unet.widgets.window.lifetime import follow
@@ -81,7 +81,7 @@ def combine(layers: Sequence[Image]) -> Image:
         opacity=0.0,
         blending="translucent",
         colormap="gray",
-        metadata={},
+        metadata={PARTS: [layer.unique_id for layer in layers]},
         visible=True,
     )
     made.axis_labels = ("C", *layers[0].axis_labels)

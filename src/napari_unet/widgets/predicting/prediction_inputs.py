@@ -15,7 +15,7 @@ from napari_unet.widgets.bridge.channel_order import move_channels_first
 from napari_unet.widgets.bridge.layers import annotation_of
 from napari_unet.widgets.bridge.marks import full_data, images_of, source_of
 from napari_unet.widgets.bridge.placement import unsaid_channels
-from napari_unet.widgets.bridge.sight import bring_up, is_see_through
+from napari_unet.widgets.bridge.sight import blended, bring_up, is_see_through
 from napari_unet.widgets.models.model_chooser import ModelChooser, ModelFacts
 from napari_unet.widgets.models.model_exchange import ModelExchange
 from napari_unet.widgets.parts.form import Column, Form, LayerChooser, Sentence, check_box
@@ -42,6 +42,11 @@ _EACH_CHANNEL = (
 )
 
 _NONE_SELECTED = "No image is selected: click some in the layer list, with Ctrl held down."
+
+_IS_PART = (
+    "'{}' is one of {} layers that the model needs as one image: choose it in the Paint dock, and press "
+    "Learn from all of them."
+)
 
 _AS_GREY = "All colours of this image are greys, so it is read as one channel, as the model needs it."
 
@@ -161,12 +166,22 @@ class PredictionInputs(QWidget):
             if several == SELECTED and not total:
                 suits = _NONE_SELECTED
             self._suits.say(" ".join([suits, *[_EACH_CHANNEL] * has_channels]))
+        elif is_part := self._is_part(targets, facts):
+            self._suits.say(is_part, "warning")
         elif unsaid := self._unsaid_channels(targets, facts):
             self._suits.say(unsaid, "warning")
         else:
             told = [self._channels_found(target, facts) for target in targets if facts is not None]
             self._suits.say(" ".join([*filter(None, told), *[_BY_PLANE] * has_stack]))
         self._refresh_stored(facts)
+
+    def _is_part(self, targets: list[Target], facts: ModelFacts | None) -> str:
+        """Return a sentence on an image that does not suit, as it is one of the channels of the model."""
+        image = self.image.layer
+        if image is None or targets or facts is None or facts.in_channels is None:
+            return ""
+        count = len(blended(self._viewer, image))
+        return _IS_PART.format(image.name, count) if count == facts.in_channels else ""
 
     def _unsaid_channels(self, targets: list[Target], facts: ModelFacts | None) -> str:
         """Return a sentence on channels of the chosen image that would be segmented as grey planes."""
