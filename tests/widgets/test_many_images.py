@@ -490,7 +490,7 @@ def test_the_selected_images_are_segmented_such_as_one_channel_of_each(dock, qtb
         for number in range(3)
     ]
     dock.image.setCurrentText("All images")
-    assert "6 of 6 images suit the model. Channels that are layers" in say(dock, "predict_suits")
+    assert "6 of 6 images suit the model. Channels in separate layers" in say(dock, "predict_suits")
     dock.image.setCurrentText("Selected images")
     viewer.layers.selection.clear()
     assert "No image is selected" in say(dock, "predict_suits")
