@@ -1,7 +1,7 @@
 """Segment the tiles of an image on a dask.distributed cluster, such as one that SLURM started.
 
-The scheduler hands the tiles to its workers, and hands those of a worker that is lost to another one; see
-`files/results/cluster_worker.py` for what they do. Nothing of dask is needed, or imported, without a cluster.
+The scheduler hands the tiles to its workers, and those of a lost worker to another one. What the workers do
+is in `files/results/cluster_worker.py`. Without a cluster, dask is neither needed nor imported.
 """
 
 import secrets
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from napari_unet.network.tiles.tile_run import Place, TileRun
 
 _ANSWER_S = 5.0
-"""Seconds that a scheduler has to answer."""
+"""Seconds within which a scheduler must answer."""
 
 _POLL_S = 0.2
-"""Seconds between looks at whether the work is to be stopped."""
+"""Seconds between checks whether to stop."""
 
 _DESERTED_S = 60.0
 """Seconds without any worker after which the work ends."""
@@ -42,7 +42,7 @@ _DESERTED_S = 60.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OnCluster:
-    """An image that is segmented on a cluster: its workers open the file or folder ``image`` themselves."""
+    """An image to segment on a cluster, whose workers open the file or folder ``image`` themselves."""
 
     cluster: "Cluster"
     image: Path
@@ -59,7 +59,7 @@ class OnCluster:
         device: str,
         control: Control,
     ) -> Iterator[TileStored]:
-        """Have the tiles of a run written to the results of these names; see :meth:`Cluster.segment`."""
+        """Write the tiles of a run to the results with these names; see :meth:`Cluster.segment`."""
         from napari_unet.files.results.cluster_worker import TileTask
 
         task = TileTask(
@@ -101,10 +101,10 @@ class Cluster:
         self._plugin: NetworkPlugin | None = None
         self._is_lost = False
         try:
-            if "address" in given:  # of one without a port the client fails again, later and aloud
+            if "address" in given:  # without a port the client would fail again later, and log it
                 resolve_address(address)
             self._client = Client(**given, timeout=_ANSWER_S, set_as_default=False)
-        except (OSError, ValueError) as error:  # TimeoutError is one of the first
+        except (OSError, ValueError) as error:  # TimeoutError is an OSError
             raise InputError(
                 f"There is no scheduler at {address}, or it does not answer; check the address, such as "
                 "tcp://10.0.0.1:8786, and that it runs (dask scheduler)."
@@ -119,7 +119,7 @@ class Cluster:
         self.close()
 
     def close(self) -> None:
-        """Let the workers forget the network, and end the connection; the cluster goes on."""
+        """Remove the network from the workers and close the connection; the cluster keeps running."""
         try:
             if self._plugin is not None and self._client.status == "running":
                 self._client.unregister_worker_plugin(self._plugin.name)
@@ -129,10 +129,10 @@ class Cluster:
             self._client.close()
 
     def plan(self, model: Model, source: Any, config: PredictionConfig, device: str) -> "PredictionPlan":
-        """Return how an image is segmented by these workers: in the arithmetic and tiles that suit them all.
+        """Return how these workers segment an image: with a precision and tiles that suit all of them.
 
-        ``InputError`` as for :func:`napari_unet.network.prediction.plan_prediction`; or if there are no
-        workers, or one of them cannot do it.
+        ``InputError`` as for :func:`napari_unet.network.prediction.plan_prediction`, and if there are no
+        workers or one of them is unable to.
         """
         import torch
 
@@ -155,12 +155,12 @@ class Cluster:
 
     @contextmanager
     def _connection(self, lost: tuple[type[Exception], ...] = (CancelledError, OSError)) -> Iterator[None]:
-        """Say so if the scheduler is lost, of which these errors tell; from then on at once."""
+        """Turn errors that mean a lost scheduler into ``InputError``; later calls raise it at once."""
         sentence = (
             f"The connection with the scheduler at {self.address} was lost; start it again, then give "
             "the same command again: what is finished is kept."
         )
-        if self._is_lost:  # to ask again would take seconds, for every image of a folder
+        if self._is_lost:  # asking again would take seconds for every image of a folder
             raise InputError(sentence)
         try:
             yield
@@ -196,11 +196,11 @@ class Cluster:
     def segment(
         self, model: Model, task: "TileTask", run: "TileRun", device: str, control: Control
     ) -> Iterator[TileStored]:
-        """Have the tiles of a run segmented and written, and tell of each as it is finished.
+        """Segment and write the tiles of a run, and yield an event for each as it is finished.
 
-        The workers keep the model until another comes, and choose a device each by ``device``. After a stop
-        only what was begun is told. ``InputError`` if the workers do not see the files, or the cluster or all
-        of its workers are lost.
+        The workers keep the model until they get another, and each chooses its own device by ``device``.
+        After a stop, tiles that were begun are still finished. ``InputError`` if the workers do not see the
+        files, or if the cluster or all of its workers are lost.
         """
         from distributed import KilledWorker
 
@@ -209,14 +209,14 @@ class Cluster:
             with self._connection():
                 name = self._register(model, device)
             for future, place in self._finished(name, task, run.todo, waiting, control):
-                with self._connection((CancelledError,)):  # another error is the worker's
+                with self._connection((CancelledError,)):  # other errors are the worker's
                     future.result()
                 run.finish(place)
                 yield TileStored(*place, run.done, run.total, run.share)
         except KilledWorker as error:
             raise InputError(
-                "Several workers ended while they computed the same tile, most likely for want of memory; "
-                "give them more of it or fewer threads, and start again: what is finished is kept."
+                "Several workers ended while computing the same tile, most likely because they ran out of "
+                "memory; give them more memory or fewer threads, and start again: what is finished is kept."
             ) from error
         finally:
             self._client.cancel(list(waiting))
@@ -229,7 +229,7 @@ class Cluster:
         waiting: "dict[Future, Place]",
         control: Control,
     ) -> "Iterator[tuple[Future, Place]]":
-        """Keep the workers busy with the tiles in their order, and give those that are done, in any order."""
+        """Give the tiles to the workers in order, and yield finished ones in any order."""
         from distributed import wait
 
         from napari_unet.files.results.cluster_worker import segment_tile
@@ -248,7 +248,7 @@ class Cluster:
                 control.wait_while_paused()
                 if control.stopped:
                     left.clear()
-                # One more for each worker, so that none waits for the next.
+                # One more for each worker, so that none has to wait for its next tile.
                 while left and len(waiting) < sum(threads.values()) + len(threads):
                     place = left.pop()
                     waiting[self._client.submit(segment_tile, name, task, place, pure=False)] = place
@@ -263,7 +263,7 @@ class Cluster:
                     yield future, waiting.pop(future)
 
     def _register(self, model: Model, device: str) -> str:
-        """Have every worker keep the network, and return by which name."""
+        """Send the network to every worker, and return the name under which they keep it."""
         from napari_unet.files.results.cluster_worker import NetworkPlugin
 
         plugin = NetworkPlugin(model, model_digest(model), device)

@@ -1,7 +1,7 @@
 """What a worker of a dask.distributed cluster does: read a tile, segment it, and write it where it belongs.
 
-The workers share their files with the process that asks for the work; between them travel only the network,
-once for each worker, and the places of the tiles. Imported by `files/results/cluster.py`, and by the workers.
+The workers share a disk with the process that asks for the work. Only the network (once per worker) and the
+places of the tiles are sent. Imported by `files/results/cluster.py`, and by the workers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -44,7 +44,7 @@ from napari_unet.network.unet import UNet
 
 @dataclass(frozen=True, slots=True)
 class WorkerFacts:
-    """What a worker says of itself: version of this package, device, arithmetic, and memory for a tile."""
+    """What a worker reports: version of this package, device, precision, and memory for a tile."""
 
     version: str
     device: str
@@ -54,12 +54,12 @@ class WorkerFacts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TileTask:
-    """What the workers must know of an image of this ``shape`` (leading..., spatial...), but for the network.
+    """What the workers need, besides the network, to segment an image of ``shape`` (leading..., spatial...).
 
-    ``run`` tells this run from others: files that one has open are not those of the next, even in the same
-    place. ``results`` is the folder of the store that grows, and ``names`` are those of the results in it
-    that tiles are written to, see :func:`napari_unet.files.results.prediction_store.open_results`. ``limits``
-    (C, 2) become 0 and 1. The arithmetic, ``precision``, is the same for all workers.
+    ``run`` identifies this run: files that are open from an earlier run are not reused, even if their paths
+    are the same. ``results`` is the folder of the growing store, and ``names`` are the results in it to which
+    tiles are written, see :func:`napari_unet.files.results.prediction_store.open_results`. ``limits`` (C, 2)
+    become 0 and 1. All workers compute in the same ``precision``.
     """
 
     run: str
@@ -76,11 +76,11 @@ class TileTask:
 
 
 def describe_worker(device: str, precision: Precision, dask_worker: Worker) -> WorkerFacts:
-    """Return what the worker that runs this can do; dask fills in the worker itself."""
+    """Return the facts of the worker that runs this; dask passes the worker itself."""
     torch_device = choose_device(device)
     memory = free_memory(torch_device)
     if torch_device.type != "cuda" and dask_worker.memory_manager.memory_limit:
-        # Beyond its own limit, dask ends the worker.
+        # Dask ends a worker beyond its limit.
         memory = min(memory, dask_worker.memory_manager.memory_limit)
     return WorkerFacts(
         version=__version__,
@@ -91,9 +91,9 @@ def describe_worker(device: str, precision: Precision, dask_worker: Worker) -> W
 
 
 class NetworkPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed is untyped
-    """Keeps the network of one model in every worker, those that join later included; readied once.
+    """Keeps the network of one model in every worker, including those that join later; prepared once.
 
-    It is named after the ``digest`` of the model. Every worker chooses its own device, by ``device``.
+    It is named after the ``digest`` of the model. Each worker chooses its own device by ``device``.
     """
 
     def __init__(self, model: Model, digest: str, device: str) -> None:
@@ -102,7 +102,7 @@ class NetworkPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed is untyp
         self._device = device
 
     def setup(self, worker: Worker) -> None:
-        """Get ready in a worker; the network itself waits for the first tile."""
+        """Set up in a worker; the network itself is prepared for the first tile."""
         self._number_of_threads = worker.state.nthreads
         self._lock = Lock()
         self._network: UNet | None = None
@@ -111,13 +111,13 @@ class NetworkPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed is untyp
         self._prepared = local()
 
     def teardown(self, worker: Worker) -> None:  # noqa: ARG002 - dask gives it
-        """Give the memory back, that of a GPU too."""
+        """Free the memory, also on a GPU."""
         self._network = self._opened = None
         with suppress(AttributeError):  # no tile was computed here
             free_cache(self._torch_device)
 
     def segment(self, task: TileTask, place: Place) -> None:
-        """Segment and write one tile, in smaller ones where the memory is not enough."""
+        """Segment and write one tile, in smaller ones if memory is too small."""
         network, pixels, results = self._ready(task)
         if not hasattr(self._prepared, "done"):
             self._threads.prepare()
@@ -132,7 +132,7 @@ class NetworkPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed is untyp
                 write_tile(results, (*plane, *part.write), prediction)
 
     def _ready(self, task: TileTask) -> tuple[UNet, Pixels, Mapping[str, Any]]:
-        """Return the network and the open files of an image, all kept for the tiles to come."""
+        """Return the network and the open files of an image; all are kept for later tiles."""
         with self._lock:
             if self._opened is None or self._opened[0] != task.run:
                 self._opened = (task.run, *_open(task, self.model))
@@ -164,15 +164,14 @@ class NetworkPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed is untyp
 
 
 def segment_tile(plugin: str, task: TileTask, place: Place) -> None:
-    """Segment one tile with the network that a plugin keeps in the worker which runs this."""
+    """Segment one tile with the network that a plugin keeps in this worker."""
     get_worker().plugins[plugin].segment(task, place)
 
 
 def _open(task: TileTask, model: Model) -> tuple[Pixels, Mapping[str, Any]]:
     """Open the image (C, leading..., spatial...) and the results by name.
 
-    ``InputError`` if the worker does not see the image or the folder of the results, or sees others in their
-    places.
+    ``InputError`` if the worker does not see the image or the results folder, or finds others at their paths.
     """
     for path in (Path(task.image), Path(task.results)):
         if not path.exists():
@@ -185,7 +184,7 @@ def _open(task: TileTask, model: Model) -> tuple[Pixels, Mapping[str, Any]]:
         ndim=model.network.ndim,
         channels=task.channels,
         in_channels=None if model.is_starter or len(task.limits) == 1 else model.network.in_channels,
-    )[: len(task.limits)]  # one of channels that are all equal
+    )[: len(task.limits)]  # one of several equal channels
     if pixels.shape[1:] != task.shape:
         raise InputError(
             f"The worker {get_worker().address} finds an image of shape {pixels.shape[1:]} in {task.image}, "

@@ -1,4 +1,4 @@
-"""Predicted and true label files compared in pairs; what fails is told, not raised."""
+"""Compare predicted and true label files in pairs; failures are returned, not raised."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -26,7 +26,7 @@ from napari_unet.network.failures import sentence
 Reader = Callable[[Path], StoredImage]
 
 _ENDING = "_objects"
-"""What a predicted file has in its name that the true one has not."""
+"""Ending of the stem of a predicted file, which the true file lacks."""
 
 _CSV = b"prediction,truth,"
 """How a table of scores begins."""
@@ -51,7 +51,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A file that was not compared, and why, in a sentence that names it."""
+    """A file that was not compared, and a sentence that names it and says why."""
 
     path: Path
     message: str
@@ -62,10 +62,10 @@ def pair_labels(
 ) -> tuple[list[tuple[Path, Path]], list[Path], list[Failed]]:
     """Find the truth of every prediction by its name: "a_objects.tif" and "a.tif" belong together.
 
-    A single prediction and a single truth do, whatever they are called. Returned are pairs of prediction and
-    truth, at least one; predictions without a truth; and as failed the truths without a prediction: without
-    them the scores of the others would be too good. ``InputError`` if there is no pair, a name occurs twice,
-    or a file is given as both.
+    A single prediction and a single truth belong together, whatever their names. Returns pairs of prediction
+    and truth, at least one; predictions without a truth; and truths without a prediction as failures: without
+    them the other scores would look too good. ``InputError`` if there is no pair, a name occurs twice, or a
+    file is given as both.
     """
     if len(predictions) == len(truths) == 1:
         return (*pair_by_stem(predictions, truths), [])
@@ -90,10 +90,10 @@ def pair_labels(
 def pair_project(
     folder: Path, predictions: Sequence[Path]
 ) -> tuple[list[tuple[Path, Path]], list[Path], list[Failed], Reader]:
-    """Find the truths of a project, objects that were corrected or else paint, and what reads all files.
+    """Find the truths of a project (corrected objects, else paint), and a function that reads all files.
 
-    Predictions are named after the keys of its images, or after their files. None stands for what was
-    predicted in the window, before it was corrected. An image that was not predicted is no failure.
+    Predictions are named after the keys of its images, or after their files. None stands for the objects that
+    the window predicted, before correction. An image without a prediction is not a failure.
     ``InputError`` if there is no project, or no pair.
     """
     project = read_project(folder)
@@ -139,11 +139,11 @@ def compare_files(
     errors_folder: Path | None = None,
     read: Reader = load_labels,
 ) -> Iterator[Compared | Failed]:
-    """Compare pairs of prediction and truth, which ``read`` reads, one after the other.
+    """Compare pairs of prediction and truth, read by ``read``, one after the other.
 
-    ``ndim`` is as for :func:`napari_unet.core.scoring.scores.evaluate`; without it, points in time are
-    compared one by one, where a file says that they are. ``errors_folder`` is where to write
-    STEM_errors.tif, the map of what is wrong, for which both images must fit into memory; see
+    ``ndim`` is as for :func:`napari_unet.core.scoring.scores.evaluate`; without it, time points are compared
+    one by one if a file has them. STEM_errors.tif, the map of errors, is written to ``errors_folder``; for
+    that, both images must fit into memory; see
     :func:`~napari_unet.core.scoring.label_errors.error_map`.
     """
     for prediction, truth in pairs:
@@ -156,9 +156,9 @@ def compare_files(
 
 
 def check_csv(path: Path) -> None:
-    """Raise InputError if ``path`` is anything but free, or what :func:`write_csv` wrote before.
+    """Raise InputError unless ``path`` is free or a file that :func:`write_csv` wrote earlier.
 
-    So it is if by its name it would be a spreadsheet, which no program could open.
+    Also raised if the name ends like that of a spreadsheet, which no program could open.
     """
     if path.suffix.lower() in _SPREADSHEETS:
         raise InputError(f"{path} would be a table of another kind; let its name end in .csv.")
@@ -168,7 +168,7 @@ def check_csv(path: Path) -> None:
 
 
 def write_csv(path: Path, compared: Sequence[Compared]) -> None:
-    """Write a line of all scores for every pair, under a line of their names.
+    """Write one line of scores per pair, below a header line.
 
     ``InputError`` if the file cannot be written.
     """
@@ -179,7 +179,7 @@ def write_csv(path: Path, compared: Sequence[Compared]) -> None:
     ]
     with writing(path) as temporary:
         text = delimited([["prediction", "truth", *names], *rows])
-        # A name on disk need not be text that a file can hold.
+        # File names on disk may not be valid text.
         temporary.write_text(text, "utf-8", "backslashreplace", newline="")
 
 
@@ -188,7 +188,7 @@ def _compare(
 ) -> Compared:
     image, true = read(prediction), read(truth)
     image, true = image.laid_as(true), true.laid_as(image)
-    # The ids of another time are other objects.
+    # Ids at other time points are other objects.
     is_series = "T" in (image.axes[:1], true.axes[:1]) and image.pixels.shape[0] > 1
     predicted, truly = image.pixels, true.pixels
     if predicted.shape != truly.shape:

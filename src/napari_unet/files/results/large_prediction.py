@@ -1,4 +1,4 @@
-"""Segment an image of any size straight to disk, and go on where an earlier run was ended."""
+"""Segment an image of any size straight to disk, and continue where an earlier run ended."""
 
 import hashlib
 import itertools
@@ -42,27 +42,27 @@ if TYPE_CHECKING:
 _LABELS = {"classes": "uint8", "objects": "int32", "scratch": "int32"}
 
 _OBJECT_BLOCK = 2**20
-"""Pixels of the blocks in which objects are found, about: whole chunks, and few borders."""
+"""Approximate pixels of the blocks in which objects are found: whole chunks, and few borders."""
 
 _TURNS = 32
-"""Blocks after which freed memory is handed back, which threads would keep: it took a fifth more than now."""
+"""Blocks after which freed memory is handed back; threads would keep it, and took a fifth more memory."""
 
 _TILES_SHARE = 0.8
-"""Part of the work on an image that its tiles are, where objects are found block by block after them."""
+"""Part of the work that the tiles are, if objects are found block by block after them."""
 
 _MEMORY_SHARE = 0.5
 """Part of the free memory that the largest connected region may take."""
 
 _FITTING_SHARE = 0.7
-"""Part of the free memory that an image may take to be segmented in memory."""
+"""Part of the free memory that segmenting an image in memory may take."""
 
 _WITNESSES, _WITNESS = 64, 64
-"""Blocks that are spread over an image, and their edge in pixels, by which it is known again."""
+"""Number and edge in pixels of the blocks, spread over an image, by which it is recognised."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectsFound:
-    """Part ``done``, in [0, 1], of the work of finding the objects is finished."""
+    """Part ``done``, in [0, 1], of finding the objects is finished."""
 
     done: float
 
@@ -71,8 +71,8 @@ class ObjectsFound:
 class Stored:
     """Prediction ended; always the last event.
 
-    ``outputs`` are the zarr folders by kind. ``finished`` is False after a stop: they are not there yet, and
-    the same call goes on.
+    ``outputs`` are the zarr folders by kind. ``finished`` is False after a stop: they do not exist yet, and
+    the same call continues.
     """
 
     outputs: Mapping[PredictionKind, Path]
@@ -92,10 +92,10 @@ def share_done(event: StoredEvent) -> float | None:
 
 
 def fits_into_memory(image: Any, *, classes: int, in_channels: int) -> bool:
-    """Return whether an image can be segmented in the memory that is free now, as arrays.
+    """Return whether an image can be segmented in the memory that is free now.
 
-    That is its pixels (``shape`` and ``dtype`` are looked at), the probabilities, and what finding objects
-    takes, for a network of so many classes and input channels.
+    Counts its pixels (by ``shape`` and ``dtype``), the probabilities, and the memory for finding objects, for
+    a network with this many classes and input channels.
     """
     per_pixel = image.dtype.itemsize
     per_pixel += (4 * classes + BYTES_PER_PIXEL) / in_channels
@@ -119,37 +119,37 @@ def predict_to_zarr(
 ) -> Iterator[StoredEvent]:
     """Segment an image to zarr, in memory that does not depend on its size.
 
-    Every finished tile is noted in a journal. If the work is ended, by ``control``, Ctrl-C, a full disk or a
-    kill, the same call goes on with the tiles that are missing; with another model, image or setting it
-    begins anew. A power cut may lose what the system had not written yet.
+    Every finished tile is recorded in a journal. If the work is interrupted by ``control``, Ctrl-C, a full
+    disk or a kill, the same call continues with the missing tiles; with another model, image or setting it
+    starts again. A power cut may lose what the system had not written yet.
 
     Parameters
     ----------
     model : Model
         A trained network.
     source : array-like
-        As the image of :func:`napari_unet.network.prediction.predict`; dask, zarr and memory-mapped arrays
+        The image, as for :func:`napari_unet.network.prediction.predict`; dask, zarr and memory-mapped arrays
         are read block by block.
     folder : str or Path
         Where the results go: ``folder/NAME_KIND.zarr``, each an OME-Zarr 0.4 image or label image, with
-        smaller copies if it is large. They appear when they are complete, and replace earlier ones.
+        smaller copies if it is large. They appear once they are complete, and replace earlier ones.
     name : str
-        Of the image.
+        Name of the image.
     config : PredictionConfig
-        How. The objects are those that ``predict`` finds, id by id.
+        Settings. The objects and their ids are those that ``predict`` finds.
     kinds : sequence of {"objects", "classes", "probabilities"}
         Objects (…YX) int32, classes (…YX) uint8 as paint values, probabilities (K, …YX) float32.
     axes : sequence of Axis
-        Those of the image but the channels, kept with the results; by default Y and X, Z before them, and
-        before that time.
+        Axes of the image except channels, saved with the results; by default Y and X, preceded by Z, and
+        that by time.
     pixel_size : PixelSize, optional
-        Of an image whose axes are not given.
+        Pixel size of an image whose axes are not given.
     device : str
         As in ``predict``.
     control : Control, optional
         Pauses or stops the work before the next tile or block.
     start_at : sequence of float, optional
-        A pixel (leading..., spatial...); the tiles around it are computed first. The result is the same.
+        A pixel (leading..., spatial...) around which tiles are computed first. The result is the same.
     cluster : OnCluster, optional
         Segments the tiles instead of this process, which still finds the objects.
 
@@ -158,7 +158,7 @@ def predict_to_zarr(
     TileDone, or TileStored from a cluster
         After every tile; those of an earlier run count as done.
     TilesHalved
-        When the memory was not enough for a tile, before work goes on with smaller ones.
+        When memory was too small for a tile, before work continues with smaller ones.
     ObjectsFound
         While objects are found.
     Stored
@@ -167,9 +167,9 @@ def predict_to_zarr(
     Raises
     ------
     InputError
-        As ``predict``; if something else is where the results go, or it cannot be written (the disk is full:
-        what is finished is kept); if the same is begun elsewhere meanwhile, which then goes on with it; or
-        if one connected region of foreground does not fit into memory.
+        As ``predict``; if something other than a result is in the way; if the results cannot be written (on
+        a full disk, what is finished is kept); if another run of the same prediction has begun, which then
+        continues it; or if one connected region of foreground does not fit into memory.
     """
     from napari_unet.network.prediction import plan_prediction  # torch takes seconds
 
@@ -183,7 +183,7 @@ def predict_to_zarr(
         plan = planned(model, source, config, device=device)
         if plan.scale is not None:
             yield plan.scaled_event()
-        # For the objects alone the probability of background is of no use.
+        # Finding objects does not need the probability of background.
         first = 0 if "probabilities" in kinds else 1
         kept = ["probabilities", *(kind for kind in ("classes", "objects") if kind in kinds)]
         if "objects" in kinds and model.network.classes > 2:
@@ -247,13 +247,13 @@ def _segment_here(
     store: PredictionStore,
     control: Control,
 ) -> Iterator[TileDone | TilesHalved]:
-    """Segment the tiles in this process, and write each before it is told."""
+    """Segment the tiles in this process, and write each before its event is yielded."""
     from napari_unet.network.prediction import predict_tiles
 
     for event in predict_tiles(model, plan, run, control):
         if isinstance(event, TileDone):
             prediction = Prediction(event.probabilities, ndim=model.network.ndim, mode=model.mode)
-            store.check()  # else it might be written among the tiles of another model
+            store.check()  # else it might be mixed with tiles of another model
             write_tile(arrays, (*event.plane, *event.tile.write), prediction)
         yield event
 
@@ -267,7 +267,7 @@ def _find_objects(
     store: PredictionStore,
     control: Control,
 ) -> Iterator[ObjectsFound]:
-    """Find the objects of all planes that do not have them yet, as far as ``control`` lets.
+    """Find the objects of all planes that do not have them yet, until ``control`` stops.
 
     ``background`` channels of the probabilities, 0 or 1, are skipped.
     """
@@ -303,7 +303,7 @@ def _find_objects(
 
 
 def _block(plan: "PredictionPlan") -> tuple[int, ...]:
-    """Return what the first tile writes: the largest of the grid."""
+    """Return the size of what the first tile, the largest, writes."""
     tile = plan_tiles(plan.shape, plan.tile_size, plan.geometry)[0]
     return tuple(part.stop - part.start for part in tile.write)
 
@@ -315,7 +315,7 @@ def _object_block(chunk: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _digest_of_image(plan: "PredictionPlan") -> str:
-    """Return what tells an image from others: its shape, its intensities, and what blocks of it hold."""
+    """Return a digest that identifies an image: of its shape, its intensities, and blocks of pixels."""
     from scipy.stats.qmc import Halton  # takes half a second
 
     pixels = plan.pixels
@@ -330,18 +330,18 @@ def _digest_of_image(plan: "PredictionPlan") -> str:
 
 @contextmanager
 def _told(folder: Path) -> Iterator[None]:
-    """Tell of a full disk, and of a folder that is removed meanwhile, or in use, in a sentence."""
+    """Turn errors of a full disk, or of a folder removed or in use, into ``InputError``."""
     try:
         yield
     except FileNotFoundError as error:
         if is_too_long(error):
             raise InputError(
-                f"The paths of what is written in {folder} are too long for Windows; choose a folder with a "
+                f"The paths of the results in {folder} are too long for Windows; choose a folder with a "
                 "shorter one."
             ) from error
         raise InputError(
-            f"What was written in {folder} is gone, as after another run that segmented the same image into "
-            "it; start again."
+            f"What was written in {folder} is gone, perhaps because another run segmented the same image "
+            "into it; start again."
         ) from error
     except PermissionError as error:
         raise InputError(

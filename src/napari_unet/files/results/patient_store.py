@@ -1,4 +1,4 @@
-"""The folder of a zarr that is written, also where other programs look into it."""
+"""A zarr folder that can be written even while other programs read it."""
 
 import asyncio
 
@@ -9,14 +9,14 @@ from napari_unet.files.atomic import PAUSES_S
 
 
 class PatientStore(LocalStore):
-    """A folder in which a chunk that cannot be replaced is replaced a moment later.
+    """A folder that tries again a moment later if a chunk cannot be replaced.
 
-    On Windows a chunk cannot be that any program has open, such as one that looks for viruses, and zarr up to
-    3.1 gives up at once.
+    On Windows a chunk cannot be replaced while any program, such as a virus scanner, has it open, and zarr up
+    to 3.1 gives up at once.
     """
 
     async def set(self, key: str, value: Buffer) -> None:
-        """Write a chunk, or a description."""
+        """Write a chunk or metadata."""
         for pause in PAUSES_S:
             try:
                 return await super().set(key, value)

@@ -1,4 +1,4 @@
-"""Segment image files into a folder, one after the other; docks and command line share it."""
+"""Segment image files into a folder, one after the other; used by docks and command line."""
 
 import itertools
 import os
@@ -46,12 +46,12 @@ from napari_unet.network.model import Model
 from napari_unet.network.tiles.in_turn import ImageFailed, in_turn
 
 Format = Literal["auto", "tiff", "zarr"]
-"""Of results: "auto" is TIFF, and zarr of zarr and of what does not fit into memory."""
+"""Format of results: "auto" is TIFF, but zarr for zarr images and those that do not fit into memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FileAdvanced:
-    """What happens to file ``number`` while it is segmented; ``share`` of it is done, 0 to 1."""
+    """An event while file ``number`` is segmented; ``share``, 0 to 1, is the part that is done."""
 
     number: int
     share: float
@@ -68,14 +68,14 @@ class FileWritten:
 
 @dataclass(frozen=True, slots=True)
 class FileSuspended:
-    """File ``number`` was stopped half-way: what is done of it is on disk, and the same run goes on there."""
+    """File ``number`` was stopped half-way: finished parts are on disk, where the same run continues."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class FileNoted:
-    """A sentence on file ``number``, such as on further images in it, before its first one is segmented."""
+    """A sentence about file ``number``, such as on further images in it, before the first is segmented."""
 
     number: int
     message: str
@@ -88,9 +88,9 @@ FileEvent = FileAdvanced | FileWritten | FileSuspended | FileNoted | ImageFailed
 class FilesPlan:
     """Image files, and the kinds, folder and format of their results.
 
-    ``names`` are what results are named after, one for each file; by default the files' own. ``InputError``
-    if two images would have the same result, a result would replace an image, or the folder cannot be written
-    to; or if the results of every image would replace something else than earlier results.
+    Results are named after ``names``, one for each file; by default after the files. ``InputError`` if two
+    images would have the same result, a result would replace an image, or the folder cannot be written to; or
+    if the results of every image would replace something other than earlier results.
     """
 
     paths: tuple[Path, ...]
@@ -105,8 +105,8 @@ class FilesPlan:
             name = _on_disk(self.name(number))
             if name in seen:
                 raise InputError(
-                    f"{seen[name]} and {path} would have results of the same name; rename one, or give those "
-                    'of one folder, or of one kind, such as "*.tif".'
+                    f"{seen[name]} and {path} would have results of the same name; rename one, or give files "
+                    'from one folder only, or of one type, such as "*.tif".'
                 )
             seen[name] = path
         images = set(map(os.path.realpath, self.paths))
@@ -129,7 +129,7 @@ class FilesPlan:
             raise refused
 
     def check_free(self, number: int) -> None:
-        """Raise InputError if a result of a file would replace something else than an earlier result."""
+        """Raise InputError if a result of a file would replace something other than an earlier result."""
         for target in self._targets(number):
             check_replaceable(target)
 
@@ -155,27 +155,27 @@ def predict_files(
     control: Control | None = None,
     cluster: Cluster | None = None,
 ) -> Iterator[FileEvent]:
-    """Segment image files, each written as soon as it is finished; memory holds one image at a time.
+    """Segment image files and write each as soon as it is finished; memory holds one image at a time.
 
-    A file that fails does not keep the others from being segmented. Of an image that is not finished at a
-    stop, which is looked for once per tile, no result is written. The ``channels`` "auto" are those that a
-    file names, if it does. A cluster segments the tiles, of all images to zarr. ``InputError`` at once, if
-    there is no such device, or it does not compute in that precision, the model takes no size of objects and
-    one is given, or the format is TIFF and a cluster is given.
+    If a file fails, the others are still segmented. A stop is checked for at every tile, and an unfinished
+    image gets no result. ``channels`` "auto" takes the channel axis that a file names, if it does. A cluster
+    segments the tiles of all images to zarr. ``InputError`` at once if there is no such device, or it does
+    not compute in that precision; if an object size is given for a model without one; or if the format is
+    TIFF and a cluster is given.
     """
     from napari_unet.network.device import choose_device, choose_precision
     from napari_unet.network.prediction import predict_events
     from napari_unet.network.tiles.scaling import check_object_size
 
-    check_object_size(model, config)  # to say once, not for every image
+    check_object_size(model, config)  # once, not for every image
     if cluster is None:
         choose_precision(choose_device(device), config.precision)
     elif plan.file_format == "tiff":
         raise InputError(
-            "A cluster writes zarr, and the format asked for is TIFF; leave it out, or the cluster."
+            "A cluster writes zarr, but the format asked for is TIFF; leave out the format or the cluster."
         )
     control = Control() if control is None else control
-    told = list[int]()  # of which file it was said that it is grey
+    told = list[int]()  # the file for which it was noted that it is grey
 
     def one(number: int) -> Iterator[FileEvent]:
         path = plan.paths[number]
@@ -212,8 +212,8 @@ def predict_files(
                 told.append(number)
                 yield FileNoted(
                     number,
-                    f"{path} is grey and was saved in colours; one of its equal channels is used, "
-                    "here and in others like it.",
+                    f"{path} is grey but was saved in colour; one of its equal channels is used, "
+                    "here and in similar images.",
                 )
             if isinstance(event, Stored):
                 yield FileWritten(number, event.outputs) if event.finished else FileSuspended(number)
@@ -231,17 +231,17 @@ def predict_files(
 
 
 def _on_disk(name: str) -> str:
-    """Return ``name`` as file systems compare it: most of Windows and macOS take A.tif for a.tif."""
+    """Return ``name`` as file systems compare it: on Windows and macOS, most take A.tif for a.tif."""
     return name.casefold() if sys.platform in ("win32", "darwin") else name
 
 
 def _result_name(path: Path) -> str:
-    """Return the stem of an image, after that of the zarr it is in, such as a plate."""
+    """Return the stem of an image, preceded by that of the zarr it is in, such as a plate."""
     return (f"{_result_name(path.parent)}_" if is_zarr(path.parent) else "") + stem(path)
 
 
 def _to_be_told(path: Path, image: StoredImage, config: PredictionConfig, model: Model) -> Iterator[str]:
-    """Yield sentences on what is not read of a file, and on planes that may be channels."""
+    """Yield sentences about parts of a file that are not read, and planes that may be channels."""
     if image.left_out:
         yield image.left_out
     if config.channels == "auto" and (model.is_starter or model.network.in_channels == 1):
@@ -252,7 +252,7 @@ def _to_be_told(path: Path, image: StoredImage, config: PredictionConfig, model:
 
 
 def _is_stored(path: Path, model: Model, file_format: Format) -> bool:
-    """Return whether an image is segmented block by block, to zarr: if asked for, or if it must be."""
+    """Return whether an image is segmented block by block to zarr, if asked for or necessary."""
     if file_format != "auto" or is_zarr(path):
         return file_format != "tiff"
     network = model.network
@@ -262,7 +262,7 @@ def _is_stored(path: Path, model: Model, file_format: Format) -> bool:
 
 
 def _open(path: Path, *, is_stored: bool, is_on_cluster: bool) -> StoredImage:
-    """Open an image, or read it whole where it must be, or is faster segmented so."""
+    """Open an image, or read it completely if necessary or faster."""
     in_pieces = is_zarr(path) or is_on_cluster or (is_stored and is_tiff(path))
     return open_image(path) if in_pieces else read_image(path)
 

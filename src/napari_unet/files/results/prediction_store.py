@@ -1,7 +1,7 @@
-"""Results that grow on disk block by block, and the journal from which a run that was ended goes on.
+"""Results that grow on disk block by block, and the journal that lets an interrupted run continue.
 
-While it grows, everything is in one hidden folder next to where the results will be. At the end each result,
-an OME-Zarr image or label image of its own, takes its place in one step.
+Meanwhile everything is in one hidden folder next to where the results will be. At the end, each result, a
+separate OME-Zarr image or label image, is moved into place in one step.
 """
 
 import errno
@@ -26,12 +26,12 @@ from napari_unet.files.pixels.world_axes import Axis, describe_axes, named_axes
 
 _JOURNAL = "journal.jsonl"
 _TRIES, _PAUSE_S = 10, 0.1
-"""Times that a folder is removed, and the pause between: another run may write into it meanwhile, or some
-program have a file in it open."""
+"""Attempts to remove a folder, and the pause between them: another run may be writing into it, or a program
+may have a file in it open."""
 
 _NAMES = "probabilities", "classes", "objects", "scratch"
 _CONTENT = {f"{name}.zarr" for name in _NAMES} | {f"old {name}" for name in _NAMES}
-"""All that is in such a folder beside the journal."""
+"""Everything in such a folder except the journal."""
 
 _VERSION = 1
 
@@ -40,10 +40,10 @@ Corner = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Where the pixels of a result are: the ``shape`` (leading..., spatial...) of the image.
+    """The layout of a result: the ``shape`` (leading..., spatial...) of the image.
 
-    ``block`` is what a tile writes along each spatial axis: the chunks. ``axes`` are all of these, or none if
-    they are not known.
+    ``block`` is the size of chunks along each spatial axis: the part that a tile writes. ``axes`` has all
+    axes, or none if they are not known.
     """
 
     shape: tuple[int, ...]
@@ -54,10 +54,10 @@ class Grid:
 class PredictionStore:
     """The hidden folder of one prediction, with results of these ``names``; :meth:`array` makes them.
 
-    ``identity`` is all that the probabilities depend on (image, model, settings), as JSON holds it. What is
-    there of another identity is removed: two models never meet in one result. What is there of this one goes
-    on with its own size of tiles, see ``self.tile_size``: another amount of free memory is no reason to begin
-    anew. ``InputError`` if the folder is not one of these.
+    ``identity`` is everything the probabilities depend on (image, model, settings), as JSON values. Results
+    with another identity are removed, so that two models never mix in one result. Those with the same one
+    are continued with their own tile size, see ``self.tile_size``, even if the free memory has changed.
+    ``InputError`` if the folder was not made by napari-unet.
     """
 
     def __init__(
@@ -80,14 +80,14 @@ class PredictionStore:
             self._append(head)
             entries = []
         self.tile_size = int(head["tile_size"])
-        """Of the tiles of this run and those before."""
+        """Tile size of this run, and of those it continues."""
         for entry in entries[1:]:
             self._note(entry)
         self._run = self._append({"run": secrets.token_hex(8)})
         self._begin = self._size - len(self._run)
 
     def _read(self) -> list[dict[str, Any]]:
-        """Return what the journal holds, nothing if it is damaged; a last line that was cut off goes."""
+        """Return the entries of the journal, none if it is damaged; remove a truncated last line."""
         if not self._journal.is_file():
             return []
         try:
@@ -97,7 +97,7 @@ class PredictionStore:
         except (ValueError, RecursionError):
             return []
         if lines[-1]:
-            # The next line must not be joined to it.
+            # The next line must not be appended to it.
             self._journal.write_text(text[: len(text) - len(lines[-1])], encoding="utf-8")
         is_usable = bool(entries) and _is_head(entries[0]) and all(map(_is_entry, entries[1:]))
         return entries if is_usable else []
@@ -110,7 +110,7 @@ class PredictionStore:
         return line
 
     def check(self) -> None:
-        """Raise ``InputError`` if another run has this folder: two would spoil each other's results."""
+        """Raise ``InputError`` if another run uses this folder: they would spoil each other's results."""
         try:
             with self._journal.open("rb") as file:
                 file.seek(self._begin)
@@ -120,7 +120,7 @@ class PredictionStore:
         if not is_ours:
             raise InputError(
                 f"Another run segments the same image into {self.folder.parent}, so this one ends; wait for "
-                "the results of that one."
+                "the other run's results."
             )
 
     def _note(self, entry: Mapping[str, Any]) -> None:
@@ -135,7 +135,7 @@ class PredictionStore:
         found = self._finished.get((plane, start))
         if found is None or found == stop:
             return found is not None
-        # The tile was written in smaller ones, for want of memory.
+        # Memory was too small, so the tile was written in smaller ones.
         inside = 0
         for (of_plane, corner), end in self._finished.items():
             # A damaged line may be of any number of axes.
@@ -144,7 +144,7 @@ class PredictionStore:
         return bool(inside == math.prod(map(operator.sub, stop, start)))
 
     def finish(self, plane: tuple[int, ...], tile: Tile) -> None:
-        """Note that the pixels of a tile are written."""
+        """Record that the pixels of a tile are written."""
         start, stop = _corners(tile)
         entry = {"plane": plane, "start": start, "stop": stop}
         self.check()
@@ -152,18 +152,18 @@ class PredictionStore:
         self._note(entry)
 
     def objects_until(self, settings: Mapping[str, Any]) -> tuple[int, int]:
-        """Return how many planes have their objects by these settings, and the highest id in them."""
+        """Return how many planes have objects found with these settings, and their highest id."""
         if self._objects.get("objects") != _as_json(settings):
             return 0, 0
         return self._objects["planes"], self._objects["used"]
 
     def finish_objects(self, settings: Mapping[str, Any], planes: int, used: int) -> None:
-        """Note that so many planes have their objects, and the highest id in them."""
+        """Record how many planes have their objects, and the highest id in them."""
         self.check()
         self._append({"objects": dict(settings), "planes": planes, "used": used})
 
     def array(self, name: str, grid: Grid, dtype: str, *, channels: int = 0, is_label: bool = False) -> Any:
-        """Return the zarr array of one result; made, as an OME-Zarr image of its own, if there is none."""
+        """Return the zarr array of one result, making a separate OME-Zarr image if there is none."""
         group = self.group(name)
         if "0" in group:
             return group["0"]
@@ -179,7 +179,7 @@ class PredictionStore:
         )
 
     def group(self, name: str) -> Any:
-        """Return the zarr group of one result; made if there is none."""
+        """Return the zarr group of one result, making it if there is none."""
         import zarr
 
         from napari_unet.files.results.patient_store import PatientStore
@@ -187,10 +187,9 @@ class PredictionStore:
         return zarr.open_group(PatientStore(self.folder / f"{name}.zarr"), mode="a", zarr_format=2)
 
     def publish(self, outputs: Mapping[str, Path]) -> None:
-        """Put the results in their places and remove the rest.
+        """Move the results into place and remove the rest.
 
-        ``InputError`` if there is something in its place that is not an earlier result, or another run has
-        begun.
+        ``InputError`` if something other than an earlier result is in the way, or another run has begun.
         """
         with alone_in(self.folder.parent):
             self.check()
@@ -208,7 +207,7 @@ class PredictionStore:
             return
         if not self._is_ours():
             raise InputError(
-                f"{self.folder} is no folder of napari-unet; move it away, or choose another one."
+                f"{self.folder} is no folder of napari-unet; move it away, or choose another folder."
             )
         for left in reversed(range(_TRIES)):
             try:
@@ -224,17 +223,17 @@ class PredictionStore:
 
     def _is_ours(self) -> bool:
         names = {item.name for item in self.folder.iterdir()}
-        if _JOURNAL not in names:  # it was being removed, or a run wrote after another one had removed it
+        if _JOURNAL not in names:  # removal was interrupted, or a run wrote after another had removed it
             return names <= _CONTENT
         with self._journal.open(encoding="utf-8", errors="replace") as file:
             line = file.readline()
-        # Where the disk was full at once, not even the first line was written whole.
+        # If the disk was already full, not even the first line was written completely.
         is_cut_off = names == {_JOURNAL} and not line.endswith("\n")
         return is_cut_off or f'"journal": "{SOFTWARE}"' in line
 
 
 def open_results(folder: Path, names: Sequence[str]) -> dict[str, Any]:
-    """Open the arrays of some results that grow in the folder of a :class:`PredictionStore`, by name."""
+    """Open the arrays of these growing results in the folder of a :class:`PredictionStore`, by name."""
     import zarr
 
     from napari_unet.files.results.patient_store import PatientStore
@@ -244,9 +243,9 @@ def open_results(folder: Path, names: Sequence[str]) -> dict[str, Any]:
 
 
 def write_tile(results: Mapping[str, Any], where: tuple[Any, ...], prediction: Prediction) -> None:
-    """Write what a tile says into those results that are there, at the part ``where`` of …YX that it covers.
+    """Write a tile into the given results, at ``where``, the part of …YX that it covers.
 
-    They are "probabilities", the last channels of those that are predicted, and "classes".
+    Results are "probabilities", which get the last channels of the prediction, and "classes".
     """
     probabilities = results["probabilities"]
     probabilities[(slice(None), *where)] = prediction.probabilities[-probabilities.shape[0] :]
@@ -272,7 +271,7 @@ def _is_head(entry: Any) -> bool:
 
 
 def _is_entry(entry: Any) -> bool:
-    """Return whether a line of the journal after the first is one of a tile, or of objects."""
+    """Return whether a line of the journal after the first describes a tile or objects."""
     if not isinstance(entry, dict):
         return False
     if "start" in entry:
