@@ -43,7 +43,7 @@ def test_what_cannot_be_written_is_told_once_and_the_end_of_the_training_may_sti
     (tmp_path / "folder").write_text("a file")
     file = TrainingFile(tmp_path / "folder" / "m.safetensors")
     (sentence,) = file.save_checkpoint(checkpoint)
-    assert "The training goes on, but is lost if this program ends before it does." in sentence
+    assert "The training continues, but is lost if this program ends before it does." in sentence
     assert file.save_checkpoint(checkpoint) == []
     with pytest.raises(InputError):
         file.save_model(checkpoint.model)

@@ -1,1 +1,1 @@
-"""Trained networks on disk: ours, those from elsewhere, and what another day of training needs."""
+"""Trained networks on disk: ours, those from elsewhere, and the states that continue a training."""

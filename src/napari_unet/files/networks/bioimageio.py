@@ -1,8 +1,8 @@
 """Models as packages of https://bioimage.io, which other tools run.
 
-A package is a zip archive: a description, the network as TorchScript, an image and what the network says of
-it, a picture, a page to read, and our own model file, so that nothing is lost on the way back. The
-description is YAML by specification; it is written as JSON, which is YAML as well and needs no library.
+A package is a zip archive: a description, the network as TorchScript, an image and the network's output for
+it, a picture, a README, and our own model file, so that nothing is lost when it is read again. The
+specification wants a YAML description; it is written as JSON, which is also YAML and needs no library.
 """
 
 import hashlib
@@ -29,22 +29,22 @@ from napari_unet.network.geometry import margin
 from napari_unet.network.model import Model
 
 _FORMAT_VERSION = "0.5.4"
-"""Of the specification: what is used here has been in it since then, and tools that know it are many."""
+"""Version of the specification: the first with everything used here, and known to many tools."""
 
 _DESCRIPTION = "bioimageio.yaml"
 
 _NAME = re.compile(r"[^A-Za-z0-9_+\-() ]+")
-"""What names may not hold."""
+"""Characters that are not allowed in names."""
 
 _LICENSE = re.compile(r"[A-Za-z0-9.+\-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class PackageInfo:
-    """What a package says of itself beside the model.
+    """What a package contains about itself, besides the model.
 
-    The specification does not allow all letters in ``name``; others are left out. ``license`` is an SPDX
-    identifier, such as "CC-BY-4.0" or "CC0-1.0", and ``description`` a sentence; "" writes one.
+    Characters in ``name`` that the specification does not allow are left out. ``license`` is an SPDX
+    identifier, such as "CC-BY-4.0" or "CC0-1.0"; ``description`` is a sentence, written for you if it is "".
     """
 
     name: str
@@ -54,7 +54,7 @@ class PackageInfo:
 
     def __post_init__(self) -> None:
         if not any(author.strip() for author in self.authors):
-            raise InputError("A package names who made the model; give at least one author.")
+            raise InputError("A package must name who made the model; give at least one author.")
         if _LICENSE.fullmatch(self.license) is None:
             raise InputError(
                 f"The license is {self.license!r}; give its SPDX identifier, such as CC-BY-4.0 or CC0-1.0."
@@ -66,7 +66,7 @@ def export_package(
 ) -> None:
     """Write a model as a bioimage.io package, completely or not at all.
 
-    The middle of ``image`` (C, spatial...), such as the model is for, becomes the example in the package;
+    The middle of ``image`` (C, spatial...), a typical one for the model, becomes the example in the package;
     None makes one up. ``InputError`` if the file cannot be written, or the image does not suit the model.
     """
     from napari_unet.network.tiles.exchange import to_torchscript
@@ -175,7 +175,7 @@ def _output_axes(model: Model) -> list[dict[str, Any]]:
 
 
 def _preprocessing(normalisation: Normalisation, ndim: int) -> list[dict[str, Any]]:
-    """Return the scaling of intensities in the words of the specification."""
+    """Return the scaling of intensities in terms of the specification."""
     axes = list("zyx"[-ndim:])
     low, high = CLIPS[normalisation.method]
     clip = {"id": "clip", "kwargs": {"min": low, "max": high}}

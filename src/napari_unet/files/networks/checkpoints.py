@@ -1,7 +1,7 @@
 """State dicts of networks from elsewhere, read without running anything that is in them.
 
-Safetensors files hold nothing but numbers. What ``torch.save`` wrote is a pickle: it is opened with
-``weights_only=True`` alone, which knows tensors and plain values, and by no torch with known holes in that.
+Safetensors files hold nothing but numbers. Files of ``torch.save`` are pickles: they are opened only with
+``weights_only=True``, which allows tensors and plain values, and not by a torch with known holes in that.
 """
 
 import io
@@ -21,20 +21,20 @@ _SAFE_SINCE = (2, 10)
 """Earlier releases of torch run code from a file made for it even with ``weights_only=True``."""
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network")
-"""Keys under which training scripts put the weights beside their other state."""
+"""Keys under which training scripts save the weights next to other state."""
 
 _PARALLEL = "module."
 """What ``torch.nn.DataParallel`` puts before every name."""
 
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
-"""How what ``torch.save`` wrote begins: today, and before its version 1.6."""
+"""First bytes of files written by ``torch.save``: today, and before its version 1.6."""
 
 
 def read_state_dict(path: Path) -> "tuple[dict[str, Tensor], tuple[int, ...]]":
-    """Read the weights of a network by name, each of real numbers and no larger than the file, on the CPU.
+    """Read the weights of a network by name, as real numbers on the CPU, none larger than the file.
 
-    Returned with them are the ``mask_values`` that milesial/Pytorch-UNet saves: what classes are called in
-    masks. ``InputError`` if the file cannot be read, was made to do harm, or holds something else.
+    Also returns the ``mask_values`` that milesial/Pytorch-UNet saves: the values of classes in masks.
+    ``InputError`` if the file cannot be read, was made to do harm, or holds something else.
     """
     try:
         with path.open("rb") as file:
@@ -60,15 +60,15 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
 def _read_torch(path: Path, start: bytes) -> object:
     import torch
 
-    # Of "2.13.0+cpu", "2.10.0a0+git" and the like the first two numbers.
+    # The first two numbers of versions such as "2.13.0+cpu" or "2.10.0a0+git".
     found = tuple(int(part) for part in re.findall(r"\d+", torch.__version__)[:2])
     if found < _SAFE_SINCE:
         raise InputError(
             f"{path} is a checkpoint that torch {torch.__version__} cannot open safely; update torch to "
             f"{'.'.join(map(str, _SAFE_SINCE))} or later, or give the weights as safetensors."
         )
-    # From memory: a text that claims to be longer than the file would be given room before it is read. And of
-    # a path, torch would go by its ending.
+    # From memory: for a text that claims to be longer than the file, memory would be reserved before it is
+    # read. And torch would judge a path by its ending.
     content = io.BytesIO(path.read_bytes())
     if start == _ZIP:
         _check_archive(path)
@@ -77,15 +77,15 @@ def _read_torch(path: Path, start: bytes) -> object:
         content.seek(0)
     try:
         return torch.load(content, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch says nearly anything of a damaged file
+    except Exception as error:  # torch raises nearly anything for a damaged file
         raise InputError(
             f"{path} is not a napari-unet model, and as a checkpoint it is damaged or holds more than "
-            "weights, which is not opened; save the state_dict() of its network alone."
+            "weights, so it is not opened; save only the state_dict() of its network."
         ) from error
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse an archive that claims to be larger inside than outside: torch never compresses."""
+    """Refuse an archive whose content claims to be larger than the file: torch never compresses."""
     try:
         with zipfile.ZipFile(path) as archive:
             inside = sum(entry.file_size for entry in archive.infolist())
@@ -96,8 +96,8 @@ def _check_archive(path: Path) -> None:
 
 
 def _check_pickle(content: io.BytesIO, path: Path) -> None:
-    """Refuse sizes beyond that of the file in what torch wrote before 1.6; looking at it runs nothing."""
-    most = path.stat().st_size + 2**16  # that of no tensor: the protocol of old files is number 1001
+    """Refuse a file of torch before 1.6 with sizes beyond that of the file; checking runs nothing in it."""
+    most = path.stat().st_size + 2**16  # not of a tensor: old files have protocol number 1001
     try:
         for _ in range(4):  # a magic number, the protocol, the system, and the weights
             for operation, argument, _position in pickletools.genops(content):
@@ -117,7 +117,7 @@ def _state_of(content: object, path: Path) -> "tuple[dict[str, Tensor], tuple[in
             break
     if not isinstance(content, Mapping):
         raise InputError(
-            f"{path} is not a napari-unet model and holds no weights by name; save the state_dict() of its "
+            f"{path} is not a napari-unet model and holds no named weights; save the state_dict() of its "
             "network."
         )
     values = content.get("mask_values", ())
@@ -132,7 +132,7 @@ def _state_of(content: object, path: Path) -> "tuple[dict[str, Tensor], tuple[in
                 "the state_dict() of its network."
             )
         is_plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_complex()
-        # A tensor can claim to be larger than its numbers, by counting them many times.
+        # A tensor can claim to be larger than its data by repeating it many times.
         if not is_plain or tensor.numel() * tensor.itemsize > limit:
             raise _damaged(path)
         state[key.removeprefix(_PARALLEL)] = tensor.detach()

@@ -28,21 +28,21 @@ _HEADER_LIMIT = 100_000_000
 
 _NO_CHECKSUM = b"0" * 64
 _CHECKSUM = re.compile(rb'(?<=\\"sha256\\":\\")[0-9a-f]{64}')
-"""The checksum as it stands in the header: JSON in a JSON string, so every quotation mark of a name is
+"""The checksum as written in the header: JSON in a JSON string, so that every quotation mark in a name is
 escaped twice and cannot be mistaken for one of these.
 """
 
 
 class NotOursError(InputError):
-    """A file is something else than a model or training state of ours."""
+    """A file is not a model or training state of ours."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of file: what it holds, and the end of the sentence on one that cannot be used.
+    """A kind of file: what it holds, and how the error message ends if one cannot be used.
 
-    ``noun`` follows "napari-unet" in its format; ``version`` is raised whenever a file of the new kind would
-    be misunderstood by an older release.
+    ``noun`` follows "napari-unet" in its format; ``version`` increases whenever an older release would
+    misunderstand a new file.
     """
 
     noun: str
@@ -67,7 +67,7 @@ def write_container(
         "sha256": _NO_CHECKSUM.decode(),
         **entries,
     }
-    # `contiguous`: training keeps weights channels-last, which the format does not know.
+    # `contiguous`: training keeps weights channels-last, which the format lacks.
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     data = save(plain, {_ENTRY: json.dumps(record, separators=(",", ":"))})
     end = 8 + int.from_bytes(data[:8], "little")
@@ -78,9 +78,9 @@ def write_container(
 
 
 def read_container(path: Path, kind: Kind) -> tuple[bytes, dict[str, Any]]:
-    """Return all of an undamaged file, for safetensors to load, and its record.
+    """Return the bytes of an undamaged file, for safetensors to load, and its record.
 
-    The record has an entry more: ``parameters``, the number of values in all tensors. ``InputError`` if the
+    The record gets another entry: ``parameters``, the number of values in all tensors. ``InputError`` if the
     file is missing, is something else (``NotOursError``), is damaged or comes from a newer version.
     """
     with opening(path, kind.noun) as file:
@@ -93,10 +93,10 @@ def read_container(path: Path, kind: Kind) -> tuple[bytes, dict[str, Any]]:
 
 
 def _read_header(file: BinaryIO, path: Path, kind: Kind) -> bytes:
-    """Return how a safetensors file begins: the length of its header (8 bytes, little-endian), and that."""
+    """Return the start of a safetensors file: the length of its header (8 bytes, little-endian), and it."""
     size = file.read(8)
     length = int.from_bytes(size, "little")
-    # Looked at before it is read: eight bytes of any other file are a number of many terabytes.
+    # Checked before reading: eight bytes of any other file may mean many terabytes.
     header = file.read(length) if len(size) == 8 and 2 <= length <= _HEADER_LIMIT else b""
     if not header.startswith(b"{"):
         raise _other(path, kind)

@@ -1,9 +1,9 @@
-"""U-Nets that were trained elsewhere: the weights of two widely used layouts as a model of ours.
+"""U-Nets that were trained elsewhere: weights of two widely used layouts, converted to our models.
 
 The layouts are those of https://github.com/milesial/Pytorch-UNet and
-https://github.com/mateuszbuda/brain-segmentation-pytorch, of any width, depth and number of channels and
-classes. Their networks differ from ours in names and in a few conventions, all of which weights can express,
-so that ours computes the same. Everything else is refused in one sentence.
+https://github.com/mateuszbuda/brain-segmentation-pytorch, with any width, depth and number of channels and
+classes. Their networks differ from ours in names and in a few conventions. Weights can express all of these,
+so that our network computes the same. Everything else is refused in one sentence.
 """
 
 import re
@@ -26,27 +26,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How a foreign U-Net calls its parts.
+    """Names of the parts of a foreign U-Net.
 
     In names, ``{down}`` is the level counted from 1 at the top, ``{below}`` the same counted from 0, and
     ``{up}`` the step of the expanding path, counted from 1 at the bottom.
     """
 
     origin: str  # where networks of this layout come from
-    level: re.Pattern[str]  # of the weights there is one of for every level
+    level: re.Pattern[str]  # of the weights that each level has one of
     # blocks of two convolutions: the first, those after it, the one at the bottom, and the expanding ones
     top: str
     down: str
     bottom: str
     expanding: str
-    # what first convolution, first norm, second convolution and second norm add to the name of a block
+    # what the first convolution and norm, and the second ones, add to the name of a block
     layers: tuple[str, str, str, str]
     # the up-convolutions, and the last convolution
     upsampling: str
     head: str
-    # whether the upsampled features come before the copied ones where both are joined; ours come after
+    # whether the upsampled features are joined before the copied ones; ours come after
     upsampled_first: bool
-    normalisation: Normalisation  # how those who trained it scaled their images
+    normalisation: Normalisation  # how images were scaled for its training
 
 
 _MILESIAL = _Layout(
@@ -81,10 +81,9 @@ _BUDA = _Layout(
 def load_foreign(path: Path) -> Model:
     """Read a checkpoint of a U-Net of a known layout: a state dict, by itself or in a dictionary.
 
-    The model has two classes where the network has one logit, whose sigmoid is the softmax of (0, logit).
-    Images are scaled as by those who trained such networks first: to the range of their bits (milesial), or
-    to mean 0 and standard deviation 1 (mateuszbuda). ``InputError`` if the file cannot be read safely, or is
-    not such a network.
+    If the network has one logit, the model has two classes: its sigmoid is the softmax of (0, logit). Images
+    are scaled as in the original code: by the range of their bit depth (milesial), or to mean 0 and standard
+    deviation 1 (mateuszbuda). ``InputError`` if the file cannot be read safely, or is not such a network.
     """
     state, values = read_state_dict(path)
     for layout in (_MILESIAL, _BUDA):
@@ -98,7 +97,7 @@ def load_foreign(path: Path) -> Model:
 
 
 class _Conversion:
-    """Takes the weights out of a foreign state dict one by one, so that what is left over is noticed."""
+    """Takes the weights out of a foreign state dict one by one, so that none is overlooked."""
 
     def __init__(self, layout: _Layout, state: "Tensors", path: Path) -> None:
         self._layout, self._state, self._path = layout, state, path
@@ -174,7 +173,7 @@ class _Conversion:
         return self._layout.upsampling.format(up=step + 1, down=levels - step)
 
     def _block(self, ours: str, theirs: str, config: UNetConfig) -> "Tensors":
-        """Return two convolutions, each with its norm, as our sequence (0, 1) and (3, 4) of them."""
+        """Return two convolutions, each with its norm, as entries (0, 1) and (3, 4) of our sequence."""
         conv1, norm1, conv2, norm2 = (f"{theirs}{layer}" for layer in self._layout.layers)
         result = self._convolution(f"{ours}.0", f"{ours}.1", conv1, norm1)
         result |= self._convolution(f"{ours}.3", f"{ours}.4", conv2, norm2)
@@ -197,7 +196,7 @@ class _Conversion:
         if bias is not None:
             if bias.shape != statistics["running_mean"].shape:
                 raise self._other(f"{their_conv}.bias is of shape {tuple(bias.shape)}")
-            # The norm subtracts the mean of what the convolution gives: without its bias, that is less.
+            # The norm subtracts the mean of the convolution's output, which is smaller without its bias.
             statistics["running_mean"] = statistics["running_mean"] - bias.float()
         import torch
 
@@ -218,7 +217,7 @@ class _Conversion:
             }
         import torch
 
-        # They have no convolution here and half our features: of ours, the upper half is zero.
+        # Their networks have no convolution here and half our features: the upper half of ours is zero.
         width = config.features * 2 ** (config.levels - step)
         weight = torch.zeros(width // 2, width, 1, 1)
         weight[range(width // 2), range(width // 2)] = 1
@@ -249,8 +248,8 @@ class _Conversion:
 
     def _other(self, reason: str) -> InputError:
         return InputError(
-            f"{self._path} looks like a U-Net of {self._layout.origin}, but {reason}; only networks of just "
-            "this layout can be converted."
+            f"{self._path} looks like a U-Net of {self._layout.origin}, but {reason}; only networks with "
+            "exactly this layout can be converted."
         )
 
 
@@ -263,7 +262,7 @@ def _class_names(classes: int, values: tuple[int, ...]) -> tuple[str, ...]:
 
 
 def _width(block: str, config: UNetConfig) -> int:
-    """Return how many features a block of ours gives."""
+    """Return how many features one of our blocks outputs."""
     path, _, number = block.partition(".")
     levels = config.levels
     level = {"contracting": int(number or 0), "expanding": levels - 1 - int(number or 0), "bottom": levels}
@@ -271,10 +270,10 @@ def _width(block: str, config: UNetConfig) -> int:
 
 
 def _widened(tensor: "Tensor", width: int, name: str) -> "Tensor":
-    """Return weights of a block with zeros for the features that it lacks.
+    """Return weights of a block, with zeros for the features that it lacks.
 
-    In networks without convolutions between levels, the bottom and every expanding block but the last give
-    half the features that ours do. A feature whose norm has factor and offset 0 is 0.
+    In networks without convolutions between levels, the bottom block and all expanding blocks except the last
+    output half as many features as ours. A feature whose norm has factor and offset 0 is 0.
     """
     from torch.nn.functional import pad
 

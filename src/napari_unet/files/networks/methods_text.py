@@ -1,4 +1,4 @@
-"""What a paper should say of a model, written from its file, so that nothing has to be remembered."""
+"""What a paper should say about a model, written from its file, so that nothing has to be remembered."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -39,8 +39,8 @@ REFERENCE = (
 def methods_text(record: Mapping[str, Any]) -> str:
     """Return a paragraph for the methods section of a paper, an empty line, and the reference it cites.
 
-    ``record`` is of a model file, as :func:`napari_unet.files.networks.models.read_info` returns it. Which
-    images were painted, and how much, is for the authors to add.
+    ``record`` is that of a model file, as :func:`napari_unet.files.networks.models.read_info` returns it. The
+    authors should add which images were painted, and how much.
     """
     sentences = [
         _network(record["network"], record["parameters"]),
@@ -148,7 +148,7 @@ def _score(history: Mapping[str, Any]) -> str:
     spread = " (90 % interval {:.2f} to {:.2f})".format(*interval) if interval else ""
     if interval == [0, 1]:
         spread = " (on too few strokes for an interval)"
-    # Files of earlier releases do not say.
+    # Files of earlier releases lack this.
     where = _SCORED_ON.get(history.get("scored_on", ""), "annotations")
     return (
         f"The weights of step {history['best_step']:,} were kept; their mean intersection over union "

@@ -47,7 +47,7 @@ _PARTS: dict[str, Any] = {
     "pixel_size": tuple[float, ...] | None,
     "origin": str,
 }
-"""Every field of :class:`Model` but its weights."""
+"""Every field of :class:`Model` except its weights."""
 
 _LATER_PARTS = {"instances", "object_size", "pixel_size", "origin"}
 """Parts that files written by earlier releases lack."""
@@ -63,18 +63,18 @@ def save_model(model: Model, path: str | Path, *, half: bool = False) -> None:
     path : str or Path
         Any name; ``.safetensors`` is the usual ending. An existing file is replaced.
     half : bool
-        Write convolutions in half precision: half the size, three correct digits. A model that is read back
-        has float32 weights in any case.
+        Write convolutions in half precision: half the size, three correct digits. Models that are read back
+        always have float32 weights.
 
     Raises
     ------
     InputError
-        If the file cannot be written, or the weights are not ones that :func:`load_model` would take.
+        If the file cannot be written, or :func:`load_model` would refuse the weights.
     """
     check_model(model)
     _check_weights(model.weights, model.network, "The model")
     weights = model.weights
-    if half:  # kernels: factors and statistics are few, and stay as they are
+    if half:  # only kernels: factors and statistics are few, and are not converted
         weights = {
             name: tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
             for name, tensor in weights.items()
@@ -86,19 +86,18 @@ def save_model(model: Model, path: str | Path, *, half: bool = False) -> None:
 def load_model(path: str | Path) -> Model:
     """Read a model that :func:`save_model` wrote, or a U-Net that was trained elsewhere.
 
-    The latter are those of :func:`napari_unet.files.networks.foreign.load_foreign`, by themselves or in a
-    bioimage.io package.
+    U-Nets from elsewhere are those of :func:`napari_unet.files.networks.foreign.load_foreign`, as single
+    files or in a bioimage.io package.
 
-    Further entries in its description, its training configuration or its history, from a later release with
-    the same file version, are left out; an unknown entry in its network or normalisation, which would change
-    what it computes, is refused.
+    Unknown entries in the description, training configuration or history, from a later release with the same
+    file version, are left out; unknown entries in the network or normalisation, which would change what it
+    computes, are refused.
 
     Raises
     ------
     InputError
-        One sentence if the file is missing, is something else, is damaged (truncated, or a bit flipped
-        anywhere), comes from a newer version, or holds weights that are not finite or do not fit the network
-        it describes.
+        If the file is missing, is something else, is damaged (truncated, or a bit flipped anywhere), comes
+        from a newer version, or holds weights that are not finite or do not fit the network it describes.
     """
     from safetensors.torch import load
 
@@ -120,19 +119,19 @@ def load_model(path: str | Path) -> Model:
 
 
 def read_info(path: str | Path) -> dict[str, Any]:
-    """Return what a model file says of itself, without torch and without its weights.
+    """Return the record of a model file, without torch and without its weights.
 
     Returns
     -------
     dict
         ``format``, ``version``, ``sha256``, ``network``, ``normalisation``, ``mode``, ``class_names``,
         ``training``, ``history`` and, not in files of earlier releases, ``instances``, ``object_size``,
-        ``pixel_size`` and ``origin`` as plain values, and ``parameters``, the number of values it holds.
+        ``pixel_size`` and ``origin`` as plain values, and ``parameters``, the number of values in tensors.
 
     Raises
     ------
     InputError
-        As :func:`load_model`, except that the weights are not looked at.
+        As :func:`load_model`, except that the weights are not checked.
     """
     path = user_path(path)
     _, record = read_container(path, MODEL)
@@ -141,21 +140,21 @@ def read_info(path: str | Path) -> dict[str, Any]:
 
 
 def model_path(folder: Path, image_name: str, now: datetime) -> Path:
-    """Return "<image> <date time>.safetensors" in ``folder``: a name that systems allow and no file has."""
+    """Return "<image> <date time>.safetensors" in ``folder``: an unused name that every system allows."""
     return free_path(folder / f"{safe_name(image_name) or 'model'} {now:%Y-%m-%d %H.%M.%S}.safetensors")
 
 
 def free_path(path: Path) -> Path:
-    """Return ``path``, or, where a file has that name, one with the next free number behind it.
+    """Return ``path``, or, if that file exists, the path with the next free number added.
 
-    A short training can end within the second in which it began, and must not take the next one's name.
+    A training can end within the second in which it began; its name must not be used twice.
     """
     numbered = (path.with_stem(f"{path.stem} ({number})") for number in count(2))
     return next(one for one in chain((path,), numbered) if not one.exists())
 
 
 def model_digest(model: Model) -> str:
-    """Return what tells a network, and how it reads intensities, from others."""
+    """Return a digest that identifies a network and how it reads intensities."""
     described = {name: to_plain(getattr(model, name)) for name in ("network", "normalisation", "mode")}
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for name, tensor in sorted(model.weights.items()):
@@ -165,14 +164,14 @@ def model_digest(model: Model) -> str:
 
 
 def describe(model: Model) -> dict[str, Any]:
-    """Return what :func:`read_info` would, of a model that is in no file of ours."""
+    """Return what :func:`read_info` would for a model that is not in a file of ours."""
     parts = {name: to_plain(getattr(model, name)) for name in _PARTS}
     parameters = sum(tensor.numel() for tensor in model.weights.values())
     return {"format": "checkpoint", "version": 0, "sha256": "", "parameters": parameters} | parts
 
 
 def _in_full(weights: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
-    """Return what is stored in half precision as float32."""
+    """Return weights, with those stored in half precision as float32."""
     import torch
 
     return {
@@ -181,7 +180,7 @@ def _in_full(weights: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
 
 
 def _read_parts(record: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Return every part of a model but its weights."""
+    """Return every part of a model except its weights."""
     absent = _PARTS.keys() - _LATER_PARTS - record.keys()
     if absent:
         raise InputError(f"{path} is incomplete: it lacks {', '.join(sorted(absent))}; train again.")
@@ -200,12 +199,12 @@ def _read_parts(record: Mapping[str, Any], path: Path) -> dict[str, Any]:
         )
     size = parts.get("object_size")
     if size is not None and not 1 <= size < 1e6:
-        raise InputError(f"{path} is made for objects of {size} pixels, which cannot be; train again.")
+        raise InputError(f"{path} is made for objects of {size} pixels, which is impossible; train again.")
     return parts
 
 
 def _check_weights(weights: "Mapping[str, Tensor]", network: UNetConfig, what: str) -> None:
-    """Raise ``InputError`` unless ``weights`` are finite and just those of ``network``."""
+    """Raise ``InputError`` unless ``weights`` are finite and exactly those of ``network``."""
     import torch
 
     from napari_unet.network.unet import UNet

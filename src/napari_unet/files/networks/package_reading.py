@@ -1,7 +1,7 @@
-"""Models out of bioimage.io packages: our own, and U-Nets of the layouts we know.
+"""Models from bioimage.io packages: our own, and U-Nets of the layouts we know.
 
-Nothing is unpacked under a name from the archive, and nothing in it is run: of its files, those that may hold
-weights are looked at one by one, as any file of weights is.
+Nothing is unpacked under a name from the archive, and nothing in it is run. Files that may hold weights are
+read one by one, like any other file of weights.
 """
 
 import zipfile
@@ -23,7 +23,7 @@ _OURS, _WEIGHTS = ".safetensors", (".safetensors", ".pth", ".pt")
 
 _SLACK = 2**24
 _LONGEST = 2**18
-"""Bytes of a description that is read."""
+"""Most bytes of a description that is read."""
 
 
 def is_package(path: Path) -> bool:
@@ -36,10 +36,10 @@ def is_package(path: Path) -> bool:
 
 
 def load_package(path: Path, load_ours: Callable[[Path], Model]) -> Model:
-    """Read the model of a bioimage.io package, by ``load_ours`` if it holds a model file of ours.
+    """Read the model of a bioimage.io package, with ``load_ours`` if it holds a model file of ours.
 
-    Else it is a U-Net from elsewhere, see :func:`napari_unet.files.networks.foreign.load_foreign`, whose
-    images are scaled as the package says. ``InputError`` if there is none in it, or the package is damaged.
+    Otherwise read a U-Net from elsewhere, see :func:`napari_unet.files.networks.foreign.load_foreign`, and
+    scale images as the package says. ``InputError`` if it holds no such model, or is damaged.
     """
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
@@ -68,7 +68,7 @@ def _content(path: Path, name: str, most: int | None = None) -> bytes:
     try:
         with zipfile.ZipFile(path) as archive, archive.open(name) as file:
             content = file.read(most + 1)
-    except Exception as error:  # a damaged archive makes the decoders say nearly anything
+    except Exception as error:  # for a damaged archive, the decoders raise nearly anything
         raise _damaged(path) from error
     if len(content) > most:
         raise _damaged(path)
@@ -76,7 +76,7 @@ def _content(path: Path, name: str, most: int | None = None) -> bytes:
 
 
 def _as_described(model: Model, path: Path, names: Sequence[str]) -> Model:
-    """Return a model that scales images as its package, which holds files of these names, says."""
+    """Return a model that scales images as its package says; ``names`` are the files in it."""
     name = next(name for name in names if name in _DESCRIPTIONS)
     try:
         described = yaml.safe_load(_content(path, name, _LONGEST))
@@ -100,7 +100,7 @@ def _as_described(model: Model, path: Path, names: Sequence[str]) -> Model:
 
 
 def _scaling(step: Mapping[str, Any]) -> Normalisation | None:
-    """Return what a step of the preprocessing means; None for one that scales nothing."""
+    """Return the scaling of a step of the preprocessing; None for a step that scales nothing."""
     kind, settings = step.get("id", step.get("name")), step.get("kwargs") or {}
     match kind:
         case "scale_range":

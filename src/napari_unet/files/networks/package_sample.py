@@ -1,4 +1,4 @@
-"""An image and what a model says of it, as packages carry them to show and to test the model."""
+"""An image and a model's output for it, which packages contain to show and test the model."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from napari_unet.network.geometry import margin, nearest_sizes, tile_geometry
 from napari_unet.network.model import Model
 
 _EDGE = {2: 512, 3: 48}
-"""Most pixels of it along an axis."""
+"""Most pixels of the example along an axis."""
 
 _COVER = 256
 """Edge in pixels of either half of the picture."""
@@ -29,7 +29,7 @@ class Sample:
     output: NDArray[np.float32]
 
     def picture(self) -> bytes:
-        """Return a PNG of twice the width: the image, and the probability that a pixel is not background."""
+        """Return a PNG of two halves: the image, and the probability that a pixel is not background."""
         import imageio.v3
 
         shown = (self.input[0].mean(axis=0), 1 - self.output[0, 0])
@@ -38,7 +38,7 @@ class Sample:
 
 
 def make_sample(model: Model, image: NDArray[Any] | None) -> Sample:
-    """Return the middle of an image (C, spatial...), or of one that is made up, and its probabilities.
+    """Return the middle of an image (C, spatial...), or of a made-up one, and its probabilities.
 
     ``InputError`` if the image does not suit the model.
     """
@@ -60,14 +60,14 @@ def make_sample(model: Model, image: NDArray[Any] | None) -> Sample:
         block = _middle(block, axis, config, least)
     block = np.ascontiguousarray(block, np.float32)
     scaled = model.normalisation.scale(block, model.normalisation.limits(block))
-    # The network by itself: where a valid one begins, tiles of an image have another pooling grid.
+    # The network alone: with a valid one, tiles of an image would have another pooling grid.
     network = ready_network(model, torch.device("cpu"), torch.float32)
     whole = tuple(slice(0, size - 2 * margin(config)) for size in block.shape[1:])
     return Sample(block[None], probabilities_of(network, scaled, whole)[None])
 
 
 def example_from(image: Pixels, channels: Channels, model: Model) -> NDArray[Any]:
-    """Return an image as :func:`make_sample` takes it; of a stack of planes, the one in the middle.
+    """Return an image as :func:`make_sample` takes it; for a stack of planes, the middle one.
 
     ``InputError`` if the image does not suit the model.
     """
@@ -81,23 +81,23 @@ def example_from(image: Pixels, channels: Channels, model: Model) -> NDArray[Any
 
 
 def halo_of(config: UNetConfig) -> int:
-    """Return the border of a block that other tools shall leave out, so that blocks equal the whole image.
+    """Return the border that other tools should cut off blocks, so that they equal the whole image.
 
-    None where the network leaves it out itself, where no border is enough, and of volumes, whose least number
-    of planes would be larger than those that people have.
+    None if the network cuts it off itself, if no border is enough, and for volumes, which would need more
+    planes than most stacks have.
     """
     needs_one = config.padding == "same" and config.upsampling != "aligned" and config.ndim == 2
     return tile_geometry(config).halo if needs_one else 0
 
 
 def least_size(config: UNetConfig) -> int:
-    """Return the smallest size of an image that a package of the network takes."""
+    """Return the smallest image size that a package of the network takes."""
     wanted = 1 + 2 * halo_of(config)
     return next(size for size in nearest_sizes(config, wanted) if size >= wanted)
 
 
 def _middle(block: NDArray[Any], axis: int, config: UNetConfig, least: int) -> NDArray[Any]:
-    """Return as much of the middle along an axis as fits the network, mirrored where it is too small."""
+    """Return as much of the middle along an axis as fits the network, mirrored if it is too small."""
     most = max(least, min(block.shape[axis], _EDGE[config.ndim]))
     size = nearest_sizes(config, most)[0]
     missing = max(0, size - block.shape[axis])

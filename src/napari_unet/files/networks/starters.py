@@ -16,7 +16,7 @@ _SUFFIX = ".safetensors"
 
 
 def starter_names() -> tuple[str, ...]:
-    """Return the names of the starters there are, in alphabetical order."""
+    """Return the names of all starters, in alphabetical order."""
     return tuple(sorted(path.stem for path in _FOLDER.glob(f"*{_SUFFIX}")))
 
 
@@ -26,7 +26,7 @@ def load_starter(name: str) -> "Model":
     Raises
     ------
     InputError
-        If there is none of this name, with the names there are.
+        If there is none of this name; the message lists the names.
     """
     model = load_model(starter_path(name))
     release = model.history.versions.get("napari-unet", "")
@@ -36,7 +36,7 @@ def load_starter(name: str) -> "Model":
 def starter_path(name: str) -> Path:
     """Return the file of a starter.
 
-    ``InputError`` if there is none of this name, with the names there are.
+    ``InputError``, with a list of names, if there is none of this name.
     """
     if name not in starter_names():
         raise InputError(f"There is no starter {name!r}; {_offered()}.")
@@ -44,16 +44,16 @@ def starter_path(name: str) -> Path:
 
 
 def is_starter(path: str | Path) -> bool:
-    """Return whether a file is that of a starter."""
+    """Return whether a file is one of the starters."""
     return Path(path) in {starter_path(name) for name in starter_names()}
 
 
 def find_model(name: str | Path) -> Path:
-    """Return the file that a user means who gives the name of a starter, or the path of a model file.
+    """Return the model file that a user means by the name of a starter, or by a path.
 
     ``InputError`` if it is neither.
     """
-    if str(name) in starter_names():  # even where a folder is called so, too
+    if str(name) in starter_names():  # even if a folder has this name
         return starter_path(str(name))
     path = user_path(name)
     if path.suffix == _SUFFIX or path.exists():

@@ -1,9 +1,9 @@
-"""Training states beside their models, so that a training goes on another day.
+"""Training states beside their models, so that a training can continue another day.
 
 The state of ``cells.safetensors`` is ``cells.safetensors.training``: the moments of the optimiser, the
-weights as the last step left them and the generators of random numbers, as safetensors with a JSON record. It
-is about four times as large as the model, of use for training alone, and can be deleted at any time. It names
-the model it belongs to by the checksum of that file: for any other, it is not used.
+weights after the last step and the random number generators, as safetensors with a JSON record. It is about
+four times as large as the model, used only for training, and can be deleted at any time. It contains the
+checksum of the model file it belongs to, and is not used for any other.
 """
 
 from dataclasses import dataclass
@@ -33,23 +33,23 @@ STATE = Kind(
 )
 
 ENDING = ".training"
-"""Of its own: nothing that lists *.safetensors takes it for a model."""
+"""Ending of its own, so that lists of *.safetensors do not show it as a model."""
 
 _GROUPS = ("network", "average", "first_moment", "second_moment", "anchor", "best")
-"""The mappings of tensors of a state; each has its name before those of its tensors."""
+"""The mappings of tensors of a state; the name of each precedes those of its tensors."""
 
 
 _CONFUSIONS = "highest"
-"""The tensor of what the best network so far got right and wrong, stroke by stroke."""
+"""The tensor with what the best network so far got right and wrong, stroke by stroke."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Numbers:
-    """All of a state that is not tensors; ``model`` is the checksum of the file of its model.
+    """Everything in a state except tensors; ``model`` is the checksum of its model's file.
 
-    ``as_model`` names the mappings that are equal to the weights of the model and are not written again.
-    ``patch_rng`` is (state, increment, has_uint32, uinteger) of numpy's PCG64, the first two in hexadecimals:
-    they have 128 bits.
+    ``as_model`` names the mappings that equal the weights of the model and are not written again.
+    ``patch_rng`` is (state, increment, has_uint32, uinteger) of numpy's PCG64, the first two in hexadecimal,
+    as they have 128 bits.
     """
 
     model: str
@@ -65,14 +65,14 @@ class _Numbers:
 
 
 def state_path(model_path: str | Path) -> Path:
-    """Return where the state of a model file is."""
+    """Return the path of the state of a model file."""
     return user_path(f"{model_path}{ENDING}")
 
 
 def save_state(state: TrainingState, model: Model, model_path: str | Path) -> None:
     """Write ``state`` beside the file of ``model``, of the same training, completely or not at all.
 
-    ``InputError`` if the state cannot be written, or the model file not be read.
+    ``InputError`` if the state cannot be written, or the model file cannot be read.
     """
     import torch
 
@@ -114,8 +114,8 @@ def save_state(state: TrainingState, model: Model, model_path: str | Path) -> No
 def load_state(model: Model, model_path: str | Path) -> TrainingState | None:
     """Read the state beside the file of ``model``; None if there is none.
 
-    ``InputError`` if there is one which cannot be used: it is damaged, comes from a newer version, or belongs
-    to another model.
+    ``InputError`` if it cannot be used because it is damaged, comes from a newer version, or belongs to
+    another model.
     """
     import torch
     from safetensors.torch import load
@@ -158,7 +158,7 @@ def load_state(model: Model, model_path: str | Path) -> TrainingState | None:
 
 
 def step_to_continue(model_path: str | Path) -> int | None:
-    """Return the step from which the training of a model file can go on, None if no state is beside it.
+    """Return the step from which the training of a model file can continue; None if it has no state.
 
     Neither torch nor the tensors are loaded. ``InputError`` as :func:`load_state`.
     """
@@ -167,7 +167,7 @@ def step_to_continue(model_path: str | Path) -> int | None:
 
 
 def load_to_continue(path: str | Path) -> tuple[Model, TrainingState | None, str]:
-    """Read a model and the state beside it, or a sentence on why there is none that can be used.
+    """Read a model and the state beside it, or a sentence that says why no state can be used.
 
     ``InputError`` if the model cannot be read.
     """
@@ -185,7 +185,7 @@ def _read(path: Path, model_path: Path) -> tuple[bytes, _Numbers]:
     data, record = read_container(path, STATE)
     try:
         numbers: _Numbers = from_plain(_Numbers, record, "state", ignore_unknown=True)
-    except (InputError, TypeError) as error:  # TypeError: an entry is absent
+    except (InputError, TypeError) as error:  # TypeError: an entry is missing
         raise InputError(f"{path} is incomplete; {_ALONE}.") from error
     _, model_record = read_container(model_path, MODEL)
     if numbers.model != model_record["sha256"]:
@@ -194,7 +194,7 @@ def _read(path: Path, model_path: Path) -> tuple[bytes, _Numbers]:
 
 
 def _generator_state(numbers: _Numbers) -> dict[str, Any]:
-    """Return the state of the numpy generator, after numpy has taken it once."""
+    """Return the state of the numpy generator, after numpy has accepted it."""
     state, increment, has_uint32, uinteger = numbers.patch_rng
     generator = np.random.PCG64()
     generator.state = {

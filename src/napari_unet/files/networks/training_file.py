@@ -1,4 +1,4 @@
-"""The file of a model that is being trained, and the state of its training beside it."""
+"""The file of a model in training, and the training state beside it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,14 +12,15 @@ from napari_unet.network.events import Checkpoint, Stopped
 from napari_unet.network.model import Model
 
 CHECKPOINT_S = 60.0
-"""Seconds of training that a crash, or the end of the power, may cost."""
+"""Seconds of training that a crash or power cut may cost."""
 
 
 class TrainingFile:
-    """Where the model of one training goes: to ``path``, in place of a file that is there already.
+    """Where the model of one training goes: to ``path``, replacing a file that is already there.
 
-    A file that comes there later is of another window, whose training began in the same second: then ``path``
-    gets a number. What the images it learns from have in common in ``pixel_sizes`` is saved with the model.
+    A file that appears there later is from another window whose training began in the same second: then
+    ``path`` gets a number. The pixel size that the images have in common (``pixel_sizes``) is saved with the
+    model.
     """
 
     def __init__(self, path: Path, pixel_sizes: Sequence[PixelSize | None] = ()) -> None:
@@ -29,7 +30,7 @@ class TrainingFile:
         self._told = ""
 
     def save_model(self, model: Model) -> None:
-        """Write the model; raises ``InputError`` where it cannot be written, as the others do."""
+        """Write the model; as in the other methods, ``InputError`` if it cannot be written."""
         if not self._replaces:
             self.path = free_path(self.path)
         size = common_pixel_size(self._pixel_sizes, model.network.ndim)
@@ -37,14 +38,14 @@ class TrainingFile:
         self._replaces = True
 
     def save_state(self, event: Checkpoint | Stopped) -> None:
-        """Write the state, if it has one, of a model that was saved."""
+        """Write the state of a saved model, if it has one."""
         if event.state is not None:
             save_state(event.state, event.model, self.path)
 
     def save_checkpoint(self, event: Checkpoint, *, state: bool = True) -> list[str]:
-        """Write both; return in a sentence why not, unless that was said before.
+        """Write both; if that fails, return a sentence that says why, once.
 
-        The training goes on, for the disk may have room again at its end.
+        The training continues, because the disk may have space again at its end.
         """
         try:
             self.save_model(event.model)
@@ -53,5 +54,5 @@ class TrainingFile:
         except InputError as error:
             before, self._told = self._told, str(error)
             if before != self._told:
-                return [f"{error} The training goes on, but is lost if this program ends before it does."]
+                return [f"{error} The training continues, but is lost if this program ends before it does."]
         return []
