@@ -51,7 +51,7 @@ from napari_unet.widgets.window.lifetime import follow
 
 @dataclass(slots=True, eq=False)
 class _Run:
-    """The prediction that goes on: its images, and what came of them."""
+    """The prediction that is running: its images, and their results so far."""
 
     job: Job
     tally: BatchTally
@@ -60,10 +60,10 @@ class _Run:
     paths: tuple[Path, ...] = ()
     files: list[Finished] = field(default_factory=list)
     images: list[Image] = field(default_factory=list)  # that have results of it
-    shows_hidden: bool = False  # one image was asked for that was hidden then
+    shows_hidden: bool = False  # a single image was asked for, and was hidden then
 
     def shows(self, target: Target) -> bool:
-        """Return whether results are seen at once: not those of images that are hidden, or were since."""
+        """Return whether results are shown at once: not for images that are hidden, or have been since."""
         return target.layer.visible or self.shows_hidden
 
 
@@ -75,7 +75,7 @@ class PredictDock(Dock):
     predicted = Signal(object)
     """Results of these images were added."""
     ended = Signal()
-    """It has ended, in whatever way."""
+    """A prediction has ended, in whatever way."""
 
     def __init__(self, viewer: "napari.viewer.Viewer", *, scrollable: bool = True) -> None:
         super().__init__(scrollable=scrollable)
@@ -135,7 +135,7 @@ class PredictDock(Dock):
 
     @property
     def is_running(self) -> bool:
-        """Whether a prediction runs or waits."""
+        """Whether a prediction is running or waiting."""
         return self._run is not None
 
     @property
@@ -149,11 +149,11 @@ class PredictDock(Dock):
         self.model.choose(path)
 
     def known(self, image: Image) -> Known | None:
-        """Return the probabilities that are kept of ``image``."""
+        """Return the probabilities kept for ``image``."""
         return self._live.known(image)
 
     def start(self) -> None:
-        """Predict with the form as it is, unless a prediction runs."""
+        """Predict with the settings of the form, unless a prediction is running."""
         if self._run is not None:
             return
         self._withdraw()
@@ -183,7 +183,7 @@ class PredictDock(Dock):
 
     def _prepare(self) -> _Run:
         facts = read_facts(self.model.path)
-        self.form.objects.choose(facts.path, facts.instances)  # the file may have been trained on
+        self.form.objects.choose(facts.path, facts.instances)  # the model may have been trained further
         return self._prepare_files(facts) if self.image.several == FILES else self._prepare_layers(facts)
 
     def _prepare_layers(self, facts: ModelFacts) -> _Run:
@@ -318,7 +318,7 @@ class PredictDock(Dock):
         self._report.show_result(failures, run.files)
         self._refresh()
         self.ended.emit()
-        # After other docks have chosen another image, which was not to be chosen meanwhile.
+        # Only now: until the end, other docks keep the image they had, and may choose another one then.
         if run.job.failure:
             self._status.say(run.job.failure, "error")
         else:
@@ -375,13 +375,13 @@ class PredictDock(Dock):
         self._status.say(sentence, "warning")
 
     def _on_corrected(self) -> None:
-        """Speak of edits no more when they were taken into the paint, or undone."""
+        """Clear the sentence on edits when they were taken into the paint, or undone."""
         image = None if self._discard.isHidden() else self.image.layer
         if image is not None and edited_result(self._viewer, image, "objects") is None:
             self._withdraw()
 
     def _withdraw(self) -> None:
-        """Offer no more to discard edits, nor speak of them, or of why nothing could be segmented."""
+        """Hide the button to discard edits; clear the sentences on edits and on why nothing was segmented."""
         if not self._discard.isHidden() or self._is_refused:
             self._discard.setVisible(False)
             self._status.say("")

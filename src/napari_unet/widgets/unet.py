@@ -43,13 +43,13 @@ _SHOWN_AT: dict[Action, int] = {"make": 1, "start": 3, "predict": 4}
 """The step that unfolds when its button above the steps is pressed."""
 
 _FILES: tuple[Action, ...] = ("save", "table")
-"""What writes files, side by side."""
+"""Actions that write files: their buttons are side by side."""
 
 
 class UNetDock(Dock):
     """The four docks as numbered steps that share one image, the weights and the trained model.
 
-    Above them is what to do next, with buttons that do it.
+    Above them, a sentence says what to do next, with buttons that do it.
     """
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
@@ -57,12 +57,12 @@ class UNetDock(Dock):
         self.setObjectName("unet_dock")
         self._viewer = viewer = without_proxy(viewer)
         self._place = ""
-        # Of images, what happened to them since the last training; of layers, since they were written.
+        # What happened to images since the last training, and to layers since they were written.
         self._predicted: set[object] = set()
         self._saved: set[object] = set()
         self._learnt: dict[object, int] = {}
-        self._found: set[object] = set()  # paint that was there already, and is not counted yet
-        self._taught: dict[object, int] = {}  # by the training that goes on, with the paint as it was
+        self._found: set[object] = set()  # paint that was there before, and is not counted yet
+        self._taught: dict[object, int] = {}  # by the running training, with the paint as it began
         self._followed: WeakSet[Labels] = WeakSet()
         self.paint = PaintDock(viewer, scrollable=False)
         self.weights = WeightsDock(viewer, scrollable=False)
@@ -120,7 +120,7 @@ class UNetDock(Dock):
         column.addStretch()
 
     def stop(self) -> None:
-        """End what is computed in any of the steps."""
+        """Stop whatever the steps are computing."""
         self.train.stop()
         self.predict.stop()
         self.paint.next_place.stop()
@@ -153,7 +153,7 @@ class UNetDock(Dock):
         follow(self, self._refresh, events.removed)
 
     def _preview(self) -> LivePreviewLayer | None:
-        """Return what shows what a network makes of the images while it learns."""
+        """Return the preview of what a network predicts while it learns."""
         return self.train.findChild(LivePreviewLayer) if self.train.is_running else None
 
     # What the buttons do.
@@ -176,7 +176,7 @@ class UNetDock(Dock):
             ask(image)
 
     def _save_table(self) -> None:
-        """Write a table of the image, or of those that are chosen together."""
+        """Write a table of the image, or of several that are chosen together."""
         image = self.paint.image.layer
         several = images_chosen(self._viewer, self.predict.image.several)
         if several or image is not None:
@@ -185,9 +185,9 @@ class UNetDock(Dock):
     # What has happened.
 
     def _share_image(self, layer: Layer | None) -> None:
-        """Choose in all steps the image that was chosen in one, but where several images are chosen.
+        """Choose in all steps the image that was chosen in one, except where several images are chosen.
 
-        What computes goes on to show the image it began with.
+        Steps that are computing go on showing the image they began with.
         """
         for chooser in self._choosers:
             if not chooser.several and chooser.isEnabled():
@@ -211,11 +211,11 @@ class UNetDock(Dock):
         self._refresh()
 
     def _on_ended(self) -> None:
-        """Choose the image again that was chosen in the other steps meanwhile."""
+        """Catch up with the image that was chosen in the other steps meanwhile."""
         self._share_image(self.paint.image.layer)
 
     def _checksums(self) -> dict[object, int]:
-        """Return that of the paint by its layer; the last strokes may not be counted yet."""
+        """Return the checksum of the paint by its layer; the last strokes may not be counted yet."""
         paint = self.paint.annotation
         return {} if paint is None else {paint.unique_id: checksum(copy_paint(paint))}
 
@@ -232,14 +232,14 @@ class UNetDock(Dock):
         self._refresh()
 
     def _on_project(self) -> None:
-        if project_of(self._viewer).session is None:  # it was closed, which leaves all as it is
+        if project_of(self._viewer).session is None:  # it was closed, so everything stays as it is
             self._trained = project_of(self._viewer).last_model is not None
             self._refresh()
         else:
             self._take_stock()
 
     def _take_stock(self) -> None:
-        """Take labels that are there for those of the last model, and paint for what it learnt."""
+        """Assume that existing labels are from the last model, and that existing paint is what it learnt."""
         self._trained = project_of(self._viewer).last_model is not None
         self._found = {layer.unique_id for layer in self._viewer.layers if is_paint(layer)}
         self._predicted |= {
@@ -253,7 +253,7 @@ class UNetDock(Dock):
         self._refresh()
 
     def _on_layers(self, _event: object = None) -> None:
-        """Follow the predicted layers, also those that were there before, or have only now become such."""
+        """Follow the predicted layers, also those that were there before or have just become such."""
         for layer in self._viewer.layers:
             if isinstance(layer, Labels) and is_result(layer) and layer not in self._followed:
                 self._followed.add(layer)
@@ -272,7 +272,7 @@ class UNetDock(Dock):
     # What to do next.
 
     def _stage(self) -> Stage:
-        """Return how far the user is with the chosen image."""
+        """Return how far the user has come with the chosen image."""
         image, counted = self.paint.image.layer, self.paint.counted
         stage = Stage(
             has_image=image is not None,
@@ -301,7 +301,7 @@ class UNetDock(Dock):
         labels = labels_of(self._viewer, image)
         if image is None or not labels:
             return stage
-        # Who changes to classes has none yet, but may have objects.
+        # After a change to classes, no classes are predicted yet, but there may be objects.
         suits = not stage.is_of_classes or bool(layers_of(self._viewer, image, "classes"))
         return replace(
             stage,
@@ -315,7 +315,7 @@ class UNetDock(Dock):
         stage = self._stage()
         advice = next_step(stage)
         self._advice.say(advice.sentence)
-        # Who presses these buttons by key goes on to the next one.
+        # When these buttons are pressed by key, the focus goes to the next one.
         first = [self._buttons[action] for action in advice.actions[:1]]
         with self.hand_focus(first[0]) if first else nullcontext():
             for action, made in self._buttons.items():

@@ -1,1 +1,1 @@
-"""Images are segmented: those of the window, files, and what is too large for the memory."""
+"""Segmentation of images in the window, of files, and of images too large for the memory."""

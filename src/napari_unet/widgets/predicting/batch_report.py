@@ -1,4 +1,4 @@
-"""What came of many images: which failed and why, and which can be looked at."""
+"""The outcome for many images: which failed and why, and which can be looked at."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +15,11 @@ from napari_unet.widgets.predicting.files_run import read_results
 from napari_unet.widgets.predicting.saving import with_ending
 
 _LINES = 6
-"""Lines of the list of failures that are seen without scrolling."""
+"""Lines of the list of failures that are visible without scrolling."""
 
 
 class BatchTally:
-    """Counts finished, failed and left images of these names.
+    """Counts which of the images with these names are finished, failed or left.
 
     ``folder`` is where results are written, or "" if they become layers.
     """
@@ -30,18 +30,18 @@ class BatchTally:
         self.finished: list[int] = []
         self.failures: dict[int, str] = {}
         self.has_part = False
-        """Whether the finished tiles of an image that is not finished were kept."""
+        """Whether finished tiles of an unfinished image were kept."""
         self.is_suspended = False
-        """Whether those of an image that is segmented on disk were, so that the same run goes on there."""
+        """Whether they are kept on disk, so that the same prediction can go on there."""
         self._objects: int | None = None
         self.share = 0.0
-        """The part that is done of all images together, 0 to 1."""
+        """How much of all images together is done, 0 to 1."""
         self.progress = ""
         """Where the work is, in words; "" before it has begun."""
         self._note = ""
 
     def advance(self, number: int, share: float, note: str = "") -> None:
-        """Note that a ``share`` of image ``number`` is done; ``note`` is what the user should know of it."""
+        """Note that a ``share`` of image ``number`` is done; ``note`` is a sentence for the user."""
         total = len(self.names)
         self._note = note
         self.share = (number + share) / total
@@ -53,19 +53,19 @@ class BatchTally:
         self.finished.append(number)
         if objects is not None:
             self._objects = (self._objects or 0) + objects
-        self.advance(number, 1, self._note)  # a short prediction may be told of for the first time here
+        self.advance(number, 1, self._note)  # for a short prediction, this may be the first news
 
     def fail(self, number: int, message: str) -> None:
-        """Note why nothing came of an image."""
+        """Note why an image failed."""
         self.failures[number] = message
         self.advance(number, 1)
 
     def failure_lines(self) -> list[str]:
-        """Return a line for every image of which nothing came: its name and why."""
+        """Return a line for every image that failed: its name and why."""
         return [f"{self.names[number]}: {message}" for number, message in self.failures.items()]
 
     def outcome(self, *, cancelled: bool) -> tuple[str, Tone]:
-        """Return what came of it in words, and their tone."""
+        """Return the outcome in words, and their tone."""
         total, done, failed = len(self.names), len(self.finished), len(self.failures)
         if total == failed == 1:
             return next(iter(self.failures.values())), "error"
@@ -104,7 +104,7 @@ class BatchReport(QWidget):
     """A list of failures that can be copied, and a choice of finished files to open; hidden while empty."""
 
     opened = Signal(object)
-    """Image and results of the file asked for, an ``OpenedFile``."""
+    """Image and results of the requested file, an ``OpenedFile``."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A table of the objects of files that were segmented, read again one by one."""
+"""A table of the objects in segmented files, which are read again one by one."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,11 +12,11 @@ Finished = tuple[Path, Mapping[PredictionKind, Path]]
 """An image file that was segmented, and the files of its results by kind."""
 
 LABELS: tuple[PredictionKind, ...] = ("objects", "classes")
-"""Kinds that are measured, the first that there is."""
+"""Kinds of results to measure: the first one that exists."""
 
 
 def write_table_of_files(path: Path, finished: Sequence[Finished]) -> Path:
-    """Write to ``path``, which is returned, the table of all files of which labels were written.
+    """Write the table of all files that have labels to ``path``, and return ``path``.
 
     ``InputError`` if one of them cannot be read.
     """

@@ -1,4 +1,4 @@
-"""Where image files are, and where their results go."""
+"""The folders of image files and of their results."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from napari_unet.files.opening import user_path
 from napari_unet.widgets.parts.form import Column, Form, button, describe
 
 _RESULTS = "results"
-"""Folder for the results, inside that of the images, where they are not taken for images."""
+"""Folder for the results, inside that of the images: there they are not taken for images."""
 
 _OUTPUT_HELP = (
     "Folder for the results: cells.tif gives cells_objects.tif, and so on.\n"
@@ -18,9 +18,9 @@ _OUTPUT_HELP = (
 
 
 class FolderField(QWidget):
-    """A row of ``form``: a folder as text, and a button that opens a window of this ``title`` to look for it.
+    """A row of ``form``: a folder as text, and a button that opens a window with this ``title`` to find it.
 
-    The text has the object name ``name``.
+    The text field has the object name ``name``.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class FilesForm(QWidget):
         return self._results.folder
 
     def choose(self, files: str | Path, output: str | Path | None = None) -> None:
-        """Choose the files, and the folder for their results unless the default one will do."""
+        """Choose the files, and the folder for their results unless it is the default one."""
         self._files.setText(str(files))
         if output is not None:
             self._output.setText(str(output))

@@ -1,4 +1,4 @@
-"""What the Predict dock computes in its worker thread of files: files in, files out."""
+"""What the Predict dock computes for files in its worker thread: files in, files out."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,8 +48,8 @@ def segment_files(
 ) -> Iterator[FilesFound | TilesDone | FileWritten | FileSuspended | ImageFailed]:
     """Segment the files of a folder into another one, ``output``.
 
-    Of a file that is not finished at a stop nothing is written. ``InputError`` if the model ``path`` cannot
-    be read, there are no files, or the results cannot be written; one file that fails is an
+    After a stop, nothing is written for an unfinished file. ``InputError`` if the model ``path`` cannot be
+    read, there are no files, or the results cannot be written; a single file that fails yields an
     :class:`ImageFailed`. ``pattern`` is a folder, pattern or file, as for
     :func:`napari_unet.files.pixels.images.expand_paths`; the rest is as for :func:`segment`.
     """
@@ -81,10 +81,10 @@ class OpenedFile:
 
 
 def read_results(path: Path, outputs: Mapping[PredictionKind, Path]) -> OpenedFile:
-    """Read an image file and the results written of it; ``InputError`` if one of them cannot be read."""
+    """Read an image file and the results written for it; ``InputError`` if one of them cannot be read."""
     image = load_image(path)
     pixels = in_memory(path, image.pixels)
-    # Channels come first; three of 8 bits are colours, which a layer has last.
+    # Channels come first; three of 8 bits are colours, and a layer has these last.
     rgb = image.channels == "first" and pixels.shape[0] == 3 and pixels.dtype == np.uint8
     if rgb:
         pixels = np.moveaxis(pixels, 0, -1)

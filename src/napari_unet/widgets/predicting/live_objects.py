@@ -27,9 +27,9 @@ from napari_unet.widgets.window.lifetime import follow
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Result:
-    """A layer of predicted objects; ``rereading`` is None if its probabilities had to go.
+    """A layer of predicted objects; ``rereading`` is None if its probabilities were dropped.
 
-    ``facts`` are those of the model that predicted it.
+    ``facts`` belong to the model that predicted it.
     """
 
     layer: Labels
@@ -48,17 +48,17 @@ class _Objects:
 
 
 class LiveObjects(QObject):
-    """Keeps the probabilities of the results of this session, and reads their objects again.
+    """Keeps the probabilities of results in this window, and reads their objects again.
 
-    A result is given up when its layer leaves the viewer.
+    A result is dropped when its layer leaves the viewer.
     """
 
     refreshed = Signal(int)
-    """Objects were replaced; the highest number of all that were read with these settings."""
+    """Objects were replaced; sends the highest number among all objects read with these settings."""
     blocked = Signal(str)
-    """Why they were not, as a sentence."""
+    """Objects were not replaced; sends a sentence on why."""
     edited = Signal(str)
-    """They were not, because the user edited them, as a sentence; :meth:`refresh` may discard the edits."""
+    """Not replaced, because the user edited them; sends a sentence. :meth:`refresh` may discard the edits."""
 
     def __init__(self, viewer: ViewerModel, parent: QObject) -> None:
         super().__init__(parent)
@@ -73,10 +73,10 @@ class LiveObjects(QObject):
     def remember(
         self, image: Image, layer: Labels, rereading: Rereading | None, facts: ModelFacts | None = None
     ) -> None:
-        """Keep what was predicted of ``image``, or of a plane of it, and is shown by ``layer``.
+        """Keep what was predicted for ``image``, or for a plane of it, and is shown by ``layer``.
 
-        Without ``rereading``, which is too large to be kept, changes of settings say so. ``facts`` are those
-        of the model.
+        ``rereading`` is None if it is too large to be kept; changes of settings then say so. ``facts`` belong
+        to the model.
         """
         self._latest.cancel()
         before = self._results.pop(image, None)
@@ -93,7 +93,7 @@ class LiveObjects(QObject):
                     self._results[source] = _Result(result.layer, None)
 
     def known(self, image: Image) -> Known | None:
-        """Return what is kept of ``image``, and which model said so."""
+        """Return what is kept for ``image``, and which model predicted it."""
         result = self._results.get(image)
         if result is None or result.rereading is None or result.facts is None:
             return None
@@ -107,7 +107,7 @@ class LiveObjects(QObject):
     def refresh(self, image: Image | None, config: InstanceConfig, *, discard_edits: bool = False) -> None:
         """Read the objects of ``image`` with other settings, those of the visible plane first.
 
-        Without a result of this session nothing happens.
+        If there is no result in this window, nothing happens.
         """
         result = None if image is None else self._results.get(image)
         if result is None:
@@ -154,7 +154,7 @@ class LiveObjects(QObject):
             if update_plane(layer, objects.plane, labels, discard_edits=objects.discard_edits):
                 if paint is not None:
                     timeline_of(paint).forget(layer)  # its objects were replaced
-                # Of a stack, the last plane may have none.
+                # The last plane of a stack may have none.
                 self._highest = max(self._highest, int(labels.max(initial=0)))
                 self.refreshed.emit(self._highest)
                 return
@@ -182,7 +182,7 @@ def _highest_elsewhere(labels: NDArray[Any], rereading: Rereading) -> int:
 def _with_corrections(
     paint: Labels | None, result: Labels, plane: tuple[int, ...], labels: NDArray[np.int32]
 ) -> NDArray[np.int32]:
-    """Return the newly read objects of a plane of ``result`` with what was accepted and rejected in it."""
+    """Return the newly read objects of a plane of ``result``, with the accepted and rejected ones in it."""
     if paint is None or full_data(paint).shape != result.data.shape:
         return labels
     accepted = {value for value, _ in full_objects_of(paint).accepted}

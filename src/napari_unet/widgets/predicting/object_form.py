@@ -1,4 +1,4 @@
-"""How objects are read from probabilities, as a few controls to turn before or after a prediction."""
+"""How objects are read from probabilities: a few controls to set before or after a prediction."""
 
 from dataclasses import replace
 from math import log2
@@ -13,13 +13,13 @@ from napari_unet.widgets.parts.form import Column, Form, button, check_box, choi
 from napari_unet.widgets.parts.section import Section
 
 _WHOLE, _OCTAVES = 8.0, 5
-"""Contrast at 0 on the slider, and how often it halves to 100: to 0.25."""
+"""Contrast at 0 on the slider, and how often it halves up to 100, where it is 0.25."""
 
 _SEPARATIONS: dict[Separation, str] = {"both": "Both", "probability": "Seam", "shape": "Outline"}
 
 
 def contrast_of(eagerness: float) -> float:
-    """Return the contrast for how eagerly touching objects are split, 0 to 100: each 20 halve it."""
+    """Return the contrast for how eagerly touching objects are split, 0 to 100: every 20 halve it."""
     return float(_WHOLE / 2 ** (_OCTAVES * eagerness / 100))
 
 
@@ -117,7 +117,7 @@ class ObjectForm(QWidget):
         return self._config == self._fitted
 
     def choose(self, model: Path, fitted: InstanceConfig) -> None:
-        """Show how ``model`` is read: as its paint asks for, or as the user chose for it."""
+        """Show how objects of ``model`` are read: as fitted to its paint, or as the user chose for it."""
         if (model, fitted) == (self._model, self._fitted):
             return
         self._model, self._fitted = model, fitted
@@ -134,7 +134,7 @@ class ObjectForm(QWidget):
             self.changed.emit()
 
     def _change(self, **change: Any) -> None:
-        """Take one setting from its control; what a control can only show rounded stays as it is."""
+        """Take one setting from its control; values that a control shows rounded keep their digits."""
         if self._is_filling:
             return
         self._config = replace(self._config, **change)

@@ -1,4 +1,4 @@
-"""A table of the objects of some images: what is measured is copied on the main thread, and told by image."""
+"""A table of the objects in some images: what is measured is copied on the main thread, image by image."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,14 +25,14 @@ from napari_unet.widgets.bridge.placement import micrometres, world_axes
 from napari_unet.widgets.bridge.sight import blended
 
 _NUMBER = re.compile(r" \[\d+\]$")
-"""What napari puts behind the name of a layer when there is one of that name."""
+"""What napari adds to the name of a layer when another layer has that name."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measurable:
     """Labels (…YX) of an image, and what is needed to measure them, as copies for another thread.
 
-    ``others`` are by name what else shows the same place; the rest is as for
+    ``others`` are further images of the same place, by name; the rest is as for
     :func:`napari_unet.core.objects.measurements.measure_objects`.
     """
 
@@ -44,7 +44,7 @@ class Measurable:
     others: Mapping[str, Pixels]
 
     def table(self) -> list[list[object]]:
-        """Return what is measured; brightness is left out where image and labels differ in shape."""
+        """Return the measurements; brightness is left out if image and labels differ in shape."""
         channels = None
         with suppress(InputError):
             channels = channels_first(self.image, ndim=2, paint_shape=self.labels.shape)
@@ -54,14 +54,14 @@ class Measurable:
 
 
 def labels_of(viewer: ViewerModel, image: Image | None) -> list[Labels]:
-    """Return the labels that were predicted of ``image``: classes, then objects, the topmost of them last."""
+    """Return the labels predicted for ``image``: classes, then objects, the topmost of each last."""
     return [*layers_of(viewer, image, "classes"), *layers_of(viewer, image, "objects")]
 
 
 def measurable(viewer: ViewerModel, images: Sequence[Image]) -> list[Measurable]:
-    """Return what is to be measured of those images that have predicted labels, with the stains beside them.
+    """Return what to measure in the images that have predicted labels, with the stains beside them.
 
-    Stains of several images, one by one, have one name: what their names have in common.
+    The same stain of several images has one name: what its names have in common.
     """
     found, others = list[tuple[Image, Labels]](), list[list[Image]]()
     for image in images:
@@ -91,14 +91,14 @@ def object_table(images: Iterable[Measurable]) -> list[list[object]]:
 
 
 def write_table(path: Path, rows: Sequence[Sequence[object]]) -> None:
-    """Write a table as CSV in UTF-8, with a mark at its start where Excel would misread letters else."""
+    """Write a table as CSV in UTF-8, with a mark at its start if Excel would misread letters without it."""
     text = delimited(rows)
     with writing(path) as temporary:
         temporary.write_text(text, "utf-8" if text.isascii() else "utf-8-sig", newline="")
 
 
 def axis_letters(labels: Labels) -> str:
-    """Return a letter for each axis: what it is called, or else what it usually is, such as "TZYX"."""
+    """Return a letter for each axis, such as "TZYX": its own name, or else what it usually is."""
     *leading, _, _ = world_axes(labels, "none")
     letters = "".join(
         axis.name.upper() if len(axis.name) == 1 else "T" if axis.kind == "time" else "" for axis in leading
@@ -109,10 +109,10 @@ def axis_letters(labels: Labels) -> str:
 
 
 def stain_names(names: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Return what the stains beside several images are called in a table, given the names of their layers.
+    """Return the names in a table for the stains beside several images, given the names of their layers.
 
-    Where every image has as many, those in the same place have one name, such as "GFP" for "GFP" and
-    "GFP [1]", unless nothing of it is left.
+    If every image has as many, those in the same position get one name, such as "GFP" for "GFP" and
+    "GFP [1]", unless they have nothing in common.
     """
     as_they_are = [list(beside) for beside in names]
     if len(names) < 2 or len({len(beside) for beside in names}) != 1:
@@ -122,7 +122,7 @@ def stain_names(names: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def _in_common(names: Sequence[str]) -> str:
-    """Return the beginning and the end that all these names have."""
+    """Return the beginning and the end that all these names share."""
     first = _beginning(names)
     last = _beginning([name[len(first) :][::-1] for name in names])[::-1]
     return (first + last).strip(" _-")

@@ -1,4 +1,4 @@
-"""Has the newest model look at images on which nothing was predicted yet, and keeps what it says."""
+"""Lets the newest model look at images without a prediction, and keeps what it says."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -29,18 +29,18 @@ from napari_unet.widgets.window.lifetime import follow
 from napari_unet.widgets.window.preferences import read_preferences
 
 _MOST_KEPT = 2**28
-"""Bytes of probabilities that are kept of earlier looks: little beside those of predictions (``MOST_KEPT``),
-as looking again takes a moment. What was looked at last is kept in any case."""
+"""Bytes of probabilities kept from earlier looks: little beside those of predictions (``MOST_KEPT``), as
+looking again takes only a moment. The last look is always kept."""
 
 
 class Onlooker(QObject):
     """Predicts for the places to paint, without showing what it predicts."""
 
     told = Signal(str)
-    """How far it is, in a sentence."""
+    """Progress, as a sentence."""
 
     ended = Signal(str)
-    """It has looked, or was stopped; and a failure as a sentence, or ""."""
+    """It has looked, or was stopped; sends a failure as a sentence, or ""."""
 
     def __init__(self, viewer: ViewerModel, parent: QObject) -> None:
         super().__init__(parent)
@@ -52,15 +52,15 @@ class Onlooker(QObject):
 
     @property
     def is_looking(self) -> bool:
-        """Whether a prediction runs."""
+        """Whether a prediction is running."""
         return self._job is not None
 
     def known(self, image: Image) -> Known | None:
-        """Return what a model said of ``image`` when it looked."""
+        """Return what a model predicted for ``image`` when it looked."""
         return self._known.get(image)
 
     def stop(self) -> None:
-        """Give up what is being computed."""
+        """Stop looking."""
         if self._job is not None:
             self._job.stop()
 
@@ -74,7 +74,7 @@ class Onlooker(QObject):
         return [replace(target, plane=plane) for plane in planes_to_look_at(leading, visible)]
 
     def look(self, targets: Sequence[Target], facts: ModelFacts) -> None:
-        """Let the model look at all of these; :attr:`ended` tells when it has."""
+        """Let the model look at all of these; :attr:`ended` is sent afterwards."""
         self._planes = {}
         device = read_preferences().device
 
@@ -100,7 +100,7 @@ class Onlooker(QObject):
     def _on_event(self, targets: Sequence[Target], event: object) -> None:
         match event:
             case Waiting():
-                # A training computes, for minutes: what is known already must do.
+                # A training is computing, for minutes: what is known already must do.
                 self.stop()
             case SourceWanted():
                 event.answer.put(copy_of(self._viewer, targets[event.number]))
@@ -109,7 +109,7 @@ class Onlooker(QObject):
                 self.told.emit(f"The network looks at the image: {share:.0%}.")
             case Segmented():
                 planes = self._planes.setdefault(targets[event.number].layer, {})
-                # A copy, or else that of the background would stay in memory, too.
+                # A copy: otherwise the background would stay in memory, too.
                 planes[event.plane] = event.results["probabilities"][1:].copy()
 
     def _on_ended(self, facts: ModelFacts) -> None:
@@ -119,7 +119,7 @@ class Onlooker(QObject):
             rereading = Rereading({})
             for plane, foreground in planes.items():
                 rereading = rereading.with_planes(Rereading.of(foreground, facts.ndim, plane))
-            self._known.pop(image, None)  # which makes this the latest
+            self._known.pop(image, None)  # so that this becomes the latest
             self._known[image] = Known(facts.path, rereading, facts.class_names, facts.reading)
         self._forget(image for image in self._known if image not in self._viewer.layers)
         kept = 0

@@ -1,4 +1,4 @@
-"""What a prediction can be set to on the screen."""
+"""The settings of a prediction on the screen."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ from napari_unet.widgets.predicting.object_form import ObjectForm
 
 
 class ScaleForm(QWidget):
-    """Two sliders, of which the first follows an estimate until the user moves it."""
+    """Two sliders; the first follows an estimate until the user moves it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,14 +57,14 @@ class ScaleForm(QWidget):
         )
 
     def show_scaled(self, event: ImageScaled) -> None:
-        """Show how large the objects of an image were taken to be."""
+        """Show the estimated size of the objects of an image."""
         self._told.say(event.message, "hint" if event.is_sure else "warning")
         if event.estimated:
             with signals_blocked(self._size):
                 self._size.setValue(round(event.object_size))
 
     def forget_scaled(self, _image: object = None) -> None:
-        """Say no more what was taken of another image."""
+        """Clear the estimate for another image."""
         self._told.say("")
 
 
@@ -76,7 +76,7 @@ _KINDS: dict[PredictionKind, tuple[str, str]] = {
 
 
 class PredictionForm(QWidget):
-    """The settings of the Predict dock but model and image; reads as a ``PredictionConfig``."""
+    """The settings of the Predict dock except model and image; reads as a ``PredictionConfig``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ class PredictionForm(QWidget):
     def suit(self, mode: Mode, *, is_starter: bool = False) -> None:
         """Tick objects or classes, when a model of another mode than the last one is chosen.
 
-        Size and contrast are asked for a starter alone: other models take images as they are.
+        Size and contrast are shown only for a starter: other models take images as they are.
         """
         self._is_starter = is_starter
         self.scale.setVisible(is_starter)
@@ -147,7 +147,7 @@ class PredictionForm(QWidget):
 
     @property
     def kinds(self) -> tuple[PredictionKind, ...]:
-        """What to make; ``InputError`` if nothing is ticked."""
+        """The results to make; ``InputError`` if nothing is ticked."""
         kinds = tuple(kind for kind, box in self._kinds.items() if box.isChecked())
         if not kinds:
             raise InputError("No result is ticked; choose objects, classes or probability.")
@@ -166,7 +166,7 @@ class PredictionForm(QWidget):
 
     @property
     def keeps_unfinished(self) -> bool:
-        """Whether a cancelled prediction gives its finished tiles."""
+        """Whether a cancelled prediction shows its finished tiles."""
         return bool(self._keep.isChecked())
 
     def config(self) -> PredictionConfig:
@@ -178,5 +178,5 @@ class PredictionForm(QWidget):
         if not self._is_starter:
             return config
         if self.objects.is_fitted:
-            config = replace(config, instances=None)  # which follows the scale of each image
+            config = replace(config, instances=None)  # this follows the scale of each image
         return self.scale.apply(config)

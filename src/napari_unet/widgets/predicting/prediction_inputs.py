@@ -32,7 +32,7 @@ from napari_unet.widgets.predicting.stored_results import results_folder
 from napari_unet.widgets.projects.window_project import project_of
 
 ALL, SELECTED, FILES = "all", "selected", "files"
-"""What can be chosen instead of one image layer."""
+"""Choices other than a single image layer."""
 
 _BY_PLANE = "Every plane is segmented on its own: an object has a different number on each."
 
@@ -106,7 +106,7 @@ class PredictionInputs(QWidget):
 
     @property
     def only_slice(self) -> bool:
-        """Whether the plane on the screen alone is to be segmented."""
+        """Whether only the plane on the screen is to be segmented."""
         return bool(self._slice.isChecked() and self._slice.isEnabled())
 
     def targets(self, facts: ModelFacts) -> list[Target]:
@@ -122,10 +122,10 @@ class PredictionInputs(QWidget):
         )
 
     def _prepare(self, targets: Sequence[Target]) -> list[Target]:
-        """Return targets whose results will lie on them, and where these go if they are large.
+        """Return the targets, and where their results go if they are large.
 
-        What is made of one image shall be seen, so no other may lie over it, unless it is hidden itself.
-        ``InputError`` as :meth:`folder_for`.
+        The result of a single image should be seen, so no other image may lie over it, unless it is hidden
+        itself. ``InputError`` as :meth:`folder_for`.
         """
         prepared = []
         for target in targets:
@@ -142,7 +142,7 @@ class PredictionInputs(QWidget):
         return prepared
 
     def folder_for(self, target: Target) -> Path:
-        """Return where the results of an image go if they do not fit into the memory.
+        """Return the folder for the results of an image if they do not fit into the memory.
 
         ``InputError`` if the chosen image is too large for the memory, and no folder is chosen.
         """
@@ -151,7 +151,7 @@ class PredictionInputs(QWidget):
         return results_folder(target.layer, self._project.models_folder)
 
     def refresh(self, facts: ModelFacts | None) -> None:
-        """Show and enable what can be used with a model."""
+        """Show and enable the controls that a model can use."""
         several = self.image.several
         self.files.setVisible(several == FILES)
         targets = self.candidates(facts)
@@ -193,7 +193,7 @@ class PredictionInputs(QWidget):
         return unsaid_channels(targets[0].layer, remedy)
 
     def _channels_found(self, target: Target, facts: ModelFacts) -> str:
-        """Return a sentence on channels that nobody has told of; "" on none."""
+        """Return a sentence on channels that the user did not choose; "" if there are none."""
         if is_read_as_grey(target, facts):
             return _AS_GREY
         layer, where = target.layer, _WHERE.get(target.channels)
@@ -206,7 +206,7 @@ class PredictionInputs(QWidget):
         )
 
     def _refresh_stored(self, facts: ModelFacts | None) -> None:
-        """Ask where results go if they do not fit into the memory."""
+        """Ask for a folder for results that do not fit into the memory."""
         layer = self.image.layer
         is_large = (
             layer is not None
@@ -226,7 +226,7 @@ class PredictionInputs(QWidget):
             self.stored.edit.setText(self._proposed)
 
     def candidates(self, facts: ModelFacts | None) -> list[Target]:
-        """Return the chosen layers, as far as they suit the model."""
+        """Return those of the chosen layers that suit the model."""
         if facts is None or self.image.several == FILES:
             return []
         suiting = targets_that_suit(self._viewer, self.form.channels, facts)
@@ -235,7 +235,7 @@ class PredictionInputs(QWidget):
 
 
 def images_chosen(viewer: ViewerModel, several: str) -> list[Image]:
-    """Return the images that are chosen together, the lowest first; none where one is chosen, or files."""
+    """Return images chosen together, the lowest first; none if a single image or files are chosen."""
     if several == ALL:
         return images_of(viewer)
     selected = [source_of(viewer, layer) for layer in viewer.layers.selection] if several == SELECTED else []

@@ -31,9 +31,9 @@ from napari_unet.network.tiles.in_turn import ImageFailed, in_turn
 class SourceImage:
     """An image to segment, or one plane of it.
 
-    ``plane`` is an index into all its axes but the channels, of which as many as the network does not see are
-    used; None segments every plane. ``folder`` is where results go if the image does not fit into the memory;
-    they are named by ``name``, and ``axes``, all but the channels, are kept with them.
+    ``plane`` is an index along all its axes except the channels; only the leading ones, which the network
+    does not see, are used; None segments every plane. ``folder`` is for the results if the image does not fit
+    into the memory; they are named by ``name``, and ``axes``, all except the channels, are kept with them.
     """
 
     image: Any  # as its layer holds it
@@ -47,9 +47,9 @@ class SourceImage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceWanted:
-    """It is the turn of source ``number``: the dock answers with it, or with a sentence on why there is none.
+    """Source ``number`` is next: the dock answers with it, or with a sentence on why there is none.
 
-    Asked for one by one, so that no more than one image is copied at a time, and on the main thread.
+    Sources are asked for one by one, so that only one image is copied at a time, on the main thread.
     """
 
     number: int
@@ -58,7 +58,7 @@ class SourceWanted:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreviewBegun:
-    """Source ``number`` is being segmented: a preview can be shown of it.
+    """Source ``number`` is being segmented: a preview of it can be shown.
 
     ``steps`` are the pixels of the image from one of its pixels to the next, along each axis.
     """
@@ -73,7 +73,7 @@ class PreviewBegun:
 class TilesDone:
     """A ``share`` (0 to 1) of source ``number`` is finished.
 
-    ``note`` is what the user should know, or ""; ``part`` is what the preview shows of the tile.
+    ``note`` is what the user should know, or ""; ``part`` is the tile in the preview.
     """
 
     number: int
@@ -84,9 +84,9 @@ class TilesDone:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredOnDisk:
-    """Source ``number`` was segmented to disk, ``outputs`` being the zarr folders by kind.
+    """Source ``number`` was segmented to disk; ``outputs`` are the zarr folders by kind.
 
-    Not ``finished`` after a stop: what is done of it is kept, and the same prediction goes on there.
+    Not ``finished`` after a stop: what is done is kept, and the same prediction can go on there.
     """
 
     number: int
@@ -105,7 +105,7 @@ class Segmented:
     plane: tuple[int, ...]  # where that is in the stack; () for everything
     shape: tuple[int, ...]  # …YX of the whole image
     complete: bool  # all tiles were finished before the stop
-    rereading: Rereading | None  # to read other objects from, unless none were asked for or it is too large
+    rereading: Rereading | None  # to read objects from again; None without objects, or if too large
     scaled: ImageScaled | None = None  # for a starter
 
 
@@ -113,12 +113,12 @@ RunEvent = SourceWanted | PreviewBegun | TilesDone | Segmented | StoredOnDisk | 
 
 
 MOST_KEPT = 2**31
-"""Bytes of probabilities that are kept of all predictions together: 128 images of 2048² with one class."""
+"""Bytes of probabilities kept for all predictions together: 128 images of 2048² with one class."""
 
 
 @dataclass(frozen=True)  # no slots: they would clash with those of the base class
 class _KnownLimits(Normalisation):
-    """The intensity limits of the stack that a plane is from: alone it would be scaled differently."""
+    """The intensity limits of the stack that a plane belongs to: alone it would be scaled differently."""
 
     known: NDArray[np.float64] | None = None
 
@@ -136,7 +136,7 @@ def segment(
     keep_unfinished: bool,
     control: Control,
 ) -> Iterator[RunEvent]:
-    """Segment images one after the other; objects are found here as well, not on the main thread.
+    """Segment images one after the other; objects are also found here, not on the main thread.
 
     Parameters
     ----------
@@ -147,13 +147,13 @@ def segment(
     config : PredictionConfig
         Its ``channels`` are those of each source.
     keep_unfinished : bool
-        Whether the tiles finished before a stop are given.
+        Whether to return the tiles that were finished before a stop.
 
     Raises
     ------
     InputError
-        If the model cannot be read, or the only image does not suit it or the memory. Of several images, one
-        that fails is an :class:`ImageFailed`, and the others are segmented.
+        If the model cannot be read, or the only image does not suit it or the memory. If one of several
+        images fails, an :class:`ImageFailed` is yielded and the others are segmented.
     """
     from napari_unet.files.networks.models import load_model  # torch takes seconds to import
 
@@ -284,7 +284,7 @@ def _read(source: SourceImage, model: Model) -> _Read:
 
 
 class _Asked:
-    """What is asked of one image, and what the preview shows of its tiles."""
+    """The prediction of one image, and the preview of its tiles."""
 
     def __init__(
         self, number: int, image: _Read, kinds: Sequence[PredictionKind], config: PredictionConfig
@@ -296,7 +296,7 @@ class _Asked:
         self.begun = PreviewBegun(number, self._previewer.shape, kind, self._previewer.steps)
 
     def suit(self, scaled: ImageScaled) -> None:
-        """Read objects as they are read from an image that is scaled."""
+        """Set how objects are read from a scaled image."""
         self._instances = self.config.instances or scaled.instances
 
     def part(self, tile: TileDone) -> PreviewPart | None:
@@ -308,7 +308,7 @@ class _Asked:
 def _results(event: Predicted, kinds: Sequence[PredictionKind]) -> dict[PredictionKind, NDArray[Any]]:
     results: dict[PredictionKind, NDArray[Any]] = {kind: getattr(event.prediction, kind) for kind in kinds}
     if event.finished is not None and "classes" in results:
-        # Nobody looked at these pixels: neither background nor anything else.
+        # These pixels were not segmented: they are neither background nor anything else.
         results["classes"][~event.finished] = 0
     return results
 
@@ -318,14 +318,14 @@ def _rereading(event: Predicted, kinds: Sequence[PredictionKind], plane: tuple[i
     if "objects" not in kinds or foreground.nbytes > MOST_KEPT:
         return None
     if "probabilities" not in kinds:
-        foreground = foreground.copy()  # those of the background, which nobody needs, shall go
+        foreground = foreground.copy()  # nobody needs those of the background, so they go
     return Rereading.of(foreground, event.prediction.ndim, plane)
 
 
 def resolve_channels(
     shape: tuple[int, ...], *, channels: Channels, ndim: int, in_channels: int | None
 ) -> Channels:
-    """Return where an image of this shape has its channels for a model, "auto" resolved, without its pixels.
+    """Return where an image of this shape has its channels for a model: "auto" resolved, without its pixels.
 
     ``InputError`` if the image does not suit the model.
     """

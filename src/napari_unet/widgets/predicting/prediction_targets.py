@@ -1,4 +1,4 @@
-"""Which images of a viewer a model can segment, where their channels are, and what comes of each.
+"""Which images of a viewer a model can segment, where their channels are, and how results are shown.
 
 Everything here runs on the main thread.
 """
@@ -31,18 +31,18 @@ from napari_unet.widgets.models.model_chooser import ModelFacts
 from napari_unet.widgets.predicting.prediction_run import SourceImage, resolve_channels
 
 _STACK = "napari_unet stack"
-"""Metadata of a result layer: the (kind, array) it shows, to which planes are added one by one."""
+"""Metadata of a result layer: the (kind, array) it shows; planes are added to the array one by one."""
 
 _FEW = 32
-"""Pixels along Y and X, about, by which it is told in how many channels an image in colours is read."""
+"""Pixels along Y and X, about, that decide in how many channels an image in colours is read."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
     """An image layer to segment.
 
-    ``channels`` is where its channels are, ``plane`` which plane of it is wanted, None being every one, and
-    ``folder`` where its results go if they do not fit into the memory; None if they may not.
+    ``channels`` is where its channels are; ``plane`` is the plane to segment, None for all planes; ``folder``
+    is for results that do not fit into the memory, None if these are not allowed.
     """
 
     layer: Image
@@ -52,9 +52,9 @@ class Target:
 
 
 def target_of(viewer: ViewerModel, layer: Image | None, channels: Channels, facts: ModelFacts) -> Target:
-    """Return ``layer`` as what is to be segmented, or say why it cannot be.
+    """Return ``layer`` as a target, or say why it cannot be segmented.
 
-    ``channels`` is what the user says of them.
+    ``channels`` is the user's choice.
     """
     if layer is None:
         raise InputError("There is no image to segment; open one with File > Open.")
@@ -74,14 +74,14 @@ def target_of(viewer: ViewerModel, layer: Image | None, channels: Channels, fact
 
 
 def is_read_as_grey(target: Target, facts: ModelFacts) -> bool:
-    """Return whether an image in colours that suits the model is taken for a grey one."""
+    """Return whether an image in colours suits the model only as a grey one."""
     return facts.in_channels == 1 and target.layer.rgb and full_data(target.layer).shape[-1] > 1
 
 
 def _shape_read(layer: Image, in_channels: int | None) -> tuple[int, ...]:
-    """Return the shape in which an image is read: without opaque alpha, and equal channels as one if need be.
+    """Return the shape in which an image is read: no opaque alpha, and equal channels as one if need be.
 
-    A few pixels must do, as this is asked often; all of them decide where the image is segmented.
+    This is called often, so it looks at a few pixels only; when the image is segmented, all of them decide.
     """
     data = full_data(layer)
     shape: tuple[int, ...] = data.shape
@@ -92,7 +92,7 @@ def _shape_read(layer: Image, in_channels: int | None) -> tuple[int, ...]:
         where: tuple[Any, ...] = (*(size // 2 for size in shape[:-3]), *grid)
         few = without_opaque_alpha(data[where])
     else:
-        few = layer.thumbnail[..., : shape[-1]]  # else it would be read from disk
+        few = layer.thumbnail[..., : shape[-1]]  # otherwise it would be read from disk
     if in_channels == 1:
         return (*shape[:-1], len(without_equal_channels(np.moveaxis(few, -1, 0))))
     return (*shape[:-1], few.shape[-1])
@@ -140,7 +140,7 @@ def _pixel_at(target: Target, point: Sequence[float]) -> tuple[float, ...]:
 
 
 def copy_of(viewer: ViewerModel, target: Target) -> SourceImage | str:
-    """Return a copy of an image whose turn has come, or why there is none."""
+    """Return a copy of the image that is next, or why there is none."""
     layer = target.layer
     if layer not in viewer.layers:
         return f"The image '{layer.name}' was deleted meanwhile, so it was not segmented."
@@ -159,7 +159,7 @@ def copy_of(viewer: ViewerModel, target: Target) -> SourceImage | str:
 
 
 def still_has(target: Target, shape: tuple[int, ...]) -> bool:
-    """Return whether the image has the shape (…YX) now with which it was segmented."""
+    """Return whether the image still has the shape (…YX) that was segmented."""
     layer = target.layer
     now = full_data(layer).shape
     return tuple(now[axis] for axis in spatial_axes(layer, target.channels)) == shape
@@ -174,11 +174,11 @@ def add_results(
     shape: tuple[int, ...] = (),
     shows: bool = True,
 ) -> dict[PredictionKind, Layer | None]:
-    """Show what was found in ``source``, and return the layer of each kind, None where nothing is shown.
+    """Show the results for ``source``, and return the layer of each kind, None if nothing is shown.
 
-    ``results`` are of the whole image; or of its ``plane``, which joins those that are shown of an image of
-    ``shape`` (…YX). Unless it ``shows``, new layers are hidden until the image is brought up, and others as
-    they are.
+    ``results`` cover the whole image; or its ``plane``, which joins the planes shown already of an image of
+    ``shape`` (…YX). Unless it ``shows``, new layers are hidden until the image is brought up, and old ones
+    stay as they are.
     """
     before = set(viewer.layers)
     shown: dict[PredictionKind, Layer | None] = {}
@@ -189,7 +189,7 @@ def add_results(
             layer.metadata[_STACK] = (kind, data)
             if not shows and layer not in before:
                 hide_with_image(layer)
-            elif shows and not layer.visible:  # or else napari lays down the brush that is used on it
+            elif shows and not layer.visible:  # otherwise napari deselects the brush that is used on it
                 layer.visible = True
             if layer not in before:
                 lay_on(viewer, source, layer)
@@ -198,7 +198,7 @@ def add_results(
 
 
 def _stack_of(viewer: ViewerModel, source: Image, kind: PredictionKind) -> NDArray[Any] | None:
-    """Return what is shown of the other planes, with the user's corrections."""
+    """Return what the other planes show, with the user's corrections."""
     for layer in reversed(viewer.layers):
         of_kind, data = layer.metadata.get(_STACK, (None, None))
         if of_kind == kind and source_of(viewer, layer) is source:

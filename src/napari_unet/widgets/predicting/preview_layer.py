@@ -17,7 +17,7 @@ from napari_unet.widgets.bridge.sight import hide_with_image
 from napari_unet.widgets.predicting.prediction_run import PreviewBegun
 
 _REST = 10
-"""Times as long as a repaint took is waited before the next one."""
+"""The wait before the next repaint, as a multiple of the time that the last one took."""
 
 _TYPES = {"objects": np.int32, "classes": np.uint8, "probabilities": np.float32}
 
@@ -26,9 +26,9 @@ _PATIENCE_S = 1.0
 
 
 class PreviewLayer:
-    """Shows the preview of one image at a time, and takes it away when the results are there.
+    """Shows the preview of one image at a time, and removes it when the results are there.
 
-    Meanwhile, earlier results of the image are hidden, through which it could not be seen.
+    Meanwhile, earlier results of the image are hidden: they would cover it.
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
@@ -49,7 +49,7 @@ class PreviewLayer:
         self._not_before = time.monotonic() + _PATIENCE_S
 
     def add(self, part: PreviewPart | None) -> None:
-        """Take what is to be shown of a tile; :meth:`repaint` shows it."""
+        """Take the preview of a tile; :meth:`repaint` shows it."""
         if part is None or self._begun is None:
             return
         if self._data is None:
@@ -58,19 +58,19 @@ class PreviewLayer:
         self._has_news = True
 
     def repaint(self) -> None:
-        """Show all that came, unless the last time is so short ago that it would slow down the work."""
+        """Show all tiles so far, unless the last repaint was so recent that this would slow down the work."""
         started = time.monotonic()
         if not self._has_news or started < self._not_before:
             return
         self._has_news = False
         if self._layer is None:
             self._show()
-        elif self._layer in self._viewer.layers:  # else the user deleted it
+        elif self._layer in self._viewer.layers:  # otherwise the user deleted it
             self._layer.refresh(extent=False)
         self._not_before = time.monotonic() + _REST * (time.monotonic() - started)
 
     def end(self) -> None:
-        """Take the preview away, and show again what it had hidden."""
+        """Remove the preview, and show again what it had hidden."""
         if self._layer is not None and self._layer in self._viewer.layers:
             with keep_selection(self._viewer):
                 self._viewer.layers.remove(self._layer)

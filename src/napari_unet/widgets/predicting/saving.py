@@ -1,4 +1,4 @@
-"""From the predicted labels of an image to a TIFF file, and to a table of its objects."""
+"""Saves the predicted labels of an image as a TIFF file, and a table of its objects."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,12 +23,12 @@ from napari_unet.widgets.predicting.object_table import (
 
 
 class LabelSaver(QWidget):
-    """Asks where to, and writes the labels, or a table of the objects, there."""
+    """Asks for a file, and writes the labels, or a table of the objects, to it."""
 
     saved = Signal(object, object)
     """The ``Labels`` layer that was written, and the ``Path``."""
     measured = Signal(object, object)
-    """Of what a table was written, in words, and the ``Path``."""
+    """What the written table covers, in words, and the ``Path``."""
     failed = Signal(str)
     """Why nothing was written, as a sentence."""
 
@@ -38,7 +38,7 @@ class LabelSaver(QWidget):
         self.setVisible(False)
 
     def ask(self, image: Image) -> None:
-        """Let the user choose a file for the labels predicted of ``image``, and write it."""
+        """Let the user choose a file for the labels predicted for ``image``, and write it."""
         labels = self._labels(image)
         if labels is None:
             return
@@ -49,7 +49,7 @@ class LabelSaver(QWidget):
             self.write(labels, Path(chosen))
 
     def ask_table(self, images: Sequence[Image]) -> None:
-        """Let the user choose a file for a table of the objects predicted of ``images``, and write it."""
+        """Let the user choose a file for a table of the objects predicted in ``images``, and write it."""
         found = [image for image in images if labels_of(self._viewer, image)]
         if not found:
             what = f"'{images[0].name}'" if len(images) == 1 else "these images"
@@ -70,7 +70,7 @@ class LabelSaver(QWidget):
     def write(self, labels: Labels, path: Path) -> None:
         """Write ``labels`` and the size of their pixels to ``path``, in the background.
 
-        A file that is there is replaced.
+        An existing file is replaced.
         """
         path = with_ending(path, ".tif", ".tiff")
         pixels, size = labels.data.copy(), micrometres(labels)
@@ -85,7 +85,7 @@ class LabelSaver(QWidget):
     def write_table(self, images: Sequence[Image], path: Path) -> None:
         """Write size, place and brightness of every object to ``path`` (CSV), in the background.
 
-        A file that is there is replaced. Layers that an image is blended with are measured, too.
+        An existing file is replaced. Layers that an image is blended with are measured, too.
         """
         path = with_ending(path, ".csv")
         found = measurable(self._viewer, images)

@@ -1,6 +1,6 @@
-"""Results on disk, because they do not fit into the memory: where they go, and the layers that show them.
+"""Results on disk, because they do not fit into the memory: their folders, and the layers that show them.
 
-Their layers read from disk what is looked at, and cannot be edited. Everything here runs on the main thread.
+The layers read only what is visible from disk, and cannot be edited. Everything here runs on the main thread.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _FOLDER = "results"
 
 
 def results_folder(image: Image, models: Path) -> Path:
-    """Return where results of an image go by default: beside its file, or else beside the models."""
+    """Return the default folder for the results of an image: beside its file, or else beside the models."""
     source = image.source.path
     return (Path(source).parent if source else models) / _FOLDER
 
@@ -35,7 +35,7 @@ def show_stored(
     *,
     shows: bool = True,
 ) -> dict[PredictionKind, Layer]:
-    """Show what was stored of an image in zarr folders, and return the layers by kind.
+    """Show the results of an image in zarr folders, and return the layers by kind.
 
     They replace those of an earlier prediction. ``channels`` is where the image has its channels, never
     "auto". Unless it ``shows``, they are hidden until the image is brought up.
@@ -46,7 +46,7 @@ def show_stored(
         for layer in layers_of(viewer, source, stored):
             viewer.layers.remove(layer)
         levels = _levels(path)
-        if kind == "probabilities":  # of anything but the background
+        if kind == "probabilities":  # of anything except the background
             levels = [1 - level[0] for level in levels]
         name = f"{source.name} {'probability' if kind == 'probabilities' else kind}"
         layer = result_layer(
@@ -66,7 +66,7 @@ def show_stored(
 
 
 def _levels(path: Path) -> list[Any]:
-    """Return the resolutions of a result on disk as arrays that are read where they are looked at."""
+    """Return the resolutions of a result on disk as arrays; only the visible part is read."""
     import zarr
     from dask import array
 

@@ -1,1 +1,1 @@
-"""A network learns, and shows what it makes of what the user looks at."""
+"""A network learns, and shows what it predicts where the user looks."""

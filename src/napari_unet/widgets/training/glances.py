@@ -1,4 +1,4 @@
-"""Glances: parts of other images and planes at which a network that learns looks when somebody asks."""
+"""Glances: parts of other images and planes that a network looks at on request while it learns."""
 
 from collections.abc import Callable, Hashable, Sequence
 
@@ -16,16 +16,16 @@ from napari_unet.widgets.training.mosaic import Mosaic
 from napari_unet.widgets.window.lifetime import later
 
 MOST = 8
-"""Blocks that are looked at in all: they hold up the training."""
+"""Blocks to look at in all: they hold up the training."""
 
 _PATIENCE_MS = 3000
-"""Time after which they are not waited for: the training may be paused."""
+"""Time after which it waits no longer: the training may be paused."""
 
 
 class Glances(QObject):
-    """Asks for glances, and keeps what was seen last of every image.
+    """Asks for glances, and keeps the last ones of every image.
 
-    ``learnt`` are the images of the training, which become more; ``gaze`` tells the training.
+    ``learnt`` are the images of the training, whose number grows; ``gaze`` passes the views to the training.
     """
 
     def __init__(
@@ -41,11 +41,11 @@ class Glances(QObject):
         self._patience = later(self, _PATIENCE_MS, self.close)
 
     def ask(self, images: Sequence[Image], then: Callable[[], None]) -> bool:
-        """Have parts looked at of those of these images that are learnt from, as soon as that can be.
+        """Let the network look soon at parts of these images, as far as it learns from them.
 
-        Of a stack, these are on planes at equal distances; the plane that the preview shows is left out.
-        Then, or when it takes too long, ``then`` is called, once. Returns whether there is anything to look
-        at; of many images, those that were looked at longest ago come first.
+        In a stack, the parts are on planes at equal distances; the plane that the preview shows is left out.
+        Afterwards, or when it takes too long, ``then`` is called once. Returns whether there is anything to
+        look at; among many images, those looked at longest ago come first.
         """
         if self._then is not None:
             return False
@@ -56,7 +56,7 @@ class Glances(QObject):
         if not views:
             return False
         for key in {view.key: None for view in views}:
-            self._seen.pop(key, None)  # which makes this the latest
+            self._seen.pop(key, None)  # so that this becomes the latest
             self._seen[key] = {view.plane: Mosaic(view) for view in views if view.key == key}
         each = MOST // len(views)
         self._then, self._awaited = then, each * len(views)
@@ -74,11 +74,11 @@ class Glances(QObject):
                 self.close()
 
     def seen_of(self, image: Image) -> dict[Plane, Mosaic]:
-        """Return what the network made of the parts of ``image`` at which it looked last, by plane."""
+        """Return what the network predicted for the parts of ``image`` it looked at last, by plane."""
         return dict(self._seen.get(image.unique_id, {}))
 
     def close(self) -> None:
-        """Wait no more; whoever does goes on with what there is."""
+        """Wait no longer, and go on with what there is."""
         self._patience.stop()
         self._gaze.glances.clear()
         self._awaited = 0
@@ -87,7 +87,7 @@ class Glances(QObject):
             then()
 
     def _views(self, one: TrainingLayers, most: int) -> list[View]:
-        """Return so many planes of an image, among them the nearest to what the sliders show."""
+        """Return this many planes of an image, among them the nearest to the one the sliders show."""
         shape = one.paint.data.shape
         visible = pixel_shown(self._viewer, one.paint)[:-2]
         box, key, shown = (slice(0, shape[-2]), slice(0, shape[-1])), one.image.unique_id, self._gaze.view

@@ -1,4 +1,4 @@
-"""What a user chooses for the time that a network learns: whether paint joins, and what is shown of it."""
+"""What a user chooses while a network learns: whether paint joins, and what the preview shows."""
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QWidget
@@ -12,9 +12,9 @@ class LiveForm(QWidget):
     """Learn while I paint, and the live preview; both can be changed while the network learns."""
 
     learning_changed = Signal(bool)
-    """Paint is to join the training, or not any more."""
+    """Whether paint joins the training was changed."""
     preview_changed = Signal(str)
-    """Something else is to be shown: "probability", "labels" or "off"."""
+    """The preview is to show something else: "probability", "labels" or "off"."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,12 +41,12 @@ class LiveForm(QWidget):
 
     @property
     def shown(self) -> Shown:
-        """What is to be shown."""
+        """What the preview is to show."""
         shown: Shown = self._preview.currentData()
         return shown
 
     def say_joined(self, event: PaintJoined | None) -> None:
-        """Tell that paint has joined; None: none has yet."""
+        """Say that paint has joined; None: none has yet."""
         if event is None:
             self._joined.say("")
             return

@@ -1,4 +1,4 @@
-"""The layer that shows, while a network learns, what it makes of what the user looks at."""
+"""The layer that shows, while a network learns, what it predicts where the user looks."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -28,13 +28,13 @@ from napari_unet.widgets.training.mosaic import Mosaic, known_of
 from napari_unet.widgets.window.lifetime import follow, later
 
 Shown = Literal["probability", "labels", "off"]
-"""What is shown: the probability of the foreground, objects (or classes), or nothing."""
+"""What the layer shows: the probability of the foreground, objects (or classes), or nothing."""
 
 PREVIEW = "live preview"
-"""Kind of result that the layer is."""
+"""The layer's kind of result."""
 
 _SETTLED_MS = 100
-"""Time after which the view is read again once it begins to change: napari draws first."""
+"""Time from the first change of the view until it is read again: napari draws first."""
 
 _MOST_STEP = 16
 
@@ -46,10 +46,10 @@ _AS_PROBABLE = Colormap(
 
 
 class LivePreviewLayer(QObject):
-    """Says where the user looks, and shows there what the training tells of.
+    """Tells the training where the user looks, and shows there what the network predicts.
 
-    Of ``learnt``, the images of the training, it is the one that the selected layer belongs to, else the
-    first.
+    It shows the image that the selected layer belongs to, if it is in ``learnt``, the images of the training;
+    else the first of these.
     """
 
     def __init__(
@@ -91,11 +91,11 @@ class LivePreviewLayer(QObject):
         self.repaint()
 
     def add(self, event: Preview) -> None:
-        """Take a part of what is shown; it is painted with the next :meth:`repaint`."""
+        """Take a part of the preview; the next :meth:`repaint` shows it."""
         self._glances.add(event)
         view = self.gaze.view
         if view is None or (event.key, event.plane, event.step) != (view.key, view.plane, view.step):
-            return  # of where the user looked before
+            return  # from where the user looked before
         if self._mosaic is None:
             self._mosaic = Mosaic(view)
         self._mosaic.add(event)
@@ -119,7 +119,7 @@ class LivePreviewLayer(QObject):
         return self._glances.ask(images, then)
 
     def seen_of(self, image: Image) -> Known | None:
-        """Return what the network makes of the visible part of ``image``, and of what it glanced at.
+        """Return what the network predicts for the visible part of ``image`` and for the glances at it.
 
         None if nothing is known.
         """
@@ -129,7 +129,7 @@ class LivePreviewLayer(QObject):
         return known_of(seen.values())
 
     def close(self) -> None:
-        """End: the layer, which only shows what a training makes of the image, goes with it."""
+        """End, and remove the layer: it belongs to the training."""
         self._unfollow()
         self._settled.stop()
         self._latest.cancel()
@@ -144,7 +144,7 @@ class LivePreviewLayer(QObject):
             self._settled.start()
 
     def _look(self) -> None:
-        """Note what the user looks at now."""
+        """Note where the user looks now."""
         view = None if self._shown == "off" else self._view()
         self.gaze.view = view
         if view is None or (self._mosaic is not None and not self._mosaic.suits(view)):
@@ -183,7 +183,7 @@ class LivePreviewLayer(QObject):
         return next((one for one in here if one.image is source), here[0] if here else None)
 
     def _layer(self) -> Layer | None:
-        """Return the layer, if there is one, which the user may have removed."""
+        """Return the layer, if there is one: the user may have removed it."""
         return next((layer for layer in self._viewer.layers if is_preview(layer)), None)
 
     def _show(self, result: tuple["Mosaic", NDArray[Any]]) -> None:
@@ -236,12 +236,12 @@ class LivePreviewLayer(QObject):
 
 
 def is_preview(layer: Layer) -> bool:
-    """Return whether ``layer`` shows what a training makes of an image."""
+    """Return whether ``layer`` is the preview of a training."""
     return kind_of(layer) == PREVIEW
 
 
 def screen_step(viewer: ViewerModel, paint: Labels) -> int:
-    """Return how many pixels of ``paint`` along an axis are one pixel of the screen: a power of 2, or 1."""
+    """Return how many pixels of ``paint`` along an axis fall on one pixel of the screen: a power of 2."""
     size = viewer.scene.camera.zoom * float(np.abs(np.asarray(paint.scale)[-2:]).max())
     step = 1
     while step < _MOST_STEP and 2 * step * size <= 1:

@@ -1,4 +1,4 @@
-"""What a network that learns makes of a view, put together of the blocks that it tells of."""
+"""What a network predicts for a view while it learns, put together from single blocks."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,7 +15,7 @@ from napari_unet.widgets.guiding.next_place_run import Known
 
 
 class Mosaic:
-    """What is known of a view by now: parts of it come one by one, and it moves."""
+    """The part of a view that is known by now: blocks come one by one, and the view moves."""
 
     def __init__(self, view: View) -> None:
         self.view = view
@@ -27,19 +27,19 @@ class Mosaic:
 
     @property
     def values(self) -> NDArray[np.float32] | None:
-        """Probabilities (K, Y, X) of all parts, put together when they are asked for; None without any."""
+        """Probabilities (K, Y, X) of all parts, put together on request; None without any."""
         if self._is_stale:
             self._is_stale = False
             self._compose()
         return self._values
 
     def suits(self, view: View) -> bool:
-        """Whether what is known here is of ``view`` as well, or of what is beside it."""
+        """Whether the known parts belong to ``view`` as well, or to what is beside it."""
         mine = self.view
         return (mine.key, mine.plane, mine.step) == (view.key, view.plane, view.step)
 
     def add(self, event: Preview) -> None:
-        """Take a part, and forget those that are out of sight."""
+        """Take a part, and forget parts that are out of sight."""
         self._parts[event.box[0].start, event.box[1].start] = event
         self._parts = {
             at: part
@@ -69,7 +69,7 @@ class Mosaic:
         self._corner = (top, left)
 
     def foreground(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return ``values`` but those of the background in the whole plane, 0 where nothing is known."""
+        """Return ``values`` without the background, in the whole plane; 0 where nothing is known."""
         step, (top, left) = self.view.step, self._corner
         parts = np.where(self.is_known, values[1:], 0).repeat(step, axis=1).repeat(step, axis=2)
         result = np.zeros((len(parts), *self.view.paint_shape[-2:]), np.float32)
@@ -78,7 +78,7 @@ class Mosaic:
         return result
 
     def place(self, paint: Labels) -> dict[str, Any]:
-        """Return where the mosaic is in the world, as arguments of a layer."""
+        """Return the place of the mosaic in the world, as arguments of a layer."""
         step, leading = self.view.step, len(self.view.plane)
         # Pixel 0 of the mosaic is in the middle of the first square of pixels.
         middle = [corner + (step - 1) / 2 for corner in self._corner]
@@ -90,7 +90,7 @@ class Mosaic:
 
 
 def known_of(mosaics: Iterable[Mosaic]) -> Known | None:
-    """Return what the network makes of planes of an image, each of which has a mosaic; None without any."""
+    """Return what the network predicts for the planes of an image that have a mosaic; None without any."""
     planes = {
         mosaic.view.plane: mosaic.foreground(mosaic.values) for mosaic in mosaics if mosaic.values is not None
     }

@@ -1,4 +1,4 @@
-"""What a training would learn from, counted in the background and told in one sentence."""
+"""What a training would learn from, counted in the background and said in one sentence."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -32,11 +32,12 @@ class ImagePaint(NamedTuple):
 class PaintTally(Sentence):
     """Says how much there is to learn from; counts only while it can be seen.
 
-    ``learnt_from`` returns the images to learn from, with their paint; ``InputError`` where there is none.
+    ``learnt_from`` returns the images to learn from, with their paint, or raises ``InputError`` if there are
+    none.
     """
 
     changed = Signal()
-    """The layers, or what is painted on them, may be others now."""
+    """The layers, or the paint on them, may have changed."""
 
     def __init__(
         self,
@@ -51,7 +52,7 @@ class PaintTally(Sentence):
         self._latest.result.connect(self.say)
         self._settled = when_settled(self, self._count)
         layers = viewer.layers
-        # An opened paint is taken up without another event than that it is selected.
+        # When opened paint is taken, the only event is that its layer is selected.
         emitters = layers.events.inserted, layers.events.removed, layers.selection.events.active
         follow(self, self._on_change, *emitters)
 
@@ -66,11 +67,11 @@ class PaintTally(Sentence):
     def _count(self) -> None:
         parent = self.parentWidget()
         if parent is None or not parent.isVisible():
-            return  # whoever shows it calls look
+            return  # look is called when it is shown
         self._followed.close()
         try:
             paints = [paint for _, paint in self._learnt_from()]
-        except InputError:  # which Start tells of
+        except InputError:  # Start says why
             self._latest.cancel()
             self.say("")
             return
@@ -88,7 +89,7 @@ def _describe(told: Sequence[ImagePaint], control: Control) -> Iterator[str]:
     for paint, mode, full in told:
         if control.stopped:
             return
-        # The user goes on painting; what is painted meanwhile is told by an event of its own.
+        # The user goes on painting; an event of its own reports later strokes.
         counted.append(ImagePaint(check_paint(complete(np.array(paint), full.regions)), mode, full))
     yield describe_paint(counted)
 
@@ -96,7 +97,7 @@ def _describe(told: Sequence[ImagePaint], control: Control) -> Iterator[str]:
 def describe_paint(told: Sequence[ImagePaint]) -> str:
     """Return how many images, objects and classes are painted, and how many objects are full.
 
-    Images without paint do not count; "" stands for no paint at all.
+    Images without paint do not count; "" if nothing is painted at all.
     """
     images = objects = full_objects = 0
     classes: set[int] = set()

@@ -1,4 +1,4 @@
-"""What a training can be set to on the screen: a few choices in sight, the rest folded away."""
+"""The settings of a training on the screen: a few choices in sight, the rest folded away."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -62,7 +62,7 @@ _AUGMENTATIONS = (
 )
 
 _PATIENCE = 20
-"""Validations without progress, 500 steps: shorter stands are common on the way up."""
+"""Validations without progress, 500 steps: shorter halts are common on the way up."""
 
 _SCRATCH: Literal["scratch"] = "scratch"
 _LAST: Literal["last"] = "last"
@@ -245,7 +245,7 @@ class TrainingForm(QWidget):
         self._faster.say(hint)
 
     def config(self, *, mode: Mode, weights: WeightConfig | None, channels: Channels) -> TrainingConfig:
-        """Return the form's values; ``InputError`` if they cannot be used together."""
+        """Return the values of the form; ``InputError`` if they cannot be used together."""
         return TrainingConfig(
             mode=mode,
             seconds=self.seconds,
@@ -261,7 +261,7 @@ class TrainingForm(QWidget):
         )
 
     def start_from(self, last: Stopped | None) -> Stopped | Path | None:
-        """Return what to go on from: ``last`` of this session, a file, or None for scratch."""
+        """Return what to go on from: ``last`` in this window, a file, or None for scratch."""
         chosen = self._start.currentData()
         if chosen == _LAST:
             return last
@@ -278,7 +278,7 @@ class TrainingForm(QWidget):
 
     def start_from_file(self, path: Path) -> None:
         """Choose a model file to go on from, with the settings it was trained with."""
-        # Whatever is wrong with the file is said when the training starts.
+        # If anything is wrong with the file, this is said when the training starts.
         with suppress(InputError):
             if is_starter(path):
                 self._choose_start(_index_of(self._start, path))
@@ -288,7 +288,7 @@ class TrainingForm(QWidget):
         self.choose_file(path)
 
     def offer_file(self, path: Path) -> int:
-        """Offer to go on from a model file, and return where; nothing is chosen."""
+        """Offer to go on from a model file, and return its index; nothing is chosen."""
         index = _index_of(self._start, path)
         if index < 0:
             index = self._start.count() - 1
@@ -296,11 +296,11 @@ class TrainingForm(QWidget):
         return index
 
     def choose_file(self, path: Path) -> None:
-        """Choose a model file to go on from, and leave the settings as they are."""
+        """Choose a model file to go on from, and leave the other settings as they are."""
         self._choose_start(self.offer_file(path))
 
     def _show_settings(self, config: TrainingConfig) -> None:
-        """Choose what ``config`` says, but for what belongs to image, paint and machine."""
+        """Choose the settings in ``config``, except those that belong to image, paint and machine."""
         for box, value in (
             (self._ndim, config.network.ndim),
             (self._patch, config.patch_size),
@@ -346,12 +346,12 @@ class TrainingForm(QWidget):
 
 
 def _choose(box: QComboBox, value: object) -> None:
-    """Choose a value, which is offered from now on if it was not."""
+    """Choose a value, and offer it from now on if it was not offered yet."""
     if _index_of(box, value) < 0:
         box.addItem("As the model", value)
     box.setCurrentIndex(_index_of(box, value))
 
 
 def _index_of(box: QComboBox, value: object) -> int:
-    """Return where a value is offered, or -1; `findData` tells equal paths and settings apart."""
+    """Return the index of a value, or -1; for `findData`, equal paths or settings would be different ones."""
     return next((index for index in range(box.count()) if box.itemData(index) == value), -1)

@@ -1,4 +1,4 @@
-"""Which images of a window a training learns from, on which it is scored, and copies of them."""
+"""Which images of a window a training learns from and is scored on, and copies of them."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ Pairs = list[tuple[Image, Labels]]
 def images_learnt_from(
     viewer: ViewerModel, chosen: Image | None, scored: Image | None, *, all_painted: bool
 ) -> Pairs:
-    """Return the chosen image and, with ``all_painted``, all others that have paint, but the scored one.
+    """Return the chosen image and, with ``all_painted``, all others with paint, except the one to score on.
 
     ``InputError`` if there is none.
     """
@@ -55,7 +55,7 @@ def images_learnt_from(
 
 
 def images_scored(viewer: ViewerModel, image: Image | None) -> Pairs:
-    """Return the image to score on with its paint; none where strokes are held out.
+    """Return the image to score on, with its paint; none if strokes are held out.
 
     ``InputError`` if it has no paint.
     """
@@ -71,7 +71,7 @@ def images_scored(viewer: ViewerModel, image: Image | None) -> Pairs:
 
 
 def unsaid_channels_of(pairs: Pairs) -> list[str]:
-    """Return sentences on channels that images may have, where their paint was made for grey planes."""
+    """Return sentences on images that may have channels although their paint was made for grey planes."""
     remedy = "delete its annotation layer and make one anew, Channels set to 'On the axis before Y and X'"
     told = (unsaid_channels(image, remedy) for image, paint in pairs if paint.ndim == image.ndim)
     return [sentence for sentence in told if sentence]
@@ -79,7 +79,7 @@ def unsaid_channels_of(pairs: Pairs) -> list[str]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Copies:
-    """What is ``taught``, copied on the main thread: the user paints on, and may delete the ``layers``."""
+    """What is ``taught``, copied on the main thread: the user may paint on, and delete the ``layers``."""
 
     layers: list[TrainingLayers]
     mode: Mode
@@ -88,10 +88,10 @@ class Copies:
 
 
 def copy_pairs(pairs: Pairs, scored: Pairs) -> Copies:
-    """Copy what is learnt from, and what is scored on.
+    """Copy the images to learn from and to score on, with their paint.
 
-    ``InputError`` if paint means objects in some of them and classes in others, or an image has other pixels
-    now.
+    ``InputError`` if paint means objects in some of them and classes in others, or if the pixels of an image
+    no longer fit its paint.
     """
     everything = [*pairs, *scored]
     for pair in everything:

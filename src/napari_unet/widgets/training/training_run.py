@@ -1,4 +1,4 @@
-"""What the Train dock computes in its worker thread, and how it is told in words."""
+"""What the Train dock computes in its worker thread, and the sentences on its progress."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -36,12 +36,13 @@ Painted = tuple[Sequence[NDArray[Any]], Sequence[NDArray[Any]]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingData:
-    """Images and paints to learn from, to score on, and what is known of them.
+    """Images and paints to learn from and to score on, and what is known about them.
 
-    ``full`` and ``names`` are as for ``train_events``. ``sizes`` are, of every image, how long a pixel is
-    along each axis of its paint. Of the axes that the network sees, they become the spacing of the training,
-    as multiples of the smallest: distances in the weight map stay in pixels of the finest axis. Without them
-    ``config.spacing`` stays. What the images have in common of ``in_world`` is saved with the model.
+    ``full`` and ``names`` are as for ``train_events``. ``sizes`` has, for every image, the length of a pixel
+    along each axis of its paint. For the axes that the network sees, these lengths become the spacing of the
+    training, as multiples of the smallest: distances in the weight map stay in pixels of the finest axis.
+    Without them ``config.spacing`` stays. The part of ``in_world`` that all images share is saved with the
+    model.
     """
 
     images: Sequence[NDArray[Any]]
@@ -72,31 +73,31 @@ def train_and_save(
     feed: PaintFeed | None = None,
     gaze: Gaze | None = None,
 ) -> Iterator[TrainingEvent | Saved]:
-    """Train as :func:`napari_unet.network.training.train_events` does; save the model, and its state beside.
+    """Train as :func:`napari_unet.network.training.train_events` does; save the model and its state.
 
     Parameters
     ----------
     config, device, control, feed, gaze
         As for ``train_events``.
     start : Stopped, path of a model file, or None
-        What to go on from: the end of another training, or a file and the state beside it, which a starter
-        has not.
+        What to go on from: the end of another training, or a file and the state beside it; a starter has no
+        state.
     path : pathlib.Path
         Where the model goes; missing folders are made.
     before : pathlib.Path, optional
-        The model file of ``start``. Its state is deleted once that of the new model is saved, for a state is
-        four times as large as its model and a day holds many trainings.
+        The model file of ``start``. Its state is deleted once that of the new model is saved: a state is four
+        times as large as its model, and there may be many trainings in a day.
 
     Yields
     ------
     TrainingEvent or Saved
-        ``Stopped`` comes before the model is saved: a disk that filled up meanwhile must not lose it. A stop
+        ``Stopped`` comes before the model is saved, so that the model is not lost if the disk is full. A stop
         before the first step ends without an event.
 
     Raises
     ------
     InputError
-        If ``path`` cannot be written, which is found out before the training, or as ``train_events`` does.
+        If ``path`` cannot be written, which is checked before the training, or as ``train_events`` does.
     """
     check_writable(path)
     # torch takes seconds to import.
@@ -146,13 +147,13 @@ def train_and_save(
                 if event.state is not None and before not in (None, file.path):
                     state_path(before).unlink(missing_ok=True)
     except InputError:
-        # A training that is stopped while it prepares says so in this way, which the user knows already.
+        # A training stopped while it prepares reports it in this way; the user knows already.
         if begun or not control.stopped:
             raise
 
 
 def _beginning(start: Stopped | Path | None) -> tuple[Model | None, TrainingState | None, list[Warned]]:
-    """Return the model to start with, the state of its training, and why there is none."""
+    """Return the model to start with, the state of its training, and why there is no state."""
     from napari_unet.files.networks.starters import is_starter, load_starter
     from napari_unet.files.networks.states import load_to_continue
 
@@ -186,11 +187,11 @@ def describe_place(device: str) -> tuple[str, str]:
 
 
 class TrainingProgress:
-    """How far a training of so many seconds is, and how good, as sentences."""
+    """Sentences on how far a training with a time limit in seconds is, and how good."""
 
     def __init__(self, limit: float) -> None:
         self._limit = limit
-        self._before = 0.0  # seconds of earlier sessions
+        self._before = 0.0  # seconds of earlier trainings
         self._last: StepDone | None = None
         self._score: Validated | None = None
         self._best: Validated | None = None
@@ -214,7 +215,7 @@ class TrainingProgress:
         return self._last is not None
 
     def measure(self, event: object) -> tuple[float, float] | None:
-        """Return (seconds done, seconds in all) for a progress bar, None for events that do not tell."""
+        """Return (seconds done, seconds in all) for a progress bar; None for events that do not say."""
         if not isinstance(event, StepDone | Validated):
             return None
         return min(event.seconds - self._before, self._limit), self._limit
