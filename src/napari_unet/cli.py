@@ -202,7 +202,7 @@ def _check_project(
     given = [flag for flag, value in told.items() if value]
     twice = [flag for flag in given if flag not in may]
     if project is not None and twice:
-        raise InputError(f"The project tells what {twice[0]} would; leave out one of the two.")
+        raise InputError(f"The project already sets what {twice[0]} would; leave out one of the two.")
     absent = [flag for flag in need if flag not in given]
     if project is None and absent:
         raise InputError(f"{absent[0]} is missing; give {' and '.join(need)}, or --project FOLDER.")

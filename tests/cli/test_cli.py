@@ -166,7 +166,7 @@ def test_nothing_is_replaced_but_earlier_results(
     monkeypatch.chdir(tmp_path / "data")
     before = {path: path.read_bytes() for path in Path().rglob("*.*")}
     assert main(arguments) == 2
-    assert "is there already, and no " in capsys.readouterr().err
+    assert "already exists and is not " in capsys.readouterr().err
     assert {path: path.read_bytes() for path in Path().rglob("*.*")} == before
 
 

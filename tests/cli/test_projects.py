@@ -106,8 +106,8 @@ def test_train_predict_info_and_evaluate(folder, tmp_path, capsys):
     out, err = capsys.readouterr()
     scores, _, _, failed = json_lines(out)
     assert scores["n_true"] == 3
-    assert "of 'computed paint' is labelled, so it is no truth" in failed["message"]
-    assert f"Left out for want of a truth: {tmp_path / 'out' / 'plain_objects.tif'}." in err
+    assert "of 'computed paint' is labelled, so it cannot be the truth" in failed["message"]
+    assert f"Left out, as no truth was found: {tmp_path / 'out' / 'plain_objects.tif'}." in err
 
 
 def test_scoring_on_an_image_of_the_project(folder, capsys):
@@ -175,14 +175,14 @@ def test_what_was_corrected_is_compared_with_what_was_predicted(folder, capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["train", "--paint", "x"], "The project tells what --paint would"),
-        (["train", "--complete"], "The project tells what --complete would"),
-        (["train", "--set", "training.mode = classes"], "The project tells what training.mode would"),
-        (["predict", "--images", "x", "--output", "y"], "The project tells what --images would"),
+        (["train", "--paint", "x"], "The project already sets what --paint would"),
+        (["train", "--complete"], "The project already sets what --complete would"),
+        (["train", "--set", "training.mode = classes"], "The project already sets what training.mode would"),
+        (["predict", "--images", "x", "--output", "y"], "The project already sets what --images would"),
         (["predict", "--output", "y"], "has no model yet"),
-        (["evaluate", "--truths", "x"], "The project tells what --truths would"),
+        (["evaluate", "--truths", "x"], "The project already sets what --truths would"),
         (["evaluate"], "No predicted objects were corrected"),
-        (["info", "cells"], "The project tells what MODEL would"),
+        (["info", "cells"], "The project already sets what MODEL would"),
     ],
 )
 def test_one_line_for_what_does_not_go_together(folder, capsys, arguments, sentence):

@@ -155,7 +155,7 @@ def test_a_log_says_how_far_a_score_can_be_trusted(
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"--validation": "images/a2.tif"}, "cannot be scored on for want of paint"),
+        ({"--validation": "images/a2.tif"}, "to score on; give paint of that name"),
         ({"--validation": "images/a1.tif"}, "Every painted image is for scoring alone"),
         ({"--set": "training.patience=0"}, "training.patience is 0"),
         ({"--set": "training.pull=1.5"}, "training.pull is 1.5"),

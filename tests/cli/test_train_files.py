@@ -276,7 +276,7 @@ def test_the_shape_of_voxels_is_that_of_the_files_unless_it_is_given(
     write_volumes(tmp_path, a=(0.8, 0.2), b=(0.5, 0.2))
     capsys.readouterr()
     assert spacing_after("--start", model) == (4, 1, 1)
-    assert "not of one shape" in capsys.readouterr().err
+    assert "differ in shape" in capsys.readouterr().err
     # A starter is 2-D, and may become 3-D.
     assert spacing_after("--start", "cells", "--set", "network.ndim=3") == (4, 1, 1)
     assert "settings of network" not in capsys.readouterr().err
@@ -355,4 +355,4 @@ def test_label_images_teach_all_their_objects(
     assert (
         run("train", *beside, "--output", tmp_path / "m.safetensors", "--labels", "--steps", 1, *SMALL) == 0
     )
-    assert "Left out for want of paint" in capsys.readouterr().err  # a1 alone
+    assert "Left out, as no paint was found" in capsys.readouterr().err  # a1 alone

@@ -135,7 +135,7 @@ def test_what_is_no_ordinary_file_is_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     (tmp_path / "link").symlink_to(pipe)  # as /dev/stdout is one to a device
     for path in (pipe, tmp_path / "link"):
-        with pytest.raises(InputError, match="is no ordinary file"), writing(path) as temporary:
+        with pytest.raises(InputError, match="is not an ordinary file"), writing(path) as temporary:
             temporary.write_bytes(b"content")
     assert pipe.is_fifo()
 

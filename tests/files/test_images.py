@@ -582,6 +582,6 @@ def test_what_somebody_saved_is_no_image_and_not_replaced(tmp_path: Path) -> Non
     tifffile.imwrite(image, labels)
     assert expand_paths([tmp_path], results=False) == [image]
     check_replaceable(predicted)
-    for path, words in ((saved, "saved by hand"), (image, "no result of napari-unet")):
+    for path, words in ((saved, "saved by hand"), (image, "not a result of napari-unet")):
         with pytest.raises(InputError, match=words):
             check_replaceable(path)

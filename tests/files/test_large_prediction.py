@@ -223,7 +223,7 @@ def test_a_damaged_journal_is_begun_anew(tmp_path: Path, line: str):
     again = PredictionStore(tmp_path / "x", {}, [], 16)
     assert (again.tile_size, again.is_finished((), tile)) == (16, False)
     (tmp_path / "x" / "journal.jsonl").write_bytes(b"\xff\n")
-    with pytest.raises(InputError, match="is no folder of napari-unet"):
+    with pytest.raises(InputError, match="is not a folder of napari-unet"):
         PredictionStore(tmp_path / "x", {}, [], 16)
 
 
@@ -234,7 +234,7 @@ def test_a_folder_on_which_the_disk_was_full_at_once_is_begun_anew(tmp_path: Pat
     assert PredictionStore(tmp_path / "x", {}, [], 16).tile_size == 16
     (tmp_path / "x" / "journal.jsonl").write_text(text)
     (tmp_path / "x" / "somebody's").mkdir()
-    with pytest.raises(InputError, match="is no folder of napari-unet"):
+    with pytest.raises(InputError, match="is not a folder of napari-unet"):
         PredictionStore(tmp_path / "x", {}, [], 16)
 
 
@@ -253,7 +253,7 @@ def test_what_an_ousted_run_writes_while_it_is_removed_and_after_goes_too(
     assert PredictionStore(tmp_path / "x", {}, [], 16).tile_size == 16
     assert [item.name for item in (tmp_path / "x").iterdir()] == ["journal.jsonl"]
     (tmp_path / "y" / "somebody's.zarr").mkdir(parents=True)
-    with pytest.raises(InputError, match="is no folder of napari-unet"):
+    with pytest.raises(InputError, match="is not a folder of napari-unet"):
         PredictionStore(tmp_path / "y", {}, [], 16)
 
 
@@ -331,7 +331,7 @@ def test_a_tile_of_another_number_of_axes_is_none_of_this_prediction(tmp_path: P
 def test_what_only_looks_like_a_result_is_not_replaced(tmp_path: Path, text: str):
     (tmp_path / "a_objects.zarr").mkdir()
     (tmp_path / "a_objects.zarr" / ".zattrs").write_text(text)
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="already exists"):
         check_replaceable(tmp_path / "a_objects.zarr")
 
 

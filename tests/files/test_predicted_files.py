@@ -187,7 +187,7 @@ def test_what_was_saved_by_hand_keeps_its_own_image_alone_from_being_segmented(t
     events = list(run(paths, tmp_path, file_format=file_format))
     assert [event.number for event in events if isinstance(event, FileWritten)] == [1, 2]
     (failed,) = (event for event in events if isinstance(event, ImageFailed))
-    assert (failed.number, f"{kept} is there already, and was saved by hand" in failed.message) == (0, True)
+    assert (failed.number, f"{kept} already exists and was saved by hand" in failed.message) == (0, True)
     assert events[0] is failed  # before it is computed
     assert kept.read_bytes() == before
     with pytest.raises(InputError, match="saved by hand"):  # nothing else is left

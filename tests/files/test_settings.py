@@ -91,7 +91,7 @@ def test_a_file_may_begin_with_the_mark_of_an_editor(tmp_path: Path) -> None:
         (b"[training.network]\nlevels = 3", "training.network is a section of its own; write [network]."),
         (b"[network]\nlevels = 1979-05-27", "network.levels is"),
         (b"[weights\n", "is not valid TOML"),
-        (b"\xff\xfe", "is no text in UTF-8; save it with this encoding"),
+        (b"\xff\xfe", "is not UTF-8 text; save it with this encoding"),
         (b"a = " + b"[" * 5000, "is not valid TOML"),
     ],
 )

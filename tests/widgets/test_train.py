@@ -637,7 +637,7 @@ def test_images_with_pixels_of_two_shapes_are_told_of(dock, viewer, qtbot, monke
     dock.form.all_painted.setChecked(True)
     train(dock, qtbot)
     assert seen[0].spacing == (3.0, 1.0, 1.0)
-    assert "not of one shape" in say(dock, "train_warning")
+    assert "differ in shape" in say(dock, "train_warning")
 
 
 def test_a_real_training_in_3d_on_an_anisotropic_volume(dock, viewer, qtbot, monkeypatch):

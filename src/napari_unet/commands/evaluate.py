@@ -75,7 +75,7 @@ def compare(
             write_csv(table, compared)
     _tell_of_labels(compared)
     if untrue:
-        note(f"Left out for want of a truth: {listed(untrue)}.")
+        note(f"Left out, as no truth was found: {listed(untrue)}.")
     for failure in failed:
         note(failure.message)
         if as_json:

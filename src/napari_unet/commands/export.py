@@ -16,7 +16,7 @@ def export(model: str, output: str, info: PackageInfo, image: Path | None) -> No
     """Write a starter or a model file, with an image such as it is for, as a package, and say where it is."""
     file = file_to_write(output)
     if file.is_file() and not is_package(file):  # perhaps it is the model
-        raise InputError(f"{output} is there already, and no package; choose another name.")
+        raise InputError(f"{output} already exists and is not a package; choose another name.")
     network = load_model(find_model(model))
     example = None
     if image is not None:

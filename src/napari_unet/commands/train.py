@@ -97,11 +97,11 @@ def painted_files(
     pairs.sort(key=lambda pair: pair[0] in scored)
     first_scored = sum(pair[0] not in scored for pair in pairs)
     if scored and first_scored == len(pairs):
-        raise InputError(f"{listed(scored)} cannot be scored on for want of paint; give paint of that name.")
+        raise InputError(f"There is no paint of {listed(scored)} to score on; give paint of that name.")
     if first_scored == 0:
         raise InputError("Every painted image is for scoring alone; give at least one more to learn from.")
     if unpainted:
-        note(f"Left out for want of paint: {listed(unpainted)}.")
+        note(f"Left out, as no paint was found: {listed(unpainted)}.")
 
     def read() -> Painted:
         given = [load_labels(path) for _, path in pairs]
@@ -166,7 +166,7 @@ def _tell_of_masks(paths: Sequence[Path], labels: Sequence[NDArray[Any]], *, lea
     suspects = [path for path, pixels in zip(paths, labels, strict=True) if perhaps_mask(pixels, least)]
     if suspects:
         note(
-            f"All that is labelled in {listed(suspects)} has one value, as in a mask; unless it is a class, "
+            f"Everything labelled in {listed(suspects)} has one value, as in a mask; unless it is a class, "
             "number its connected components first, as Fiji and scikit-image do."
         )
 
@@ -192,7 +192,7 @@ def _common_spacing(spacings: Sequence[tuple[float, ...] | None]) -> tuple[float
     """Return the shape of the pixels of the first image, and say so if another's differ."""
     if len(set(spacings)) > 1:
         note(
-            "The pixels of these images are not of one shape, and distances are counted as in the first; "
+            "The pixels of these images differ in shape, and distances are counted as in the first; "
             "train on them one after the other, or set training.spacing."
         )
     return spacings[0]
@@ -296,7 +296,7 @@ def _check_free(output: Path) -> None:
     try:
         read_info(output)
     except NotOursError as error:
-        raise InputError(f"{output} is there already, and no model; choose another name.") from error
+        raise InputError(f"{output} already exists and is not a model; choose another name.") from error
     except InputError:  # a damaged model, or one of a later release
         pass
 

@@ -61,7 +61,7 @@ def writing(path: str | Path) -> Iterator[Path]:
         if target.is_dir():
             raise InputError(f"{path} is a folder; give the name of a file to write in it.")
         if target.exists() and not target.is_file():  # such as /dev/null, which everybody needs
-            raise InputError(f"{path} is no ordinary file; give the name of a file to write.")
+            raise InputError(f"{path} is not an ordinary file; give the name of a file to write.")
         if target.exists() and not os.access(target, os.W_OK):
             raise InputError(f"{path} is write-protected; allow writing to it, or choose another name.")
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -62,7 +62,7 @@ def read_settings(path: str | Path, base: Settings | None = None) -> Settings:
         return _from_sections(tomllib.loads(user_path(path).read_text(encoding="utf-8-sig")), base)
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{path} is no text in UTF-8; save it with this encoding, or give settings in TOML."
+            f"{path} is not UTF-8 text; save it with this encoding, or give settings in TOML."
         ) from error
     except OSError as error:
         raise InputError(

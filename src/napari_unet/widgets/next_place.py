@@ -53,7 +53,7 @@ _LEADS = (
     "uncertain, nothing is painted, and you have not been, in any of the images with an\n"
     f"annotation layer. Key {KEY}, whichever layer is selected."
 )
-_MAP = "Show an image layer that is bright where the most probable classes rival each other."
+_MAP = "Show an image layer that is bright where the network can hardly decide."
 
 _MAP_KIND: Literal["uncertainty"] = "uncertainty"
 

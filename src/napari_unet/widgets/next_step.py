@@ -80,7 +80,7 @@ _START = Advice(
 _LOOK = Advice(
     4,
     "Look at the objects. If they are right, save them. If not, accept right ones and reject wrong "
-    "ones in step 4 (keys A and R), or paint where the network is uncertain, and train on.",
+    "ones in step 4 (keys A and R), or paint where the network is uncertain, and train again.",
     ("next",),
 )
 
@@ -102,7 +102,7 @@ _IN_CLASSES = {
     _LOOK: replace(
         _LOOK,
         sentence="Look at the classes. If they are right, save them. If not, correct them with napari's "
-        "brush and take the corrections, or paint where the network is uncertain, and train on.",
+        "brush and take the corrections, or paint where the network is uncertain, and train again.",
     ),
 }
 """What is said, and offered, otherwise where classes of pixels are painted."""
@@ -205,7 +205,7 @@ def _advice(stage: Stage) -> Advice:  # noqa: C901, PLR0911, PLR0912 - a table: 
             return Advice(
                 4,
                 "Your labels are saved. To segment more, choose All images or A folder of files in step 4. "
-                "To do better, paint where the network is uncertain and train on.",
+                "To do better, paint where the network is uncertain and train again.",
                 ("next",),
             )
         case _:

@@ -117,8 +117,8 @@ class WeightsDock(Dock):
             "Show the weight map",
             self._on_show,
             name="weights_show",
-            tooltip="Show the map as an image layer that follows paint and settings: what is bright counts\n"
-            "most, what is clear not at all. The line around filled objects is learnt as background.",
+            tooltip="Show the map as an image layer that follows paint and settings: bright pixels count\n"
+            "most, transparent ones not at all. The line around filled objects is learnt as background.",
         )
         column.addWidget(self.show_map)
         self.sentence = column.add(Sentence("weights_sentence"))

@@ -39,25 +39,26 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         "merges": Meaning("Merges", "Predicted objects that swallow two or more true ones."),
         "ap_50": Meaning(
             "AP 0.5",
-            "Matched objects as a part of matched, missed and invented ones together, where a rough fit is "
+            "Matched objects as a share of matched, missed and invented ones together, where a rough fit is "
             "enough (IoU 0.5).",
         ),
         "ap_75": Meaning("AP 0.75", "The same, but only a good fit counts (IoU 0.75)."),
         "ap_90": Meaning("AP 0.9", "The same, but only an almost perfect outline counts (IoU 0.9)."),
         "foreground_iou": Meaning(
             "Foreground IoU",
-            "Area that is object in both, as a part of the area that is object in either; objects are not "
-            "told apart.",
+            "Area that is object in both, as a share of the area that is object in either; touching objects "
+            "are not separated.",
         ),
         "dice": Meaning(
             "Dice", "The same agreement of areas on the scale of F1, so always at least the foreground IoU."
         ),
         "pixel_error": Meaning(
-            "Pixel error", "Part of all pixels that are object in one and background in the other; 0 is best."
+            "Pixel error",
+            "Share of all pixels that are object in one and background in the other; 0 is best.",
         ),
         "adapted_rand_error": Meaning(
             "Adapted Rand error",
-            "How often two pixels inside objects are wrongly joined or parted, large objects counting most; "
+            "How often two pixels inside objects are wrongly joined or separated; large objects count most; "
             "0 is best.",
         ),
         "variation_of_information": Meaning(

@@ -54,7 +54,7 @@ class Scores:
     n_touching : int
         True objects that touch another one.
     pixel_error : float
-        Part of all pixels that are object in one image and background in the other (Arganda-Carreras et al.,
+        Share of all pixels that are object in one image and background in the other (Arganda-Carreras et al.,
         2015); 0 is perfect.
     variation_of_information : float
         Bits a pixel that the two labels do not tell of each other (Meilă, Journal of Multivariate Analysis

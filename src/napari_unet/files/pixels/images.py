@@ -226,8 +226,8 @@ def check_replaceable(path: Path) -> None:
     Images, paint, and objects that were saved by hand and may have been corrected would be lost.
     """
     if path.exists() and (maker := _maker(path)) != SOFTWARE:
-        what = "was saved by hand" if maker == BY_HAND else "no result of napari-unet"
-        raise InputError(f"{path} is there already, and {what}; choose another name or folder.")
+        what = "was saved by hand" if maker == BY_HAND else "is not a result of napari-unet"
+        raise InputError(f"{path} already exists and {what}; choose another name or folder.")
 
 
 def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> list[Path]:

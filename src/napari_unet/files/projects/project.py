@@ -185,7 +185,7 @@ def read_project(folder: Path) -> Project:
         plain = read_toml(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(
-            f"{folder} is no napari-unet project: it holds no {FILE}; choose one that does."
+            f"{folder} is not a napari-unet project: it holds no {FILE}; choose one that does."
         ) from error
     except OSError as error:
         raise InputError(f"{path} could not be read ({error.strerror}); check its permissions.") from error

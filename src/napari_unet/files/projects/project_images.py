@@ -108,7 +108,7 @@ def read_kept(image: ProjectImage, folder: Path) -> NDArray[Any]:
         raise InputError(f"{path} could not be read ({error}); take it from a backup.") from error
     if pixels is None:
         raise InputError(
-            f"{path} has shape {found} and type {kind} where the project tells of {image.shape} and "
+            f"{path} has shape {found} and type {kind} where the project says {image.shape} and "
             f"{image.dtype}; take it from a backup."
         )
     return pixels.astype(image.dtype, copy=False)

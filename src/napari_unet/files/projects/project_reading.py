@@ -219,7 +219,7 @@ def read_truth(folder: Path, project: Project, labels: ProjectLabels) -> NDArray
     """
     name = labels.look.name
     if labels.kind == "classes" or (labels.kind == "paint" and labels.mode == "classes"):
-        raise InputError(f"'{name}' shows classes, in which objects are not told apart; compare objects.")
+        raise InputError(f"'{name}' shows classes, not separate objects; compare objects.")
     if labels.kind == "objects":
         objects: NDArray[Any] = read_labels(folder, labels.file)[0]
         return objects
@@ -227,7 +227,7 @@ def read_truth(folder: Path, project: Project, labels: ProjectLabels) -> NDArray
     if not paint.all():
         share = np.count_nonzero(paint) / paint.size
         raise InputError(
-            f"Only {share:.0%} of '{name}' is labelled, so it is no truth to compare with; paint all of it, "
+            f"Only {share:.0%} of '{name}' is labelled, so it cannot be the truth; paint all of it, "
             "or draw a complete region around it."
         )
     paint[paint < FIRST_OBJECT] = 0

@@ -164,7 +164,7 @@ def check_csv(path: Path) -> None:
         raise InputError(f"{path} would be a table of another kind; let its name end in .csv.")
     check_writable(path)
     if path.exists() and not path.read_bytes().startswith(_CSV):
-        raise InputError(f"{path} is there already, and no table of scores; choose another name.")
+        raise InputError(f"{path} already exists and is not a table of scores; choose another name.")
 
 
 def write_csv(path: Path, compared: Sequence[Compared]) -> None:

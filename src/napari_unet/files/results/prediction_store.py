@@ -207,7 +207,7 @@ class PredictionStore:
             return
         if not self._is_ours():
             raise InputError(
-                f"{self.folder} is no folder of napari-unet; move it away, or choose another folder."
+                f"{self.folder} is not a folder of napari-unet; move it away, or choose another folder."
             )
         for left in reversed(range(_TRIES)):
             try:

@@ -53,8 +53,8 @@ def move_channels_first(viewer: ViewerModel, image: Image, channels: Channels) -
     if channels == "last":  # other axes are seen now
         viewer.reset_view()
     return (
-        f"The channels of '{image.name}' are on its first axis now, so that paint and results lie on its "
-        "planes; its file stays as it is."
+        f"The channels of '{image.name}' are now on its first axis, so that paint and results lie on its "
+        "planes; its file is not changed."
     )
 
 

@@ -105,8 +105,8 @@ class CorrectSection(QWidget):
             "Outlines only",
             self._on_outlines,
             name="correct_outlines",
-            tooltip="Show predicted objects as outlines: the image can be seen in them, and what is\n"
-            "accepted, which is paint, stands out.",
+            tooltip="Show predicted objects as outlines, so that you see the image inside them, and\n"
+            "accepted objects, which are paint, stand out.",
         )
         grid.addWidget(self._outlines, 2, 1)
         column.addLayout(grid)

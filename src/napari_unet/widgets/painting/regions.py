@@ -50,7 +50,7 @@ class RegionTools(QWidget):
         self._followed = ExitStack()
         column = Column(self)
         label = QLabel("Complete region")
-        label.setToolTip("Where you painted every object: whatever is left there is background.")
+        label.setToolTip("An area where you painted every object: the rest of it is background.")
         self._buttons = [
             button(
                 text,

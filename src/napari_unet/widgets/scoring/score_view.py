@@ -78,7 +78,7 @@ class ErrorLegend(QLabel):
             "Invented: predicted objects that fit no true one.\n"
             "Split: true objects cut into several, and their parts.\n"
             "Merged: predicted objects that swallow several, and what they swallowed.\n"
-            "The numbers are those of connected places.",
+            "The numbers count connected areas.",
         )
         self.setTextFormat(Qt.TextFormat.RichText)
         self.setWordWrap(True)

@@ -137,7 +137,7 @@ def train_and_save(
             yield event
             if isinstance(event, Started) and len(set(spacings)) > 1:
                 yield Warned(
-                    "The pixels of these images are not of one shape, and distances are counted as in the "
+                    "The pixels of these images differ in shape, and distances are counted as in the "
                     "first; give their layers the same scale, or train on them one after the other."
                 )
             if isinstance(event, Stopped):
