@@ -46,7 +46,7 @@ from napari_unet.widgets.window.lifetime import bind_key, follow, later
 from napari_unet.widgets.window.preferences import read_preferences
 
 KEY = "J"
-"""Leads to the next place, whichever layer is selected: napari leaves it free for all of them."""
+"""Key that leads to the next place, whichever layer is selected: napari leaves it free for all of them."""
 
 _LEADS = (
     "Move the view to the place where a stroke would teach most: where the network is\n"
@@ -58,7 +58,7 @@ _MAP = "Show an image layer that is bright where the network can hardly decide."
 _MAP_KIND: Literal["uncertainty"] = "uncertainty"
 
 _STAY = 1.5
-"""How much better a place in another image must be while a network learns, which sees but parts of that."""
+"""How much better a place in another image must be while a network learns: it sees only parts of that."""
 
 _NO_PAINT = "Make the annotation layer first; then this leads you to where a stroke teaches most."
 _NOTHING = "Paint some background and one object first; then this leads you to what looks unlike them."
@@ -85,20 +85,20 @@ _Pair = tuple[Image, Labels]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Request:
-    """What was asked for: a place to go to, or the map alone; in these images, of which one was chosen."""
+    """What was asked for: a place to go to, or only the map; in these images, one of them the chosen one."""
 
     pairs: tuple[_Pair, ...]  # the chosen one first
     leads: bool
 
 
 class NextPlace(QWidget):
-    """The button *Show me where to paint next*, what it says, and the map it goes by.
+    """The button *Show me where to paint next*, its sentences, and the map that it uses.
 
     It begins in the chosen image; another one with an annotation layer is chosen if it has a better place.
     """
 
     told = Signal(str, str)
-    """What it says, and in which tone."""
+    """A sentence and its tone."""
 
     def __init__(self, viewer: ViewerModel, image: LayerChooser) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ class NextPlace(QWidget):
         self._ranking.failed.connect(lambda sentence: self._say(sentence, "error"))
         image.layer_changed.connect(lambda _layer: self._say(""))
         follow(self, self._on_removed, viewer.layers.events.removed)
-        # Not within the event: napari's list of layers must be told of one removal before the next.
+        # Not within the event: napari's list of layers must handle one removal before the next.
         self._orphaned = later(self, 0, partial(remove_orphans, viewer, RING, _MAP_KIND))
         bind_key(viewer, KEY, self, NextPlace.go)
 
@@ -137,22 +137,22 @@ class NextPlace(QWidget):
         kept: Callable[[Image], Known | None],
         preview: Callable[[], LivePreviewLayer | None],
     ) -> None:
-        """Ask ``model`` which one is to look, and for what is known already.
+        """Take the model from ``model``, and what is known already from the other two.
 
-        ``kept`` is what a prediction said, ``preview`` what a network that learns makes of the visible part,
-        and of parts of other images once it has had a glance at them.
+        ``kept`` has earlier predictions; ``preview`` has what a network that is learning predicts for the
+        visible part, and for parts of other images once it has glanced at them.
         """
         self._model, self._kept, self._preview = model, kept, preview
 
     def allow(self, *, has_annotation: bool) -> None:
-        """Enable the button and the map, or say at them what comes first."""
+        """Enable the button and the map, or say in their tooltips what comes first."""
         for control, tooltip in ((self._go, _LEADS), (self.show_map, _MAP)):
             control.setEnabled(has_annotation)
             control.setToolTip(tooltip if has_annotation else _NO_PAINT)
 
     @property
     def is_busy(self) -> bool:
-        """Whether the network looks at the image, or places are compared."""
+        """Whether the network is looking at the image, or places are being compared."""
         return self._onlooker.is_looking or self._ranking.is_running or self._is_glancing
 
     def go(self) -> None:
@@ -160,7 +160,7 @@ class NextPlace(QWidget):
         self._look(leads=True)
 
     def stop(self) -> None:
-        """Give up what is being computed."""
+        """Stop what is being computed."""
         self._request = None
         self._onlooker.stop()
         self._ranking.cancel()
@@ -186,7 +186,7 @@ class NextPlace(QWidget):
             self._say(_GLANCES)
             return
         if self._seen(image) is None:
-            with suppress(InputError):  # without a model, looks must do
+            with suppress(InputError):  # without a model, the looks of the image must do
                 facts = read_facts(self._model())
                 targets = self._unknown(pairs, facts)
                 if targets:
@@ -195,7 +195,7 @@ class NextPlace(QWidget):
         self._rank()
 
     def _other_pairs(self, chosen: Image) -> tuple[_Pair, ...]:
-        """Return the other images that are, or are about to be, painted on."""
+        """Return the other images with an annotation layer."""
         pairs = ((image, annotation_of(self._viewer, image)) for image in images_of(self._viewer))
         return tuple(
             (image, paint)
@@ -204,14 +204,14 @@ class NextPlace(QWidget):
         )
 
     def _unknown(self, pairs: Sequence[_Pair], facts: ModelFacts) -> list[Target]:
-        """Return what the model has not looked at yet, of the images that suit it; of many, the first."""
+        """Return the images that suit the model and that it has not looked at yet; the first ones if many."""
         targets: list[Target] = []
         for image, paint in pairs:
-            if len(targets) >= MOST_PLANES:  # the others have their turn when the user asks again
+            if len(targets) >= MOST_PLANES:  # the others follow when the user asks again
                 break
             known = self._known(image)
             if known is None or known.model != facts.path:
-                with suppress(InputError):  # without a model that suits, looks must do
+                with suppress(InputError):  # without a model that suits, the looks of the image must do
                     targets += self._onlooker.targets(image, paint, facts)
         return targets
 
@@ -220,7 +220,7 @@ class NextPlace(QWidget):
         return None if preview is None else preview.seen_of(image)
 
     def _known(self, image: Image) -> Known | None:
-        """Return what a network said of ``image``, the newest if there are several."""
+        """Return what a network predicted for ``image``: the newest if there are several predictions."""
         known = [each for each in (self._kept(image), self._onlooker.known(image)) if each is not None]
         newest = self._model()
         return next((each for each in known if each.model == newest), known[0] if known else None)
@@ -238,7 +238,7 @@ class NextPlace(QWidget):
     # Where to go, and going there.
 
     def _rank(self) -> None:
-        """Compare the places, by what a network makes of the images while it learns, or has predicted."""
+        """Compare the places, by what a network predicts while it learns or has predicted before."""
         request, layers = self._request, self._viewer.layers
         if request is None or request.pairs[0][0] not in layers:
             self._say("")
@@ -254,10 +254,10 @@ class NextPlace(QWidget):
             self._say(_NOTHING if request.leads else _NO_MODEL, "warning")
             return
         by = None if eyes is None else eyes.model, eyes is None
-        if self._shown_by != by:  # with other eyes, all places are new
+        if self._shown_by != by:  # for another network, all places are new
             self._shown, self._shown_by = {}, by
         pairs = [(image, paint)]
-        if eyes is not None:  # or else it goes by looks, which tell nothing of other images
+        if eyes is not None:  # otherwise it goes by looks, which say nothing about other images
             pairs += [pair for pair in others if pair[0] in known and pair[1] in layers]
         questions = [self._question(*pair, known.get(pair[0])) for pair in pairs]
         wants_map = eyes is not None and self.show_map.isChecked()
@@ -300,7 +300,7 @@ class NextPlace(QWidget):
         if image is not self._chooser.layer:
             words.insert(0, turn_to(self._viewer, image, paint))
             self._chooser.choose(image)
-        elif not holds_tool(layers.selection.active):  # or else what is painted there would be no paint
+        elif not holds_tool(layers.selection.active):  # otherwise strokes there would not be paint
             layers.selection.active = paint
         show_place(self._viewer, image, paint, place.centre, place.radius)
         if ranked.again:
@@ -335,6 +335,6 @@ def _fits(image: Image, paint: Labels) -> bool:
 
 
 def _certain(pairs: Sequence[_Pair], known: Known) -> str:
-    """Return what to say where a network that learns is certain."""
+    """Return the sentence for when a network that is learning is certain."""
     is_all = len(pairs) == 1 and len(known.rereading.foregrounds) == 1
     return _CERTAIN_HERE if is_all else _CERTAIN_THERE

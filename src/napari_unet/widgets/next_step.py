@@ -20,28 +20,28 @@ ACTIONS: dict[Action, tuple[str, str]] = {
     "save": ("Save labels…", "Write the predicted labels to a TIFF file, with the pixel size."),
     "table": ("Save table…", "Write the size, place and brightness of every object to a CSV file."),
 }
-"""Text and tooltip of the button of every action, in the order in which they are shown."""
+"""Text and tooltip of the button for every action, in the order of the buttons."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """How far the user is around the loop, for the chosen image."""
+    """How far the user has come around the loop, for the chosen image."""
 
     has_image: bool = False
     has_annotation: bool = False
     is_of_classes: bool = False  # classes of pixels are painted, not objects
-    has_model: bool = False  # one is chosen that suits the image
+    has_model: bool = False  # the chosen model suits the image
     has_background: bool = False  # some is painted
     objects: int = 0  # painted ones, or classes other than background
-    paint_teaches: bool = False  # there is enough of it
+    paint_teaches: bool = False  # there is enough paint
     is_training: bool = False
-    paint_joins: bool = False  # what is painted on this image while a network learns
-    has_preview: bool = False  # of what it makes of this image
+    paint_joins: bool = False  # paint on this image while a network learns
+    has_preview: bool = False  # of its predictions for this image
     is_paused: bool = False
     is_waiting: bool = False  # for its turn, before its first step
     is_predicting: bool = False
     trained: bool = False  # in this window, or its project
-    has_labels: bool = False  # some are predicted of the image, by whatever model
+    has_labels: bool = False  # some are predicted for the image, by any model
     predicted: bool = False  # since that training
     corrected: bool = False  # predicted labels were edited since
     painted_on: bool = False  # the paint has changed since the training began
@@ -50,7 +50,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """The step to take now, 1 to 4; what to do there; and the buttons that do it, the first above all."""
+    """The step to take now, 1 to 4; what to do there; and the buttons for it, the main one first."""
 
     step: int
     sentence: str
@@ -105,7 +105,7 @@ _IN_CLASSES = {
         "brush and take the corrections, or paint where the network is uncertain, and train again.",
     ),
 }
-"""What is said, and offered, otherwise where classes of pixels are painted."""
+"""Other sentences and buttons for when classes of pixels are painted."""
 
 _SEES = "The network learns, and the preview shows what it makes of the image."
 _LIKE = "When you like what you see, press Stop and save in step 3."
@@ -117,7 +117,7 @@ _LEARNS = {
     (False, True): f"The network learns, and your strokes join at once. {_ENOUGH}",
     (False, False): f"The network learns. What you paint here meanwhile is for the next training. {_ENOUGH}",
 }
-"""What is said while it does, by whether there is a preview of the image, and whether its paint joins."""
+"""Sentences while a network learns, by whether the image has a preview and whether its paint joins."""
 
 
 def next_step(stage: Stage) -> Advice:

@@ -335,7 +335,7 @@ def _channels_or_planes(image: Image) -> str:
         return unsaid_channels(image, _BEFORE)
     for axis, where in ((0, "first"), (2, "last")):
         length, label = marks.full_data(image).shape[axis], image.axis_labels[axis].lower()
-        # napari numbers axes until somebody names them.
+        # napari numbers axes until they are named.
         if label in ("c", "channel") or (label == str(axis - 3) and 1 < length <= _MOST_CHANNELS):
             return (
                 f"If the {where} axis of '{image.name}', of length {length}, has channels of one picture, "

@@ -1,1 +1,1 @@
-"""Between napari's layers and arrays: what is read from a layer, put on one, and noted there."""
+"""The bridge between napari's layers and arrays: what is read from a layer, put on it, and noted there."""

@@ -1,8 +1,8 @@
-"""Channels to the first axis of a layer, because napari lines layers up by their last axes.
+"""Moves channels to the first axis of a layer, because napari lines layers up by their last axes.
 
-Paint and results have no axis of channels. Where that lies behind axes that they have, as in (T, Z, C, Y, X),
-each of their planes would be seen, and painted, on another plane of the image. Everything here runs on the
-main thread.
+Paint and results have no channel axis. If that of the image lies behind axes that they have, as in
+(T, Z, C, Y, X), their planes would be shown, and painted, on the wrong planes of the image. Everything here
+runs on the main thread.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,10 +23,10 @@ _BEHIND: tuple[Channels, ...] = ("middle", "last")
 
 
 def move_channels_first(viewer: ViewerModel, image: Image, channels: Channels) -> str:
-    """Show the ``channels`` of ``image`` on its first axis, and return what happened in a sentence, or "".
+    """Show the ``channels`` of ``image`` on its first axis, and return a sentence on what happened, or "".
 
     They stay where they are if they are first, or last as colours, or if the image has paint. No pixel is
-    copied, nor is its file changed. Unedited results that had the axis of channels, too, are removed.
+    copied and no file is changed. Unedited results that also had the channel axis are removed.
     """
     is_behind = not image.rgb and _is_behind(channels, image.ndim)
     if not is_behind or annotation_of(viewer, image) is not None:
@@ -35,7 +35,7 @@ def move_channels_first(viewer: ViewerModel, image: Image, channels: Channels) -
     order = (place, *(other for other in range(image.ndim) if other != place))
     where = placement(image, order)
     labels = [image.axis_labels[at] for at in order]
-    numbers = [str(at - image.ndim) for at in order]  # by which napari calls axes until somebody names them
+    numbers = [str(at - image.ndim) for at in order]  # napari's names for axes until they are named
     where["axis_labels"] = [
         str(at - image.ndim) if label == number else label
         for at, (label, number) in enumerate(zip(labels, numbers, strict=True))
@@ -59,7 +59,7 @@ def move_channels_first(viewer: ViewerModel, image: Image, channels: Channels) -
 
 
 def other_orders(data: Any, ndim: int) -> Iterator[tuple[Channels, Any]]:
-    """Yield where an image of ``ndim`` axes, not in colours, may have channels, and it with these first."""
+    """Yield where a non-colour image of ``ndim`` axes may have channels, and the image with them first."""
     for channels in _BEHIND:
         if _is_behind(channels, ndim):
             yield channels, _to_front(data, CHANNEL_AXES[channels])
@@ -70,7 +70,7 @@ def _is_behind(channels: Channels, ndim: int) -> bool:
 
 
 def _to_front(data: Any, axis: int) -> Any:
-    """Return an array, or each of several resolutions, with this axis first: a view, or a lazy array."""
+    """Return an array, or each of several resolutions, with this axis first, as a view or a lazy array."""
     if isinstance(data, Sequence):
         return [_to_front(level, axis) for level in data]
     is_movable = isinstance(data, np.ndarray | array.Array)

@@ -2,7 +2,7 @@
 
 Everything here runs on the main thread. Layers this plugin makes carry a :class:`Mark` in their metadata,
 which binds them to their image by its id, so a renamed image keeps its paint and a result never lands on
-another one. No other layer is ever removed, nor changed but for the order of its axes
+another one. No other layer is ever removed, or changed except for the order of its axes
 (:mod:`napari_unet.widgets.bridge.channel_order`).
 """
 
@@ -49,13 +49,12 @@ def make_annotation(viewer: ViewerModel, image: Image, channels: Channels = "aut
 
     It has int32 zeros of the image's spatial shape (…YX), of full resolution and in its place. A layer of the
     right name and shape that is bound to no image is taken instead of a new one: paint that was saved and
-    opened again, or that of an image which was removed and opened again, with all else that belonged to that.
+    opened again, or paint of an image that was removed and opened again, with its other layers.
 
     Parameters
     ----------
     channels : {"auto", "none", "first", "last", "middle"}
-        Where the image has its channel axis, which paint does not have; "auto" is "last" for RGB, else
-        "none".
+        Where the image has its channel axis; paint has none. "auto" is "last" for RGB, else "none".
 
     Raises
     ------
@@ -74,7 +73,7 @@ def make_annotation(viewer: ViewerModel, image: Image, channels: Channels = "aut
             f"{channels}; choose 'none' for its channels."
         )
     shape = tuple(full_data(image).shape[axis] for axis in axes)
-    if 0 in shape:  # napari cannot show paint without pixels, and then no more take it away
+    if 0 in shape:  # napari can neither show nor remove paint without pixels
         raise InputError(f"The image '{image.name}' is empty (shape {shape}); choose one with pixels in it.")
     if len(shape) > 2 and shape[-1] == 1:
         raise InputError(
@@ -101,7 +100,7 @@ def make_annotation(viewer: ViewerModel, image: Image, channels: Channels = "aut
 
 
 def select_anew(viewer: ViewerModel, layer: Layer | None) -> None:
-    """Select ``layer`` so that all docks look again: of marks in metadata, napari tells nobody."""
+    """Select ``layer`` so that all docks look again: napari sends no event for marks in metadata."""
     viewer.layers.selection.active = None
     if layer is not None:
         viewer.layers.selection.active = layer
@@ -113,7 +112,7 @@ def annotation_of(viewer: ViewerModel, image: Layer | None) -> Labels | None:
 
 
 def check_fits(image: Image, paint: Labels) -> None:
-    """Raise ``InputError`` if ``image`` has other pixels than its paint was made for, as a crop has."""
+    """Raise ``InputError`` if ``image`` has not the pixels its paint was made for, as after a crop."""
     now, then = full_data(image).shape, full_data(paint).shape
     said = image_channels(image, paint)
     places: tuple[Channels, ...] = ("none", *CHANNEL_AXES) if said == "auto" else (said,)
@@ -128,7 +127,7 @@ def copy_image(image: Layer) -> Any:
     """Return the full-resolution pixels of ``image`` for another thread.
 
     Lazy arrays (dask, zarr, memory-mapped) are returned as they are: nobody paints on them, and a copy might
-    not fit. An opaque alpha channel is left out, as it is where files are read.
+    not fit. An opaque alpha channel is left out, as when files are read.
     """
     data = full_data(image)
     if type(data) is not np.ndarray:
@@ -145,15 +144,15 @@ def copy_paint(paint: Labels) -> NDArray[Any]:
 
 
 def has_paint(paint: Labels) -> bool:
-    """Return whether anything is painted, or is in a complete region."""
+    """Return whether anything is painted, or lies in a complete region."""
     return bool(full_objects_of(paint).regions) or bool(np.any(full_data(paint)))
 
 
 def copy_objects(labels: Labels) -> NDArray[Any]:
     """Return a copy of the objects of a label layer (…YX): 0 is background, every other value one object.
 
-    In paint 1 is background, and so is, here, what was not painted. Of classes, which are no objects, there
-    is an ``InputError``.
+    In paint, 1 is background, and here unlabelled pixels are, too. ``InputError`` for classes, which are not
+    objects.
     """
     mark = mark_of(labels)
     if mark is not None and (mark.kind == "classes" or (mark.kind == "paint" and mark.mode == "classes")):
@@ -175,9 +174,8 @@ def next_object(paint: Labels) -> int:
 def add_result(viewer: ViewerModel, source: Layer, kind: ResultKind, data: NDArray[Any]) -> Layer | None:
     """Show ``data`` on top of the image it was computed from.
 
-    A layer that an earlier call made for the same image and kind is updated, unless the user has edited it
-    since: then it is kept and a new one is added. The selected layers stay selected, so that painting can go
-    on.
+    The layer of an earlier call for the same image and kind is updated, unless the user has edited it since:
+    then it is kept and a new one is added. The selected layers stay selected, so that painting can go on.
 
     Parameters
     ----------
@@ -189,8 +187,8 @@ def add_result(viewer: ViewerModel, source: Layer, kind: ResultKind, data: NDArr
     Returns
     -------
     napari.layers.Layer or None
-        For probabilities of more than two classes, each of which has a layer, the first; with two classes
-        only the foreground is shown. None, and nothing is added, if the image is gone from the viewer.
+        The first layer for probabilities of more than two classes, which have a layer each; with two classes
+        only the foreground is shown. None, with nothing added, if the image is gone from the viewer.
     """
     if source not in viewer.layers:
         return None
@@ -208,8 +206,8 @@ def add_result(viewer: ViewerModel, source: Layer, kind: ResultKind, data: NDArr
 def add_error_map(viewer: ViewerModel, labels: Labels, errors: NDArray[np.uint8]) -> Labels:
     """Show the ``errors`` of ``labels`` (…YX, as ``error_map`` returns them) on top, each kind in its colour.
 
-    A map that an earlier call made of the same labels is updated, unless the user has edited it since. The
-    pointer on it is told the kind of error. ``InputError`` if ``labels`` are gone from the viewer.
+    The map of an earlier call for the same labels is updated, unless the user has edited it since. The status
+    bar shows the kind of error under the pointer. ``InputError`` if ``labels`` are gone from the viewer.
     """
     if labels not in viewer.layers:
         raise InputError(
@@ -229,14 +227,14 @@ def add_error_map(viewer: ViewerModel, labels: Labels, errors: NDArray[np.uint8]
 
 
 def edited_result(viewer: ViewerModel, image: Layer, kind: Literal["objects", "classes"]) -> Labels | None:
-    """Return the predicted labels of ``image`` that the user edited: the selected, or the topmost layer."""
+    """Return the predicted labels of ``image`` that the user edited: the selected or else topmost layer."""
     predicted = layers_of(viewer, image, kind)
     edited = [layer for layer in predicted if not np.array_equal(layer.data, layer.metadata[KEY].shown)]
     return at_hand(viewer, edited)
 
 
 def objects_of(viewer: ViewerModel, image: Layer | None) -> Labels | None:
-    """Return the predicted objects of ``image``: the selected layer of them, or the topmost."""
+    """Return the predicted objects of ``image``: the selected or else topmost layer of them."""
     return at_hand(viewer, layers_of(viewer, image, "objects"))
 
 
@@ -247,7 +245,7 @@ def at_hand(viewer: ViewerModel, layers: Sequence[Labels]) -> Labels | None:
 
 
 def predicted_labels(layer: Layer) -> NDArray[Any] | None:
-    """Return the labels (…YX) that were predicted, as they were before the user edited this layer."""
+    """Return the labels (…YX) of this layer as they were predicted, before the user edited them."""
     mark = mark_of(layer)
     return mark.shown if mark is not None and isinstance(layer, Labels) and mark.kind != "paint" else None
 
@@ -255,10 +253,10 @@ def predicted_labels(layer: Layer) -> NDArray[Any] | None:
 def update_plane(
     layer: Labels, plane: tuple[int, ...], labels: NDArray[Any], *, discard_edits: bool = False
 ) -> bool:
-    """Show other ``labels`` (spatial...) in a plane of a predicted layer; return whether they are shown now.
+    """Show other ``labels`` (spatial...) in a plane of a predicted layer; return whether they are shown.
 
-    They are not where the user edited that plane since, unless edits may be discarded. ``plane`` is the index
-    along the leading axes; () is all of it.
+    They are not if the user edited that plane, unless edits may be discarded. ``plane`` is the index along
+    the leading axes; () is all of it.
     """
     shown = predicted_labels(layer)
     if shown is None or shown.shape != layer.data.shape:
@@ -271,7 +269,7 @@ def update_plane(
 
 
 def remove_orphans(viewer: ViewerModel, *kinds: str) -> None:
-    """Remove the layers of these kinds of which the image is gone: they would show what is of nothing."""
+    """Remove the layers of these kinds whose image is gone: they would belong to nothing."""
     for layer in list(viewer.layers):
         if kind_of(layer) in kinds and source_of(viewer, layer) is None:
             viewer.layers.remove(layer)
@@ -284,7 +282,7 @@ def _show(viewer: ViewerModel, source: Layer, kind: str, name: str, data: NDArra
             layer.data = data
             mark: Mark = layer.metadata[KEY]
             mark.shown = shown
-            if layer.name == mark.name:  # the image may have another one now
+            if layer.name == mark.name:  # the image may have another such layer now
                 layer.name = name
                 mark.name = layer.name
             return layer
@@ -296,9 +294,9 @@ def _show(viewer: ViewerModel, source: Layer, kind: str, name: str, data: NDArra
 def insert_result(
     viewer: ViewerModel, source: Layer, result: Layer, kind: str, *, shown: Any = None, on_top: bool = False
 ) -> None:
-    """Bind a layer to its image, and add it below the paint, which must stay visible, or on top of all.
+    """Bind a layer to its image, and add it below the paint, which must stay visible, or else on top.
 
-    It lies above its image in any case, also where the user moved the paint below that.
+    It lies above its image in any case, even if the user moved the paint below the image.
     """
     result.metadata[KEY] = Mark(result.unique_id, source.unique_id, kind, shown=shown)
     layers, paint = viewer.layers, annotation_of(viewer, source)
@@ -311,7 +309,7 @@ def insert_result(
 
 @contextmanager
 def keep_selection(viewer: ViewerModel) -> Iterator[None]:
-    """Select afterwards what is selected now, if anything is, whatever comes and goes: painting goes on."""
+    """Keep the current selection, if any, whatever layers come and go in this context: painting goes on."""
     before = set(viewer.layers.selection)
     yield
     still_there = before.intersection(viewer.layers)
@@ -320,7 +318,7 @@ def keep_selection(viewer: ViewerModel) -> Iterator[None]:
 
 
 def protect(layer: Layer) -> None:
-    """Keep strokes off labels that are replaced soon, or on disk; napari forgets it with all new data."""
+    """Keep strokes off labels that are replaced soon, or are on disk; napari forgets this with new data."""
     if isinstance(layer, Labels):
         layer.editable = False
 
@@ -340,7 +338,7 @@ def _may_adopt(viewer: ViewerModel, layer: Layer, shape: tuple[int, ...]) -> boo
 
 
 def _inherit(viewer: ViewerModel, image: Image, gone: Any) -> None:
-    """Bind to ``image`` what was bound to the one of the id ``gone``."""
+    """Bind the layers of the image with the id ``gone`` to ``image``."""
     for layer in viewer.layers:
         mark = mark_of(layer)
         if mark is not None and mark.image == gone:

@@ -1,4 +1,4 @@
-"""What the plugin notes on the layers it makes, and what that says of a layer.
+"""What the plugin notes on the layers it makes, and how to read these notes.
 
 A mark binds a layer to its image by its id, so a renamed image keeps its paint and a result never lands on
 another one. Everything here runs on the main thread.
@@ -25,17 +25,16 @@ KEY = "napari_unet"
 class Mark:
     """What the plugin notes in the metadata of a layer that it made.
 
-    ``layer`` and ``image`` are the ``unique_id`` of the layer itself, so that a duplicate the user makes is
-    theirs, and of the image it belongs to; ``kind`` is "paint", "regions", or the kind of
-    result, with the number of the class for probabilities; ``channels`` is where that image has its channel
-    axis, ``mode`` what the values of paint mean, and ``full`` which of its objects are painted up to their
-    border, and where everything is. ``shown`` is what the plugin last put there: a copy for labels, which the
-    user may edit; the array itself for images. ``name`` is what it called a result: one that is called
-    otherwise was named by the user. ``is_drawn_on`` while a stroke is shown on the layer that goes again when
-    it ends, ``is_hidden_with_image`` while it is hidden because its image is. Kept here
-    and known there: ``timeline``, the order of undo of paint (:mod:`napari_unet.widgets.bridge.timeline`),
-    and ``corrector``, what makes the gestures on predicted objects
-    (:mod:`napari_unet.widgets.correcting.corrector`).
+    ``layer`` is the ``unique_id`` of the layer itself, so that a duplicate belongs to the user; ``image`` is
+    that of its image. ``kind`` is "paint", "regions", or the kind of result, with the number of the class for
+    probabilities; ``channels`` is where the image has its channel axis, ``mode`` what the values of paint
+    mean, and ``full`` which of its objects are painted up to their border, and where everything is. ``shown``
+    is what the plugin last put there: a copy for labels, which the user may edit; the array itself for
+    images. ``name`` is the name it gave to a result: any other name is the user's. ``is_drawn_on`` is True
+    while a stroke is shown on the layer that vanishes when it ends, ``is_hidden_with_image`` while the layer
+    is hidden because its image is. Two fields are only kept here: ``timeline``, the order of undo of paint
+    (:mod:`napari_unet.widgets.bridge.timeline`), and ``corrector``, which makes the gestures on predicted
+    objects (:mod:`napari_unet.widgets.correcting.corrector`).
     """
 
     layer: Any
@@ -53,13 +52,13 @@ class Mark:
 
 
 def mark_of(layer: Layer) -> Mark | None:
-    """Return the mark of a layer that this plugin made, None for any other and for a duplicate of one."""
+    """Return the mark of a layer that this plugin made; None for other layers and for duplicates."""
     mark = layer.metadata.get(KEY)
     return mark if isinstance(mark, Mark) and mark.layer == layer.unique_id else None
 
 
 def kind_of(layer: Layer) -> str:
-    """Return as what this plugin made ``layer``, such as "paint" or "objects"; "" for any other layer."""
+    """Return the kind of a layer that this plugin made, such as "paint" or "objects"; "" for other layers."""
     mark = mark_of(layer)
     return "" if mark is None else mark.kind
 
@@ -70,7 +69,7 @@ def layers_of(viewer: ViewerModel, image: Layer | None, kind: str) -> list[Any]:
 
 
 def layers_bound_to(viewer: ViewerModel, image: Any, kind: str) -> list[Any]:
-    """Return the same, given the ``unique_id`` of an image, which may be away."""
+    """Return the same, given the ``unique_id`` of an image, which need not be in the viewer."""
     marked = ((layer, mark_of(layer)) for layer in viewer.layers)
     return [layer for layer, mark in marked if mark and (mark.kind, mark.image) == (kind, image)]
 
@@ -97,17 +96,17 @@ def is_paint(layer: Layer) -> bool:
 
 
 def is_image(layer: Layer) -> bool:
-    """Return whether ``layer`` is an image, and no result that is shown as one."""
+    """Return whether ``layer`` is an image, and not a result shown as one."""
     return isinstance(layer, Image) and not is_result(layer)
 
 
 def images_of(viewer: ViewerModel) -> list[Image]:
-    """Return the images of the viewer, the lowest first; no results."""
+    """Return the images of the viewer, the lowest first, without results."""
     return [layer for layer in viewer.layers if is_image(layer)]
 
 
 def image_channels(image: Layer, paint: Labels | None = None) -> Channels:
-    """Return where ``image`` has its channels: "last" for RGB, else what was said when ``paint`` was made."""
+    """Return where ``image`` has its channels: "last" for RGB, else what was chosen with its ``paint``."""
     if getattr(image, "rgb", False):
         return "last"
     mark = None if paint is None else mark_of(paint)
@@ -129,7 +128,7 @@ def set_mode(paint: Labels, mode: Mode) -> None:
 
 
 def full_objects_of(paint: Labels) -> KnownFull:
-    """Return what is known of the objects of ``paint`` that are painted up to their border."""
+    """Return which objects of ``paint`` are known to be painted up to their border."""
     mark = mark_of(paint)
     return KnownFull() if mark is None else mark.full
 

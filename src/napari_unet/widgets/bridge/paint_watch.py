@@ -1,4 +1,4 @@
-"""Tells a training that runs what is painted in the viewer, which costs the main thread next to nothing."""
+"""Tells a running training what is painted in the viewer, at next to no cost for the main thread."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -18,7 +18,7 @@ from napari_unet.widgets.window.lifetime import follow, later
 
 
 class TrainingLayers(NamedTuple):
-    """A layer pair of a training; ``pixels`` are those of the image, as the training has them."""
+    """A layer pair of a training; ``pixels`` are those of the image, as the training uses them."""
 
     image: Image
     paint: Labels
@@ -30,7 +30,7 @@ class PaintWatch(QObject):
     """Follows the paint of a training, whatever changes it: strokes, erasing, undo, scripts.
 
     ``learnt`` is what the training begins with: the images to learn from, then those for scoring. With
-    ``all_images`` every other image joins when it is painted on, with paint of the same mode.
+    ``all_images``, every other image joins when it is painted on with paint of the same mode.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class PaintWatch(QObject):
         self._look()
 
     def listen(self, on: bool) -> None:
-        """Let paint join from now on, all that was painted meanwhile first; or let it wait."""
+        """Let paint join from now on, beginning with all that waited; or let it wait."""
         was, self._listens = self._listens, on
         if on and not was:
             for paint in list(self._learnt):
                 self._tell(paint)
 
     def joins(self, image: Image) -> bool:
-        """Return whether what is painted on ``image`` now is told, also if it is the first paint there."""
+        """Return whether strokes on ``image`` reach the training now, even the first ones there."""
         paint = annotation_of(self._viewer, image)
         if paint is None:
             return self._listens and self._all_images and image not in self._images
@@ -81,7 +81,7 @@ class PaintWatch(QObject):
         self.deleteLater()
 
     def _look(self, _event: object = None) -> None:
-        """Follow annotation layers that came up, and images that were painted on before they did."""
+        """Follow new annotation layers, also those of images that were painted on before."""
         for image in self._viewer.layers if self._all_images else ():
             if not isinstance(image, Image) or image in self._images:
                 continue
@@ -101,7 +101,7 @@ class PaintWatch(QObject):
         self._followed.callback(follow(self, self._on_shown, events.set_data))
 
     def _on_stroke(self, event: Any) -> None:
-        """Tell of a stroke, a fill or a polygon."""
+        """Report a stroke, a fill or a polygon."""
         for plane in _planes(event.value, event.source.ndim):
             self._note(event.source, plane)
 
@@ -109,14 +109,14 @@ class PaintWatch(QObject):
         self._note(event.source, None)
 
     def _on_shown(self, event: Any) -> None:
-        """Tell of undo and redo, which say nothing but this; so does a slider, which changes nothing."""
+        """Report undo and redo: this event is all they send. Sliders send it, too, but change nothing."""
         at = tuple(self._viewer.dims.current_step)
         if self._at.get(event.source) == at:
             self._note(event.source, None)
         self._at[event.source] = at
 
     def _note(self, paint: Labels, plane: Plane | None) -> None:
-        """Tell soon: napari says that it paints just before it does."""
+        """Report soon: napari sends the event just before it paints."""
         self._noted.setdefault(paint, set()).add(plane)
         self._soon.start()
 
@@ -144,7 +144,7 @@ def _source(one: TrainingLayers) -> Source:
 
 
 def _planes(item: Iterable[Any], ndim: int) -> set[Plane]:
-    """Return on which planes (YX) the atoms of a stroke, as napari tells of them, lie."""
+    """Return the planes (YX) with the atoms of a stroke, as napari's event gives them."""
     planes: set[Plane] = set()
     for atom in item:
         where = getattr(atom, "slice_key", None)

@@ -1,4 +1,4 @@
-"""Where a layer and its pixels are in the world, and how a result looks that lies on it."""
+"""Where a layer and its pixels are in the world, and how a result on it looks."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ LABELS = ("objects", "classes", "errors")
 """Kinds of results that are labels."""
 
 PLACEMENT = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
-"""What a layer tells of where it is."""
+"""Attributes that say where a layer is."""
 
 
 def result_layer(
@@ -31,19 +31,19 @@ def result_layer(
     *,
     steps: Sequence[int] = (),
 ) -> Layer:
-    """Return a layer, not yet in a viewer, that lies on its image.
+    """Return a layer that lies on its image and is not in a viewer yet.
 
     Parameters
     ----------
     kind : str
-        "objects", "classes" and "errors" are labels; "weights" may have any values, other images have those
+        "objects", "classes" and "errors" are labels; "weights" may have any values, other images have values
         from 0 to 1.
     data : array, or list of arrays
         What it shows; a list is one image in several resolutions, the full one first.
     axes : tuple of int
-        Those of the image that the data have.
+        Axes of the image that the data have.
     steps : sequence of int, optional
-        Pixels of the image from one pixel of the data to the next, along each axis; one where not given.
+        Pixels of the image from one pixel of the data to the next, along each axis; 1 if not given.
     """
     where = placement(source, axes)
     if steps:
@@ -70,11 +70,11 @@ def spatial_axes(image: Layer, channels: Channels) -> tuple[int, ...]:
 
 
 def unsaid_channels(image: Layer, remedy: str) -> str:
-    """Return a sentence on channels that ``image`` may have and nobody has told of, and what to do; or ""."""
+    """Return a sentence on channels that ``image`` may have and the user did not choose, or ""."""
     if image.ndim < 4 or getattr(image, "rgb", False):
         return ""
     label = image.axis_labels[-3]
-    known = "" if label.endswith("-3") else label  # napari numbers axes until somebody names them
+    known = "" if label.endswith("-3") else label  # napari numbers axes until they are named
     return perhaps_channels(f"'{image.name}'", full_data(image).shape, known, remedy)
 
 
@@ -90,7 +90,7 @@ def axes_of(source: Layer, data: NDArray[Any]) -> tuple[int, ...]:
 
 
 def placement(image: Layer, axes: Sequence[int] | None = None) -> dict[str, Any]:
-    """Return where ``image`` is in the world, as arguments of a layer that has only these ``axes`` of it."""
+    """Return where ``image`` is in the world, as arguments of a layer that has only these of its ``axes``."""
     keep = list(range(image.ndim) if axes is None else axes)
     square = np.ix_(keep, keep)
     ndim = image.ndim
@@ -118,22 +118,22 @@ def lies_on(layer: Layer, where: dict[str, Any]) -> bool:
 
 
 def pixel_shown(viewer: ViewerModel, layer: Layer) -> tuple[int, ...]:
-    """Return the pixel of ``layer`` that the sliders point at, or the nearest it has."""
+    """Return the pixel of ``layer`` that the sliders point at, or the nearest one."""
     position = np.round(layer.world_to_data(viewer.dims.point)[-layer.ndim :])
     last = np.array(full_data(layer).shape[: layer.ndim]) - 1
     return tuple(np.clip(position, 0, last).astype(int).tolist())
 
 
 def is_flat(viewer: ViewerModel, paint: Labels) -> bool:
-    """Return whether the planes (YX) of ``paint`` are what is seen of it."""
+    """Return whether the viewer shows planes (YX) of ``paint``."""
     dims = viewer.dims
     return dims.ndisplay == 2 and set(dims.displayed) == {dims.ndim - 2, dims.ndim - 1} and paint.ndim >= 2
 
 
 def pixel_sizes(layer: Layer) -> tuple[float, ...]:
-    """Return how long a pixel is along every axis, in the unit of the last axis.
+    """Return the length of a pixel along every axis, in the unit of the last axis.
 
-    Of an axis whose unit cannot be compared with that, such as time, the scale counts alone.
+    For an axis whose unit cannot be compared with that one, such as time, only the scale counts.
     """
     last = layer.units[-1]
     factors = [
@@ -144,7 +144,7 @@ def pixel_sizes(layer: Layer) -> tuple[float, ...]:
 
 
 def micrometres(layer: Layer, channels: Channels = "auto") -> PixelSize | None:
-    """Return the size of a pixel of a layer in micrometres, or None if its unit is no length."""
+    """Return the size of a pixel of a layer in micrometres, or None if its unit is not a length."""
     sizes = [
         abs(float(layer.scale[axis])) * float((1 * layer.units[axis]).to("micrometer").magnitude)
         if layer.units[axis].is_compatible_with("micrometer")
@@ -156,10 +156,10 @@ def micrometres(layer: Layer, channels: Channels = "auto") -> PixelSize | None:
 
 
 def world_axes(layer: Layer, channels: Channels) -> tuple[Axis, ...]:
-    """Return the axes of ``layer`` but its channels, as its results on disk tell of them.
+    """Return the axes of ``layer`` except its channels, as its results on disk describe them.
 
-    Those without a name are, from the last, X, Y, Z and time, unless the unit is one of time. OME-Zarr knows
-    no turning and shearing, which are left out.
+    Axes without a name are, from the last, X, Y, Z and time, unless the unit is one of time. Rotation and
+    shear are left out: OME-Zarr has neither.
     """
     axes, found = spatial_axes(layer, channels), []
     for axis, usual in zip(axes, "tzyx".rjust(len(axes), "q")[-len(axes) :], strict=True):
@@ -170,7 +170,7 @@ def world_axes(layer: Layer, channels: Channels) -> tuple[Axis, ...]:
         found.append(
             replace(
                 known,
-                # napari numbers axes until somebody names them.
+                # napari numbers axes until they are named.
                 name=letter if label == str(axis - layer.ndim) else label,
                 unit="" if unit == "pixel" else str(unit),
                 step=abs(float(layer.scale[axis])),  # negative where it is shown mirrored

@@ -1,4 +1,4 @@
-"""Which of the images of a viewer lie over one another, and how one of them is brought into sight."""
+"""Which images of a viewer lie over one another, and how to bring one of them into sight."""
 
 import numpy as np
 from napari.components import ViewerModel
@@ -9,23 +9,23 @@ from napari_unet.widgets.bridge.marks import full_data, images_of, is_image, mar
 from napari_unet.widgets.bridge.placement import lies_on, placement
 
 _SEE_THROUGH = ("additive", "minimum", "multiplicative")
-"""How layers are blended with what lies below: so are the channels of one image."""
+"""Ways in which layers are blended with what lies below, as the channels of one image are."""
 
 PARTS = "napari_unet parts"
 """Metadata of a transparent image: the ids of the layers that it was made of, which are seen in its place."""
 
 _HIDDEN = "napari_unet hidden"
-"""Metadata of an image that is hidden until it, or one that it is blended with, is brought up."""
+"""Metadata of an image that is hidden until it, or an image it is blended with, is brought up."""
 
 _MOST_NAMES = 3
 
 
 def bring_up(viewer: ViewerModel, image: Image) -> str:
-    """Show ``image`` and its paint, hide the images that lie over it, and return which in a sentence, or "".
+    """Show ``image`` and its paint, hide the images that lie over it, and return a sentence on these, or "".
 
-    What belongs to an image, and what is blended with it, is hidden with it, and shown again when that is
-    brought up. Images through which this one is seen stay otherwise, as do all of them in a grid. What
-    belongs to this one and lies below it, as after it was opened anew, is laid on it.
+    Layers of a hidden image, and images blended with it, are hidden with it, and shown again when it is
+    brought up. Images through which this one can be seen stay, and so do all images in a grid. Layers of this
+    image that lie below it, for example after it was opened again, are moved above it.
     """
     if _hides(image) and not viewer.canvas.grid.enabled:
         _lift(viewer, image)
@@ -38,7 +38,7 @@ def bring_up(viewer: ViewerModel, image: Image) -> str:
             source_of(viewer, layer) is image
             and (mark is None or mark.is_hidden_with_image or mark.kind == "paint")
         ):
-            if not layer.visible:  # or else napari lays its brush down
+            if not layer.visible:  # otherwise napari deselects its brush
                 layer.visible = True
             if mark is not None:
                 mark.is_hidden_with_image = False
@@ -61,7 +61,7 @@ def bring_up(viewer: ViewerModel, image: Image) -> str:
 
 
 def _is_on_hidden(viewer: ViewerModel, image: Image) -> bool:
-    """Return whether an image is blended with one below that is hidden until it is brought up."""
+    """Return whether an image is blended with one below it that is hidden until it is brought up."""
     return any(not layer.visible and _HIDDEN in layer.metadata for layer in blended(viewer, image)[:1])
 
 
@@ -79,20 +79,20 @@ def hide_with_image(layer: Layer) -> None:
     if mark is None:
         layer.metadata[_HIDDEN] = True
     else:
-        mark.is_hidden_with_image = mark.kind != "weights"  # which is shown as the Weights dock is set
+        mark.is_hidden_with_image = mark.kind != "weights"  # the Weights dock decides whether it is shown
 
 
 def select_image(viewer: ViewerModel, image: Image) -> None:
-    """Bring ``image`` up, and let strokes land on its annotation layer, unless a layer of it is selected."""
+    """Bring ``image`` up, and select its annotation layer for strokes unless a layer of it is selected."""
     bring_up(viewer, image)
     if source_of(viewer, viewer.layers.selection.active) is not image:
         viewer.layers.selection.active = annotation_of(viewer, image) or image
 
 
 def lay_on(viewer: ViewerModel, image: Image, layer: Layer) -> None:
-    """Move ``layer``, which belongs to ``image``, below the images that lie over that.
+    """Move ``layer``, which belongs to ``image``, below the images that lie over ``image``.
 
-    It stays on top while a layer of its image is selected, as this is the one that is worked on.
+    It stays on top while a layer of its image is selected: the user is working on that image.
     """
     if source_of(viewer, viewer.layers.selection.active) is image:
         return
@@ -105,10 +105,10 @@ def lay_on(viewer: ViewerModel, image: Image, layer: Layer) -> None:
 
 
 def blended(viewer: ViewerModel, image: Image) -> list[Image]:
-    """Return the layers, from below, that may be channels of one picture with ``image``, itself among them.
+    """Return the layers, from below, that may be channels of one picture with ``image``, including itself.
 
-    They are as large as each other and in one place, and all but the lowest are blended with what lies below,
-    as napari opens channels. None, where there is one alone.
+    They have the same size and place, and all except the lowest are blended with what lies below, as napari
+    opens channels. Returns none if there is only one.
     """
     where = placement(image)
     group: list[Image] = []
@@ -133,7 +133,7 @@ def _is_like(layer: Image, image: Image) -> bool:
 
 
 def _is_upright(layer: Image) -> bool:
-    """Return whether the layer is moved and scaled at most: what else there is has no further axis."""
+    """Return whether the layer is only moved and scaled: other transforms cannot take a further axis."""
     return (
         np.array_equal(layer.rotate, np.eye(layer.ndim))
         and not np.any(layer.shear)

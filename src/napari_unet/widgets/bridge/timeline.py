@@ -1,8 +1,8 @@
-"""One order of undo over the paint of an image and the objects predicted of it.
+"""One order of undo for the paint of an image and the objects predicted for it.
 
-napari's layers undo each for itself, which would take back half of a gesture that changed both. Here every
-edit of either layer is a step, and a gesture is one, however many layers it changed. The edits themselves are
-undone by the layers: what they keep for it is exact, whatever they are edited with.
+Each of napari's layers has its own undo, which would undo half of a gesture that changed both. Here every
+edit of either layer is one step, and so is a gesture, however many layers it changed. The layers themselves
+undo the edits: what they keep for this is exact, whatever tool made the edit.
 """
 
 from collections import deque
@@ -24,12 +24,12 @@ UNDO = KeyMod.CtrlCmd | KeyCode.KeyZ
 REDO = KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ
 
 _LIMIT = 100
-"""Steps that are kept: napari keeps as many edits of each layer, and a step has at most one of each."""
+"""Steps to keep: napari keeps as many edits of each layer, and a step has at most one of each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShownEdit:
-    """What a gesture changed of what counts as predicted: ``array.flat[pixels]``, before and after."""
+    """A gesture's change of what counts as predicted: ``array.flat[pixels]``, before and after."""
 
     array: NDArray[Any]
     pixels: NDArray[np.intp]
@@ -41,8 +41,8 @@ class ShownEdit:
 class Step:
     """One thing that can be undone.
 
-    ``layers`` are those that changed, ``gestures`` what was said by it of which objects. One that
-    ``is_nothing`` left the pixels as they were, and is passed over with the one before.
+    ``layers`` are those that changed, ``gestures`` its judgements of objects. A step that ``is_nothing`` left
+    the pixels as they were, and is undone together with the one before.
     """
 
     layers: list[Labels] = field(default_factory=list)
@@ -75,14 +75,14 @@ class Timeline:
         self._done: deque[Step] = deque(maxlen=_LIMIT)
         self._undone: list[Step] = []
         self._open: Step | None = None
-        self._said: list[Gesture] = []  # by steps that cannot be undone any more
+        self._said: list[Gesture] = []  # by steps that can no longer be undone
         self._rejected: list[NDArray[np.intp]] = []
-        self._may_have_earlier = bool(np.any(paint.data))  # edits, of which napari tells nothing
+        self._may_have_earlier = bool(np.any(paint.data))  # edits, for which napari sends no event
         self.follow(paint)
 
     @property
     def gestures(self) -> tuple[Gesture, ...]:
-        """What was said of which objects, the oldest first; what was undone is left out."""
+        """The judgements of objects, the oldest first, without those that were undone."""
         return (*self._said, *(gesture for step in self._done for gesture in step.gestures))
 
     @property
@@ -91,7 +91,7 @@ class Timeline:
         return bool(self._done) or self._may_have_earlier
 
     def follow(self, layer: Labels) -> None:
-        """Take the edits of ``layer`` into account from now on, and give it the keys."""
+        """Follow the edits of ``layer`` from now on, and give it the keys."""
         if any(layer is other for other in self._followed):
             return
         self._followed.append(layer)
@@ -102,7 +102,7 @@ class Timeline:
 
     @contextmanager
     def step(self) -> Iterator[Step]:
-        """Make one step of all edits in this context; without any, there is none."""
+        """Make one step of all edits in this context; no step if there are none."""
         self._open = step = Step()
         try:
             yield step
@@ -112,11 +112,11 @@ class Timeline:
                 self._add(step)
 
     def undo(self, layer: Labels | None = None) -> None:
-        """Undo the last step; without one, what ``layer`` has to undo from before."""
+        """Undo the last step; without one, undo what ``layer`` did before it was followed."""
         self._move(self._done, self._undone, Labels.undo, layer)
 
     def redo(self, layer: Labels | None = None) -> None:
-        """Do the step again that was undone last."""
+        """Redo the step that was undone last."""
         self._move(self._undone, self._done, Labels.redo, layer)
 
     def _move(
@@ -126,7 +126,7 @@ class Timeline:
         move: Callable[[Labels], None],
         layer: Labels | None,
     ) -> None:
-        """Undo or do again the last of ``steps``, and put it to the ``others``."""
+        """Undo or redo the last of ``steps``, and move it to the ``others``."""
         # A stroke that is being drawn hides what would be put back, and puts back what it hid.
         if any(mark is not None and mark.is_drawn_on for mark in map(mark_of, self._followed)):
             return
@@ -150,11 +150,11 @@ class Timeline:
         self._paint.events.metadata()
 
     def has_changed(self, layer: Labels) -> bool:
-        """Return whether a step has changed ``layer``, also one that was undone or has been forgotten."""
+        """Return whether a step has changed ``layer``, even if it was undone or forgotten since."""
         return bool(self._said) or any(layer in step.layers for step in (*self._done, *self._undone))
 
     def note_rejected(self, pixels: NDArray[np.intp]) -> None:
-        """Note that there is no object at these places of the flattened paint, as long as it says so."""
+        """Note that there is no object at these places of the flattened paint, while they are background."""
         self._rejected.append(pixels)
 
     @property
@@ -164,14 +164,14 @@ class Timeline:
         return tuple(pixels for pixels in self._rejected if (paint.flat[pixels] == BACKGROUND).all())
 
     def forget(self, layer: Labels) -> None:
-        """Leave ``layer``, which shows something else now, out of the steps so far."""
+        """Remove ``layer`` from the steps so far: it shows something else now."""
         for step in (*self._done, *self._undone):
             if layer in step.layers:
                 step.layers.remove(layer)
                 step.shown = None
 
     def keep(self, layers: Container[Labels]) -> None:
-        """Let go of predicted layers that are not among ``layers``: they were deleted."""
+        """Forget predicted layers that are not among ``layers``: they were deleted."""
         for layer in [layer for layer in self._followed if layer is not self._paint and layer not in layers]:
             self.forget(layer)
             self._followed.remove(layer)
@@ -211,12 +211,12 @@ def timeline_of(paint: Labels) -> Timeline:
 
 
 def was_corrected(paint: Labels, result: Labels) -> bool:
-    """Return whether a gesture, or an edit, has changed predicted objects, also one that was undone."""
+    """Return whether a gesture or an edit has changed predicted objects, even if it was undone."""
     mark = mark_of(paint)
     return mark is not None and isinstance(mark.timeline, Timeline) and mark.timeline.has_changed(result)
 
 
 def gestures_of(paint: Labels) -> tuple[Gesture, ...]:
-    """Return what was accepted, rejected, split and merged into ``paint``, the oldest first."""
+    """Return the gestures (accepted, rejected, split, merged) that went into ``paint``, the oldest first."""
     mark = mark_of(paint)
     return mark.timeline.gestures if mark is not None and isinstance(mark.timeline, Timeline) else ()

@@ -1,4 +1,4 @@
-"""The part of the Predict dock with which predicted objects are corrected, and a curve of how that goes."""
+"""The part of the Predict dock that corrects predicted objects, and a curve of how that goes."""
 
 import time
 from collections import Counter
@@ -64,11 +64,11 @@ _CURVE_COLOUR = QColor("#f5a742")
 class CorrectSection(QWidget):
     """Tools for the predicted objects of the chosen image, and how many were corrected.
 
-    Where several images are chosen, it is the one that the selected layer belongs to.
+    If several images are chosen, the tools work on the one that the selected layer belongs to.
     """
 
     looked = Signal()
-    """It shows what is so now, after something was noted with the paint or another layer has come."""
+    """It is up to date again, after something was noted with the paint or layers changed."""
 
     def __init__(self, viewer: ViewerModel, image: LayerChooser) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class CorrectSection(QWidget):
         self._count = column.add(Sentence("correct_count"))
         describe(self._count, name="correct_count", tooltip="What you corrected in the paint of this image.")
         self._progress = column.add(ProgressView())
-        # When the order of undo has taken an edit into account.
+        # After the order of undo has counted an edit.
         self._edited = later(self, 0, self._show_undo)
         for kind, key in KEYS.items():
             bind_key(viewer, key, self, partial(CorrectSection._act_by_key, kind=kind))
@@ -140,7 +140,7 @@ class CorrectSection(QWidget):
                 if mark.timeline is None:
                     bind_gesture_keys(self._viewer, layer)
                 timeline_of(layer).keep(self._viewer.layers)
-        # Where several images are chosen, that of the selected layer.
+        # If several images are chosen, that of the selected layer.
         image = self._image.layer or source_of(self._viewer, self._viewer.layers.selection.active)
         result = objects_of(self._viewer, image)
         corrector = None if result is None else corrector_of(self._viewer, result)
@@ -166,7 +166,7 @@ class CorrectSection(QWidget):
         act_by_key(self._viewer, kind, self._viewer.layers.selection.active)
 
     def _move_by_key(self, move: Callable[[Timeline, Labels], None]) -> None:
-        """Undo, or redo, where an image itself is selected: its paint and objects have these keys."""
+        """Undo or redo while the image itself is selected: only its paint and objects have these keys."""
         paint = annotation_of(self._viewer, self._viewer.layers.selection.active)
         if paint is not None:
             move(timeline_of(paint), paint)
@@ -185,7 +185,7 @@ class CorrectSection(QWidget):
 
     def _on_edit(self, _event: object = None) -> None:
         if self._corrector is None or not self._corrector.is_at_work:
-            self._said.say("")  # undo would take back this edit now
+            self._said.say("")  # undo would undo this edit now
         self._edited.start()
 
     def _on_outlines(self, wanted: bool) -> None:
@@ -217,7 +217,7 @@ class CorrectSection(QWidget):
 
 
 def describe_gestures(gestures: Sequence[Gesture]) -> str:
-    """Return how many objects were accepted, rejected, split and merged, in words."""
+    """Return in words how many objects were accepted, rejected, split and merged."""
     counts = Counter(gesture.kind for gesture in gestures)
     if not counts:
         return "Accept what is right, reject what is not an object: the network learns from both."
@@ -231,7 +231,7 @@ def describe_gestures(gestures: Sequence[Gesture]) -> str:
 
 
 class ProgressView(QWidget):
-    """Says and draws how correcting goes, once enough objects were judged."""
+    """Says and draws how correcting goes, once the user has judged enough objects."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -242,14 +242,14 @@ class ProgressView(QWidget):
         self.show_gestures(())
 
     def show_gestures(self, gestures: Sequence[Gesture]) -> None:
-        """Show how correcting goes that consists of these gestures, the oldest first."""
+        """Show how correcting goes with these gestures, the oldest first."""
         progress = read_progress(gestures, time.time())
         self._sentence.say(progress.sentence)
         self._curve.show_progress(progress)
 
 
 class _Curve(QWidget):
-    """The share of objects that were right as predicted, object by object; a line is where it is enough."""
+    """The share of objects that were right as predicted, object by object; a line marks what is enough."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -33,16 +33,16 @@ KEYS: dict[GestureKind, str] = {"accepted": "A", "rejected": "R", "split": "S", 
 """Letters that napari leaves free for labels, and the Paint dock too. U is for unite."""
 
 _CARRIER = "pick"
-"""napari's mode while a tool is in the hand: it changes nothing, leaves the mouse to us, and Space or Z still
+"""napari's mode while a tool is in use: it changes nothing, leaves the mouse to us, and Space or Z still
 moves the camera."""
 
 
 class Corrector:
     """What the mouse and the keys do on one layer of predicted objects.
 
-    It is a mouse callback of the layer, and lives as long as that. ``events.tool`` says that another tool is
-    in the hand, or the objects look different; ``events.said`` has a ``sentence`` for the user and its
-    ``tone``.
+    It is a mouse callback of the layer, and lives as long as the layer. ``events.tool`` says that another
+    tool is in use, or that the objects look different; ``events.said`` has a ``sentence`` for the user and
+    its ``tone``.
     """
 
     def __init__(self, viewer: ViewerModel, result: Labels, mark: Mark) -> None:
@@ -51,7 +51,7 @@ class Corrector:
         self._mark = mark
         self._tool: GestureKind | None = None
         self.is_at_work = False
-        """Whether what the layer tells of now is a gesture, and no edit with napari's tools."""
+        """Whether the edit that the layer reports now is a gesture, and not made with napari's tools."""
         self.events = EmitterGroup(source=self, tool=Event, said=Event)
         result.mouse_drag_callbacks.append(self)
         result.events.mode.connect(self._on_mode)
@@ -61,11 +61,11 @@ class Corrector:
 
     @property
     def tool(self) -> GestureKind | None:
-        """What a stroke of the mouse does now."""
+        """What a stroke with the mouse does now."""
         return self._tool if str(self._result.mode) == _CARRIER else None
 
     def take(self, tool: GestureKind | None) -> None:
-        """Take up a tool, or lay it down."""
+        """Select a tool, or None."""
         self._tool = tool
         if tool is not None:
             self._result.visible = True
@@ -77,7 +77,7 @@ class Corrector:
 
     @property
     def shows_outlines(self) -> bool:
-        """Whether the objects are shown as outlines."""
+        """Whether objects are shown as outlines."""
         return bool(self._result.contour)
 
     def show_outlines(self, wanted: bool) -> None:
@@ -85,7 +85,7 @@ class Corrector:
         self._result.contour = int(wanted)
 
     def __call__(self, layer: Labels, event: Any) -> Iterator[None]:
-        """Draw a stroke, and do with the tool what it says when the button is let go."""
+        """Draw a stroke, and apply the tool to it when the button is released."""
         tool = self.tool
         if tool is None or event.button != 1:
             return
@@ -95,7 +95,7 @@ class Corrector:
         more = len(event.position) - layer.ndim
         axes = tuple(sorted(axis - more for axis in event.dims_displayed))
         if min(axes) < 0:
-            return  # shown on edge, of which nothing can be seen
+            return  # shown on edge, where nothing can be seen
         path = [layer.world_to_data(event.position)]
         preview = StrokePreview(layer, axes, event.camera_zoom)
         with layer.block_history():
@@ -118,10 +118,10 @@ class Corrector:
         *,
         leaves_trace: bool = False,
     ) -> None:
-        """Do with all objects that a stroke touches, or crosses, what ``kind`` says.
+        """Apply the gesture ``kind`` to all objects that a stroke touches or crosses.
 
-        ``path`` (N, D) is in pixels of the layer, on the plane of these ``axes``; it ``leaves_trace`` if the
-        history of the layer holds already that it was drawn, and removed again.
+        ``path`` (N, D) is in pixels of the layer, on the plane of these ``axes``; it ``leaves_trace`` if its
+        drawing and removal are in the history of the layer already.
         """
         first, second = axes
 
@@ -138,7 +138,7 @@ class Corrector:
         self._correct(make, leaves_trace=leaves_trace)
 
     def point(self, kind: GestureKind) -> None:
-        """Accept or reject the object under the pointer; not while a stroke is drawn, which hides it."""
+        """Accept or reject the object under the pointer, except while a stroke is drawn, which hides it."""
         if self._mark.is_drawn_on:
             return
         viewer = self._viewer
@@ -174,7 +174,7 @@ class Corrector:
             if timeline is not None and leaves_trace:
                 with timeline.step() as step, result.block_history():
                     step.is_nothing = True
-            self._say(str(error), "warning")  # after what that tells of an edit
+            self._say(str(error), "warning")  # after the events of an edit
             return
         timeline = timeline_of(paint)
         timeline.follow(result)
@@ -194,11 +194,11 @@ class Corrector:
             self.is_at_work = False
         if correction.kind == "rejected":
             timeline.note_rejected(correction.pixels)
-        accept_painted(paint, correction.painted)  # tells the docks of the paint, in any case
+        accept_painted(paint, correction.painted)  # reports the paint to the docks in any case
         self._say(_in_words(correction) if changed else "The paint holds that already.", "hint")
 
     def _annotation(self) -> Labels:
-        """Return the annotation layer of the image, a new one if there is none."""
+        """Return the annotation layer of the image, or a new one if there is none."""
         image = source_of(self._viewer, self._result)
         if image is None:
             raise InputError(
@@ -228,7 +228,7 @@ class Corrector:
         return timeline
 
     def _on_mode(self, _event: object = None) -> None:
-        # The camera is moved in between; any other of napari's modes is another tool.
+        # Moving the camera is no change of tool; any other of napari's modes is.
         if str(self._result.mode) not in (_CARRIER, "pan_zoom"):
             self._tool = None
         self.events.tool()
@@ -248,7 +248,7 @@ def corrector_of(viewer: ViewerModel, result: Labels) -> Corrector:
 
 
 def is_gesture(result: Labels) -> bool:
-    """Return whether the edit that a layer tells of now is a gesture, which is in the paint."""
+    """Return whether the edit that a layer reports now is a gesture, which is in the paint."""
     mark = mark_of(result)
     return mark is not None and isinstance(mark.corrector, Corrector) and mark.corrector.is_at_work
 
@@ -260,13 +260,13 @@ def holds_tool(layer: Layer | None) -> bool:
 
 
 def bind_gesture_keys(viewer: ViewerModel, layer: Labels) -> None:
-    """Give a layer of objects or paint the keys of the gestures, also while no dock is open."""
+    """Give a layer of objects or paint the keys of the gestures, even while no dock is open."""
     for kind, key in KEYS.items():
         layer.bind_key(key, lambda of, kind=kind: act_by_key(viewer, kind, of), overwrite=True)
 
 
 def act_by_key(viewer: ViewerModel, kind: GestureKind, layer: Layer | None) -> None:
-    """Do what a key says with the predicted objects of the image that the selected ``layer`` belongs to."""
+    """Apply the gesture of a key to the predicted objects of the image that the ``layer`` belongs to."""
     result = objects_of(viewer, source_of(viewer, layer))
     if result is None:
         return
@@ -278,7 +278,7 @@ def act_by_key(viewer: ViewerModel, kind: GestureKind, layer: Layer | None) -> N
 
 
 def _channels(image: Image, shape: tuple[int, ...]) -> Channels:
-    """Return where an image has its channels, given the shape of its objects."""
+    """Return where an image has its channels, from the shape of its objects."""
     whole = full_data(image).shape
     if image.rgb or whole == shape:
         return "auto"

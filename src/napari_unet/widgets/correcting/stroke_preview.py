@@ -13,10 +13,10 @@ _WIDTH = 2
 
 
 class StrokePreview:
-    """Shows a stroke in the labels themselves, in a colour that no object has, and takes it out again.
+    """Shows a stroke in the labels themselves, in a colour that no object has, and removes it again.
 
-    So it is seen where the objects are, costs what a brush costs, and adds no layer. It is on the plane of
-    two ``axes``; ``zoom`` is in pixels of the screen for a unit of the world.
+    So the stroke is visible among the objects, costs as little as a brush, and adds no layer. It is on the
+    plane of two ``axes``; ``zoom`` is in pixels of the screen per unit of the world.
     """
 
     def __init__(self, layer: Labels, axes: tuple[int, ...], zoom: float) -> None:
@@ -27,11 +27,11 @@ class StrokePreview:
         try:
             self._number: int | None = unused_values(layer.data, 1, at_least=1)[0]
         except InputError:
-            self._number = None  # no colour is left; the stroke does its work unseen
+            self._number = None  # no colour is left; the stroke works unseen
 
     @property
     def was_drawn(self) -> bool:
-        """Whether there was anything to see."""
+        """Whether anything was shown."""
         return bool(self._before)
 
     def draw(self, points: ArrayLike) -> None:

@@ -1,4 +1,4 @@
-"""What is computed for the next place to paint, in a worker thread."""
+"""The search for the next place to paint, in a worker thread."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ from napari_unet.core.objects.rereading import Rereading
 from napari_unet.core.objects.uncertainty import uncertainty
 
 MOST_PLANES = 9
-"""Planes of a stack, or images, that are looked at at once where nothing was predicted."""
+"""Planes of a stack, or images, to look at in one go if nothing was predicted."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Known:
-    """What a model says of an image: ``names`` are those of its classes, background first.
+    """What a model predicts for an image; ``names`` are the names of its classes, background first.
 
-    ``model`` is None while it learns, and what it says is of the visible part alone. ``reading`` is how its
-    objects are read, None of classes, which are not kept apart.
+    ``model`` is None while it learns; then only the visible part is known. ``reading`` is how its objects are
+    read, None for classes, which are not kept apart.
     """
 
     model: Path | None
@@ -37,10 +37,10 @@ class Known:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranked:
-    """The best place; in the image of which question, by ``number``; the map there, if it was asked for.
+    """The best place; the ``number`` of the question whose image it is in; the map there, if asked for.
 
-    ``known`` is what it was ranked by, None where it was its looks; ``again`` is whether places that were
-    shown before count. ``place`` is None, of the first question, where there is none at all.
+    ``known`` is what it was ranked by, None if by looks; ``again`` is whether places that were shown before
+    count. If there is no place at all, ``place`` is None and the question is the first.
     """
 
     number: int
@@ -58,7 +58,7 @@ class Question:
     channels: Channels
     paint: NDArray[np.integer[Any]]  # (…YX)
     mode: Mode
-    known: Known | None  # what a network says; None goes by the looks alone
+    known: Known | None  # what a network predicts; None: only looks count
     planes: Sequence[Plane]  # to look at where nothing is known
     shown: Sequence[tuple[int, ...]]  # places that were shown before
 
@@ -78,7 +78,7 @@ def rank(questions: Sequence[Question], *, wants_map: bool = False, stay: float 
 
 
 def _best(question: Question, shown: Sequence[tuple[int, ...]]) -> Place | None:
-    """Return the best place of one image, but for those ``shown``."""
+    """Return the best place of one image, except those ``shown``."""
     paint, known, foregrounds = question.paint, question.known, _foregrounds(question)
     ndim = paint.ndim - len(next(iter(foregrounds)))
     places = next_places(
@@ -100,7 +100,7 @@ def _foregrounds(question: Question) -> Mapping[Plane, NDArray[np.float32] | Non
 
 
 def planes_to_look_at(leading: Sequence[int], visible: Plane, most: int = MOST_PLANES) -> list[Plane]:
-    """Return the ``visible`` plane and others at equal distances, in order; at most so many."""
+    """Return the ``visible`` plane and others at equal distances, in order, up to the limit."""
     count = int(np.prod(leading, dtype=int))
     chosen = np.linspace(0, count - 1, min(count, most)).round().astype(int)
     planes = {tuple(int(at) for at in np.unravel_index(plane, leading)) for plane in chosen}

@@ -1,4 +1,4 @@
-"""Moves the view of napari to a place, in another image if need be, and draws a ring around it."""
+"""Moves the view of napari to a place, also in another image, and draws a ring around it."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from napari_unet.widgets.bridge.sight import bring_up
 from napari_unet.widgets.painting.brushes import is_painting, paint_next_object, take_brush
 
 RING = "place"
-"""Kind of result that the ring is."""
+"""The ring's kind of result."""
 
 _CANVAS = 600.0
 """Height of a canvas in pixels of the screen, about."""
@@ -27,8 +27,8 @@ def show_place(
 ) -> None:
     """Move camera and sliders to a pixel (…YX) of ``paint``, the annotation layer of ``image``, and mark it.
 
-    The zoom stays where the place, with so many pixels around it, can be seen well with it. A 3-D view is
-    left: strokes are painted on planes.
+    The zoom stays if it shows the place and ``radius`` pixels around it well. A 3-D view is left: strokes are
+    painted on planes.
     """
     viewer.dims.ndisplay = 2
     centre_on(viewer, paint, centre)
@@ -54,7 +54,7 @@ def centre_on(viewer: ViewerModel, layer: Layer, pixel: Sequence[float]) -> None
 
 
 def _keep_on(viewer: ViewerModel, layer: Layer) -> None:
-    """Shift the view so that it shows no more beside ``layer`` than it must."""
+    """Shift the view so that it shows as little as possible beside ``layer``."""
     dims, camera = viewer.dims, viewer.scene.camera
     shown = [axis - dims.ndim for axis in dims.displayed]
     if min(shown) < -layer.ndim:  # it is seen from its edge, beside a stack
@@ -67,9 +67,9 @@ def _keep_on(viewer: ViewerModel, layer: Layer) -> None:
 
 
 def turn_to(viewer: ViewerModel, image: Image, paint: Labels) -> str:
-    """Let an image be seen and painted on as the one before was; return what happened in a sentence."""
+    """Show an image and let strokes land on it, as on the one before; return a sentence on what happened."""
     before = viewer.layers.selection.active
-    # Asked now: a layer that is hidden lays its brush down.
+    # Asked now: napari deselects the brush of a layer that is hidden.
     paints = isinstance(before, Labels) and is_paint(before) and is_painting(before)
     hidden = bring_up(viewer, image)
     viewer.layers.selection.active = paint
