@@ -577,6 +577,34 @@ def trained(dock, qtbot):
     return saved.args[0]
 
 
+def test_training_goes_on_from_the_model_that_was_used(viewer, qtbot, models, monkeypatch):
+    tiny_training(monkeypatch)
+    of_last_week, a_starter = (save(models, name) for name in ("of last week", "a starter"))
+    monkeypatch.setattr("napari_unet.widgets.unet.is_starter", lambda path: path == a_starter)
+    image = viewer.add_image(discs(), name="cells")
+    paint_on(viewer, image)
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    start = dock.train.form._start
+
+    def predict(path):
+        dock.predict.select_model(path)
+        with qtbot.waitSignal(dock.predict.ended, timeout=60_000):
+            dock.predict.start()
+        return start.currentText()
+
+    assert start.currentText() != "of last week"
+    assert predict(of_last_week) == "of last week"
+    newer = trained(dock.train, qtbot)
+    assert start.currentText() == f"Last model: {newer.stem}"
+    assert predict(of_last_week) == "of last week"  # back from a training that was none
+    assert predict(a_starter) == "of last week"
+    assert predict(newer) == f"Last model: {newer.stem}"
+    start.setCurrentText("Scratch")
+    start.activated.emit(start.currentIndex())
+    assert predict(of_last_week) == "Scratch"
+
+
 def test_a_training_changes_no_settings_in_another_dock(viewer, qtbot, home, monkeypatch, tmp_path):
     tiny_training(monkeypatch, steps=3)
     mine = save(tmp_path, "mine")

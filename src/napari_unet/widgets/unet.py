@@ -12,6 +12,7 @@ import napari
 from napari.layers import Image, Labels, Layer
 from qtpy.QtWidgets import QHBoxLayout
 
+from napari_unet.files.networks.starters import is_starter
 from napari_unet.widgets.bridge.layers import copy_paint
 from napari_unet.widgets.bridge.marks import images_of, is_paint, is_result, layers_of
 from napari_unet.widgets.next_step import ACTIONS, Action, Stage, next_step
@@ -248,6 +249,10 @@ class UNetDock(Dock):
         self._on_layers()
 
     def _on_predicted(self, images: Sequence[Image]) -> None:
+        path = self.predict.model.path
+        if path is not None and not is_starter(path) and not self.train.is_running:
+            last = project_of(self._viewer).last_model
+            self.train.form.follow_model(path, is_last=path == last)
         self._predicted |= {image.unique_id for image in images}
         self._saved -= {layer.unique_id for image in images for layer in labels_of(self._viewer, image)}
         self._refresh()

@@ -104,6 +104,7 @@ class TrainingForm(QWidget):
         starters = [(f"{name} (starter)", starter_path(name)) for name in starter_names()]
         self._start = choice([*starters, ("Scratch", _SCRATCH), ("A model file…", _BROWSE)])
         self._start_before = 0
+        self._is_start_chosen = False
         self._start.activated.connect(self._on_start_chosen)
         form.add(
             "Start from",
@@ -274,6 +275,7 @@ class TrainingForm(QWidget):
             index = self._start.findData(_SCRATCH) + 1
             self._start.insertItem(index, "", _LAST)
         self._start.setItemText(index, f"Last model: {name}")
+        self._is_start_chosen = False
         self._choose_start(index)
 
     def start_from_file(self, path: Path) -> None:
@@ -286,6 +288,19 @@ class TrainingForm(QWidget):
             training = read_info(path)["training"]
             self._show_settings(from_plain(TrainingConfig, training, "training", ignore_unknown=True))
         self.choose_file(path)
+
+    def follow_model(self, path: Path, *, is_last: bool) -> None:
+        """Go on from the model that was just used, as its errors are mended, unless the user chose otherwise.
+
+        ``is_last`` where it is the one that is offered as the last.
+        """
+        index = self._start.findData(_LAST) if is_last else -1
+        if self._is_start_chosen or self._start.currentData() == path:
+            return
+        if index >= 0:
+            self._choose_start(index)
+        else:
+            self.start_from_file(path)
 
     def offer_file(self, path: Path) -> int:
         """Offer to go on from a model file, and return its index; nothing is chosen."""
@@ -313,6 +328,7 @@ class TrainingForm(QWidget):
         self._seed.setValue(config.seed)
 
     def _on_start_chosen(self, index: int) -> None:
+        self._is_start_chosen = True
         start = self._start.itemData(index)
         if start != _BROWSE:
             if isinstance(start, Path) and index != self._start_before:
