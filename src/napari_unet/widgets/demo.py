@@ -59,14 +59,14 @@ def read_strokes() -> tuple[Stroke, ...]:
 
 
 def paint_stroke(layer: Labels, stroke: Stroke) -> None:
-    """Paint one stroke into ``layer`` as the brush does; one step of undo."""
+    """Paint one stroke into ``layer`` as the brush does, in one step of undo."""
     layer.brush_size = stroke.width
     layer.selected_label = stroke.value
     line = np.zeros(layer.data.shape, bool)
     for start, stop in pairwise((*stroke.points, stroke.points[-1])):
         line[draw.line(*start, *stop)] = True  # type: ignore[no-untyped-call]  # scikit-image is untyped
     marked = ndimage.distance_transform_edt(~line) <= stroke.width / 2
-    # All at once: napari colours the whole layer anew for every mark of its brush.
+    # All at once: napari colours the whole layer again for every mark of its brush.
     layer.data_setitem(np.nonzero(marked), stroke.value)
 
 
@@ -97,7 +97,7 @@ class Demo:
         self._say(f"Done. Pictures, model and labels are in {self._output}.")
 
     def close(self) -> None:
-        """Close the window, without which Qt may crash when Python ends."""
+        """Close the window: otherwise Qt may crash when Python ends."""
         if not self._closed:
             self._viewer.close()
         QApplication.processEvents()
@@ -151,7 +151,7 @@ class Demo:
         self._rest(0.5)
         self._picture("05-trained")
         self._say(f"Trained: {self._text('train_status')}")
-        # Out of the folder in which the user keeps their own models.
+        # Out of the folder of the user's own models.
         model = self._output / "nuclei.safetensors"
         shutil.move(saved[0], model)
         with suppress(OSError):

@@ -23,10 +23,10 @@ from napari_unet.widgets.scoring.score_view import ErrorLegend, ScoreTable
 from napari_unet.widgets.window.lifetime import follow
 
 _SITE_PIXELS = 100
-"""Pixels on the screen that an error takes at least when it is looked at, with what is around it."""
+"""Smallest size on the screen, in pixels, of an error in view, with its surroundings."""
 
 _AROUND = 20
-"""Pixels of the image around an error that are looked at with it."""
+"""Pixels of the image that are shown around an error."""
 
 
 class EvaluateDock(Dock):
@@ -116,11 +116,11 @@ class EvaluateDock(Dock):
 
     @property
     def is_running(self) -> bool:
-        """Whether a comparison runs."""
+        """Whether a comparison is running."""
         return self._job is not None
 
     def start(self) -> None:
-        """Compare the chosen layers as they are, unless a comparison runs."""
+        """Compare the chosen layers as they are now, unless a comparison is running."""
         if self._job is not None:
             return
         try:
@@ -167,7 +167,7 @@ class EvaluateDock(Dock):
         self._watched.close()
         for layer in (prediction, truth):
             self._watched.callback(follow(self, self._on_edited, layer.events.paint, layer.events.data))
-        # Not heavy: seconds at most, which must not wait for hours of training.
+        # Not heavy: it takes seconds at most, and must not wait for hours of training.
         return Job(events, f"Evaluating {prediction.name}", heavy=False, parent=self)
 
     def _on_edited(self, _event: object = None) -> None:
@@ -195,7 +195,7 @@ class EvaluateDock(Dock):
         self._refresh()
 
     def show_errors(self) -> None:
-        """Add the map of errors, or bring the one that is there up to date."""
+        """Add the map of errors, or update the existing one."""
         if self._result is None or self._compared is None:
             return
         try:
@@ -221,14 +221,14 @@ class EvaluateDock(Dock):
         camera.zoom = max(camera.zoom, _SITE_PIXELS / side)
 
     def _on_choice(self, _layer: object = None) -> None:
-        """Take away the scores of other layers than the chosen ones, but not of layers that were deleted."""
+        """Clear scores that are not of the chosen layers, unless their layers were deleted."""
         if self._job is None and (self._result is None or self._compared in self._viewer.layers):
             self._result = None
             self._status.say("")
         self._refresh()
 
     def _on_layers(self, _event: object = None) -> None:
-        """Let the truth be another layer than the prediction, where the user has chosen neither."""
+        """Choose different layers for truth and prediction, if the user has chosen neither."""
         layers = [self.truth.itemData(index) for index in range(self.truth.count())]
         if len(layers) > 1 and self.truth.labels is self.prediction.labels:
             predicted = next((layer for layer in layers if is_result(layer)), layers[0])

@@ -1,4 +1,4 @@
-"""Long work in a background thread, told to the window event by event.
+"""Long work in a background thread, reported to the window event by event.
 
 This is the only module that knows napari's threads. A generator of events (:mod:`napari_unet.network.events`)
 is drained in a worker thread; its events, its failure and its end arrive on the main thread as Qt signals.
@@ -44,7 +44,7 @@ _computing = threading.Lock()
 """Held by the worker thread whose heavy job computes."""
 
 _DELIVERY_MS = 50
-"""Events reach the window in batches this far apart: a GPU makes more than a window can take one by one."""
+"""Time between batches of events for the window: a GPU makes more than a window can take one by one."""
 
 _REPAINT_S = 1.0
 """Seconds between repaints of what a job shows. Each one has napari compose its canvas anew, which without a
@@ -54,7 +54,7 @@ _BACKLOG = 256
 """Events that may wait for a busy window before the job waits for it: tiles are large."""
 
 _NICE = 10
-"""A tenth of the window's share of a processor that both want, and all of one that nobody else wants."""
+"""A tenth of the window's share of a processor that both need, and all of one that nobody else needs."""
 
 _log = logging.getLogger(__name__)
 
@@ -69,9 +69,9 @@ class Waiting:
 class Job(QObject):
     """One run of a generator of events in a worker thread; every new run is a new job.
 
-    Made and controlled on the main thread; it deletes itself after its end. Deleting it before, alone or with
-    its parent or window, stops the run and delivers nothing any more; napari waits for the thread before it
-    quits.
+    It is made and controlled on the main thread, and deletes itself after its end. Deleting it earlier, alone
+    or with its parent or window, stops the run, and no more signals arrive; napari waits for the thread
+    before it quits.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class Job(QObject):
     failed = Signal(str)
     """The failure as a sentence for the user, after the last event."""
     ended = Signal()
-    """The end, whatever it was like; always the last signal, exactly once."""
+    """The end, for whatever reason; always the last signal, exactly once."""
 
     def __init__(
         self,
@@ -184,7 +184,7 @@ class Job(QObject):
         self._deliver()
 
     def _deliver(self) -> None:
-        # A slot, or napari's progress bar, may run the event loop: what that lets in must not overtake this.
+        # A slot, or napari's progress bar, may run the event loop: calls from there must not overtake this.
         if self._delivering:
             return
         self._delivering = True
@@ -246,13 +246,13 @@ class _Task:
         self.queue: deque[Any] = deque()
         self.failure: str | None = None
         self.held: QObject | None = None
-        """The dock of the job. Once napari has closed it nobody else holds it, and Python would collect it
-        while the job comes to its end, or in the midst of a slot."""
+        """The dock of the job. Once napari has closed it, nothing else holds it, and Python would collect it
+        while the job comes to its end, or in the middle of a slot."""
         self._make_events: MakeEvents | None = make_events
         self._title = title
 
     def abandon(self) -> None:
-        """Come to an end, of which nobody wants to hear."""
+        """End, without a signal."""
         self.held = None
         self.control.stop()
 
@@ -267,7 +267,7 @@ class _Task:
         try:
             self._drain()
         except Exception as caught:  # noqa: BLE001 - any failure must reach the user
-            # What the user did wrong is a sentence; a traceback in the terminal would say it is a fault.
+            # A user's mistake is a sentence; a traceback in the terminal would look like a bug.
             level = logging.INFO if isinstance(caught, InputError) else logging.WARNING
             _log.log(level, "%s failed:\n%s", self._title, traceback.format_exc())
             # Without its traceback, whose frames keep the tensors of an out-of-memory error alive; and the
@@ -306,7 +306,7 @@ class _Task:
 
 
 class _Worker(FunctionWorker):  # type: ignore[misc]  # superqt's base class is untyped
-    """napari's worker with a ``run`` that loses no failure and a ``quit`` that reaches the computation."""
+    """napari's worker, with a ``run`` that loses no failure and a ``quit`` that reaches the computation."""
 
     bar: "ActivityBar | None" = None
 
@@ -324,8 +324,8 @@ class _Worker(FunctionWorker):  # type: ignore[misc]  # superqt's base class is 
         self.started.emit()
         self._running = True
         if self._task.heavy:
-            # It gives its priority away for good: in a thread of its own, as the pool uses its threads again.
-            # A daemon, since it is the pool's thread that a program awaits when it quits.
+            # It lowers its priority for good: so it needs its own thread, as the pool uses its threads again.
+            # A daemon, since a program that quits waits for the pool's thread.
             thread = threading.Thread(target=self._task, name=str(self._task), daemon=True)
             thread.start()
             thread.join()
@@ -348,7 +348,7 @@ class _Worker(FunctionWorker):  # type: ignore[misc]  # superqt's base class is 
 
 
 def _outermost(owner: QObject | None) -> QObject | None:
-    """Return what napari takes out of its window to close the dock that ``owner`` is, or is a part of."""
+    """Return the widget that napari takes out of its window to close the dock that ``owner`` is, or is in."""
     while owner is not None:
         above = owner.parent()
         if above is None or isinstance(above, QDockWidget):
@@ -369,10 +369,10 @@ def _sentence(error: Exception) -> str:
 
 
 def give_way() -> None:
-    """Let this thread, and the threads it starts, compute on what the window leaves of the processor.
+    """Let this thread, and the threads it starts, compute only when the window leaves the processor free.
 
-    Nothing is lost on a processor that is free. A thread cannot take its priority back, so call it only in
-    one that ends with its work. Linux alone has a "nice" value for each thread; elsewhere nothing changes.
+    Nothing is lost on an idle processor. A thread cannot get its priority back, so call this only in one that
+    ends with its work. Only Linux has a "nice" value for each thread; elsewhere nothing changes.
     """
     if sys.platform == "linux":
         thread = threading.get_native_id()

@@ -1,4 +1,4 @@
-"""The Project dock: make, open, save elsewhere; when it was saved last, and what is missing."""
+"""The Project dock: make, open, or save a project elsewhere; when it was saved, and what is missing."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,9 +19,9 @@ _NONE = "No project: your paint is only in this window. A project folder keeps i
 
 
 class ProjectRow(QWidget):
-    """What there is to say of the project of a window, and the buttons that go with it.
+    """The state of the project of a window, and the buttons for it.
 
-    It ``is_titled`` where what is above tells which project it is, and when it was saved.
+    It ``is_titled`` if a title above says which project it is and when it was saved.
     """
 
     def __init__(self, viewer: "napari.viewer.Viewer", *, is_titled: bool = False) -> None:
@@ -66,7 +66,7 @@ class ProjectRow(QWidget):
         self._refresh()
 
     def ask_new(self) -> None:
-        """Ask for a new folder, and keep the project of this window there from now on."""
+        """Ask for a new folder, and keep the project of this window in it from now on."""
         session = self._project.session
         place = Path.home() if session is None else session.folder.parent
         title = "New project: name its folder" if session is None else "Save the project as: name its folder"
@@ -81,7 +81,7 @@ class ProjectRow(QWidget):
             self._attempt(lambda: open_project(self._viewer, Path(chosen)))
 
     def ask_find(self) -> None:
-        """Ask in which folder the missing images are."""
+        """Ask for the folder of the missing images."""
         session = self._project.session
         if session is None:
             return
@@ -92,7 +92,7 @@ class ProjectRow(QWidget):
                 self._missing.say(" ".join(sentences), "warning")
 
     def forget(self) -> None:
-        """Take what is not in this window out of the project."""
+        """Remove from the project what is not in this window."""
         session = self._project.session
         if session is None:
             return
@@ -129,7 +129,7 @@ class ProjectRow(QWidget):
 
 
 class ProjectSection(Section):
-    """The same, folded to a title that tells of the project and when it was saved."""
+    """The same, folded to a title with the name of the project and when it was saved."""
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__(
@@ -152,7 +152,7 @@ class ProjectSection(Section):
 
 
 class ProjectDock(Dock):
-    """The project of the window, in a dock of its own."""
+    """The project of the window, in its own dock."""
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""How napari opens and saves projects: a folder dropped on it is shown, and goes on being saved."""
+"""How napari opens and saves projects: a folder dropped on it is opened, and saved from then on."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -28,17 +28,17 @@ from napari_unet.widgets.projects.project_opening import OpenedProject, full_pix
 from napari_unet.widgets.projects.window_project import begin, project_of
 
 NOTHING: list[Any] = [(None,)]
-"""What a reader returns that has done its work and has no layers."""
+"""What a reader returns when it has done its work and has no layers."""
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[Any]] | None:
-    """Return the reader of a project, None if ``path`` is none."""
+    """Return the reader of a project, or None if ``path`` is not a project."""
     paths = [path] if isinstance(path, str) else list(path)
     return read_project_layers if len(paths) == 1 and is_project(Path(paths[0])) else None
 
 
 def read_project_layers(path: str | Sequence[str]) -> list[Any]:
-    """Return the layers of a project; once they are in the window, the project is open there."""
+    """Return the layers of a project; once they are in the window, the project is open in it."""
     folder = project_folder(path if isinstance(path, str) else path[0])
     try:
         opened = open_layers(folder)
@@ -52,9 +52,9 @@ def read_project_layers(path: str | Sequence[str]) -> list[Any]:
 
 
 def write_project_layers(path: str, layers: list[LayerData]) -> list[str]:
-    """Save images and labels as a new project; labels belong to the image whose name theirs begins with.
+    """Save images and labels as a new project; labels belong to the image whose name begins their own.
 
-    ``InputError`` if there is something in the folder, or it cannot be written.
+    ``InputError`` if the folder is not empty, or cannot be written.
     """
     images: dict[str, tuple[ImageState, str]] = {}
     for data, meta, kind in layers:
@@ -88,7 +88,7 @@ def write_project_layers(path: str, layers: list[LayerData]) -> list[str]:
 
 
 def _owner(name: str, images: dict[str, tuple[ImageState, str]]) -> str | None:
-    """Return the key of the image with the longest name that ``name`` begins with; of one image, that one."""
+    """Return the key of the image with the longest name that begins ``name``; a single image always fits."""
     fitting = [key for key, (_, image) in images.items() if name.startswith(image)]
     if not fitting and len(images) == 1:
         return next(iter(images))

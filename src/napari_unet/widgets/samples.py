@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 LayerData = tuple[NDArray[Any], dict[str, Any], str]
 
 _OF_VOLUMES = ("Z", "Y", "X")
-"""What the sliders of napari are called, which else show -3."""
+"""Names for napari's sliders, which would otherwise show -3."""
 
 
 def immunohistochemistry() -> list[LayerData]:
@@ -89,7 +89,7 @@ def synthetic_volume() -> list[LayerData]:
 def _drawn(
     kind: str, shape: tuple[int, ...] = (512, 512), *, seed: int = 0, **settings: Any
 ) -> list[LayerData]:
-    """Return the image, and its objects as a layer that is not shown until it is asked for."""
+    """Return the image, and its objects as a layer that is hidden at first."""
     # Late: napari imports this module when it builds its menus.
     from napari_unet.core.micrographs import MicrographConfig, draw_micrograph
 

@@ -59,7 +59,7 @@ class WeightsDock(Dock):
         project_of(viewer).keep_settings("weights", self)
 
     def config(self) -> WeightConfig:
-        """Return what is set: the preset chosen last, with the values of the controls."""
+        """Return the settings: the preset chosen last, with the values of the controls."""
         return replace(
             self._base,
             w0=self.w0.value(),
@@ -136,7 +136,7 @@ class WeightsDock(Dock):
             return
         self._base = WeightConfig.preset(name)
         self._show_values(self._base)
-        self._latest.cancel()  # its map has nothing to do with the limits of the new one
+        self._latest.cancel()  # the limits of the old map do not fit the new one
         self._peak = 0.0
         self._due.start()
 
@@ -148,7 +148,7 @@ class WeightsDock(Dock):
         self._due.start()
 
     def _on_annotation(self, _layer: object = None) -> None:
-        self._latest.cancel()  # what is computed belongs to another layer
+        self._latest.cancel()  # the running preview belongs to another layer
         if self._map is not None and marks.source_of(self._viewer, self._map) is not self.image.layer:
             self._map.visible, self._map = False, None
         self._previews = WeightPreviews()
@@ -180,7 +180,7 @@ class WeightsDock(Dock):
             shown = dict(self._keys) if self._is_mine(image, paint.data.shape) else {}
         self._all_asked = not shown
         config = self.config()
-        # Not a copy of the paint: plane by plane, the thread copies what it sees has changed.
+        # Not a copy of the paint: plane by plane, the thread copies only what has changed.
         spacing = relative_spacing(pixel_sizes(paint)[-2:])
         maps = partial(
             self._previews.maps,
@@ -195,7 +195,7 @@ class WeightsDock(Dock):
         self._latest.submit(maps, partial(self._previews.sentence, config))
 
     def _is_mine(self, image: Image, shape: tuple[int, ...]) -> bool:
-        """Whether the map layer is still there, of this image, with the pixels that were put there."""
+        """Whether the map layer still exists, is of this image, and has the pixels that were put there."""
         layer, pixels = self._map, self._pixels
         return (
             layer is not None
@@ -226,7 +226,7 @@ class WeightsDock(Dock):
             self._map.contrast_limits = (0, max(1.0, self._peak))
 
     def _keep_limits(self) -> None:
-        """Fit the limits no more, once there was a map: they would hide what the sliders do."""
+        """Leave the limits alone after the first map: new limits would hide what the sliders do."""
         if self._peak:
             self._peak = None
 
@@ -240,7 +240,7 @@ class WeightsDock(Dock):
         self._map = bridge.add_result(self._viewer, image, "weights", self._pixels)
         if self._map is not None:
             self._map.visible = True
-        if not self._all_asked:  # the layer went after the request that left out what was on it
+        if not self._all_asked:  # the layer was deleted after the request, which had left out the maps on it
             self._due.start()
 
 

@@ -1,1 +1,1 @@
-"""The models there are, and those that come and go."""
+"""The list of models, and their import and export."""

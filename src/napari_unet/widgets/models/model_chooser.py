@@ -1,4 +1,4 @@
-"""A list of the models in a folder that stays true while models come and go."""
+"""A list of the models in a folder that stays up to date while models come and go."""
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -22,7 +22,7 @@ _SUFFIX = ".safetensors"
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What a model file says of itself, as far as the screen needs it.
+    """What a model file says about itself, as far as the screen needs it.
 
     ``in_channels`` is None for a starter, which takes any number; ``object_size`` for any other model.
     """
@@ -119,7 +119,7 @@ class ModelChooser(Chooser):
         return self._path
 
     def follow(self, project: WindowProject) -> None:
-        """Offer the models of a project from when it is opened, and what is trained, the last one first."""
+        """Offer the models of a project once it is open, and newly trained ones, the last one first."""
         self._project = project
         project.opened.connect(self._on_opened)
         project.moved.connect(self._on_moved)
@@ -149,11 +149,11 @@ class ModelChooser(Chooser):
 
     @property
     def folder(self) -> Path:
-        """Where the models are that it lists."""
+        """The folder of the listed models."""
         return self._folder
 
     def offer(self, path: Path) -> None:
-        """Choose a model that was trained, unless somebody chose one."""
+        """Choose a model that was just trained, unless the user chose one."""
         if not self._is_chosen:
             self._refill(path)
 
@@ -165,7 +165,7 @@ class ModelChooser(Chooser):
         self._refill(path)
 
     def suggest(self, suits: Callable[[ModelFacts], bool]) -> None:
-        """Choose the first model that ``suits``, unless somebody chose one."""
+        """Choose the first model that ``suits``, unless the user chose one."""
         if self._is_chosen:
             return
         for index in range(self.count()):
@@ -176,7 +176,7 @@ class ModelChooser(Chooser):
 
     def _refill(self, wanted: Path | None = None) -> None:
         starters = {starter_path(name): name for name in starter_names()}
-        # A starter that nobody chose gives way to the first model that is trained.
+        # A starter that the user did not choose gives way to the first trained model.
         wanted = wanted or (self._path if self._is_chosen or self._path not in starters else None)
         if self._folder.is_dir() and not self._watcher.directories():
             self._watcher.addPath(str(self._folder))
@@ -203,7 +203,7 @@ def read_facts(path: Path | None) -> ModelFacts:
 
 
 def newest_model(folder: Path) -> Path | None:
-    """Return the model that was saved last in ``folder``, or None without any."""
+    """Return the model that was saved last in ``folder``, or None if there is none."""
     found = _by_age(folder.glob(f"*{_SUFFIX}")) if folder.is_dir() else []
     return found[0] if found else None
 
@@ -215,7 +215,7 @@ def _by_age(paths: Iterable[Path]) -> list[Path]:
         try:
             found.append((path, path.stat().st_mtime))
         except OSError:
-            # Deleted between listing and asking; the watcher will tell.
+            # Deleted between listing and asking; the watcher will notice.
             continue
     return [path for path, _ in sorted(found, key=lambda entry: entry[1], reverse=True)]
 

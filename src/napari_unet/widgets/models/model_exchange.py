@@ -1,4 +1,4 @@
-"""Models that come from elsewhere, and models that go to other tools: two buttons beside the list."""
+"""Import of models from elsewhere, and export to other tools: two buttons beside the list."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, butto
 
 
 def import_model(source: Path, folder: Path) -> Path:
-    """Save a network from elsewhere, or out of a package, as a model in ``folder``, and return its path."""
+    """Save a network from elsewhere or from a package as a model in ``folder``, and return its path."""
     from napari_unet.files.networks.models import load_model, save_model  # torch takes seconds
 
     model = load_model(source)
@@ -35,7 +35,7 @@ def export_model(source: Path, target: Path, info: PackageInfo, image: Any) -> P
     try:
         example = None if image is None else example_from(image, "auto", model)
     except InputError:
-        example = None  # of another kind than the model is for
+        example = None  # the image is of another kind than the model is for
     export_package(model, target, info, example)
     return target
 
@@ -95,7 +95,7 @@ class ModelExchange(QWidget):
             self._chooser.choose(path)
 
     def export(self) -> None:
-        """Ask who made the model and where the package shall be, and write it."""
+        """Ask who made the model and where to save the package, and write it."""
         source = self._chooser.path
         if source is None:
             return
@@ -132,7 +132,7 @@ class ModelExchange(QWidget):
         self._status.say(f"It is the model {path.stem} now.")
 
     def _on_model(self, _path: Path | None) -> None:
-        """Speak of other files no more."""
+        """Clear the sentence on other files."""
         if self._job is None:
             self._status.say("")
         self._refresh()

@@ -1,1 +1,1 @@
-"""What docks are built of, whatever they are for."""
+"""Parts that all docks are built of."""

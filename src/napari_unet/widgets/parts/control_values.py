@@ -1,4 +1,4 @@
-"""What the controls of a dock are set to, as plain values by their object names; and setting them again."""
+"""Reads the controls of a dock as plain values by their object names, and sets them again."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ _PLAIN = (bool, int, float, str)
 
 
 def read_controls(dock: QWidget, leave_out: Collection[str] = ()) -> Values:
-    """Return the values of all named controls in ``dock``, but choosers."""
+    """Return the values of all named controls in ``dock``, except choosers."""
     values: Values = {}
     for control in _controls(dock, leave_out):
         if isinstance(control, QCheckBox):
@@ -29,7 +29,7 @@ def read_controls(dock: QWidget, leave_out: Collection[str] = ()) -> Values:
 
 
 def show_controls(dock: QWidget, values: Mapping[str, Any], leave_out: Collection[str] = ()) -> None:
-    """Set the named controls in ``dock``; values that a control does not offer are passed over."""
+    """Set the named controls in ``dock``; values that a control does not offer are ignored."""
     for control in _controls(dock, leave_out):
         value = values.get(control.objectName())
         if not isinstance(value, _PLAIN):
@@ -58,7 +58,7 @@ def _controls(dock: QWidget, leave_out: Collection[str]) -> list[Any]:
         for control in dock.findChildren(QWidget)
         if isinstance(control, kinds)
         and not isinstance(control, Chooser)
-        # Parts of Qt's own controls have its names, such as qt_spinbox_lineedit.
+        # Inner parts of Qt's controls have names from Qt, such as qt_spinbox_lineedit.
         and control.objectName()
         and not control.objectName().startswith("qt_")
         and control.objectName() not in leave_out

@@ -1,4 +1,4 @@
-"""What every dock is: a column of parts that scrolls, and an end when it is closed."""
+"""What all docks share: a column of parts that scrolls, and an end when the dock is closed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ _REST_MS = 100
 
 _MOST_HEIGHT = 200
 _REST_HEIGHT = 300
-"""Pixels of the screen that menus, the status bar, titles and one lower dock take."""
+"""Pixels of the screen for menus, the status bar, titles and one lower dock."""
 
 _WIDTH = 340
 """Pixels a dock asks for at first: its folded sections are wider than the open ones, and it must not open so
@@ -37,9 +37,9 @@ AnyViewer = TypeVar("AnyViewer", bound=ViewerModel)
 
 
 def without_proxy(viewer: AnyViewer) -> AnyViewer:
-    """Return the viewer itself: of a dock from its menus, napari hides it behind a proxy.
+    """Return the viewer itself: docks from napari's menus get a proxy of it.
 
-    That gives the selected layer as another object whenever it is asked for, which is no layer of the list.
+    The proxy returns the selected layer as a new object every time, which is not in the list of layers.
     """
     itself: AnyViewer = getattr(viewer, "__wrapped__", viewer)
     return itself
@@ -59,18 +59,18 @@ class Dock(QWidget):
         if scrollable:
             self.column.setContentsMargins(8, 8, 8, 8)
         else:
-            self.column.setContentsMargins(8, 4, 0, 8)  # indented below its title, as wide as what is above
+            self.column.setContentsMargins(8, 4, 0, 8)  # indented below its title, as wide as the parts above
         Column(self).addWidget(_Scroller(page) if scrollable else page)
         self._closed = later(self, _REST_MS, self._leave)
 
     def stop(self) -> None:
-        """End what is computed, if anything is."""
+        """Stop what is being computed, if anything is."""
 
     @contextmanager
     def hand_focus(self, to: QWidget) -> Iterator[None]:
-        """Give the focus ``to`` a control if the one in this dock that has it cannot have it afterwards.
+        """Give the focus ``to`` a control if the one in this dock that has it cannot keep it.
 
-        Qt would give it to whatever comes next, where the space bar does what nobody asked for.
+        Otherwise Qt gives it to the next control, where the space bar would do something unwanted.
         """
         had = QApplication.focusWidget()
         yield
@@ -78,16 +78,16 @@ class Dock(QWidget):
             to.setFocus()
 
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Stop when napari closes the dock, which takes this widget out of the window and lets it lie."""
+        """Stop when napari closes the dock: that takes this widget out of the window without deleting it."""
         super().changeEvent(event)
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.stop()
             self._closed.start()
 
     def _leave(self) -> None:
-        """Have Qt delete a dock that was closed, once it computes nothing.
+        """Let Qt delete a closed dock once it computes nothing.
 
-        It would go on to follow all that is painted until Python collects it, which with PySide is never.
+        Otherwise it would follow all strokes until Python collects it, which with PySide is never.
         """
         if self.parent() is not None or self.isVisible():
             return  # it was put into a window again
@@ -98,10 +98,10 @@ class Dock(QWidget):
 
 
 def least_height(screen: int) -> int:
-    """Return the pixels that a dock keeps where several share a column, on a screen of this height.
+    """Return the height in pixels that a dock keeps if several share a column, on a screen of this height.
 
-    They are enough to read it by; but the four docks and another one must not make the window higher than
-    the screen.
+    It is enough to read the dock; but the four docks and another one must not make the window higher than the
+    screen.
     """
     return min(max((screen - _REST_HEIGHT) // 4, 100), _MOST_HEIGHT)
 
@@ -112,19 +112,19 @@ def _is_set_by_wheel(widget: QObject | None) -> bool:
 
 
 class _Scroller(QScrollArea):
-    """Asks for the size of its page, may be made lower, never narrower."""
+    """Asks for the size of its page; it may be made lower, but never narrower."""
 
     def __init__(self, page: QWidget) -> None:
         super().__init__()
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # clicks on what takes none would give it the focus
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # clicks beside the controls would give it the focus
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setWidget(page)
         self._page = page
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Let the wheel scroll over whatever it comes to: by the way, it must change no setting."""
+        """Let the wheel scroll over any control: it must not change settings on its way."""
         super().showEvent(event)
         for control in self._page.findChildren(QWidget):
             if _is_set_by_wheel(control):
@@ -143,13 +143,13 @@ class _Scroller(QScrollArea):
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         bar = self.verticalScrollBar()
         width = self._page.minimumSizeHint().width() + (0 if bar is None else bar.sizeHint().width())
-        width += 2 * self.frameWidth()  # which napari's style sheet gives it after all
+        width += 2 * self.frameWidth()  # napari's style sheet gives it this after all
         screen = self.screen()
         least = least_height(_MOST_HEIGHT if screen is None else screen.availableGeometry().height())
         return QSize(width, min(self._page.sizeHint().height(), least))
 
     def event(self, event: QEvent | None) -> bool:
-        """Let the dock become as wide as its page needs when a part unfolds; Qt keeps the first hint."""
+        """Make the dock as wide as its page needs when a part unfolds; Qt would keep the first hint."""
         if event is not None and event.type() == QEvent.Type.LayoutRequest:
             self.updateGeometry()
         return bool(super().event(event))

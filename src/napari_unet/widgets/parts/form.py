@@ -1,7 +1,7 @@
-"""Small parts of which every dock is built, so that all of them look and behave alike.
+"""Small parts of docks, so that all docks look and behave alike.
 
-Colours and fonts are napari's: nothing is styled here but the coloured edge of a :class:`Sentence`, in
-colours that are readable on both themes.
+Colours and fonts are napari's: only the coloured edge of a :class:`Sentence` is styled here, in colours that
+are readable on both themes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -38,13 +38,13 @@ Tone = Literal["hint", "warning", "error"]
 FieldT = TypeVar("FieldT", bound=QWidget)
 
 _EDGES = 4
-"""Pixels that the drawn text of a list keeps from its field, both sides together."""
+"""Pixels between the text of a list and its field, both sides together."""
 
 _EDGE = {"hint": "#7a8290", "warning": "#d59a13", "error": "#d4513f"}
 
 
 class Column(QVBoxLayout):
-    """The parts of ``parent`` from top to bottom; they fill it, but for an ``indent`` on the left."""
+    """The parts of ``parent`` from top to bottom; they fill it, except for an ``indent`` on the left."""
 
     def __init__(self, parent: QWidget, indent: int = 0) -> None:
         super().__init__(parent)
@@ -65,7 +65,7 @@ class Column(QVBoxLayout):
 
 
 class Form(QFormLayout):
-    """Labelled rows at the end of a column; their fields take the width that is left."""
+    """Labelled rows at the end of a column; their fields take the remaining width."""
 
     def __init__(self, column: QVBoxLayout) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ def button(text: str, on_click: Callable[[], Any], *, name: str, tooltip: str) -
 class DropDown(QComboBox):
     """A list to choose from whose chosen text is cut in the middle where it is too long.
 
-    Names of images and models often differ in their ends alone.
+    Names of images and models often differ only at their ends.
     """
 
     def __init__(self) -> None:
@@ -128,14 +128,14 @@ class DropDown(QComboBox):
         self.setMinimumWidth(90)  # long names are cut, so that they do not widen the dock
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Leave letters to napari, whose keys they are: the list that was used last must not take them."""
+        """Leave letters to napari, which has them as keys: the list used last must not take them."""
         if event is not None and event.text().strip().isprintable() and event.text().strip():
             event.ignore()
         else:
             super().keyPressEvent(event)
 
     def initStyleOption(self, option: QStyleOptionComboBox | None) -> None:  # noqa: N802 - Qt's name
-        """Cut the text, as Qt is about to draw it."""
+        """Cut the text before Qt draws it."""
         super().initStyleOption(option)
         style = self.style()
         if option is not None and style is not None:
@@ -155,7 +155,7 @@ def check_box(
     tooltip: str,
     is_on: bool = False,
 ) -> QCheckBox:
-    """Return a box to tick, which tells ``on_toggle`` from then on; keys reach it as a :func:`button`."""
+    """Return a box to tick, which calls ``on_toggle`` from then on; keys reach it as a :func:`button`."""
     made = QCheckBox(text)
     made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     made.setChecked(is_on)
@@ -176,7 +176,7 @@ def slider(lowest: int, highest: int, value: int) -> QLabeledSlider:
 def choice(options: Sequence[tuple[str, Any]]) -> QComboBox:
     """Return a list of (text, value) to choose one from; read it with ``currentData()``."""
     box = DropDown()
-    # As wide as its longest text where there is room, and narrower than that where there is none.
+    # As wide as its longest text if there is room, otherwise narrower.
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
     for text, value in options:
         box.addItem(text, value)
@@ -184,14 +184,14 @@ def choice(options: Sequence[tuple[str, Any]]) -> QComboBox:
 
 
 def device_choice() -> QComboBox:
-    """Return a list of what can compute, the preferred one chosen."""
+    """Return a list of the devices that can compute, with the preferred one chosen."""
     box = choice([("Automatic", "auto"), ("CPU", "cpu"), ("NVIDIA GPU", "cuda"), ("Apple GPU", "mps")])
     box.setCurrentIndex(max(box.findData(read_preferences().device), 0))
     return box
 
 
 class Sentence(QLabel):
-    """What the dock has to say, in words, with an edge that tells a hint from a warning from an error."""
+    """A sentence in a dock, with an edge whose colour says whether it is a hint, a warning or an error."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -215,15 +215,15 @@ class Sentence(QLabel):
         self._claim_height()
 
     def _claim_height(self) -> None:
-        # A form of Qt goes on with the height it had at another width, before a scroll bar came.
-        self.setMinimumHeight(0)  # or the height would never become less
+        # Qt's forms keep the height for the former width when a scroll bar appears.
+        self.setMinimumHeight(0)  # otherwise the height would never shrink
         self.setMinimumHeight(max(0, self.heightForWidth(self.width())))
 
 
 class Chooser(DropDown):
-    """A list of what there is now, such as layers or files: what is chosen in it is no setting.
+    """A list of what exists now, such as layers or files: the choice is not a setting.
 
-    ``placeholder`` is what it says while there is nothing.
+    ``placeholder`` is the text while there is nothing.
     """
 
     def __init__(self, placeholder: str = "") -> None:
@@ -232,7 +232,7 @@ class Chooser(DropDown):
         self.setPlaceholderText(placeholder)
 
     def offer_all(self, options: Sequence[tuple[str, Any]], wanted: Any, otherwise: int = 0) -> None:
-        """Offer (text, value) instead of what was offered, and choose ``wanted`` of it; tell nobody yet."""
+        """Offer these (text, value) pairs from now on, and choose ``wanted``; send no signal yet."""
         values = [value for _, value in options]
         with signals_blocked(self):
             self.clear()
@@ -243,19 +243,19 @@ class Chooser(DropDown):
 
 
 class LayerChooser(Chooser):
-    """A list of the images of a viewer, but results, that stays true while layers come, go and are renamed.
+    """A list of the images of a viewer, without results, up to date while layers come, go and are renamed.
 
-    ``none`` stands for no layer, where none need be chosen, and is offered first. ``several`` are the names
-    and texts of what is offered after the layers instead of one of them, such as all.
+    ``none`` stands for no layer, if none need be chosen, and is offered first. ``several`` are the names and
+    texts of further choices, such as all images; they are offered after the layers.
     """
 
     layer_changed = Signal(object)
-    """The chosen layer, or None when there is none, whenever it becomes another one."""
+    """The chosen layer, or None if there is none, whenever the choice changes."""
 
     _PLACEHOLDER = "Open an image first"
 
     several_changed = Signal(str)
-    """The name of the choice made instead of one layer, or "", whenever it becomes another one."""
+    """The name of the choice made instead of one layer, or "", whenever it changes."""
 
     def __init__(
         self,
@@ -283,7 +283,7 @@ class LayerChooser(Chooser):
 
     @property
     def several(self) -> str:
-        """The name of what is chosen instead of one layer, or ""."""
+        """The name of the choice made instead of one layer, or ""."""
         return self._several
 
     def choose(self, layer: Layer | None) -> None:
@@ -293,7 +293,7 @@ class LayerChooser(Chooser):
             self.setCurrentIndex(index)
 
     def _on_user(self, _index: int) -> None:
-        """Show the image that the user chose to work on; one of an optional choice is not worked on."""
+        """Show the image that the user chose to work on; an optional choice is not for working on."""
         if self._layer is not None and is_image(self._layer) and not self._none:
             select_image(self._viewer, self._layer)
 
@@ -307,7 +307,7 @@ class LayerChooser(Chooser):
         layers = reversed(self._viewer.layers)
         offered = [layer for layer in layers if self._offers(layer)]
         options = [*self._none, *((layer.name, layer) for layer in offered)]
-        # Nobody is given several where he did not choose them.
+        # Several are chosen only by the user.
         self.offer_all([*options, *self._instead], wanted, otherwise=0 if options else -1)
         self._on_index()
 

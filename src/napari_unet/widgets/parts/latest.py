@@ -8,10 +8,10 @@ from napari_unet.widgets.jobs import Job, MakeEvents
 
 
 class Latest(QObject):
-    """Compute previews in the background, only the newest request: those it overtook are stopped and dropped.
+    """Compute previews in the background, for the newest request only: older ones are stopped and dropped.
 
-    If it is ``patient``, a request that was overtaken may still give its first result, if it has given none:
-    a slider that moves all the time would otherwise show nothing until it rests.
+    If it is ``patient``, an older request may still give its first result if it has given none: otherwise a
+    slider that moves all the time would show nothing until it rests.
     """
 
     result = Signal(object)
@@ -36,8 +36,8 @@ class Latest(QObject):
     def submit(self, *stages: MakeEvents) -> None:
         """Compute what each ``stage(control)`` yields in turn; they may poll ``control`` to give up early.
 
-        The results of a stage are here as soon as it ends, while a running one is only looked at now and
-        then: what cannot wait for the rest is a stage of its own.
+        The results of a stage arrive as soon as it ends; while it runs, they are collected only now and then.
+        So make anything that cannot wait for the rest its own stage.
         """
         self._next = stages
         if self._job is None:
@@ -46,7 +46,7 @@ class Latest(QObject):
             self._job.control.stop()
 
     def cancel(self) -> None:
-        """Drop what is being computed and what waits."""
+        """Drop the running request and the waiting one."""
         self._next = self._stages = ()
         if self._job is not None:
             self._job.control.stop()

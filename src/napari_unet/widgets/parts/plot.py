@@ -20,7 +20,7 @@ _HEIGHT = 210
 """In pixels: enough to read the axes, and the buttons stay in sight on a laptop's screen."""
 
 _DRAWN_POINTS = 600
-"""Points drawn of a curve, about two for a pixel: the cost of a repaint must not grow with the steps."""
+"""Points to draw of a curve, about two per pixel: the cost of a repaint must not grow with the steps."""
 
 # (on a light ground, on a dark ground): blue and orange, told apart by every common kind of colour vision.
 _LOSS = (QColor("#1f6fb2"), QColor("#6fb7f2"))
@@ -56,7 +56,7 @@ class CurvePlot(QWidget):
         self.clear()
 
     def clear(self) -> None:
-        """Forget every point: a new training begins."""
+        """Delete all points: a new training begins."""
         self._steps: list[tuple[int, float, float, float]] = []  # step, seconds, loss, its running mean
         self._mean = RunningMean()
         self._scores: list[tuple[int, float, float, float, float]] = []  # step, seconds, score, low, high
@@ -76,12 +76,12 @@ class CurvePlot(QWidget):
             self._timer.start()
 
     def show_history(self, history: History) -> None:
-        """Show the curve of a training that goes on."""
+        """Show the curve of a training to continue."""
         self.clear()
         for step, seconds, loss in history.losses:
             self._steps.append((step, seconds, loss, self._mean.add(loss)))
         for index, (step, seconds, score, _, *interval) in enumerate(history.scores):
-            # Of a model of the first release, the interval is not known: no band.
+            # For models of the first release, the interval is not known: no band.
             low, high = interval or (score, score)
             self._scores.append((step, seconds, score, low, high))
             if step == history.best_step:
@@ -89,7 +89,7 @@ class CurvePlot(QWidget):
         self.repaint_curves()
 
     def repaint_curves(self) -> None:
-        """Draw what has been added, now."""
+        """Draw the new points now."""
         self._timer.stop()
         if not self._steps and not self._scores:
             return
@@ -224,7 +224,7 @@ def decade_ticks(values: NDArray[np.float64]) -> list[tuple[float, str]]:
         return []
     low, high = positive.min(), positive.max()
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    spread = high / low if low < high else 10.0  # of a single value, a decade shows
+    spread = high / low if low < high else 10.0  # for a single value, a decade is shown
     digits = (
         range(1, 10) if spread < 2 else (1, 2, 3, 5) if spread < 6 else (1, 2, 5) if spread < 1000 else (1,)
     )

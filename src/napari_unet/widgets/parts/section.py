@@ -9,7 +9,7 @@ _LOOK = """
 QPushButton { background: transparent; border: none; padding: 3px 0px; text-align: left; }
 QPushButton:hover, QPushButton:focus { text-decoration: underline; }
 """
-"""A plain line of text. A tool button would be one by itself, but napari gives these no size of font."""
+"""A plain line of text. A tool button would look like this anyway, but napari sets no font size for them."""
 
 
 class Section(QWidget):

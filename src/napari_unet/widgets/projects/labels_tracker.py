@@ -14,19 +14,19 @@ from napari_unet.widgets.bridge.placement import pixel_shown
 from napari_unet.widgets.window.lifetime import follow
 
 _SMALL = 2**28
-"""Bytes of labels that are compared whole after every stroke: that takes a thread a tenth of a second."""
+"""Labels up to this many bytes are compared whole after every stroke: a thread needs a tenth of a second."""
 
 _SWEEP_S = 10.0
-"""Seconds between looks through all planes of larger labels, which undo or a script may have changed."""
+"""Seconds between looks through all planes of larger labels: undo or a script may have changed them."""
 
 _BATCH = 128
 """Chunks of such a look that one save takes: strokes must not wait for it."""
 
 
 class LabelsTracker(QObject):
-    """Listens to one layer and tells what to compare with the disk: most of all what ``viewer`` shows of it.
+    """Listens to one layer and says what to compare with the disk: above all what ``viewer`` shows of it.
 
-    napari does not say which pixels an undo, a fill or a script has changed, so more is named than has
+    napari does not say which pixels an undo, a fill or a script has changed, so it names more than has
     changed: the saver compares before it writes.
     """
 
@@ -35,7 +35,7 @@ class LabelsTracker(QObject):
         self._viewer = viewer
         self.layer = layer
         self.is_kept = False
-        """Whether a project keeps it: paint, and predictions once somebody corrected them."""
+        """Whether a project keeps the layer: paint, and predictions once they were corrected."""
         self._pixels: Any = None
         self._touched = True
         self._seen: set[Chunk] = set()
@@ -52,7 +52,7 @@ class LabelsTracker(QObject):
         return bool(waiting) or full_data(self.layer) is not self._pixels
 
     def take(self) -> list[Chunk]:
-        """Return the chunks to compare with the disk now; each is told once."""
+        """Return the chunks to compare with the disk now; each is returned once."""
         pixels = full_data(self.layer)
         is_other = pixels is not self._pixels
         self._pixels = pixels
@@ -69,7 +69,7 @@ class LabelsTracker(QObject):
         return [*seen, *batch]
 
     def again(self) -> None:
-        """Have all compared: what was taken has not been saved."""
+        """Compare everything again: what was taken has not been saved."""
         self._pixels = None
 
     def _on_stroke(self, _event: object = None) -> None:
@@ -85,11 +85,11 @@ class LabelsTracker(QObject):
 
     @property
     def _sweep_is_due(self) -> bool:
-        """Whether something changed since the last look through all planes, and that is long ago."""
+        """Whether the last look through all planes is long ago, and something changed since."""
         return self._unswept and time.monotonic() - self._swept > _SWEEP_S
 
     def _visible(self, shape: tuple[int, ...]) -> tuple[slice, ...]:
-        """Return the box of the pixels that are seen: a plane, or all where volumes are shown."""
+        """Return the box of the visible pixels: a plane, or everything if volumes are shown."""
         dims = self._viewer.dims
         displayed = {axis - dims.ndim for axis in dims.displayed}
         return tuple(

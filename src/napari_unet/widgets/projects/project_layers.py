@@ -1,4 +1,4 @@
-"""How layers are put down in a project, and what napari is told to make the same layers again."""
+"""How a project describes layers, and the arguments with which napari makes the same layers again."""
 
 import math
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ _BLENDINGS = ("translucent", "translucent_no_depth", "additive", "minimum", "opa
 
 
 def look_of(layer: Layer, order: int = 0) -> LayerLook:
-    """Return where ``layer`` is and how it is shown; what is as napari chooses is left empty."""
+    """Return where ``layer`` is and how it is shown; napari's defaults are left empty."""
     ndim = layer.ndim
     rotate, affine = np.asarray(layer.rotate), np.asarray(layer.affine.affine_matrix)
     image: dict[str, Any] = {}
@@ -50,9 +50,9 @@ def look_of(layer: Layer, order: int = 0) -> LayerLook:
 
 
 def layer_arguments(look: LayerLook, ndim: int, *, is_image: bool) -> dict[str, Any]:
-    """Return the arguments of a layer of ``ndim`` axes that looks like ``look``, leaving out what cannot be.
+    """Return the arguments of a layer of ``ndim`` axes that looks like ``look``, without impossible values.
 
-    A project that was edited by hand, or by somebody with bad intent, must open all the same.
+    A project that was edited by hand, or with bad intent, must open all the same.
     """
     vectors: dict[str, tuple[tuple[float, ...], int]] = {
         "scale": (look.scale, ndim),
@@ -84,7 +84,7 @@ def layer_arguments(look: LayerLook, ndim: int, *, is_image: bool) -> dict[str, 
 
 
 def entry_of(image: Image, key: str, reader: str) -> ProjectImage:
-    """Return what a project says of ``image``, but for its file."""
+    """Return the entry of ``image`` in a project, except its file."""
     pixels = full_data(image)
     return ProjectImage(
         key,
@@ -97,13 +97,13 @@ def entry_of(image: Image, key: str, reader: str) -> ProjectImage:
 
 
 def with_notes(entry: ProjectLabels, mark: Mark) -> ProjectLabels:
-    """Return what a project says of labels, with what is noted on their layer."""
+    """Return the entry of labels in a project, with the notes on their layer."""
     accepted = tuple(sorted(mark.full.accepted))
     return replace(entry, mode=mark.mode, channels=mark.channels, filled=mark.full.filled, accepted=accepted)
 
 
 def regions_of(layer: Shapes, image: str, order: int) -> ProjectRegions:
-    """Return what a project says of complete regions."""
+    """Return the entry of complete regions in a project."""
     return ProjectRegions(
         image,
         look_of(layer, order),
@@ -136,7 +136,7 @@ def _colours(look: LayerLook) -> dict[str, Any]:
 def _are_units(names: tuple[str, ...]) -> bool:
     try:
         Labels(np.zeros((1,) * len(names), np.uint8), units=names)
-    except (AttributeError, ValueError, TypeError):  # those of pint, which napari asks, are among them
+    except (AttributeError, ValueError, TypeError):  # also those of pint, which napari asks
         return False
     return True
 

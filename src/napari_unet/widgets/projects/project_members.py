@@ -41,11 +41,11 @@ class _Image:
     entry: ProjectImage
     layer: Image | None = None
     stands_for: UUID = field(default_factory=uuid4)
-    """What marks are bound to while there is no layer."""
+    """The id that marks use while there is no layer."""
 
     @property
     def id(self) -> Any:
-        """What the marks of its paint are bound to."""
+        """The id that the marks of its paint use."""
         return self.stands_for if self.layer is None else self.layer.unique_id
 
 
@@ -58,9 +58,9 @@ class _Labels:
 
 
 class ProjectMembers(QObject):
-    """The images of a window, all but those that show results, and the labels bound to them.
+    """The images of a window, except those that show results, and the labels bound to them.
 
-    ``project`` is what it holds as it is opened.
+    ``project`` is its content when it is opened.
     """
 
     def __init__(self, viewer: ViewerModel, project: Project, parent: QObject) -> None:
@@ -70,11 +70,11 @@ class ProjectMembers(QObject):
         self._labels = {labels.file: _Labels(labels) for labels in project.labels}
         self._regions = {regions.image: regions for regions in project.regions}
         self._names = [*self._images, *self._labels, *(labels.predicted for labels in project.labels)]
-        """Names that were given, also of what was left out: none means two things."""
+        """All names given so far, also those left out since: no name is used twice."""
 
     @property
     def missing(self) -> list[ProjectImage]:
-        """Images that are not in the window, because their files were not found or their layers removed."""
+        """Images not in the window, because their files were not found or their layers were removed."""
         return [image.entry for image in self._images.values() if image.layer is None]
 
     @property
@@ -85,9 +85,9 @@ class ProjectMembers(QObject):
         return strokes or bool(self.removed(saved=False))
 
     def adopt(self, identity: str) -> dict[str, Path]:
-        """Make marks of the tags that the reader left on the layers of the project of this identity.
+        """Turn the tags that the reader left on the layers of the project with this identity into marks.
 
-        Returned is where the file of every linked image was found.
+        Returns where the file of every linked image was found.
         """
         tags = [(layer, layer.metadata.get(KEY)) for layer in self._viewer.layers]
         mine = [(layer, tag) for layer, tag in tags if isinstance(tag, Tag) and tag.identity == identity]
@@ -110,14 +110,14 @@ class ProjectMembers(QObject):
         for key, path in found.items():
             self._images[key].entry = replace(self._images[key].entry, absolute=path.absolute().as_posix())
         self.look()
-        # napari selects the last layer, and the docks its image: one that is hidden is not worked on.
+        # napari selects the last layer, and the docks its image: nobody works on a hidden one.
         active = self._viewer.layers.selection.active
         seen = [layer for layer in self._viewer.layers if layer.visible]
         select_anew(self._viewer, seen[-1] if seen and active not in seen else active)
         return found
 
     def look(self) -> None:
-        """Take up layers that are new, and note which were removed."""
+        """Add new layers, and note which were removed."""
         layers = set(self._viewer.layers)
         for image in self._images.values():
             if image.layer not in layers:
@@ -133,7 +133,7 @@ class ProjectMembers(QObject):
                 self._take_up_labels(layer)
 
     def show(self, entry: ProjectImage, found: LayerData, path: Path) -> None:
-        """Show a missing image that was found, where it was among the layers."""
+        """Show a missing image that was found, at its old place among the layers."""
         data, arguments, _ = found
         arguments["metadata"].pop(KEY)
         layer = Image(data, **arguments)
@@ -144,7 +144,7 @@ class ProjectMembers(QObject):
         self._bind(image, layer)
 
     def forget_missing(self) -> None:
-        """Take what is not in the window out of the project, but images of which paint is."""
+        """Remove from the project what is not in the window, except images whose paint is."""
         self._labels = {file: labels for file, labels in self._labels.items() if labels.tracker is not None}
         painted = {labels.entry.image for labels in self._labels.values()}
         self._images = {
@@ -153,7 +153,7 @@ class ProjectMembers(QObject):
         self._regions = {key: regions for key, regions in self._regions.items() if key in self._images}
 
     def describe(self, model: str, settings: Mapping[str, Any]) -> tuple[ProjectState, tuple[object, ...]]:
-        """Return all that is to be saved, no chunks yet, and all of that but pixels, to be compared."""
+        """Return everything to save, without chunks yet, and the same without pixels, for comparing."""
         order = {layer: place for place, layer in enumerate(self._viewer.layers)}
         images = tuple(self._image_state(image, order) for image in self._images.values())
         states = [self._labels_state(labels, order) for labels in self._labels.values()]
@@ -163,7 +163,7 @@ class ProjectMembers(QObject):
         return ProjectState(images, labels, regions, model, settings), (*entries, regions, model, settings)
 
     def with_chunks(self, state: ProjectState) -> ProjectState:
-        """Return ``state`` with what may have been painted on; that is told once."""
+        """Return ``state`` with the chunks that may have been painted on; each is returned once."""
         trackers = {labels.entry.file: labels.tracker for labels in self._labels.values()}
         labels = []
         for item in state.labels:
@@ -172,13 +172,13 @@ class ProjectMembers(QObject):
         return replace(state, labels=tuple(labels))
 
     def again(self) -> None:
-        """Have all labels compared with the disk."""
+        """Compare all labels with the disk again."""
         for labels in self._labels.values():
             if labels.tracker is not None:
                 labels.tracker.again()
 
     def removed(self, *, saved: bool) -> list[str]:
-        """Return the files of labels whose layers were removed, which are saved or are still to be."""
+        """Return the files of labels whose layers were removed, whether saved already or still to save."""
         layers = set(self._viewer.layers)
         return [
             file
@@ -187,7 +187,7 @@ class ProjectMembers(QObject):
         ]
 
     def release(self, files: list[str]) -> None:
-        """Let go of the pixels of labels that were removed, once saved, and forget those not kept."""
+        """Free the pixels of removed labels once they are saved, and forget labels that are not kept."""
         for file in files:
             labels = self._labels.get(file)
             if labels is not None and labels.tracker is not None:
@@ -197,7 +197,7 @@ class ProjectMembers(QObject):
                 labels.tracker = None
 
     def forget_paths(self) -> None:
-        """Forget where images are as seen from the folder of the project, which is another one now."""
+        """Forget the paths of images relative to the folder of the project: it is another folder now."""
         for image in self._images.values():
             image.entry = replace(image.entry, path="")
 
@@ -227,7 +227,7 @@ class ProjectMembers(QObject):
         self._images[key] = _Image(entry_of(layer, key, str(layer.source.reader_plugin or "")), layer)
 
     def _is_back(self, entry: ProjectImage, layer: Image) -> bool:
-        """Return whether ``layer`` is an image of the project, and order its axes as they were."""
+        """Return whether ``layer`` is an image of the project; if so, order its axes as they were."""
         pixels = full_data(layer)
         if matches(entry, pixels):
             return True
@@ -245,7 +245,7 @@ class ProjectMembers(QObject):
         kind: Any = mark.kind
         file = plain_name(key, self._names, ".zarr" if kind == "paint" else f" {kind}.zarr")
         self._names.append(file)
-        # Labels that were removed make place for those that were made anew; their file stays.
+        # Removed labels make room for new ones of the same image; their file stays.
         self._labels = {
             name: labels
             for name, labels in self._labels.items()
@@ -254,7 +254,7 @@ class ProjectMembers(QObject):
         }
         tracker = LabelsTracker(self._viewer, layer, self)
         paint = annotation_of(self._viewer, source)
-        # Gestures change what was shown as well.
+        # Gestures also change what was shown.
         tracker.is_kept = (
             kind == "paint"
             or (paint is not None and was_corrected(paint, layer))
@@ -263,7 +263,7 @@ class ProjectMembers(QObject):
         self._labels[file] = _Labels(ProjectLabels(file, key, look_of(layer), kind), tracker)
 
     def _bind(self, image: _Image, layer: Image) -> None:
-        """Let ``layer`` be the image, and its paint belong to it."""
+        """Make ``layer`` the image, and bind the paint to it."""
         stood_for, image.layer = image.stands_for, layer
         for other in self._viewer.layers:
             mark = mark_of(other)
@@ -284,7 +284,7 @@ class ProjectMembers(QObject):
                 and mark.image in keys
             ):
                 shown[keys[mark.image]] = regions_of(layer, keys[mark.image], place)
-        # Those of an image that is away stay with it; those that were deleted beside it are gone.
+        # Labels of an image that is away stay with it; those deleted while it was there are gone.
         away = {key: self._regions[key] for key in self._regions if self._images[key].layer is None}
         self._regions = away | shown
         return tuple(self._regions.values())
@@ -318,7 +318,7 @@ class ProjectMembers(QObject):
 
 
 def _source(layer: Image) -> Path | None:
-    """Return the file ``layer`` was opened from, if it is one."""
+    """Return the file from which ``layer`` was opened, if it was one."""
     path = layer.source.path
     if not path or not Path(path).exists() or (Path(path) / PROJECT_FILE).exists():
         return None

@@ -1,4 +1,4 @@
-"""Makes the layers of a project again: images where they are now, and the paint on them."""
+"""Makes the layers of a project again: images from where their files are now, and the paint on them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,15 +27,15 @@ from napari_unet.widgets.projects.project_layers import LayerData, layer_argumen
 
 _BUILTIN = "napari"
 _NEVER = (".py", ".pyc", ".pkl", ".pickle", ".obj")
-"""Endings of files that are code, or may hold some, and are opened by hand only: anybody makes projects."""
+"""Endings of files that are or may contain code; they are opened by hand only: anybody can make projects."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """What a layer is in a project: put into its metadata, until the window has made a mark of it.
+    """What a layer is in a project; it is in the metadata of the layer until the window turns it into a mark.
 
     ``image`` is the key of its image, which was found in the file ``path``; ``labels`` is the file of labels,
-    and ``predicted`` what they were before they were corrected; ``is_regions`` is True of complete regions.
+    and ``predicted`` is what they were before corrections; ``is_regions`` is True for complete regions.
     """
 
     identity: str
@@ -48,7 +48,7 @@ class Tag:
 
 @dataclass(slots=True)
 class OpenedProject:
-    """The layers of a project, lowest first, and what there is to say of them."""
+    """The layers of a project, lowest first, and sentences about them."""
 
     project: Project
     layers: list[LayerData] = field(default_factory=list)
@@ -59,7 +59,7 @@ class OpenedProject:
 def open_layers(folder: Path) -> OpenedProject:
     """Read the project in ``folder``; ``InputError`` if it cannot be read.
 
-    What is missing or damaged in it is told by ``sentences``, and the rest opens.
+    The ``sentences`` say what is missing or damaged; the rest opens.
     """
     project = read_project(folder)
     opened = OpenedProject(project)
@@ -77,7 +77,7 @@ def open_layers(folder: Path) -> OpenedProject:
         except InputError as error:
             opened.sentences.append(str(error))
         else:
-            # Of the shape of the paint, which alone knows its axes.
+            # Of the shape of the paint: only the paint knows its axes.
             shapes[labels.image] = made[-1][1][0].shape
     made += [
         (regions.look.order, _regions(project, regions, shapes[regions.image]))
@@ -91,9 +91,9 @@ def open_layers(folder: Path) -> OpenedProject:
 def find_layer(
     project: Project, image: ProjectImage, folder: Path, others: Sequence[Path] = ()
 ) -> tuple[LayerData, Path, str] | None:
-    """Return the layer of a linked image, its file, and a sentence if it is not as it was; None if missing.
+    """Return the layer of a linked image, its file, and a sentence if it has changed; None if missing.
 
-    A file of the same name and shape with other pixels is taken only if there is none with the same.
+    A file with the same name and shape but other pixels is taken only if there is none with the same pixels.
     """
     alike: tuple[LayerData, Path, str] | None = None
     for path in places(image, folder, others):
@@ -114,8 +114,8 @@ def find_layer(
 def read_file(path: Path, reader: str) -> list[LayerData]:
     """Return the layers in an image file as napari would open it; none if it cannot be read.
 
-    Each is followed by what it is with its channels first. Of files we do not know, only those are read that
-    hold no code, by the plugin ``reader`` that opened them first.
+    Each is followed by the same layer with its channels first. Files of unknown formats are read only if they
+    contain no code, by the plugin ``reader`` that opened them first.
     """
     known = path.suffix.lower() in SUFFIXES or is_zarr(path)
     if path.suffix.lower() in _NEVER or (not known and reader in ("", _BUILTIN)):
@@ -132,7 +132,7 @@ def read_file(path: Path, reader: str) -> list[LayerData]:
 
 
 def _orders(data: Any, meta: dict[str, Any], kind: str) -> Iterator[LayerData]:
-    """Yield a layer, and what `move_channels_first` may have made of it."""
+    """Yield a layer, and the layers that `move_channels_first` may have made of it."""
     yield data, meta, kind
     if kind == "image" and not meta.get("rgb"):
         for _, moved in other_orders(data, full_pixels(data, meta).ndim):
@@ -204,13 +204,13 @@ def _tagged(
 
 
 def full_pixels(data: Any, meta: dict[str, Any]) -> Any:
-    """Return the pixels of an image of full resolution, given as a plugin gives it."""
+    """Return the full-resolution pixels of an image, in the form that a plugin gives."""
     is_pyramid = meta.get("multiscale") or (isinstance(data, list | tuple) and len(data) > 0)
     full = data[0] if is_pyramid else data
     return full if hasattr(full, "dtype") else np.asarray(full)
 
 
 def _whole(layer: Any) -> LayerData:
-    """Return a layer as a plugin gives it, in which what is usual may be left out."""
+    """Return the layer that a plugin gives, with defaults for what it may leave out."""
     data, meta, kind = (*layer, {}, "image")[:3] if len(layer) == 1 else (*layer, "image")[:3]
     return data, dict(meta), str(kind)

@@ -1,8 +1,8 @@
-"""An open project: follows the layers and docks of a window, and saves what changed within two seconds.
+"""An open project: follows the layers and docks of a window, and saves changes within two seconds.
 
-A thread of its own writes, since what was painted must not wait for previews and predictions, which share the
-threads of :mod:`napari_unet.widgets.jobs`. It reads paint that somebody may be painting on: a stroke that
-falls into the copy is announced by its own event, and saved next.
+Its own thread writes, since paint must not wait for previews and predictions, which share the threads of
+:mod:`napari_unet.widgets.jobs`. The user may paint on the layer that it reads: a stroke made during the copy
+sends its own event, and is saved next.
 """
 
 import logging
@@ -38,14 +38,14 @@ _log = logging.getLogger(__name__)
 class ProjectSession(QObject):
     """Keeps one project as it is in its window.
 
-    ``project`` is what it holds as it is opened; ``store`` writes it, None if it can only be read, for which
-    ``problem`` is the reason in a sentence; ``settings`` returns what the docks are set to.
+    ``project`` is its content when it is opened; ``store`` writes it, or is None if it can only be read:
+    ``problem`` is then a sentence with the reason; ``settings`` returns the settings of the docks.
     """
 
     changed = Signal()
-    """Something was saved, could not be, or was found."""
+    """Something was saved, could not be saved, or was found."""
     moved = Signal()
-    """It has copies of other models, or another folder with all that was in the one before."""
+    """It has copies of other models now, or moved to another folder with all its content."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class ProjectSession(QObject):
         super().__init__(parent)
         self.folder = folder
         self.model = project.model
-        """The file of the model that was trained last, in the folder of models; "" without."""
+        """The file of the model that was trained last, in the folder of models; "" if there is none."""
         self.problem = problem
         self.saved_at: datetime | None = None
         self._store = store
@@ -81,16 +81,16 @@ class ProjectSession(QObject):
 
     @property
     def is_writable(self) -> bool:
-        """Whether what is painted is saved."""
+        """Whether paint is saved."""
         return self._store is not None
 
     @property
     def missing(self) -> list[ProjectImage]:
-        """Images that are not in the window, because their files were not found or their layers removed."""
+        """Images not in the window, because their files were not found or their layers were removed."""
         return self._members.missing
 
     def tick(self) -> None:
-        """Begin to save if there is something to save and no save goes on; the timer calls it."""
+        """Begin to save if there is something to save and no save is running; the timer calls it."""
         if self._saving is not None:
             if self._saving.is_alive():
                 return
@@ -120,7 +120,7 @@ class ProjectSession(QObject):
             self._store = None
 
     def move(self, store: ProjectStore) -> None:
-        """Go on in the folder of a new project, which gets all of this one."""
+        """Go on in the folder of a new project, which gets all content of this one."""
         self._wait()
         if self._store is not None:
             self._store.close()
@@ -132,15 +132,15 @@ class ProjectSession(QObject):
         self._copies = [partial(store.copy_rest, old, self._members.removed(saved=True))]
 
     def take_model(self, path: Path) -> None:
-        """Have a model that was trained elsewhere copied with the next save; the project goes on from it."""
+        """Copy a model that was trained elsewhere with the next save; the project goes on from it."""
         if self._store is not None:
             self.model = path.name
             self._copies.append(partial(self._store.copy_model, path))
 
     def find(self, folder: Path) -> list[str]:
-        """Look in ``folder`` for the images that are missing, and show those that are found.
+        """Look in ``folder`` for missing images, and show those that are found.
 
-        Returned are sentences on what was not found, or is not as it was.
+        Returns sentences on images that were not found or have changed.
         """
         others = search(folder, {file_name(entry) for entry in self.missing})
         sentences = []
@@ -158,7 +158,7 @@ class ProjectSession(QObject):
         return sentences
 
     def forget_missing(self) -> None:
-        """Take what is not in the window out of the project; files stay."""
+        """Remove from the project what is not in the window; files stay."""
         self._members.forget_missing()
         self.changed.emit()
 
@@ -192,7 +192,7 @@ class ProjectSession(QObject):
         self.changed.emit()
 
     def _fail(self, saving: "_Saving") -> None:
-        """Say what is wrong, once, and try again soon: meanwhile painting goes on."""
+        """Say once what is wrong, and try again soon: meanwhile painting goes on."""
         self._described = None
         self._next_try = time.monotonic() + _RETRY_S
         self._members.again()
@@ -204,7 +204,7 @@ class ProjectSession(QObject):
 
 
 class _Saving(threading.Thread):
-    """One save; not a daemon, so that a program that quits awaits it."""
+    """One save; not a daemon thread, so that a program that quits waits for it."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The project of a window: every dock that asks for it is given the same one."""
+"""The project of a window: every dock that asks for it gets the same one."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ _windows: "WeakKeyDictionary[ViewerModel, WindowProject]" = WeakKeyDictionary()
 
 
 def project_of(viewer: ViewerModel) -> "WindowProject":
-    """Return what knows the project of the window of ``viewer``, whether one is open or not."""
+    """Return the keeper of the project of the window of ``viewer``, whether one is open or not."""
     found = _windows.get(viewer)
     if found is None or not is_alive(found):
         found = _windows[viewer] = WindowProject(viewer)
@@ -49,11 +49,11 @@ class WindowProject(QObject):
     opened = Signal()
     """Another project is open now, or none."""
     moved = Signal()
-    """What is in the window is a project now, or has another folder, with copies of its models."""
+    """The window is a project now, or its project has another folder, with copies of its models."""
     trained = Signal(object)
     """The ``Path`` of every model that a dock of the window has trained."""
     changed = Signal()
-    """Another project is open, or it was saved, could not be, or was found."""
+    """Another project is open, or something was saved, could not be saved, or was found."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = ref(viewer)
@@ -75,7 +75,7 @@ class WindowProject(QObject):
 
     @property
     def models_folder(self) -> Path:
-        """Where models are kept: in the project, where one is open that can be written and is still there."""
+        """The folder of models: in the project, if one is open that can be written and still exists."""
         session = self.session
         if session is None or not session.is_writable or not session.folder.is_dir():
             return read_preferences().models_folder
@@ -83,7 +83,7 @@ class WindowProject(QObject):
 
     @property
     def last_model(self) -> Path | None:
-        """The model of the project that was trained last, or else of the window, if it is there."""
+        """The last model trained in the project, or else in the window, if its file exists."""
         session = self.session
         paths = [self._trained]
         if session is not None and session.model:
@@ -92,15 +92,15 @@ class WindowProject(QObject):
 
     @property
     def is_shown(self) -> bool:
-        """Whether a dock of the window tells of the project, or there is no window."""
+        """Whether a dock of the window shows the project, or there is no window."""
         window = self.parent()  # not kept, as it holds the viewer
         return window is None or window.findChild(QWidget, "project_row") is not None
 
     def create(self, folder: Path) -> None:
-        """Make a project of what is in the window, in a new folder, or go on with the one that is open there.
+        """Make a project of the window in a new folder, or move the open one there.
 
-        What was trained last is copied, so that the project goes on from it. ``InputError`` if the folder is
-        not empty, or cannot be written.
+        The last model is copied, so that the project goes on from it. ``InputError`` if the folder is not
+        empty, or cannot be written.
         """
         store, before = ProjectStore.create(folder), self.session
         kept = None if before is None else before.folder / MODELS
@@ -117,7 +117,7 @@ class WindowProject(QObject):
     def open(self, folder: Path, project: Project) -> None:
         """Go on with a project whose layers have just been opened in the window.
 
-        If another window has it, or it cannot be written, nothing is saved, and that is said.
+        If another window has it, or it cannot be written, nothing is saved, and a sentence says so.
         """
         problem, store = "", None
         if self.session is not None:
@@ -137,7 +137,7 @@ class WindowProject(QObject):
         self.opened.emit()
         for dock in self._docks:
             self._show_settings(dock)
-        self._save()  # with what the docks are set to now
+        self._save()  # with the settings that the docks have now
 
     def close(self) -> None:
         """Save the project and close it; its layers stay."""
@@ -149,16 +149,16 @@ class WindowProject(QObject):
             self.changed.emit()
 
     def keep_settings(self, name: str, dock: QWidget, leave_out: Collection[str] = ()) -> None:
-        """Keep what the controls of ``dock`` are set to with the project, by the ``name`` of the dock.
+        """Keep the settings of ``dock`` with the project, by the ``name`` of the dock.
 
-        Of several docks of one name, the one in which something was set last counts.
+        Among several docks with one name, the one that was changed last counts.
         """
         kept = _Dock(name, ref(dock), leave_out)
         self._docks = [*(other for other in self._docks if other.widget() is not None), kept]
         self._show_settings(kept)
 
     def note_model(self, path: Path) -> None:
-        """Note that a model was trained; one in the project is offered first when that is opened again."""
+        """Note that a model was trained; one in the project is offered first when that opens again."""
         session = self.session
         if session is not None and path.parent == session.folder / MODELS:
             session.model = path.name
@@ -166,14 +166,14 @@ class WindowProject(QObject):
         self.trained.emit(path)
 
     def keep_model(self, path: Path) -> None:
-        """Copy a model that has been trained into the project, if that was made or opened meanwhile."""
+        """Copy a model into the project if that was made or opened during the training."""
         session = self.session
         if session is not None and path.parent != self.models_folder and path.is_file():
             session.take_model(path)
             self._save()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
-        """Save before the window closes, which may still be refused, and close the project once it has."""
+        """Save before the window closes, which can still be refused; close the project once it has closed."""
         session = self.session
         if event is not None and watched is self.parent() and session is not None:
             if event.type() == QEvent.Type.Close:
@@ -182,7 +182,7 @@ class WindowProject(QObject):
                 if asks and session.is_writable and session.problem and not self._may_close(session.problem):
                     event.ignore()
                     return True
-                if not event.spontaneous():  # then napari has asked
+                if not event.spontaneous():  # then napari has asked already
                     self.close()
                 self._closes = True
             elif event.type() == QEvent.Type.Show:
@@ -193,7 +193,7 @@ class WindowProject(QObject):
 
     @property
     def _is_looked_at(self) -> bool:
-        """Whether the canvas is on the screen; a script that closes the viewer takes that away first."""
+        """Whether the canvas is on the screen; a script that closes the viewer removes it first."""
         window = self.parent()
         centre = window.centralWidget() if isinstance(window, QMainWindow) else None
         direct = Qt.FindChildOption.FindDirectChildrenOnly
@@ -201,7 +201,7 @@ class WindowProject(QObject):
         return any(widget.isVisible() for widget in inside)
 
     def _may_close(self, problem: str) -> bool:
-        """Ask whether to close a window that holds what could not be saved."""
+        """Ask whether to close a window with changes that could not be saved."""
         window = self.parent()
         answer = QMessageBox.question(
             window if isinstance(window, QWidget) else None,
@@ -212,7 +212,7 @@ class WindowProject(QObject):
         return bool(answer == QMessageBox.StandardButton.Yes)
 
     def _remove_second(self, project: Project) -> None:
-        """Remove the layers that were just opened of a project that is open already."""
+        """Remove the new layers of a project that was open already."""
         viewer = self._viewer()
         for layer in [] if viewer is None else list(viewer.layers):
             tag = layer.metadata.get(KEY)
@@ -266,7 +266,7 @@ class WindowProject(QObject):
 
 
 def _main_window(viewer: ViewerModel) -> QWidget | None:
-    """Return the window of ``viewer``, None of one without, as in a script."""
+    """Return the window of ``viewer``, or None if it has none, as in a script."""
     window = getattr(viewer, "window", None)
     found = None if window is None else window.main_menu.window()
     return found if isinstance(found, QWidget) else None
@@ -282,7 +282,7 @@ def open_project(viewer: ViewerModel, path: Path) -> None:
 
 
 def begin(viewer: ViewerModel, folder: Path, opened: OpenedProject) -> None:
-    """Let the project be open whose layers are in the window now, and say what is missing of it."""
+    """Open the project whose layers are in the window now, and say what is missing."""
     project_of(viewer).open(folder, opened.project)
     for sentence in opened.sentences:
         show_warning(sentence)

@@ -1,1 +1,1 @@
-"""Labels are compared with the truth."""
+"""Comparison of labels with the truth."""

@@ -16,7 +16,7 @@ from napari_unet.core.scoring.scores import Scores, perhaps_a_mask, pooled_score
 
 @dataclass(frozen=True, slots=True)
 class PlanesDone:
-    """``done`` of ``total`` planes are compared."""
+    """``done`` of ``total`` planes have been compared."""
 
     done: int
     total: int
@@ -24,7 +24,7 @@ class PlanesDone:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluated:
-    """Everything is compared."""
+    """Everything has been compared."""
 
     scores: Scores  # of all planes together
     errors: NDArray[np.uint8]  # (…YX), as ``error_map`` returns it
@@ -51,8 +51,8 @@ def compare_labels(
 ) -> Iterator[PlanesDone | Evaluated]:
     """Compare labels (…YX; 0 is background) plane by plane, or at once; ``InputError`` if they cannot be.
 
-    ``ndim`` is as for :func:`napari_unet.core.scoring.scores.evaluate`. Nothing comes of a comparison that is
-    stopped.
+    ``ndim`` is as for :func:`napari_unet.core.scoring.scores.evaluate`. A comparison that is stopped has no
+    result.
     """
     total = prod(prediction.shape[: 0 if ndim is None else max(prediction.ndim - ndim, 0)])
     parts = []

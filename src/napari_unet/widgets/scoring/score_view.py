@@ -28,7 +28,7 @@ class ScoreTable(QTableWidget):
             header.setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
             numbers.setVisible(False)
             numbers.setDefaultSectionSize(self.fontMetrics().height() + 6)
-        # As high as all its rows: a list that scrolls inside a dock that does would be tiresome.
+        # As high as all its rows: a scrolling list inside a scrolling dock would be tiresome.
         self.setSizeAdjustPolicy(QAbstractItemView.SizeAdjustPolicy.AdjustToContents)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         for row, meaning in enumerate(MEANINGS.values()):
@@ -67,7 +67,7 @@ class ScoreTable(QTableWidget):
 
 
 class ErrorLegend(QLabel):
-    """The colour of each kind of error, and in how many places it is."""
+    """The colour of each kind of error, and its number of places."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""What a window of napari gives: threads, their bars, the life of its objects, and preferences."""
+"""What a window of napari provides: progress bars, the lifetime of its objects, and preferences."""

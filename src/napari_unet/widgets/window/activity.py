@@ -15,8 +15,8 @@ the whole window composed anew, which without a graphics card takes the processo
 class ActivityBar(cancelable_progress):  # type: ignore[misc]  # napari's base class is untyped
     """A bar in napari's activity dock that can be cancelled, and closed twice.
 
-    It counts up to ``total``, 0 if that is unknown; ``cancel`` is what its button does. The spinner of
-    ``window`` turns slowly as long as the bar is open.
+    It counts up to ``total``, 0 if that is unknown; its button calls ``cancel``. The spinner of ``window``
+    turns slowly while the bar is open.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class ActivityBar(cancelable_progress):  # type: ignore[misc]  # napari's base c
         self._turn_spinner(_CALM)
 
     def cancel(self) -> None:
-        """Do what the Cancel button asks for."""
+        """Act on the Cancel button."""
         # napari only remembers the wish and polls it when it iterates; our loop is in another thread.
         super().cancel()
         self._cancel()
@@ -50,7 +50,7 @@ class ActivityBar(cancelable_progress):  # type: ignore[misc]  # napari's base c
         self.update(min(round(done), self._shown_total) - self.n)
 
     def close(self) -> None:
-        """Take the bar out of the dock."""
+        """Remove the bar from the dock."""
         super().close()
         self._turn_spinner(100)
         self._movies = []  # closed again, it may be by the garbage collector of another thread

@@ -1,4 +1,4 @@
-"""Qt objects die when their window says so, whoever in Python still holds them."""
+"""Qt objects die with their window, even if Python still holds them."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -13,14 +13,14 @@ Owner = TypeVar("Owner", bound=QObject)
 
 
 def is_alive(instance: QObject) -> bool:
-    """Return whether Qt has not deleted ``instance`` yet; what is deleted must not be called."""
+    """Return whether Qt has not deleted ``instance`` yet; deleted objects must not be called."""
     return bool(isalive(instance))  # type: ignore[no-untyped-call]  # qtpy has no types
 
 
 def later(owner: QObject, milliseconds: int, slot: Callable[[], object]) -> QTimer:
-    """Return a timer of ``owner`` that calls ``slot`` once, so long after it was started the last time.
+    """Return a timer of ``owner`` that calls ``slot`` once, this long after its last start.
 
-    With 0 it does so when the event loop has done what it has.
+    With 0 it does so once the event loop has handled the waiting events.
     """
     timer = QTimer(owner)
     timer.setSingleShot(True)
@@ -30,7 +30,7 @@ def later(owner: QObject, milliseconds: int, slot: Callable[[], object]) -> QTim
 
 
 def when_settled(owner: QObject, slot: Callable[[], object]) -> QTimer:
-    """Return the same that waits until nobody has painted for a moment, as long as every stroke starts it."""
+    """Return such a timer that waits for a moment without painting, provided that every stroke starts it."""
     return later(owner, 300, slot)
 
 
@@ -51,15 +51,15 @@ def bind_key(viewer: ViewerModel, key: str | KeyCombo, owner: Owner, act: Callab
 def follow(owner: QObject, slot: Callable[..., Any], *emitters: Any) -> Callable[[], None]:
     """Call ``slot(event)``, a method of ``owner``, when one of napari's ``emitters`` fires, while it lives.
 
-    napari knows nothing of the life of Qt objects: without this, an event after a dock is closed would reach
-    a deleted one. Qt's own ``destroyed`` cannot tell, because Python may have cleared what it would call. The
-    function returned ends it earlier.
+    napari does not know the lifetime of Qt objects: without this, an event after a dock is closed would reach
+    a deleted one. Qt's own ``destroyed`` is no help, because Python may have cleared what it would call. The
+    returned function ends it earlier.
     """
     living, method = ref(owner), WeakMethod(slot)
 
     def relay(event: object = None) -> None:
         its_owner, its_slot = living(), method()
-        # The Python half of a deleted Qt object may still be there; to call it would be an error.
+        # The Python half of a deleted Qt object may still exist; calling it would be an error.
         if its_owner is None or its_slot is None or not is_alive(its_owner):
             stop()
         else:

@@ -20,11 +20,11 @@ class Preferences:
     models_folder: Path  # where trained models are kept; it need not exist yet
     device: Device = "auto"
     brush_size: int = 10  # pixels of diameter of a new annotation layer's brush, 1 to 100
-    training_minutes: float = 2.0  # after which a training ends by itself, 0.1 to 1440
+    training_minutes: float = 2.0  # a training ends by itself after these minutes, 0.1 to 1440
 
 
 def read_preferences() -> Preferences:
-    """Return the preferences as they are now; the defaults where napari does not know this plugin."""
+    """Return the preferences as they are now; the defaults if napari does not know this plugin."""
     default_folder = Path.home() / "U-Net models"
     try:
         chosen = get_plugin_settings(PLUGIN).general
