@@ -129,7 +129,7 @@ def state(**changes: Any) -> dict[str, Any]:
 
 OTHERS: dict[str, tuple[Any, str]] = {
     "another network": ({"fc.weight": torch.zeros(2, 2)}, "unknown network"),
-    "no weights": ([1, 2], "no weights by name"),
+    "no weights": ([1, 2], "no named weights"),
     "something else": ({"a": 1}, "'a', which is no weight"),
     "one too many": (state(**{"attention.weight": torch.zeros(1)}), "'attention.weight' is too many"),
     "one missing": (

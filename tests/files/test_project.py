@@ -152,7 +152,7 @@ def test_they_are_not_written_either(tmp_path):
             HEAD.replace("1", "2"),
             "has project version 2 and this napari-unet reads up to 1; update napari-unet.",
         ),
-        (HEAD + "images = 3\n", "images is no list of sections"),
+        (HEAD + "images = 3\n", "images is not a list of sections"),
         (HEAD + "[[images]]\n", "cannot be used"),
         (text_of(shape="[-1, 4]"), "has the shape"),
         (text_of(key="b"), "belongs to the image 'a', which is not listed"),

@@ -1,7 +1,7 @@
 """What a project holds, as the text file `project.toml` in its folder; docs/project-files.md describes it.
 
-A project comes from anywhere, also from somebody else: what it names inside its folder is checked to be a
-plain name, so nothing is ever written outside, and what it says of sizes is compared with what is there.
+A project may come from anyone. Names of files inside its folder must be plain names, so that nothing is ever
+written outside, and the sizes it gives are compared with the actual ones.
 """
 
 import math
@@ -30,36 +30,36 @@ from napari_unet.files.plain import from_plain, to_plain
 FILE = "project.toml"
 FORMAT = "napari-unet project"
 VERSION = 1
-"""Raised whenever an older release would misunderstand or spoil a project of the new kind."""
+"""Increases whenever an older release would misunderstand or damage a new project."""
 
 PAINT, IMAGES, MODELS = "paint", "images", "models"
 """The folders inside a project."""
 
 SETTINGS = "settings.toml"
-"""The file of what the docks are set to."""
+"""The file with the settings of the docks."""
 
 _SIZE_LIMIT = 64 * 2**20
-"""Bytes of a project file that are read; thousands of images take less."""
+"""Most bytes of a project file that is read; thousands of images take less."""
 
 _NAME = re.compile(r"\w[\w .,()+-]{0,99}")
 _MODEL = re.compile(r'[^\x00-\x1f<>:"/\\|?*.][^\x00-\x1f<>:"/\\|?*]{0,199}')
-"""The name of a model, which is that of an image and as long as that may be."""
+"""Pattern of the name of a model, which contains that of an image."""
 
 _NO_TEXT = {0xDC80 + byte: 0xEF80 + byte for byte in range(128)}
-"""What Python has for bytes of file names that are no UTF-8, as archives of other systems bring them, and the
-letters of private use that stand for these in text."""
+"""Python's stand-ins for bytes of file names that are not UTF-8, as in archives of other systems, and the
+private-use characters that replace them in text."""
 
 _AS_NAMED = {letter: half for half, letter in _NO_TEXT.items()}
 
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
-"""Names that Windows keeps for devices."""
+"""Names that Windows reserves for devices."""
 
 Kind = Literal["paint", "objects", "classes"]
 
 
 @dataclass(frozen=True, slots=True)
 class LayerLook:
-    """Where a layer is in the world, and how it is shown; entries that are empty are as napari chooses.
+    """Where a layer is in the world, and how it is shown; for empty entries, napari chooses.
 
     ``rotate`` and ``affine`` are matrices, row by row; ``order`` is its place in the layer list, 0 lowest.
     """
@@ -83,20 +83,20 @@ class LayerLook:
 
 @dataclass(frozen=True, slots=True)
 class ProjectImage:
-    """An image of a project: a file elsewhere, or a copy in the project of what is in no file."""
+    """An image of a project: a file elsewhere, or a copy in the project if it has no file."""
 
-    key: str  # names it in the project; no two images have the same
+    key: str  # its name in the project; no two images have the same
     look: LayerLook
-    # as it was when it was painted on; `sample` is of its pixels
+    # as it was when painted on; `sample` is of its pixels
     shape: tuple[int, ...]
     dtype: str
-    # its file, seen from the folder of the project, with "/" between the parts; "" where it was kept
+    # its file, relative to the project folder, with "/" between the parts; "" if it is kept there
     path: str = ""
-    absolute: str = ""  # the same file from the root of the computer it was last saved on
+    absolute: str = ""  # the absolute path on the computer where it was last saved
     reader: str = ""  # the napari plugin that read it; "" if not known
-    kept: str = ""  # its file in the folder `images` of the project; "" where it is linked
+    kept: str = ""  # its file in the folder `images` of the project; "" if it is linked
     sample: str = ""
-    size: int = 0  # of its file in bytes; 0 of a folder, such as a zarr image
+    size: int = 0  # of its file in bytes; 0 for a folder, such as a zarr image
     rgb: bool = False  # whether its last axis is colour
 
 
@@ -114,12 +114,12 @@ class ProjectLabels:
     # which objects are painted up to their border, see `KnownFull`
     filled: bool = False
     accepted: tuple[tuple[int, int], ...] = ()
-    # the file, also in `paint`, of what was predicted, before it was corrected; "" for paint
+    # the file, also in `paint`, with the prediction before it was corrected; "" for paint
     predicted: str = ""
 
     @property
     def full(self) -> KnownFull:
-        """What is known of the objects that are painted up to their border."""
+        """What is known about the objects that are painted up to their border."""
         return KnownFull(self.filled, frozenset(self.accepted))
 
 
@@ -137,7 +137,7 @@ class ProjectRegions:
     corners: tuple[tuple[tuple[float, ...], ...], ...] = ()
 
     def shapes(self, ndim: int) -> Iterator[tuple[str, NDArray[np.float64]]]:
-        """Yield kind and corners (N, ndim) of all that can be drawn on paint of ``ndim`` axes."""
+        """Yield kind and corners (N, ndim) of all regions that fit paint with ``ndim`` axes."""
         for kind, corners in zip(self.kinds, self.corners, strict=False):
             enough = len(corners) >= 3 if kind == "polygon" else len(corners) == 4
             usable = kind in ("rectangle", "polygon", "ellipse") and enough
@@ -147,35 +147,35 @@ class ProjectRegions:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """All that `project.toml` says."""
+    """The content of `project.toml`."""
 
-    # a random name: the same project on another computer is known by it, a copy of its folder included
+    # a random name that identifies the project on other computers and in copies of its folder
     identity: str = field(default_factory=lambda: secrets.token_hex(8))
     images: tuple[ProjectImage, ...] = ()
     labels: tuple[ProjectLabels, ...] = ()
     regions: tuple[ProjectRegions, ...] = ()
-    model: str = ""  # the model file, in the folder `models`, that was trained last; "" if there is none
+    model: str = ""  # the last trained model file in the folder `models`; "" if there is none
 
     def labels_of(self, image: str) -> tuple[ProjectLabels, ...]:
-        """Return the labels of the image of this key."""
+        """Return the labels of the image with this key."""
         return tuple(labels for labels in self.labels if labels.image == image)
 
 
 def is_project(path: Path) -> bool:
-    """Return whether ``path`` is the folder of a project, or its `project.toml`, as far as names tell."""
+    """Return whether ``path`` is a project folder, or its `project.toml`, judging by names."""
     return path.name == FILE if path.is_file() else (path / FILE).is_file()
 
 
 def project_folder(path: str | Path) -> Path:
-    """Return the folder of a project, of which ``path`` is either that or its `project.toml`."""
+    """Return the folder of a project; ``path`` is that folder or its `project.toml`."""
     path = user_path(path)
     return path.parent if path.name == FILE and path.is_file() else path
 
 
 def read_project(folder: Path) -> Project:
-    """Read what a project holds.
+    """Read the content of a project.
 
-    ``InputError`` if there is no project, or one that is damaged, comes from a newer version, or names files
+    ``InputError`` if there is no project, or if it is damaged, comes from a newer version, or names files
     outside its folder.
     """
     path = folder / FILE
@@ -202,10 +202,10 @@ def read_project(folder: Path) -> Project:
         return _project(plain)
     except InputError as error:
         raise InputError(f"{path} cannot be used: {error}") from error
-    except TypeError as error:  # Python says so of an entry that is absent
+    except TypeError as error:  # Python's message about a missing entry
         absent = str(error).rpartition(": ")[2]
         raise InputError(
-            f"{path} cannot be used, for an entry in it lacks {absent}; use another copy of it."
+            f"{path} cannot be used, because an entry in it lacks {absent}; use another copy of it."
         ) from error
 
 
@@ -233,20 +233,20 @@ def project_text(project: Project) -> str:
 
 
 def toml_of(entries: Mapping[str, Any]) -> str:
-    """Return entries as the text of a TOML file, also where names of files are no text."""
+    """Return entries as the text of a TOML file, even if names of files are not valid text."""
     return tomli_w.dumps(entries).translate(_NO_TEXT)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return what a file of :func:`toml_of` says; ``OSError`` or ``ValueError`` if it cannot be read."""
-    # Editors of Windows put a mark before it.
+    """Read a file of :func:`toml_of`; ``OSError`` or ``ValueError`` if it cannot be read."""
+    # Windows editors put a byte order mark before it.
     return tomllib.loads(path.read_text(encoding="utf-8-sig").translate(_AS_NAMED))
 
 
 def check_name(name: str, what: str, usual: re.Pattern[str] = _NAME) -> str:
-    """Return ``name`` if it is that of a file inside a folder, on any system, and ``usual``.
+    """Return ``name`` if it matches ``usual`` and is the name of a file inside a folder on any system.
 
-    ``InputError`` if it may be something else, such as a path that leads out of the folder.
+    ``InputError`` if it could be something else, such as a path out of the folder.
     """
     if not usual.fullmatch(name) or _RESERVED.fullmatch(name) or name[-1] in " .":
         raise InputError(
@@ -256,18 +256,18 @@ def check_name(name: str, what: str, usual: re.Pattern[str] = _NAME) -> str:
 
 
 def inside(folder: Path, path: Path) -> Path:
-    """Return ``path``, if links do not lead out of ``folder``; ``InputError`` if they do."""
+    """Return ``path`` unless links lead out of ``folder``; ``InputError`` if they do."""
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
-        raise InputError(f"{path} leads out of the project; replace it by what it leads to.")
+        raise InputError(f"{path} leads out of the project; replace it with the file it leads to.")
     return path
 
 
 def plain_name(text: str, taken: Sequence[str] = (), ending: str = "") -> str:
-    """Return ``text`` with ``ending`` as every file system allows it, and none of ``taken`` is."""
+    """Return ``text`` with ``ending`` as a name that every file system allows and that is not ``taken``."""
     name = re.sub(r"[^\w .,()+-]|^\W+", "_", text)[:60].rstrip(" .") or "_"
     if _RESERVED.fullmatch(name) or not re.match(r"\w", name):
         name = f"_{name}"
-    # Some file systems do not tell capitals from small letters.
+    # Some file systems ignore case.
     known = {other.casefold() for other in taken}
     number, free = 2, name + ending
     while free.casefold() in known:
@@ -283,7 +283,7 @@ def _project(plain: Mapping[str, Any]) -> Project:
     for name, kind in kinds.items():
         items = plain.get(name, [])
         if not isinstance(items, list):
-            raise InputError(f"{name} is no list of sections; write [[{name}]].")
+            raise InputError(f"{name} is not a list of sections; write [[{name}]].")
         parts[name] = tuple(
             from_plain(kind, item, f"{name} {number}", ignore_unknown=True)
             for number, item in enumerate(items, start=1)
@@ -320,7 +320,7 @@ def _check(project: Project) -> None:
 
 
 def _without_defaults(value: Any) -> Any:
-    """Return what differs from the defaults, and what is looked for: what is left to read is what was set."""
+    """Return what differs from the defaults, and required entries, so that the file shows what was set."""
     if isinstance(value, tuple):
         return [_without_defaults(item) for item in value]
     if not is_dataclass(value):

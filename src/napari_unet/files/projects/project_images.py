@@ -1,4 +1,4 @@
-"""The images of a project: linked where they are, found again where they went, recognised by their pixels."""
+"""The images of a project: linked to their files, found again if moved, and recognised by their pixels."""
 
 import math
 import os
@@ -17,23 +17,23 @@ from napari_unet.files.pixels.images import stem
 from napari_unet.files.projects.project import IMAGES, ProjectImage, inside
 
 _REACH = 16
-"""Pixels on both sides of the middle of each place that is looked at, along the last three axes."""
+"""Pixels on both sides of the middle of each sampled place, along the last three axes."""
 
 _PLACES = ((0.5, 0.5), (0.1, 0.1), (0.1, 0.9), (0.9, 0.1), (0.9, 0.9), (0.3, 0.5), (0.7, 0.5))
-"""Along the even and the odd axes, as parts of their lengths."""
+"""Sampled places along even and odd axes, as parts of their lengths."""
 
 _ENTRIES = 20_000
-"""Files and folders that are looked through for images that moved: more is a disk, not a folder of images."""
+"""Most files and folders that are searched for moved images: more is a disk, not a folder of images."""
 
 KEPT_LIMIT = 4 * 2**30
-"""Bytes of an image in no file that is kept in the project."""
+"""Most bytes of an image without a file that is kept in the project."""
 
 
 def sample(pixels: Any) -> str:
-    """Return a checksum of some of an image (any shape, numpy or lazy), by which its pixels are known again.
+    """Return a checksum of a sample of an image (any shape, numpy or lazy), to recognise its pixels.
 
     A few thousand pixels are read, so it costs the same for an image of any size. Together with the size and
-    date of its file, it tells a file that was replaced by another of the same shape.
+    date of the file, it shows whether a file was replaced by another of the same shape.
     """
     shape = tuple(pixels.shape)
     if 0 in shape:
@@ -51,7 +51,7 @@ def sample(pixels: Any) -> str:
 
 
 def link(image: ProjectImage, folder: Path, path: Path) -> ProjectImage:
-    """Return ``image`` linked to the file ``path``, seen from the project in ``folder`` where possible."""
+    """Return ``image`` linked to the file ``path``, relative to the project in ``folder`` if possible."""
     path = path.absolute()
     try:
         seen_from_here = Path(os.path.relpath(path, folder.absolute())).as_posix()
@@ -61,16 +61,16 @@ def link(image: ProjectImage, folder: Path, path: Path) -> ProjectImage:
 
 
 def keep(image: ProjectImage, folder: Path, pixels: Any) -> ProjectImage:
-    """Write the pixels of ``image`` into the project, as they are in no file, and return where.
+    """Write the pixels of ``image``, which have no file, into the project, and return its entry.
 
-    ``InputError`` if they are too many, of a kind that TIFF does not hold, or cannot be written.
+    ``InputError`` if there are too many, TIFF does not hold their type, or they cannot be written.
     """
     import tifffile
 
     size = np.dtype(pixels.dtype).itemsize * math.prod(pixels.shape)
     if size > KEPT_LIMIT:
         raise InputError(
-            f"The image '{image.look.name}' is in no file and too large to be kept in the project "
+            f"The image '{image.look.name}' has no file and is too large to be kept in the project "
             f"({size / 2**30:.0f} GB); save it with File > Save, and open that file."
         )
     name = f"{image.key}.tif"
@@ -84,7 +84,7 @@ def keep(image: ProjectImage, folder: Path, pixels: Any) -> ProjectImage:
         array = array.astype(np.uint8)
     path = inside(folder, folder / IMAGES / name)
     with writing(path) as temporary:
-        # Shaped, in the words of tifffile: what is read has the same axes.
+        # What tifffile calls shaped: the same axes when read.
         tifffile.imwrite(temporary, array, photometric="minisblack", bigtiff=size >= 2**32 - 2**25)
     return replace(image, kept=name, path="", absolute="", size=file_size(path))
 
@@ -92,7 +92,7 @@ def keep(image: ProjectImage, folder: Path, pixels: Any) -> ProjectImage:
 def read_kept(image: ProjectImage, folder: Path) -> NDArray[Any]:
     """Return the pixels of an image that is kept in the project.
 
-    ``InputError`` if the file is missing, damaged, or not of the shape that the project tells of.
+    ``InputError`` if the file is missing, damaged, or has another shape than the project says.
     """
     import tifffile
 
@@ -104,7 +104,7 @@ def read_kept(image: ProjectImage, folder: Path) -> NDArray[Any]:
             found, kind = tuple(series.shape), series.dtype
             fits = math.prod(found) == math.prod(image.shape) and kind == expected
             pixels = np.asarray(series.asarray()).reshape(image.shape) if fits else None
-    except Exception as error:  # decoders raise whatever a damaged file makes them run into
+    except Exception as error:  # decoders raise anything for a damaged file
         raise InputError(f"{path} could not be read ({error}); take it from a backup.") from error
     if pixels is None:
         raise InputError(
@@ -115,7 +115,7 @@ def read_kept(image: ProjectImage, folder: Path) -> NDArray[Any]:
 
 
 def places(image: ProjectImage, folder: Path, others: Sequence[Path] = ()) -> Iterator[Path]:
-    """Yield where the file of a linked image may be, the likeliest first; those that exist.
+    """Yield existing files that may be that of a linked image, the likeliest first.
 
     ``others`` are files that :func:`search` found.
     """
@@ -135,14 +135,14 @@ def places(image: ProjectImage, folder: Path, others: Sequence[Path] = ()) -> It
 
 
 def file_name(image: ProjectImage) -> str:
-    """Return the name of the file of a linked image; "" if it is kept, or was linked nowhere."""
+    """Return the name of the file of a linked image; "" if it is kept, or has no link."""
     path = image.path or image.absolute
-    # The name is that of the other system where the project came from one.
+    # The path may be of another operating system.
     return PureWindowsPath(path).name if "\\" in path else PurePosixPath(path).name
 
 
 def in_words(image: ProjectImage) -> str:
-    """Return how an image is called, and its file where nobody would look for that by this name."""
+    """Return the name of an image, with that of its file if the two differ."""
     name, file = image.look.name, file_name(image)
     return name if stem(Path(file)) in ("", name) else f"{name} from {file}"
 
@@ -154,7 +154,7 @@ def search(folder: Path, names: Collection[str]) -> list[Path]:
     for root, folders, files in os.walk(folder):
         entries += len(folders) + len(files)
         found += [Path(root, name) for name in sorted(files) + sorted(folders) if name in names]
-        # What is found is not looked into: a zarr image is a folder of thousands.
+        # Matches are not searched: a zarr image is a folder of thousands of files.
         folders[:] = sorted(name for name in folders if name not in names and not name.startswith("."))
         if entries > _ENTRIES:
             break
@@ -162,7 +162,7 @@ def search(folder: Path, names: Collection[str]) -> list[Path]:
 
 
 def file_size(path: Path) -> int:
-    """Return the bytes of a file; 0 of a folder, and where there is none."""
+    """Return the size of a file in bytes; 0 for a folder, and if there is none."""
     try:
         return 0 if path.is_dir() else path.stat().st_size
     except OSError:

@@ -1,8 +1,8 @@
-"""Paint on disk: zarr arrays of which only chunks that changed are written, each completely or not at all.
+"""Paint on disk: zarr arrays whose changed chunks alone are written, each completely or not at all.
 
-The arrays are of zarr version 2 with zlib, which zarr, napari and Fiji open. They are written here, not by
-the zarr library, because a stroke is safe only in a file that was flushed before it took the place of the
-older one; and read here, because a chunk of a hostile file must not become larger than it says.
+The arrays are zarr version 2 with zlib, which zarr, napari and Fiji open. They are written here, not by the
+zarr library, because a stroke is safe only in a file that was flushed before it replaced the older one; and
+read here, because a chunk of a malicious file must not unpack to more than it should.
 """
 
 import itertools
@@ -22,7 +22,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.files.atomic import writing
 
 Chunk = tuple[int, ...]
-"""Which chunk of an array: its number along every axis."""
+"""A chunk of an array: its number along every axis."""
 
 _EDGE = 512
 """Pixels of a chunk along the last two axes: 1 MiB of paint, so that a stroke is written in milliseconds."""
@@ -34,16 +34,16 @@ _METADATA = ".zarray"
 _EMPTY, _DAMAGED = 0, -1
 """Checksums of a chunk of zeros, and of one that cannot be read."""
 
-_LEVEL = 1  # of zlib: paint is mostly empty, and is compressed while somebody paints
+_LEVEL = 1  # of zlib: paint is mostly empty, and is compressed during painting
 
 
 def chunk_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return how many pixels a chunk has along every axis: planes are apart."""
+    """Return how many pixels a chunk has along every axis: each plane has its own chunks."""
     return (1,) * (len(shape) - 2) + tuple(max(1, min(length, _EDGE)) for length in shape[-2:])
 
 
 def chunks_in(shape: tuple[int, ...], box: tuple[slice, ...] | None = None) -> Iterator[Chunk]:
-    """Yield the chunks of an array, or those which ``box`` (slices with starts and stops) touches."""
+    """Yield the chunks of an array, or those that ``box`` (slices with starts and stops) touches."""
     box = tuple(slice(0, length) for length in shape) if box is None else box
     ranges = [
         range(part.start // size, -(-part.stop // size))
@@ -53,9 +53,9 @@ def chunks_in(shape: tuple[int, ...], box: tuple[slice, ...] | None = None) -> I
 
 
 class LabelsFile:
-    """One array of whole numbers, (…YX), in a folder of its own.
+    """One array of whole numbers, (…YX), in its own folder.
 
-    ``InputError`` if it is none, or not one that was written here.
+    ``InputError`` if there is none, or it was not written here.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -84,7 +84,7 @@ class LabelsFile:
 
     @classmethod
     def create(cls, folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> "LabelsFile":
-        """Make an array of zeros; only its description is written."""
+        """Make an array of zeros; only its metadata is written."""
         text = json.dumps(_metadata(shape, dtype), indent=1)
         with writing(folder / _METADATA) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -93,11 +93,11 @@ class LabelsFile:
         return made
 
     def fits(self, pixels: Any) -> bool:
-        """Return whether ``pixels`` can be kept in this array."""
+        """Return whether ``pixels`` fit this array."""
         return tuple(pixels.shape) == self.shape and np.dtype(pixels.dtype) == self.dtype
 
     def read(self) -> tuple[NDArray[Any], str]:
-        """Return all pixels, and a sentence on chunks that could not be read and are empty; "" without."""
+        """Return all pixels, and a sentence on unreadable chunks, which are empty; "" if there are none."""
         size = math.prod(self.shape) * self.dtype.itemsize
         try:
             # Zeros take no memory until they are painted on, so any number may be had; but they are looked
@@ -123,11 +123,11 @@ class LabelsFile:
         )
 
     def update(self, pixels: Any, chunks: Iterable[Chunk]) -> int:
-        """Bring chunks up to date with ``pixels``, which somebody may be painting on meanwhile.
+        """Bring chunks up to date with ``pixels``, which may be painted on at the same time.
 
-        A chunk that is painted on while it is copied may hold half a stroke; its painter tells of it once
-        more. Returned is how many had changed and were written. ``InputError`` if one cannot be; it is as it
-        was.
+        A chunk that is painted on while it is copied may hold half a stroke; painting then reports the chunk
+        again. Returns how many chunks had changed and were written. ``InputError`` if one cannot be written;
+        it is then unchanged.
         """
         checksums = self._known()
         written = 0
@@ -142,7 +142,7 @@ class LabelsFile:
         return written
 
     def _known(self) -> dict[Chunk, int]:
-        """Return the checksum of what is on disk of every chunk; read once."""
+        """Return the checksum of every chunk on disk; read once."""
         if self._checksums is None:
             self._checksums = {
                 chunk: _DAMAGED if block is None else _checksum(block) for chunk, block in self._stored()
@@ -152,19 +152,19 @@ class LabelsFile:
     def _write(self, chunk: Chunk, block: NDArray[Any]) -> None:
         path = self._path(chunk)
         if path.parent.is_symlink() or path.is_symlink():
-            raise InputError(f"{path} is a link, and could lead out of the project; replace it by a file.")
+            raise InputError(f"{path} is a link, and could lead out of the project; replace it with a file.")
         whole = np.zeros(chunk_shape(self.shape), self.dtype)
         whole[tuple(slice(0, length) for length in block.shape)] = block
         with writing(path) as temporary:
             temporary.write_bytes(zlib.compress(whole.tobytes(), _LEVEL))
 
     def _decode(self, chunk: Chunk) -> NDArray[Any] | None:
-        """Return a stored chunk, cut to the array; None if it cannot be read."""
+        """Return a stored chunk, cropped to the array; None if it cannot be read."""
         shape = chunk_shape(self.shape)
         size = math.prod(shape) * self.dtype.itemsize
         try:
             raw = zlib.decompressobj().decompress(self._path(chunk).read_bytes(), size + 1)
-            block = np.frombuffer(raw, self.dtype).reshape(shape)  # a ValueError unless it is just as long
+            block = np.frombuffer(raw, self.dtype).reshape(shape)  # a ValueError unless its length is right
         except (OSError, ValueError, zlib.error):
             return None
         return block[tuple(slice(0, part.stop - part.start) for part in self._box(chunk))]
@@ -189,7 +189,7 @@ class LabelsFile:
 
 
 def _metadata(shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:
-    """Return the description of an array (https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html)."""
+    """Return the metadata of an array (https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html)."""
     return {
         "zarr_format": 2,
         "shape": list(shape),

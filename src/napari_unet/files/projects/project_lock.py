@@ -1,4 +1,4 @@
-"""One window or command writes a project: a file in its folder tells which, and that it is still there."""
+"""Only one window or command writes a project: a file in its folder says which, and that it still runs."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ from napari_unet.files.projects.project import FILE as PROJECT
 FILE = "project.lock"
 
 _FORGOTTEN_S = 60.0
-"""Seconds without a sign of life after which the window of another computer is taken for gone."""
+"""Seconds without a sign of life after which a window on another computer counts as closed."""
 
 
 class InUseError(InputError):
@@ -28,8 +28,8 @@ class InUseError(InputError):
 class ProjectLock:
     """The right to write the project in ``folder``, until :meth:`release`.
 
-    It is taken also from a window that was ended by force; others are told if it is for a command, not a
-    window. ``InUseError`` if a window or a command has it, ``InputError`` if the folder cannot be written.
+    It can be taken from a window that was killed; error messages of others say whether a command or a window
+    has it. ``InUseError`` if a window or a command has it, ``InputError`` if the folder cannot be written.
     """
 
     def __init__(self, folder: Path, *, of_command: bool = False) -> None:
@@ -45,13 +45,13 @@ class ProjectLock:
             "command": of_command,
         }
         self._write()
-        # Two that found it free at the same moment: the one that wrote last has it.
+        # If two found it free at the same moment, the one that wrote last has it.
         self.check()
 
     def check(self) -> None:
         """Give a sign of life.
 
-        ``InUseError`` if another window has taken the right, as it may when this computer slept for long.
+        ``InUseError`` if another window has taken the right, for example while this computer was asleep.
         ``InputError`` if the folder is gone.
         """
         if not (self._path.parent / PROJECT).is_file():
@@ -67,11 +67,11 @@ class ProjectLock:
                 f"Another window took over the project {self._path.parent.name}, so nothing is saved in it "
                 "from here any more; save elsewhere."
             )
-        with contextlib.suppress(OSError):  # what cannot be written is told by what is saved
+        with contextlib.suppress(OSError):  # saving will report what cannot be written
             os.utime(self._path)
 
     def release(self) -> None:
-        """Give the right back; to do so twice does no harm."""
+        """Give the right back; doing so twice does no harm."""
         holder = _read(self._path)
         if holder is not None and holder["token"] == self._entry["token"]:
             with contextlib.suppress(OSError):
@@ -83,7 +83,7 @@ class ProjectLock:
 
 
 def open_where(folder: Path) -> str:
-    """Return on which computer somebody writes the project in ``folder``, in words; "" if nobody does."""
+    """Return, in words, which computer writes the project in ``folder``; "" if none does."""
     holder = _read(folder / FILE)
     if holder is None or not _is_alive(holder, folder / FILE):
         return ""
@@ -91,7 +91,7 @@ def open_where(folder: Path) -> str:
 
 
 def _in_use(folder: Path, where: str, *, of_command: bool) -> str:
-    """Return a sentence on who has the project, for a command or a window that wanted it."""
+    """Return a sentence that says who has the project, for a command or window that wanted it."""
     holder, other = _read(folder / FILE) or {}, "a" if of_command else "another"
     who, ends = f"open in {other} window", "close that"
     if holder.get("command") is True:
@@ -105,7 +105,7 @@ def _in_use(folder: Path, where: str, *, of_command: bool) -> str:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Return who holds the lock, None if nobody does or nobody can tell."""
+    """Return who holds the lock; None if nobody does or it cannot be read."""
     try:
         holder = json.loads(path.read_text(encoding="utf-8"))
         if {"host": str, "process": int, "token": str} == {
@@ -124,14 +124,14 @@ def _is_alive(holder: dict[str, Any], path: Path) -> bool:
         except OSError:
             return False
     try:
-        # A number is given to another process after a restart; that one began at another time.
+        # After a restart another process may have this number, but it began at another time.
         return bool(abs(psutil.Process(holder["process"]).create_time() - holder.get("started", 0)) < 2)
     except (psutil.Error, ValueError, TypeError, OverflowError):
         return False
 
 
 def _now(folder: Path) -> float:
-    """Return the time by the clock that dates the files of ``folder``: that of a server may be another."""
+    """Return the time by the clock that dates files in ``folder``: a server's may differ from ours."""
     probe = folder / f".{FILE}-{secrets.token_hex(4)}"
     try:
         probe.touch()

@@ -1,7 +1,7 @@
-"""What a project holds, as arrays: its images with their paint, for scripts and the command line.
+"""The content of a project as arrays: its images with their paint, for scripts and the command line.
 
-The arrays are those that the docks train on, of a project as it is on disk: reading takes nothing away from a
-window that has it open. Images are read as files here, not by the plugins of napari.
+The arrays are those that the docks train on. The project is read as it is on disk, which does not disturb a
+window that has it open. Images are read from their files, not by napari plugins.
 """
 
 from collections.abc import Iterator, Sequence
@@ -43,9 +43,9 @@ from napari_unet.files.projects.project_store import is_alike, matches, read_lab
 class FoundImage:
     """An image of a project, where it is now.
 
-    ``pixels`` are as napari shows them (any shape, numpy or lazy), None if the image is missing or not what
-    it was. ``is_whole`` says whether they are all that the file ``path`` holds; ``sentence`` says what is
-    wrong, "" if nothing is.
+    ``pixels`` are as napari shows them (any shape, numpy or lazy), None if the image is missing or has
+    changed shape. ``is_whole`` says whether they are everything in the file ``path``; ``sentence`` says what
+    is wrong, "" if nothing is.
     """
 
     entry: ProjectImage
@@ -62,20 +62,20 @@ class PaintedImages:
     Parameters
     ----------
     names : list of str
-        Of their layers.
+        Names of their layers.
     images, paints : list of array
-        Pixels as napari shows them, and paint (…YX) in which complete regions are complete.
+        Pixels as napari shows them, and paint (…YX) in which complete regions are filled in.
     full : list of Full
         Which painted objects are filled to their border: True, False, or their values.
     mode, channels
         What the paint means, and where the channels are; as for :class:`napari_unet.TrainingConfig`.
     sizes : list of tuple of float
-        How long a pixel is along each axis of every paint, in one unit. Divided by the shortest of those that
-        the network sees, they are the ``spacing`` of a training as the docks have it.
+        Length of a pixel along each axis of every paint, in one unit. Divided by the shortest among the axes
+        that the network sees, they are the ``spacing`` that the docks train with.
     pixel_sizes : list of PixelSize or None
         The same in micrometres.
     sentences : list of str
-        What is missing, or not as it was when it was painted on.
+        What is missing, or has changed since it was painted on.
     """
 
     names: list[str]
@@ -90,12 +90,12 @@ class PaintedImages:
 
 
 def load_project(folder: str | Path) -> PaintedImages:
-    """Read the painted images of a project, also of one that is open in a window, as it was saved last.
+    """Read the painted images of a project as last saved, even while it is open in a window.
 
     Parameters
     ----------
     folder : str or Path
-        Of the project, or its `project.toml`.
+        Folder of the project, or its `project.toml`.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def load_project(folder: str | Path) -> PaintedImages:
     Raises
     ------
     InputError
-        If there is no project, nothing painted in it, or paint of objects and of classes.
+        If there is no project, nothing in it is painted, or it has paint of both objects and classes.
     """
     folder = project_folder(folder)
     project = read_project(folder)
@@ -153,10 +153,9 @@ def load_project(folder: str | Path) -> PaintedImages:
 
 
 def describe_project(folder: Path) -> dict[str, Any]:
-    """Return what a project holds, as JSON does: images, what is painted on them, models, who writes it.
+    """Return the content of a project as JSON values: images, their paint, models, and who writes it.
 
-    ``InputError`` if there is no project. What is missing in it is told by the sentences of images and
-    labels.
+    ``InputError`` if there is no project. The sentences of images and labels say what is missing.
     """
     project = read_project(folder)
     models = folder / MODELS
@@ -202,7 +201,7 @@ def _describe_labels(folder: Path, project: Project, labels: ProjectLabels) -> d
 
 
 def read_paint(folder: Path, project: Project, labels: ProjectLabels) -> tuple[NDArray[Any], Full, str]:
-    """Return paint (…YX) with its complete regions, which objects are full, and a sentence on damage."""
+    """Return paint (…YX) with complete regions filled in, its full objects, and a sentence on damage."""
     paint, damage = read_labels(folder, labels.file)
     if labels.kind != "paint":
         return paint, False, damage
@@ -213,9 +212,9 @@ def read_paint(folder: Path, project: Project, labels: ProjectLabels) -> tuple[N
 
 
 def read_truth(folder: Path, project: Project, labels: ProjectLabels) -> NDArray[Any]:
-    """Return the objects (…YX) that somebody painted, or corrected, everywhere; 0 is background.
+    """Return the objects (…YX) of a completely painted or corrected image; 0 is background.
 
-    ``InputError`` if a part is not labelled, or they are classes.
+    ``InputError`` if a part is not labelled, or the labels are classes.
     """
     name = labels.look.name
     if labels.kind == "classes" or (labels.kind == "paint" and labels.mode == "classes"):
@@ -235,7 +234,7 @@ def read_truth(folder: Path, project: Project, labels: ProjectLabels) -> NDArray
 
 
 def find_image(entry: ProjectImage, folder: Path) -> FoundImage:
-    """Find an image of the project in ``folder`` and open it; what cannot be is said, not raised."""
+    """Find an image of the project in ``folder`` and open it; failures are returned, not raised."""
     name = entry.look.name
     try:
         if entry.kept:
@@ -265,7 +264,7 @@ def find_image(entry: ProjectImage, folder: Path) -> FoundImage:
 
 
 def enclosed(regions: ProjectRegions, look: LayerLook, shape: tuple[int, ...]) -> tuple[Region, ...]:
-    """Return what the complete regions of an image enclose of its paint, of this look and shape (…YX)."""
+    """Return which pixels of paint of this look and shape (…YX) the complete regions enclose."""
     ndim = len(shape)
     to_paint = np.linalg.inv(_to_world(look, ndim)) @ _to_world(regions.look, ndim)
     outlines = (shape_outline(corners, kind) for kind, corners in regions.shapes(ndim))
@@ -277,9 +276,9 @@ def enclosed(regions: ProjectRegions, look: LayerLook, shape: tuple[int, ...]) -
 
 
 def _layouts(stored: StoredImage, entry: ProjectImage) -> Iterator[tuple[Any, bool]]:
-    """Yield the pixels of a file with their axes as napari, or a plugin of it, may show them.
+    """Yield the pixels of a file with their axes, in each form that napari or a plugin may show.
 
-    And whether these are all; a plugin may make a layer of each channel.
+    Also yield whether these are all pixels; a plugin may make a layer of each channel.
     """
     pixels = stored.pixels
     yield pixels, True
@@ -301,7 +300,7 @@ def _layouts(stored: StoredImage, entry: ProjectImage) -> Iterator[tuple[Any, bo
 
 
 class _WithAlpha:
-    """Colours with their opaque alpha, which is left out as files are read and counts in comparisons."""
+    """Colours with their opaque alpha, which reading leaves out, but comparisons need."""
 
     def __init__(self, colours: Pixels) -> None:
         self._colours = colours
@@ -315,9 +314,9 @@ class _WithAlpha:
 
 
 def _to_world(look: LayerLook, ndim: int) -> NDArray[np.float64]:
-    """Return the matrix by which napari puts pixels into the world; what cannot be is left out.
+    """Return napari's matrix from pixels to the world; invalid parts are left out.
 
-    As napari does: scaled, sheared, rotated, shifted, and then by the affine matrix.
+    As in napari: scale, shear, rotation and shift, followed by the affine matrix.
     """
     shear = np.eye(ndim)
     shear[np.triu_indices(ndim, 1)] = _numbers(look.shear, (ndim * (ndim - 1) // 2,), 0)

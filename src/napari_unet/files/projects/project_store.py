@@ -1,6 +1,6 @@
-"""Keeps a project on disk as it is in the window: what changed is written, what would be missed most first.
+"""Keeps a project on disk up to date with the window: changes are written, the most valuable first.
 
-Nothing here knows windows: a thread of theirs calls :meth:`ProjectStore.save` again and again.
+Nothing here depends on a window: one of its threads calls :meth:`ProjectStore.save` repeatedly.
 """
 
 import contextlib
@@ -42,16 +42,16 @@ from napari_unet.files.projects.project_lock import ProjectLock
 
 _ENDING = ".zarr"
 _UNFINISHED = ".napari-unet-*.part"
-"""What :func:`napari_unet.files.atomic.writing` leaves when its process is killed."""
+"""Files that :func:`napari_unet.files.atomic.writing` leaves if its process is killed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageState:
     """An image as it is in the window.
 
-    ``entry`` tells all but where its file is; ``pixels`` are None while the image is missing, or its layer
-    removed: what is known of it is kept. ``source`` is the file it was opened from, or None, and ``reads``
-    gives what that file holds now, one array for each layer.
+    ``entry`` has everything except the path of its file. ``pixels`` are None while the image is missing, or
+    if its layer was removed; its entry is then kept. ``source`` is the file it was opened from, or None, and
+    ``reads`` returns what that file holds now, one array for each layer.
     """
 
     entry: ProjectImage
@@ -62,10 +62,10 @@ class ImageState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelsState:
-    """Labels as they are in the window; ``chunks`` may have changed since they were saved, no others have.
+    """Labels as they are in the window; only ``chunks`` may have changed since they were saved.
 
-    ``pixels`` are None if their layer was removed: what is on disk stays. ``predicted`` is what was
-    predicted, before it was corrected.
+    ``pixels`` are None if their layer was removed: the file stays. ``predicted`` is the prediction before it
+    was corrected.
     """
 
     entry: ProjectLabels
@@ -76,7 +76,7 @@ class LabelsState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProjectState:
-    """All that is to be saved."""
+    """Everything that is to be saved."""
 
     images: tuple[ImageState, ...] = ()
     labels: tuple[LabelsState, ...] = ()
@@ -86,9 +86,9 @@ class ProjectState:
 
 
 class ProjectStore:
-    """The folder of a project that this process may write.
+    """The folder of a project that this process may write to.
 
-    Made by :meth:`create` or :meth:`open`; :meth:`close` lets others write it.
+    Made by :meth:`create` or :meth:`open`; :meth:`close` lets others write to it.
     """
 
     def __init__(self, folder: Path, project: Project, lock: ProjectLock) -> None:
@@ -109,7 +109,7 @@ class ProjectStore:
     def create(cls, folder: Path) -> "ProjectStore":
         """Make an empty project in ``folder``, which is new or empty.
 
-        ``InputError`` if there is something in the folder, or it cannot be written.
+        ``InputError`` if the folder is not empty, or cannot be written to.
         """
         if (folder / FILE).exists():
             raise InputError(f"{folder} is a project already; open it, or choose another folder.")
@@ -118,7 +118,7 @@ class ProjectStore:
         project = Project()
         write_project(folder, project)
         store = cls(folder, project, ProjectLock(folder))
-        with contextlib.suppress(OSError):  # else it is made with the first model
+        with contextlib.suppress(OSError):  # else the folder is made with the first model
             (folder / MODELS).mkdir(exist_ok=True)
         return store
 
@@ -142,11 +142,11 @@ class ProjectStore:
             self._lock.release()
 
     def save(self, state: ProjectState) -> list[str]:
-        """Bring the folder up to date, and say in sentences, each once, what could not be kept.
+        """Bring the folder up to date, and return sentences, each once, on what could not be saved.
 
-        Only what changed is written: strokes first, then what is said of them, then what takes long: images
-        in no file. ``InputError`` if something cannot be written, or another window writes the project. What
-        was written is, each file for itself, as it was or as it is now.
+        Only changes are written: strokes first, then their descriptions, then images without a file, which
+        take long. ``InputError`` if something cannot be written, or another window writes the project. Each
+        file is then either as before or up to date.
         """
         with self._one_at_a_time:
             self._lock.check()
@@ -160,7 +160,7 @@ class ProjectStore:
             return notes
 
     def beat(self) -> None:
-        """Show that somebody still writes the project, to windows of other computers; call every 10 s or so.
+        """Show windows on other computers that the project is still being written; call about every 10 s.
 
         ``InputError`` as :meth:`save`.
         """
@@ -168,7 +168,7 @@ class ProjectStore:
             self._lock.check()
 
     def note_model(self, name: str) -> None:
-        """Note that the model of this name was trained last, and nothing else.
+        """Record that the model with this name was trained last, and save nothing else.
 
         ``InputError`` as :meth:`save`.
         """
@@ -180,15 +180,15 @@ class ProjectStore:
     def copy_model(self, path: Path) -> None:
         """Copy a model that was trained before there was a project, with its training state.
 
-        What cannot be read is left out; so much is said with the next save.
+        What cannot be read is left out; the next save reports it.
         """
         for each in (path, state_path(path)):
             self._copy(each, self.folder / MODELS / each.name)
 
     def copy_rest(self, folder: Path, labels: Iterable[str]) -> None:
-        """Copy from another project what is in no window: its models, and some files of labels.
+        """Copy what the window does not hold from another project: its models, and some files of labels.
 
-        What cannot be read is left out, as by :meth:`copy_model`.
+        What cannot be read is left out, as in :meth:`copy_model`.
         """
         sources = [folder / MODELS, *(folder / PAINT / name for name in labels)]
         paths = [path for source in sources if source.is_dir() for path in sorted(source.iterdir())]
@@ -222,15 +222,15 @@ class ProjectStore:
         return replace(entry, predicted=file.folder.name)
 
     def _file(self, name: str, pixels: Any, chunks: Sequence[Chunk]) -> tuple[LabelsFile, Iterable[Chunk]]:
-        """Return the file of some labels, a new one if they fit into none, and what to write of it."""
+        """Return the file for some labels, a new one if they do not fit theirs, and the chunks to write."""
         file = self._files.get(name)
         paint = self.folder / PAINT
-        # A file of that name that the project does not tell of was left out of it, and stays as it is.
+        # A file with this name that the project does not list was removed from it, and is not touched.
         if file is None and name in self._own and (paint / name / ".zarray").exists():
             file = LabelsFile(inside(self.folder, paint / name))
         if file is None or not file.fits(pixels):
             taken = [item.name for item in paint.iterdir()] if paint.is_dir() else []
-            # Paint of another shape is kept beside it: it may be what was wanted.
+            # Paint of another shape is kept beside it: it may still be needed.
             free = (
                 name
                 if file is None and name not in taken
@@ -260,7 +260,7 @@ class ProjectStore:
             self._settings = text
 
     def _place(self, image: ImageState) -> None:
-        """Link an image that is not linked yet, or keep it if it is in no file, or not in this form."""
+        """Link an image that is not linked yet, or keep a copy if no file has its pixels in this form."""
         entry = image.entry
         known = self._images.get(entry.key)
         if image.pixels is None:
@@ -285,20 +285,20 @@ class ProjectStore:
         self._images[entry.key] = entry
 
     def relink(self, key: str, path: Path) -> None:
-        """Note that the file of an image has been found in another place."""
+        """Record that the file of an image was found in another place."""
         self._images[key] = link(self._images[key], self.folder, path)
 
     def _sweep(self) -> None:
-        """Remove what writes that were cut off have left."""
+        """Remove files that interrupted writes have left."""
         for pattern in (_UNFINISHED, f"*/{_UNFINISHED}", f"{PAINT}/*/{_UNFINISHED}"):
             for path in list(self.folder.glob(pattern)):
                 remove_unowned(path)
 
 
 def _share(path: Path, target: Path) -> None:
-    """Let a second name stand for a file where the disk can, for a training state is large; else copy it.
+    """Give a file a second name if the disk can, since training states are large; otherwise copy it.
 
-    Neither is ever written again: what takes the place of one leaves the other as it is.
+    Neither is ever changed: replacing one leaves the other as it is.
     """
     try:
         target.unlink()
@@ -308,7 +308,7 @@ def _share(path: Path, target: Path) -> None:
 
 
 def matches(entry: ProjectImage, pixels: Any) -> bool:
-    """Return whether ``pixels`` are those of an image of the project, as far as a sample tells."""
+    """Return whether ``pixels`` are those of an image of the project, judging by a sample."""
     return is_alike(entry, pixels) and sample(pixels) == entry.sample
 
 
