@@ -31,16 +31,16 @@ _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PNG_PALETTE = 3
 
 SOFTWARE = "napari-unet"
-"""What the files written here name as their maker; a folder of images may hold earlier results."""
+"""Name of the software in files written here; a folder of images may contain earlier results."""
 
 BY_HAND = f"{SOFTWARE}, saved by hand"
-"""The same in labels that somebody has saved and may have corrected, so that no result replaces them."""
+"""The same in labels that a user has saved and may have corrected, so that no result replaces them."""
 
 _ZARR = (".zarray", ".zgroup", "zarr.json")
-"""Files that tell a zarr folder; a pattern finds the last, which is not hidden, beside the images in one."""
+"""Files that mark a zarr folder; the last is not hidden, so that a pattern may find it beside images."""
 
 _LONG = 80
-"""Most characters of an image's name in that of a file."""
+"""Most characters of an image's name that are used in a file name."""
 
 _IMAGEJ_AXES = "TZCYX"
 _IMAGEJ_DTYPES = ("uint8", "uint16", "float32")
@@ -48,22 +48,21 @@ _IMAGEJ_LIMIT = 2**32 - 2**25
 """Pixels in bytes that fit a file ImageJ opens by itself."""
 
 MOST_PACKED = 1100
-"""Bytes that one byte of a file may become: deflate makes 1032 of it at most."""
+"""Bytes that one byte of a file may unpack to: at most 1032 with deflate."""
 
 ALWAYS = 2**26
-"""Bytes of an image that are read in any case."""
+"""Bytes of an image that are always read."""
 
 
 def read_image(path: str | Path, *, is_label: bool = False) -> StoredImage:
     """Read an image or a label image: TIFF (plain, ImageJ, OME, LSM), PNG, JPEG or another format of imageio.
 
-    Its ending does not matter. Of a file with several images or resolutions, the first is read. Of a label
-    image, a PNG with a palette, as programs for outlining save their masks, is read as the numbers of its
-    colours, not as these. ``InputError`` if the file is missing, damaged, compressed in a way that is not
-    known, or no image.
+    The ending does not matter. If a file has several images or resolutions, the first is read. A label image
+    that is a PNG with a palette, as outlining programs save masks, is read as palette indices, not colours.
+    ``InputError`` if the file is missing, damaged, not an image, or compressed in an unknown way.
     """
     path = user_path(path)
-    is_paged = is_tiff(path)  # which has sentences of its own on what is no file
+    is_paged = is_tiff(path)  # which has its own sentences for what is not a file
     with decoding(path):
         return _read_tiff(path) if is_paged else _read_other(path, is_label)
 
@@ -72,7 +71,7 @@ def _read_tiff(path: Path) -> StoredImage:
     with first_series(path) as first:
         series = first.series
         claimed = series.size * series.dtype.itemsize
-        # Room is made for whole tiles and strips, however little of them is in the image.
+        # Memory is reserved for whole tiles and strips, however little of them is in the image.
         check_size(path, max(claimed, math.prod(series.keyframe.chunks) * series.dtype.itemsize))
         if series.dataoffset is not None:
             check_end(path, series.dataoffset, claimed)
@@ -85,10 +84,10 @@ def _read_tiff(path: Path) -> StoredImage:
 def _read_other(path: Path, is_label: bool) -> StoredImage:
     from imageio.v3 import imread
 
-    # From memory: given a path, the decoders leave damaged files open, which Windows cannot delete then.
+    # From memory: given a path, the decoders leave damaged files open, and Windows cannot delete them.
     content = path.read_bytes()
     options: dict[str, Any] = {"index": 0}
-    if content.startswith(_PNG_MAGIC):  # the decoder itself refuses what is far too large of other kinds
+    if content.startswith(_PNG_MAGIC):  # for other kinds, the decoder itself refuses what is far too large
         width, height, _depth, colours = struct.unpack(">IIBB", content[16:26])
         check_size(path, width * height)
         if is_label and colours == _PNG_PALETTE:
@@ -102,24 +101,24 @@ def _read_other(path: Path, is_label: bool) -> StoredImage:
 
 
 def check_size(path: Path, claimed: int) -> None:
-    """Refuse a header that claims more bytes than can be in the file, before room is made for them."""
+    """Refuse a header that claims more bytes than can be in the file, before memory is reserved for them."""
     size = path.stat().st_size
     if claimed > MOST_PACKED * size + ALWAYS:
         raise ValueError(f"its header claims {claimed} bytes and the file has {size}")
 
 
 def check_end(path: Path, offset: int, claimed: int) -> None:
-    """Refuse pixels that lie as they are in a file which ends before they do, as half a download does."""
+    """Refuse a file that ends before its uncompressed pixels, such as a partial download."""
     if offset + claimed > path.stat().st_size:
         raise ValueError(f"its header claims {claimed} bytes, and the file ends before")
 
 
 @contextlib.contextmanager
 def decoding(path: Path) -> Iterator[None]:
-    """Say in a sentence why a decoder cannot read a file."""
+    """Raise ``InputError`` with a sentence if a decoder cannot read a file."""
     try:
         yield
-    except Exception as error:  # decoders raise whatever a damaged file makes them run into
+    except Exception as error:  # decoders raise anything for a damaged file
         raise InputError(_why_unreadable(path, error)) from error
 
 
@@ -127,13 +126,13 @@ def _why_unreadable(path: Path, error: Exception) -> str:
     reason = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, MemoryError):
         return f"{path} does not fit into memory, or is damaged; crop it or use a computer with more memory."
-    # Whose words are about the decoder.
+    # Its message is about the decoder.
     is_of_codec = type(error).__module__.startswith("imagecodecs")
     if is_of_codec or isinstance(error, LookupError | TypeError | AttributeError | struct.error):
         reason = "it is damaged"
     if path.is_file() and path.stat().st_size == 0:
         reason = "it is empty"
-    if "BytesIO" in reason:  # what was given to the decoders, none of which knew it
+    if "BytesIO" in reason:  # the decoders' message when none knows the format
         reason = "it holds no kind of image known here"
     formats = "" if path.is_dir() else f", or one of these formats: {', '.join(SUFFIXES)}"  # a zarr is known
     return f"{path} could not be read as an image ({reason}); use another copy of it{formats}."
@@ -149,10 +148,10 @@ def write_image(
 ) -> None:
     """Write a TIFF file, completely or not at all, with every value exactly as it is.
 
-    8-bit, 16-bit and float32 files are ImageJ's own kind where the order of the axes is; ImageJ opens the
+    8-bit, 16-bit and float32 files are ImageJ TIFFs if the order of the axes allows it; ImageJ opens the
     others too, but shows whole numbers above 2^24 rounded. ``axes`` has one letter for each axis, or is "" if
-    not known; the pixel size is kept where ImageJ and others look for it. What a user has worked on is
-    written by the ``software`` ``BY_HAND``. ``InputError`` if the file cannot be written.
+    not known; the pixel size is saved where ImageJ and others look for it. For labels that a user has worked
+    on, ``software`` is ``BY_HAND``. ``InputError`` if the file cannot be written.
     """
     import tifffile
 
@@ -162,7 +161,7 @@ def write_image(
         and -1 not in positions
         and positions == sorted(set(positions))
         and pixels.dtype.name in _IMAGEJ_DTYPES
-        and 1 not in pixels.shape  # an axis of which it would lose
+        and 1 not in pixels.shape  # an axis that it would lose
         and pixels.nbytes < _IMAGEJ_LIMIT
     )
     metadata: dict[str, Any] = {"axes": axes} if axes else {}
@@ -173,7 +172,7 @@ def write_image(
         metadata["unit"] = "um"
         if pixel_size.z is not None:
             metadata["spacing"] = pixel_size.z
-        # ImageJ counts pixels in the unit of its description, all others per centimetre.
+        # ImageJ uses the unit in its description, all others count pixels per centimetre.
         unit, length = ("NONE", 1.0) if imagej else ("CENTIMETER", 1e4)
         resolution = {"resolution": (length / pixel_size.x, length / pixel_size.y), "resolutionunit": unit}
     with writing(path) as temporary:
@@ -197,9 +196,9 @@ def write_labels(
     *,
     software: str = SOFTWARE,
 ) -> None:
-    """Write labels as :func:`write_image` does, in 16 bits where their numbers fit.
+    """Write labels like :func:`write_image`, in 16 bits if their numbers fit.
 
-    ImageJ, whose stacks of 32 bits are of real numbers, opens these with their axes and the size of pixels.
+    ImageJ opens these with their axes and pixel size; its 32-bit stacks are for real numbers.
     """
     fits = labels.dtype.kind in "iu" and labels.min(initial=0) >= 0 and labels.max(initial=0) < 2**16
     if fits and labels.dtype.itemsize > 2:
@@ -208,11 +207,11 @@ def write_labels(
 
 
 def _maker(path: Path) -> str:
-    """Return what a file says of the software that wrote it; of a zarr folder whether that is this one."""
+    """Return the name of the software that wrote a file; for a zarr folder, only if it was napari-unet."""
     import tifffile
 
     if path.suffix.lower() in (".tif", ".tiff") and path.is_file():
-        # Decoders raise anything of a damaged file; reading the image will say what is wrong.
+        # Decoders raise anything for a damaged file; reading the image will say what is wrong.
         with contextlib.suppress(Exception), tifffile.TiffFile(path) as file:
             return str(file.pages.first.tags.valueof("Software"))
     with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
@@ -221,7 +220,7 @@ def _maker(path: Path) -> str:
 
 
 def check_replaceable(path: Path) -> None:
-    """Raise InputError if ``path`` is anything but free, or a result that was written here before.
+    """Raise InputError unless ``path`` is free or an earlier result of napari-unet.
 
     Images, paint, and objects that were saved by hand and may have been corrected would be lost.
     """
@@ -231,18 +230,18 @@ def check_replaceable(path: Path) -> None:
 
 
 def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> list[Path]:
-    """Return the images that are meant, each once: files, and folders that are zarr.
+    """Return the images that the given names stand for, each once: files, and zarr folders.
 
-    Meant are files, folders (all images directly inside, hidden ones left out) and patterns such as
-    "data/*.tif" or "data/**/*.tif". They keep their order; within a folder or pattern 2 comes before 10, and
-    what :func:`write_image` wrote is left out if no ``results`` are wanted. ``InputError`` if one of them
-    stands for no file.
+    Names are files, folders (all images directly inside except hidden ones) and patterns such as "data/*.tif"
+    or "data/**/*.tif". Their order is kept; within a folder or pattern 2 comes before 10, and files of
+    :func:`write_image` are left out unless ``results`` are wanted. ``InputError`` if a name stands for no
+    file.
     """
     found: dict[str, Path] = {}
     for pattern in patterns:
         path = user_path(pattern)
         named = path.is_file() or is_zarr(path)
-        if named:  # before it is taken for a pattern: "cells [1].tif" is a name, too
+        if named:  # before trying it as a pattern: "cells [1].tif" is also a name
             files = [path]
         elif path.is_dir() and str(pattern):  # "" is not the current folder
             shown = [item for item in path.iterdir() if not item.name.startswith(".")]
@@ -255,7 +254,7 @@ def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> lis
                     f"The folder {path} holds no images; choose one with {', '.join(SUFFIXES)} files{inside}."
                 )
         else:
-            # Not `Path.glob`, which takes hidden files and refuses absolute patterns.
+            # Not `Path.glob`, which finds hidden files and refuses absolute patterns.
             found_here = map(Path, glob.glob(str(path), recursive=True))  # noqa: PTH207
             files = [p for p in found_here if (_is_file(p) and p.name != _ZARR[-1]) or is_zarr(p)]
             if not files:
@@ -270,13 +269,13 @@ def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> lis
 
 
 def _is_file(path: Path) -> bool:
-    """Return whether ``path`` is a file, or a link to one that is gone, of which is told when it is read."""
+    """Return whether ``path`` is a file, or a link to a missing one, which is reported when it is read."""
     return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def is_zarr(path: Path) -> bool:
     """Return whether ``path`` is a folder that holds a zarr array or group, of version 2 or 3."""
-    # Not `Path.is_file`, which raises where a folder among others may not be looked into.
+    # Not `Path.is_file`, which raises if a folder must not be read.
     return any(os.path.isfile(path / name) for name in _ZARR)  # noqa: PTH113
 
 
@@ -289,7 +288,7 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
 def stem(path: Path) -> str:
     """Return the name of an image without its folder and ending; ".ome.tif" and ".ome.zarr" are endings.
 
-    Letters with accents are one character each: macOS writes them as two, and names that look alike are.
+    Accented letters become one character each: macOS writes two, and names that look equal must be equal.
     """
     return re.sub(r"(?i)\.ome$", "", unicodedata.normalize("NFC", path.stem))
 
@@ -297,7 +296,7 @@ def stem(path: Path) -> str:
 def safe_name(text: str) -> str:
     """Return ``text`` as part of a file name that all systems allow; "" if nothing is left of it.
 
-    A long one is cut in its middle, as names differ at their ends.
+    Long texts are cut in the middle, because names differ at their ends.
     """
     name = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", text).strip(" .")
     return name if len(name) <= _LONG else f"{name[: _LONG // 2 - 1]}_{name[-_LONG // 2 :]}"
@@ -306,17 +305,16 @@ def safe_name(text: str) -> str:
 def pair_by_stem(
     images: Sequence[Path], paints: Sequence[Path], *, endings: Sequence[str] = ()
 ) -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """Find the image that belongs to every paint: the one of the same name, whatever its folder and ending.
+    """Find the image for every paint: the one with the same name, whatever its folder and ending.
 
-    A single image and a single paint belong together, whatever they are called.
-    Any of the ``endings`` of a name does not count: with "_objects", "a_objects.tif" and "a.tif" belong
-    together.
-    Returned are pairs of image and paint, at least one, in the order of the paints, and the images without
-    paint. ``InputError`` if a paint has no image or is its own, a name occurs twice, or there is no paint.
+    A single image and a single paint belong together, whatever their names. The ``endings`` of names are
+    ignored: with "_objects", "a_objects.tif" and "a.tif" belong together. Returns pairs of image and paint,
+    at least one, in the order of the paints, and the images without paint. ``InputError`` if a paint has no
+    image or is its own, a name occurs twice, or there is no paint.
     """
     by_name, paint_by_name = _by_name(images, endings), _by_name(paints, endings)
     if not paints:
-        raise InputError("There is no paint; give at least one file of it.")
+        raise InputError("There is no paint; give at least one paint file.")
     if len(images) == len(paints) == 1:
         by_name = dict.fromkeys(paint_by_name, images[0])
     pairs = []
@@ -328,7 +326,7 @@ def pair_by_stem(
         image = by_name.pop(name)
         if os.path.realpath(image) == os.path.realpath(paint):
             raise InputError(
-                f"{paint} is given in both roles; keep the two kinds of files in folders of their own."
+                f"{paint} is given in both roles; keep the two kinds of files in separate folders."
             )
         pairs.append((image, paint))
     return pairs, list(by_name.values())

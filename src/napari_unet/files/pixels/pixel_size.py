@@ -1,4 +1,4 @@
-"""How large a pixel is in the world, as TIFF files say it in their several ways, and OME-Zarr in its own."""
+"""How large a pixel is in the world, as TIFF files (in several ways) and OME-Zarr say."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,9 +44,9 @@ _SECONDS: dict[str, float] = {
 
 @dataclass(frozen=True, slots=True)
 class PixelSize:
-    """Size of a pixel (voxel) in micrometres, and seconds from one point in time to the next.
+    """Size of a pixel (voxel) in micrometres, and seconds from one time point to the next.
 
-    What is not known is None; ``y``, ``x`` and ``z`` are so where one of the first two is.
+    Unknown values are None; if ``y`` or ``x`` is unknown, so are all of ``y``, ``x`` and ``z``.
     """
 
     y: float | None = None
@@ -72,7 +72,7 @@ class PixelSize:
 
 
 def common_pixel_size(sizes: Iterable[PixelSize | None], ndim: int) -> tuple[float, ...] | None:
-    """Return what images have in common: the size along the last ``ndim`` axes, in micrometres.
+    """Return the common pixel size of images along the last ``ndim`` axes, in micrometres.
 
     None if one is not known, or two differ by more than 1 %.
     """
@@ -88,9 +88,9 @@ def common_pixel_size(sizes: Iterable[PixelSize | None], ndim: int) -> tuple[flo
 
 
 def layer_pixel_sizes(scale: Sequence[float], units: Sequence[str], ndim: int) -> tuple[float, ...]:
-    """Return how long a pixel of a layer of a project is along every axis, in micrometres if units tell.
+    """Return how long a pixel of a project's layer is along every axis, in micrometres if units are lengths.
 
-    Of an axis with another unit, such as time, the scale counts alone.
+    For an axis with another unit, such as time, only the scale counts.
     """
     lengths = [abs(length) for length in scale] if len(scale) == ndim else [1.0] * ndim
     lengths = [length if math.isfinite(length) and length > 0 else 1.0 for length in lengths]
@@ -99,7 +99,7 @@ def layer_pixel_sizes(scale: Sequence[float], units: Sequence[str], ndim: int) -
 
 
 def layer_pixel_size(scale: Sequence[float], units: Sequence[str], ndim: int) -> "PixelSize | None":
-    """Return the size of a pixel of a layer of a project, or None if its units are no lengths."""
+    """Return the pixel size of a project's layer, or None if its units are not lengths."""
     lengths = scale if len(scale) == ndim else [1.0] * ndim
     named = zip("ZYX"[-ndim:], lengths[-3:], units[-3:], strict=False)
     return PixelSize.of({axis: (abs(length), unit) for axis, length, unit in named})
@@ -108,8 +108,8 @@ def layer_pixel_size(scale: Sequence[float], units: Sequence[str], ndim: int) ->
 def relative_spacing(sizes: Sequence[float]) -> tuple[float, ...] | None:
     """Return pixel sizes as multiples of the smallest, or None if they are equal to 0.1 %.
 
-    So that distances such as the border width stay in pixels, of the finest axis: 5 pixels must not become
-    5 µm when a layer has a scale.
+    Distances such as the border width thus stay in pixels of the finest axis: 5 pixels must not become 5 µm
+    because a layer has a scale.
     """
     smallest = min(sizes)
     spacing = tuple(round(size / smallest, 6) for size in sizes)
@@ -117,7 +117,7 @@ def relative_spacing(sizes: Sequence[float]) -> tuple[float, ...] | None:
 
 
 def in_micrometres(value: float, unit: str) -> float | None:
-    """Return a length in this unit in micrometres, or None if it is not a length in a unit that is known."""
+    """Return a length with this unit in micrometres, or None if it is not a length in a known unit."""
     return _converted(value, unit, _MICROMETRES)
 
 
@@ -127,10 +127,10 @@ def _converted(value: float, unit: str, units: Mapping[str, float]) -> float | N
 
 
 def tiff_pixel_size(file: Any, name: str = "") -> PixelSize | None:
-    """Return what an open ``tifffile.TiffFile`` says in OME, LSM or ImageJ terms, or as its resolution.
+    """Return the pixel size of an open ``tifffile.TiffFile``: from OME, LSM, ImageJ or resolution metadata.
 
-    Of several images in an OME file, it is of the one of this ``name``. None if it says what cannot be
-    understood, for pixels can be read without it.
+    If an OME file has several images, it is that of the one with this ``name``. None if the metadata cannot
+    be understood: pixels can be read without it.
     """
     try:
         return _said_size(file, name)

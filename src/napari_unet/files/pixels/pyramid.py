@@ -1,4 +1,4 @@
-"""Smaller copies of a large image, so that a viewer need not read all of it to show it."""
+"""Smaller copies of a large image, so that a viewer can show it without reading all of it."""
 
 import itertools
 from collections.abc import Iterator
@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 LARGEST = 4096
-"""Pixels along an axis of the smallest copy, at most; what is no larger gets none."""
+"""Most pixels of the smallest copy along an axis; images that are no larger get no copy."""
 
 
 def build_levels(group: Any, *, is_label: bool) -> Iterator[float]:
-    """Add to an OME-Zarr image its smaller copies, each half as large along Y and X as the one before.
+    """Add smaller copies to an OME-Zarr image, each half as large along Y and X as the one before.
 
-    The group has an array "0" and the metadata of OME-Zarr 0.4; copies from a run that was ended are
-    replaced. Of labels a copy has every second pixel, else the mean of four. After every chunk that was
-    written, the part of the work that is done is yielded.
+    The group has an array "0" and the metadata of OME-Zarr 0.4; copies from an interrupted run are replaced.
+    Copies of labels keep every second pixel, others the mean of four. Yields, after every written chunk, the
+    part of the work that is done.
     """
     attributes = group.attrs.asdict()
     if "multiscales" not in attributes:
@@ -73,7 +73,7 @@ def build_levels(group: Any, *, is_label: bool) -> Iterator[float]:
 
 
 def _mean_of_four(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Return the means of 2 x 2 pixels, at the far end of an odd side of those there are."""
+    """Return the means of 2 x 2 pixels, or of fewer at the far end of an odd side."""
     odd = [(0, 0)] * (pixels.ndim - 2) + [(0, size % 2) for size in pixels.shape[-2:]]
     even = np.pad(pixels, odd, mode="edge")
     total = even[..., ::2, ::2] + even[..., 1::2, ::2] + even[..., ::2, 1::2] + even[..., 1::2, 1::2]

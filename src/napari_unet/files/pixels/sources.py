@@ -31,23 +31,23 @@ from napari_unet.files.pixels.tiff_pages import first_series, further_images, is
 from napari_unet.files.pixels.world_axes import read_axes
 
 _CACHE = 2**28
-"""Bytes of decoded TIFF strips that are kept: one row of tiles reads the same strips again and again."""
+"""Bytes of decoded TIFF strips that are kept: one row of tiles reads the same strips repeatedly."""
 
 _SPAN = 2**18
-"""Bytes that are read at a time of a TIFF file that is not compressed."""
+"""Bytes that are read at a time from an uncompressed TIFF file."""
 
 _WHOLE = 2**30
 """Bytes of the largest TIFF file that is read into memory."""
 
 _JPEG, _JPEG_IN_TIFF = b"\xff\xd8\xff", (6, 7)
-"""How a JPEG file begins, and the numbers of this compression in TIFF, old and new."""
+"""First bytes of a JPEG file, and the old and new numbers of this compression in TIFF."""
 
 _LABELS = 2**26
-"""Pixels of the largest TIFF file of labels that is: to compare it takes twice as many, half a gigabyte."""
+"""Pixels of the largest TIFF file of labels that is read: comparing takes two of them, half a gigabyte."""
 
 
 def load_image(path: Path) -> StoredImage:
-    """Read an image, or open it where it is zarr or a large TIFF file, to be read as it is needed.
+    """Read an image, or, if it is zarr or a large TIFF file, open it to be read as needed.
 
     ``InputError`` as :func:`napari_unet.files.pixels.images.read_image`.
     """
@@ -56,10 +56,10 @@ def load_image(path: Path) -> StoredImage:
 
 
 def load_labels(path: Path) -> StoredImage:
-    """Read a label image, or open it as :func:`load_image` does; whole floats become integers.
+    """Read a label image, or open it like :func:`load_image`; whole floats become integers.
 
-    ``InputError`` as :func:`napari_unet.files.pixels.images.read_image`, or if it is in colours, or in a
-    compression that changes numbers.
+    ``InputError`` as :func:`napari_unet.files.pixels.images.read_image`, or if it is in colour, or its
+    compression changes numbers.
     """
     if is_zarr(path):
         return open_image(path)
@@ -88,20 +88,20 @@ def load_labels(path: Path) -> StoredImage:
 
 
 def _whole(labels: NDArray[Any]) -> NDArray[Any]:
-    """Return whole floats, which some programs save, as integers; other labels as they are."""
+    """Return whole floats, which some programs save, as integers, and other labels unchanged."""
     if labels.dtype.kind != "f":
         return labels
-    # From the next number on, neighbouring ids may already have become one; NaN is not below it either.
+    # From this number on, neighbouring ids may have become one; NaN is not below it either.
     can_be = np.abs(labels) < 2 ** (np.finfo(labels.dtype).nmant + 1)
     return labels.astype(np.int64) if np.all(can_be & (labels == np.rint(labels))) else labels
 
 
 def open_image(path: str | Path) -> StoredImage:
-    """Open an image without reading its pixels, which become lazy, whatever its size.
+    """Open an image of any size without reading its pixels, which are lazy.
 
-    It is a zarr array; an OME-Zarr image of version 0.4 or 0.5, of which the full resolution is taken; or a
-    TIFF file of one or many pages, in any compression that tifffile reads. Of a file with several images, the
-    first is taken. ``InputError`` if there is nothing, or nothing that can be read in pieces.
+    It is a zarr array; an OME-Zarr image of version 0.4 or 0.5, at full resolution; or a TIFF file with one
+    or more pages, in any compression that tifffile reads. If a file has several images, the first is opened.
+    ``InputError`` if there is nothing, or nothing that can be read in pieces.
     """
     path = user_path(path)
     if is_zarr(path):
@@ -110,14 +110,14 @@ def open_image(path: str | Path) -> StoredImage:
         raise InputError(f"{path} is a folder without an image in it; give an image file or a zarr folder.")
     if not is_tiff(path):
         raise InputError(
-            f"{path} can only be read whole, for it is neither zarr nor TIFF; convert it to one of these."
+            f"{path} can only be read whole, as it is neither zarr nor TIFF; convert it to one of these."
         )
     with decoding(path):
         return _open_tiff(path)
 
 
 class Pieces:
-    """An array in the file ``path``, of which a piece that is damaged is said to be so when it is read."""
+    """An array in the file ``path``; reading a damaged piece raises ``InputError``."""
 
     def __init__(self, array: Any, path: Path) -> None:
         self._array, self._path = array, path
@@ -127,7 +127,7 @@ class Pieces:
         self.chunks: tuple[int, ...] = tuple(array.chunks)
         if max(self.shape, default=0) >= 2**62:
             raise ValueError(f"its description claims the shape {self.shape}")
-        if path.is_file():  # the chunks of a folder are looked at when they are unpacked
+        if path.is_file():  # the chunks of a folder are checked when they are unpacked
             check_size(path, math.prod(self.chunks) * self.dtype.itemsize)
 
     def __getitem__(self, key: Any) -> Any:
@@ -173,7 +173,7 @@ def _zarr_pixels(array: Any, path: Path) -> LazyPixels:
 
 
 def _ome(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the OME metadata, which version 0.5 keeps in a section of their own."""
+    """Return the OME metadata, which version 0.5 keeps in a separate section."""
     return {**attributes, **attributes.get("ome", {})}
 
 
@@ -192,7 +192,7 @@ def _open_multiscale(group: Any, multiscale: Mapping[str, Any], path: Path) -> S
 
 
 def _letters(names: Sequence[Any], ndim: int) -> str:
-    """Return one letter for each axis, or "" where the names are not all there or not all different."""
+    """Return one letter for each axis, or "" if names are missing or not all different."""
     letters = "".join(str(name)[:1].upper() for name in names if name)
     return letters if len(letters) == ndim == len(set(letters)) else ""
 
@@ -215,7 +215,7 @@ def _open_tiff(path: Path) -> StoredImage:
 
 
 class _ByChunk:
-    """An array of which one chunk is unpacked after the other."""
+    """An array whose chunks are unpacked one after the other."""
 
     def __init__(self, array: Any) -> None:
         self._array = array
@@ -236,14 +236,14 @@ class _ByChunk:
         return result[tuple(slice(None) if isinstance(item, slice) else 0 for item in key)]
 
     def _part(self, index: tuple[int, ...], part: tuple[slice, ...]) -> NDArray[Any]:
-        """Return a part of one chunk; ``part`` counts from where that begins."""
+        """Return a part of one chunk; ``part`` counts from the start of the chunk."""
         starts = [number * size for number, size in zip(index, self.chunks, strict=True)]
         box = (slice(n + item.start, n + item.stop, item.step) for n, item in zip(starts, part, strict=True))
         return np.asarray(self._array[tuple(box)])
 
 
 def _cuts(part: range, size: int) -> Iterator[tuple[int, slice, slice]]:
-    """Yield which chunks of this size have some of a range, where in the chunk, and where in the range."""
+    """Yield the chunks of this size that overlap a range, and the overlap within chunk and range."""
     for number in range(part[0] // size, part[-1] // size + 1):
         start = number * size
         first = max(0, -((part.start - start) // part.step))
@@ -253,10 +253,10 @@ def _cuts(part: range, size: int) -> Iterator[tuple[int, slice, slice]]:
 
 
 class _PlainPixels(_ByChunk):
-    """Pixels that lie in a file one after the other, and are read as they are asked for.
+    """Pixels that lie in a file one after the other, and are read as needed.
 
-    Were they mapped into memory, a file that is cut off, or on a share that is gone, would end the program
-    without a word.
+    If they were mapped into memory, a truncated file, or a network share that disappears, would crash the
+    program without a message.
     """
 
     def __init__(self, path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -285,7 +285,7 @@ class _PlainPixels(_ByChunk):
 class _TiffPixels(_ByChunk):
     """The first image of a TIFF file, decoded strip by strip (or tile by tile) as it is read.
 
-    Strips that were decoded lately are kept, because a block of pixels seldom covers whole strips.
+    Recently decoded strips are kept, because a block of pixels seldom covers whole strips.
     """
 
     def __init__(self, path: Path) -> None:
@@ -293,7 +293,7 @@ class _TiffPixels(_ByChunk):
         import zarr
 
         file = tifffile.TiffFile(path)
-        # The file stays open as long as somebody reads from it.
+        # The file stays open as long as it is read from.
         weakref.finalize(self, file.close)
         super().__init__(zarr.open(series_here(file).aszarr(level=0), mode="r"))
         self._cache: OrderedDict[tuple[int, ...], NDArray[Any]] = OrderedDict()

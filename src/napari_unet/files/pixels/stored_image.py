@@ -1,4 +1,4 @@
-"""Pixels of a file, in the order in which they are worked on, and what the file says of their axes."""
+"""Pixels of a file, in the order used here, and what the file says about their axes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from napari_unet.files.pixels.world_axes import Axis, named_axes
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredImage:
-    """Pixels as a file holds them, and what the file says of their axes."""
+    """Pixels as a file holds them, and what the file says about their axes."""
 
     # any shape; the dtype of the file. An axis that the file calls channels comes first. From `open_image` a
     # view of the file that reads what is asked for
@@ -22,24 +22,24 @@ class StoredImage:
     # one letter for each axis, such as "TCYX", or "" where the file does not say; "Q" is an axis of unknown
     # kind
     axes: str
-    pixel_size: PixelSize | None = None  # how large a pixel is, where the file says so
+    pixel_size: PixelSize | None = None  # how large a pixel is, if the file says so
     # sentences on what is not read: further images in the file, such as positions of a stage, of which the
     # first is, and planes that are not there; "" on nothing
     left_out: str = ""
-    # the axes but the channels as they are in the file, where Y and X are not the last; else ""
+    # the axes except channels in the order of the file, if Y and X are not the last; else ""
     file_axes: str = ""
-    # all axes, where the file has more to say of them than their letters and the pixel size
+    # all axes, if the file says more about them than their letters and the pixel size
     in_world: Sequence[Axis] = ()
 
     def as_in_file(self, result: NDArray[Any], axes: str) -> tuple[NDArray[Any], str]:
-        """Return a result that has these ``axes``, and them, as the file has them; channels stay first."""
+        """Return a result with these ``axes``, and its axes, as ordered in the file; channels stay first."""
         if not self.file_axes or len(axes) != result.ndim:
             return result, axes
         order = sorted(range(len(axes)), key=lambda n: self.file_axes.find(axes[n]))
         return result.transpose(order), "".join(axes[n] for n in order)
 
     def laid_as(self, other: "StoredImage") -> "StoredImage":
-        """Return labels whose file does not name its axes with those of ``other``, on which they lie."""
+        """Return labels with the axes of ``other``, their image, if their file does not name its axes."""
         axes = other.axes.replace("C", "")
         is_unsaid = "Q" in self.axes or not self.axes
         if not (other.file_axes and is_unsaid and len(axes) == self.pixels.ndim):
@@ -54,16 +54,16 @@ class StoredImage:
 
     @property
     def result_axes(self) -> tuple[Axis, ...]:
-        """All axes but the channels, as a result has them; () where the file does not say what they are."""
+        """All axes except channels, as a result has them; () if the file does not name them."""
         if not self.axes or "Q" in self.axes:
             return ()
         axes = self.in_world or named_axes(self.axes, self.pixel_size)
         return tuple(axis for axis, letter in zip(axes, self.axes, strict=True) if letter != "C")
 
     def spacing(self, ndim: int) -> tuple[float, ...] | None:
-        """Return how long a pixel is along the last axes, as multiples of the shortest side.
+        """Return the lengths of a pixel along the last axes, as multiples of the shortest side.
 
-        None if all sides are equal, the file does not say how long, or an axis is none of space.
+        None if all sides are equal, the file does not say how long they are, or an axis is not spatial.
         """
         axes = (self.in_world or named_axes(self.axes, self.pixel_size))[-ndim:]
         if len(axes) < ndim or any(axis.kind != "space" for axis in axes):
@@ -75,11 +75,11 @@ class StoredImage:
 
     @property
     def channels(self) -> Channels:
-        """Where the channels are; "auto" if the file names none: many files call channels slices."""
+        """Where the channels are; "auto" if the file names none, as many files call channels slices."""
         return "first" if "C" in self.axes else "auto"
 
     def channels_for(self, count: int) -> Channels:
-        """Return the same for a model of ``count`` channels, which points in time are not if so many."""
+        """Return the same for a model of ``count`` channels; as many time points are not channels."""
         shape = self.pixels.shape
         if count == 1 or self.axes[:1] != "T" or shape[0] != count:
             return self.channels

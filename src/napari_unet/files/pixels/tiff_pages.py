@@ -1,4 +1,4 @@
-"""What a TIFF file says of its images, before a decoder goes through their pixels."""
+"""What a TIFF file says about its images, before a decoder reads their pixels."""
 
 import struct
 from collections.abc import Iterator
@@ -11,19 +11,19 @@ from napari_unet.files.opening import opening
 from napari_unet.files.pixels.pixel_size import PixelSize, tiff_pixel_size
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""How TIFF and BigTIFF begin, in either byte order."""
+"""First bytes of TIFF and BigTIFF, in either byte order."""
 
 _COMPANIONS = ("Thumbnail", "Label", "Macro", "Map")
-"""What tifffile calls the pictures that slide scanners add to a slide."""
+"""Names in tifffile for the pictures that slide scanners add to a slide."""
 
 
 @dataclass(frozen=True, slots=True)
 class FirstSeries:
-    """The first image of a TIFF file that is open, in its full resolution.
+    """The first image of an open TIFF file, in full resolution.
 
-    ``axes`` has one letter for each axis, or is "" where that is not clear; channels are "C", what is not
-    known is "Q". ``is_colour`` says whether the last axis is one of colours, perhaps with an alpha channel,
-    and ``left_out`` which further images and planes there are, or should be; "" on none.
+    ``axes`` has one letter for each axis, or is "" if they are not clear; channels are "C", unknown axes "Q".
+    ``is_colour`` says whether the last axis is colour, perhaps with an alpha channel. ``left_out`` says which
+    further images and planes the file has, or should have; "" if there are none.
     """
 
     series: Any
@@ -44,7 +44,7 @@ def is_tiff(path: Path) -> bool:
 
 @contextmanager
 def first_series(path: Path) -> Iterator[FirstSeries]:
-    """Open a TIFF file for a while; a damaged one raises whatever its decoder runs into."""
+    """Open a TIFF file for a while; a damaged one raises any error of its decoder."""
     import tifffile
 
     check_pages(path)
@@ -57,7 +57,7 @@ def first_series(path: Path) -> Iterator[FirstSeries]:
         is_clear = len(axes) == len(series.shape) and axes.count("C") <= 1
         others = [other for other in file.series if other is not first and other.keyframe.parent is file]
         further = sum(not (other.keyframe.is_reduced or other.name in _COMPANIONS) for other in others)
-        # Pixels that lie one after the other are of one file.
+        # Pixels that lie one after the other are in one file.
         missing = 0 if series.dataoffset is not None else sum(page is None for page in series)
         told = (
             further_images(path, further),
@@ -76,7 +76,7 @@ def first_series(path: Path) -> Iterator[FirstSeries]:
 def series_here(file: Any) -> Any:
     """Return the first image of an open ``tifffile.TiffFile`` that has pixels in it.
 
-    The description of an OME-TIFF file may be of images in other files, too, such as those of all positions.
+    The description of an OME-TIFF file may include images in other files, such as those of all positions.
     """
     here = (
         series
@@ -87,33 +87,33 @@ def series_here(file: Any) -> Any:
 
 
 def further_images(path: Path, count: int) -> str:
-    """Return a sentence on ``count`` images in a file beside the first, "" on none."""
+    """Return a sentence on ``count`` images in a file besides the first; "" if there are none."""
     if count <= 0:
         return ""
     return f"{path} holds {count + 1} images, and the first is used; save the others as files."
 
 
 def _missing_planes(path: Path, missing: int, planes: int) -> str:
-    """Return a sentence on planes of a file that are not there, "" on none."""
+    """Return a sentence on missing planes of a file; "" if there are none."""
     if not missing:
         return ""
     return (
         f"{path} lacks {missing} of its {planes} planes, which are read as 0; if they are in files of their "
-        "own, bring these back beside it."
+        "own, put these back beside it."
     )
 
 
 def _other_files(path: Path, series: Any) -> str:
-    """Return a sentence on the other files that an image is read from, "" on none."""
+    """Return a sentence on other files that an image is read from; "" if there are none."""
     if not series.is_multifile:
         return ""
     return (
-        f"{path} is one of several files of an image, which is read from all of them; give one of them alone."
+        f"{path} is one of several files of an image, which is read from all of them; give only one of them."
     )
 
 
 def check_pages(path: Path) -> None:
-    """Refuse a TIFF file whose directories, one leading to the next, are more than it has room for.
+    """Refuse a TIFF file with more directories, each leading to the next, than fit into it.
 
     ``ValueError`` if they overlap or lead back to each other.
     """

@@ -1,4 +1,4 @@
-"""The axes of an image in the world, as OME-Zarr tells of them (https://ngff.openmicroscopy.org/0.4)."""
+"""The axes of an image in the world, as in OME-Zarr (https://ngff.openmicroscopy.org/0.4)."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,12 @@ from napari_unet.files.pixels.pixel_size import PixelSize
 _KINDS = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 
 _ORDER = {"time": 0, "space": 2}
-"""Where axes of a kind must be; channels, and kinds of one's own, are between."""
+"""Order of axes by kind; channels, and custom kinds, are between."""
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """An axis whose pixel n is at ``offset + n * step``, in ``unit``; "" is a kind or unit that is not known.
+    """An axis whose pixel n is at ``offset + n * step``, in ``unit``; "" is an unknown kind or unit.
 
     Kinds are "space", "time", "channel", or another word.
     """
@@ -30,7 +30,7 @@ class Axis:
 
 
 def named_axes(letters: str, size: PixelSize | None = None) -> tuple[Axis, ...]:
-    """Return axes that are known by one letter each, such as "TYX", and by the size of a pixel."""
+    """Return axes from one letter each, such as "TYX", and the pixel size."""
     axes = []
     for letter in letters:
         step = None if size is None else size.along(letter)
@@ -42,10 +42,10 @@ def named_axes(letters: str, size: PixelSize | None = None) -> tuple[Axis, ...]:
 def read_axes(multiscale: Mapping[str, Any], ndim: int) -> tuple[Axis, ...]:
     """Return the axes of the full resolution of an OME-Zarr image of version 0.1 to 0.5.
 
-    Anything may be raised by metadata that are damaged.
+    Damaged metadata may raise anything.
     """
     dataset = multiscale["datasets"][0]
-    # Version 0.3 named its axes by text alone; before it they were always these.
+    # Version 0.3 named axes by text only; before, they were always these.
     given = multiscale.get("axes") or list("tczyx")[-ndim:]
     step, offset = np.ones(ndim), np.zeros(ndim)
     for part in (dataset, multiscale):
@@ -68,9 +68,9 @@ def read_axes(multiscale: Mapping[str, Any], ndim: int) -> tuple[Axis, ...]:
 
 
 def describe_axes(axes: Sequence[Axis]) -> tuple[list[dict[str, str]], list[dict[str, Any]]] | None:
-    """Return what an OME-Zarr image says of such axes and their place, or None if it must not have them.
+    """Return the OME-Zarr metadata for such axes and their position, or None if it does not allow them.
 
-    Time comes first and space last, of two or three axes; between them there may be one other.
+    Time comes first, and two or three axes of space last; one other axis may lie between them.
     """
     order = [_ORDER.get(axis.kind, 1) for axis in axes]
     if order != sorted(order) or order.count(0) > 1 or order.count(1) > 1 or order.count(2) not in (2, 3):

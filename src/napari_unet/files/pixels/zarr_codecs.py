@@ -1,7 +1,7 @@
-"""How chunks of a zarr are unpacked: by codecs that run nothing, into no more room than their pixels need.
+"""How chunks of a zarr are unpacked: by codecs that run nothing, into no more memory than pixels need.
 
-What a chunk becomes is said twice: by the description of the array, and mostly by the chunk itself. Codecs
-make the room that the chunk asks for before they look whether it can fill it.
+The unpacked size is given twice: by the metadata of the array, and usually by the chunk itself. Codecs
+reserve the memory that the chunk asks for before they check whether it can fill it.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from zarr.codecs import ShardingCodec
 from napari_unet.files.pixels.images import ALWAYS
 
 _MOST_PACKED = 2**15
-"""Bytes that one byte of a chunk may become: zstd needs 4 for a block of 128 KiB of one value."""
+"""Bytes that one byte of a chunk may unpack to: zstd needs 4 for 128 KiB of one value."""
 
 _FILTERS = {"bitround", "shuffle", "delta", "fixedscaleoffset", "quantize"}
 _CHECKSUMS = {"adler32", "crc32", "crc32c", "fletcher32"}
@@ -32,12 +32,12 @@ _LZMA_MEMORY = ALWAYS + 2**20  # which its strongest preset needs
 
 
 def bounded(array: zarr.Array[Any]) -> zarr.Array[Any]:
-    """Return a zarr array whose chunks are refused, when they are read, if they become more than they should.
+    """Return a zarr array that refuses to read chunks which unpack to more than they should.
 
-    ``ValueError`` if its pixels are no numbers, or it is packed in a way that is not known here.
+    ``ValueError`` if its pixels are not numbers, or it is packed in an unknown way.
     """
     if array.dtype.kind not in "biufc":
-        raise ValueError(f"its pixels are no numbers but {array.dtype}")
+        raise ValueError(f"its pixels are not numbers but {array.dtype}")
     metadata: Any = array.metadata
     if metadata.zarr_format == 2:
         filters = metadata.filters or ()
@@ -58,7 +58,7 @@ def _unknown(name: str) -> ValueError:
 
 
 def _bounded_codecs(codecs: Sequence[Codec]) -> tuple[Codec, ...]:
-    """Return codecs of zarr 3 that unpack no more than a chunk has pixels."""
+    """Return codecs of zarr 3 that unpack no more than the pixels of a chunk."""
     if len(codecs) == 1 and isinstance(codecs[0], ShardingCodec):  # else a shard would be unpacked whole
         shard = codecs[0]
         return (
@@ -83,7 +83,7 @@ def _bounded_codec(codec: Codec) -> Codec:
 
 @dataclass(frozen=True)
 class _BoundedCodec(BytesBytesCodec):
-    """A codec of zarr 3 that unpacks by :func:`unpack`."""
+    """A codec of zarr 3 that unpacks with :func:`unpack`."""
 
     codec: BytesBytesCodec
     unpacks: Any
@@ -102,7 +102,7 @@ class _BoundedCodec(BytesBytesCodec):
 
 
 class _Unpacker(numcodecs.abc.Codec):  # type: ignore[misc]
-    """A compressor of zarr 2 that unpacks by :func:`unpack`."""
+    """A compressor of zarr 2 that unpacks with :func:`unpack`."""
 
     codec_id = "bounded"
 
@@ -117,10 +117,10 @@ class _Unpacker(numcodecs.abc.Codec):  # type: ignore[misc]
 
 
 def unpack(codec: Any, data: bytes, size: int) -> bytes:
-    """Return what a chunk holds, whose pixels are ``size`` bytes.
+    """Return the content of a chunk whose pixels take ``size`` bytes.
 
     A little more may come out, such as a checksum. ``ValueError`` if much more would come out, or it is
-    packed in a way that is not known here.
+    packed in an unknown way.
     """
     name, most = codec.codec_id, size + size // 8 + 4096
     match name:
@@ -135,7 +135,7 @@ def unpack(codec: Any, data: bytes, size: int) -> bytes:
         case "blosc" | "lz4" | "zstd":
             claim = _claim(name, data)
             _check(size if claim is None else claim, min(most, _MOST_PACKED * len(data) + ALWAYS))
-            # Without a claim, zstd makes what comes out, be it without end; so it is given room.
+            # If the size is not given, zstd unpacks without limit; so its output gets one.
             raw = bytes(codec.decode(data, out=None if claim is not None else np.zeros(size, np.uint8)))
         case _:
             raise _unknown(name)
@@ -149,7 +149,7 @@ def _check(size: int, most: int) -> None:
 
 
 def _claim(name: str, data: bytes) -> int | None:
-    """Return how many bytes a chunk says that it becomes; None if it does not say."""
+    """Return the unpacked size that a chunk gives; None if it gives none."""
     if name == "blosc":
         return int.from_bytes(data[4:8], "little")
     if name == "lz4":
