@@ -223,7 +223,7 @@ def test_paint_is_taken_for_what_it_is(viewer, dock, qtbot):
     run(dock, qtbot)
     assert say(dock, "evaluate_status") == (
         "5 of 5 true objects found; 0 of 5 predicted ones fit none; 0 split, 0 merged. "
-        "What is not painted counted as background."
+        "Unpainted pixels counted as background."
     )
     set_mode(paint, "classes")
     dock.start()

@@ -39,7 +39,7 @@ def test_a_checkpoint_becomes_a_model_and_a_model_a_package(dock, tmp_path, monk
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_args: (str(checkpoint), ""))
     click(dock, "predict_browse")
     qtbot.waitUntil(lambda: dock.model.path is not None and dock.model.path.stem == "my unet", timeout=60_000)
-    assert sentence(dock) == "It is the model my unet now."
+    assert sentence(dock) == "It is now the model my unet."
     assert dock.model.path.suffix == ".safetensors"
     assert "milesial" in load_model(dock.model.path).origin
     facts = dock.findChild(QLabel, "predict_facts").text()

@@ -476,7 +476,7 @@ def test_only_stacks_have_slices(dock, viewer, models):
 def test_channels_between_planes_and_y_are_told_until_somebody_says(dock, viewer, qtbot, models):
     viewer.add_image(np.stack([discs((4, 40, 32))] * 2, axis=1), name="stains")
     assert "'stains' has shape (4, 2, 40, 32)" in say(dock, "predict_suits")
-    assert "and a model trained so" in say(dock, "predict_suits")
+    assert "and a model trained on such channels" in say(dock, "predict_suits")
     chosen = dock.model.path
     starter = replace(make_model(), object_size=30.0)
     save_model(starter, models / "starter.safetensors")

@@ -251,7 +251,7 @@ def test_a_cancelled_one_goes_on(dock, viewer, qtbot, tmp_path, monkeypatch):
     predict_with(dock, qtbot)
     monkeypatch.setattr(preview_layer.PreviewLayer, "add", add)
     if len(viewer.layers) == 1:  # else it was faster than the cancel
-        assert "Predict goes on where it was" in say(dock, "predict_status")
+        assert "Predict continues from them" in say(dock, "predict_status")
         assert (tmp_path / "U-Net models" / "results" / ".cells_ one_two [1] 50%#.napari-unet").is_dir()
     predict_with(dock, qtbot)
     assert "Done" in say(dock, "predict_status")

@@ -82,7 +82,7 @@ class EvaluateDock(Dock):
             "Stack",
             choice([("Plane by plane", 2), ("Whole volume", None)]),
             name="evaluate_extent",
-            tooltip="Plane by plane: the outline of an object in each plane is an object by itself.\n"
+            tooltip="Plane by plane: the outline of an object in each plane is a separate object.\n"
             "Whole volume: an object extends over the planes in which it has the same number.",
         )
 
@@ -108,7 +108,7 @@ class EvaluateDock(Dock):
             "Copy table",
             self.table.copy,
             name="evaluate_copy",
-            tooltip="Copy all scores, to be pasted into a spreadsheet or a text.",
+            tooltip="Copy all scores, to paste into a spreadsheet or a text.",
         )
         inner.add_row(self._show, self._next)
         for widget in (self._place, self.table, self._copy):
@@ -163,7 +163,7 @@ class EvaluateDock(Dock):
         self._compared = prediction
         self._hint = ""
         if is_paint(prediction) or is_paint(truth):
-            self._hint = " What is not painted counted as background."
+            self._hint = " Unpainted pixels counted as background."
         self._watched.close()
         for layer in (prediction, truth):
             self._watched.callback(follow(self, self._on_edited, layer.events.paint, layer.events.data))

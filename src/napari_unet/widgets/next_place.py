@@ -61,7 +61,7 @@ _STAY = 1.5
 """How much better a place in another image must be while a network learns: it sees only parts of that."""
 
 _NO_PAINT = "Make the annotation layer first; then this leads you to where a stroke teaches most."
-_NOTHING = "Paint some background and one object first; then this leads you to what looks unlike them."
+_NOTHING = "Paint some background and one object first; then this leads you to what looks different."
 _NO_MODEL = "No network has looked at this image yet; train one first, then its uncertainty shows."
 _BY_LOOKS = "No network has looked at this image yet, so this goes by its appearance alone."
 _CERTAIN = (

@@ -171,7 +171,7 @@ def _advice(stage: Stage) -> Advice:  # noqa: C901, PLR0911, PLR0912 - a table: 
             return Advice(
                 1,
                 "Look at the labels. If they are right, save them. If not, make the annotation layer, "
-                "paint, and train the network on.",
+                "paint, and train the network further.",
                 ("make",),
             )
         case Stage(has_annotation=False, has_model=True):

@@ -44,22 +44,22 @@ _FILLED = (
     "the network would take their edges for the border. Objects from Take corrections count without it."
 )
 _NUMBER = (
-    "Every separate place gets a number of its own, in one step that Ctrl+Z takes back. Objects that\n"
-    "were accepted from a prediction stay as they are."
+    "Give every separate place its own number, in one step that Ctrl+Z undoes. Objects accepted from\n"
+    "a prediction do not change."
 )
 _NO_OBJECTS = "Only for objects: classes of pixels are not kept apart."
 
 _IN_3D = (
-    "In the 3-D view, brushes reach only what is painted already, and regions cannot be drawn. Go back to "
-    "the planes (Ctrl+Y) to paint anew."
+    "In the 3-D view, brushes only change existing paint, and regions cannot be drawn. Go back to the "
+    "planes (Ctrl+Y) to paint more."
 )
 _FROM_ITS_SIDE = (
     "You see this stack from its side: strokes are one pixel wide on the planes that a network learns from, "
     "and regions do not count. Press Ctrl+E until its planes are back."
 )
 _FLOODED = (
-    "There is a plane with nothing left unlabelled: objects in it that you did not paint are taught as "
-    "background. Undo (Ctrl+Z), or tick 'Objects filled to their border' if you painted them all."
+    "There is a plane with nothing left unlabelled: the network learns objects in it that you did not paint "
+    "as background. Undo (Ctrl+Z), or tick 'Objects filled to their border' if you painted them all."
 )
 
 _CHANNELS = (

@@ -38,7 +38,7 @@ class ProjectRow(QWidget):
             "New…",
             self.ask_new,
             name="project_new",
-            tooltip="Keep the images of this window (as links), what is painted, models and settings in a\n"
+            tooltip="Keep the images of this window (as links), paint, models and settings in a\n"
             "folder of its own, saved within two seconds of every stroke.",
         )
         self._open = button(
@@ -57,7 +57,7 @@ class ProjectRow(QWidget):
             "Leave them out",
             self.forget,
             name="project_forget",
-            tooltip="Take what is not in this window out of the project. Its files stay where they are.",
+            tooltip="Remove images that are not in this window from the project. Their files are kept.",
         )
         column.add_row(self._new, self._open)
         column.addWidget(self._missing)
@@ -166,7 +166,7 @@ def _title(session: ProjectSession | None) -> str:
     if session is None:
         return "Project: none"
     if not session.is_writable:
-        return f"Project {session.folder.name}: not saved, only looked at"
+        return f"Project {session.folder.name}: read-only, not saved"
     if session.problem:
         return f"Project {session.folder.name}: not saved"
     saved = session.saved_at

@@ -100,7 +100,7 @@ class WeightsDock(Dock):
             "Width \N{GREEK SMALL LETTER SIGMA}",
             _slider(0.5, 50),
             name="weights_sigma",
-            tooltip="How wide a gap still counts as a border, in pixels: more where objects lie loosely.\n"
+            tooltip="How wide a gap still counts as a border, in pixels: more if objects lie far apart.\n"
             "Where pixels are not square or cubic, those of the finest axis, by the scale of the layer.",
         )
         self.class_balance = form.add(

@@ -97,8 +97,8 @@ class CorrectSection(QWidget):
             "Undo",
             self._on_undo,
             name="correct_undo",
-            tooltip="Take back the last gesture or stroke, in the objects and in the paint.\n"
-            "Ctrl+Z, and Ctrl+Shift+Z to do it again, on either layer.",
+            tooltip="Undo the last gesture or stroke, in the objects and in the paint.\n"
+            "Ctrl+Z, or Ctrl+Shift+Z to redo it, on either layer.",
         )
         grid.addWidget(self._undo, 2, 0)
         self._outlines = check_box(

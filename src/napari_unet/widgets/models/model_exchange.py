@@ -56,7 +56,7 @@ class ModelExchange(QWidget):
             self.browse,
             name="predict_browse",
             tooltip="Choose a model file elsewhere; or a checkpoint of a U-Net in PyTorch, or a bioimage.io\n"
-            "package, which become a model in the folder of models.",
+            "package: these are converted to a model in the folder of models.",
         )
         self._export = button(
             "Export…",
@@ -129,7 +129,7 @@ class ModelExchange(QWidget):
 
     def _on_imported(self, path: Path) -> None:
         self._chooser.choose(path)
-        self._status.say(f"It is the model {path.stem} now.")
+        self._status.say(f"It is now the model {path.stem}.")
 
     def _on_model(self, _path: Path | None) -> None:
         """Clear the sentence on other files."""

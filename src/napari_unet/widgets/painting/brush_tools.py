@@ -55,7 +55,7 @@ class BrushTools(QWidget):
             "Object",
             brushes.paint_object,
             "paint_object",
-            "Go on painting the object (or class) with this number. Key O.",
+            "Keep painting the object (or class) with this number. Key O.",
         )
         self.erase = self._brush(
             "Erase", brushes.erase, "paint_erase", "Make pixels unlabelled again: they teach nothing. Key E."
@@ -64,7 +64,7 @@ class BrushTools(QWidget):
             "Next object",
             partial(self.take, brushes.paint_next_object),
             name="paint_next",
-            tooltip="Begin the next object (or class), with a number of its own. Key N.",
+            tooltip="Begin the next object (or class), with its own number. Key N.",
         )
         grid = QGridLayout()
         grid.setSpacing(4)

@@ -90,7 +90,7 @@ class BatchTally:
     def _cancelled(self, kept: str) -> str:
         done, failed = len(self.finished), len(self.failures)
         if self.is_suspended and len(self.names) == 1:
-            return "Cancelled; the finished tiles are kept on disk: Predict goes on where it was."
+            return "Cancelled; the finished tiles are kept on disk: Predict continues from them."
         if len(self.names) <= 1:
             what = "the finished tiles were" if self.has_part else "nothing was"
             return f"Cancelled; {what} {'written' if self.folder else 'added'}."

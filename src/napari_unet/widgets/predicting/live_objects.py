@@ -160,7 +160,7 @@ class LiveObjects(QObject):
                 return
         self._latest.cancel()
         self.edited.emit(
-            f"You edited '{layer.name}', so it was left as it is; press Take corrections under Paint, "
+            f"You edited '{layer.name}', so it was not changed; press Take corrections under Paint, "
             "or discard your edits here, to see it with other settings."
         )
 

@@ -44,7 +44,7 @@ class ObjectForm(QWidget):
         section = Section(
             "Objects",
             name="predict_objects_section",
-            tooltip="How objects are told apart; after a prediction its result follows at once.",
+            tooltip="How objects are separated; after a prediction, the result follows at once.",
             is_open=True,
         )
         column.addWidget(section)
@@ -59,7 +59,7 @@ class ObjectForm(QWidget):
             slider(0, 100, 0),
             name="predict_split",
             tooltip="How eagerly touching objects are split: 0 keeps nearly all whole, 100 cuts at the\n"
-            "faintest seam. Default: what gave back the objects painted for the model, else 40.",
+            "faintest seam. Default: what fits the objects painted for the model, else 40.",
         )
         self._split.valueChanged.connect(lambda value: self._change(contrast=contrast_of(value)))
         self._min_size = form.add(
@@ -86,7 +86,7 @@ class ObjectForm(QWidget):
             "Separate by",
             choice([(_SEPARATIONS.get(name, name), name) for name in get_args(Separation)]),
             name="predict_separate_by",
-            tooltip="What tells where touching objects meet: a seam of lower probability, or a narrow\n"
+            tooltip="What shows where touching objects meet: a seam of lower probability, or a narrow\n"
             "outline. Default: what suits the painted objects best, else both.",
         )
         self._separate_by.currentIndexChanged.connect(
@@ -102,7 +102,7 @@ class ObjectForm(QWidget):
             "Model's values",
             self.reset,
             name="predict_reset",
-            tooltip="Go back to the values that were fitted to the paint this model learnt from.",
+            tooltip="Go back to the values fitted to the paint that this model learnt from.",
         )
         column.add_row(self._fill_holes, self._reset).insertStretch(1)
 

@@ -189,7 +189,7 @@ class PredictionInputs(QWidget):
             return ""
         remedy = "choose Advanced > Channels > Before Y and X"
         if facts is None or not facts.is_starter:  # a starter takes any number of them
-            remedy += ", and a model trained so"
+            remedy += ", and a model trained on such channels"
         return unsaid_channels(targets[0].layer, remedy)
 
     def _channels_found(self, target: Target, facts: ModelFacts) -> str:

@@ -147,7 +147,7 @@ class ProjectSession(QObject):
         for entry in self.missing:
             found = find_layer(Project(), entry, self.folder, others)
             if found is None:
-                sentences.append(f"{in_words(entry)} is not in {folder}, or has another shape there.")
+                sentences.append(f"{in_words(entry)} is not in {folder}, or has a different shape there.")
                 continue
             layer, path, sentence = found
             self._members.show(entry, layer, path)

@@ -24,7 +24,7 @@ class LiveForm(QWidget):
             self.learning_changed.emit,
             name="train_live",
             tooltip="What you paint, erase or correct while the network learns joins in a second or two.\n"
-            "Other images join when you paint on them, if every painted image is learnt from.",
+            "Other images join when you paint on them, if the network learns from all painted images.",
             is_on=True,
         )
         column.addWidget(self.learns)

@@ -69,8 +69,7 @@ _LAST: Literal["last"] = "last"
 _BROWSE: Literal["browse"] = "browse"
 
 _ADAPTS = (
-    "The starter learns slowly, so that it forgets little; channels and classes new to it are learnt at full "
-    "speed."
+    "The starter learns slowly, so that it forgets little; it learns new channels and classes at full speed."
 )
 
 
@@ -159,7 +158,7 @@ class TrainingForm(QWidget):
             "Patch size",
             choice([("Automatic", None), *((f"{size} px", size) for size in (64, 128, 256, 512))]),
             name="train_patch",
-            tooltip="Edge of the pieces learnt from. Larger ones show more context and need more memory.\n"
+            tooltip="Edge of the training pieces. Larger ones show more context and need more memory.\n"
             "Default: automatic.",
         )
         self._rate = form.add(

@@ -72,7 +72,7 @@ def images_scored(viewer: ViewerModel, image: Image | None) -> Pairs:
 
 def unsaid_channels_of(pairs: Pairs) -> list[str]:
     """Return sentences on images that may have channels although their paint was made for grey planes."""
-    remedy = "delete its annotation layer and make one anew, Channels set to 'On the axis before Y and X'"
+    remedy = "delete its annotation layer and make a new one, Channels set to 'On the axis before Y and X'"
     told = (unsaid_channels(image, remedy) for image, paint in pairs if paint.ndim == image.ndim)
     return [sentence for sentence in told if sentence]
 
