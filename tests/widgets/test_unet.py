@@ -372,13 +372,13 @@ def test_the_whole_loop(make_napari_viewer, qtbot, monkeypatch):
     dock.weights.w0.setValue(3)
     with qtbot.waitSignal(dock.train.ended, timeout=60_000):
         dock.train.start()
-        assert "learns" in say(dock, "unet_advice")
+        assert "will learn in a moment" in say(dock, "unet_advice")
         dock.train.pause()
         assert "Press Go on" in say(dock, "unet_advice")
         step = dock.findChild(QPushButton, "unet_step_3")
         assert step.accessibleName() == "3. Train – paused"
         dock.train.pause()
-        assert "learns" in say(dock, "unet_advice")
+        assert "will learn in a moment" in say(dock, "unet_advice")
         assert step.accessibleName() == "3. Train – learning"
     assert dock.train._last.model.training.weights.w0 == 3
     assert dock.predict.model.path.parent.name == "U-Net models"
