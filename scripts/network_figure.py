@@ -1,4 +1,4 @@
-"""Draw the U-Net of the paper and ours as SVG, from the shapes that running networks have.
+"""Draw the U-Net of the paper and ours as SVG, from the shapes in running networks.
 
 python scripts/network_figure.py docs/images
 """
@@ -31,7 +31,7 @@ class Map:
 
 
 def feature_maps(config: UNetConfig, edge: int) -> list[Map]:
-    """Run a network on one image of this edge and return the maps between its layers, in order."""
+    """Run a network on an image with this edge and return the maps between its layers, in order."""
     network = UNet(config).eval()
     maps = [Map(0, 0, 0, config.in_channels, edge)]
     counts: dict[int, int] = {0: 1}

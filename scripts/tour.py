@@ -1,4 +1,4 @@
-"""Make the pictures of single features from the running program, without a training: part of `make figures`.
+"""Make pictures of single features from the running program, without training: part of `make figures`.
 
 Usage: python scripts/tour.py docs/images [NAME ...]; without names, all of them. Opens windows.
 """
@@ -35,11 +35,11 @@ _NUCLEI, _TRUTH = "synthetic nuclei", "synthetic nuclei (truth)"
 _PATIENCE_S = 600.0
 _ZOOM, _EDGE = 2.5, 250
 _MARGIN = _EDGE / _ZOOM / 2
-"""Of the pictures of gestures: pixels of the screen to one of the image, their edge, and half of it there."""
+"""Of pictures of gestures: screen pixels per image pixel, edge, and half the edge in image pixels."""
 
 
 class Scene:
-    """A napari with a sample image and a dock of the plugin, and a hand that presses its buttons.
+    """A napari window with a sample image and a dock of the plugin, and methods that press its buttons.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Scene:
         self.viewer.reset_view()
 
     def press(self, name: str) -> None:
-        """Press the button of this object name."""
+        """Press the button with this object name."""
         self.dock.findChild(QAbstractButton, name).click()
 
     def show_step(self, number: int) -> None:
@@ -79,23 +79,23 @@ class Scene:
         return next(layer for layer in self.viewer.layers if layer.name.endswith(" objects"))
 
     def look_at(self, place: Sequence[float], zoom: float) -> None:
-        """Put a place (y, x) in the middle of the view."""
+        """Centre the view on a place (y, x)."""
         self.viewer.scene.camera.center = tuple(place)
         self.viewer.scene.camera.zoom = zoom
         self.rest(0.3)
 
     def canvas(self) -> Image.Image:
-        """Return what the canvas shows."""
+        """Return a picture of the canvas."""
         self.rest(0.3)
         return Image.fromarray(self.viewer.screenshot(canvas_only=True, flash=False)).convert("RGB")
 
     def window(self) -> Image.Image:
-        """Return what the window shows."""
+        """Return a picture of the window."""
         self.rest(0.3)
         return Image.fromarray(self.viewer.screenshot(canvas_only=False, flash=False)).convert("RGB")
 
     def part(self, widget: QWidget, height: int | None = None) -> Image.Image:
-        """Return what a part of the window shows, from its top down to ``height`` pixels."""
+        """Return a picture of a widget, from its top down to ``height`` pixels."""
         self.rest(0.3)
         picture = widget.grab().toImage().convertToFormat(QImage.Format.Format_RGB32)
         pixels = np.frombuffer(picture.constBits().asarray(picture.sizeInBytes()), np.uint8)
@@ -105,12 +105,12 @@ class Scene:
         return Image.fromarray(shown.copy())
 
     def rest(self, seconds: float) -> None:
-        """Let the window work for a while."""
+        """Run the event loop for a while."""
         until = time.monotonic() + seconds
         self.wait_for(lambda: time.monotonic() >= until)
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
-        """Let the window work until ``condition()`` is true."""
+        """Run the event loop until ``condition()`` is true."""
         loop, timer, until = QEventLoop(), QTimer(), time.monotonic() + _PATIENCE_S
         timer.timeout.connect(loop.quit)
         timer.start(20)
@@ -160,7 +160,7 @@ def gestures() -> Image.Image:
 
 
 def regions() -> Image.Image:
-    """Return a complete region: all objects in a box are painted, and the rest of it is background."""
+    """Return a complete region: all objects in a box are painted, and everything else in it is background."""
     scene = Scene("synthetic_nuclei")
     scene.press("paint_make")
     paint = next(layer for layer in scene.viewer.layers if layer.name.endswith(" paint"))
@@ -178,7 +178,7 @@ def regions() -> Image.Image:
 
 
 def next_place() -> Image.Image:
-    """Return where the starter is least certain of an image of touching nuclei."""
+    """Return where the starter is least certain in an image of touching nuclei."""
     scene = Scene("synthetic_nuclei")
     scene.predict().opacity = 0.35
     scene.show_step(1)
@@ -191,7 +191,7 @@ def next_place() -> Image.Image:
 
 
 def evaluation() -> Image.Image:
-    """Return the scores of the starter on an image whose truth is known, and its errors."""
+    """Return the scores and errors of the starter on an image with true labels."""
     scene = Scene("synthetic_nuclei")
     scene.predict()
     scene.viewer.window.remove_dock_widget(scene.frame)
@@ -220,8 +220,8 @@ def project() -> Image.Image:
 
 
 def folder() -> Image.Image:
-    """Return a folder of images that was segmented, one of which is damaged."""
-    # The names of folders can be read in the picture.
+    """Return a segmented folder of images, one of which is damaged."""
+    # Names of folders are visible in the picture.
     with tempfile.TemporaryDirectory() as place, contextlib.chdir(place):
         scene = Scene("coins", "Predict", (1100, 900))
         pixels = scene.layers[0].data
@@ -259,16 +259,16 @@ SCENES = {
 
 
 def _closed(scene: Scene, picture: Image.Image) -> Image.Image:
-    """Close the window and return the picture that was made of it."""
+    """Close the window and return the picture."""
     scene.close()
     QApplication.processEvents()
     return picture
 
 
 def _touching(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return the middles of two objects of like sizes, well inside the image, and their border in pixels.
+    """Return the middles of two similarly large objects, well inside the image, and their border in pixels.
 
-    Of all such pairs, the one that shares the longest border.
+    Of all such pairs, it is the one with the longest shared border.
     """
     pairs = np.concatenate(
         [
@@ -298,7 +298,7 @@ def _cut(picture: Image.Image, edge: int = _EDGE) -> Image.Image:
 
 
 def _draw_stroke(picture: Image.Image, stroke: Sequence[np.ndarray]) -> None:
-    """Draw where the mouse went, from the middle of the picture, in pixels of the image."""
+    """Draw the path of the mouse, from the middle of the picture, in pixels of the image."""
     points = [tuple(np.rint(_ZOOM * place)[::-1] + picture.width / 2) for place in stroke]
     draw = ImageDraw.Draw(picture)
     draw.line(points, "white", 3)

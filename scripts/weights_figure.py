@@ -1,4 +1,4 @@
-"""Draw what the border weight map is made of: paint, the way between the two nearest objects, the map.
+"""Draw how the border weight map is made: paint, the distance to the two nearest objects, the map.
 
 python scripts/weights_figure.py docs/images
 """

@@ -1,4 +1,4 @@
-"""The views that a starter learns from, on the device, and batches out of them."""
+"""The views that a starter learns from, on the device, and batches of them."""
 
 import json
 from collections.abc import Collection
@@ -18,9 +18,9 @@ from real_images import shares
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Library:
-    """Views as ``make_views.py`` packs them, (N, Y, X) each, on the device.
+    """Views as packed by ``make_views.py``, (N, Y, X) each, on the device.
 
-    ``numbers`` has those of each kind.
+    ``numbers`` has the numbers of the views of each kind.
     """
 
     image: Tensor
@@ -32,7 +32,7 @@ class Library:
 
 
 def load_library(folder: Path, device: torch.device) -> Library:
-    """Return what ``make_views.py`` wrote."""
+    """Read the files that ``make_views.py`` wrote."""
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in PLANES}
     planes = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
     kinds = np.array(json.loads((folder / "kinds.json").read_text(encoding="utf-8")))
@@ -43,7 +43,7 @@ def load_library(folder: Path, device: torch.device) -> Library:
 def choose_views(
     library: Library, count: int, rng: np.random.Generator, *, drawn: float, leave_out: Collection[str]
 ) -> NDArray[np.intp]:
-    """Return the numbers of ``count`` views: a part ``drawn``, the others of the kinds that are left."""
+    """Return the numbers of ``count`` views: a part ``drawn``, the others from the remaining kinds."""
     kinds = {kind: share for kind, share in shares(leave_out).items() if kind in library.numbers}
     names, parts = [DRAWN, *kinds], np.array([drawn if kinds else 1.0, *kinds.values()])
     parts[1:] *= (1 - drawn) / max(parts[1:].sum(), 1e-9)
@@ -60,9 +60,9 @@ def cut_batch(
     edge: int,
     config: AugmentationConfig,
 ) -> Batch:
-    """Return a patch of each of the views, cut at random and augmented.
+    """Return a patch of each view, cut at random and augmented.
 
-    Beyond a view its outermost pixels are repeated, with weight 0.
+    Outside a view its border pixels are repeated, with weight 0.
     """
     device = library.image.device
     margin = source_margin((edge, edge), config)

@@ -1,8 +1,8 @@
-"""Make a starter model anew.
+"""Train a starter model from scratch.
 
 python training/make_starter.py --views build/views --output build/cells.safetensors --minutes 60
 
-How the one in the package was made is in docs/starters.md; `make starter` does it again.
+docs/starters.md says how the starter in the package was made; `make starter` repeats it.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from recipe import Recipe, train_starter
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train as the command line says."""
+    """Train with the settings of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

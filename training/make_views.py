@@ -1,10 +1,10 @@
-"""Make the views that starters learn from, once for all of them.
+"""Make the views that starters learn from, once for all starters.
 
 OMP_NUM_THREADS=1 python training/make_views.py --data ../shared/data --output build/views
 
-A view is a window of a drawn or of a real image with all that is taught of it. To draw one takes a tenth of a
-second, so this is done by all cores, before a training. Which view has which number follows from the seed.
-Views are small: a second thread of each process would only be in the way.
+A view is a window of a drawn or a real image with everything that is taught about it. Drawing one takes a
+tenth of a second, so all cores do this before a training. The seed decides which view has which number. Views
+are small: more than one thread per process would only be in the way.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from real_images import RealImage, load_images, shares
 from views import WINDOW, real_view, synthetic_view
 
 DRAWN = "drawn"
-"""The kind of what is not real."""
+"""The kind of drawn images."""
 
 PLANES: dict[str, type[np.generic]] = {
     "image": np.float16,
@@ -30,13 +30,13 @@ PLANES: dict[str, type[np.generic]] = {
     "weight": np.float16,
     "distance": np.float16,
 }
-"""What there is of every view, and its type."""
+"""Parts of every view, and their types."""
 
 
 def create(folder: Path, kinds: list[str]) -> None:
-    """Make the files of as many views as there are ``kinds``: ``NAME.npy`` (N, WINDOW, WINDOW), all 0.
+    """Make files for as many views as there are ``kinds``: ``NAME.npy`` (N, WINDOW, WINDOW), all 0.
 
-    ``extent.npy`` (N, 2) will have their sizes; ``kinds.json`` has their kinds.
+    ``extent.npy`` (N, 2) will have the sizes of the views; ``kinds.json`` has their kinds.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, dtype in PLANES.items():
@@ -47,7 +47,7 @@ def create(folder: Path, kinds: list[str]) -> None:
 
 
 def choose_kind(number: int, *, seed: int, drawn: int) -> str:
-    """Return what the view of a number shows: the first ``drawn`` are drawn, all others of real images."""
+    """Return the kind of the view with a number: the first ``drawn`` are drawn, the others real."""
     if number < drawn:
         return DRAWN
     kinds = shares()
@@ -57,7 +57,7 @@ def choose_kind(number: int, *, seed: int, drawn: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Makes views and writes them where they belong."""
+    """Makes views and writes them into the files."""
 
     folder: Path
     seed: int
@@ -65,7 +65,7 @@ class Writer:
     images: list[RealImage]
 
     def write(self, number: int) -> None:
-        """Make the view of a number."""
+        """Make the view with a number."""
         rng, kind = np.random.default_rng([self.seed, 1, number]), self.kinds[number]
         real = [image for image in self.images if image.kind == kind]
         view = synthetic_view(rng) if kind == DRAWN else real_view(real, rng)
@@ -83,13 +83,13 @@ class Writer:
                 np.load(self.folder / "extent.npy", mmap_mode="r+")[number] = rows, columns
 
     def write_all(self, numbers: Iterable[int]) -> None:
-        """Make the views of many numbers."""
+        """Make the views with these numbers."""
         for number in numbers:
             self.write(number)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Make as many views as the command line says."""
+    """Make as many views as the command line asks for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -105,8 +105,8 @@ def main(arguments: list[str] | None = None) -> int:
     kinds = [choose_kind(number, seed=options.seed, drawn=options.drawn) for number in numbers]
     create(options.output, kinds)
     writer = Writer(options.output, options.seed, kinds, images)
-    writer.write(0)  # what is compiled is compiled once, not by every process
-    # Each process is given the images once, not with every number.
+    writer.write(0)  # compile once, not in every process
+    # Each process gets the images once, not with every number.
     parts = [numbers[first :: options.workers] for first in range(options.workers)]
     processes = [Process(target=writer.write_all, args=(part,)) for part in parts]
     for process in processes:

@@ -1,4 +1,4 @@
-"""The real images that a starter learns from: which they are, and which are kept out."""
+"""The real images that a starter learns from, and those that are kept out."""
 
 import tomllib
 from collections.abc import Collection
@@ -55,7 +55,7 @@ def load_images(data: Path, leave_out: Collection[str] = ()) -> list[RealImage]:
     Raises
     ------
     SystemExit
-        If the folder has none of a kind that should be there.
+        If an expected kind of images is missing from the folder.
     """
     images = []
     for kind, path, planes in list_files(data, leave_out):

@@ -1,7 +1,7 @@
 """How a starter is trained: batches of views, a schedule, and checkpoints.
 
-What a step sees follows from the seed and its number alone, so a training that was killed goes on from its
-last checkpoint as if it had not been.
+The batch of a step depends only on the seed and the number of the step, so that a training that was killed
+continues from its last checkpoint as if nothing had happened.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,10 +31,10 @@ from views import OBJECT_SIZE, WEIGHTS
 _WARM_UP = 100
 
 _CERTAIN = 0.95
-"""A network that has learnt long where objects end varies inside of them; nothing is to part there."""
+"""After long training, probabilities vary inside objects, which must not be split there."""
 
 _SEEN = 16
-"""Batches by which batch normalisation is measured whenever the model is written."""
+"""Batches for measuring batch normalisation whenever the model is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +45,16 @@ class Recipe:
     ----------
     steps : int, optional
     minutes : float, optional
-        Of all sessions together. The first of both to be reached ends the training; one must be given.
+        Limits for all sessions together. The first one reached ends the training; one must be given.
     seed : int
     leave_out : tuple of str
         Kinds of real images that are not trained on.
     drawn : float
-        Part of the patches that is of drawn micrographs; all, where no kind of real images is left.
+        Part of the patches that shows drawn micrographs; all, if no kind of real images is left.
     batch, patch : int
         Patches per step and their edge in pixels.
     tail : float
-        Last part of the training, in which the rate falls to nothing; 0 keeps it up.
+        Last part of the training, in which the rate falls to zero; 0 keeps it constant.
     network, augmentation, learning_rate
         As in the product.
     """
@@ -74,13 +74,13 @@ class Recipe:
     )
 
     def progress(self, step: int, seconds: float) -> float:
-        """Return how much of the training is done, in [0, 1]."""
+        """Return the part of the training that is done, in [0, 1]."""
         parts = [step / self.steps] if self.steps else []
         parts += [seconds / 60 / self.minutes] if self.minutes else []
         return min(max(parts, default=0.0), 1.0)
 
     def rate(self, step: int, seconds: float) -> float:
-        """Return the part of the peak learning rate: rising, then constant, at last falling as a cosine."""
+        """Return the part of the peak learning rate: rising, then constant, finally falling as a cosine."""
         left = (1 - self.progress(step, seconds)) / self.tail if self.tail else 1.0
         return min(step / _WARM_UP, 1.0) * (1.0 if left >= 1 else 0.5 - 0.5 * cos(pi * max(left, 0.02)))
 
@@ -95,7 +95,7 @@ def draw_batch(library: Library, recipe: Recipe, step: int) -> Batch:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Told now and then: the mean loss of the steps since the last time."""
+    """Sent from time to time: the mean loss of the steps since the last time."""
 
     step: int
     seconds: float
@@ -112,22 +112,22 @@ def train_starter(
     checkpoint_every: int = 250,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[Progress]:
-    """Train and write the model to ``output``, with all that is needed to go on beside it.
+    """Train and write the model to ``output``, and beside it everything needed to continue.
 
     Parameters
     ----------
     recipe : Recipe
     library : Library
-        Where it lies is where it is trained.
+        Training runs on its device.
     output : Path
     resume : bool
-        Go on from ``output`` and the state beside it, if they are there.
+        Continue from ``output`` and the state beside it, if they exist.
     start : Model, optional
         Begin with these weights.
     checkpoint_every : int
         Steps between two checkpoints.
     stopped : callable
-        Asked after every step; True ends the training.
+        Called after every step; True ends the training.
     """
     device = library.image.device
     precision = choose_precision(device)
@@ -199,7 +199,7 @@ def _state(recipe: Recipe, learner: Learner, step: int) -> TrainingState:
     return TrainingState(
         step=step,
         learner=learner.state(),
-        # Not used: what a step sees follows from its number.
+        # Not used: the batch of a step follows from its number.
         patch_rng=np.random.default_rng(recipe.seed).bit_generator.state,
         augment_rng=torch.Generator().manual_seed(recipe.seed).get_state(),
         best=None,

@@ -1,9 +1,9 @@
-"""Score a starter before the first stroke, told the diameter of the median object, or left to estimate it.
+"""Score a starter before the first stroke, with a given or an estimated diameter of the median object.
 
 python training/score_starter.py cells.safetensors --data ../shared/data --kinds fluo_256 phase [--report]
 
 The images are those of the score sheet (benchmarks/kinds.py): development images, on which the full starter
-has been trained, or with --report those on which none has.
+was trained, or with --report images on which no starter was.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def median_diameter(labels: NDArray[np.int32]) -> float:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print one line of JSON a kind."""
+    """Print one line of JSON for each kind."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

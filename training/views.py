@@ -1,4 +1,4 @@
-"""What a starter is shown: windows of synthetic and real images, in one channel, at all scales."""
+"""What a starter sees: windows of synthetic and real images, in one channel, at all scales."""
 
 from collections.abc import Sequence
 
@@ -37,7 +37,7 @@ SYNTHETIC: dict[Kind, float] = {
 """How often each kind of synthetic micrograph is drawn."""
 
 WEIGHTS = WeightConfig(class_balance="none")
-"""The borders of the product; without class balance, a probability of 0.5 is an even chance everywhere."""
+"""Border weights of the product, without class balance, so that a probability of 0.5 means an even chance."""
 
 _ZOOM = (0.4, 4.0)
 _INVERTED = {"membranes": 0.5}
@@ -45,7 +45,7 @@ _SELDOM_INVERTED = 0.12
 
 
 def synthetic_view(rng: np.random.Generator) -> Sample:
-    """Return a synthetic micrograph as it is taught."""
+    """Return a synthetic micrograph as a view."""
     kinds = list(SYNTHETIC)
     kind = kinds[int(rng.choice(len(kinds), p=list(SYNTHETIC.values())))]
     config = MicrographConfig.random(kind, rng, diameter=DIAMETERS)
@@ -79,7 +79,7 @@ def real_view(images: Sequence[RealImage], rng: np.random.Generator) -> Sample:
 
 
 def as_sample(image: NDArray[np.float32], labels: NDArray[np.int32]) -> Sample:
-    """Return a normalised image (Y, X) and its labels as if all of it were painted, every object in full.
+    """Return a normalised image (Y, X) and its labels as if it were completely painted, with full objects.
 
     The weight map has a mean of 1, so that no view counts more than another because objects are crowded.
     """
@@ -104,7 +104,7 @@ def as_sample(image: NDArray[np.float32], labels: NDArray[np.int32]) -> Sample:
 
 
 def _one_channel(channels: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return the mean of the channels (C, Y, X), or another mixture of them."""
+    """Return the mean or another mixture of the channels (C, Y, X)."""
     count = len(channels)
     if count == 1:
         return channels[0]

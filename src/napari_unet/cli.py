@@ -1,6 +1,6 @@
 """The same work without a screen: train, predict, weigh, evaluate.
 
-Whatever goes wrong ends in one line on stderr: exit code 2 for bad input and files that cannot be used, 1 for
+Every failure prints one line on stderr: exit code 2 for bad input and files that cannot be used, 1 for
 anything unexpected, 130 after Ctrl-C. Heavy imports are inside the commands, so that ``--help`` answers at
 once.
 """
@@ -56,11 +56,11 @@ OptionalModel = Annotated[str | None, _MODEL]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    # About a damaged file, one sentence of ours says what is wrong, not dozens from its decoder.
+    # For a damaged file, print our own sentence, not dozens from its decoder.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     ready_streams()
     given = list(map(in_home, sys.argv[1:] if arguments is None else arguments)) or ["--help"]
-    # What Typer raises for a wrong command line; the class itself has moved between its releases.
+    # Typer's exception for a wrong command line; its class has moved between releases.
     usage_error = typer.BadParameter.__mro__[2]
     try:
         return _app(args=repeat_flags(given), prog_name="napari-unet", standalone_mode=False) or 0
@@ -196,8 +196,8 @@ def _check_project(
 ) -> None:
     """Raise ``InputError`` if flags repeat what the project says, or are missing without one.
 
-    ``told`` are the flags for that and their values, ``need`` those needed without a project, and ``may``
-    those allowed beside it.
+    ``told`` are the flags that a project sets and their values, ``need`` those needed without a project, and
+    ``may`` those allowed with one.
     """
     given = [flag for flag, value in told.items() if value]
     twice = [flag for flag in given if flag not in may]
@@ -214,9 +214,9 @@ def _settings(
     assignments: Iterable[str] | None,
     model: "Model | None",
 ) -> "Settings":
-    """Return the settings of file and flags; the others are those of ``model``, or the defaults.
+    """Return the settings of file and flags; others are those of ``model``, or the defaults.
 
-    Flags of another ``part`` than the command reads are reported; a file may be for several commands.
+    Flags outside the ``part`` that the command reads are reported; a file may be for several commands.
     """
     from napari_unet.files.settings import Settings, not_of, override, read_settings, settings_after
 

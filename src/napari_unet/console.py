@@ -1,4 +1,4 @@
-"""How the command line listens and speaks: flags, lines, JSON, progress, signals."""
+"""Input and output of the command line: flags, lines, JSON, progress, signals."""
 
 import contextlib
 import io
@@ -33,7 +33,7 @@ MULTIPLE = frozenset(
 """Flags that take every value up to the next flag."""
 
 Progress = Callable[[float, str], None]
-"""Called with the part that is done, in [0, 1], and a few words on it."""
+"""Called with the part that is done, in [0, 1], and a few words about it."""
 
 _BAR_LENGTH = 1000
 
@@ -41,11 +41,11 @@ _QUOTED = re.compile(r'(?s)(--[\w-]+=)?[^"=]*".*')
 """A path with a quotation mark in it, but not a setting whose value is text."""
 
 _LONGEST_MESSAGE = 200
-"""Letters of a message about a command line, which may hold thousands of names from a shell pattern."""
+"""Most letters of a message about a command line, which may have thousands of names from a shell pattern."""
 
 
 def ready_streams() -> None:
-    """Keep printing from failing: a stream may be closed, or lack a letter of a name."""
+    """Keep printing from failing if a stream is closed, or cannot encode a letter of a name."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 (to the end)
@@ -54,15 +54,15 @@ def ready_streams() -> None:
 
 
 def in_home(argument: str) -> str:
-    """Return an argument with "~/" expanded, also after "--flag=", where no shell does."""
+    """Return an argument with "~/" expanded, even after "--flag=", where shells do not."""
     return re.sub(r"(?s)^(--[\w-]+=)?(~.*)", lambda found: f"{found[1] or ''}{user_path(found[2])}", argument)
 
 
 def repeat_flags(arguments: Sequence[str]) -> list[str]:
     """Return ``arguments`` with "--images a b" as "--images a --images b", the only way Typer knows.
 
-    ``InputError`` if a flag in ``MULTIPLE`` has no value, an argument is empty, which as a path would be the
-    current folder, or the quotation mark after a folder became part of it.
+    ``InputError`` if a flag in ``MULTIPLE`` has no value, an argument is empty (as a path it would be the
+    current folder), or the quotation mark after a folder became part of it.
     """
     for before, argument in pairwise(("napari-unet", *arguments)):
         if not argument or re.fullmatch(r"--[\w-]+=", argument):
@@ -77,7 +77,7 @@ def repeat_flags(arguments: Sequence[str]) -> list[str]:
             )
     end = list(arguments).index("--") if "--" in arguments else len(arguments)
     result: list[str] = []
-    flag, bare = "", False  # the flag that takes further values, and whether it has none yet
+    flag, bare = "", False  # the flag that takes more values, and whether it has none yet
     for argument in arguments[:end]:
         if argument.startswith("-") and argument != "-":
             _require_value(flag, bare)
@@ -99,7 +99,7 @@ def _require_value(flag: str, bare: bool) -> None:
 
 
 def usage_sentence(error: Any) -> str:
-    """Return what to say of a command line that Typer refuses with an error, and what to do."""
+    """Return a sentence about a command line that Typer refuses, and what to do."""
     command = error.ctx.command_path if error.ctx else "napari-unet"
     option = getattr(error, "option_name", "")
     for parameter in error.ctx.command.params if error.ctx else ():
@@ -124,11 +124,11 @@ def note(text: str) -> None:
 def _clear_bar() -> None:
     """Clear the progress bar for the next line; it is drawn again below that."""
     if sys.stderr.isatty():
-        typer.echo("\r\x1b[K", nl=False, file=sys.stderr)  # which knows consoles of Windows
+        typer.echo("\r\x1b[K", nl=False, file=sys.stderr)  # which handles Windows consoles
 
 
 def listed(paths: Sequence[Path]) -> str:
-    """Return the first of some paths, and how many more there are."""
+    """Return the first path in words, and how many more there are."""
     return f"{paths[0]}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''}"
 
 
@@ -167,7 +167,7 @@ def progress_bar(label: str) -> Iterator[Progress]:
 
 
 class TrainingReport:
-    """Prints the events of a training; its budget of seconds or steps is infinite where there is none."""
+    """Prints the events of a training; a budget of seconds or steps that was not given is infinite."""
 
     def __init__(self, seconds: float, steps: float, *, as_json: bool) -> None:
         self._seconds = seconds
@@ -214,9 +214,9 @@ def _json_values(event: "TrainingEvent") -> dict[str, Any]:
 
 
 def report_saved(event: "Stopped", output: Path, as_json: bool) -> None:
-    """Say which model was saved, and where."""
+    """Print which model was saved, and where."""
     history = event.model.history
-    # The last one: a network that continues on other paint is scored again.
+    # The last one: a network that continues with other paint is scored again.
     kept = [score for score in history.scores if score[0] == history.best_step]
     score, _, *interval = kept[-1][2:] if kept else (math.nan, math.nan)
     if as_json:
@@ -233,12 +233,12 @@ def report_saved(event: "Stopped", output: Path, as_json: bool) -> None:
 
 
 def say_interval(interval: Sequence[float]) -> str:
-    """Return the low and the high end of a score in words; early models have neither."""
+    """Return the interval of a score in words; early models have none."""
     return " ({:.2f} to {:.2f})".format(*interval) if interval else ""
 
 
 def report_written(image: Path, kind: str, path: Path, as_json: bool) -> None:
-    """Say where a result of an image is."""
+    """Print where a result of an image is."""
     if as_json:
         print_json({"event": "written", "image": str(image), "what": kind, "path": str(path)})
     else:
@@ -248,7 +248,7 @@ def report_written(image: Path, kind: str, path: Path, as_json: bool) -> None:
 
 @contextmanager
 def signals_stop(control: Control) -> Iterator[list[int]]:
-    """Let Ctrl-C, a closed terminal and the end of a cluster job's time stop a job that can save its result.
+    """Let Ctrl-C, a closed terminal and the time limit of a cluster job stop a job that can save its result.
 
     Yields the signals received. A second one ends the program at once, except that of a closed terminal.
     ``KeyboardInterrupt`` if the job, once stopped, has no result; the reason is printed before.
@@ -259,7 +259,7 @@ def signals_stop(control: Control) -> Iterator[list[int]]:
     hang_up, ctrl_break = getattr(signal, "SIGHUP", None), getattr(signal, "SIGBREAK", None)
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        if number == hang_up:  # which may come twice, from the system and from the shell
+        if number == hang_up:  # which may come twice: from the system and from the shell
             _let_go(terminals)
         elif received:
             raise KeyboardInterrupt
@@ -283,7 +283,7 @@ def signals_stop(control: Control) -> Iterator[list[int]]:
 
 
 def _let_go(terminals: Iterable[TextIO]) -> None:
-    """Discard what is still printed: writing to a terminal that is gone is an error."""
+    """Discard further output: writing to a terminal that is gone is an error."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in terminals:
         os.dup2(nowhere, stream.fileno())
@@ -291,10 +291,10 @@ def _let_go(terminals: Iterable[TextIO]) -> None:
 
 
 class Commands(TyperGroup):
-    """The commands; Ctrl-C in one is reported, where Typer would only return an exit code."""
+    """The commands; Ctrl-C is reported, while Typer would only return an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that was given."""
+        """Run the given command."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:

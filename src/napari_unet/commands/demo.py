@@ -1,4 +1,4 @@
-"""The work of ``napari-unet demo``: the whole loop in a process that may have a window."""
+"""The work of ``napari-unet demo``: the whole loop in another process, which may have a window."""
 
 import os
 import shutil

@@ -26,7 +26,7 @@ _COLUMNS = (
     *("n_true", "n_predicted", "f1", "splits", "merges", "touching_recall", "ap_50", "ap_75", "ap_90"),
     *("foreground_iou", "dice", "adapted_rand_error", "variation_of_information", "pixel_error"),
 )
-"""The scores that fit on a line."""
+"""The scores that fit on one line."""
 
 
 def compare(
@@ -41,8 +41,8 @@ def compare(
 ) -> int:
     """Compare label images, print their scores, and return the exit code: 2 if a pair could not be compared.
 
-    Of ``ndim`` spatial axes, or all; ``errors`` is a folder for maps of what is wrong, and ``table`` a file
-    for all scores as comma-separated values.
+    ``ndim`` is the number of spatial axes, by default all; ``errors`` is a folder for maps of errors, and
+    ``table`` a file for all scores as comma-separated values.
     """
     predicted = expand_paths(predictions)
     pairs, untrue, failed, read = (

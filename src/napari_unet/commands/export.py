@@ -1,4 +1,4 @@
-"""The work of ``napari-unet export``: a model as a package that other tools run."""
+"""The work of ``napari-unet export``: a model as a package for other tools."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ from napari_unet.files.pixels.sources import load_image
 
 
 def export(model: str, output: str, info: PackageInfo, image: Path | None) -> None:
-    """Write a starter or a model file, with an image such as it is for, as a package, and say where it is."""
+    """Write a starter or a model file with an example image as a package, and print where it is."""
     file = file_to_write(output)
-    if file.is_file() and not is_package(file):  # perhaps it is the model
+    if file.is_file() and not is_package(file):  # it may be the model
         raise InputError(f"{output} already exists and is not a package; choose another name.")
     network = load_model(find_model(model))
     example = None

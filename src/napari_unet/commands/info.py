@@ -1,4 +1,4 @@
-"""The work of ``napari-unet info``: what a model file says, for people, for programs and for papers."""
+"""The work of ``napari-unet info``: the content of a model file, for people, programs and papers."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,7 +34,7 @@ _SCORED_ON = {
 def tell(model: str, *, methods: bool, settings: bool, as_json: bool) -> None:
     """Print what a model is and how well it did.
 
-    Or, with ``methods``, a paragraph for a paper, or, with ``settings``, these as TOML.
+    With ``methods``, print a paragraph for a paper instead; with ``settings``, the settings as TOML.
     """
     path = find_model(model)
     try:
@@ -57,7 +57,7 @@ def tell(model: str, *, methods: bool, settings: bool, as_json: bool) -> None:
 
 
 def tell_project(project: Path, *, as_json: bool) -> None:
-    """Print which images a project holds, what is painted on them, its models, and who writes it."""
+    """Print the images of a project, what is painted on them, its models, and who writes it."""
     folder = project_folder(project)
     record = describe_project(folder)
     if as_json:
@@ -88,7 +88,7 @@ def _labels_in_words(labels: Mapping[str, Any]) -> str:
 
 
 def _continues(path: Path) -> tuple[int | None, str]:
-    """Return the step from which a training can go on, and what stands in the way."""
+    """Return the step from which a training can continue, or why it cannot."""
     try:
         return step_to_continue(path), "there is no training state beside it"
     except InputError as error:
@@ -106,7 +106,7 @@ def _print_record(model: str, path: Path, record: Mapping[str, Any]) -> None:
     print(f"mode           {record['mode']}: {', '.join(record['class_names'])}")
     if network["distance"]:
         print("depth          learnt from objects filled to their border")
-    if reading := record.get("instances"):  # files of the first release have none
+    if reading := record.get("instances"):  # files of the first release lack them
         print(f"objects        {', '.join(f'{name} {value}' for name, value in reading.items())}")
     if size := record.get("object_size"):
         print(f"starter        for objects of about {size:g} pixels, to which images are scaled")

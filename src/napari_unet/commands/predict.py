@@ -1,4 +1,4 @@
-"""The work of ``napari-unet predict``: images segmented one after the other, to TIFF or to zarr."""
+"""The work of ``napari-unet predict``: segment images one after the other, to TIFF or zarr."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -35,10 +35,10 @@ _KINDS, _FORMATS = get_args(PredictionKind), get_args(Format)
 def plan_work(
     images: Sequence[str], project: Path | None, output: Path, kinds: Sequence[str], file_format: str
 ) -> tuple[FilesPlan, list[str]]:
-    """Find the images, by paths or of a project, and see to it that the results can be written.
+    """Find the images, by paths or in a project, and check that the results can be written.
 
-    Results of a project are named after the keys of its images; returned beside the plan are sentences on
-    those that cannot be segmented.
+    Results of a project are named after the keys of its images. Returns the plan, and sentences on images
+    that cannot be segmented.
     """
     unknown = [kind for kind in kinds if kind not in _KINDS]
     if unknown:
@@ -56,7 +56,7 @@ def plan_work(
 
 
 def last_model(project: Path | None) -> Path:
-    """Return the model of a project that was trained last; ``InputError`` if there is none."""
+    """Return the last trained model of a project; ``InputError`` if there is none."""
     if project is None:
         raise InputError("There is no model to segment with; give one, or --project FOLDER.")
     folder = project_folder(project)
@@ -68,7 +68,7 @@ def last_model(project: Path | None) -> Path:
 
 
 def _files_of(folder: Path) -> tuple[tuple[Path, ...], tuple[str, ...], list[str]]:
-    """Return the files of the images of a project, their keys, and sentences on those that have none."""
+    """Return the image files of a project, their keys, and sentences on images without a file."""
     found, missing = dict[str, Path](), list[str]()
     for entry in read_project(folder).images:
         image = find_image(entry, folder)
@@ -91,7 +91,7 @@ def _files_of(folder: Path) -> tuple[tuple[Path, ...], tuple[str, ...], list[str
 
 @contextmanager
 def connected(scheduler: str | None) -> Iterator[Cluster | None]:
-    """Connect with a dask.distributed scheduler for a while, if one is given.
+    """Connect to a dask.distributed scheduler for a while, if one is given.
 
     ``InputError`` if it does not answer.
     """
@@ -99,7 +99,7 @@ def connected(scheduler: str | None) -> Iterator[Cluster | None]:
         yield None
         return
     with Cluster(scheduler) as cluster:
-        # Only what this command says itself: dask's own words on a lost worker look like a failure.
+        # Only the messages of this command: dask's about a lost worker look like a failure.
         for name in list(logging.root.manager.loggerDict):
             if name.startswith("distributed"):
                 logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -115,9 +115,9 @@ def segment_files(
     as_json: bool,
     cluster: Cluster | None,
 ) -> int:
-    """Segment images, under one progress bar; one that fails does not keep the others from it.
+    """Segment images with one progress bar; if one fails, the others are still segmented.
 
-    Returned is the exit code: 2 if an image failed, 128 and the signal if one ended it.
+    Returns the exit code: 2 if an image failed, 128 plus the signal if one ended the command.
     """
     paths, total = plan.paths, len(plan.paths)
     kept = "whatever was not finished is not written"

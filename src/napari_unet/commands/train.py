@@ -1,4 +1,4 @@
-"""The work of ``napari-unet train``: what it begins with, and where the model goes, files or a project."""
+"""The work of ``napari-unet train``: what it starts from, and where the model goes: a file or a project."""
 
 import contextlib
 import math
@@ -54,15 +54,15 @@ if TYPE_CHECKING:
 _BEAT_S = 10.0
 
 _OF_LABELS = ("_objects", "_cp_masks", "_masks", "_labels")
-"""What this and other programs put behind the name of an image, for its labels."""
+"""What this and other programs add to the name of an image for its labels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Painted:
-    """Images with their paint; those beyond the length of ``full`` are for scoring alone.
+    """Images with their paint; those beyond the length of ``full`` are only for scoring.
 
-    ``full`` says of the others which objects are filled to their border; ``names`` and ``colours_first`` are
-    as for ``train_events``. ``settings`` go with the paint; another spacing may be given.
+    For the others, ``full`` says which objects are filled to their border; ``names`` and ``colours_first``
+    are as for ``train_events``. ``settings`` belong to the paint; another spacing may be given.
     """
 
     images: Sequence[Any]
@@ -84,10 +84,10 @@ def painted_files(
     complete: bool,
     labels: bool,
 ) -> Callable[[], Painted]:
-    """Find images with their paint by their names, and return what reads them.
+    """Find images and their paint by name, and return a function that reads them.
 
-    ``ndim`` is how many axes the network sees. ``labels`` says that the paint is of label images, which may
-    be beside the images, as earlier results may, and be named as such are.
+    ``ndim`` is the number of axes that the network sees. With ``labels``, the paint is label images, which
+    may lie beside the images and be named like earlier results.
     """
     scored, taught = expand_paths(validation, results=not labels), expand_paths(paint)
     others = set(map(os.path.realpath, [*scored, *taught] if labels else scored))
@@ -137,7 +137,7 @@ def painted_files(
 
 
 def _laid_on(image: StoredImage, paint: StoredImage) -> NDArray[Any]:
-    """Return the pixels of paint with the axes of its image; programs leave out those of length 1."""
+    """Return the pixels of paint with the axes of its image; programs leave out axes of length 1."""
     laid = paint.laid_as(image)
     pixels, shape = np.asarray(laid.pixels), tuple(image.pixels.shape)["C" in image.axes :]
     is_same = image.axes and np.squeeze(pixels).shape == tuple(length for length in shape if length > 1)
@@ -152,7 +152,7 @@ def _paint_of(path: Path, labels: NDArray[Any]) -> NDArray[Any]:
 
 
 def _tell_of_labels(paths: Sequence[Path], paints: Sequence[NDArray[Any]]) -> None:
-    """Say so if 1 in some paint is perhaps no background, as it would be learnt without a word."""
+    """Warn if 1 may not mean background in some paint, which would be learnt silently."""
     suspects = [path for path, pixels in zip(paths, paints, strict=True) if perhaps_labels(pixels)]
     if suspects:
         note(
@@ -162,7 +162,7 @@ def _tell_of_labels(paths: Sequence[Path], paints: Sequence[NDArray[Any]]) -> No
 
 
 def _tell_of_masks(paths: Sequence[Path], labels: Sequence[NDArray[Any]], *, least: int) -> None:
-    """Say so if objects that are apart have one value, with which they would be one object."""
+    """Warn if separate objects have the same value, which makes them one object."""
     suspects = [path for path, pixels in zip(paths, labels, strict=True) if perhaps_mask(pixels, least)]
     if suspects:
         note(
@@ -172,7 +172,7 @@ def _tell_of_masks(paths: Sequence[Path], labels: Sequence[NDArray[Any]], *, lea
 
 
 def _tell_of_channels(path: Path, image: StoredImage, painted: tuple[int, ...]) -> None:
-    """Say so if what may be channels is taken for planes, as paint of this shape has that axis, too."""
+    """Warn if possible channels are taken for planes, because paint of this shape has that axis, too."""
     shape = tuple(image.pixels.shape)
     if painted != shape:
         return
@@ -189,7 +189,7 @@ def _tell_of_channels(path: Path, image: StoredImage, painted: tuple[int, ...]) 
 
 
 def _common_spacing(spacings: Sequence[tuple[float, ...] | None]) -> tuple[float, ...] | None:
-    """Return the shape of the pixels of the first image, and say so if another's differ."""
+    """Return the shape of the pixels of the first image, and warn if those of others differ."""
     if len(set(spacings)) > 1:
         note(
             "The pixels of these images differ in shape, and distances are counted as in the first; "
@@ -199,9 +199,9 @@ def _common_spacing(spacings: Sequence[tuple[float, ...] | None]) -> tuple[float
 
 
 def painted_project(folder: Path, validation: Sequence[str], ndim: int) -> Painted:
-    """Read all painted images of a project; those named in ``validation`` are for scoring alone.
+    """Read all painted images of a project; those named in ``validation`` are only for scoring.
 
-    ``ndim`` is how many axes the network sees.
+    ``ndim`` is the number of axes that the network sees.
     """
     project = load_project(folder)
     for sentence in project.sentences:
@@ -231,7 +231,7 @@ def painted_project(folder: Path, validation: Sequence[str], ndim: int) -> Paint
 
 
 class Destination:
-    """Where a model is saved; in a project, which is this process's own until then."""
+    """Where a model is saved; a project is locked by this process until then."""
 
     def __init__(self, path: Path, store: ProjectStore | None = None) -> None:
         self.path = path
@@ -239,24 +239,24 @@ class Destination:
         self._next_beat = 0.0
 
     def beat(self) -> None:
-        """Show other computers that the project is still written; call it often."""
+        """Show other computers that the project is still being written; call it often."""
         if self._store is not None and time.monotonic() > self._next_beat:
             self._next_beat = time.monotonic() + _BEAT_S
-            with contextlib.suppress(InputError):  # said when the model is saved
+            with contextlib.suppress(InputError):  # reported when the model is saved
                 self._store.beat()
 
     def note_saved(self, path: Path) -> None:
-        """Let the project offer the model first from now on."""
+        """Make this the model that the project offers first."""
         if self._store is not None:
             self._store.note_model(path.name)
 
 
 @contextmanager
 def destination(output: str | None, project: Path | None) -> Iterator[Destination]:
-    """Say where the model goes: to ``output``, else among those of the project, if that can be written.
+    """Yield where the model goes: to ``output``, or else into the project.
 
-    ``InputError`` if nothing can be written there, something else than a model would be lost, or a window has
-    the project.
+    ``InputError`` if nothing can be written there, something other than a model would be replaced, or a
+    window has the project.
     """
     if output is not None:
         file = file_to_write(output)
@@ -267,10 +267,10 @@ def destination(output: str | None, project: Path | None) -> Iterator[Destinatio
     if project is None:
         raise InputError("There is nowhere to save the model; give --output MODEL.safetensors.")
     folder = project_folder(project)
-    read_project(folder)  # nothing is made where there is none
+    read_project(folder)  # a missing one is not made
     path = model_path(folder / MODELS, folder.resolve().name, datetime.now().astimezone())
     try:
-        if not open_where(folder):  # else that is said
+        if not open_where(folder):  # else the error says so
             for written in (folder / LOCK, path):
                 check_writable(written)
     except InputError as error:
@@ -286,7 +286,7 @@ def destination(output: str | None, project: Path | None) -> Iterator[Destinatio
 
 
 def _check_free(output: Path) -> None:
-    """Say so if an image perhaps, or another file, would be lost, or a starter be found in its place."""
+    """Raise ``InputError`` if another kind of file would be replaced, or the name is that of a starter."""
     if str(output) in starter_names():
         raise InputError(
             f"{output} is the name of a starter; choose another, such as {output}-2.safetensors."
@@ -297,16 +297,16 @@ def _check_free(output: Path) -> None:
         read_info(output)
     except NotOursError as error:
         raise InputError(f"{output} already exists and is not a model; choose another name.") from error
-    except InputError:  # a damaged model, or one of a later release
+    except InputError:  # a damaged model, or one from a later release
         pass
 
 
 Start = tuple["Model | None", "TrainingState | None"]
-"""The model to start from, and what its training needs to go on; None for what there is not."""
+"""The model to start from, and the state that continues its training; each may be None."""
 
 
 def starting_point(name: str, *, fresh_optimiser: bool) -> Start:
-    """Return what a training starts from, given as on the command line."""
+    """Return what a training starts from, as given on the command line."""
     if name == "scratch":
         return None, None
     path = find_model(name)
@@ -330,7 +330,7 @@ def run_training(
     state: bool,
     as_json: bool,
 ) -> int:
-    """Train, tell how it goes, save the model, with its state if ``state``, and return the exit code."""
+    """Train, print progress, save the model (and its state if ``state``), and return the exit code."""
     from napari_unet.files.networks.training_file import CHECKPOINT_S, TrainingFile
     from napari_unet.network.events import Checkpoint, Stopped
     from napari_unet.network.learning.training_loop import DEFAULT_SECONDS
@@ -371,7 +371,7 @@ def run_training(
                         for sentence in file.save_checkpoint(event, state=state):
                             note(sentence)
                     elif isinstance(event, Stopped):
-                        _save(file, event.model)  # at once: after it an error may come
+                        _save(file, event.model)  # at once: an error may follow
                         stopped = event
                         if state:
                             file.save_state(event)
@@ -379,7 +379,7 @@ def run_training(
                     else:
                         try:
                             report.show(event, progress)
-                        except OSError:  # nobody reads on, as after "| head"
+                        except OSError:  # the reader is gone, as after "| head"
                             control.stop()
         finally:
             if stopped is not None:
@@ -388,7 +388,7 @@ def run_training(
 
 
 def _save(file: "TrainingFile", model: "Model") -> None:
-    """Save a model, among temporary files where its own folder has no room: it may have taken hours."""
+    """Save a model, as a temporary file if its own folder has no space: it may have taken hours."""
     try:
         file.save_model(model)
     except InputError as error:

@@ -12,10 +12,10 @@ from napari_unet.files.pixels.sources import load_labels
 
 
 def weigh(paint: Path, output: Path, config: WeightConfig, *, by_plane: bool) -> None:
-    """Write the weight map of paint as a TIFF file, and say where it is.
+    """Write the weight map of paint as a TIFF file, and print where it is.
 
-    It is measured of each point in time, where the file says that there are some, or else as a whole; or of
-    each plane, which is what a 2-D network learns with.
+    It is measured for each time point if the file has any, or else as a whole; or for each plane, as a 2-D
+    network learns.
     """
     if output.suffix.lower() not in (".tif", ".tiff"):
         raise InputError(f"{output} would be a TIFF file of another name; let its name end in .tif.")

@@ -23,14 +23,14 @@ if sys.platform != "win32":
     import fcntl
 
 _TEMPORARY = re.compile(r"\.napari-unet-(?P<here>[0-9a-f]{8})-(?P<process>[0-9]{1,9})-[0-9a-f]{8}\.part")
-"""Names of the files that are written to; they tell whose they are."""
+"""Pattern of temporary files; their names say which process made them."""
 
 
 PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
-"""Pauses between the tries to move a file: on Windows, what looks for viruses holds new ones for a moment."""
+"""Pauses between attempts to move a file: on Windows, virus scanners hold new files for a moment."""
 
 _LONG = 248
-"""Characters of the path of a folder that are too many for Windows, unless it was set to take more."""
+"""Length of a folder's path that is too long for Windows, unless it was set up for more."""
 
 _SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
 
@@ -44,23 +44,23 @@ def file_to_write(name: str | Path) -> Path:
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path to write to, which takes the place of ``path`` if the block succeeds.
+    """Yield a temporary path to write to, which replaces ``path`` if the block succeeds.
 
-    The temporary file lies, hidden, in the same folder, because only there is replacing a file one
-    indivisible step. It is flushed to the disk first, so that a crash or power cut at any moment leaves the
-    old file or the new one. If anything fails, the temporary file is removed and a file that was there before
-    is as it was. What a process that was killed has left is removed by the next one that writes there.
+    The temporary file is hidden in the same folder, because only there can a file be replaced in one step. It
+    is flushed to the disk first, so that a crash or power cut at any moment leaves either the old file or the
+    new one. If anything fails, the temporary file is removed and an existing file is unchanged. What a killed
+    process has left is removed by the next one that writes there.
 
-    Missing folders are made: losing a result to a folder that does not exist yet would be worse. A link is
+    Missing folders are made: losing a result because its folder does not exist would be worse. Links are
     followed, not replaced. The file gets the permissions of any new file. ``InputError`` if it cannot be
-    written there: a folder or device in its place, no permission, a full disk, a program that keeps the old
-    file from being replaced.
+    written: a folder or device is in its place, permission is missing, the disk is full, or a program keeps
+    the old file from being replaced.
     """
     target = Path(os.path.realpath(file_to_write(path)))
     try:
         if target.is_dir():
             raise InputError(f"{path} is a folder; give the name of a file to write in it.")
-        if target.exists() and not target.is_file():  # such as /dev/null, which everybody needs
+        if target.exists() and not target.is_file():  # such as /dev/null, which must stay
             raise InputError(f"{path} is not an ordinary file; give the name of a file to write.")
         if target.exists() and not os.access(target, os.W_OK):
             raise InputError(f"{path} is write-protected; allow writing to it, or choose another name.")
@@ -77,7 +77,7 @@ def writing(path: str | Path) -> Iterator[Path]:
                 os.fsync(file.fileno())
             _put_in_place(temporary, target, path)
         except BaseException:
-            with contextlib.suppress(OSError):  # of which the error itself tells; the next writer removes it
+            with contextlib.suppress(OSError):  # the error itself is reported; the next writer removes it
                 temporary.unlink(missing_ok=True)
             raise
     except (FileExistsError, NotADirectoryError) as error:
@@ -107,10 +107,10 @@ def _put_in_place(temporary: Path, target: Path, name: str | Path) -> None:
 
 
 def move(source: Path, target: Path) -> None:
-    """Let a file take the place of ``target``, or a folder where there is none.
+    """Move a file to ``target``, replacing it, or a folder if there is none.
 
-    On Windows nothing can be moved that any program has open; so it is tried for a moment before
-    ``PermissionError`` is raised.
+    On Windows nothing can be moved while a program has it open, so that this tries for a moment before it
+    raises ``PermissionError``.
     """
     for pause in PAUSES_S:
         try:
@@ -123,15 +123,15 @@ def move(source: Path, target: Path) -> None:
 
 
 def is_too_long(error: OSError) -> bool:
-    """Return whether a file cannot be there for the length of its path, of which Windows says nothing."""
+    """Return whether a file's path is too long for Windows, whose error does not say so."""
     is_missing = isinstance(error, FileNotFoundError)
     return sys.platform == "win32" and is_missing and len(str(error.filename or "")) >= _LONG
 
 
 def check_writable(path: str | Path) -> None:
-    """Say why ``path`` cannot be written, before hours are spent on what would go there.
+    """Check that ``path`` can be written, before hours are spent on its content.
 
-    ``InputError`` as :func:`writing` would.
+    ``InputError`` as :func:`writing`.
     """
     with contextlib.suppress(_NothingToWrite), writing(path):
         raise _NothingToWrite
@@ -143,9 +143,9 @@ class _NothingToWrite(Exception):  # noqa: N818  (not an error: it undoes the re
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Wait until no other process of this computer works in a folder in this way, and keep it for a while.
+    """Lock a folder against other processes of this computer for a while, after waiting for them.
 
-    Windows, and servers without locks, let all in.
+    Windows, and servers without locks, do not wait.
     """
     if sys.platform == "win32":
         yield
@@ -169,7 +169,7 @@ def remove_unowned(path: Path) -> None:
 
 @cache
 def _sweep(folder: Path) -> None:
-    """Remove what processes that were killed have left in a folder; once, for it may hold many files."""
+    """Remove what killed processes have left in a folder; only once, as it may hold many files."""
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):  # noqa: PTH208 (names alone)
             remove_unowned(folder / name)
@@ -177,7 +177,7 @@ def _sweep(folder: Path) -> None:
 
 @cache
 def _here() -> str:
-    """Return what tells the processes that are seen from here: those of this computer, or this container."""
+    """Return a name for the processes visible from here: those of this computer, or this container."""
     space = ""
     with contextlib.suppress(OSError):
         space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 (no path)
@@ -185,8 +185,8 @@ def _here() -> str:
 
 
 def _empty_file_in(folder: Path) -> Path:
-    # The name does not hold that of the file, which may already be as long as the file system allows. It
-    # tells its process, not a lock, for on shares of Windows only who locks a file can write to it.
+    # The name does not include that of the file, which may already be as long as the file system allows. It
+    # names the process instead of a lock: on Windows shares, only who locks a file can write to it.
     temporary = folder / f".napari-unet-{_here()}-{os.getpid()}-{secrets.token_hex(4)}.part"
     temporary.touch(exist_ok=False)
     return temporary

@@ -1,4 +1,4 @@
-"""Files as users name them, opened for reading, or a sentence on why they cannot be."""
+"""Open files by the names that users give, or say in a sentence why they cannot be opened."""
 
 import errno
 from collections.abc import Iterator
@@ -10,28 +10,29 @@ from napari_unet.core.errors import InputError
 
 
 def user_path(name: str | Path) -> Path:
-    """Return the path that a user means by a name, in which a leading "~" is the home folder.
+    """Return the path that a user means by a name, with "~/" as the home folder.
 
-    A name that merely begins so, as "~backup.tif" does, is itself. ``InputError`` for what is no name.
+    A name that merely begins with "~", such as "~backup.tif", is not changed. ``InputError`` if it is not a
+    name.
     """
     try:
         path = Path(name)
     except TypeError as error:
         raise InputError(f"The name of a file is {name!r}; give text, or a Path.") from error
-    # Not `expanduser`, for which such a name is that of a user.
+    # Not `expanduser`, which takes such a name for that of a user.
     return Path.home().joinpath(*path.parts[1:]) if path.parts[:1] == ("~",) else path
 
 
 @contextmanager
 def opening(path: Path, noun: str) -> Iterator[BinaryIO]:
-    """Open a file, called ``noun`` file in sentences, for a while.
+    """Open a file for a while; error messages call it "``noun`` file".
 
     ``InputError`` if it is missing, a folder, a pipe or a device, or cannot be read.
     """
     try:
         if path.is_dir():
             raise InputError(f"{path} is a folder; give the {noun} file.")
-        if path.exists() and not path.is_file():  # which could be waited at for ever
+        if path.exists() and not path.is_file():  # reading could wait for ever
             raise InputError(f"{path} is a pipe or device; save it as a file, and give the {noun} file.")
         with path.open("rb") as file:
             yield file

@@ -1,4 +1,4 @@
-"""Frozen dataclasses as plain dictionaries, as TOML and JSON hold them, and back, strictly."""
+"""Convert frozen dataclasses to plain dictionaries, as in TOML and JSON, and strictly back."""
 
 import difflib
 import reprlib
@@ -26,26 +26,25 @@ def to_plain(value: object) -> Any:
 
 
 def from_plain(kind: Any, value: object, name: str, *, ignore_unknown: bool = False) -> Any:
-    """Return ``value`` as a ``kind``, or say which of its keys cannot be used, and what can.
+    """Return ``value`` as a ``kind``, or say which of its keys cannot be used, and what can be used instead.
 
     Parameters
     ----------
     kind : type
         bool, int, float, str, ``Literal``, optional, a tuple or mapping of these, or a dataclass of them. A
-        field that is a dataclass is a section of its own: its keys are called "section.key" wherever it is
-        nested.
+        field that is a dataclass is a separate section: its keys are called "section.key" at any depth.
     value : object
-        What :func:`to_plain` returned or a file holds. Keys that are left out have their default; a whole
-        number will do for a real one, and nothing else is converted.
+        A result of :func:`to_plain`, or the content of a file. Missing keys get their defaults; whole numbers
+        are accepted as real ones, and nothing else is converted.
     name : str
-        Name of the section or key, for the sentences.
+        Name of the section or key, for error messages.
     ignore_unknown : bool
         Whether keys that a dataclass does not have are left out rather than refused.
 
     Raises
     ------
     InputError
-        One sentence for the first key that cannot be used.
+        For the first key that cannot be used.
     """
     section = _section(kind)
     if section is not None and (value is not None or section is kind):
@@ -71,7 +70,7 @@ def _arguments(kind: type, value: object, name: str, ignore_unknown: bool) -> di
 
 
 def _section(kind: Any) -> type | None:
-    """Return the dataclass that ``kind`` is, or that it is an option of; else None."""
+    """Return the dataclass that ``kind`` is, or allows beside None; else None."""
     for option in (kind, *get_args(kind)):
         if is_dataclass(option) and isinstance(option, type):
             return option
@@ -79,7 +78,7 @@ def _section(kind: Any) -> type | None:
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence on an unknown word: "did you mean 'x'?", or all that are known."""
+    """Return how a message about an unknown word ends: "did you mean 'x'?", or all known words."""
     names = list(known)
     near = difflib.get_close_matches(word, names, n=1)
     return f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(map(repr, names))}."

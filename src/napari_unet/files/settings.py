@@ -1,4 +1,4 @@
-"""Settings of a training and a prediction as one TOML file, one section for each part."""
+"""Settings of training and prediction as one TOML file, with a section for each part."""
 
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ from napari_unet.network.model import Model
 class Settings:
     """How a network is trained, and how it then segments.
 
-    In a file and in overrides every part is a section of its own: ``[training]``, ``[network]``,
+    In files and overrides, every part is a separate section: ``[training]``, ``[network]``,
     ``[weights]``, ``[augmentation]``, ``[normalisation]``, ``[prediction]`` and ``[instances]``.
     """
 
@@ -30,9 +30,9 @@ class Settings:
 def settings_after(model: Model) -> Settings:
     """Return the settings of a training that begins with a model, and of a prediction with it.
 
-    How a starter was made is no example for a training on strokes: of it, only network and scaling are taken.
+    A starter was made differently than by training on strokes, so only its network and scaling are used.
     """
-    # How long it trained is no setting of a model, and other images may have other voxels.
+    # Training time is not a setting of a model, and other images may have other voxels.
     training = replace(model.training, seconds=None, steps=None, patience=None, spacing=None)
     if model.is_starter:
         training = TrainingConfig(network=model.network, normalisation=model.normalisation)
@@ -46,19 +46,19 @@ _PARENTS = {
     "normalisation": "training",
     "instances": "prediction",
 }
-"""The section that holds each section which stands beside it in a file."""
+"""The part that contains each section, though files list them side by side."""
 
 _SECTIONS = ("training", "prediction", *_PARENTS)
 
 
 def read_settings(path: str | Path, base: Settings | None = None) -> Settings:
-    """Read settings from a TOML file; what it leaves out is as in ``base``, or has its default.
+    """Read settings from a TOML file; missing ones are as in ``base``, or have their defaults.
 
     ``InputError`` if the file cannot be read, is not TOML, or holds a section, key or value that does not
     exist.
     """
     try:
-        # Editors of Windows put a mark before it.
+        # Windows editors put a byte order mark before it.
         return _from_sections(tomllib.loads(user_path(path).read_text(encoding="utf-8-sig")), base)
     except UnicodeDecodeError as error:
         raise InputError(
@@ -88,9 +88,9 @@ def settings_text(settings: Settings) -> str:
 def override(settings: Settings, assignments: Iterable[str]) -> Settings:
     """Return ``settings`` with some values replaced by ``assignments``, each "section.key=value".
 
-    The value is TOML, or plain text where it is not, such as in "weights.sigma=3"; with nothing after the
-    "=", an optional value is not set. All are applied before any is checked against another. ``InputError``
-    for one that cannot be used.
+    The value is TOML, such as in "weights.sigma=3", or else plain text; with nothing after the "=", an
+    optional value is not set. All are applied before they are checked against each other. ``InputError`` if
+    one cannot be used.
     """
     sections = _to_sections(settings)
     for assignment in assignments:
@@ -117,18 +117,18 @@ def _parse_value(text: str) -> Any:
         parsed = tomllib.loads(f"value = {text}")
     except (tomllib.TOMLDecodeError, RecursionError):
         return text
-    return parsed["value"] if len(parsed) == 1 else text  # further lines would be further keys
+    return parsed["value"] if len(parsed) == 1 else text  # more lines would be more keys
 
 
 def _to_sections(settings: Settings) -> dict[str, dict[str, Any]]:
     nested: dict[str, dict[str, Any]] = to_plain(settings)
     inner = {name: nested[parent].pop(name) for name, parent in _PARENTS.items()}
-    # A part that is not set (the model's instances are taken) has no section.
+    # A part that is not set (those of the model are used) has no section.
     return nested | {name: values for name, values in inner.items() if values is not None}
 
 
 def _from_sections(sections: Mapping[str, Any], base: Settings | None = None) -> Settings:
-    # Of all settings, since a part may begin with other values here than by itself.
+    # Of all settings, since a part may have other defaults here than alone.
     nested: dict[str, Any] = to_plain(base or Settings())
     for name, values in sections.items():
         if name not in _SECTIONS:
