@@ -167,7 +167,7 @@ def test_what_cannot_be_done_in_the_3d_view_is_said(viewer, open_dock):
     boxes = [dock.findChild(QPushButton, f"paint_region_{shape}") for shape in ("box", "polygon")]
     assert all(box.isEnabled() for box in boxes)
     viewer.dims.ndisplay = 3
-    assert "only what is painted already" in say(dock, "paint_in_3d")
+    assert "brushes only change existing paint" in say(dock, "paint_in_3d")
     assert not any(box.isEnabled() for box in boxes)
     viewer.dims.ndisplay = 2
     assert say(dock, "paint_in_3d") == ""
