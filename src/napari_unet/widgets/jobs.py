@@ -47,8 +47,8 @@ _DELIVERY_MS = 50
 """Time between batches of events for the window: a GPU makes more than a window can take one by one."""
 
 _REPAINT_S = 1.0
-"""Seconds between repaints of what a job shows. Each one has napari compose its canvas anew, which without a
-graphics card takes the processor from the training."""
+"""Seconds between repaints of what a job shows. Each one makes napari draw its canvas again; without a
+graphics card, this takes the processor from the training."""
 
 _BACKLOG = 256
 """Events that may wait for a busy window before the job waits for it: tiles are large."""

@@ -319,7 +319,7 @@ class PaintDock(Dock):
 
     def _show_fault(self, sentence: str) -> None:
         self.number.hide()
-        self.summary.say("")  # of the paint as it was
+        self.summary.say("")  # it was about the paint before
         self.advice.say(sentence, "error")
 
     def _tell_change(self, counted: Counted | None) -> None:

@@ -59,7 +59,7 @@ class _Run:
     targets: list[Target] = field(default_factory=list)
     paths: tuple[Path, ...] = ()
     files: list[Finished] = field(default_factory=list)
-    images: list[Image] = field(default_factory=list)  # that have results of it
+    images: list[Image] = field(default_factory=list)  # with results of it
     shows_hidden: bool = False  # a single image was asked for, and was hidden then
 
     def shows(self, target: Target) -> bool:
@@ -141,7 +141,7 @@ class PredictDock(Dock):
     @property
     def can_predict(self) -> bool:
         """Whether the chosen model suits the chosen image, or may suit files."""
-        is_of_files = self._facts is not None and self.image.several == FILES  # which are not open yet
+        is_of_files = self._facts is not None and self.image.several == FILES  # files are not open yet
         return is_of_files or bool(self._inputs.candidates(self._facts))
 
     def select_model(self, path: Path) -> None:
@@ -331,7 +331,7 @@ class PredictDock(Dock):
 
     def _on_image(self, layer: Image | None) -> None:
         if self._run is None:
-            self._status.say("")  # what it says is of the one before
+            self._status.say("")  # the sentence is on the last image
         if layer is not None and not self.can_predict:
             self.model.suggest(lambda facts: bool(self._inputs.candidates(facts)))
         self._on_changed()

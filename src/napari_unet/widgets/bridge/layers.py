@@ -304,7 +304,7 @@ def insert_result(
     with keep_selection(viewer):
         place = len(layers) if above else max(layers.index(paint), layers.index(source) + 1)
         layers.insert(place, result)
-    result.metadata[KEY].name = result.name  # which napari makes one of a kind
+    result.metadata[KEY].name = result.name  # napari makes the name unique
 
 
 @contextmanager

@@ -12,7 +12,7 @@ _SEE_THROUGH = ("additive", "minimum", "multiplicative")
 """Ways in which layers are blended with what lies below, as the channels of one image are."""
 
 PARTS = "napari_unet parts"
-"""Metadata of a transparent image: the ids of the layers that it was made of, which are seen in its place."""
+"""Metadata of a transparent image: the ids of the layers it was made of, which are seen through it."""
 
 _HIDDEN = "napari_unet hidden"
 """Metadata of an image that is hidden until it, or an image it is blended with, is brought up."""

@@ -54,7 +54,7 @@ class Ranked:
 class Question:
     """An image and its paint, copied on the main thread."""
 
-    image: Any  # as its layer holds it
+    image: Any  # the data of its layer
     channels: Channels
     paint: NDArray[np.integer[Any]]  # (…YX)
     mode: Mode

@@ -93,7 +93,7 @@ class TakeCorrections(QWidget):
         return [] if paint is None else layers_of(self._viewer, self._image.layer, mode_of(paint))
 
     def _on_edit(self, event: Any) -> None:
-        if not is_gesture(event.source):  # which is in the paint already
+        if not is_gesture(event.source):  # gestures are in the paint already
             self._show(True)
         self._settled.start()
 

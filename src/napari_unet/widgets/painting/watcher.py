@@ -115,7 +115,7 @@ class AnnotationWatcher(QObject):
         active = self._viewer.layers.selection.active
         image, before = source_of(self._viewer, active), self._turned_by
         self._turned_by = None if image is None else active
-        if image is None:  # as of labels that came along with an image
+        if image is None:  # for example labels that came with an image
             image = self._opened
         elif active is before:  # a layer has come, and another image may have been chosen in the dock
             image = None

@@ -110,7 +110,7 @@ class PredictionInputs(QWidget):
         return bool(self._slice.isChecked() and self._slice.isEnabled())
 
     def targets(self, facts: ModelFacts) -> list[Target]:
-        """Return the chosen layers, made ready; ``InputError`` if there are none that suit the model."""
+        """Return the chosen layers as targets; ``InputError`` if none of them suits the model."""
         several = self.image.several
         if several == SELECTED and not images_chosen(self._viewer, several):
             raise InputError(_NONE_SELECTED)

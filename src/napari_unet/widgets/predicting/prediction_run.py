@@ -36,7 +36,7 @@ class SourceImage:
     into the memory; they are named by ``name``, and ``axes``, all except the channels, are kept with them.
     """
 
-    image: Any  # as its layer holds it
+    image: Any  # the data of its layer
     channels: Channels
     plane: tuple[int, ...] | None = None
     looked_at: tuple[float, ...] | None = None  # the pixel in the middle of the view: segmented first
@@ -252,7 +252,7 @@ class _Read:
     """An image as the network takes it."""
 
     pixels: Pixels  # (C, …YX) of the image, or of one plane of it
-    plane: tuple[int, ...]  # which; () is all of it
+    plane: tuple[int, ...]  # which plane; () is the whole image
     shape: tuple[int, ...]  # …YX of the whole image
     model: Model  # with the limits of the whole image
     start_at: tuple[float, ...] | None  # the pixel of ``pixels`` where to begin

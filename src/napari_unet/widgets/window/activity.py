@@ -8,8 +8,8 @@ from qtpy.QtWidgets import QLabel, QWidget
 from napari_unet.widgets.window.lifetime import is_alive
 
 _CALM = 5
-"""Speed in percent of the spinner that napari turns while a bar is open. Each of its 30 pictures a second has
-the whole window composed anew, which without a graphics card takes the processor from the training."""
+"""Speed in percent of the spinner that napari turns while a bar is open. Each of its 30 pictures a second
+redraws the whole window; without a graphics card, this takes the processor from the training."""
 
 
 class ActivityBar(cancelable_progress):  # type: ignore[misc]  # napari's base class is untyped

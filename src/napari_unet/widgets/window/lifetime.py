@@ -42,7 +42,7 @@ def bind_key(viewer: ViewerModel, key: str | KeyCombo, owner: Owner, act: Callab
         its_owner = living()
         if its_owner is not None and is_alive(its_owner):
             act(its_owner)
-        elif before is not None:  # that of another dock, which is still open
+        elif before is not None:  # the key of another dock that is still open
             before(pressed_in)
 
     before = viewer.bind_key(key, press, overwrite=True)
