@@ -1,16 +1,16 @@
-"""The score sheet: how good a segmentation is after so much painting and so many seconds of training.
+"""The score sheet: how good a segmentation is for a given amount of painting and training time.
 
     python benchmarks/annotation_efficiency.py --data ../shared/data             # development images
     python benchmarks/annotation_efficiency.py --data ../shared/data --report    # nothing was chosen on these
-    python benchmarks/annotation_efficiency.py --table --plot                    # of what has been scored
+    python benchmarks/annotation_efficiency.py --table --plot                    # of results so far
 
 A simulated annotator paints some images of a kind, every method learns from the same paint, and *other*
-images are scored by object. Every (kind, paint, method, seed, mark) is one line of OUTPUT/results.jsonl; what
-is there is not computed again, so a sheet can be stopped and resumed, and filled by several processes
+images are scored by object. Every (kind, paint, method, seed, mark) is one line of OUTPUT/results.jsonl.
+Existing lines are not computed again, so a sheet can be stopped and resumed, and filled by several processes
 (--share 1/2, --share 2/2). After a change of defaults, begin another OUTPUT.
 
 Training time is processor time of one thread unless --clock wall, so that other work on the machine does not
-change the result; a model is taken at every mark, as if its user had stopped there.
+change the result. A model is taken at every mark, as if its user had stopped there.
 
 Development images, for choosing settings: the first nine of a kind in name order. Report images, for
 published figures: later ones, and the kind fluo_360.
@@ -47,7 +47,7 @@ MARKS = (30.0, 60.0, 120.0)
 _ROUNDS = 3
 _FIRST_SECONDS = 7.0
 _ROUND_SECONDS = 4.5
-"""Annotation of an image before and in every round of corrections: as much in all as 8 + 8 strokes."""
+"""Annotation of an image before and in every round of corrections: as much in total as 8 + 8 strokes."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Cell:
 
 
 def main() -> None:
-    """Fill the cells that are missing, or show those there are."""
+    """Fill the missing cells, or show the existing ones."""
     args = _parse()
     results = args.output / "results.jsonl"
     if args.table or args.plot:
@@ -85,7 +85,7 @@ def main() -> None:
 
     if args.clock == "processor":
         torch.set_num_threads(1)
-    # Libraries may have made their pools before: a spinning thread would count as processor time of ours.
+    # Libraries may already have thread pools: spinning threads would count as our processor time.
     with threadpool_limits(1 if args.clock == "processor" else None):
         for cell in cells[number - 1 :: of]:
             if not _is_done(results, cell, args):
@@ -119,7 +119,7 @@ def run(cell: Cell, args: argparse.Namespace) -> Iterator[dict[str, object]]:
         io.imsave(folder / f"paint-{number}.png", drawn, check_contrast=False)
     for snapshot in METHODS[cell.method](task):
         found = [snapshot.segment(image) for image, _ in kind.score]
-        # The better of the ways to find objects, on the images that are scored: generous, to rivals only.
+        # The better way to find objects on the scored images: this favours rivals only.
         ways = {way: [objects[way] for objects in found] for way in found[0]}
         scores = {way: score(predicted, kind.score) for way, predicted in ways.items()}
         best = max(scores, key=lambda way: scores[way]["ap_50"] or 0.0)
@@ -134,7 +134,7 @@ def run(cell: Cell, args: argparse.Namespace) -> Iterator[dict[str, object]]:
                 "budget": task.marks[-1],
                 **scores[best],
                 "objects": best,
-                # What users of the others get: parts of the foreground, whatever touches in one piece.
+                # What users of the others get: connected foreground, with touching objects in one piece.
                 "components": scores["components"]["ap_50"] if "components" in scores else None,
                 "steps": snapshot.steps,
                 "annotation_seconds": round(sum(painted.seconds for painted in task.painted), 1),
@@ -145,7 +145,7 @@ def run(cell: Cell, args: argparse.Namespace) -> Iterator[dict[str, object]]:
 
 
 def _paint(cell: Cell, kind: Kind, task: Task, args: argparse.Namespace) -> list[Painted]:
-    """Return the paint of every image: the same for every method, but where it corrects its own errors."""
+    """Return the paint of every image: the same for every method, except corrections of its own errors."""
     rng = np.random.default_rng(cell.seed)
     truths = [labels for _, labels in kind.paint]
     if cell.paint == "random":

@@ -1,12 +1,12 @@
-"""A simulated annotator: instance masks in, the paint a person would make of them out, and its cost.
+"""A simulated annotator: turns instance masks into the paint that a person would make, and its cost.
 
-Strokes of an object run along its medial axis and never leave it; strokes of the background keep clear of
-every object, half of them running close along one, as people do to show where it ends. Everything is drawn
-from one seeded generator.
+Strokes of an object run along its medial axis and never leave it. Strokes of the background keep clear of
+every object; half of them run close along one, as people do to show where it ends. Everything is drawn from
+one seeded generator.
 
-What it costs, in seconds of a person: 1 s to aim every stroke, and its length at 400 pixels/s. A filled
-object is one stroke around its outline with napari's polygon tool, which fills it. A complete region is the
-sum of its filled objects and one stroke around the box.
+The cost, in seconds of a person, is 1 s to aim each stroke, plus its length at 400 pixels/s. A filled object
+is one stroke around its outline with napari's polygon tool, which fills it. A complete region costs its
+filled objects and one stroke around the box.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ AIM = 1.0
 """Seconds to aim a stroke."""
 
 SPEED = 400.0
-"""Pixels a second along a stroke."""
+"""Pixels per second along a stroke."""
 
 BACKGROUND = 1
 FIRST_OBJECT = 2
@@ -35,7 +35,7 @@ FIRST_OBJECT = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Painted:
-    """Paint and what is known about it.
+    """Paint, and what is known about it.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Painted:
     full : frozenset of int
         The values whose objects are painted in full, to the last pixel.
     seconds : float
-        What it cost the annotator.
+        Its cost to the annotator.
     """
 
     paint: Labels
@@ -61,18 +61,18 @@ def paint_image(
     rng: np.random.Generator,
     brush: float = 3.0,
 ) -> Painted:
-    """Return the paint a person would make of an image.
+    """Return the paint that a person would make on an image.
 
     Parameters
     ----------
     labels : array (Y, X) of int
         0 background, one positive value per object.
     kind : {"strokes", "filled", "regions"}
-        One stroke along each of some objects and strokes of background; the same with the objects filled,
-        touching neighbours preferred; or a box in which every object is filled and the rest is background.
-        Objects that reach out of the box are filled whole.
+        Strokes along some objects and strokes of background; the same with filled objects, preferably
+        touching neighbours; or a box in which every object is filled and the rest is background. Objects that
+        extend beyond the box are filled completely.
     objects : int
-        How many objects to paint; a region holds as many neighbours, and whatever else lies between them.
+        How many objects to paint; a region holds this many neighbours, and anything between them.
     background : int
         Number of background strokes; none in a region.
     rng : numpy.random.Generator
@@ -96,9 +96,9 @@ def paint_image(
 def paint_for(
     labels: NDArray[np.integer[Any]], seconds: float, *, rng: np.random.Generator, brush: float = 3.0
 ) -> Painted:
-    """Return random strokes, of objects and background in turn, until ``seconds`` are spent.
+    """Return random strokes, alternating objects and background, until ``seconds`` are spent.
 
-    The last stroke begins before they are over, as the last correction does.
+    The last stroke begins before they are over, like the last correction.
     """
     canvas = Canvas(labels, rng, brush=brush)
     order = _choose(canvas.labels, int(canvas.labels.max()), neighbours=False, rng=rng)
@@ -113,7 +113,7 @@ def paint_for(
 
 
 class Canvas:
-    """An image being painted: what is on it, what it cost so far.
+    """An image being painted: its paint, and the cost so far.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class Canvas:
         The true objects.
     rng : numpy.random.Generator
     start : Painted, optional
-        Goes on from this paint.
+        Paint to continue from.
     brush : float
         Radius in pixels.
     """
@@ -147,15 +147,15 @@ class Canvas:
         self._next = max(FIRST_OBJECT, int(self._paint.max()) + 1)
 
     def painted(self) -> Painted:
-        """Return what there is now."""
+        """Return the paint so far."""
         return Painted(self._paint.copy(), frozenset(self._full), self.seconds)
 
     def stroke(self, label: int) -> bool:
-        """Paint one stroke along the medial axis of an object; False, and free, if it is painted already."""
+        """Paint a stroke along the medial axis of an object; False, at no cost, if it is already painted."""
         return self.put_object(label, *axis_stroke(self.labels == label, self.brush))
 
     def put_object(self, label: int, pixels: Mask, length: float) -> bool:
-        """Paint ``pixels`` of an object with one stroke; False, and free, if nothing would change."""
+        """Paint ``pixels`` of an object with one stroke; False, at no cost, if nothing would change."""
         mask = self.labels == label
         return self.put(pixels & mask, length, self._value_of(mask))
 
@@ -167,7 +167,7 @@ class Canvas:
         self._full.add(value)
 
     def put(self, pixels: Mask, length: float, value: int) -> bool:
-        """Paint ``pixels`` with one stroke of ``length`` pixels; False, and free, if nothing would change."""
+        """Paint ``pixels`` by a stroke of ``length`` pixels; False, at no cost, if nothing would change."""
         if not (pixels & (self._paint != value)).any():
             return False
         self._paint[pixels] = value
@@ -176,9 +176,9 @@ class Canvas:
         return True
 
     def background_stroke(self, *, close: bool, length: int = 60, within: Mask | None = None) -> bool:
-        """Paint background, close along an object or anywhere; False, and free, where there is no room.
+        """Paint background, close along an object or anywhere; False, at no cost, if there is no room.
 
-        It begins ``within`` a mask, where one is given.
+        It begins ``within`` a mask, if one is given.
         """
         stroke, drawn = background_stroke(
             self.clearance, self.brush, length, close=close, rng=self._rng, within=within
@@ -186,7 +186,7 @@ class Canvas:
         return self.put(stroke, drawn, BACKGROUND)
 
     def complete_region(self, objects: int) -> None:
-        """Paint everything in a box around so many objects, and whole the objects that reach out of it."""
+        """Paint everything in a box around this many objects, and the whole of those that extend beyond."""
         box = _box_with(self.labels, objects, self._rng, margin=round(2 * self.brush))
         for label in np.unique(self.labels[box]):
             if label:
@@ -203,20 +203,20 @@ class Canvas:
 
 
 def outline(mask: Mask) -> float:
-    """Return the length in pixels of the outline of ``mask``, the edge of the image included."""
+    """Return the length in pixels of the outline of ``mask``, including the edge of the image."""
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
     return float(perimeter(np.pad(mask[box], 1), neighborhood=8))
 
 
 def axis_stroke(mask: Mask, brush: float) -> tuple[Mask, int]:
-    """Cover the medial axis of ``mask`` with discs that stay one pixel inside; and the length of the axis.
+    """Cover the medial axis of ``mask`` with discs that stay one pixel inside; also return its length.
 
-    Where the mask is too thin for the brush in places, the stroke is the longest part that holds together.
+    If the mask is too thin for the brush in places, the stroke is the longest connected part.
     """
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
     small = np.pad(mask[box], 1)
     axis, depth = medial_axis(small, return_distance=True, rng=0)
-    # The outermost twigs of the axis lead into corners where nobody paints.
+    # The outermost branches of the axis lead into corners where nobody paints.
     points = np.argwhere(axis & (depth >= 0.5 * depth.max()))
     stroke = np.zeros_like(small)
     for y, x in points:
@@ -258,7 +258,7 @@ def background_stroke(
     near = begin & (clearance < 3 * brush + 2)
     starts = np.argwhere(near if close and near.any() else begin)
     best, longest = np.zeros(clearance.shape, bool), 0
-    # A stroke that runs into a corner at once is a dab; a person would have begun elsewhere.
+    # A stroke that immediately runs into a corner is a dab; a person would have begun elsewhere.
     for _ in range(5 if len(starts) else 0):
         stroke, walked = np.zeros(clearance.shape, bool), 0
         position = starts[rng.integers(len(starts))].astype(float)
@@ -271,7 +271,7 @@ def background_stroke(
             walked += 1
             away = _direction_away(clearance, cell)
             if close and away is not None:
-                # At right angles to the way out, pulled back to where the brush just misses the object.
+                # At right angles to the way out, pulled back until the brush just misses the object.
                 pull = np.clip((brush + 3 - clearance[cell]) / 3, -0.7, 0.7)
                 step = np.array((-away[1], away[0])) + pull * away
                 position += step / np.linalg.norm(step)
@@ -284,7 +284,7 @@ def background_stroke(
 
 
 def _choose(labels: Labels, count: int, *, neighbours: bool, rng: np.random.Generator) -> list[int]:
-    """Random objects, not the tiniest; with ``neighbours`` touching pairs, then others."""
+    """Random objects, except the tiniest; with ``neighbours``, touching pairs come first."""
     sizes = np.bincount(labels.ravel())
     present = np.flatnonzero(sizes[1:]) + 1
     if not present.size:
@@ -310,7 +310,7 @@ def _choose(labels: Labels, count: int, *, neighbours: bool, rng: np.random.Gene
 
 
 def _box_with(labels: Labels, objects: int, rng: np.random.Generator, *, margin: int) -> tuple[slice, slice]:
-    """Return the box around a random object and those nearest to it, and ``margin`` pixels around them."""
+    """Return the box around a random object and its nearest neighbours, plus ``margin`` pixels."""
     boxes = [box for box in ndimage.find_objects(labels) if box is not None]
     if not boxes:
         return slice(0, labels.shape[0]), slice(0, labels.shape[1])

@@ -1,9 +1,9 @@
-"""How long the border weights take, against the other ways to compute them: the bars of docs/benchmarks.md.
+"""How long border weights take, compared with other ways to compute them: the bars of docs/benchmarks.md.
 
     python benchmarks/border_weights.py            # all of it, about three minutes
     python benchmarks/border_weights.py --quick    # fewer repetitions, 4096x4096 pixels instead of 8192x8192
 
-What is compared runs in turn, so that a busy machine slows all of it down; times are medians.
+Compared methods run in turn, so that a busy machine slows down all of them; times are medians.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def make_cells(shape: tuple[int, ...], count: int, seed: int = 0) -> Paint:
 
 
 def make_probabilities(cells: Paint, seed: int = 0) -> NDArray[np.float32]:
-    """Return what a network might say of paint: certain inside, seams between cells, smooth noise (Y, X)."""
+    """Return what a network might predict: certainty inside, seams between cells, smooth noise (Y, X)."""
     depth = edt.edt(np.where(cells > 1, cells, 0))
     noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=cells.shape), 1.5)
     log_odds = np.where(cells > 1, np.minimum(1.2 * (depth - 1.2), 5), -4) + 2.5 * noise
@@ -60,7 +60,7 @@ def make_probabilities(cells: Paint, seed: int = 0) -> NDArray[np.float32]:
 
 
 def repeat(paint: Paint, times: int) -> Paint:
-    """Return the image side by side, ``times`` along both axes, with objects of their own in each."""
+    """Return copies of the image side by side, ``times`` along both axes, each with separate objects."""
     wide = np.tile(paint, (times, times))
     number = np.arange(times * times, dtype=np.int32).reshape(times, times).repeat(len(paint), 0)
     offset = number.repeat(paint.shape[1], 1) * paint.max()
@@ -80,7 +80,7 @@ def in_turn(repetitions: int, *functions: Callable[[], object]) -> list[float]:
 
 
 def naive_seconds(paint: Paint) -> float:
-    """Extrapolate one transform of the whole image for each object from some of them: all take the same."""
+    """Extrapolate from some objects the time of one whole-image transform per object: all take the same."""
     ids = np.unique(paint[paint > 1])
     taken = []
     nearest = np.full(paint.shape, np.inf)
@@ -95,7 +95,7 @@ def naive_seconds(paint: Paint) -> float:
 
 
 def cropped(paint: Paint, transform: Callable[[NDArray[np.bool_]], NDArray[np.float32]]) -> tuple[Paint, ...]:
-    """Return both distances by one transform for each object, of its bounding box widened by the cut-off."""
+    """Return both distances by one transform per object, of its bounding box widened by the cut-off."""
     nearest = np.full(paint.shape, np.inf, np.float32)
     second = nearest.copy()
     margin = int(CUTOFF)
@@ -126,12 +126,12 @@ class Table:
         )
 
     def faster(self, case: str, here: float, other: float, at_least: float) -> None:
-        """Print how many times faster it is here."""
+        """Print how many times faster ours is."""
         ratio = other / here
         self.row(case, seconds(here), seconds(other), ratio, f">= {at_least:,.0f}x faster", ratio >= at_least)
 
     def within(self, case: str, here: float, other: float, at_most: float) -> None:
-        """Print how many times the other's time it takes here."""
+        """Print our time as a multiple of the other's."""
         ratio = here / other
         self.row(case, seconds(here), seconds(other), ratio, f"<= {at_most}x", ratio <= at_most)
 
@@ -142,7 +142,7 @@ def seconds(value: float) -> str:
 
 
 def compare_methods(table: Table, cells: Paint, repetitions: int) -> None:
-    """Time the map and its distances against what else gives them."""
+    """Time the map and its distances against other ways to compute them."""
     objects = np.where(cells > 1, cells, 0)
     whole, distances, limit, scipy_crops, edt_crops = in_turn(
         repetitions,
@@ -163,7 +163,7 @@ def compare_methods(table: Table, cells: Paint, repetitions: int) -> None:
 
 
 def compare_sizes(table: Table, cells: Paint, repetitions: int, times: int) -> None:
-    """Time numbers of objects on the same pixels, and numbers of pixels with the same objects."""
+    """Time different numbers of objects on the same pixels, and different sizes with the same objects."""
     few, many = make_cells(cells.shape, 200), make_cells(cells.shape, 20_000)
     with_few, with_many = in_turn(
         repetitions, lambda: border_weights(few, CONFIG), lambda: border_weights(many, CONFIG)
@@ -195,7 +195,7 @@ def compare_volume(table: Table, repetitions: int) -> None:
 
 
 def compare_strokes(table: Table, cells: Paint, repetitions: int) -> None:
-    """Time what follows a stroke, on one thread: the update, its sum, and the sentence."""
+    """Time the work after a stroke, on one thread: the update, its sum, and the sentence."""
     parts = measure_parts(cells, CONFIG)
     box = (slice(1000, 1020), slice(1000, 1040))
     edited = cells.copy()
@@ -214,7 +214,7 @@ def compare_strokes(table: Table, cells: Paint, repetitions: int) -> None:
 
 
 def measure_memory(table: Table, side: int) -> None:
-    """Measure the peak in a process of its own, beyond the paint and the map."""
+    """Measure the peak memory of a separate process, without paint and map."""
     program = [sys.executable, __file__, "--memory", str(side)]
     peak = int(subprocess.run(program, check=True, capture_output=True, text=True).stdout)
     paint = side * side * 4
@@ -234,7 +234,7 @@ def report_memory(side: int) -> None:
     before = process.memory_info().rss
     seen = [before]
 
-    # Looked at every 2 ms: getrusage's peak is no use, it begins with that of the parent process.
+    # Sampled every 2 ms: getrusage's peak is useless, as it begins with that of the parent process.
     def watch() -> None:
         while not finished.wait(0.002):
             seen.append(process.memory_info().rss)
@@ -263,7 +263,7 @@ def measure_errors(table: Table) -> None:
 
 
 def measure_start() -> None:
-    """Print what the first call costs: once per installation, and once per process."""
+    """Print the cost of the first call: once per installation, and once per process."""
     program = (
         "import time, numpy as np; from napari_unet.core.weights import border_weights;"
         "t = time.perf_counter(); import numba; u = time.perf_counter();"

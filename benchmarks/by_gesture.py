@@ -1,8 +1,7 @@
-"""The annotator corrects as the dock lets them: objects are accepted, rejected, split and merged.
+"""The annotator corrects as in the dock: objects are accepted, rejected, split and merged.
 
-The largest mistake is mended, then the nearest right object accepted, and so on. A gesture costs what a
-stroke does: a second to aim, and its length. An object that was missed has no outline that could be accepted,
-and gets a stroke.
+The largest mistake is corrected, then the nearest right object is accepted, and so on. A gesture costs the
+same as a stroke: a second to aim, and its length. A missed object has no outline to accept; it gets a stroke.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from napari_unet.core.correcting.gestures import Correction, accept, merge, reje
 from napari_unet.core.errors import InputError
 
 _GOOD = 0.7
-"""Intersection over union with a true object from which on a person takes a predicted one for right."""
+"""Intersection over union with a true object at which a person takes a predicted one for right."""
 
 Do = Callable[[], None]
 
@@ -30,7 +29,7 @@ def correct_by_gesture(
     *,
     rng: np.random.Generator,
 ) -> Painted:
-    """Return the paint after gestures on a prediction (Y, X) that cost until ``until`` seconds."""
+    """Return the paint after gestures on a prediction (Y, X), until ``until`` seconds are spent."""
     desk = _Desk(labels.astype(np.int32), predicted.astype(np.int32), painted, rng)
     for _, place, mend in sorted(desk.mistakes(), key=lambda mistake: -mistake[0]):
         for do in (mend, lambda place=place: desk.accept_near(place)):
@@ -42,7 +41,7 @@ def correct_by_gesture(
 
 
 class _Desk:
-    """An image with its truth, what was predicted of it, and its paint so far."""
+    """An image with its truth, its prediction, and its paint so far."""
 
     def __init__(self, labels: Labels, predicted: Labels, painted: Painted, rng: np.random.Generator) -> None:
         self.seconds = painted.seconds
@@ -58,11 +57,11 @@ class _Desk:
         self._right = [int(number) + 1 for number in np.flatnonzero(is_right.any(axis=0))]
 
     def painted(self) -> Painted:
-        """Return what there is now."""
+        """Return the paint so far."""
         return Painted(self._paint.copy(), frozenset(self._full), self.seconds)
 
     def mistakes(self) -> Iterator[tuple[int, tuple[float, ...], Do]]:
-        """Yield for every mistake how many pixels are wrong by it, where it is, and what mends it."""
+        """Yield for every mistake how many pixels are wrong, where it is, and a call that corrects it."""
         sizes, predicted_sizes = self._overlaps.sum(axis=1), self._overlaps.sum(axis=0)
         inside = 2 * self._overlaps[1:, 1:] > sizes[1:, None]
         parts = (2 * self._overlaps[1:, 1:] > predicted_sizes[1:]) & (predicted_sizes[1:] > 0)
@@ -83,7 +82,7 @@ class _Desk:
                 yield int(wrong), self._middle(here), self._split(here, of_it)
 
     def accept_near(self, place: tuple[float, ...] | None) -> bool:
-        """Accept the right object nearest to ``place``, or any; say whether there was one left."""
+        """Accept the right object nearest to ``place``, or any; return whether there was one."""
         if not self._right:
             return False
         middles = [self._middle(self._objects == number) for number in self._right]
@@ -112,7 +111,7 @@ class _Desk:
         return do
 
     def _split(self, here: NDArray[np.bool_], of_it: NDArray[np.intp]) -> Do:
-        """Draw across ``here`` where the two of the true objects in it meet that meet for longest."""
+        """Draw across ``here`` along the longest border between two true objects in it."""
 
         def do() -> None:
             grown = expand_labels(np.where(np.isin(self._labels, of_it) & here, self._labels, 0), 20) * here
@@ -140,7 +139,7 @@ class _Desk:
         try:
             self._do(gesture(), length)
         except InputError:
-            # The stroke missed, which a person notices, and has paid for.
+            # The stroke missed: a person notices, but it has cost time.
             self.seconds += AIM + length / SPEED
 
     def _do(self, correction: Correction, length: float) -> None:

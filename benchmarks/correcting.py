@@ -1,4 +1,4 @@
-"""The annotator corrects: strokes on the worst errors of a prediction, as long as the seconds last."""
+"""The annotator corrects: strokes on the worst errors of a prediction, until the seconds are spent."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from skimage.segmentation import expand_labels
 from annotator import BACKGROUND, Canvas, Labels, Mask, Painted, axis_stroke, largest_part
 
 _SEAM = 3
-"""Pixels at most this far from two objects lie between them; strokes along a seam are as wide."""
+"""Pixels at most this far from two objects lie between them; strokes along a seam are this wide."""
 
 _LINE = 2
-"""Of a gap that is not so many brushes long nobody paints the line; both sides of it are painted instead."""
+"""A shorter gap, in brushes, is not painted as a line; both of its sides are painted instead."""
 
 
 @dataclass(frozen=True)
 class Error:
-    """What is wrong at one place.
+    """An error at one place.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class Error:
     pixels : int
         How much of the image is wrong because of it.
     mend : callable
-        Paints; says whether anything changed.
+        Paints; returns whether anything changed.
     """
 
     kind: str
@@ -44,11 +44,11 @@ def correct(
     rng: np.random.Generator,
     brush: float = 3.0,
 ) -> Painted:
-    """Return the paint with strokes on the worst errors, until it cost ``until`` seconds or none is left.
+    """Return the paint with strokes on the worst errors, until ``until`` seconds are spent or none is left.
 
-    A missed object gets a stroke inside; an invented one a background stroke; of objects that were merged,
-    the seam between two is painted as background where there is room, or else both sides of it as two
-    objects; one that was split gets one stroke across.
+    A missed object gets a stroke inside, an invented one a background stroke, and a split one a stroke
+    across. Between merged objects, the seam is painted as background if there is room, or else both sides of
+    it as two objects.
     """
     canvas = Canvas(labels, rng, start=painted, brush=brush)
     for error in sorted(errors(canvas.labels, predicted.astype(np.int32)), key=lambda e: -e.pixels):
@@ -59,7 +59,7 @@ def correct(
 
 
 def errors(labels: Labels, predicted: Labels) -> Iterator[Error]:
-    """Yield what is wrong with a prediction (Y, X), given the true objects."""
+    """Yield the errors of a prediction (Y, X), given the true objects."""
     table = np.zeros((int(labels.max()) + 1, int(predicted.max()) + 1), np.int64)
     np.add.at(table, (labels.ravel(), predicted.ravel()), 1)
     sizes, predicted_sizes = table.sum(axis=1), table.sum(axis=0)
@@ -103,17 +103,17 @@ def _seam(inside: NDArray[np.intp], merged: Mask) -> Callable[[Canvas], bool]:
 
 
 def mend_seam(canvas: Canvas, inside: NDArray[np.integer], where: Mask) -> bool:
-    """Paint between those two of the objects ``inside`` that lie along each other for longest.
+    """Paint between the two objects ``inside`` with the longest common border.
 
-    Only ``where`` they meet; says whether anything changed.
+    Only ``where`` they meet; return whether anything changed.
     """
     labels = canvas.labels
     pair = _closest_pair(np.where(np.isin(labels, inside), labels, 0))
-    if pair is None:  # what joins them is far from both, and an invented object
+    if pair is None:  # the part that joins them is far from both: an invented object
         return False
     near = [ndimage.distance_transform_edt(labels != label) <= _SEAM for label in pair]
     between = where & (labels == 0) & near[0] & near[1]
-    # Off both objects where the gap is wide enough; else a thin line that fills it.
+    # Clear of both objects if the gap is wide enough; else a thin line that fills it.
     for gap in (between & (canvas.clearance > 1), between):
         line = largest_part(gap)
         if _length(line) >= _LINE * canvas.brush:
@@ -124,7 +124,7 @@ def mend_seam(canvas: Canvas, inside: NDArray[np.integer], where: Mask) -> bool:
 
 
 def _closest_pair(labels: Labels) -> tuple[int, int] | None:
-    """Return the two objects whose surroundings share the longest line; None where none meet."""
+    """Return the two objects whose surroundings share the longest line; None if none meet."""
     grown = expand_labels(labels, _SEAM)
     pairs = []
     for one, other in ((grown[1:], grown[:-1]), (grown[:, 1:], grown[:, :-1])):

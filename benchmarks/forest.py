@@ -1,4 +1,4 @@
-"""A random forest on multi-scale features: what ilastik, Labkit and convpaint's classical mode are.
+"""A random forest on multi-scale features, as in ilastik, Labkit and convpaint's classical mode.
 
 100 trees, as in ilastik, on the features of its pixel classification at its default scales from 0.7 px up:
 smoothed intensity, gradient magnitude, Laplacian, and the eigenvalues of Hessian and structure tensor.
@@ -28,7 +28,7 @@ _CHUNK = 65_536
 
 
 def forest(task: Task) -> Iterator[Snapshot]:
-    """Fit to the painted pixels, for as long as that takes: it is the same at every mark."""
+    """Fit to the painted pixels, for as long as that takes: the result is the same at every mark."""
     from sklearn.ensemble import RandomForestClassifier
 
     examples: list[NDArray[np.float32]] = []
@@ -56,7 +56,7 @@ def forest(task: Task) -> Iterator[Snapshot]:
 
 
 def pixel_features(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the features (Y, X, F) of an image (C, Y, X): per channel the pixel, and seven at each scale."""
+    """Return the features (Y, X, F) of an image (C, Y, X): per channel, the pixel and seven at each scale."""
     columns = []
     for plane in image:
         columns.append(plane)

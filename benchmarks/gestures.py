@@ -2,9 +2,9 @@
 
     xvfb-run -a python benchmarks/gestures.py [--hidden]
 
-A real viewer, 2048x2048 pixels, 2,000 touching objects. A gesture is over when both layers hold what it says
-and have told the canvas; with ``--hidden`` nothing is drawn. Every kind is made on objects all over the image
-and undone again.
+A real viewer, 2048x2048 pixels, 2,000 touching objects. A gesture is over when both layers are changed and
+have notified the canvas; with ``--hidden`` nothing is drawn. Every kind of gesture is made on objects all
+over the image, and undone again.
 """
 
 import sys
@@ -30,7 +30,7 @@ BAR_MS = 100
 
 
 def measure(work: Callable[[], object]) -> float:
-    """Return the milliseconds that ``work`` takes."""
+    """Return how many milliseconds ``work`` takes."""
     start = time.perf_counter()
     work()
     return 1000 * (time.perf_counter() - start)

@@ -1,4 +1,4 @@
-"""The annotator paints where the product says: one look at each place, as long as the seconds last."""
+"""The annotator paints where the product says: one look at each place, until the seconds are spent."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,18 +21,18 @@ def guide(
     *,
     rng: np.random.Generator,
 ) -> Painted:
-    """Return the paint with strokes where ``next_places`` leads, until it cost ``until`` seconds.
+    """Return the paint with strokes where ``next_places`` leads, until ``until`` seconds are spent.
 
     Parameters
     ----------
     labels : array (Y, X) of int
-        The truth, which the annotator sees at the place they are led to and nowhere else.
+        The truth, which the annotator sees only at the suggested place.
     image : array
         With or without channels.
     prediction : Prediction
-        What the network trained so far says of it.
+        By the network trained so far.
     painted : Painted
-        Goes on from this.
+        Paint to continue from.
     """
     canvas = Canvas(labels, rng, start=painted)
     pixels = channels_first(image, ndim=2, paint_shape=labels.shape)
@@ -68,10 +68,10 @@ def _window(shape: tuple[int, ...], place: Place, extent: tuple[float, ...]) -> 
 
 
 def _look(canvas: Canvas, place: Place, extent: tuple[float, ...], until: float) -> None:
-    """Paint what is true there, as the sentence at the place says.
+    """Paint the truth there, as the sentence at the place says.
 
-    That is what parts two objects; or a stroke of what is there and, beside it, one of what the network takes
-    it for.
+    That is a line between two objects; or a stroke of what is there and, beside it, one of what the network
+    takes it for.
     """
     window = _window(canvas.labels.shape, place, extent)
     inside = canvas.labels * window
@@ -88,7 +88,7 @@ def _look(canvas: Canvas, place: Place, extent: tuple[float, ...], until: float)
 
 
 def _nearest_first(objects: NDArray[np.integer], labels: Labels, centre: tuple[int, ...]) -> list[int]:
-    """Return ``objects`` by the distance of their nearest pixel from ``centre``."""
+    """Return ``objects`` sorted by the distance of their nearest pixel from ``centre``."""
     away = {
         int(label): np.linalg.norm(np.argwhere(labels == label) - centre, axis=1).min() for label in objects
     }
@@ -96,7 +96,7 @@ def _nearest_first(objects: NDArray[np.integer], labels: Labels, centre: tuple[i
 
 
 def _background(canvas: Canvas, place: Place, extent: tuple[float, ...]) -> bool:
-    """Paint background from as near as there is room."""
+    """Paint background, beginning as near as there is room."""
     return any(
         canvas.background_stroke(
             close=True, within=_window(canvas.labels.shape, place, [share * size for size in extent])

@@ -1,13 +1,13 @@
-"""How many touching objects are found that connected components of the same probabilities join.
+"""How many touching objects are found that connected components of the same probabilities merge.
 
     OMP_NUM_THREADS=1 python benchmarks/instances.py --data ../shared/data [--kinds fluo_256 phase]
     ... --steps 160 --start MODEL    # begin with a starter
 
-On development images (`kinds.py`): a simulated annotator paints three images of a kind, a network learns from
-the paint for a number of steps, and other images are segmented once. Their objects are read twice from the
-probabilities: as a user gets them, with what the model keeps of how to read them; and as connected parts of
-p > 0.5, without specks of fewer than 8 pixels. *Perfect* cuts the same foreground along the truth: what is
-left to gain. A fixed number of steps and one seed give the same figures however busy the machine is.
+On development images (`kinds.py`), a simulated annotator paints three images of a kind, a network learns from
+the paint for a number of steps, and other images are segmented once. Their objects are found twice in the
+probabilities: as a user gets them, with the settings saved in the model; and as connected parts of p > 0.5,
+without specks of fewer than 8 pixels. *Perfect* cuts the same foreground along the truth, which shows what
+could still be gained. A fixed number of steps and one seed give the same figures however busy the machine is.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def components(probability: np.ndarray, smallest: int = InstanceConfig().min_siz
 
 
 def perfect(probability: np.ndarray, truth: Labels) -> Labels:
-    """Return p > 0.5, every pixel as part of the true object that is nearest to it."""
+    """Return p > 0.5, with every pixel assigned to the nearest true object."""
     nearest = ndimage.distance_transform_edt(truth == 0, return_distances=False, return_indices=True)
     return np.where(probability > 0.5, truth[tuple(nearest)], 0)
 

@@ -1,8 +1,8 @@
-"""The images of the score sheet: which are painted, which are scored, which settings were chosen on.
+"""The images of the score sheet: which are painted, which are scored, and which settings were chosen on.
 
-*Development* images are what settings are chosen on: of every kind, the first nine in name order, of which
-the first three are painted and the next are scored. *Report* images are for figures that are published:
-later images in name order, painted and scored, and a kind of its own on which nothing was ever chosen.
+Settings are chosen on *development* images: the first nine of every kind in name order. The first three of
+them are painted and the next are scored. *Report* images are for published figures: later images in name
+order, painted and scored, and a separate kind on which nothing was ever chosen.
 """
 
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ DEVELOPMENT = ("stardist", "fluo_256", "fluo_520x696", "histology", "phase")
 REPORT = ("fluo_256", "fluo_360", "fluo_520x696", "histology", "phase")
 
 _LARGEST = 768
-"""Edge in pixels to which images that are scored are cropped, around their middle."""
+"""Edge in pixels to which scored images are cropped around their middle."""
 
 _DEVELOPED_ON = 9
-"""So many images of a kind, the first in name order, were looked at while settings were chosen."""
+"""How many images of a kind, the first in name order, were used for choosing settings."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def load_kind(name: str, data: Path, *, report: bool = False, scored: int = 4) -
     report : bool
         Images on which nothing was chosen.
     scored : int
-        At most so many images are scored.
+        Most images that are scored.
     """
     if name == "stardist":
         if report:

@@ -2,10 +2,10 @@
 
     xvfb-run -a python benchmarks/live_objects.py [--hidden]
 
-A real viewer, 2048x2048 pixels, 2,000 touching objects, the Predict dock with a result. They have arrived
-when the label layer holds all of the new objects and has told the canvas. With ``--hidden`` the window is not
-shown and nothing is drawn, which leaves the plugin's own part. Beside the clock the time of the processor,
-drawing included, which says more where it is shared.
+A real viewer, 2048x2048 pixels, 2,000 touching objects, the Predict dock with a result. Objects have arrived
+when the label layer holds all of the new ones and has notified the canvas. With ``--hidden`` the window is
+not shown and nothing is drawn, which leaves only the plugin's own time. Besides wall time, processor time is
+given, including drawing; it says more on a busy machine.
 """
 
 import sys
@@ -29,7 +29,7 @@ BAR_MS = 300
 
 
 def report(name: str, seconds: list[tuple[float, float]], bar: float | None = None) -> bool:
-    """Print a row: median and worst by the clock, median of the processor; return whether the bar is met."""
+    """Print a row: median and worst wall time, median processor time; return whether the bar is met."""
     wall, processor = ([1000 * value for value in column] for column in zip(*seconds[WARM_UP:], strict=True))
     met = bar is None or median(wall) <= bar
     verdict = "| |" if bar is None else f"<= {bar:.0f} ms | {'met' if met else 'short'} |"
@@ -38,7 +38,7 @@ def report(name: str, seconds: list[tuple[float, float]], bar: float | None = No
 
 
 def repeat(work: Callable[[int], object]) -> list[tuple[float, float]]:
-    """Return the time of the clock and of the processor that each of the calls takes."""
+    """Return the wall time and the processor time of each call."""
     seconds = []
     for number in range(WARM_UP + CHANGES):
         start = time.perf_counter(), time.process_time()

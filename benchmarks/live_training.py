@@ -1,16 +1,16 @@
-"""What it costs to paint while a network learns and shows what it makes of it, and how soon it learns it.
+"""How painting slows down while a network learns and shows previews, and how soon it learns from strokes.
 
     xvfb-run -a python benchmarks/live_training.py
     xvfb-run -a python benchmarks/live_training.py --side 1024 --turns 1 --seconds 15   # to see that it works
 
-A real viewer, the Train dock, an image of 4096x4096 pixels, strokes by events of the mouse on the canvas.
-Turns of painting in idle napari and of painting while the dock trains with its live preview alternate, so
-that a busy machine slows down both.
+A real viewer, the Train dock, an image of 4096x4096 pixels, strokes by mouse events on the canvas. Painting
+in idle napari and painting while the dock trains with its live preview alternate, so that a busy machine
+slows down both.
 
 - Brush latency: from a movement of the mouse to the end of the redraw it causes.
-- A stroke to its first patch: from the release of the button to the draw of a training patch around it.
+- A stroke to its first patch: from the release of the button to the drawing of a training patch around it.
 - The first preview: from the press of Start to the layer.
-- Previews: what part of the time of the training they take, beside the drawing.
+- Previews: the part of the training time that they take, without drawing.
 
 Ends with 1 if a bar is missed.
 """
@@ -44,7 +44,7 @@ BRUSH_RATIO, FIRST_PATCH_MS, FIRST_PREVIEW_MS, PREVIEW_SHARE = 1.3, 1000, 10_000
 
 
 class Mouse:
-    """Draws one stroke after the other on the canvas, and times every movement."""
+    """Draws strokes on the canvas one after the other, and times every movement."""
 
     def __init__(self, canvas: QWidget, paint: Labels) -> None:
         self._canvas = canvas
@@ -57,7 +57,7 @@ class Mouse:
         self.released: list[float] = []
 
     def move(self) -> None:
-        """Do what a hand does in a fiftieth of a second: press, move, release, or rest."""
+        """Do what a hand does in 1/50 s: press, move, release, or rest."""
         phase = self._tick % (MOVES + REST)
         self._tick += 1
         if phase == 0:
@@ -93,7 +93,7 @@ class Mouse:
 
 
 def turn(seconds: float, mouse: Mouse) -> list[float]:
-    """Paint for so long; return the latencies in seconds."""
+    """Paint for this long; return the latencies in seconds."""
     mouse.latencies.clear()
     loop, hand = QEventLoop(), QTimer()
     hand.setTimerType(Qt.TimerType.PreciseTimer)
@@ -142,7 +142,7 @@ class Patches:
         return place
 
     def waits(self, released: list[float]) -> list[float]:
-        """Return for every stroke, from its release, how long it took to the next first patch."""
+        """Return how long it took from the release of every stroke to the next first patch."""
         waits = []
         for number, end in enumerate(released):
             following = released[number + 1] if number + 1 < len(released) else np.inf
@@ -153,7 +153,7 @@ class Patches:
 
 
 class Previews:
-    """Adds up what the previews of a training take of its thread."""
+    """Adds up the time that previews take in the training thread."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -175,7 +175,7 @@ class Previews:
 def measure(
     viewer: napari.Viewer, dock: TrainDock, mouse: Mouse, patches: Patches, *, turns: int, seconds: float
 ) -> int:
-    """Paint in idle and in training turns, print what it took, and return how many bars are missed."""
+    """Paint in idle and in training turns, print the times, and return how many bars are missed."""
     idle: list[float] = []
     busy: list[float] = []
     waits: list[float] = []
@@ -250,7 +250,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HOME"] = folder  # where models go
         dock = TrainDock(viewer)
-        dock.form._held_out.setValue(0)  # a stroke that is held out is in no patch
+        dock.form._held_out.setValue(0)  # a held-out stroke is in no patch
         viewer.window.add_dock_widget(dock, name="Train")
         mouse = Mouse(viewer.window._qt_viewer.canvas.native, paint)
         turn(5, mouse)  # napari's own warm-up

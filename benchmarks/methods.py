@@ -1,4 +1,4 @@
-"""What the methods of the score sheet have in common: the task, the clock, and the moments they stop at."""
+"""What all methods of the score sheet share: the task, the clock, and the moments at which they stop."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -14,12 +14,12 @@ from napari_unet.network.model import Model
 
 
 class Clock:
-    """Seconds of training, on the wall or of the processor.
+    """Seconds of training, in wall time or processor time.
 
     Parameters
     ----------
     kind : {"processor", "wall"}
-        Processor time does not change when the machine has other work.
+        Processor time does not change when the machine is busy.
     factor : float
         Processor seconds that count as one; see ``--factor``.
     """
@@ -35,12 +35,12 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the start, pauses left out."""
+        """Seconds since the start, without pauses."""
         return (self._now() - self._begun) / self._factor
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave out what happens inside."""
+        """Do not count the time of the block."""
         before = self._now()
         try:
             yield
@@ -57,15 +57,15 @@ class Task:
     images, painted : lists
         One paint for each image.
     marks : tuple of float
-        Moments in seconds of training, in order, at which the model is asked for; the last ends it.
+        Moments in seconds of training, in order, at which a model is taken; the last ends the training.
     clock : Clock
     seed : int
     settings : Settings
-        Of ours; the network, its precision and patches are those of the recipes, too.
+        Settings of ours; the recipes use the same network, precision and patches.
     folder : Path
         For files of this task.
     start : Model, optional
-        What ours begins with.
+        Model that ours begins with.
     """
 
     images: list[Image]
@@ -80,16 +80,16 @@ class Task:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A method stopped at some moment.
+    """A method, stopped at some moment.
 
     Parameters
     ----------
     marks : tuple of float
-        The moments at which this is what the user would have.
+        The moments at which a user would have this result.
     segment : callable
-        From an image to what its objects are, for each way the method can find them.
+        From an image to its objects, for each way in which the method can find them.
     steps : int
-        Steps of its optimiser by then.
+        Optimiser steps by then.
     """
 
     marks: tuple[float, ...]

@@ -1,12 +1,12 @@
-"""Break central modules of core in every small way, one at a time, and see whether a test fails.
+"""Change central modules of core in every small way, one at a time, and check whether a test fails.
 
     python benchmarks/mutation.py                      # core/weights, core/tiling, core/annotation
     python benchmarks/mutation.py tiling --show        # one of them, and each mutant with its fate
     python benchmarks/mutation.py --every 4            # a quarter of the mutants
 
-A mutant is the module with one thing changed: a comparison, a sign, a number by one, a condition turned
-round, a statement left out. Each is tested in a fork of this process, which has imported what stays the same;
-the file on disk is left as it is. Annotations, docstrings, what errors say and ``strict`` are not changed.
+A mutant is the module with one thing changed: a comparison, a sign, a number by one, an inverted condition, a
+missing statement. Each is tested in a fork of this process, which has imported everything else; the file on
+disk is not changed. Annotations, docstrings, error messages and ``strict`` are not mutated.
 """
 
 import argparse
@@ -35,7 +35,7 @@ TESTS = {
     "tiling": ("test_tiling",),
     "annotation": ("test_annotation",),
 }
-"""What tests each module of ``napari_unet.core``."""
+"""Test files of each module of ``napari_unet.core``."""
 
 OTHERS: dict[type[ast.AST], tuple[type[Any], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE), ast.LtE: (ast.Lt, ast.Gt),
@@ -47,12 +47,12 @@ OTHERS: dict[type[ast.AST], tuple[type[Any], ...]] = {
     ast.BitAnd: (ast.BitOr,), ast.BitOr: (ast.BitAnd,),
 }  # fmt: skip
 TIMES_AS_LONG = 10
-"""As the tests of the module as it is, and a mutant counts as found: it hangs."""
+"""Times as long as the tests of the unchanged module after which a mutant hangs, and counts as found."""
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A changed module: where, what was there, and what is there now."""
+    """A changed module: the line, the old code, and the new."""
 
     line: int
     was: str
@@ -90,7 +90,7 @@ def _left_alone(tree: ast.Module) -> Iterator[ast.AST]:
 
 
 def _changes(node: Any) -> list[Callable[[], None]]:
-    """Return what can be done to a node."""
+    """Return the possible changes of a node."""
     changes: list[Callable[[], None]] = []
     match node:
         case ast.Compare():
@@ -126,7 +126,7 @@ def _become(node: ast.AST, other: ast.AST) -> None:
 
 
 class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Imports a mutant in the place of its module."""
+    """Imports a mutant in place of its module."""
 
     def __init__(self, name: str, path: Path, tree: ast.Module) -> None:
         self.name, self.path, self.code = name, path, compile(tree, str(path), "exec")
@@ -143,13 +143,13 @@ class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def run_tests(files: Sequence[str]) -> int:
-    """Run test files to the first failure; 0 where there is none."""
+    """Run test files until the first failure; 0 if there is none."""
     options = ["-q", "-x", "--hypothesis-profile=mutation", "-p", "no:cacheprovider", "-p", "no:xvfb"]
     return int(pytest.main([*options, "-W", "ignore::pytest.PytestAssertRewriteWarning", *files]))
 
 
 def is_killed(name: str, path: Path, tree: ast.Module, files: Sequence[str], limit_s: float) -> bool:
-    """Return whether a test fails, in a fork, with this tree in the place of the module."""
+    """Return whether a test fails, in a fork, with this tree in place of the module."""
     process = os.fork()
     if process == 0:
         with contextlib.suppress(BaseException):  # whatever happens, this fork ends here
@@ -173,7 +173,7 @@ def is_killed(name: str, path: Path, tree: ast.Module, files: Sequence[str], lim
 
 
 def _may_hold_on(module: ModuleType) -> bool:
-    """Return whether a module may hold on to what is changed; compiled loops do not, and load slowly."""
+    """Return whether a module may refer to changed code; compiled loops do not, and load slowly."""
     path = str(getattr(module, "__file__", None) or "")
     return path.startswith((str(ROOT / "src"), str(ROOT / "tests"))) and "kernel" not in path
 
@@ -181,7 +181,7 @@ def _may_hold_on(module: ModuleType) -> bool:
 def main(names: Sequence[str], every: int, show: bool) -> None:
     """Print how many mutants of each module are killed, and those that are not."""
     os.chdir(ROOT)
-    # Without the phase that looks for the smallest example that fails.
+    # Without the phase that searches for the smallest failing example.
     phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
     options: dict[str, Any] = {"deadline": None, "database": None, "derandomize": True, "phases": phases}
     hypothesis.settings.register_profile("mutation", **options)

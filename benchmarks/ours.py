@@ -1,4 +1,4 @@
-"""napari-unet as its users have it: ``train_events`` and ``predict``, nothing else."""
+"""napari-unet as users run it: ``train_events`` and ``predict``, nothing else."""
 
 import os
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _ENDLESS = 10**9
 
 
 def ours(task: Task) -> Iterator[Snapshot]:
-    """Train on the paint and yield what a stop at every mark would have given."""
+    """Train on the paint and yield the result of a stop at every mark."""
     config = replace(task.settings.training, seconds=None, steps=_ENDLESS, seed=task.seed)
     control = Control()
     paints = [painted.paint for painted in task.painted]
@@ -51,10 +51,10 @@ def ours(task: Task) -> Iterator[Snapshot]:
 
 
 def _model_if_stopped(events: Iterator[TrainingEvent], control: Control, path: Path) -> Model:
-    """Return the model that a stop at this moment would give, while the training itself goes on.
+    """Return the model that a stop at this moment would give, while the training itself continues.
 
-    A copy of this process is stopped in its stead: whatever a stop does (a last validation, the choice of the
-    best weights) is done, and leaves no trace in the training that is measured.
+    A copy of this process is stopped instead: it does everything that a stop does (a last validation, the
+    choice of the best weights) without affecting the training that is measured.
     """
     child = os.fork()
     if child == 0:

@@ -1,12 +1,11 @@
-"""How fast and how exactly images are segmented, against the network alone, a notebook and MONAI.
+"""How fast and how exactly images are segmented, compared with the network alone, a notebook and MONAI.
 
     python benchmarks/prediction.py [--size 4096] [--features 16] [--threads 2] [--quick] [--rows NAME ...]
     python benchmarks/prediction.py --device cuda [--rows speed exactness stages]
 
-What is compared runs in turn in one process, and times are medians, of the clock and of the processor: where
-the processor is shared, the latter says more. The network has random weights, which changes nothing but the
-picture.
-A row is a function of ``Bench`` in ``ROWS``; it returns lines of the table.
+Compared methods run in turn in one process. Times are medians of wall and processor time; the latter says
+more on a busy machine. The network has random weights, which changes only the picture. A row is a function of
+``Bench`` in ``ROWS``; it returns lines of the table.
 """
 
 import argparse
@@ -42,7 +41,7 @@ from napari_unet.network.tiles.gpu_tiles import fetch, scaled, send
 from napari_unet.network.tiles.inference import class_probabilities, ready_network
 from napari_unet.network.unet import UNet
 
-WINDOW = 512  # of MONAI; smaller ones cost it more
+WINDOW = 512  # of MONAI, which is slower with smaller ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ class Seconds:
 
 
 class Bench:
-    """An image, a model, and the ways to segment the one with the other.
+    """An image, a model, and the ways to segment the image with it.
 
     Parameters
     ----------
@@ -94,17 +93,17 @@ class Bench:
         return torch.from_numpy(apply_limits(corner, limits))[None].to(self.device)
 
     def predict(self, image: NDArray[Any], config: PredictionConfig = PredictionConfig()) -> Prediction:
-        """Return what the product makes of an image."""
+        """Return the product's result for an image."""
         return predict(self.model, image, config, device=str(self.device))
 
     @cached_property
     def ready(self) -> UNet:
-        """The network as tiles are computed: folded, channels last, in the best precision."""
+        """The network as used for tiles: folded, channels last, in the best precision."""
         return ready_network(self.model, self.device, self.precision)
 
     @cached_property
     def plain(self) -> UNet:
-        """The network as a notebook has it: float32, batch normalisation apart."""
+        """The network as in a notebook: float32, with separate batch normalisation."""
         network = UNet(self.model.network).eval()
         network.load_state_dict(dict(self.model.weights))
         return network.to(self.device)
@@ -118,7 +117,7 @@ class Bench:
         """Time of every way to segment the image."""
         x = self.tensor()
         fast = self.in_layout(x)
-        # What is paid once in a process: torch imports and compiles on first use.
+        # Done once in a process: torch imports and compiles on first use.
         self.predict(self.image[:64, :64])
         return in_turn(
             {
@@ -134,9 +133,9 @@ class Bench:
 
 
 def _random_model(config: UNetConfig, image: NDArray[Any]) -> Model:
-    """Return a network with random weights, whose batch normalisation knows the image as after a training.
+    """Return a network with random weights, whose batch normalisation fits the image as after a training.
 
-    Without that, values grow from layer to layer, and with them what rounding does to them.
+    Otherwise values would grow from layer to layer, and rounding errors with them.
     """
     torch.manual_seed(0)
     network = UNet(config)
@@ -144,7 +143,7 @@ def _random_model(config: UNetConfig, image: NDArray[Any]) -> Model:
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 2)
             nn.init.normal_(module.bias, std=0.3)
-            module.momentum = None  # the mean of what it sees
+            module.momentum = None  # the mean of its input
     normalised = apply_limits(image[np.newaxis, :256, :256], Normalisation().limits(image[np.newaxis]))
     with torch.no_grad():
         network.train()(torch.from_numpy(normalised)[None])
@@ -167,9 +166,9 @@ def _monai(network: nn.Module, x: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def in_turn(ways: Mapping[str, Callable[[], Any]], repeats: int, device: torch.device) -> dict[str, Seconds]:
-    """Time every way ``repeats`` times, one after the other, so that all meet the same disturbances.
+    """Time every way ``repeats`` times, one after the other, so that disturbances affect all of them.
 
-    On a GPU each runs once just before, so that it has the memory it needs, where it keeps that.
+    On a GPU each runs once just before, so that it already has any memory that it keeps.
     """
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     on_gpu = device.type == "cuda"
@@ -191,7 +190,7 @@ def in_turn(ways: Mapping[str, Callable[[], Any]], repeats: int, device: torch.d
 
 
 def speed(bench: Bench) -> Iterator[Line]:
-    """Pixels a second, everything from the array of the camera to probabilities, against less than that."""
+    """Pixels per second from the camera's array to probabilities, compared with less work than that."""
     on_gpu = bench.device.type == "cuda"
     rows: list[tuple[str, str, float | None]] = [
         ("one forward of the same network (bare)", "whole", 0.8 if on_gpu else 0.85),
@@ -216,14 +215,14 @@ def speed(bench: Bench) -> Iterator[Line]:
 
 @torch.inference_mode()
 def exactness(bench: Bench) -> Iterator[Line]:
-    """Largest difference of probabilities, in float32, to one forward of the same network over all of it.
+    """Largest difference of probabilities, in float32, from one pass of the same network over the image.
 
     On a GPU that network computes in float64.
     """
     edge = min(bench.size, 1024)
     x = bench.tensor(edge)
     image = bench.image[:edge, :edge]
-    # The corner's own percentiles are not those of the image: give it the limits of x.
+    # The corner has other percentiles than the image: give it the limits of x.
     network = ready_network(bench.model, bench.device, torch.float32)
     limits = bench.model.normalisation.limits(image[np.newaxis])
     x = torch.from_numpy(apply_limits(image[np.newaxis], limits))[None].to(network.head.weight)
@@ -243,7 +242,7 @@ def _difference(name: str, result: NDArray[Any], truth: NDArray[Any], bar: float
 
 
 def objects(bench: Bench) -> Iterator[Line]:
-    """Seconds to find the objects of an image of as many as 5,000 in 4096², against those of the network."""
+    """Seconds to find objects, at a density of 5,000 in 4096², compared with those of the network."""
     cells = make_cells((bench.size, bench.size), round(5000 * (bench.size / 4096) ** 2))
     probability = make_probabilities(cells)
     find_objects(probability[:64, :64], ndim=2)
@@ -261,11 +260,11 @@ def objects(bench: Bench) -> Iterator[Line]:
 
 
 def partition(bench: Bench) -> Iterator[Line]:
-    """Objects of an image segmented to disk in tiles and blocks against those of the whole, id by id."""
+    """Objects of an image segmented to disk in tiles and blocks, compared id by id with the whole."""
     edge = min(bench.size, 1024)
     image = bench.image[:edge, :edge]
     whole = bench.predict(image, PredictionConfig(tile_size=edge, precision="float32"))
-    # An untrained network: the threshold that gives many objects, of which none spans the image.
+    # An untrained network: a threshold that gives many objects, none of which spans the image.
     instances = InstanceConfig(float(np.quantile(whole.probabilities[1], 0.8)), contrast=0.5)
     expected = replace(whole, instances=instances).objects
     for tile_size in (64, 176, 512):
@@ -290,7 +289,7 @@ def partition(bench: Bench) -> Iterator[Line]:
 
 @torch.inference_mode()
 def stages(bench: Bench) -> Iterator[Line]:
-    """Milliseconds of what is done once for an image, and for a tile, one thing after the other, on a GPU."""
+    """Milliseconds of each stage, once for an image and for a tile, one after the other, on a GPU."""
     model, image, device = bench.model, bench.image, bench.device
     plan = plan_prediction(model, image, PredictionConfig(), device=str(device))
     tile = plan_tiles(plan.shape, plan.tile_size, plan.geometry)[0]

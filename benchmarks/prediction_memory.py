@@ -1,10 +1,10 @@
-"""Whether the memory of a prediction depends on the size of the image: zarr in, zarr out.
+"""Whether the memory of a prediction depends on the image size: zarr in, zarr out.
 
     python benchmarks/prediction_memory.py [--sizes 4096 8192 16384] [--folder DIR]
     python benchmarks/prediction_memory.py --sizes 4096 30000      # 6 minutes, 5 GB of disk meanwhile
 
-Each size is segmented by a process of its own, whose resident memory is read every 50 ms. The images are
-blurred noise repeated, in chunks of 512 pixels, and the network is small and untrained with a threshold that
+Each size is segmented by a separate process, whose resident memory is read every 50 ms. The images are
+repeated blurred noise in chunks of 512 pixels; the network is small and untrained, with a threshold that
 gives many objects: memory depends on tiles, chunks and objects, not on what they show.
 """
 
@@ -22,11 +22,11 @@ from scipy import ndimage
 
 TILE = 512
 FLAT = 0.1
-"""The bar: so much more than for the smallest image, at most."""
+"""The bar: largest part by which memory may exceed that of the smallest image."""
 
 
 def make_image(path: Path, size: int) -> None:
-    """Write an image of that many pixels squared, chunk by chunk."""
+    """Write a square image with this edge in pixels, chunk by chunk."""
     noise = ndimage.gaussian_filter(np.random.default_rng(0).random((TILE, TILE)), 8, mode="wrap")
     chunk = np.uint16(60000 * (noise - noise.min()) / np.ptp(noise))
     image = zarr.create_array(path, shape=(size, size), chunks=(TILE, TILE), dtype="uint16")
@@ -36,7 +36,7 @@ def make_image(path: Path, size: int) -> None:
 
 
 def segment(folder: Path) -> None:
-    """Segment the image of a folder; runs in the process that is watched."""
+    """Segment the image in a folder; runs in the measured process."""
     import torch
 
     from napari_unet.core.arrays.normalisation import Normalisation

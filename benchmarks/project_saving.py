@@ -1,9 +1,9 @@
-"""How long saving a project stops the window while somebody paints on a large image.
+"""How long saving a project blocks the window while a user paints on a large image.
 
-Strokes are painted on 4096² pixels in a real viewer, once without and once with an open project. Told are the
-longest and the 99th percentile, in milliseconds, of what the project does on the main thread each time it
-looks (its tick; by the clock, and by the processor, where other work does not count), and of the gap between
-two turns of the event loop, which is all that a user can feel.
+Strokes are painted on 4096² pixels in a real viewer, once without and once with an open project. Printed are
+the longest and the 99th percentile, in milliseconds, of the project's work on the main thread at each tick
+(wall time, and processor time, which other work does not change), and of the gap between two turns of the
+event loop, which is all that a user can feel.
 
     xvfb-run -a python benchmarks/project_saving.py [--seconds 10] [--size 4096]
 """
@@ -97,7 +97,7 @@ def gaps_while_painting(paint: napari.layers.Labels, seconds: float, size: int) 
 
 
 def told(values: list[float]) -> str:
-    """Return the longest and the 99th percentile in words."""
+    """Return the longest and the 99th percentile as text."""
     return f"max {max(values):6.1f} ms   p99 {np.percentile(values, 99):6.1f} ms"
 
 

@@ -1,20 +1,20 @@
 """How RootPainter and nnU-Net would train our network on the same paint.
 
-Only the recipe is theirs: which patches, loss, optimiser, schedule, and which weights are kept. The U-Net,
-its start, precision, patch and batch size, the reading of the paint (seams between touching objects included)
-and the resampling of patches are ours, so that a second buys all of them the same number of steps. Their own
+Only the recipe is theirs: patches, loss, optimiser, schedule, and the choice of weights. The U-Net, its
+start, precision, patch and batch size, the reading of the paint (including seams between touching objects)
+and the resampling of patches are ours, so that all do the same number of steps in a second. Their own
 networks are larger and normalise by groups (RootPainter) or instances (nnU-Net); here all have batch norm.
 
 RootPainter (Smith et al., New Phytologist 2022): random patches with at least one painted pixel; Dice + 0.3
 cross-entropy with logits set to 0 where nothing is painted; SGD 0.01, Nesterov momentum 0.99; the weights
-with the highest F1 on its validation paint. We look every 25 steps, not once in 612 patches, which of a few
-hundred steps would be too few.
+with the highest F1 on its validation paint. We validate every 25 steps, not once in 612 patches, which would
+be too rare in a few hundred steps.
 
 nnU-Net v2 (Isensee et al., Nature Methods 2021), with its ignore label: patches centred on annotated pixels,
 every third on a foreground pixel; Dice and cross-entropy over annotated pixels; SGD 0.01, Nesterov momentum
 0.99, weight decay 3e-5, gradients clipped to 12, polynomial decay over the seconds it is given; the last
-weights. No validation paint is held back. Before the last mark it is scored as if stopped on its way; for its
-best at 30 s, give it 30 s.
+weights. No validation paint is held out. Before the last mark it is scored as if stopped half-way; for its
+best result at 30 s, give it 30 s.
 """
 
 from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ _FIRST_LOOK, _EVERY = 5, 25
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is theirs.
+    """The parts of a recipe that are theirs.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class Recipe:
         From the samples, the number of the patch in its batch, and a generator, to the middle of a patch: the
         index of the sample and a position.
     loss : callable
-        Of logits (B, 2, Y, X), target (B, Y, X) and what is known (B, Y, X) bool.
+        From logits (B, 2, Y, X), target (B, Y, X) and known pixels (B, Y, X) bool.
     rate : callable
         Learning rate after a fraction in [0, 1] of the time.
     weight_decay, clip : float
@@ -94,7 +94,7 @@ def rootpainter_dice(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def nnunet_loss(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    """Return soft Dice of the foreground (negative, over the batch) + mean cross-entropy, of known pixels."""
+    """Return soft Dice of the foreground (negative, over the batch) + mean cross-entropy, on known pixels."""
     logits = logits.float()
     foreground = logits.softmax(dim=1)[:, 1][known]
     truth = target[known].float()
@@ -159,7 +159,7 @@ def nnunet(task: Task) -> Iterator[Snapshot]:
 
 
 def train_by(recipe: Recipe, task: Task) -> Iterator[Snapshot]:
-    """Train by a recipe and yield its model at every mark."""
+    """Train with a recipe and yield its model at every mark."""
     run = _Run(recipe, task)
     task.clock.restart()
     for mark in task.marks:
@@ -170,7 +170,7 @@ def train_by(recipe: Recipe, task: Task) -> Iterator[Snapshot]:
 
 
 class _Run:
-    """A network on its way by a recipe."""
+    """A network in training with a recipe."""
 
     def __init__(self, recipe: Recipe, task: Task) -> None:
         self._recipe = recipe
@@ -191,7 +191,7 @@ class _Run:
         dataset = join_planes(read_planes(task.images, paints, reading), reading)
         shape = replace(config.network, in_channels=dataset.in_channels, classes=dataset.n_classes)
         self._config: TrainingConfig = replace(config, network=shape)
-        # One that has no paint left to train on is never drawn.
+        # A sample without paint to train on is never drawn.
         self._dataset = replace(
             dataset, samples=tuple(sample for sample in dataset.samples if sample.weight.any())
         )
@@ -215,7 +215,7 @@ class _Run:
         self.steps = 0
 
     def step(self, fraction: float) -> None:
-        """Teach one batch, at this fraction of the time."""
+        """Train on one batch, at this fraction of the time."""
         self.steps += 1
         image, target, weight = self._batch()
         self._network.train()
@@ -223,7 +223,7 @@ class _Run:
         with self._autocast():
             logits = self._network(image.contiguous(memory_format=torch.channels_last))
         known = weight > 0
-        if known.any():  # a transform may turn the only painted pixel out of the patch
+        if known.any():  # a transform may move the only painted pixel out of the patch
             loss = self._recipe.loss(logits, target, known)
             torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.clip)
@@ -234,7 +234,7 @@ class _Run:
             self._keep_best()
 
     def segmenter(self) -> Callable[[Image], dict[str, Labels]]:
-        """Return how the model it would be stopped with segments an image."""
+        """Return a function that segments an image with the model that a stop would give."""
         config = self._config
         model = Model(
             network=config.network,
@@ -264,7 +264,7 @@ class _Run:
         return crop_margin(view, shape)[:3]
 
     def _keep_best(self) -> None:
-        # F1 = 2 IoU / (1 + IoU), so both choose the same; F1 is not a number, hence never better, at IoU 0.
+        # F1 = 2 IoU / (1 + IoU), so both choose the same; at IoU 0, F1 is NaN and hence never better.
         score = self._validation.tally(self._predict).score
         if score > self._best_score:
             self._best_score, self._best = score, self._weights()

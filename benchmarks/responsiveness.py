@@ -1,11 +1,11 @@
-"""How long the window does not answer while a network trains and the user paints.
+"""How long the window does not respond while a network trains and the user paints.
 
     xvfb-run -a python benchmarks/responsiveness.py
 
 A real viewer, the Train dock, an image of 2048x2048 pixels. A timer marks the annotation layer 50 times
-a second, as a brush does; another notes when the main thread answers. Turns of painting in idle napari and of
-painting while the dock trains (from the press of Start, preparation included) alternate in one run, so that a
-busy machine slows down both. A gap is the time from one answer to the next, 5 ms at best. Ends with 1 if the
+a second, like a brush; another records when the main thread responds. Painting in idle napari and painting
+while the dock trains (from the press of Start, including preparation) alternate in one run, so that a busy
+machine slows down both. A gap is the time from one response to the next, 5 ms at best. Ends with 1 if the
 99th percentile is more than 1.5 times that of idle napari.
 """
 
@@ -31,7 +31,7 @@ BAR = 1.5
 
 
 class Brush:
-    """Paints one stroke after the other, a mark at a time."""
+    """Paints strokes one after the other, a mark at a time."""
 
     def __init__(self, layer: Labels) -> None:
         self._layer = layer
@@ -51,7 +51,7 @@ class Brush:
 
 
 def turn(seconds: float, brush: Brush) -> list[float]:
-    """Paint for so long; return the gaps in seconds."""
+    """Paint for this long; return the gaps in seconds."""
     loop, heart, hand = QEventLoop(), QTimer(), QTimer()
     beats: list[float] = []
     end = time.perf_counter() + seconds

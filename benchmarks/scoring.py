@@ -1,4 +1,4 @@
-"""How good a segmentation is, by object; the same code for every method."""
+"""Score a segmentation by object, with the same code for every method."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ from napari_unet.core.objects.instance_fit import size_from_strokes
 
 
 def score(predicted: Sequence[Labels], pairs: Sequence[Pair]) -> dict[str, float | None]:
-    """Return the mean over the images, and the recall of touching objects over all of them together."""
+    """Return the mean over the images, and the recall of touching objects over all images together."""
     rows, found, touching = [], 0, 0
     for objects, (_, truth) in zip(predicted, pairs, strict=True):
         scores = evaluate(objects, truth)
@@ -47,9 +47,9 @@ def touching_recall(predicted: Labels, truth: Labels, threshold: float = 0.5) ->
 
 
 def every_way(probability: NDArray[np.floating[Any]], paints: Iterable[Labels]) -> dict[str, Labels]:
-    """Return the objects as connected components and as ours separates them; the best on the truth counts.
+    """Return the objects as connected components and as ours separates them; the better on the truth counts.
 
-    Small ones are left out by the size of what was painted, as ours does.
+    Small ones are left out by the size of painted objects, as in ours.
     """
     reading = size_from_strokes(list(paints))
     ways = {

@@ -3,11 +3,11 @@
     xvfb-run -a python benchmarks/soak.py --minutes 60
     xvfb-run -a python benchmarks/soak.py --minutes 3      # to see that it works
 
-Rounds of two minutes, as a user would go: start training, paint and erase and undo while it learns and shows
-what it makes of the image, look elsewhere, stop, segment. After each round, memory, layers, threads, timers
-and workers are counted. The last lines say whether memory grew by more than 5 % after the first 5 minutes
-(of a shorter run: after the first third), and whether in the last quarter of the rest there was always more
-left than in its first half. Exit code 1 if so.
+Rounds of two minutes, as a user would work: start training, paint, erase and undo while it learns and shows
+previews, look elsewhere, stop, segment. After each round, memory, layers, threads, timers and workers are
+counted. The last lines say whether memory grew by more than 5 % after the first 5 minutes (in a shorter run:
+after the first third), and whether the last quarter of the rest always had more of something than its first
+half. Exit code 1 if so.
 """
 
 import argparse
@@ -37,7 +37,7 @@ SETTLED_MIN, GROWTH = 5.0, 0.05
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """What there is at the end of a round."""
+    """Counts at the end of a round."""
 
     minutes: float
     megabytes: float
@@ -49,7 +49,7 @@ class Count:
 
 
 def count(viewer: napari.Viewer, began: float) -> Count:
-    """Count what could be left behind, after all that can go has gone."""
+    """Count what could be left behind, once everything that can be freed is."""
     for _ in range(3):
         gc.collect()
     timers = [timer for timer in window_children(viewer, QTimer) if timer.isActive()]
@@ -58,7 +58,7 @@ def count(viewer: napari.Viewer, began: float) -> Count:
         minutes=(time.perf_counter() - began) / 60,
         megabytes=psutil.Process().memory_info().rss / 2**20,
         layers=len(viewer.layers),
-        # Qt's pool keeps a few threads for a while, which Python calls dummies and never forgets.
+        # Qt's pool keeps a few threads for a while; Python lists them as dummies for ever.
         threads=sum(not thread.name.startswith("Dummy-") for thread in threading.enumerate()),
         timers=len(timers),
         objects=len(window_children(viewer, QObject)),
@@ -144,8 +144,8 @@ def judge(counts: list[Count], minutes: float) -> int:
     first, last = later[0], later[-1]
     growth = last.megabytes / first.megabytes - 1
     faults = [] if growth <= GROWTH else [f"memory grew by {growth:.1%}"]
-    # What is shown for the first time, such as a warning, makes its widgets once, and a count may come before
-    # or after something that comes and goes: a leak goes on, so that there are never as few again.
+    # A warning, for example, makes its widgets once, when it is first shown, and a count may fall before or
+    # after something temporary. A leak continues, so that counts never become as small again.
     for name in ("layers", "threads", "timers", "objects", "workers"):
         most = max(getattr(one, name) for one in later[: len(later) // 2])
         least = min(getattr(one, name) for one in later[3 * len(later) // 4 :])

@@ -1,4 +1,4 @@
-"""What the results of the score sheet say, as markdown tables and as plots."""
+"""The results of the score sheet as markdown tables and plots."""
 
 import json
 from collections import defaultdict
@@ -20,7 +20,7 @@ METRICS = {
 
 
 def read(path: Path) -> list[Row]:
-    """Return the rows; of one training that was repeated, the later."""
+    """Return the rows; if a training was repeated, the later ones."""
     rows = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
     names = ("split", "kind", "paint", "method", "seed", "mark", "budget")
     return list({tuple(row[name] for name in names): row for row in rows}.values())

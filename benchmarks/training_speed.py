@@ -1,21 +1,21 @@
-"""What a training step spends its time on, and how fast it is against a bare loop.
+"""Where the time of a training step goes, and how fast it is compared with a bare loop.
 
     python benchmarks/training_speed.py                          # CPU, about five minutes
     python benchmarks/training_speed.py --device cuda
     python benchmarks/training_speed.py --cases 2d --steps 100   # one kind of image
 
 ``train_events`` runs with its defaults on synthetic nuclei with simulated strokes. Functions are timed from
-outside, each without those it calls; what is left of the loop is its events. All the same, forward, backward
-and optimiser are the work itself; sampling, augmentation, weight average, validation and events are outside.
-A GPU replays a recording of the work, so there "forward and loss" stands for the backward pass as well, and
-"optimiser" for the average. There, clocks wait for the GPU at every change of part. What is outside without
-such waits, when the processor prepares the next batch meanwhile, follows in a line of its own: the part of
-the time in which the GPU did anything else, or nothing. What it records once in a training, of a step and of
-the first scores, is among the steps that do not count, and told apart.
+outside, each without those it calls; what is left of the loop is its events. Forward, backward and optimiser
+are the work itself; sampling, augmentation, weight average, validation and events are outside. A GPU replays
+a recording of the work, so that "forward and loss" there includes the backward pass, and "optimiser" the
+average; clocks wait for the GPU whenever the part changes. A separate line has the part outside without such
+waits, when the processor prepares the next batch at the same time: the part of the time in which the GPU did
+something else, or nothing. Recordings, made once in a training for a step and for the first scores, fall into
+the steps that do not count, and are printed separately.
 
-The bare loop teaches the same network on one resident random batch, in the same arithmetic, with the same
+The bare loop trains the same network on one resident random batch, in the same precision, with the same
 optimiser and nothing else. Both run in turn, a few steps each, so that a busy machine slows both down. The
-ratio counts everything, validation included.
+ratio counts everything, including validation.
 """
 
 import argparse
@@ -74,7 +74,7 @@ class Case:
 
     @property
     def config(self) -> TrainingConfig:
-        """The defaults, for this many axes; steps without end."""
+        """The defaults, for this many axes, without a limit of steps."""
         channels: Any = "last" if self.channels > 1 else "none"
         network = UNetConfig(ndim=len(self.shape))  # type: ignore[arg-type]  # 2 or 3
         return TrainingConfig(steps=10**9, channels=channels, network=network)
@@ -137,7 +137,7 @@ class Clocks:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Charge what happens inside to ``name``."""
+        """Charge the time of the block to ``name``."""
         self._charge()
         self._now.append(name)
         try:
@@ -147,7 +147,7 @@ class Clocks:
             self._now.pop()
 
     def watch(self, owner: object, attribute: str, name: str) -> Callable[[], None]:
-        """Charge every call of ``owner.attribute`` to ``name``; return what undoes it."""
+        """Charge every call of ``owner.attribute`` to ``name``; return a call that undoes this."""
         function = getattr(owner, attribute)
 
         def timed(*arguments: Any, **keywords: Any) -> Any:
@@ -192,7 +192,7 @@ def watched(clocks: Clocks) -> Iterator[None]:
 def bare_loop(
     network: UNetConfig, shape: tuple[int, ...], rate: float, device: torch.device, precision: str
 ) -> Iterator[None]:
-    """Teach a network on one random batch (B, C, …YX), a step at a time, as a tutorial would."""
+    """Train a network on one random batch (B, C, …YX), a step at a time, as a tutorial would."""
     layout = torch.channels_last if network.ndim == 2 else torch.contiguous_format
     net = UNet(network).to(device).to(memory_format=layout).train()  # type: ignore[call-overload]
     image = torch.randn(shape, device=device).contiguous(memory_format=layout)
@@ -212,12 +212,12 @@ def bare_loop(
 
 
 class Trainings:
-    """The same training of a case, as often as it is asked for."""
+    """Starts the same training of a case as often as needed."""
 
     started: Started
     network: UNetConfig
     shape: tuple[int, ...]
-    """Of a batch, (B, C, …YX)."""
+    """Shape of a batch, (B, C, …YX)."""
 
     def __init__(self, case: Case, device: str) -> None:
         self._images, self._paints = zip(*case.images(), strict=True)
@@ -241,7 +241,7 @@ class Trainings:
 
 
 def measure_parts(trainings: Trainings, steps: int, device: torch.device) -> None:
-    """Print the share of every part in processor and in wall time."""
+    """Print the share of every part in processor time and wall time."""
     clocks = Clocks(device)
     run = trainings.steps()
     with watched(clocks):
@@ -262,7 +262,7 @@ def measure_parts(trainings: Trainings, steps: int, device: torch.device) -> Non
 
 
 class TimedReplay(Replay):
-    """Notes when the GPU begins and ends its work."""
+    """Records when the GPU begins and ends its work."""
 
     spans: ClassVar[list[tuple[Any, Any]]] = []
 
@@ -275,7 +275,7 @@ class TimedReplay(Replay):
         self.spans.append((begin, end))
 
     def run(self, *given: Any, **named: Any) -> Any:
-        """Return what the function gives; of what has a second part, that is a step, and no score."""
+        """Return the function's result; one with a second part is that of a step, not of a score."""
         with self._span() if named.get("then") else nullcontext():
             return super().run(*given, **named)
 
@@ -286,7 +286,7 @@ class TimedReplay(Replay):
 
 
 def measure_overlapped(trainings: Trainings, steps: int, device: torch.device) -> None:
-    """Print for which part of the time the GPU does not compute forward, backward or optimiser."""
+    """Print the part of the time in which the GPU does not compute forward, backward or optimiser."""
     learner.Replay = TimedReplay
     recordings = Clocks(device)
     undo = recordings.watch(Replay, "_record", "recordings")
@@ -316,7 +316,7 @@ def report(name: str, seconds: NDArray[np.float64], steps: int, total: NDArray[n
 
 
 def compare_loops(trainings: Trainings, steps: int, device: torch.device) -> None:
-    """Print how many patches a second are taught, and by the bare loop."""
+    """Print how many patches per second are trained on, and how many by the bare loop."""
     ours = trainings.steps()
     rate, precision = TrainingConfig().learning_rate, trainings.started.precision
     bare = bare_loop(trainings.network, trainings.shape, rate, device, precision)

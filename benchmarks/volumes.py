@@ -1,11 +1,11 @@
-"""Does a 3-D training gain by beginning with a 2-D starter? Half a volume is painted, the other half scored.
+"""Does 3-D training benefit from a 2-D starter? Half a volume is painted, the other half scored.
 
     OMP_NUM_THREADS=1 python benchmarks/volumes.py --data ../shared/data [--start cells] [--seeds 0 1 2]
 
-A simulated annotator paints every few planes of one half: strokes in the sections of some objects, and of
-background. The same paint teaches a network from random weights and one whose kernels are those of the
-starter in their middle plane. At every mark the training is stopped, and the other half is scored by object,
-in 3-D. Objects of fewer than 50 voxels, which the edges of a volume leave, are not counted. Training time is
+A simulated annotator paints some planes of one half: strokes in the sections of some objects, and of
+background. The same paint trains a network with random weights, and one with the kernels of the starter in
+the middle plane of its own. At every mark the training is stopped, and the other half is scored by object,
+in 3-D. Objects of fewer than 50 voxels, cut off at the edges of a volume, are not counted. Training time is
 processor time of one thread, see annotation_efficiency.py.
 """
 
@@ -37,7 +37,7 @@ _SMALLEST = 50
 
 @dataclass(frozen=True)
 class Volume:
-    """A file of the data, where its halves meet, and the edges of its voxels."""
+    """A data file, the plane where its halves meet, and the edges of its voxels."""
 
     path: str
     axis: int
@@ -52,7 +52,7 @@ VOLUMES = {
 
 
 def main() -> None:
-    """Train from both and print the scores."""
+    """Train from both starts and print the scores."""
     args = _parse()
     torch.set_num_threads(1)
     for seed in args.seeds:
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def compare(name: str, seed: int, args: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Yield a row for every beginning and mark."""
+    """Yield a row for every start and mark."""
     volume = VOLUMES[name]
     path = args.data / volume.path
     image = tifffile.imread(path)
@@ -96,7 +96,7 @@ def compare(name: str, seed: int, args: argparse.Namespace) -> Iterator[dict[str
 
 
 def paint_planes(labels: Labels, every: int, rng: np.random.Generator) -> Labels:
-    """Return strokes in every so many planes: of background and up to 6 objects, each with its own value."""
+    """Return strokes in every n-th plane: of background and up to 6 objects, each with its own value."""
     paint = np.zeros_like(labels)
     for plane in range(every // 2, len(labels), every):
         if not labels[plane].any():
@@ -115,7 +115,7 @@ def learn(
     start: Model | None,
     args: argparse.Namespace,
 ) -> Iterator[tuple[float, Model]]:
-    """Train on from mark to mark, and yield what a stop at each gives."""
+    """Train from mark to mark, and yield the result of a stop at each."""
     last: Stopped | None = None
     done = 0.0
     for mark in args.marks:

@@ -1,11 +1,11 @@
-"""How soon a stroke is in the weight map on the screen, and how long the window is blocked by it.
+"""How soon a stroke appears in the weight map on the screen, and how long it blocks the window.
 
     xvfb-run -a python benchmarks/weights_preview.py [--hidden] [--filled]
 
 A real viewer, 2048x2048 pixels, 2,000 touching objects, the Weights dock with its map shown. With
-``--filled`` they are said to be filled to their border, and nothing is painted between them. A stroke is one
-``layer.paint``; it has arrived when the map layer holds all of the new weights and has told the canvas. With
-``--hidden`` the window is not shown and nothing is drawn, which leaves the plugin's own part.
+``--filled`` they are marked as filled to their border, and nothing is painted between them. A stroke is one
+``layer.paint``; it has arrived when the map layer holds all of the new weights and has notified the canvas.
+With ``--hidden`` the window is not shown and nothing is drawn, which leaves only the plugin's own time.
 """
 
 import sys
@@ -28,7 +28,7 @@ from napari_unet.widgets.weights import WeightsDock
 
 SIDE, OBJECTS = 2048, 2000
 WARM_UP, STROKES = 5, 20
-SLOTS = ("_compute", "_show_preview", "_refresh")  # all that the dock does on the main thread
+SLOTS = ("_compute", "_show_preview", "_refresh")  # the dock's work on the main thread
 
 
 class TimedDock(WeightsDock):
@@ -51,7 +51,7 @@ for _name in SLOTS:
 
 
 def until(arrived: Callable[[], bool], timeout: float = 60.0) -> float:
-    """Run the event loop until ``arrived()``; return the longest time in seconds that it did not answer."""
+    """Run the event loop until ``arrived()``; return the longest time in seconds without a response."""
     loop, heart = QEventLoop(), QTimer()
     beats = [time.perf_counter()]
 
@@ -70,13 +70,13 @@ def until(arrived: Callable[[], bool], timeout: float = 60.0) -> float:
 
 
 def wait(seconds: float) -> float:
-    """Run the event loop for so long; return the longest time in seconds that it did not answer."""
+    """Run the event loop for this long; return the longest time in seconds without a response."""
     end = time.perf_counter() + seconds
     return until(lambda: time.perf_counter() >= end)
 
 
 def strokes(seed: int) -> list[tuple[tuple[int, int], int]]:
-    """Return where strokes go, and their values: background, objects, erased."""
+    """Return the places and values of strokes: background, objects, erased."""
     rng = np.random.default_rng(seed)
     return [
         (tuple(rng.integers(50, SIDE - 50, 2).tolist()), int(value))
@@ -95,7 +95,7 @@ def painted_image(viewer: napari.Viewer, *, filled: bool) -> Labels:
 
 
 def report(name: str, seconds: list[float]) -> None:
-    """Print a row: median and worst of the strokes that are no warm-up."""
+    """Print a row: median and worst of the strokes after the warm-up."""
     kept = [1000 * value for value in seconds[WARM_UP:]]
     print(f"| {name} | {median(kept):.0f} ms | {max(kept):.0f} ms |")
 

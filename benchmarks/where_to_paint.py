@@ -1,16 +1,16 @@
-"""Does it pay to paint where the product says? Guided strokes against random ones and against corrections.
+"""Does it pay to paint where the product says? Guided strokes compared with random ones and corrections.
 
     OMP_NUM_THREADS=1 python benchmarks/where_to_paint.py --data ../shared/data             # development
     OMP_NUM_THREADS=1 python benchmarks/where_to_paint.py --data ../shared/data --report    # for figures
     python benchmarks/where_to_paint.py --table
 
-All begin with the same random strokes on every image and a training on them. Then, in rounds: paint for so
-many more seconds, train on for as long as before, and score *other* images. *random* paints objects and
-background in turn, anywhere; *guided* goes to the places that ``next_places`` names and paints what is true
-there, without knowing what is wrong elsewhere; *corrections* knows every error of the prediction and mends
-the largest with strokes, as nobody can who does not look at all of the image; *gestures* does so as the dock
-lets users do, and accepts right objects nearby. Training time is processor time of one
-thread, see annotation_efficiency.py.
+All begin with the same random strokes on every image and a training on them. Then, in rounds, they paint for
+some more seconds, train as long as before, and score *other* images. *random* alternates objects and
+background, anywhere; *guided* goes to the places of ``next_places`` and paints the truth there, without
+knowing what is wrong elsewhere; *corrections* knows every error of the prediction and corrects the largest
+with strokes, which a person could do only after looking at the whole image; *gestures* corrects as in the
+dock, and accepts right objects nearby. Training time is processor time of one thread, see
+annotation_efficiency.py.
 """
 
 import argparse
@@ -44,7 +44,7 @@ _ENDLESS = 10**9
 
 
 def main() -> None:
-    """Score what is missing, or show what there is."""
+    """Score what is missing, or show existing results."""
     args = _parse()
     results = args.output / "results.jsonl"
     if args.table:
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def compare(name: str, seed: int, args: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Yield a row for every arm and round; round 0 is the beginning that all share."""
+    """Yield a row for every arm and round; round 0 is the common start."""
     kind = load_kind(name, args.data, report=args.report, scored=args.scored)
     images = [image for image, _ in kind.paint]
 
@@ -95,7 +95,7 @@ def compare(name: str, seed: int, args: argparse.Namespace) -> Iterator[dict[str
 
 
 def _random(kind: Kind, seconds: float, seed: int) -> list[Painted]:
-    """Return random strokes on every image; those of fewer seconds are the first of them."""
+    """Return random strokes on every image; those for fewer seconds are the first of them."""
     return [
         paint_for(labels, seconds, rng=np.random.default_rng((seed, number)))
         for number, (_, labels) in enumerate(kind.paint)
@@ -105,7 +105,7 @@ def _random(kind: Kind, seconds: float, seed: int) -> list[Painted]:
 def _paint_on(
     arm: str, pair: Pair, prediction: Prediction, before: Painted, until: float, *, seed: tuple[int, int]
 ) -> Painted:
-    """Go on painting one image, as ``arm`` does."""
+    """Continue painting one image, as ``arm`` does."""
     (image, labels), rng = pair, np.random.default_rng(seed)
     if arm == "guided":
         return guide(labels, image, prediction, before, until, rng=rng)
@@ -120,7 +120,7 @@ def learn(
     args: argparse.Namespace,
     seed: int,
 ) -> Stopped:
-    """Train on, for as long as every round, as a user does who presses Start again."""
+    """Continue training for one round, like a user who presses Start again."""
     clock, control, last = Clock("processor", args.factor), Control(), None
     config = replace(TrainingConfig(seed=seed), seconds=None, steps=_ENDLESS)
     events = train_events(
