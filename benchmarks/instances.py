@@ -104,7 +104,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--scored", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--start", type=_model, help="a starter or a model file to begin with")
+    parser.add_argument("--start", type=_model, help="a starter or a model file to start from")
     args = parser.parse_args()
     print(
         f"{args.steps} steps, seed {args.seed}, {args.scored} images or fewer; ours / components / perfect\n"

@@ -47,7 +47,7 @@ def load_kind(name: str, data: Path, *, report: bool = False, scored: int = 4) -
     report : bool
         Images on which nothing was chosen.
     scored : int
-        Most images that are scored.
+        How many images to score, at most.
     """
     if name == "stardist":
         if report:

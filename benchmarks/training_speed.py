@@ -123,8 +123,8 @@ class Clocks:
         self._last = self._read()
 
     def _read(self) -> NDArray[np.float64]:
-        # A GPU works behind the back of the processor; to wait for it at every change of part makes the
-        # shares true, and the whole a little slower than it is. A recording would break off.
+        # A GPU works while the processor goes on; waiting for it whenever the part changes makes the shares
+        # right, and the whole a little slower. It would break off a recording.
         if self.device.type == "cuda" and not torch.cuda.is_current_stream_capturing():
             torch.cuda.synchronize(self.device)
         return np.array((time.process_time(), time.perf_counter()))

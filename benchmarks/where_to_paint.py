@@ -192,10 +192,10 @@ def _parse() -> argparse.Namespace:
     add("--rounds", type=int, default=2)
     add("--first", type=float, default=4.0, help="seconds of painting an image before the first training")
     add("--more", type=float, default=3.0, help="seconds of painting an image in every round")
-    add("--start", type=_model, help="a starter or a model file that all begin with; default: random weights")
+    add("--start", type=_model, help="a starter or a model file that all start from; default: random weights")
     add("--seconds", type=float, default=12.0, help="seconds of training in every round")
     add("--factor", type=float, default=1.67, help="processor seconds that count as one second")
-    add("--scored", type=int, default=4, help="at most so many images of a kind are scored")
+    add("--scored", type=int, default=4, help="score at most this many images of a kind")
     add("--table", action="store_true", help="print a markdown table of the results, and compute nothing")
     args = parser.parse_args()
     if args.data is None and not args.table:

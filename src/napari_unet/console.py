@@ -41,7 +41,7 @@ _QUOTED = re.compile(r'(?s)(--[\w-]+=)?[^"=]*".*')
 """A path with a quotation mark in it, but not a setting whose value is text."""
 
 _LONGEST_MESSAGE = 200
-"""Most letters of a message about a command line, which may have thousands of names from a shell pattern."""
+"""Limit of letters in a message about a command line, which may have thousands of names from a pattern."""
 
 
 def ready_streams() -> None:

@@ -23,7 +23,7 @@ _OURS, _WEIGHTS = ".safetensors", (".safetensors", ".pth", ".pt")
 
 _SLACK = 2**24
 _LONGEST = 2**18
-"""Most bytes of a description that is read."""
+"""Limit in bytes of a description."""
 
 
 def is_package(path: Path) -> bool:

@@ -40,7 +40,7 @@ _ZARR = (".zarray", ".zgroup", "zarr.json")
 """Files that mark a zarr folder; the last is not hidden, so that a pattern may find it beside images."""
 
 _LONG = 80
-"""Most characters of an image's name that are used in a file name."""
+"""Limit of characters of an image's name in a file name."""
 
 _IMAGEJ_AXES = "TZCYX"
 _IMAGEJ_DTYPES = ("uint8", "uint16", "float32")

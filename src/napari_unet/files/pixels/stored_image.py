@@ -16,15 +16,15 @@ from napari_unet.files.pixels.world_axes import Axis, named_axes
 class StoredImage:
     """Pixels as a file holds them, and what the file says about their axes."""
 
-    # any shape; the dtype of the file. An axis that the file calls channels comes first. From `open_image` a
-    # view of the file that reads what is asked for
+    # any shape; the dtype of the file. An axis that the file calls channels comes first. `open_image` makes
+    # it a view of the file, which reads only what is needed
     pixels: Any
-    # one letter for each axis, such as "TCYX", or "" where the file does not say; "Q" is an axis of unknown
+    # one letter for each axis, such as "TCYX", or "" if the file does not say; "Q" is an axis of unknown
     # kind
     axes: str
     pixel_size: PixelSize | None = None  # how large a pixel is, if the file says so
-    # sentences on what is not read: further images in the file, such as positions of a stage, of which the
-    # first is, and planes that are not there; "" on nothing
+    # sentences on what is not read: images in the file after the first, such as positions of a stage, and
+    # missing planes; "" if there are none
     left_out: str = ""
     # the axes except channels in the order of the file, if Y and X are not the last; else ""
     file_axes: str = ""

@@ -52,8 +52,8 @@ def first_series(path: Path) -> Iterator[FirstSeries]:
         first = series_here(file)
         series = first.levels[0]
         axes = series.axes.replace("S", "C").replace("I", "Q")
-        # A file of colour channels (C) in colour (S) has no one channel axis; its user can still say where
-        # they are.
+        # A file of channels (C) that are in colour (S) has two channel axes; the user can still say where
+        # channels are.
         is_clear = len(axes) == len(series.shape) and axes.count("C") <= 1
         others = [other for other in file.series if other is not first and other.keyframe.parent is file]
         further = sum(not (other.keyframe.is_reduced or other.name in _COMPANIONS) for other in others)

@@ -39,7 +39,7 @@ SETTINGS = "settings.toml"
 """The file with the settings of the docks."""
 
 _SIZE_LIMIT = 64 * 2**20
-"""Most bytes of a project file that is read; thousands of images take less."""
+"""Limit in bytes of a project file; thousands of images take less."""
 
 _NAME = re.compile(r"\w[\w .,()+-]{0,99}")
 _MODEL = re.compile(r'[^\x00-\x1f<>:"/\\|?*.][^\x00-\x1f<>:"/\\|?*]{0,199}')

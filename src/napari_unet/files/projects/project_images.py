@@ -23,10 +23,10 @@ _PLACES = ((0.5, 0.5), (0.1, 0.1), (0.1, 0.9), (0.9, 0.1), (0.9, 0.9), (0.3, 0.5
 """Sampled places along even and odd axes, as parts of their lengths."""
 
 _ENTRIES = 20_000
-"""Most files and folders that are searched for moved images: more is a disk, not a folder of images."""
+"""Limit of files and folders searched for moved images: more is a disk, not a folder of images."""
 
 KEPT_LIMIT = 4 * 2**30
-"""Most bytes of an image without a file that is kept in the project."""
+"""Limit in bytes for keeping an image without a file in the project."""
 
 
 def sample(pixels: Any) -> str:
