@@ -48,7 +48,7 @@ def tally(total, finished=(), failed=(), *, part=False, folder="", objects=None)
         (
             tally(1, [0], objects=0),
             False,
-            "Done, and no object was found in 'c0.tif': train on, or lower Threshold or Smallest object.",
+            "Done, and no object was found in 'c0.tif': train longer, or lower Threshold or Smallest object.",
             "warning",
         ),
         (tally(1, failed=[0]), False, "It is damaged.", "error"),

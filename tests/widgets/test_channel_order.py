@@ -54,7 +54,7 @@ def test_the_same_pixels_are_at_the_same_place(viewer, shape, channels, axis, ki
     image.contrast_limits, own = (5, 99), image.unique_id
     viewer.dims.set_point(range(len(shape)), shift + scale)  # pixel 1 along each axis
     before = image.get_value(viewer.dims.point, world=True)
-    assert "first axis now" in move_channels_first(viewer, image, channels)
+    assert "now on its first axis" in move_channels_first(viewer, image, channels)
     order = [axis, *(other for other in range(len(shape)) if other != axis)]
     moved = image.data[0] if kind == "levels" else image.data
     assert isinstance(moved, np.ndarray) == (kind in ("array", "levels"))  # others are not read

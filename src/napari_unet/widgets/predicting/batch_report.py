@@ -78,7 +78,7 @@ class BatchTally:
             return f"{counts}: the list below says why.{where}", "warning" if done else "error"
         images = f"{done} images" if done != 1 else f"'{self.names[self.finished[0]]}'"
         if self._objects == 0:
-            remedy = "train again, or lower Threshold or Smallest object"
+            remedy = "train longer, or lower Threshold or Smallest object"
             return f"Done, and no object was found in {images}: {remedy}.", "warning"
         them = "it" if self._objects == 1 else "them"
         after = "" if self.folder else f", and correct {them} like any labels"
