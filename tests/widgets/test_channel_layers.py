@@ -47,6 +47,7 @@ def test_channels_are_made_one_image_that_is_learnt_from(dock, viewer):
     assert image.name == "DAPI + GFP"
     assert [layer.name for layer in viewer.layers] == ["DAPI", "GFP", "DAPI + GFP"]
     assert offered(dock) is None
+    assert say(dock, "paint_advice") == ""
     assert (image.visible, image.opacity, first.visible, second.visible) == (True, 0, True, True)
     assert image.axis_labels == ("C", "Y", "X")
     dock.make()

@@ -128,6 +128,7 @@ class PaintDock(Dock):
         self.image = LayerChooser(self._viewer)
         self._watcher = AnnotationWatcher(self._viewer, self.image)
         self.channels = choice(_CHANNELS)
+        self.channels.currentIndexChanged.connect(self._advise_on_channels)
         self.mode_choice = choice((("Objects to keep apart", "objects"), ("Classes of pixels", "classes")))
         self.mode_choice.currentIndexChanged.connect(self._on_mode)
         self._form = Form(column)
@@ -264,12 +265,17 @@ class PaintDock(Dock):
             self.summary.say("Make an annotation layer for this image to begin painting.")
         else:
             self.summary.say("Take a brush, and paint on the image.")
-        self.advice.say(_channels_or_planes(image) if image is not None and paint is None else "")
+        self._advise_on_channels()
         self.corrections.said.say("")
         self._show_filled()
         self._show_view()
         self.brushes.show_for(self.mode)
         self._settled.start()
+
+    def _advise_on_channels(self, _index: int = 0) -> None:
+        image = self.image.layer
+        is_open = image is not None and self.annotation is None and self.channels.currentData() == "auto"
+        self.advice.say(_channels_or_planes(image) if image is not None and is_open else "")
 
     def _say_channels(self, channels: str) -> None:
         self.channels.setCurrentIndex(self.channels.findData(channels))
