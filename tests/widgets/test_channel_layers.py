@@ -61,6 +61,25 @@ def test_channels_are_made_one_image_that_is_learnt_from(dock, viewer):
     np.testing.assert_array_equal(copy_image(image), CHANNELS[:2])
 
 
+def test_what_was_said_of_their_axis_is_not_said_of_a_stack(dock, viewer):
+    opened(viewer)
+    stack = viewer.add_image(discs((3, *SHAPE)), name="stack")
+    press(dock)
+    assert dock.channels.currentData() == "first"
+    dock.image.choose(stack)
+    assert dock.channels.currentData() == "auto"
+    dock.make()
+    assert dock.annotation.data.shape == (3, *SHAPE)
+
+
+def test_what_the_user_said_of_channels_stays_for_the_next_image(dock, viewer):
+    first, second = (viewer.add_image(discs((2, *SHAPE))) for _ in range(2))
+    dock.image.choose(first)
+    dock.channels.setCurrentIndex(dock.channels.findData("first"))
+    dock.image.choose(second)
+    assert dock.channels.currentData() == "first"
+
+
 def test_channels_that_are_painted_on_stay_as_they_are(dock, viewer):
     opened(viewer)
     dock.make()

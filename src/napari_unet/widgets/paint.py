@@ -100,10 +100,12 @@ class PaintDock(Dock):
         self._counter.result.connect(self._show_summary)
         self._counter.failed.connect(self._show_fault)
         self._settled = when_settled(self, self._count)
+        self._with_channels: Image | None = None  # the image whose channels this dock found, not the user
         self._build()
         self._watcher.layer_changed.connect(self._on_annotation)
         self._watcher.painted.connect(self._settled.start)
         self._watcher.noted.connect(self._on_noted)
+        self.image.layer_changed.connect(self._forget_channels)
         self.image.layer_changed.connect(self._show_state)
         for key, brush in brushes.KEYS.items():
             bind_key(viewer, key, self, partial(PaintDock._take_by_key, brush=brush))
@@ -279,6 +281,13 @@ class PaintDock(Dock):
 
     def _say_channels(self, channels: str) -> None:
         self.channels.setCurrentIndex(self.channels.findData(channels))
+        self._with_channels = self.image.layer
+
+    def _forget_channels(self, image: Image | None) -> None:
+        """Take back what this dock, not the user, said about the channels of another image."""
+        if self._with_channels not in (None, image):
+            self._say_channels("auto")
+            self._with_channels = None
 
     def _show_view(self, _event: object = None) -> None:
         paint = self.annotation
