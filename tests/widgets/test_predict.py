@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from napari.layers import Image, Labels
-from qtpy.QtWidgets import QCheckBox
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QPushButton
+from tifffile import imread
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
@@ -32,6 +33,7 @@ from napari_unet.widgets.predicting.prediction_run import (
     segment,
 )
 from napari_unet.widgets.predicting.prediction_targets import into_stack
+from napari_unet.widgets.predicting.save_row import SaveRow
 from napari_unet.widgets.projects.window_project import project_of
 
 LAST_ID = 2**31 - 1
@@ -55,6 +57,44 @@ def tick(dock, **boxes):
 def predict_with(dock, qtbot):
     dock.start()
     qtbot.waitUntil(lambda: not dock.is_running, timeout=60_000)
+
+
+def test_a_dock_on_its_own_saves_the_labels_of_an_image_and_a_table_of_several(
+    dock, viewer, qtbot, tmp_path, monkeypatch
+):
+    row, labels, table = (
+        dock.findChild(kind, name)
+        for kind, name in (
+            (SaveRow, None),
+            (QPushButton, "predict_save"),
+            (QPushButton, "predict_save_table"),
+        )
+    )
+    image = viewer.add_image(discs(), name="cells")
+    assert row.isHidden()
+    found = add_result(viewer, image, "objects", np.eye(64, dtype=np.int32))
+    assert not row.isHidden()
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "saved"), ""))
+    labels.click()
+    saved = tmp_path / "saved.tif"
+    qtbot.waitUntil(lambda: say(dock, "predict_saved") == f"Saved 'cells objects' as {saved}", timeout=20_000)
+    np.testing.assert_array_equal(imread(saved), found.data)
+    other = viewer.add_image(discs(), name="more")
+    dock.image.choose(other)
+    assert row.isHidden()
+    add_result(viewer, other, "objects", np.eye(64, dtype=np.int32))
+    dock.image.setCurrentIndex(dock.image.findData("all"))
+    assert say(dock, "predict_saved") == ""  # it was on the image chosen before
+    assert labels.isHidden()
+    table.click()
+    qtbot.waitUntil(lambda: "table of 2 images" in say(dock, "predict_saved"), timeout=20_000)
+    assert len((tmp_path / "saved.csv").read_text().splitlines()) == 3
+    viewer.layers.selection.active = other
+    viewer.layers.remove(found)
+    assert not labels.isHidden()
+    inside = PredictDock(viewer, scrollable=False)  # the U-Net dock has such buttons itself
+    qtbot.addWidget(inside)
+    assert inside.findChild(SaveRow) is None
 
 
 # Planes into stacks.

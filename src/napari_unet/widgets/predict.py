@@ -44,6 +44,7 @@ from napari_unet.widgets.predicting.prediction_targets import (
     still_has,
 )
 from napari_unet.widgets.predicting.preview_layer import PreviewLayer
+from napari_unet.widgets.predicting.save_row import SaveRow
 from napari_unet.widgets.predicting.stored_results import show_stored
 from napari_unet.widgets.projects.window_project import project_of
 from napari_unet.widgets.window.lifetime import follow
@@ -85,7 +86,6 @@ class PredictDock(Dock):
         self._facts: ModelFacts | None = None
         self._is_refused = False
         column = self.column
-        self._project = project_of(viewer)
         self._inputs = column.add(PredictionInputs(viewer))
         self.model, self.image = self._inputs.model, self._inputs.image
         self.files, self.form = self._inputs.files, self._inputs.form
@@ -114,6 +114,8 @@ class PredictDock(Dock):
         self._report.opened.connect(self._on_opened)
         for widget in (self._predict, self._cancel, self._bar, self._status, self._discard, self._report):
             column.addWidget(widget)
+        if scrollable:  # the U-Net dock has these buttons above its steps
+            column.addWidget(SaveRow(viewer, self.image))
         self.correct = column.add(CorrectSection(viewer, self.image))
         self.correct.looked.connect(self._on_corrected)
         column.addStretch()
@@ -131,7 +133,7 @@ class PredictDock(Dock):
         follow(self, self._on_removed, viewer.layers.events.removed)
         follow(self, self._on_selection, viewer.layers.selection.events.changed)
         self._on_model(self.model.path)
-        self._project.keep_settings("predict", self)
+        project_of(viewer).keep_settings("predict", self)
 
     @property
     def is_running(self) -> bool:

@@ -1,0 +1,81 @@
+"""Buttons that save what was predicted, for a Predict dock on its own: the U-Net dock has such buttons."""
+
+from pathlib import Path
+
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+from qtpy.QtWidgets import QWidget
+
+from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button
+from napari_unet.widgets.predicting.object_table import labels_of
+from napari_unet.widgets.predicting.prediction_inputs import images_chosen
+from napari_unet.widgets.predicting.saving import LabelSaver
+from napari_unet.widgets.window.lifetime import follow
+
+
+class SaveRow(QWidget):
+    """Saves the labels of the chosen image, or a table of all chosen ones; hidden while there are none."""
+
+    def __init__(self, viewer: ViewerModel, image: LayerChooser) -> None:
+        super().__init__()
+        self._viewer, self._image = viewer, image
+        self._saver = LabelSaver(viewer, self)
+        column = Column(self)
+        self._labels = button(
+            "Save labels…",
+            self._ask,
+            name="predict_save",
+            tooltip="Write the predicted labels to a TIFF file, with the pixel size.",
+        )
+        self._table = button(
+            "Save table…",
+            self._ask_table,
+            name="predict_save_table",
+            tooltip="Write the size, place and brightness of every object to a CSV file: of this image,\n"
+            "or of all that are chosen together.",
+        )
+        column.add_row(self._labels, self._table)
+        self._told = column.add(Sentence("predict_saved"))
+        self._saver.saved.connect(self._on_saved)
+        self._saver.measured.connect(
+            lambda what, path: self._told.say(f"Saved the table of {what} as {path}")
+        )
+        self._saver.failed.connect(lambda sentence: self._told.say(sentence, "error"))
+        image.layer_changed.connect(self._on_image)
+        image.several_changed.connect(self._on_image)
+        layers = viewer.layers
+        follow(
+            self,
+            self._refresh,
+            layers.events.inserted,
+            layers.events.removed,
+            layers.selection.events.changed,
+        )
+        self._refresh()
+
+    def _images(self) -> list[Image]:
+        """Return the chosen images that have predicted labels."""
+        layer = self._image.layer
+        images = images_chosen(self._viewer, self._image.several) if layer is None else [layer]
+        return [image for image in images if labels_of(self._viewer, image)]
+
+    def _ask(self) -> None:
+        self._told.say("")
+        for image in self._images():
+            self._saver.ask(image)
+
+    def _ask_table(self) -> None:
+        self._told.say("")
+        self._saver.ask_table(self._images())
+
+    def _on_saved(self, labels: Labels, path: Path) -> None:
+        self._told.say(f"Saved '{labels.name}' as {path}")
+
+    def _on_image(self, _chosen: object) -> None:
+        self._told.say("")  # the sentence is on what was chosen before
+        self._refresh()
+
+    def _refresh(self, _event: object = None) -> None:
+        count = len(self._images())
+        self.setVisible(count > 0)
+        self._labels.setVisible(count == 1)
