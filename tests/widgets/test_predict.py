@@ -670,7 +670,7 @@ def test_an_unreadable_history_does_not_matter(models):
     assert ModelFacts.read(path).sentence().endswith("Trained at an unknown time for 30 s.")
 
 
-def test_a_model_that_another_dock_trained_is_offered(viewer, models, qtbot):
+def test_a_model_that_another_dock_trained_is_used(viewer, models, qtbot):
     for path in models.iterdir():
         path.unlink()
     models.rmdir()
@@ -682,6 +682,9 @@ def test_a_model_that_another_dock_trained_is_offered(viewer, models, qtbot):
     for path in (first, second):
         project_of(viewer).note_model(path)
         assert dock.model.path == path
-    dock.select_model(first)
+    step = PredictDock(viewer, scrollable=False)  # of a U-Net dock, which has its own training
+    qtbot.addWidget(step)
+    for each in (dock, step):
+        each.select_model(first)
     project_of(viewer).note_model(second)
-    assert dock.model.path == first
+    assert (dock.model.path, step.model.path) == (second, first)

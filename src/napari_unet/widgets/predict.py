@@ -86,7 +86,7 @@ class PredictDock(Dock):
         self._facts: ModelFacts | None = None
         self._is_refused = False
         column = self.column
-        self._inputs = column.add(PredictionInputs(viewer))
+        self._inputs = column.add(PredictionInputs(viewer, keeps_model=not scrollable))
         self.model, self.image = self._inputs.model, self._inputs.image
         self.files, self.form = self._inputs.files, self._inputs.form
         self._predict = button(

@@ -118,12 +118,15 @@ class ModelChooser(Chooser):
         """The chosen model file."""
         return self._path
 
-    def follow(self, project: WindowProject) -> None:
-        """Offer the models of a project once it is open, and newly trained ones, the last one first."""
+    def follow(self, project: WindowProject, *, keeps_choice: bool) -> None:
+        """Offer the models of a project once it is open, and newly trained ones, the last one first.
+
+        What was just trained is chosen; with ``keeps_choice``, only if the user chose nothing.
+        """
         self._project = project
         project.opened.connect(self._on_opened)
         project.moved.connect(self._on_moved)
-        project.trained.connect(self.offer)
+        project.trained.connect(self._offer if keeps_choice else self._take)
 
     def _on_opened(self) -> None:
         if self._project is not None:
@@ -152,10 +155,13 @@ class ModelChooser(Chooser):
         """The folder of the listed models."""
         return self._folder
 
-    def offer(self, path: Path) -> None:
-        """Choose a model that was just trained, unless the user chose one."""
+    def _offer(self, path: Path) -> None:
         if not self._is_chosen:
             self._refill(path)
+
+    def _take(self, path: Path) -> None:
+        self._is_chosen = False
+        self._refill(path)
 
     def choose(self, path: Path) -> None:
         """Choose a model file, wherever it lies."""

@@ -54,9 +54,13 @@ _WHERE = {"first": "first axis", "middle": "axis before Y and X", "last": "last 
 
 
 class PredictionInputs(QWidget):
-    """The form of the Predict dock."""
+    """The form of the Predict dock.
 
-    def __init__(self, viewer: ViewerModel) -> None:
+    It takes what was just trained in the window; with ``keeps_model``, not in place of a model that the user
+    chose.
+    """
+
+    def __init__(self, viewer: ViewerModel, *, keeps_model: bool) -> None:
         super().__init__()
         self._viewer = viewer
         column = Column(self)
@@ -69,7 +73,7 @@ class PredictionInputs(QWidget):
             tooltip="The trained network, the newest first, and the starters, which need no training: phase\n"
             "for phase contrast, cells for all else. The folder is set in napari's preferences.",
         )
-        self.model.follow(self._project)
+        self.model.follow(self._project, keeps_choice=keeps_model)
         self.facts_line = Sentence("predict_facts")
         several = {ALL: "All images", SELECTED: "Selected images", FILES: "A folder of files…"}
         self.image = LayerChooser(viewer, several=several)
