@@ -1,10 +1,14 @@
 """What the Predict dock says of many images: exact sentences."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_unet.core.instances import find_objects
+from napari_unet.files.pixels.world_axes import named_axes
 from napari_unet.widgets.predicting.batch_report import BatchTally
+from napari_unet.widgets.predicting.prediction_run import ObjectCounts
 
 
 def tally(total, finished=(), failed=(), *, part=False, folder="", objects=None):
@@ -13,7 +17,7 @@ def tally(total, finished=(), failed=(), *, part=False, folder="", objects=None)
         if number in failed:
             made.fail(number, "It is damaged.")
         elif number in finished:
-            made.finish(number, objects)
+            made.finish(number, None if objects is None else ObjectCounts(*objects[number]))
     made.has_part = part
     return made
 
@@ -28,25 +32,37 @@ def tally(total, finished=(), failed=(), *, part=False, folder="", objects=None)
             "hint",
         ),
         (
-            tally(1, [0], objects=1200),
+            tally(1, [0], objects=[((1200,),)]),
             False,
             "Done: 1,200 objects in 'c0.tif'; see them in the layer list, and correct them like any labels.",
             "hint",
         ),
         (
-            tally(1, [0], objects=1),
+            tally(1, [0], objects=[((1,),)]),
             False,
             "Done: 1 object in 'c0.tif'; see it in the layer list, and correct it like any labels.",
             "hint",
         ),
         (
-            tally(2, [0, 1], objects=12),
+            tally(2, [0, 1], objects=[((5, 7),), ((12,),)]),
             False,
-            "Done: 24 objects in 2 images; see them in the layer list, and correct them like any labels.",
+            (
+                "Done: 24 objects in 2 images, 12 in each; see them in the layer list, and correct them like "
+                "any labels."
+            ),
             "hint",
         ),
         (
-            tally(1, [0], objects=0),
+            tally(1, [0], objects=[((31, 0, 1060), "frame")]),
+            False,
+            (
+                "Done: 1,091 objects in 'c0.tif', 0 to 1,060 per frame; see them in the layer list, and "
+                "correct them like any labels."
+            ),
+            "hint",
+        ),
+        (
+            tally(1, [0], objects=[((0, 0), "frame")]),
             False,
             "Done, and no object was found in 'c0.tif': train longer, or lower Threshold or Smallest object.",
             "warning",
@@ -124,3 +140,21 @@ def test_a_note_is_told_even_if_the_image_is_finished_at_once_and_not_of_the_nex
     assert made.progress == "Image 1 of 2, c0.tif: 50% done. The memory was not enough."
     made.advance(1, 0.5)
     assert made.progress == "Image 2 of 2, c1.tif: 75% done."
+
+
+@pytest.mark.parametrize(
+    ("ndim", "letters", "numbers", "each"),
+    [
+        (2, "TYX", (0, 2, 0, 1), "frame"),
+        (2, "ZYX", (0, 2, 0, 1), "plane"),
+        (2, "", (0, 2, 0, 1), "plane"),
+        (3, "ZYX", (2,), "volume"),  # one of the two is in planes 1 to 3
+    ],
+)
+def test_objects_are_counted_plane_by_plane(ndim, letters, numbers, each):
+    sure = np.zeros((4, 32, 32), np.float32)
+    sure[1, 4:12, 4:12] = sure[1, 20:28, 20:28] = sure[3, 4:12, 4:12] = 1
+    if ndim == 3:
+        sure[2] = sure[3]
+    objects = find_objects(sure, ndim=ndim)
+    assert ObjectCounts.of(objects, ndim, named_axes(letters)) == ObjectCounts(numbers, each)

@@ -282,9 +282,7 @@ class PredictDock(Dock):
         if isinstance(shown, Labels):
             self._live.remember(source, shown, event.rereading, run.facts)
         if event.complete:
-            objects = event.results.get("objects")
-            # They are numbered from 1 without a gap.
-            run.tally.finish(event.number, None if objects is None else int(objects.max(initial=0)))
+            run.tally.finish(event.number, event.counts)
         else:
             run.tally.has_part = True
 

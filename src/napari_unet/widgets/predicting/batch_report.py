@@ -12,6 +12,7 @@ from napari_unet.widgets.parts.form import Chooser, Column, Sentence, Tone, butt
 from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.predicting.file_table import LABELS, Finished, write_table_of_files
 from napari_unet.widgets.predicting.files_run import read_results
+from napari_unet.widgets.predicting.prediction_run import ObjectCounts
 from napari_unet.widgets.predicting.saving import with_ending
 
 _LINES = 6
@@ -33,7 +34,7 @@ class BatchTally:
         """Whether finished tiles of an unfinished image were kept."""
         self.is_suspended = False
         """Whether they are kept on disk, so that the same prediction can go on there."""
-        self._objects: int | None = None
+        self._counts: list[ObjectCounts] = []
         self.share = 0.0
         """How much of all images together is done, 0 to 1."""
         self.progress = ""
@@ -48,11 +49,11 @@ class BatchTally:
         where = f"Image {number + 1} of {total}, {self.names[number]}" if total > 1 else "Predicting"
         self.progress = f"{where}: {self.share:.0%} done. {note}".rstrip()
 
-    def finish(self, number: int, objects: int | None = None) -> None:
-        """Note that an image is finished, with its results where they belong, and how many ``objects``."""
+    def finish(self, number: int, counts: ObjectCounts | None = None) -> None:
+        """Note that an image is finished, with its results where they belong, and how many objects it has."""
         self.finished.append(number)
-        if objects is not None:
-            self._objects = (self._objects or 0) + objects
+        if counts is not None:
+            self._counts.append(counts)
         self.advance(number, 1, self._note)  # for a short prediction, this may be the first news
 
     def fail(self, number: int, message: str) -> None:
@@ -77,15 +78,28 @@ class BatchTally:
             counts = f"{done} of {total} images segmented, {failed} failed"
             return f"{counts}: the list below says why.{where}", "warning" if done else "error"
         images = f"{done} images" if done != 1 else f"'{self.names[self.finished[0]]}'"
-        if self._objects == 0:
+        objects = sum(sum(counts.numbers) for counts in self._counts)
+        if self._counts and not objects:
             remedy = "train longer, or lower Threshold or Smallest object"
             return f"Done, and no object was found in {images}: {remedy}.", "warning"
-        them = "it" if self._objects == 1 else "them"
+        them = "it" if objects == 1 else "them"
         after = "" if self.folder else f", and correct {them} like any labels"
-        if self._objects is None:
+        if not self._counts:
             return f"Done: see the results of {images}{kept}{after}.", "hint"
-        found = f"{self._objects:,} object{'s' * (self._objects != 1)}"
-        return f"Done: {found} in {images}; see {them}{kept}{after}.", "hint"
+        found = f"{objects:,} object{'s' * (objects != 1)} in {images}{self._spread()}"
+        return f"Done: {found}; see {them}{kept}{after}.", "hint"
+
+    def _spread(self) -> str:
+        """Return how many objects there are in each image, or in each plane of the only one."""
+        if len(self._counts) == 1:
+            (counts,) = self._counts
+            numbers, where = counts.numbers, f" per {counts.each}"
+        else:
+            numbers, where = tuple(sum(counts.numbers) for counts in self._counts), " in each"
+        lowest, highest = min(numbers), max(numbers)
+        if len(numbers) == 1:
+            return ""
+        return f", {lowest:,}{'' if lowest == highest else f' to {highest:,}'}{where}"
 
     def _cancelled(self, kept: str) -> str:
         done, failed = len(self.finished), len(self.failures)

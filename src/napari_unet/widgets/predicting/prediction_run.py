@@ -94,6 +94,27 @@ class StoredOnDisk:
     finished: bool
 
 
+@dataclass(frozen=True, slots=True)
+class ObjectCounts:
+    """How many objects there are in each plane or volume of an image; ``each`` is the word for these."""
+
+    numbers: tuple[int, ...]
+    each: str = "plane"
+
+    @classmethod
+    def of(cls, objects: NDArray[np.int32], ndim: int, axes: Sequence[Axis]) -> "ObjectCounts":
+        """Count ``objects`` (leading…, spatial…), which are numbered from 1 on, one plane after the other.
+
+        Objects have ``ndim`` axes; ``axes`` are those of the image, or () if they are not known.
+        """
+        parts = objects.reshape(-1, *objects.shape[objects.ndim - ndim :])
+        highest = np.array([0, *(int(part.max(initial=0)) for part in parts)])
+        numbers = tuple(np.diff(np.maximum.accumulate(highest)).tolist())
+        if [axis.kind for axis in axes[: len(axes) - ndim]] == ["time"]:
+            return cls(numbers, "frame")
+        return cls(numbers, "plane" if ndim == 2 else "volume")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Segmented:
     """Source ``number`` is segmented."""
@@ -107,6 +128,7 @@ class Segmented:
     complete: bool  # all tiles were finished before the stop
     rereading: Rereading | None  # to read objects from again; None without objects, or if too large
     scaled: ImageScaled | None = None  # for a starter
+    counts: ObjectCounts | None = None  # None without objects
 
 
 RunEvent = SourceWanted | PreviewBegun | TilesDone | Segmented | StoredOnDisk | ImageFailed
@@ -170,14 +192,16 @@ def segment(
             return
         asked, network = _Asked(number, _read(source, model), kinds, config), model.network
         if fits_into_memory(asked.image.pixels, classes=network.classes, in_channels=network.in_channels):
-            yield from _in_memory(asked, device, keep_unfinished, control)
+            yield from _in_memory(asked, source.axes, device, keep_unfinished, control)
         else:
             yield from _on_disk(asked, source, device, control)
 
     yield from one(0) if count == 1 else in_turn(one, count, control)
 
 
-def _in_memory(asked: "_Asked", device: str, keep_unfinished: bool, control: Control) -> Iterator[RunEvent]:
+def _in_memory(
+    asked: "_Asked", axes: Sequence[Axis], device: str, keep_unfinished: bool, control: Control
+) -> Iterator[RunEvent]:
     from napari_unet.network.prediction import predict_events
 
     yield asked.begun
@@ -195,8 +219,18 @@ def _in_memory(asked: "_Asked", device: str, keep_unfinished: bool, control: Con
         elif event.finished is None or (keep_unfinished and event.finished.any()):
             results = _results(event, asked.kinds)
             rereading = _rereading(event, asked.kinds, image.plane)
-            is_complete = event.finished is None
-            yield Segmented(asked.number, results, image.plane, image.shape, is_complete, rereading, scaled)
+            yield Segmented(
+                asked.number,
+                results,
+                image.plane,
+                image.shape,
+                event.finished is None,
+                rereading,
+                scaled,
+                ObjectCounts.of(results["objects"], image.model.network.ndim, axes)
+                if "objects" in results
+                else None,
+            )
 
 
 def _on_disk(asked: "_Asked", source: SourceImage, device: str, control: Control) -> Iterator[RunEvent]:
