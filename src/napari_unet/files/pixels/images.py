@@ -9,6 +9,7 @@ import os
 import re
 import struct
 import unicodedata
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ SOFTWARE = "napari-unet"
 
 BY_HAND = f"{SOFTWARE}, saved by hand"
 """The same in labels that a user has saved and may have corrected, so that no result replaces them."""
+
+GEOJSON_START = '{"type": "FeatureCollection", "software": '
+"""How outlines as GeoJSON begin here; the name of the software follows, as a string."""
 
 _ZARR = (".zarray", ".zgroup", "zarr.json")
 """Files that mark a zarr folder; the last is not hidden, so that a pattern may find it beside images."""
@@ -209,6 +213,14 @@ def write_labels(
 def _maker(path: Path) -> str:
     """Return the name of the software that wrote a file; for a zarr folder, only if it was napari-unet."""
     import tifffile
+
+    if path.suffix.lower() == ".zip":
+        with contextlib.suppress(OSError, ValueError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+            return archive.comment.decode()
+    if path.suffix.lower() == ".geojson":
+        with contextlib.suppress(OSError, ValueError), path.open(encoding="utf-8") as text:
+            start = text.read(len(GEOJSON_START) + _LONG).removeprefix(GEOJSON_START)
+            return str(json.JSONDecoder().raw_decode(start)[0])
 
     if path.suffix.lower() in (".tif", ".tiff") and path.is_file():
         # Decoders raise anything for a damaged file; reading the image will say what is wrong.
