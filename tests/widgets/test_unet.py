@@ -1,12 +1,15 @@
 """The all-in-one dock: the steps, what they share; and what every control of every dock must have."""
 
 import csv
+import json
 import re
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
+import roifile
 from dock_helpers import discs, paint_on, save, say, tiny_training
 from napari.layers import Image, Labels
 from napari.layers._source import Source
@@ -45,7 +48,7 @@ from napari_unet.widgets.parts.form import LayerChooser, Sentence
 from napari_unet.widgets.parts.section import Section
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting.object_table import axis_letters, stain_names
-from napari_unet.widgets.predicting.saving import suggested_path
+from napari_unet.widgets.predicting.saving import FORMATS, meant_path, suggested_path
 from napari_unet.widgets.projects.window_project import project_of
 from napari_unet.widgets.samples import coins
 from napari_unet.widgets.train import TrainDock
@@ -254,6 +257,69 @@ def test_labels_that_cannot_be_written_are_told_and_a_dialog_may_be_cancelled(
         check_replaceable(saved)
     dock._saver.write(labels, saved / "labels.tif")
     qtbot.waitUntil(lambda: "folder is a file" in say(dock, "unet_told"), timeout=20_000)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "kind", "written"),
+    [
+        ("a", "", "a.tif"),
+        ("a", "TIFF", "a.tif"),
+        ("a.zip", "TIFF", "a.zip"),  # the ending decides
+        ("a.TIFF", "TIFF", "a.TIFF"),
+        ("a.zip", "QuPath", "a.zip"),
+        ("a.geojson", "QuPath", "a.geojson"),
+        ("a_objects.tif", "ImageJ", "a_objects.zip"),  # as it was suggested
+        ("a v1.5", "QuPath", "a v1.5.geojson"),
+    ],
+)
+def test_the_ending_of_a_name_or_else_the_kind_of_file_decides_what_is_written(chosen, kind, written):
+    (kind,) = [name for name in FORMATS if kind and kind in name] or [""]
+    assert meant_path(Path(chosen), kind) == Path(written)
+
+
+def test_labels_are_saved_as_outlines(viewer, qtbot, tmp_path, monkeypatch):
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    image = viewer.add_image(discs((2, 64, 64)), name="cells", axis_labels=("t", "y", "x"))
+    found = np.zeros((2, 64, 64), np.int32)
+    found[1, 3:6, 4:9] = 70_000
+    add_result(viewer, image, "objects", found)
+    asked = []
+    kind = next(name for name in FORMATS if "ImageJ" in name)
+
+    def choose(_parent, _title, _suggested, kinds):
+        asked.append(kinds)
+        return str(tmp_path / "cells_objects.tif"), kind
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", choose)
+    path = tmp_path / "cells_objects.zip"
+    press(dock, "save")
+    qtbot.waitUntil(lambda: f"Saved 'cells objects' as {path}" in say(dock, "unet_told"), timeout=20_000)
+    assert asked == [";;".join(FORMATS)]
+    (roi,) = roifile.roiread(path)
+    assert (roi.name, roi.position, roi.top, roi.left, roi.bottom, roi.right) == ("70000_t2", 2, 3, 4, 6, 9)
+    with pytest.raises(InputError, match="saved by hand"):
+        check_replaceable(path)
+
+    # The dialog has not asked whether this one may be replaced.
+    before = path.stat().st_mtime_ns
+    press(dock, "save")
+    assert f"{path} already exists" in say(dock, "unet_told")
+    assert path.stat().st_mtime_ns == before
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "a.geojson"), kind))
+    press(dock, "save")
+    qtbot.waitUntil(lambda: "a.geojson" in say(dock, "unet_told"), timeout=20_000)
+    (feature,) = json.loads((tmp_path / "a.geojson").read_text())["features"]
+    assert feature["geometry"]["plane"] == {"c": -1, "z": 0, "t": 1}
+    assert feature["properties"]["objectType"] == "detection"
+
+    add_result(viewer, image, "classes", found // 35_000 + 1)
+    viewer.layers.selection = {viewer.layers["cells classes"]}
+    press(dock, "save")
+    qtbot.waitUntil(lambda: "'cells classes'" in say(dock, "unet_told"), timeout=20_000)
+    (feature,) = json.loads((tmp_path / "a.geojson").read_text())["features"]
+    assert feature["properties"]["classification"] == {"name": "class 3"}
 
 
 def test_the_table_tells_how_bright_objects_are_in_blended_layers_as_well(viewer, qtbot, tmp_path):

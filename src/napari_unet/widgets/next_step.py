@@ -17,7 +17,10 @@ ACTIONS: dict[Action, tuple[str, str]] = {
     "predict": ("Predict", "Segment the image with the chosen model."),
     "take": ("Take corrections", "Turn what you corrected in the predicted layer into paint."),
     "next": ("Show me where to paint next", "Move the view to where a stroke would teach most. Key J."),
-    "save": ("Save labels…", "Write the predicted labels to a TIFF file, with the pixel size."),
+    "save": (
+        "Save labels…",
+        "Write the predicted labels to a TIFF file, or as outlines for ImageJ (.zip) or QuPath (.geojson).",
+    ),
     "table": ("Save table…", "Write the size, place and brightness of every object to a CSV file."),
 }
 """Text and tooltip of the button for every action, in the order of the buttons."""
