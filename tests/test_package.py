@@ -9,8 +9,8 @@ import napari_unet
 
 PUBLIC = {
     "PredictionConfig", "TrainingConfig", "UNet", "UNetConfig", "WeightConfig", "__version__",
-    "border_weights", "evaluate", "load_model", "load_project", "load_starter", "predict",
-    "save_model", "starter_names", "train",
+    "border_weights", "evaluate", "load_model", "load_project", "load_starter", "measure_objects",
+    "predict", "save_model", "starter_names", "train",
 }  # fmt: skip
 
 

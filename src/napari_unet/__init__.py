@@ -11,6 +11,7 @@ from napari_unet._version import __version__
 
 if TYPE_CHECKING:
     from napari_unet.core.borders.weight_config import WeightConfig
+    from napari_unet.core.objects.measurements import measure_objects
     from napari_unet.core.scoring.scores import evaluate
     from napari_unet.core.weights import border_weights
     from napari_unet.files.networks.models import load_model, save_model
@@ -32,6 +33,7 @@ _HOME = {
     "load_model": "napari_unet.files.networks.models",
     "load_project": "napari_unet.files.projects.project_reading",
     "load_starter": "napari_unet.files.networks.starters",
+    "measure_objects": "napari_unet.core.objects.measurements",
     "predict": "napari_unet.network.prediction",
     "save_model": "napari_unet.files.networks.models",
     "starter_names": "napari_unet.files.networks.starters",
@@ -50,6 +52,7 @@ __all__ = [
     "load_model",
     "load_project",
     "load_starter",
+    "measure_objects",
     "predict",
     "save_model",
     "starter_names",

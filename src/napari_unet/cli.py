@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from napari_unet._version import __version__
-from napari_unet.console import Commands, in_home, note, ready_streams, repeat_flags, usage_sentence
+from napari_unet.console import (
+    Commands,
+    check_project,
+    in_home,
+    note,
+    ready_streams,
+    repeat_flags,
+    usage_sentence,
+)
 from napari_unet.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -166,7 +174,7 @@ def train(
     told: dict[str, object] = {"--images": images, "--paint": paint, "--mode": mode}
     told |= {"--full": full, "--complete": complete, "--labels": labels}
     told |= {key: key in keys for key in ("training.mode", "training.channels")}
-    _check_project(project, told, need=("--images", "--paint"))
+    check_project(project, told, need=("--images", "--paint"))
     begin = starting_point(start, fresh_optimiser=fresh_optimiser)
     model = begin[0]
     flags = {"mode": mode, "seconds": seconds, "steps": steps, "seed": seed}
@@ -189,23 +197,6 @@ def train(
         read = partial(painted_project, project, scored, ndim)
     with destination(output, project) as place:
         return run_training(read(), training, begin, place, device=device, state=state, as_json=as_json)
-
-
-def _check_project(
-    project: Path | None, told: Mapping[str, object], need: Sequence[str], may: Sequence[str] = ()
-) -> None:
-    """Raise ``InputError`` if flags repeat what the project says, or are missing without one.
-
-    ``told`` are the flags that a project sets and their values, ``need`` those needed without a project, and
-    ``may`` those allowed with one.
-    """
-    given = [flag for flag, value in told.items() if value]
-    twice = [flag for flag in given if flag not in may]
-    if project is not None and twice:
-        raise InputError(f"The project already sets what {twice[0]} would; leave out one of the two.")
-    absent = [flag for flag in need if flag not in given]
-    if project is None and absent:
-        raise InputError(f"{absent[0]} is missing; give {' and '.join(need)}, or --project FOLDER.")
 
 
 def _settings(
@@ -248,6 +239,10 @@ def predict(
         ),
     ] = "auto",
     device: Device = "auto",
+    table: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.csv", help="Write size, place and brightness of every object as a table."),
+    ] = None,
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="A dask cluster; see the docs.")
     ] = None,
@@ -259,21 +254,25 @@ def predict(
 
     Images are files, or those of a project, with the model that it trained last if none is given. Objects are
     whole numbers (0 is background), classes are paint values (1 is background), probabilities have one
-    channel for each class. If an image fails, the others are still segmented. Images in zarr, and TIFF files
+    channel for each class. The table has a line for every object of every image, and one for an image, or a
+    plane, without objects. If an image fails, the others are still segmented. Images in zarr, and TIFF files
     that do not fit into memory, are read and written block by block: the results are DIR/STEM_objects.zarr
     and the like, and the same command continues where it was interrupted. A dask.distributed cluster
     (--scheduler) works the same way; its workers must see the files under the same paths.
     """
-    from napari_unet.commands.predict import connected, last_model, plan_work, segment_files
+    from napari_unet.commands.predict import check_kinds, connected, last_model, plan_work, segment_files
     from napari_unet.files.networks.models import load_model
     from napari_unet.files.networks.starters import find_model
 
-    _check_project(project, {"--images": images, "MODEL": model}, need=("MODEL", "--images"), may=("MODEL",))
-    work, missing = plan_work(images or (), project, output, what or ["objects"], file_format)
+    check_project(project, {"--images": images, "MODEL": model}, need=("MODEL", "--images"), may=("MODEL",))
+    kinds = check_kinds(what or ["objects"], table)
+    work, missing = plan_work(images or (), project, output, kinds, file_format)
     with connected(scheduler) as cluster:
         network = load_model(find_model(model or last_model(project)))
         settings = _settings("prediction", config, assignments, network).prediction
-        code = segment_files(network, work, settings, device=device, as_json=as_json, cluster=cluster)
+        code = segment_files(
+            network, work, settings, device=device, as_json=as_json, cluster=cluster, table=table
+        )
     for sentence in missing:
         note(sentence)
     return code or (2 if missing else 0)
@@ -333,7 +332,7 @@ def evaluate(
     from napari_unet.commands.evaluate import compare
 
     told = {"--predictions": predictions, "--truths": truths}
-    _check_project(project, told, need=tuple(told), may=("--predictions",))
+    check_project(project, told, need=tuple(told), may=("--predictions",))
     ndim = 2 if by_plane else None
     files = predictions or (), truths or (), project
     return compare(*files, ndim=ndim, errors=errors, table=csv, as_json=as_json)
@@ -356,7 +355,7 @@ def info(
     from napari_unet.commands.info import tell, tell_project
 
     told = {"MODEL": model, "--methods": methods, "--settings": settings}
-    _check_project(project, told, need=("MODEL",))
+    check_project(project, told, need=("MODEL",))
     if project is not None:
         tell_project(project, as_json=as_json)
     elif model is not None:

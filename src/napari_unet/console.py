@@ -98,6 +98,23 @@ def _require_value(flag: str, bare: bool) -> None:
         raise InputError(f"{flag} has no value; give at least one after it.")
 
 
+def check_project(
+    project: Path | None, told: Mapping[str, object], need: Sequence[str], may: Sequence[str] = ()
+) -> None:
+    """Raise ``InputError`` if flags repeat what the project says, or are missing without one.
+
+    ``told`` are the flags that a project sets and their values, ``need`` those needed without a project, and
+    ``may`` those allowed with one.
+    """
+    given = [flag for flag, value in told.items() if value]
+    twice = [flag for flag in given if flag not in may]
+    if project is not None and twice:
+        raise InputError(f"The project already sets what {twice[0]} would; leave out one of the two.")
+    absent = [flag for flag in need if flag not in given]
+    if project is None and absent:
+        raise InputError(f"{absent[0]} is missing; give {' and '.join(need)}, or --project FOLDER.")
+
+
 def usage_sentence(error: Any) -> str:
     """Return a sentence about a command line that Typer refuses, and what to do."""
     command = error.ctx.command_path if error.ctx else "napari-unet"
@@ -243,6 +260,14 @@ def report_written(image: Path, kind: str, path: Path, as_json: bool) -> None:
         print_json({"event": "written", "image": str(image), "what": kind, "path": str(path)})
     else:
         _clear_bar()
+        print(path)
+
+
+def report_table(path: Path, as_json: bool) -> None:
+    """Print where the table of the objects of all images is."""
+    if as_json:
+        print_json({"event": "written", "what": "table", "path": str(path)})
+    else:
         print(path)
 
 

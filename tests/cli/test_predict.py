@@ -1,5 +1,7 @@
 """`napari-unet predict`: images segmented to TIFF and to zarr."""
 
+import csv
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,12 @@ import zarr
 from command_line import SMALL, fails, json_lines, run
 
 from napari_unet.cli import main
+from napari_unet.core.objects.measurements import measure_objects
 from napari_unet.files.pixels.images import read_image
 from napari_unet.files.pixels.pixel_size import PixelSize
+from napari_unet.files.pixels.sources import load_image, load_labels
+from napari_unet.files.pixels.stored_image import StoredImage
+from napari_unet.files.results import measured_files
 from napari_unet.network.tiles.tile_run import TileRun
 
 
@@ -222,3 +228,99 @@ def test_an_image_that_is_cut_off_while_it_is_read_costs_no_other(
     assert ("the file has become shorter" in error) == (not options)
     assert (tmp_path / "out" / "a2_objects.zarr").exists()
     assert not (tmp_path / "out" / "a1_objects.zarr").exists()
+
+
+def rows_of(table: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(table.read_text("utf-8-sig").splitlines()))
+
+
+def test_the_objects_of_all_images_are_in_one_table(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder / "images", tmp_path / "images")
+    image = tifffile.imread(tmp_path / "images" / "a1.tif")
+    tifffile.imwrite(tmp_path / "images" / "Färbung 1.tif", np.zeros((40, 40), np.uint8))
+    zarr.create_array(tmp_path / "images" / "z.zarr", data=image, chunks=(16, 16))
+    (tmp_path / "images" / "a2.tif").write_bytes(b"")
+    flags = [
+        "--images",
+        tmp_path / "images",
+        "--output",
+        tmp_path / "out",
+        "--what",
+        "probabilities",
+        "classes",
+    ]
+    arguments = ["predict", folder / "model.safetensors", *flags, "--table", tmp_path / "new" / "objects.csv"]
+    for _ in range(2):  # an earlier table is replaced
+        assert run(*arguments, "--json") == 2
+        assert json_lines(capsys.readouterr().out)[-1] == {
+            "event": "written",
+            "what": "table",
+            "path": str(tmp_path / "new" / "objects.csv"),
+        }
+    rows = rows_of(tmp_path / "new" / "objects.csv")
+    assert {row["image"] for row in rows} == {"a1.tif", "a10.tif", "Färbung 1.tif", "z.zarr"}
+    for name, result in (("a1.tif", "a1_classes.tif"), ("z.zarr", "z_classes.zarr")):
+        expected = measure_objects(load_labels(tmp_path / "out" / result).pixels, image)
+        assert [list(row.values()) for row in rows if row["image"] == name] == [
+            [name, *map(str, line)] for line in expected[1:]
+        ]
+
+
+def test_an_image_without_objects_is_in_the_table(folder: Path, tmp_path: Path) -> None:
+    arguments = ["predict", folder / "model.safetensors", "--images", folder / "images"]
+    arguments += ["--output", tmp_path, "--set", "instances.min_size=9999"]
+    assert run(*arguments, "--table", tmp_path / "t.csv") == 0
+    assert [(row["image"], row["object"]) for row in rows_of(tmp_path / "t.csv")] == [
+        (f"{name}.tif", "") for name in ("a1", "a2", "a10")
+    ]
+
+
+def test_images_of_the_same_name_are_told_apart_in_the_table(folder: Path, tmp_path: Path) -> None:
+    plate = zarr.open_group(tmp_path / "plate.zarr")
+    for well in "AB":
+        plate.create_array(f"{well}/1/0", data=np.zeros((20, 20), np.uint8), chunks=(20, 20))
+    arguments = [
+        "predict",
+        folder / "model.safetensors",
+        "--images",
+        tmp_path / "plate.zarr" / "*" / "*" / "*",
+    ]
+    assert run(*arguments, "--output", tmp_path / "out", "--table", tmp_path / "t.csv") == 0
+    assert {row["image"] for row in rows_of(tmp_path / "t.csv")} == {"plate_A_1_0", "plate_B_1_0"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (["t.csv", "--what", "probabilities"], "objects or classes"),
+        (["t.xlsx"], "let its name end in .csv"),
+        (["a1_objects.tif"], "let its name end in .csv"),
+        (["notes.csv"], "is not a table of objects"),
+        (["."], "is a folder"),
+    ],
+)
+def test_a_table_that_cannot_be_written_is_told_before_the_work(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], problem: str
+) -> None:
+    (tmp_path / "notes.csv").write_text("image,object\n")
+    arguments = ["predict", folder / "model.safetensors", "--images", folder / "images"]
+    arguments += ["--output", tmp_path / "out", "--table", tmp_path / flags[0], *flags[1:]]
+    assert problem in fails(capsys, arguments)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.csv"]
+
+
+def test_a_file_that_cannot_be_measured_does_not_cost_the_table(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load(path: Path) -> StoredImage:
+        if path.name == "a2.tif":
+            raise MemoryError
+        return load_image(path)
+
+    monkeypatch.setattr(measured_files, "load_image", load)
+    arguments = ["predict", folder / "model.safetensors", "--images", folder / "images", "--output", tmp_path]
+    assert run(*arguments, "--table", tmp_path / "t.csv") == 2
+    assert "a2.tif is not in the table: " in capsys.readouterr().err
+    assert {row["image"] for row in rows_of(tmp_path / "t.csv")} == {"a1.tif", "a10.tif"}

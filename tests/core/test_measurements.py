@@ -1,9 +1,15 @@
 """The table of objects, against scikit-image and by hand."""
 
+import re
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from skimage.measure import regionprops
 
+from napari_unet.core.arrays.lazy import LazyPixels
+from napari_unet.core.errors import InputError
+from napari_unet.core.objects import measurements
 from napari_unet.core.objects.measurements import join_tables, measure_objects
 
 
@@ -53,7 +59,7 @@ def test_planes_without_objects_are_counted_where_objects_are_of_planes():
 
 def test_tables_of_several_images_are_one_with_blanks_where_an_image_lacks_a_column():
     joined = join_tables(
-        {"a": [["object", "mean"], [1, 2.0]], "b": [["object", "mean_1"], [1, 3.0], [2, 4.0]]}
+        [("a", [["object", "mean"], [1, 2.0]]), ("b", [["object", "mean_1"], [1, 3.0], [2, 4.0]])]
     )
     assert joined == [
         ["image", "object", "mean", "mean_1"],
@@ -95,3 +101,35 @@ def test_no_object_is_an_empty_line_and_large_values_cost_nothing():
     assert len(measure_objects(np.zeros((3, 3), int), axes="YX")) == 2
     (row,) = table(np.full((2, 2), 2**62), axes="YX")
     assert (row["object"], row["pixels"]) == (2**62, 4)
+
+
+def test_what_is_not_in_memory_is_measured_piece_by_piece():
+    random = np.random.default_rng(0)
+    labels = np.kron(random.integers(0, 9, (3, 5, 2)), np.ones((1, 4, 9), int))
+    labels[1] = 0
+    colours = random.integers(0, 99, (*labels.shape, 3))
+    whole = measure_objects(labels, colours, others={"GFP": labels})
+    assert whole[0][-4:] == ["mean_1", "mean_2", "mean_3", "mean_GFP"]
+    with patch.multiple(measurements, _PIXELS=100, _ROWS=3):
+        pieces = measure_objects(LazyPixels(labels), LazyPixels(colours), others={"GFP": LazyPixels(labels)})
+    assert pieces == whole
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "problem"),
+    [
+        (np.zeros((3, 4)), {}, "of type float64"),
+        (np.zeros(3, int), {}, "in two axes or more"),
+        ([[0, 1]], {"axes": "ZYX"}, "have shape (1, 2)"),
+        (np.zeros((1, 1, 2), int), {"axes": "XYX"}, "a different letter"),
+        ([[0, 1]], {"image": np.zeros((2, 2, 2))}, "must cover the same pixels"),
+    ],
+)
+def test_what_cannot_be_measured_is_told(labels, options, problem):
+    with pytest.raises(InputError, match=re.escape(problem)):
+        measure_objects(labels, **options)
+
+
+def test_axes_without_a_name_are_those_of_most_images():
+    assert measure_objects(np.zeros((2, 1, 1, 1), int))[0][-4:] == ["t_px", "z_px", "y_px", "x_px"]
+    assert measure_objects(np.zeros((2, 1, 1, 1, 1), int))[0][-5:] == ["0_px", "1_px", "2_px", "y_px", "x_px"]

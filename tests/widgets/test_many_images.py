@@ -16,6 +16,7 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QComboBox, QFileDialog, QLineEdit, QPlainTextEdit, QProgressBar, QPushButton
 from skimage.io import imsave
 
+from napari_unet.cli import main
 from napari_unet.core.control import Control
 from napari_unet.files.pixels.images import read_image
 from napari_unet.network import prediction
@@ -215,6 +216,19 @@ def test_all_files_that_are_finished_have_one_table(files_dock, images, qtbot, t
     (images / "c3.tif").unlink()
     button.click()
     qtbot.waitUntil(lambda: "no image file" in say(files_dock, "predict_open_problem"), timeout=20_000)
+
+
+def test_the_command_line_writes_the_table_of_the_dock(files_dock, images, home, qtbot, monkeypatch):
+    path = home / "dock.csv"
+    files_dock.start()
+    wait_for_end(files_dock, qtbot)
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_said: (path, ""))
+    files_dock.findChild(QPushButton, "predict_table").click()
+    qtbot.waitUntil(lambda: f"as {path}" in say(files_dock, "predict_open_problem"), timeout=20_000)
+    flags = ["--images", images, "--output", home / "results", "--table", home / "command.csv"]
+    arguments = [str(item) for item in ("predict", next((home / "U-Net models").iterdir()), *flags)]
+    assert main(arguments) == 2  # one is damaged
+    assert (home / "command.csv").read_bytes() == path.read_bytes()
 
 
 def test_colours_are_opened_as_colours(dock, images, home, qtbot):

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from napari_unet.console import note, print_json, progress_bar, report_written, signals_stop
+from napari_unet.console import note, print_json, progress_bar, report_table, report_written, signals_stop
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import PredictionKind
@@ -15,6 +15,12 @@ from napari_unet.files.projects.project import MODELS, project_folder, read_proj
 from napari_unet.files.projects.project_reading import find_image
 from napari_unet.files.results.cluster import Cluster
 from napari_unet.files.results.large_prediction import ObjectsFound
+from napari_unet.files.results.measured_files import (
+    MEASURED,
+    Finished,
+    TableOfFiles,
+    check_object_table,
+)
 from napari_unet.files.results.predicted_files import (
     FileAdvanced,
     FileNoted,
@@ -26,23 +32,37 @@ from napari_unet.files.results.predicted_files import (
 )
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import ImageScaled, TileDone, TilesHalved, TileStored
+from napari_unet.network.failures import sentence
 from napari_unet.network.model import Model
 from napari_unet.network.tiles.in_turn import ImageFailed
 
 _KINDS, _FORMATS = get_args(PredictionKind), get_args(Format)
 
 
+def check_kinds(kinds: Sequence[str], table: Path | None) -> tuple[PredictionKind, ...]:
+    """Return the kinds of results; ``InputError`` if one is unknown, or the table cannot be made of them."""
+    unknown = [kind for kind in kinds if kind not in _KINDS]
+    if unknown:
+        raise InputError(f"--what is {unknown[0]!r}; choose from {', '.join(_KINDS)}.")
+    if table is not None:
+        if not set(kinds) & set(MEASURED):
+            raise InputError("A table is of objects or classes; add one of these to --what.")
+        check_object_table(table)
+    return cast("tuple[PredictionKind, ...]", tuple(kinds))
+
+
 def plan_work(
-    images: Sequence[str], project: Path | None, output: Path, kinds: Sequence[str], file_format: str
+    images: Sequence[str],
+    project: Path | None,
+    output: Path,
+    kinds: tuple[PredictionKind, ...],
+    file_format: str,
 ) -> tuple[FilesPlan, list[str]]:
     """Find the images, by paths or in a project, and check that the results can be written.
 
     Results of a project are named after the keys of its images. Returns the plan, and sentences on images
     that cannot be segmented.
     """
-    unknown = [kind for kind in kinds if kind not in _KINDS]
-    if unknown:
-        raise InputError(f"--what is {unknown[0]!r}; choose from {', '.join(_KINDS)}.")
     if file_format not in _FORMATS:
         raise InputError(f"--format is {file_format!r}; choose from {', '.join(_FORMATS)}.")
     if output.suffix.lower() in (*SUFFIXES, ".zarr") and not output.is_dir():
@@ -51,8 +71,7 @@ def plan_work(
         paths, names, missing = tuple(expand_paths(images, results=False)), tuple[str, ...](), list[str]()
     else:
         paths, names, missing = _files_of(project_folder(project))
-    of_results = cast("tuple[PredictionKind, ...]", tuple(kinds)), cast("Format", file_format)
-    return FilesPlan(paths, output, *of_results, names), missing
+    return FilesPlan(paths, output, kinds, cast("Format", file_format), names), missing
 
 
 def last_model(project: Path | None) -> Path:
@@ -114,14 +133,17 @@ def segment_files(
     device: str,
     as_json: bool,
     cluster: Cluster | None,
+    table: Path | None = None,
 ) -> int:
     """Segment images with one progress bar; if one fails, the others are still segmented.
 
-    Returns the exit code: 2 if an image failed, 128 plus the signal if one ended the command.
+    What is in them is written to ``table``, also after an interruption. Returns the exit code: 2 if an image
+    failed, 128 plus the signal if one ended the command.
     """
     paths, total = plan.paths, len(plan.paths)
     kept = "whatever was not finished is not written"
     control, written, failed = Control(), 0, list[Path]()
+    measured = TableOfFiles()
     events = predict_files(model, plan, config, device=device, control=control, cluster=cluster)
     label = paths[0].name if total == 1 else f"{total} images"
     with signals_stop(control) as signals, progress_bar(label) as progress:
@@ -136,6 +158,8 @@ def segment_files(
                     written += 1
                     for kind, target in event.outputs.items():
                         report_written(path, kind, target, as_json)
+                    if table is not None and not _is_measured((path, event.outputs), measured, as_json):
+                        failed.append(path)
                 case FileNoted():
                     note(event.message)
                 case FileSuspended():
@@ -143,6 +167,9 @@ def segment_files(
                 case ImageFailed():
                     failed.append(path)
                     _report_failed(path, event.message, as_json)
+    if table is not None and written:
+        measured.write(table)
+        report_table(table, as_json)
     if total > 1 and failed:
         names = ", ".join(path.name for path in failed)
         note(f"{written} of {total} images segmented, {len(failed)} failed: {names}")
@@ -166,6 +193,16 @@ def _report_step(
             note(event.message)
         case TileDone() | TileStored() if as_json:
             _print("tile_done", image, done=event.done, total=event.total)
+
+
+def _is_measured(file: Finished, table: TableOfFiles, as_json: bool) -> bool:
+    """Add a file to the table; report why it cannot be, and return whether it was."""
+    try:
+        table.add(file)
+    except (InputError, MemoryError) as error:
+        _report_failed(file[0], f"{file[0]} is not in the table: {sentence(error)}", as_json)
+        return False
+    return True
 
 
 def _report_failed(image: Path, reason: str, as_json: bool) -> None:

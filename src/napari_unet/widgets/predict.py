@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QProgressBar
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
+from napari_unet.files.results.measured_files import Finished
 from napari_unet.files.results.predicted_files import FileSuspended, FileWritten
 from napari_unet.network.tiles.in_turn import ImageFailed
 from napari_unet.widgets.bridge.layers import edited_result
@@ -23,7 +24,6 @@ from napari_unet.widgets.models.model_chooser import ModelFacts, read_facts
 from napari_unet.widgets.parts.dock import Dock, without_proxy
 from napari_unet.widgets.parts.form import Sentence, button, describe
 from napari_unet.widgets.predicting.batch_report import BatchReport, BatchTally
-from napari_unet.widgets.predicting.file_table import Finished
 from napari_unet.widgets.predicting.files_run import FilesFound, OpenedFile, segment_files
 from napari_unet.widgets.predicting.live_objects import LiveObjects
 from napari_unet.widgets.predicting.prediction_inputs import ALL, FILES, SELECTED, PredictionInputs

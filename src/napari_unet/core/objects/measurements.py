@@ -1,36 +1,48 @@
 """How large objects are, where they lie and how bright the image is in them: a table for a spreadsheet."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.arrays.lazy import Pixels
+from napari_unet.core.arrays.axes import channels_first
+from napari_unet.core.arrays.blocks import plan_cores
+from napari_unet.core.arrays.lazy import Pixels, as_pixels
+from napari_unet.core.errors import InputError
+
+Table = Sequence[Sequence[object]]
+"""A line of names, and lines of values."""
+
+_PIXELS, _ROWS = 2**22, 64
+"""Pixels that are measured at a time, in whole rows, as most files hold them; at least as many rows."""
 
 
 def measure_objects(
-    labels: NDArray[np.integer[Any]],
-    image: Pixels | None = None,
+    labels: Any,
+    image: Any = None,
     *,
-    axes: str,
+    axes: str = "",
     pixel_size: Sequence[float | None] = (),
     others: Mapping[str, Pixels] = MappingProxyType({}),
 ) -> list[list[object]]:
     """Return a line of names, and a line of values for every object, also for planes that have none.
 
     Where objects are of single planes, a plane in which there is none has a line with its place alone, all
-    else being None: who counts objects by plane shall count 0 there.
+    else being None: who counts objects by plane shall count 0 there. Labels and images that are not in memory
+    are read piece by piece.
 
     Parameters
     ----------
-    labels : array (…YX) integer
-        0 is no object.
-    image : array (C, …YX), optional
-        What the objects were found in; its means in every object are given, a plane in memory at a time.
+    labels : array (…YX) of int
+        The objects; 0 is no object.
+    image : array, optional
+        What the objects were found in, with or without channels; its means in every object are given.
     axes : str
-        A letter for each axis of ``labels``, such as "ZYX".
+        A letter for each axis of ``labels``, such as "ZYX"; by default Y and X, preceded by Z, and that by T.
     pixel_size : sequence of float or None
         Micrometres along the last axes, of which those that are known are used.
     others : mapping of str to array (…YX), optional
@@ -41,65 +53,159 @@ def measure_objects(
     list of list
         Columns: the value of the object, its pixels, its area in µm² or, if any object has pixels in several
         planes, volume in µm³, the diameter of a disc (ball) of that size, the mean position in pixels along
-        every axis, and the mean of every channel and of each of the others.
+        every axis, and the mean of every channel and of each of the others. With pandas:
+        ``pandas.DataFrame(table[1:], columns=table[0])``.
+
+    Raises
+    ------
+    InputError
+        If labels are not whole numbers, or ``image`` or ``axes`` do not fit them.
     """
-    ids = np.unique(labels)
-    ids = ids[ids > 0]
-    bright = _channels(image) | {f"mean_{name}": (pixels, ()) for name, pixels in others.items()}
-    pixels, planes = np.zeros(len(ids), np.int64), np.zeros(len(ids), np.int64)
-    places, sums = np.zeros((labels.ndim, len(ids))), np.zeros((len(bright), len(ids)))
-    empty = list[tuple[int, ...]]()
-    for where in np.ndindex(labels.shape[:-2]):
-        plane = labels[where]
-        inside = np.nonzero(plane > 0)
-        numbers = np.searchsorted(ids, plane[inside])
-        found = np.bincount(numbers, minlength=len(ids))
-        pixels += found
-        planes += found > 0
-        if not inside[0].size:
-            empty.append(where)
-        for axis, at in enumerate(where):
-            places[axis] += at * found
-        for axis, at in enumerate(inside, start=len(where)):
-            places[axis] += np.bincount(numbers, at, minlength=len(ids))
-        for row, (source, channel) in enumerate(bright.values()):
-            values = np.asarray(source[(*channel, *where)])[inside]
-            sums[row] += np.bincount(numbers, values, minlength=len(ids))
-    ndim = 3 if planes.max(initial=0) > 1 else 2
-    columns: dict[str, NDArray[Any]] = {"object": ids, "pixels": pixels}
-    columns |= _sizes(pixels, ndim, pixel_size)
-    columns |= {f"{axis.lower()}_px": place / pixels for axis, place in zip(axes, places, strict=True)}
-    columns |= {name: total / pixels for name, total in zip(bright, sums, strict=True)}
-    rows = [
-        [_short(value) for value in row] for row in zip(*(c.tolist() for c in columns.values()), strict=True)
-    ]
-    if ndim == 2:
-        for where in empty:
-            place = dict(zip((f"{axis.lower()}_px" for axis in axes), map(float, where), strict=False))
-            rows.append([place.get(name) for name in columns])
-    return [list(columns), *rows]
+    labels = as_pixels(labels)
+    if labels.dtype.kind not in "ui" or labels.ndim < 2:
+        raise InputError(
+            f"The labels are of type {labels.dtype} and shape {labels.shape}; give whole numbers in two axes "
+            "or more, 0 for background and another value for each object."
+        )
+    axes = axes or usual_axes(labels.ndim)
+    if not len(set(axes)) == len(axes) == labels.ndim:
+        raise InputError(
+            f"The axes are {axes!r} and the labels have shape {labels.shape}; give a different letter for "
+            "each axis, or leave them out."
+        )
+    shown = {} if image is None else _channels(image, labels.shape)
+    return _table(labels, shown | _others(others), axes, pixel_size)
 
 
-def join_tables(tables: Mapping[str, Sequence[Sequence[object]]]) -> list[list[object]]:
+def usual_axes(ndim: int) -> str:
+    """Return a letter for each axis of an image that does not name them: numbers, if there are many."""
+    return "TZYX"[-ndim:] if ndim <= 4 else "0123456789"[: ndim - 2] + "YX"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measurable:
+    """Labels (…YX) of an image, and what is needed to measure them.
+
+    ``others`` are further images of the same place, by name; the rest is as for :func:`measure_objects`.
+    """
+
+    name: str
+    labels: Pixels
+    image: Pixels
+    axes: str
+    pixel_size: tuple[float | None, ...]
+    others: Mapping[str, Pixels]
+
+    def table(self) -> list[list[object]]:
+        """Return the measurements; brightness is left out if image and labels differ in shape."""
+        shown = dict[str, Pixels]()
+        with suppress(InputError):
+            shown = _channels(self.image, self.labels.shape)
+        return _table(self.labels, shown | _others(self.others), self.axes, self.pixel_size)
+
+
+def join_tables(tables: Iterable[tuple[str, Table]]) -> list[list[object]]:
     """Return one table of those of several images, each a line of names and others, with the image in front.
 
     Columns that an image lacks are None there.
     """
-    columns = list(dict.fromkeys(name for names, *_ in tables.values() for name in names))
+    tables = list(tables)
+    columns = list(dict.fromkeys(name for _, (names, *_rows) in tables for name in names))
     joined: list[list[object]] = [["image", *columns]]
-    for image, (names, *rows) in tables.items():
+    for image, (names, *rows) in tables:
         found = (dict(zip(names, row, strict=True)) for row in rows)
         joined += [[image, *map(row.get, columns)] for row in found]
     return joined
 
 
-def _channels(image: Pixels | None) -> dict[str, tuple[Pixels, tuple[int, ...]]]:
-    """Return for each column of a mean the array that it is of, and the index of the channel in that."""
-    if image is None:
-        return {}
-    if len(image) == 1:
-        return {"mean": (image, (0,))}
-    return {f"mean_{number}": (image, (number - 1,)) for number in range(1, len(image) + 1)}
+def _table(
+    labels: Pixels, bright: Mapping[str, Pixels], axes: str, pixel_size: Sequence[float | None]
+) -> list[list[object]]:
+    """Return the table of labels, with the means of what is in ``bright`` by the names of their columns."""
+    found, empty = _add_up(labels, list(bright.values()))
+    ndim = 3 if np.any(found.first != found.last) else 2
+    columns: dict[str, NDArray[Any]] = {"object": found.ids, "pixels": found.pixels}
+    columns |= _sizes(found.pixels, ndim, pixel_size)
+    places = [f"{axis.lower()}_px" for axis in axes]
+    columns |= dict(zip([*places, *bright], found.sums / found.pixels, strict=True))
+    rows = [
+        [_short(value) for value in row] for row in zip(*(c.tolist() for c in columns.values()), strict=True)
+    ]
+    if ndim == 2:
+        for where in empty:
+            place = dict(zip(places, map(float, where), strict=False))
+            rows.append([place.get(name) for name in columns])
+    return [list(columns), *rows]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sums:
+    """What is added up over the pixels of objects, each of which may be there several times."""
+
+    ids: NDArray[Any]  # (objects,)
+    pixels: NDArray[np.int64]
+    first: NDArray[np.intp]  # the planes, counted through, between which it lies
+    last: NDArray[np.intp]
+    sums: NDArray[np.float64]  # (values, objects) of every axis, then of brightness
+
+    @classmethod
+    def none(cls, dtype: np.dtype[Any], values: int) -> "_Sums":
+        """Return the sums of no objects."""
+        planes = np.zeros(0, np.intp)
+        return cls(np.zeros(0, dtype), np.zeros(0, np.int64), planes, planes, np.zeros((values, 0)))
+
+
+def _add_up(labels: Pixels, bright: Sequence[Pixels]) -> tuple[_Sums, list[tuple[int, ...]]]:
+    """Return the sums over every object, in the order of ids, and the planes without any."""
+    *leading, height, width = labels.shape
+    parts, empty = [_Sums.none(labels.dtype, labels.ndim + len(bright))], list[tuple[int, ...]]()
+    for number, where in enumerate(np.ndindex(*leading)):
+        before = len(parts)
+        for rows, _ in plan_cores((height, width), (max(_ROWS, _PIXELS // max(width, 1)), max(width, 1))):
+            box = (*where, rows)
+            part = np.asarray(labels[box])
+            y, x = np.nonzero(part > 0)
+            if not y.size:
+                continue
+            ids = np.unique(part)  # and a search in these, which is faster than the inverse
+            ids = ids[ids > 0]
+            numbers = np.searchsorted(ids, part[y, x])
+            values = [*where, y + rows.start, x, *(np.asarray(pixels[box])[y, x] for pixels in bright)]
+            pixels = np.bincount(numbers)
+            sums = [
+                np.bincount(numbers, value) if isinstance(value, np.ndarray) else value * pixels
+                for value in values
+            ]
+            plane = np.full(len(ids), number)
+            parts.append(_Sums(ids, pixels, plane, plane, np.array(sums, float)))
+        if len(parts) == before:
+            empty.append(where)
+    return _joined(parts), empty
+
+
+def _joined(parts: Sequence[_Sums]) -> _Sums:
+    """Return the sums over objects that are in several parts."""
+    ids, numbers = np.unique(np.concatenate([part.ids for part in parts]), return_inverse=True)
+    pixels = np.zeros(len(ids), np.int64)
+    np.add.at(pixels, numbers, np.concatenate([part.pixels for part in parts]))
+    first, last = np.full(len(ids), np.iinfo(np.intp).max), np.zeros(len(ids), np.intp)
+    np.minimum.at(first, numbers, np.concatenate([part.first for part in parts]))
+    np.maximum.at(last, numbers, np.concatenate([part.last for part in parts]))
+    values = np.concatenate([part.sums for part in parts], axis=1)
+    sums = [np.bincount(numbers, value, minlength=len(ids)) for value in values]
+    return _Sums(ids, pixels, first, last, np.array(sums))
+
+
+def _channels(image: Any, shape: tuple[int, ...]) -> dict[str, Pixels]:
+    """Return for each column of a mean what it is of (…YX)."""
+    channels = channels_first(image, ndim=2, paint_shape=shape)
+    if len(channels) == 1:
+        return {"mean": channels[0]}
+    return {f"mean_{number + 1}": channels[number] for number in range(len(channels))}
+
+
+def _others(others: Mapping[str, Pixels]) -> dict[str, Pixels]:
+    return {f"mean_{name}": as_pixels(pixels) for name, pixels in others.items()}
 
 
 def _sizes(

@@ -11,9 +11,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.scoring.agreement import Agreement, measure_agreement
 from napari_unet.core.scoring.label_errors import compare_parts
 from napari_unet.core.scoring.overlap import found_by_plane, planes
-from napari_unet.core.scoring.score_table import delimited
 from napari_unet.core.scoring.scores import Scores, pooled_scores
-from napari_unet.files.atomic import check_writable, writing
 from napari_unet.files.pixels.images import check_replaceable, pair_by_stem, stem, write_image
 from napari_unet.files.pixels.sources import load_labels
 from napari_unet.files.pixels.stored_image import StoredImage
@@ -21,6 +19,7 @@ from napari_unet.files.projects.project import PAINT, ProjectLabels, read_projec
 from napari_unet.files.projects.project_images import file_name
 from napari_unet.files.projects.project_reading import read_truth
 from napari_unet.files.projects.project_store import read_labels
+from napari_unet.files.results.tables import check_table, write_table
 from napari_unet.network.failures import sentence
 
 Reader = Callable[[Path], StoredImage]
@@ -28,10 +27,8 @@ Reader = Callable[[Path], StoredImage]
 _ENDING = "_objects"
 """Ending of the stem of a predicted file, which the true file lacks."""
 
-_CSV = b"prediction,truth,"
-"""How a table of scores begins."""
-
-_SPREADSHEETS = (".xlsx", ".xls", ".ods")
+_FILES = ("prediction", "truth")
+"""The first columns of a table of scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,15 +153,8 @@ def compare_files(
 
 
 def check_csv(path: Path) -> None:
-    """Raise InputError unless ``path`` is free or a file that :func:`write_csv` wrote earlier.
-
-    Also raised if the name ends like that of a spreadsheet, which no program could open.
-    """
-    if path.suffix.lower() in _SPREADSHEETS:
-        raise InputError(f"{path} would be a table of another kind; let its name end in .csv.")
-    check_writable(path)
-    if path.exists() and not path.read_bytes().startswith(_CSV):
-        raise InputError(f"{path} already exists and is not a table of scores; choose another name.")
+    """Raise InputError unless a table of scores can be written to ``path``."""
+    check_table(path, _FILES, "scores")
 
 
 def write_csv(path: Path, compared: Sequence[Compared]) -> None:
@@ -177,10 +167,7 @@ def write_csv(path: Path, compared: Sequence[Compared]) -> None:
         [result.prediction, result.truth, *(asdict(result.scores)[name] for name in names)]
         for result in compared
     ]
-    with writing(path) as temporary:
-        text = delimited([["prediction", "truth", *names], *rows])
-        # File names on disk may not be valid text.
-        temporary.write_text(text, "utf-8", "backslashreplace", newline="")
+    write_table(path, [[*_FILES, *names], *rows])
 
 
 def _compare(

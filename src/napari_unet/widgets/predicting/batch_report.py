@@ -7,10 +7,10 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPlainTextEdit, QWidget
 
+from napari_unet.files.results.measured_files import MEASURED, Finished, write_table_of_files
 from napari_unet.widgets.jobs import once
 from napari_unet.widgets.parts.form import Chooser, Column, Sentence, Tone, button, describe
 from napari_unet.widgets.parts.latest import Latest
-from napari_unet.widgets.predicting.file_table import LABELS, Finished, write_table_of_files
 from napari_unet.widgets.predicting.files_run import read_results
 from napari_unet.widgets.predicting.prediction_run import ObjectCounts
 from napari_unet.widgets.predicting.saving import with_ending
@@ -188,7 +188,7 @@ class BatchReport(QWidget):
         self._finished.clear()
         self._finished.addItems([path.name for path, _ in finished])
         self._opening.setVisible(bool(finished))
-        self._table.setVisible(any(kind in outputs for _, outputs in finished for kind in LABELS))
+        self._table.setVisible(any(kind in outputs for _, outputs in finished for kind in MEASURED))
         self._problem.say("")
         self.setVisible(bool(failures or finished))
 

@@ -1,24 +1,13 @@
-"""A table of the objects in some images: what is measured is copied on the main thread, image by image."""
+"""What is measured of the objects in some images: copied on the main thread, image by image."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
-from numpy.typing import NDArray
 
-from napari_unet.core.arrays.axes import channels_first
-from napari_unet.core.arrays.lazy import Pixels
-from napari_unet.core.errors import InputError
-from napari_unet.core.objects.measurements import join_tables, measure_objects
-from napari_unet.core.scoring.score_table import delimited
-from napari_unet.files.atomic import writing
+from napari_unet.core.objects.measurements import Measurable, join_tables, usual_axes
 from napari_unet.widgets.bridge.layers import at_hand, copy_image
 from napari_unet.widgets.bridge.marks import full_data, layers_of
 from napari_unet.widgets.bridge.placement import micrometres, world_axes
@@ -26,31 +15,6 @@ from napari_unet.widgets.bridge.sight import blended
 
 _NUMBER = re.compile(r" \[\d+\]$")
 """What napari adds to the name of a layer when another layer has that name."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Measurable:
-    """Labels (…YX) of an image, and what is needed to measure them, as copies for another thread.
-
-    ``others`` are further images of the same place, by name; the rest is as for
-    :func:`napari_unet.core.objects.measurements.measure_objects`.
-    """
-
-    name: str
-    labels: NDArray[np.integer[Any]]
-    image: Pixels
-    axes: str
-    pixel_size: tuple[float | None, ...]
-    others: Mapping[str, Pixels]
-
-    def table(self) -> list[list[object]]:
-        """Return the measurements; brightness is left out if image and labels differ in shape."""
-        channels = None
-        with suppress(InputError):
-            channels = channels_first(self.image, ndim=2, paint_shape=self.labels.shape)
-        return measure_objects(
-            self.labels, channels, axes=self.axes, pixel_size=self.pixel_size, others=self.others
-        )
 
 
 def labels_of(viewer: ViewerModel, image: Image | None) -> list[Labels]:
@@ -87,14 +51,7 @@ def measurable(viewer: ViewerModel, images: Sequence[Image]) -> list[Measurable]
 
 def object_table(images: Iterable[Measurable]) -> list[list[object]]:
     """Return a line of names, and the lines of all objects of all ``images``, with the image in front."""
-    return join_tables({image.name: image.table() for image in images})
-
-
-def write_table(path: Path, rows: Sequence[Sequence[object]]) -> None:
-    """Write a table as CSV in UTF-8, with a mark at its start if Excel would misread letters without it."""
-    text = delimited(rows)
-    with writing(path) as temporary:
-        temporary.write_text(text, "utf-8" if text.isascii() else "utf-8-sig", newline="")
+    return join_tables((image.name, image.table()) for image in images)
 
 
 def axis_letters(labels: Labels) -> str:
@@ -105,7 +62,7 @@ def axis_letters(labels: Labels) -> str:
     )
     if len(letters) == len(set(letters) - {"X", "Y"}) == len(leading):
         return letters + "YX"
-    return "TZ"[2 - len(leading) :] + "YX" if len(leading) <= 2 else "0123456789"[: len(leading)] + "YX"
+    return usual_axes(labels.ndim)
 
 
 def stain_names(names: Sequence[Sequence[str]]) -> list[list[str]]:

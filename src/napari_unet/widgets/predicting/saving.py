@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_unet.files.pixels.images import BY_HAND, safe_name, stem, write_labels
 from napari_unet.files.results.outline_files import IMAGEJ, QUPATH, write_outlines
+from napari_unet.files.results.tables import write_table
 from napari_unet.widgets.bridge.layers import at_hand
 from napari_unet.widgets.bridge.marks import kind_of
 from napari_unet.widgets.bridge.placement import micrometres
@@ -19,7 +20,6 @@ from napari_unet.widgets.predicting.object_table import (
     labels_of,
     measurable,
     object_table,
-    write_table,
 )
 
 _TIFF = (".tif", ".tiff")
