@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,32 @@ def test_a_second_interrupt_and_one_before_the_first_step_end_it_at_once(
     with pytest.raises(KeyboardInterrupt):
         train([Interrupting(), IMAGE], [PAINT, PAINT], QUICK)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(("at", "best"), [(9, 5), (2, None)])
+def test_an_error_has_the_best_network_if_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, at: int, best: int | None
+) -> None:
+    steps = []
+    step = Learner.step
+
+    def failing(learner: Learner, *arguments: Any, **options: Any) -> Any:
+        steps.append(step(learner, *arguments, **options))
+        if len(steps) == at:
+            raise MemoryError
+        return steps[-1]
+
+    monkeypatch.setattr(Learner, "step", failing)
+    with pytest.raises(MemoryError) as caught:
+        train([IMAGE], [PAINT], replace(QUICK, steps=20))
+    model = getattr(caught.value, "model", None)
+    notes = "".join(getattr(caught.value, "__notes__", ()))
+    assert (best is None) == (model is None) == (not notes)
+    if best is not None:
+        assert isinstance(model, Model)
+        assert model.history.best_step == best
+        assert f"best network of {at} steps" in notes
+        assert predict(model, IMAGE).objects.shape == IMAGE.shape
 
 
 def test_the_interrupts_of_a_host_are_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

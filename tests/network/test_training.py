@@ -19,6 +19,7 @@ from napari_unet.core.arrays.normalisation import Normalisation, apply_limits
 from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
+from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.scoring.confidence import Tally
 from napari_unet.core.weights import border_weights
 from napari_unet.files.networks.models import save_model
@@ -419,6 +420,21 @@ def test_an_error_after_a_validation_comes_after_the_model(monkeypatch: pytest.M
         deque(map(events.append, training_events), maxlen=0)
     assert events[-1].reason == "failed"
     assert events[-1].model.history.best_step == 5
+    assert events[-1].model.weights
+
+
+@pytest.mark.parametrize("error", [MemoryError("ended"), RuntimeError("ended")])
+def test_where_even_the_fit_of_the_reading_fails_the_network_is_kept(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(training_loop, "fit_reading", fail)
+    events: list[Any] = []
+    with pytest.raises(type(error), match="ended"):
+        deque(map(events.append, train_events([IMAGE], [PAINT], QUICK, device=CPU)), maxlen=0)
+    assert (events[-1].reason, events[-1].model.instances) == ("failed", InstanceConfig())
     assert events[-1].model.weights
 
 

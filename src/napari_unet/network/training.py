@@ -57,7 +57,9 @@ def train(
     """Train a U-Net on painted images.
 
     What paint cannot teach, and why it gets nowhere, is logged as warnings. Ctrl-C, or *Interrupt* in a
-    notebook, ends the training after its step, with the best network so far; a second time, without one.
+    notebook, ends the training after its step, with the best network so far; a second time, without one. Any
+    other error that ends it later than its first score, such as too little memory, has that network as its
+    attribute ``model``.
 
     Parameters
     ----------
@@ -121,14 +123,31 @@ def train(
         device=device,
         control=control,
     )
+    stopped: Stopped | None = None
     with _interrupts_stop(control):
-        for event in events:
-            if isinstance(event, Warned):
-                _log.warning(event.message)
-    model = cast("Stopped", event).model
+        try:
+            for event in events:
+                if isinstance(event, Warned):
+                    _log.warning(event.message)
+                elif isinstance(event, Stopped):
+                    stopped = event
+        except Exception as error:
+            if stopped is not None:
+                _keep_with(error, stopped.model)
+            raise
+    model = cast("Stopped", stopped).model
     if control.stopped:
         _log.warning("Interrupted; the network is the best of %d steps.", model.history.steps)
     return model
+
+
+def _keep_with(error: Exception, model: Model) -> None:
+    """Make ``model`` an attribute of the error that ended its training, and say so below the traceback."""
+    error.model = model  # type: ignore[attr-defined]
+    error.add_note(
+        f"The best network of {model.history.steps} steps is kept: it is the attribute model of this error, "
+        "which a notebook has as sys.last_value."
+    )
 
 
 @contextmanager
@@ -281,7 +300,7 @@ def train_events(
             # Frames of an out-of-memory error hold the tensors that filled the memory.
             traceback.clear_frames(error.__traceback__)
             if run.has_model:
-                yield Stopped("failed", run.model())
+                yield Stopped("failed", run.model_after_failure())
             raise
         finally:
             del run

@@ -304,6 +304,13 @@ class Run:
         reading = fit_reading(model, dataset, self._learner.device, self._learner.precision)
         return replace(model, instances=reading)
 
+    def model_after_failure(self) -> Model:
+        """Return the same, with the usual way to read its objects if what failed is in the way of fitting."""
+        try:
+            return self.model()
+        except (MemoryError, RuntimeError):  # all that torch raises, and what failed is often memory
+            return self._unread_model()
+
     def _unread_model(self) -> Model:
         """Return the same, but with the usual way to read its objects."""
         best = cast("Best", self._incumbent.best)
