@@ -232,11 +232,11 @@ def predict(
     what: Annotated[
         list[str] | None, typer.Option(metavar="objects|classes|probabilities...", help="Results. [objects]")
     ] = None,
+    outlines: Annotated[
+        list[str] | None, typer.Option(metavar="imagej|qupath...", help="Outlines of the objects, as well.")
+    ] = None,
     file_format: Annotated[
-        str,
-        typer.Option(
-            "--format", metavar="auto|tiff|zarr", help="Format of the results; zarr for large images."
-        ),
+        str, typer.Option("--format", metavar="auto|tiff|zarr", help="Format; zarr for large images.")
     ] = "auto",
     device: Device = "auto",
     table: Annotated[
@@ -254,19 +254,21 @@ def predict(
 
     Images are files, or those of a project, with the model that it trained last if none is given. Objects are
     whole numbers (0 is background), classes are paint values (1 is background), probabilities have one
-    channel for each class. The table has a line for every object of every image, and one for an image, or a
-    plane, without objects. If an image fails, the others are still segmented. Images in zarr, and TIFF files
-    that do not fit into memory, are read and written block by block: the results are DIR/STEM_objects.zarr
-    and the like, and the same command continues where it was interrupted. A dask.distributed cluster
-    (--scheduler) works the same way; its workers must see the files under the same paths.
+    channel for each class. Outlines are DIR/STEM_objects.zip for ImageJ, .geojson for QuPath. The table has
+    a line for every object of every image, and one for an image, or a plane, without objects. If an image
+    fails, the others are still segmented. Images in zarr, and TIFF files that do not fit into memory, are
+    read and written block by block: the results are DIR/STEM_objects.zarr and the like, and the same command
+    continues where it was interrupted. A dask.distributed cluster (--scheduler) works the same way; its
+    workers must see the files under the same paths.
     """
     from napari_unet.commands.predict import check_kinds, connected, last_model, plan_work, segment_files
     from napari_unet.files.networks.models import load_model
     from napari_unet.files.networks.starters import find_model
 
     check_project(project, {"--images": images, "MODEL": model}, need=("MODEL", "--images"), may=("MODEL",))
-    kinds = check_kinds(what or ["objects"], table)
-    work, missing = plan_work(images or (), project, output, kinds, file_format)
+    kinds = check_kinds(what or ["objects"], table, outlines or ())
+    results = output, kinds, file_format
+    work, missing = plan_work(images or (), project, *results, outlines=outlines or ())
     with connected(scheduler) as cluster:
         network = load_model(find_model(model or last_model(project)))
         settings = _settings("prediction", config, assignments, network).prediction

@@ -28,7 +28,17 @@ if TYPE_CHECKING:
     from napari_unet.network.events import Stopped, TrainingEvent
 
 MULTIPLE = frozenset(
-    {"--images", "--paint", "--validation", "--set", "--what", "--predictions", "--truths", "--author"}
+    {
+        "--images",
+        "--paint",
+        "--validation",
+        "--set",
+        "--what",
+        "--outlines",
+        "--predictions",
+        "--truths",
+        "--author",
+    }
 )
 """Flags that take every value up to the next flag."""
 

@@ -1,12 +1,14 @@
 """`napari-unet predict`: images segmented to TIFF and to zarr."""
 
 import csv
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import roifile
 import tifffile
 import zarr
 from command_line import SMALL, fails, json_lines, run
@@ -17,7 +19,7 @@ from napari_unet.files.pixels.images import read_image
 from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.files.pixels.sources import load_image, load_labels
 from napari_unet.files.pixels.stored_image import StoredImage
-from napari_unet.files.results import measured_files
+from napari_unet.files.results import measured_files, predicted_files
 from napari_unet.network.tiles.tile_run import TileRun
 
 
@@ -77,6 +79,57 @@ def test_objects_are_what_is_predicted_unless_said(
     )
     assert [path.name for path in (tmp_path / "x").iterdir()] == ["a1_objects.tif"]
     assert capsys.readouterr().out.strip() == str(tmp_path / "x" / "a1_objects.tif")
+
+
+def test_outlines_are_written_of_tiff_and_zarr_alike(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    movie = np.stack([tifffile.imread(folder / "images" / f"{name}.tif") for name in ("a1", "a2")])
+    tifffile.imwrite(tmp_path / "movie.tif", movie, imagej=True, metadata={"axes": "TYX"})
+    arguments = ["predict", str(folder / "model.safetensors"), "--images", str(tmp_path / "movie.tif")]
+    arguments += ["--outlines", "imagej", "qupath", "--json"]
+    for kind in ("tiff", "zarr"):
+        results = tmp_path / kind
+        for _ in range(2):  # results may be replaced
+            assert main([*arguments, "--output", str(results), "--format", kind]) == 0
+            events = json_lines(capsys.readouterr().out)
+            written = [(e["what"], Path(e["path"]).name) for e in events if e["event"] == "written"]
+            assert written[1:] == [
+                ("outlines", "movie_objects.zip"),
+                ("outlines", "movie_objects.geojson"),
+            ]
+        objects = read_image(tmp_path / "tiff" / "movie_objects.tif").pixels
+        rois = roifile.roiread(results / "movie_objects.zip")
+        features = json.loads((results / "movie_objects.geojson").read_text())["features"]
+        assert len(rois) == len(features) == objects.max()  # of single planes
+        for roi, feature in zip(rois, features, strict=True):
+            value = int(roi.name.removesuffix(f"_t{roi.position}"))
+            times, rows, columns = np.nonzero(objects == value)
+            assert set(times) == {roi.position - 1}
+            assert (roi.top, roi.left) == (rows.min(), columns.min())
+            assert (roi.bottom, roi.right) == (rows.max() + 1, columns.max() + 1)
+            assert feature["properties"]["name"] == str(value)
+            assert feature["geometry"]["plane"]["t"] == roi.position - 1
+
+
+def test_outlines_that_cannot_be_are_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["predict", folder / "model.safetensors", "--images", folder / "images" / "a1.tif"]
+    arguments += ["--output", tmp_path]
+    assert "choose from imagej, qupath" in fails(capsys, [*arguments, "--outlines", "fiji"])
+    assert "add objects to --what" in fails(capsys, [*arguments, "--outlines", "imagej", "--what", "classes"])
+    (tmp_path / "a1_objects.zip").write_bytes(b"of someone else")
+    assert "a1_objects.zip already exists" in fails(capsys, [*arguments, "--outlines", "imagej"])
+    assert len(list(tmp_path.iterdir())) == 1
+    monkeypatch.setattr(predicted_files, "free_host_memory", lambda: 48 * 40 * 50 - 1)
+    assert main([*map(str, arguments), "--outlines", "qupath"]) == 0
+    told = capsys.readouterr()
+    assert "a1_objects.tif are not written, because its planes are too large" in told.err
+    assert told.out.strip() == str(tmp_path / "a1_objects.tif")
+    monkeypatch.setattr(predicted_files, "free_host_memory", lambda: 48 * 40 * 50)
+    assert main([*map(str, arguments), "--outlines", "qupath"]) == 0
+    assert (tmp_path / "a1_objects.geojson").is_file()
 
 
 def test_results_are_no_images_and_keep_the_size_of_pixels(

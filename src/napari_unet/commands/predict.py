@@ -21,6 +21,7 @@ from napari_unet.files.results.measured_files import (
     TableOfFiles,
     check_object_table,
 )
+from napari_unet.files.results.outline_files import OUTLINES
 from napari_unet.files.results.predicted_files import (
     FileAdvanced,
     FileNoted,
@@ -39,8 +40,13 @@ from napari_unet.network.tiles.in_turn import ImageFailed
 _KINDS, _FORMATS = get_args(PredictionKind), get_args(Format)
 
 
-def check_kinds(kinds: Sequence[str], table: Path | None) -> tuple[PredictionKind, ...]:
-    """Return the kinds of results; ``InputError`` if one is unknown, or the table cannot be made of them."""
+def check_kinds(
+    kinds: Sequence[str], table: Path | None, outlines: Sequence[str]
+) -> tuple[PredictionKind, ...]:
+    """Return the kinds of results.
+
+    ``InputError`` if one is unknown, or the table, or outlines for these programs, cannot be made of them.
+    """
     unknown = [kind for kind in kinds if kind not in _KINDS]
     if unknown:
         raise InputError(f"--what is {unknown[0]!r}; choose from {', '.join(_KINDS)}.")
@@ -48,6 +54,11 @@ def check_kinds(kinds: Sequence[str], table: Path | None) -> tuple[PredictionKin
         if not set(kinds) & set(MEASURED):
             raise InputError("A table is of objects or classes; add one of these to --what.")
         check_object_table(table)
+    unknown = [program for program in outlines if program not in OUTLINES]
+    if unknown:
+        raise InputError(f"--outlines is {unknown[0]!r}; choose from {', '.join(OUTLINES)}.")
+    if outlines and "objects" not in kinds:
+        raise InputError("--outlines are those of objects; add objects to --what.")
     return cast("tuple[PredictionKind, ...]", tuple(kinds))
 
 
@@ -57,11 +68,13 @@ def plan_work(
     output: Path,
     kinds: tuple[PredictionKind, ...],
     file_format: str,
+    *,
+    outlines: Sequence[str],
 ) -> tuple[FilesPlan, list[str]]:
     """Find the images, by paths or in a project, and check that the results can be written.
 
-    Results of a project are named after the keys of its images. Returns the plan, and sentences on images
-    that cannot be segmented.
+    Results of a project are named after the keys of its images. ``outlines`` are the programs for which those
+    of objects are written. Returns the plan, and sentences on images that cannot be segmented.
     """
     if file_format not in _FORMATS:
         raise InputError(f"--format is {file_format!r}; choose from {', '.join(_FORMATS)}.")
@@ -71,7 +84,8 @@ def plan_work(
         paths, names, missing = tuple(expand_paths(images, results=False)), tuple[str, ...](), list[str]()
     else:
         paths, names, missing = _files_of(project_folder(project))
-    return FilesPlan(paths, output, kinds, cast("Format", file_format), names), missing
+    endings = tuple(dict.fromkeys(OUTLINES[program] for program in outlines))
+    return FilesPlan(paths, output, kinds, cast("Format", file_format), names, endings), missing
 
 
 def last_model(project: Path | None) -> Path:
@@ -156,8 +170,7 @@ def segment_files(
                     _report_step(event.event, path, as_json)
                 case FileWritten():
                     written += 1
-                    for kind, target in event.outputs.items():
-                        report_written(path, kind, target, as_json)
+                    _report_files(path, event, as_json)
                     if table is not None and not _is_measured((path, event.outputs), measured, as_json):
                         failed.append(path)
                 case FileNoted():
@@ -193,6 +206,13 @@ def _report_step(
             note(event.message)
         case TileDone() | TileStored() if as_json:
             _print("tile_done", image, done=event.done, total=event.total)
+
+
+def _report_files(image: Path, event: FileWritten, as_json: bool) -> None:
+    for kind, target in event.outputs.items():
+        report_written(image, kind, target, as_json)
+    for target in event.outlines:
+        report_written(image, "outlines", target, as_json)
 
 
 def _is_measured(file: Finished, table: TableOfFiles, as_json: bool) -> bool:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 IMAGEJ, QUPATH = ".zip", ".geojson"
 """Endings of files with outlines."""
 
+OUTLINES = {"imagej": IMAGEJ, "qupath": QUPATH}
+"""The same by the program that opens them."""
+
 _MOST = 2**15 - 1
 """Largest coordinate and number of corners of a plain ImageJ polygon, which all versions read alike."""
 

@@ -1,9 +1,10 @@
 """Segment image files into a folder, one after the other; used by docks and command line."""
 
 import itertools
+import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -33,6 +34,7 @@ from napari_unet.files.results.large_prediction import (
     predict_to_zarr,
     share_done,
 )
+from napari_unet.files.results.outline_files import write_outlines
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import (
     ImageScaled,
@@ -42,6 +44,7 @@ from napari_unet.network.events import (
     TilesHalved,
     TileStored,
 )
+from napari_unet.network.memory import free_host_memory
 from napari_unet.network.model import Model
 from napari_unet.network.tiles.in_turn import ImageFailed, in_turn
 
@@ -64,6 +67,7 @@ class FileWritten:
 
     number: int
     outputs: Mapping[PredictionKind, Path]
+    outlines: Sequence[Path] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,9 @@ class FileNoted:
     message: str
 
 
+_PER_PIXEL = 50
+"""Bytes for each pixel of a plane, at most, while its objects are outlined."""
+
 FileEvent = FileAdvanced | FileWritten | FileSuspended | FileNoted | ImageFailed
 
 
@@ -88,7 +95,8 @@ FileEvent = FileAdvanced | FileWritten | FileSuspended | FileNoted | ImageFailed
 class FilesPlan:
     """Image files, and the kinds, folder and format of their results.
 
-    Results are named after ``names``, one for each file; by default after the files. ``InputError`` if two
+    Results are named after ``names``, one for each file; by default after the files. ``outlines`` are the
+    endings of further files with the outlines of the objects, which are then a kind. ``InputError`` if two
     images would have the same result, a result would replace an image, or the folder cannot be written to; or
     if the results of every image would replace something other than earlier results.
     """
@@ -98,6 +106,7 @@ class FilesPlan:
     kinds: tuple[PredictionKind, ...]
     file_format: Format = "auto"
     names: tuple[str, ...] = ()
+    outlines: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         seen: dict[str, Path] = {}
@@ -141,9 +150,14 @@ class FilesPlan:
         """Return where a result of a file goes."""
         return self.output / f"{self.name(number)}_{kind}{ending}"
 
+    def outline_targets(self, number: int) -> list[Path]:
+        """Return where the outlines of a file go."""
+        return [self.target(number, "objects", ending) for ending in self.outlines]
+
     def _targets(self, number: int) -> list[Path]:
         """Return where all results of a file go, in either format."""
-        return [self.target(number, kind, ending) for kind in self.kinds for ending in (".tif", ".zarr")]
+        results = [self.target(number, kind, ending) for kind in self.kinds for ending in (".tif", ".zarr")]
+        return results + self.outline_targets(number)
 
 
 def predict_files(
@@ -216,12 +230,15 @@ def predict_files(
                     "here and in similar images.",
                 )
             if isinstance(event, Stored):
-                yield FileWritten(number, event.outputs) if event.finished else FileSuspended(number)
+                if event.finished:
+                    yield from _finish(plan, number, event.outputs)
+                else:
+                    yield FileSuspended(number)
             elif isinstance(event, Predicted):
                 if event.finished is None:
                     outputs = {kind: plan.target(number, kind) for kind in plan.kinds}
                     _write(event, image, outputs)
-                    yield FileWritten(number, outputs)
+                    yield from _finish(plan, number, outputs)
             else:
                 known = share_done(event) if is_stored else getattr(event, "share", None)
                 share = share if known is None else known
@@ -265,6 +282,26 @@ def _open(path: Path, *, is_stored: bool, is_on_cluster: bool) -> StoredImage:
     """Open an image, or read it completely if necessary or faster."""
     in_pieces = is_zarr(path) or is_on_cluster or (is_stored and is_tiff(path))
     return open_image(path) if in_pieces else read_image(path)
+
+
+def _finish(
+    plan: FilesPlan, number: int, outputs: Mapping[PredictionKind, Path]
+) -> Iterator[FileNoted | FileWritten]:
+    """Write the outlines of objects that are on disk, if they are asked for, plane by plane."""
+    targets = plan.outline_targets(number)
+    if targets:
+        path = outputs["objects"]
+        objects = open_image(path)
+        if math.prod(objects.pixels.shape[-2:]) * _PER_PIXEL > free_host_memory():
+            yield FileNoted(
+                number,
+                f"The outlines of {path} are not written, because its planes are too large for the memory; "
+                "crop the image, or use a computer with more memory.",
+            )
+            targets = []
+    for target in targets:
+        write_outlines(target, objects.pixels, objects.axes)
+    yield FileWritten(number, outputs, targets)
 
 
 def _write(event: Predicted, image: StoredImage, outputs: Mapping[PredictionKind, Path]) -> None:
