@@ -54,6 +54,20 @@ def test_starters_are_opened_by_name(package: Path) -> None:
     assert is_starter(starter_path("dots"))
 
 
+def test_the_name_of_a_starter_in_place_of_a_file_is_told(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("dots", "dot"):
+        with pytest.raises(InputError, match=rf"no model file {name}; .*\(balls, dots\) by load_starter"):
+            load_model(name)
+    for name in ("dots.safetensors", "models/dots"):  # the name of a file
+        with pytest.raises(InputError, match=r"^There is no model file [^;]*; check its name and folder\.$"):
+            load_model(name)
+    Path("dots").write_bytes(starter_path("dots").read_bytes())
+    assert load_model("dots").object_size == 20
+
+
 def test_a_wrong_name_is_a_sentence_with_the_right_ones(package: Path) -> None:
     with pytest.raises(InputError, match=r"^There is no starter 'dot'; give balls, dots or a model file\.$"):
         load_starter("dot")

@@ -102,6 +102,7 @@ def load_model(path: str | Path) -> Model:
     from safetensors.torch import load
 
     path = user_path(path)
+    _check_is_no_name(path)
     try:
         data, record = read_container(path, MODEL)
     except NotOursError:
@@ -116,6 +117,18 @@ def load_model(path: str | Path) -> Model:
         raise InputError(f"{path} is damaged ({error}); use another copy of it, or train again.") from error
     _check_weights(weights, parts["network"], str(path))
     return Model(weights=weights, **parts)
+
+
+def _check_is_no_name(path: Path) -> None:
+    """Raise ``InputError`` for a word that is no file: most likely the name of a starter."""
+    from napari_unet.files.networks.starters import starter_names
+
+    if path.parts == (path.stem,) and not (path.exists() or path.is_symlink()):
+        starters = ", ".join(starter_names())
+        raise InputError(
+            f"There is no model file {path}; give its whole name with its folder, or open one of the starters "
+            f"({starters}) by load_starter(name)."
+        )
 
 
 def read_info(path: str | Path) -> dict[str, Any]:
