@@ -116,6 +116,7 @@ def test_a_name_that_ends_as_that_of_a_folder_is_none_of_a_file(tmp_path: Path) 
         ("folder", "is a folder"),
         ("file/a.bin", "folder is a file"),
         ("n" * 300, "too long.; choose another name"),
+        ("n" * 300 + "/a.bin", "too long.; choose another name"),
     ],
 )
 def test_impossible_places_are_one_sentence(tmp_path: Path, place: str, word: str) -> None:
@@ -187,6 +188,8 @@ def test_a_file_that_another_program_keeps_is_told(tmp_path: Path, monkeypatch: 
     sentence = r"a.bin could not be replaced \(Access is denied\); close it in other programs"
     with pytest.raises(InputError, match=sentence), writing(tmp_path / "a.bin") as temporary:
         temporary.write_bytes(b"new")
+    with pytest.raises(InputError, match=sentence):
+        check_writable(tmp_path / "a.bin")
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
     assert (tmp_path / "a.bin").read_bytes() == b"old"
 
@@ -212,9 +215,15 @@ def test_what_cannot_be_removed_hides_no_error(tmp_path: Path, monkeypatch: pyte
 
 def test_checking_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"old")
+    names = ["a.bin"]
+    if sys.platform != "win32":  # where links need rights
+        (tmp_path / "link").symlink_to(tmp_path / "not there")
+        names.append("link")
     check_writable(tmp_path / "a.bin")
     check_writable(tmp_path / "b.bin")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+    check_writable(tmp_path / "new" / "folder" / "c.bin")
+    check_writable(tmp_path / "link" / "c.bin")
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
     assert (tmp_path / "a.bin").read_bytes() == b"old"
 
 

@@ -129,12 +129,22 @@ def is_too_long(error: OSError) -> bool:
 
 
 def check_writable(path: str | Path) -> None:
-    """Check that ``path`` can be written, before hours are spent on its content.
+    """Check that ``path`` can be written, before hours are spent on its content; no folder is left behind.
 
     ``InputError`` as :func:`writing`.
     """
-    with contextlib.suppress(_NothingToWrite), writing(path):
-        raise _NothingToWrite
+    target = Path(os.path.realpath(file_to_write(path)))
+    # Not `Path.exists`, which raises for a name that is too long, or in a folder that must not be read.
+    folders = [folder for folder in target.parents if not os.path.exists(folder)]  # noqa: PTH110
+    try:
+        with contextlib.suppress(_NothingToWrite), writing(path):
+            raise _NothingToWrite
+        if target.exists():
+            _put_in_place(target, target, path)  # changes nothing, but fails while a program keeps the file
+    finally:
+        for folder in folders:  # the innermost first
+            with contextlib.suppress(OSError):  # not made, or another process has written there meanwhile
+                folder.rmdir()
 
 
 class _NothingToWrite(Exception):  # noqa: N818  (not an error: it undoes the rehearsal of a write)

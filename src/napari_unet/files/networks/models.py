@@ -126,8 +126,8 @@ def _check_is_no_name(path: Path) -> None:
     if path.parts == (path.stem,) and not (path.exists() or path.is_symlink()):
         starters = ", ".join(starter_names())
         raise InputError(
-            f"There is no model file {path}; give its whole name with its folder, or open one of the starters "
-            f"({starters}) by load_starter(name)."
+            f"There is no model file {path}; give its whole name with its folder, or open one of the "
+            f"starters ({starters}) by load_starter(name)."
         )
 
 
