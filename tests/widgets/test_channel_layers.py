@@ -7,9 +7,9 @@ from dock_helpers import discs, say
 from napari.layers import Image
 from qtpy.QtWidgets import QPushButton
 
-from napari_unet.widgets.bridge.layers import copy_image
+from napari_unet.widgets.bridge.layers import copy_image, make_annotation
 from napari_unet.widgets.bridge.marks import image_channels
-from napari_unet.widgets.bridge.sight import blended
+from napari_unet.widgets.bridge.sight import blended, parts_of
 from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.painting.channel_layers import combine
 
@@ -59,6 +59,23 @@ def test_channels_are_made_one_image_that_is_learnt_from(dock, viewer):
     assert viewer.layers.index(paint) > viewer.layers.index(second)
     assert image_channels(image, paint) == "first"
     np.testing.assert_array_equal(copy_image(image), CHANNELS[:2])
+
+
+def test_other_pictures_of_as_many_layers_are_made_images_as_well(dock, viewer):
+    painted, one, other = (opened(viewer) for _ in range(3))
+    make_annotation(viewer, painted[1])
+    opened(viewer, CHANNELS)  # of three
+    dock.image.choose(other[1])
+    press(dock)
+    made = [parts_of(viewer, layer) for layer in viewer.layers if "+" in layer.name]
+    assert made == [one, other]
+    assert parts_of(viewer, dock.image.layer) == other
+    again = opened(viewer)
+    dock.image.choose(one[0])
+    press(dock)  # there is one already
+    made = [parts_of(viewer, layer) for layer in viewer.layers if "+" in layer.name]
+    assert made == [one, other, again]
+    assert parts_of(viewer, dock.image.layer) == one
 
 
 def test_what_was_said_of_their_axis_is_not_said_of_a_stack(dock, viewer):

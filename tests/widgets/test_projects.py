@@ -33,6 +33,7 @@ from napari_unet.widgets.bridge.layers import (
     make_annotation,
 )
 from napari_unet.widgets.bridge.placement import micrometres, pixel_sizes
+from napari_unet.widgets.bridge.sight import parts_of
 from napari_unet.widgets.correcting.corrector import corrector_of
 from napari_unet.widgets.painting.channel_layers import combine
 from napari_unet.widgets.painting.regions import regions_layer, take_region_tool
@@ -184,7 +185,8 @@ def snapshot(viewer):
 def test_one_image_of_several_channels_opens_again(make_napari_viewer, data, tmp_path, qtbot):
     viewer = make_napari_viewer()
     layers = viewer.add_image(discs((2, 64, 80)), channel_axis=0, name=["DAPI", "GFP"], scale=(0.5, 0.25))
-    image = viewer.add_layer(combine(layers))
+    image = viewer.add_layer(combine(layers[::-1]))
+    image.name = "DAPI + GFP"
     make_annotation(viewer, image, "first").data_setitem((np.array([5]), np.array([6])), 2)
     project_of(viewer).create(tmp_path / "project")
     saved(viewer)
@@ -197,6 +199,30 @@ def test_one_image_of_several_channels_opens_again(make_napari_viewer, data, tmp
     paint = annotation_of(again, found)
     assert paint.data[5, 6] == 2
     assert marks.image_channels(found, paint) == "first"
+    assert parts_of(again, found) == [again.layers["GFP"], again.layers["DAPI"]]
+
+
+def test_the_layers_that_an_image_was_made_of_are_known_again(make_napari_viewer, data, tmp_path, qtbot):
+    tifffile.imwrite(data / "GFP.tif", discs((64, 80), seed=1))
+    viewer = make_napari_viewer()
+    layers = [open_image(viewer, data / name) for name in ("GFP.tif", "a b.tif")]
+    viewer.add_layer(combine(layers))
+    project_of(viewer).create(tmp_path / "project")
+    saved(viewer)
+    viewer.close()
+    (tmp_path / "far").mkdir()
+    away = (data / "GFP.tif").rename(tmp_path / "far" / "GFP.tif")
+    again = reopened(make_napari_viewer, tmp_path / "project", qtbot)
+    found = again.layers["GFP + a b"]
+    assert parts_of(again, found) == [again.layers["a b"]]
+    saved(again)
+    for _ in range(2):  # opened by hand; then removed, and opened again
+        gfp = open_image(again, away)
+        saved(again)
+        assert parts_of(again, found) == [gfp, again.layers["a b"]]
+        again.layers.remove(gfp)
+        saved(again)
+    assert read_project(tmp_path / "project").images[2].parts == ("GFP", "a b")
 
 
 def test_a_script_reads_what_the_window_trains_on(make_napari_viewer, data, tmp_path):

@@ -43,11 +43,12 @@ from napari_unet.widgets.bridge.timeline import timeline_of
 from napari_unet.widgets.models.model_chooser import ModelChooser
 from napari_unet.widgets.next_step import Stage, next_step
 from napari_unet.widgets.paint import PaintDock
+from napari_unet.widgets.painting.channel_layers import combine
 from napari_unet.widgets.parts.control_values import read_controls
 from napari_unet.widgets.parts.form import LayerChooser, Sentence
 from napari_unet.widgets.parts.section import Section
 from napari_unet.widgets.predict import PredictDock
-from napari_unet.widgets.predicting.object_table import axis_letters, stain_names
+from napari_unet.widgets.predicting.object_table import axis_letters, measurable, object_table, stain_names
 from napari_unet.widgets.predicting.saving import FORMATS, meant_path, suggested_path
 from napari_unet.widgets.projects.window_project import project_of
 from napari_unet.widgets.samples import coins
@@ -363,6 +364,22 @@ def test_all_images_that_are_segmented_have_one_table_with_the_stains_of_each(
             ("field 2 DAPI", "2", "1", "1.12838", "0.0", "1.0", "2.0"),
         ]
     ]
+
+
+def test_the_table_has_the_layers_that_an_image_was_made_of_by_name(viewer):
+    layers = viewer.add_image(discs((2, 64, 64)), channel_axis=0, name=["DAPI", "GFP"])
+    image = viewer.add_layer(combine(layers))
+    add_result(viewer, image, "objects", np.ones((64, 64), np.int32))
+
+    def means():
+        names, values = object_table(measurable(viewer, [image]))
+        columns = dict(zip(names, values, strict=True))
+        return {name: value for name, value in columns.items() if "mean" in str(name)}
+
+    channels = [pytest.approx(channel.mean(), rel=1e-5) for channel in discs((2, 64, 64))]
+    assert means() == {"mean_DAPI": channels[0], "mean_GFP": channels[1]}
+    viewer.layers.remove(layers[1])
+    assert means() == {"mean_1": channels[0], "mean_2": channels[1]}
 
 
 @pytest.mark.parametrize(

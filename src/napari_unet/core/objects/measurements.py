@@ -86,12 +86,13 @@ def usual_axes(ndim: int) -> str:
 class Measurable:
     """Labels (…YX) of an image, and what is needed to measure them.
 
-    ``others`` are further images of the same place, by name; the rest is as for :func:`measure_objects`.
+    ``others`` are further images of the same place, by name; ``image`` is None if these are its channels. The
+    rest is as for :func:`measure_objects`.
     """
 
     name: str
     labels: Pixels
-    image: Pixels
+    image: Pixels | None
     axes: str
     pixel_size: tuple[float | None, ...]
     others: Mapping[str, Pixels]
@@ -99,8 +100,9 @@ class Measurable:
     def table(self) -> list[list[object]]:
         """Return the measurements; brightness is left out if image and labels differ in shape."""
         shown = dict[str, Pixels]()
-        with suppress(InputError):
-            shown = _channels(self.image, self.labels.shape)
+        if self.image is not None:
+            with suppress(InputError):
+                shown = _channels(self.image, self.labels.shape)
         return _table(self.labels, shown | _others(self.others), self.axes, self.pixel_size)
 
 

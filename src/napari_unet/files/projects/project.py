@@ -98,6 +98,7 @@ class ProjectImage:
     sample: str = ""
     size: int = 0  # of its file in bytes; 0 for a folder, such as a zarr image
     rgb: bool = False  # whether its last axis is colour
+    parts: tuple[str, ...] = ()  # the keys of the images that are its channels; () if it was not made of such
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,7 @@ def bring_up(viewer: ViewerModel, image: Image) -> str:
     """
     if _hides(image) and not viewer.canvas.grid.enabled:
         _lift(viewer, image)
-    parts = image.metadata.get(PARTS, ())
-    own = [image, *blended(viewer, image), *(layer for layer in viewer.layers if layer.unique_id in parts)]
+    own = [image, *blended(viewer, image), *parts_of(viewer, image)]
     for layer in viewer.layers:
         mark = mark_of(layer)
         was_hidden = layer in own and layer.metadata.pop(_HIDDEN, False)
@@ -58,6 +57,15 @@ def bring_up(viewer: ViewerModel, image: Image) -> str:
         return ""
     said = " and ".join(names) if len(names) <= _MOST_NAMES else f"{len(names)} images"
     return f"{said}, which lay over it, {'is' if len(names) == 1 else 'are'} hidden."
+
+
+def parts_of(viewer: ViewerModel, image: Image) -> list[Image]:
+    """Return the layers that a transparent image was made of, in the order of its channels.
+
+    Those that were removed are left out; other images have none.
+    """
+    layers = {layer.unique_id: layer for layer in images_of(viewer)}
+    return [layers[part] for part in image.metadata.get(PARTS, ()) if part in layers]
 
 
 def _is_on_hidden(viewer: ViewerModel, image: Image) -> bool:

@@ -8,7 +8,9 @@ from napari.layers.utils.stack_utils import images_to_stack
 from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QWidget
 
-from napari_unet.widgets.bridge.sight import PARTS, blended
+from napari_unet.widgets.bridge.layers import annotation_of
+from napari_unet.widgets.bridge.marks import images_of
+from napari_unet.widgets.bridge.sight import PARTS, blended, parts_of
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
 from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button
 from napari_unet.widgets.window.lifetime import follow
@@ -18,7 +20,7 @@ _MOST_NAMES = 3
 _TOOLTIP = (
     "Makes one image with an axis of channels, in the order of the layer list from below. It is\n"
     "transparent, so that you still see the layers it is made of, which do not change.\n"
-    "Do the same with every image you want to segment."
+    "Other pictures in the window with as many layers become such images, too."
 )
 
 
@@ -58,7 +60,10 @@ class ChannelLayers(QWidget):
             self._said.say(_ALONE.format(image.name, _listed([layer.name for layer in others])))
 
     def combine(self) -> None:
-        """Make one image of the chosen one and those it is blended with, and choose it."""
+        """Make one image of the chosen one and those it is blended with, and choose it.
+
+        So that they need not be chosen one by one, other pictures of as many layers become images, too.
+        """
         image = self._image.layer
         if image is None:
             return
@@ -66,11 +71,41 @@ class ChannelLayers(QWidget):
         if not layers:  # one was moved since
             self.look()
             return
-        made = combine(layers)
-        self._viewer.layers.insert(1 + max(map(self._viewer.layers.index, layers)), made)
-        self._image.choose(made)
+        made = [self._make(group) for group in (layers, *self._like(layers))]
+        self._image.choose(made[0])
         self._chosen()
-        show_info(f"'{made.name}' has {len(layers)} channels, and is transparent; its layers stay visible.")
+        what = f"'{made[0].name}' has {len(layers)} channels, and is transparent; its layers stay visible."
+        others = len(made) - 1
+        if others:
+            what += f" {others} other picture{'s' * (others > 1)} in the window became such images, too."
+        show_info(what)
+
+    def _like(self, layers: Sequence[Image]) -> list[list[Image]]:
+        """Return the layers of the other pictures of as many layers that are neither painted nor made one."""
+        found: list[list[Image]] = []
+        for image in images_of(self._viewer):
+            group = blended(self._viewer, image)
+            is_new = len(group) == len(layers) and image is group[0] is not layers[0]
+            if (
+                is_new
+                and not any(annotation_of(self._viewer, layer) for layer in group)
+                and self._made_of(group) is None
+            ):
+                found.append(group)
+        return found
+
+    def _made_of(self, layers: Sequence[Image]) -> Image | None:
+        return next(
+            (image for image in images_of(self._viewer) if parts_of(self._viewer, image) == layers), None
+        )
+
+    def _make(self, layers: Sequence[Image]) -> Image:
+        """Return the image made of these layers, which is made if there is none."""
+        made = self._made_of(layers)
+        if made is None:
+            made = combine(layers)
+            self._viewer.layers.insert(1 + max(map(self._viewer.layers.index, layers)), made)
+        return made
 
 
 def combine(layers: Sequence[Image]) -> Image:

@@ -11,7 +11,7 @@ from napari_unet.core.objects.measurements import Measurable, join_tables, usual
 from napari_unet.widgets.bridge.layers import at_hand, copy_image
 from napari_unet.widgets.bridge.marks import full_data, layers_of
 from napari_unet.widgets.bridge.placement import micrometres, world_axes
-from napari_unet.widgets.bridge.sight import blended
+from napari_unet.widgets.bridge.sight import blended, parts_of
 
 _NUMBER = re.compile(r" \[\d+\]$")
 """What napari adds to the name of a layer when another layer has that name."""
@@ -25,28 +25,38 @@ def labels_of(viewer: ViewerModel, image: Image | None) -> list[Labels]:
 def measurable(viewer: ViewerModel, images: Sequence[Image]) -> list[Measurable]:
     """Return what to measure in the images that have predicted labels, with the stains beside them.
 
-    The same stain of several images has one name: what its names have in common.
+    Of an image that was made of layers, these are measured, which have names. The same stain of several
+    images has one name: what its names have in common.
     """
-    found, others = list[tuple[Image, Labels]](), list[list[Image]]()
+    found, others = list[tuple[Image, Labels, bool]](), list[list[Image]]()
     for image in images:
         labels = at_hand(viewer, labels_of(viewer, image))
         if labels is not None:
-            found.append((image, labels))
+            parts = _channels_as_layers(viewer, image, labels)
             is_alike = full_data(image).shape == labels.data.shape
             beside = blended(viewer, image) if is_alike else []
-            others.append([layer for layer in beside if layer is not image])
+            found.append((image, labels, bool(parts)))
+            others.append(parts or [layer for layer in beside if layer is not image])
     names = stain_names([[layer.name for layer in beside] for beside in others])
     return [
         Measurable(
             image.name,
             labels.data.copy(),
-            copy_image(image),
+            None if is_of_parts else copy_image(image),
             axis_letters(labels),
             () if (size := micrometres(labels)) is None else (size.z, size.y, size.x),
             {name: copy_image(layer) for name, layer in zip(named, beside, strict=True)},
         )
-        for (image, labels), beside, named in zip(found, others, names, strict=True)
+        for (image, labels, is_of_parts), beside, named in zip(found, others, names, strict=True)
     ]
+
+
+def _channels_as_layers(viewer: ViewerModel, image: Image, labels: Labels) -> list[Image]:
+    """Return the layers that ``image`` was made of, if all of them are still there and as large."""
+    parts = parts_of(viewer, image)
+    shapes = [full_data(layer).shape for layer in parts]
+    is_whole = full_data(image).shape == (len(parts), *labels.data.shape)
+    return parts if is_whole and set(shapes) == {labels.data.shape} else []
 
 
 def object_table(images: Iterable[Measurable]) -> list[list[object]]:

@@ -25,6 +25,7 @@ from napari_unet.files.projects.project_store import ImageState, LabelsState, Pr
 from napari_unet.widgets.bridge.channel_order import move_channels_first, other_orders
 from napari_unet.widgets.bridge.layers import annotation_of, keep_selection, select_anew
 from napari_unet.widgets.bridge.marks import KEY, Mark, full_data, is_image, mark_of, source_of
+from napari_unet.widgets.bridge.sight import PARTS
 from napari_unet.widgets.bridge.timeline import was_corrected
 from napari_unet.widgets.painting.regions import bind_regions
 from napari_unet.widgets.projects.labels_tracker import LabelsTracker
@@ -109,6 +110,7 @@ class ProjectMembers(QObject):
                 bind_regions(self._viewer, layer, image.id)
         for key, path in found.items():
             self._images[key].entry = replace(self._images[key].entry, absolute=path.absolute().as_posix())
+        self._tie_parts()
         self.look()
         # napari selects the last layer, and the docks its image: nobody works on a hidden one.
         active = self._viewer.layers.selection.active
@@ -270,7 +272,21 @@ class ProjectMembers(QObject):
             if mark is not None and mark.image == stood_for:
                 mark.image = layer.unique_id
                 other.events.metadata()
+        self._tie_parts()
         select_anew(self._viewer, self._viewer.layers.selection.active)
+
+    def _tie_parts(self) -> None:
+        """Note on images that were made of others which of the layers these are now."""
+        for image in self._images.values():
+            parts = [self._images[key].id for key in image.entry.parts if key in self._images]
+            if image.layer is not None and parts:
+                image.layer.metadata[PARTS] = parts
+
+    def _parts_of(self, image: _Image, layer: Image) -> tuple[str, ...]:
+        """Return the keys of the images that one was made of, also while one of them is not in the window."""
+        keys = {other.id: key for key, other in self._images.items()}
+        found = [keys.get(part, "") for part in layer.metadata.get(PARTS, ())]
+        return tuple(found) if all(found) else image.entry.parts
 
     def _describe_regions(self, order: Mapping[Layer, int]) -> tuple[ProjectRegions, ...]:
         keys = {image.id: key for key, image in self._images.items()}
@@ -289,14 +305,16 @@ class ProjectMembers(QObject):
         self._regions = away | shown
         return tuple(self._regions.values())
 
-    @staticmethod
-    def _image_state(image: _Image, order: Mapping[Layer, int]) -> ImageState:
+    def _image_state(self, image: _Image, order: Mapping[Layer, int]) -> ImageState:
         entry, layer = image.entry, image.layer
         if layer is None or layer not in order:
             return ImageState(entry, None)
         now = entry_of(layer, entry.key, entry.reader)
         look = replace(now.look, order=order[layer])
-        image.entry = entry = replace(entry, look=look, shape=now.shape, dtype=now.dtype, rgb=now.rgb)
+        parts = self._parts_of(image, layer)
+        image.entry = entry = replace(
+            entry, look=look, shape=now.shape, dtype=now.dtype, rgb=now.rgb, parts=parts
+        )
         source = _source(layer) or (Path(entry.absolute) if entry.absolute else None)
         return ImageState(entry, full_data(layer), source, partial(arrays_in, reader=entry.reader))
 
