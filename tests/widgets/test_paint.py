@@ -84,12 +84,27 @@ def test_buttons_and_napari_agree(viewer, open_dock):
     paint.selected_label = 7
     assert dock.brushes.object.isChecked()
     assert dock.brushes.object.text() == "Object 7"
-    dock.brushes.background.click()
-    assert (paint.mode, paint.selected_label) == ("fill", 1)
+    dock.brushes.object.click()
+    assert (paint.mode, paint.selected_label) == ("fill", 7)
     dock.brushes.diameter.setValue(33)
     assert paint.brush_size == 33
     paint.brush_size = 5
     assert dock.brushes.diameter.value() == 5
+
+
+def test_a_bucket_that_has_filled_an_object_floods_no_plane_with_the_next_value(viewer, open_dock):
+    dock = open_dock(viewer)
+    add_image(viewer)
+    dock.make()
+    paint = dock.annotation
+    fill_box(paint, 2, slice(0, 4), slice(0, 4))
+    for brush, value in ((dock.brushes.background, 1), (dock.brushes.next, 3)):
+        paint.mode = "fill"
+        brush.click()
+        assert (paint.mode, paint.selected_label) == ("paint", value)
+        paint.mode = "polygon"
+        brush.click()
+        assert (paint.mode, paint.selected_label) == ("polygon", value)
 
 
 def test_next_takes_a_value_that_nothing_has(viewer, open_dock):

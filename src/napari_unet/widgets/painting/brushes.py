@@ -21,6 +21,7 @@ _PAINTING = ("paint", "polygon", "fill")
 
 def paint_background(paint: Labels) -> None:
     """Select the brush with background."""
+    _put_down_bucket(paint)
     take_brush(paint, BACKGROUND)
 
 
@@ -34,9 +35,12 @@ def paint_object(paint: Labels) -> None:
 def paint_next_object(paint: Labels) -> None:
     """Select the brush with a value that nothing has yet."""
     try:
-        take_brush(paint, next_object(paint))
+        value = next_object(paint)
     except InputError as error:
         show_warning(str(error))
+        return
+    _put_down_bucket(paint)
+    take_brush(paint, value)
 
 
 def erase(paint: Labels) -> None:
@@ -48,6 +52,12 @@ def take_brush(paint: Labels, value: int) -> None:
     """Paint ``value`` from now on, with the brush unless the fill bucket or the polygon is in use."""
     paint.selected_label = value
     if paint.mode not in _PAINTING:
+        paint.mode = "paint"
+
+
+def _put_down_bucket(paint: Labels) -> None:
+    """Take the brush in place of the fill bucket: one click with a new value would flood the whole plane."""
+    if paint.mode == "fill":
         paint.mode = "paint"
 
 
