@@ -377,3 +377,26 @@ def test_a_file_that_cannot_be_measured_does_not_cost_the_table(
     assert run(*arguments, "--table", tmp_path / "t.csv") == 2
     assert "a2.tif is not in the table: " in capsys.readouterr().err
     assert {row["image"] for row in rows_of(tmp_path / "t.csv")} == {"a1.tif", "a10.tif"}
+
+
+def test_names_of_images_that_leave_no_room_for_that_of_a_result(folder: Path, tmp_path: Path) -> None:
+    for number in range(2):
+        for kind in ("images", "truth"):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            shutil.copy(folder / kind / "a1.tif", tmp_path / kind / f"{'细胞' * 40}{number}.tif")
+    arguments = ["predict", folder / "model.safetensors", "--images", tmp_path / "images"]
+    arguments += ["--what", "objects", "probabilities", "--output", tmp_path / "out"]
+    assert run(*arguments, "--table", tmp_path / "t.csv") == 0
+    assert len(list((tmp_path / "out").iterdir())) == 4
+    assert {row["image"] for row in rows_of(tmp_path / "t.csv")} == {
+        path.name for path in (tmp_path / "images").iterdir()
+    }
+    compared = [
+        "evaluate",
+        "--predictions",
+        tmp_path / "out" / "*_objects.tif",
+        "--truths",
+        tmp_path / "truth",
+    ]
+    assert run(*compared, "--errors", tmp_path / "maps") == 0
+    assert len(list((tmp_path / "maps").iterdir())) == 2

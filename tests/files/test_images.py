@@ -24,6 +24,7 @@ from napari_unet.files.pixels.images import (
     expand_paths,
     pair_by_stem,
     read_image,
+    result_stem,
     safe_name,
     stem,
     write_image,
@@ -420,11 +421,26 @@ def test_pairing_sees_through_endings() -> None:
         (" a/b\\c: <d>?\n.. ", "a_b_c_ _d___"),
         ("...", ""),
         ("a" * 80, "a" * 80),
-        ("a" * 60 + "b" * 60, "a" * 39 + "_" + "b" * 40),
+        ("a" * 60 + "b" * 60, "a" * 36 + "_0c5e28_" + "b" * 36),
+        ("细" * 66, "细" * 66),
+        ("细" * 60 + "胞" * 60, "细" * 32 + "_4ad9b3_" + "胞" * 32),
     ],
 )
 def test_names_that_all_systems_allow(text, name) -> None:
     assert safe_name(text) == name
+
+
+def test_long_names_stay_different_and_short_enough_for_any_ending() -> None:
+    long = [f"{'细' * half}{number}{'胞' * half}" for half in (40, 200) for number in range(3)]
+    for names, most in ((map(safe_name, long), 200), (map(result_stem, long), 236)):
+        found = set(names)
+        assert len(found) == len(long)
+        for name in found:
+            assert len(name.encode()) <= most
+            assert result_stem(name) == name
+    assert result_stem("a" * 236) == "a" * 236
+    assert len(result_stem("a" * 237)) == 236
+    assert len(result_stem("\udcff" * 99)) < 99  # a name that is no text
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import contextlib
 import glob
+import hashlib
 import io
 import json
 import math
@@ -43,8 +44,11 @@ GEOJSON_START = '{"type": "FeatureCollection", "software": '
 _ZARR = (".zarray", ".zgroup", "zarr.json")
 """Files that mark a zarr folder; the last is not hidden, so that a pattern may find it beside images."""
 
-_LONG = 80
-"""Limit of characters of an image's name in a file name."""
+_LONG, _LONG_ON_DISK = 80, 200
+"""Limits of an image's name in a file name, in characters, and in bytes, of which Chinese ones take three."""
+
+_LONGEST = 255 - len("_probabilities.zarr")
+"""Bytes of an image's name in the names of its results, on all file systems."""
 
 _IMAGEJ_AXES = "TZCYX"
 _IMAGEJ_DTYPES = ("uint8", "uint16", "float32")
@@ -305,13 +309,29 @@ def stem(path: Path) -> str:
     return re.sub(r"(?i)\.ome$", "", unicodedata.normalize("NFC", path.stem))
 
 
-def safe_name(text: str) -> str:
-    """Return ``text`` as part of a file name that all systems allow; "" if nothing is left of it.
+def result_stem(name: str) -> str:
+    """Return the stem of an image as results are named after it: the same, unless that would be too long."""
+    return _shortened(name, _LONGEST, _LONGEST)
 
-    Long texts are cut in the middle, because names differ at their ends.
-    """
+
+def safe_name(text: str) -> str:
+    """Return ``text`` as part of a file name that all systems allow; "" if nothing is left of it."""
     name = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", text).strip(" .")
-    return name if len(name) <= _LONG else f"{name[: _LONG // 2 - 1]}_{name[-_LONG // 2 :]}"
+    return _shortened(name, _LONG, _LONG_ON_DISK)
+
+
+def _shortened(name: str, characters: int, size: int) -> str:
+    """Return ``name``, cut in the middle if it has more characters or more bytes than that.
+
+    Names differ at their ends more often; a code in the place of the middle tells it from all others.
+    """
+    encoded = name.encode("utf-8", "surrogatepass")
+    if len(name) <= characters and len(encoded) <= size:
+        return name
+    code = hashlib.sha256(encoded).hexdigest()[:6]
+    most = (characters - len(code)) // 2 - 1
+    cuts = (f"{name[:side]}_{code}_{name[-side:]}" for side in range(most, 0, -1))
+    return next(cut for cut in cuts if len(cut.encode("utf-8", "surrogatepass")) <= size)
 
 
 def pair_by_stem(
@@ -348,7 +368,7 @@ def _by_name(paths: Sequence[Path], endings: Sequence[str]) -> dict[str, Path]:
     result: dict[str, Path] = {}
     for path in paths:
         name = stem(path)
-        name = name.removesuffix(next(filter(name.endswith, endings), ""))
+        name = result_stem(name.removesuffix(next(filter(name.endswith, endings), "")))
         if name in result:
             raise InputError(
                 f"{result[name]} and {path} have the same name {name!r}; rename one, or leave it out."

@@ -12,7 +12,7 @@ from napari_unet.core.scoring.agreement import Agreement, measure_agreement
 from napari_unet.core.scoring.label_errors import compare_parts
 from napari_unet.core.scoring.overlap import found_by_plane, planes
 from napari_unet.core.scoring.scores import Scores, pooled_scores
-from napari_unet.files.pixels.images import check_replaceable, pair_by_stem, stem, write_image
+from napari_unet.files.pixels.images import check_replaceable, pair_by_stem, result_stem, stem, write_image
 from napari_unet.files.pixels.sources import load_labels
 from napari_unet.files.pixels.stored_image import StoredImage
 from napari_unet.files.projects.project import PAINT, ProjectLabels, read_project
@@ -108,7 +108,11 @@ def pair_project(
                 "with its paint."
             )
     else:
-        names = {stem(Path(file_name(image))): image.key for image in project.images if file_name(image)}
+        names = {
+            result_stem(stem(Path(file_name(image)))): image.key
+            for image in project.images
+            if file_name(image)
+        }
         names |= {image.key: image.key for image in project.images}
         keys = {path: names.get(_name(path), "") for path in predictions}
         pairs = [(path, paint / truths[key].file) for path, key in keys.items() if key in truths]
@@ -198,4 +202,4 @@ def _compare(
 
 
 def _name(path: Path) -> str:
-    return stem(path).removesuffix(_ENDING)
+    return result_stem(stem(path).removesuffix(_ENDING))

@@ -18,6 +18,7 @@ from napari_unet.files.pixels.images import (
     check_replaceable,
     is_zarr,
     read_image,
+    result_stem,
     stem,
     write_image,
     write_labels,
@@ -254,7 +255,7 @@ def _on_disk(name: str) -> str:
 
 def _result_name(path: Path) -> str:
     """Return the stem of an image, preceded by that of the zarr it is in, such as a plate."""
-    return (f"{_result_name(path.parent)}_" if is_zarr(path.parent) else "") + stem(path)
+    return result_stem((f"{_result_name(path.parent)}_" if is_zarr(path.parent) else "") + stem(path))
 
 
 def _to_be_told(path: Path, image: StoredImage, config: PredictionConfig, model: Model) -> Iterator[str]:
