@@ -25,7 +25,8 @@ class SaveRow(QWidget):
             "Save labels…",
             self._ask,
             name="predict_save",
-            tooltip="Write the predicted labels to a TIFF file, with the pixel size.",
+            tooltip="Write the predicted labels to a TIFF file, or as outlines for ImageJ (.zip) or QuPath\n"
+            "(.geojson).",
         )
         self._table = button(
             "Save table…",
