@@ -15,6 +15,7 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from superqt.utils import signals_blocked
 
 from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, Mode, PaintSummary, summarise_paint
+from napari_unet.core.arrays.axes import CHANNEL_AXES
 from napari_unet.core.correcting.numbering import number_separately
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.known_full import KnownFull
@@ -22,6 +23,7 @@ from napari_unet.widgets.bridge import layers as bridge
 from napari_unet.widgets.bridge import marks
 from napari_unet.widgets.bridge.channel_order import move_channels_first
 from napari_unet.widgets.bridge.placement import is_flat, unsaid_channels
+from napari_unet.widgets.bridge.seen_axes import said_channels, seen_axes
 from napari_unet.widgets.bridge.sight import bring_up
 from napari_unet.widgets.bridge.timeline import timeline_of
 from napari_unet.widgets.jobs import once
@@ -105,11 +107,12 @@ class PaintDock(Dock):
         self._watcher.layer_changed.connect(self._on_annotation)
         self._watcher.painted.connect(self._settled.start)
         self._watcher.noted.connect(self._on_noted)
-        self.image.layer_changed.connect(self._forget_channels)
+        self.image.layer_changed.connect(self._find_channels)
         self.image.layer_changed.connect(self._show_state)
         for key, brush in brushes.KEYS.items():
             bind_key(viewer, key, self, partial(PaintDock._take_by_key, brush=brush))
         follow(self, self._show_view, viewer.dims.events.ndisplay, viewer.dims.events.order)
+        self._find_channels(self.image.layer)
         self._on_annotation(self._watcher.layer)
 
     @property
@@ -283,11 +286,18 @@ class PaintDock(Dock):
         self.channels.setCurrentIndex(self.channels.findData(channels))
         self._with_channels = self.image.layer
 
-    def _forget_channels(self, image: Image | None) -> None:
-        """Take back what this dock, not the user, said about the channels of another image."""
+    def _find_channels(self, image: Image | None) -> None:
+        """Say where the file of an image has its channels.
+
+        First take back what this dock, not the user, said about another image.
+        """
         if self._with_channels not in (None, image):
             self._say_channels("auto")
             self._with_channels = None
+        if image is not None and self.channels.currentData() == "auto":
+            said = said_channels(image)
+            if said in CHANNEL_AXES:
+                self._say_channels(said)
 
     def _show_view(self, _event: object = None) -> None:
         paint = self.annotation
@@ -349,9 +359,8 @@ def _channels_or_planes(image: Image) -> str:
     if image.rgb or image.ndim != 3:
         return unsaid_channels(image, _BEFORE)
     for axis, where in ((0, "first"), (2, "last")):
-        length, label = marks.full_data(image).shape[axis], image.axis_labels[axis].lower()
-        # napari numbers axes until they are named.
-        if label in ("c", "channel") or (label == str(axis - 3) and 1 < length <= _MOST_CHANNELS):
+        length, name = marks.full_data(image).shape[axis], seen_axes(image)[axis].name.lower()
+        if name in ("c", "channel") or (not name and 1 < length <= _MOST_CHANNELS):
             return (
                 f"If the {where} axis of '{image.name}', of length {length}, has channels of one picture, "
                 f"choose 'On the {where} axis' under Channels before you make the layer."

@@ -181,7 +181,7 @@ class WeightsDock(Dock):
         self._all_asked = not shown
         config = self.config()
         # Not a copy of the paint: plane by plane, the thread copies only what has changed.
-        spacing = relative_spacing(pixel_sizes(paint)[-2:])
+        spacing = relative_spacing(pixel_sizes(paint, image)[-2:])
         maps = partial(
             self._previews.maps,
             paint.data,

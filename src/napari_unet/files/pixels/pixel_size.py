@@ -138,6 +138,17 @@ def tiff_pixel_size(file: Any, name: str = "") -> PixelSize | None:
         return None
 
 
+def is_of_microscope(file: Any) -> bool:
+    """Return whether the pixel size of an open ``tifffile.TiffFile`` is how large a pixel is in the world.
+
+    Pictures say how large they are to be printed in the same way: by a resolution, most often per inch.
+    """
+    described = (file.imagej_metadata if file.is_imagej else (file.shaped_metadata or [{}])[0]) or {}
+    per_inch = file.pages.first.tags.valueof("ResolutionUnit", 2) == 2
+    unit = str(described.get("unit", "inch" if per_inch else ""))
+    return file.is_ome or file.is_lsm or ((file.is_imagej or file.is_shaped) and unit != "inch")
+
+
 def _said_size(file: Any, name: str) -> PixelSize | None:
     if file.is_ome:
         return _of_ome(file.ome_metadata, name)

@@ -17,6 +17,7 @@ from napari_unet.core.arrays.axes import CHANNEL_AXES, Channels
 from napari_unet.widgets.bridge.layers import annotation_of
 from napari_unet.widgets.bridge.marks import is_result, mark_of, source_of
 from napari_unet.widgets.bridge.placement import placement
+from napari_unet.widgets.bridge.seen_axes import seen_axes
 
 _BEHIND: tuple[Channels, ...] = ("middle", "last")
 """Where channels lie behind other axes."""
@@ -34,11 +35,11 @@ def move_channels_first(viewer: ViewerModel, image: Image, channels: Channels) -
     place = CHANNEL_AXES[channels] % image.ndim
     order = (place, *(other for other in range(image.ndim) if other != place))
     where = placement(image, order)
-    labels = [image.axis_labels[at] for at in order]
-    numbers = [str(at - image.ndim) for at in order]  # napari's names for axes until they are named
+    names = [axis.name for axis in seen_axes(image)]
     where["axis_labels"] = [
-        str(at - image.ndim) if label == number else label
-        for at, (label, number) in enumerate(zip(labels, numbers, strict=True))
+        # napari numbers axes until they are named.
+        names[before] or str(at - image.ndim)
+        for at, before in enumerate(order)
     ]
     stale: list[Layer] = [layer for layer in viewer.layers if _is_unedited_result(layer)]
     for layer in stale:

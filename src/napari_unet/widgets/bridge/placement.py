@@ -14,6 +14,7 @@ from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.files.pixels.world_axes import Axis, named_axes
 from napari_unet.widgets.bridge.colours import fading, object_colours, see_through
 from napari_unet.widgets.bridge.marks import full_data
+from napari_unet.widgets.bridge.seen_axes import SeenAxis, seen_axes
 
 LABELS = ("objects", "classes", "errors")
 """Kinds of results that are labels."""
@@ -73,8 +74,7 @@ def unsaid_channels(image: Layer, remedy: str) -> str:
     """Return a sentence on channels that ``image`` may have and the user did not choose, or ""."""
     if image.ndim < 4 or getattr(image, "rgb", False):
         return ""
-    label = image.axis_labels[-3]
-    known = "" if label.endswith("-3") else label  # napari numbers axes until they are named
+    known = seen_axes(image)[-3].name
     return perhaps_channels(f"'{image.name}'", full_data(image).shape, known, remedy)
 
 
@@ -130,51 +130,51 @@ def is_flat(viewer: ViewerModel, paint: Labels) -> bool:
     return dims.ndisplay == 2 and set(dims.displayed) == {dims.ndim - 2, dims.ndim - 1} and paint.ndim >= 2
 
 
-def pixel_sizes(layer: Layer) -> tuple[float, ...]:
+def pixel_sizes(layer: Layer, image: Layer | None = None) -> tuple[float, ...]:
     """Return the length of a pixel along every axis, in the unit of the last axis.
 
-    For an axis whose unit cannot be compared with that one, such as time, only the scale counts.
+    For an axis whose unit cannot be compared with that one, such as time, only the scale counts. ``image`` is
+    that of a layer of paint, whose file may say more.
     """
-    last = layer.units[-1]
-    factors = [
-        float((1 * unit).to(last).magnitude) if unit.is_compatible_with(last) else 1.0 for unit in layer.units
-    ]
-    # A layer shown mirrored has a negative scale.
-    return tuple(abs(float(size)) * factor for size, factor in zip(layer.scale, factors, strict=True))
+    *_, last = axes = _seen(layer, image)
+    if last.micrometres is None:
+        return tuple(axis.step for axis in axes)
+    unit = last.step / last.micrometres
+    return tuple(axis.step if axis.micrometres is None else axis.micrometres * unit for axis in axes)
 
 
-def micrometres(layer: Layer, channels: Channels = "auto") -> PixelSize | None:
-    """Return the size of a pixel of a layer in micrometres, or None if its unit is not a length."""
-    sizes = [
-        abs(float(layer.scale[axis])) * float((1 * layer.units[axis]).to("micrometer").magnitude)
-        if layer.units[axis].is_compatible_with("micrometer")
-        else None
-        for axis in spatial_axes(layer, channels)[-3:]
-    ]
-    y, x = sizes[-2:]
-    return None if y is None or x is None else PixelSize(y, x, sizes[0] if len(sizes) == 3 else None)
+def micrometres(layer: Layer, channels: Channels = "auto", image: Layer | None = None) -> PixelSize | None:
+    """Return the size of a pixel of a layer in micrometres, or None if its unit is not a length.
+
+    Time is in seconds, if known. ``image`` is that of a layer of paint or a result.
+    """
+    seen = _seen(layer, image)
+    axes = [seen[axis] for axis in spatial_axes(layer, channels)]
+    time = next((axis.seconds for axis in axes[:-2] if axis.seconds is not None), None)
+    *_, z, y, x = None, *(axis.micrometres for axis in axes)
+    if y is None or x is None:
+        return None if time is None else PixelSize(t=time)
+    return PixelSize(y, x, z, time)
 
 
-def world_axes(layer: Layer, channels: Channels) -> tuple[Axis, ...]:
+def world_axes(layer: Layer, channels: Channels, image: Layer | None = None) -> tuple[Axis, ...]:
     """Return the axes of ``layer`` except its channels, as its results on disk describe them.
 
     Axes without a name are, from the last, X, Y, Z and time, unless the unit is one of time. Rotation and
-    shear are left out: OME-Zarr has neither.
+    shear are left out: OME-Zarr has neither. ``image`` is that of a layer of paint or a result.
     """
-    axes, found = spatial_axes(layer, channels), []
+    seen, found = _seen(layer, image), []
+    axes = spatial_axes(layer, channels)
     for axis, usual in zip(axes, "tzyx".rjust(len(axes), "q")[-len(axes) :], strict=True):
-        unit, label = layer.units[axis], layer.axis_labels[axis]
-        is_time = unit.is_compatible_with("second") or label.lower() == "time"
-        letter = "t" if is_time else label.lower() if label.lower() in tuple("tczyx") else usual
+        name, unit = seen[axis].name, seen[axis].unit
+        is_time = seen[axis].seconds is not None or name.lower() == "time"
+        letter = "t" if is_time else name.lower() if name.lower() in tuple("tczyx") else usual
         (known,) = named_axes(letter)
-        found.append(
-            replace(
-                known,
-                # napari numbers axes until they are named.
-                name=letter if label == str(axis - layer.ndim) else label,
-                unit="" if unit == "pixel" else str(unit),
-                step=abs(float(layer.scale[axis])),  # negative where it is shown mirrored
-                offset=float(layer.translate[axis]),
-            )
-        )
+        # In pixels where the step is of the file.
+        offset = float(layer.translate[axis]) * seen[axis].step / abs(float(layer.scale[axis]))
+        found.append(replace(known, name=name or letter, unit=unit, step=seen[axis].step, offset=offset))
     return tuple(found)
+
+
+def _seen(layer: Layer, image: Layer | None) -> tuple[SeenAxis, ...]:
+    return seen_axes(layer) if image is None else seen_axes(layer, image, axes_of(image, layer.data))

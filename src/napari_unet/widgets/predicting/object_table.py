@@ -43,8 +43,8 @@ def measurable(viewer: ViewerModel, images: Sequence[Image]) -> list[Measurable]
             image.name,
             labels.data.copy(),
             None if is_of_parts else copy_image(image),
-            axis_letters(labels),
-            () if (size := micrometres(labels)) is None else (size.z, size.y, size.x),
+            axis_letters(labels, image),
+            () if (size := micrometres(labels, image=image)) is None else (size.z, size.y, size.x),
             {name: copy_image(layer) for name, layer in zip(named, beside, strict=True)},
         )
         for (image, labels, is_of_parts), beside, named in zip(found, others, names, strict=True)
@@ -64,9 +64,12 @@ def object_table(images: Iterable[Measurable]) -> list[list[object]]:
     return join_tables((image.name, image.table()) for image in images)
 
 
-def axis_letters(labels: Labels) -> str:
-    """Return a letter for each axis, such as "TZYX": its own name, or else what it usually is."""
-    *leading, _, _ = world_axes(labels, "none")
+def axis_letters(labels: Labels, image: Image | None = None) -> str:
+    """Return a letter for each axis, such as "TZYX": its own name, or else what it usually is.
+
+    ``image`` is that of the labels, whose file may name its axes.
+    """
+    *leading, _, _ = world_axes(labels, "none", image)
     letters = "".join(
         axis.name.upper() if len(axis.name) == 1 else "T" if axis.kind == "time" else "" for axis in leading
     )

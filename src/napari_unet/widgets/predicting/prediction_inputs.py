@@ -15,6 +15,7 @@ from napari_unet.widgets.bridge.channel_order import move_channels_first
 from napari_unet.widgets.bridge.layers import annotation_of
 from napari_unet.widgets.bridge.marks import full_data, images_of, source_of
 from napari_unet.widgets.bridge.placement import unsaid_channels
+from napari_unet.widgets.bridge.seen_axes import said_channels
 from napari_unet.widgets.bridge.sight import blended, bring_up, is_see_through
 from napari_unet.widgets.models.model_chooser import ModelChooser, ModelFacts
 from napari_unet.widgets.models.model_exchange import ModelExchange
@@ -201,7 +202,8 @@ class PredictionInputs(QWidget):
         if is_read_as_grey(target, facts):
             return _AS_GREY
         layer, where = target.layer, _WHERE.get(target.channels)
-        is_told = layer.rgb or self.form.channels != "auto" or annotation_of(self._viewer, layer) is not None
+        is_told = layer.rgb or self.form.channels != "auto" or said_channels(layer) != "auto"
+        is_told = is_told or annotation_of(self._viewer, layer) is not None
         if where is None or is_told or facts.in_channels == 1:
             return ""
         return (

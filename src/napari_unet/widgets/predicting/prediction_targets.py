@@ -26,6 +26,7 @@ from napari_unet.network.failures import sentence
 from napari_unet.widgets.bridge.layers import add_result, annotation_of, copy_image
 from napari_unet.widgets.bridge.marks import full_data, image_channels, images_of, source_of
 from napari_unet.widgets.bridge.placement import spatial_axes, world_axes
+from napari_unet.widgets.bridge.seen_axes import said_channels
 from napari_unet.widgets.bridge.sight import hide_with_image, lay_on
 from napari_unet.widgets.models.model_chooser import ModelFacts
 from napari_unet.widgets.predicting.prediction_run import SourceImage, resolve_channels
@@ -62,6 +63,8 @@ def target_of(viewer: ViewerModel, layer: Image | None, channels: Channels, fact
         raise InputError(f"The image '{layer.name}' is no longer in the viewer; choose another one.")
     if channels == "auto":
         channels = image_channels(layer, annotation_of(viewer, layer))
+        if channels == "auto" and facts.in_channels != 1:  # which takes channels as planes, and says so
+            channels = said_channels(layer)
     return Target(
         layer,
         resolve_channels(

@@ -12,7 +12,7 @@ from napari_unet.files.pixels.images import BY_HAND, safe_name, stem, write_labe
 from napari_unet.files.results.outline_files import IMAGEJ, QUPATH, write_outlines
 from napari_unet.files.results.tables import write_table
 from napari_unet.widgets.bridge.layers import at_hand
-from napari_unet.widgets.bridge.marks import kind_of
+from napari_unet.widgets.bridge.marks import kind_of, source_of
 from napari_unet.widgets.bridge.placement import micrometres
 from napari_unet.widgets.jobs import Job, once
 from napari_unet.widgets.predicting.object_table import (
@@ -89,7 +89,9 @@ class LabelSaver(QWidget):
 
         The ending may be any of ``FORMATS``. An existing file is replaced.
         """
-        pixels, size, axes = labels.data.copy(), micrometres(labels), axis_letters(labels)
+        image = source_of(self._viewer, labels)
+        pixels, size = labels.data.copy(), micrometres(labels, image=image)
+        axes = axis_letters(labels, image)
         is_classes = kind_of(labels) == "classes"
 
         def write() -> None:

@@ -120,8 +120,8 @@ def copy_pairs(pairs: Pairs, scored: Pairs) -> Copies:
                 for (_, paint), pixels in zip(pairs, paints[:count], strict=True)
             ],
             validation=(images[count:], paints[count:]),
-            sizes=[pixel_sizes(paint) for _, paint in everything],
-            in_world=[micrometres(paint) for _, paint in pairs],
+            sizes=[pixel_sizes(paint, image) for image, paint in everything],
+            in_world=[micrometres(paint, image=image) for image, paint in pairs],
             names=[f"'{image.name}'" for image, _ in everything],
         ),
     )

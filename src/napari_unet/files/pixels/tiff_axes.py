@@ -1,0 +1,45 @@
+"""What a TIFF file says about the axes of its first image, as other programs open it."""
+
+import contextlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from napari_unet.files.pixels.pixel_size import PixelSize, is_of_microscope
+from napari_unet.files.pixels.tiff_pages import first_series, is_tiff
+
+
+@dataclass(frozen=True, slots=True)
+class TiffAxes:
+    """The letters of all axes, such as "TZCYX", in the order of the file, and their lengths.
+
+    Channels are "C", axes of unknown kind "Q". The pixel size is None where it is not known, or is that of a
+    print.
+    """
+
+    letters: str
+    shape: tuple[int, ...]
+    pixel_size: PixelSize | None
+
+    def in_shape(self, shape: tuple[int, ...]) -> "TiffAxes | None":
+        """Return the axes of pixels of this shape: as in the file, or with channels first; else None."""
+        channel = self.letters.find("C")
+        order = sorted(range(len(self.shape)), key=lambda axis: axis != channel)
+        first = replace(
+            self,
+            letters="".join(self.letters[axis] for axis in order),
+            shape=tuple(self.shape[axis] for axis in order),
+        )
+        return next((axes for axes in (self, first) if axes.shape == shape), None)
+
+
+def read_tiff_axes(path: Path) -> TiffAxes | None:
+    """Return what a file says about its axes; None if it is not a TIFF file, or does not say it clearly."""
+    # Decoders raise anything for a damaged file, and whoever reads the pixels says what is wrong.
+    with contextlib.suppress(Exception):
+        if is_tiff(path):
+            with first_series(path) as first:
+                size = first.pixel_size if is_of_microscope(first.series.keyframe.parent) else None
+                # Colours in planes of their own are often no colours: tifffile writes stacks of three so.
+                axes = first.axes.replace("C", "Q") if "S" in first.series.axes[:-1] else first.axes
+                return TiffAxes(axes, tuple(first.series.shape), size) if axes else None
+    return None
