@@ -9,8 +9,10 @@ from skimage.measure import regionprops
 
 from napari_unet.core.arrays.lazy import LazyPixels
 from napari_unet.core.errors import InputError
+from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.objects import measurements
 from napari_unet.core.objects.measurements import join_tables, measure_objects
+from napari_unet.core.objects.prediction import Prediction
 
 
 def table(*arguments, **options):
@@ -122,7 +124,15 @@ def test_what_is_not_in_memory_is_measured_piece_by_piece():
         (np.zeros(3, int), {}, "in two axes or more"),
         ([[0, 1]], {"axes": "ZYX"}, "have shape (1, 2)"),
         (np.zeros((1, 1, 2), int), {"axes": "XYX"}, "a different letter"),
+        ([[0, 1]], {"axes": 2}, "name of the axes is 2"),
         ([[0, 1]], {"image": np.zeros((2, 2, 2))}, "must cover the same pixels"),
+        ([[0, 1]], {"others": {"GFP": np.zeros((1, 3))}}, "image of 'mean_GFP' has shape (1, 3)"),
+        ([[0, 1]], {"others": [np.zeros((1, 2))]}, "them by name"),
+        ([[0, 1]], {"pixel_size": 0.5}, "one number for each of the last axes"),
+        ([[0, 1]], {"pixel_size": "0.5"}, "one number for each of the last axes"),
+        ([[0, 1]], {"pixel_size": (1, 1, 1)}, "the labels have 2 axes"),
+        ([[0, 1]], {"pixel_size": (1, -1)}, "a size above 0"),
+        ([[0, 1]], {"pixel_size": (None, np.nan)}, "a size above 0"),
     ],
 )
 def test_what_cannot_be_measured_is_told(labels, options, problem):
@@ -133,3 +143,11 @@ def test_what_cannot_be_measured_is_told(labels, options, problem):
 def test_axes_without_a_name_are_those_of_most_images():
     assert measure_objects(np.zeros((2, 1, 1, 1), int))[0][-4:] == ["t_px", "z_px", "y_px", "x_px"]
     assert measure_objects(np.zeros((2, 1, 1, 1, 1), int))[0][-5:] == ["0_px", "1_px", "2_px", "y_px", "x_px"]
+
+
+def test_a_prediction_has_its_objects_measured():
+    probability = np.zeros((9, 9), np.float32)
+    probability[2:6, 2:5] = 1
+    found = Prediction(np.stack([1 - probability, probability]), ndim=2, instances=InstanceConfig(min_size=1))
+    names, row = measure_objects(found, pixel_size=np.array([2.0, 0.5]))
+    assert dict(zip(names, row, strict=True))["area_um2"] == 12

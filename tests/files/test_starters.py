@@ -69,7 +69,10 @@ def test_the_name_of_a_starter_in_place_of_a_file_is_told(
 
 
 def test_a_wrong_name_is_a_sentence_with_the_right_ones(package: Path) -> None:
-    with pytest.raises(InputError, match=r"^There is no starter 'dot'; give balls, dots or a model file\.$"):
+    with pytest.raises(
+        InputError,
+        match=r"^There is no starter 'dot'; give balls or dots, or open a model file by load_model\.$",
+    ):
         load_starter("dot")
     with pytest.raises(InputError, match=r"^There is no model file dot and no starter of that name; give b"):
         find_model("dot")

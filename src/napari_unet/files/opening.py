@@ -1,6 +1,7 @@
 """Open files by the names that users give, or say in a sentence why they cannot be opened."""
 
 import errno
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,8 @@ def user_path(name: str | Path) -> Path:
     try:
         path = Path(name)
     except TypeError as error:
-        raise InputError(f"The name of a file is {name!r}; give text, or a Path.") from error
+        said = " ".join(reprlib.repr(name).split())
+        raise InputError(f"The name of a file is {said}; give text, or a Path.") from error
     # Not `expanduser`, which takes such a name for that of a user.
     return Path.home().joinpath(*path.parts[1:]) if path.parts[:1] == ("~",) else path
 

@@ -1,5 +1,6 @@
 """How large objects are, where they lie and how bright the image is in them: a table for a spreadsheet."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 from napari_unet.core.arrays.axes import channels_first
 from napari_unet.core.arrays.blocks import plan_cores
 from napari_unet.core.arrays.lazy import Pixels, as_pixels
+from napari_unet.core.configs import check_kind
 from napari_unet.core.errors import InputError
+from napari_unet.core.objects.prediction import Prediction
 
 Table = Sequence[Sequence[object]]
 """A line of names, and lines of values."""
@@ -26,8 +29,8 @@ def measure_objects(
     image: Any = None,
     *,
     axes: str = "",
-    pixel_size: Sequence[float | None] = (),
-    others: Mapping[str, Pixels] = MappingProxyType({}),
+    pixel_size: Sequence[float | None] | None = None,
+    others: Mapping[str, Any] = MappingProxyType({}),
 ) -> list[list[object]]:
     """Return a line of names, and a line of values for every object, also for planes that have none.
 
@@ -37,14 +40,14 @@ def measure_objects(
 
     Parameters
     ----------
-    labels : array (…YX) of int
-        The objects; 0 is no object.
+    labels : Prediction or array (…YX) of int
+        A prediction, whose objects are taken, or labels; 0 is no object.
     image : array, optional
         What the objects were found in, with or without channels; its means in every object are given.
     axes : str
         A letter for each axis of ``labels``, such as "ZYX"; by default Y and X, preceded by Z, and that by T.
-    pixel_size : sequence of float or None
-        Micrometres along the last axes, of which those that are known are used.
+    pixel_size : sequence of float or None, optional
+        Micrometres along the last axes, such as (Z, Y, X), of which those that are known are used.
     others : mapping of str to array (…YX), optional
         By name, what else shows the same place, such as another stain.
 
@@ -59,14 +62,15 @@ def measure_objects(
     Raises
     ------
     InputError
-        If labels are not whole numbers, or ``image`` or ``axes`` do not fit them.
+        If labels are not whole numbers, or what else is given does not fit them.
     """
-    labels = as_pixels(labels)
+    labels = as_pixels(labels.objects if isinstance(labels, Prediction) else labels)
     if labels.dtype.kind not in "ui" or labels.ndim < 2:
         raise InputError(
             f"The labels are of type {labels.dtype} and shape {labels.shape}; give whole numbers in two axes "
             "or more, 0 for background and another value for each object."
         )
+    check_kind(axes, str, "name of the axes", "a letter for each axis, such as 'ZYX'")
     axes = axes or usual_axes(labels.ndim)
     if not len(set(axes)) == len(axes) == labels.ndim:
         raise InputError(
@@ -74,7 +78,32 @@ def measure_objects(
             "each axis, or leave them out."
         )
     shown = {} if image is None else _channels(image, labels.shape)
-    return _table(labels, shown | _others(others), axes, pixel_size)
+    shown |= _others(others)
+    for name, pixels in shown.items():
+        if pixels.shape != labels.shape:
+            raise InputError(
+                f"The image of {name!r} has shape {pixels.shape} and the labels {labels.shape}; give images "
+                "of the same place."
+            )
+    return _table(labels, shown, axes, _checked(pixel_size, labels.ndim))
+
+
+def _checked(pixel_size: Sequence[float | None] | None, ndim: int) -> tuple[float | None, ...]:
+    """Return the edges of a pixel along the last axes; ``InputError`` if they cannot be that."""
+    if pixel_size is None:
+        return ()
+    try:
+        sizes = tuple(None if size is None else float(size) for size in pixel_size)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"The pixel size is {pixel_size!r}; give one number for each of the last axes, in micrometres."
+        ) from error
+    if len(sizes) > ndim or not all(size is None or 0 < size < math.inf for size in sizes):
+        raise InputError(
+            f"The pixel size is {sizes} and the labels have {ndim} axes; give each of the last axes a size "
+            "above 0, in micrometres."
+        )
+    return sizes
 
 
 def usual_axes(ndim: int) -> str:
@@ -206,7 +235,8 @@ def _channels(image: Any, shape: tuple[int, ...]) -> dict[str, Pixels]:
     return {f"mean_{number + 1}": channels[number] for number in range(len(channels))}
 
 
-def _others(others: Mapping[str, Pixels]) -> dict[str, Pixels]:
+def _others(others: Mapping[str, Any]) -> dict[str, Pixels]:
+    check_kind(others, Mapping, "further images", "them by name, such as {'GFP': pixels}")
     return {f"mean_{name}": as_pixels(pixels) for name, pixels in others.items()}
 
 

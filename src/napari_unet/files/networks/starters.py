@@ -39,7 +39,10 @@ def starter_path(name: str) -> Path:
     ``InputError``, with a list of names, if there is none of this name.
     """
     if name not in starter_names():
-        raise InputError(f"There is no starter {name!r}; {_offered()}.")
+        raise InputError(
+            f"There is no starter {name!r}; give {' or '.join(starter_names())}, or open a model file by "
+            "load_model."
+        )
     return _FOLDER / f"{name}{_SUFFIX}"
 
 
