@@ -400,3 +400,27 @@ def test_names_of_images_that_leave_no_room_for_that_of_a_result(folder: Path, t
     ]
     assert run(*compared, "--errors", tmp_path / "maps") == 0
     assert len(list((tmp_path / "maps").iterdir())) == 2
+
+
+def test_images_of_other_formats_in_the_folder_are_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder / "images", tmp_path / "images")
+    for name in ("raw.czi", "a1.czi"):  # of which there is a copy
+        (tmp_path / "images" / name).write_bytes(b"ZISRAWFILE")
+    arguments = ["predict", folder / "model.safetensors", "--images", tmp_path / "images"]
+    assert run(*arguments, "--output", tmp_path) == 0
+    left_out = tmp_path / "images" / "raw.czi"
+    assert f"Left out, as it cannot be read here: {left_out};" in capsys.readouterr().err
+
+
+def test_no_result_becomes_part_of_an_image(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    group = zarr.open_group(tmp_path / "a.zarr")
+    group.create_array("0", data=np.zeros((20, 20), np.uint8))
+    before = sorted(tmp_path.rglob("*"))
+    arguments = ["predict", folder / "model.safetensors", "--images", tmp_path / "a.zarr", "--output"]
+    for place in ("a.zarr", "a.zarr/results"):
+        assert "is part of an image in zarr" in fails(capsys, [*arguments, tmp_path / place])
+    assert sorted(tmp_path.rglob("*")) == before

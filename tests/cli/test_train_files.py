@@ -17,7 +17,8 @@ from napari_unet import border_weights, load_model, predict, save_model
 from napari_unet.cli import main
 from napari_unet.core.instances import InstanceConfig, find_objects
 from napari_unet.files.networks.states import step_to_continue
-from napari_unet.files.pixels.images import expand_paths, write_image
+from napari_unet.files.pixels.finding import expand_paths
+from napari_unet.files.pixels.images import write_image
 from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.network.model import Model
 

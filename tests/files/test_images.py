@@ -17,12 +17,11 @@ from PIL import Image
 from skimage.io import imsave
 
 from napari_unet.core.errors import InputError
+from napari_unet.files.pixels.finding import expand_paths, not_read, pair_by_stem
 from napari_unet.files.pixels.images import (
     BY_HAND,
     SOFTWARE,
     check_replaceable,
-    expand_paths,
-    pair_by_stem,
     read_image,
     result_stem,
     safe_name,
@@ -380,6 +379,20 @@ def test_what_stands_for_no_file_is_named(tmp_path: Path) -> None:
         expand_paths([""])  # as a shell makes of "$UNSET"
     with pytest.raises(InputError, match=re.escape(r"There is no file 'C:\no\a.tif'")):
         expand_paths([r"C:\no\a.tif"])
+
+
+def test_images_that_only_programs_of_microscopes_read_are_told(tmp_path: Path) -> None:
+    touch(tmp_path, "raw/b.CZI", "raw/a10.lif", "raw/a9.lif", "raw/.c.czi", "raw/notes.txt")
+    with pytest.raises(InputError, match=r"raw holds \.\w+ files, which cannot be read here; save"):
+        expand_paths([tmp_path / "raw"])
+    touch(tmp_path, "raw/b.tif", "other/d.czi")
+    found = expand_paths([tmp_path / "raw"])
+    assert not_read([tmp_path / "raw", tmp_path / "other" / "*", found[0]], found) == [
+        tmp_path / "raw" / "a9.lif",
+        tmp_path / "raw" / "a10.lif",
+    ]
+    with pytest.raises(InputError, match=r"'https://x.org/a\.zarr' is an address on the net"):
+        expand_paths(["https://x.org/a.zarr"])
 
 
 names = st.lists(st.text("ab12 ü", min_size=1, max_size=3), unique=True, max_size=6)

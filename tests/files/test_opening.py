@@ -11,7 +11,8 @@ from napari_unet.files.networks.models import read_info
 from napari_unet.files.networks.starters import find_model
 from napari_unet.files.networks.states import state_path
 from napari_unet.files.opening import user_path
-from napari_unet.files.pixels.images import expand_paths, read_image, write_image
+from napari_unet.files.pixels.finding import expand_paths
+from napari_unet.files.pixels.images import read_image, write_image
 from napari_unet.files.pixels.sources import open_image
 from napari_unet.files.projects.project import project_folder
 from napari_unet.files.results.large_prediction import predict_to_zarr

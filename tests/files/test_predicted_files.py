@@ -15,7 +15,8 @@ from skimage.io import imsave
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.files.pixels.images import BY_HAND, expand_paths, read_image, write_image
+from napari_unet.files.pixels.finding import expand_paths
+from napari_unet.files.pixels.images import BY_HAND, read_image, write_image
 from napari_unet.files.pixels.sources import open_image
 from napari_unet.files.results import predicted_files
 from napari_unet.files.results.predicted_files import (

@@ -9,7 +9,7 @@ from napari_unet.console import listed, note, print_json
 from napari_unet.core.scoring.score_table import value_text
 from napari_unet.core.scoring.scores import mean_scores, perhaps_a_mask, pooled_scores
 from napari_unet.files.atomic import check_writable
-from napari_unet.files.pixels.images import expand_paths
+from napari_unet.files.pixels.finding import expand_paths
 from napari_unet.files.pixels.sources import load_labels
 from napari_unet.files.projects.project import project_folder
 from napari_unet.files.results.evaluation import (

@@ -6,11 +6,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from napari_unet.console import note, print_json, progress_bar, report_table, report_written, signals_stop
+from napari_unet.console import (
+    listed,
+    note,
+    print_json,
+    progress_bar,
+    report_table,
+    report_written,
+    signals_stop,
+)
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import PredictionKind
-from napari_unet.files.pixels.images import SUFFIXES, expand_paths
+from napari_unet.files.pixels.finding import expand_paths, not_read
+from napari_unet.files.pixels.images import SUFFIXES
 from napari_unet.files.projects.project import MODELS, project_folder, read_project
 from napari_unet.files.projects.project_reading import find_image
 from napari_unet.files.results.cluster import Cluster
@@ -82,6 +91,8 @@ def plan_work(
         raise InputError(f"{output} would be a folder of that name; give the folder for the results.")
     if project is None:
         paths, names, missing = tuple(expand_paths(images, results=False)), tuple[str, ...](), list[str]()
+        if others := not_read(images, paths):
+            note(f"Left out, as it cannot be read here: {listed(others)}; save it as TIFF, as Fiji does.")
     else:
         paths, names, missing = _files_of(project_folder(project))
     endings = tuple(dict.fromkeys(OUTLINES[program] for program in outlines))

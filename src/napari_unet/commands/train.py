@@ -35,7 +35,7 @@ from napari_unet.files.networks.container import NotOursError
 from napari_unet.files.networks.models import load_model, model_path, read_info
 from napari_unet.files.networks.starters import find_model, is_starter, load_starter, starter_names
 from napari_unet.files.networks.states import load_to_continue
-from napari_unet.files.pixels.images import expand_paths, pair_by_stem
+from napari_unet.files.pixels.finding import expand_paths, pair_by_stem
 from napari_unet.files.pixels.pixel_size import PixelSize, relative_spacing
 from napari_unet.files.pixels.sources import load_image, load_labels
 from napari_unet.files.pixels.stored_image import StoredImage

@@ -1,7 +1,6 @@
-"""Images and label images as files, one by one and paired by name."""
+"""Images and label images as files, and their names."""
 
 import contextlib
-import glob
 import hashlib
 import io
 import json
@@ -11,7 +10,7 @@ import re
 import struct
 import unicodedata
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ BY_HAND = f"{SOFTWARE}, saved by hand"
 GEOJSON_START = '{"type": "FeatureCollection", "software": '
 """How outlines as GeoJSON begin here; the name of the software follows, as a string."""
 
-_ZARR = (".zarray", ".zgroup", "zarr.json")
+ZARR = (".zarray", ".zgroup", "zarr.json")
 """Files that mark a zarr folder; the last is not hidden, so that a pattern may find it beside images."""
 
 _LONG, _LONG_ON_DISK = 80, 200
@@ -214,7 +213,7 @@ def write_labels(
     write_image(path, labels, axes, pixel_size, software=software)
 
 
-def _maker(path: Path) -> str:
+def maker_of(path: Path) -> str:
     """Return the name of the software that wrote a file; for a zarr folder, only if it was napari-unet."""
     import tifffile
 
@@ -240,65 +239,15 @@ def check_replaceable(path: Path) -> None:
 
     Images, paint, and objects that were saved by hand and may have been corrected would be lost.
     """
-    if path.exists() and (maker := _maker(path)) != SOFTWARE:
+    if path.exists() and (maker := maker_of(path)) != SOFTWARE:
         what = "was saved by hand" if maker == BY_HAND else "is not a result of napari-unet"
         raise InputError(f"{path} already exists and {what}; choose another name or folder.")
-
-
-def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> list[Path]:
-    """Return the images that the given names stand for, each once: files, and zarr folders.
-
-    Names are files, folders (all images directly inside except hidden ones) and patterns such as "data/*.tif"
-    or "data/**/*.tif". Their order is kept; within a folder or pattern 2 comes before 10, and files of
-    :func:`write_image` are left out unless ``results`` are wanted. ``InputError`` if a name stands for no
-    file.
-    """
-    found: dict[str, Path] = {}
-    for pattern in patterns:
-        path = user_path(pattern)
-        named = path.is_file() or is_zarr(path)
-        if named:  # before trying it as a pattern: "cells [1].tif" is also a name
-            files = [path]
-        elif path.is_dir() and str(pattern):  # "" is not the current folder
-            shown = [item for item in path.iterdir() if not item.name.startswith(".")]
-            files = [p for p in shown if (p.suffix.lower() in SUFFIXES and _is_file(p)) or is_zarr(p)]
-            if not files:
-                inside = f', or those of folders in it by "{path / "**" / "*.tif"}"' * any(
-                    map(Path.is_dir, shown)
-                )
-                raise InputError(
-                    f"The folder {path} holds no images; choose one with {', '.join(SUFFIXES)} files{inside}."
-                )
-        else:
-            # Not `Path.glob`, which finds hidden files and refuses absolute patterns.
-            found_here = map(Path, glob.glob(str(path), recursive=True))  # noqa: PTH207
-            files = [p for p in found_here if (_is_file(p) and p.name != _ZARR[-1]) or is_zarr(p)]
-            if not files:
-                raise InputError(f"There is no file '{pattern}'; check its name and folder.")
-        if not (named or results):
-            files = [item for item in files if _maker(item) not in (SOFTWARE, BY_HAND)]
-            if not files:
-                raise InputError(f"{pattern} holds only results of napari-unet; give the images.")
-        for item in sorted(files, key=_natural):
-            found.setdefault(os.path.abspath(item), item)  # noqa: PTH100 (which takes no "..")
-    return list(found.values())
-
-
-def _is_file(path: Path) -> bool:
-    """Return whether ``path`` is a file, or a link to a missing one, which is reported when it is read."""
-    return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def is_zarr(path: Path) -> bool:
     """Return whether ``path`` is a folder that holds a zarr array or group, of version 2 or 3."""
     # Not `Path.is_file`, which raises if a folder must not be read.
-    return any(os.path.isfile(path / name) for name in _ZARR)  # noqa: PTH113
-
-
-def _natural(path: Path) -> list[tuple[int, int, str]]:
-    # Digits and text alternate, so numbers meet numbers and text meets text.
-    parts = re.split(r"(\d+)", str(path).lower())
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
+    return any(os.path.isfile(path / name) for name in ZARR)  # noqa: PTH113
 
 
 def stem(path: Path) -> str:
@@ -332,46 +281,3 @@ def _shortened(name: str, characters: int, size: int) -> str:
     most = (characters - len(code)) // 2 - 1
     cuts = (f"{name[:side]}_{code}_{name[-side:]}" for side in range(most, 0, -1))
     return next(cut for cut in cuts if len(cut.encode("utf-8", "surrogatepass")) <= size)
-
-
-def pair_by_stem(
-    images: Sequence[Path], paints: Sequence[Path], *, endings: Sequence[str] = ()
-) -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """Find the image for every paint: the one with the same name, whatever its folder and ending.
-
-    A single image and a single paint belong together, whatever their names. The ``endings`` of names are
-    ignored: with "_objects", "a_objects.tif" and "a.tif" belong together. Returns pairs of image and paint,
-    at least one, in the order of the paints, and the images without paint. ``InputError`` if a paint has no
-    image or is its own, a name occurs twice, or there is no paint.
-    """
-    by_name, paint_by_name = _by_name(images, endings), _by_name(paints, endings)
-    if not paints:
-        raise InputError("There is no paint; give at least one paint file.")
-    if len(images) == len(paints) == 1:
-        by_name = dict.fromkeys(paint_by_name, images[0])
-    pairs = []
-    for name, paint in paint_by_name.items():
-        if name not in by_name:
-            raise InputError(
-                f"{paint} has no counterpart named {name!r}; name both files alike, or leave this one out."
-            )
-        image = by_name.pop(name)
-        if os.path.realpath(image) == os.path.realpath(paint):
-            raise InputError(
-                f"{paint} is given in both roles; keep the two kinds of files in separate folders."
-            )
-        pairs.append((image, paint))
-    return pairs, list(by_name.values())
-
-
-def _by_name(paths: Sequence[Path], endings: Sequence[str]) -> dict[str, Path]:
-    result: dict[str, Path] = {}
-    for path in paths:
-        name = stem(path)
-        name = result_stem(name.removesuffix(next(filter(name.endswith, endings), "")))
-        if name in result:
-            raise InputError(
-                f"{result[name]} and {path} have the same name {name!r}; rename one, or leave it out."
-            )
-        result[name] = path
-    return result

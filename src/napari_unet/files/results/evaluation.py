@@ -12,7 +12,8 @@ from napari_unet.core.scoring.agreement import Agreement, measure_agreement
 from napari_unet.core.scoring.label_errors import compare_parts
 from napari_unet.core.scoring.overlap import found_by_plane, planes
 from napari_unet.core.scoring.scores import Scores, pooled_scores
-from napari_unet.files.pixels.images import check_replaceable, pair_by_stem, result_stem, stem, write_image
+from napari_unet.files.pixels.finding import pair_by_stem
+from napari_unet.files.pixels.images import check_replaceable, result_stem, stem, write_image
 from napari_unet.files.pixels.sources import load_labels
 from napari_unet.files.pixels.stored_image import StoredImage
 from napari_unet.files.projects.project import PAINT, ProjectLabels, read_project

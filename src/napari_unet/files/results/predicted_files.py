@@ -98,8 +98,8 @@ class FilesPlan:
 
     Results are named after ``names``, one for each file; by default after the files. ``outlines`` are the
     endings of further files with the outlines of the objects, which are then a kind. ``InputError`` if two
-    images would have the same result, a result would replace an image, or the folder cannot be written to; or
-    if the results of every image would replace something other than earlier results.
+    images would have the same result, a result would replace or lie in an image, or the folder cannot be
+    written to; or if the results of every image would replace something other than earlier results.
     """
 
     paths: tuple[Path, ...]
@@ -119,6 +119,11 @@ class FilesPlan:
                     'from one folder only, or of one type, such as "*.tif".'
                 )
             seen[name] = path
+        folder = Path(os.path.realpath(self.output))
+        if any(map(is_zarr, (folder, *folder.parents))):
+            raise InputError(
+                f"The folder for the results, {self.output}, is part of an image in zarr; choose another one."
+            )
         images = set(map(os.path.realpath, self.paths))
         numbers = range(len(self.paths))
         for target in itertools.chain.from_iterable(map(self._targets, numbers)):

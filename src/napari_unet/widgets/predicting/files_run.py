@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import PredictionKind
-from napari_unet.files.pixels.images import expand_paths, stem
+from napari_unet.files.pixels.finding import expand_paths
+from napari_unet.files.pixels.images import stem
 from napari_unet.files.pixels.sources import load_image
 from napari_unet.files.results.predicted_files import (
     FileAdvanced,
@@ -51,7 +52,7 @@ def segment_files(
     After a stop, nothing is written for an unfinished file. ``InputError`` if the model ``path`` cannot be
     read, there are no files, or the results cannot be written; a single file that fails yields an
     :class:`ImageFailed`. ``pattern`` is a folder, pattern or file, as for
-    :func:`napari_unet.files.pixels.images.expand_paths`; the rest is as for :func:`segment`.
+    :func:`napari_unet.files.pixels.finding.expand_paths`; the rest is as for :func:`segment`.
     """
     from napari_unet.files.networks.models import load_model
 
