@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from napari.layers import Image, Labels
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QPushButton
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QInputDialog, QPushButton
 from tifffile import imread
 
 from napari_unet.core.control import Control
@@ -34,6 +34,7 @@ from napari_unet.widgets.predicting.prediction_run import (
 )
 from napari_unet.widgets.predicting.prediction_targets import into_stack
 from napari_unet.widgets.predicting.save_row import SaveRow
+from napari_unet.widgets.predicting.saving import FORMATS
 from napari_unet.widgets.projects.window_project import project_of
 
 LAST_ID = 2**31 - 1
@@ -59,7 +60,7 @@ def predict_with(dock, qtbot):
     qtbot.waitUntil(lambda: not dock.is_running, timeout=60_000)
 
 
-def test_a_dock_on_its_own_saves_the_labels_of_an_image_and_a_table_of_several(
+def test_a_dock_on_its_own_saves_the_labels_and_a_table_of_one_image_or_of_several(
     dock, viewer, qtbot, tmp_path, monkeypatch
 ):
     row, labels, table = (
@@ -85,13 +86,14 @@ def test_a_dock_on_its_own_saves_the_labels_of_an_image_and_a_table_of_several(
     add_result(viewer, other, "objects", np.eye(64, dtype=np.int32))
     dock.image.setCurrentIndex(dock.image.findData("all"))
     assert say(dock, "predict_saved") == ""  # it was on the image chosen before
-    assert labels.isHidden()
+    monkeypatch.setattr(QInputDialog, "getItem", lambda *_: (list(FORMATS)[1], True))
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+    labels.click()
+    qtbot.waitUntil(lambda: "Saved the labels of 2 images" in say(dock, "predict_saved"), timeout=20_000)
+    assert {path.name for path in tmp_path.glob("*.zip")} == {"cells_objects.zip", "more_objects.zip"}
     table.click()
     qtbot.waitUntil(lambda: "table of 2 images" in say(dock, "predict_saved"), timeout=20_000)
     assert len((tmp_path / "saved.csv").read_text().splitlines()) == 3
-    viewer.layers.selection.active = other
-    viewer.layers.remove(found)
-    assert not labels.isHidden()
     inside = PredictDock(viewer, scrollable=False)  # the U-Net dock has such buttons itself
     qtbot.addWidget(inside)
     assert inside.findChild(SaveRow) is None

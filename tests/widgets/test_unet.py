@@ -24,8 +24,10 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDockWidget,
     QFileDialog,
+    QInputDialog,
     QLineEdit,
     QMainWindow,
+    QMessageBox,
     QPushButton,
     QScrollArea,
     QScrollBar,
@@ -49,7 +51,7 @@ from napari_unet.widgets.parts.form import LayerChooser, Sentence
 from napari_unet.widgets.parts.section import Section
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting.object_table import axis_letters, measurable, object_table, stain_names
-from napari_unet.widgets.predicting.saving import FORMATS, meant_path, suggested_path
+from napari_unet.widgets.predicting.saving import FORMATS, meant_path, paths_in, suggested_path
 from napari_unet.widgets.projects.window_project import project_of
 from napari_unet.widgets.samples import coins
 from napari_unet.widgets.train import TrainDock
@@ -249,7 +251,7 @@ def test_labels_that_cannot_be_written_are_told_and_a_dialog_may_be_cancelled(
     labels = add_result(viewer, image, "objects", np.zeros((64, 64), np.int32))
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: ("", ""))
     dock._save(dock._saver.ask)
-    dock._save_table()
+    dock._save(dock._saver.ask_table)
     assert not list(tmp_path.iterdir())
     saved = tmp_path / "labels.tif"
     with qtbot.waitSignal(dock._saver.saved, timeout=20_000):
@@ -423,6 +425,108 @@ def test_labels_are_suggested_to_lie_beside_their_image(viewer, tmp_path):
     assert suggested_path(image, labels) == tmp_path / "a_b_classes.tif"
     image._source = Source(path=str(path))
     assert suggested_path(image, labels) == tmp_path / "plate_classes.tif"
+
+
+@pytest.fixture
+def plate(viewer, qtbot, monkeypatch, tmp_path):
+    """A dock in which all images are chosen, of which three have labels, and the answers to its questions."""
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    for number, source in enumerate(("one/field.tif", "two/Field.tif", "")):
+        image = Image(discs(), name=f"well {number}")
+        if source:
+            image._source = Source(path=str(tmp_path / source))
+        viewer.add_layer(image)
+        found = np.zeros((64, 64), np.int32)
+        found[number, :5] = number + 1
+        add_result(viewer, image, "objects", found)
+    viewer.add_image(discs(), name="not segmented")
+    dock.predict.image.setCurrentText("All images")
+    answers = {"kind": (next(iter(FORMATS)), True), "folder": str(tmp_path), "replace": [], "asked": []}
+
+    def ask(_parent, _title, question, **_buttons):
+        answers["asked"].append(question)
+        return answers["replace"].pop()
+
+    monkeypatch.setattr(QInputDialog, "getItem", lambda *_: answers["kind"])
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: answers["folder"])
+    monkeypatch.setattr(QMessageBox, "question", ask)
+    return dock, answers
+
+
+NAMES = ["well 0_objects", "well 1_objects", "well 2_objects"]  # as the files have the same name
+
+
+def test_labels_of_several_images_are_saved_in_a_folder(plate, qtbot, tmp_path):
+    dock, answers = plate
+    press(dock, "save")
+    told = f"Saved the labels of 3 images in {tmp_path}; 1 has none yet"
+    qtbot.waitUntil(lambda: say(dock, "unet_told") == told, timeout=20_000)
+    assert sorted(path.stem for path in tmp_path.glob("*.tif")) == NAMES
+    for number, name in enumerate(NAMES):
+        pixels = read_image(tmp_path / f"{name}.tif").pixels
+        assert (np.unique(pixels).tolist(), pixels[number, 0]) == ([0, number + 1], number + 1)
+    assert not answers["asked"]
+
+    answers["kind"] = (next(name for name in FORMATS if "QuPath" in name), True)
+    press(dock, "save")
+    qtbot.waitUntil(lambda: len(list(tmp_path.glob("*.geojson"))) == 3, timeout=20_000)
+    qtbot.waitUntil(lambda: say(dock, "unet_told") == told, timeout=20_000)
+
+
+def test_files_are_replaced_only_when_the_user_says_so(plate, qtbot, tmp_path):
+    dock, answers = plate
+    (tmp_path / "well 1_objects.tif").write_text("precious")
+    answers["replace"] = [QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No]
+    press(dock, "save")
+    assert answers["asked"] == [f"{tmp_path} already has 'well 1_objects.tif'.\n\nReplace it?"]
+    qtbot.wait(200)
+    assert (tmp_path / "well 1_objects.tif").read_text() == "precious"
+    assert len(list(tmp_path.glob("*.tif"))) == 1
+    press(dock, "save")
+    qtbot.waitUntil(lambda: "labels of 3 images" in say(dock, "unet_told"), timeout=20_000)
+    assert read_image(tmp_path / "well 1_objects.tif").pixels.max() == 2
+
+
+def test_whoever_cancels_saves_nothing_and_a_failure_says_what_is_saved(plate, qtbot, tmp_path, monkeypatch):
+    dock, answers = plate
+    before = sorted(tmp_path.iterdir())
+    for change in ({"folder": ""}, {"kind": ("", False)}):
+        answers.update(change)
+        press(dock, "save")
+    assert say(dock, "unet_told") == ""
+    assert sorted(tmp_path.iterdir()) == before
+    answers |= {"kind": (next(iter(FORMATS)), True), "folder": str(tmp_path)}
+    (tmp_path / "well 1_objects.tif").mkdir()
+    answers["replace"] = [QMessageBox.StandardButton.Yes]
+    press(dock, "save")
+    qtbot.waitUntil(lambda: "is a folder" in say(dock, "unet_told"), timeout=20_000)
+    assert say(dock, "unet_told").endswith(" 1 of 3 images are saved.")
+    assert not (tmp_path / "well 2_objects.tif").exists()
+
+
+def test_one_image_with_labels_among_several_is_saved_under_any_name(plate, qtbot, tmp_path, monkeypatch):
+    dock, _ = plate
+    for name in ("well 0 objects", "well 2 objects"):
+        dock._viewer.layers.remove(name)
+    dock.paint.image.choose(dock._viewer.layers["well 1"])
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "any.tif"), ""))
+    press(dock, "save")
+    qtbot.waitUntil(lambda: str(tmp_path / "any.tif") in say(dock, "unet_told"), timeout=20_000)
+    dock._viewer.layers.remove("well 1 objects")
+    dock._save(dock._saver.ask)
+    assert "no labels of these images to save" in say(dock, "unet_told")
+
+
+def test_names_of_saved_labels_are_told_apart(tmp_path):
+    names = ("a", "A", "a_2", "b")
+    found = [(Image(np.zeros((4, 4)), name=name), Labels(np.zeros((4, 4), int))) for name in names]
+    assert [path.name for path in paths_in(tmp_path, found, ".zip")] == [
+        "a_objects.zip",
+        "A_objects_2.zip",
+        "a_2_objects.zip",
+        "b_objects.zip",
+    ]
 
 
 def test_another_image_begins_at_its_own_step(viewer, qtbot):

@@ -19,7 +19,10 @@ ACTIONS: dict[Action, tuple[str, str]] = {
     "next": ("Show me where to paint next", "Move the view to where a stroke would teach most. Key J."),
     "save": (
         "Save labels…",
-        "Write the predicted labels to a TIFF file, or as outlines for ImageJ (.zip) or QuPath (.geojson).",
+        (
+            "Write the predicted labels to a TIFF file, or as outlines for ImageJ (.zip) or QuPath "
+            "(.geojson). Those of several images, chosen in step 4, go into a folder."
+        ),
     ),
     "table": ("Save table…", "Write the size, place and brightness of every object to a CSV file."),
 }
@@ -44,7 +47,7 @@ class Stage:
     is_waiting: bool = False  # for its turn, before its first step
     is_predicting: bool = False
     trained: bool = False  # in this window, or its project
-    has_labels: bool = False  # some are predicted for the image, by any model
+    has_labels: bool = False  # some are predicted, by any model, for it or images chosen together
     predicted: bool = False  # since that training
     corrected: bool = False  # predicted labels were edited since
     painted_on: bool = False  # the paint has changed since the training began

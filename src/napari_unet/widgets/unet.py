@@ -22,7 +22,7 @@ from napari_unet.widgets.parts.form import Column, Sentence, Tone, button
 from napari_unet.widgets.parts.section import Section
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting.object_table import labels_of
-from napari_unet.widgets.predicting.prediction_inputs import images_chosen
+from napari_unet.widgets.predicting.prediction_inputs import SELECTED, images_chosen
 from napari_unet.widgets.predicting.saving import LabelSaver
 from napari_unet.widgets.project import ProjectSection
 from napari_unet.widgets.projects.window_project import project_of
@@ -94,7 +94,7 @@ class UNetDock(Dock):
             "next": self.paint.next_place.go,
             "take": self.paint.corrections.take,
             "save": partial(self._save, self._saver.ask),
-            "table": self._save_table,
+            "table": partial(self._save, self._saver.ask_table),
         }
         self._buttons = {
             action: button(
@@ -144,7 +144,9 @@ class UNetDock(Dock):
         self.predict.ended.connect(self._on_ended)
         self.predict.predicted.connect(self._on_predicted)
         self.predict.model.model_changed.connect(self._refresh)
+        self.predict.image.several_changed.connect(self._refresh)
         self._saver.saved.connect(self._on_saved)
+        self._saver.saved_all.connect(self._told.say)
         self._saver.measured.connect(
             lambda what, path: self._told.say(f"Saved the table of {what} as {path}")
         )
@@ -152,6 +154,7 @@ class UNetDock(Dock):
         events = self._viewer.layers.events
         follow(self, self._on_layers, events.inserted)
         follow(self, self._refresh, events.removed)
+        follow(self, self._on_selection, self._viewer.layers.selection.events.changed)
 
     def _preview(self) -> LivePreviewLayer | None:
         """Return the preview of what a network predicts while it learns."""
@@ -171,17 +174,12 @@ class UNetDock(Dock):
         ((pixels, how, _),) = coins()
         self._viewer.add_image(pixels, **how)
 
-    def _save(self, ask: Callable[[Image], None]) -> None:
-        image = self.paint.image.layer
-        if image is not None:
-            ask(image)
-
-    def _save_table(self) -> None:
-        """Write a table of the image, or of several that are chosen together."""
+    def _save(self, ask: Callable[[Sequence[Image]], None]) -> None:
+        """Write what is predicted for the image, or for several that are chosen together."""
         image = self.paint.image.layer
         several = images_chosen(self._viewer, self.predict.image.several)
         if several or image is not None:
-            self._saver.ask_table(several or [image])
+            ask(several or [image])
 
     # What has happened.
 
@@ -257,6 +255,10 @@ class UNetDock(Dock):
         self._saved -= {layer.unique_id for image in images for layer in labels_of(self._viewer, image)}
         self._refresh()
 
+    def _on_selection(self, _event: object) -> None:
+        if self.predict.image.several == SELECTED:
+            self._refresh()
+
     def _on_layers(self, _event: object = None) -> None:
         """Follow the predicted layers, also those that were there before or have just become such."""
         for layer in self._viewer.layers:
@@ -305,7 +307,8 @@ class UNetDock(Dock):
             )
         labels = labels_of(self._viewer, image)
         if image is None or not labels:
-            return stage
+            several = images_chosen(self._viewer, self.predict.image.several)
+            return replace(stage, has_labels=any(labels_of(self._viewer, other) for other in several))
         # After a change to classes, no classes are predicted yet, but there may be objects.
         suits = not stage.is_of_classes or bool(layers_of(self._viewer, image, "classes"))
         return replace(

@@ -14,7 +14,7 @@ from napari_unet.widgets.window.lifetime import follow
 
 
 class SaveRow(QWidget):
-    """Saves the labels of the chosen image, or a table of all chosen ones; hidden while there are none."""
+    """Saves the labels of the chosen images, or a table of them; hidden while there are none."""
 
     def __init__(self, viewer: ViewerModel, image: LayerChooser) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class SaveRow(QWidget):
             self._ask,
             name="predict_save",
             tooltip="Write the predicted labels to a TIFF file, or as outlines for ImageJ (.zip) or QuPath\n"
-            "(.geojson).",
+            "(.geojson). Those of several images go into a folder.",
         )
         self._table = button(
             "Save table…",
@@ -38,6 +38,7 @@ class SaveRow(QWidget):
         column.add_row(self._labels, self._table)
         self._told = column.add(Sentence("predict_saved"))
         self._saver.saved.connect(self._on_saved)
+        self._saver.saved_all.connect(self._told.say)
         self._saver.measured.connect(
             lambda what, path: self._told.say(f"Saved the table of {what} as {path}")
         )
@@ -62,8 +63,7 @@ class SaveRow(QWidget):
 
     def _ask(self) -> None:
         self._told.say("")
-        for image in self._images():
-            self._saver.ask(image)
+        self._saver.ask(self._images())
 
     def _ask_table(self) -> None:
         self._told.say("")
@@ -77,6 +77,4 @@ class SaveRow(QWidget):
         self._refresh()
 
     def _refresh(self, _event: object = None) -> None:
-        count = len(self._images())
-        self.setVisible(count > 0)
-        self._labels.setVisible(count == 1)
+        self.setVisible(bool(self._images()))

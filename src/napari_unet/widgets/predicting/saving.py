@@ -1,14 +1,15 @@
-"""Saves the predicted labels of an image, as pixels or outlines, and a table of its objects."""
+"""Saves predicted labels, as pixels or outlines, and tables of objects."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 
-from napari_unet.files.pixels.images import BY_HAND, safe_name, stem, write_labels
+from napari_unet.files.pixels.images import BY_HAND, result_stem, safe_name, stem, write_labels
 from napari_unet.files.results.outline_files import IMAGEJ, QUPATH, write_outlines
 from napari_unet.files.results.tables import write_table
 from napari_unet.widgets.bridge.layers import at_hand
@@ -31,39 +32,86 @@ FORMATS: dict[str, tuple[str, ...]] = {
 }
 """Endings of the files that labels are saved as, by what the file dialog calls them."""
 
+_NAMED = 3
+"""Files that are named when the user is asked whether they may be replaced."""
+
 
 class LabelSaver(QWidget):
     """Asks for a file, and writes the labels, or a table of the objects, to it."""
 
     saved = Signal(object, object)
     """The ``Labels`` layer that was written, and the ``Path``."""
+    saved_all = Signal(str)
+    """The labels of several images were written, as a sentence."""
     measured = Signal(object, object)
     """What the written table covers, in words, and the ``Path``."""
     failed = Signal(str)
-    """Why nothing was written, as a sentence."""
+    """Why nothing, or no more, was written, as a sentence."""
 
     def __init__(self, viewer: ViewerModel, parent: QWidget) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self.setVisible(False)
 
-    def ask(self, image: Image) -> None:
-        """Let the user choose a file for the labels predicted for ``image``, and write it."""
-        labels = self._labels(image)
-        if labels is None:
-            return
+    def ask(self, images: Sequence[Image]) -> None:
+        """Let the user choose where to save the labels predicted for ``images``, and write them.
+
+        Those of one image become a file of any name, those of several become files in a folder.
+        """
+        labels = [at_hand(self._viewer, labels_of(self._viewer, image)) for image in images]
+        found = [pair for pair in zip(images, labels, strict=True) if pair[1] is not None]
+        if not found:
+            self.failed.emit(f"There are no labels of {_named(images)} to save; press Predict first.")
+        elif len(found) == 1:
+            self._ask_file(*found[0])
+        else:
+            self._ask_folder(found, len(images) - len(found))
+
+    def _ask_file(self, image: Image, labels: Labels) -> None:
         chosen, kind = QFileDialog.getSaveFileName(
             self, "Save labels", str(suggested_path(image, labels)), ";;".join(FORMATS)
         )
         if chosen and self._is_agreed(path := meant_path(Path(chosen), kind), Path(chosen)):
             self.write(labels, path)
 
+    def _ask_folder(self, found: Sequence[tuple[Image, Labels]], without: int) -> None:
+        what = f"the labels of {len(found)} images"
+        kind, is_chosen = QInputDialog.getItem(
+            self, "Save labels", f"Save {what} as", list(FORMATS), 0, False
+        )
+        if not is_chosen:
+            return
+        suggested = suggested_path(*found[0]).parent
+        chosen = QFileDialog.getExistingDirectory(self, f"Folder for {what}", str(suggested))
+        if not chosen:
+            return
+        folder = Path(chosen)
+        paths = paths_in(folder, found, FORMATS[kind][0])
+        if self._may_replace([path for path in paths if path.exists()]):
+            lack = f"; {without} {'has' if without == 1 else 'have'} none yet" if without else ""
+            files = [(labels, path) for (_, labels), path in zip(found, paths, strict=True)]
+            self._write_all(files, f"Saved {what} in {folder}{lack}", 0)
+
+    def _may_replace(self, paths: Sequence[Path]) -> bool:
+        """Ask whether files that exist already may be replaced."""
+        if not paths:
+            return True
+        names = ", ".join(f"'{path.name}'" for path in paths[:_NAMED]) + (
+            f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+        )
+        answer = QMessageBox.question(
+            self,
+            "Some files exist already",
+            f"{paths[0].parent} already has {names}.\n\nReplace {'it' if len(paths) == 1 else 'them'}?",
+            defaultButton=QMessageBox.StandardButton.No,
+        )
+        return bool(answer == QMessageBox.StandardButton.Yes)
+
     def ask_table(self, images: Sequence[Image]) -> None:
         """Let the user choose a file for a table of the objects predicted in ``images``, and write it."""
         found = [image for image in images if labels_of(self._viewer, image)]
         if not found:
-            what = f"'{images[0].name}'" if len(images) == 1 else "these images"
-            self.failed.emit(f"There are no labels of {what} to measure; press Predict first.")
+            self.failed.emit(f"There are no labels of {_named(images)} to measure; press Predict first.")
             return
         suggested = suggested_path(found[0], labels_of(self._viewer, found[0])[-1])
         suggested = suggested.with_suffix(".csv") if len(found) == 1 else suggested.with_name("objects.csv")
@@ -78,17 +126,32 @@ class LabelSaver(QWidget):
         self.failed.emit(f"{path} already exists; give its whole name to replace it, or another one.")
         return False
 
-    def _labels(self, image: Image) -> Labels | None:
-        found = at_hand(self._viewer, labels_of(self._viewer, image))
-        if found is None:
-            self.failed.emit(f"There are no labels of '{image.name}' to save; press Predict first.")
-        return found
-
     def write(self, labels: Labels, path: Path) -> None:
         """Write ``labels`` and the size of their pixels to ``path``, in the background.
 
         The ending may be any of ``FORMATS``. An existing file is replaced.
         """
+        self._write(labels, path, lambda: self.saved.emit(labels, path), self.failed.emit)
+
+    def _write_all(self, files: Sequence[tuple[Labels, Path]], sentence: str, number: int) -> None:
+        """Write the labels from this ``number`` on, one copy in memory at a time, and say the sentence."""
+        if number == len(files):
+            self.saved_all.emit(sentence)
+            return
+        labels, path = files[number]
+
+        def go_on() -> None:
+            self.saved.emit(labels, path)
+            self._write_all(files, sentence, number + 1)
+
+        def give_up(reason: str) -> None:
+            self.failed.emit(f"{reason} {number} of {len(files)} images are saved.")
+
+        self._write(labels, path, go_on, give_up)
+
+    def _write(
+        self, labels: Labels, path: Path, done: Callable[[], object], failed: Callable[[str], object]
+    ) -> None:
         image = source_of(self._viewer, labels)
         pixels, size = labels.data.copy(), micrometres(labels, image=image)
         axes = axis_letters(labels, image)
@@ -100,7 +163,7 @@ class LabelSaver(QWidget):
             else:
                 write_outlines(path, pixels, axes, is_classes=is_classes, software=BY_HAND)
 
-        self._run(write, path, lambda: self.saved.emit(labels, path))
+        self._run(write, path, done, failed)
 
     def write_table(self, images: Sequence[Image], path: Path) -> None:
         """Write size, place and brightness of every object to ``path`` (CSV), in the background.
@@ -110,14 +173,27 @@ class LabelSaver(QWidget):
         found = measurable(self._viewer, images)
         what = f"'{found[0].name}'" if len(found) == 1 else f"{len(found)} images"
         self._run(
-            lambda: write_table(path, object_table(found)), path, lambda: self.measured.emit(what, path)
+            lambda: write_table(path, object_table(found)),
+            path,
+            lambda: self.measured.emit(what, path),
+            self.failed.emit,
         )
 
-    def _run(self, write: Callable[[], object], path: Path, done: Callable[[], object]) -> None:
+    def _run(
+        self,
+        write: Callable[[], object],
+        path: Path,
+        done: Callable[[], object],
+        failed: Callable[[str], object],
+    ) -> None:
         job = Job(once(write), f"Saving {path.name}", heavy=False, parent=self)
         job.happened.connect(lambda _written: done())
-        job.failed.connect(self.failed)
+        job.failed.connect(failed)
         job.start()
+
+
+def _named(images: Sequence[Image]) -> str:
+    return f"'{images[0].name}'" if len(images) == 1 else "these images"
 
 
 def with_ending(path: Path, *endings: str) -> Path:
@@ -139,8 +215,33 @@ def meant_path(chosen: Path, kind: str) -> Path:
 
 def suggested_path(image: Image, labels: Labels) -> Path:
     """Return "<image>_objects.tif" beside the file of the image, or else in the home folder."""
-    kind = kind_of(labels) or "objects"
     source = image.source.path
     if source is None:
-        return Path.home() / f"{safe_name(image.name)}_{kind}.tif"
-    return Path(source).with_name(f"{stem(Path(source))}_{kind}.tif")
+        return Path.home() / f"{_by_layer(image, labels)}.tif"
+    return Path(source).with_name(f"{result_stem(stem(Path(source)))}_{_kind(labels)}.tif")
+
+
+def paths_in(folder: Path, found: Sequence[tuple[Image, Labels]], ending: str) -> list[Path]:
+    """Return a path in ``folder`` for the labels of each image, named as suggested.
+
+    Images whose names would be the same, on any file system, are named after their layers, and numbered if
+    that does not tell them apart.
+    """
+    suggested = [suggested_path(image, labels).stem for image, labels in found]
+    uses = Counter(name.casefold() for name in suggested)
+    taken, paths = set[str](), []
+    for (image, labels), name in zip(found, suggested, strict=True):
+        base = name if uses[name.casefold()] == 1 else _by_layer(image, labels)
+        names = (base, *(f"{base}_{number}" for number in range(2, len(found) + 2)))
+        free = next(name for name in names if name.casefold() not in taken)
+        taken.add(free.casefold())
+        paths.append(folder / f"{free}{ending}")
+    return paths
+
+
+def _by_layer(image: Image, labels: Labels) -> str:
+    return f"{safe_name(image.name)}_{_kind(labels)}"
+
+
+def _kind(labels: Labels) -> str:
+    return kind_of(labels) or "objects"
