@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("NAPARI_UNET_DEBUG"):
             traceback.print_exc()
         if isinstance(error, usage_error):
-            note(usage_sentence(error))
+            note(usage_sentence(error, given))
         else:
             note(sentence(error))
         return 2 if isinstance(error, (InputError, usage_error, OSError)) else 1

@@ -125,9 +125,10 @@ def check_project(
         raise InputError(f"{absent[0]} is missing; give {' and '.join(need)}, or --project FOLDER.")
 
 
-def usage_sentence(error: Any) -> str:
-    """Return a sentence about a command line that Typer refuses, and what to do."""
-    command = error.ctx.command_path if error.ctx else "napari-unet"
+def usage_sentence(error: Any, given: Sequence[str]) -> str:
+    """Return a sentence about a command line, ``given``, that Typer refuses, and what to do."""
+    # Typer does not tell which command lacks the value of its last flag.
+    command = error.ctx.command_path if error.ctx else " ".join(("napari-unet", *given[:1]))
     option = getattr(error, "option_name", "")
     for parameter in error.ctx.command.params if error.ctx else ():
         if parameter.param_type_name == "argument" and option == f"--{parameter.name}":
@@ -136,8 +137,9 @@ def usage_sentence(error: Any) -> str:
     message = shorten(error.format_message().rstrip("."), _LONGEST_MESSAGE, placeholder=" ...")
     if message.startswith("Got unexpected extra argument"):
         flags = [item.opts[0] for item in error.ctx.command.params if item.metavar == "PATH..."]
-        usage = f"put the flag they belong to before them, such as {flags[0]}" if flags else "give one"
-        message += f"; {usage}"
+        has_argument = any(item.param_type_name == "argument" for item in error.ctx.command.params)
+        usage = "give one" if has_argument else "leave it out"
+        message += f"; put the flag they belong to before them, such as {flags[0]}" if flags else f"; {usage}"
     return f"{message}; see {command} --help."
 
 

@@ -46,6 +46,8 @@ from napari_unet.files.pixels.images import read_image
         (["weights", "/dev/zero", "--output", "w.tif"], "is a pipe or device"),
         (["weights", "none.tif", "--output", "w.tif"], "There is no image file none.tif"),
         (["weights", "none.tif", "--output", "w.png"], "let its name end in .tif"),
+        (["demo", "now"], "extra argument(s) (now); leave it out; see napari-unet demo --help."),
+        (["predict", "x", "--output"], "requires an argument; see napari-unet predict --help."),
         (["demo", "--output", "/dev/null/x"], "part of its folder is a file"),
         (["evaluate", "--predictions", "x", "--truths", "y"], "There is no file 'x'"),
     ],

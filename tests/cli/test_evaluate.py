@@ -60,6 +60,13 @@ def test_a_mask_is_no_truth_of_objects(
         f"{mask}: The truth holds one object, and what it is compared with holds 3; if"
         in capsys.readouterr().err
     )
+    (tmp_path / "masks").mkdir()
+    for name in ("a1.tif", "a2.tif", "a10.tif"):
+        shutil.copy(mask, tmp_path / "masks" / name)
+    assert run("evaluate", "--predictions", folder / "truth", "--truths", tmp_path / "masks") == 0
+    err = capsys.readouterr().err
+    assert "a1.tif, as 2 more: The truth holds one object" in err
+    assert err.count("\n") == 1
     tifffile.imwrite(mask, tifffile.imread(truth))
     assert main(["evaluate", "--predictions", str(truth), "--truths", str(mask)]) == 0
     assert capsys.readouterr().err == ""

@@ -424,3 +424,20 @@ def test_no_result_becomes_part_of_an_image(
     for place in ("a.zarr", "a.zarr/results"):
         assert "is part of an image in zarr" in fails(capsys, [*arguments, tmp_path / place])
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_how_to_say_where_channels_are_is_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (2, 20, 20)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", image, imagej=True, metadata={"axes": "CYX"})
+    arguments = [
+        "predict",
+        folder / "model.safetensors",
+        "--images",
+        tmp_path / "a.tif",
+        "--output",
+        tmp_path,
+    ]
+    assert "are by --set prediction.channels=none|first|last|middle," in fails(capsys, arguments)
+    assert run(*arguments, "--set", "prediction.channels=none") == 0

@@ -77,3 +77,11 @@ def test_paint_without_planes_is_refused(
     zarr.create_array(tmp_path / "p.zarr", data=np.ones(shape, np.uint8))
     line = fails(capsys, ["weights", tmp_path / "p.zarr", "--output", tmp_path / "w.tif", "--by-plane"])
     assert f"has the shape {shape}; give paint of an image" in line
+
+
+def test_labels_in_place_of_paint_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = np.kron([[1, 0, 2, 0], [0, 0, 0, 0], [3, 0, 4, 0]], np.ones((6, 6), np.uint8))
+    for paint, told in ((labels, True), (labels + 1, False)):
+        tifffile.imwrite(tmp_path / "a.tif", paint)
+        assert run("weights", tmp_path / "a.tif", "--output", tmp_path / "w.tif") == 0
+        assert ("it looks like one of the objects" in capsys.readouterr().err) == told

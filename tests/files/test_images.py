@@ -382,13 +382,13 @@ def test_what_stands_for_no_file_is_named(tmp_path: Path) -> None:
 
 
 def test_images_that_only_programs_of_microscopes_read_are_told(tmp_path: Path) -> None:
-    touch(tmp_path, "raw/b.CZI", "raw/a10.lif", "raw/a9.lif", "raw/.c.czi", "raw/notes.txt")
+    touch(tmp_path, "raw/b.CZI", "raw/a10.lif", "raw/a9.LIF", "raw/.c.czi", "raw/notes.txt")
     with pytest.raises(InputError, match=r"raw holds \.\w+ files, which cannot be read here; save"):
         expand_paths([tmp_path / "raw"])
     touch(tmp_path, "raw/b.tif", "other/d.czi")
     found = expand_paths([tmp_path / "raw"])
     assert not_read([tmp_path / "raw", tmp_path / "other" / "*", found[0]], found) == [
-        tmp_path / "raw" / "a9.lif",
+        tmp_path / "raw" / "a9.LIF",
         tmp_path / "raw" / "a10.lif",
     ]
     with pytest.raises(InputError, match=r"'https://x.org/a\.zarr' is an address on the net"):

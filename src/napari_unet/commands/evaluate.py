@@ -84,9 +84,10 @@ def compare(
 
 
 def _tell_of_labels(compared: Sequence[Compared]) -> None:
-    for result in compared:
-        if sentence := perhaps_a_mask(result.scores):
-            note(f"{result.prediction} against {result.truth}: {sentence}")
+    masks = [(result, sentence) for result in compared if (sentence := perhaps_a_mask(result.scores))]
+    for result, sentence in masks[:1]:
+        others = f", as {len(masks) - 1} more" if len(masks) > 1 else ""
+        note(f"{result.prediction} against {result.truth}{others}: {sentence}")
     if flat := [result.prediction for result in compared if result.by_plane]:
         note(
             f"The objects of {listed(flat)} end in each plane, as those of a 2-D network do, and the true "

@@ -15,6 +15,7 @@ from napari_unet.console import (
     report_written,
     signals_stop,
 )
+from napari_unet.core.arrays.axes import CHANNEL_AXES
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import PredictionKind
@@ -45,6 +46,8 @@ from napari_unet.network.events import ImageScaled, TileDone, TilesHalved, TileS
 from napari_unet.network.failures import sentence
 from napari_unet.network.model import Model
 from napari_unet.network.tiles.in_turn import ImageFailed
+
+_CHANNELS = f"prediction.channels={'|'.join(['none', *CHANNEL_AXES])}"
 
 _KINDS, _FORMATS = get_args(PredictionKind), get_args(Format)
 
@@ -237,6 +240,8 @@ def _is_measured(file: Finished, table: TableOfFiles, as_json: bool) -> bool:
 
 
 def _report_failed(image: Path, reason: str, as_json: bool) -> None:
+    for remedy in ("say where its channels are", "say which"):
+        reason = reason.replace(remedy, f"{remedy} by --set {_CHANNELS}")
     note(reason if str(image) in reason else f"{image}: {reason}")
     if as_json:
         _print("failed", image, message=reason)

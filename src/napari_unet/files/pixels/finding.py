@@ -80,10 +80,9 @@ def not_read(patterns: Iterable[str | Path], found: Iterable[Path]) -> list[Path
     An image of the same name among those that were ``found``, such as its copy in TIFF, stands for it.
     """
     names = {stem(path) for path in found}
-    inside = [
-        item for pattern in patterns if (path := user_path(pattern)).is_dir() for item in path.iterdir()
-    ]
-    others = [item for item in inside if item.suffix.lower() in _OF_MICROSCOPES and item.name[0] != "."]
+    folders = [path for path in map(user_path, patterns) if path.is_dir() and not is_zarr(path)]
+    inside = [item for folder in folders for item in folder.iterdir() if not item.name.startswith(".")]
+    others = [item for item in inside if item.suffix.lower() in _OF_MICROSCOPES]
     return sorted((item for item in others if stem(item) not in names), key=_natural)
 
 
