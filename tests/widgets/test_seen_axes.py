@@ -14,7 +14,9 @@ from napari_unet.widgets.bridge.channel_order import move_channels_first
 from napari_unet.widgets.bridge.layers import add_result
 from napari_unet.widgets.bridge.placement import micrometres, pixel_sizes, unsaid_channels, world_axes
 from napari_unet.widgets.bridge.seen_axes import said_channels, seen_axes
+from napari_unet.widgets.crop import crop
 from napari_unet.widgets.paint import PaintDock
+from napari_unet.widgets.painting.channel_layers import combine
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting.object_table import axis_letters
 from napari_unet.widgets.training.training_images import copy_pairs
@@ -80,6 +82,8 @@ def test_what_a_user_or_a_reader_said_is_not_overridden(viewer, tmp_path):
     image.axis_labels = ("t", "y", "x")
     assert [axis.name for axis in seen_axes(image)] == ["t", "y", "x"]
     assert [axis.step for axis in seen_axes(image)] == [30, 0.25, 0.25]  # by name
+    image.axis_labels = ("y", "-2", "-1")
+    assert [axis.name for axis in seen_axes(image)] == ["y", "", "x"]  # no name is there twice
     image.scale = (1, 3, 3)
     assert [(axis.unit, axis.step) for axis in seen_axes(image)] == [("", 1), ("", 3), ("", 3)]
     assert micrometres(image) is None
@@ -171,6 +175,34 @@ def test_a_model_is_given_the_channels_that_a_file_names(viewer, tmp_path, qtbot
     movie = opened(viewer, tmp_path / "b.tif", discs((2, 64, 48)), "TYX")
     dock.image.choose(movie)
     assert not dock._inputs.candidates(dock._facts)  # two time points are not two channels
+
+
+def test_layers_made_of_others_know_what_the_files_of_these_say(viewer, tmp_path):
+    parts = [opened(viewer, tmp_path / f"{name}.tif", discs((3, 64, 48)), "TYX") for name in "ab"]
+    made = combine(parts)
+    viewer.add_layer(made)
+    assert [axis.name for axis in seen_axes(made)] == ["C", "t", "y", "x"]
+    assert [axis.step for axis in seen_axes(made)] == [1, 30, 0.25, 0.25]
+    assert said_channels(made) == "first"
+    for layer in viewer.layers:
+        layer.visible = layer is made
+    viewer.layers.selection.active = made
+    made.corner_pixels = np.array([[0, 0, 10, 10], [0, 0, 30, 40]])
+    crop(viewer)
+    part = viewer.layers.selection.active
+    assert part.data.shape == (2, 3, 20, 30)
+    assert micrometres(part) == PixelSize(y=0.25, x=0.25, t=30)
+    assert part.axis_labels == made.axis_labels
+    # An array of other pixels is put there.
+    part.data = part.data[:, :2]
+    assert micrometres(part) is None
+
+
+def test_one_channel_of_a_file_has_its_other_axes(viewer, tmp_path):
+    image = opened(viewer, tmp_path / "a.tif", discs((3, 2, 64, 48)), "TCYX")
+    image.data = image.data[:, 1]
+    assert [(axis.name, axis.step) for axis in seen_axes(image)] == [("t", 30), ("y", 0.25), ("x", 0.25)]
+    assert said_channels(image) == "none"
 
 
 def test_networks_learn_from_the_sizes_of_voxels(viewer, tmp_path):

@@ -10,6 +10,7 @@ from napari.utils.transforms import Affine
 from napari_unet.core.errors import InputError
 from napari_unet.widgets.bridge.marks import full_data, images_of, source_of
 from napari_unet.widgets.bridge.placement import placement
+from napari_unet.widgets.bridge.seen_axes import passed_on
 from napari_unet.widgets.bridge.sight import blended, hide_with_image
 from napari_unet.widgets.parts.dock import without_proxy
 
@@ -76,13 +77,15 @@ def _cropped(image: Image, box: tuple[slice, ...]) -> Image:
     to_world = Affine(image.scale, image.translate, rotate=image.rotate, shear=image.shear)
     where["translate"] = to_world([part.start for part in box])
     look = {} if image.rgb else {"colormap": image.colormap, "contrast_limits": image.contrast_limits}
+    pixels = full_data(image)[box]
     return Image(
-        full_data(image)[box],
+        pixels,
         name=f"{image.name} part",
         rgb=image.rgb,
         gamma=image.gamma,
         opacity=image.opacity or 1.0,  # one made of layers is transparent, and these are not seen here
         blending=image.blending,
+        metadata=passed_on(image, pixels.shape),
         **look,
         **where,
     )

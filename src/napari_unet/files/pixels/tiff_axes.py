@@ -21,15 +21,17 @@ class TiffAxes:
     pixel_size: PixelSize | None
 
     def in_shape(self, shape: tuple[int, ...]) -> "TiffAxes | None":
-        """Return the axes of pixels of this shape: as in the file, or with channels first; else None."""
+        """Return the axes of pixels of this shape, or None.
+
+        These have the axes of the file, or these with channels first, or one of the channels.
+        """
         channel = self.letters.find("C")
-        order = sorted(range(len(self.shape)), key=lambda axis: axis != channel)
-        first = replace(
-            self,
-            letters="".join(self.letters[axis] for axis in order),
-            shape=tuple(self.shape[axis] for axis in order),
-        )
-        return next((axes for axes in (self, first) if axes.shape == shape), None)
+        others = [axis for axis in range(len(self.shape)) if axis != channel]
+        orders = (range(len(self.shape)), *(((channel, *others), others) if channel >= 0 else ()))
+        for order in orders:
+            if tuple(self.shape[axis] for axis in order) == shape:
+                return replace(self, letters="".join(self.letters[axis] for axis in order), shape=shape)
+        return None
 
 
 def read_tiff_axes(path: Path) -> TiffAxes | None:

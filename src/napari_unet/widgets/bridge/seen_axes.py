@@ -18,6 +18,9 @@ from napari_unet.widgets.bridge.marks import full_data
 
 _LETTERS = frozenset("TZCYX")
 
+_AXES = "napari_unet_axes"
+"""Where layers that the plugin makes of others have what the file of these says, in their metadata."""
+
 
 @dataclass(frozen=True, slots=True)
 class SeenAxis:
@@ -49,12 +52,12 @@ def seen_axes(layer: Layer, image: Layer | None = None, axes: Sequence[int] = ()
     said = _said(layer if image is None else image)
     if said is None:
         return tuple(seen)
-    if not any(axis.name for axis in seen):
-        letters = [said.letters[axis] for axis in (range(layer.ndim) if image is None else axes)]
-        seen = [
-            replace(axis, name=letter.lower()) if letter in _LETTERS else axis
-            for axis, letter in zip(seen, letters, strict=True)
-        ]
+    letters = [said.letters[axis] for axis in (range(layer.ndim) if image is None else axes)]
+    usable = _LETTERS - {axis.name.upper() for axis in seen}
+    seen = [
+        replace(axis, name=letter.lower()) if not axis.name and letter in usable else axis
+        for axis, letter in zip(seen, letters, strict=True)
+    ]
     if all(axis.step == 1 and not axis.unit for axis in seen):
         seen = [_measured(axis, said) for axis in seen]
     return tuple(seen)
@@ -63,7 +66,7 @@ def seen_axes(layer: Layer, image: Layer | None = None, axes: Sequence[int] = ()
 def said_channels(image: Layer) -> Channels:
     """Return where ``image`` has its channels, if its file names all its axes; else "auto"."""
     said = _said(image)
-    names = [axis.name for axis in seen_axes(image)]
+    names = [axis.name.lower() for axis in seen_axes(image)]
     if said is None or getattr(image, "rgb", False) or not {name.upper() for name in names} <= _LETTERS:
         return "auto"
     if "c" not in names:
@@ -72,6 +75,19 @@ def said_channels(image: Layer) -> Channels:
     return next(
         (where for where, axis in CHANNEL_AXES.items() if channel in (axis, axis - len(names))), "auto"
     )
+
+
+def passed_on(image: Layer, shape: Sequence[int], *, as_channel: bool = False) -> dict[str, TiffAxes]:
+    """Return metadata for a layer that is made of the pixels of ``image``: what its file says.
+
+    ``shape`` is that of the new layer. It has the axes of the image, but if the image is ``as_channel``, one
+    of channels before them.
+    """
+    said = _said(image)
+    if said is None:
+        return {}
+    letters = f"C{said.letters}" if as_channel else said.letters
+    return {_AXES: replace(said, letters=letters, shape=tuple(shape))}
 
 
 def _own(layer: Layer, axis: int) -> SeenAxis:
@@ -103,8 +119,8 @@ def _measured(axis: SeenAxis, said: TiffAxes) -> SeenAxis:
 def _said(image: Layer) -> TiffAxes | None:
     """Return what the file of an image says about the axes of its layer, if they have the same shape."""
     path = image.source.path
-    said = None if path is None else _read(str(path), image.unique_id)
-    return None if said is None else said.in_shape(tuple(full_data(image).shape))
+    said = image.metadata.get(_AXES) if path is None else _read(str(path), image.unique_id)
+    return said.in_shape(tuple(full_data(image).shape)) if isinstance(said, TiffAxes) else None
 
 
 @lru_cache(maxsize=256)

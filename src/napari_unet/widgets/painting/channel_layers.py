@@ -9,7 +9,8 @@ from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QWidget
 
 from napari_unet.widgets.bridge.layers import annotation_of
-from napari_unet.widgets.bridge.marks import images_of
+from napari_unet.widgets.bridge.marks import full_data, images_of
+from napari_unet.widgets.bridge.seen_axes import passed_on
 from napari_unet.widgets.bridge.sight import PARTS, blended, parts_of
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
 from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button
@@ -119,6 +120,7 @@ def combine(layers: Sequence[Image]) -> Image:
         metadata={PARTS: [layer.unique_id for layer in layers]},
         visible=True,
     )
+    made.metadata.update(passed_on(layers[0], full_data(made).shape, as_channel=True))
     made.axis_labels = ("C", *layers[0].axis_labels)
     return made
 
