@@ -20,6 +20,7 @@ from napari_unet.widgets import next_place
 from napari_unet.widgets.bridge.layers import add_result, annotation_of, make_annotation
 from napari_unet.widgets.bridge.marks import source_of
 from napari_unet.widgets.bridge.paint_watch import TrainingLayers
+from napari_unet.widgets.bridge.sight import select_image
 from napari_unet.widgets.correcting.corrector import corrector_of
 from napari_unet.widgets.guiding.next_place_run import Known, planes_to_look_at
 from napari_unet.widgets.guiding.place_view import is_ring, show_place
@@ -78,6 +79,12 @@ def spots(shape, *centres):
 def press(dock, qtbot):
     dock.findChild(QPushButton, "next_go").click()
     qtbot.waitUntil(lambda: not dock.next_place.is_busy, timeout=60_000)
+
+
+def turn(dock, viewer, image):
+    """Choose an image as a user does, whose choice the selected layer follows."""
+    select_image(viewer, image)
+    dock.image.choose(image)
 
 
 def centre(viewer):
@@ -232,6 +239,29 @@ def test_the_annotation_layer_is_at_hand_unless_gestures_are_made(dock, viewer, 
     assert viewer.layers.selection.active is objects
 
 
+def test_it_leads_nowhere_once_another_image_is_chosen_and_there_if_it_is_asked_again(dock, viewer, qtbot):
+    first, second = (viewer.add_image(np.zeros((200, 300)), name=name) for name in ("first", "second"))
+    paints = [make_annotation(viewer, image) for image in (first, second)]
+    knows(dock, spots((200, 300), (50, 60)))
+    paints[0].data[100:, :] = paints[1].data[100:, :] = 1
+    go = dock.findChild(QPushButton, "next_go")
+    turn(dock, viewer, first)
+    go.click()
+    turn(dock, viewer, second)
+    camera = viewer.scene.camera.center
+    qtbot.waitUntil(lambda: not dock.next_place.is_busy, timeout=60_000)
+    assert dock.image.layer is second
+    assert viewer.layers.selection.active is paints[1]
+    assert (viewer.scene.camera.center, say(dock, "next_sentence")) == (camera, "")
+    turn(dock, viewer, first)
+    go.click()
+    turn(dock, viewer, second)
+    go.click()  # while it still looks for the other
+    qtbot.waitUntil(lambda: any(map(is_ring, viewer.layers)), timeout=60_000)
+    assert dock.image.layer is second
+    assert say(dock, "next_sentence")
+
+
 def test_a_painted_place_is_left_out(dock, viewer, qtbot):
     image = viewer.add_image(np.zeros((200, 300)), name="cells")
     paint = make_annotation(viewer, image)
@@ -319,7 +349,7 @@ def test_it_looks_at_every_image_that_suits_and_has_an_annotation_layer(
     colours = viewer.add_image(np.full((64, 64, 3), (9, 8, 7), np.uint8), name="colours")
     for image in (images[0], images[1], colours):
         paint_on(viewer, image)
-    dock.image.choose(images[0])
+    turn(dock, viewer, images[0])
     every = [True, True, False, False]
     for expected in ([True, False, False, False], every, every):  # one at a time
         press(dock, qtbot)
@@ -383,7 +413,7 @@ def test_a_glance_that_comes_to_nothing_does_no_harm(dock, viewer, qtbot, what):
     images = [viewer.add_image(np.zeros((200, 300)), name=name) for name in ("first", "second")]
     for image in images:
         make_annotation(viewer, image)
-    dock.image.choose(images[0])
+    turn(dock, viewer, images[0])
     older = known(spots((200, 300), (150, 240)))
     seen, waiting = {images[0]: learning(spots((200, 300), (50, 60)))}, []
     dock.next_place.use(
@@ -431,7 +461,7 @@ def test_an_image_that_was_cropped_is_left_out_and_said_to_be_where_it_is_chosen
     first, second = (viewer.add_image(discs(seed=seed), name=f"cells {seed}") for seed in range(2))
     for image in (first, second):
         paint_on(viewer, image)
-    dock.image.choose(first)
+    turn(dock, viewer, first)
     second.data = second.data[:40]
     press(dock, qtbot)
     assert "network cannot decide" in say(dock, "next_sentence")

@@ -8,7 +8,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_unet.widgets.bridge.layers import add_result, make_annotation
-from napari_unet.widgets.bridge.sight import bring_up, lay_on
+from napari_unet.widgets.bridge.sight import bring_up, lay_on, select_image
+from napari_unet.widgets.guiding.place_view import is_ring, show_place
 from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.painting.channel_layers import combine
 from napari_unet.widgets.predict import PredictDock
@@ -55,6 +56,56 @@ def test_what_belongs_to_an_image_is_laid_on_it(viewer, low):
     low.opacity = 1
     bring_up(viewer, low)
     assert list(viewer.layers) == [other, low, objects, paint]
+
+
+@pytest.mark.parametrize(
+    ("where", "zoom", "moves"),
+    [
+        ((10, 15), 20, False),  # a part of it is seen
+        ((500, 15), 5, True),
+        ((10, -500), 5, True),
+        ((10, 15), 0.1, True),  # too small to be seen
+    ],
+)
+def test_an_image_that_is_chosen_comes_into_view(viewer, low, where, zoom, moves):
+    add_high(viewer, translate=(300, 0))
+    viewer.scene.camera.center, viewer.scene.camera.zoom = where, zoom
+    select_image(viewer, low)
+    assert tuple(viewer.scene.camera.center[-2:]) == ((9.5, 14.5) if moves else where)
+    if not moves:
+        assert viewer.scene.camera.zoom == zoom
+        return
+    fills = np.array(low.data.shape) * viewer.scene.camera.zoom / viewer.canvas.size
+    assert fills.max() == pytest.approx(0.95, rel=0.1)
+
+
+def test_an_image_of_a_stack_comes_into_view_and_what_is_seen_otherwise_stays(viewer, low):
+    stack = viewer.add_image(np.zeros((5, 20, 30)), scale=(1, 2, 2), translate=(0, 900, 0))
+    viewer.scene.camera.center = (10, 15)
+    viewer.dims.ndisplay = 3
+    before = viewer.scene.camera.center
+    select_image(viewer, stack)
+    assert viewer.scene.camera.center == before
+    viewer.dims.ndisplay = 2
+    viewer.dims.order = (1, 0, 2)  # where the single plane is seen from its edge
+    before = viewer.scene.camera.center
+    select_image(viewer, low)
+    assert viewer.scene.camera.center == before
+    viewer.dims.order = (0, 1, 2)
+    viewer.scene.camera.center, viewer.scene.camera.zoom = (10, 15), 10
+    select_image(viewer, stack)
+    assert tuple(viewer.scene.camera.center[-2:]) == (919, 29)
+
+
+def test_a_ring_beside_the_image_that_is_brought_up_goes_with_its_own(viewer, low):
+    high = viewer.add_image(np.zeros((300, 200)))
+    paint = make_annotation(viewer, high)
+    show_place(viewer, high, paint, (200, 100), 20)
+    (ring,) = filter(is_ring, viewer.layers)
+    bring_up(viewer, low)
+    assert not ring.visible
+    bring_up(viewer, high)
+    assert ring.visible
 
 
 def test_many_that_lay_over_it_are_counted(viewer, low):

@@ -60,6 +60,9 @@ _MAP_KIND: Literal["uncertainty"] = "uncertainty"
 _STAY = 1.5
 """How much better a place in another image must be while a network learns: it sees only parts of that."""
 
+_AGAIN_MS = 200
+"""Milliseconds after which it is looked again whether the network has looked around."""
+
 _NO_PAINT = "Make the annotation layer first; then this leads you to where a stroke teaches most."
 _NOTHING = "Paint some background and one object first; then this leads you to what looks different."
 _NO_MODEL = "No network has looked at this image yet; train one first, then its uncertainty shows."
@@ -125,7 +128,9 @@ class NextPlace(QWidget):
         self._ranking = Latest("Looking where to paint", self)
         self._ranking.result.connect(self._on_ranked)
         self._ranking.failed.connect(lambda sentence: self._say(sentence, "error"))
-        image.layer_changed.connect(lambda _layer: self._say(""))
+        self._wanted = False  # whether a place is wanted, not a map alone, that was asked for meanwhile
+        self._asked_again = later(self, _AGAIN_MS, self._ask_again)
+        image.layer_changed.connect(self._on_image)
         follow(self, self._on_removed, viewer.layers.events.removed)
         # Not within the event: napari's list of layers must handle one removal before the next.
         self._orphaned = later(self, 0, partial(remove_orphans, viewer, RING, _MAP_KIND))
@@ -162,11 +167,16 @@ class NextPlace(QWidget):
     def stop(self) -> None:
         """Stop what is being computed."""
         self._request = None
+        self._asked_again.stop()
         self._onlooker.stop()
         self._ranking.cancel()
 
     def _look(self, *, leads: bool) -> None:
         if self.is_busy:
+            if self._request is None:  # with what was asked for on another image
+                self._wanted = leads
+                self._say(_GLANCES)
+                self._asked_again.start()
             return
         image = self._chooser.layer
         paint = annotation_of(self._viewer, image)
@@ -193,6 +203,18 @@ class NextPlace(QWidget):
                     self._onlooker.look(targets, facts)
                     return
         self._rank()
+
+    def _ask_again(self) -> None:
+        if self.is_busy:
+            self._asked_again.start()
+        else:
+            self._look(leads=self._wanted)
+
+    def _on_image(self, _image: Image | None) -> None:
+        """Lead nowhere any more once the user has turned to another image."""
+        if self.is_busy and self._request is not None and self._request.leads:
+            self._request = None
+        self._say("")
 
     def _other_pairs(self, chosen: Image) -> tuple[_Pair, ...]:
         """Return the other images with an annotation layer."""

@@ -19,6 +19,12 @@ _HIDDEN = "napari_unet hidden"
 
 _MOST_NAMES = 3
 
+_LEAST_SEEN = 16
+"""Pixels of the screen along an image from which on it is seen."""
+
+_MARGIN = 0.95
+"""Share of the canvas that an image fills which is brought into view, as in napari."""
+
 
 def bring_up(viewer: ViewerModel, image: Image) -> str:
     """Show ``image`` and its paint, hide the images that lie over it, and return a sentence on these, or "".
@@ -45,7 +51,7 @@ def bring_up(viewer: ViewerModel, image: Image) -> str:
     above = viewer.layers[viewer.layers.index(image) + 1 :]
     for layer in [] if viewer.canvas.grid.enabled else above:
         source = source_of(viewer, layer)
-        if not layer.visible or source in (None, image) or not _overlap(layer, image):
+        if not layer.visible or source is None or source is image or not _overlap(source, image):
             continue
         if _hides(source):
             hide_with_image(layer)
@@ -91,10 +97,29 @@ def hide_with_image(layer: Layer) -> None:
 
 
 def select_image(viewer: ViewerModel, image: Image) -> None:
-    """Bring ``image`` up, and select its annotation layer for strokes unless a layer of it is selected."""
+    """Bring ``image`` up and into view, and select its annotation layer unless a layer of it is selected."""
     bring_up(viewer, image)
+    _bring_into_view(viewer, image)
     if source_of(viewer, viewer.layers.selection.active) is not image:
         viewer.layers.selection.active = annotation_of(viewer, image) or image
+
+
+def _bring_into_view(viewer: ViewerModel, image: Image) -> None:
+    """Move the camera to ``image`` if nothing of it is seen, or hardly more than a point.
+
+    Images of other sizes, or in other units, may lie anywhere.
+    """
+    dims, camera, canvas = viewer.dims, viewer.scene.camera, viewer.canvas
+    shown = [axis - dims.ndim for axis in dims.displayed]
+    if len(shown) != 2 or min(shown) < -image.ndim or canvas.grid.enabled:
+        return
+    low, high = image.extent.world[:, shown]
+    size, box = high - low, np.array(canvas.viewbox_size(viewer.layers))
+    centre, half = np.array(camera.center[-2:]), box / camera.zoom / 2
+    is_beside = (centre + half < low) | (centre - half > high)
+    if is_beside.any() or (size * camera.zoom < _LEAST_SEEN).all():
+        camera.center = (*camera.center[:-2], *map(float, (low + high) / 2))
+        camera.zoom = float(_MARGIN * np.min(box / np.maximum(size, np.finfo(float).tiny)))
 
 
 def lay_on(viewer: ViewerModel, image: Image, layer: Layer) -> None:
