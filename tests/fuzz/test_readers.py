@@ -43,6 +43,7 @@ from napari_unet.files.networks.models import load_model, read_info, save_model
 from napari_unet.files.networks.states import load_state, save_state, state_path
 from napari_unet.files.pixels.images import check_replaceable, read_image, write_image
 from napari_unet.files.pixels.sources import open_image
+from napari_unet.files.pixels.tiff_axes import read_tiff_axes
 from napari_unet.files.plain import to_plain
 from napari_unet.files.projects.project import (
     LayerLook,
@@ -54,6 +55,7 @@ from napari_unet.files.projects.project import (
 )
 from napari_unet.files.projects.project_labels import LabelsFile, chunks_in
 from napari_unet.files.projects.project_lock import ProjectLock
+from napari_unet.files.results.outline_files import write_outlines
 from napari_unet.files.results.prediction_store import Grid, PredictionStore
 from napari_unet.files.settings import read_settings
 from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
@@ -218,12 +220,20 @@ def image(folder: Path, _trained: Stopped, *, name: str) -> Case:
         imsave(path, pixels[0], check_contrast=False)
 
     def read(path: Path) -> None:
+        read_tiff_axes(path)
         read_image(path)
         if path.suffix == ".tif":
             pixels = open_image(path).pixels
             np.asarray(pixels[tuple(slice(0, 8) for _ in pixels.shape)])
 
     return of_bytes(path, read)
+
+
+def outlines(folder: Path, _trained: Stopped, *, name: str) -> Case:
+    """Outlines that others may replace, if they can tell what these are."""
+    path = folder / name
+    write_outlines(path, np.arange(16).reshape(4, 4), "YX")
+    return of_bytes(path, check_replaceable)
 
 
 def zarr_folder(folder: Path, _trained: Stopped, *, version: int) -> Case:
@@ -350,6 +360,7 @@ READERS: dict[str, Callable[[Path, Stopped], Case]] = {
         name: partial(image, name=name)
         for name in ("imagej.tif", "ome.ome.tif", "zlib.tif", "a.png", "a.jpg")
     },
+    **{name: partial(outlines, name=name) for name in ("a.zip", "a.geojson")},
     "project": project,
     "paint": paint,
     "lock": lock,
