@@ -423,6 +423,15 @@ def test_an_error_after_a_validation_comes_after_the_model(monkeypatch: pytest.M
     assert events[-1].model.weights
 
 
+def test_paint_that_takes_more_memory_than_there_is_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = int(np.count_nonzero(PAINT))
+    monkeypatch.setattr(batches, "free_host_memory", lambda: 30 * known)
+    assert _run()[-1].reason == "finished"
+    monkeypatch.setattr(batches, "free_host_memory", lambda: 30 * known - 1)
+    with pytest.raises(InputError, match=r"million pixels are painted; to learn from them needs more than"):
+        _run()
+
+
 @pytest.mark.parametrize("error", [MemoryError("ended"), RuntimeError("ended")])
 def test_where_even_the_fit_of_the_reading_fails_the_network_is_kept(
     monkeypatch: pytest.MonkeyPatch, error: Exception

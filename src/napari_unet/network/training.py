@@ -29,7 +29,7 @@ from napari_unet.core.painted.paint_feed import PaintFeed
 from napari_unet.network.config import TrainingConfig
 from napari_unet.network.device import choose_device, choose_precision, describe_device
 from napari_unet.network.events import Adapted, Started, Stopped, TrainingEvent, Warned
-from napari_unet.network.learning.batches import check_memory
+from napari_unet.network.learning.batches import check_memory, check_paint_fits
 from napari_unet.network.learning.diagnosis import doubts
 from napari_unet.network.learning.joining import Joining
 from napari_unet.network.learning.state import TrainingState
@@ -360,6 +360,7 @@ def _read(
         colours_first=colours_first,
         control=control,
     )
+    check_paint_fits(planes)
     return LiveDataset(planes, reading)
 
 
