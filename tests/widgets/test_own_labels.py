@@ -148,8 +148,16 @@ def test_maps_of_errors_are_no_labels_and_paint_of_an_image_that_is_gone_is(dock
     viewer.layers.remove(other)
     viewer.layers.selection.active = paint
     assert strokes.isVisibleTo(dock)
+    gone = "'other paint' teaches nothing while its image is not in the window: open that again"
+    assert say(dock, "paint_own") == f"{gone}, or copy it into the paint:"
     take(dock, "strokes")
     np.testing.assert_array_equal(dock.annotation.data, paint.data)
+    viewer.layers.remove(image)
+    viewer.add_image(discs((32, 64)), name="smaller")
+    paint.visible = True
+    viewer.layers.selection.active = paint
+    assert say(dock, "paint_own") == f"{gone}."
+    assert not strokes.isVisibleTo(dock)
 
 
 @pytest.mark.parametrize("which", ["strokes", "labels"])

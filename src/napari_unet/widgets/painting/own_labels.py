@@ -26,16 +26,13 @@ from napari_unet.widgets.window.lifetime import follow
 
 _OWN = ("", "paint", "objects", "classes")
 
-_STRAYED = "'{}' teaches nothing, as it is not an annotation layer. Copy it into the paint{}:"
+_NO_PAINT = "'{}' teaches nothing, as it is not an annotation layer."
+_GONE = "'{}' teaches nothing while its image is not in the window: open that again"
+_COPY = "{} Copy it into the paint{}:"
+_OR_COPY = "{}, or copy it into the paint{}:"
 _OF_PLANE = " of the plane you see"
-_MAKE_FIRST = (
-    "'{}' teaches nothing, as it is not an annotation layer. Make one first; then select this layer "
-    "again to copy it into the paint of a plane."
-)
-_OTHER_SHAPE = (
-    "'{}' teaches nothing, as it is not an annotation layer. It cannot become paint either, as it "
-    "has shape {} and the pixels of '{}' have {}."
-)
+_MAKE_FIRST = "{} Make one first; then select this layer again to copy it into the paint of a plane."
+_OTHER_SHAPE = "{} It cannot become paint either, as it has shape {} and the pixels of '{}' have {}."
 _AS_STROKES = (
     "1 is background, every number from 2 up is an object (or a class), and 0 is unlabelled.\n"
     "The layer itself is not changed, only hidden."
@@ -101,12 +98,17 @@ class OwnLabels(QWidget):
         fits = now == wanted or (is_of_plane and self._watcher.layer is not None)
         for made in self._buttons:
             made.setVisible(fits)
+        is_of_image = kind_of(labels) != ""
+        why = (_GONE if is_of_image else _NO_PAINT).format(labels.name)
         if fits:
-            self._said.say(_STRAYED.format(labels.name, _OF_PLANE if is_of_plane else ""), tone)
+            why = (_OR_COPY if is_of_image else _COPY).format(why, _OF_PLANE if is_of_plane else "")
+        elif is_of_image:
+            why += "."
         elif is_of_plane:
-            self._said.say(_MAKE_FIRST.format(labels.name), tone)
+            why = _MAKE_FIRST.format(why)
         else:
-            self._said.say(_OTHER_SHAPE.format(labels.name, now, image.name, wanted), tone)
+            why = _OTHER_SHAPE.format(why, now, image.name, wanted)
+        self._said.say(why, tone)
 
     def take(self, *, finished: bool) -> None:
         """Take these labels into the paint of the chosen image."""
