@@ -76,6 +76,14 @@ def test_colours_in_planes_are_not_taken_for_channels(tmp_path):
     assert read_tiff_axes(tmp_path / "b.tif").letters == "YXC"
 
 
+@pytest.mark.parametrize(("count", "letters"), [(7, "CYX"), (8, "QYX")])
+def test_stacks_that_were_saved_without_their_axes_are_not_taken_for_channels(tmp_path, count, letters):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((count, 8, 10), np.uint8), imagej=True)
+    assert read_tiff_axes(tmp_path / "a.tif").letters == letters
+    tifffile.imwrite(tmp_path / "b.ome.tif", np.zeros((count, 8, 10), np.uint16), metadata={"axes": "CYX"})
+    assert read_tiff_axes(tmp_path / "b.ome.tif").letters == "CYX"
+
+
 def test_what_is_no_tiff_or_damaged_says_nothing(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 8, 10), np.uint8), imagej=True)
     whole = (tmp_path / "a.tif").read_bytes()

@@ -145,6 +145,10 @@ def test_the_paint_dock_says_where_channels_are(viewer, tmp_path, qtbot):
     dock = PaintDock(viewer)
     qtbot.addWidget(dock)
     assert dock.channels.currentData() == "middle"
+    assert "'a' says that it has 2 channels; if they are planes" in say(dock, "paint_advice")
+    dock.channels.setCurrentIndex(0)
+    assert "its 2 planes just before Y and X are taken for grey ones" in say(dock, "paint_advice")
+    dock.channels.setCurrentIndex(dock.channels.findData("middle"))
     plain = viewer.add_image(discs((3, 64, 48)), name="plain")
     dock.image.choose(plain)
     assert dock.channels.currentData() == "auto"
@@ -153,6 +157,12 @@ def test_the_paint_dock_says_where_channels_are(viewer, tmp_path, qtbot):
     assert "first axis of 'plain', of length 3" in say(dock, "paint_advice")
     dock.image.choose(movie)
     assert say(dock, "paint_advice") == ""
+    dock.image.choose(image)
+    other = opened(viewer, tmp_path / "c.tif", discs((3, 4, 2, 64, 48)), "TZCYX")
+    dock.image.choose(plain)
+    paint_on(viewer, other)  # on its planes, whatever they are
+    dock.image.choose(other)
+    assert dock.channels.currentData() == "auto"
     dock.image.choose(image)
     dock.make()
     assert dock.annotation.data.shape == (3, 4, 64, 48)

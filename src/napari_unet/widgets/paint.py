@@ -22,14 +22,15 @@ from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.widgets.bridge import layers as bridge
 from napari_unet.widgets.bridge import marks
 from napari_unet.widgets.bridge.channel_order import move_channels_first
-from napari_unet.widgets.bridge.placement import is_flat, unsaid_channels
-from napari_unet.widgets.bridge.seen_axes import said_channels, seen_axes
+from napari_unet.widgets.bridge.placement import is_flat
+from napari_unet.widgets.bridge.seen_axes import said_channels
 from napari_unet.widgets.bridge.sight import bring_up
 from napari_unet.widgets.bridge.timeline import timeline_of
 from napari_unet.widgets.jobs import once
 from napari_unet.widgets.next_place import NextPlace
 from napari_unet.widgets.painting import brushes
 from napari_unet.widgets.painting.brush_tools import BrushTools
+from napari_unet.widgets.painting.channel_advice import advice_on_channels
 from napari_unet.widgets.painting.channel_layers import ChannelLayers
 from napari_unet.widgets.painting.own_labels import OwnLabels
 from napari_unet.widgets.painting.regions import RegionTools
@@ -70,9 +71,6 @@ _CHANNELS = (
     ("On the axis before Y and X", "middle"),
     ("On the last axis", "last"),
 )
-_MOST_CHANNELS = 4
-"""Length of an axis without a name up to which it is more often one of channels than of planes."""
-_BEFORE = "choose 'On the axis before Y and X' under Channels before you make the layer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,8 +277,8 @@ class PaintDock(Dock):
 
     def _advise_on_channels(self, _index: int = 0) -> None:
         image = self.image.layer
-        is_open = image is not None and self.annotation is None and self.channels.currentData() == "auto"
-        self.advice.say(_channels_or_planes(image) if image is not None and is_open else "")
+        is_open = image is not None and self.annotation is None
+        self.advice.say(advice_on_channels(image, self.channels.currentData()) if is_open else "")
 
     def _say_channels(self, channels: str) -> None:
         self.channels.setCurrentIndex(self.channels.findData(channels))
@@ -294,7 +292,8 @@ class PaintDock(Dock):
         if self._with_channels not in (None, image):
             self._say_channels("auto")
             self._with_channels = None
-        if image is not None and self.channels.currentData() == "auto":
+        is_open = image is not None and bridge.annotation_of(self._viewer, image) is None
+        if is_open and self.channels.currentData() == "auto":
             said = said_channels(image)
             if said in CHANNEL_AXES:
                 self._say_channels(said)
@@ -352,20 +351,6 @@ class PaintDock(Dock):
         if counted != self.counted:
             self.counted = counted
             self.annotation_changed.emit(self.annotation)
-
-
-def _channels_or_planes(image: Image) -> str:
-    """Return a sentence on channels that would be taken for planes, and what to choose; "" if none would."""
-    if image.rgb or image.ndim != 3:
-        return unsaid_channels(image, _BEFORE)
-    for axis, where in ((0, "first"), (2, "last")):
-        length, name = marks.full_data(image).shape[axis], seen_axes(image)[axis].name.lower()
-        if name in ("c", "channel") or (not name and 1 < length <= _MOST_CHANNELS):
-            return (
-                f"If the {where} axis of '{image.name}', of length {length}, has channels of one picture, "
-                f"choose 'On the {where} axis' under Channels before you make the layer."
-            )
-    return ""
 
 
 def checksum(paint: NDArray[np.integer[Any]]) -> int:

@@ -3,9 +3,13 @@
 import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from napari_unet.files.pixels.pixel_size import PixelSize, is_of_microscope
 from napari_unet.files.pixels.tiff_pages import first_series, is_tiff
+
+_MOST_IN_IMAGEJ = 7
+"""Channels that ImageJ shows at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,14 @@ def read_tiff_axes(path: Path) -> TiffAxes | None:
         if is_tiff(path):
             with first_series(path) as first:
                 size = first.pixel_size if is_of_microscope(first.series.keyframe.parent) else None
-                # Colours in planes of their own are often no colours: tifffile writes stacks of three so.
-                axes = first.axes.replace("C", "Q") if "S" in first.series.axes[:-1] else first.axes
+                axes = first.axes.replace("C", "Q") if _may_be_planes(first.series) else first.axes
                 return TiffAxes(axes, tuple(first.series.shape), size) if axes else None
     return None
+
+
+def _may_be_planes(series: Any) -> bool:
+    """Return whether channels may be planes: tifffile writes stacks so, unless it is told their axes."""
+    if "S" in series.axes[:-1]:  # colours, each in a plane of its own
+        return True
+    lengths = dict(zip(series.axes, series.shape, strict=True))
+    return bool(series.keyframe.parent.is_imagej) and lengths.get("C", 1) > _MOST_IN_IMAGEJ
