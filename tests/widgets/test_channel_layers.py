@@ -8,7 +8,7 @@ from napari.layers import Image
 from qtpy.QtWidgets import QPushButton
 
 from napari_unet.widgets.bridge.layers import copy_image, make_annotation
-from napari_unet.widgets.bridge.marks import image_channels
+from napari_unet.widgets.bridge.marks import image_channels, images_of
 from napari_unet.widgets.bridge.sight import blended, parts_of
 from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.painting.channel_layers import combine
@@ -61,20 +61,27 @@ def test_channels_are_made_one_image_that_is_learnt_from(dock, viewer):
     np.testing.assert_array_equal(copy_image(image), CHANNELS[:2])
 
 
-def test_other_pictures_of_as_many_layers_are_made_images_as_well(dock, viewer):
+def test_other_pictures_of_as_many_layers_are_made_images_as_well(dock, viewer, qtbot):
     painted, one, other = (opened(viewer) for _ in range(3))
     make_annotation(viewer, painted[1])
     opened(viewer, CHANNELS)  # of three
     dock.image.choose(other[1])
     press(dock)
-    made = [parts_of(viewer, layer) for layer in viewer.layers if "+" in layer.name]
-    assert made == [one, other]
+
+    def made():
+        return [parts for layer in images_of(viewer) if (parts := parts_of(viewer, layer))]
+
+    assert made() == [one, other]
+    qtbot.wait(50)  # for the dock turns to layers that are selected as they come
     assert parts_of(viewer, dock.image.layer) == other
+    for image in (dock.image.layer, viewer.layers["DAPI [1] + GFP [1]"]):
+        dock.image.choose(image)
+        dock.make()
+        assert dock.annotation.data.shape == SHAPE
     again = opened(viewer)
     dock.image.choose(one[0])
     press(dock)  # there is one already
-    made = [parts_of(viewer, layer) for layer in viewer.layers if "+" in layer.name]
-    assert made == [one, other, again]
+    assert made() == [one, other, again]
     assert parts_of(viewer, dock.image.layer) == one
 
 

@@ -1,6 +1,6 @@
 """Joins channels that are separate layers, as napari opens many files, into one image to learn from."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from napari.components import ViewerModel
 from napari.layers import Image
@@ -26,20 +26,11 @@ _TOOLTIP = (
 
 
 class ChannelLayers(QWidget):
-    """Makes one image of the chosen one and those it is blended with; shown while it has no paint.
+    """Makes one image of the chosen one and those it is blended with; shown while it has no paint."""
 
-    ``chosen`` is called when the new image has become the chosen one.
-    """
-
-    def __init__(
-        self,
-        viewer: ViewerModel,
-        image: LayerChooser,
-        watcher: AnnotationWatcher,
-        chosen: Callable[[], None],
-    ) -> None:
+    def __init__(self, viewer: ViewerModel, image: LayerChooser, watcher: AnnotationWatcher) -> None:
         super().__init__()
-        self._viewer, self._image, self._watcher, self._chosen = viewer, image, watcher, chosen
+        self._viewer, self._image, self._watcher = viewer, image, watcher
         column = Column(self)
         self._said = column.add(Sentence("paint_alone"))
         column.addWidget(
@@ -73,8 +64,8 @@ class ChannelLayers(QWidget):
             self.look()
             return
         made = [self._make(group) for group in (layers, *self._like(layers))]
+        self._viewer.layers.selection.active = made[0]  # otherwise the dock would turn to the last one
         self._image.choose(made[0])
-        self._chosen()
         what = f"'{made[0].name}' has {len(layers)} channels, and is transparent; its layers stay visible."
         others = len(made) - 1
         if others:
