@@ -381,6 +381,15 @@ def test_what_stands_for_no_file_is_named(tmp_path: Path) -> None:
         expand_paths([r"C:\no\a.tif"])
 
 
+def test_a_scan_of_many_pixels_is_no_attack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("L", (40, 50)).save(tmp_path / "scan.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1500)
+    assert read_image(tmp_path / "scan.png").pixels.shape == (50, 40)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    with pytest.raises(InputError, match=r"scan.png has more pixels than are read in its format; save it as"):
+        read_image(tmp_path / "scan.png")
+
+
 def test_images_that_only_programs_of_microscopes_read_are_told(tmp_path: Path) -> None:
     touch(tmp_path, "raw/b.CZI", "raw/a10.lif", "raw/a9.LIF", "raw/.c.czi", "raw/notes.txt")
     with pytest.raises(InputError, match=r"raw holds \.\w+ files, which cannot be read here; save"):

@@ -277,6 +277,19 @@ def test_grey_pictures_saved_in_colours_are_segmented_as_grey_ones(tmp_path):
         assert (failed.number, "has 3 channels" in failed.message) == (3, True)
 
 
+def test_pictures_that_leave_too_little_memory_are_segmented_block_by_block(tmp_path, monkeypatch):
+    grey = discs((64, 48)).astype(np.uint8)
+    imsave(tmp_path / "a.png", grey, check_contrast=False)
+    tifffile.imwrite(tmp_path / "b.tif", grey)
+    monkeypatch.setattr(predicted_files, "fits_into_memory", lambda pixels, **_: pixels.shape[-1] != 48)
+    events = list(run(expand_paths([tmp_path]), tmp_path / "out", kinds=("objects",)))
+    written = [event.outputs["objects"] for event in events if isinstance(event, FileWritten)]
+    assert [path.name for path in written] == ["a_objects.zarr", "b_objects.zarr"]
+    expected = predict(make_model(), grey, CONFIG, device="cpu").objects
+    for path in written:
+        np.testing.assert_array_equal(np.asarray(open_image(path).pixels), expected)
+
+
 def test_points_in_time_are_not_taken_for_channels(tmp_path):
     pixels = discs((2, 40, 48))
     for name, axes, shape in (

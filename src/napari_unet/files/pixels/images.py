@@ -9,6 +9,7 @@ import os
 import re
 import struct
 import unicodedata
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,6 +92,8 @@ def _read_tiff(path: Path) -> StoredImage:
 def _read_other(path: Path, is_label: bool) -> StoredImage:
     from imageio.v3 import imread
 
+    # Scans of slides are no attack; headers that claim too much are refused below, or by the decoder.
+    warnings.filterwarnings("ignore", r"Image size \(\d+ pixels\) exceeds limit")
     # From memory: given a path, the decoders leave damaged files open, and Windows cannot delete them.
     content = path.read_bytes()
     options: dict[str, Any] = {"index": 0}
@@ -131,6 +134,8 @@ def decoding(path: Path) -> Iterator[None]:
 
 def _why_unreadable(path: Path, error: Exception) -> str:
     reason = " ".join(str(error).split()) or type(error).__name__
+    if type(error).__name__ == "DecompressionBombError":
+        return f"{path} has more pixels than are read in its format; save it as TIFF, which may have more."
     if isinstance(error, MemoryError):
         return f"{path} does not fit into memory, or is damaged; crop it or use a computer with more memory."
     # Its message is about the decoder.

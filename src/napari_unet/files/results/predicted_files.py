@@ -200,8 +200,7 @@ def predict_files(
     def one(number: int) -> Iterator[FileEvent]:
         path = plan.paths[number]
         plan.check_free(number)
-        is_stored = cluster is not None or _is_stored(path, model, plan.file_format)
-        image = _open(path, is_stored=is_stored, is_on_cluster=cluster is not None)
+        image, is_stored = _open(path, model, plan.file_format, is_on_cluster=cluster is not None)
         how = config
         if config.channels == "auto":
             how = replace(config, channels=image.channels_for(model.network.in_channels))
@@ -274,20 +273,21 @@ def _to_be_told(path: Path, image: StoredImage, config: PredictionConfig, model:
             yield unsaid
 
 
-def _is_stored(path: Path, model: Model, file_format: Format) -> bool:
-    """Return whether an image is segmented block by block to zarr, if asked for or necessary."""
-    if file_format != "auto" or is_zarr(path):
-        return file_format != "tiff"
-    network = model.network
-    return is_tiff(path) and not fits_into_memory(
-        open_image(path).pixels, classes=network.classes, in_channels=network.in_channels
-    )
+def _open(path: Path, model: Model, file_format: Format, *, is_on_cluster: bool) -> tuple[StoredImage, bool]:
+    """Open an image, or read it completely if necessary or faster.
 
-
-def _open(path: Path, *, is_stored: bool, is_on_cluster: bool) -> StoredImage:
-    """Open an image, or read it completely if necessary or faster."""
-    in_pieces = is_zarr(path) or is_on_cluster or (is_stored and is_tiff(path))
-    return open_image(path) if in_pieces else read_image(path)
+    Returns also whether it is segmented block by block to zarr, if asked for or necessary.
+    """
+    if is_zarr(path) or is_on_cluster:
+        return open_image(path), is_on_cluster or file_format != "tiff"
+    is_paged = is_tiff(path)
+    if file_format != "auto":
+        is_stored = file_format == "zarr"
+        return open_image(path) if is_stored and is_paged else read_image(path), is_stored
+    image, network = open_image(path) if is_paged else read_image(path), model.network
+    if not fits_into_memory(image.pixels, classes=network.classes, in_channels=network.in_channels):
+        return image, True
+    return read_image(path) if is_paged else image, False
 
 
 def _finish(
