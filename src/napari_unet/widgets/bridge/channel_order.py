@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from dask import array
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
@@ -74,6 +73,8 @@ def _to_front(data: Any, axis: int) -> Any:
     """Return an array, or each of several resolutions, with this axis first, as a view or a lazy array."""
     if isinstance(data, Sequence):
         return [_to_front(level, axis) for level in data]
+    from dask import array  # imports pandas, which a dock would wait for
+
     is_movable = isinstance(data, np.ndarray | array.Array)
     return np.moveaxis(data if is_movable else array.from_array(data), axis, 0)  # type: ignore[no-untyped-call]
 
