@@ -391,6 +391,8 @@ def test_the_table_has_the_layers_that_an_image_was_made_of_by_name(viewer):
         ([["C2-a.tif", "C3-a.tif"], ["C2-b.tif", "C3-b.tif"]], [["C2-.tif", "C3-.tif"]] * 2),
         ([["GFP [1]"]], [["GFP [1]"]]),
         ([["GFP"], []], [["GFP"], []]),
+        ([["GFP"], ["DAPI [1]", "GFP [1]"]], [["GFP"], ["DAPI", "GFP"]]),
+        ([["a"], ["a", "a [1]"]], [["a"], ["a", "a [1]"]]),
         ([["red"], ["green"]], [["red"], ["green"]]),
         ([["a1", "a2"], ["a3", "a4"]], [["a1", "a2"], ["a3", "a4"]]),
     ],

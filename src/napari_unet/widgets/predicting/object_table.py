@@ -82,12 +82,15 @@ def stain_names(names: Sequence[Sequence[str]]) -> list[list[str]]:
     """Return the names in a table for the stains beside several images, given the names of their layers.
 
     If every image has as many, those in the same position get one name, such as "GFP" for "GFP" and
-    "GFP [1]", unless they have nothing in common.
+    "GFP [1]", unless they have nothing in common. Otherwise only the numbers that napari adds are left out.
     """
     as_they_are = [list(beside) for beside in names]
-    if len(names) < 2 or len({len(beside) for beside in names}) != 1:
+    if len(names) < 2:
         return as_they_are
-    shared = [_in_common([_NUMBER.sub("", name) for name in stain]) for stain in zip(*names, strict=True)]
+    bare = [[_NUMBER.sub("", name) for name in beside] for beside in names]
+    if len({len(beside) for beside in names}) != 1:
+        return bare if all(len(set(beside)) == len(beside) for beside in bare) else as_they_are
+    shared = [_in_common(stain) for stain in zip(*bare, strict=True)]
     return [shared for _ in names] if all(shared) and len(set(shared)) == len(shared) else as_they_are
 
 
