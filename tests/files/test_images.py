@@ -525,6 +525,11 @@ SIZES: dict[str, tuple[dict[str, Any], PixelSize | None]] = {
         {"resolution": (40000, 20000), "resolutionunit": "CENTIMETER"},
         PixelSize(y=0.5, x=0.25),
     ),
+    "to be printed": ({"resolution": (300, 300), "resolutionunit": "INCH"}, None),
+    "to be printed, by a picture editor": (
+        {"resolution": (118, 118), "resolutionunit": "CENTIMETER", "metadata": None},
+        None,
+    ),
     "nothing": ({}, None),
 }
 

@@ -130,23 +130,12 @@ def tiff_pixel_size(file: Any, name: str = "") -> PixelSize | None:
     """Return the pixel size of an open ``tifffile.TiffFile``: from OME, LSM, ImageJ or resolution metadata.
 
     If an OME file has several images, it is that of the one with this ``name``. None if the metadata cannot
-    be understood: pixels can be read without it.
+    be understood, since pixels can be read without it, or say how large the picture is to be printed.
     """
     try:
         return _said_size(file, name)
     except (ValueError, LookupError, TypeError, AttributeError, SyntaxError):  # the last is of XML
         return None
-
-
-def is_of_microscope(file: Any) -> bool:
-    """Return whether the pixel size of an open ``tifffile.TiffFile`` is how large a pixel is in the world.
-
-    Pictures say how large they are to be printed in the same way: by a resolution, most often per inch.
-    """
-    described = (file.imagej_metadata if file.is_imagej else (file.shaped_metadata or [{}])[0]) or {}
-    per_inch = file.pages.first.tags.valueof("ResolutionUnit", 2) == 2
-    unit = str(described.get("unit", "inch" if per_inch else ""))
-    return file.is_ome or file.is_lsm or ((file.is_imagej or file.is_shaped) and unit != "inch")
 
 
 def _said_size(file: Any, name: str) -> PixelSize | None:
@@ -160,10 +149,12 @@ def _said_size(file: Any, name: str) -> PixelSize | None:
     unit = {2: "inch", 3: "cm"}.get(tags.valueof("ResolutionUnit", 2), "")
     if file.is_imagej:
         unit = str(described.get("unit", unit))
+    # Pictures say so how large they are to be printed, most often in inches.
+    is_printed = unit == "inch" or not (file.is_imagej or file.is_shaped)
     sizes = {}
     for axis in "YX":
         count, length = tags.valueof(f"{axis}Resolution", (0, 1))
-        if count:
+        if count and not is_printed:
             sizes[axis] = (length / count, unit)
     if "spacing" in described:
         sizes["Z"] = (float(described["spacing"]), str(described.get("unit", unit)))

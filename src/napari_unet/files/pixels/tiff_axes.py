@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from napari_unet.files.pixels.pixel_size import PixelSize, is_of_microscope
+from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.files.pixels.tiff_pages import first_series, is_tiff
 
 _MOST_IN_IMAGEJ = 7
@@ -44,9 +44,8 @@ def read_tiff_axes(path: Path) -> TiffAxes | None:
     with contextlib.suppress(Exception):
         if is_tiff(path):
             with first_series(path) as first:
-                size = first.pixel_size if is_of_microscope(first.series.keyframe.parent) else None
                 axes = first.axes.replace("C", "Q") if _may_be_planes(first.series) else first.axes
-                return TiffAxes(axes, tuple(first.series.shape), size) if axes else None
+                return TiffAxes(axes, tuple(first.series.shape), first.pixel_size) if axes else None
     return None
 
 
