@@ -256,7 +256,7 @@ def predict(
     whole numbers (0 is background), classes are paint values (1 is background), probabilities have one
     channel for each class. Outlines are DIR/STEM_objects.zip for ImageJ, .geojson for QuPath. The table has
     a line for every object of every image, and one for an image, or a plane, without objects. If an image
-    fails, the others are still segmented. Images in zarr, and TIFF files that do not fit into memory, are
+    fails, the others are still segmented. Images in zarr, and others that do not fit into memory, are
     read and written block by block: the results are DIR/STEM_objects.zarr and the like, and the same command
     continues where it was interrupted. A dask.distributed cluster (--scheduler) works the same way; its
     workers must see the files under the same paths.
