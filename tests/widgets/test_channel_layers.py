@@ -1,17 +1,22 @@
 """Channels that are layers of their own: blended with each other, and learnt from together."""
 
+from dataclasses import replace
+
 import dask.array
 import numpy as np
 import pytest
-from dock_helpers import discs, say
+from dock_helpers import discs, save, say
 from napari.layers import Image
 from qtpy.QtWidgets import QPushButton
 
 from napari_unet.widgets.bridge.layers import copy_image, make_annotation
 from napari_unet.widgets.bridge.marks import image_channels, images_of
 from napari_unet.widgets.bridge.sight import blended, parts_of
+from napari_unet.widgets.models.model_chooser import ModelFacts
 from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.painting.channel_layers import combine
+from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.predicting.prediction_targets import target_of, targets_that_suit
 
 SHAPE = (64, 70)
 CHANNELS = np.stack([discs(SHAPE), discs(SHAPE, seed=1), discs(SHAPE, seed=2)])
@@ -83,6 +88,24 @@ def test_other_pictures_of_as_many_layers_are_made_images_as_well(dock, viewer, 
     press(dock)  # there is one already
     assert made() == [one, other, again]
     assert parts_of(viewer, dock.image.layer) == one
+
+
+def test_an_image_made_of_channels_is_segmented_with_all_of_them(viewer, models, qtbot):
+    layers = opened(viewer)
+    image = viewer.add_layer(combine(layers))
+    predict = PredictDock(viewer)
+    qtbot.addWidget(predict)
+    for number, suits in ((2, [image]), (1, layers)):  # never as grey planes
+        facts = ModelFacts.read(save(models, f"{number}", channels=number))
+        found = targets_that_suit(viewer, "auto", facts)
+        assert [target.layer for target in found] == suits
+        predict.select_model(facts.path)
+        predict.image.choose(image)
+        assert say(predict, "predict_suits") == ""
+    any_number = replace(facts, in_channels=None, object_size=20.0)  # as of a starter
+    assert target_of(viewer, image, "auto", any_number).channels == "first"
+    split = viewer.add_image(image.data[0], metadata=dict(image.metadata))  # as napari splits it
+    assert target_of(viewer, split, "auto", facts).channels == "none"
 
 
 def test_what_was_said_of_their_axis_is_not_said_of_a_stack(dock, viewer):

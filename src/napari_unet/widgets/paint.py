@@ -24,7 +24,7 @@ from napari_unet.widgets.bridge import marks
 from napari_unet.widgets.bridge.channel_order import move_channels_first
 from napari_unet.widgets.bridge.placement import is_flat
 from napari_unet.widgets.bridge.seen_axes import said_channels
-from napari_unet.widgets.bridge.sight import PARTS, bring_up
+from napari_unet.widgets.bridge.sight import bring_up
 from napari_unet.widgets.bridge.timeline import timeline_of
 from napari_unet.widgets.jobs import once
 from napari_unet.widgets.next_place import NextPlace
@@ -283,7 +283,7 @@ class PaintDock(Dock):
         self._with_channels = self.image.layer
 
     def _find_channels(self, image: Image | None) -> None:
-        """Say where an image that was made of layers has its channels, or the file of another one.
+        """Say where an image that was made of its channels, or its file, has them.
 
         First take back what this dock, not the user, said about another image.
         """
@@ -291,9 +291,7 @@ class PaintDock(Dock):
             self._say_channels("auto")
             self._with_channels = None
         is_open = image is not None and bridge.annotation_of(self._viewer, image) is None
-        if image is not None and PARTS in image.metadata:
-            self._say_channels("first")
-        elif is_open and self.channels.currentData() == "auto":
+        if is_open and self.channels.currentData() == "auto":
             said = said_channels(image)
             if said in CHANNEL_AXES:
                 self._say_channels(said)

@@ -20,6 +20,9 @@ from napari_unet.core.painted.regions import Region
 KEY = "napari_unet"
 """Where the mark is in the metadata of a layer."""
 
+PARTS = "napari_unet parts"
+"""Metadata of a transparent image: the ids of the layers it was made of, which are its channels."""
+
 
 @dataclass(slots=True, eq=False)
 class Mark:
@@ -105,10 +108,18 @@ def images_of(viewer: ViewerModel) -> list[Image]:
     return [layer for layer in viewer.layers if is_image(layer)]
 
 
+def is_made_of_channels(image: Layer) -> bool:
+    """Return whether the first axis of ``image`` has the layers it was made of; a part of it has not."""
+    count = len(image.metadata.get(PARTS, ()))
+    return bool(image.ndim > 2 and full_data(image).shape[0] == count > 0)
+
+
 def image_channels(image: Layer, paint: Labels | None = None) -> Channels:
-    """Return where ``image`` has its channels: "last" for RGB, else what was chosen with its ``paint``."""
+    """Return where ``image`` has its channels: "last" for RGB, or as it was made or chosen with ``paint``."""
     if getattr(image, "rgb", False):
         return "last"
+    if is_made_of_channels(image):
+        return "first"
     mark = None if paint is None else mark_of(paint)
     return "auto" if mark is None else mark.channels
 

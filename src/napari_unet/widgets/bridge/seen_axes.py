@@ -14,7 +14,7 @@ from napari.layers import Layer
 
 from napari_unet.core.arrays.axes import CHANNEL_AXES, Channels
 from napari_unet.files.pixels.tiff_axes import TiffAxes, read_tiff_axes
-from napari_unet.widgets.bridge.marks import full_data
+from napari_unet.widgets.bridge.marks import full_data, is_made_of_channels
 
 _LETTERS = frozenset("TZCYX")
 
@@ -64,7 +64,12 @@ def seen_axes(layer: Layer, image: Layer | None = None, axes: Sequence[int] = ()
 
 
 def said_channels(image: Layer) -> Channels:
-    """Return where ``image`` has its channels, if its file names all its axes; else "auto"."""
+    """Return where ``image`` has its channels, if it was made of them or its file names all axes.
+
+    Otherwise "auto".
+    """
+    if is_made_of_channels(image):
+        return "first"
     said = _said(image)
     names = [axis.name.lower() for axis in seen_axes(image)]
     if said is None or getattr(image, "rgb", False) or not {name.upper() for name in names} <= _LETTERS:

@@ -5,14 +5,11 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
 from napari_unet.widgets.bridge.layers import annotation_of
-from napari_unet.widgets.bridge.marks import full_data, images_of, is_image, mark_of, source_of
+from napari_unet.widgets.bridge.marks import PARTS, full_data, images_of, is_image, mark_of, source_of
 from napari_unet.widgets.bridge.placement import lies_on, placement
 
 _SEE_THROUGH = ("additive", "minimum", "multiplicative")
 """Ways in which layers are blended with what lies below, as the channels of one image are."""
-
-PARTS = "napari_unet parts"
-"""Metadata of a transparent image: the ids of the layers it was made of, which are seen through it."""
 
 _HIDDEN = "napari_unet hidden"
 """Metadata of an image that is hidden until it, or an image it is blended with, is brought up."""

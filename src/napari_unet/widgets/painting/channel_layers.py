@@ -9,9 +9,9 @@ from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QWidget
 
 from napari_unet.widgets.bridge.layers import annotation_of
-from napari_unet.widgets.bridge.marks import full_data, images_of
+from napari_unet.widgets.bridge.marks import PARTS, full_data, images_of
 from napari_unet.widgets.bridge.seen_axes import passed_on
-from napari_unet.widgets.bridge.sight import PARTS, blended, parts_of
+from napari_unet.widgets.bridge.sight import blended, parts_of
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
 from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button
 from napari_unet.widgets.window.lifetime import follow

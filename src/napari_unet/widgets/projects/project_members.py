@@ -24,8 +24,7 @@ from napari_unet.files.projects.project_images import file_name
 from napari_unet.files.projects.project_store import ImageState, LabelsState, ProjectState, matches
 from napari_unet.widgets.bridge.channel_order import move_channels_first, other_orders
 from napari_unet.widgets.bridge.layers import annotation_of, keep_selection, select_anew
-from napari_unet.widgets.bridge.marks import KEY, Mark, full_data, is_image, mark_of, source_of
-from napari_unet.widgets.bridge.sight import PARTS
+from napari_unet.widgets.bridge.marks import KEY, PARTS, Mark, full_data, is_image, mark_of, source_of
 from napari_unet.widgets.bridge.timeline import was_corrected
 from napari_unet.widgets.painting.regions import bind_regions
 from napari_unet.widgets.projects.labels_tracker import LabelsTracker
