@@ -103,7 +103,6 @@ def test_held_out_paint_has_no_weight_in_training() -> None:
     for number in range(8):
         paint[10 * number : 10 * number + 4, 5:20] = 1
         paint[10 * number : 10 * number + 4, 40:60] = 2 + number
-    dataset = _dataset((80, 80), paint)
     dataset = build_dataset([np.random.default_rng(0).random((80, 80))], [paint], held_out=0.25)
     (sample,) = dataset.samples
     assert sample.held_out.any()
