@@ -70,7 +70,7 @@ def test_channels_between_planes_and_y_are_told_where_they_are_taught_as_planes(
         ("cells", "cells 2026-03-04 05.06.07.safetensors"),
         ("a/b:c?", "a_b_c_ 2026-03-04 05.06.07.safetensors"),
         ("...", "model 2026-03-04 05.06.07.safetensors"),
-        ("x" * 300, "x" * 39 + "_" + "x" * 40 + " 2026-03-04 05.06.07.safetensors"),
+        ("x" * 300, "x" * 36 + "_0d4e2c_" + "x" * 36 + " 2026-03-04 05.06.07.safetensors"),
     ],
 )
 def test_file_names(name, file, tmp_path):
