@@ -51,7 +51,7 @@ from napari_unet.widgets.training.training_images import (
 from napari_unet.widgets.training.training_run import (
     Saved,
     TrainingProgress,
-    describe_place,
+    device_in_words,
     read_history,
     train_and_save,
 )
@@ -133,9 +133,9 @@ class TrainDock(Dock):
         self._warning = column.add(Sentence("train_warning"))
         self._outcome = column.add(Sentence("train_outcome"))
         self.plot = column.add(CurvePlot())
-        self._place = column.add(Sentence("train_place"))
+        self._device_line = column.add(Sentence("train_place"))
         column.addStretch()
-        self.form.device_changed.connect(self._ask_place)
+        self.form.device_changed.connect(self._ask_device)
         self.form.images_changed.connect(self._tally.look)
         for changed in (self.form.images_changed, self._tally.changed):
             changed.connect(self._withdraw)
@@ -149,10 +149,10 @@ class TrainDock(Dock):
         # Settings made afterwards win over those that the model was trained with.
         self._project.keep_settings("train", self.form, {"train_start_from"})
         self._looking = Latest("Looking for a GPU", self)
-        self._looking.result.connect(lambda place: self._show_place(*place))
-        self._looking.failed.connect(lambda sentence: self._show_place(sentence, "", "warning"))
+        self._looking.result.connect(lambda found: self._show_device(*found))
+        self._looking.failed.connect(lambda sentence: self._show_device(sentence, "", "warning"))
         self._refresh()
-        self._ask_place()
+        self._ask_device()
 
     @property
     def is_running(self) -> bool:
@@ -282,11 +282,11 @@ class TrainDock(Dock):
                 self._status.say(event.message)
             case Started():
                 weights = f"{event.parameters / 1e6:.1f} million weights"
-                self._place.say(f"{event.device}, {event.precision}; a network of {weights}.")
+                self._device_line.say(f"{event.device}, {event.precision}; a network of {weights}.")
                 run.has_begun = True
                 self.begun.emit()
             case Adapted():
-                self._place.say(f"{self._place.text()}\n{event.message}")
+                self._device_line.say(f"{self._device_line.text()}\n{event.message}")
             case Warned() | Resolved():
                 self._note(run, event)
             case Stopped():
@@ -387,13 +387,13 @@ class TrainDock(Dock):
             self._proposed = path
             self.form.choose_file(path)
 
-    def _ask_place(self) -> None:
+    def _ask_device(self) -> None:
         """Let a thread find out which device computes: it imports torch."""
         device = self.form.device
-        self._place.say("Looking for a GPU.")
-        self._looking.submit(once(lambda: describe_place(device)))
+        self._device_line.say("Looking for a GPU.")
+        self._looking.submit(once(lambda: device_in_words(device)))
 
-    def _show_place(self, words: str, hint: str, tone: Tone = "hint") -> None:
+    def _show_device(self, words: str, hint: str, tone: Tone = "hint") -> None:
         if self._run is None:  # during a training the line says what it runs on
-            self._place.say(words, tone)
+            self._device_line.say(words, tone)
             self.form.show_hint(hint)

@@ -173,17 +173,17 @@ def read_history(path: Path) -> History:
     return history
 
 
-def describe_place(device: str) -> tuple[str, str]:
+def device_in_words(device: str) -> tuple[str, str]:
     """Return the device in words, and how to get a faster one; imports torch.
 
     ``InputError`` if there is no such device.
     """
     from napari_unet.network.device import acceleration_hint, choose_device, describe_device
 
-    place = choose_device(device)
-    if place.type != "cpu":
-        return f"{describe_device(place)}.", ""
-    return f"{describe_device(place)}: expect to wait for minutes.", acceleration_hint() or ""
+    chosen = choose_device(device)
+    if chosen.type != "cpu":
+        return f"{describe_device(chosen)}.", ""
+    return f"{describe_device(chosen)}: expect to wait for minutes.", acceleration_hint() or ""
 
 
 class TrainingProgress:
