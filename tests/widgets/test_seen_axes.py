@@ -235,7 +235,7 @@ def test_tables_and_files_have_what_is_known(viewer, tmp_path, qtbot):
         dock._saver.write(labels, tmp_path / "labels.tif")
     written = read_image(tmp_path / "labels.tif")
     assert (written.axes, written.pixel_size) == ("TYX", PixelSize(y=0.25, x=0.25, t=30))
-    with qtbot.waitSignal(dock._saver.measured, timeout=20_000):
+    with qtbot.waitSignal(dock._saver.told, timeout=20_000):
         dock._saver.write_table([image], tmp_path / "table.csv")
     (row,) = (
         row for row in csv.DictReader((tmp_path / "table.csv").read_text().splitlines()) if row["object"]

@@ -331,7 +331,7 @@ def test_the_table_tells_how_bright_objects_are_in_blended_layers_as_well(viewer
     image, _ = viewer.add_image(discs((2, 64, 64)), channel_axis=0, name=["DAPI", "GFP, long"])
     viewer.add_image(discs(), name="another")
     add_result(viewer, image, "objects", np.ones((64, 64), np.int32))
-    with qtbot.waitSignal(dock._saver.measured, timeout=20_000):
+    with qtbot.waitSignal(dock._saver.told, timeout=20_000):
         dock._saver.write_table([image], tmp_path / "table.csv")
     names, values = csv.reader((tmp_path / "table.csv").read_text("utf-8").splitlines())
     assert names == ["image", "object", "pixels", "diameter_px", "y_px", "x_px", "mean", "mean_GFP, long"]
@@ -748,7 +748,8 @@ def test_labels_of_another_image_are_neither_predicted_anew_nor_unsaved_by_a_pre
     dock.predict.start()
     qtbot.waitUntil(lambda: not dock.predict.is_running, timeout=60_000)
     assert dock._stage().predicted
-    dock._on_saved(viewer.layers["second objects"], tmp_path / "a.tif")
+    with qtbot.waitSignal(dock._saver.saved, timeout=20_000):
+        dock._saver.write(viewer.layers["second objects"], tmp_path / "a.tif")
     dock.predict.image.choose(first)
     assert not dock._stage().predicted
     dock.predict.start()

@@ -146,11 +146,7 @@ class UNetDock(Dock):
         self.predict.model.model_changed.connect(self._refresh)
         self.predict.image.several_changed.connect(self._refresh)
         self._saver.saved.connect(self._on_saved)
-        self._saver.saved_all.connect(self._told.say)
-        self._saver.measured.connect(
-            lambda what, path: self._told.say(f"Saved the table of {what} as {path}")
-        )
-        self._saver.failed.connect(lambda sentence: self._told.say(sentence, "error"))
+        self._saver.told.connect(self._told.say)
         events = self._viewer.layers.events
         follow(self, self._on_layers, events.inserted)
         follow(self, self._refresh, events.removed)
@@ -271,9 +267,8 @@ class UNetDock(Dock):
         self._saved.discard(event.source.unique_id)
         self._refresh()
 
-    def _on_saved(self, labels: Labels, path: Path) -> None:
+    def _on_saved(self, labels: Labels) -> None:
         self._saved.add(labels.unique_id)
-        self._told.say(f"Saved '{labels.name}' as {path}")
         self._refresh()
 
     # What to do next.

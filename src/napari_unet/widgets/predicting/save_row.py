@@ -1,9 +1,7 @@
 """Buttons that save what was predicted, for a Predict dock on its own: the U-Net dock has such buttons."""
 
-from pathlib import Path
-
 from napari.components import ViewerModel
-from napari.layers import Image, Labels
+from napari.layers import Image
 from qtpy.QtWidgets import QWidget
 
 from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button
@@ -37,12 +35,7 @@ class SaveRow(QWidget):
         )
         column.add_row(self._labels, self._table)
         self._told = column.add(Sentence("predict_saved"))
-        self._saver.saved.connect(self._on_saved)
-        self._saver.saved_all.connect(self._told.say)
-        self._saver.measured.connect(
-            lambda what, path: self._told.say(f"Saved the table of {what} as {path}")
-        )
-        self._saver.failed.connect(lambda sentence: self._told.say(sentence, "error"))
+        self._saver.told.connect(self._told.say)
         image.layer_changed.connect(self._on_image)
         image.several_changed.connect(self._on_image)
         layers = viewer.layers
@@ -68,9 +61,6 @@ class SaveRow(QWidget):
     def _ask_table(self) -> None:
         self._told.say("")
         self._saver.ask_table(self._images())
-
-    def _on_saved(self, labels: Labels, path: Path) -> None:
-        self._told.say(f"Saved '{labels.name}' as {path}")
 
     def _on_image(self, _chosen: object) -> None:
         self._told.say("")  # the sentence is on what was chosen before

@@ -39,14 +39,10 @@ _NAMED = 3
 class LabelSaver(QWidget):
     """Asks for a file, and writes the labels, or a table of the objects, to it."""
 
-    saved = Signal(object, object)
-    """The ``Labels`` layer that was written, and the ``Path``."""
-    saved_all = Signal(str)
-    """The labels of several images were written, as a sentence."""
-    measured = Signal(object, object)
-    """What the written table covers, in words, and the ``Path``."""
-    failed = Signal(str)
-    """Why nothing, or no more, was written, as a sentence."""
+    saved = Signal(object)
+    """The ``Labels`` layer that was written."""
+    told = Signal(str, str)
+    """What was written, or why nothing, or no more, was: a sentence and its tone."""
 
     def __init__(self, viewer: ViewerModel, parent: QWidget) -> None:
         super().__init__(parent)
@@ -61,7 +57,7 @@ class LabelSaver(QWidget):
         labels = [at_hand(self._viewer, labels_of(self._viewer, image)) for image in images]
         found = [pair for pair in zip(images, labels, strict=True) if pair[1] is not None]
         if not found:
-            self.failed.emit(f"There are no labels of {_named(images)} to save; press Predict first.")
+            self._fail(f"There are no labels of {_named(images)} to save; press Predict first.")
         elif len(found) == 1:
             self._ask_file(*found[0])
         else:
@@ -111,7 +107,7 @@ class LabelSaver(QWidget):
         """Let the user choose a file for a table of the objects predicted in ``images``, and write it."""
         found = [image for image in images if labels_of(self._viewer, image)]
         if not found:
-            self.failed.emit(f"There are no labels of {_named(images)} to measure; press Predict first.")
+            self._fail(f"There are no labels of {_named(images)} to measure; press Predict first.")
             return
         suggested = suggested_path(found[0], labels_of(self._viewer, found[0])[-1])
         suggested = suggested.with_suffix(".csv") if len(found) == 1 else suggested.with_name("objects.csv")
@@ -123,7 +119,7 @@ class LabelSaver(QWidget):
         """Return whether the dialog, which knew ``chosen`` alone, has asked before ``path`` is replaced."""
         if path == chosen or not path.exists():
             return True
-        self.failed.emit(f"{path} already exists; give its whole name to replace it, or another one.")
+        self._fail(f"{path} already exists; give its whole name to replace it, or another one.")
         return False
 
     def write(self, labels: Labels, path: Path) -> None:
@@ -131,21 +127,21 @@ class LabelSaver(QWidget):
 
         The ending may be any of ``FORMATS``. An existing file is replaced.
         """
-        self._write(labels, path, lambda: self.saved.emit(labels, path), self.failed.emit)
+        self._write(labels, path, lambda: self._on_written(labels, path), self._fail)
 
     def _write_all(self, files: Sequence[tuple[Labels, Path]], sentence: str, number: int) -> None:
         """Write the labels from this ``number`` on, one copy in memory at a time, and say the sentence."""
         if number == len(files):
-            self.saved_all.emit(sentence)
+            self.told.emit(sentence, "hint")
             return
         labels, path = files[number]
 
         def go_on() -> None:
-            self.saved.emit(labels, path)
+            self._on_written(labels, path)
             self._write_all(files, sentence, number + 1)
 
         def give_up(reason: str) -> None:
-            self.failed.emit(f"{reason} {number} of {len(files)} images are saved.")
+            self._fail(f"{reason} {number} of {len(files)} images are saved.")
 
         self._write(labels, path, go_on, give_up)
 
@@ -175,8 +171,8 @@ class LabelSaver(QWidget):
         self._run(
             lambda: write_table(path, object_table(found)),
             path,
-            lambda: self.measured.emit(what, path),
-            self.failed.emit,
+            lambda: self.told.emit(f"Saved the table of {what} as {path}", "hint"),
+            self._fail,
         )
 
     def _run(
@@ -190,6 +186,13 @@ class LabelSaver(QWidget):
         job.happened.connect(lambda _written: done())
         job.failed.connect(failed)
         job.start()
+
+    def _on_written(self, labels: Labels, path: Path) -> None:
+        self.saved.emit(labels)
+        self.told.emit(f"Saved '{labels.name}' as {path}", "hint")
+
+    def _fail(self, reason: str) -> None:
+        self.told.emit(reason, "error")
 
 
 def _named(images: Sequence[Image]) -> str:
