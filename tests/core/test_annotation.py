@@ -12,7 +12,7 @@ from scipy import ndimage
 from napari_unet.core.annotation import (
     check_paint,
     check_teachable,
-    count_places,
+    count_pieces,
     count_values,
     find_seams,
     read_paint,
@@ -277,17 +277,17 @@ def test_places_are_what_is_connected_within_a_plane(paint):
     for value in np.unique(paint[paint >= 2]).tolist():
         around = np.ones((3,) * planes[0].ndim)
         expected[value] = max(ndimage.label(plane == value, around)[1] for plane in planes)
-    assert count_places(paint) == expected
+    assert count_pieces(paint) == expected
 
 
 @pytest.mark.parametrize(
     ("places", "words"),
     [
         ([2], None),  # one object in one place
-        ([2, 2], "painted in 2 separate places but share number 2"),
-        ([7, 7, 7], "painted in 3 separate places but share number 7"),
+        ([2, 2], "painted in 2 separate pieces but share number 2"),
+        ([7, 7, 7], "painted in 3 separate pieces but share number 7"),
         ([2, 3, 4, 4], None),  # a broken stroke
-        ([2, 2, 3, 3], "painted in 4 separate places but share 2 numbers"),
+        ([2, 2, 3, 3], "painted in 4 separate pieces but share 2 numbers"),
         ([2, 2, 3], None),
     ],
 )
@@ -309,5 +309,5 @@ def test_an_object_that_is_stroked_in_several_planes_needs_no_other_number():
     paint = np.zeros((9, 8, 8), np.int32)
     paint[::4, 2:4, 2:4] = 2
     paint[0, 7] = 1
-    assert count_places(paint) == {2: 1}
+    assert count_pieces(paint) == {2: 1}
     assert not summarise_paint(paint).lacks_numbers

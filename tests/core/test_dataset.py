@@ -334,9 +334,9 @@ def test_objects_without_numbers_are_scored_and_measured_each():
     np.testing.assert_array_equal(sample.held_out > 0, numbered.held_out > 0)
     np.testing.assert_array_equal(sample.objects.spans, numbered.objects.spans)
     assert sample.objects.spans.tolist() == [[4, 7]] * 12
-    # Two places may be of one object, so nobody can tell whether a network joins what is to be kept apart.
+    # Two pieces may be of one object, so nobody can tell whether a network joins what is to be kept apart.
     assert sample.objects.inside.size == 1
     np.testing.assert_array_equal(sample.paint, np.minimum(paint, 2))
-    assert joined.warnings[0].startswith("Objects are painted in 12 separate places but share number 2;")
+    assert joined.warnings[0].startswith("Objects are painted in 12 separate pieces but share number 2;")
     several = build_dataset([image] * 3, [np.minimum(paint, 2), np.minimum(paint, 3), paint])
-    assert several.warnings[0].startswith("Objects are painted in 24 separate places but share 2 numbers;")
+    assert several.warnings[0].startswith("Objects are painted in 24 separate pieces but share 2 numbers;")

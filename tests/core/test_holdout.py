@@ -15,7 +15,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.painted.holdout import BLOCK, GUARD, number_parts, split_pixels
 from napari_unet.core.painted.painted_pixels import PaintedPixels, scatter
 from napari_unet.core.painted.painted_plane import Measure, measure_plane
-from napari_unet.core.painted.places import number_places
+from napari_unet.core.painted.pieces import number_pieces
 
 
 class Maps(NamedTuple):
@@ -30,7 +30,7 @@ def split_strokes(paints, mode, fraction, seed, images=None):
     paints = [paint.astype(np.int32) for paint in paints]
     pixels = [PaintedPixels.of(paint, number_parts(paint, mode)) for paint in paints]
     if mode == "objects":
-        pixels, _ = number_places(pixels, range(len(paints)) if images is None else images)
+        pixels, _ = number_pieces(pixels, range(len(paints)) if images is None else images)
     splits = split_pixels(pixels, mode, fraction, seed, images=images)
     return [
         Maps(*(scatter(part, painted) for part in (split.taught, split.held_out, split.strokes)))
@@ -354,7 +354,7 @@ def test_places_are_held_out_as_if_each_had_its_number(paint, full, fraction, se
     image = np.zeros((1, *paint.shape), np.float32)
     planes = [measure_plane(0, (), image, each, measure, full=full) for each in (paint, apart)]
     (one,), (other,) = (
-        split_pixels(number_places([plane.pixels], [0])[0], "objects", fraction, seed) for plane in planes
+        split_pixels(number_pieces([plane.pixels], [0])[0], "objects", fraction, seed) for plane in planes
     )
     n_objects = np.count_nonzero(np.unique(paint) >= FIRST_OBJECT)
     if not (full and n_objects > 1):  # a rim between objects is of that with the highest number
@@ -363,9 +363,9 @@ def test_places_are_held_out_as_if_each_had_its_number(paint, full, fraction, se
         pairs = np.unique(np.stack([one.strokes, other.strokes]), axis=1)
         assert len(set(pairs[0])) == len(set(pairs[1])) == pairs.shape[1]
     if not lacks:
-        (same,), places = number_places([planes[0].pixels], [0])
+        (same,), pieces = number_pieces([planes[0].pixels], [0])
         assert same is planes[0].pixels
-        assert places == {}
+        assert pieces == {}
     elif min(label(paint == 1, connectivity=2).max(), label(paint >= 2, connectivity=2).max()) >= 5:
         assert one.held_out.any()
 
@@ -378,17 +378,17 @@ def test_a_rim_is_of_the_place_that_it_is_around():
     paint[38, 58] = 1
     image = np.zeros((1, *paint.shape), np.float32)
     plane = measure_plane(0, (), image, paint, Measure(WeightConfig(), "objects"), full=True)
-    (split,) = split_pixels(number_places([plane.pixels], [0])[0], "objects", 0.2, 0)
+    (split,) = split_pixels(number_pieces([plane.pixels], [0])[0], "objects", 0.2, 0)
     strokes = scatter(split.strokes, plane.pixels)
-    places = label(paint == 2, connectivity=2)
-    for number in range(1, places.max() + 1):
-        wide = window(places == number, 1)
-        assert np.unique(strokes[wide & (plane.rims == 2)]).tolist() == [strokes[places == number][0]]
+    pieces = label(paint == 2, connectivity=2)
+    for number in range(1, pieces.max() + 1):
+        wide = window(pieces == number, 1)
+        assert np.unique(strokes[wide & (plane.rims == 2)]).tolist() == [strokes[pieces == number][0]]
     assert split.held_out.any()
 
 
 def test_an_object_on_several_planes_is_never_parted():
-    """Its places may be of one object, or of several; those of another on one plane are told apart."""
+    """Its pieces may be of one object, or of several; those of another on one plane are told apart."""
     plane = np.minimum(grid(20), 2)
     both = split_strokes([plane, plane], "objects", 0.2, 0, images=[0, 0])
     for split in both:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from painting import paints
 from scipy import ndimage
 
-from napari_unet.core.annotation import count_places
+from napari_unet.core.annotation import count_pieces
 from napari_unet.core.correcting.numbering import number_separately
 from napari_unet.core.errors import InputError
 
@@ -23,17 +23,17 @@ def renumbered(paint, **arguments):
 def test_every_place_of_a_plane_has_a_number_of_its_own(paint):
     paint = paint.astype(np.int32)
     after, indices, values = renumbered(paint)
-    assert set(count_places(after).values()) <= {1} or paint.ndim == 3
+    assert set(count_pieces(after).values()) <= {1} or paint.ndim == 3
     np.testing.assert_array_equal(after < 2, paint < 2)
     np.testing.assert_array_equal(after[paint < 2], paint[paint < 2])
     assert (paint[indices] != values).all()
     assert not np.isin(values, paint).any()
-    places = count_places(paint)
+    pieces = count_pieces(paint)
     for value in np.unique(paint[paint >= 2]).tolist():
         parts, count = ndimage.label(paint == value, np.ones((3,) * paint.ndim))
         numbers = [set(after[parts == part].tolist()) for part in range(1, count + 1)]
         assert all(len(number) == 1 for number in numbers)  # what is connected stays one object
-        if places[value] == 1:
+        if pieces[value] == 1:
             assert numbers == [{value}] * count
         else:
             assert numbers[0] == {value}

@@ -732,7 +732,7 @@ def test_objects_that_share_a_number_are_told_and_given_their_own(qtbot, make_na
     hand.press("O")
     for row in (20, 30, 40):
         hand.drag([(row, 10), (row, 20)])
-    qtbot.waitUntil(lambda: "3 separate places but share number 2" in dock.advice.text())
+    qtbot.waitUntil(lambda: "3 separate pieces but share number 2" in dock.advice.text())
     assert not dock.number.isHidden()
     before = paint.data.copy()
     dock.number.click()
@@ -740,7 +740,7 @@ def test_objects_that_share_a_number_are_told_and_given_their_own(qtbot, make_na
     assert paint.selected_label == 5  # the next stroke is of another object
     qtbot.waitUntil(lambda: "3 objects" in dock.summary.text())
     assert dock.number.isHidden()
-    assert "separate places" not in dock.advice.text()
+    assert "separate pieces" not in dock.advice.text()
     hand.press("Control-Z")
     np.testing.assert_array_equal(paint.data, before)
     qtbot.waitUntil(lambda: not dock.number.isHidden())

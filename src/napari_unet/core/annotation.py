@@ -33,8 +33,8 @@ MAX_CLASSES = 255
 IMBALANCE = 40
 """Ratio of background to foreground pixels, or the reverse, at which the summary asks for the rarer."""
 
-_PLACES_PER_NUMBER = 2
-"""Mean number of places per object number at which these are no broken strokes: numbers were forgotten."""
+_PIECES_PER_NUMBER = 2
+"""Mean number of pieces per object number at which these are no broken strokes: numbers were forgotten."""
 
 _PAIRS = {  # by the offset of a neighbour along an axis: the pixels that have it, and those neighbours
     -1: (slice(1, None), slice(None, -1)),
@@ -64,7 +64,7 @@ class PaintSummary:
     # different values painted from 2 up: objects, or in `classes` mode classes other than background
     objects: int
     counts: Mapping[int, int]  # pixels of every value painted, in ascending order of the values
-    # whether objects are painted in so many separate places that most of them have no number of their own
+    # whether objects are painted in so many separate pieces that most of them have no number of their own
     lacks_numbers: bool
     teachable: bool  # whether a network can be taught anything by it; if not, `missing[0]` is the reason
     # sentences for the screen, the most important first; empty when nothing is missing
@@ -209,15 +209,15 @@ def summarise_paint(paint: NDArray[Any], mode: Mode = "objects") -> PaintSummary
     background = counts.get(BACKGROUND, 0)
     foreground = sum(counts.values()) - background
     fault = _fault(counts, mode)
-    places = count_places(paint) if mode == "objects" else {}
+    pieces = count_pieces(paint) if mode == "objects" else {}
     return PaintSummary(
         background=background,
         foreground=foreground,
         objects=len(counts) - (BACKGROUND in counts),
         counts=counts,
-        lacks_numbers=lack_numbers(places),
+        lacks_numbers=lack_numbers(pieces),
         teachable=fault is None,
-        missing=advise(counts, mode, places) if fault is None else (fault,),
+        missing=advise(counts, mode, pieces) if fault is None else (fault,),
     )
 
 
@@ -231,29 +231,29 @@ def count_values(paint: NDArray[np.int32]) -> dict[int, int]:
     return dict(zip(unique.tolist(), pixels.astype(np.int64).tolist(), strict=True))
 
 
-def count_places(paint: NDArray[np.integer[Any]]) -> dict[int, int]:
-    """Return how many separate places each object of ``paint`` (…YX) has in the plane where it has most.
+def count_pieces(paint: NDArray[np.integer[Any]]) -> dict[int, int]:
+    """Return how many separate pieces each object of ``paint`` (…YX) has in the plane where it has most.
 
-    A place is connected (8 neighbours). In a stack, strokes of an object may lie planes apart. Runs of equal
+    A piece is connected (8 neighbours). In a stack, strokes of an object may lie planes apart. Runs of equal
     pixels are connected, far fewer than pixels: a training may be using the same processor.
     """
     height, width = (1, *paint.shape)[-2:]
     values, starts, stops, rows = _runs_in_rows(paint)
     at = np.unique(_connect(values, starts, stops, rows, (height, width)))
-    in_planes, places = np.unique(np.stack((values[at], rows[at] // height)), axis=1, return_counts=True)
+    in_planes, pieces = np.unique(np.stack((values[at], rows[at] // height)), axis=1, return_counts=True)
     most: dict[int, int] = {}
-    for value, here in zip(in_planes[0].tolist(), places.tolist(), strict=True):
+    for value, here in zip(in_planes[0].tolist(), pieces.tolist(), strict=True):
         most[value] = max(most.get(value, 0), here)
     return most
 
 
-def find_places(
+def find_pieces(
     flat: NDArray[np.intp], values: NDArray[np.int32], shape: tuple[int, int]
 ) -> NDArray[np.intp]:
-    """Return for each object pixel (N,) of a plane (Y, X) the first pixel of its place.
+    """Return for each object pixel (N,) of a plane (Y, X) the first pixel of its piece.
 
     ``flat`` are the flat indices of the pixels, in ascending order, and ``values`` their paint. See
-    :func:`count_places` for what a place is.
+    :func:`count_pieces` for what a piece is.
     """
     if not flat.size:
         return flat
@@ -263,16 +263,16 @@ def find_places(
     lengths = np.diff(first, append=flat.size)
     starts = flat[first]
     run = _connect(values[first], starts, starts + lengths, all_rows[first], shape)
-    places: NDArray[np.intp] = np.repeat(starts[run], lengths)
-    return places
+    pieces: NDArray[np.intp] = np.repeat(starts[run], lengths)
+    return pieces
 
 
-def lack_numbers(places: Mapping[int, int]) -> bool:
-    """Return whether objects are painted in so many ``places`` that most have no number of their own.
+def lack_numbers(pieces: Mapping[int, int]) -> bool:
+    """Return whether objects are painted in so many ``pieces`` that most have no number of their own.
 
-    ``places`` are those of a whole paint, from :func:`count_places`.
+    ``pieces`` are those of a whole paint, from :func:`count_pieces`.
     """
-    return sum(places.values()) >= max(_PLACES_PER_NUMBER * len(places), 2)
+    return sum(pieces.values()) >= max(_PIECES_PER_NUMBER * len(pieces), 2)
 
 
 def _connect(
@@ -282,7 +282,7 @@ def _connect(
     rows: NDArray[np.intp],
     shape: tuple[int, int],
 ) -> NDArray[np.intp]:
-    """Return for each run (N,) within a row, in raster order, the index of the first run of its place."""
+    """Return for each run (N,) within a row, in raster order, the index of the first run of its piece."""
     height, width = shape
     # In the next row of the same plane, runs that overlap it or touch one of its corners.
     first = np.searchsorted(stops, np.maximum(starts - 1, rows * width) + width, "right")
@@ -294,8 +294,8 @@ def _connect(
     links = coo_array(
         (np.ones(np.count_nonzero(is_same), bool), (run[is_same], other[is_same])), (values.size,) * 2
     )
-    _, place = connected_components(links, directed=False)
-    _, at, inverse = np.unique(place, return_index=True, return_inverse=True)
+    _, piece = connected_components(links, directed=False)
+    _, at, inverse = np.unique(piece, return_index=True, return_inverse=True)
     found: NDArray[np.intp] = at[inverse]
     return found
 
@@ -322,17 +322,17 @@ def check_teachable(counts: Mapping[int, int], mode: Mode) -> None:
         raise InputError(fault)
 
 
-def advise(counts: Mapping[int, int], mode: Mode, places: Mapping[int, int] | None = None) -> tuple[str, ...]:
+def advise(counts: Mapping[int, int], mode: Mode, pieces: Mapping[int, int] | None = None) -> tuple[str, ...]:
     """Return, in sentences, what teachable paint still lacks.
 
-    ``counts`` are the pixels of every value, summed over all planes, ``places`` those of
-    :func:`count_places`, where they were counted.
+    ``counts`` are the pixels of every value, summed over all planes, ``pieces`` those of
+    :func:`count_pieces`, where they were counted.
     """
     sentences = []
-    if places and lack_numbers(places):
-        some = f"number {next(iter(places))}" if len(places) == 1 else f"{len(places)} numbers"
+    if pieces and lack_numbers(pieces):
+        some = f"number {next(iter(pieces))}" if len(pieces) == 1 else f"{len(pieces)} numbers"
         sentences.append(
-            f"Objects are painted in {sum(places.values())} separate places but share {some}; give each "
+            f"Objects are painted in {sum(pieces.values())} separate pieces but share {some}; give each "
             "object its own number, or nothing tells them apart."
         )
     elif mode == "objects" and len(counts) == 2:

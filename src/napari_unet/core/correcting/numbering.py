@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import label
 
-from napari_unet.core.annotation import FIRST_OBJECT, count_places
+from napari_unet.core.annotation import FIRST_OBJECT, count_pieces
 from napari_unet.core.arrays.blocks import box_of
 from napari_unet.core.correcting.gestures import unused_values
 
@@ -15,12 +15,12 @@ from napari_unet.core.correcting.gestures import unused_values
 def number_separately(
     paint: NDArray[np.integer[Any]], *, but: Collection[int] = ()
 ) -> tuple[tuple[NDArray[np.intp], ...], NDArray[np.integer[Any]]]:
-    """Give each place a number of its own, of objects that are in several separate places of a plane.
+    """Give each piece a number of its own, of objects that are in several separate pieces in a plane.
 
     Parameters
     ----------
     paint : array (…YX) of integers
-        Places in neighbouring planes that touch are one. The first of each object, in raster order, keeps
+        Pieces in neighbouring planes that touch are one. The first of each object, in raster order, keeps
         its number.
     but : collection of int
         Objects that stay as they are.
@@ -37,7 +37,7 @@ def number_separately(
     InputError
         If the type of the paint has not enough numbers left.
     """
-    scattered = [value for value, places in count_places(paint).items() if places > 1 and value not in but]
+    scattered = [value for value, pieces in count_pieces(paint).items() if pieces > 1 and value not in but]
     chosen = np.isin(paint, scattered)
     indices = np.nonzero(chosen)
     before = paint[indices]

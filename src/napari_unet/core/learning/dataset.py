@@ -19,7 +19,7 @@ from napari_unet.core.painted.painted_pixels import (
     scatter,
 )
 from napari_unet.core.painted.painted_plane import PaintedPlane
-from napari_unet.core.painted.places import number_places
+from napari_unet.core.painted.pieces import number_pieces
 
 ScoredOn = Literal["held-out", "training", "validation"]
 
@@ -118,9 +118,9 @@ def join_planes(
             "between them; paint the objects wider."
         )
     strokes = [plane.pixels for plane in planes]
-    places: dict[int, int] = {}
+    pieces: dict[int, int] = {}
     if mode == "objects":
-        strokes, places = number_places(strokes, [plane.number for plane in planes])
+        strokes, pieces = number_pieces(strokes, [plane.number for plane in planes])
     splits, on = _choose_scored(planes, strokes, reading)
     reach = None
     if mode == "objects" and distance:
@@ -136,7 +136,7 @@ def join_planes(
         in_channels=samples[0].image.shape[0],
         n_classes=n_classes,
         known_pixels=sum(counts.values()),
-        warnings=advise(counts, mode, places)
+        warnings=advise(counts, mode, pieces)
         + _advise_on_images(planes)
         + _doubts(samples, n_classes, mode, on),
         on=on,

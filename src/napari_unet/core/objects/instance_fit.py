@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from napari_unet.core.annotation import FIRST_OBJECT, count_values
 from napari_unet.core.instances import InstanceConfig, Landscape, Separation
 from napari_unet.core.painted.object_distance import Full, full_objects
-from napari_unet.core.painted.places import separate_places
+from napari_unet.core.painted.pieces import separate_pieces
 
 _SEPARATIONS: tuple[Separation, ...] = get_args(Separation)
 
@@ -93,7 +93,7 @@ def fit_instances(
         unless others recover clearly more of the painted objects, see :func:`agreements`. The threshold
         stays: objects learnt by heart would favour one that is too high.
     """
-    sizes = [int(np.count_nonzero(mask)) for e in examples for _, mask in _full_places(e)]
+    sizes = [int(np.count_nonzero(mask)) for e in examples for _, mask in _full_pieces(e)]
     if not any(_object_sizes(example.paint) for example in examples):
         return start
     if sizes:
@@ -134,7 +134,7 @@ def agreements(examples: Sequence[Example], found: Sequence[NDArray[np.int32]]) 
     for example, objects in zip(examples, found, strict=True):
         of_strokes += _right_strokes(objects, example.paint)
         sizes = np.bincount(objects.ravel())
-        for box, mask in _full_places(example):
+        for box, mask in _full_pieces(example):
             overlaps = np.bincount(objects[box][mask], minlength=sizes.size)
             overlaps[0] = 0
             main = int(overlaps.argmax())
@@ -155,7 +155,7 @@ def _sure_gain(gains: NDArray[np.float64]) -> float:
 def size_from_strokes(paints: Sequence[NDArray[np.int32]]) -> InstanceConfig:
     """Return the reading whose smallest size follows from the strokes alone.
 
-    In a plane, separate places of one number count separately: beginning the next object is easily forgotten.
+    In a plane, separate pieces of one number count separately: beginning the next object is easily forgotten.
     In a volume, all strokes of an object count together, since they are drawn in several of its planes.
     """
     sizes = [size for paint in paints for size in _object_sizes(paint)]
@@ -172,7 +172,7 @@ def size_from_found(examples: Sequence[Example], start: InstanceConfig) -> Insta
         objects = Landscape.of(example.probability, start).objects(replace(start, min_size=1))
         sizes = np.bincount(objects.ravel())
         for _, box, mask in full_objects(example.paint, True):
-            most = [np.bincount(objects[box][place]).argmax() for place in separate_places(mask)]
+            most = [np.bincount(objects[box][piece]).argmax() for piece in separate_pieces(mask)]
             found += [int(sizes[number]) for number in most if number]  # and not where most of it is missed
     usual = float(np.percentile(found, 25)) if found else 0.0
     if start.min_size >= _OF_STROKE * _CLICK * usual:
@@ -196,15 +196,15 @@ def _right_strokes(objects: NDArray[np.int32], paint: NDArray[np.int32]) -> list
 
 
 def _object_sizes(paint: NDArray[np.int32]) -> list[int]:
-    """Return the pixels of every painted object, of a plane (Y, X) those of its separate places."""
+    """Return the pixels of every painted object, of a plane (Y, X) those of its separate pieces."""
     if paint.ndim > 2:
         return [pixels for value, pixels in count_values(paint).items() if value >= FIRST_OBJECT]
     objects = [mask for _, _, mask in full_objects(paint, True)]
-    return [int(np.count_nonzero(place)) for mask in objects for place in separate_places(mask)]
+    return [int(np.count_nonzero(piece)) for mask in objects for piece in separate_pieces(mask)]
 
 
-def _full_places(example: Example) -> Iterator[tuple[tuple[slice, ...], NDArray[np.bool_]]]:
-    """Yield a box and the mask in it of every full object, or of its separate places."""
+def _full_pieces(example: Example) -> Iterator[tuple[tuple[slice, ...], NDArray[np.bool_]]]:
+    """Yield a box and the mask in it of every full object, or of its separate pieces."""
     for _, box, mask in full_objects(example.paint, example.full):
-        for place in separate_places(mask):
-            yield box, place
+        for piece in separate_pieces(mask):
+            yield box, piece

@@ -99,7 +99,7 @@ def split_pixels(
     Parameters
     ----------
     paints : sequence of PaintedPixels
-        Of planes or volumes, with numbers, see :func:`napari_unet.core.painted.places.number_places`. They
+        Of planes or volumes, with numbers, see :func:`napari_unet.core.painted.pieces.number_pieces`. They
         share one lottery, so that few strokes on each of many planes are enough.
     mode : {"objects", "classes"}
         In "objects" mode the classes are background and objects; in "classes" mode, the values painted.

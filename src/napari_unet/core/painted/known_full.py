@@ -34,7 +34,7 @@ class KnownFull:
 
     def accept(self, paint: NDArray[np.integer[Any]], values: Collection[int]) -> "KnownFull":
         """Return a copy with the objects of these ``values`` accepted as they are in ``paint`` (…YX)."""
-        return self.accept_pixels(_places(paint, [value for value in values if value >= FIRST_OBJECT]))
+        return self.accept_pixels(_pixels_of(paint, [value for value in values if value >= FIRST_OBJECT]))
 
     def accept_pixels(self, painted: Mapping[int, NDArray[np.intp]]) -> "KnownFull":
         """Return a copy with objects accepted whose pixels are known.
@@ -42,7 +42,7 @@ class KnownFull:
         Parameters
         ----------
         painted : mapping of int to array of int
-            The paint value of every object, and its places in the flattened paint, in ascending order.
+            The paint value of every object, and the flat indices of its pixels, in ascending order.
         """
         return replace(self, accepted=self.accepted.union((v, _checksum(at)) for v, at in painted.items()))
 
@@ -57,12 +57,12 @@ class KnownFull:
         """
         if self.filled:
             return True
-        present = _places(paint, {value for value, _ in self.accepted})
+        present = _pixels_of(paint, {value for value, _ in self.accepted})
         accepted = {value for value, at in present.items() if (value, _checksum(at)) in self.accepted}
         return accepted | objects_inside(paint, self.regions) or False
 
 
-def _places(paint: NDArray[np.integer[Any]], values: Collection[int]) -> dict[int, NDArray[np.intp]]:
+def _pixels_of(paint: NDArray[np.integer[Any]], values: Collection[int]) -> dict[int, NDArray[np.intp]]:
     """Return where in the flattened ``paint`` each of ``values`` is, if it is there."""
     if not values:
         return {}
@@ -71,22 +71,22 @@ def _places(paint: NDArray[np.integer[Any]], values: Collection[int]) -> dict[in
     return _by_value(flat[where], where)
 
 
-def _by_value(values: NDArray[np.integer[Any]], places: NDArray[np.intp]) -> dict[int, NDArray[np.intp]]:
-    """Return the ``places`` (N,) of every one of the ``values`` (N,) of pixels, in the order they are in."""
+def _by_value(values: NDArray[np.integer[Any]], pixels: NDArray[np.intp]) -> dict[int, NDArray[np.intp]]:
+    """Return the ``pixels`` (N,) of every one of the ``values`` (N,) of pixels, in the order they are in."""
     order = np.argsort(values, kind="stable")
     present, first = np.unique(values[order], return_index=True)
-    return dict(zip(present.tolist(), np.split(places[order], first[1:]), strict=False))
+    return dict(zip(present.tolist(), np.split(pixels[order], first[1:]), strict=False))
 
 
-def _checksum(places: NDArray[np.intp]) -> int:
-    """Return a checksum of an object's ``places``, ascending, which changes if it is painted on."""
-    return zlib.crc32(places.astype("<i8").tobytes())
+def _checksum(pixels: NDArray[np.intp]) -> int:
+    """Return a checksum of an object's ``pixels``, ascending, which changes if it is painted on."""
+    return zlib.crc32(pixels.astype("<i8").tobytes())
 
 
 class FollowedFull:
     """What :meth:`KnownFull.within` returns for one paint, brought up to date edit by edit.
 
-    It keeps the places of the objects that may be full: the accepted, or all if there are complete regions.
+    It keeps the pixels of the objects that may be full: the accepted, or all if there are complete regions.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class FollowedFull:
         for plane, core in () if known.filled else cores(known.regions, shape):
             number = int(np.ravel_multi_index(plane, shape[:-2])) if plane else 0
             self._cores[number] = core.reshape(-1)
-        self._places: dict[int, NDArray[np.intp]] = {}
+        self._pixels: dict[int, NDArray[np.intp]] = {}
 
     def edit(self, index: tuple[int, ...], box: Box, values: NDArray[np.integer[Any]]) -> None:
         """Take in what is painted now in a box of the paint: ``values``, of its shape.
@@ -124,28 +124,28 @@ class FollowedFull:
             int(np.ravel_multi_index(corner, self.shape))
             for corner in ([side.start for side in box], [side.stop - 1 for side in box])
         )
-        near = {value for value, places in self._places.items() if places[0] <= last and places[-1] >= first}
+        near = {value for value, pixels in self._pixels.items() if pixels[0] <= last and pixels[-1] >= first}
         full: set[int] = set() if isinstance(self.full, bool) else set(self.full)
         for value in near | here.keys():
-            before, now = self._places.get(value, _NOWHERE), here.get(value, _NOWHERE)
+            before, now = self._pixels.get(value, _NOWHERE), here.get(value, _NOWHERE)
             within = np.ones(before.shape, bool)
             for along, side in zip(np.unravel_index(before, self.shape), box, strict=True):
                 within &= (along >= side.start) & (along < side.stop)
             if np.array_equal(before[within], now):
                 continue
-            places = np.union1d(before[~within], now)
-            self._places[value] = places
+            pixels = np.union1d(before[~within], now)
+            self._pixels[value] = pixels
             full.discard(value)
-            if not places.size:
-                del self._places[value]
-            elif (value, _checksum(places)) in self.known.accepted or self._are_inside(places):
+            if not pixels.size:
+                del self._pixels[value]
+            elif (value, _checksum(pixels)) in self.known.accepted or self._are_inside(pixels):
                 full.add(value)
         self.full = full or False
 
-    def _are_inside(self, places: NDArray[np.intp]) -> bool:
-        """Return whether all of these places, and all beside them, are in complete regions."""
-        planes, pixels = np.divmod(places, self.shape[-2] * self.shape[-1])
+    def _are_inside(self, pixels: NDArray[np.intp]) -> bool:
+        """Return whether all of these pixels, and all beside them, are in complete regions."""
+        planes, in_plane = np.divmod(pixels, self.shape[-2] * self.shape[-1])
         return all(
-            plane in self._cores and bool(self._cores[plane][pixels[planes == plane]].all())
+            plane in self._cores and bool(self._cores[plane][in_plane[planes == plane]].all())
             for plane in np.unique(planes).tolist()
         )

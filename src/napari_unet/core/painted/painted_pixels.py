@@ -95,7 +95,7 @@ class PaintedObjects:
     """The N objects of one painted plane or volume, in the order of their values."""
 
     inside: NDArray[np.intp]  # (N,) flat index of a pixel of each
-    # (N or more, ndim) lengths of the bounding box of each in pixels; or of each place, where they lack
+    # (N or more, ndim) lengths of the bounding box of each in pixels; or of each piece, where they lack
     # numbers
     spans: NDArray[np.intp]
     # whether two of them are so close, or touch, that the weight map has a border between them; True as well
@@ -113,8 +113,8 @@ def find_painted_objects(
     painted : PaintedPixels
         Every value >= 2 is one object, connected or not.
     numbered : PaintedPixels
-        The same with a number for each place, if they lack numbers; see
-        :func:`napari_unet.core.painted.places.number_places`.
+        The same with a number for each piece, if they lack numbers; see
+        :func:`napari_unet.core.painted.pieces.number_pieces`.
     border : array (N,) float32
         The border term of the weight map of that paint, where it is painted.
     w0 : float

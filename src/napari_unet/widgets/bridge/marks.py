@@ -161,7 +161,7 @@ def accept_objects(paint: Labels, values: Collection[int]) -> None:
 
 
 def accept_painted(paint: Labels, painted: Mapping[int, NDArray[Any]]) -> None:
-    """Note that these objects are painted up to their border, given their places in the flattened paint."""
+    """Note that these objects are painted up to their border, given the flat indices of their pixels."""
     _note_full(paint, full_objects_of(paint).accept_pixels(painted))
 
 

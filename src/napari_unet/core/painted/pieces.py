@@ -1,4 +1,4 @@
-"""Separate places that are painted with one number: most likely several objects, of which nobody said so."""
+"""Separate pieces that are painted with one number: most likely several objects, of which nobody said so."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.core.annotation import FIRST_OBJECT, find_places, lack_numbers
+from napari_unet.core.annotation import FIRST_OBJECT, find_pieces, lack_numbers
 from napari_unet.core.painted.painted_pixels import PaintedPixels
 
 _SPECK = 0.25
-"""Part of the pixels of the largest place of an object, below which one is a speck beside it."""
+"""Part of the pixels of the largest piece of an object, below which one is a speck beside it."""
 
 
-def separate_places(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
+def separate_pieces(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
     """Return the connected parts (full connectivity) of the mask of an object, each a mask of that shape.
 
     Specks, of less than a quarter of the pixels of the largest part, are left out.
@@ -25,15 +25,15 @@ def separate_places(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
     if count == 1:
         return [mask]
     sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
-    return [parts == 1 + place for place in np.flatnonzero(sizes >= _SPECK * sizes.max(initial=0))]
+    return [parts == 1 + piece for piece in np.flatnonzero(sizes >= _SPECK * sizes.max(initial=0))]
 
 
-def number_places(
+def number_pieces(
     paints: Sequence[PaintedPixels], images: Sequence[int]
 ) -> tuple[list[PaintedPixels], dict[int, int]]:
-    """Return the paints of planes with a number for each place, where the paint of their image lacks numbers.
+    """Return the paints of planes with a number for each piece, where the paint of their image lacks numbers.
 
-    An object that is on several planes keeps one number: nothing tells which of its places are of one object.
+    An object that is on several planes keeps one number: nothing tells which of its pieces are of one object.
     So do all in a volume.
 
     Parameters
@@ -47,25 +47,25 @@ def number_places(
     -------
     numbered : list of PaintedPixels
         As they were given; or with the numbers 2 and up, which differ where those of the paint do. Then what
-        is in a rim is of the last of the places beside it.
-    places : dict of int to int
-        In how many places the objects of the images are that lack numbers, by their value.
+        is in a rim is of the last of the pieces beside it.
+    pieces : dict of int to int
+        In how many pieces the objects of the images are that lack numbers, by their value.
     """
     members: dict[int, list[int]] = {}
     for member, image in enumerate(images):
         members.setdefault(image, []).append(member)
     numbered = list(paints)
-    places: Counter[int] = Counter()
+    pieces: Counter[int] = Counter()
     for planes in members.values():
         of_image, in_image = _number_image([paints[plane] for plane in planes])
-        places.update(in_image)
+        pieces.update(in_image)
         for plane, pixels in zip(planes, of_image, strict=True):
             numbered[plane] = pixels
-    return numbered, dict(places)
+    return numbered, dict(pieces)
 
 
 def _number_image(paints: Sequence[PaintedPixels]) -> tuple[Sequence[PaintedPixels], dict[int, int]]:
-    places: list[NDArray[np.intp]] = []
+    pieces: list[NDArray[np.intp]] = []
     most: dict[int, int] = {}
     n_planes: Counter[int] = Counter()
     for pixels in paints:
@@ -73,8 +73,8 @@ def _number_image(paints: Sequence[PaintedPixels]) -> tuple[Sequence[PaintedPixe
             return paints, {}
         is_object = pixels.values >= FIRST_OBJECT
         flat, values = pixels.flat[is_object], pixels.values[is_object]
-        places.append(find_places(flat, values, pixels.shape))
-        present, counts = np.unique(values[places[-1] == flat], return_counts=True)
+        pieces.append(find_pieces(flat, values, pixels.shape))
+        present, counts = np.unique(values[pieces[-1] == flat], return_counts=True)
         n_planes.update(present.tolist())
         for value, count in zip(present.tolist(), counts.tolist(), strict=True):
             most[value] = max(most.get(value, 0), count)
@@ -83,15 +83,15 @@ def _number_image(paints: Sequence[PaintedPixels]) -> tuple[Sequence[PaintedPixe
     shared = np.array(sorted(value for value, count in n_planes.items() if count > 1), np.int32)
     numbered = []
     n_numbers = FIRST_OBJECT + shared.size
-    for pixels, place in zip(paints, places, strict=True):
+    for pixels, piece in zip(paints, pieces, strict=True):
         is_object = pixels.values >= FIRST_OBJECT
         values = pixels.values[is_object]
-        firsts = pixels.flat[is_object][place == pixels.flat[is_object]]
+        firsts = pixels.flat[is_object][piece == pixels.flat[is_object]]
         numbers = pixels.values.copy()
         numbers[is_object] = np.where(
             np.isin(values, shared),
             FIRST_OBJECT + np.searchsorted(shared, values),
-            n_numbers + np.searchsorted(firsts, place),
+            n_numbers + np.searchsorted(firsts, piece),
         )
         n_numbers += firsts.size
         numbered.append(replace(pixels, values=numbers, parts=_number_rims(pixels, numbers)))
