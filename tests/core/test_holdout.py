@@ -344,7 +344,7 @@ def test_an_object_on_many_planes_of_one_image_is_one_stroke():
 
 @settings(deadline=None)
 @given(st.one_of(strokes((1, 2)), strokes()), st.booleans(), fractions, st.integers(0, 9))
-def test_places_are_held_out_as_if_each_had_its_number(paint, full, fraction, seed):
+def test_pieces_are_held_out_as_if_each_had_its_number(paint, full, fraction, seed):
     """So nothing of a training changes where numbers that were forgotten are given later."""
     lacks = summarise_paint(paint).lacks_numbers
     apart = paint.copy()
@@ -407,7 +407,7 @@ def test_an_object_on_several_planes_is_never_parted():
     assert np.unique(second.strokes[mixed == 3]).size == 60
 
 
-def test_places_in_a_volume_are_one_object():
+def test_pieces_in_a_volume_are_one_object():
     volume = np.stack([np.minimum(grid(20), 2)] * 2)
     (split,) = split_strokes([volume], "objects", 0.2, 0)
     assert np.unique(split.strokes[volume == 2]).size == 1

@@ -190,51 +190,49 @@ def segment(
             yield ImageFailed(number, source)
         if not isinstance(source, SourceImage):
             return
-        asked, network = _Asked(number, _read(source, model), kinds, config), model.network
-        if fits_into_memory(asked.image.pixels, classes=network.classes, in_channels=network.in_channels):
-            yield from _in_memory(asked, source.axes, device, keep_unfinished, control)
+        request, network = _Request(number, _read(source, model), kinds, config), model.network
+        if fits_into_memory(request.image.pixels, classes=network.classes, in_channels=network.in_channels):
+            yield from _in_memory(request, source.axes, device, keep_unfinished, control)
         else:
-            yield from _on_disk(asked, source, device, control)
+            yield from _on_disk(request, source, device, control)
 
     yield from one(0) if count == 1 else in_turn(one, count, control)
 
 
 def _in_memory(
-    asked: "_Asked", axes: Sequence[Axis], device: str, keep_unfinished: bool, control: Control
+    request: "_Request", axes: Sequence[Axis], device: str, keep_unfinished: bool, control: Control
 ) -> Iterator[RunEvent]:
     from napari_unet.network.prediction import predict_events
 
-    yield asked.begun
-    image, note, scaled = asked.image, "", None
+    yield request.begun
+    image, note, scaled = request.image, "", None
     for event in predict_events(
-        image.model, image.pixels, asked.config, device=device, control=control, start_at=image.start_at
+        image.model, image.pixels, request.config, device=device, control=control, start_at=image.start_at
     ):
         if isinstance(event, ImageScaled):
             scaled, note = event, event.message
-            asked.suit(event)
+            request.suit(event)
         elif isinstance(event, TileDone):
-            yield TilesDone(asked.number, event.share, note, asked.part(event))
+            yield TilesDone(request.number, event.share, note, request.part(event))
         elif isinstance(event, TilesHalved):
             note = event.message
         elif event.finished is None or (keep_unfinished and event.finished.any()):
-            results = _results(event, asked.kinds)
-            rereading = _rereading(event, asked.kinds, image.plane)
+            results = _results(event, request.kinds)
+            objects = results.get("objects")
             yield Segmented(
-                asked.number,
+                request.number,
                 results,
-                image.plane,
-                image.shape,
-                event.finished is None,
-                rereading,
-                scaled,
-                ObjectCounts.of(results["objects"], image.model.network.ndim, axes)
-                if "objects" in results
-                else None,
+                plane=image.plane,
+                shape=image.shape,
+                complete=event.finished is None,
+                rereading=_rereading(event, request.kinds, image.plane),
+                scaled=scaled,
+                counts=None if objects is None else ObjectCounts.of(objects, image.model.network.ndim, axes),
             )
 
 
-def _on_disk(asked: "_Asked", source: SourceImage, device: str, control: Control) -> Iterator[RunEvent]:
-    image = asked.image
+def _on_disk(request: "_Request", source: SourceImage, device: str, control: Control) -> Iterator[RunEvent]:
+    image = request.image
     sides = " × ".join(map(str, image.pixels.shape[1:]))
     if image.plane:
         raise InputError(
@@ -247,15 +245,15 @@ def _on_disk(asked: "_Asked", source: SourceImage, device: str, control: Control
             "which segments it on disk, or crop it."
         )
     check_writable(source.folder / source.name)
-    yield asked.begun
+    yield request.begun
     note = f"It is too large for the memory, so its results go to {source.folder}."
     for event in predict_to_zarr(
         image.model,
         image.pixels,
         source.folder,
         source.name,
-        asked.config,
-        kinds=asked.kinds,
+        request.config,
+        kinds=request.kinds,
         axes=source.axes,
         device=device,
         control=control,
@@ -263,14 +261,14 @@ def _on_disk(asked: "_Asked", source: SourceImage, device: str, control: Control
     ):
         share = share_done(event)
         if isinstance(event, ImageScaled):
-            asked.suit(event)
+            request.suit(event)
         if isinstance(event, ImageScaled | TilesHalved):
             note = event.message
         elif share is not None:
-            part = asked.part(event) if isinstance(event, TileDone) else None
-            yield TilesDone(asked.number, share, note, part)
+            part = request.part(event) if isinstance(event, TileDone) else None
+            yield TilesDone(request.number, share, note, part)
         elif isinstance(event, Stored):
-            yield StoredOnDisk(asked.number, event.outputs, event.finished)
+            yield StoredOnDisk(request.number, event.outputs, event.finished)
 
 
 def _receive(wanted: SourceWanted, control: Control) -> SourceImage | str | None:
@@ -282,7 +280,7 @@ def _receive(wanted: SourceWanted, control: Control) -> SourceImage | str | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Read:
+class _ReadImage:
     """An image as the network takes it."""
 
     pixels: Pixels  # (C, …YX) of the image, or of one plane of it
@@ -292,7 +290,7 @@ class _Read:
     start_at: tuple[float, ...] | None  # the pixel of ``pixels`` where to begin
 
 
-def _read(source: SourceImage, model: Model) -> _Read:
+def _read(source: SourceImage, model: Model) -> _ReadImage:
     ndim = model.network.ndim
     pixels = channels_first(
         source.image,
@@ -314,14 +312,14 @@ def _read(source: SourceImage, model: Model) -> _Read:
         where: tuple[Any, ...] = (slice(None), *plane)
         pixels = pixels[where]
     start_at = None if source.looked_at is None else source.looked_at[len(plane) :]
-    return _Read(pixels, plane, shape, model, start_at)
+    return _ReadImage(pixels, plane, shape, model, start_at)
 
 
-class _Asked:
+class _Request:
     """The prediction of one image, and the preview of its tiles."""
 
     def __init__(
-        self, number: int, image: _Read, kinds: Sequence[PredictionKind], config: PredictionConfig
+        self, number: int, image: _ReadImage, kinds: Sequence[PredictionKind], config: PredictionConfig
     ) -> None:
         self.number, self.image, self.kinds, self.config = number, image, kinds, config
         kind = next(kind for kind in get_args(PredictionKind) if kind in kinds)
