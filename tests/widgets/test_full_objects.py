@@ -37,7 +37,7 @@ def fill_box(layer, value, rows, columns):
 
 
 def full_values(paint):
-    return marks.full_objects_of(paint).within(bridge.copy_paint(paint))
+    return marks.known_full_of(paint).within(bridge.copy_paint(paint))
 
 
 def predict_two(viewer, image):

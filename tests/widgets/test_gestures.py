@@ -132,7 +132,7 @@ def test_every_gesture_by_mouse_and_each_undone_in_both_layers(make_napari_viewe
     assert (paint.data[whole] == 5).all()
     assert counted(dock) == "Objects: 1 accepted, 1 rejected, 2 made by splits, 1 merged."
     assert edited_result(viewer, image, "objects") is None  # it is all in the paint
-    assert marks.full_objects_of(paint).within(paint.data) == {2, 3, 4, 5}
+    assert marks.known_full_of(paint).within(paint.data) == {2, 3, 4, 5}
     for objects, painted in reversed(states[:-1]):
         hand.press("Control-Z")
         assert np.array_equal(result.data, objects)
@@ -371,9 +371,9 @@ def test_accepting_twice_changes_nothing_and_an_accepted_object_can_be_rejected(
     corrector.stroke("rejected", here, (0, 1))
     assert counted(section) == "Objects: 1 accepted, 1 rejected."
     assert (paint.data[before == 1] == 1).all()
-    assert marks.full_objects_of(paint).within(paint.data) is False
+    assert marks.known_full_of(paint).within(paint.data) is False
     timeline_of(paint).undo()
-    assert marks.full_objects_of(paint).within(paint.data) == {2}
+    assert marks.known_full_of(paint).within(paint.data) == {2}
     assert counted(section) == "Objects: 1 accepted."
 
 

@@ -15,7 +15,7 @@ from napari_unet.network.events import PaintJoined, Preview, StepDone
 from napari_unet.network.learning import live_preview as network_preview
 from napari_unet.widgets import jobs
 from napari_unet.widgets.bridge.layers import make_annotation
-from napari_unet.widgets.bridge.marks import accept_objects, full_objects_of
+from napari_unet.widgets.bridge.marks import accept_objects, known_full_of
 from napari_unet.widgets.bridge.paint_watch import TrainingLayers
 from napari_unet.widgets.predicting.prediction_run import PreviewBegun
 from napari_unet.widgets.predicting.preview_layer import PreviewLayer
@@ -109,7 +109,7 @@ def test_strokes_erasing_and_undo_join_and_what_is_known_of_objects(dock, viewer
     rim = binary_dilation(paint.data == 4, np.ones((3, 3))) & (paint.data == 0)
     np.testing.assert_array_equal(sample.paint, np.where(rim, 1, paint.data))
     np.testing.assert_array_equal((sample.weight > 0) & (paint.data == 0), rim)
-    assert sample.full == {4} == full_objects_of(paint).within(paint.data)
+    assert sample.full == {4} == known_full_of(paint).within(paint.data)
     assert dock._last.state is not None
 
 

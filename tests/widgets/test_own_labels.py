@@ -7,7 +7,7 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QPushButton
 
 from napari_unet.widgets.bridge.layers import add_error_map
-from napari_unet.widgets.bridge.marks import full_objects_of, set_mode
+from napari_unet.widgets.bridge.marks import known_full_of, set_mode
 from napari_unet.widgets.paint import PaintDock
 
 
@@ -77,7 +77,7 @@ def test_strokes_keep_their_meaning(dock, own, viewer):
     paint = dock.annotation
     assert viewer.layers.selection.active is paint
     np.testing.assert_array_equal(paint.data, own.data)
-    assert full_objects_of(paint).accepted == frozenset()
+    assert known_full_of(paint).accepted == frozenset()
     np.testing.assert_array_equal(own.data, before)
     assert not own.visible
     assert notification_manager.records[-1].message.startswith("Took 2 objects of 'mine'")
@@ -89,7 +89,7 @@ def test_of_finished_labels_all_is_known(dock, own):
     take(dock, "labels")
     paint = dock.annotation
     np.testing.assert_array_equal(paint.data, own.data.astype(int) + 1)
-    assert {value for value, _ in full_objects_of(paint).accepted} == {2, 3, 8}
+    assert {value for value, _ in known_full_of(paint).accepted} == {2, 3, 8}
 
 
 def test_what_is_painted_already_stays_and_no_two_objects_share_a_number(dock, own, viewer, image):
@@ -114,7 +114,7 @@ def test_classes_keep_their_numbers(dock, own, viewer, image):
     viewer.layers.selection.active = own
     take(dock, "labels")
     np.testing.assert_array_equal(paint.data, own.data.astype(int) + 1)
-    assert full_objects_of(paint).accepted == frozenset()
+    assert known_full_of(paint).accepted == frozenset()
 
 
 def test_what_cannot_become_paint_is_a_sentence(dock, viewer):

@@ -684,7 +684,7 @@ def test_an_image_that_is_opened_again_has_its_paint_and_regions(viewer, qtbot, 
     dock.make()
     assert dock.annotation is paint
     assert list(viewer.layers) == [again, regions, paint]
-    assert len(marks.full_objects_of(paint).regions) == 1
+    assert len(marks.known_full_of(paint).regions) == 1
     assert (dock.mode, paint.brush_size) == ("classes", 7)
 
 

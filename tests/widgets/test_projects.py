@@ -144,7 +144,7 @@ def test_everything_opens_again_as_it_was(make_napari_viewer, data, tmp_path, qt
     assert annotation_of(viewer, stack) is viewer.layers["stack paint"]
     assert marks.mode_of(viewer.layers["stack paint"]) == "classes"
     paint = annotation_of(viewer, plain)
-    full = marks.full_objects_of(paint)
+    full = marks.known_full_of(paint)
     assert full.filled
     assert full.within(paint.data) is True
     assert len(full.accepted) == 1
@@ -249,12 +249,12 @@ def test_a_script_reads_what_the_window_trains_on(make_napari_viewer, data, tmp_
     project = load_project(tmp_path / "p")
     assert project.sentences == []
     assert project.names == [image.name for image in images]
-    assert len(marks.full_objects_of(paints[1]).regions) == 2
+    assert len(marks.known_full_of(paints[1]).regions) == 2
     for number, (image, paint) in enumerate(zip(images, paints, strict=True)):
         pixels = copy_paint(paint)
         np.testing.assert_array_equal(project.images[number], copy_image(image))
         np.testing.assert_array_equal(project.paints[number], pixels)
-        assert project.full[number] == marks.full_objects_of(paint).within(pixels)
+        assert project.full[number] == marks.known_full_of(paint).within(pixels)
         assert relative_spacing(project.sizes[number]) == relative_spacing(pixel_sizes(paint))
         assert project.pixel_sizes[number] == micrometres(paint)
     assert (project.paints[1] == 1).sum() > (paints[1].data == 1).sum()
@@ -847,7 +847,7 @@ def test_layers_are_saved_as_a_project(make_napari_viewer, data, tmp_path, qtbot
     assert [Path(path).name for path in written] == ["saved.unet"]
     viewer = reopened(make_napari_viewer, tmp_path / "saved.unet", qtbot)
     assert [layer.name for layer in viewer.layers] == ["a b", "a b paint"]
-    assert marks.full_objects_of(annotation_of(viewer, viewer.layers[0])).filled
+    assert marks.known_full_of(annotation_of(viewer, viewer.layers[0])).filled
 
 
 def test_the_dock_is_described(make_napari_viewer, qtbot):

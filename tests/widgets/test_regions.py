@@ -12,7 +12,7 @@ from napari_unet.widgets.bridge.layers import (
     has_paint,
     make_annotation,
 )
-from napari_unet.widgets.bridge.marks import full_objects_of
+from napari_unet.widgets.bridge.marks import known_full_of
 from napari_unet.widgets.correcting.corrector import corrector_of
 from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.painting.regions import regions_layer, take_region_tool
@@ -75,14 +75,14 @@ def test_a_box_drawn_with_the_mouse_makes_the_rest_background(make_napari_viewer
     hand.drag(world)
     assert len(layer.data) == 1
     assert np.array_equal(copy_paint(paint), boxed(paint, (10, 10), (40, 50)))
-    assert full_objects_of(paint).within(paint.data) == {5}
+    assert known_full_of(paint).within(paint.data) == {5}
     assert "1 complete region:" in dock.findChild(QLabel, "paint_regions").text()
     background = 31 * 41 - 16
     qtbot.waitUntil(lambda: f"background {background:,} px" in dock.summary.text(), timeout=10_000)
     layer.selected_data = {0}
     layer.remove_selected()
     assert np.array_equal(copy_paint(paint), paint.data)
-    assert full_objects_of(paint).within(paint.data) is False
+    assert known_full_of(paint).within(paint.data) is False
     assert dock.findChild(QLabel, "paint_regions").text() == ""
     assert image in viewer.layers
 
@@ -116,7 +116,7 @@ def test_a_polygon_drawn_with_the_mouse_counts_when_it_is_finished(make_napari_v
     for place in ((10.3, 10.3), (10.3, 40.3), (40.3, 40.3)):
         hand.click(place)
         hand.hover(place)
-    assert full_objects_of(paint).regions == ()
+    assert known_full_of(paint).regions == ()
     hand.press("Escape")
     assert len(layer.data) == 1
     completed = copy_paint(paint)
@@ -236,7 +236,7 @@ def test_the_weight_map_and_the_tally_of_the_train_dock_know_of_regions(viewer, 
     completed = copy_paint(paint)
     assert np.count_nonzero(completed == 1) == 15 * 25 - 8 * 8 - 8 * 9
     np.testing.assert_allclose(shown(), border_weights(completed, weights.config()), rtol=1e-5)
-    told = ImagePaint(completed, "objects", full_objects_of(paint))
+    told = ImagePaint(completed, "objects", known_full_of(paint))
     assert describe_paint([told]) == "Painted: 1 image, 2 objects, all filled to their border."
     layer.data = []
     qtbot.waitUntil(lambda: shown()[5, 5] == 0, timeout=20_000)

@@ -210,7 +210,7 @@ class PaintDock(Dock):
         paint = self.annotation
         if paint is None:
             return
-        accepted = {value for value, _ in marks.full_objects_of(paint).accepted}
+        accepted = {value for value, _ in marks.known_full_of(paint).accepted}
         try:
             indices, values = number_separately(np.asarray(marks.full_data(paint)), but=accepted)
         except InputError as error:
@@ -306,7 +306,7 @@ class PaintDock(Dock):
     def _show_filled(self) -> None:
         paint, is_objects = self.annotation, self.mode == "objects"
         with signals_blocked(self.filled):
-            self.filled.setChecked(paint is not None and marks.full_objects_of(paint).filled)
+            self.filled.setChecked(paint is not None and marks.known_full_of(paint).filled)
         self.filled.setEnabled(paint is not None and is_objects)
         self.filled.setToolTip(_FILLED if is_objects else _NO_OBJECTS)
 
@@ -324,7 +324,7 @@ class PaintDock(Dock):
             self._counter.cancel()
             self._show_fault(str(error))
             return
-        copy, full = bridge.copy_paint(paint), marks.full_objects_of(paint)
+        copy, full = bridge.copy_paint(paint), marks.known_full_of(paint)
         layer, mode = paint.unique_id, self.mode
         self._counter.submit(once(lambda: count(layer, copy, mode, full)))
 

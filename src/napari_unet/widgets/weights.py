@@ -185,7 +185,7 @@ class WeightsDock(Dock):
         maps = partial(
             self._previews.maps,
             paint.data,
-            marks.full_objects_of(paint),
+            marks.known_full_of(paint),
             config,
             marks.mode_of(paint),
             visible=pixel_shown(self._viewer, paint)[:-2],

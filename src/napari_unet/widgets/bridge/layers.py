@@ -28,10 +28,10 @@ from napari_unet.widgets.bridge.marks import (
     KEY,
     Mark,
     full_data,
-    full_objects_of,
     image_channels,
     is_paint,
     kind_of,
+    known_full_of,
     layers_of,
     mark_of,
     source_of,
@@ -140,12 +140,12 @@ def copy_paint(paint: Labels) -> NDArray[Any]:
 
     Unlabelled pixels of its complete regions are background in the copy.
     """
-    return complete(np.array(full_data(paint)), full_objects_of(paint).regions)
+    return complete(np.array(full_data(paint)), known_full_of(paint).regions)
 
 
 def has_paint(paint: Labels) -> bool:
     """Return whether anything is painted, or lies in a complete region."""
-    return bool(full_objects_of(paint).regions) or bool(np.any(full_data(paint)))
+    return bool(known_full_of(paint).regions) or bool(np.any(full_data(paint)))
 
 
 def copy_objects(labels: Labels) -> NDArray[Any]:

@@ -138,31 +138,31 @@ def set_mode(paint: Labels, mode: Mode) -> None:
         paint.events.metadata()
 
 
-def full_objects_of(paint: Labels) -> KnownFull:
-    """Return which objects of ``paint`` are known to be painted up to their border."""
+def known_full_of(paint: Labels) -> KnownFull:
+    """Return which objects of ``paint`` are painted up to their border, and where everything is annotated."""
     mark = mark_of(paint)
     return KnownFull() if mark is None else mark.full
 
 
 def set_filled(paint: Labels, filled: bool) -> None:
     """Note whether all objects of ``paint`` are painted up to their border."""
-    _note_full(paint, replace(full_objects_of(paint), filled=filled))
+    _note_full(paint, replace(known_full_of(paint), filled=filled))
 
 
 def set_regions(paint: Labels, regions: tuple[Region, ...]) -> None:
     """Note in which regions of ``paint`` everything is annotated."""
-    if full_objects_of(paint).regions != regions:
-        _note_full(paint, replace(full_objects_of(paint), regions=regions))
+    if known_full_of(paint).regions != regions:
+        _note_full(paint, replace(known_full_of(paint), regions=regions))
 
 
 def accept_objects(paint: Labels, values: Collection[int]) -> None:
     """Note that the objects of these ``values`` are painted up to their border, as they are now."""
-    _note_full(paint, full_objects_of(paint).accept(full_data(paint), values))
+    _note_full(paint, known_full_of(paint).accept(full_data(paint), values))
 
 
 def accept_painted(paint: Labels, painted: Mapping[int, NDArray[Any]]) -> None:
     """Note that these objects are painted up to their border, given the flat indices of their pixels."""
-    _note_full(paint, full_objects_of(paint).accept_pixels(painted))
+    _note_full(paint, known_full_of(paint).accept_pixels(painted))
 
 
 def _note_full(paint: Labels, full: KnownFull) -> None:

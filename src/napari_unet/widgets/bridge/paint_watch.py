@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject
 from napari_unet.core.arrays.blocks import Plane
 from napari_unet.core.painted.paint_feed import PaintFeed, Source
 from napari_unet.widgets.bridge.layers import annotation_of, copy_image, has_paint
-from napari_unet.widgets.bridge.marks import full_data, full_objects_of, mode_of
+from napari_unet.widgets.bridge.marks import full_data, known_full_of, mode_of
 from napari_unet.widgets.window.lifetime import follow, later
 
 
@@ -139,7 +139,7 @@ class PaintWatch(QObject):
 
 def _source(one: TrainingLayers) -> Source:
     return Source(
-        one.image.unique_id, one.pixels, full_data(one.paint), full_objects_of(one.paint), scored=one.scored
+        one.image.unique_id, one.pixels, full_data(one.paint), known_full_of(one.paint), scored=one.scored
     )
 
 

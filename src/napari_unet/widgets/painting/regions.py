@@ -20,8 +20,8 @@ from napari_unet.widgets.bridge.marks import (
     KEY,
     Mark,
     full_data,
-    full_objects_of,
     is_paint,
+    known_full_of,
     layers_bound_to,
     mark_of,
     set_regions,
@@ -89,7 +89,7 @@ class RegionTools(QWidget):
         layer = regions_layer(self._viewer, paint)
         self._follow(layer)
         drawn = 0 if layer is None else len(layer.data)
-        regions = full_objects_of(paint).regions
+        regions = known_full_of(paint).regions
         predicted = objects_of(self._viewer, source_of(self._viewer, paint)) if regions else None
         if predicted is None or full_data(predicted).shape != full_data(paint).shape:
             self._latest.cancel()

@@ -15,7 +15,7 @@ from napari_unet.core.control import Control
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.objects.rereading import Rereading, keep_corrected
 from napari_unet.widgets.bridge.layers import annotation_of, predicted_labels, update_plane
-from napari_unet.widgets.bridge.marks import full_data, full_objects_of, source_of
+from napari_unet.widgets.bridge.marks import full_data, known_full_of, source_of
 from napari_unet.widgets.bridge.placement import pixel_shown
 from napari_unet.widgets.bridge.timeline import timeline_of
 from napari_unet.widgets.guiding.next_place_run import Known
@@ -185,7 +185,7 @@ def _with_corrections(
     """Return the newly read objects of a plane of ``result``, with the accepted and rejected ones in it."""
     if paint is None or full_data(paint).shape != result.data.shape:
         return labels
-    accepted = {value for value, _ in full_objects_of(paint).accepted}
+    accepted = {value for value, _ in known_full_of(paint).accepted}
     rejected = np.zeros(labels.shape, bool)
     first = int(np.ravel_multi_index((*plane, *(0,) * labels.ndim), result.data.shape))
     for pixels in timeline_of(paint).rejected:

@@ -15,7 +15,7 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.core.painted.regions import complete
-from napari_unet.widgets.bridge.marks import full_objects_of, mode_of
+from napari_unet.widgets.bridge.marks import known_full_of, mode_of
 from napari_unet.widgets.parts.form import Sentence
 from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.window.lifetime import follow, when_settled
@@ -80,7 +80,7 @@ class PaintTally(Sentence):
             self._followed.callback(
                 follow(self, self._on_change, events.paint, events.data, events.set_data, events.metadata)
             )
-        told = [ImagePaint(paint.data, mode_of(paint), full_objects_of(paint)) for paint in paints]
+        told = [ImagePaint(paint.data, mode_of(paint), known_full_of(paint)) for paint in paints]
         self._latest.submit(lambda control: _describe(told, control))
 
 

@@ -15,7 +15,7 @@ from napari_unet.widgets.bridge.layers import (
     copy_paint,
     has_paint,
 )
-from napari_unet.widgets.bridge.marks import full_objects_of, image_channels, images_of, mode_of
+from napari_unet.widgets.bridge.marks import image_channels, images_of, known_full_of, mode_of
 from napari_unet.widgets.bridge.paint_watch import TrainingLayers
 from napari_unet.widgets.bridge.placement import micrometres, pixel_sizes, unsaid_channels
 from napari_unet.widgets.training.training_run import TrainingData
@@ -116,7 +116,7 @@ def copy_pairs(pairs: Pairs, scored: Pairs) -> Copies:
             images[:count],
             paints[:count],
             full=[
-                full_objects_of(paint).within(pixels)
+                known_full_of(paint).within(pixels)
                 for (_, paint), pixels in zip(pairs, paints[:count], strict=True)
             ],
             validation=(images[count:], paints[count:]),
