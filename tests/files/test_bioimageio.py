@@ -140,8 +140,10 @@ def test_a_small_image_is_mirrored(size: int) -> None:
 def test_what_cannot_be_exported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at least one author"):
         PackageInfo("name", (" ",))
-    with pytest.raises(InputError, match="SPDX"):
-        PackageInfo("name", ("A",), license="do what you like")
+    for name in ("do what you like", "foo", "", "MIT OR Apache-2.0", "LicenseRef-of-the-lab"):
+        with pytest.raises(InputError, match="SPDX"):
+            PackageInfo("name", ("A",), license=name)
+    assert PackageInfo("name", ("A",), license="cc-by-4.0").license == "CC-BY-4.0"
     with pytest.raises(InputError, match="sample image"):
         export_package(make_model(), tmp_path / "p.zip", INFO, np.zeros((3, 30, 30)))
     with pytest.raises(InputError, match="is a folder"):

@@ -11,6 +11,7 @@ import json
 import re
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
 from napari_unet.core.arrays.normalisation import CLIPS, Normalisation
 from napari_unet.core.errors import InputError
@@ -36,8 +38,6 @@ _DESCRIPTION = "bioimageio.yaml"
 _NAME = re.compile(r"[^A-Za-z0-9_+\-() ]+")
 """Characters that are not allowed in names."""
 
-_LICENSE = re.compile(r"[A-Za-z0-9.+\-]+")
-
 
 @dataclass(frozen=True, slots=True)
 class PackageInfo:
@@ -55,10 +55,17 @@ class PackageInfo:
     def __post_init__(self) -> None:
         if not any(author.strip() for author in self.authors):
             raise InputError("A package must name who made the model; give at least one author.")
-        if _LICENSE.fullmatch(self.license) is None:
-            raise InputError(
-                f"The license is {self.license!r}; give its SPDX identifier, such as CC-BY-4.0 or CC0-1.0."
-            )
+        object.__setattr__(self, "license", _spdx(self.license))
+
+
+def _spdx(name: str) -> str:
+    """Return the identifier of a licence as SPDX writes it; other programs refuse a package without one."""
+    known = ""
+    with suppress(InvalidLicenseExpression):
+        known = canonicalize_license_expression(name)
+    if not known or " " in known or known.startswith("LicenseRef-"):  # one licence, known to all
+        raise InputError(f"The license is {name!r}; give its SPDX identifier, such as CC-BY-4.0 or CC0-1.0.")
+    return known
 
 
 def export_package(
