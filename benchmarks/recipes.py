@@ -32,7 +32,7 @@ from methods import Snapshot, Task
 from napari_unet import predict
 from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.learning.dataset import Dataset, Sample, join_planes
-from napari_unet.core.learning.reading import Reading, read_planes
+from napari_unet.core.learning.reading import DatasetConfig, read_planes
 from napari_unet.core.patches import Patch, cut_patch, place_box
 from napari_unet.network.augment import augment, source_margin
 from napari_unet.network.config import AugmentationConfig, TrainingConfig
@@ -177,7 +177,7 @@ class _Run:
         self._settings = task.settings
         self._device = choose_device("auto")
         config = replace(task.settings.training, augmentation=recipe.augmentation, seed=task.seed)
-        reading = Reading(
+        dataset_config = DatasetConfig(
             ndim=2,
             mode="objects",
             channels="auto",
@@ -188,7 +188,7 @@ class _Run:
             seed=task.seed,
         )
         paints = [painted.paint for painted in task.painted]
-        dataset = join_planes(read_planes(task.images, paints, reading), reading)
+        dataset = join_planes(read_planes(task.images, paints, dataset_config), dataset_config)
         shape = replace(config.network, in_channels=dataset.in_channels, classes=dataset.n_classes)
         self._config: TrainingConfig = replace(config, network=shape)
         # A sample without paint to train on is never drawn.

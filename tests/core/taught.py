@@ -3,7 +3,7 @@
 from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.learning.dataset import join_planes
-from napari_unet.core.learning.reading import Reading, read_planes
+from napari_unet.core.learning.reading import DatasetConfig, read_planes
 
 USUAL = {
     "ndim": 2,
@@ -18,7 +18,7 @@ USUAL = {
 
 
 def build_dataset(images, paints, *, validation=0, full=None, control=None, **how):
-    """Read images and paints as usual, or ``how`` fields of Reading say, and join them."""
-    reading = Reading(**(USUAL | how))
-    planes = read_planes(images, paints, reading, validation=validation, full=full, control=control)
-    return join_planes(planes, reading)
+    """Read images and paints as usual, or ``how`` fields of DatasetConfig say, and join them."""
+    config = DatasetConfig(**(USUAL | how))
+    planes = read_planes(images, paints, config, validation=validation, full=full, control=control)
+    return join_planes(planes, config)

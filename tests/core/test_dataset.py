@@ -10,7 +10,7 @@ from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.core.learning.reading import Reading, read_planes
+from napari_unet.core.learning.reading import DatasetConfig, read_planes
 from napari_unet.core.weights import border_weights
 
 
@@ -174,8 +174,8 @@ def test_other_equal_channels_stay(count: int, axis: int) -> None:
 def test_an_axis_in_front_may_be_known_to_be_one_of_colours() -> None:
     images, paints = [np.stack([_image()] * 3)] * 2, [_paint()] * 2
     for known, channels in ((True, 1), (False, 3)):
-        reading = Reading(**USUAL)
-        planes = read_planes(images, paints, reading, colours_first=[True, known])
+        config = DatasetConfig(**USUAL)
+        planes = read_planes(images, paints, config, colours_first=[True, known])
         assert [len(plane.image) for plane in planes] == [channels] * 2
 
 
@@ -245,7 +245,7 @@ def test_what_cannot_teach_is_one_sentence(images: Any, paints: Any, mode: Any, 
 
 
 def test_images_are_named_where_something_is_wrong_with_one() -> None:
-    reading = Reading(2, "objects", "auto", WeightConfig(), Normalisation(), 0.2, None, 0)
+    config = DatasetConfig(2, "objects", "auto", WeightConfig(), Normalisation(), 0.2, None, 0)
     names = ["a.tif", "b.tif"]
     for image, paint, said in (
         (_image(), _paint((40, 49)), "b.tif: The image has shape"),
@@ -253,7 +253,7 @@ def test_images_are_named_where_something_is_wrong_with_one() -> None:
         (_image((40, 50, 3)), _paint(), "b.tif has 3 channels and a.tif has 1"),
     ):
         with pytest.raises(InputError, match=said):
-            read_planes([_image(), image], [_paint(), paint], reading, names=names)
+            read_planes([_image(), image], [_paint(), paint], config, names=names)
 
 
 def test_full_is_told_of_each_image() -> None:

@@ -15,7 +15,7 @@ from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.learning import live_dataset
 from napari_unet.core.learning.dataset import join_planes
 from napari_unet.core.learning.live_dataset import LiveDataset
-from napari_unet.core.learning.reading import Reading, read_planes
+from napari_unet.core.learning.reading import DatasetConfig, read_planes
 from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.core.painted.object_distance import Depth
 from napari_unet.core.painted.paint_feed import PaintFeed, Source
@@ -23,35 +23,33 @@ from napari_unet.core.painted.regions import Region
 
 
 def read(mode="objects", held_out=0.2, ndim=2, weights=WeightConfig()):
-    return Reading(ndim, mode, "none", weights, Normalisation(), held_out, None, 0)
+    return DatasetConfig(ndim, mode, "none", weights, Normalisation(), held_out, None, 0)
 
 
 def picture(shape, seed=0):
     return np.random.default_rng(seed).integers(0, 60000, shape).astype(np.uint16)
 
 
-def planes_of(sources, reading):
+def planes_of(sources, config):
     return read_planes(
         [source.image for source in sources],
         [
-            np.stack([source.read(index) for index in source.planes(reading.ndim)]).reshape(
-                source.paint.shape
-            )
+            np.stack([source.read(index) for index in source.planes(config.ndim)]).reshape(source.paint.shape)
             for source in sources
         ],
-        reading,
+        config,
         full=[source.known.within(source.paint) for source in sources],
         validation=sum(source.scored for source in sources),
     )
 
 
-def follow(sources, reading):
-    return LiveDataset(planes_of(sources, reading), reading)
+def follow(sources, config):
+    return LiveDataset(planes_of(sources, config), config)
 
 
-def anew(sources, reading, n_classes=None):
+def anew(sources, config, n_classes=None):
     """The dataset of a training that begins now, with as many classes."""
-    return join_planes(planes_of(sources, reading), reading, n_classes=n_classes)
+    return join_planes(planes_of(sources, config), config, n_classes=n_classes)
 
 
 def assert_same(found, expected):
@@ -106,10 +104,10 @@ def _narrow_bands():
 def test_strokes_and_erasing_join_as_if_it_began_with_them(mode, held_out, data):
     ids = (0, 0, 1, 1, 2, 3, 9, 40) if mode == "objects" else (0, 0, 1, 2, 3)
     given_sources = data.draw(sources(mode))
-    reading = read(mode, held_out)
-    live = follow(given_sources, reading)
+    config = read(mode, held_out)
+    live = follow(given_sources, config)
     feed = PaintFeed(given_sources)
-    assert_same(live.dataset, anew(given_sources, reading))
+    assert_same(live.dataset, anew(given_sources, config))
     for _ in range(data.draw(st.integers(1, 4))):
         source = data.draw(st.sampled_from(given_sources))
         for _ in range(data.draw(st.integers(1, 3))):
@@ -129,24 +127,24 @@ def test_strokes_and_erasing_join_as_if_it_began_with_them(mode, held_out, data)
         copies = [sample.paint.copy() for sample in old.samples]
         live.update(feed.take())
         assert feed.take() is None
-        assert_same(live.dataset, anew(given_sources, reading, old.n_classes))
+        assert_same(live.dataset, anew(given_sources, config, old.n_classes))
         for sample, copy in zip(old.samples, copies, strict=True):
             np.testing.assert_array_equal(sample.paint, copy)  # left as it was
 
 
-def one(reading=None, shape=(60, 70), paint=None):
+def one(config=None, shape=(60, 70), paint=None):
     if paint is None:
         paint = np.zeros(shape, np.int32)
         paint[..., 2:6, 5:40] = 1
         paint[..., 20:30, 10:20] = 2
         paint[..., 20:30, 24:34] = 3
     source = Source("a", picture(paint.shape), paint)
-    reading = reading or read(held_out=0)
-    return source, reading, follow([source], reading), PaintFeed([source])
+    config = config or read(held_out=0)
+    return source, config, follow([source], config), PaintFeed([source])
 
 
 def test_erased_paint_is_gone_and_what_is_fresh_is_told():
-    source, _reading, live, feed = one()
+    source, _config, live, feed = one()
     source.paint[20:30, 10:20] = 0
     source.paint[40:44, 5:15] = 4
     feed.put(source)
@@ -162,15 +160,15 @@ def test_erased_paint_is_gone_and_what_is_fresh_is_told():
 
 def test_the_paint_that_it_begins_with_is_left_as_it_was():
     """It may be the very array of whoever starts a training."""
-    source, reading, _, feed = one()
+    source, config, _, feed = one()
     given = source.paint.copy()
-    live = LiveDataset(read_planes([source.image], [given], reading), reading)
+    live = LiveDataset(read_planes([source.image], [given], config), config)
     for row in (40, 45):
         source.paint[row, 5:15] = 4
         feed.put(replace(source, known=KnownFull().accept(source.paint, {4})))
         assert live.update(feed.take())
         assert not given[40:].any()
-    assert_same(live.dataset, anew([replace(source, known=KnownFull().accept(source.paint, {4}))], reading))
+    assert_same(live.dataset, anew([replace(source, known=KnownFull().accept(source.paint, {4}))], config))
 
 
 def test_a_stroke_takes_no_memory_as_large_as_the_image():
@@ -188,17 +186,17 @@ def test_a_stroke_takes_no_memory_as_large_as_the_image():
 
 
 def test_new_images_and_planes_join():
-    reading = read(held_out=0)
+    config = read(held_out=0)
     source, _, live, feed = one(shape=(3, 60, 70), paint=None)
     source.paint[1:] = 0
-    live = follow([source], reading)
+    live = follow([source], config)
     source.paint[2, 4:9, 4:9] = 1
     other = Source("b", picture((50, 50), 1), np.zeros((50, 50), np.uint8))
     other.paint[10:20, 10:20] = 2
     feed.put(source, (2,))
     feed.put(other)
     assert live.update(feed.take())
-    assert_same(live.dataset, anew([source, other], reading))
+    assert_same(live.dataset, anew([source, other], config))
 
 
 def test_held_out_strokes_are_never_fresh():
@@ -206,7 +204,7 @@ def test_held_out_strokes_are_never_fresh():
     for number in range(12):
         paint[number * 10, 2:40] = 1
         paint[number * 10 + 4 : number * 10 + 8, 5:12] = number + 2
-    source, _reading, live, feed = one(read(), paint=paint)
+    source, _config, live, feed = one(read(), paint=paint)
     assert live.dataset.on == "held-out"
     for number in range(12):
         source.paint[number * 10 + 4 : number * 10 + 8, 30:37] = number + 30
@@ -219,8 +217,8 @@ def test_held_out_strokes_are_never_fresh():
 
 
 def test_paint_that_cannot_teach_any_more_waits_for_more():
-    source, reading, live, feed = one()
-    before, same = live.dataset, anew([source], reading)
+    source, config, live, feed = one()
+    before, same = live.dataset, anew([source], config)
     source.paint[20:22] = 0
     source.paint[22:30][source.paint[22:30] >= 2] = 0
     feed.put(source)
@@ -235,11 +233,11 @@ def test_paint_that_cannot_teach_any_more_waits_for_more():
     feed.put(source)
     assert live.update(feed.take())
     assert live.held_back == ()
-    assert_same(live.dataset, anew([source], reading))
+    assert_same(live.dataset, anew([source], config))
 
 
 def test_a_class_that_the_network_lacks_waits_for_the_next_training():
-    source, reading, live, feed = one(read("classes", held_out=0))
+    source, config, live, feed = one(read("classes", held_out=0))
     source.paint[50:55, 50:55] = 4
     source.paint[50:55, 5:10] = 3
     feed.put(source)
@@ -248,12 +246,12 @@ def test_a_class_that_the_network_lacks_waits_for_the_next_training():
     assert sentence.startswith("This training began without class 4;")
     expected = source.paint.copy()
     expected[50:55, 50:55] = 0
-    assert_same(live.dataset, anew([replace(source, paint=expected)], reading))
+    assert_same(live.dataset, anew([replace(source, paint=expected)], config))
 
 
 @pytest.mark.parametrize("known", [KnownFull(filled=True), "accepted", "region"])
 def test_what_is_known_of_objects_follows(known):
-    source, reading, live, feed = one()
+    source, config, live, feed = one()
     if known == "accepted":
         known = KnownFull().accept(source.paint, {2})
     elif known == "region":
@@ -263,7 +261,7 @@ def test_what_is_known_of_objects_follows(known):
     assert live.update(feed.take())
     sample = live.dataset.samples[0]
     assert sample.distance is not None
-    expected = anew([replace(told, paint=told.read(()))], reading)
+    expected = anew([replace(told, paint=told.read(()))], config)
     assert_same(live.dataset, expected)
     live.distance = False
     source.paint[50, 50] = 1
@@ -294,13 +292,13 @@ def test_regions_and_full_objects_of_a_stack_follow(ndim):
         feed.put(source, box[:1])
         live.update(feed.take())
         whole = np.stack([replace(source, paint=source.paint).read((z,)) for z in range(4)])
-        expected = anew([replace(source, paint=whole)], live._reading)
+        expected = anew([replace(source, paint=whole)], live._config)
         found = live.dataset
         assert_same(found, expected)
 
 
 def test_after_paint_that_cannot_teach_all_edits_are_in_it():
-    source, reading, live, feed = one()
+    source, config, live, feed = one()
     for edit in ((2, 0), (3, 0), (0, 0)):
         source.paint[source.paint == edit[0]] = edit[1]
         feed.put(source)
@@ -308,15 +306,15 @@ def test_after_paint_that_cannot_teach_all_edits_are_in_it():
     source.paint[50:54, 50:54] = 9
     feed.put(source)
     assert live.update(feed.take())
-    assert_same(live.dataset, anew([source], reading))
+    assert_same(live.dataset, anew([source], config))
     source.paint[44:48, 50:54] = 1
     feed.put(source)
     assert live.update(feed.take())
-    assert_same(live.dataset, anew([source], reading))
+    assert_same(live.dataset, anew([source], config))
 
 
 def test_an_edit_measures_no_object_that_it_does_not_touch(monkeypatch):
-    source, reading, live, feed = one()
+    source, config, live, feed = one()
     source = replace(source, known=KnownFull(filled=True))
     feed.put(source)
     live.update(feed.take())
@@ -331,11 +329,11 @@ def test_an_edit_measures_no_object_that_it_does_not_touch(monkeypatch):
     assert len(measured) == 1
     assert after[3] is before[3]
     assert after[2] is not before[2]
-    assert_same(live.dataset, anew([source], reading))
+    assert_same(live.dataset, anew([source], config))
 
 
 def test_an_object_that_is_painted_over_on_one_plane_is_full_on_none():
-    source, reading, live, feed = one(shape=(2, 60, 70))
+    source, config, live, feed = one(shape=(2, 60, 70))
     told = replace(source, known=KnownFull().accept(source.paint, {2}))
     feed.put(told)
     assert live.update(feed.take())
@@ -344,14 +342,14 @@ def test_an_object_that_is_painted_over_on_one_plane_is_full_on_none():
     feed.put(told, (0,))
     assert live.update(feed.take())
     assert live.dataset.samples[1].full is False
-    assert_same(live.dataset, anew([told], reading))
+    assert_same(live.dataset, anew([told], config))
 
 
 def test_an_image_of_other_channels_is_told_of_and_does_not_join():
     source, _, live, feed = one()
     other = Source("b", picture((60, 70, 3)), source.paint.copy())
     feed.put(replace(other, image=np.moveaxis(other.image, -1, 0)[:2]))
-    live._reading = replace(live._reading, channels="auto")
+    live._config = replace(live._config, channels="auto")
     assert not live.update(feed.take())
     assert "2 channels was painted on, but the network learns from 1" in live.held_back[0]
     feed.put(other)
@@ -369,7 +367,7 @@ def test_what_is_scored_changes_with_numbers_and_is_told():
     for number in range(12):
         paint[number * 10, 2:40] = 1
         paint[number * 10 + 4 : number * 10 + 8, 5:12] = 2
-    source, reading, live, feed = one(read(held_out=0.5), paint=paint)
+    source, config, live, feed = one(read(held_out=0.5), paint=paint)
     assert np.unique(live.dataset.samples[0].held_out[paint == 2] > 0).size == 2
     for number in range(1, 12):
         paint[number * 10 + 4 : number * 10 + 8, 20:34] = 3 + number  # so many that 2 is one object
@@ -378,6 +376,6 @@ def test_what_is_scored_changes_with_numbers_and_is_told():
         (sample,) = live.dataset.samples
         strokes = np.unique(sample.strokes[paint == 2])
         assert strokes.size == (12 if summarise_paint(paint).lacks_numbers else 1)
-        assert_same(live.dataset, anew([source], reading))
+        assert_same(live.dataset, anew([source], config))
     assert strokes.size == 1
     assert np.unique(sample.held_out[paint == 2] > 0).size == 1

@@ -14,7 +14,7 @@ from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.learning.dataset import Dataset
 from napari_unet.core.learning.live_dataset import LiveDataset
-from napari_unet.core.learning.reading import Reading, read_planes
+from napari_unet.core.learning.reading import DatasetConfig, read_planes
 from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.core.painted.paint_feed import PaintFeed, Source
 from napari_unet.network.augment import Batch
@@ -106,9 +106,9 @@ def test_what_is_painted_and_erased_follows() -> None:
     )
     paint[1:] = 0
     sources = [Source("a", image, paint), Source("b", other, nothing)]
-    reading = Reading(2, "objects", "none", WeightConfig(), Normalisation(), 0, None, 0)
-    planes = read_planes([image, other], [paint.copy(), nothing.copy()], reading, full=[False, False])
-    live, feed = LiveDataset(planes, reading), PaintFeed(sources)
+    config = DatasetConfig(2, "objects", "none", WeightConfig(), Normalisation(), 0, None, 0)
+    planes = read_planes([image, other], [paint.copy(), nothing.copy()], config, full=[False, False])
+    live, feed = LiveDataset(planes, config), PaintFeed(sources)
     shape = plan_batches(live.dataset, NETWORK, CONFIG, CPU)
     resident = Resident(live.dataset, shape, CONFIG, CPU)
 

@@ -21,7 +21,7 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.learning.live_dataset import LiveDataset
 from napari_unet.core.learning.mixture import telling_mixture
-from napari_unet.core.learning.reading import Reading, are_in_colours, read_planes
+from napari_unet.core.learning.reading import DatasetConfig, are_in_colours, read_planes
 from napari_unet.core.learning.view import Gaze
 from napari_unet.core.painted.label_images import perhaps_labels
 from napari_unet.core.painted.object_distance import Full
@@ -227,8 +227,8 @@ def train_events(
         the first.
     """
     control = control or Control()
-    place = choose_device(device)
-    precision = choose_precision(place, config.precision)
+    torch_device = choose_device(device)
+    precision = choose_precision(torch_device, config.precision)
     if start is not None:
         check_model(start)
         # A starter may become 3-D; a training that is continued stays what it was.
@@ -247,7 +247,7 @@ def train_events(
         control=control,
     )
     dataset = live.dataset
-    check_memory(dataset, config.network, config, place)
+    check_memory(dataset, config.network, config, torch_device)
     is_new = start is not None and start.network.in_channels != dataset.in_channels
     network, told, resume = starting_network(
         start,
@@ -262,7 +262,7 @@ def train_events(
     config = starting_rates(start, config, in_channels=dataset.in_channels, classes=dataset.n_classes)
     live.distance = network.config.distance
     yield Started(
-        device=describe_device(place),
+        device=describe_device(torch_device),
         precision=str(precision).removeprefix("torch."),
         parameters=sum(values.numel() for values in network.parameters()),
         images=sum(sample.teaches for sample in dataset.samples),
@@ -281,7 +281,7 @@ def train_events(
             joining,
             config,
             control,
-            device=place,
+            device=torch_device,
             precision=precision,
             gaze=gaze,
             checkpoint_s=checkpoint_s,
@@ -307,9 +307,9 @@ def train_events(
     finally:
         del network
         # Other programs, and napari's canvas, share the GPU.
-        if place.type == "cuda":
+        if torch_device.type == "cuda":
             torch.cuda.empty_cache()
-        elif place.type == "mps":
+        elif torch_device.type == "mps":
             torch.mps.empty_cache()
 
 
@@ -326,7 +326,7 @@ def _read(
     control: Control,
 ) -> LiveDataset:
     """Return what is learnt from and, after it, what is for scoring alone."""
-    reading = Reading(
+    dataset_config = DatasetConfig(
         ndim=config.network.ndim,
         mode=config.mode,
         channels=config.channels,
@@ -340,7 +340,7 @@ def _read(
     if len(validation or ((), ())) != 2:
         raise InputError("The validation is not a pair; give two lists, of images and of their paints.")
     more_images, more_paints = (
-        _listed(each, noun, reading.ndim)
+        _listed(each, noun, dataset_config.ndim)
         for each, noun in zip(validation or ((), ()), ("validation images", "validation paints"), strict=True)
     )
     if len(more_images) != len(more_paints):  # in all there may be as many of the one as of the other
@@ -353,7 +353,7 @@ def _read(
     planes = read_planes(
         [*images, *more_images],
         [*paints, *more_paints],
-        reading,
+        dataset_config,
         validation=len(more_images),
         full=None if full is None else [*map(_whether_full, full), *(False for _ in more_images)],
         names=names,
@@ -361,7 +361,7 @@ def _read(
         control=control,
     )
     check_paint_fits(planes)
-    return LiveDataset(planes, reading)
+    return LiveDataset(planes, dataset_config)
 
 
 def _listed(arrays: Iterable[Any], noun: str, ndim: int) -> list[Any]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Mode, advise, check_teachable
 from napari_unet.core.errors import InputError
-from napari_unet.core.learning.reading import Reading, classes_of, count_together
+from napari_unet.core.learning.reading import DatasetConfig, classes_of, count_together
 from napari_unet.core.painted.holdout import PixelSplit, split_pixels
 from napari_unet.core.painted.object_distance import UNKNOWN, Depth, Full, choose_reach, object_distance
 from napari_unet.core.painted.painted_pixels import (
@@ -78,7 +78,7 @@ class Dataset:
 
 def join_planes(
     planes: Sequence[PaintedPlane],
-    reading: Reading,
+    config: DatasetConfig,
     *,
     n_classes: int | None = None,
     distance: bool = True,
@@ -89,8 +89,8 @@ def join_planes(
     Parameters
     ----------
     planes : sequence of PaintedPlane
-        Measured as ``reading`` says. They are left as they are.
-    reading : Reading
+        Measured as ``config`` says. They are left as they are.
+    config : DatasetConfig
     n_classes : int, optional
         Classes of the network in "classes" mode, none of which need be painted; None counts them.
     distance : bool
@@ -104,10 +104,10 @@ def join_planes(
     InputError
         If the paint cannot teach.
     """
-    mode = reading.mode
+    mode = config.mode
     counts = count_together(plane.counts for plane in planes if not plane.scored)
     check_teachable(counts, mode)
-    n_classes = n_classes or classes_of(counts, reading)
+    n_classes = n_classes or classes_of(counts, config)
     pixels = np.zeros(n_classes, np.int64)
     for plane in planes:
         if not plane.scored:
@@ -121,12 +121,12 @@ def join_planes(
     pieces: dict[int, int] = {}
     if mode == "objects":
         strokes, pieces = number_pieces(strokes, [plane.number for plane in planes])
-    splits, on = _choose_scored(planes, strokes, reading)
+    splits, on = _choose_scored(planes, strokes, config)
     reach = None
     if mode == "objects" and distance:
-        reach = choose_reach([depth for plane in planes for depth in plane.depths.values()], reading.spacing)
+        reach = choose_reach([depth for plane in planes for depth in plane.depths.values()], config.spacing)
     samples = tuple(
-        _sample(plane, numbered, split, pixels, reading, reach=reach, before=before)
+        _sample(plane, numbered, split, pixels, config, reach=reach, before=before)
         for plane, numbered, split, before in zip(
             planes, strokes, splits, earlier or (None,) * len(planes), strict=True
         )
@@ -148,7 +148,7 @@ def _sample(
     numbered: PaintedPixels,
     split: PixelSplit,
     pixels: NDArray[np.int64],
-    reading: Reading,
+    config: DatasetConfig,
     *,
     reach: float | None,
     before: Sample | None,
@@ -158,7 +158,7 @@ def _sample(
     ``numbered`` are its pixels with numbers, where they lack them.
     """
     painted, kinds = plane.pixels, plane.kinds
-    weights = plane.parts.at(painted.flat, reading.weights, pixels)
+    weights = plane.parts.at(painted.flat, config.weights, pixels)
 
     def spread(
         values: NDArray[Any], name: Literal["target", "weight", "held_out", "strokes"]
@@ -178,9 +178,9 @@ def _sample(
         reach=reach,
         depths=plane.depths,
         objects=find_painted_objects(
-            painted, numbered, plane.parts.border.reshape(-1)[painted.flat], reading.weights.w0
+            painted, numbered, plane.parts.border.reshape(-1)[painted.flat], config.weights.w0
         )
-        if reading.mode == "objects"
+        if config.mode == "objects"
         else None,
     )
 
@@ -202,13 +202,13 @@ def _distance(plane: PaintedPlane, reach: float, before: Sample | None) -> NDArr
 
 
 def _choose_scored(
-    planes: Sequence[PaintedPlane], strokes: Sequence[PaintedPixels], reading: Reading
+    planes: Sequence[PaintedPlane], strokes: Sequence[PaintedPixels], config: DatasetConfig
 ) -> tuple[list[PixelSplit], ScoredOn]:
     """Return for each plane what is taught and what is scored of its strokes, and on what paint that is."""
     images = [plane.number for plane in planes]
 
     def split(fraction: float) -> list[PixelSplit]:
-        return split_pixels(strokes, reading.mode, fraction, reading.seed, images=images)
+        return split_pixels(strokes, config.mode, fraction, config.seed, images=images)
 
     if any(plane.scored for plane in planes):
         splits = [
@@ -216,7 +216,7 @@ def _choose_scored(
             for plane, whole in zip(planes, split(0), strict=True)
         ]
         return splits, "validation"
-    splits = split(reading.held_out)
+    splits = split(config.held_out)
     # Strokes of every class are on either side, but those of an object may consist of seams, which are
     # background.
     taught: set[int] = set()

@@ -12,7 +12,7 @@ from napari_unet.core.arrays.axes import channels_first, without_equal_channels
 from napari_unet.core.arrays.blocks import Box, Plane, box_around, box_of, enclose, part_of, whole
 from napari_unet.core.errors import InputError
 from napari_unet.core.learning.dataset import Dataset, Sample, join_planes
-from napari_unet.core.learning.reading import COLOURS, Reading
+from napari_unet.core.learning.reading import COLOURS, DatasetConfig
 from napari_unet.core.painted.known_full import FollowedFull, KnownFull
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.paint_feed import News, Source
@@ -50,22 +50,22 @@ class LiveDataset:
     Parameters
     ----------
     planes : sequence of PaintedPlane
-        What the training begins with, measured as ``reading`` says. All but their paint is edited.
-    reading : Reading
+        What the training begins with, measured as ``config`` says. All but their paint is edited.
+    config : DatasetConfig
     """
 
-    def __init__(self, planes: Sequence[PaintedPlane], reading: Reading) -> None:
+    def __init__(self, planes: Sequence[PaintedPlane], config: DatasetConfig) -> None:
         self._planes: dict[_Place, PaintedPlane] = {(plane.number, plane.index): plane for plane in planes}
         self._borrowed = set(self._planes)
         """Planes whose paint belongs to the caller."""
         self._full: dict[int, Full] = {plane.number: plane.full for plane in planes}
         self._followed: dict[int, FollowedFull] = {}
-        self._reading = reading
+        self._config = config
         self._limits: dict[int, NDArray[np.float64]] = {}
         self._refused: dict[int, str] = {}
         self.distance = True
         """Whether the network learns how deep pixels lie in full objects."""
-        self.dataset: Dataset = join_planes(planes, reading)
+        self.dataset: Dataset = join_planes(planes, config)
         self._joined = dict(self._planes)
         """The planes in the dataset; while paint cannot teach, ``_planes`` are ahead of them."""
         self._samples: dict[_Place, Sample] = dict(zip(self._planes, self.dataset.samples, strict=True))
@@ -98,7 +98,7 @@ class LiveDataset:
             try:
                 dataset = join_planes(
                     planes,
-                    self._reading,
+                    self._config,
                     n_classes=self.dataset.n_classes,
                     distance=self.distance,
                     earlier=[self._earlier(plane) for plane in planes],
@@ -119,7 +119,7 @@ class LiveDataset:
 
     def _read(self, place: int, source: Source, touched: set[Plane] | None) -> None:
         """Bring the planes of a source up to date."""
-        ndim = self._reading.ndim
+        ndim = self._config.ndim
         chosen = None if touched is None else {plane[: len(source.paint.shape) - ndim] for plane in touched}
         known = self._followed.get(place)
         followed = self._follow_full(place, source)
@@ -146,13 +146,13 @@ class LiveDataset:
 
     def _follow_full(self, place: int, source: Source) -> FollowedFull | None:
         """Return the follower of a source's full objects, if any may be full."""
-        if self._reading.mode != "objects" or source.known == KnownFull():
+        if self._config.mode != "objects" or source.known == KnownFull():
             self._followed.pop(place, None)
             return None
         followed, shape = self._followed.get(place), tuple(source.paint.shape)
         if followed is None or followed.known != source.known or followed.shape != shape:
             followed = self._followed[place] = FollowedFull(source.known, shape)
-            for index in source.planes(self._reading.ndim):
+            for index in source.planes(self._config.ndim):
                 plane = self._planes.get((place, index))
                 if plane is not None and plane.paint.shape == shape[len(index) :]:
                     everywhere = whole(plane.paint.shape)
@@ -184,7 +184,7 @@ class LiveDataset:
                 return
             plane, values = None, edit[1]
             if values.any():
-                image, measure = self._pixels(place, index, source), self._reading.measure
+                image, measure = self._pixels(place, index, source), self._config.measure
                 plane = measure_plane(place, index, image, values, measure, full=full, scored=source.scored)
         else:
             edit = _with_objects(before, edit, full)
@@ -203,7 +203,7 @@ class LiveDataset:
     def _leave_out(self, values: NDArray[np.int32]) -> set[int]:
         """Make classes that the network does not have unlabelled, in place, and return them."""
         highest = self.dataset.n_classes
-        if self._reading.mode == "objects" or values.max() <= highest:
+        if self._config.mode == "objects" or values.max() <= highest:
             return set()
         beyond = values > highest
         classes = set(np.unique(values[beyond]).tolist())
@@ -212,7 +212,7 @@ class LiveDataset:
 
     def _edit(self, before: PaintedPlane, box: Box, values: NDArray[np.int32], full: Full) -> PaintedPlane:
         """Return a plane after an edit in ``box`` alone."""
-        measure = self._reading.measure
+        measure = self._config.measure
         if values.size > _LARGE * before.paint.size:
             painted = before.painted(whole(before.paint.shape)).copy()
             painted[box] = values
@@ -232,18 +232,18 @@ class LiveDataset:
 
     def _pixels(self, place: int, index: Plane, source: Source) -> NDArray[np.float32]:
         """Return the normalised intensities of a plane that nothing was painted on before."""
-        reading = self._reading
+        config = self._config
         image = channels_first(
-            source.image, ndim=reading.ndim, channels=reading.channels, paint_shape=tuple(source.paint.shape)
+            source.image, ndim=config.ndim, channels=config.channels, paint_shape=tuple(source.paint.shape)
         )
         if self.dataset.in_channels == 1:
             image = without_equal_channels(image)
         if len(image) != self.dataset.in_channels:
             raise InputError(_about_channels(len(image), self.dataset.in_channels))
         if place not in self._limits:
-            self._limits[place] = reading.normalisation.limits(image)
+            self._limits[place] = config.normalisation.limits(image)
         plane: tuple[Any, ...] = (slice(None), *index)
-        return reading.normalisation.scale(image[plane], self._limits[place])
+        return config.normalisation.scale(image[plane], self._limits[place])
 
 
 def _changed(before: PaintedPlane, read: Callable[[Box], NDArray[np.int32]]) -> Box | None:

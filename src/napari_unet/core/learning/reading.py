@@ -32,8 +32,8 @@ COLOURS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """How images and paint are read."""
+class DatasetConfig:
+    """How images and paint become a dataset."""
 
     ndim: int  # spatial axes of the network: one sample per annotated YX plane, or ZYX volume
     # what is not explained here is as in `TrainingConfig`. Class balance is over all paints together: a plane
@@ -76,7 +76,7 @@ class _Plane:
 def read_planes(
     images: Sequence[Any],
     paints: Sequence[Any],
-    reading: Reading,
+    config: DatasetConfig,
     *,
     validation: int = 0,
     full: Sequence[Full] | None = None,
@@ -116,35 +116,35 @@ def read_planes(
     InputError
         If images and paints do not fit each other or the paint cannot teach.
     """
-    check_mode(reading.mode)
+    check_mode(config.mode)
     names = names or [f"Image {number}" for number in range(1, len(images) + 1)]
-    pairs = _check_pairs(images, paints, reading, names, colours_first)
+    pairs = _check_pairs(images, paints, config, names, colours_first)
     if full is not None and len(full) != len(pairs):
         raise InputError(
             f"There are {len(pairs) - validation} images to learn from, and for {len(full) - validation} it "
             "is said which objects are full; say so for each image, in the same order, or for none."
         )
     whole = full or (False,) * len(pairs)
-    planes = _painted_planes(pairs, whole, reading, validation=validation, names=names, control=control)
+    planes = _painted_planes(pairs, whole, config, validation=validation, names=names, control=control)
     if validation and not any(plane.scored for plane in planes):
         raise InputError(
             "No validation image has paint; paint on one, or leave the choice to held-out strokes."
         )
     # Before they are measured, which takes time.
     counts = count_together(count_values(plane.paint) for plane in planes if not plane.scored)
-    check_teachable(counts, reading.mode)
+    check_teachable(counts, config.mode)
     measured = []
     for plane in planes:
         _check_running(control)
         with _naming(names, plane.number):
-            read_paint(plane.paint.max(keepdims=True), reading.mode, n_classes=classes_of(counts, reading))
+            read_paint(plane.paint.max(keepdims=True), config.mode, n_classes=classes_of(counts, config))
         measured.append(
             measure_plane(
                 plane.number,
                 plane.index,
-                reading.normalisation.scale(plane.image, plane.limits),
+                config.normalisation.scale(plane.image, plane.limits),
                 plane.paint,
-                reading.measure,
+                config.measure,
                 full=plane.full,
                 scored=plane.scored,
             )
@@ -159,9 +159,9 @@ def are_in_colours(images: Sequence[Any], paints: Sequence[Any]) -> bool:
     )
 
 
-def classes_of(counts: Mapping[int, int], reading: Reading) -> int:
+def classes_of(counts: Mapping[int, int], config: DatasetConfig) -> int:
     """Return how many classes there are in paint with pixels of these values, 2 at least."""
-    return 2 if reading.mode == "objects" else max(2, *counts)
+    return 2 if config.mode == "objects" else max(2, *counts)
 
 
 def count_together(counts: Iterable[Mapping[int, int]]) -> dict[int, int]:
@@ -175,7 +175,7 @@ def count_together(counts: Iterable[Mapping[int, int]]) -> dict[int, int]:
 def _check_pairs(
     images: Sequence[Any],
     paints: Sequence[Any],
-    reading: Reading,
+    config: DatasetConfig,
     names: Sequence[str],
     colours_first: Sequence[bool],
 ) -> list[tuple[Pixels, Pixels]]:
@@ -185,7 +185,7 @@ def _check_pairs(
     such pictures.
     """
     shape = getattr(images, "shape", ())
-    if 0 < len(shape) <= reading.ndim:
+    if 0 < len(shape) <= config.ndim:
         raise InputError(
             f"The images are one array of shape {tuple(shape)}; give a list of images, and a list of paints."
         )
@@ -203,7 +203,7 @@ def _check_pairs(
         paint = as_pixels(labels)
         with _naming(names, number):
             image = channels_first(
-                pixels, ndim=reading.ndim, channels=reading.channels, paint_shape=paint.shape
+                pixels, ndim=config.ndim, channels=config.channels, paint_shape=paint.shape
             )
         pairs.append((image, paint))
         # Of other axes a model of one channel would not know that they are no planes.
@@ -211,7 +211,7 @@ def _check_pairs(
         in_colours &= len(image) == COLOURS and (is_last or is_known)
     if len({len(image) for image, _ in pairs}) > 1:
         pairs = [(without_equal_channels(image), paint) for image, paint in pairs]
-    elif in_colours and reading.in_channels != COLOURS:
+    elif in_colours and config.in_channels != COLOURS:
         pairs = _as_grey(pairs)
     first = len(pairs[0][0])
     for name, (image, _) in zip(names, pairs, strict=True):
@@ -237,7 +237,7 @@ def _as_grey(pairs: list[tuple[Pixels, Pixels]]) -> list[tuple[Pixels, Pixels]]:
 def _painted_planes(
     pairs: Sequence[tuple[Pixels, Pixels]],
     full: Sequence[Full],
-    reading: Reading,
+    config: DatasetConfig,
     *,
     validation: int,
     names: Sequence[str],
@@ -248,11 +248,11 @@ def _painted_planes(
     for number, ((image, paint), whole) in enumerate(zip(pairs, full, strict=True)):
         scored = number >= len(pairs) - validation
         limits = None
-        for index in np.ndindex(paint.shape[: -reading.ndim]):
+        for index in np.ndindex(paint.shape[: -config.ndim]):
             _check_running(control)
             painted = np.asarray(paint[index])
             if painted.any():
-                limits = reading.normalisation.limits(image) if limits is None else limits
+                limits = config.normalisation.limits(image) if limits is None else limits
                 pixels = image[(slice(None), *index)]
                 with _naming(names, number):
                     planes.append(_Plane(number, index, scored, pixels, limits, check_paint(painted), whole))
