@@ -12,6 +12,7 @@ from napari_unet.widgets.bridge.sight import bring_up, lay_on, select_image
 from napari_unet.widgets.guiding.place_view import is_ring, show_place
 from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.painting.channel_layers import combine
+from napari_unet.widgets.parts.form import LayerChooser
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting.stored_results import show_stored
 from napari_unet.widgets.train import TrainDock
@@ -243,3 +244,32 @@ def test_what_is_made_of_an_image_is_not_hidden_by_another_one(viewer, qtbot, mo
         assert not low.visible
         qtbot.waitUntil(lambda dock=dock: not dock.is_running, timeout=60_000)
         low.visible = True
+
+
+@pytest.mark.parametrize(("kind", "name"), [(TrainDock, "train_image"), (PredictDock, "predict_image")])
+def test_a_dock_on_its_own_turns_to_the_image_of_the_layer_that_is_selected(viewer, low, kind, name, qtbot):
+    high = add_high(viewer)
+    paint = make_annotation(viewer, low)
+    dock = kind(viewer)
+    qtbot.addWidget(dock)
+    chooser = dock.findChild(LayerChooser, name)
+    for layer, image in ((low, low), (high, high), (paint, low)):
+        viewer.layers.selection.active = layer
+        qtbot.waitUntil(lambda image=image: chooser.layer is image, timeout=5000)
+    newest = viewer.add_image(np.zeros((9, 9)))
+    qtbot.waitUntil(lambda: chooser.layer is newest, timeout=5000)
+    chooser.parentWidget().setEnabled(False)  # as while it computes
+    viewer.layers.selection.active = low
+    qtbot.wait(50)
+    assert chooser.layer is newest
+
+
+def test_several_images_stay_chosen_and_steps_of_a_larger_dock_turn_with_it(viewer, low, qtbot):
+    dock, step = PredictDock(viewer), PredictDock(viewer, scrollable=False)
+    for each in (dock, step):
+        qtbot.addWidget(each)
+    dock.image.setCurrentText("All images")
+    add_high(viewer)
+    qtbot.wait(50)
+    assert dock.image.several == "all"
+    assert step.image.layer is low

@@ -23,6 +23,7 @@ from napari_unet.widgets.jobs import Job, MakeEvents, Waiting
 from napari_unet.widgets.models.model_chooser import ModelFacts, read_facts
 from napari_unet.widgets.parts.dock import Dock, without_proxy
 from napari_unet.widgets.parts.form import Sentence, button, describe
+from napari_unet.widgets.parts.turning import Turning
 from napari_unet.widgets.predicting.batch_report import BatchReport, BatchTally
 from napari_unet.widgets.predicting.files_run import FilesFound, OpenedFile, segment_files
 from napari_unet.widgets.predicting.live_objects import LiveObjects
@@ -114,8 +115,9 @@ class PredictDock(Dock):
         self._report.opened.connect(self._on_opened)
         for widget in (self._predict, self._cancel, self._bar, self._status, self._discard, self._report):
             column.addWidget(widget)
-        if scrollable:  # the U-Net dock has these buttons above its steps
+        if scrollable:  # the U-Net dock has these buttons above its steps, which share the image
             column.addWidget(SaveRow(viewer, self.image))
+            Turning(viewer, self.image)
         self.correct = column.add(CorrectSection(viewer, self.image))
         self.correct.looked.connect(self._on_corrected)
         column.addStretch()

@@ -8,10 +8,11 @@ from napari.layers import Image, Labels, Layer, Points, Shapes
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 
 from napari_unet.widgets.bridge.layers import annotation_of
-from napari_unet.widgets.bridge.marks import full_data, is_image, mark_of, source_of
+from napari_unet.widgets.bridge.marks import full_data, mark_of
 from napari_unet.widgets.bridge.placement import PLACEMENT, axes_of, lies_on, placement
 from napari_unet.widgets.parts.form import LayerChooser
-from napari_unet.widgets.window.lifetime import follow, later
+from napari_unet.widgets.parts.turning import Turning
+from napari_unet.widgets.window.lifetime import follow
 
 
 class AnnotationWatcher(QObject):
@@ -40,14 +41,10 @@ class AnnotationWatcher(QObject):
         self._image: Image | None = None
         self._image_followed = ExitStack()
         self._on_it: list[tuple[Layer, tuple[int, ...], dict[str, Any]]] = []
-        self._opened: Image | None = None
-        self._turned_by: Layer | None = None
+        Turning(viewer, chooser)
         chooser.layer_changed.connect(self.look)
-        follow(self, self._on_inserted, viewer.layers.events.inserted)
-        follow(self, self.look, viewer.layers.events.removed)
-        follow(self, self._on_selected, viewer.layers.selection.events.active)
-        # By then, code that adds a layer and selects the previous one again has done so.
-        self._selected = later(self, 0, self._turn)
+        layers = viewer.layers
+        follow(self, self.look, layers.events.inserted, layers.events.removed, layers.selection.events.active)
         self.look()
 
     @property
@@ -101,27 +98,6 @@ class AnnotationWatcher(QObject):
                 for name, value in now.items():
                     setattr(layer, name, value)
                 self._on_it.append((layer, axes, now))
-
-    def _on_inserted(self, event: Any) -> None:
-        if is_image(event.value):
-            self._opened = event.value
-        self._on_selected()
-
-    def _on_selected(self, _event: object = None) -> None:
-        self.look()
-        self._selected.start()
-
-    def _turn(self) -> None:
-        active = self._viewer.layers.selection.active
-        image, before = source_of(self._viewer, active), self._turned_by
-        self._turned_by = None if image is None else active
-        if image is None:  # for example labels that came with an image
-            image = self._opened
-        elif active is before:  # a layer has come, and another image may have been chosen in the dock
-            image = None
-        self._opened = None
-        if image is not None:
-            self._chooser.choose(image)
 
     def _on_paint(self, _event: object = None) -> None:
         self.painted.emit()

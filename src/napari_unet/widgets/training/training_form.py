@@ -29,6 +29,7 @@ from napari_unet.widgets.parts.form import (
     device_choice,
 )
 from napari_unet.widgets.parts.section import Section
+from napari_unet.widgets.parts.turning import Turning
 from napari_unet.widgets.window.preferences import read_preferences
 
 _SIZES = (
@@ -100,6 +101,8 @@ class TrainingForm(QWidget):
         )
         form.addRow(self.all_painted)  # over both columns: it is too long for one
         self.image.layer_changed.connect(lambda _layer: self.images_changed.emit())
+        if offers_weights:  # in a dock on its own: the steps of the U-Net dock share the image
+            Turning(viewer, self.image)
         starters = [(f"{name} (starter)", starter_path(name)) for name in starter_names()]
         self._start = choice([*starters, ("Scratch", _SCRATCH), ("A model file…", _BROWSE)])
         self._start_before = 0

@@ -1,0 +1,49 @@
+"""Turns a dock to the image of the layer that the user selects in napari's list: strokes land there."""
+
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.layers import Image, Layer
+from qtpy.QtCore import QObject
+
+from napari_unet.widgets.bridge.marks import is_image, source_of
+from napari_unet.widgets.parts.form import LayerChooser
+from napari_unet.widgets.window.lifetime import follow, later
+
+
+class Turning(QObject):
+    """Chooses the image of a layer that is selected or opened, unless several images are chosen.
+
+    While its ``chooser`` is disabled, as when the dock computes, the choice stays.
+    """
+
+    def __init__(self, viewer: ViewerModel, chooser: LayerChooser) -> None:
+        super().__init__(chooser)
+        self._viewer = viewer
+        self._chooser = chooser
+        self._opened: Image | None = None
+        self._turned_by: Layer | None = None
+        # By then, code that adds a layer and selects the previous one again has done so.
+        self._selected = later(self, 0, self._turn)
+        follow(self, self._on_inserted, viewer.layers.events.inserted)
+        follow(self, self._on_selected, viewer.layers.selection.events.active)
+
+    def _on_inserted(self, event: Any) -> None:
+        if is_image(event.value):
+            self._opened = event.value
+        self._selected.start()
+
+    def _on_selected(self, _event: object) -> None:
+        self._selected.start()
+
+    def _turn(self) -> None:
+        active = self._viewer.layers.selection.active
+        image, before = source_of(self._viewer, active), self._turned_by
+        self._turned_by = None if image is None else active
+        if image is None:  # for example labels that came with an image
+            image = self._opened
+        elif active is before:  # a layer has come, and another image may have been chosen in the dock
+            image = None
+        self._opened = None
+        if image is not None and self._chooser.isEnabled() and not self._chooser.several:
+            self._chooser.choose(image)
