@@ -441,3 +441,22 @@ def test_how_to_say_where_channels_are_is_told(
     ]
     assert "are by --set prediction.channels=none|first|last|middle," in fails(capsys, arguments)
     assert run(*arguments, "--set", "prediction.channels=none") == 0
+
+
+def test_time_that_is_taken_for_space_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paint = np.zeros((6, 32, 32), np.uint8)
+    paint[:, :4], paint[1:5, 8:16, 8:16], paint[1:5, 8:16, 20:28] = 1, 2, 3
+    for name, axes in (("movie", "TYX"), ("volume", "ZYX")):
+        tifffile.imwrite(tmp_path / f"{name}.tif", 50 * paint, imagej=True, metadata={"axes": axes})
+    tifffile.imwrite(tmp_path / "paint.tif", paint)
+    model, told = tmp_path / "m.safetensors", f"The points in time of {tmp_path / 'movie.tif'} are taken for"
+    for name, ndim in (("movie", 2), ("volume", 3), ("movie", 3)):
+        image = tmp_path / f"{name}.tif"
+        training = ["train", "--images", image, "--paint", tmp_path / "paint.tif", "--output", model]
+        settings = [*SMALL, f"network.ndim={ndim}", "network.levels=1"]
+        for arguments in (
+            [*training, "--steps", 1, *settings],
+            ["predict", model, "--images", image, "--output", tmp_path / "out"],
+        ):
+            assert run(*arguments) == 0
+            assert (told in capsys.readouterr().err) == (name == "movie" and ndim == 3)

@@ -117,8 +117,8 @@ def painted_files(
             paints = [complete_everywhere(pixels) for pixels in paints]
         for (path, _), image, painted in zip(pairs, stored, paints, strict=True):
             _tell_of_channels(path, image, painted.shape)
-            if image.left_out:
-                note(image.left_out)
+            for sentence in filter(None, (image.left_out, image.time_as_planes(path, ndim))):
+                note(sentence)
         spacing = _common_spacing([image.spacing(ndim) for image in stored])
         if spacing is not None:
             lengths = " x ".join(f"{length:g}" for length in spacing)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -72,6 +73,12 @@ class StoredImage:
             return relative_spacing([axis.step for axis in axes])
         lengths = [length for axis in axes if (length := in_micrometres(axis.step, axis.unit))]
         return relative_spacing(lengths) if len(lengths) == ndim else None
+
+    def time_as_planes(self, path: Path, ndim: int) -> str:
+        """Return a warning if a network of ``ndim`` axes takes time, as the file calls it, for one; or ""."""
+        if "T" not in self.axes.replace("C", "")[-ndim:]:
+            return ""
+        return f"The points in time of {path} are taken for planes; use a 2-D network if they are none."
 
     @property
     def channels(self) -> Channels:

@@ -264,8 +264,7 @@ def _result_name(path: Path) -> str:
 
 def _to_be_told(path: Path, image: StoredImage, config: PredictionConfig, model: Model) -> Iterator[str]:
     """Yield sentences about parts of a file that are not read, and planes that may be channels."""
-    if image.left_out:
-        yield image.left_out
+    yield from filter(None, (image.left_out, image.time_as_planes(path, model.network.ndim)))
     if config.channels == "auto" and (model.is_starter or model.network.in_channels == 1):
         axis = image.axes[-3:-2].replace("Q", "")
         remedy = "set prediction.channels=middle" + ("" if model.is_starter else ", and train a model so")
