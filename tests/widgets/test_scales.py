@@ -41,7 +41,6 @@ def test_of_layers(scale, units, expected):
 )
 def test_of_images_with_channels(channels, scale, expected):
     image = Image(np.zeros((2, 2, 2), np.uint8), rgb=False, scale=scale, units=("um",) * 3)
-    assert micrometres(image, channels) == expected
     viewer = ViewerModel()
     viewer.add_layer(image)
     steps = {axis.name: axis.step for axis in copy_of(viewer, Target(image, channels)).axes}

@@ -193,7 +193,7 @@ _PARTS = {
     "augmentation": AugmentationConfig,
     "normalisation": Normalisation,
 }
-"""Of a :class:`TrainingConfig`."""
+"""The fields of a :class:`TrainingConfig` that are configurations of their own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ class WeightConfig:
             raise InputError(
                 f"weights.border_in_foreground is {self.border_in_foreground!r}; choose true or false."
             )
-        if self.class_balance not in ("inverse", "none"):
+        if self.class_balance not in get_args(ClassBalance):
             raise InputError(f"weights.class_balance is {self.class_balance!r}; choose 'inverse' or 'none'.")
 
     @classmethod

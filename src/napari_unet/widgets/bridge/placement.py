@@ -143,13 +143,12 @@ def pixel_sizes(layer: Layer, image: Layer | None = None) -> tuple[float, ...]:
     return tuple(axis.step if axis.micrometres is None else axis.micrometres * unit for axis in axes)
 
 
-def micrometres(layer: Layer, channels: Channels = "auto", image: Layer | None = None) -> PixelSize | None:
+def micrometres(layer: Layer, image: Layer | None = None) -> PixelSize | None:
     """Return the size of a pixel of a layer in micrometres, or None if its unit is not a length.
 
     Time is in seconds, if known. ``image`` is that of a layer of paint or a result.
     """
-    seen = _seen(layer, image)
-    axes = [seen[axis] for axis in spatial_axes(layer, channels)]
+    axes = _seen(layer, image)
     time = next((axis.seconds for axis in axes[:-2] if axis.seconds is not None), None)
     *_, z, y, x = None, *(axis.micrometres for axis in axes)
     if y is None or x is None:

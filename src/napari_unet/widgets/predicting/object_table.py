@@ -44,7 +44,7 @@ def measurable(viewer: ViewerModel, images: Sequence[Image]) -> list[Measurable]
             labels.data.copy(),
             None if is_of_parts else copy_image(image),
             axis_letters(labels, image),
-            () if (size := micrometres(labels, image=image)) is None else (size.z, size.y, size.x),
+            () if (size := micrometres(labels, image)) is None else (size.z, size.y, size.x),
             {name: copy_image(layer) for name, layer in zip(named, beside, strict=True)},
         )
         for (image, labels, is_of_parts), beside, named in zip(found, others, names, strict=True)

@@ -149,7 +149,7 @@ class LabelSaver(QWidget):
         self, labels: Labels, path: Path, done: Callable[[], object], failed: Callable[[str], object]
     ) -> None:
         image = source_of(self._viewer, labels)
-        pixels, size = labels.data.copy(), micrometres(labels, image=image)
+        pixels, size = labels.data.copy(), micrometres(labels, image)
         axes = axis_letters(labels, image)
         is_classes = kind_of(labels) == "classes"
 

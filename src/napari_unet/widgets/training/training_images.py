@@ -121,7 +121,7 @@ def copy_pairs(pairs: Pairs, scored: Pairs) -> Copies:
             ],
             validation=(images[count:], paints[count:]),
             sizes=[pixel_sizes(paint, image) for image, paint in everything],
-            in_world=[micrometres(paint, image=image) for image, paint in pairs],
+            in_world=[micrometres(paint, image) for image, paint in pairs],
             names=[f"'{image.name}'" for image, _ in everything],
         ),
     )
