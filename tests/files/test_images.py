@@ -327,11 +327,14 @@ def test_folders_list_images_in_natural_order(tmp_path: Path) -> None:
         "notes.txt",
         ".hidden.tif",
         "t2b.tif",
+        "t3.SVS",
         "deeper/t3.tif",
         "x.tif.part",
     )
     (tmp_path / "folder.tif").mkdir()
-    assert [path.name for path in expand_paths([tmp_path])] == ["t1.png", "t2.TIF", "t2b.tif", "t10.tif"]
+    assert [path.name for path in expand_paths([tmp_path])] == [
+        *("t1.png", "t2.TIF", "t2b.tif", "t3.SVS", "t10.tif")
+    ]
 
 
 def test_files_patterns_and_repetitions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

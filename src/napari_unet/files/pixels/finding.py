@@ -23,7 +23,10 @@ _OF_MICROSCOPES = (
     *(".czi", ".nd2", ".lif", ".ims", ".oib", ".oif", ".oir", ".vsi", ".mrxs", ".dv", ".dcm"),
     *(".h5", ".hdf5", ".jp2", ".npy"),
 )
-"""Endings of images that are not read here; those that hold TIFF, such as .svs, are, if they are named."""
+"""Endings of images that are not read here."""
+
+_ALSO_TIFF = (".svs", ".ndpi", ".scn", ".qptiff", ".stk", ".btf", ".tf8")
+"""Endings of slide scanners and other programs for what is TIFF all the same."""
 
 
 def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> list[Path]:
@@ -42,7 +45,7 @@ def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> lis
             files = [path]
         elif path.is_dir() and str(pattern):  # "" is not the current folder
             shown = [item for item in path.iterdir() if not item.name.startswith(".")]
-            files = [p for p in shown if (p.suffix.lower() in SUFFIXES and _is_file(p)) or is_zarr(p)]
+            files = [p for p in shown if (_is_read(p) and _is_file(p)) or is_zarr(p)]
             if not files and (others := [p for p in shown if p.suffix.lower() in _OF_MICROSCOPES]):
                 raise InputError(
                     f"The folder {path} holds {others[0].suffix} files, which cannot be read here; save them "
@@ -84,6 +87,10 @@ def not_read(patterns: Iterable[str | Path], found: Iterable[Path]) -> list[Path
     inside = [item for folder in folders for item in folder.iterdir() if not item.name.startswith(".")]
     others = [item for item in inside if item.suffix.lower() in _OF_MICROSCOPES]
     return sorted((item for item in others if stem(item) not in names), key=_natural)
+
+
+def _is_read(path: Path) -> bool:
+    return path.suffix.lower() in (*SUFFIXES, *_ALSO_TIFF)
 
 
 def _is_file(path: Path) -> bool:
