@@ -178,7 +178,7 @@ def watched(clocks: Clocks) -> Iterator[None]:
         (learner.Learner, "_update_average", "average"),
         (Validation, "tally", "validation"),
         (learner.Learner, "predict", "validation"),
-        (learner.Learner, "settle", "validation"),
+        (learner.Learner, "calibrate", "validation"),
         (learner.Learner, "weights", "keep the best"),
     ]
     undo = [clocks.watch(*part) for part in parts]

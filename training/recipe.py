@@ -148,7 +148,7 @@ def train_starter(
     losses: list[float] = []
 
     def write() -> None:
-        learner.settle([draw_batch(library, recipe, step + ahead).image for ahead in range(_SEEN)])
+        learner.calibrate([draw_batch(library, recipe, step + ahead).image for ahead in range(_SEEN)])
         seconds = perf_counter() - began
         history = record.history(best_step=step, steps=step, seconds=seconds, device=describe_device(device))
         model = _model(recipe, learner.weights(), network, history)

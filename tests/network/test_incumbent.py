@@ -117,12 +117,12 @@ def test_what_is_kept_and_looked_at_is_normalised_by_the_images_as_the_weights_a
     for _ in range(2):
         teach(taught)
         teach(again)
-        again.settle(images)
+        again.calibrate(images)
         assert torch.equal(incumbent.glance(image), again.predict(image))
     teach(taught)
     incumbent.validate(45, 0.0)
     teach(again)
-    again.settle(images)
+    again.calibrate(images)
     kept = incumbent.best.weights
     assert all(torch.equal(kept[name], value) for name, value in again.weights().items())
 

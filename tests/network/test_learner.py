@@ -82,7 +82,7 @@ def test_what_normalises_is_measured_on_the_crops_for_the_averaged_weights() -> 
     learner, crops = _learner(), [_batch(8)[0], 3 * _batch(9)[0]]
     for step in range(3):
         learner.step(*_batch(step))
-    learner.settle(crops)
+    learner.calibrate(crops)
     measured = learner.weights()
     # As torch does it in training, layer by layer; every batch counts the same.
     oracle = deepcopy(learner.average.module).train()
@@ -108,20 +108,20 @@ def test_it_is_measured_again_only_after_more_steps_than_patience_allows() -> No
     learner = _learner()
     for step in range(8):
         learner.step(*_batch(step))
-    learner.settle([_batch(0)[0]])
+    learner.calibrate([_batch(0)[0]])
     first = learner.weights()
-    learner.settle([_batch(1)[0]])  # nothing has changed
+    learner.calibrate([_batch(1)[0]])  # nothing has changed
     for step in range(2):
         learner.step(*_batch(step))
-    learner.settle([_batch(1)[0]], patience=0.25)  # two more than eight
+    learner.calibrate([_batch(1)[0]], patience=0.25)  # two more than eight
     layer = "contracting.0.1.running_mean"
     assert torch.equal(learner.weights()[layer], first[layer])
-    learner.settle([_batch(1)[0]])
+    learner.calibrate([_batch(1)[0]])
     second = learner.weights()
     assert not torch.equal(second[layer], first[layer])
     # A network that went back to earlier weights is another one, though it made as many steps.
     learner.restore(learner.snapshot())
-    learner.settle([_batch(0)[0]])
+    learner.calibrate([_batch(0)[0]])
     assert not torch.equal(learner.weights()[layer], second[layer])
 
 
@@ -145,7 +145,7 @@ def test_the_ends_learn_at_a_rate_of_their_own_which_outlasts_a_return() -> None
 def test_every_step_is_pulled_back_by_a_part_of_the_way_but_what_is_new(ends_rate: float) -> None:
     free, held = _learner(ends_rate), _learner(ends_rate)
     begun = _state(free)
-    held.hold(0.25)
+    held.anchor(0.25)
     held.slow_down()
     free.slow_down()
     for learner in (free, held):
@@ -155,7 +155,7 @@ def test_every_step_is_pulled_back_by_a_part_of_the_way_but_what_is_new(ends_rat
     for name, parameter in held.network.named_parameters():
         way = 1.0 if name in ends else 1 - 0.25 * 0.5 / 2
         torch.testing.assert_close(parameter, begun[name] + way * (at[name] - begun[name]))
-    held.hold(0.0)
+    held.anchor(0.0)
     assert held.state().anchor == {}
 
 

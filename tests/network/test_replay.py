@@ -134,7 +134,7 @@ def _steps(learner: Learner, seeds: range) -> Iterator[float | None]:
 def _whole_life(learner: Learner) -> list[float | None]:
     """Everything that a learner goes through."""
     losses = list(_steps(learner, range(6)))
-    learner.hold(0.1)
+    learner.anchor(0.1)
     losses += _steps(learner, range(6, 12))
     losses.append(learner.step(*_bad(learner)))
     snapshot = learner.snapshot()
@@ -211,13 +211,13 @@ def test_what_normalises_is_measured_the_same_by_a_replay() -> None:
     for seed in range(6):
         images = [_batch(learner, seed)[0], _batch(learner, seed + 1)[0]]
         assert learner.step(*_batch(learner, seed)) is not None
-        learner.settle(images)
+        learner.calibrate(images)
     assert learner._measuring._graph is not None
     assert not learner.average.training
     found, logits = learner.weights(), learner.predict(images[0])
     learner._measuring._enabled = False
-    learner._settled = 0
-    learner.settle(images)
+    learner._calibrated_at = 0
+    learner.calibrate(images)
     for name, value in learner.weights().items():
         torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6, msg=name)
     torch.testing.assert_close(learner.predict(images[0]), logits, rtol=1e-4, atol=1e-4)

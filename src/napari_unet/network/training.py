@@ -294,7 +294,7 @@ def train_events(
                 start.is_starter or (start.network == network.config and start.mode == config.mode)
             ):
                 yield from run.scores()  # the one to beat
-                run.hold_on()
+                run.anchor_starter()
             yield from run.events()
         except Exception as error:
             # Frames of an out-of-memory error hold the tensors that filled the memory.

@@ -61,9 +61,9 @@ class Incumbent:
 
     def validate(self, step: int, seconds: float, between: Between | None = None) -> Validated:
         """Score the network as it is now, whatever ``between`` does to it, and keep it if none was better."""
-        self._learner.settle(self._images)
+        self._learner.calibrate(self._images)
         weights = self._learner.weights()
-        tally = self._score(weights, between, is_worn=True)
+        tally = self._score(weights, between, is_current=True)
         best = self.best
         if best is None or not best.highest.is_finite:
             self.best, self._idle = Best(weights, step, tally), 0
@@ -105,7 +105,7 @@ class Incumbent:
 
     def glance(self, image: Tensor) -> Tensor:
         """Return the logits of the network as it is now; what normalises it may be a little out of date."""
-        self._learner.settle(self._images, patience=_PATIENCE)
+        self._learner.calibrate(self._images, patience=_PATIENCE)
         return self._learner.predict(image)
 
     def _follow(self, dataset: Dataset) -> None:
@@ -113,15 +113,15 @@ class Incumbent:
         self._validation = Validation(dataset, self._shape, device)
         self._images = calibration_images(dataset, self._shape, self._config, device)
 
-    def _score(self, weights: Tensors, between: Between | None, *, is_worn: bool = False) -> Tally:
-        """Return how the network of ``weights`` does; ``is_worn``: they are the learner's own at present."""
+    def _score(self, weights: Tensors, between: Between | None, *, is_current: bool = False) -> Tally:
+        """Return how the network of ``weights`` does; ``is_current``: they are those the learner has."""
         learner = self._learner
 
         def predict(image: Tensor) -> Tensor:
-            nonlocal is_worn
+            nonlocal is_current
             if between is not None and between():
-                is_worn = False
-            with nullcontext() if is_worn else learner.wearing(weights):
+                is_current = False
+            with nullcontext() if is_current else learner.using(weights):
                 logits: Tensor = self._scoring.run(learner.predict, image)
             return logits
 

@@ -66,7 +66,7 @@ class Learner:
         self._seed = seed
         self._step = 0
         self._learning_rate = learning_rate
-        self._settled = 0
+        self._calibrated_at = 0
         self._pull = 0.0
         self._part_back: float | Tensor = 0.0
         self._part_new: float | Tensor = 1.0
@@ -177,12 +177,12 @@ class Learner:
         return torch.stack((loss.detach(), total.detach(), norm))
 
     def _update(self) -> None:
-        """Go where the gradient points."""
+        """Move the weights along their gradient and back towards the anchor, and their average after them."""
         self._scaler.step(self._optimiser)
         self._pull_back()
         self._update_average()
 
-    def hold(self, pull: float) -> None:
+    def anchor(self, pull: float) -> None:
         """From now on, pull the network back to its present weights, by this part of the way at every step.
 
         Steady gradients still move it, noise does not (L2-SP of Li, Grandvalet & Davoine 2018, decoupled as
@@ -205,7 +205,7 @@ class Learner:
         return logits[:, : self.network.config.classes].float()
 
     @torch.no_grad()
-    def settle(self, images: Sequence[Tensor], *, patience: float = 0.0) -> None:
+    def calibrate(self, images: Sequence[Tensor], *, patience: float = 0.0) -> None:
         """Measure the averaged network's statistics; see :mod:`napari_unet.network.learning.calibration`.
 
         Parameters
@@ -215,9 +215,9 @@ class Learner:
             The last measurement holds for so many more steps, as a part of those before it.
         """
         updates = int(self.average.n_averaged)
-        if updates <= (1 + patience) * self._settled or not self._norms:
+        if updates <= (1 + patience) * self._calibrated_at or not self._norms:
             return
-        self._settled = updates
+        self._calibrated_at = updates
         self._measuring.run(self._measure, *images)
 
     def _measure(self, *images: Tensor) -> None:
@@ -260,7 +260,7 @@ class Learner:
         self.network.load_state_dict(state.network)
         self.average.module.load_state_dict(state.average)
         self.average.n_averaged.fill_(state.updates)
-        self._settled = 0
+        self._calibrated_at = 0
         for name, anchor in self._anchor.items():
             anchor.copy_(state.anchor.get(name, anchor))
         for name, parameter in self.network.named_parameters():
@@ -276,7 +276,7 @@ class Learner:
         self._work.forget()
 
     @contextmanager
-    def wearing(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
+    def using(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
         """Predict with ``weights``, as :meth:`weights` returned them, in place of the average."""
         own = self.weights()
         self.average.module.load_state_dict(weights)
@@ -302,7 +302,7 @@ class Learner:
             self._work.forget()
         _copy(self._tensors(), copies)
         self._scaler.load_state_dict(scaler)
-        self._settled = 0
+        self._calibrated_at = 0
 
     def slow_down(self) -> None:
         """Halve the peak learning rate, and the pull with it."""

@@ -91,7 +91,7 @@ class Run:
             seed=config.seed,
             ends_rate=config.ends_rate or 1.0,
         )
-        self._learner.hold(config.pull or 0.0)
+        self._learner.anchor(config.pull or 0.0)
         self._joining = joining
         self._has_joined = False
         self._config = config
@@ -137,12 +137,12 @@ class Run:
             # Scores on other data do not compare: what comes must be as good as this model is on these.
             yield self._recorded(self._incumbent.keep(start.weights, earlier.best_step, self._seconds))
 
-    def hold_on(self) -> None:
+    def anchor_starter(self) -> None:
         """Pull the starter, which was scored, back to what it knows: the more, the better it does."""
         if self._config.pull is None:
             pull = pull_of_starter(cast("Best", self._incumbent.best).highest.score)
             self._config = replace(self._config, pull=pull)
-            self._learner.hold(pull)
+            self._learner.anchor(pull)
 
     def events(self) -> Iterator[TrainingEvent]:
         """Train until the budget is spent, a stop is requested, or the training diverges or converges."""
