@@ -282,6 +282,7 @@ def test_only_an_opaque_alpha_channel_of_a_tiff_is_left_out(
     "options",
     [
         {"imagej": True, "metadata": {"spacing": "wide", "unit": "um"}, "resolution": (2, 2)},
+        {"description": "Aperio Image Library|MPP = wide", "metadata": None},
         {"description": "<OME></OME>", "metadata": None},
         {"description": "<OME><Image></OME>", "metadata": None},
     ],
@@ -535,6 +536,16 @@ SIZES: dict[str, tuple[dict[str, Any], PixelSize | None]] = {
     ),
     "nothing": ({}, None),
 }
+
+
+def test_a_slide_says_how_large_its_pixels_are(tmp_path: Path) -> None:
+    description = "Aperio Image Library v11.2.1 \r\n512x512 JPEG/RGB Q=70|AppMag = 20|MPP = 0.4990|Left = 1"
+    with tifffile.TiffWriter(tmp_path / "a.svs") as file:
+        for step in (1, 4):  # full resolution, and a small copy
+            pixels = np.zeros((512 // step, 512 // step, 3), np.uint8)
+            file.write(pixels, tile=(128, 128), photometric="rgb", description=description, metadata=None)
+    image = read_image(tmp_path / "a.svs")
+    assert (image.pixels.shape, image.pixel_size) == ((3, 512, 512), PixelSize(0.499, 0.499))
 
 
 @pytest.mark.parametrize(("options", "expected"), SIZES.values(), ids=SIZES)

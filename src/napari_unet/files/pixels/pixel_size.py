@@ -1,6 +1,7 @@
 """How large a pixel is in the world, as TIFF files (in several ways) and OME-Zarr say."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,9 @@ _SECONDS: dict[str, float] = {
     "d": 86400.0,
 }
 """Duration of the units that time is measured in."""
+
+_APERIO = re.compile(r"\|\s*MPP\s*=\s*([\d.]+)")
+"""Micrometres per pixel, as scanners of slides write them into a description."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,7 @@ def _converted(value: float, unit: str, units: Mapping[str, float]) -> float | N
 
 
 def tiff_pixel_size(file: Any, name: str = "") -> PixelSize | None:
-    """Return the pixel size of an open ``tifffile.TiffFile``: from OME, LSM, ImageJ or resolution metadata.
+    """Return the pixel size of an open ``tifffile.TiffFile``: as OME, LSM, Aperio, ImageJ or resolution say.
 
     If an OME file has several images, it is that of the one with this ``name``. None if the metadata cannot
     be understood, since pixels can be read without it, or say how large the picture is to be printed.
@@ -144,6 +148,9 @@ def _said_size(file: Any, name: str) -> PixelSize | None:
     if file.is_lsm:
         voxel = {axis: (file.lsm_metadata.get(f"VoxelSize{axis}", 0), "m") for axis in "ZYX"}
         return PixelSize.of(voxel)
+    if file.is_svs:
+        edge = float(_APERIO.findall(file.pages.first.description)[0]), "um"
+        return PixelSize.of({"Y": edge, "X": edge})
     described = (file.imagej_metadata if file.is_imagej else (file.shaped_metadata or [{}])[0]) or {}
     tags = file.pages.first.tags
     unit = {2: "inch", 3: "cm"}.get(tags.valueof("ResolutionUnit", 2), "")
