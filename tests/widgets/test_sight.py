@@ -250,10 +250,12 @@ def test_what_is_made_of_an_image_is_not_hidden_by_another_one(viewer, qtbot, mo
 def test_a_dock_on_its_own_turns_to_the_image_of_the_layer_that_is_selected(viewer, low, kind, name, qtbot):
     high = add_high(viewer)
     paint = make_annotation(viewer, low)
+    viewer.layers.selection.active = paint
     dock = kind(viewer)
     qtbot.addWidget(dock)
     chooser = dock.findChild(LayerChooser, name)
-    for layer, image in ((low, low), (high, high), (paint, low)):
+    assert chooser.layer is low
+    for layer, image in ((high, high), (paint, low)):
         viewer.layers.selection.active = layer
         qtbot.waitUntil(lambda image=image: chooser.layer is image, timeout=5000)
     newest = viewer.add_image(np.zeros((9, 9)))

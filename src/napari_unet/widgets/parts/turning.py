@@ -27,6 +27,7 @@ class Turning(QObject):
         self._selected = later(self, 0, self._turn)
         follow(self, self._on_inserted, viewer.layers.events.inserted)
         follow(self, self._on_selected, viewer.layers.selection.events.active)
+        self._turn()  # to what the user works on as the dock opens
 
     def _on_inserted(self, event: Any) -> None:
         if is_image(event.value):
