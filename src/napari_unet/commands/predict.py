@@ -15,7 +15,7 @@ from napari_unet.console import (
     report_written,
     signals_stop,
 )
-from napari_unet.core.arrays.axes import CHANNEL_AXES
+from napari_unet.core.arrays.axes import EXPLICIT_CHANNELS
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import PredictionKind
@@ -47,7 +47,7 @@ from napari_unet.network.failures import sentence
 from napari_unet.network.model import Model
 from napari_unet.network.tiles.in_turn import ImageFailed
 
-_CHANNELS = f"prediction.channels={'|'.join(['none', *CHANNEL_AXES])}"
+_CHANNELS = f"prediction.channels={'|'.join(EXPLICIT_CHANNELS)}"
 
 _KINDS, _FORMATS = get_args(PredictionKind), get_args(Format)
 

@@ -20,6 +20,9 @@ Channels = Literal["auto", "none", "first", "last", "middle"]
 CHANNEL_AXES: dict[Channels, int] = {"first": 0, "last": -1, "middle": -3}
 """Index of the channel axis, where there is one; the earlier of two that would do is taken."""
 
+EXPLICIT_CHANNELS: tuple[Channels, ...] = ("none", *CHANNEL_AXES)
+"""All that "auto" may stand for."""
+
 _FEW = (2, 3, 4)
 """Lengths at which an axis just before Y and X more often holds channels than planes."""
 

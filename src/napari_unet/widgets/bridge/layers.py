@@ -17,7 +17,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import FIRST_OBJECT
-from napari_unet.core.arrays.axes import CHANNEL_AXES, Channels, without_opaque_alpha
+from napari_unet.core.arrays.axes import EXPLICIT_CHANNELS, Channels, without_opaque_alpha
 from napari_unet.core.correcting.gestures import unused_values
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import PredictionKind
@@ -115,7 +115,7 @@ def check_fits(image: Image, paint: Labels) -> None:
     """Raise ``InputError`` if ``image`` has not the pixels its paint was made for, as after a crop."""
     now, then = full_data(image).shape, full_data(paint).shape
     said = image_channels(image, paint)
-    places: tuple[Channels, ...] = ("none", *CHANNEL_AXES) if said == "auto" else (said,)
+    places = EXPLICIT_CHANNELS if said == "auto" else (said,)
     if all(tuple(now[axis] for axis in spatial_axes(image, channels)) != then for channels in places):
         raise InputError(
             f"'{image.name}' has shape {now} now, and '{paint.name}' was made for {then}: delete this layer "

@@ -9,7 +9,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 
-from napari_unet.core.arrays.axes import CHANNEL_AXES, Channels, perhaps_channels
+from napari_unet.core.arrays.axes import CHANNEL_AXES, EXPLICIT_CHANNELS, Channels, perhaps_channels
 from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.files.pixels.world_axes import Axis, named_axes
 from napari_unet.widgets.bridge.colours import fading, object_colours, see_through
@@ -80,8 +80,7 @@ def unsaid_channels(image: Layer, remedy: str) -> str:
 
 def axes_of(source: Layer, data: NDArray[Any]) -> tuple[int, ...]:
     """Axes of ``source`` that a result of this shape covers."""
-    every: tuple[Channels, ...] = ("none", *CHANNEL_AXES)
-    for channels in every:
+    for channels in EXPLICIT_CHANNELS:
         axes = spatial_axes(source, channels)
         if tuple(full_data(source).shape[axis] for axis in axes) == data.shape:
             return axes

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.arrays.axes import CHANNEL_AXES, Channels, channels_first
+from napari_unet.core.arrays.axes import EXPLICIT_CHANNELS, Channels, channels_first
 from napari_unet.core.arrays.lazy import Pixels
 from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.control import Control
@@ -370,5 +370,4 @@ def resolve_channels(
             return None
 
     result = channels_first(pixels, ndim=ndim, channels=channels, in_channels=in_channels).shape
-    every: tuple[Channels, ...] = ("none", *CHANNEL_AXES)
-    return channels if channels != "auto" else next(where for where in every if read(where) == result)
+    return channels if channels != "auto" else next(at for at in EXPLICIT_CHANNELS if read(at) == result)
