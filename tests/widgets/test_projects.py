@@ -426,7 +426,7 @@ def test_settings_and_the_last_model_with_its_curve_come_back(made, make_napari_
     assert train.form._minutes.value() == 7.5
     assert train.form._augmentation.currentText() == "Strong"
     assert weights.config().w0 == 33
-    assert train.form.start_from(None) == path
+    assert train.form.chosen_start(None) == path
     assert len(train.plot._scores) == 2
     assert predict.model.path == path
     assert project_of(viewer).models_folder == folder / "models"

@@ -201,7 +201,7 @@ def test_train_saves_and_offers_to_go_on(dock, viewer, qtbot, home):
     assert path.name in say(dock, "train_outcome")
     assert "Kept the network of step" in say(dock, "train_status")
     assert not dock.is_running
-    assert dock.form.start_from(dock._last) is dock._last is not None
+    assert dock.form.chosen_start(dock._last) is dock._last is not None
     # ... and the next training does go on, its curve first.
     assert step_to_continue(path) == 4
     with qtbot.waitSignal(dock.saved, timeout=60_000) as saved:
@@ -514,12 +514,12 @@ def test_a_file_to_go_on_from(dock, viewer, qtbot, tmp_path, monkeypatch):
     path = tmp_path / "start.safetensors"
     models.save_model(make_model(), path)
     combo, size = dock.form._start, dock.form._size
-    assert dock.form.start_from(None) is None
+    assert dock.form.chosen_start(None) is None
     for answer, chosen in (("", None), (str(path), path)):
         monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_, answer=answer: (answer, ""))
         combo.setCurrentIndex(combo.count() - 1)
         combo.activated.emit(combo.count() - 1)
-        assert dock.form.start_from(None) == chosen
+        assert dock.form.chosen_start(None) == chosen
         assert size.isEnabled() is (chosen is None)
     paint_on(viewer, viewer.add_image(discs()))
     train(dock, qtbot)

@@ -690,8 +690,8 @@ def test_a_dock_that_is_opened_again_goes_on_from_what_was_trained(viewer, qtbot
     qtbot.addWidget(later)
     qtbot.waitUntil(lambda: "Predict, to see" in say(later, "unet_advice"), timeout=20_000)
     assert later.predict.model.path == path
-    assert later.train.form.start_from(None) == path
-    assert dock.train.form.start_from(dock.train._last) is dock.train._last
+    assert later.train.form.chosen_start(None) == path
+    assert dock.train.form.chosen_start(dock.train._last) is dock.train._last
 
 
 def test_a_dock_that_is_opened_before_the_training_ends_goes_on_from_that(viewer, qtbot, home, monkeypatch):
@@ -703,15 +703,15 @@ def test_a_dock_that_is_opened_before_the_training_ends_goes_on_from_that(viewer
     later, other = UNetDock(viewer), UNetDock(viewer)
     for each in (later, other):
         qtbot.addWidget(each)
-    assert later.train.form.start_from(None) == before
+    assert later.train.form.chosen_start(None) == before
     later.train.form._seed.setValue(7)
     start = other.findChild(QComboBox, "train_start_from")
     start.setCurrentIndex(start.findText("Scratch"))
     path = trained(dock.train, qtbot)
     assert path != before
-    assert later.train.form.start_from(None) == path
+    assert later.train.form.chosen_start(None) == path
     assert later.train.form._seed.value() == 7
-    assert other.train.form.start_from(None) is None
+    assert other.train.form.chosen_start(None) is None
 
 
 def test_a_dock_that_is_opened_again_advises_to_look_at_the_labels_that_are_there(
@@ -810,7 +810,7 @@ def test_a_training_changes_no_settings_in_another_dock(viewer, qtbot, home, mon
     dock.train.form._seed.setValue(7)
     path = trained(dock.train, qtbot)
     assert [read_controls(form) for form in forms] == before
-    assert [form.start_from(None) for form in forms] == [None, None]
+    assert [form.chosen_start(None) for form in forms] == [None, None]
     assert not other.train.plot._scores
     assert other.predict.model.path == mine
     qtbot.waitUntil(lambda: "Predict, to see" in say(other, "unet_advice"), timeout=20_000)
@@ -818,7 +818,7 @@ def test_a_training_changes_no_settings_in_another_dock(viewer, qtbot, home, mon
     start = other.findChild(QComboBox, "train_start_from")
     start.setCurrentIndex(start.findData(path))
     start.activated.emit(start.currentIndex())
-    assert other.train.form.start_from(None) == path
+    assert other.train.form.chosen_start(None) == path
     assert other.train.form._seed.value() == 7
     # Neither does a project that is made, and predictions go on with the copy in it.
     dock.train.form._seed.setValue(8)
@@ -827,7 +827,7 @@ def test_a_training_changes_no_settings_in_another_dock(viewer, qtbot, home, mon
     copy = tmp_path / "project" / "models" / path.name
     qtbot.waitUntil(lambda: dock.predict.model.path == copy, timeout=20_000)
     assert [read_controls(each.findChild(TrainingForm)) for each in docks] == before
-    assert dock.train.form.start_from(dock.train._last) is dock.train._last
+    assert dock.train.form.chosen_start(dock.train._last) is dock.train._last
     assert other.predict.model.path == mine
     # ... which another day goes on from.
     assert read_project(tmp_path / "project").model == path.name

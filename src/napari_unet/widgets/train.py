@@ -231,7 +231,7 @@ class TrainDock(Dock):
         config = self.form.config(mode=copies.mode, weights=weights, channels=copies.channels)
         name = copies.layers[0].image.name
         path = model_path(self._project.models_folder, name, datetime.now().astimezone())
-        start, device = self.form.start_from(self._last), self.form.device
+        start, device = self.form.chosen_start(self._last), self.form.device
         joins = self.form.all_painted.isChecked()
         watch = PaintWatch(self._viewer, copies.layers, all_images=joins, parent=self)
         watch.listen(self._live.learns.isChecked())
@@ -382,7 +382,7 @@ class TrainDock(Dock):
         if path == self._last_path:
             return
         self.form.offer_file(path)
-        chosen = self.form.start_from(None)
+        chosen = self.form.chosen_start(None)
         if self._run is None and chosen is not None and chosen == self._proposed:
             self._proposed = path
             self.form.choose_file(path)

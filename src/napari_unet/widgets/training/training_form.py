@@ -263,7 +263,7 @@ class TrainingForm(QWidget):
             augmentation=self._augmentation.currentData(),
         )
 
-    def start_from(self, last: Stopped | None) -> Stopped | Path | None:
+    def chosen_start(self, last: Stopped | None) -> Stopped | Path | None:
         """Return what to go on from: ``last`` in this window, a file, or None for scratch."""
         chosen = self._start.currentData()
         if chosen == _LAST:
