@@ -31,6 +31,7 @@ from napari_unet.network.events import (
 from napari_unet.network.model import History
 from napari_unet.widgets.bridge.layers import make_annotation
 from napari_unet.widgets.bridge.marks import set_mode
+from napari_unet.widgets.bridge.sight import select_image
 from napari_unet.widgets.train import TrainDock
 from napari_unet.widgets.training.training_run import (
     Saved,
@@ -49,6 +50,12 @@ def dock(viewer, qtbot, monkeypatch):
     dock = TrainDock(viewer)
     qtbot.addWidget(dock)
     return dock
+
+
+def choose(dock, viewer, image):
+    """Choose an image as a user does, whose choice the selected layer follows."""
+    select_image(viewer, image)
+    dock.form.image.choose(image)
 
 
 def test_channels_between_planes_and_y_are_told_where_they_are_taught_as_planes(dock, viewer, qtbot):
@@ -395,7 +402,7 @@ def test_all_painted_images(dock, viewer, qtbot, monkeypatch):
     paint_on(viewer, viewer.add_image(discs(seed=2), name="b"))
     make_annotation(viewer, viewer.add_image(discs(seed=3), name="unpainted"))
     chosen = viewer.layers["a"]
-    dock.form.image.choose(chosen)
+    choose(dock, viewer, chosen)
     train(dock, qtbot)
     dock.form.all_painted.setChecked(True)
     train(dock, qtbot)
@@ -412,7 +419,7 @@ def test_images_that_do_not_go_together_are_named(dock, viewer, qtbot):
     paint_on(viewer, viewer.add_image(discs(), name="a"))
     colours = np.stack([discs(), discs()[::-1], discs()], axis=-1)
     paint_on(viewer, viewer.add_image(colours, rgb=True, name="b"))
-    dock.form.image.choose(viewer.layers["a"])
+    choose(dock, viewer, viewer.layers["a"])
     dock.form.all_painted.setChecked(True)
     train(dock, qtbot)
     assert "'b' has 3 channels and 'a' has 1" in say(dock, "train_status")
@@ -424,14 +431,14 @@ def test_an_image_to_score_on_alone(dock, viewer, qtbot):
     unpainted = viewer.add_image(discs(), name="c")
     scored = dock.form._validation
     assert scored.currentText() == "Held-out strokes"
-    dock.form.image.choose(viewer.layers["a"])
+    choose(dock, viewer, viewer.layers["a"])
     scored.choose(viewer.layers["b"])
     # Learnt from are all the others.
     dock.form.all_painted.setChecked(True)
     train(dock, qtbot)
     assert "of the validation images" in say(dock, "train_status")
     assert dock._run is None
-    dock.form.image.choose(viewer.layers["b"])
+    choose(dock, viewer, viewer.layers["b"])
     dock.form.all_painted.setChecked(False)
     dock.start()
     assert "'b' is for scoring alone" in say(dock, "train_status")
@@ -459,7 +466,7 @@ def test_the_mode_is_that_of_the_paint(dock, viewer, qtbot):
     first = paint_on(viewer, viewer.add_image(discs(), name="a"))
     paint_on(viewer, viewer.add_image(discs(), name="b"))
     set_mode(first, "classes")
-    dock.form.image.choose(viewer.layers["a"])
+    choose(dock, viewer, viewer.layers["a"])
     train(dock, qtbot)
     assert dock._last.model.mode == "classes"
     dock.form.all_painted.setChecked(True)
@@ -633,7 +640,7 @@ def test_images_with_pixels_of_two_shapes_are_told_of(dock, viewer, qtbot, monke
     dock.form.offer_last("volumes")
     volume(viewer, "a", (3.0, 1.0, 1.0))
     volume(viewer, "b", (1.0, 1.0, 1.0))
-    dock.form.image.choose(viewer.layers["a"])
+    choose(dock, viewer, viewer.layers["a"])
     dock.form.all_painted.setChecked(True)
     train(dock, qtbot)
     assert seen[0].spacing == (3.0, 1.0, 1.0)
