@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from napari_unet.core.arrays.axes import (
+    channel_doubt,
     channels_first,
     check_pixels,
-    perhaps_channels,
     without_equal_channels,
 )
 from napari_unet.core.arrays.lazy import LazyPixels
@@ -94,7 +94,7 @@ def test_channels_are_found_from_the_model(shape, ndim, in_channels, source):
     ],
 )
 def test_planes_that_may_be_channels_are_told(shape, axis, is_told):
-    told = perhaps_channels("cells.tif", shape, axis, "look")
+    told = channel_doubt("cells.tif", shape, axis, "look")
     assert ("planes just before Y and X are taken for grey ones" in told) == is_told
 
 

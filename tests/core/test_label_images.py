@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.painted.label_images import paint_of_labels, perhaps_labels, perhaps_mask
+from napari_unet.core.painted.label_images import may_be_labels, may_be_mask, paint_of_labels
 
 
 def squares(*values: int) -> np.ndarray:
@@ -35,7 +35,7 @@ def test_every_label_is_an_object_and_the_rest_background():
     ],
 )
 def test_label_images_are_told_from_paint(paint: np.ndarray, expected: bool):
-    assert perhaps_labels(paint) is expected
+    assert may_be_labels(paint) is expected
 
 
 @pytest.mark.parametrize(
@@ -51,4 +51,4 @@ def test_label_images_are_told_from_paint(paint: np.ndarray, expected: bool):
     ],
 )
 def test_masks_are_told_from_labels(labels: np.ndarray, least: int, expected: bool):
-    assert perhaps_mask(labels, least) is expected
+    assert may_be_mask(labels, least) is expected

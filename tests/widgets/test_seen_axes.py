@@ -12,7 +12,7 @@ from napari_unet.files.pixels.images import read_image
 from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.widgets.bridge.channel_order import move_channels_first
 from napari_unet.widgets.bridge.layers import add_result
-from napari_unet.widgets.bridge.placement import micrometres, pixel_sizes, unsaid_channels, world_axes
+from napari_unet.widgets.bridge.placement import channel_doubt_of, micrometres, pixel_sizes, world_axes
 from napari_unet.widgets.bridge.seen_axes import said_channels, seen_axes
 from napari_unet.widgets.crop import crop
 from napari_unet.widgets.paint import PaintDock
@@ -128,8 +128,8 @@ def test_where_channels_are(viewer, tmp_path, shape, axes, expected):
 
 def test_planes_are_not_asked_about(viewer, tmp_path):
     image = opened(viewer, tmp_path / "a.tif", discs((3, 4, 64, 48)), "TZYX")
-    assert unsaid_channels(image, "say so") == ""
-    assert "if they are channels, say so" in unsaid_channels(Image(discs((3, 4, 64, 48))), "say so")
+    assert channel_doubt_of(image, "say so") == ""
+    assert "if they are channels, say so" in channel_doubt_of(Image(discs((3, 4, 64, 48))), "say so")
 
 
 def test_channels_keep_what_is_known_when_they_are_moved(viewer, tmp_path):

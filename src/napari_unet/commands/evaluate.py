@@ -7,7 +7,7 @@ from typing import Any
 
 from napari_unet.console import listed, note, print_json
 from napari_unet.core.scoring.score_table import value_text
-from napari_unet.core.scoring.scores import mean_scores, perhaps_a_mask, pooled_scores
+from napari_unet.core.scoring.scores import mask_doubt, mean_scores, pooled_scores
 from napari_unet.files.atomic import check_writable
 from napari_unet.files.pixels.finding import expand_paths
 from napari_unet.files.pixels.sources import load_labels
@@ -84,7 +84,7 @@ def compare(
 
 
 def _tell_of_labels(compared: Sequence[Compared]) -> None:
-    masks = [(result, sentence) for result in compared if (sentence := perhaps_a_mask(result.scores))]
+    masks = [(result, sentence) for result in compared if (sentence := mask_doubt(result.scores))]
     for result, sentence in masks[:1]:
         others = f", as {len(masks) - 1} more" if len(masks) > 1 else ""
         note(f"{result.prediction} against {result.truth}{others}: {sentence}")

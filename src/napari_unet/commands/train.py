@@ -24,10 +24,10 @@ from napari_unet.console import (
     signals_stop,
 )
 from napari_unet.core.annotation import FIRST_OBJECT
-from napari_unet.core.arrays.axes import perhaps_channels
+from napari_unet.core.arrays.axes import channel_doubt
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.core.painted.label_images import paint_of_labels, perhaps_labels, perhaps_mask
+from napari_unet.core.painted.label_images import may_be_labels, may_be_mask, paint_of_labels
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.regions import complete_everywhere
 from napari_unet.files.atomic import check_writable, file_to_write
@@ -153,7 +153,7 @@ def _paint_of(path: Path, labels: NDArray[Any]) -> NDArray[Any]:
 
 def _tell_of_labels(paths: Sequence[Path], paints: Sequence[NDArray[Any]]) -> None:
     """Warn if 1 may not mean background in some paint, which would be learnt silently."""
-    suspects = [path for path, pixels in zip(paths, paints, strict=True) if perhaps_labels(pixels)]
+    suspects = [path for path, pixels in zip(paths, paints, strict=True) if may_be_labels(pixels)]
     if suspects:
         note(
             f"The value 1 is background in paint, and in {listed(suspects)} it looks like one of the "
@@ -163,7 +163,7 @@ def _tell_of_labels(paths: Sequence[Path], paints: Sequence[NDArray[Any]]) -> No
 
 def _tell_of_masks(paths: Sequence[Path], labels: Sequence[NDArray[Any]], *, least: int) -> None:
     """Warn if separate objects have the same value, which makes them one object."""
-    suspects = [path for path, pixels in zip(paths, labels, strict=True) if perhaps_mask(pixels, least)]
+    suspects = [path for path, pixels in zip(paths, labels, strict=True) if may_be_mask(pixels, least)]
     if suspects:
         note(
             f"Everything labelled in {listed(suspects)} has one value, as in a mask; unless it is a class, "
@@ -177,15 +177,15 @@ def _tell_of_channels(path: Path, image: StoredImage, painted: tuple[int, ...]) 
     if painted != shape:
         return
     if "C" in image.axes:
-        unsaid = (
+        doubt = (
             f"{path} has {shape[0]} channels, which are taken for grey planes, as its paint has that axis, "
             "too; to learn from them together, give paint without it."
         )
     else:
         axis = image.axes[-3:-2].replace("Q", "")
-        unsaid = perhaps_channels(str(path), shape, axis, "give paint without that axis")
-    if unsaid:
-        note(unsaid)
+        doubt = channel_doubt(str(path), shape, axis, "give paint without that axis")
+    if doubt:
+        note(doubt)
 
 
 def _common_spacing(spacings: Sequence[tuple[float, ...] | None]) -> tuple[float, ...] | None:

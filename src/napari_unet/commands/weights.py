@@ -7,7 +7,7 @@ import numpy as np
 from napari_unet.console import note
 from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.errors import InputError
-from napari_unet.core.painted.label_images import perhaps_labels
+from napari_unet.core.painted.label_images import may_be_labels
 from napari_unet.core.weights import border_weights, measure_parts
 from napari_unet.files.pixels.images import check_replaceable, write_image
 from napari_unet.files.pixels.sources import load_labels
@@ -28,7 +28,7 @@ def weigh(paint: Path, output: Path, config: WeightConfig, *, by_plane: bool) ->
         raise InputError(
             f"{paint} has the shape {pixels.shape}; give paint of an image, with two axes or more."
         )
-    if perhaps_labels(pixels):
+    if may_be_labels(pixels):
         note(
             f"The value 1 is background in paint, and in {paint} it looks like one of the objects; if these "
             "are labels, in which 0 is background, add 1 to all of them."

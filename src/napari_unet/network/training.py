@@ -23,7 +23,7 @@ from napari_unet.core.learning.live_dataset import LiveDataset
 from napari_unet.core.learning.mixture import telling_mixture
 from napari_unet.core.learning.reading import DatasetConfig, are_in_colours, read_planes
 from napari_unet.core.learning.view import Gaze
-from napari_unet.core.painted.label_images import perhaps_labels
+from napari_unet.core.painted.label_images import may_be_labels
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.paint_feed import PaintFeed
 from napari_unet.network.config import TrainingConfig
@@ -106,7 +106,7 @@ def train(
         _listed(each, noun, config.network.ndim) for each, noun in ((images, "images"), (paints, "paints"))
     )
     pixels = map(as_pixels, paints)
-    if any(perhaps_labels(paint) for paint in pixels if isinstance(paint, np.ndarray)):
+    if any(may_be_labels(paint) for paint in pixels if isinstance(paint, np.ndarray)):
         _log.warning(
             "The value 1 is background in paint, and here it looks like one of the objects; if these are "
             "label images, in which 0 is background, give labels.astype(int) + 1."

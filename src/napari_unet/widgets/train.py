@@ -43,10 +43,10 @@ from napari_unet.widgets.training.paint_tally import PaintTally
 from napari_unet.widgets.training.training_form import TrainingForm
 from napari_unet.widgets.training.training_images import (
     Pairs,
+    channel_doubts,
     copy_pairs,
     images_learnt_from,
     images_scored,
-    unsaid_channels_of,
 )
 from napari_unet.widgets.training.training_run import (
     Saved,
@@ -254,7 +254,7 @@ class TrainDock(Dock):
         progress = TrainingProgress(self.form.seconds)
         title = f"Training on {name}"
         job = Job(events, title, round(self.form.seconds), measure=progress.measure, parent=self)
-        return _Run(job, progress, watch, preview, warnings=unsaid_channels_of(pairs))
+        return _Run(job, progress, watch, preview, warnings=channel_doubts(pairs))
 
     def _learnt_from(self) -> Pairs:
         form = self.form

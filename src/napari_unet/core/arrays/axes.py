@@ -223,7 +223,7 @@ def _from_model(shape: tuple[int, ...], ndim: int, in_channels: int | None) -> C
     return "first" if first else "last" if last else "middle" if middle else "none"
 
 
-def perhaps_channels(name: str, shape: tuple[int, ...], axis: str, remedy: str) -> str:
+def channel_doubt(name: str, shape: tuple[int, ...], axis: str, remedy: str) -> str:
     """Return a warning that channels of an image may be taken for grey planes; "" if not.
 
     Parameters

@@ -20,7 +20,7 @@ def paint_of_labels(labels: NDArray[Any]) -> NDArray[np.int64]:
     return check_paint(labels).astype(np.int64) + BACKGROUND
 
 
-def perhaps_labels(paint: NDArray[Any]) -> bool:
+def may_be_labels(paint: NDArray[Any]) -> bool:
     """Return whether paint may be a label image: 1 is in one piece, and no larger than the largest object."""
     if paint.dtype.kind not in "ui":
         return False
@@ -31,7 +31,7 @@ def perhaps_labels(paint: NDArray[Any]) -> bool:
     return _pieces(paint == BACKGROUND) == 1
 
 
-def perhaps_mask(labels: NDArray[Any], least: int = 1) -> bool:
+def may_be_mask(labels: NDArray[Any], least: int = 1) -> bool:
     """Return whether labels of ``least`` and more may be a mask: they have one value, in several pieces."""
     if labels.dtype.kind not in "ui":
         return False

@@ -189,7 +189,7 @@ def mean_scores(scores: Sequence[Scores]) -> dict[str, float]:
     return {name: math.fsum(row[name] for row in rows) / len(rows) for name in names}
 
 
-def perhaps_a_mask(scores: Scores) -> str:
+def mask_doubt(scores: Scores) -> str:
     """Return a warning if the scores suggest a mask, with one value for all objects; "" if not."""
     for name, here, there in (
         ("truth", scores.n_true, scores.n_predicted),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from napari_unet.core.arrays.axes import perhaps_channels
+from napari_unet.core.arrays.axes import channel_doubt
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import PredictionKind
@@ -268,8 +268,8 @@ def _to_be_told(path: Path, image: StoredImage, config: PredictionConfig, model:
     if config.channels == "auto" and (model.is_starter or model.network.in_channels == 1):
         axis = image.axes[-3:-2].replace("Q", "")
         remedy = "set prediction.channels=middle" + ("" if model.is_starter else ", and train a model so")
-        if unsaid := perhaps_channels(str(path), tuple(image.pixels.shape), axis, remedy):
-            yield unsaid
+        if doubt := channel_doubt(str(path), tuple(image.pixels.shape), axis, remedy):
+            yield doubt
 
 
 def _open(path: Path, model: Model, file_format: Format, *, is_on_cluster: bool) -> tuple[StoredImage, bool]:

@@ -9,7 +9,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 
-from napari_unet.core.arrays.axes import CHANNEL_AXES, EXPLICIT_CHANNELS, Channels, perhaps_channels
+from napari_unet.core.arrays.axes import CHANNEL_AXES, EXPLICIT_CHANNELS, Channels, channel_doubt
 from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.files.pixels.world_axes import Axis, named_axes
 from napari_unet.widgets.bridge.colours import fading, object_colours, see_through
@@ -70,12 +70,12 @@ def spatial_axes(image: Layer, channels: Channels) -> tuple[int, ...]:
     return tuple(axis for axis in axes if axis != channel)
 
 
-def unsaid_channels(image: Layer, remedy: str) -> str:
+def channel_doubt_of(image: Layer, remedy: str) -> str:
     """Return a sentence on channels that ``image`` may have and the user did not choose, or ""."""
     if image.ndim < 4 or getattr(image, "rgb", False):
         return ""
     known = seen_axes(image)[-3].name
-    return perhaps_channels(f"'{image.name}'", full_data(image).shape, known, remedy)
+    return channel_doubt(f"'{image.name}'", full_data(image).shape, known, remedy)
 
 
 def axes_of(source: Layer, data: NDArray[Any]) -> tuple[int, ...]:

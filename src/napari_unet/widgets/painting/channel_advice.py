@@ -4,7 +4,7 @@ from napari.layers import Image
 
 from napari_unet.core.arrays.axes import CHANNEL_AXES, Channels
 from napari_unet.widgets.bridge.marks import full_data
-from napari_unet.widgets.bridge.placement import unsaid_channels
+from napari_unet.widgets.bridge.placement import channel_doubt_of
 from napari_unet.widgets.bridge.seen_axes import said_channels, seen_axes
 
 _MOST_CHANNELS = 4
@@ -29,7 +29,7 @@ def advice_on_channels(image: Image, chosen: Channels) -> str:
 def _channels_or_planes(image: Image) -> str:
     """Return a sentence on channels that would be taken for planes, and what to choose; "" if none would."""
     if image.rgb or image.ndim != 3:
-        return unsaid_channels(image, _BEFORE)
+        return channel_doubt_of(image, _BEFORE)
     for axis, where in ((0, "first"), (2, "last")):
         length, name = full_data(image).shape[axis], seen_axes(image)[axis].name.lower()
         if name in ("c", "channel") or (not name and 1 < length <= _MOST_CHANNELS):

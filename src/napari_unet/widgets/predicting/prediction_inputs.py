@@ -14,7 +14,7 @@ from napari_unet.files.results.large_prediction import fits_into_memory
 from napari_unet.widgets.bridge.channel_order import move_channels_first
 from napari_unet.widgets.bridge.layers import annotation_of
 from napari_unet.widgets.bridge.marks import full_data, images_of, source_of
-from napari_unet.widgets.bridge.placement import unsaid_channels
+from napari_unet.widgets.bridge.placement import channel_doubt_of
 from napari_unet.widgets.bridge.seen_axes import said_channels
 from napari_unet.widgets.bridge.sight import blended, bring_up, is_see_through
 from napari_unet.widgets.models.model_chooser import ModelChooser, ModelFacts
@@ -173,8 +173,8 @@ class PredictionInputs(QWidget):
             self._suits.say(" ".join([suits, *[_EACH_CHANNEL] * has_channels]))
         elif is_part := self._is_part(targets, facts):
             self._suits.say(is_part, "warning")
-        elif unsaid := self._unsaid_channels(targets, facts):
-            self._suits.say(unsaid, "warning")
+        elif doubt := self._channel_doubt(targets, facts):
+            self._suits.say(doubt, "warning")
         else:
             told = [self._channels_found(target, facts) for target in targets if facts is not None]
             self._suits.say(" ".join([*filter(None, told), *[_BY_PLANE] * has_stack]))
@@ -188,14 +188,14 @@ class PredictionInputs(QWidget):
         count = len(blended(self._viewer, image))
         return _IS_PART.format(image.name, count) if count == facts.in_channels else ""
 
-    def _unsaid_channels(self, targets: list[Target], facts: ModelFacts | None) -> str:
+    def _channel_doubt(self, targets: list[Target], facts: ModelFacts | None) -> str:
         """Return a sentence on channels of the chosen image that would be segmented as grey planes."""
         if len(targets) != 1 or targets[0].channels != "none" or self.form.channels != "auto":
             return ""
         remedy = "choose Advanced > Channels > Before Y and X"
         if facts is None or not facts.is_starter:  # a starter takes any number of them
             remedy += ", and a model trained on such channels"
-        return unsaid_channels(targets[0].layer, remedy)
+        return channel_doubt_of(targets[0].layer, remedy)
 
     def _channels_found(self, target: Target, facts: ModelFacts) -> str:
         """Return a sentence on channels that the user did not choose; "" if there are none."""

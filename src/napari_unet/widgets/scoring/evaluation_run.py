@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.control import Control
 from napari_unet.core.scoring.label_errors import ErrorKind, ErrorSite, compare_parts, error_sites
-from napari_unet.core.scoring.scores import Scores, perhaps_a_mask, pooled_scores
+from napari_unet.core.scoring.scores import Scores, mask_doubt, pooled_scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Evaluated:
         invented = scores.n_predicted - scores.n_matched
         of_predicted = f"{invented} of {scores.n_predicted} predicted ones fit none"
         all_told = f"{found}; {of_predicted}; {scores.splits} split, {scores.merges} merged."
-        return " ".join(filter(None, (all_told, perhaps_a_mask(scores))))
+        return " ".join(filter(None, (all_told, mask_doubt(scores))))
 
 
 def compare_labels(

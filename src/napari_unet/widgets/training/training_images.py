@@ -17,7 +17,7 @@ from napari_unet.widgets.bridge.layers import (
 )
 from napari_unet.widgets.bridge.marks import image_channels, images_of, known_full_of, mode_of
 from napari_unet.widgets.bridge.paint_watch import TrainingLayers
-from napari_unet.widgets.bridge.placement import micrometres, pixel_sizes, unsaid_channels
+from napari_unet.widgets.bridge.placement import channel_doubt_of, micrometres, pixel_sizes
 from napari_unet.widgets.training.training_run import TrainingData
 
 Pairs = list[tuple[Image, Labels]]
@@ -70,10 +70,10 @@ def images_scored(viewer: ViewerModel, image: Image | None) -> Pairs:
     return [(image, paint)]
 
 
-def unsaid_channels_of(pairs: Pairs) -> list[str]:
+def channel_doubts(pairs: Pairs) -> list[str]:
     """Return sentences on images that may have channels although their paint was made for grey planes."""
     remedy = "delete its annotation layer and make a new one, Channels set to 'On the axis before Y and X'"
-    told = (unsaid_channels(image, remedy) for image, paint in pairs if paint.ndim == image.ndim)
+    told = (channel_doubt_of(image, remedy) for image, paint in pairs if paint.ndim == image.ndim)
     return [sentence for sentence in told if sentence]
 
 
