@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 from dock_helpers import discs, paint_on, save, say
-from napari.layers import Image
+from napari.layers import Image, Labels
 
 from napari_unet.files.pixels.images import read_image
 from napari_unet.files.pixels.pixel_size import PixelSize
@@ -52,7 +52,8 @@ def test_all_that_a_file_says(viewer, tmp_path):
         ("x", "micrometer", 0.25, 0.25, None),
     ]
     assert said_channels(image) == "middle"
-    assert micrometres(image, "middle") == PixelSize(y=0.25, x=0.25, z=2, t=30)
+    paint = Labels(np.zeros((3, 4, 64, 48), np.uint8))
+    assert micrometres(paint, image) == PixelSize(y=0.25, x=0.25, z=2, t=30)
     assert [(a.name, a.kind, a.unit, a.step) for a in world_axes(image, "middle")] == [
         ("t", "time", "second", 30),
         ("z", "space", "micrometer", 2),
