@@ -313,12 +313,28 @@ def test_the_objects_of_all_images_are_in_one_table(
             "path": str(tmp_path / "new" / "objects.csv"),
         }
     rows = rows_of(tmp_path / "new" / "objects.csv")
+    assert list(rows[0])[:3] == ["image", "class", "pixels"]
     assert {row["image"] for row in rows} == {"a1.tif", "a10.tif", "Färbung 1.tif", "z.zarr"}
     for name, result in (("a1.tif", "a1_classes.tif"), ("z.zarr", "z_classes.zarr")):
         expected = measure_objects(load_labels(tmp_path / "out" / result).pixels, image)
         assert [list(row.values()) for row in rows if row["image"] == name] == [
             [name, *map(str, line)] for line in expected[1:]
         ]
+
+
+def test_objects_have_their_class_in_the_table_if_classes_are_asked_for(folder: Path, tmp_path: Path) -> None:
+    arguments = ["predict", folder / "model.safetensors", "--images", folder / "images" / "a1.tif"]
+    arguments += ["--output", tmp_path, "--what", "objects", "classes", "--set", "instances.min_size=1"]
+    for _ in range(2):  # an earlier table is replaced
+        assert run(*arguments, "--set", "instances.threshold=0.2", "--table", tmp_path / "t.csv") == 0
+    rows = rows_of(tmp_path / "t.csv")
+    assert list(rows[0])[:4] == ["image", "object", "class", "pixels"]
+    objects, classes = (tifffile.imread(tmp_path / f"a1_{kind}.tif") for kind in ("objects", "classes"))
+    expected = [
+        (str(value), str(np.bincount(classes[objects == value]).argmax()))
+        for value in range(1, objects.max() + 1)
+    ]
+    assert [(row["object"], row["class"]) for row in rows] == expected != []
 
 
 def test_an_image_without_objects_is_in_the_table(folder: Path, tmp_path: Path) -> None:

@@ -71,6 +71,33 @@ def test_tables_of_several_images_are_one_with_blanks_where_an_image_lacks_a_col
     ]
 
 
+def test_the_class_of_an_object_is_that_of_most_of_its_pixels_and_the_lower_one_in_a_draw():
+    labels = np.array([[9, 9, 9, 0], [4, 4, 0, 6]])
+    classes = np.array([[3, 2, 3, 5], [3, 2, 5, 1]], np.uint8)
+    names, *rows = measure_objects(labels, classes=classes)
+    assert names[:3] == ["object", "class", "pixels"]
+    assert [row[:3] for row in rows] == [[4, 2, 2], [6, 1, 1], [9, 3, 3]]
+    names, row = measure_objects(np.zeros((2, 2), int), classes=np.ones((2, 2), int))
+    assert (names[1], row) == ("class", [None] * 6)
+
+
+def test_the_class_is_counted_through_all_pieces():
+    labels, classes = np.ones((2, 6, 2), int), np.full((2, 6, 2), 2)
+    labels[:, :, 1] = 2
+    classes[0, :2, 0], classes[1, 3:, 0] = 4, 3  # never the most of a piece or plane alone, but 7 to 3 to 2
+    classes[0, :, 1], classes[1, 2:, 1] = 7, 3  # most of the first plane, and the second of both: 6 to 4 to 2
+    with patch.multiple(measurements, _PIXELS=4, _ROWS=2):
+        pieces = measure_objects(LazyPixels(labels), classes=LazyPixels(classes))
+    assert [row[:3] for row in pieces[1:]] == [[1, 2, 12], [2, 7, 12]]
+    assert pieces == measure_objects(labels, classes=classes)
+
+
+def test_an_image_with_classes_alone_stands_beside_others_in_a_table():
+    assert join_tables(
+        [("a", [["class", "pixels"], [1, 4]]), ("b", [["object", "class", "pixels"], [7, 2, 3]])]
+    ) == [["image", "object", "class", "pixels"], ["a", None, 1, 4], ["b", 7, 2, 3]]
+
+
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_against_scikit_image(ndim):
     random = np.random.default_rng(ndim)
@@ -128,6 +155,8 @@ def test_what_is_not_in_memory_is_measured_piece_by_piece():
         ([[0, 1]], {"image": np.zeros((2, 2, 2))}, "must cover the same pixels"),
         ([[0, 1]], {"others": {"GFP": np.zeros((1, 3))}}, "image of 'mean_GFP' has shape (1, 3)"),
         ([[0, 1]], {"others": [np.zeros((1, 2))]}, "them by name"),
+        ([[0, 1]], {"classes": [[1, 2, 3]]}, "type int64 and shape (1, 3), and the labels have shape (1, 2)"),
+        ([[0, 1]], {"classes": [[1, 0.5]]}, "The classes are of type float64"),
         ([[0, 1]], {"pixel_size": 0.5}, "one number for each of the last axes"),
         ([[0, 1]], {"pixel_size": "0.5"}, "one number for each of the last axes"),
         ([[0, 1]], {"pixel_size": (1, 1, 1)}, "the labels have 2 axes"),
@@ -151,3 +180,16 @@ def test_a_prediction_has_its_objects_measured():
     found = Prediction(np.stack([1 - probability, probability]), ndim=2, instances=InstanceConfig(min_size=1))
     names, row = measure_objects(found, pixel_size=np.array([2.0, 0.5]))
     assert dict(zip(names, row, strict=True))["area_um2"] == 12
+    assert "class" not in names
+
+
+def test_objects_of_a_prediction_in_classes_mode_have_their_class():
+    classes = np.ones((9, 9), int)
+    classes[1:4, 1:4], classes[1:4, 6:8], classes[6:8, 1:4] = 3, 2, 3
+    probabilities = (classes == np.arange(1, 4)[:, None, None]).astype(np.float32)
+    found = Prediction(probabilities, ndim=2, mode="classes", instances=InstanceConfig(min_size=1))
+    names, *rows = measure_objects(found)
+    assert names[:3] == ["object", "class", "pixels"]
+    assert [row[:3] for row in rows] == [[1, 3, 9], [2, 2, 6], [3, 3, 6]]
+    other = np.where(classes == 3, 5, 4)
+    assert [row[1] for row in measure_objects(found, classes=other)[1:]] == [5, 4, 5]

@@ -368,6 +368,29 @@ def test_all_images_that_are_segmented_have_one_table_with_the_stains_of_each(
     ]
 
 
+def test_objects_have_their_class_in_the_table_if_classes_were_predicted_beside_them(viewer):
+    image = viewer.add_image(discs(), name="cells")
+    found, kinds = np.zeros((2, 64, 64), np.int32)
+    found[:2, :3], found[5, :3] = 7, 8
+    kinds[:], kinds[0], kinds[5, 1:] = 1, 3, 2
+    add_result(viewer, image, "objects", found)
+
+    def columns():
+        return [row[:4] for row in object_table(measurable(viewer, [image]))]
+
+    assert [row[:3] for row in columns()] == [["image", "object", "pixels"], ["cells", 7, 6], ["cells", 8, 3]]
+    add_result(viewer, image, "classes", kinds)
+    viewer.layers.selection = {image}
+    assert columns() == [["image", "object", "class", "pixels"], ["cells", 7, 1, 6], ["cells", 8, 2, 3]]
+    viewer.layers["cells classes"].data[1, 0] = 3  # as the user corrected it
+    assert [row[2] for row in columns()[1:]] == [3, 2]
+    viewer.layers.remove("cells objects")
+    assert [row[:3] for row in columns()] == [
+        ["image", "class", "pixels"],
+        *(["cells", kind, pixels] for kind, pixels in [(1, 3968), (2, 63), (3, 65)]),
+    ]
+
+
 def test_the_table_has_the_layers_that_an_image_was_made_of_by_name(viewer):
     layers = viewer.add_image(discs((2, 64, 64)), channel_axis=0, name=["DAPI", "GFP"])
     image = viewer.add_layer(combine(layers))

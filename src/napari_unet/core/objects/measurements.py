@@ -15,6 +15,7 @@ from napari_unet.core.arrays.blocks import plan_cores
 from napari_unet.core.arrays.lazy import Pixels, as_pixels
 from napari_unet.core.configs import check_kind
 from napari_unet.core.errors import InputError
+from napari_unet.core.objects.object_classes import ClassPixels, count_classes, main_classes
 from napari_unet.core.objects.prediction import Prediction
 
 Table = Sequence[Sequence[object]]
@@ -22,6 +23,9 @@ Table = Sequence[Sequence[object]]
 
 _PIXELS, _ROWS = 2**22, 64
 """Pixels that are measured at a time, in whole rows, as most files hold them; at least as many rows."""
+
+_FRONT = "object", "class"
+"""Columns that come first, whichever image of a table has them."""
 
 
 def measure_objects(
@@ -31,6 +35,7 @@ def measure_objects(
     axes: str = "",
     pixel_size: Sequence[float | None] | None = None,
     others: Mapping[str, Any] = MappingProxyType({}),
+    classes: Any = None,
 ) -> list[list[object]]:
     """Return a line of names, and a line of values for every object, also for planes that have none.
 
@@ -50,13 +55,16 @@ def measure_objects(
         Micrometres along the last axes, such as (Z, Y, X), of which those that are known are used.
     others : mapping of str to array (…YX), optional
         By name, what else shows the same place, such as another stain.
+    classes : array (…YX) of int, optional
+        The class of every pixel as a paint value; by default that of a prediction in classes mode.
 
     Returns
     -------
     list of list
-        Columns: the value of the object, its pixels, its area in µm² or, if any object has pixels in several
-        planes, volume in µm³, the diameter of a disc (ball) of that size, the mean position in pixels along
-        every axis, and the mean of every channel and of each of the others. With pandas:
+        Columns: the value of the object, the class of most of its pixels (the lowest of several) if classes
+        are known, its pixels, its area in µm² or, if any object has pixels in several planes, volume in µm³,
+        the diameter of a disc (ball) of that size, the mean position in pixels along every axis, and the mean
+        of every channel and of each of the others. With pandas:
         ``pandas.DataFrame(table[1:], columns=table[0])``.
 
     Raises
@@ -64,7 +72,11 @@ def measure_objects(
     InputError
         If labels are not whole numbers, or what else is given does not fit them.
     """
-    labels = as_pixels(labels.objects if isinstance(labels, Prediction) else labels)
+    if isinstance(labels, Prediction):
+        if classes is None and labels.mode == "classes":
+            classes = labels.classes
+        labels = labels.objects
+    labels = as_pixels(labels)
     if labels.dtype.kind not in "ui" or labels.ndim < 2:
         raise InputError(
             f"The labels are of type {labels.dtype} and shape {labels.shape}; give whole numbers in two axes "
@@ -85,7 +97,14 @@ def measure_objects(
                 f"The image of {name!r} has shape {pixels.shape} and the labels {labels.shape}; give images "
                 "of the same place."
             )
-    return _table(labels, shown, axes, _checked(pixel_size, labels.ndim))
+    if classes is not None:
+        classes = as_pixels(classes)
+        if classes.dtype.kind not in "ui" or classes.shape != labels.shape:
+            raise InputError(
+                f"The classes are of type {classes.dtype} and shape {classes.shape}, and the labels have "
+                f"shape {labels.shape}; give a whole number for each pixel of the labels."
+            )
+    return _table(labels, shown, axes, _checked(pixel_size, labels.ndim), classes)
 
 
 def _checked(pixel_size: Sequence[float | None] | None, ndim: int) -> tuple[float | None, ...]:
@@ -115,8 +134,8 @@ def usual_axes(ndim: int) -> str:
 class Measurable:
     """Labels (…YX) of an image, and what is needed to measure them.
 
-    ``others`` are further images of the same place, by name; ``image`` is None if these are its channels. The
-    rest is as for :func:`measure_objects`.
+    ``others`` are further images of the same place, by name; ``image`` is None if these are its channels.
+    ``is_classes`` says that the labels are classes themselves. The rest is as for :func:`measure_objects`.
     """
 
     name: str
@@ -125,14 +144,26 @@ class Measurable:
     axes: str
     pixel_size: tuple[float | None, ...]
     others: Mapping[str, Pixels]
+    classes: Pixels | None = None
+    is_classes: bool = False
 
     def table(self) -> list[list[object]]:
-        """Return the measurements; brightness is left out if image and labels differ in shape."""
+        """Return the measurements; brightness, or the class, is left out if it is of another shape.
+
+        Labels do not say what their model tells apart: if that is no more than objects and background, the
+        class is there as well, and says 2, foreground. Of classes, the first column is called "class".
+        """
         shown = dict[str, Pixels]()
         if self.image is not None:
             with suppress(InputError):
                 shown = _channels(self.image, self.labels.shape)
-        return _table(self.labels, shown | _others(self.others), self.axes, self.pixel_size)
+        classes = self.classes
+        if classes is not None and classes.shape != self.labels.shape:
+            classes = None
+        table = _table(self.labels, shown | _others(self.others), self.axes, self.pixel_size, classes)
+        if self.is_classes:
+            table[0][0] = "class"
+        return table
 
 
 def join_tables(tables: Iterable[tuple[str, Table]]) -> list[list[object]]:
@@ -141,7 +172,8 @@ def join_tables(tables: Iterable[tuple[str, Table]]) -> list[list[object]]:
     Columns that an image lacks are None there.
     """
     tables = list(tables)
-    columns = list(dict.fromkeys(name for _, (names, *_rows) in tables for name in names))
+    found_in_any = dict.fromkeys(name for _, (names, *_rows) in tables for name in names)
+    columns = sorted(found_in_any, key=lambda name: _FRONT.index(name) if name in _FRONT else len(_FRONT))
     joined: list[list[object]] = [["image", *columns]]
     for image, (names, *rows) in tables:
         found = (dict(zip(names, row, strict=True)) for row in rows)
@@ -150,12 +182,19 @@ def join_tables(tables: Iterable[tuple[str, Table]]) -> list[list[object]]:
 
 
 def _table(
-    labels: Pixels, bright: Mapping[str, Pixels], axes: str, pixel_size: Sequence[float | None]
+    labels: Pixels,
+    bright: Mapping[str, Pixels],
+    axes: str,
+    pixel_size: Sequence[float | None],
+    classes: Pixels | None,
 ) -> list[list[object]]:
     """Return the table of labels, with the means of what is in ``bright`` by the names of their columns."""
-    found, empty = _add_up(labels, list(bright.values()))
+    found, empty, by_class = _add_up(labels, list(bright.values()), classes)
     ndim = 3 if np.any(found.first != found.last) else 2
-    columns: dict[str, NDArray[Any]] = {"object": found.ids, "pixels": found.pixels}
+    columns: dict[str, NDArray[Any]] = {"object": found.ids}
+    if classes is not None:
+        columns["class"] = main_classes(by_class)
+    columns["pixels"] = found.pixels
     columns |= _sizes(found.pixels, ndim, pixel_size)
     places = [f"{axis.lower()}_px" for axis in axes]
     columns |= dict(zip([*places, *bright], found.sums / found.pixels, strict=True))
@@ -186,10 +225,13 @@ class _Sums:
         return cls(np.zeros(0, dtype), np.zeros(0, np.int64), planes, planes, np.zeros((values, 0)))
 
 
-def _add_up(labels: Pixels, bright: Sequence[Pixels]) -> tuple[_Sums, list[tuple[int, ...]]]:
-    """Return the sums over every object, in the order of ids, and the planes without any."""
+def _add_up(
+    labels: Pixels, bright: Sequence[Pixels], classes: Pixels | None
+) -> tuple[_Sums, list[tuple[int, ...]], list[ClassPixels]]:
+    """Return the sums over every object, in the order of ids, the planes without any, and pixels by class."""
     *leading, height, width = labels.shape
     parts, empty = [_Sums.none(labels.dtype, labels.ndim + len(bright))], list[tuple[int, ...]]()
+    by_class = list[ClassPixels]()
     for number, where in enumerate(np.ndindex(*leading)):
         before = len(parts)
         for rows, _ in plan_cores((height, width), (max(_ROWS, _PIXELS // max(width, 1)), max(width, 1))):
@@ -207,11 +249,13 @@ def _add_up(labels: Pixels, bright: Sequence[Pixels]) -> tuple[_Sums, list[tuple
                 np.bincount(numbers, value) if isinstance(value, np.ndarray) else value * pixels
                 for value in values
             ]
+            if classes is not None:
+                by_class.append(count_classes(ids, numbers, np.asarray(classes[box])[y, x]))
             plane = np.full(len(ids), number)
             parts.append(_Sums(ids, pixels, plane, plane, np.array(sums, float)))
         if len(parts) == before:
             empty.append(where)
-    return _joined(parts), empty
+    return _joined(parts), empty, by_class
 
 
 def _joined(parts: Sequence[_Sums]) -> _Sums:

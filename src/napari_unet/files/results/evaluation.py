@@ -159,7 +159,7 @@ def compare_files(
 
 def check_csv(path: Path) -> None:
     """Raise InputError unless a table of scores can be written to ``path``."""
-    check_table(path, _FILES, "scores")
+    check_table(path, "scores", _FILES)
 
 
 def write_csv(path: Path, compared: Sequence[Compared]) -> None:

@@ -14,12 +14,14 @@ Finished = tuple[Path, Mapping[PredictionKind, Path]]
 """An image file that was segmented, and the files of its results by kind."""
 
 MEASURED: tuple[PredictionKind, ...] = ("objects", "classes")
-"""Kinds of results to measure: the first one that exists."""
+"""Kinds of results to measure: the first one that exists. If both do, objects have a class."""
+
+_BEGINNINGS = [("image", *named, "pixels") for named in (("object",), ("object", "class"), ("class",))]
 
 
 def check_object_table(path: Path) -> None:
     """Raise InputError unless a table of objects can be written to ``path``."""
-    check_table(path, ("image", "object", "pixels"), "objects")
+    check_table(path, "objects", *_BEGINNINGS)
 
 
 def measure_file(finished: Finished) -> Table:
@@ -29,13 +31,19 @@ def measure_file(finished: Finished) -> Table:
     """
     path, outputs = finished
     image = load_image(path)
-    labels = load_labels(outputs[_measured(outputs)]).laid_as(image)
+    kind = _measured(outputs)
+    is_classes = kind == "classes"
+    labels = load_labels(outputs[kind]).laid_as(image)
+    has_both = not is_classes and "classes" in outputs
+    classes = load_labels(outputs["classes"]).laid_as(image).pixels if has_both else None
     axes = image.axes.replace("C", "")
     if len(axes) != labels.pixels.ndim or "Q" in axes:
         axes = usual_axes(labels.pixels.ndim)
     size = image.pixel_size
     edges = () if size is None else (size.z, size.y, size.x)
-    return Measurable(path.name, labels.pixels, image.pixels, axes, edges, {}).table()
+    return Measurable(
+        path.name, labels.pixels, image.pixels, axes, edges, {}, classes, is_classes=is_classes
+    ).table()
 
 
 class TableOfFiles:

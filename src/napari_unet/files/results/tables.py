@@ -13,18 +13,18 @@ _OTHERS = (".xlsx", ".xls", ".ods", ".zarr", *SUFFIXES)
 """Endings that promise something else than a table of text: a spreadsheet, or an image."""
 
 
-def check_table(path: Path, names: Sequence[str], kind: str) -> None:
-    """Raise InputError unless ``path`` is free or an earlier table, whose first columns have these ``names``.
+def check_table(path: Path, kind: str, *beginnings: Sequence[str]) -> None:
+    """Raise InputError unless ``path`` is free or an earlier table.
 
     Also raised if the name ends like that of a spreadsheet or image, which no program could open. ``kind`` is
-    what the table is of, in words.
+    what the table is of, in words; ``beginnings`` are names that the first columns of one may have.
     """
     check_writable(path)
     if path.exists():
-        begin = f"{','.join(names)},".encode()
+        begins = tuple(f"{','.join(names)},".encode() for names in beginnings)
         with path.open("rb") as file:
-            found = file.read(len(codecs.BOM_UTF8) + len(begin)).removeprefix(codecs.BOM_UTF8)
-        if not found.startswith(begin):
+            found = file.read(len(codecs.BOM_UTF8) + max(map(len, begins))).removeprefix(codecs.BOM_UTF8)
+        if not found.startswith(begins):
             raise InputError(f"{path} already exists and is not a table of {kind}; choose another name.")
     if path.suffix.lower() in _OTHERS:
         raise InputError(f"{path} would be a table of another kind; let its name end in .csv.")

@@ -3,13 +3,15 @@
 import re
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
+from typing import Any
 
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
+from numpy.typing import NDArray
 
 from napari_unet.core.objects.measurements import Measurable, join_tables, usual_axes
 from napari_unet.widgets.bridge.layers import at_hand, copy_image
-from napari_unet.widgets.bridge.marks import full_data, layers_of
+from napari_unet.widgets.bridge.marks import full_data, kind_of, layers_of
 from napari_unet.widgets.bridge.placement import micrometres, world_axes
 from napari_unet.widgets.bridge.sight import blended, parts_of
 
@@ -46,9 +48,17 @@ def measurable(viewer: ViewerModel, images: Sequence[Image]) -> list[Measurable]
             axis_letters(labels, image),
             () if (size := micrometres(labels, image)) is None else (size.z, size.y, size.x),
             {name: copy_image(layer) for name, layer in zip(named, beside, strict=True)},
+            _classes_beside(viewer, image, labels),
+            is_classes=kind_of(labels) == "classes",
         )
         for (image, labels, is_of_parts), beside, named in zip(found, others, names, strict=True)
     ]
+
+
+def _classes_beside(viewer: ViewerModel, image: Image, labels: Labels) -> NDArray[Any] | None:
+    """Return the classes predicted beside these ``labels``, if the labels are objects."""
+    classes = at_hand(viewer, layers_of(viewer, image, "classes"))
+    return None if classes is None or kind_of(labels) == "classes" else classes.data.copy()
 
 
 def _channels_as_layers(viewer: ViewerModel, image: Image, labels: Labels) -> list[Image]:

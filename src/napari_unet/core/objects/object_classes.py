@@ -1,0 +1,52 @@
+"""Which class each object is of: the one that most of its pixels have."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassPixels:
+    """How many pixels of an object are of a class, for each such pair in a part of an image."""
+
+    ids: NDArray[Any]  # (pairs,)
+    classes: NDArray[Any]
+    pixels: NDArray[np.int64]
+
+
+def count_classes(ids: NDArray[Any], numbers: NDArray[np.intp], classes: NDArray[Any]) -> ClassPixels:
+    """Count the pixels of each class in each object.
+
+    Parameters
+    ----------
+    ids : array (objects,) of int
+    numbers : array (pixels,) of int
+        For every pixel the place of its object in ``ids``.
+    classes : array (pixels,) of int
+        Their paint values.
+    """
+    kinds = np.unique(classes)
+    pairs, pixels = np.unique(numbers * len(kinds) + np.searchsorted(kinds, classes), return_counts=True)
+    return ClassPixels(ids[pairs // len(kinds)], kinds[pairs % len(kinds)], pixels)
+
+
+def main_classes(parts: Sequence[ClassPixels]) -> NDArray[Any]:
+    """Return for every object, in the order of ids, the class of most of its pixels; of several, the lowest.
+
+    An object may be in several of the ``parts``.
+    """
+    if not parts:
+        return np.zeros(0, np.uint8)
+    _, numbers = np.unique(np.concatenate([part.ids for part in parts]), return_inverse=True)
+    kinds, which = np.unique(np.concatenate([part.classes for part in parts]), return_inverse=True)
+    pairs, places = np.unique(numbers * len(kinds) + which, return_inverse=True)
+    pixels = np.bincount(places, np.concatenate([part.pixels for part in parts]))
+    objects = pairs // len(kinds)
+    # This sort is stable, and pairs of an object are in the order of classes: the lowest stays in front.
+    order = np.lexsort((-pixels, objects))
+    _, firsts = np.unique(objects[order], return_index=True)
+    found: NDArray[Any] = kinds[pairs[order[firsts]] % len(kinds)]
+    return found
