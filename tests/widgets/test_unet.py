@@ -384,11 +384,18 @@ def test_objects_have_their_class_in_the_table_if_classes_were_predicted_beside_
     assert columns() == [["image", "object", "class", "pixels"], ["cells", 7, 1, 6], ["cells", 8, 2, 3]]
     viewer.layers["cells classes"].data[1, 0] = 3  # as the user corrected it
     assert [row[2] for row in columns()[1:]] == [3, 2]
+    viewer.layers.selection = {viewer.layers["cells classes"]}  # as for saving labels: these are at hand
+    assert measurable(viewer, [image])[0].classes is None
+    selected = columns()
     viewer.layers.remove("cells objects")
-    assert [row[:3] for row in columns()] == [
-        ["image", "class", "pixels"],
-        *(["cells", kind, pixels] for kind, pixels in [(1, 3968), (2, 63), (3, 65)]),
-    ]
+    assert (
+        [row[:3] for row in columns()]
+        == [row[:3] for row in selected]
+        == [
+            ["image", "class", "pixels"],
+            *(["cells", kind, pixels] for kind, pixels in [(1, 3968), (2, 63), (3, 65)]),
+        ]
+    )
 
 
 def test_the_table_has_the_layers_that_an_image_was_made_of_by_name(viewer):
