@@ -278,7 +278,7 @@ def test_every_result_is_well_formed(foreground, config):
         assert ndimage.label(one)[1] == 1
         assert np.count_nonzero(one & mask) >= config.min_size
         # Whatever is not foreground was a hole of this object and of no other.
-        filled = ndimage.binary_fill_holes(one & (mask | ~config.fill_holes))
+        filled = ndimage.binary_fill_holes(one & (mask | (not config.fill_holes)))
         assert not (one & ~mask & ~filled).any()
     if not config.fill_holes:
         assert not (objects > 0)[~mask].any()

@@ -352,6 +352,7 @@ def test_all_images_that_are_segmented_have_one_table_with_the_stains_of_each(
         found[0, :number] = np.arange(number) + 1  # none in the first
         add_result(viewer, image, "objects", found)
     dock.predict.image.setCurrentText("All images")
+    qtbot.wait(1)  # steps turn to the last image, and what was said of another is taken back
     path = tmp_path / "objects.csv"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
     press(dock, "table")
