@@ -88,6 +88,11 @@ def test_dropping_the_channel_axis_keeps_scale_units_and_names_of_the_others(vie
     assert paint.axis_labels == image.axis_labels[kept]
 
 
+def test_dropping_a_channel_axis_in_the_middle_leaves_axes_unnamed(viewer):
+    paint = make_annotation(viewer, viewer.add_image(np.zeros((3, 4, 2, 20, 30))), "middle")
+    assert paint.axis_labels == ("-4", "-3", "-2", "-1")
+
+
 @pytest.mark.parametrize(
     ("shape", "channels", "how", "expected"),
     [

@@ -102,7 +102,11 @@ def placement(image: Layer, axes: Sequence[int] | None = None) -> dict[str, Any]
         "shear": shear[square][np.triu_indices(len(keep), 1)],
         "affine": image.affine.set_slice(keep).affine_matrix,
         "units": [image.units[axis] for axis in keep],
-        "axis_labels": [image.axis_labels[axis] for axis in keep],
+        # napari numbers axes from the last one until they are named.
+        "axis_labels": [
+            str(at - len(keep)) if image.axis_labels[axis] == str(axis - ndim) else image.axis_labels[axis]
+            for at, axis in enumerate(keep)
+        ],
     }
 
 
