@@ -46,6 +46,12 @@ def test_objects_by_hand():
     assert not renumbered(paint, but={2})[2].size
 
 
+def test_the_first_piece_of_a_volume_keeps_its_number():
+    paint = np.zeros((2, 3, 1), np.int32)
+    paint[0, 2] = paint[1, [0, 2]] = 2
+    np.testing.assert_array_equal(renumbered(paint)[0][..., 0], [[0, 0, 2], [3, 0, 2]])
+
+
 def test_strokes_in_several_planes_stay_one_object():
     paint = np.zeros((5, 6, 6), np.int32)
     paint[[0, 4], 1:3, 1:3] = 2  # one object, in two planes

@@ -47,6 +47,8 @@ def number_separately(
     shown = np.where(chosen[box], paint[box], 0)
     parts = label(shown, connectivity=paint.ndim)[chosen[box]]  # type: ignore[no-untyped-call]
     _, first, part = np.unique(parts, return_index=True, return_inverse=True)
+    raster = np.argsort(first)  # the library numbers the parts of a volume along its longest axis first
+    first, part = first[raster], np.argsort(raster)[part]
     numbers = before[first]
     is_other = np.ones(first.size, bool)
     is_other[np.unique(numbers, return_index=True)[1]] = False
