@@ -131,7 +131,7 @@ def train(
                     _log.warning(event.message)
                 elif isinstance(event, Stopped):
                     stopped = event
-        except Exception as error:
+        except Exception as error:  # whatever it is, it is raised again
             if stopped is not None:
                 _keep_with(error, stopped.model)
             raise

@@ -19,7 +19,7 @@ from napari_unet.files.pixels.images import (
     stem,
 )
 
-_OF_MICROSCOPES = (
+_NOT_READ = (
     *(".czi", ".nd2", ".lif", ".ims", ".oib", ".oif", ".oir", ".vsi", ".mrxs", ".dv", ".dcm"),
     *(".h5", ".hdf5", ".jp2", ".npy"),
 )
@@ -46,7 +46,7 @@ def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> lis
         elif path.is_dir() and str(pattern):  # "" is not the current folder
             shown = [item for item in path.iterdir() if not item.name.startswith(".")]
             files = [p for p in shown if (_is_read(p) and _is_file(p)) or is_zarr(p)]
-            if not files and (others := [p for p in shown if p.suffix.lower() in _OF_MICROSCOPES]):
+            if not files and (others := [p for p in shown if p.suffix.lower() in _NOT_READ]):
                 raise InputError(
                     f"The folder {path} holds {others[0].suffix} files, which cannot be read here; save them "
                     "as TIFF or OME-Zarr, as Fiji does."
@@ -85,7 +85,7 @@ def not_read(patterns: Iterable[str | Path], found: Iterable[Path]) -> list[Path
     names = {stem(path) for path in found}
     folders = [path for path in map(user_path, patterns) if path.is_dir() and not is_zarr(path)]
     inside = [item for folder in folders for item in folder.iterdir() if not item.name.startswith(".")]
-    others = [item for item in inside if item.suffix.lower() in _OF_MICROSCOPES]
+    others = [item for item in inside if item.suffix.lower() in _NOT_READ]
     return sorted((item for item in others if stem(item) not in names), key=_natural)
 
 
