@@ -175,9 +175,11 @@ def test_a_training_is_the_same_with_paint_that_joins_and_so_is_what_it_leaves(
     assert not drawn
     assert one.state.patch_rng == other.state.patch_rng
     assert torch.equal(one.state.augment_rng, other.state.augment_rng)
+    # Batches differ by rounding. On some processors 24 steps make up to .009 of it; without the stroke that
+    # joins, weights differ by .19.
     for mine, its in ((one, other), (one_more, other_more)):
         for name, value in mine.model.weights.items():
-            torch.testing.assert_close(value, its.model.weights[name], rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(value, its.model.weights[name], rtol=0, atol=0.03)
 
 
 def test_images_that_do_not_fit_are_cut_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:

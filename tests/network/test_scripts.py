@@ -59,8 +59,9 @@ def same(first: Model, second: Model) -> bool:
     return all(torch.equal(values, second.weights[name]) for name, values in first.weights.items())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def model() -> Model:
+    """Train with as many threads as the tests do: on some processors several add up in another order."""
     return train([IMAGE], [PAINT], QUICK)
 
 
