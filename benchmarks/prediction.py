@@ -81,7 +81,7 @@ class Bench:
     def __init__(self, size: int, features: int, device: torch.device, *, quick: bool) -> None:
         self.size = size
         self.device = device
-        self.repeats = 1 if quick else 3 if device.type == "cpu" else 5
+        self.repeats = 1 if quick else 3 if device.type == "cpu" else 11
         self.precision = choose_precision(device)
         self.image = np.random.default_rng(0).integers(0, 4096, (size, size), dtype=np.uint16)
         self.model = _random_model(UNetConfig(features=features), self.image)
@@ -168,13 +168,15 @@ def _monai(network: nn.Module, x: Tensor) -> Tensor:
 def in_turn(ways: Mapping[str, Callable[[], Any]], repeats: int, device: torch.device) -> dict[str, Seconds]:
     """Time every way ``repeats`` times, one after the other, so that disturbances affect all of them.
 
-    On a GPU each runs once just before, so that it already has any memory that it keeps.
+    On a GPU each runs once just before, so that it already has any memory that it keeps; what the one before
+    left is gone by then.
     """
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     on_gpu = device.type == "cuda"
     for repeat in range(repeats):
         for name, way in ways.items():
             if on_gpu:
+                torch.cuda.empty_cache()
                 way()
                 torch.cuda.synchronize(device)
             start = time.perf_counter(), time.process_time()

@@ -31,6 +31,25 @@ def test_percentiles_by_hand():
     np.testing.assert_allclose(normalised(image, Normalisation()).max(), (1000 - 10) / 988, rtol=1e-6)
 
 
+@settings(deadline=None)
+@given(
+    pixels=hnp.arrays(st.sampled_from(["u1", "u2"]), hnp.array_shapes(min_dims=3, max_dims=4, max_side=9)),
+    low=st.floats(0, 99),
+    reach=st.floats(0.01, 1),
+    written=st.booleans(),
+)
+def test_pixels_that_are_counted_have_the_percentiles_of_numpy(pixels, low, reach, written):
+    high = low + reach * (100 - low)
+    pixels = pixels[..., ::-1, ::2]
+    pixels.flags.writeable = written
+    found = Normalisation(low, high).limits(pixels)
+    for channel, limits in zip(pixels, found, strict=True):
+        expected = np.percentile(channel, (low, high))
+        if expected[0] == expected[1]:
+            expected = np.array([channel.min(), max(channel.max(), channel.min() + 1.0)])
+        np.testing.assert_array_equal(limits, expected)
+
+
 @pytest.mark.parametrize(
     ("dtype", "values", "largest"),
     [

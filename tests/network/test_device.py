@@ -15,6 +15,7 @@ from napari_unet.network.device import (
     choose_precision,
     describe_device,
     free_memory,
+    kept_memory,
 )
 
 CPU = torch.device("cpu")
@@ -152,6 +153,20 @@ def test_a_wanted_precision_is_taken():
 def test_free_memory_of_the_computer_and_of_a_gpu(monkeypatch: pytest.MonkeyPatch):
     assert 2**20 < free_memory(CPU) < 2**50
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 5000))
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 700)
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 200)
-    assert free_memory(CUDA) == 1500
+    reserved, allocated = {"all": {"current": 700}}, {"all": {"current": 200}}
+    for figures, free in (
+        ({}, 1000),
+        ({"reserved_bytes": reserved, "allocated_bytes": allocated}, 1500),
+    ):
+        monkeypatch.setattr(torch.cuda, "memory_stats_as_nested_dict", lambda device, given=figures: given)
+        assert free_memory(CUDA) == free
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_memory_that_torch_keeps_of_a_gpu_is_what_torch_says():
+    values = torch.empty(2**20, device="cuda")
+    more = torch.empty(2**20, device="cuda")
+    del more
+    assert kept_memory(CUDA) == torch.cuda.memory_reserved() - torch.cuda.memory_allocated() > 0
+    assert values.is_cuda

@@ -102,37 +102,41 @@ class Normalisation:
             pixel, gets a range of 1 (or, where float64 cannot add 1, the next higher number).
         """
         result = np.empty((image.shape[0], 2))
-        for channel, pixels in enumerate(_sample(image)):
-            if pixels.dtype not in _COUNTABLE:
-                pixels = pixels.astype(np.float64)  # noqa: PLW2901 - the same
-                pixels = pixels[np.abs(pixels) <= _LARGEST]  # noqa: PLW2901 - the finite ones
-            low, high = self._limits(pixels) if pixels.size else (0.0, 1.0)
+        parts = _sample(image)
+        for channel in range(image.shape[0]):
+            low, high = self._limits([part[channel] for part in parts])
             result[channel] = low, high if high > low else max(low + 1.0, np.nextafter(low, np.inf))
         if self.method == "range":
             result[:, 1] = result[:, 1].max()  # the channels of one image are of one kind
         return result
 
-    def _limits(self, pixels: NDArray[Any]) -> tuple[float, float]:
-        match self.method:
-            case "percentiles":
-                low, high = _percentiles(pixels, np.array((self.low, self.high)))
-                # Sparse signal: most pixels are equal, the percentiles coincide, the full range still tells.
-                return (low, high) if high > low else (float(pixels.min()), float(pixels.max()))
-            case "range":
-                largest = pixels.max()
-                return 0.0, next((limit for limit in _RANGES if largest <= limit), float(largest))
-            case "deviations":
-                numbers = pixels.astype(np.float64)  # else numpy adds up in another order
-                mean = float(numbers.mean())
-                return mean, mean + float(numbers.std())
+    def _limits(self, parts: list[NDArray[Any]]) -> tuple[float, float]:
+        """Return the limits of a channel, given in parts (Y, X)."""
+        wanted = np.array((self.low, self.high))
+        if self.method == "percentiles" and parts[0].dtype in _COUNTABLE:
+            (low, high), ends = _counted_percentiles(parts, wanted)
+        else:
+            pixels = np.concatenate([part.ravel() for part in parts]).astype(np.float64)
+            pixels = pixels[np.abs(pixels) <= _LARGEST]
+            if not pixels.size:
+                return 0.0, 1.0
+            ends = float(pixels.min()), float(pixels.max())
+            if self.method == "range":
+                return 0.0, next((limit for limit in _RANGES if ends[1] <= limit), ends[1])
+            if self.method == "deviations":
+                mean = float(pixels.mean())
+                return mean, mean + float(pixels.std())
+            low, high = np.percentile(pixels, wanted)
+        # Sparse signal: most pixels are equal, the percentiles coincide, the full range still tells.
+        return (low, high) if high > low else ends
 
     def scale(self, image: Pixels, limits: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return ``image`` (C, ...) so that ``limits`` (C, 2) are 0 and 1; see :func:`apply_limits`."""
         return apply_limits(image, limits, CLIPS[self.method])
 
 
-def _sample(image: Pixels) -> NDArray[Any]:
-    """Return the pixels that :meth:`Normalisation.limits` is about, (C, n)."""
+def _sample(image: Pixels) -> list[NDArray[Any]]:
+    """Return the pixels that :meth:`Normalisation.limits` is about, in parts (C, Y, X)."""
     *leading, rows, columns = image.shape[1:]
     total = prod(leading)
     count = min(total, max(_PLANES, _SAMPLE // (rows * columns)))
@@ -144,25 +148,39 @@ def _sample(image: Pixels) -> NDArray[Any]:
     for plane in planes:
         for window in product(*windows):
             grid = [slice(part.start, part.stop, step) for part in window]
-            part = np.asarray(image[(slice(None), *np.unravel_index(plane, leading), *grid)])
-            parts.append(part.reshape(part.shape[0], -1))
-    return np.concatenate(parts, axis=1)
+            parts.append(np.asarray(image[(slice(None), *np.unravel_index(plane, leading), *grid)]))
+    return parts
 
 
-def _percentiles(pixels: NDArray[Any], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what `np.percentile` does, to the last bit, but faster where pixels can be counted."""
-    if pixels.dtype not in _COUNTABLE:
-        result: NDArray[np.float64] = np.percentile(pixels, wanted)
-        return result
-    up_to = np.cumsum(np.bincount(pixels))  # how many are of every value or less
-    at = (pixels.size - 1) * (wanted / 100)
+def _counted_percentiles(
+    parts: list[NDArray[Any]], wanted: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], tuple[float, float]]:
+    """Return what `np.percentile` does, to the last bit, but faster; and the least and the largest value.
+
+    Parameters
+    ----------
+    parts : list of array (Y, X)
+        Of one of the types ``_COUNTABLE``, with at least one pixel.
+    wanted : array of float64
+        Percentiles.
+    """
+    from napari_unet.core.arrays.counting_kernel import count
+
+    counts = np.zeros(np.iinfo(parts[0].dtype).max + 1, np.int64)
+    for part in parts:
+        count(part, counts)
+    values = np.flatnonzero(counts)
+    up_to = np.cumsum(counts[values])  # how many are of every value or less
+    last = up_to[-1] - 1
+    at = last * (wanted / 100)
     before = np.floor(at)
     low, high = (
-        np.searchsorted(up_to, np.minimum(index, pixels.size - 1), side="right").astype(np.float64)
+        values[np.searchsorted(up_to, np.minimum(index, last), side="right")].astype(np.float64)
         for index in (before, before + 1)
     )
-    part = at - before
-    return np.where(part < 0.5, low + (high - low) * part, high - (high - low) * (1 - part))
+    way = at - before
+    found = np.where(way < 0.5, low + (high - low) * way, high - (high - low) * (1 - way))
+    return found, (float(values[0]), float(values[-1]))
 
 
 def _windows(length: int, *, whole: bool) -> list[slice]:

@@ -21,6 +21,7 @@ from napari_unet.core.arrays.ordered import map_in_order
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.tiling import WHOLE, Geometry, Tile, plan_tiles
+from napari_unet.network.device import kept_memory
 from napari_unet.network.events import TilesHalved
 from napari_unet.network.failures import is_out_of_memory
 
@@ -55,8 +56,7 @@ def free_cache(device: torch.device, *, all_but: float = 0.0) -> None:
     An NVIDIA GPU keeps up to ``all_but`` of its whole memory: allocating it again takes time.
     """
     if device.type == "cuda":
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        if kept > all_but * torch.cuda.get_device_properties(device).total_memory:
+        if kept_memory(device) > all_but * torch.cuda.get_device_properties(device).total_memory:
             torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
