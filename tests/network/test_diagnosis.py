@@ -200,7 +200,19 @@ def test_doubts_before_the_first_step() -> None:
     many = _paint()
     many[60:100:8, 130:] = 1
     assert doubts(_dataset(many, held_out=0.2), TrainingConfig()) == ()
-    assert about_score("training", "classes").endswith("each of every class.")
+    assert about_score(_dataset(_paint()), "classes").endswith("each of every class.")
+
+
+def test_a_small_image_that_is_painted_all_over_has_no_room_for_more_strokes() -> None:
+    paint = np.ones((40, 60), np.int32)
+    paint[5:12, 5:15] = 2
+    (score,) = doubts(_dataset(paint, held_out=0.2), TrainingConfig())
+    assert "paint at least 5 strokes" in score  # of objects there is one
+    for number in range(3, 9):
+        paint[20:30, 6 * number : 6 * number + 4] = number
+    (score,) = doubts(_dataset(paint, held_out=0.2), TrainingConfig())
+    assert "too large to hold some out" in score
+    assert score.endswith("paint another image, and score on that one.")
 
 
 def test_numbers_that_no_camera_counts_are_told() -> None:

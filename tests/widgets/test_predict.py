@@ -281,6 +281,25 @@ def test_a_model_elsewhere_and_a_folder_that_comes_later(tmp_path, qtbot):
     assert chooser.count() == 2
 
 
+def test_a_folder_that_another_window_makes_is_seen(tmp_path, qtbot):
+    folder = tmp_path / "lab" / "U-Net models"
+    chooser = ModelChooser(folder)
+    qtbot.addWidget(chooser)
+    told = []
+    chooser.model_changed.connect(told.append)
+    folder.mkdir(parents=True)
+    path = save(folder)
+    qtbot.waitUntil(lambda: chooser.path == path, timeout=5_000)
+    (tmp_path / "beside").mkdir()
+    path.unlink()
+    folder.rmdir()
+    qtbot.waitUntil(lambda: chooser.path is None, timeout=5_000)
+    folder.mkdir()
+    again = save(folder, "again")
+    qtbot.waitUntil(lambda: chooser.path == again, timeout=5_000)
+    assert told == [path, None, again]
+
+
 def test_a_model_in_words(models):
     facts = ModelFacts.read(save(models, channels=3))
     assert facts.sentence() == (

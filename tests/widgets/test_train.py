@@ -422,7 +422,20 @@ def test_images_that_do_not_go_together_are_named(dock, viewer, qtbot):
     choose(dock, viewer, viewer.layers["a"])
     dock.form.all_painted.setChecked(True)
     train(dock, qtbot)
-    assert "'b' has 3 channels and 'a' has 1" in say(dock, "train_status")
+    told = say(dock, "train_status")
+    assert told.startswith("'b' has 3 channels and 'a' has 1; train on images with the same channels. To ")
+    assert told.endswith("To learn from 'a' alone, untick 'and all other painted images'.")
+    dock.form.all_painted.setChecked(False)
+    assert say(dock, "train_status") == ""
+    b = viewer.layers["b"]
+    dock.form._validation.choose(b)
+    train(dock, qtbot)
+    assert say(dock, "train_status").endswith("train on images with the same channels.")
+    set_mode(viewer.layers["b paint"], "classes")
+    dock.start()
+    assert say(dock, "train_status").startswith(
+        "'a' has paint of objects and 'b' of classes; choose the same"
+    )
 
 
 def test_an_image_to_score_on_alone(dock, viewer, qtbot):

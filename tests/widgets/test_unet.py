@@ -399,6 +399,40 @@ def test_objects_have_their_class_in_the_table_if_classes_were_predicted_beside_
     )
 
 
+def test_what_is_saved_with_classes_selected_says_that_it_is_classes(viewer, qtbot, tmp_path, monkeypatch):
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    images = [viewer.add_image(discs(), name=name) for name in "ab"]
+    for image in images:
+        for kind in ("classes", "objects"):
+            add_result(viewer, image, kind, np.eye(64, dtype=np.int32))
+    suggested = []
+
+    def choose(_parent, _title, path, _kinds):
+        suggested.append(Path(path).name)
+        return str(tmp_path / suggested[-1]), ""
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", choose)
+    viewer.layers.selection.active = viewer.layers["a classes"]
+    dock._saver.ask_table(images[:1])
+    qtbot.waitUntil(lambda: "the table of the classes of 'a' as" in say(dock, "unet_told"), timeout=20_000)
+    assert say(dock, "unet_told").endswith(
+        "For a table of its objects, select their layer and press Save table… again."
+    )
+    # Of several images it is classes of all, not objects of those whose layers are not selected.
+    dock._saver.ask_table(images)
+    qtbot.waitUntil(lambda: "classes of 2 images" in say(dock, "unet_told"), timeout=20_000)
+    kinds = [
+        row["class"] for row in csv.DictReader((tmp_path / "classes.csv").read_text("utf-8").splitlines())
+    ]
+    assert kinds == ["1", "1"]
+    viewer.layers.selection.active = viewer.layers["b objects"]
+    dock._saver.ask_table(images)
+    qtbot.waitUntil(lambda: "Saved the table of 2 images as" in say(dock, "unet_told"), timeout=20_000)
+    assert "select" not in say(dock, "unet_told")
+    assert suggested == ["a_classes.csv", "classes.csv", "objects.csv"]
+
+
 def test_the_table_has_the_layers_that_an_image_was_made_of_by_name(viewer):
     layers = viewer.add_image(discs((2, 64, 64)), channel_axis=0, name=["DAPI", "GFP"])
     image = viewer.add_layer(combine(layers))

@@ -345,7 +345,7 @@ class TrainDock(Dock):
         self.ended.emit()
 
     def _refuse(self, why: str) -> None:
-        self._status.say(why, "error")
+        self._status.say(self.form.with_way_out(why), "error")
         self._is_refused = True
 
     def _withdraw(self) -> None:

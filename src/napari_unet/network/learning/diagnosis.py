@@ -6,7 +6,7 @@ of the network (:func:`doubts`), or only once it has learnt for a while (:class:
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from math import ceil
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from napari_unet.core.annotation import Mode
-from napari_unet.core.learning.dataset import Dataset, Sample, ScoredOn
+from napari_unet.core.learning.dataset import Dataset, Sample
 from napari_unet.core.painted.holdout import FEWEST_STROKES
 from napari_unet.core.patches import place_box
 from napari_unet.core.tiling import read_mirrored
@@ -47,7 +47,7 @@ def doubts(dataset: Dataset, config: TrainingConfig) -> tuple[str, ...]:
     spans = [sample.objects.spans for sample in dataset.samples if sample.objects is not None]
     sentences = [about_size(np.concatenate(spans), config.network)] if spans else []
     if config.held_out:
-        sentences.append(about_score(dataset.on, config.mode))
+        sentences.append(about_score(dataset, config.mode))
     return tuple(filter(None, sentences))
 
 
@@ -83,10 +83,20 @@ def field_of_view(network: UNetConfig) -> int:
     return last - first
 
 
-def about_score(on: ScoredOn, mode: Mode) -> str | None:
+def about_score(dataset: Dataset, mode: Mode) -> str | None:
     """Return a warning if the score is measured on the training paint, or None."""
-    if on != "training":
+    if dataset.on != "training":
         return None
+    taught = [sample for sample in dataset.samples if sample.teaches]
+    known = sum(sample.painted.flat.size for sample in taught)
+    objects = [len(sample.objects.spans) for sample in taught if sample.objects is not None]
+    is_many = not objects or sum(objects) >= FEWEST_STROKES
+    if is_many and 2 * known > sum(prod(sample.painted.shape) for sample in taught):
+        return (
+            "Most of what is learnt from is painted, but in pieces too large to hold some out, so the "
+            "score is measured on the training paint itself and says little about the rest; paint another "
+            "image, and score on that one."
+        )
     each = "background and objects" if mode == "objects" else "every class"
     return (
         "There is too little paint to hold some out, so the score is measured on the training paint itself "

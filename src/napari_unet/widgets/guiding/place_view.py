@@ -9,7 +9,7 @@ from napari.layers import Image, Labels, Layer, Points
 from napari_unet.core.annotation import FIRST_OBJECT
 from napari_unet.widgets.bridge.layers import insert_result
 from napari_unet.widgets.bridge.marks import is_paint, kind_of, layers_of, mode_of
-from napari_unet.widgets.bridge.placement import placement
+from napari_unet.widgets.bridge.placement import is_flat, placement
 from napari_unet.widgets.bridge.sight import bring_up
 from napari_unet.widgets.painting.brushes import is_painting, paint_next_object, take_brush
 
@@ -27,10 +27,12 @@ def show_place(
 ) -> None:
     """Move camera and sliders to a pixel (…YX) of ``paint``, the annotation layer of ``image``, and mark it.
 
-    The zoom stays if it shows the place and ``radius`` pixels around it well. A 3-D view is left: strokes are
-    painted on planes.
+    The zoom stays if it shows the place and ``radius`` pixels around it well. A 3-D view, and one of a stack
+    from its side, are left: strokes are painted on planes.
     """
     viewer.dims.ndisplay = 2
+    if not is_flat(viewer, paint):
+        viewer.dims.order = tuple(range(viewer.dims.ndim))
     centre_on(viewer, paint, centre)
     camera = viewer.scene.camera
     wanted = _CANVAS / (2 * radius * abs(float(paint.scale[-1])))

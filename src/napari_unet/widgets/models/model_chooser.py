@@ -108,7 +108,7 @@ class ModelChooser(Chooser):
         self._path: Path | None = None
         self._is_chosen = False
         self._watcher = QFileSystemWatcher(self)
-        self._watcher.directoryChanged.connect(lambda _folder: self._refill())
+        self._watcher.directoryChanged.connect(self._on_files)
         self.activated.connect(self._on_chosen)
         self.currentIndexChanged.connect(self._on_index)
         self._refill()
@@ -145,8 +145,6 @@ class ModelChooser(Chooser):
         self._list(folder, path)
 
     def _list(self, folder: Path, wanted: Path | None) -> None:
-        if self._watcher.directories():
-            self._watcher.removePaths(self._watcher.directories())
         self._folder = folder
         self._refill(wanted)
 
@@ -184,12 +182,26 @@ class ModelChooser(Chooser):
         starters = {starter_path(name): name for name in starter_names()}
         # A starter that the user did not choose gives way to the first trained model.
         wanted = wanted or (self._path if self._is_chosen or self._path not in starters else None)
-        if self._folder.is_dir() and not self._watcher.directories():
-            self._watcher.addPath(str(self._folder))
+        self._watch()
         in_folder = self._folder.glob(f"*{_SUFFIX}") if self._folder.is_dir() else ()
         trained = [(path.stem, path) for path in _by_age([*in_folder, *self._others])]
         self.offer_all([*trained, *((f"{name} (starter)", path) for path, name in starters.items())], wanted)
         self._on_index()
+
+    def _watch(self) -> None:
+        """Watch the folder, or while there is none the nearest one in which it may appear."""
+        nearest = str(next(folder for folder in (self._folder, *self._folder.parents) if folder.is_dir()))
+        watched = self._watcher.directories()
+        if watched != [nearest]:
+            if watched:
+                self._watcher.removePaths(watched)
+            self._watcher.addPath(nearest)
+
+    def _on_files(self, folder: str) -> None:
+        if folder == str(self._folder) or self._folder.is_dir():
+            self._refill()
+        else:  # folders between the two came or went, or other files beside them
+            self._watch()
 
     def _on_chosen(self, _index: int) -> None:
         self._is_chosen = True

@@ -24,6 +24,18 @@ def labels_of(viewer: ViewerModel, image: Image | None) -> list[Labels]:
     return [*layers_of(viewer, image, "classes"), *layers_of(viewer, image, "objects")]
 
 
+def labels_at_hand(viewer: ViewerModel, images: Sequence[Image]) -> list[Labels | None]:
+    """Return the predicted labels of each image, None without any: the selected ones, else the objects.
+
+    If the classes of one of the images are selected, it is the classes of all of them.
+    """
+    active = viewer.layers.selection.active
+    found = [labels_of(viewer, image) for image in images]
+    kind = "classes" if any(active in labels and kind_of(active) == "classes" for labels in found) else ""
+    of_kind = ([layer for layer in labels if kind_of(layer) == kind] or labels for labels in found)
+    return [at_hand(viewer, labels) for labels in of_kind]
+
+
 def measurable(viewer: ViewerModel, images: Sequence[Image]) -> list[Measurable]:
     """Return what to measure in the images that have predicted labels, with the stains beside them.
 
@@ -31,8 +43,7 @@ def measurable(viewer: ViewerModel, images: Sequence[Image]) -> list[Measurable]
     images has one name: what its names have in common.
     """
     found, others = list[tuple[Image, Labels, bool]](), list[list[Image]]()
-    for image in images:
-        labels = at_hand(viewer, labels_of(viewer, image))
+    for image, labels in zip(images, labels_at_hand(viewer, images), strict=True):
         if labels is not None:
             parts = _channels_as_layers(viewer, image, labels)
             is_alike = full_data(image).shape == labels.data.shape

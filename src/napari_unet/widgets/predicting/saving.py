@@ -12,13 +12,12 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 from napari_unet.files.pixels.images import BY_HAND, result_stem, safe_name, stem, write_labels
 from napari_unet.files.results.outline_files import IMAGEJ, QUPATH, write_outlines
 from napari_unet.files.results.tables import write_table
-from napari_unet.widgets.bridge.layers import at_hand
-from napari_unet.widgets.bridge.marks import kind_of, source_of
+from napari_unet.widgets.bridge.marks import kind_of, layers_of, source_of
 from napari_unet.widgets.bridge.placement import micrometres
 from napari_unet.widgets.jobs import Job, once
 from napari_unet.widgets.predicting.object_table import (
     axis_letters,
-    labels_of,
+    labels_at_hand,
     measurable,
     object_table,
 )
@@ -54,8 +53,8 @@ class LabelSaver(QWidget):
 
         Those of one image become a file of any name, those of several become files in a folder.
         """
-        labels = [at_hand(self._viewer, labels_of(self._viewer, image)) for image in images]
-        found = [pair for pair in zip(images, labels, strict=True) if pair[1] is not None]
+        at_hand = zip(images, labels_at_hand(self._viewer, images), strict=True)
+        found = [(image, labels) for image, labels in at_hand if labels is not None]
         if not found:
             self._fail(f"There are no labels of {_named(images)} to save; press Predict first.")
         elif len(found) == 1:
@@ -105,15 +104,17 @@ class LabelSaver(QWidget):
 
     def ask_table(self, images: Sequence[Image]) -> None:
         """Let the user choose a file for a table of the objects predicted in ``images``, and write it."""
-        found = [image for image in images if labels_of(self._viewer, image)]
+        at_hand = zip(images, labels_at_hand(self._viewer, images), strict=True)
+        found = [(image, labels) for image, labels in at_hand if labels is not None]
         if not found:
             self._fail(f"There are no labels of {_named(images)} to measure; press Predict first.")
             return
-        suggested = suggested_path(found[0], labels_of(self._viewer, found[0])[-1])
-        suggested = suggested.with_suffix(".csv") if len(found) == 1 else suggested.with_name("objects.csv")
+        suggested = suggested_path(*found[0])
+        of_all = f"{_kind(found[0][1])}.csv"
+        suggested = suggested.with_suffix(".csv") if len(found) == 1 else suggested.with_name(of_all)
         chosen, _ = QFileDialog.getSaveFileName(self, "Save a table", str(suggested), "Tables (*.csv)")
         if chosen and self._is_agreed(path := with_ending(Path(chosen), ".csv"), Path(chosen)):
-            self.write_table(found, path)
+            self.write_table([image for image, _ in found], path)
 
     def _is_agreed(self, path: Path, chosen: Path) -> bool:
         """Return whether the dialog, which knew ``chosen`` alone, has asked before ``path`` is replaced."""
@@ -168,10 +169,15 @@ class LabelSaver(QWidget):
         """
         found = measurable(self._viewer, images)
         what = f"'{found[0].name}'" if len(found) == 1 else f"{len(found)} images"
+        beside = ""
+        if found[0].is_classes:
+            what = f"the classes of {what}"
+            if any(layers_of(self._viewer, image, "objects") for image in images):
+                beside = "\nFor a table of its objects, select their layer and press Save table… again."
         self._run(
             lambda: write_table(path, object_table(found)),
             path,
-            lambda: self.told.emit(f"Saved the table of {what} as {path}", "hint"),
+            lambda: self.told.emit(f"Saved the table of {what} as {path}{beside}", "hint"),
             self._fail,
         )
 

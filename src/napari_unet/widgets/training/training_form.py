@@ -19,6 +19,7 @@ from napari_unet.files.networks.starters import is_starter, starter_names, start
 from napari_unet.files.plain import from_plain
 from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
 from napari_unet.network.events import Stopped
+from napari_unet.widgets.bridge.marks import images_of
 from napari_unet.widgets.parts.form import (
     Column,
     Form,
@@ -69,6 +70,8 @@ _SCRATCH: Literal["scratch"] = "scratch"
 _LAST: Literal["last"] = "last"
 _BROWSE: Literal["browse"] = "browse"
 
+_ALL_PAINTED = "and all other painted images"
+
 _ADAPTS = (
     "The starter learns slowly, so that it forgets little; it learns new channels and classes at full speed."
 )
@@ -94,7 +97,7 @@ class TrainingForm(QWidget):
             "Image", LayerChooser(viewer), name="train_image", tooltip="The painted image to learn from."
         )
         self.all_painted = check_box(
-            "and all other painted images",
+            _ALL_PAINTED,
             lambda _all: self.images_changed.emit(),
             name="train_all",
             tooltip="Learn from all images in this viewer that have paint, not only from the chosen one.",
@@ -242,6 +245,18 @@ class TrainingForm(QWidget):
     def validation_image(self) -> Image | None:
         """The image to score on, None for held-out strokes."""
         return self._validation.layer
+
+    def with_way_out(self, why: str) -> str:
+        """Return ``why`` a training cannot begin; if another image is named, with how to leave it out."""
+        chosen = self.image.layer
+        others = (image.name for image in images_of(self._viewer) if image is not chosen)
+        if (
+            chosen is None
+            or not self.all_painted.isChecked()
+            or not any(f"'{name}'" in why for name in others)
+        ):
+            return why
+        return f"{why} To learn from '{chosen.name}' alone, untick '{_ALL_PAINTED}'."
 
     def show_hint(self, hint: str) -> None:
         """Say how to get a faster device; "" says nothing."""

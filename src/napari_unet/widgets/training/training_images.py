@@ -96,10 +96,11 @@ def copy_pairs(pairs: Pairs, scored: Pairs) -> Copies:
     everything = [*pairs, *scored]
     for pair in everything:
         check_fits(*pair)
-    modes = {mode_of(paint) for _, paint in everything}
+    modes = {mode_of(paint): image.name for image, paint in everything}
     if len(modes) > 1:
         raise InputError(
-            "Some images have paint of objects and some of classes; choose one for all under Paint."
+            f"'{modes['objects']}' has paint of objects and '{modes['classes']}' of classes; choose the same "
+            "for all, beside Teach in the Paint dock."
         )
     channels = {image_channels(image, paint) for image, paint in everything}
     images = [copy_image(image) for image, _ in everything]
@@ -110,7 +111,7 @@ def copy_pairs(pairs: Pairs, scored: Pairs) -> Copies:
             TrainingLayers(*pair, pixels, scored=number >= count)
             for number, (pair, pixels) in enumerate(zip(everything, images, strict=True))
         ],
-        mode=modes.pop(),
+        mode=next(iter(modes)),
         channels=channels.pop() if len(channels) == 1 else "auto",
         taught=TrainingData(
             images[:count],
