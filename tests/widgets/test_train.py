@@ -484,7 +484,7 @@ def test_the_mode_is_that_of_the_paint(dock, viewer, qtbot):
     assert dock._last.model.mode == "classes"
     dock.form.all_painted.setChecked(True)
     dock.start()
-    assert "objects and some of classes" in say(dock, "train_status")
+    assert "'b' has paint of objects and 'a' of classes; choose" in say(dock, "train_status")
 
 
 def test_the_form_reads_as_a_configuration(viewer, qtbot):
