@@ -1,5 +1,7 @@
 """An image of what is in view of a larger one: its pixels, its place, and what is hidden."""
 
+from dataclasses import replace
+
 import dask.array
 import numpy as np
 import pytest
@@ -7,9 +9,12 @@ from dock_helpers import discs
 from napari.layers import Image
 
 from napari_unet.core.errors import InputError
-from napari_unet.widgets.bridge.layers import make_annotation
+from napari_unet.core.painted.regions import complete
+from napari_unet.widgets.bridge.layers import annotation_of, make_annotation
+from napari_unet.widgets.bridge.marks import accept_objects, known_full_of, mode_of, set_filled, set_mode
 from napari_unet.widgets.bridge.sight import bring_up
 from napari_unet.widgets.crop import crop, crop_to_view
+from napari_unet.widgets.painting.regions import take_region_tool
 
 PLACE = {
     "scale": (2.0, 0.5, 0.25),
@@ -70,6 +75,77 @@ def test_colours_stay_colours(viewer):
     crop(viewer)
     assert viewer.layers[-1].rgb
     assert viewer.layers[-1].data.shape == (20, 30, 3)
+
+
+def test_paint_comes_along_with_what_is_known_about_it(viewer):
+    image = viewer.add_image(discs((3, 64, 80)), name="slide", scale=(3, 2, 2), translate=(0, 5, 7))
+    paint = make_annotation(viewer, image)
+    paint.data[1, 12:20, 5:10] = 2
+    paint.data[1, 24:30, 5:10] = 3
+    paint.data[1, 36:50, 20:24] = 4  # half of it is in view
+    paint.data[1, 0:3, 60:70] = 1
+    accept_objects(paint, [2, 3, 4])
+    paint.data[1, 24, 5] = 0  # an object that nobody has accepted as it is
+    paint.brush_size = 7
+    regions = take_region_tool(viewer, paint, "rectangle")
+    regions.add([[1, 10, 2], [1, 10, 15], [1, 60, 15], [1, 60, 2]], shape_type="rectangle")
+    looked = known_full_of(paint)
+    viewer.layers.selection.active = paint
+    look_at(image, (10, 40), (2, 30))
+    assert "pixels in view, and a copy of what is painted there: paint, train" in crop(viewer)
+    part = viewer.layers["slide part"]
+    copied = annotation_of(viewer, part)
+    assert viewer.layers.selection.active is copied
+    np.testing.assert_array_equal(copied.data, paint.data[:, 10:40, 2:30])
+    np.testing.assert_allclose(copied.data_to_world((1, 2, 3)), paint.data_to_world((1, 12, 5)))
+    assert copied.brush_size == 7
+    full = known_full_of(copied)
+    assert replace(full, regions=()).within(copied.data) == {2}
+    (region,), (whole,) = full.regions, looked.regions
+    np.testing.assert_array_equal(
+        complete(copied.data.copy(), (region,)), complete(paint.data.copy(), (whole,))[:, 10:40, 2:30]
+    )
+    assert known_full_of(paint).accepted == looked.accepted
+    assert [layer.name for layer in viewer.layers if layer.visible] == [
+        "slide part",
+        "slide part complete regions",
+        "slide part paint",
+    ]
+    set_mode(paint, "classes")
+    set_filled(paint, True)
+    viewer.layers.selection.active = image
+    crop(viewer)
+    again = viewer.layers.selection.active
+    assert mode_of(again) == "classes"
+    assert known_full_of(again).filled
+
+
+def test_without_paint_in_view_there_is_no_annotation_layer(viewer):
+    image = viewer.add_image(discs((64, 80)), name="slide")
+    make_annotation(viewer, image).data[50:, 50:] = 1
+    look_at(image, (10, 40), (2, 30))
+    assert "copy" not in crop(viewer)
+    assert viewer.layers.selection.active is viewer.layers["slide part"]
+    assert annotation_of(viewer, viewer.layers["slide part"]) is None
+
+
+def test_images_below_do_not_show_around_the_part(viewer):
+    below, beside = (
+        viewer.add_image(discs((64, 80)), name="below"),
+        viewer.add_image(discs((64, 80)), name="beside", translate=(0, 100)),
+    )
+    paint = make_annotation(viewer, below)
+    image = viewer.add_image(discs((64, 80)), name="slide")
+    look_at(image, (10, 40), (2, 30))
+    assert crop(viewer).endswith("as on any image. 'below', which lay below it, is hidden.")
+    assert [layer.name for layer in viewer.layers if layer.visible] == ["beside", "slide part"]
+    bring_up(viewer, below)
+    assert paint.visible
+    assert beside.visible
+    viewer.layers.remove("slide part")
+    viewer.canvas.grid.enabled = True
+    viewer.layers.selection.active = image
+    assert "hidden" not in crop(viewer)  # all are seen beside one another
 
 
 def test_what_cannot_be_cropped_is_said(viewer):

@@ -11,7 +11,8 @@ from napari_unet.core.errors import InputError
 from napari_unet.widgets.bridge.marks import full_data, images_of, source_of
 from napari_unet.widgets.bridge.placement import placement
 from napari_unet.widgets.bridge.seen_axes import passed_on
-from napari_unet.widgets.bridge.sight import blended, hide_with_image
+from napari_unet.widgets.bridge.sight import blended, hide_below, hide_with_image
+from napari_unet.widgets.painting.part_paint import copy_to_part
 from napari_unet.widgets.parts.dock import without_proxy
 
 _AT_EDGE = 2
@@ -29,7 +30,7 @@ def crop_to_view(viewer: "napari.viewer.Viewer") -> None:
 def crop(viewer: ViewerModel) -> str:
     """Do so, and return a sentence on the new image; ``InputError`` if there is nothing to crop.
 
-    Images blended with it, such as further channels, are cropped with it.
+    Images blended with it, such as further channels, are cropped with it, and what is painted on them.
     """
     image = source_of(viewer, viewer.layers.selection.active)
     images = images_of(viewer)
@@ -39,15 +40,19 @@ def crop(viewer: ViewerModel) -> str:
         raise InputError("No image is selected; click the one to crop in the layer list, and crop again.")
     box = box_in_view(viewer, image)
     layers = blended(viewer, image) or [image]
+    hidden = hide_below(viewer, layers[0])  # they would show around the part
     for layer in viewer.layers:  # until the image as a whole is chosen in a dock
         if layer.visible and source_of(viewer, layer) in layers:
             hide_with_image(layer)
     made = [_cropped(layer, box) for layer in layers]
     viewer.layers.extend(made)
     chosen = made[layers.index(image)]
-    viewer.layers.selection.active = chosen
+    paints = [copy_to_part(viewer, *pair, box) for pair in zip(layers, made, strict=True)]
+    viewer.layers.selection.active = paints[layers.index(image)] or chosen
     sides = " × ".join(str(part.stop - part.start) for part in box)
-    return f"'{chosen.name}' has the {sides} pixels in view: paint, train and predict on it as on any image."
+    with_paint = ", and a copy of what is painted there" if any(paints) else ""
+    does = "paint, train and predict on it as on any image."
+    return f"'{chosen.name}' has the {sides} pixels in view{with_paint}: {does} {hidden}".rstrip()
 
 
 def box_in_view(viewer: ViewerModel, image: Image) -> tuple[slice, ...]:

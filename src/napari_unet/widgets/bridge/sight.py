@@ -56,10 +56,27 @@ def bring_up(viewer: ViewerModel, image: Image) -> str:
                 names.append(f"'{layer.name}'")
         elif source not in own and _is_on_hidden(viewer, source):
             hide_with_image(layer)
+    return _are_hidden(names, "lay over it")
+
+
+def hide_below(viewer: ViewerModel, image: Image) -> str:
+    """Hide the images that ``image`` covers, as it will not, and return a sentence on these, or ""."""
+    names = []
+    below = viewer.layers[: viewer.layers.index(image)]
+    for layer in below if _hides(image) and not viewer.canvas.grid.enabled else []:
+        source = source_of(viewer, layer)
+        if layer.visible and source is not None and source in below and _overlap(source, image):
+            hide_with_image(layer)
+            if layer is source:
+                names.append(f"'{layer.name}'")
+    return _are_hidden(names, "lay below it")
+
+
+def _are_hidden(names: list[str], lay: str) -> str:
     if not names:
         return ""
     said = " and ".join(names) if len(names) <= _MOST_NAMES else f"{len(names)} images"
-    return f"{said}, which lay over it, {'is' if len(names) == 1 else 'are'} hidden."
+    return f"{said}, which {lay}, {'is' if len(names) == 1 else 'are'} hidden."
 
 
 def parts_of(viewer: ViewerModel, image: Image) -> list[Image]:

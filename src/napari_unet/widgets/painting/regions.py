@@ -154,6 +154,14 @@ def regions_layer(viewer: ViewerModel, paint: Labels) -> Shapes | None:
     return next(iter(layers_bound_to(viewer, mark.image, "regions")), None) if mark else None
 
 
+def copy_regions(viewer: ViewerModel, paint: Labels, other: Labels) -> None:
+    """Give ``other``, the paint of a part of the same image, the complete regions of ``paint``."""
+    layer = regions_layer(viewer, paint)
+    if layer is not None and len(layer.data):
+        corners = [_to_pixels(shape, layer, other) for shape in layer.data]
+        _make(viewer, other).add(corners, shape_type=list(layer.shape_type))
+
+
 def _make(viewer: ViewerModel, paint: Labels) -> Shapes:
     mark = mark_of(paint)
     image = None if mark is None else mark.image
