@@ -9,11 +9,11 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -28,10 +28,6 @@ from napari_unet.console import (
     usage_sentence,
 )
 from napari_unet.core.errors import InputError
-
-if TYPE_CHECKING:
-    from napari_unet.files.settings import Settings
-    from napari_unet.network.model import Model
 
 _app = typer.Typer(
     cls=Commands,
@@ -59,6 +55,8 @@ _MODEL = typer.Argument(
     metavar="NAME|MODEL", help="A starter, such as cells, or a model file.", show_default=False
 )
 ModelFile = Annotated[str, _MODEL]
+_OUTLINES = "Outlines of the objects, as well."
+Outlines = Annotated[list[str] | None, typer.Option(metavar="imagej|qupath...", help=_OUTLINES)]
 OptionalModel = Annotated[str | None, _MODEL]
 
 
@@ -162,6 +160,7 @@ def train(
     starts from a model continues where that one stopped, with its settings, its optimiser and its curve;
     --seconds and --steps count from there.
     """
+    from napari_unet.commands.settings import settings_of
     from napari_unet.commands.train import (
         destination,
         painted_files,
@@ -179,7 +178,7 @@ def train(
     model = begin[0]
     flags = {"mode": mode, "seconds": seconds, "steps": steps, "seed": seed}
     flagged = [f"training.{name}={value}" for name, value in flags.items() if value is not None]
-    training = _settings("training", config, [*(assignments or ()), *flagged], model).training
+    training = settings_of("training", config, [*(assignments or ()), *flagged], model).training
     if full and training.mode != "objects":
         raise InputError("--full is for objects, but this paint has classes; leave --full out.")
     ndim = training.network.ndim
@@ -199,29 +198,6 @@ def train(
         return run_training(read(), training, begin, place, device=device, state=state, as_json=as_json)
 
 
-def _settings(
-    part: Literal["training", "prediction"],
-    config: Path | None,
-    assignments: Iterable[str] | None,
-    model: "Model | None",
-) -> "Settings":
-    """Return the settings of file and flags; others are those of ``model``, or the defaults.
-
-    Flags outside the ``part`` that the command reads are reported; a file may be for several commands.
-    """
-    from napari_unet.files.settings import Settings, not_of, override, read_settings, settings_after
-
-    base = Settings() if model is None else settings_after(model)
-    given = list(assignments or ())
-    settings = override(read_settings(config, base) if config else base, given)
-    for assignment in not_of(part, given):
-        note(f"{assignment} is not used: it is a setting of another command.")
-    if model is not None and model.is_starter and settings.prediction.instances == model.instances:
-        # The smallest object depends on the scale of each image.
-        return replace(settings, prediction=replace(settings.prediction, instances=None))
-    return settings
-
-
 @_app.command()
 def predict(
     *,
@@ -232,9 +208,7 @@ def predict(
     what: Annotated[
         list[str] | None, typer.Option(metavar="objects|classes|probabilities...", help="Results. [objects]")
     ] = None,
-    outlines: Annotated[
-        list[str] | None, typer.Option(metavar="imagej|qupath...", help="Outlines of the objects, as well.")
-    ] = None,
+    outlines: Outlines = None,
     file_format: Annotated[
         str, typer.Option("--format", metavar="auto|tiff|zarr", help="Format; zarr for large images.")
     ] = "auto",
@@ -243,6 +217,9 @@ def predict(
         Path | None,
         typer.Option(metavar="FILE.csv", help="Write size, place and brightness of every object as a table."),
     ] = None,
+    redo: Annotated[
+        bool, typer.Option("--redo", help="Also segment images again whose results are there.")
+    ] = False,
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="A dask cluster; see the docs.")
     ] = None,
@@ -256,22 +233,24 @@ def predict(
     whole numbers (0 is background), classes are paint values (1 is background), probabilities have one
     channel for each class. Outlines are DIR/STEM_objects.zip for ImageJ, .geojson for QuPath. The table has
     a line for every object of every image, and one for an image, or a plane, without objects. If an image
-    fails, the others are still segmented. Images in zarr, and others that do not fit into memory, are
-    read and written block by block: the results are DIR/STEM_objects.zarr and the like, and the same command
-    continues where it was interrupted. A dask.distributed cluster (--scheduler) works the same way; its
-    workers must see the files under the same paths.
+    fails, the others are still segmented. The same command goes on where it was interrupted: results that the
+    same model has made of the same image, with the same settings, are kept. Images in zarr, and others that
+    do not fit into memory, are read and written block by block: the results are DIR/STEM_objects.zarr and the
+    like. A dask.distributed cluster (--scheduler) works the same way; its workers must see the files under
+    the same paths.
     """
     from napari_unet.commands.predict import check_kinds, connected, last_model, plan_work, segment_files
+    from napari_unet.commands.settings import settings_of
     from napari_unet.files.networks.models import load_model
     from napari_unet.files.networks.starters import find_model
 
     check_project(project, {"--images": images, "MODEL": model}, need=("MODEL", "--images"), may=("MODEL",))
     kinds = check_kinds(what or ["objects"], table, outlines or ())
     results = output, kinds, file_format
-    work, missing = plan_work(images or (), project, *results, outlines=outlines or ())
+    work, missing = plan_work(images or (), project, *results, outlines=outlines or (), redo=redo)
     with connected(scheduler) as cluster:
         network = load_model(find_model(model or last_model(project)))
-        settings = _settings("prediction", config, assignments, network).prediction
+        settings = settings_of("prediction", config, assignments, network).prediction
         code = segment_files(
             network, work, settings, device=device, as_json=as_json, cluster=cluster, table=table
         )

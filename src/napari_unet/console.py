@@ -266,10 +266,11 @@ def say_interval(interval: Sequence[float]) -> str:
     return " ({:.2f} to {:.2f})".format(*interval) if interval else ""
 
 
-def report_written(image: Path, kind: str, path: Path, as_json: bool) -> None:
-    """Print where a result of an image is."""
+def report_written(image: Path, kind: str, path: Path, as_json: bool, *, was_there: bool = False) -> None:
+    """Print where a result of an image is, which may have been there before."""
     if as_json:
-        print_json({"event": "written", "image": str(image), "what": kind, "path": str(path)})
+        event = "kept" if was_there else "written"
+        print_json({"event": event, "image": str(image), "what": kind, "path": str(path)})
     else:
         _clear_bar()
         print(path)

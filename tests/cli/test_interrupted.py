@@ -39,10 +39,53 @@ def test_ctrl_c_while_predicting_to_zarr_is_gone_on_from(
         lines += process.stdout  # not communicate(), which loses what came together with the first line
         err = process.stderr.read()
     assert process.returncode == 130, err
-    assert err == "Interrupted after 0 of 1 images; the same command goes on where it was.\n"
+    assert err == "Interrupted after 0 of 1 images; the same command goes on from there.\n"
     assert len(lines) < 400
     assert main(arguments) == 0
     assert json_lines(capsys.readouterr().out)[0]["done"] == len(lines) + 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process there")
+def test_ctrl_c_over_a_folder_is_gone_on_from(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "images").mkdir()
+    for name in "abc":  # long names, as above
+        pixels = np.random.default_rng(ord(name)).integers(0, 255, (640, 640), np.uint8)
+        tifffile.imwrite(tmp_path / "images" / f"{name * 200}.tif", pixels)
+    arguments = [
+        "predict", str(folder / "model.safetensors"), "--images", str(tmp_path / "images"), "--output",
+        str(tmp_path / "out"), "--table", str(tmp_path / "objects.csv"), "--json",
+    ]  # fmt: skip
+    tiles = ["--set", "prediction.tile_size=32"]
+    command = [sys.executable, "-m", "napari_unet", *arguments, *tiles]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for line in process.stdout:
+            if json.loads(line)["event"] == "written":
+                process.send_signal(signal.SIGINT)
+                break
+        process.stdout.read()
+        err = process.stderr.read()
+    assert process.returncode == 130, err
+    assert err == "Interrupted after 1 of 3 images; the same command goes on from there.\n"
+    assert [path.name[0] for path in (tmp_path / "out").iterdir()] == ["a"]
+    assert {line.split(",")[0][0] for line in (tmp_path / "objects.csv").read_text().splitlines()} == {
+        "i",
+        "a",
+    }
+    assert main(arguments) == 0
+    out, err = capsys.readouterr()
+    ends = [event for event in json_lines(out) if event["event"] in ("kept", "written")]
+    assert [event["event"] for event in ends] == ["kept", "written", "written", "written"]
+    assert err == (
+        "1 of 3 images was segmented before, by this model with these settings; --redo does it again.\n"
+    )
+    names = {line.split(",")[0][0] for line in (tmp_path / "objects.csv").read_text().splitlines()}
+    assert names == {"i", "a", "b", "c"}
+    assert main([*arguments, "--redo"]) == 0
+    assert not any(event["event"] == "kept" for event in json_lines(capsys.readouterr().out))
 
 
 def test_ctrl_c_while_the_command_line_is_loaded_is_quiet() -> None:

@@ -87,7 +87,7 @@ def test_outlines_are_written_of_tiff_and_zarr_alike(
     movie = np.stack([tifffile.imread(folder / "images" / f"{name}.tif") for name in ("a1", "a2")])
     tifffile.imwrite(tmp_path / "movie.tif", movie, imagej=True, metadata={"axes": "TYX"})
     arguments = ["predict", str(folder / "model.safetensors"), "--images", str(tmp_path / "movie.tif")]
-    arguments += ["--outlines", "imagej", "qupath", "--json"]
+    arguments += ["--outlines", "imagej", "qupath", "--json", "--redo"]
     for kind in ("tiff", "zarr"):
         results = tmp_path / kind
         for _ in range(2):  # results may be replaced

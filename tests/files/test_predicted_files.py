@@ -11,10 +11,12 @@ import pytest
 import tifffile
 import zarr
 from dock_helpers import discs, make_model
+from roifile import roiread
 from skimage.io import imsave
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
+from napari_unet.core.instances import InstanceConfig
 from napari_unet.files.pixels.finding import expand_paths
 from napari_unet.files.pixels.images import BY_HAND, read_image, write_image
 from napari_unet.files.pixels.sources import open_image
@@ -84,10 +86,10 @@ def test_a_stop_keeps_what_is_finished_and_writes_nothing_else(images, tmp_path)
 def test_a_full_disk_costs_the_images_it_has_no_room_for(images, tmp_path, monkeypatch):
     original = predicted_files.write_labels
 
-    def full(path, *rest):
+    def full(path, *rest, **more):
         if path.name.startswith("c1"):
             raise InputError(f"{path} could not be written; free some space there.")
-        original(path, *rest)
+        original(path, *rest, **more)
 
     monkeypatch.setattr(predicted_files, "write_labels", full)
     events = list(run(expand_paths([images]), tmp_path / "out", kinds=("objects",)))
@@ -156,6 +158,57 @@ def test_to_zarr_it_is_the_same_and_a_stop_is_gone_on_from(images, tmp_path):
     for kind in KINDS:
         found = np.asarray(open_image(written.outputs[kind]).pixels)
         np.testing.assert_array_equal(found, getattr(expected, kind))
+
+
+@pytest.mark.parametrize("file_format", ["tiff", "zarr"])
+def test_a_run_goes_on_with_the_images_that_have_no_results_of_it(images, tmp_path, file_format):
+    (images / "c2.tif").unlink()  # the damaged one
+    paths, control = expand_paths([images]), Control()
+    how = {"file_format": file_format, "kinds": KINDS}
+
+    def kept(events):
+        return [event.number for event in events if isinstance(event, FileWritten) and event.was_there]
+
+    def there(model=None, config=CONFIG, **more):
+        plan = FilesPlan(tuple(paths), tmp_path / "out", **(how | more))
+        return kept(predict_files(model or make_model(), plan, config, device="cpu"))
+
+    for event in run(paths, tmp_path / "out", control, **how):
+        if isinstance(event, FileAdvanced) and event.number == 2:
+            control.stop()
+    targets = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("c[01]_*")}
+    assert len(targets) == 4
+    assert there() == [0, 1]
+    assert {path: path.stat().st_mtime_ns for path in targets} == targets
+    assert there() == [0, 1, 2, 3]
+    assert there(redo=True) == []
+    write_image(paths[1], read_image(paths[1]).pixels[::-1].copy(), "YX")
+    assert there() == [0, 2, 3]
+    (tmp_path / "out" / f"c0_probabilities.{file_format[:3].replace('zar', 'zarr')}").rename(tmp_path / "x")
+    assert there() == [1, 2, 3]
+    assert there(kinds=("objects",)) == [0, 1, 2, 3]
+    trained = replace(make_model(), weights=dict(make_model().weights))
+    name = next(iter(trained.weights))
+    trained.weights[name] = trained.weights[name] * 1.01
+    assert there(trained) == []
+    assert there() == []
+    assert there(config=replace(CONFIG, instances=InstanceConfig(0.4))) == []
+
+
+def test_outlines_of_results_that_were_there_are_made_from_them(images, tmp_path):
+    config = replace(CONFIG, instances=InstanceConfig(0.0, min_size=1))
+
+    def last(**how):
+        plan = FilesPlan((images / "c0.tif",), tmp_path / "out", ("objects",), **how)
+        return list(predict_files(make_model(), plan, config, device="cpu"))[-1]
+
+    objects = last().outputs["objects"]
+    before = objects.stat().st_mtime_ns
+    again = last(outlines=(".zip", ".geojson"))
+    assert again.was_there
+    assert objects.stat().st_mtime_ns == before
+    assert [target.name for target in again.outlines] == ["c0_objects.zip", "c0_objects.geojson"]
+    assert len(roiread(again.outlines[0])) == read_image(objects).pixels.max() > 0
 
 
 @pytest.mark.parametrize("file_format", ["tiff", "zarr"])

@@ -108,6 +108,18 @@ def test_outcomes(made, cancelled, sentence, tone):
     assert made.outcome(cancelled=cancelled) == (sentence, tone)
 
 
+@pytest.mark.parametrize(
+    ("there", "which"), [((), ""), ((0,), " 1 of them was"), ((0, 1), " All of them were")]
+)
+def test_it_is_told_how_many_had_their_results_before(there, which):
+    made = tally(2, folder="/r")
+    for number in range(2):
+        made.finish(number, was_there=number in there)
+    before = f"{which} segmented before, by this model with these settings." if which else ""
+    sentence = f"Done: see the results of 2 images in /r.{before}"
+    assert made.outcome(cancelled=False) == (sentence, "hint")
+
+
 def test_the_place_in_words():
     made = tally(60)
     assert made.progress == ""

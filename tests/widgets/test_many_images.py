@@ -154,10 +154,11 @@ def test_further_images_in_a_file_are_said_while_the_first_is_segmented(home, im
 def test_earlier_results_among_the_images_are_not_segmented(files_dock, images, qtbot):
     (images / "c2.tif").unlink()
     files_dock.files.choose(images, images)
-    for _ in range(2):
+    for before in ("", " All of them were segmented before, by this model with these settings."):
         files_dock.start()
         wait_for_end(files_dock, qtbot)
-        assert say(files_dock, "predict_status") == f"Done: see the results of 4 images in {images}."
+        done = f"Done: see the results of 4 images in {images}."
+        assert say(files_dock, "predict_status") == done + before
     assert len(names(images)) == 8
 
 
@@ -265,6 +266,13 @@ def test_cancel_in_the_middle_keeps_what_is_finished(files_dock, images, qtbot, 
     assert names(results) == ["c0_objects.tif", "c1_objects.tif"]  # whose only tile was finished
     assert files_dock.findChild(QComboBox, "predict_finished").count() == 2
     assert failures(files_dock) == []
+    files_dock.start()
+    wait_for_end(files_dock, qtbot)
+    assert say(files_dock, "predict_status") == (
+        "4 of 5 images segmented, 1 failed: the list below says why. "
+        f"The results are in {results}. 2 of them were segmented before, by this model with these settings."
+    )
+    assert files_dock.findChild(QComboBox, "predict_finished").count() == 4
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_anything_is_computed(files_dock, images, qtbot):

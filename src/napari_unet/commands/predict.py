@@ -82,11 +82,13 @@ def plan_work(
     file_format: str,
     *,
     outlines: Sequence[str],
+    redo: bool,
 ) -> tuple[FilesPlan, list[str]]:
     """Find the images, by paths or in a project, and check that the results can be written.
 
     Results of a project are named after the keys of its images. ``outlines`` are the programs for which those
-    of objects are written. Returns the plan, and sentences on images that cannot be segmented.
+    of objects are written; ``redo`` is as for ``FilesPlan``. Returns the plan, and sentences on images that
+    cannot be segmented.
     """
     if file_format not in _FORMATS:
         raise InputError(f"--format is {file_format!r}; choose from {', '.join(_FORMATS)}.")
@@ -99,7 +101,7 @@ def plan_work(
     else:
         paths, names, missing = _files_of(project_folder(project))
     endings = tuple(dict.fromkeys(OUTLINES[program] for program in outlines))
-    return FilesPlan(paths, output, kinds, cast("Format", file_format), names, endings), missing
+    return FilesPlan(paths, output, kinds, cast("Format", file_format), names, endings, redo), missing
 
 
 def last_model(project: Path | None) -> Path:
@@ -169,8 +171,8 @@ def segment_files(
     failed, 128 plus the signal if one ended the command.
     """
     paths, total = plan.paths, len(plan.paths)
-    kept = "whatever was not finished is not written"
-    control, written, failed = Control(), 0, list[Path]()
+    control, written, there, failed = Control(), 0, 0, list[Path]()
+    goes_on = total > 1
     measured = TableOfFiles()
     events = predict_files(model, plan, config, device=device, control=control, cluster=cluster)
     label = paths[0].name if total == 1 else f"{total} images"
@@ -184,26 +186,43 @@ def segment_files(
                     _report_step(event.event, path, as_json)
                 case FileWritten():
                     written += 1
+                    there += event.was_there
                     _report_files(path, event, as_json)
                     if table is not None and not _is_measured((path, event.outputs), measured, as_json):
                         failed.append(path)
                 case FileNoted():
                     note(event.message)
                 case FileSuspended():
-                    kept = "the same command goes on where it was"
+                    goes_on = True
                 case ImageFailed():
                     failed.append(path)
                     _report_failed(path, event.message, as_json)
     if table is not None and written:
         measured.write(table)
         report_table(table, as_json)
+    _tell_of_all(total, written, there, failed)
+    if signals:
+        what = (
+            "the same command goes on from there" if goes_on else "whatever was not finished is not written"
+        )
+        if plan.redo:
+            what = "without --redo, the same command keeps what is there"
+        note(f"Interrupted after {written} of {total} images; {what}.")
+        return 128 + signals[0]
+    return 2 if failed else 0
+
+
+def _tell_of_all(total: int, written: int, there: int, failed: Sequence[Path]) -> None:
+    """Say how many images had their results already, and which have none."""
+    if there:
+        which = f"{there} of {total} images" if total > 1 else "This image"
+        verb, again = ("were", "them") if there > 1 else ("was", "it")
+        note(
+            f"{which} {verb} segmented before, by this model with these settings; --redo does {again} again."
+        )
     if total > 1 and failed:
         names = ", ".join(path.name for path in failed)
         note(f"{written} of {total} images segmented, {len(failed)} failed: {names}")
-    if signals:
-        note(f"Interrupted after {written} of {total} images; {kept}.")
-        return 128 + signals[0]
-    return 2 if failed else 0
 
 
 def _report_step(
@@ -224,7 +243,7 @@ def _report_step(
 
 def _report_files(image: Path, event: FileWritten, as_json: bool) -> None:
     for kind, target in event.outputs.items():
-        report_written(image, kind, target, as_json)
+        report_written(image, kind, target, as_json, was_there=event.was_there)
     for target in event.outlines:
         report_written(image, "outlines", target, as_json)
 

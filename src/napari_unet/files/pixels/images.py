@@ -55,6 +55,9 @@ _IMAGEJ_DTYPES = ("uint8", "uint16", "float32")
 _IMAGEJ_LIMIT = 2**32 - 2**25
 """Pixels in bytes that fit a file ImageJ opens by itself."""
 
+_RECIPE = 269
+"""Number of the TIFF tag for the name of a document, which other programs that save labels do not keep."""
+
 MOST_PACKED = 1100
 """Bytes that one byte of a file may unpack to: at most 1032 with deflate."""
 
@@ -157,13 +160,15 @@ def write_image(
     pixel_size: PixelSize | None = None,
     *,
     software: str = SOFTWARE,
+    recipe: str = "",
 ) -> None:
     """Write a TIFF file, completely or not at all, with every value exactly as it is.
 
     8-bit, 16-bit and float32 files are ImageJ TIFFs if the order of the axes allows it; ImageJ opens the
     others too, but shows whole numbers above 2^24 rounded. ``axes`` has one letter for each axis, or is "" if
     not known; the pixel size is saved where ImageJ and others look for it. For labels that a user has worked
-    on, ``software`` is ``BY_HAND``. ``InputError`` if the file cannot be written.
+    on, ``software`` is ``BY_HAND``. ``recipe`` is what :func:`recipe_in` returns of the file. ``InputError``
+    if the file cannot be written.
     """
     import tifffile
 
@@ -196,6 +201,7 @@ def write_image(
             photometric="minisblack",
             metadata=metadata,
             software=software,
+            extratags=[(_RECIPE, "s", None, recipe, True)] if recipe else [],
             **resolution,
         )
 
@@ -207,6 +213,7 @@ def write_labels(
     pixel_size: PixelSize | None = None,
     *,
     software: str = SOFTWARE,
+    recipe: str = "",
 ) -> None:
     """Write labels like :func:`write_image`, in 16 bits if their numbers fit.
 
@@ -215,7 +222,7 @@ def write_labels(
     fits = labels.dtype.kind in "iu" and labels.min(initial=0) >= 0 and labels.max(initial=0) < 2**16
     if fits and labels.dtype.itemsize > 2:
         labels = labels.astype(np.uint16)
-    write_image(path, labels, axes, pixel_size, software=software)
+    write_image(path, labels, axes, pixel_size, software=software, recipe=recipe)
 
 
 def maker_of(path: Path) -> str:
@@ -237,6 +244,18 @@ def maker_of(path: Path) -> str:
             return str(file.pages.first.tags.valueof("Software"))
     with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
         return SOFTWARE if SOFTWARE in json.loads((path / ".zattrs").read_text("utf-8")) else ""
+    return ""
+
+
+def recipe_in(path: Path) -> str:
+    """Return what a result here was made from, as a digest that was saved in it; else ""."""
+    import tifffile
+
+    if path.is_file():
+        with contextlib.suppress(Exception), tifffile.TiffFile(path) as file:  # as in `maker_of`
+            return str(file.pages.first.tags.valueof(_RECIPE, ""))
+    with contextlib.suppress(OSError, ValueError, TypeError, LookupError, RecursionError):
+        return str(json.loads((path / ".zattrs").read_text("utf-8"))[SOFTWARE]["recipe"])
     return ""
 
 

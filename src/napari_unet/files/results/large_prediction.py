@@ -28,6 +28,7 @@ from napari_unet.files.pixels.pyramid import build_levels
 from napari_unet.files.pixels.world_axes import Axis, named_axes
 from napari_unet.files.plain import to_plain
 from napari_unet.files.results.prediction_store import Grid, PredictionStore, write_tile
+from napari_unet.files.results.recipe import are_made, recipe_of
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import ImageScaled, TileDone, TilesHalved, TileStored
 from napari_unet.network.failures import is_disk_full
@@ -72,11 +73,12 @@ class Stored:
     """Prediction ended; always the last event.
 
     ``outputs`` are the zarr folders by kind. ``finished`` is False after a stop: they do not exist yet, and
-    the same call continues.
+    the same call continues. ``was_there`` if an earlier call has finished them.
     """
 
     outputs: Mapping[PredictionKind, Path]
     finished: bool
+    was_there: bool = False
 
 
 StoredEvent = ImageScaled | TileDone | TileStored | TilesHalved | ObjectsFound | Stored
@@ -116,12 +118,14 @@ def predict_to_zarr(
     control: Control | None = None,
     start_at: Sequence[float] | None = None,
     cluster: "OnCluster | None" = None,
+    redo: bool = False,
 ) -> Iterator[StoredEvent]:
     """Segment an image to zarr, in memory that does not depend on its size.
 
     Every finished tile is recorded in a journal. If the work is interrupted by ``control``, Ctrl-C, a full
     disk or a kill, the same call continues with the missing tiles; with another model, image or setting it
-    starts again. A power cut may lose what the system had not written yet.
+    starts again. If it is finished, the same call does nothing more. A power cut may lose what the system had
+    not written yet.
 
     Parameters
     ----------
@@ -152,6 +156,8 @@ def predict_to_zarr(
         A pixel (leading..., spatial...) around which tiles are computed first. The result is the same.
     cluster : OnCluster, optional
         Segments the tiles instead of this process, which still finds the objects.
+    redo : bool
+        Segment the image even if these results of it are there already.
 
     Yields
     ------
@@ -185,17 +191,19 @@ def predict_to_zarr(
             yield plan.scaled_event()
         # Finding objects does not need the probability of background.
         first = 0 if "probabilities" in kinds else 1
-        kept = ["probabilities", *(kind for kind in ("classes", "objects") if kind in kinds)]
-        if "objects" in kinds and model.network.classes > 2:
-            kept.append("scratch")
-        identity = {
+        kept = _arrays_for(kinds, model.network.classes)
+        made_of = {
             "model": model_digest(model),
             "image": _digest_of_image(plan),
             # Other objects can be found in the same probabilities.
             "settings": to_plain(replace(config, instances=PredictionConfig().instances)),
             "precision": str(plan.precision),
-            "channels": model.network.classes - first,
         }
+        recipe = recipe_of({**made_of, "instances": to_plain(plan.instances)})
+        if not redo and are_made(outputs.values(), recipe):
+            yield Stored(outputs, finished=True, was_there=True)
+            return
+        identity = {**made_of, "channels": model.network.classes - first}
         shape = (*plan.leading, *plan.shape)
         folder.mkdir(parents=True, exist_ok=True)
         with alone_in(folder):
@@ -234,8 +242,16 @@ def predict_to_zarr(
                 if control.stopped:
                     break
         if not control.stopped:
-            store.publish({str(kind): target for kind, target in outputs.items()})
+            store.publish({str(kind): target for kind, target in outputs.items()}, recipe)
     yield Stored(outputs, finished=not control.stopped)
+
+
+def _arrays_for(kinds: Sequence[PredictionKind], classes: int) -> list[str]:
+    """Return the names of the arrays that results of these kinds are made in, probabilities first."""
+    needs_scratch = "objects" in kinds and classes > 2
+    return ["probabilities", *(kind for kind in ("classes", "objects") if kind in kinds)] + (
+        ["scratch"] * needs_scratch
+    )
 
 
 def _segment_here(

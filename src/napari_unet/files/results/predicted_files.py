@@ -14,6 +14,7 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.files.atomic import check_writable
+from napari_unet.files.networks.models import model_digest
 from napari_unet.files.pixels.images import (
     check_replaceable,
     is_zarr,
@@ -36,6 +37,7 @@ from napari_unet.files.results.large_prediction import (
     share_done,
 )
 from napari_unet.files.results.outline_files import write_outlines
+from napari_unet.files.results.recipe import are_made, recipe_in_memory
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import (
     ImageScaled,
@@ -64,11 +66,15 @@ class FileAdvanced:
 
 @dataclass(frozen=True, slots=True)
 class FileWritten:
-    """The results of file ``number`` are written; ``outputs`` are their paths by kind."""
+    """The results of file ``number`` are written; ``outputs`` are their paths by kind.
+
+    ``was_there`` if an earlier run has written them, except the outlines.
+    """
 
     number: int
     outputs: Mapping[PredictionKind, Path]
     outlines: Sequence[Path] = ()
+    was_there: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +103,8 @@ class FilesPlan:
     """Image files, and the kinds, folder and format of their results.
 
     Results are named after ``names``, one for each file; by default after the files. ``outlines`` are the
-    endings of further files with the outlines of the objects, which are then a kind. ``InputError`` if two
+    endings of further files with the outlines of the objects, which are then a kind. Results that are there
+    already, of the same image, model and settings, are kept, except to ``redo`` them. ``InputError`` if two
     images would have the same result, a result would replace or lie in an image, or the folder cannot be
     written to; or if the results of every image would replace something other than earlier results.
     """
@@ -108,6 +115,7 @@ class FilesPlan:
     file_format: Format = "auto"
     names: tuple[str, ...] = ()
     outlines: tuple[str, ...] = ()
+    redo: bool = False
 
     def __post_init__(self) -> None:
         seen: dict[str, Path] = {}
@@ -183,19 +191,12 @@ def predict_files(
     not compute in that precision; if an object size is given for a model without one; or if the format is
     TIFF and a cluster is given.
     """
-    from napari_unet.network.device import choose_device, choose_precision
     from napari_unet.network.prediction import predict_events
-    from napari_unet.network.tiles.scaling import check_object_size
 
-    check_object_size(model, config)  # once, not for every image
-    if cluster is None:
-        choose_precision(choose_device(device), config.precision)
-    elif plan.file_format == "tiff":
-        raise InputError(
-            "A cluster writes zarr, but the format asked for is TIFF; leave out the format or the cluster."
-        )
+    _check_for_all(model, plan, config, device=device, has_cluster=cluster is not None)
     control = Control() if control is None else control
     told = list[int]()  # the file for which it was noted that it is grey
+    digest = model_digest(model)
 
     def one(number: int) -> Iterator[FileEvent]:
         path = plan.paths[number]
@@ -204,6 +205,12 @@ def predict_files(
         how = config
         if config.channels == "auto":
             how = replace(config, channels=image.channels_for(model.network.in_channels))
+        targets, recipe = {kind: plan.target(number, kind) for kind in plan.kinds}, ""
+        if not is_stored:
+            recipe = recipe_in_memory(model, digest, image, how)
+            if not plan.redo and are_made(targets.values(), recipe):
+                yield from _finish(plan, number, targets, was_there=True)
+                return
         for sentence in _to_be_told(path, image, how, model):
             yield FileNoted(number, sentence)
         events: Iterator[StoredEvent | PredictionEvent] = (
@@ -219,6 +226,7 @@ def predict_files(
                 device=device,
                 control=control,
                 cluster=None if cluster is None else OnCluster(cluster, path),
+                redo=plan.redo,
             )
             if is_stored
             else predict_events(model, image.pixels, how, device=device, control=control)
@@ -236,20 +244,35 @@ def predict_files(
                 )
             if isinstance(event, Stored):
                 if event.finished:
-                    yield from _finish(plan, number, event.outputs)
+                    yield from _finish(plan, number, event.outputs, was_there=event.was_there)
                 else:
                     yield FileSuspended(number)
             elif isinstance(event, Predicted):
                 if event.finished is None:
-                    outputs = {kind: plan.target(number, kind) for kind in plan.kinds}
-                    _write(event, image, outputs)
-                    yield from _finish(plan, number, outputs)
+                    _write(event, image, targets, recipe)
+                    yield from _finish(plan, number, targets)
             else:
                 known = share_done(event) if is_stored else getattr(event, "share", None)
                 share = share if known is None else known
                 yield FileAdvanced(number, share, event)
 
     return in_turn(one, len(plan.paths), control)
+
+
+def _check_for_all(
+    model: Model, plan: FilesPlan, config: PredictionConfig, *, device: str, has_cluster: bool
+) -> None:
+    """Raise ``InputError`` once, not for every image, if nothing can be segmented so."""
+    from napari_unet.network.device import choose_device, choose_precision
+    from napari_unet.network.tiles.scaling import check_object_size
+
+    check_object_size(model, config)
+    if not has_cluster:
+        choose_precision(choose_device(device), config.precision)
+    elif plan.file_format == "tiff":
+        raise InputError(
+            "A cluster writes zarr, but the format asked for is TIFF; leave out the format or the cluster."
+        )
 
 
 def _on_disk(name: str) -> str:
@@ -290,7 +313,7 @@ def _open(path: Path, model: Model, file_format: Format, *, is_on_cluster: bool)
 
 
 def _finish(
-    plan: FilesPlan, number: int, outputs: Mapping[PredictionKind, Path]
+    plan: FilesPlan, number: int, outputs: Mapping[PredictionKind, Path], *, was_there: bool = False
 ) -> Iterator[FileNoted | FileWritten]:
     """Write the outlines of objects that are on disk, if they are asked for, plane by plane."""
     targets = plan.outline_targets(number)
@@ -306,14 +329,15 @@ def _finish(
             targets = []
     for target in targets:
         write_outlines(target, objects.pixels, objects.axes)
-    yield FileWritten(number, outputs, targets)
+    yield FileWritten(number, outputs, targets, was_there)
 
 
-def _write(event: Predicted, image: StoredImage, outputs: Mapping[PredictionKind, Path]) -> None:
+def _write(event: Predicted, image: StoredImage, outputs: Mapping[PredictionKind, Path], recipe: str) -> None:
     prediction, axes = event.prediction, image.axes.replace("C", "")
     if len(axes) != prediction.probabilities.ndim - 1:
         axes = ""
     for kind, target in outputs.items():
         with_channels = "C" + axes if axes and kind == "probabilities" else axes
         write = write_labels if kind == "objects" else write_image
-        write(target, *image.as_in_file(getattr(prediction, kind), with_channels), image.pixel_size)
+        pixels, letters = image.as_in_file(getattr(prediction, kind), with_channels)
+        write(target, pixels, letters, image.pixel_size, recipe=recipe)

@@ -186,8 +186,8 @@ class PredictionStore:
 
         return zarr.open_group(PatientStore(self.folder / f"{name}.zarr"), mode="a", zarr_format=2)
 
-    def publish(self, outputs: Mapping[str, Path]) -> None:
-        """Move the results into place and remove the rest.
+    def publish(self, outputs: Mapping[str, Path], recipe: str) -> None:
+        """Move the results into place, with the ``recipe`` in their metadata, and remove the rest.
 
         ``InputError`` if something other than an earlier result is in the way, or another run has begun.
         """
@@ -198,6 +198,7 @@ class PredictionStore:
                 old = self.folder / f"old {name}"
                 if target.exists():
                     move(target, old)
+                self.group(name).attrs[SOFTWARE] = {"kind": name, "recipe": recipe}
                 move(self.folder / f"{name}.zarr", target)
             self.remove()
 

@@ -34,6 +34,7 @@ class BatchTally:
         """Whether finished tiles of an unfinished image were kept."""
         self.is_suspended = False
         """Whether they are kept on disk, so that the same prediction can go on there."""
+        self._there = 0  # of the finished
         self._counts: list[ObjectCounts] = []
         self.share = 0.0
         """How much of all images together is done, 0 to 1."""
@@ -49,9 +50,13 @@ class BatchTally:
         where = f"Image {number + 1} of {total}, {self.names[number]}" if total > 1 else "Predicting"
         self.progress = f"{where}: {self.share:.0%} done. {note}".rstrip()
 
-    def finish(self, number: int, counts: ObjectCounts | None = None) -> None:
-        """Note that an image is finished, with its results where they belong, and how many objects it has."""
+    def finish(self, number: int, counts: ObjectCounts | None = None, *, was_there: bool = False) -> None:
+        """Note that an image is finished, with its results where they belong, and how many objects it has.
+
+        Its results may have been there before.
+        """
         self.finished.append(number)
+        self._there += was_there
         if counts is not None:
             self._counts.append(counts)
         self.advance(number, 1, self._note)  # for a short prediction, this may be the first news
@@ -67,6 +72,15 @@ class BatchTally:
 
     def outcome(self, *, cancelled: bool) -> tuple[str, Tone]:
         """Return the outcome in words, and their tone."""
+        words, tone = self._outcome(cancelled)
+        if not self._there:
+            return words, tone
+        all_of_them = "It was" if len(self.finished) == 1 else "All of them were"
+        some = f"{self._there} of them {'was' if self._there == 1 else 'were'}"
+        which = all_of_them if self._there == len(self.finished) else some
+        return f"{words} {which} segmented before, by this model with these settings.", tone
+
+    def _outcome(self, cancelled: bool) -> tuple[str, Tone]:
         total, done, failed = len(self.names), len(self.finished), len(self.failures)
         if total == failed == 1:
             return next(iter(self.failures.values())), "error"
