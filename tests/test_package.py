@@ -1,4 +1,5 @@
 import importlib.metadata
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,10 @@ import pytest
 import napari_unet
 
 PUBLIC = {
-    "PredictionConfig", "TrainingConfig", "UNet", "UNetConfig", "WeightConfig", "__version__",
-    "border_weights", "evaluate", "load_model", "load_project", "load_starter", "measure_objects",
-    "predict", "save_model", "starter_names", "train",
+    "AugmentationConfig", "InputError", "InstanceConfig", "Model", "Normalisation", "PaintedImages",
+    "Prediction", "PredictionConfig", "Scores", "TrainingConfig", "UNet", "UNetConfig", "WeightConfig",
+    "__version__", "border_weights", "evaluate", "load_model", "load_project", "load_starter",
+    "measure_objects", "predict", "save_model", "starter_names", "train",
 }  # fmt: skip
 
 
@@ -20,6 +22,14 @@ def test_the_public_names_are_those_that_scripts_rely_on() -> None:
         value = getattr(napari_unet, name)
         assert isinstance(value, str) or value.__name__ == name
         assert isinstance(value, str) or value.__doc__
+
+
+def test_the_page_describes_what_is_public() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "api.md").read_text("utf-8")
+    described = re.findall(r"^::: (\S+)\.(\w+)$", page, re.MULTILINE)
+    assert {name for _, name in described} == PUBLIC - {"__version__"}
+    for module, name in described:
+        assert getattr(importlib.import_module(module), name) is getattr(napari_unet, name)
 
 
 def test_other_names_are_not_there() -> None:

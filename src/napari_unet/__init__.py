@@ -10,20 +10,33 @@ from typing import TYPE_CHECKING, Any
 from napari_unet._version import __version__
 
 if TYPE_CHECKING:
+    from napari_unet.core.arrays.normalisation import Normalisation
     from napari_unet.core.borders.weight_config import WeightConfig
+    from napari_unet.core.errors import InputError
+    from napari_unet.core.instances import InstanceConfig
     from napari_unet.core.objects.measurements import measure_objects
-    from napari_unet.core.scoring.scores import evaluate
+    from napari_unet.core.objects.prediction import Prediction
+    from napari_unet.core.scoring.scores import Scores, evaluate
     from napari_unet.core.weights import border_weights
     from napari_unet.files.networks.models import load_model, save_model
     from napari_unet.files.networks.starters import load_starter, starter_names
-    from napari_unet.files.projects.project_reading import load_project
-    from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
+    from napari_unet.files.projects.project_reading import PaintedImages, load_project
+    from napari_unet.network.config import AugmentationConfig, PredictionConfig, TrainingConfig, UNetConfig
+    from napari_unet.network.model import Model
     from napari_unet.network.prediction import predict
     from napari_unet.network.training import train
     from napari_unet.network.unet import UNet
 
 _HOME = {
+    "AugmentationConfig": "napari_unet.network.config",
+    "InputError": "napari_unet.core.errors",
+    "InstanceConfig": "napari_unet.core.instances",
+    "Model": "napari_unet.network.model",
+    "Normalisation": "napari_unet.core.arrays.normalisation",
+    "PaintedImages": "napari_unet.files.projects.project_reading",
+    "Prediction": "napari_unet.core.objects.prediction",
     "PredictionConfig": "napari_unet.network.config",
+    "Scores": "napari_unet.core.scoring.scores",
     "TrainingConfig": "napari_unet.network.config",
     "UNet": "napari_unet.network.unet",
     "UNetConfig": "napari_unet.network.config",
@@ -41,7 +54,15 @@ _HOME = {
 }
 
 __all__ = [
+    "AugmentationConfig",
+    "InputError",
+    "InstanceConfig",
+    "Model",
+    "Normalisation",
+    "PaintedImages",
+    "Prediction",
     "PredictionConfig",
+    "Scores",
     "TrainingConfig",
     "UNet",
     "UNetConfig",

@@ -207,30 +207,26 @@ class TrainingReport:
     def show(self, event: "TrainingEvent", progress: Progress) -> None:
         """Print an event, or move the progress bar."""
         from napari_unet.network import events
+        from napari_unet.network.news import training_news
 
         if self._as_json:
             name = re.sub(r"\B(?=[A-Z])", "_", type(event).__name__).lower()  # "step_done"
             print_json({"event": name} | _json_values(event))
         match event:
-            case events.Started() if not self._as_json:
-                images = f"{event.images} image{'s' * (event.images != 1)}"
-                what = f"{images}, {event.known_pixels} painted pixels"
-                note(f"{what}; {event.device}, {event.precision}")
-            case events.Continued():
-                self._before = event.history.seconds, event.history.steps
-                note(event.sentence())
-            case events.Adapted() | events.Warned():
+            case events.Warned():
                 note(event.message)
-            case events.Resolved():
-                note(f"No longer so: {event.message}")
             case events.StepDone():
                 seconds, steps = event.seconds - self._before[0], event.step - self._before[1]
                 part = max(seconds / self._seconds, steps / self._steps)
                 progress(part, f"step {event.step}, loss {event.loss:.3f}")
-            case events.Validated() if not (self._as_json or sys.stderr.isatty()):
-                # For logs.
-                what = f"{event.words}, loss {event.loss:.3f}"
-                note(f"{event.seconds:.0f} s, step {event.step}: {what}")
+            case events.Started() if self._as_json:
+                pass
+            case events.Validated() if self._as_json or sys.stderr.isatty():
+                pass  # logs get these
+            case _ if words := training_news(event):
+                note(words)
+        if isinstance(event, events.Continued):
+            self._before = event.history.seconds, event.history.steps
 
 
 def _json_values(event: "TrainingEvent") -> dict[str, Any]:

@@ -158,7 +158,7 @@ def test_what_is_not_a_number_is_refused(image):
 
 @pytest.mark.parametrize("kind", [str, Path])
 def test_the_name_of_an_image_is_not_its_pixels(kind):
-    with pytest.raises(InputError, match=r"the name 'a\.tif'; give its pixels"):
+    with pytest.raises(InputError, match=r"The image is 'a\.tif'; give the pixels"):
         check_pixels(kind("a.tif"))
 
 
@@ -209,8 +209,10 @@ def _saved(folder, pixels):
 @pytest.mark.parametrize(
     ("image", "words"),
     [
-        (None, "The image is None; give its pixels"),
-        (object(), "The image is <object object at .*>; give its pixels, .* or a layer's data"),
+        (None, "The image is None; give the pixels"),
+        (object(), "The image is <object objec.*>; give the pixels, .* or the data of a layer"),
+        (["a.tif", "b.tif"], "The image is a list of names such as 'a.tif'; give the pixels"),
+        ([Path("a.tif")], "The image is a list of names such as 'a.tif'; give the pixels"),
         ([np.zeros((2, 3)), np.zeros((2, 2))], "a list of images of several shapes; give one at a time"),
     ],
 )

@@ -307,20 +307,52 @@ def test_pooled_and_mean_scores_by_hand():
         mean_scores([])
 
 
+def test_the_objects_of_a_list_are_those_of_images_of_their_own():
+    images = [(row("11.2"), row("1122")), (row("11"), row("1."))]
+    predicted, truth = zip(*images, strict=True)
+    expected = pooled_scores(measure_agreement(*image) for image in images)
+    assert evaluate(list(predicted), truth) == expected
+    assert (expected.n_predicted, expected.n_true) == (3, 3)
+    both = np.stack([row("1122"), row("1122")])
+    assert evaluate(list(both), both).n_true == 2 * evaluate(both, both).n_true
+    probabilities = np.stack([both == 0, both > 0]).astype(np.float32)
+    prediction = Prediction(probabilities, ndim=2, instances=InstanceConfig(min_size=1))
+    assert evaluate([prediction, prediction], [both, both]).n_true == 8
+    assert evaluate(row("11.2").tolist(), row("1122").tolist()) == evaluate(row("11.2"), row("1122"))
+    with pytest.raises(InputError, match="one truth for each prediction, in the same order"):
+        evaluate(list(predicted), [truth[0]])
+    with pytest.raises(InputError, match="one truth for each prediction, in the same order"):
+        evaluate(list(predicted), 3)
+    with pytest.raises(InputError, match=r"^Image 2: The predicted labels have shape \(1, 2\)"):
+        evaluate(list(predicted), [truth[0], truth[0]])
+
+
+def test_a_mask_in_place_of_labels_is_logged(caplog):
+    labels = row("11.22.33")
+    evaluate(labels, labels)
+    assert not caplog.messages
+    evaluate(labels, (labels > 0).astype(int))
+    assert ["The truth holds one object" in message for message in caplog.messages] == [True]
+
+
 @pytest.mark.parametrize(
     ("predicted", "truth", "sentence"),
     [
         (np.zeros((3, 4), int), np.zeros((4, 3), int), r"\(3, 4\) and the true ones \(4, 3\)"),
         (np.zeros((3, 4)), np.zeros((3, 4), int), "predicted labels are of type float64"),
-        ("a.tif", np.zeros((3, 4), int), "predicted labels are 'a.tif'; give their pixels"),
-        (np.zeros((3, 4), int), None, "true labels are None; give their pixels"),
+        ("a.tif", np.zeros((3, 4), int), "predicted labels are 'a.tif'; give the pixels"),
+        (np.zeros((3, 4), int), None, "true labels are None; give the pixels"),
         (
             np.zeros((3, 4), int),
             Prediction(np.ones((2, 3, 4), np.float32), ndim=2, mode="objects"),
-            r"labels are Prediction.{,40}; give their pixels",
+            r"labels are Prediction.{,40}; give the pixels",
         ),
-        (np.zeros((3, 4), int), np.zeros((3, 4), bool), "true labels are of type bool"),
-        (np.zeros((3, 4), int), np.full((3, 4), -2), r"negative values \(down to -2\)"),
+        (
+            np.zeros((3, 4), int),
+            np.zeros((3, 4), bool),
+            "true labels are a yes/no mask; give each",
+        ),
+        (np.zeros((3, 4), int), np.full((3, 4), -2), r"negative in places \(down to -2\)"),
     ],
 )
 def test_labels_that_cannot_be_compared(predicted, truth, sentence):
@@ -328,9 +360,9 @@ def test_labels_that_cannot_be_compared(predicted, truth, sentence):
         evaluate(predicted, truth)
 
 
-@pytest.mark.parametrize("ndim", [0, -1])
+@pytest.mark.parametrize("ndim", [0, -1, "2"])
 def test_objects_extend_along_an_axis_at_least(ndim):
-    with pytest.raises(InputError, match=f"ndim is {ndim}"):
+    with pytest.raises(InputError, match=f"ndim is {ndim!r}"):
         evaluate(row("11.2"), row("1133"), ndim=ndim)
 
 

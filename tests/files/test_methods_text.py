@@ -66,8 +66,8 @@ def test_it_says_that_the_training_began_with_a_starter(record):
     config = TrainingConfig(steps=1, patch_size=16, batch_size=1)
     *_, stopped = train_events([image], [paint], config, start=starter)
     origin = f"taken from the starter cells of napari-unet {starter.history.versions['napari-unet']}"
-    continued = train([image], [paint], config, start=stopped.model, resume=stopped.state)
-    assert f"Its first weights were {origin}. It was trained" in methods_text(describe(continued))
+    *_, further = train_events([image], [paint], config, start=stopped.model, resume=stopped.state)
+    assert f"Its first weights were {origin}. It was trained" in methods_text(describe(further.model))
     # Without its state, the earlier training is not in the history.
     again = train([image], [paint], config, start=stopped.model)
     before = "taken from a model that had been trained for 1 step, whose own were"

@@ -17,7 +17,7 @@ from napari_unet.network.learning.learner import Learner
 from napari_unet.network.learning.transfer import fresh_network
 from napari_unet.network.learning.validation import Validation
 from napari_unet.network.model import Model
-from napari_unet.network.training import train, train_events
+from napari_unet.network.training import train_events
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -244,7 +244,7 @@ def test_what_does_not_fit_starts_from_the_weights_alone(change: dict[str, Any],
 def test_a_state_without_its_model_is_one_sentence() -> None:
     state = run(1)[-1].state
     with pytest.raises(InputError, match="without its model"):
-        train([IMAGE], [PAINT], replace(QUICK, steps=1), resume=state, device="cpu")
+        list(train_events([IMAGE], [PAINT], replace(QUICK, steps=1), resume=state, device="cpu"))
 
 
 def test_the_state_is_a_copy() -> None:

@@ -1,6 +1,7 @@
 """Training as scripts and notebooks do: whatever holds the pixels, in threads, forked, interrupted."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,9 @@ import xarray as xr
 
 from napari_unet.core.errors import InputError
 from napari_unet.core.weights import border_weights
-from napari_unet.network.config import TrainingConfig, UNetConfig
+from napari_unet.files.networks.starters import load_starter
+from napari_unet.network import news
+from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
 from napari_unet.network.learning import transfer
 from napari_unet.network.learning.learner import Learner
 from napari_unet.network.model import Model
@@ -94,7 +97,13 @@ def test_whatever_holds_the_pixels_the_model_is_the_same(model: Model, images: A
         ([IMAGE], [Path("a.tif")], {}, "The paints are names such as 'a.tif'; give their pixels"),
         ([IMAGE], [PAINT], {"validation": [(IMAGE, PAINT)]}, "The validation is not a pair; give two lists"),
         ([IMAGE], [PAINT], {"validation": (IMAGE, PAINT)}, "The validation images are one array"),
+        ([IMAGE], [PAINT], {"validation": 0.2}, "The validation is not a pair; .* or set held_out"),
         ([IMAGE], [PAINT], {"full": [2]}, "full is 2 for an image; give True, False, or the values"),
+        ([IMAGE], [PAINT], {"full": ["all"]}, "full is 'all' for an image; give True, False, or the values"),
+        ([IMAGE], [PAINT], {"full": 1}, r"full is 1; give it for each image, in a list such as \[True\]"),
+        ([IMAGE], [None], {}, "The paint is None; give the pixels"),
+        ([IMAGE], [["a.tif"]], {}, "The paint is a list of names such as 'a.tif'; give the pixels"),
+        ([IMAGE], [PAINT], {"progress": True}, "progress is True; give a function that takes a text"),
         ([torch.ones(64, 72, requires_grad=True)], [PAINT], {}, "an array of Tensor.* Use tensor.detach"),
     ],
 )  # fmt: skip
@@ -117,6 +126,34 @@ def test_what_a_training_warns_of_is_logged(caplog: pytest.LogCaptureFixture) ->
 def test_labels_in_place_of_paint_are_told(caplog: pytest.LogCaptureFixture) -> None:
     train([IMAGE], [np.where(PAINT > 1, PAINT - 1, 0)], QUICK)
     assert any("give labels.astype(int) + 1" in message for message in caplog.messages)
+
+
+def test_a_training_tells_how_it_goes_if_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    said: list[str] = []
+    config = replace(QUICK, steps=6, patience=None)
+    told = train([IMAGE], [PAINT], config, progress=said.append)
+    assert said[0].startswith(f"1 image, {np.count_nonzero(PAINT)} painted pixels; CPU")
+    assert re.fullmatch(r"\d s, step 6: score 0\.\d\d \(.*\) on .*, loss \d\.\d{3}", said[-1])
+    assert same(train([IMAGE], [PAINT], config), told)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_prediction_tells_how_it_goes_if_asked(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said: list[str] = []
+    starter, in_tiles = load_starter("cells"), PredictionConfig(tile_size=32, object_size=15)
+    predict(starter, IMAGE, in_tiles, progress=said.append)
+    assert said == ["Objects are taken to be 15 pixels wide, as given."]
+    monkeypatch.setattr(news, "_TILES_EVERY_S", 0.0)
+    predict(starter, IMAGE, in_tiles, progress=said.append)
+    assert said[-1] == "0 s: 6 of 6 tiles, 100% of the image"
+    assert not caplog.messages
+    predict(starter, np.zeros((64, 64), np.uint8))
+    assert ["by a starter that is not sure" in message for message in caplog.messages] == [True]
+    assert capsys.readouterr() == ("", "")
+    with pytest.raises(InputError, match="progress is True; give a function that takes a text"):
+        predict(starter, IMAGE, progress=True)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("at", [1, 3])

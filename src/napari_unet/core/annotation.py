@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from napari_unet.core.arrays.lazy import as_pixels
+from napari_unet.core.arrays.lazy import as_pixels, check_given
 from napari_unet.core.errors import InputError
 
 Mode = Literal["objects", "classes"]
@@ -98,10 +98,7 @@ def check_paint(paint: NDArray[Any]) -> NDArray[np.int32]:
         If the array is empty, holds negative, fractional or too large values, or is of another type.
     """
     paint = np.asarray(as_pixels(paint))
-    if paint.ndim == 0 and paint.dtype.kind in "UO":  # a name, None, or a layer of napari
-        raise InputError(
-            f"The paint is {paint.item()!r}; give its pixels, as tifffile.imread does, or a layer's data."
-        )
+    check_given("The paint is", paint)
     if paint.size == 0 or paint.ndim == 0:
         raise InputError(f"The paint is empty (shape {paint.shape}); choose paint that covers the image.")
     if paint.dtype.kind == "b":

@@ -82,7 +82,7 @@ class Model:
     normalisation: Normalisation
     mode: Mode
     class_names: tuple[str, ...]
-    training: TrainingConfig
+    training: TrainingConfig = field(repr=False)
     history: History
     instances: InstanceConfig = field(default_factory=InstanceConfig)
     object_size: float | None = None

@@ -1,5 +1,6 @@
 """Segment whole images, stacks and volumes tile by tile, as if the network saw each of them whole."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from napari_unet.network.events import ImageScaled, Predicted, PredictionEvent, 
 from napari_unet.network.geometry import tile_geometry
 from napari_unet.network.memory import free_host_memory
 from napari_unet.network.model import Model, check_model
+from napari_unet.network.news import PredictionNews, Tell, check_tell
 from napari_unet.network.orientation import ORIENTATIONS
 from napari_unet.network.tiles.gpu_tiles import GpuTiles
 from napari_unet.network.tiles.inference import plan_tile_size, probabilities_of, ready_network
@@ -41,6 +43,8 @@ from napari_unet.network.tiles.scaling import (
 from napari_unet.network.tiles.tile_run import KEPT_ON_GPU, TileRun, free_cache, tiles_at_once
 from napari_unet.network.unet import UNet
 
+_log = logging.getLogger(__name__)
+
 
 class ComputeInto(Protocol):
     """Computes the probabilities (K, spatial...) of a tile of a plane."""
@@ -52,9 +56,16 @@ class ComputeInto(Protocol):
 
 
 def predict(
-    model: Model, image: Pixels, config: PredictionConfig = PredictionConfig(), *, device: str = "auto"
+    model: Model,
+    image: Pixels,
+    config: PredictionConfig = PredictionConfig(),
+    *,
+    device: str = "auto",
+    progress: Tell | None = None,
 ) -> Prediction:
     """Segment an image.
+
+    Where a starter is not sure how large the objects are, or the memory is low, that is logged as a warning.
 
     Parameters
     ----------
@@ -70,6 +81,9 @@ def predict(
         How; the default plans the tiles from the free memory.
     device : str
         "auto", "cpu", "cuda", "cuda:1" or "mps".
+    progress : function of str, optional
+        Such as ``print``: called with a sentence on the size of the objects, where a starter segments, and
+        every five seconds on what is done. By default it is silent.
 
     Returns
     -------
@@ -82,8 +96,14 @@ def predict(
         If the image does not suit the model, there is no such device, or the result or even the smallest
         tile does not fit into the memory.
     """
-    *_, last = predict_events(model, image, config, device=device)
-    return cast("Predicted", last).prediction
+    check_tell(progress)
+    news = PredictionNews()
+    for event in predict_events(model, image, config, device=device):
+        if isinstance(event, TilesHalved) or (isinstance(event, ImageScaled) and not event.is_sure):
+            _log.warning(event.message)
+        elif progress is not None and (words := news.words(event)):
+            progress(words)
+    return cast("Predicted", event).prediction
 
 
 def predict_events(

@@ -36,6 +36,7 @@ from napari_unet.network.learning.state import TrainingState
 from napari_unet.network.learning.training_loop import Run
 from napari_unet.network.learning.transfer import origin_of, starting_network, starting_rates
 from napari_unet.network.model import Model, check_model
+from napari_unet.network.news import Tell, check_tell, training_news
 
 _log = logging.getLogger(__name__)
 
@@ -49,10 +50,10 @@ def train(
     config: TrainingConfig = TrainingConfig(),
     *,
     start: Model | None = None,
-    resume: TrainingState | None = None,
     validation: Painted | None = None,
     full: Iterable[Full] | None = None,
     device: str = "auto",
+    progress: Tell | None = None,
 ) -> Model:
     """Train a U-Net on painted images.
 
@@ -75,12 +76,6 @@ def train(
         these images (of a starter also to ``config.network.ndim``), see
         :mod:`napari_unet.network.adaptation`. A starter, or a model that fits, is the one to beat; see
         :class:`napari_unet.network.learning.incumbent.Incumbent`.
-    resume : TrainingState, optional
-        Of the training that ``start`` came out of: go on with its optimiser and its curve as well. Steps and
-        seconds of ``config`` are further ones. With the same images, paints and other settings the model is
-        that of one long training, bit for bit on the CPU with the same number of threads. Where images or
-        paint have changed, it goes on with those; where the network had to be fitted to them, the state is
-        not used.
     validation : (images, paints), optional
         Two lists like ``images`` and ``paints``, for scoring alone: nothing is learnt from them, and nothing
         is held out of the others. By default, some strokes are held out; see ``TrainingConfig.held_out``.
@@ -90,6 +85,9 @@ def train(
         probabilities are best read.
     device : str
         "auto", "cpu", "cuda", "cuda:1" or "mps".
+    progress : function of str, optional
+        Such as ``print``: called with a sentence when the training begins, and after every score. By default
+        it is silent.
 
     Returns
     -------
@@ -102,6 +100,7 @@ def train(
         If images and paints do not fit each other, the paint cannot teach, or there is no such device.
     """
     check_kind(config, TrainingConfig, "configuration", "a TrainingConfig")
+    check_tell(progress)
     images, paints = (
         _listed(each, noun, config.network.ndim) for each, noun in ((images, "images"), (paints, "paints"))
     )
@@ -117,7 +116,6 @@ def train(
         paints,
         config,
         start=start,
-        resume=resume,
         validation=validation,
         full=full,
         device=device,
@@ -131,6 +129,8 @@ def train(
                     _log.warning(event.message)
                 elif isinstance(event, Stopped):
                     stopped = event
+                elif progress is not None and (words := training_news(event)):
+                    progress(words)
         except Exception as error:  # whatever it is, it is raised again
             if stopped is not None:
                 _keep_with(error, stopped.model)
@@ -199,6 +199,11 @@ def train_events(
 
     Parameters
     ----------
+    resume : TrainingState, optional
+        Of the training that ``start`` came out of: go on with its optimiser and its curve as well. Steps and
+        seconds of ``config`` are further ones. With the same images, paints and other settings the model is
+        that of one long training, bit for bit on the CPU with the same number of threads. Changed images or
+        paint are learnt; where the network had to be fitted to them, the state is not used.
     names : sequence of str, optional
         What the images are called, those for validation last, where something is wrong with one of several;
         by default "Image 1" and so on.
@@ -319,8 +324,8 @@ def _read(
     config: TrainingConfig,
     start: Model | None,
     *,
-    validation: Painted | None,
-    full: Iterable[Full] | None,
+    validation: Any,
+    full: Any,
     names: Sequence[str],
     colours_first: Sequence[bool],
     control: Control,
@@ -337,19 +342,22 @@ def _read(
         seed=config.seed,
         in_channels=None if start is None or start.is_starter else start.network.in_channels,
     )
-    if len(validation or ((), ())) != 2:
-        raise InputError("The validation is not a pair; give two lists, of images and of their paints.")
+    validation = ((), ()) if validation is None else validation
+    if not isinstance(validation, tuple | list) or len(validation) != 2:
+        raise InputError(
+            "The validation is not a pair; give two lists, of images and of their paints, or set held_out."
+        )
     more_images, more_paints = (
         _listed(each, noun, dataset_config.ndim)
-        for each, noun in zip(validation or ((), ()), ("validation images", "validation paints"), strict=True)
+        for each, noun in zip(validation, ("validation images", "validation paints"), strict=True)
     )
     if len(more_images) != len(more_paints):  # in all there may be as many of the one as of the other
         raise InputError(
             f"There are {len(more_images)} validation images and {len(more_paints)} validation paints; give "
             "one paint for each image, in the same order."
         )
-    if isinstance(full, bool):
-        raise InputError(f"full is {full}; give it for each image, in a list such as [{full}].")
+    if full is not None and (isinstance(full, str) or not isinstance(full, Iterable)):
+        raise InputError(f"full is {full!r}; give it for each image, in a list such as [True].")
     planes = read_planes(
         [*images, *more_images],
         [*paints, *more_paints],
@@ -383,10 +391,10 @@ def _listed(arrays: Iterable[Any], noun: str, ndim: int) -> list[Any]:
     return listed
 
 
-def _whether_full(of_image: Full) -> Full:
+def _whether_full(of_image: Any) -> Full:
     """Return which objects of an image are full; ``InputError`` if ``of_image`` does not say."""
-    if not isinstance(of_image, bool | np.bool_ | Iterable):
+    if isinstance(of_image, str) or not isinstance(of_image, bool | np.bool_ | Iterable):
         raise InputError(
             f"full is {of_image!r} for an image; give True, False, or the values of its objects in a list."
         )
-    return bool(of_image) if isinstance(of_image, np.bool_) else of_image
+    return bool(of_image) if isinstance(of_image, np.bool_) else cast("Full", of_image)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_unet.core.configs import check_kind
 from napari_unet.core.errors import InputError
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.geometry import check_shape
@@ -56,6 +57,7 @@ class UNet(nn.Module):
     """
 
     def __init__(self, config: UNetConfig) -> None:
+        check_kind(config, UNetConfig, "configuration", "a UNetConfig")
         super().__init__()
         self.config = config
         widths = [config.features * 2**level for level in range(config.levels + 1)]

@@ -4,14 +4,13 @@ Everything below the screen works on one layout: ``C, leading..., spatial...`` -
 the network does not see (time, or Z for a 2-D network), then the ``ndim`` axes it does see.
 """
 
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.arrays.blocks import plan_cores
-from napari_unet.core.arrays.lazy import LazyPixels, Pixels, as_pixels
+from napari_unet.core.arrays.lazy import LazyPixels, Pixels, as_pixels, check_given
 from napari_unet.core.errors import InputError
 
 Channels = Literal["auto", "none", "first", "last", "middle"]
@@ -52,13 +51,8 @@ def check_pixels(image: Any) -> Pixels:
     InputError
         If the array is empty or its dtype is not that of an image.
     """
-    if isinstance(image, str | Path):
-        raise InputError(f"The image is the name {str(image)!r}; give its pixels, as tifffile.imread does.")
     pixels = as_pixels(image)
-    if pixels.ndim == 0 and pixels.dtype.kind == "O":  # None, or a layer of napari
-        raise InputError(
-            f"The image is {image!r}; give its pixels, as tifffile.imread does, or a layer's data."
-        )
+    check_given("The image is", pixels)
     if pixels.size == 0:
         raise InputError(f"The image is empty (shape {pixels.shape}); choose an image with pixels in it.")
     if pixels.dtype.kind not in "buif":

@@ -1,7 +1,9 @@
 """Images that need not fit into memory: dask, zarr, HDF5 and memory-mapped arrays, read piece by piece."""
 
+import reprlib
 from collections.abc import Sequence
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -125,3 +127,21 @@ def as_pixels(array: Any) -> Pixels:
         raise InputError("This is a list of images of several shapes; give one at a time.") from error
     except (TypeError, RuntimeError) as error:  # tensors say what to do, such as to call .detach() or .cpu()
         raise InputError(f"numpy cannot read an array of {type(array).__name__}: {error}") from error
+
+
+def check_given(subject: str, pixels: Pixels) -> None:
+    """Raise ``InputError`` if what was given is a name, several names, None or a layer of napari.
+
+    ``subject`` begins the sentence, such as "The image is".
+    """
+    if isinstance(pixels, LazyPixels) or pixels.dtype.kind not in "UO" or pixels.size == 0:
+        return
+    first = pixels.flat[0]
+    is_name = isinstance(first, str | Path)
+    if pixels.ndim > 0 and not (is_name and Path(first).suffix):  # such as a table with words in it
+        return
+    said = repr(str(first)) if is_name else " ".join(reprlib.repr(first).split())
+    names = "a list of names such as " if pixels.ndim > 0 else ""
+    raise InputError(
+        f"{subject} {names}{said}; give the pixels, as tifffile.imread does, or the data of a layer."
+    )

@@ -19,7 +19,7 @@ from napari_unet.core.annotation import (
     read_paint,
 )
 from napari_unet.core.arrays.axes import Channels, channels_first, without_equal_channels
-from napari_unet.core.arrays.lazy import Pixels, as_pixels
+from napari_unet.core.arrays.lazy import Pixels, as_pixels, check_given
 from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.control import Control
@@ -202,6 +202,7 @@ def _check_pairs(
     for number, (pixels, labels, is_known) in enumerate(zip(images, paints, known, strict=True)):
         paint = as_pixels(labels)
         with _naming(names, number):
+            check_given("The paint is", paint)
             image = channels_first(
                 pixels, ndim=config.ndim, channels=config.channels, paint_shape=paint.shape
             )

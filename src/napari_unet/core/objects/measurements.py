@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.arrays.axes import channels_first
+from napari_unet.core.arrays.axes import channels_first, check_pixels
 from napari_unet.core.arrays.blocks import plan_cores
-from napari_unet.core.arrays.lazy import Pixels, as_pixels
+from napari_unet.core.arrays.lazy import Pixels, as_pixels, check_given
 from napari_unet.core.configs import check_kind
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.object_classes import ClassPixels, count_classes, main_classes
 from napari_unet.core.objects.prediction import Prediction
+from napari_unet.core.painted.label_images import check_labels
 
 Table = Sequence[Sequence[object]]
 """A line of names, and lines of values."""
@@ -77,11 +78,9 @@ def measure_objects(
             classes = labels.classes
         labels = labels.objects
     labels = as_pixels(labels)
-    if labels.dtype.kind not in "ui" or labels.ndim < 2:
-        raise InputError(
-            f"The labels are of type {labels.dtype} and shape {labels.shape}; give whole numbers in two axes "
-            "or more, 0 for background and another value for each object."
-        )
+    check_labels("The labels are", labels)
+    if labels.ndim < 2:
+        raise InputError(f"The labels have shape {labels.shape}; give labels with two axes or more.")
     check_kind(axes, str, "name of the axes", "a letter for each axis, such as 'ZYX'")
     axes = axes or usual_axes(labels.ndim)
     if not len(set(axes)) == len(axes) == labels.ndim:
@@ -90,15 +89,18 @@ def measure_objects(
             "each axis, or leave them out."
         )
     shown = {} if image is None else _channels(image, labels.shape)
-    shown |= _others(others)
-    for name, pixels in shown.items():
+    further = _others(others)
+    for name, pixels in zip(others, further.values(), strict=True):
+        check_given(f"The image of {name!r} is", pixels)
         if pixels.shape != labels.shape:
             raise InputError(
                 f"The image of {name!r} has shape {pixels.shape} and the labels {labels.shape}; give images "
                 "of the same place."
             )
+    shown |= further
     if classes is not None:
         classes = as_pixels(classes)
+        check_given("The classes are", classes)
         if classes.dtype.kind not in "ui" or classes.shape != labels.shape:
             raise InputError(
                 f"The classes are of type {classes.dtype} and shape {classes.shape}, and the labels have "
@@ -273,6 +275,11 @@ def _joined(parts: Sequence[_Sums]) -> _Sums:
 
 def _channels(image: Any, shape: tuple[int, ...]) -> dict[str, Pixels]:
     """Return for each column of a mean what it is of (…YX)."""
+    given = check_pixels(image).shape
+    if shape not in (given, given[1:], given[:-1], (*given[:-3], *given[-2:])):
+        raise InputError(
+            f"The image has shape {given} and the labels {shape}; give the image in which they were found."
+        )
     channels = channels_first(image, ndim=2, paint_shape=shape)
     if len(channels) == 1:
         return {"mean": channels[0]}

@@ -36,7 +36,7 @@ class Prediction:
         If the shape of the probabilities does not fit ``ndim`` and ``mode``.
     """
 
-    probabilities: NDArray[np.float32]
+    probabilities: NDArray[np.float32] = field(repr=False)
     ndim: int
     mode: Mode = "objects"
     instances: InstanceConfig = field(default_factory=InstanceConfig)

@@ -7,9 +7,33 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, check_paint, count_values
+from napari_unet.core.arrays.lazy import LazyPixels, Pixels, check_given
+from napari_unet.core.errors import InputError
 
 _SEVERAL = 3
 """Objects beside the first that paint must have to be taken for a label image."""
+
+
+def check_labels(subject: str, labels: Pixels) -> None:
+    """Raise ``InputError`` unless these can be labels: whole numbers and, in memory, none of them negative.
+
+    ``subject`` begins the sentence, such as "The labels are".
+    """
+    check_given(subject, labels)
+    if labels.dtype.kind == "b":
+        raise InputError(
+            f"{subject} a yes/no mask; give each object its own number first, as skimage.measure.label does."
+        )
+    if labels.dtype.kind not in "ui":
+        raise InputError(
+            f"{subject} of type {labels.dtype}; give whole numbers, 0 for background and another value for "
+            "each object."
+        )
+    if labels.dtype.kind == "i" and labels.size and not isinstance(labels, LazyPixels) and labels.min() < 0:
+        raise InputError(
+            f"{subject} negative in places (down to {labels.min()}); give 0 for background and a positive "
+            "value for each object."
+        )
 
 
 def paint_of_labels(labels: NDArray[Any]) -> NDArray[np.int64]:

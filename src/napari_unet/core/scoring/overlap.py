@@ -1,7 +1,6 @@
 """Which true and predicted objects overlap, by how many pixels: every score follows from that."""
 
 import math
-import reprlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -11,8 +10,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 
 from napari_unet.core.arrays.blocks import plan_cores
-from napari_unet.core.arrays.lazy import LazyPixels, Pixels
+from napari_unet.core.arrays.lazy import Pixels
 from napari_unet.core.errors import InputError
+from napari_unet.core.painted.label_images import check_labels
 
 PixelsT = TypeVar("PixelsT", NDArray[Any], Pixels)
 
@@ -138,8 +138,8 @@ def find_overlap_in_blocks(prediction: Pixels, truth: Pixels) -> tuple[Overlap, 
     for core in plan_cores(truth.shape, _block_sides(truth.ndim)):
         ahead = tuple(slice(part.start, part.stop + max(_GAPS)) for part in core)
         predicted, window = np.asarray(prediction[core]), np.asarray(truth[ahead])
-        _check_labels("predicted", predicted)
-        _check_labels("true", window)
+        check_labels("The predicted labels are", predicted)
+        check_labels("The true labels are", window)
         table, _ = find_overlap(predicted, window[tuple(slice(size) for size in predicted.shape)])
         labels = _of_numbers(table.true_ids, table.true), _of_numbers(table.predicted_ids, table.predicted)
         found.append((*labels, table.pixels))
@@ -234,35 +234,17 @@ def planes(prediction: PixelsT, truth: PixelsT, ndim: int | None = None) -> Iter
     InputError
         If the shapes differ, or labels are not whole numbers, or, where they are in memory, negative.
     """
-    _check_labels("predicted", prediction)
-    _check_labels("true", truth)
+    check_labels("The predicted labels are", prediction)
+    check_labels("The true labels are", truth)
     if prediction.shape != truth.shape:
         raise InputError(
             f"The predicted labels have shape {prediction.shape} and the true ones {truth.shape}; "
             "compare labels of the same image."
         )
-    if ndim is not None and ndim < 1:
+    given: Any = ndim
+    if given is not None and not (isinstance(given, int | np.integer) and given >= 1):
         raise InputError(
-            f"Objects extend along at least 1 axis, and ndim is {ndim}; give 2 or 3, or leave it out."
+            f"Objects extend along at least 1 axis, and ndim is {ndim!r}; give 2 or 3, or leave it out."
         )
     leading = 0 if ndim is None else max(prediction.ndim - ndim, 0)
     return ((prediction[at], truth[at]) for at in np.ndindex(prediction.shape[:leading]))
-
-
-def _check_labels(which: str, labels: Pixels) -> None:
-    if labels.ndim == 0 and labels.dtype.kind in "UO":  # a name, None, or a layer of napari
-        given = np.asarray(labels).item()
-        said = repr(given) if isinstance(given, str) else " ".join(reprlib.repr(given).split())
-        raise InputError(
-            f"The {which} labels are {said}; give their pixels, as tifffile.imread does, or a layer's data."
-        )
-    if labels.dtype.kind not in "ui":
-        raise InputError(
-            f"The {which} labels are of type {labels.dtype}; give whole numbers, 0 for background and "
-            "another value for each object."
-        )
-    if labels.dtype.kind == "i" and labels.size and not isinstance(labels, LazyPixels) and labels.min() < 0:
-        raise InputError(
-            f"The {which} labels hold negative values (down to {labels.min()}); give 0 for background and "
-            "a positive value for each object."
-        )

@@ -1,7 +1,8 @@
 """How well predicted objects agree with true ones."""
 
+import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -13,6 +14,8 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import Prediction
 from napari_unet.core.scoring.agreement import Agreement, measure_agreement
 from napari_unet.core.scoring.overlap import planes
+
+_log = logging.getLogger(__name__)
 
 _SEVERAL = 3
 """Objects on one side that make a single one on the other suspicious."""
@@ -96,20 +99,27 @@ class Scores:
         )
 
 
+Objects = Prediction | NDArray[np.integer[Any]] | Pixels
+"""A prediction, or the labels of an image."""
+
+
 def evaluate(
-    prediction: Prediction | NDArray[np.integer[Any]] | Pixels,
-    truth: NDArray[np.integer[Any]] | Pixels,
+    prediction: Objects | Sequence[Objects],
+    truth: NDArray[np.integer[Any]] | Pixels | Sequence[NDArray[np.integer[Any]] | Pixels],
     *,
     ndim: int | None = None,
 ) -> Scores:
     """Compare predicted with true objects.
 
+    If labels look like a mask, with one value for all objects, that is logged as a warning.
+
     Parameters
     ----------
-    prediction : Prediction or array of int
+    prediction : Prediction or array of int, or a list of these
         A prediction, whose objects are taken, or labels: 0 is background, every other value one object.
-        Labels that are not in memory (zarr, dask, memory-mapped) are read block by block.
-    truth : array of int
+        Labels that are not in memory (zarr, dask, memory-mapped) are read block by block. Of a list, every
+        item is an image of its own, and the scores are those of the objects of all.
+    truth : array of int, or a list of these
         Labels of the same shape. A value is one object wherever it lies: in a stack, planes share no value
         unless they show the same object.
     ndim : int, optional
@@ -125,11 +135,43 @@ def evaluate(
     InputError
         If the shapes differ, or labels are negative or not whole numbers.
     """
+    if not (_are_several(prediction) or _are_several(truth)):
+        scores = pooled_scores(_agreements(prediction, truth, ndim))
+    else:
+        scores = pooled_scores(_agreements_of_all(prediction, truth, ndim))
+    if doubt := mask_doubt(scores):
+        _log.warning(doubt)
+    return scores
+
+
+def _are_several(given: Any) -> bool:
+    """Return whether these are labels of several images; an image in nested lists is one."""
+    return isinstance(given, list | tuple) and any(
+        isinstance(item, Prediction) or getattr(item, "shape", ()) for item in given
+    )
+
+
+def _agreements_of_all(predictions: Any, truths: Any, ndim: int | None) -> Iterator[Agreement]:
+    try:
+        pairs = list(zip(predictions, truths, strict=True))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            "The predictions and truths are not as many of each; give one truth for each prediction, in the "
+            "same order."
+        ) from error
+    for number, (prediction, truth) in enumerate(pairs, start=1):
+        try:
+            yield from _agreements(prediction, truth, ndim)
+        except InputError as error:
+            raise InputError(f"Image {number}: {error}") from None
+
+
+def _agreements(prediction: Any, truth: Any, ndim: int | None) -> Iterator[Agreement]:
+    """Yield the agreement of every plane, or of the whole image."""
     if isinstance(prediction, Prediction):
         prediction, ndim = prediction.objects, prediction.ndim if ndim is None else ndim
-    return pooled_scores(
-        measure_agreement(*plane) for plane in planes(as_pixels(prediction), as_pixels(truth), ndim)
-    )
+    for plane in planes(as_pixels(prediction), as_pixels(truth), ndim):
+        yield measure_agreement(*plane)
 
 
 def pooled_scores(agreements: Iterable[Agreement]) -> Scores:
