@@ -28,7 +28,6 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from napari_unet.core.arrays import blocks
-from napari_unet.core.borders.two_nearest import two_nearest_distances
 from napari_unet.core.borders.weight_config import TOLERANCE, WeightConfig
 from napari_unet.core.borders.weight_reading import count_touching
 from napari_unet.core.painted.weight_update import update_parts
@@ -142,12 +141,11 @@ def seconds(value: float) -> str:
 
 
 def compare_methods(table: Table, cells: Paint, repetitions: int) -> None:
-    """Time the map and its distances against other ways to compute them."""
+    """Time the map against other ways to compute its distances."""
     objects = np.where(cells > 1, cells, 0)
-    whole, distances, limit, scipy_crops, edt_crops = in_turn(
+    whole, limit, scipy_crops, edt_crops = in_turn(
         repetitions,
         lambda: border_weights(cells, CONFIG),
-        lambda: two_nearest_distances(objects, cutoff=CUTOFF),
         lambda: edt.edt(objects, parallel=2),
         lambda: cropped(cells, ndimage.distance_transform_edt),
         lambda: cropped(cells, edt.edt),
@@ -159,7 +157,6 @@ def compare_methods(table: Table, cells: Paint, repetitions: int) -> None:
     )
     table.within(f"{size}: map / one multi-label transform (edt, 2 threads)", whole, limit, 2)
     table.faster(f"{size}: map / cropped transforms (best: {by}; distances only)", whole, crops, 3)
-    table.faster(f"{size}: distances / cropped transforms (best: {by})", distances, crops, 3)
 
 
 def compare_sizes(table: Table, cells: Paint, repetitions: int, times: int) -> None:
@@ -248,7 +245,7 @@ def report_memory(side: int) -> None:
 
 
 def measure_errors(table: Table) -> None:
-    """Compare with the formula, one transform for each object, with and without the cut-off."""
+    """Compare with the formula, one transform for each object, without the cut-off."""
     cells = make_cells((256, 256), 40)
     cells[::7] = 0
     spacing = (1.3, 1.0)
@@ -256,10 +253,9 @@ def measure_errors(table: Table) -> None:
     maps = [ndimage.distance_transform_edt(cells != number, sampling=spacing) for number in ids]
     total = np.partition(maps, 1, axis=0)[:2].sum(axis=0)
     exact = CONFIG.w0 * np.exp(-(total**2) / (2 * CONFIG.sigma**2)) * (cells > 0)
-    for tolerance, bar, name in ((TOLERANCE, 1e-3, "on"), (0.0, 1e-5, "off")):
-        border = measure_parts(cells, CONFIG, spacing=spacing, tolerance=tolerance).border
-        error = float(np.abs(border - exact).max()) / CONFIG.w0
-        table.row(f"largest error / w0, cut-off {name}", "", "", error, f"<= {bar:g}", error <= bar)
+    border = measure_parts(cells, CONFIG, spacing=spacing).border
+    error = float(np.abs(border - exact).max()) / CONFIG.w0
+    table.row("largest error / w0", "", "", error, "<= 0.001", error <= 1e-3)
 
 
 def measure_start() -> None:

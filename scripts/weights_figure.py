@@ -10,11 +10,11 @@ import numpy as np
 from napari.utils.colormaps import AVAILABLE_COLORMAPS
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from scipy.ndimage import distance_transform_edt
 from skimage.color import label2rgb
 from skimage.draw import ellipse
 
 from napari_unet import border_weights
-from napari_unet.core.borders.two_nearest import two_nearest_distances
 
 _EDGE, _ZOOM = 120, 3
 _CELLS = ((38, 36, 20, 26), (40, 85, 22, 21), (82, 46, 23, 26), (86, 97, 17, 18))
@@ -26,7 +26,8 @@ def main(folder: Path) -> None:
     paint = np.ones((_EDGE, _EDGE), np.int32)
     for value, cell in enumerate(_CELLS, start=2):
         paint[ellipse(*cell)] = value
-    first, second = two_nearest_distances(np.where(paint > 1, paint, 0))
+    cells = range(2, 2 + len(_CELLS))
+    first, second, *_ = np.sort([distance_transform_edt(paint != cell) for cell in cells], axis=0)
     way = np.clip(1 - (first + second) / 40, 0, 1)
     weights = border_weights(paint)
     colours = ((0.35, 0.55, 0.9), (0.9, 0.6, 0.3), (0.5, 0.8, 0.5), (0.8, 0.5, 0.8))

@@ -1,10 +1,19 @@
-"""Paint made up by hypothesis, and the slow, obvious way to measure it, for the tests of the weight map."""
+"""Paint made up by hypothesis, and how far its objects are, for the tests of the weight map."""
 
 from math import inf
 
 import numpy as np
 from hypothesis import strategies as st
 from scipy import ndimage
+
+from napari_unet.core.arrays.blocks import for_each_block, plan_blocks
+from napari_unet.core.borders.two_nearest import (
+    check_spacing,
+    make_metric,
+    nearest_keys,
+    two_nearest_keys,
+    with_small_ids,
+)
 
 MAX = 2**31 - 1
 
@@ -37,3 +46,25 @@ def naive_distances(objects, spacing):
     ids = np.unique(objects[objects > 0])
     maps = [ndimage.distance_transform_edt(objects != number, sampling=spacing) for number in ids]
     return np.sort([*maps, *[np.full(objects.shape, inf)] * 2], axis=0)[:2]
+
+
+def two_nearest_distances(objects, *, spacing=None, cutoff=inf):
+    """The distances to the nearest and the second nearest object, block by block as the weight map does."""
+    objects = with_small_ids(objects)
+    highest = int(objects.max(initial=0))
+    metric = make_metric(objects.shape, check_spacing(spacing, objects.ndim), cutoff, highest)
+    result = np.full((2, *objects.shape), inf, np.float32)
+
+    def fill(block):
+        window = objects[block.window]
+        keys = two_nearest_keys(window, window > 0, block, metric)
+        if keys is None:
+            keys = (nearest_keys(window > 0, block, metric),)
+        for distances, key in zip(result, keys, strict=False):
+            if key is not None:
+                squared = key >> metric.bits
+                near = np.where(squared <= metric.limit, metric.unit * np.sqrt(squared), inf)
+                distances[block.core] = near
+
+    for_each_block(fill, plan_blocks(objects.shape, metric.margin))
+    return result

@@ -10,15 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from painting import MAX, naive_distances, paints, spacings
+from painting import MAX, naive_distances, paints, spacings, two_nearest_distances
 
 from napari_unet.core.arrays import blocks
-from napari_unet.core.borders.two_nearest import (
-    MAX_DIRECT_ID,
-    make_metric,
-    two_nearest_distances,
-    with_small_ids,
-)
+from napari_unet.core.borders.two_nearest import MAX_DIRECT_ID, make_metric, with_small_ids
 
 
 @settings(deadline=None)
@@ -84,12 +79,12 @@ def test_what_is_exactly_at_the_cut_off_counts(spacing, cutoff):
         ((2048, 2048), (1, 1), 300.0, MAX_DIRECT_ID, np.int64, (300, 300)),
         ((64, 512, 512), (2, 1, 1), 18.6, 500, np.int32, (9, 18, 18)),
         ((64, 512, 512), (2.5, 1, 1), 18.6, 500, np.int64, (7, 18, 18)),
-        ((64, 512, 512), (2.5, 1, 1), None, 500, np.int64, (63, 511, 511)),
+        ((64, 512, 512), (2.5, 1, 1), inf, 500, np.int64, (63, 511, 511)),
         ((20, 20), (1, 1), 0.5, 3, np.int32, (0, 0)),
         ((20, 20), (1, 1e200), 2, 3, np.int32, (2, 0)),
-        ((20, 20), (1e-200, 1e200), None, 3, np.int64, (19, 19)),
+        ((20, 20), (1e-200, 1e200), inf, 3, np.int64, (19, 19)),
         ((20, 20), (1, 1), 1e300, 3, np.int32, (19, 19)),
-        ((1, 1), (1, 1), None, 1, np.int32, (0, 0)),
+        ((1, 1), (1, 1), inf, 1, np.int32, (0, 0)),
     ],
 )
 def test_keys_are_as_narrow_as_they_can_be(  # noqa: PLR0917 (a column of the table each)

@@ -11,7 +11,7 @@ the border term near it and nowhere else, but the class balance everywhere.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import inf, log, sqrt
+from math import log, sqrt
 from threading import Lock
 from typing import Any
 
@@ -122,17 +122,10 @@ def measure_parts(
     *,
     spacing: Sequence[float] | None = None,
     mode: Mode = "objects",
-    tolerance: float = TOLERANCE,
 ) -> WeightParts:
     """Return the parts that :func:`border_weights` adds up; parameters and errors are the same.
 
-    Parameters
-    ----------
-    paint, config, spacing, mode
-        See :func:`border_weights`. Only ``class_balance`` does not matter here.
-    tolerance : float
-        The border term may be left out below this part of w0; 0 computes it everywhere, which takes longer
-        the further the objects are from each other.
+    Only ``class_balance`` does not matter here.
     """
     paint = check_paint(paint)
     check_kind(config, WeightConfig, "configuration", "a WeightConfig, such as WeightConfig.preset('paper')")
@@ -145,13 +138,13 @@ def measure_parts(
     # The highest value says how many classes there are, or that there are too many.
     n_classes = read_paint(paint.max(keepdims=True), mode).n_classes
     components = number_components(paint) if mode == "classes" else None
-    return measure_window(paint, components, config, sampling, n_classes=n_classes, tolerance=tolerance)
+    return measure_window(paint, components, config, sampling, n_classes=n_classes)
 
 
-def reaches(config: WeightConfig, n_classes: int, tolerance: float = TOLERANCE) -> tuple[float, float]:
+def reaches(config: WeightConfig, n_classes: int) -> tuple[float, float]:
     """Return how far objects matter for border and halo term, in the unit of ``config.sigma``."""
     # Every one of the K - 1 border terms may be wrong; in objects mode there is one.
-    border = config.sigma * sqrt(2 * log((n_classes - 1) / tolerance)) if tolerance else inf
+    border = config.sigma * sqrt(2 * log((n_classes - 1) / TOLERANCE))
     halo = config.halo_sigma * sqrt(-2 * log(_HALO_TOLERANCE))
     return border if config.w0 else 0.0, halo if config.halo else 0.0
 
@@ -170,7 +163,6 @@ def measure_window(
     sampling: tuple[float, ...],
     *,
     n_classes: int,
-    tolerance: float = TOLERANCE,
 ) -> WeightParts:
     """Return the parts of the weight map of checked paint, or of a window of it.
 
@@ -180,7 +172,7 @@ def measure_window(
     components : array (…YX) int32 or None
         In "classes" mode what :func:`number_components` says of all the paint, in the window; None in
         "objects" mode.
-    config, sampling, n_classes, tolerance
+    config, sampling, n_classes
         As for all the paint.
     """
     mode: Mode = "objects" if components is None else "classes"
@@ -191,7 +183,7 @@ def measure_window(
         pixels=np.zeros(n_classes, np.int64),
         components=components,
     )
-    border_reach, halo_reach = reaches(config, n_classes, tolerance)
+    border_reach, halo_reach = reaches(config, n_classes)
     objects = with_small_ids(paint if components is None else components)
     metric = make_metric(paint.shape, sampling, border_reach, int(objects.max()))
     beside = (1,) * paint.ndim

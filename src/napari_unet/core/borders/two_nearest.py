@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import runs
-from napari_unet.core.arrays.blocks import Block, for_each_block, plan_blocks
+from napari_unet.core.arrays.blocks import Block
 from napari_unet.core.errors import InputError
 
 MAX_DIRECT_ID = 2**20
@@ -60,13 +60,6 @@ class Metric:
         """Return what 0, 1, 2 ... pixels along an axis add to a key."""
         return (self.steps[axis] << self.bits).astype(self.dtype)
 
-    def distances(self, keys: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the distances of ``keys``, infinite beyond the cut-off."""
-        squared = keys >> self.bits
-        distances: NDArray[np.float64] = self.unit * np.sqrt(squared)
-        distances[squared > self.limit] = np.inf
-        return distances.astype(np.float32)
-
 
 def check_spacing(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ...]:
     """Return the pixel size along each of ``ndim`` axes, 1 where there is no ``spacing``.
@@ -89,9 +82,7 @@ def check_spacing(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ..
     return sampling
 
 
-def make_metric(
-    shape: Sequence[int], sampling: Sequence[float], cutoff: float | None, highest_id: int
-) -> Metric:
+def make_metric(shape: Sequence[int], sampling: Sequence[float], cutoff: float, highest_id: int) -> Metric:
     """Return the metric for an array of that shape.
 
     Parameters
@@ -99,16 +90,15 @@ def make_metric(
     shape : sequence of int
     sampling : sequence of float
         Pixel size along each axis.
-    cutoff : float or None
-        Largest distance of interest, in the unit of ``sampling``; None for no limit.
+    cutoff : float
+        Largest distance of interest, in the unit of ``sampling``.
     highest_id : int
         No object's id is above it.
     """
     smallest = min(sampling)
     ratios = [min(size / smallest, _LARGEST_RATIO) for size in sampling]
-    reach = hypot(*(ratio * (length - 1) for ratio, length in zip(ratios, shape, strict=True)))
-    if cutoff is not None:
-        reach = min(reach, cutoff / smallest)
+    across = hypot(*(ratio * (length - 1) for ratio, length in zip(ratios, shape, strict=True)))
+    reach = min(across, cutoff / smallest)
     bits = max(highest_id, 1).bit_length()
     squares = [ratio * ratio for ratio in ratios]
     # A key of int64 has 62 bits for id and squared distance; what is left goes behind the point.
@@ -186,54 +176,6 @@ def nearest_keys(there: NDArray[np.bool_], block: Block, metric: Metric) -> NDAr
         )
         nearest, out = out, nearest
     return nearest[_core(block)]
-
-
-def two_nearest_distances(
-    objects: NDArray[np.int32], *, spacing: Sequence[float] | None = None, cutoff: float | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the exact Euclidean distances of every pixel to the nearest and second nearest object.
-
-    Time grows with pixels, and with the distance to the second object or the cut-off, whichever is less; with
-    no cut-off, few objects far apart in a large image take long. The number and the form of the objects do
-    not matter. With a cut-off, memory is the two results and a few blocks.
-
-    Parameters
-    ----------
-    objects : array (…YX) of integers
-        0 where there is no object; every other value is one object, connected or not.
-    spacing : sequence of float, optional
-        Pixel size along each axis; None counts in pixels.
-    cutoff : float, optional
-        Distance, in the unit of ``spacing``, beyond which no object is looked for; None for no limit.
-
-    Returns
-    -------
-    d1, d2 : arrays (…YX) float32
-        d1 <= d2, 0 inside an object for d1; infinite where no such object is within ``cutoff``.
-
-    Raises
-    ------
-    InputError
-        If ``spacing`` does not fit.
-    """
-    sampling = check_spacing(spacing, objects.ndim)
-    objects = with_small_ids(objects)
-    metric = make_metric(objects.shape, sampling, cutoff, int(objects.max(initial=0)))
-    d1 = np.full(objects.shape, np.inf, np.float32)
-    d2 = np.full(objects.shape, np.inf, np.float32)
-
-    def fill(block: Block) -> None:
-        window = objects[block.window]
-        keys = two_nearest_keys(window, window > 0, block, metric)
-        if keys is not None:
-            d1[block.core], d2[block.core] = map(metric.distances, keys)
-            return
-        only = nearest_keys(window > 0, block, metric)
-        if only is not None:
-            d1[block.core] = metric.distances(only)
-
-    for_each_block(fill, plan_blocks(objects.shape, metric.margin))
-    return d1, d2
 
 
 def with_small_ids(objects: NDArray[np.int32]) -> NDArray[np.int32]:
