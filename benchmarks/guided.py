@@ -7,7 +7,7 @@ from annotator import Canvas, Labels, Mask, Painted
 from correcting import mend_seam
 from kinds import Image
 from napari_unet.core.arrays.axes import channels_first
-from napari_unet.core.guiding.next_place import Place, next_places
+from napari_unet.core.guiding.next_place import Place, next_place
 from napari_unet.core.objects.extent import object_extent
 from napari_unet.core.objects.prediction import Prediction
 
@@ -21,7 +21,7 @@ def guide(
     *,
     rng: np.random.Generator,
 ) -> Painted:
-    """Return the paint with strokes where ``next_places`` leads, until ``until`` seconds are spent.
+    """Return the paint with strokes where ``next_place`` leads, until ``until`` seconds are spent.
 
     Parameters
     ----------
@@ -40,19 +40,18 @@ def guide(
     while canvas.seconds < until:
         paint = canvas.painted().paint
         extent = object_extent(paint, "objects", {(): prediction.probabilities[1:]}, 2)
-        places = next_places(
+        place = next_place(
             paint,
             extent,
             foregrounds={(): prediction.probabilities[1:]},
             image=pixels,
             reading=prediction.instances,
             shown=shown,
-            count=1,
         )
-        if not places:
+        if place is None:
             break
-        shown.append(places[0].centre)
-        _look(canvas, places[0], extent, until)
+        shown.append(place.centre)
+        _look(canvas, place, extent, until)
     return canvas.painted()
 
 

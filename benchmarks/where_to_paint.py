@@ -6,7 +6,7 @@
 
 All begin with the same random strokes on every image and a training on them. Then, in rounds, they paint for
 some more seconds, train as long as before, and score *other* images. *random* alternates objects and
-background, anywhere; *guided* goes to the places of ``next_places`` and paints the truth there, without
+background, anywhere; *guided* goes to the places of ``next_place`` and paints the truth there, without
 knowing what is wrong elsewhere; *corrections* knows every error of the prediction and corrects the largest
 with strokes, which a person could do only after looking at the whole image; *gestures* corrects as in the
 dock, and accepts right objects nearby. Training time is processor time of one thread, see

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_unet.core.guiding.looks import block_mean
-from napari_unet.core.guiding.next_place import Place, in_words, next_places
+from napari_unet.core.guiding.next_place import Place, in_words, next_place
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.objects.extent import object_extent, typical_extent
 from napari_unet.core.objects.uncertainty import uncertainty, unclear_seams
@@ -76,38 +76,27 @@ def scenes(draw):
 
 
 @settings(max_examples=40)
-@given(scenes(), st.integers(1, 6))
-def test_places_are_unpainted_inside_apart_and_always_the_same(scene, count):
+@given(scenes())
+def test_places_are_unpainted_inside_apart_and_always_the_same(scene):
     paint, foregrounds, image = scene
-    places = next_places(paint, EXTENT, foregrounds=foregrounds, image=image, count=count)
-    assert len(places) <= count
-    for place in places:
+    places = []
+    while len(places) < 6:
+        shown = [place.centre for place in places]
+        place = next_place(paint, EXTENT, foregrounds=foregrounds, image=image, shown=shown)
+        assert place == next_place(paint, EXTENT, foregrounds=foregrounds, image=image, shown=shown)
+        if place is None:
+            break
         assert len(place.centre) == paint.ndim
         assert all(0 <= at < length for at, length in zip(place.centre, paint.shape, strict=True))
         assert paint[place.centre] == 0
         assert place.score >= 0.01
+        for other in shown:
+            far_planes = any(abs(a - b) >= 2 for a, b in zip(place.centre[:-2], other[:-2], strict=True))
+            # To a block, within which the pixel is chosen.
+            assert far_planes or apart(place.centre, other, EXTENT) > 1.3
+        places.append(place)
     scores = [place.score for place in places]
     assert scores == sorted(scores, reverse=True)
-    for number, one in enumerate(places):
-        for other in places[:number]:
-            far_planes = any(abs(a - b) >= 2 for a, b in zip(one.centre[:-2], other.centre[:-2], strict=True))
-            # To a block, within which the pixel is chosen.
-            assert far_planes or apart(one.centre, other.centre, EXTENT) > 1.3
-    assert places == next_places(paint, EXTENT, foregrounds=foregrounds, image=image, count=count)
-
-
-@settings(max_examples=40)
-@given(scenes())
-def test_a_place_that_was_shown_is_not_shown_again(scene):
-    paint, foregrounds, image = scene
-    shown = []
-    for _ in range(4):
-        places = next_places(paint, EXTENT, foregrounds=foregrounds, image=image, shown=shown, count=1)
-        for place in places:
-            for before in shown:
-                far_planes = any(abs(a - b) >= 2 for a, b in zip(place.centre[:-2], before[:-2], strict=True))
-                assert far_planes or apart(place.centre, before, EXTENT) > 1.3
-            shown.append(place.centre)
 
 
 # Scenes with a known answer.
@@ -116,7 +105,7 @@ def test_a_place_that_was_shown_is_not_shown_again(scene):
 def test_it_leads_to_the_blob_that_the_network_does_not_know():
     shape = (100, 120)
     foreground = blob(shape, (20, 20), 8) + blob(shape, (60, 90), 8, 0.5)
-    place, *_ = next_places(np.zeros(shape, int), (16, 16), foregrounds={(): foreground[np.newaxis]})
+    place = next_place(np.zeros(shape, int), (16, 16), foregrounds={(): foreground[np.newaxis]})
     assert np.linalg.norm(np.array(place.centre) - (60, 90)) < 8
     assert place.why == "wavers"
     assert place.between == (1, 2)
@@ -129,18 +118,20 @@ def test_outlines_are_never_quite_certain_and_do_not_count():
         for y in range(10, 100, 22):
             for x in range(10, 70, 22):
                 foreground[blob(shape, (y, x), radius) > 0] = probability
-    places = next_places(np.zeros(shape, int), (16, 16), foregrounds={(): foreground[np.newaxis]})
-    assert [np.linalg.norm(np.array(place.centre) - (60, 90)) < 8 for place in places] == [True]
+    where = {"foregrounds": {(): foreground[np.newaxis]}}
+    place = next_place(np.zeros(shape, int), (16, 16), **where)
+    assert np.linalg.norm(np.array(place.centre) - (60, 90)) < 8
+    assert next_place(np.zeros(shape, int), (16, 16), shown=[place.centre], **where) is None
 
 
 def test_paint_sends_it_elsewhere():
     shape = (100, 120)
     foreground = (blob(shape, (20, 20), 8, 0.5) + blob(shape, (60, 90), 8, 0.45))[np.newaxis]
     paint = np.zeros(shape, int)
-    first, *_ = next_places(paint, (16, 16), foregrounds={(): foreground})
+    first = next_place(paint, (16, 16), foregrounds={(): foreground})
     assert np.linalg.norm(np.array(first.centre) - (20, 20)) < 8
     paint[18:22, 16:24] = 2
-    second, *_ = next_places(paint, (16, 16), foregrounds={(): foreground})
+    second = next_place(paint, (16, 16), foregrounds={(): foreground})
     assert np.linalg.norm(np.array(second.centre) - (60, 90)) < 8
     assert second.distance == pytest.approx(78, abs=10)
 
@@ -153,11 +144,13 @@ def test_of_two_uncertain_blobs_it_prefers_what_looks_new():
     paint = np.zeros(shape, int)
     paint[76:84, 16:24] = 2
     paint[5, :] = 1
-    place, other, *_ = next_places(paint, (16, 16), foregrounds={(): foreground}, image=image)
+    where = {"foregrounds": {(): foreground}, "image": image}
+    place = next_place(paint, (16, 16), **where)
+    other = next_place(paint, (16, 16), shown=[place.centre], **where)
     assert np.linalg.norm(np.array(place.centre) - (60, 90)) < 8
     assert place.novelty > other.novelty
     # Without a network, by the looks alone.
-    place, *_ = next_places(paint, (16, 16), foregrounds={(): None}, image=image)
+    place = next_place(paint, (16, 16), foregrounds={(): None}, image=image)
     assert np.linalg.norm(np.array(place.centre) - (60, 90)) < 16
     assert place.why == "unlike"
 
@@ -166,7 +159,7 @@ def test_it_finds_the_plane_of_a_stack():
     shape = (5, 60, 60)
     foregrounds = {(z,): np.zeros((1, 60, 60), np.float32) for z in range(5)}
     foregrounds[3,] = blob((60, 60), (30, 40), 8, 0.5)[np.newaxis]
-    place, *_ = next_places(np.zeros(shape, int), (16, 16), foregrounds=foregrounds)
+    place = next_place(np.zeros(shape, int), (16, 16), foregrounds=foregrounds)
     assert place.centre[0] == 3
     assert np.linalg.norm(np.array(place.centre[1:]) - (30, 40)) < 8
 
@@ -175,14 +168,14 @@ def test_a_volume_has_places_too():
     shape = (20, 40, 40)
     foreground = (blob(shape, (6, 10, 10), 5) + blob(shape, (12, 30, 28), 5, 0.5))[np.newaxis]
     paint = np.zeros(shape, int)
-    place, *_ = next_places(paint, (8, 10, 10), foregrounds={(): foreground}, image=foreground)
+    place = next_place(paint, (8, 10, 10), foregrounds={(): foreground}, image=foreground)
     assert np.linalg.norm(np.array(place.centre) - (12, 30, 28)) < 5
 
 
 def test_where_all_is_certain_or_painted_there_is_no_place():
     certain = {(): np.ones((1, 20, 20), np.float32)}
-    assert next_places(np.zeros((20, 20), int), EXTENT, foregrounds=certain) == []
-    assert next_places(np.ones((20, 20), int), EXTENT, foregrounds={(): None}) == []
+    assert next_place(np.zeros((20, 20), int), EXTENT, foregrounds=certain) is None
+    assert next_place(np.ones((20, 20), int), EXTENT, foregrounds={(): None}) is None
 
 
 def dumb_bell(width):
@@ -200,17 +193,16 @@ def test_a_seam_is_unclear_if_some_readings_see_it_and_others_do_not(width, uncl
     if not unclear:
         return
     assert np.argwhere(seams)[:, 1].mean() == pytest.approx(40, abs=4)
-    foregrounds = {(): foreground[np.newaxis]}
-    how = {"foregrounds": foregrounds, "count": 1}
-    (place,) = next_places(np.zeros((60, 80), int), (28, 28), reading=InstanceConfig(contrast=1.5), **how)
+    how = {"foregrounds": {(): foreground[np.newaxis]}}
+    place = next_place(np.zeros((60, 80), int), (28, 28), reading=InstanceConfig(contrast=1.5), **how)
     assert place.why == "seam"
     assert seams[place.centre]
-    assert next_places(np.zeros((60, 80), int), (28, 28), **how) == []
+    assert next_place(np.zeros((60, 80), int), (28, 28), **how) is None
 
 
 def test_the_edge_of_the_image_is_no_better_than_its_middle():
     foreground = blob((100, 120), (0, 60), 8, 0.5) + blob((100, 120), (50, 60), 8, 0.5)
-    place, *_ = next_places(np.zeros((100, 120), int), (16, 16), foregrounds={(): foreground[np.newaxis]})
+    place = next_place(np.zeros((100, 120), int), (16, 16), foregrounds={(): foreground[np.newaxis]})
     assert place.centre[0] > 40
 
 

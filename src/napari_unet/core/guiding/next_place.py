@@ -79,7 +79,7 @@ def in_words(place: Place, names: Sequence[str] = ("background", "object")) -> s
     return words
 
 
-def next_places(
+def next_place(
     paint: NDArray[np.integer[Any]],
     extent: Sequence[float],
     *,
@@ -87,9 +87,8 @@ def next_places(
     image: Pixels | None = None,
     reading: InstanceConfig | None = None,
     shown: Sequence[tuple[int, ...]] = (),
-    count: int = 5,
-) -> list[Place]:
-    """Return the places where a stroke would teach most, the best first.
+) -> Place | None:
+    """Return the place where a stroke would teach most, or None if none would teach much.
 
     A place scores by how uncertain the network is there, summed over a window as large as an object; less
     near paint, whose lesson it has yet to show; and less where it looks like what is painted already.
@@ -109,25 +108,18 @@ def next_places(
         How objects are read from the foreground, so that seams between them count that are seen by some
         readings and not by others; None where they are not told apart.
     shown : sequence of tuple of int
-        Centres (…YX) that were shown before.
-    count : int
-        At most so many are returned; fewer where no more are unpainted and apart.
+        Centres (…YX) that were shown before: no place is near one of them.
     """
     blocks = tuple(max(1, int(size / _BLOCKS)) for size in extent)
     looks = None if image is None else Looks.of(image, paint, blocks, extent)
-    found: list[Place] = []
+    found = []
     for plane, foreground in foregrounds.items():
         ground = _Ground.of(paint[plane], foreground, blocks, extent, reading)
         novelty = None if looks is None else looks.novelty(plane)
-        found += ground.places(plane, novelty, _near(shown, plane), count)
-    found.sort(key=lambda place: (-place.score, place.centre))
-    chosen: list[Place] = []
-    for place in found:
-        if len(chosen) == count:
-            break
-        if not any(_is_same(place.centre, other.centre, extent) for other in chosen):
-            chosen.append(place)
-    return chosen
+        place = ground.best_place(plane, novelty, _near(shown, plane))
+        if place is not None:
+            found.append(place)
+    return min(found, key=lambda place: (-place.score, place.centre), default=None)
 
 
 def _near(centres: Sequence[tuple[int, ...]], plane: Plane) -> list[tuple[int, ...]]:
@@ -138,12 +130,6 @@ def _near(centres: Sequence[tuple[int, ...]], plane: Plane) -> list[tuple[int, .
         for centre in centres
         if all(abs(a - b) < _PLANES_APART for a, b in zip(centre[:leading], plane, strict=True))
     ]
-
-
-def _is_same(one: tuple[int, ...], other: tuple[int, ...], extent: Sequence[float]) -> bool:
-    leading = len(one) - len(extent)
-    objects_between = np.linalg.norm(np.subtract(one[leading:], other[leading:]) / np.array(extent))
-    return bool(_near([other], one[:leading])) and bool(objects_between < _APART)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,39 +178,26 @@ class _Ground:
             distance = ndimage.distance_transform_edt(cover == 0, sampling=sampling)
         return cls(uncertain, seams, foreground, wavering, distance, blocks, extent)
 
-    def places(
-        self,
-        plane: Plane,
-        novelty: NDArray[np.float32] | None,
-        shown: Sequence[tuple[int, ...]],
-        count: int,
-    ) -> list[Place]:
-        """Return the best places of this plane, apart from each other and from those ``shown``."""
+    def best_place(
+        self, plane: Plane, novelty: NDArray[np.float32] | None, shown: Sequence[tuple[int, ...]]
+    ) -> Place | None:
+        """Return the best place of this plane, apart from those ``shown``."""
         score = self.wavering * (1 - np.exp(-((self.distance / _NEAR) ** 2)))
         if novelty is not None:
             score *= _SEEN + (1 - _SEEN) * novelty
         for centre in shown:
-            self._forget(score, centre)
-        found = []
-        for _ in range(count):
-            block = np.unravel_index(int(score.argmax()), score.shape)
-            if score[block] < _LEAST:
-                break
-            place = self._place(
-                plane, block, float(score[block]), 0.0 if novelty is None else float(novelty[block])
-            )
-            found.append(place)
-            self._forget(score, place.centre[len(plane) :])
-        return found
-
-    def _forget(self, score: NDArray[Any], centre: Sequence[int]) -> None:
-        """Take out the blocks that are no other place than ``centre``."""
-        axes = [
-            ((np.arange(length) + 0.5) * block - at) / size
-            for length, block, at, size in zip(score.shape, self.blocks, centre, self.extent, strict=True)
-        ]
-        squares = sum(axis**2 for axis in np.ix_(*axes))
-        score[squares < _APART**2] = 0
+            axes = [
+                ((np.arange(length) + 0.5) * block - at) / size
+                for length, block, at, size in zip(score.shape, self.blocks, centre, self.extent, strict=True)
+            ]
+            squares = sum(axis**2 for axis in np.ix_(*axes))
+            score[squares < _APART**2] = 0
+        block = np.unravel_index(int(score.argmax()), score.shape)
+        if score[block] < _LEAST:
+            return None
+        return self._place(
+            plane, block, float(score[block]), 0.0 if novelty is None else float(novelty[block])
+        )
 
     def _place(self, plane: Plane, block: Sequence[Any], score: float, novelty: float) -> Place:
         corner = [int(at) * size for at, size in zip(block, self.blocks, strict=True)]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.axes import Channels, channels_first
 from napari_unet.core.arrays.blocks import Plane
-from napari_unet.core.guiding.next_place import Place, next_places
+from napari_unet.core.guiding.next_place import Place, next_place
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.objects.extent import object_extent
 from napari_unet.core.objects.rereading import Rereading
@@ -81,16 +81,14 @@ def _best(question: Question, shown: Sequence[tuple[int, ...]]) -> Place | None:
     """Return the best place of one image, except those ``shown``."""
     paint, known, foregrounds = question.paint, question.known, _foregrounds(question)
     ndim = paint.ndim - len(next(iter(foregrounds)))
-    places = next_places(
+    return next_place(
         paint,
         object_extent(paint, question.mode, foregrounds, ndim),
         foregrounds=foregrounds,
         image=channels_first(question.image, ndim=ndim, channels=question.channels, paint_shape=paint.shape),
         reading=None if known is None else known.reading,
         shown=shown,
-        count=1,
     )
-    return places[0] if places else None
 
 
 def _foregrounds(question: Question) -> Mapping[Plane, NDArray[np.float32] | None]:
