@@ -78,7 +78,7 @@ def test_mean_and_deviation_of_every_channel():
 
 
 def test_there_is_no_other_method():
-    with pytest.raises(InputError, match="choose percentiles, range or deviations"):
+    with pytest.raises(InputError, match="choose one of 'percentiles', 'range', 'deviations'"):
         Normalisation(method="z-score")
 
 

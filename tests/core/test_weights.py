@@ -234,7 +234,7 @@ def test_a_sigma_far_below_the_pixel_size_gives_no_border():
         ({"halo_sigma": 0}, "halo_sigma"),
         ({"foreground": -1}, "foreground"),
         ({"background": None}, "background is None"),
-        ({"class_balance": "median"}, "'median'; choose 'inverse' or 'none'"),
+        ({"class_balance": "median"}, "'median'; choose one of 'inverse', 'none'"),
         ({"border_in_foreground": "no"}, "border_in_foreground is 'no'"),
     ],
 )

@@ -2,7 +2,7 @@
 
 import reprlib
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args, get_origin
 
 import numpy as np
 
@@ -27,3 +27,12 @@ def make_plain(config: "DataclassInstance") -> None:
         value = getattr(config, field.name)
         if isinstance(value, np.generic):
             object.__setattr__(config, field.name, value.item())
+
+
+def check_choices(config: "DataclassInstance", section: str) -> None:
+    """Raise ``InputError`` unless each setting with named choices, a ``Literal``, holds one of them."""
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if get_origin(field.type) is Literal and value not in get_args(field.type):
+            choices = ", ".join(map(repr, get_args(field.type)))
+            raise InputError(f"{section}.{field.name} is {value!r}; choose one of {choices}.")

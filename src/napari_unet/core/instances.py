@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from math import inf
 from numbers import Integral, Real
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.arrays.blocks import Block, for_each_block, plan_blocks
-from napari_unet.core.configs import make_plain
+from napari_unet.core.configs import check_choices, make_plain
 from napari_unet.core.errors import InputError
 from napari_unet.core.relief.depth import squared_depth
 from napari_unet.core.relief.flooding import Relief, survey
@@ -75,11 +75,7 @@ class InstanceConfig:
                 raise InputError(f"instances.{name} is {value!r}; give {words}.")
         if not 0 <= self.threshold < 1:
             raise InputError(f"instances.threshold is {self.threshold}; choose at least 0 and less than 1.")
-        separations = get_args(Separation)
-        if self.separate_by not in separations:
-            raise InputError(
-                f"instances.separate_by is {self.separate_by!r}; choose one of {', '.join(separations)}."
-            )
+        check_choices(self, "instances")
         if not self.contrast > 0:
             raise InputError(f"instances.contrast is {self.contrast}; choose more than 0.")
         if not 1 <= self.min_size < 2**63:

@@ -4,17 +4,16 @@ Frozen dataclasses, checked when they are made, saved with every model and writt
 imports torch: docks and the command line can build a configuration before the (slow) import of torch.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 from numbers import Integral, Real
-from typing import Literal, get_args
+from typing import Literal
 
 from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.borders.weight_config import WeightConfig
-from napari_unet.core.configs import make_plain
+from napari_unet.core.configs import check_choices, make_plain
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
 
@@ -36,11 +35,6 @@ def _is_object_size(value: object) -> bool:
     if isinstance(value, Real):
         return 2 <= float(value) <= 2000
     return value in ("estimate", "unscaled")
-
-
-def _one_of(name: str, value: object, allowed: Sequence[object]) -> None:
-    choices = ", ".join(repr(choice) for choice in allowed)
-    _require(value in allowed, f"{name} is {value!r}; choose one of {choices}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +90,7 @@ class UNetConfig:
         make_plain(self)
         for name in ("ndim", "in_channels", "classes", "levels", "features"):
             _number(Integral, f"network.{name}", getattr(self, name))
-        _one_of("network.ndim", self.ndim, (2, 3))
+        check_choices(self, "network")
         _require(
             1 <= self.in_channels < 2**16,
             f"network.in_channels is {self.in_channels}; an image has 1 to 65535 channels.",
@@ -107,14 +101,10 @@ class UNetConfig:
         )
         _require(1 <= self.levels <= 7, f"network.levels is {self.levels}; choose between 1 and 7.")
         _require(1 <= self.features <= 512, f"network.features is {self.features}; choose between 1 and 512.")
-        _one_of("network.padding", self.padding, ("same", "valid"))
-        _one_of("network.upsampling", self.upsampling, ("convolution", "nearest", "linear", "aligned"))
         _require(
             self.upsampling != "aligned" or self.padding == "same",
             "network.upsampling is 'aligned' and network.padding 'valid'; choose padding 'same' with it.",
         )
-        _one_of("network.pooling", self.pooling, ("max", "average"))
-        _one_of("network.norm", self.norm, ("batch", "none"))
         _number(Real, "network.dropout", self.dropout)
         _require(
             0 <= self.dropout < 1, f"network.dropout is {self.dropout}; choose at least 0 and less than 1."
@@ -272,9 +262,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         make_plain(self)
-        _one_of("training.mode", self.mode, get_args(Mode))
-        _one_of("training.channels", self.channels, get_args(Channels))
-        _one_of("training.precision", self.precision, get_args(Precision))
+        check_choices(self, "training")
         for name in ("steps", "patience", "seed", "patch_size", "batch_size"):
             _number(Integral, f"training.{name}", getattr(self, name), optional=name != "seed")
         for name, part in _PARTS.items():
@@ -393,6 +381,9 @@ class PredictionConfig:
             self.tile_size is None or self.tile_size >= 1,
             f"prediction.tile_size is {self.tile_size}; choose at least 1 pixel, or leave it out.",
         )
-        _one_of("prediction.channels", self.channels, get_args(Channels))
-        _one_of("prediction.test_time_augmentation", self.test_time_augmentation, (True, False))
-        _one_of("prediction.precision", self.precision, get_args(Precision))
+        eightfold = self.test_time_augmentation
+        _require(
+            eightfold in (True, False),
+            f"prediction.test_time_augmentation is {eightfold!r}; choose True or False.",
+        )
+        check_choices(self, "prediction")

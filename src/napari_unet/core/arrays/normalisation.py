@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from itertools import product
 from math import ceil, prod, sqrt
 from numbers import Real
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.arrays.lazy import Pixels
-from napari_unet.core.configs import make_plain
+from napari_unet.core.configs import check_choices, make_plain
 from napari_unet.core.errors import InputError
 
 _SAMPLE = 1_000_000
@@ -69,10 +69,7 @@ class Normalisation:
 
     def __post_init__(self) -> None:
         make_plain(self)
-        if self.method not in get_args(Method):
-            raise InputError(
-                f"normalisation.method is {self.method!r}; choose percentiles, range or deviations."
-            )
+        check_choices(self, "normalisation")
         given: tuple[object, ...] = self.low, self.high
         if not (all(isinstance(value, Real) for value in given) and 0 <= self.low < self.high <= 100):
             raise InputError(

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.configs import make_plain
+from napari_unet.core.configs import check_choices, make_plain
 from napari_unet.core.errors import InputError
 
 ClassBalance = Literal["inverse", "none"]
@@ -77,8 +77,7 @@ class WeightConfig:
             raise InputError(
                 f"weights.border_in_foreground is {self.border_in_foreground!r}; choose true or false."
             )
-        if self.class_balance not in get_args(ClassBalance):
-            raise InputError(f"weights.class_balance is {self.class_balance!r}; choose 'inverse' or 'none'.")
+        check_choices(self, "weights")
 
     @classmethod
     def preset(cls, name: str) -> "WeightConfig":
