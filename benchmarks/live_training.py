@@ -31,7 +31,8 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_unet.core import patches
-from napari_unet.network.events import PaintJoined, Preview, StepDone
+from napari_unet.core.learning import live_dataset
+from napari_unet.network.events import Preview, StepDone
 from napari_unet.network.learning import live_preview, resident
 from napari_unet.widgets.bridge.layers import make_annotation
 from napari_unet.widgets.train import TrainDock
@@ -172,6 +173,22 @@ class Previews:
         live_preview.LivePreview.look = timed
 
 
+def time_joining() -> list[float]:
+    """Return a list that grows by the seconds that each stroke, or several at once, takes to be taken in."""
+    taken: list[float] = []
+    update = live_dataset.LiveDataset.update
+
+    def timed(*given: Any) -> bool:
+        began = time.perf_counter()
+        has_changed = update(*given)
+        if has_changed:
+            taken.append(time.perf_counter() - began)
+        return has_changed
+
+    live_dataset.LiveDataset.update = timed
+    return taken
+
+
 def measure(
     viewer: napari.Viewer, dock: TrainDock, mouse: Mouse, patches: Patches, *, turns: int, seconds: float
 ) -> int:
@@ -180,8 +197,7 @@ def measure(
     busy: list[float] = []
     waits: list[float] = []
     firsts: list[float] = []
-    took: list[float] = []
-    previewing, learning = Previews(), 0.0
+    took, previewing, learning = time_joining(), Previews(), 0.0
     print("| ms | median | p95 | p99 | max | values |\n|---|---|---|---|---|---|")
     for number in range(1, turns + 1):
         quiet = turn(seconds, mouse)
@@ -201,7 +217,6 @@ def measure(
         waits += patches.waits(mouse.released[:-1])
         dock.stop()
         wait_for(lambda: not dock.is_running)
-        took += [event.took for event in seen if isinstance(event, PaintJoined)]
         steps = sum(isinstance(event, StepDone) for event in seen)
         previews = sum(isinstance(event, Preview) for event in seen)
         report(f"{number}: brush, idle", quiet)

@@ -148,14 +148,11 @@ class Checkpoint:
 class PaintJoined:
     """Paint that has changed since training began is learnt from the next step on.
 
-    ``images`` and ``known_pixels`` are as in :class:`Started`, ``more_pixels`` how many more than before
-    (below 0 where paint was erased). Taking it in cost the training ``took`` seconds.
+    ``images`` and ``known_pixels`` are as in :class:`Started`.
     """
 
     images: int
     known_pixels: int
-    more_pixels: int
-    took: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)

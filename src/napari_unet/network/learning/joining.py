@@ -66,18 +66,12 @@ class Joining:
         if news is None:
             return
         began = perf_counter()
-        before = self.dataset.known_pixels
         changed = self._live.update(news)
         took = perf_counter() - began
         self._next = began + took + min(_EASE * took, _LONGEST_WAIT_S)
         if changed:
             self._fresh, self._fresh_steps = self._live.fresh, _FRESH_STEPS
-            yield PaintJoined(
-                images=len(self.dataset.samples),
-                known_pixels=self.dataset.known_pixels,
-                more_pixels=self.dataset.known_pixels - before,
-                took=took,
-            )
+            yield PaintJoined(len(self.dataset.samples), self.dataset.known_pixels)
         yield from self._say()
 
     def fresh(self, rng: np.random.Generator) -> Fresh | None:
