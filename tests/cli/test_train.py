@@ -62,7 +62,7 @@ def test_warnings_are_on_stderr_whether_or_not_there_is_json(
         assert run(*arguments, *more) == 0
         out, err = capsys.readouterr()
         lines = err.splitlines()
-        assert "There is too little paint to hold some out" in err
+        assert "the score is measured on the training paint itself" in err
         assert lines.index("No longer so: W.") == lines.index("W.") + 1
     assert {"event": "resolved", "message": "W."} in json_lines(out)
 

@@ -252,7 +252,7 @@ def test_a_failure_in_the_thread_is_told_and_the_next_start_works(viewer, dock, 
     viewer.add_labels(-TRUE, name="negative")
     viewer.add_labels(PREDICTED.copy(), name="found")
     run(dock, qtbot)
-    assert "negative values (down to -5)" in say(dock, "evaluate_status")
+    assert "negative in places (down to -5)" in say(dock, "evaluate_status")
     viewer.layers["negative"].data = TRUE
     run(dock, qtbot)
     assert "1 of 5" in say(dock, "evaluate_status")
