@@ -172,7 +172,7 @@ class Landscape:
             raise ValueError(f"The landscape was surveyed for other settings than {config}.")
         relief = self.relief
         smallest_part = min(config.min_part * (config.min_size - 1), 2**62)  # no image has more pixels
-        basins, _ = relief.basins(config.contrast, 1 + round(smallest_part))
+        basins = relief.basins(config.contrast, 1 + round(smallest_part))
         first = relief.first.copy()
         np.minimum.at(first, basins, relief.first)
         sureness = np.bincount(basins, self.sureness)

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.arrays.blocks import in_parts
-from napari_unet.core.relief.levels import GROUND, difference_in_levels
+from napari_unet.core.relief.levels import difference_in_levels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +38,6 @@ class Relief:
     # (R + 1,) place in the frame of the summit of each region; of region 0, which is none, 0
     summits: NDArray[np.int32]
     first: NDArray[np.int32]  # (R + 1,) place in the frame of the first pixel of each region
-    sizes: NDArray[np.int32]  # (R + 1,) pixels of each hill, 0 of the ground
     at_edge: NDArray[np.bool_]  # (R + 1,) whether a region touches the edge of the image
     # (…, 2) pairs of regions that touch, some more than once; of hills in the order in which they meet
     rims: NDArray[np.int32]
@@ -86,7 +85,7 @@ class Relief:
         total: NDArray[np.int64] = np.sum(in_parts(work, 0, len(values), values.size), axis=0)
         return total
 
-    def basins(self, contrast: float, min_area: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    def basins(self, contrast: float, min_area: int) -> NDArray[np.int32]:
         """Return which hills make up each basin.
 
         Parameters
@@ -98,11 +97,9 @@ class Relief:
 
         Returns
         -------
-        basins : array (R + 1,) int32
+        array (R + 1,) int32
             The hill with the summit of the basin that each hill belongs to; of equal summits the first in
             raster order. Of the ground the region itself.
-        sizes : array (R + 1,) int32
-            Pixels of the basin of each such hill, 0 for all others.
         """
         from napari_unet.core.relief.flooding_kernel import flood
 
@@ -111,7 +108,6 @@ class Relief:
             self.uphill.ravel(),
             _steps(self.level),
             self.summits,
-            self.sizes,
             self.rims,
             self.meetings,
             difference_in_levels(contrast),
@@ -151,8 +147,7 @@ def survey(level: NDArray[np.int16]) -> Relief:
         regions[summits[first:last]] = np.arange(first, last)
 
     in_parts(number, *bounds)
-    climbed = in_parts(partial(climb, flat, steps, uphill, regions, summits.size), *bounds)
-    firsts, sizes = zip(*climbed, strict=True)
+    firsts = in_parts(partial(climb, flat, steps, uphill, regions, summits.size), *bounds)
     rims, meetings, on_ground = _rims(flat, regions, steps, bounds)
     inside = regions.reshape(level.shape)[(slice(1, -1),) * level.ndim]
     at_edge = np.zeros(summits.size, np.bool_)
@@ -165,7 +160,6 @@ def survey(level: NDArray[np.int16]) -> Relief:
         uphill,
         summits,
         first=np.min([summits, *firsts], axis=0),
-        sizes=np.where(flat[summits] > GROUND, 1 + np.sum(sizes, axis=0, dtype=np.int32), 0),
         at_edge=at_edge,
         rims=np.concatenate((rims, on_ground)),
         meetings=meetings,

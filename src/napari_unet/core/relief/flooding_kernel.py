@@ -65,11 +65,10 @@ def climb(  # noqa: PLR0917 - numba takes no keywords here
 ) -> Any:
     """Write for the pixels of a part which region they are in; ``regions`` has that of all summits.
 
-    Of other parts only the summits are read, so that all parts may be climbed at once. Returns of each region
-    0..count - 1 the first pixel and the number of those written, 2**31 - 1 and 0 where there are none.
+    Of other parts only the summits are read, so that all parts may be climbed at once. Returns the first of
+    the pixels written of each region 0..count - 1, 2**31 - 1 where there are none.
     """
     firsts = np.full(count, 2**31 - 1, np.int32)
-    sizes = np.zeros(count, np.int32)
     path = np.empty(_RUN, np.int32)
     for first in range(start, stop):
         region = regions[first]
@@ -85,10 +84,8 @@ def climb(  # noqa: PLR0917 - numba takes no keywords here
                 region = regions[pixel]
         for place in path[:length]:
             regions[place] = region
-        if sizes[region] == 0:
-            firsts[region] = first
-        sizes[region] += length
-    return firsts, sizes
+        firsts[region] = min(first, firsts[region])
+    return firsts
 
 
 @compiled()
@@ -169,21 +166,19 @@ def flood(  # noqa: PLR0917 - arrays of one Relief; numba takes no keywords here
     uphill: Any,
     steps: Any,
     summits: Any,
-    sizes: Any,
     rims: Any,
     meetings: Any,
     contrast: Any,
     min_area: Any,
 ) -> Any:
-    """Return for every region 0..R the hill of its basin, and how many pixels that has, 0 for other regions.
+    """Return for every region 0..R the hill of its basin.
 
     The arrays are those of a Relief; ``contrast`` and ``min_area`` are integers, see
     :meth:`napari_unet.core.relief.flooding.Relief.basins`.
     """
-    parent = np.arange(sizes.size).astype(np.int32)
-    area = sizes.copy()
-    is_large = np.zeros(sizes.size, np.bool_)
-    following = np.zeros(sizes.size, np.int32)  # the hills of a basin, each with the next
+    parent = np.arange(summits.size).astype(np.int32)
+    is_large = np.zeros(summits.size, np.bool_)
+    following = np.zeros(summits.size, np.int32)  # the hills of a basin, each with the next
     last = parent.copy()
     for row in range(meetings.size):
         low, high = _root(parent, rims[row, 0]), _root(parent, rims[row, 1])
@@ -203,13 +198,11 @@ def flood(  # noqa: PLR0917 - arrays of one Relief; numba takes no keywords here
             continue
         is_large[high] = is_large[high] or is_large[low]
         parent[low] = high
-        area[high] += area[low]
-        area[low] = 0
         following[last[high]] = low
         last[high] = last[low]
     for region in range(parent.size):
         parent[region] = _root(parent, region)
-    return parent, area
+    return parent
 
 
 @compiled()
