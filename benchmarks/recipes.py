@@ -205,7 +205,9 @@ class _Run:
             nesterov=True,
             weight_decay=recipe.weight_decay,
         )
-        self._shape: BatchShape = plan_batches(self._dataset, shape, self._config, self._device)
+        self._shape: BatchShape = plan_batches(
+            self._dataset, replace(self._config, network=shape), self._device
+        )
         self._validation = Validation(dataset, self._shape, self._device)
         self._rng = np.random.default_rng(task.seed)
         self._generator = torch.Generator().manual_seed(task.seed)

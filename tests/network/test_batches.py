@@ -1,5 +1,6 @@
 """How many patches of what size make a batch."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def test_a_batch_has_as_many_pixels_whatever_the_patch(
     paint = np.zeros(image, np.int32)
     paint.flat[:2] = 1, 2
     dataset = build_dataset([np.zeros(image)], [paint], held_out=0, ndim=network.ndim)
-    shape = plan_batches(dataset, network, TrainingConfig(**asked), torch.device(device))
+    shape = plan_batches(dataset, TrainingConfig(network=network, **asked), torch.device(device))
     assert (shape.patches, shape.taught) == expected
     assert shape.margin == (0,) * network.ndim
 
@@ -45,9 +46,9 @@ def test_valid_networks_see_a_margin_more_than_they_are_taught() -> None:
     paint = np.zeros((300, 300), np.int32)
     paint.flat[:2] = 1, 2
     dataset = build_dataset([np.zeros(paint.shape)], [paint], held_out=0)
-    network = UNetConfig(padding="valid")
-    usual = plan_batches(dataset, network, TrainingConfig(), torch.device("cpu"))
-    same = plan_batches(dataset, network, TrainingConfig(patch_size=usual.seen[0]), torch.device("cpu"))
+    config = TrainingConfig(network=UNetConfig(padding="valid"))
+    usual = plan_batches(dataset, config, torch.device("cpu"))
+    same = plan_batches(dataset, replace(config, patch_size=usual.seen[0]), torch.device("cpu"))
     assert same == usual
     assert usual.patches == 4
     assert usual.seen[0] == usual.taught[0] + 2 * usual.margin[0] > 192 + 40
@@ -64,7 +65,7 @@ def test_the_less_colour_changes_the_more_images_there_are(
     # One more for scoring alone, which teaches nothing.
     dataset = build_dataset([image] * (count + 1), [paint] * (count + 1), held_out=0, validation=1)
     device = torch.device("cpu")
-    shape = plan_batches(dataset, config.network, config, device)
+    shape = plan_batches(dataset, config, device)
     colours = []
 
     def seen(*given: Any, config: AugmentationConfig, **named: Any) -> Any:

@@ -95,7 +95,7 @@ def test_batches_are_those_cut_in_memory(kind: str) -> None:
         held_out=0,
         full=full,
     )
-    shape = plan_batches(dataset, config.network, config, CPU)
+    shape = plan_batches(dataset, config, CPU)
     assert_the_same(Resident(dataset, shape, config, CPU), dataset, shape, config)
 
 
@@ -109,7 +109,7 @@ def test_what_is_painted_and_erased_follows() -> None:
     config = DatasetConfig(2, "objects", "none", WeightConfig(), Normalisation(), 0, None, 0)
     planes = read_planes([image, other], [paint.copy(), nothing.copy()], config, full=[False, False])
     live, feed = LiveDataset(planes, config), PaintFeed(sources)
-    shape = plan_batches(live.dataset, NETWORK, CONFIG, CPU)
+    shape = plan_batches(live.dataset, CONFIG, CPU)
     resident = Resident(live.dataset, shape, CONFIG, CPU)
 
     def after(**changes: Any) -> None:
@@ -188,7 +188,7 @@ def test_images_that_do_not_fit_are_cut_in_memory(monkeypatch: pytest.MonkeyPatc
     taken = 4 * 60 * 70 * 3
     monkeypatch.setattr(module, "free_memory", lambda device: 4 * taken)
     assert Resident.suits(dataset, CPU)
-    resident = Resident(dataset, plan_batches(dataset, NETWORK, CONFIG, CPU), CONFIG, CPU)
+    resident = Resident(dataset, plan_batches(dataset, CONFIG, CPU), CONFIG, CPU)
     monkeypatch.setattr(module, "free_memory", lambda device: 3 * taken)
     assert not Resident.suits(dataset, CPU)
     assert resident.follow(dataset)  # what it has already needs no room
@@ -212,7 +212,7 @@ def test_a_batch_stays_while_the_next_is_drawn(monkeypatch: pytest.MonkeyPatch) 
         return Batch(*places, None)
 
     monkeypatch.setattr(Replay, "run", replayed)
-    resident = Resident(dataset, plan_batches(dataset, NETWORK, CONFIG, CPU), CONFIG, CPU)
+    resident = Resident(dataset, plan_batches(dataset, CONFIG, CPU), CONFIG, CPU)
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
     first = resident.draw(rng, generator)
     before = first.image.clone()
@@ -226,7 +226,7 @@ def test_a_gpu_draws_beside_its_work_the_same_batches_and_leaves_those_in_use() 
     scenes = [scene((120, 130), seed) for seed in range(3)]
     images, paints = zip(*scenes, strict=True)
     dataset = build_dataset(images, paints, held_out=0)
-    shape = plan_batches(dataset, NETWORK, CONFIG, CUDA)
+    shape = plan_batches(dataset, CONFIG, CUDA)
 
     def sums(*, busy: bool) -> torch.Tensor:
         resident, found = Resident(dataset, shape, CONFIG, CUDA), []
@@ -255,7 +255,7 @@ def test_a_gpu_cuts_and_changes_what_is_cut_in_memory(ndim: int) -> None:
     scenes = [scene(shape, ndim) for shape in ([(60, 70), (40, 90)] if ndim == 2 else [(9, 40, 30)])]
     images, paints = zip(*scenes, strict=True)
     dataset = build_dataset(images, paints, ndim=ndim, held_out=0, full=[True] * len(images))
-    shape = plan_batches(dataset, config.network, config, CUDA)
+    shape = plan_batches(dataset, config, CUDA)
     resident = Resident(dataset, shape, config, CUDA)
     mine = np.random.default_rng(7), torch.Generator().manual_seed(7)
     other = np.random.default_rng(7), torch.Generator().manual_seed(7)

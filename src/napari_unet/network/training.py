@@ -252,7 +252,7 @@ def train_events(
         control=control,
     )
     dataset = live.dataset
-    check_memory(dataset, config.network, config, torch_device)
+    check_memory(dataset, config, torch_device)
     is_new = start is not None and start.network.in_channels != dataset.in_channels
     network, told, resume = starting_network(
         start,

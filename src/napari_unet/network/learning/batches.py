@@ -15,7 +15,7 @@ from napari_unet.core.painted.painted_plane import PaintedPlane
 from napari_unet.core.patches import Patch, draw_patch
 from napari_unet.network import geometry
 from napari_unet.network.augment import Batch, augment, source_margin
-from napari_unet.network.config import AugmentationConfig, TrainingConfig, UNetConfig
+from napari_unet.network.config import AugmentationConfig, TrainingConfig
 from napari_unet.network.device import free_memory
 from napari_unet.network.memory import free_host_memory
 from napari_unet.network.unet import UNet, centre_crop
@@ -48,10 +48,9 @@ class BatchShape:
         return tuple(edge + 2 * extra for edge, extra in zip(self.taught, self.margin, strict=True))
 
 
-def plan_batches(
-    dataset: Dataset, network: UNetConfig, config: TrainingConfig, device: torch.device
-) -> BatchShape:
+def plan_batches(dataset: Dataset, config: TrainingConfig, device: torch.device) -> BatchShape:
     """Return the batch that suits the device, its patches no larger than the images and network need."""
+    network = config.network
     kind = "cpu" if device.type == "cpu" else "gpu", network.ndim
     extra = geometry.margin(network)
     taught_edge, patches = _USUAL[kind]
@@ -71,13 +70,13 @@ def plan_batches(
     return BatchShape(patches, tuple(taught), (extra,) * network.ndim)
 
 
-def check_memory(dataset: Dataset, network: UNetConfig, config: TrainingConfig, device: torch.device) -> None:
+def check_memory(dataset: Dataset, config: TrainingConfig, device: torch.device) -> None:
     """Raise ``InputError`` if network and batch need more memory than there is, before either is made.
 
     What is counted is less than a training takes, so that nothing is refused that might run: weights, their
     average, gradient and two moments; and what the convolutions of the first level keep, in 16 bits.
     """
-    shape = plan_batches(dataset, network, config, device)
+    network, shape = config.network, plan_batches(dataset, config, device)
     with torch.device("meta"):
         weights = sum(values.numel() for values in UNet(network).parameters())
     kept = 4 * network.features * 2 * shape.patches * math.prod(shape.taught)

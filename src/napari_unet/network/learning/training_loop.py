@@ -98,7 +98,7 @@ class Run:
         self._control = control
         limits = (config.seconds, config.steps, config.patience)
         self._budget = DEFAULT_SECONDS if limits == (None, None, None) else config.seconds
-        self._shape: BatchShape = plan_batches(dataset, config.network, config, device)
+        self._shape: BatchShape = plan_batches(dataset, config, device)
         self._interval = interval_on(device)
         self._incumbent = Incumbent(dataset, self._shape, self._learner, config)
         self._recovery = Recovery(self._learner)
