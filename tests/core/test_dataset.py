@@ -283,13 +283,6 @@ def test_a_stop_ends_the_preparation() -> None:
         build_dataset([_image()], [_paint()], control=control)
 
 
-def test_images_may_come_as_one_array() -> None:
-    images, paints = np.stack([_image(), _image(seed=1)]), np.stack([_paint(), _paint()])
-    assert len(build_dataset(images, paints).samples) == 2
-    with pytest.raises(InputError, match=r"one array of shape \(.*\); give a list of images"):
-        build_dataset(_image(), _paint())
-
-
 def test_validation_images_teach_nothing_and_hold_nothing_out() -> None:
     alone = build_dataset([_image()], [_paint()], held_out=0)
     dataset = build_dataset([_image(), _image(seed=1)], [_paint(), _paint() // 2 * 2], validation=1)

@@ -184,17 +184,12 @@ def _check_pairs(
     Grey pictures are often saved in colours. One channel is read of them, beside grey images or where all are
     such pictures.
     """
-    shape = getattr(images, "shape", ())
-    if 0 < len(shape) <= config.ndim:
-        raise InputError(
-            f"The images are one array of shape {tuple(shape)}; give a list of images, and a list of paints."
-        )
     if len(images) != len(paints):
         raise InputError(
             f"There are {len(images)} images and {len(paints)} paints; give one paint for each image, in the "
             "same order."
         )
-    if len(images) == 0:  # not `not images`: several images of one shape may come as one array
+    if not images:
         raise InputError("There is no image to train on; choose at least one image and its paint.")
     pairs: list[tuple[Pixels, Pixels]] = []
     in_colours = True
