@@ -109,7 +109,7 @@ def test_a_package_comes_back_as_the_model_it_was(tmp_path: Path, kind: str) -> 
 def test_what_a_package_says(tmp_path: Path) -> None:
     path = tmp_path / "package.zip"
     image = rng.integers(0, 4000, (1, 700, 620)).astype(np.uint16)
-    export_package(make_model(), path, replace(INFO, license="CC0-1.0", description="Nuclei."), image)
+    export_package(make_model(), path, replace(INFO, license="CC0-1.0"), image)
     with zipfile.ZipFile(path) as archive:
         described = json.loads(archive.read("bioimageio.yaml"))
         page = archive.read("README.md").decode()

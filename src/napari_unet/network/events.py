@@ -240,13 +240,9 @@ class TileStored:
 
 @dataclass(frozen=True, slots=True)
 class TilesHalved:
-    """The memory was not enough for a tile; what is left is done in tiles of ``tile_size`` pixels.
-
-    There are now ``total`` tiles, finished ones included.
-    """
+    """The memory was not enough for a tile; what is left is done in tiles of ``tile_size`` pixels."""
 
     tile_size: int
-    total: int
 
     @property
     def message(self) -> str:

@@ -103,7 +103,7 @@ class Demo:
         QApplication.processEvents()
 
     def _open_image(self) -> None:
-        (self._image,) = self._viewer.open_sample(PLUGIN, _IMAGE)
+        self._viewer.open_sample(PLUGIN, _IMAGE)
         self._rest(0.5)  # the canvas takes its size
         self._viewer.reset_view()
         self._picture("01-image")

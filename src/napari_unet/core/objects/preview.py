@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.objects.prediction import Prediction, PredictionKind
 from napari_unet.core.tiling import Tile
 
@@ -103,15 +102,16 @@ class Previewer:
         if self._spent <= _SHARE * (before - self._began):
             objects = prediction.objects
         else:
-            objects = _components(prediction, prediction.instances)
+            objects = _components(prediction)
         self._spent += perf_counter() - before
         shown = np.where(objects > 0, objects + np.int32(self._used), np.int32(0))
         self._used += int(objects.max(initial=0))
         return shown
 
 
-def _components(prediction: Prediction, config: InstanceConfig) -> NDArray[np.int32]:
+def _components(prediction: Prediction) -> NDArray[np.int32]:
     """Return the connected parts of the foreground without specks, which costs hardly anything."""
+    config = prediction.instances
     above = (prediction.probabilities[1:].max(axis=0) - config.threshold) / (1 - config.threshold)
     labels, _ = ndimage.label(above > 0, output=np.int32)
     sizes = np.bincount(labels.ravel(), above.ravel())

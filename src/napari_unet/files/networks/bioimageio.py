@@ -44,13 +44,12 @@ class PackageInfo:
     """What a package contains about itself, besides the model.
 
     Characters in ``name`` that the specification does not allow are left out. ``license`` is an SPDX
-    identifier, such as "CC-BY-4.0" or "CC0-1.0"; ``description`` is a sentence, written for you if it is "".
+    identifier, such as "CC-BY-4.0" or "CC0-1.0".
     """
 
     name: str
     authors: tuple[str, ...]
     license: str = "CC-BY-4.0"
-    description: str = ""
 
     def __post_init__(self) -> None:
         if not any(author.strip() for author in self.authors):
@@ -109,7 +108,7 @@ def _describe(model: Model, info: PackageInfo, files: Mapping[str, bytes]) -> di
         "format_version": _FORMAT_VERSION,
         "type": "model",
         "name": info.name,
-        "description": info.description or f"{network.ndim}-D U-Net for {kind}, {made} napari-unet.",
+        "description": f"{network.ndim}-D U-Net for {kind}, {made} napari-unet.",
         "authors": [{"name": author} for author in info.authors],
         "license": info.license,
         "cite": [{"text": REFERENCE, "doi": "10.1007/978-3-319-24574-4_28"}],

@@ -31,7 +31,7 @@ class LearnerState:
     # running means of the gradient and of its square, which AdamW keeps for every parameter
     first_moment: Tensors
     second_moment: Tensors
-    anchor: Tensors  # the weights that it is pulled back to; empty where it is not, see `hold`
+    anchor: Tensors  # the weights that it is pulled back to; empty where it is not
     loss_scale: float  # of the gradient scaler of float16 training
     scale_growth: int  # the steps since that last changed
 

@@ -215,7 +215,7 @@ class TileRun:
             for plane, tile in self._todo
             for part in plan_tiles(self._shape, size, self._geometry, tile.write)
         ]
-        return TilesHalved(size, self.total)
+        return TilesHalved(size)
 
 
 def attempt_tile(compute: Compute, place: Place) -> NDArray[np.float32] | None:

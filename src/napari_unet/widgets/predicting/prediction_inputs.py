@@ -78,7 +78,7 @@ class PredictionInputs(QWidget):
         self.facts_line = Sentence("predict_facts")
         several = {ALL: "All images", SELECTED: "Selected images", FILES: "A folder of files…"}
         self.image = LayerChooser(viewer, several=several)
-        self.exchange = form.add_wide(ModelExchange(self.model, self.image))
+        form.add_wide(ModelExchange(self.model, self.image))
         form.addRow(self.facts_line)
         form.add(
             "Image",
