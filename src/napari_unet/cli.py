@@ -160,7 +160,7 @@ def train(
     starts from a model continues where that one stopped, with its settings, its optimiser and its curve;
     --seconds and --steps count from there.
     """
-    from napari_unet.commands.settings import settings_of
+    from napari_unet.commands.settings import axes_to_train, settings_of
     from napari_unet.commands.train import (
         destination,
         painted_files,
@@ -181,12 +181,7 @@ def train(
     training = settings_of("training", config, [*(assignments or ()), *flagged], model).training
     if full and training.mode != "objects":
         raise InputError("--full is for objects, but this paint has classes; leave --full out.")
-    ndim = training.network.ndim
-    if model is not None:
-        ndim = ndim if model.is_starter else model.network.ndim  # a starter may become 3-D
-        used = {"network": replace(model.network, ndim=ndim), "normalisation": model.normalisation}
-        if fixed := [name for name, value in used.items() if getattr(training, name) != value]:
-            note(f"The settings of {' and '.join(fixed)} are those of {start}; others are not used.")
+    ndim = axes_to_train(training, start, model)
     scored = validation or ()
     if project is None:
         files = images or (), paint or (), scored
@@ -280,6 +275,27 @@ def weights(
     usual = WeightConfig.preset(preset)
     config = replace(usual, w0=usual.w0 if w0 is None else w0, sigma=usual.sigma if sigma is None else sigma)
     weigh(paint, output, config, by_plane=by_plane)
+
+
+@_app.command()
+def measure(
+    *,
+    labels: Annotated[Paths, typer.Argument(metavar="LABELS", help="Label images.", show_default=False)],
+    images: ImagePaths = None,
+    output: Annotated[Path, typer.Option(metavar="FILE.csv", help="Where to write the table.")],
+    outlines: Outlines = None,
+    as_json: AsJson = False,
+) -> int:
+    """Write a table of the objects in labels, such as corrected ones.
+
+    It is the table of predict --table. STEM_objects.tif, STEM_masks.tif and STEM_labels.tif are labels of
+    STEM.tif, too, and STEM_classes.tif has the classes of its objects. Without --images the table lacks
+    brightness, and the labels have to say how large pixels are. Outlines are written beside the labels. If a
+    file cannot be measured, the others still are.
+    """
+    from napari_unet.commands.measure import measure as write
+
+    return write(labels, images or (), output, outlines or (), as_json=as_json)
 
 
 @_app.command()

@@ -17,7 +17,7 @@ from skimage import data
 
 from napari_unet import TrainingConfig, evaluate, predict, save_model, train
 from napari_unet.cli import main
-from napari_unet.files.pixels.images import write_image
+from napari_unet.files.pixels.images import BY_HAND, write_image
 from napari_unet.files.projects.project import LayerLook, ProjectImage, ProjectLabels
 from napari_unet.files.projects.project_labels import chunks_in
 from napari_unet.files.projects.project_store import ImageState, LabelsState, ProjectState, ProjectStore
@@ -72,6 +72,7 @@ def made(tmp_path_factory):
     save_model(model, folder / "nuclei.safetensors")
     (folder / "results").mkdir()
     write_image(folder / "results" / "a_objects.tif", predict(model, image).objects, "YX")
+    write_image(folder / "corrected" / "a_objects.tif", paint, "YX", software=BY_HAND)
     entry = ProjectImage("a", LayerLook("a"), image.shape, "uint8")
     labels = ProjectLabels("a.zarr", "a", LayerLook("a paint"))
     known = LabelsState(labels, np.where(paint == 0, 1, paint), list(chunks_in(paint.shape)))

@@ -30,8 +30,9 @@ from napari_unet.files.results.measured_files import (
     Finished,
     TableOfFiles,
     check_object_table,
+    measure_file,
 )
-from napari_unet.files.results.outline_files import OUTLINES
+from napari_unet.files.results.outline_files import outline_endings
 from napari_unet.files.results.predicted_files import (
     FileAdvanced,
     FileNoted,
@@ -66,10 +67,7 @@ def check_kinds(
         if not set(kinds) & set(MEASURED):
             raise InputError("A table is of objects or classes; add one of these to --what.")
         check_object_table(table)
-    unknown = [program for program in outlines if program not in OUTLINES]
-    if unknown:
-        raise InputError(f"--outlines is {unknown[0]!r}; choose from {', '.join(OUTLINES)}.")
-    if outlines and "objects" not in kinds:
+    if outline_endings(outlines) and "objects" not in kinds:
         raise InputError("--outlines are those of objects; add objects to --what.")
     return cast("tuple[PredictionKind, ...]", tuple(kinds))
 
@@ -100,7 +98,7 @@ def plan_work(
             note(f"Left out, as it cannot be read here: {listed(others)}; save it as TIFF, as Fiji does.")
     else:
         paths, names, missing = _files_of(project_folder(project))
-    endings = tuple(dict.fromkeys(OUTLINES[program] for program in outlines))
+    endings = outline_endings(outlines)
     return FilesPlan(paths, output, kinds, cast("Format", file_format), names, endings, redo), missing
 
 
@@ -251,7 +249,7 @@ def _report_files(image: Path, event: FileWritten, as_json: bool) -> None:
 def _is_measured(file: Finished, table: TableOfFiles, as_json: bool) -> bool:
     """Add a file to the table; report why it cannot be, and return whether it was."""
     try:
-        table.add(file)
+        table.add(file, measure_file(file))
     except (InputError, MemoryError) as error:
         _report_failed(file[0], f"{file[0]} is not in the table: {sentence(error)}", as_json)
         return False

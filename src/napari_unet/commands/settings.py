@@ -7,6 +7,7 @@ from typing import Literal
 
 from napari_unet.console import note
 from napari_unet.files.settings import Settings, not_of, override, read_settings, settings_after
+from napari_unet.network.config import TrainingConfig
 from napari_unet.network.model import Model
 
 
@@ -29,3 +30,18 @@ def settings_of(
         # The smallest object depends on the scale of each image.
         return replace(settings, prediction=replace(settings.prediction, instances=None))
     return settings
+
+
+def axes_to_train(training: TrainingConfig, start: str, model: Model | None) -> int:
+    """Return how many axes a network sees that is trained from ``model``, which is called ``start``.
+
+    Settings of the network that cannot be followed then are reported.
+    """
+    ndim = training.network.ndim
+    if model is None:
+        return ndim
+    ndim = ndim if model.is_starter else model.network.ndim  # a starter may become 3-D
+    used = {"network": replace(model.network, ndim=ndim), "normalisation": model.normalisation}
+    if fixed := [name for name, value in used.items() if getattr(training, name) != value]:
+        note(f"The settings of {' and '.join(fixed)} are those of {start}; others are not used.")
+    return ndim

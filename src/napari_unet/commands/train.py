@@ -35,7 +35,7 @@ from napari_unet.files.networks.container import NotOursError
 from napari_unet.files.networks.models import load_model, model_path, read_info
 from napari_unet.files.networks.starters import find_model, is_starter, load_starter, starter_names
 from napari_unet.files.networks.states import load_to_continue
-from napari_unet.files.pixels.finding import expand_paths, pair_by_stem
+from napari_unet.files.pixels.finding import LABEL_ENDINGS, expand_paths, pair_by_stem
 from napari_unet.files.pixels.pixel_size import PixelSize, relative_spacing
 from napari_unet.files.pixels.sources import load_image, load_labels
 from napari_unet.files.pixels.stored_image import StoredImage
@@ -52,9 +52,6 @@ if TYPE_CHECKING:
     from napari_unet.network.model import Model
 
 _BEAT_S = 10.0
-
-_OF_LABELS = ("_objects", "_cp_masks", "_masks", "_labels")
-"""What this and other programs add to the name of an image for its labels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +90,7 @@ def painted_files(
     others = set(map(os.path.realpath, [*scored, *taught] if labels else scored))
     learnt = expand_paths(images, results=not labels)
     learnt = [path for path in learnt if os.path.realpath(path) not in others]
-    pairs, unpainted = pair_by_stem([*learnt, *scored], taught, endings=_OF_LABELS if labels else ())
+    pairs, unpainted = pair_by_stem([*learnt, *scored], taught, endings=LABEL_ENDINGS if labels else ())
     pairs.sort(key=lambda pair: pair[0] in scored)
     first_scored = sum(pair[0] not in scored for pair in pairs)
     if scored and first_scored == len(pairs):

@@ -29,6 +29,10 @@ _ALSO_TIFF = (".svs", ".ndpi", ".scn", ".qptiff", ".stk", ".btf", ".tf8")
 """Endings of slide scanners and other programs for what is TIFF all the same."""
 
 
+LABEL_ENDINGS = ("_objects", "_cp_masks", "_masks", "_labels")
+"""What this and other programs add to the name of an image for labels of its objects."""
+
+
 def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> list[Path]:
     """Return the images that the given names stand for, each once: files, and zarr folders.
 
@@ -132,6 +136,11 @@ def pair_by_stem(
             )
         pairs.append((image, paint))
     return pairs, list(by_name.values())
+
+
+def result_name(path: Path) -> str:
+    """Return what the results of an image are named after: its stem, after that of the zarr it is in."""
+    return result_stem((f"{result_name(path.parent)}_" if is_zarr(path.parent) else "") + stem(path))
 
 
 def _by_name(paths: Sequence[Path], endings: Sequence[str]) -> dict[str, Path]:

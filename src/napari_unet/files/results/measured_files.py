@@ -3,7 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from napari_unet.core.arrays.axes import channels_first
+from napari_unet.core.errors import InputError
 from napari_unet.core.objects.measurements import Measurable, Table, join_tables, usual_axes
 from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.files.pixels.images import is_zarr
@@ -24,26 +27,57 @@ def check_object_table(path: Path) -> None:
     check_table(path, "objects", *_BEGINNINGS)
 
 
+def read_measurable(finished: Finished, *, strictly: bool = False) -> Measurable:
+    """Read the labels of a file, and the file, which may be the labels themselves if there is no image.
+
+    ``InputError`` if one of them cannot be read; ``strictly``, also if the labels are not whole numbers, or
+    not as large as the image, whose brightness the table would lack.
+    """
+    path, outputs = finished
+    kind = _measured(outputs)
+    is_classes = kind == "classes"
+    labels = load_labels(outputs[kind])
+    image = None if path == outputs[kind] else load_image(path)
+    named = labels if image is None else image
+    labels = labels.laid_as(named)
+    pixels, shown = labels.pixels, None if image is None else image.pixels
+    if strictly:
+        if pixels.dtype.kind not in "ui":
+            raise InputError(
+                f"{outputs[kind]} has values of type {pixels.dtype}; give labels, which are whole numbers: 0 "
+                "for background, and another one for each object."
+            )
+        if image is not None and not _are_alike(shown, pixels):
+            pixels, shown = labels.without_single, image.without_single
+        if image is not None and not _are_alike(shown, pixels):
+            raise InputError(
+                f"{outputs[kind]} has shape {labels.pixels.shape} and {path} {image.pixels.shape}; give the "
+                "labels that were made of this image."
+            )
+    has_both = not is_classes and "classes" in outputs
+    classes = load_labels(outputs["classes"]).laid_as(named).pixels if has_both else None
+    axes = named.axes.replace("C", "")
+    if len(axes) != pixels.ndim or "Q" in axes:
+        axes = usual_axes(pixels.ndim)
+    size = named.pixel_size or labels.pixel_size
+    edges = () if size is None else (size.z, size.y, size.x)
+    return Measurable(path.name, pixels, shown, axes, edges, {}, classes, is_classes=is_classes)
+
+
+def _are_alike(image: Any, labels: Any) -> bool:
+    try:
+        channels_first(image, ndim=2, paint_shape=labels.shape)
+    except InputError:
+        return False
+    return True
+
+
 def measure_file(finished: Finished) -> Table:
     """Return the table of the objects of a file that has labels, read again from there.
 
     ``InputError`` if image or labels cannot be read.
     """
-    path, outputs = finished
-    image = load_image(path)
-    kind = _measured(outputs)
-    is_classes = kind == "classes"
-    labels = load_labels(outputs[kind]).laid_as(image)
-    has_both = not is_classes and "classes" in outputs
-    classes = load_labels(outputs["classes"]).laid_as(image).pixels if has_both else None
-    axes = image.axes.replace("C", "")
-    if len(axes) != labels.pixels.ndim or "Q" in axes:
-        axes = usual_axes(labels.pixels.ndim)
-    size = image.pixel_size
-    edges = () if size is None else (size.z, size.y, size.x)
-    return Measurable(
-        path.name, labels.pixels, image.pixels, axes, edges, {}, classes, is_classes=is_classes
-    ).table()
+    return read_measurable(finished).table()
 
 
 class TableOfFiles:
@@ -53,9 +87,9 @@ class TableOfFiles:
         self._finished: list[Finished] = []
         self._tables: list[Table] = []
 
-    def add(self, finished: Finished) -> None:
-        """Measure a file that has labels; ``InputError`` if it cannot be read."""
-        self._tables.append(measure_file(finished))
+    def add(self, finished: Finished, table: Table) -> None:
+        """Add the table of a file."""
+        self._tables.append(table)
         self._finished.append(finished)
 
     def write(self, path: Path) -> None:
@@ -70,7 +104,7 @@ def write_table_of_files(path: Path, finished: Iterable[Finished]) -> Path:
     """
     table = TableOfFiles()
     for file in finished:
-        table.add(file)
+        table.add(file, measure_file(file))
     table.write(path)
     return path
 

@@ -39,6 +39,15 @@ class _Plane:
     by_axis: dict[str, int]
 
 
+def outline_endings(programs: Iterable[str]) -> tuple[str, ...]:
+    """Return the endings of the files for these programs; ``InputError`` if one is unknown."""
+    programs = tuple(dict.fromkeys(programs))
+    unknown = [program for program in programs if program not in OUTLINES]
+    if unknown:
+        raise InputError(f"--outlines is {unknown[0]!r}; choose from {', '.join(OUTLINES)}.")
+    return tuple(OUTLINES[program] for program in programs)
+
+
 def write_outlines(
     path: str | Path,
     labels: Pixels,

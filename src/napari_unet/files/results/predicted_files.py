@@ -15,12 +15,11 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.files.atomic import check_writable
 from napari_unet.files.networks.models import model_digest
+from napari_unet.files.pixels.finding import result_name
 from napari_unet.files.pixels.images import (
     check_replaceable,
     is_zarr,
     read_image,
-    result_stem,
-    stem,
     write_image,
     write_labels,
 )
@@ -158,7 +157,7 @@ class FilesPlan:
 
     def name(self, number: int) -> str:
         """Return what the results of a file are named after."""
-        return self.names[number] if self.names else _result_name(self.paths[number])
+        return self.names[number] if self.names else result_name(self.paths[number])
 
     def target(self, number: int, kind: PredictionKind, ending: str = ".tif") -> Path:
         """Return where a result of a file goes."""
@@ -278,11 +277,6 @@ def _check_for_all(
 def _on_disk(name: str) -> str:
     """Return ``name`` as file systems compare it: on Windows and macOS, most take A.tif for a.tif."""
     return name.casefold() if sys.platform in ("win32", "darwin") else name
-
-
-def _result_name(path: Path) -> str:
-    """Return the stem of an image, preceded by that of the zarr it is in, such as a plate."""
-    return result_stem((f"{_result_name(path.parent)}_" if is_zarr(path.parent) else "") + stem(path))
 
 
 def _to_be_told(path: Path, image: StoredImage, config: PredictionConfig, model: Model) -> Iterator[str]:
