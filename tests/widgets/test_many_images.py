@@ -13,7 +13,15 @@ from dock_helpers import discs, make_model, save, say
 from napari.layers import Image, Labels
 from qtpy.QtCore import QThreadPool
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QComboBox, QFileDialog, QLineEdit, QPlainTextEdit, QProgressBar, QPushButton
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QLineEdit,
+    QPlainTextEdit,
+    QProgressBar,
+    QPushButton,
+)
 from skimage.io import imsave
 
 from napari_unet.cli import main
@@ -27,7 +35,7 @@ from napari_unet.widgets.bridge.marks import is_result, source_of
 from napari_unet.widgets.bridge.sight import bring_up
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting import prediction_targets
-from napari_unet.widgets.predicting.files_run import segment_files
+from napari_unet.widgets.predicting.files_run import FilesWanted, segment_files
 from napari_unet.widgets.predicting.prediction_run import TilesDone
 from napari_unet.widgets.unet import UNetDock
 
@@ -132,6 +140,37 @@ def test_a_folder_with_a_damaged_file(files_dock, images, qtbot, monkeypatch):
     assert say(files_dock, "predict_status").startswith("4 of 5 images")
 
 
+def test_outlines_are_written_where_they_are_asked_for(files_dock, images, qtbot):
+    (images / "c2.tif").unlink()
+    boxes = {name: files_dock.findChild(QCheckBox, f"predict_{name}") for name in ("objects", "classes")}
+    boxes |= {
+        name: files_dock.findChild(QCheckBox, f"predict_outlines_{name}") for name in ("imagej", "qupath")
+    }
+    boxes["imagej"].click()
+    boxes["objects"].click()
+    boxes["classes"].click()
+    files_dock.start()
+    assert say(files_dock, "predict_status") == (
+        "Outlines are those of objects; tick Objects, or untick the outlines."
+    )
+    boxes["objects"].click()
+    boxes["classes"].click()
+    files_dock.start()
+    wait_for_end(files_dock, qtbot)
+    results = images / "results"
+    assert {path.suffix for path in results.iterdir()} == {".tif", ".zip"}
+    boxes["qupath"].click()
+    files_dock.start()
+    wait_for_end(files_dock, qtbot)
+    assert sorted(path.name for path in results.glob("c0_*")) == [
+        f"c0_objects{ending}" for ending in (".geojson", ".tif", ".zip")
+    ]
+    objects = read_image(results / "c0_objects.tif").pixels
+    assert not objects.any()
+    files_dock.image.setCurrentIndex(0)
+    assert not boxes["imagej"].isVisibleTo(files_dock)
+
+
 def test_further_images_in_a_file_are_said_while_the_first_is_segmented(home, images):
     with tifffile.TiffWriter(images / "c1.tif") as file:
         file.write(discs((64, 48), seed=1))
@@ -139,9 +178,7 @@ def test_further_images_in_a_file_are_said_while_the_first_is_segmented(home, im
     (model,) = (home / "U-Net models").glob("*.safetensors")
     events = segment_files(
         model,
-        str(images / "c[01].tif"),
-        home / "out",
-        ["objects"],
+        FilesWanted(str(images / "c[01].tif"), home / "out", ["objects"]),
         PredictionConfig(),
         device="cpu",
         control=Control(),

@@ -208,16 +208,16 @@ class PredictDock(Dock):
         return _Run(job, tally, facts, targets, shows_hidden=is_one and not targets[0].layer.visible)
 
     def _prepare_files(self, facts: ModelFacts) -> _Run:
-        kinds, config, device = self.form.kinds, self.form.config(), self.form.device
+        config, device = self.form.config(), self.form.device
         if self.form.channels != "auto":
             config = replace(config, channels=self.form.channels)
-        pattern, output = self.files.pattern, self.files.output
+        wanted = self.files.wanted(self.form.kinds)
 
         def events(control: Control) -> Iterator[object]:
-            return segment_files(facts.path, pattern, output, kinds, config, device=device, control=control)
+            return segment_files(facts.path, wanted, config, device=device, control=control)
 
-        tally = BatchTally(folder=str(output))
-        return _Run(self._job(events, pattern, tally), tally, facts)
+        tally = BatchTally(folder=str(wanted.output))
+        return _Run(self._job(events, wanted.pattern, tally), tally, facts)
 
     def _job(self, events: MakeEvents, title: str, tally: BatchTally) -> Job:
         def measure(_event: object) -> tuple[float, float]:

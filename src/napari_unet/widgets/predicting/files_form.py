@@ -1,12 +1,16 @@
 """The folders of image files and of their results."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QWidget
 
 from napari_unet.core.errors import InputError
+from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.files.opening import user_path
-from napari_unet.widgets.parts.form import Column, Form, button, describe
+from napari_unet.files.results.outline_files import OUTLINES
+from napari_unet.widgets.parts.form import Column, Form, button, check_box, describe
+from napari_unet.widgets.predicting.files_run import FilesWanted
 
 _RESULTS = "results"
 """Folder for the results, inside that of the images: there they are not taken for images."""
@@ -56,7 +60,7 @@ class FolderField(QWidget):
 
 
 class FilesForm(QWidget):
-    """Two folders: that of the images, or a pattern such as "data/*.tif", and that of the results."""
+    """The folder of images, or a pattern such as "data/*.tif"; that of the results; and their outlines."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,19 +85,42 @@ class FilesForm(QWidget):
         self._files, self._output = files.edit, self._results.edit
         self._files.textChanged.connect(self._propose_output)
         self._proposed = ""
+        outlines = QWidget()
+        row = QHBoxLayout(outlines)
+        row.setContentsMargins(0, 0, 0, 0)
+        self._outlines = {
+            ending: check_box(
+                name, name=f"predict_outlines_{program}", tooltip=f"Write them to *_objects{ending}, too."
+            )
+            for name, (program, ending) in zip(("ImageJ", "QuPath"), OUTLINES.items(), strict=True)
+        }
+        for box in self._outlines.values():
+            row.addWidget(box)
+        row.addStretch()
+        form.add(
+            "Outlines",
+            outlines,
+            name="predict_outlines",
+            tooltip="Outlines of the objects as files that ImageJ and Fiji, or QuPath, open.",
+        )
+
+    def wanted(self, kinds: Sequence[PredictionKind]) -> FilesWanted:
+        """Return what is to be done, with results of these kinds.
+
+        ``InputError`` if a folder is not chosen, or there are no objects to outline.
+        """
+        outlines = [ending for ending, box in self._outlines.items() if box.isChecked()]
+        if outlines and "objects" not in kinds:
+            raise InputError("Outlines are those of objects; tick Objects, or untick the outlines.")
+        return FilesWanted(self._pattern, self._results.folder, kinds, outlines)
 
     @property
-    def pattern(self) -> str:
+    def _pattern(self) -> str:
         """Which files; ``InputError`` if none are chosen."""
         text = self._files.text().strip()
         if not text:
             raise InputError("No folder of images is chosen; choose one with Browse, next to Files.")
         return text
-
-    @property
-    def output(self) -> Path:
-        """Where results go; ``InputError`` if nothing is chosen."""
-        return self._results.folder
 
     def choose(self, files: str | Path, output: str | Path | None = None) -> None:
         """Choose the files, and the folder for their results unless it is the default one."""

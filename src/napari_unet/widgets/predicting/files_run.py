@@ -31,6 +31,19 @@ from napari_unet.widgets.predicting.prediction_run import TilesDone
 
 
 @dataclass(frozen=True, slots=True)
+class FilesWanted:
+    """Which files to segment: a folder, pattern or file, as for ``expand_paths``, and what to write of them.
+
+    ``kinds`` and ``outlines`` in the folder ``output`` are as for ``FilesPlan``.
+    """
+
+    pattern: str
+    output: Path
+    kinds: Sequence[PredictionKind]
+    outlines: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class FilesFound:
     """The files to segment."""
 
@@ -39,24 +52,22 @@ class FilesFound:
 
 def segment_files(
     path: Path,
-    pattern: str,
-    output: Path,
-    kinds: Sequence[PredictionKind],
+    wanted: FilesWanted,
     config: PredictionConfig,
     *,
     device: str,
     control: Control,
 ) -> Iterator[FilesFound | TilesDone | FileWritten | FileSuspended | ImageFailed]:
-    """Segment the files of a folder into another one, ``output``.
+    """Segment the files of a folder into another one.
 
     After a stop, nothing is written for an unfinished file. ``InputError`` if the model ``path`` cannot be
     read, there are no files, or the results cannot be written; a single file that fails yields an
-    :class:`ImageFailed`. ``pattern`` is a folder, pattern or file, as for
-    :func:`napari_unet.files.pixels.finding.expand_paths`; the rest is as for :func:`segment`.
+    :class:`ImageFailed`. The rest is as for :func:`segment`.
     """
     from napari_unet.files.networks.models import load_model
 
-    plan = FilesPlan(tuple(expand_paths([pattern], results=False)), output, tuple(kinds))
+    paths = tuple(expand_paths([wanted.pattern], results=False))
+    plan = FilesPlan(paths, wanted.output, tuple(wanted.kinds), outlines=tuple(wanted.outlines))
     yield FilesFound(plan.paths)
     note = ""
     for event in predict_files(load_model(path), plan, config, device=device, control=control):
