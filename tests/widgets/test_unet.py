@@ -80,7 +80,7 @@ PREDICTED = stage(trained=True, has_labels=True, predicted=True)
     ("stage", "step", "words", "actions"),
     [
         (Stage(), 1, "Open an image", ("sample",)),
-        (Stage(is_training=True), 3, "keeps learning", ()),
+        (Stage(is_training=True), 3, "keeps learning", ("stop",)),
         (BARE, 1, "Make the annotation layer", ("make",)),
         (replace(BARE, has_model=True), 1, "predict at once", ("make", "predict")),
         (
@@ -112,19 +112,34 @@ PREDICTED = stage(trained=True, has_labels=True, predicted=True)
         (stage(paint_teaches=False), 1, "what is still missing", ("object",)),
         (stage(), 3, "Start training", ("start", "object")),
         (stage(is_training=True, is_waiting=True), 3, "in a moment", ("next",)),
-        (replace(BARE, is_training=True), 3, "make the annotation layer", ("make",)),
-        (stage(is_training=True), 3, "for the next training", ("next",)),
-        (stage(is_training=True, has_preview=True), 3, "the preview shows", ("next",)),
-        (stage(is_training=True, paint_joins=True), 3, "learns, and your strokes join at once", ("next",)),
-        (stage(is_training=True, paint_joins=True, has_preview=True), 3, "the preview shows", ("next",)),
-        (stage(is_training=True, paint_joins=True, is_paused=True), 3, "Press Go on", ("next",)),
+        (replace(BARE, is_training=True), 3, "make the annotation layer", ("make", "stop")),
+        (stage(is_training=True), 3, "for the next training", ("next", "stop")),
+        (stage(is_training=True, has_preview=True), 3, "the preview shows", ("next", "stop")),
+        (
+            stage(is_training=True, paint_joins=True),
+            3,
+            "learns, and your strokes join at once",
+            ("next", "stop"),
+        ),
+        (
+            stage(is_training=True, paint_joins=True, has_preview=True),
+            3,
+            "the preview shows",
+            ("next", "stop"),
+        ),
+        (
+            stage(is_training=True, paint_joins=True, is_paused=True),
+            3,
+            "Go on, or stop",
+            ("resume", "next", "stop"),
+        ),
         (stage(trained=True, has_model=True), 4, "Predict, to see", ("predict",)),
         (stage(trained=True), 3, "Start training", ("start", "object")),  # on images of other channels
         (PREDICTED, 4, "If they are right, save them", ("next", "save", "table")),
         (replace(PREDICTED, corrected=True), 1, "Take your corrections", ("take", "save", "table")),
         (replace(PREDICTED, painted_on=True), 3, "Train again", ("start", "next", "save", "table")),
         (replace(PREDICTED, saved=True), 4, "Your labels are saved", ("next", "save", "table")),
-        (replace(PREDICTED, is_training=True), 3, "The network learns", ("next", "save", "table")),
+        (replace(PREDICTED, is_training=True), 3, "The network learns", ("next", "stop", "save", "table")),
         (replace(PREDICTED, is_predicting=True), 4, "as they are finished", ()),
         (replace(BARE, has_model=True, is_predicting=True), 4, "segments the image", ()),
         (stage(has_labels=True), 3, "Start training", ("start", "object", "save", "table")),
@@ -610,6 +625,25 @@ def test_another_image_begins_at_its_own_step(viewer, qtbot):
     qtbot.waitUntil(lambda: shown(dock) == ["start", "object"], timeout=20_000)
 
 
+def test_a_training_goes_on_and_is_stopped_above_the_steps(make_napari_viewer, qtbot, monkeypatch):
+    tiny_training(monkeypatch, steps=None)
+    viewer = make_napari_viewer()
+    dock = UNetDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    paint_on(viewer, viewer.add_image(discs(), name="cells"))
+    dock.train.start()
+    qtbot.waitUntil(lambda: shown(dock) == ["next", "stop"], timeout=60_000)
+    assert say(dock, "unet_advice").endswith("press Stop and save.")
+    dock.train.pause()
+    assert shown(dock) == ["resume", "next", "stop"]
+    press(dock, "resume")
+    assert not dock.train.is_paused
+    with qtbot.waitSignal(dock.train.ended, timeout=60_000):
+        press(dock, "stop")
+    assert shown(dock) == ["predict"]
+    assert "Saved as cells" in say(dock, "train_outcome")
+
+
 def test_the_whole_loop(make_napari_viewer, qtbot, monkeypatch):
     """Paint, train, predict, correct, and train again; scale, units and ids are those of the image."""
     tiny_training(monkeypatch, steps=30)
@@ -628,7 +662,7 @@ def test_the_whole_loop(make_napari_viewer, qtbot, monkeypatch):
         dock.train.start()
         assert "will learn in a moment" in say(dock, "unet_advice")
         dock.train.pause()
-        assert "Press Go on" in say(dock, "unet_advice")
+        assert "Go on, or stop it" in say(dock, "unet_advice")
         step = dock.findChild(QPushButton, "unet_step_3")
         assert step.accessibleName() == "3. Train – paused"
         dock.train.pause()

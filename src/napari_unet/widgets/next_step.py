@@ -4,7 +4,19 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Action = Literal[
-    "sample", "make", "background", "object", "class", "start", "predict", "next", "take", "save", "table"
+    "sample",
+    "make",
+    "background",
+    "object",
+    "class",
+    "start",
+    "resume",
+    "predict",
+    "next",
+    "stop",
+    "take",
+    "save",
+    "table",
 ]
 
 ACTIONS: dict[Action, tuple[str, str]] = {
@@ -12,11 +24,13 @@ ACTIONS: dict[Action, tuple[str, str]] = {
     "make": ("Make annotation layer", "Add the layer that you paint on."),
     "background": ("Take the background brush", "Paint what is certainly not an object. Key G."),
     "start": ("Start training", "Let a network learn from the paint, in the background."),
+    "resume": ("Go on", "Let the paused training go on."),
     "object": ("Begin an object", "Take a fresh colour for the next object. Key N."),
     "class": ("Take the next class", "Take a fresh colour for the next class. Key N."),
     "predict": ("Predict", "Segment the image with the chosen model."),
     "take": ("Take corrections", "Turn what you corrected in the predicted layer into paint."),
     "next": ("Show me where to paint next", "Move the view to where a stroke would teach most. Key J."),
+    "stop": ("Stop and save", "End the training after this step; the best network so far is saved."),
     "save": (
         "Save labels…",
         (
@@ -114,8 +128,8 @@ _IN_CLASSES = {
 """Other sentences and buttons for when classes of pixels are painted."""
 
 _SEES = "The network learns, and the preview shows what it makes of the image."
-_LIKE = "When you like what you see, press Stop and save in step 3."
-_ENOUGH = "When it has learnt enough, press Stop and save in step 3."
+_LIKE = "When you like what you see, press Stop and save."
+_ENOUGH = "When it has learnt enough, press Stop and save."
 
 _LEARNS = {
     (True, True): f"{_SEES} Paint where it is wrong: your strokes join at once. {_LIKE}",
@@ -139,14 +153,16 @@ def next_step(stage: Stage) -> Advice:
 def _advice(stage: Stage) -> Advice:  # noqa: C901, PLR0911, PLR0912 - a table: the first case that holds
     match stage:
         case Stage(has_image=False, is_training=True):
-            return Advice(3, f"The network keeps learning from the paint it has read. {_ENOUGH}")
+            return Advice(3, f"The network keeps learning from the paint it has read. {_ENOUGH}", ("stop",))
         case Stage(has_image=False):
             return Advice(
                 1, "Open an image: drag a file into the window, or try everything on a sample.", ("sample",)
             )
         case Stage(is_paused=True):
             return Advice(
-                3, "Training is paused, and keeps what it has learnt. Press Go on in step 3.", ("next",)
+                3,
+                "Training is paused, and keeps what it has learnt. Go on, or stop it.",
+                ("resume", "next", "stop"),
             )
         case Stage(is_waiting=True):
             return Advice(
@@ -158,11 +174,11 @@ def _advice(stage: Stage) -> Advice:  # noqa: C901, PLR0911, PLR0912 - a table: 
             return Advice(
                 3,
                 "The network learns from paint that is not on this image. To paint here meanwhile, make the "
-                "annotation layer. When you like what you see, press Stop and save in step 3.",
-                ("make",),
+                "annotation layer. When you like what you see, press Stop and save.",
+                ("make", "stop"),
             )
         case Stage(is_training=True):
-            return Advice(3, _LEARNS[stage.has_preview, stage.paint_joins], ("next",))
+            return Advice(3, _LEARNS[stage.has_preview, stage.paint_joins], ("next", "stop"))
         case Stage(is_predicting=True):
             return Advice(
                 4,

@@ -90,6 +90,8 @@ class UNetDock(Dock):
             "object": self.paint.brushes.next.click,
             "class": self.paint.brushes.next.click,
             "start": self.train.start,
+            "resume": self.train.pause,
+            "stop": self.train.stop,
             "predict": self.predict.start,
             "next": self.paint.next_place.go,
             "take": self.paint.corrections.take,
