@@ -13,7 +13,7 @@ from napari_unet.widgets.predict import PredictDock
 
 
 def gestures(kinds):
-    return [Gesture(kind, 2 + n, 1000.0 + n) for n, kind in enumerate(kinds)]
+    return [Gesture(kind, 1000.0 + n) for n, kind in enumerate(kinds)]
 
 
 def test_it_appears_with_enough_objects_and_draws(qtbot):

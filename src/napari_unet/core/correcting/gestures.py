@@ -32,7 +32,6 @@ class Gesture:
     """A judgement of one object."""
 
     kind: GestureKind
-    value: int  # the value it is painted with, 1 (background) where it was rejected
     time: float  # seconds since 1970
 
 

@@ -188,8 +188,7 @@ class Corrector:
                     step.shown = count_as_predicted(result, correction.pixels)
                 _apply(paint, correction.paint)
                 if changed:
-                    now = time.time()
-                    step.gestures = tuple(Gesture(correction.kind, value, now) for value in correction.values)
+                    step.gestures = (Gesture(correction.kind, time.time()),) * len(correction.values)
         finally:
             self.is_at_work = False
         if correction.kind == "rejected":
