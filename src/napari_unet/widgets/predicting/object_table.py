@@ -24,8 +24,8 @@ def labels_of(viewer: ViewerModel, image: Image | None) -> list[Labels]:
     return [*layers_of(viewer, image, "classes"), *layers_of(viewer, image, "objects")]
 
 
-def labels_at_hand(viewer: ViewerModel, images: Sequence[Image]) -> list[Labels | None]:
-    """Return the predicted labels of each image, None without any: the selected ones, else the objects.
+def labels_at_hand(viewer: ViewerModel, images: Sequence[Image]) -> list[tuple[Image, Labels]]:
+    """Return the images that have predicted labels, each with the selected ones, or else its objects.
 
     If the classes of one of the images are selected, it is the classes of all of them.
     """
@@ -33,7 +33,8 @@ def labels_at_hand(viewer: ViewerModel, images: Sequence[Image]) -> list[Labels 
     found = [labels_of(viewer, image) for image in images]
     kind = "classes" if any(active in labels and kind_of(active) == "classes" for labels in found) else ""
     of_kind = ([layer for layer in labels if kind_of(layer) == kind] or labels for labels in found)
-    return [at_hand(viewer, labels) for labels in of_kind]
+    chosen = ((image, at_hand(viewer, labels)) for image, labels in zip(images, of_kind, strict=True))
+    return [(image, labels) for image, labels in chosen if labels is not None]
 
 
 def measurable(viewer: ViewerModel, images: Sequence[Image]) -> list[Measurable]:
@@ -43,13 +44,12 @@ def measurable(viewer: ViewerModel, images: Sequence[Image]) -> list[Measurable]
     images has one name: what its names have in common.
     """
     found, others = list[tuple[Image, Labels, bool]](), list[list[Image]]()
-    for image, labels in zip(images, labels_at_hand(viewer, images), strict=True):
-        if labels is not None:
-            parts = _channels_as_layers(viewer, image, labels)
-            is_alike = full_data(image).shape == labels.data.shape
-            beside = blended(viewer, image) if is_alike else []
-            found.append((image, labels, bool(parts)))
-            others.append(parts or [layer for layer in beside if layer is not image])
+    for image, labels in labels_at_hand(viewer, images):
+        parts = _channels_as_layers(viewer, image, labels)
+        is_alike = full_data(image).shape == labels.data.shape
+        beside = blended(viewer, image) if is_alike else []
+        found.append((image, labels, bool(parts)))
+        others.append(parts or [layer for layer in beside if layer is not image])
     names = stain_names([[layer.name for layer in beside] for beside in others])
     return [
         Measurable(

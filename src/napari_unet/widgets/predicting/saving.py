@@ -53,8 +53,7 @@ class LabelSaver(QWidget):
 
         Those of one image become a file of any name, those of several become files in a folder.
         """
-        at_hand = zip(images, labels_at_hand(self._viewer, images), strict=True)
-        found = [(image, labels) for image, labels in at_hand if labels is not None]
+        found = labels_at_hand(self._viewer, images)
         if not found:
             self._fail(f"There are no labels of {_named(images)} to save; press Predict first.")
         elif len(found) == 1:
@@ -104,8 +103,7 @@ class LabelSaver(QWidget):
 
     def ask_table(self, images: Sequence[Image]) -> None:
         """Let the user choose a file for a table of the objects predicted in ``images``, and write it."""
-        at_hand = zip(images, labels_at_hand(self._viewer, images), strict=True)
-        found = [(image, labels) for image, labels in at_hand if labels is not None]
+        found = labels_at_hand(self._viewer, images)
         if not found:
             self._fail(f"There are no labels of {_named(images)} to measure; press Predict first.")
             return
