@@ -24,7 +24,7 @@ from napari_unet.files.pixels.images import SUFFIXES
 from napari_unet.files.projects.project import MODELS, project_folder, read_project
 from napari_unet.files.projects.project_reading import find_image
 from napari_unet.files.results.cluster import Cluster
-from napari_unet.files.results.large_prediction import ObjectsFound
+from napari_unet.files.results.large_prediction import ObjectsFound, StoredStep
 from napari_unet.files.results.measured_files import (
     MEASURED,
     Finished,
@@ -223,9 +223,7 @@ def _tell_of_all(total: int, written: int, there: int, failed: Sequence[Path]) -
         note(f"{written} of {total} images segmented, {len(failed)} failed: {names}")
 
 
-def _report_step(
-    event: ImageScaled | TileDone | TileStored | TilesHalved | ObjectsFound, image: Path, as_json: bool
-) -> None:
+def _report_step(event: StoredStep, image: Path, as_json: bool) -> None:
     match event:
         case ImageScaled():
             remedy = "set the object size", "set it by --set prediction.object_size=PIXELS"

@@ -81,7 +81,9 @@ class Stored:
     was_there: bool = False
 
 
-StoredEvent = ImageScaled | TileDone | TileStored | TilesHalved | ObjectsFound | Stored
+StoredStep = ImageScaled | TileDone | TileStored | TilesHalved | ObjectsFound
+
+StoredEvent = StoredStep | Stored
 
 
 def share_done(event: StoredEvent) -> float | None:

@@ -28,9 +28,9 @@ from napari_unet.files.pixels.stored_image import StoredImage
 from napari_unet.files.pixels.tiff_pages import is_tiff
 from napari_unet.files.results.cluster import Cluster, OnCluster
 from napari_unet.files.results.large_prediction import (
-    ObjectsFound,
     Stored,
     StoredEvent,
+    StoredStep,
     fits_into_memory,
     predict_to_zarr,
     share_done,
@@ -38,14 +38,7 @@ from napari_unet.files.results.large_prediction import (
 from napari_unet.files.results.outline_files import write_outlines
 from napari_unet.files.results.recipe import are_made, recipe_in_memory
 from napari_unet.network.config import PredictionConfig
-from napari_unet.network.events import (
-    ImageScaled,
-    Predicted,
-    PredictionEvent,
-    TileDone,
-    TilesHalved,
-    TileStored,
-)
+from napari_unet.network.events import Predicted, PredictionEvent
 from napari_unet.network.memory import free_host_memory
 from napari_unet.network.model import Model
 from napari_unet.network.tiles.in_turn import ImageFailed, in_turn
@@ -60,7 +53,7 @@ class FileAdvanced:
 
     number: int
     share: float
-    event: ImageScaled | TileDone | TileStored | TilesHalved | ObjectsFound
+    event: StoredStep
 
 
 @dataclass(frozen=True, slots=True)
