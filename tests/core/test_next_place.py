@@ -26,6 +26,12 @@ def blob(shape, centre, radius, height=1.0):
     return np.where(squares < radius**2, height, 0).astype(np.float32)
 
 
+def next_to_paint(paint, extent, *, image=None, **how):
+    """The next place; without an image, all places look alike."""
+    image = np.zeros((1, *paint.shape)) if image is None else image
+    return next_place(paint, extent, image=image, **how)
+
+
 # Uncertainty.
 
 
@@ -82,8 +88,8 @@ def test_places_are_unpainted_inside_apart_and_always_the_same(scene):
     places = []
     while len(places) < 6:
         shown = [place.centre for place in places]
-        place = next_place(paint, EXTENT, foregrounds=foregrounds, image=image, shown=shown)
-        assert place == next_place(paint, EXTENT, foregrounds=foregrounds, image=image, shown=shown)
+        place = next_to_paint(paint, EXTENT, foregrounds=foregrounds, image=image, shown=shown)
+        assert place == next_to_paint(paint, EXTENT, foregrounds=foregrounds, image=image, shown=shown)
         if place is None:
             break
         assert len(place.centre) == paint.ndim
@@ -105,7 +111,7 @@ def test_places_are_unpainted_inside_apart_and_always_the_same(scene):
 def test_it_leads_to_the_blob_that_the_network_does_not_know():
     shape = (100, 120)
     foreground = blob(shape, (20, 20), 8) + blob(shape, (60, 90), 8, 0.5)
-    place = next_place(np.zeros(shape, int), (16, 16), foregrounds={(): foreground[np.newaxis]})
+    place = next_to_paint(np.zeros(shape, int), (16, 16), foregrounds={(): foreground[np.newaxis]})
     assert np.linalg.norm(np.array(place.centre) - (60, 90)) < 8
     assert place.why == "wavers"
     assert place.between == (1, 2)
@@ -119,19 +125,19 @@ def test_outlines_are_never_quite_certain_and_do_not_count():
             for x in range(10, 70, 22):
                 foreground[blob(shape, (y, x), radius) > 0] = probability
     where = {"foregrounds": {(): foreground[np.newaxis]}}
-    place = next_place(np.zeros(shape, int), (16, 16), **where)
+    place = next_to_paint(np.zeros(shape, int), (16, 16), **where)
     assert np.linalg.norm(np.array(place.centre) - (60, 90)) < 8
-    assert next_place(np.zeros(shape, int), (16, 16), shown=[place.centre], **where) is None
+    assert next_to_paint(np.zeros(shape, int), (16, 16), shown=[place.centre], **where) is None
 
 
 def test_paint_sends_it_elsewhere():
     shape = (100, 120)
     foreground = (blob(shape, (20, 20), 8, 0.5) + blob(shape, (60, 90), 8, 0.45))[np.newaxis]
     paint = np.zeros(shape, int)
-    first = next_place(paint, (16, 16), foregrounds={(): foreground})
+    first = next_to_paint(paint, (16, 16), foregrounds={(): foreground})
     assert np.linalg.norm(np.array(first.centre) - (20, 20)) < 8
     paint[18:22, 16:24] = 2
-    second = next_place(paint, (16, 16), foregrounds={(): foreground})
+    second = next_to_paint(paint, (16, 16), foregrounds={(): foreground})
     assert np.linalg.norm(np.array(second.centre) - (60, 90)) < 8
     assert second.distance == pytest.approx(78, abs=10)
 
@@ -145,12 +151,12 @@ def test_of_two_uncertain_blobs_it_prefers_what_looks_new():
     paint[76:84, 16:24] = 2
     paint[5, :] = 1
     where = {"foregrounds": {(): foreground}, "image": image}
-    place = next_place(paint, (16, 16), **where)
-    other = next_place(paint, (16, 16), shown=[place.centre], **where)
+    place = next_to_paint(paint, (16, 16), **where)
+    other = next_to_paint(paint, (16, 16), shown=[place.centre], **where)
     assert np.linalg.norm(np.array(place.centre) - (60, 90)) < 8
     assert place.novelty > other.novelty
     # Without a network, by the looks alone.
-    place = next_place(paint, (16, 16), foregrounds={(): None}, image=image)
+    place = next_to_paint(paint, (16, 16), foregrounds={(): None}, image=image)
     assert np.linalg.norm(np.array(place.centre) - (60, 90)) < 16
     assert place.why == "unlike"
 
@@ -159,7 +165,7 @@ def test_it_finds_the_plane_of_a_stack():
     shape = (5, 60, 60)
     foregrounds = {(z,): np.zeros((1, 60, 60), np.float32) for z in range(5)}
     foregrounds[3,] = blob((60, 60), (30, 40), 8, 0.5)[np.newaxis]
-    place = next_place(np.zeros(shape, int), (16, 16), foregrounds=foregrounds)
+    place = next_to_paint(np.zeros(shape, int), (16, 16), foregrounds=foregrounds)
     assert place.centre[0] == 3
     assert np.linalg.norm(np.array(place.centre[1:]) - (30, 40)) < 8
 
@@ -168,14 +174,14 @@ def test_a_volume_has_places_too():
     shape = (20, 40, 40)
     foreground = (blob(shape, (6, 10, 10), 5) + blob(shape, (12, 30, 28), 5, 0.5))[np.newaxis]
     paint = np.zeros(shape, int)
-    place = next_place(paint, (8, 10, 10), foregrounds={(): foreground}, image=foreground)
+    place = next_to_paint(paint, (8, 10, 10), foregrounds={(): foreground}, image=foreground)
     assert np.linalg.norm(np.array(place.centre) - (12, 30, 28)) < 5
 
 
 def test_where_all_is_certain_or_painted_there_is_no_place():
     certain = {(): np.ones((1, 20, 20), np.float32)}
-    assert next_place(np.zeros((20, 20), int), EXTENT, foregrounds=certain) is None
-    assert next_place(np.ones((20, 20), int), EXTENT, foregrounds={(): None}) is None
+    assert next_to_paint(np.zeros((20, 20), int), EXTENT, foregrounds=certain) is None
+    assert next_to_paint(np.ones((20, 20), int), EXTENT, foregrounds={(): None}) is None
 
 
 def dumb_bell(width):
@@ -194,15 +200,15 @@ def test_a_seam_is_unclear_if_some_readings_see_it_and_others_do_not(width, uncl
         return
     assert np.argwhere(seams)[:, 1].mean() == pytest.approx(40, abs=4)
     how = {"foregrounds": {(): foreground[np.newaxis]}}
-    place = next_place(np.zeros((60, 80), int), (28, 28), reading=InstanceConfig(contrast=1.5), **how)
+    place = next_to_paint(np.zeros((60, 80), int), (28, 28), reading=InstanceConfig(contrast=1.5), **how)
     assert place.why == "seam"
     assert seams[place.centre]
-    assert next_place(np.zeros((60, 80), int), (28, 28), **how) is None
+    assert next_to_paint(np.zeros((60, 80), int), (28, 28), **how) is None
 
 
 def test_the_edge_of_the_image_is_no_better_than_its_middle():
     foreground = blob((100, 120), (0, 60), 8, 0.5) + blob((100, 120), (50, 60), 8, 0.5)
-    place = next_place(np.zeros((100, 120), int), (16, 16), foregrounds={(): foreground[np.newaxis]})
+    place = next_to_paint(np.zeros((100, 120), int), (16, 16), foregrounds={(): foreground[np.newaxis]})
     assert place.centre[0] > 40
 
 

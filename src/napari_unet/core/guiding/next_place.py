@@ -84,7 +84,7 @@ def next_place(
     extent: Sequence[float],
     *,
     foregrounds: Mapping[Plane, NDArray[np.float32] | None],
-    image: Pixels | None = None,
+    image: Pixels,
     reading: InstanceConfig | None = None,
     shown: Sequence[tuple[int, ...]] = (),
 ) -> Place | None:
@@ -102,8 +102,8 @@ def next_place(
     foregrounds : mapping of plane to array (K - 1, spatial...) or None
         The planes to look at, and on each the probability of every class but the background; None where
         nothing was predicted, so that places are ranked by their looks alone.
-    image : array or LazyPixels (C, …YX), optional
-        For the looks: without it all places look alike.
+    image : array or LazyPixels (C, …YX)
+        For the looks.
     reading : InstanceConfig, optional
         How objects are read from the foreground, so that seams between them count that are seen by some
         readings and not by others; None where they are not told apart.
@@ -111,12 +111,11 @@ def next_place(
         Centres (…YX) that were shown before: no place is near one of them.
     """
     blocks = tuple(max(1, int(size / _BLOCKS)) for size in extent)
-    looks = None if image is None else Looks.of(image, paint, blocks, extent)
+    looks = Looks.of(image, paint, blocks, extent)
     found = []
     for plane, foreground in foregrounds.items():
         ground = _Ground.of(paint[plane], foreground, blocks, extent, reading)
-        novelty = None if looks is None else looks.novelty(plane)
-        place = ground.best_place(plane, novelty, _near(shown, plane))
+        place = ground.best_place(plane, looks.novelty(plane), _near(shown, plane))
         if place is not None:
             found.append(place)
     return min(found, key=lambda place: (-place.score, place.centre), default=None)
@@ -179,12 +178,11 @@ class _Ground:
         return cls(uncertain, seams, foreground, wavering, distance, blocks, extent)
 
     def best_place(
-        self, plane: Plane, novelty: NDArray[np.float32] | None, shown: Sequence[tuple[int, ...]]
+        self, plane: Plane, novelty: NDArray[np.float32], shown: Sequence[tuple[int, ...]]
     ) -> Place | None:
         """Return the best place of this plane, apart from those ``shown``."""
         score = self.wavering * (1 - np.exp(-((self.distance / _NEAR) ** 2)))
-        if novelty is not None:
-            score *= _SEEN + (1 - _SEEN) * novelty
+        score *= _SEEN + (1 - _SEEN) * novelty
         for centre in shown:
             axes = [
                 ((np.arange(length) + 0.5) * block - at) / size
@@ -195,9 +193,7 @@ class _Ground:
         block = np.unravel_index(int(score.argmax()), score.shape)
         if score[block] < _LEAST:
             return None
-        return self._place(
-            plane, block, float(score[block]), 0.0 if novelty is None else float(novelty[block])
-        )
+        return self._place(plane, block, float(score[block]), float(novelty[block]))
 
     def _place(self, plane: Plane, block: Sequence[Any], score: float, novelty: float) -> Place:
         corner = [int(at) * size for at, size in zip(block, self.blocks, strict=True)]
