@@ -62,7 +62,7 @@ def test_of_colours_it_sees_a_mixture_as_it_saw_grey(norm: str) -> None:
     mixture = Mixture(np.array([0.7, -0.4, 0.2]), 0.3)
     colours = torch.randn(1, 3, 96, 96)
     grey = 0.7 * colours[:, :1] - 0.4 * colours[:, 1:2] + 0.2 * colours[:, 2:] + 0.3
-    network = adapted_network(model, 3, 2, seed=0, mixture=mixture)[0].eval()
+    network = adapted_network(model, 3, 2, seed=0, ndim=2, distance=False, mixture=mixture)[0].eval()
     with torch.no_grad():
         after = network(colours)
     # At the very edge the offset meets the zeros of the padding.
@@ -116,14 +116,14 @@ def test_a_3d_model_does_not_become_2d() -> None:
 
 
 def test_every_adaptation_is_said_and_a_new_head_for_the_distance_is_added() -> None:
-    network, sentences = adapted_network(a_model(), 2, 4, seed=0, ndim=3, distance=True)
+    network, sentences = adapted_network(a_model(), 2, 4, seed=0, ndim=3, distance=True, mixture=None)
     assert network.config == replace(a_model().network, ndim=3, in_channels=2, classes=4, distance=True)
     assert [sentence.split(":")[1].split(",")[0].split()[:2] for sentence in sentences] == [
         ["it", "first"],
         ["each", "begins"],
         ["it", "begins"],
     ]
-    assert adapted_network(a_model(), 1, 2, seed=0)[1] == ()
+    assert adapted_network(a_model(), 1, 2, seed=0, ndim=2, distance=False, mixture=None)[1] == ()
 
 
 @pytest.mark.parametrize(

@@ -319,14 +319,13 @@ def check_teachable(counts: Mapping[int, int], mode: Mode) -> None:
         raise InputError(fault)
 
 
-def advise(counts: Mapping[int, int], mode: Mode, pieces: Mapping[int, int] | None = None) -> tuple[str, ...]:
+def advise(counts: Mapping[int, int], mode: Mode, pieces: Mapping[int, int]) -> tuple[str, ...]:
     """Return, in sentences, what teachable paint still lacks.
 
-    ``counts`` are the pixels of every value, summed over all planes, ``pieces`` those of
-    :func:`count_pieces`, where they were counted.
+    ``counts`` are the pixels of every value, summed over all planes; ``pieces`` as for :func:`lack_numbers`.
     """
     sentences = []
-    if pieces and lack_numbers(pieces):
+    if lack_numbers(pieces):
         some = f"number {next(iter(pieces))}" if len(pieces) == 1 else f"{len(pieces)} numbers"
         sentences.append(
             f"Objects are painted in {sum(pieces.values())} separate pieces but share {some}; give each "

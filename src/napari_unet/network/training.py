@@ -225,11 +225,11 @@ def train_events(
     Yields
     ------
     TrainingEvent
-        ``Started``, ``Adapted`` for what had to be changed in ``start``, ``Continued`` if the training goes
-        on from ``resume``, then ``StepDone``, ``Validated``, ``Warned``, ``Resolved``, ``PaintJoined``,
-        ``Preview`` and ``Checkpoint`` in any order, and ``Stopped`` with the model. An error after the first
-        validation comes after a ``Stopped`` of its own, so that a failure in the second hour does not cost
-        the first.
+        ``Started``, ``Warned`` of what the paint lacks, ``Adapted`` for what had to be changed in ``start``,
+        ``Continued`` if the training goes on from ``resume``, then ``StepDone``, ``Validated``, ``Warned``,
+        ``Resolved``, ``PaintJoined``, ``Preview`` and ``Checkpoint`` in any order, and ``Stopped`` with the
+        model. An error after the first validation comes after a ``Stopped`` of its own, so that a failure in
+        the second hour does not cost the first.
     """
     control = control or Control()
     torch_device = choose_device(device)

@@ -41,7 +41,7 @@ class ProjectRow(QWidget):
             tooltip="Keep the images of this window (as links), paint, models and settings in a\n"
             "folder of its own, saved within two seconds of every stroke.",
         )
-        self._open = button(
+        opens = button(
             "Open…",
             self.ask_open,
             name="project_open",
@@ -59,7 +59,7 @@ class ProjectRow(QWidget):
             name="project_forget",
             tooltip="Remove images that are not in this window from the project. Their files are kept.",
         )
-        column.add_row(self._new, self._open)
+        column.add_row(self._new, opens)
         column.addWidget(self._missing)
         column.add_row(self._find, self._forget)
         self._project.changed.connect(self._refresh)

@@ -122,9 +122,9 @@ def adapted_network(
     classes: int,
     seed: int,
     *,
-    ndim: Literal[2, 3] | None = None,
-    distance: bool = False,
-    mixture: Mixture | None = None,
+    ndim: Literal[2, 3],
+    distance: bool,
+    mixture: Mixture | None,
 ) -> tuple[UNet, tuple[str, ...]]:
     """Return the network of ``start`` for ``in_channels`` and ``classes``, and how it was adapted.
 
@@ -139,11 +139,7 @@ def adapted_network(
     """
     old = start.network
     config = replace(
-        old,
-        ndim=ndim or old.ndim,
-        in_channels=in_channels,
-        classes=classes,
-        distance=distance or old.distance,
+        old, ndim=ndim, in_channels=in_channels, classes=classes, distance=distance or old.distance
     )
     network = fresh_network(config, seed)
     network.load_state_dict(network.state_dict() | adapted_weights(start.weights, old, config, mixture))

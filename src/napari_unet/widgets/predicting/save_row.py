@@ -19,21 +19,21 @@ class SaveRow(QWidget):
         self._viewer, self._image = viewer, image
         self._saver = LabelSaver(viewer, self)
         column = Column(self)
-        self._labels = button(
+        labels = button(
             "Save labels…",
             self._ask,
             name="predict_save",
             tooltip="Write the predicted labels to a TIFF file, or as outlines for ImageJ (.zip) or QuPath\n"
             "(.geojson). Those of several images go into a folder.",
         )
-        self._table = button(
+        table = button(
             "Save table…",
             self._ask_table,
             name="predict_save_table",
             tooltip="Write the size, place and brightness of every object to a CSV file: of this image,\n"
             "or of all that are chosen together.",
         )
-        column.add_row(self._labels, self._table)
+        column.add_row(labels, table)
         self._told = column.add(Sentence("predict_saved"))
         self._saver.told.connect(self._told.say)
         image.layer_changed.connect(self._on_image)
