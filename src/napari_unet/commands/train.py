@@ -33,7 +33,7 @@ from napari_unet.core.painted.regions import complete_everywhere
 from napari_unet.files.atomic import check_writable, file_to_write
 from napari_unet.files.networks.container import NotOursError
 from napari_unet.files.networks.models import load_model, model_path, read_info
-from napari_unet.files.networks.starters import find_model, is_starter, load_starter, starter_names
+from napari_unet.files.networks.starters import find_model, is_starter, starter_names
 from napari_unet.files.networks.states import load_to_continue
 from napari_unet.files.pixels.finding import LABEL_ENDINGS, expand_paths, pair_by_stem
 from napari_unet.files.pixels.pixel_size import PixelSize, relative_spacing
@@ -307,9 +307,7 @@ def starting_point(name: str, *, fresh_optimiser: bool) -> Start:
     if name == "scratch":
         return None, None
     path = find_model(name)
-    if is_starter(path):
-        return load_starter(path.stem), None
-    if fresh_optimiser:
+    if fresh_optimiser and not is_starter(path):
         return load_model(path), None
     model, state, sentence = load_to_continue(path)
     if sentence:

@@ -61,8 +61,7 @@ def find_model(name: str | Path) -> Path:
     path = user_path(name)
     if path.suffix == _SUFFIX or path.exists():
         return path
-    raise InputError(f"There is no model file {name} and no starter of that name; {_offered()}.")
-
-
-def _offered() -> str:
-    return f"give {', '.join(starter_names())} or a model file"
+    raise InputError(
+        f"There is no model file {name} and no starter of that name; "
+        f"give {', '.join(starter_names())} or a model file."
+    )

@@ -17,6 +17,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.scoring.confidence import Tally
 from napari_unet.files.networks.container import Kind, read_container, write_container
 from napari_unet.files.networks.models import MODEL, load_model
+from napari_unet.files.networks.starters import is_starter, load_starter
 from napari_unet.files.opening import user_path
 from napari_unet.files.plain import from_plain, to_plain
 from napari_unet.network.learning.state import Best, LearnerState, Tensors, TrainingState
@@ -169,8 +170,10 @@ def step_to_continue(model_path: str | Path) -> int | None:
 def load_to_continue(path: str | Path) -> tuple[Model, TrainingState | None, str]:
     """Read a model and the state beside it, or a sentence that says why no state can be used.
 
-    ``InputError`` if the model cannot be read.
+    A starter has none, which needs no words. ``InputError`` if the model cannot be read.
     """
+    if is_starter(path):
+        return load_starter(Path(path).stem), None, ""
     model = load_model(path)
     try:
         state = load_state(model, path)

@@ -154,15 +154,12 @@ def train_and_save(
 
 def _beginning(start: Stopped | Path | None) -> tuple[Model | None, TrainingState | None, list[Warned]]:
     """Return the model to start with, the state of its training, and why there is no state."""
-    from napari_unet.files.networks.starters import is_starter, load_starter
     from napari_unet.files.networks.states import load_to_continue
 
     if start is None:
         return None, None, []
     if isinstance(start, Stopped):
         return start.model, start.state, []
-    if is_starter(start):
-        return load_starter(start.stem), None, []
     model, state, sentence = load_to_continue(start)
     return model, state, [Warned(sentence)] if sentence else []
 
