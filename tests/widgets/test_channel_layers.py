@@ -5,12 +5,12 @@ from dataclasses import replace
 import dask.array
 import numpy as np
 import pytest
-from dock_helpers import discs, save, say
+from dock_helpers import discs, paint_on, save, say
 from napari.layers import Image
 from qtpy.QtWidgets import QPushButton
 
 from napari_unet.widgets.bridge.layers import copy_image, make_annotation
-from napari_unet.widgets.bridge.marks import image_channels, images_of
+from napari_unet.widgets.bridge.marks import image_channels, images_of, mode_of, set_mode
 from napari_unet.widgets.bridge.sight import blended, parts_of
 from napari_unet.widgets.models.model_chooser import ModelFacts
 from napari_unet.widgets.paint import PaintDock
@@ -64,6 +64,28 @@ def test_channels_are_made_one_image_that_is_learnt_from(dock, viewer):
     assert viewer.layers.index(paint) > viewer.layers.index(second)
     assert image_channels(image, paint) == "first"
     np.testing.assert_array_equal(copy_image(image), CHANNELS[:2])
+
+
+def test_what_was_painted_on_one_channel_first_comes_along(dock, viewer, qtbot):
+    first, second = opened(viewer, scale=(0.5, 0.25))
+    dock.image.choose(first)
+    dock.make()
+    assert "Only 'DAPI' is learnt from" in offered(dock)  # until something is painted
+    paint = dock.annotation
+    paint.data_setitem(np.nonzero(np.eye(*SHAPE)), 3)
+    paint.events.paint(value=[])
+    assert offered(dock) is None
+    set_mode(paint, "classes")
+    dock.image.choose(second)
+    press(dock)
+    image = dock.image.layer
+    copied = dock.annotation
+    assert copied is not paint
+    np.testing.assert_array_equal(copied.data, paint.data)
+    assert image_channels(image, copied) == "first"
+    assert mode_of(copied) == "classes"
+    assert (paint.visible, copied.visible) == (False, True)
+    assert first.visible
 
 
 def test_other_pictures_of_as_many_layers_are_made_images_as_well(dock, viewer, qtbot):
@@ -129,7 +151,8 @@ def test_what_the_user_said_of_channels_stays_for_the_next_image(dock, viewer):
 
 def test_channels_that_are_painted_on_stay_as_they_are(dock, viewer):
     opened(viewer)
-    dock.make()
+    paint_on(viewer, dock.image.layer)
+    dock.annotation.events.paint(value=[])
     assert offered(dock) is None
     viewer.layers.remove(dock.annotation)
     assert offered(dock) is not None

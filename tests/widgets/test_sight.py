@@ -6,6 +6,7 @@ import zarr
 from dock_helpers import discs, paint_on, save, tiny_training
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QPushButton
 
 from napari_unet.widgets.bridge.layers import add_result, make_annotation
 from napari_unet.widgets.bridge.sight import bring_up, lay_on, select_image
@@ -16,6 +17,7 @@ from napari_unet.widgets.parts.form import LayerChooser
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting.stored_results import show_stored
 from napari_unet.widgets.train import TrainDock
+from napari_unet.widgets.unet import UNetDock
 
 
 @pytest.fixture
@@ -264,6 +266,35 @@ def test_a_dock_on_its_own_turns_to_the_image_of_the_layer_that_is_selected(view
     viewer.layers.selection.active = low
     qtbot.wait(50)
     assert chooser.layer is newest
+
+
+def test_another_channel_of_a_painted_picture_does_not_turn_the_dock_away(viewer, qtbot):
+    pixels = np.zeros((2, 64, 64))
+    nuclei, membranes = viewer.add_image(pixels, channel_axis=0, name=["nuclei", "membranes"])
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    chooser = dock.paint.image
+
+    def select(layer):
+        viewer.layers.selection.active = layer
+        qtbot.wait(50)
+        return chooser.layer
+
+    assert [select(layer) for layer in (membranes, nuclei)] == [membranes, nuclei]  # nothing is painted yet
+    paint = make_annotation(viewer, nuclei)
+    assert select(paint) is nuclei
+    assert select(membranes) is nuclei
+    chooser.setCurrentIndex(chooser.findText("membranes"))
+    chooser.activated.emit(chooser.currentIndex())
+    assert select(membranes) is membranes  # where the user says so in the dock
+    other = make_annotation(viewer, membranes)
+    assert [select(layer) for layer in (paint, membranes)] == [nuclei, membranes]
+    viewer.layers.remove(other)
+    dock.findChild(QPushButton, "paint_combine").click()
+    both = chooser.layer
+    assert both.name == "nuclei + membranes"
+    viewer.layers.remove(paint)
+    assert select(membranes) is both
 
 
 def test_several_images_stay_chosen_and_steps_of_a_larger_dock_turn_with_it(viewer, low, qtbot):

@@ -8,10 +8,11 @@ from napari.layers.utils.stack_utils import images_to_stack
 from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QWidget
 
-from napari_unet.widgets.bridge.layers import annotation_of
+from napari_unet.widgets.bridge.layers import annotation_of, has_paint
 from napari_unet.widgets.bridge.marks import PARTS, full_data, images_of
 from napari_unet.widgets.bridge.seen_axes import passed_on
-from napari_unet.widgets.bridge.sight import blended, parts_of
+from napari_unet.widgets.bridge.sight import blended, hide_with_image, parts_of
+from napari_unet.widgets.painting.part_paint import copy_to_part
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
 from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button
 from napari_unet.widgets.window.lifetime import follow
@@ -26,7 +27,7 @@ _TOOLTIP = (
 
 
 class ChannelLayers(QWidget):
-    """Makes one image of the chosen one and those it is blended with; shown while it has no paint."""
+    """Makes one image of the chosen one and those it is blended with; shown until something is painted."""
 
     def __init__(self, viewer: ViewerModel, image: LayerChooser, watcher: AnnotationWatcher) -> None:
         super().__init__()
@@ -40,21 +41,28 @@ class ChannelLayers(QWidget):
         follow(self, self.look, events.inserted, events.removed, events.renamed)
         image.layer_changed.connect(self.look)
         watcher.layer_changed.connect(self.look)
+        watcher.painted.connect(self._on_painted)
         self.look()
 
     def look(self, _event: object = None) -> None:
         """Look again which layers are blended with the chosen image."""
-        image = self._image.layer
-        others = [] if image is None or self._watcher.layer is not None else blended(self._viewer, image)
+        image, paint = self._image.layer, self._watcher.layer
+        is_painted = paint is not None and has_paint(paint)
+        others = [] if image is None or is_painted else blended(self._viewer, image)
         others = [layer for layer in others if layer is not image]
         self.setVisible(bool(others))
         if image is not None:
             self._said.say(_ALONE.format(image.name, _listed([layer.name for layer in others])))
 
+    def _on_painted(self) -> None:
+        if not self.isHidden():
+            self.look()
+
     def combine(self) -> None:
         """Make one image of the chosen one and those it is blended with, and choose it.
 
-        So that they need not be chosen one by one, other pictures of as many layers become images, too.
+        What is painted on one of them is copied. So that they need not be chosen one by one, other pictures
+        of as many layers become images, too.
         """
         image = self._image.layer
         if image is None:
@@ -64,13 +72,24 @@ class ChannelLayers(QWidget):
             self.look()
             return
         made = [self._make(group) for group in (layers, *self._like(layers))]
+        painted = self._copy_paint(layers, made[0])
         self._viewer.layers.selection.active = made[0]  # otherwise the dock would turn to the last one
         self._image.choose(made[0])
         what = f"'{made[0].name}' has {len(layers)} channels, and is transparent; its layers stay visible."
+        if painted:
+            what += f" What is painted on '{painted}' is copied to it."
         others = len(made) - 1
         if others:
             what += f" {others} other picture{'s' * (others > 1)} in the window became such images, too."
         show_info(what)
+
+    def _copy_paint(self, layers: Sequence[Image], made: Image) -> str:
+        """Copy what is painted on one of the layers to the image made of them; return the name of the one."""
+        for layer in layers if annotation_of(self._viewer, made) is None else ():
+            if copy_to_part(self._viewer, layer, made) is not None:
+                hide_with_image(annotation_of(self._viewer, layer))  # they would cover each other
+                return str(layer.name)
+        return ""
 
     def _like(self, layers: Sequence[Image]) -> list[list[Image]]:
         """Return the layers of the other pictures of as many layers that are neither painted nor made one."""

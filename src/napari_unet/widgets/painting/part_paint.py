@@ -1,4 +1,4 @@
-"""The paint of a part of an image, as it is on the image as a whole."""
+"""The paint of a part of an image, or of several channels: a copy of that of the whole, or of one."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -23,20 +23,21 @@ from napari_unet.widgets.bridge.placement import spatial_axes
 from napari_unet.widgets.painting.regions import copy_regions
 
 
-def copy_to_part(viewer: ViewerModel, image: Image, part: Image, box: Sequence[slice]) -> Labels | None:
+def copy_to_part(viewer: ViewerModel, image: Image, part: Image, box: Sequence[slice] = ()) -> Labels | None:
     """Give ``part``, the pixels of ``image`` in ``box``, the paint that is there, and what is known about it.
 
-    Returns its annotation layer, or None if nothing is painted there.
+    Without a box, ``part`` is an image made of ``image`` and other channels. Returns its annotation layer, or
+    None if nothing is painted there.
     """
     paint = annotation_of(viewer, image)
     if paint is None:
         return None
     channels, whole, known = image_channels(image, paint), full_data(paint), known_full_of(paint)
-    within = tuple(box[axis] for axis in spatial_axes(image, channels))
+    within = tuple(box[axis] for axis in spatial_axes(image, channels)) if box else ()
     pixels = np.array(whole[within])
     if not pixels.any():
         return None
-    copied = make_annotation(viewer, part, channels)
+    copied = make_annotation(viewer, part, channels if box else image_channels(part))
     copied.data = pixels.astype(copied.data.dtype)
     copied.brush_size = paint.brush_size
     set_mode(copied, mode_of(paint))

@@ -7,6 +7,7 @@ from napari.layers import Image, Layer
 from qtpy.QtCore import QObject
 
 from napari_unet.widgets.bridge.marks import is_image, source_of
+from napari_unet.widgets.bridge.sight import blended, parts_of
 from napari_unet.widgets.parts.form import LayerChooser
 from napari_unet.widgets.window.lifetime import follow, later
 
@@ -14,7 +15,8 @@ from napari_unet.widgets.window.lifetime import follow, later
 class Turning(QObject):
     """Chooses the image of a layer that is selected or opened, unless several images are chosen.
 
-    While its ``chooser`` is disabled, as when the dock computes, the choice stays.
+    While its ``chooser`` is disabled, as when the dock computes, the choice stays. So does it when another
+    channel of the picture is selected on which the user works already, for example to see it better.
     """
 
     def __init__(self, viewer: ViewerModel, chooser: LayerChooser) -> None:
@@ -46,5 +48,19 @@ class Turning(QObject):
         elif active is before:  # a layer has come, and another image may have been chosen in the dock
             image = None
         self._opened = None
-        if image is not None and self._chooser.isEnabled() and not self._chooser.several:
+        is_free = self._chooser.isEnabled() and not self._chooser.several
+        if image is not None and is_free and not self._is_beside_chosen(image):
             self._chooser.choose(image)
+
+    def _is_beside_chosen(self, image: Image) -> bool:
+        """Return whether ``image`` is a bare channel of the chosen picture, which has paint or results."""
+        chosen = self._chooser.layer
+        if chosen is None or self._has_layers(image):
+            return False
+        if image in parts_of(self._viewer, chosen):
+            return True
+        return self._has_layers(chosen) and image in blended(self._viewer, chosen)
+
+    def _has_layers(self, image: Image) -> bool:
+        layers = (layer for layer in self._viewer.layers if layer is not image)
+        return any(source_of(self._viewer, layer) is image for layer in layers)
