@@ -78,6 +78,7 @@ SCREEN = (
             ("torch", *SCREEN),
         ),
         ("from napari_unet import UNetConfig, WeightConfig, border_weights, evaluate", ("torch", *SCREEN)),
+        ("import numpy, napari_unet as u; u.Normalisation().limits(numpy.ones((1, 8, 8), 'u1'))", ("numba",)),
         ("import_all('napari_unet.core')", ("torch", "tifffile", "safetensors", "typer", *SCREEN)),
         # What cluster workers compute is imported in them, and where a cluster is asked for.
         ("import_all('napari_unet.files', 'napari_unet.files.results.cluster_worker')", ("torch", *SCREEN)),

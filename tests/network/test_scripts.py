@@ -255,6 +255,26 @@ def test_trainings_in_threads_are_those_of_their_seeds(model: Model, monkeypatch
             assert same(trained, model)
 
 
+NO_COMPILER = """
+import sys
+import numpy as np
+from napari_unet import TrainingConfig, UNetConfig, predict, train
+
+image = np.arange(4096, dtype=np.uint8).reshape(64, 64)
+paint = np.zeros((64, 64), int)
+paint[:8], paint[20:40, 20:40] = 1, 2
+network = UNetConfig(features=2, levels=1)
+model = train([image], [paint], TrainingConfig(steps=26, patch_size=32, batch_size=1, network=network))
+predict(model, image)
+sys.exit("torch._dynamo" in sys.modules)
+"""
+
+
+def test_a_training_does_not_wait_for_the_compiler_of_torch() -> None:
+    run = [sys.executable, "-c", NO_COMPILER]
+    assert subprocess.run(run, timeout=60, check=False).returncode == 0
+
+
 FORKED = """
 import multiprocessing, sys
 import numpy as np, torch

@@ -1,5 +1,6 @@
 """One network on its way: the optimiser step, the running average of its weights, and what guards them."""
 
+import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,16 @@ _FIRST_SCALE = 1024.0
 
 Snapshot = tuple[list[Tensor], dict[str, Any]]
 """What :meth:`Learner.snapshot` returns."""
+
+
+class _AdamW(torch.optim.AdamW):
+    """AdamW without torch's compiler, which the decorators of these methods import and nothing here uses.
+
+    It took more than half of the time to the first step, and 100 MB.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.AdamW.add_param_group)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
 
 
 class Learner:
@@ -88,7 +99,7 @@ class Learner:
         # Not with float16: its scaler waits for the GPU in every step.
         is_recorded = device.type == "cuda" and precision != torch.float16
         # In one pass over each tensor, or one kernel for all: four times faster on the CPU.
-        self._optimiser = torch.optim.AdamW(
+        self._optimiser = _AdamW(
             [{"params": group, "share": share} for share, group in groups.items()],
             lr=learning_rate,
             fused=True,
@@ -164,7 +175,7 @@ class Learner:
         In one tensor: a GPU and the processor wait for each other at every value that is read.
         """
         self.network.train()
-        self._optimiser.zero_grad(set_to_none=True)
+        self.network.zero_grad()  # that of the optimiser has such a decorator, too
         logits = self._logits(image, self.network, kept)
         classes = self.network.config.classes
         loss = weighted_cross_entropy(logits[:, :classes], target, weight)
