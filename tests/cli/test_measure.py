@@ -159,6 +159,19 @@ def test_a_mask_is_told(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "mask.tif has one value, as in a mask, and is measured as one object" in capsys.readouterr().err
 
 
+def test_an_image_in_place_of_labels_is_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = folder / "images" / "a1.tif"
+    assert run("measure", image, "--output", tmp_path / "t.csv") == 0
+    assert f"The numbers in {image} change from pixel to pixel, as in an image" in capsys.readouterr().err
+    assert run("measure", folder / "truth", "--output", tmp_path / "t.csv") == 0
+    cells = np.arange(1, 65, dtype=np.uint16).reshape(8, 8).repeat(3, 0).repeat(3, 1)  # all touch
+    tifffile.imwrite(tmp_path / "cells.tif", cells)
+    assert run("measure", tmp_path / "cells.tif", "--output", tmp_path / "t.csv") == 0
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("flags", "problem"),
     [

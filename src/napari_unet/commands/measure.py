@@ -8,7 +8,7 @@ import numpy as np
 from napari_unet.console import listed, note, print_json, progress_bar, report_table, report_written
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.measurements import Measurable
-from napari_unet.core.painted.label_images import may_be_mask
+from napari_unet.core.painted.label_images import may_be_image, may_be_mask
 from napari_unet.files.pixels.finding import expand_paths
 from napari_unet.files.pixels.images import check_replaceable, stem
 from napari_unet.files.results.label_files import find_labels
@@ -33,7 +33,7 @@ def measure(
     shown = expand_paths(images, results=False) if images else []
     files, lacking, unlabelled = find_labels(expand_paths(labels), shown)
     failed = [(path, f"{path} is not in the table, as there is no image of its name.") for path in lacking]
-    measured, masks = TableOfFiles(), list[Path]()
+    measured, masks, pictures = TableOfFiles(), list[Path](), list[Path]()
     with progress_bar(f"{len(files)} files") as progress:
         for number, file in enumerate(files):
             image, outputs = file
@@ -41,8 +41,9 @@ def measure(
             progress(number / len(files), path.name)
             try:
                 found = read_measurable(file, strictly=True)
-                if isinstance(found.labels, np.ndarray) and may_be_mask(found.labels):
-                    masks.append(path)
+                if isinstance(found.labels, np.ndarray):
+                    masks += [path] * may_be_mask(found.labels)
+                    pictures += [path] * may_be_image(found.labels)
                 measured.add(file, found.table())
                 for target in _outline(path, found, endings):
                     report_written(image, "outlines", target, as_json)
@@ -52,7 +53,7 @@ def measure(
     if len(failed) < len(files) + len(lacking):
         measured.write(table)
         report_table(table, as_json)
-    _tell(masks, unlabelled)
+    _tell(masks, pictures, unlabelled)
     for path, message in failed:
         note(message)
         if as_json:
@@ -69,11 +70,16 @@ def _outline(labels: Path, found: Measurable, endings: Sequence[str]) -> Iterato
         yield target
 
 
-def _tell(masks: Sequence[Path], unlabelled: Sequence[Path]) -> None:
+def _tell(masks: Sequence[Path], pictures: Sequence[Path], unlabelled: Sequence[Path]) -> None:
     if masks:
         note(
             f"Everything in {listed(masks)} has one value, as in a mask, and is measured as one object; "
             "number its connected components first, as Fiji and scikit-image do."
+        )
+    if pictures:
+        note(
+            f"The numbers in {listed(pictures)} change from pixel to pixel, as in an image, and each is "
+            "measured as an object; give labels, such as results of predict."
         )
     if unlabelled:
         note(f"Left out, as no labels were found: {listed(unlabelled)}.")

@@ -36,6 +36,11 @@ def check_labels(subject: str, labels: Pixels) -> None:
         )
 
 
+_MOST = 0.5
+"""Part of the neighbours with different numbers above which labels may be an image; of touching cells of 5
+pixels it is a fifth, and of a noisy image nearly all."""
+
+
 def paint_of_labels(labels: NDArray[Any]) -> NDArray[np.int64]:
     """Return a label image (…YX) as paint: 0 becomes background (1), and k the object or class k + 1.
 
@@ -61,6 +66,13 @@ def may_be_mask(labels: NDArray[Any], least: int = 1) -> bool:
         return False
     values = count_values(labels).keys() - {0}
     return len(values) == 1 and min(values) >= least and _pieces(labels != 0) >= _SEVERAL
+
+
+def may_be_image(labels: NDArray[Any]) -> bool:
+    """Return whether labels may be pixels of an image: most neighbours in a row have different numbers."""
+    left, right = labels[..., :-1], labels[..., 1:]
+    inside = (left > 0) & (right > 0)
+    return bool(inside.any()) and float(np.mean(left[inside] != right[inside])) > _MOST
 
 
 def _pieces(mask: NDArray[np.bool_]) -> int:
