@@ -1,6 +1,7 @@
 """`napari-unet predict`: images segmented to TIFF and to zarr."""
 
 import csv
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -14,6 +15,7 @@ import zarr
 from command_line import SMALL, fails, json_lines, run
 
 from napari_unet.cli import main
+from napari_unet.core.errors import InputError
 from napari_unet.core.objects.measurements import measure_objects
 from napari_unet.files.pixels.images import read_image
 from napari_unet.files.pixels.pixel_size import PixelSize
@@ -393,6 +395,33 @@ def test_a_file_that_cannot_be_measured_does_not_cost_the_table(
     assert run(*arguments, "--table", tmp_path / "t.csv") == 2
     assert "a2.tif is not in the table: " in capsys.readouterr().err
     assert {row["image"] for row in rows_of(tmp_path / "t.csv")} == {"a1.tif", "a10.tif"}
+
+
+def test_a_full_disk_ends_the_run_which_then_goes_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = predicted_files.write_labels
+
+    def full(path: Path, *rest: Any, **more: Any) -> None:
+        if path.name.startswith("a2"):
+            raise InputError(f"{path} could not be written (the disk is full).") from OSError(
+                errno.ENOSPC, ""
+            )
+        original(path, *rest, **more)
+
+    arguments = ["predict", folder / "model.safetensors", "--images", folder / "images", "--output", tmp_path]
+    arguments += ["--set", "instances.min_size=1", "--table", tmp_path / "t.csv"]
+    with monkeypatch.context() as patch:
+        patch.setattr(predicted_files, "write_labels", full)
+        assert run(*arguments) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "Ended after 1 of 3 images; the same command goes on from there.",
+        f"{tmp_path / 'a2_objects.tif'} could not be written (the disk is full).",
+    ]
+    assert {row["image"] for row in rows_of(tmp_path / "t.csv")} == {"a1.tif"}
+    assert run(*arguments) == 0
+    assert capsys.readouterr().err.startswith("1 of 3 images was segmented before")
+    assert {row["image"] for row in rows_of(tmp_path / "t.csv")} == {"a1.tif", "a2.tif", "a10.tif"}
 
 
 def test_names_of_images_that_leave_no_room_for_that_of_a_result(folder: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Image files into a folder of results, with real files and an untrained network."""
 
+import errno
 import json
 import os
 import re
@@ -83,18 +84,36 @@ def test_a_stop_keeps_what_is_finished_and_writes_nothing_else(images, tmp_path)
     ]
 
 
-def test_a_full_disk_costs_the_images_it_has_no_room_for(images, tmp_path, monkeypatch):
-    original = predicted_files.write_labels
+def test_a_full_disk_ends_the_run_and_a_file_that_is_too_large_does_not(images, tmp_path, monkeypatch):
+    original, number = predicted_files.write_labels, errno.EFBIG
 
     def full(path, *rest, **more):
         if path.name.startswith("c1"):
-            raise InputError(f"{path} could not be written; free some space there.")
+            raise InputError(f"{path} could not be written.") from OSError(number, "No room")
         original(path, *rest, **more)
 
     monkeypatch.setattr(predicted_files, "write_labels", full)
     events = list(run(expand_paths([images]), tmp_path / "out", kinds=("objects",)))
     assert [event.number for event in events if isinstance(event, ImageFailed)] == [1, 2]
     assert len(list((tmp_path / "out").glob("*_objects.tif"))) == 3
+    number = errno.ENOSPC
+    with pytest.raises(InputError, match=r"c1_objects\.tif could not be written"):
+        list(run(expand_paths([images]), tmp_path / "new", kinds=("objects",)))
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["c0_objects.tif"]
+
+
+def test_a_folder_that_can_no_longer_be_written_to_costs_no_work(images, tmp_path):
+    (images / "c2.tif").unlink()
+    events = []
+    for event in run(expand_paths([images]), tmp_path / "out", kinds=("objects",)):
+        events.append(event)
+        if isinstance(event, FileWritten):
+            (tmp_path / "out").rename(tmp_path / "taken off")
+            (tmp_path / "out").write_text("a file")
+    failed = [event for event in events if isinstance(event, ImageFailed)]
+    assert [event.number for event in failed] == [1, 2, 3]
+    assert all("part of its folder is a file" in event.message for event in failed)
+    assert {event.number for event in events if isinstance(event, FileAdvanced)} == {0}
 
 
 def test_names_and_folders_that_cannot_work_are_told_before(images, tmp_path, monkeypatch):

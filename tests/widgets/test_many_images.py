@@ -1,6 +1,7 @@
 """The Predict dock over many images, in real windows, with real threads and files; and what goes wrong."""
 
 import csv
+import errno
 import gc
 import threading
 import weakref
@@ -26,7 +27,9 @@ from skimage.io import imsave
 
 from napari_unet.cli import main
 from napari_unet.core.control import Control
+from napari_unet.core.errors import InputError
 from napari_unet.files.pixels.images import read_image
+from napari_unet.files.results import predicted_files
 from napari_unet.network import prediction
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.prediction import predict
@@ -310,6 +313,28 @@ def test_cancel_in_the_middle_keeps_what_is_finished(files_dock, images, qtbot, 
         f"The results are in {results}. 2 of them were segmented before, by this model with these settings."
     )
     assert files_dock.findChild(QComboBox, "predict_finished").count() == 4
+
+
+def test_a_full_disk_ends_the_run_and_what_is_finished_can_be_seen(files_dock, images, qtbot, monkeypatch):
+    original = predicted_files.write_labels
+
+    def full(path, *rest, **more):
+        if path.name.startswith("c1"):
+            raise InputError(f"{path} could not be written (the disk is full).") from OSError(
+                errno.ENOSPC, ""
+            )
+        original(path, *rest, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(predicted_files, "write_labels", full)
+        files_dock.start()
+        wait_for_end(files_dock, qtbot)
+    target = images / "results" / "c1_objects.tif"
+    assert say(files_dock, "predict_status") == f"{target} could not be written (the disk is full)."
+    assert files_dock.findChild(QComboBox, "predict_finished").count() == 1
+    files_dock.start()
+    wait_for_end(files_dock, qtbot)
+    assert "1 of them was segmented before" in say(files_dock, "predict_status")
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_anything_is_computed(files_dock, images, qtbot):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from napari_unet.console import (
+    Progress,
     listed,
     note,
     print_json,
@@ -35,6 +36,7 @@ from napari_unet.files.results.measured_files import (
 from napari_unet.files.results.outline_files import outline_endings
 from napari_unet.files.results.predicted_files import (
     FileAdvanced,
+    FileEvent,
     FileNoted,
     FilesPlan,
     FileSuspended,
@@ -168,59 +170,86 @@ def segment_files(
     What is in them is written to ``table``, also after an interruption. Returns the exit code: 2 if an image
     failed, 128 plus the signal if one ended the command.
     """
-    paths, total = plan.paths, len(plan.paths)
-    control, written, there, failed = Control(), 0, 0, list[Path]()
-    goes_on = total > 1
-    measured = TableOfFiles()
+    total, control, full = len(plan.paths), Control(), None
+    report = _Report(plan, table is not None, as_json)
     events = predict_files(model, plan, config, device=device, control=control, cluster=cluster)
-    label = paths[0].name if total == 1 else f"{total} images"
+    label = plan.paths[0].name if total == 1 else f"{total} images"
     with signals_stop(control) as signals, progress_bar(label) as progress:
-        for event in events:
-            path = paths[event.number]
-            match event:
-                case FileAdvanced():
-                    words = "objects" if isinstance(event.event, ObjectsFound) else ""
-                    progress((event.number + event.share) / total, words if total == 1 else path.name)
-                    _report_step(event.event, path, as_json)
-                case FileWritten():
-                    written += 1
-                    there += event.was_there
-                    _report_files(path, event, as_json)
-                    if table is not None and not _is_measured((path, event.outputs), measured, as_json):
-                        failed.append(path)
-                case FileNoted():
-                    note(event.message)
-                case FileSuspended():
-                    goes_on = True
-                case ImageFailed():
-                    failed.append(path)
-                    _report_failed(path, event.message, as_json)
-    if table is not None and written:
-        measured.write(table)
+        try:
+            for event in events:
+                report.show(event, progress)
+        except InputError as error:  # a full disk ends them all
+            full = error
+    if table is not None and report.written:
+        report.measured.write(table)
         report_table(table, as_json)
-    _tell_of_all(total, written, there, failed)
+    report.tell_of_all()
     if signals:
-        what = (
-            "the same command goes on from there" if goes_on else "whatever was not finished is not written"
-        )
-        if plan.redo:
-            what = "without --redo, the same command keeps what is there"
-        note(f"Interrupted after {written} of {total} images; {what}.")
+        note(f"Interrupted after {report.written} of {total} images; {report.how_to_go_on()}.")
         return 128 + signals[0]
-    return 2 if failed else 0
+    if full is not None:
+        if total > 1:
+            note(f"Ended after {report.written} of {total} images; {report.how_to_go_on()}.")
+        raise full
+    return 2 if report.failed else 0
 
 
-def _tell_of_all(total: int, written: int, there: int, failed: Sequence[Path]) -> None:
-    """Say how many images had their results already, and which have none."""
-    if there:
-        which = f"{there} of {total} images" if total > 1 else "This image"
-        verb, again = ("were", "them") if there > 1 else ("was", "it")
-        note(
-            f"{which} {verb} segmented before, by this model with these settings; --redo does {again} again."
-        )
-    if total > 1 and failed:
-        names = ", ".join(path.name for path in failed)
-        note(f"{written} of {total} images segmented, {len(failed)} failed: {names}")
+class _Report:
+    """What became of the images of a plan: prints it, and measures them if they are for a table."""
+
+    def __init__(self, plan: FilesPlan, is_measured: bool, as_json: bool) -> None:
+        self._plan, self._is_measured, self._as_json = plan, is_measured, as_json
+        self._total = len(plan.paths)
+        self._there, self._has_part = 0, False
+        self.written = 0
+        self.failed = list[Path]()
+        self.measured = TableOfFiles()
+
+    def show(self, event: FileEvent, progress: Progress) -> None:
+        """Print an event, or move the progress bar."""
+        path = self._plan.paths[event.number]
+        match event:
+            case FileAdvanced():
+                words = "objects" if isinstance(event.event, ObjectsFound) else ""
+                words = words if self._total == 1 else path.name
+                progress((event.number + event.share) / self._total, words)
+                _report_step(event.event, path, self._as_json)
+            case FileWritten():
+                self.written += 1
+                self._there += event.was_there
+                _report_files(path, event, self._as_json)
+                file = path, event.outputs
+                if self._is_measured and not _is_measured(file, self.measured, self._as_json):
+                    self.failed.append(path)
+            case FileNoted():
+                note(event.message)
+            case FileSuspended():
+                self._has_part = True
+            case ImageFailed():
+                self.failed.append(path)
+                _report_failed(path, event.message, self._as_json)
+
+    def tell_of_all(self) -> None:
+        """Say how many images had their results already, and which have none."""
+        total, there = self._total, self._there
+        if there:
+            which = f"{there} of {total} images" if total > 1 else "This image"
+            verb, again = ("were", "them") if there > 1 else ("was", "it")
+            note(
+                f"{which} {verb} segmented before, by this model with these settings; --redo does {again} "
+                "again."
+            )
+        if total > 1 and self.failed:
+            names = ", ".join(path.name for path in self.failed)
+            note(f"{self.written} of {total} images segmented, {len(self.failed)} failed: {names}")
+
+    def how_to_go_on(self) -> str:
+        """Return how to go on with what was not finished."""
+        if self._plan.redo:
+            return "without --redo, the same command keeps what is there"
+        if self._total > 1 or self._has_part:
+            return "the same command goes on from there"
+        return "whatever was not finished is not written"
 
 
 def _report_step(event: StoredStep, image: Path, as_json: bool) -> None:

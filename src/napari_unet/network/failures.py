@@ -67,6 +67,12 @@ def is_disk_full(error: OSError) -> bool:
     return error.errno in _FULL or str(error).endswith(" written")
 
 
+def has_filled_disk(error: BaseException) -> bool:
+    """Return whether a failure, or its cause, is a full disk, where smaller files have no room either."""
+    found = [cause for cause in (error, error.__cause__) if isinstance(cause, OSError)]
+    return any(is_disk_full(cause) and cause.errno != errno.EFBIG for cause in found)
+
+
 def _about_files(error: OSError) -> str:
     name = f" {str(error.filename)!r}" if error.filename else ""
     if is_disk_full(error):

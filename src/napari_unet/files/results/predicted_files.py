@@ -181,7 +181,7 @@ def predict_files(
     image gets no result. ``channels`` "auto" takes the channel axis that a file names, if it does. A cluster
     segments the tiles of all images to zarr. ``InputError`` at once if there is no such device, or it does
     not compute in that precision; if an object size is given for a model without one; or if the format is
-    TIFF and a cluster is given.
+    TIFF and a cluster is given. Also raised when the disk is full, which ends the run.
     """
     from napari_unet.network.prediction import predict_events
 
@@ -203,6 +203,7 @@ def predict_files(
             if not plan.redo and are_made(targets.values(), recipe):
                 yield from _finish(plan, number, targets, was_there=True)
                 return
+        check_writable(targets[plan.kinds[0]])  # before the work: the disk may have been taken off
         for sentence in _to_be_told(path, image, how, model):
             yield FileNoted(number, sentence)
         events: Iterator[StoredEvent | PredictionEvent] = (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from napari_unet.core.control import Control
-from napari_unet.network.failures import sentence
+from napari_unet.network.failures import has_filled_disk, sentence
 
 Event = TypeVar("Event")
 
@@ -24,7 +24,7 @@ class ImageFailed:
 def in_turn(
     work: Callable[[int], Iterator[Event]], count: int, control: Control
 ) -> Iterator[Event | ImageFailed]:
-    """Work on images 0 to ``count`` - 1, and collect what fails instead of raising it.
+    """Work on images 0 to ``count`` - 1, and collect what fails instead of raising it, but for a full disk.
 
     Parameters
     ----------
@@ -42,7 +42,9 @@ def in_turn(
         error: Exception | None = None
         try:
             yield from work(number)
-        except Exception as caught:  # noqa: BLE001 - whatever is wrong with one image, the others are not
+        except Exception as caught:  # whatever is wrong with one image, the others are not
+            if has_filled_disk(caught):  # which would cost the work on all others
+                raise
             _log.info("Image %d failed.", number, exc_info=True)
             # Without its traceback, whose frames keep the pixels of this image alive while the next is read.
             error = caught.with_traceback(None)
