@@ -91,10 +91,9 @@ def test_classes_mode_keeps_touching_classes(asked, classes):
     assert annotation.n_classes == classes
 
 
-def test_a_mode_that_is_none_is_refused_by_all_that_read_paint():
-    for reader in (read_paint, summarise_paint):
-        with pytest.raises(InputError, match="'object'"):
-            reader(np.array([[1, 2]]), "object")
+def test_a_mode_that_is_none_is_refused():
+    with pytest.raises(InputError, match="'object'"):
+        read_paint(np.array([[1, 2]]), "object")
 
 
 @pytest.mark.parametrize("paint", [[[0, 0]], [[0, 1]], [[1, 2]]])

@@ -234,7 +234,6 @@ def test_a_missing_class_is_a_warning() -> None:
             "Image 2 has 3 channels and Image 1 has 1",
         ),
         ([_image((0, 50))], [np.zeros((0, 50), int)], "objects", "empty"),
-        ([_image()], [_paint()], "boxes", "'objects' or 'classes'"),
     ],
 )
 def test_what_cannot_teach_is_one_sentence(images: Any, paints: Any, mode: Any, said: str) -> None:

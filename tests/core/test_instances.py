@@ -181,12 +181,6 @@ def test_three_dimensions():
     assert as_planes.max() > 2
 
 
-@pytest.mark.parametrize("ndim", [0, 3])
-def test_axes_that_do_not_exist(ndim):
-    with pytest.raises(InputError, match="2 axes"):
-        find_objects(np.zeros((4, 4), np.float32), ndim=ndim)
-
-
 @pytest.mark.parametrize(
     ("min_size", "min_part", "count"),
     [

@@ -3,7 +3,7 @@
 import contextlib
 import math
 from dataclasses import fields
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 import pytest
@@ -104,6 +104,36 @@ def test_a_value_is_taken_or_refused_in_a_sentence(kind: type, name: str) -> Non
     for value in (None, "x", [1], object(), {"a": 1}, 1e300, -1, True, math.nan):
         with contextlib.suppress(InputError):
             kind(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("kind", "section"),
+    [
+        (UNetConfig, "network"),
+        (TrainingConfig, "training"),
+        (PredictionConfig, "prediction"),
+        (WeightConfig, "weights"),
+        (InstanceConfig, "instances"),
+        (Normalisation, "normalisation"),
+    ],
+)
+def test_each_choice_is_one_of_those_that_its_type_lists(kind: type, section: str) -> None:
+    chosen = [each for each in fields(kind) if get_origin(each.type) is Literal]
+    assert chosen
+    for each in chosen:
+        *_, last = get_args(each.type)
+        assert getattr(kind(**{each.name: last}), each.name) == last
+        other = last + 1 if isinstance(last, int) else "another"
+        with pytest.raises(
+            InputError, match=rf"^{section}.{each.name} is {other!r}; choose one of .*{last!r}"
+        ):
+            kind(**{each.name: other})
+
+
+@pytest.mark.parametrize("value", [-0.1, 0.51, math.nan])
+def test_at_most_half_of_the_strokes_are_held_out(value: float) -> None:
+    with pytest.raises(InputError, match=r"training.held_out is .*; choose between 0 and 0\.5"):
+        TrainingConfig(held_out=value)
 
 
 def test_a_seed_is_one_that_torch_can_take() -> None:

@@ -7,7 +7,7 @@ objects or, in ``classes`` mode, the other classes. All that reads paint reads i
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,12 +69,6 @@ class PaintSummary:
     teachable: bool  # whether a network can be taught anything by it; if not, `missing[0]` is the reason
     # sentences for the screen, the most important first; empty when nothing is missing
     missing: tuple[str, ...]
-
-
-def check_mode(mode: str) -> None:
-    """Raise ``InputError`` unless ``mode`` is "objects" or "classes"."""
-    if mode not in ("objects", "classes"):
-        raise InputError(f"The mode is {mode!r}; choose 'objects' or 'classes'.")
 
 
 def check_paint(paint: NDArray[Any]) -> NDArray[np.int32]:
@@ -145,10 +139,11 @@ def read_paint(paint: NDArray[Any], mode: Mode = "objects", *, n_classes: int | 
     Raises
     ------
     InputError
-        If there are more classes than ``n_classes`` or 255.
+        If there are more classes than ``n_classes`` or 255, or there is no such mode.
     """
     paint = check_paint(paint)
-    check_mode(mode)
+    if mode not in get_args(Mode):
+        raise InputError(f"The mode is {mode!r}; choose 'objects' or 'classes'.")
     known = paint > 0
     if mode == "objects":
         if n_classes not in (None, 2):
@@ -201,7 +196,6 @@ def summarise_paint(paint: NDArray[Any], mode: Mode = "objects") -> PaintSummary
         If the array is not paint at all; see :func:`check_paint`. Paint that is not enough never raises.
     """
     paint = check_paint(paint)
-    check_mode(mode)
     counts = count_values(paint)
     background = counts.get(BACKGROUND, 0)
     foreground = sum(counts.values()) - background

@@ -112,17 +112,7 @@ def find_objects(
         probabilities always give the same ids, and no two planes share one. Every object is connected through
         faces. What becomes of a connected part of ``p > threshold`` depends on that part alone, so images
         may be separated block by block (`core/objects/block_objects.py`).
-
-    Raises
-    ------
-    InputError
-        If the array has fewer axes than ``ndim``.
     """
-    if not 1 <= ndim <= foreground.ndim:
-        raise InputError(
-            f"The probabilities have {foreground.ndim} axes and {ndim} of them should be spatial; "
-            f"choose between 1 and {foreground.ndim}."
-        )
     objects = np.zeros(foreground.shape, np.int32)
     used = 0
     for plane in np.ndindex(foreground.shape[: foreground.ndim - ndim]):

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import (
     Mode,
-    check_mode,
     check_paint,
     check_teachable,
     count_values,
@@ -116,7 +115,6 @@ def read_planes(
     InputError
         If images and paints do not fit each other or the paint cannot teach.
     """
-    check_mode(config.mode)
     names = names or [f"Image {number}" for number in range(1, len(images) + 1)]
     pairs = _check_pairs(images, paints, config, names, colours_first)
     if full is not None and len(full) != len(pairs):

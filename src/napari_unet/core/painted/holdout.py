@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from skimage.measure import label
 
 from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, Mode, runs
-from napari_unet.core.errors import InputError
 from napari_unet.core.painted.painted_pixels import PaintedPixels
 
 FEWEST_STROKES = 5
@@ -75,7 +74,7 @@ def split_pixels(
     fraction: float,
     seed: int,
     *,
-    images: Sequence[int] | None = None,
+    images: Sequence[int],
 ) -> list[PixelSplit]:
     """Choose the strokes that are kept for validation.
 
@@ -107,8 +106,8 @@ def split_pixels(
         Part of the strokes of each class to keep, in [0, 0.5]; at most that part, but at least one.
     seed : int
         Another seed draws other strokes.
-    images : sequence of int, optional
-        The image each paint is a plane of; without it, each is an image of its own.
+    images : sequence of int
+        The image each paint is a plane of.
 
     Returns
     -------
@@ -116,21 +115,13 @@ def split_pixels(
         One for each paint. Nothing is held out if ``fraction`` is 0, there are not two classes, or any class
         has fewer than 5 strokes or blocks; otherwise every class has at least one that is held out, and 4
         others.
-
-    Raises
-    ------
-    InputError
-        If ``fraction`` is out of range.
     """
-    if not 0 <= fraction <= 0.5:
-        raise InputError(f"The fraction of strokes to hold out is {fraction}; choose between 0 and 0.5.")
-    sources = range(len(paints)) if images is None else images
-    strokes, units = _number_strokes(paints, sources, mode)
+    strokes, units = _number_strokes(paints, images, mode)
     whole = [PixelSplit(numbers > 0, np.zeros(numbers.shape, bool), numbers) for numbers in strokes]
     if fraction == 0:
         return whole
     large = _large_strokes(units)
-    strokes, blocks = _cut_blocks(paints, strokes, sources, units, large)
+    strokes, blocks = _cut_blocks(paints, strokes, images, units, large)
     candidates = {number: unit for number, unit in units.items() if number not in large} | {
         number: block for number, block in blocks.items() if block.pixels >= _FEWEST_PIXELS
     }
