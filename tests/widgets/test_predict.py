@@ -660,7 +660,9 @@ def test_what_is_shown_anew_keeps_its_brush(dock, viewer, qtbot):
     assert objects.visible
 
 
-def test_edited_results_are_kept(dock, viewer, qtbot):
+def test_edited_results_are_kept(dock, viewer, qtbot, monkeypatch):
+    told = []
+    monkeypatch.setattr("napari_unet.widgets.predicting.prediction_targets.show_info", told.append)
     image = viewer.add_image(discs(), name="cells")
     predict_with(dock, qtbot)
     first = viewer.layers["cells objects"]
@@ -670,6 +672,17 @@ def test_edited_results_are_kept(dock, viewer, qtbot):
     assert first.data[0, 0] == LAST_ID
     assert len(viewer.layers) == 3
     assert isinstance(image, Image)
+    second = viewer.layers[-1]
+    assert told == [
+        f"You edited '{first.name}', so it is kept and hidden; what was predicted now is '{second.name}'."
+    ]
+    assert (first.visible, second.visible) == (False, True)  # the two would cover each other
+    second.data[0, 0] = LAST_ID
+    viewer.layers.selection.active = second
+    predict_with(dock, qtbot)
+    assert "so it is kept; what was predicted now" in told[1]
+    assert second.visible  # the user is at work on it
+    assert len(told) == 2
     assert add_result(viewer, image, "objects", first.data) is not first
 
 

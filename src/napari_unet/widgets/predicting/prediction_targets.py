@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image, Layer
+from napari.layers import Image, Labels, Layer
+from napari.utils.notifications import show_info
 from numpy.typing import NDArray
 
 from napari_unet.core.arrays.axes import (
@@ -24,7 +25,14 @@ from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.files.pixels.images import safe_name
 from napari_unet.network.failures import sentence
 from napari_unet.widgets.bridge.layers import add_result, annotation_of, copy_image
-from napari_unet.widgets.bridge.marks import full_data, image_channels, images_of, source_of
+from napari_unet.widgets.bridge.marks import (
+    full_data,
+    image_channels,
+    images_of,
+    kind_of,
+    layers_of,
+    source_of,
+)
 from napari_unet.widgets.bridge.placement import spatial_axes, world_axes
 from napari_unet.widgets.bridge.seen_axes import said_channels
 from napari_unet.widgets.bridge.sight import hide_with_image, lay_on
@@ -196,8 +204,18 @@ def add_results(
                 layer.visible = True
             if layer not in before:
                 lay_on(viewer, source, layer)
+                _set_edited_aside(viewer, source, layer)
         shown[kind] = layer
     return shown
+
+
+def _set_edited_aside(viewer: ViewerModel, source: Image, layer: Layer) -> None:
+    """Hide labels that were kept because the user edited them, unless they are selected, and say so."""
+    labels = layers_of(viewer, source, kind_of(layer)) if isinstance(layer, Labels) and layer.visible else ()
+    for edited in [other for other in labels if other is not layer and other.visible]:
+        edited.visible = edited is viewer.layers.selection.active
+        kept = "kept" if edited.visible else "kept and hidden"
+        show_info(f"You edited '{edited.name}', so it is {kept}; what was predicted now is '{layer.name}'.")
 
 
 def _stack_of(viewer: ViewerModel, source: Image, kind: PredictionKind) -> NDArray[Any] | None:
