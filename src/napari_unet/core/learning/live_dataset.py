@@ -17,6 +17,7 @@ from napari_unet.core.painted.known_full import FollowedFull, KnownFull
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.paint_feed import News, Source
 from napari_unet.core.painted.painted_plane import PaintedPlane, measure_plane
+from napari_unet.core.painted.weight_update import is_large
 
 _Place = tuple[int, Plane]
 """Number of an image, and index of a plane of it."""
@@ -26,9 +27,6 @@ _Edit = tuple[Box, NDArray[np.int32]]
 
 _BAND = 2**18
 """Pixels that are compared at once: they stay in the processor's cache, and take no new memory."""
-
-_LARGE = 0.25
-"""Where more than this part of a plane changed, measuring all of it is no slower."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -213,7 +211,7 @@ class LiveDataset:
     def _edit(self, before: PaintedPlane, box: Box, values: NDArray[np.int32], full: Full) -> PaintedPlane:
         """Return a plane after an edit in ``box`` alone."""
         measure = self._config.measure
-        if values.size > _LARGE * before.paint.size:
+        if is_large(box, before.paint.shape):
             painted = before.painted(whole(before.paint.shape)).copy()
             painted[box] = values
             plane = measure_plane(

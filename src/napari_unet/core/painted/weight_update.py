@@ -8,7 +8,7 @@ matters everywhere, but it only multiplies, and the parts are kept apart (see
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from math import ceil
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,15 @@ from napari_unet.core.arrays.blocks import Box, box_around, enclose, part_of, wh
 from napari_unet.core.borders.two_nearest import check_spacing
 from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.weights import WeightParts, measure_parts, measure_window, number_components, reaches
+
+_LARGE = 0.25
+"""Where more than this part of a plane changed, measuring all of it is no slower."""
+
+
+def is_large(changed: Box, shape: Sequence[int]) -> bool:
+    """Return whether a changed box covers so much of a plane that all of it should be measured again."""
+    size: int = prod(side.stop - side.start for side in changed)
+    return size > _LARGE * prod(shape)
 
 
 def update_parts(

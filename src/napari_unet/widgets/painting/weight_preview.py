@@ -8,7 +8,6 @@ sliders needs no measuring.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -23,10 +22,8 @@ from napari_unet.core.painted.known_full import FollowedFull, KnownFull
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.regions import Region, complete
 from napari_unet.core.painted.rim import TaughtPlane
-from napari_unet.core.painted.weight_update import update_parts
+from napari_unet.core.painted.weight_update import is_large, update_parts
 from napari_unet.core.weights import WeightParts, measure_parts
-
-_LARGE = 0.25  # of a plane: where more than this changed, measuring all of it is no slower
 
 _STRIP = 64  # rows at once: what lies between stays in the processor's cache, which saves a third of the time
 
@@ -188,7 +185,7 @@ class WeightPreviews:
             paint = TaughtPlane.of(painted, self._full)
         else:
             paint, box = before.paint.edited(painted, changed, self._full)
-        if before is None or (box is not None and _is_large(box, painted.shape)):
+        if before is None or (box is not None and is_large(box, painted.shape)):
             parts = measure_parts(paint.taught, unit, spacing=self._spacing, mode=mode)
         elif box is None:
             parts = before.parts
@@ -268,9 +265,3 @@ def _sum(parts: WeightParts, config: WeightConfig, of_class: NDArray[np.float32]
             here += parts.halo[strip] * np.float32(config.halo)
         here += table[parts.kinds[strip]]
     return weights
-
-
-def _is_large(box: Box, shape: Sequence[int]) -> bool:
-    """Return whether a box covers so much of a plane that measuring the whole plane is no slower."""
-    size: int = prod(side.stop - side.start for side in box)
-    return size > _LARGE * prod(shape)
