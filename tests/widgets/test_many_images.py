@@ -29,17 +29,21 @@ from napari_unet.cli import main
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.files.pixels.images import read_image
+from napari_unet.files.pixels.pixel_size import PixelSize
 from napari_unet.files.results import predicted_files
 from napari_unet.network import prediction
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.prediction import predict
 from napari_unet.widgets.bridge.layers import make_annotation
 from napari_unet.widgets.bridge.marks import is_result, source_of
+from napari_unet.widgets.bridge.placement import micrometres
 from napari_unet.widgets.bridge.sight import bring_up
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting import prediction_targets
 from napari_unet.widgets.predicting.files_run import FilesWanted, segment_files
+from napari_unet.widgets.predicting.object_table import axis_letters
 from napari_unet.widgets.predicting.prediction_run import TilesDone
+from napari_unet.widgets.predicting.saving import LabelSaver, suggested_path
 from napari_unet.widgets.unet import UNetDock
 
 
@@ -226,6 +230,33 @@ def test_results_are_opened_when_asked_for(files_dock, images, qtbot):
     button.click()
     qtbot.waitUntil(lambda: "no image file" in say(files_dock, "predict_open_problem"), timeout=20_000)
     assert len(viewer.layers) == 2
+
+
+@pytest.mark.parametrize("name", ["volume.tif", "colour.tif"])
+def test_opened_results_keep_the_pixel_size_and_their_place(files_dock, images, qtbot, name):
+    for path in images.iterdir():
+        path.unlink()
+    is_volume = name == "volume.tif"
+    axes = "ZYX" if is_volume else "YX"
+    metadata = {"axes": axes if is_volume else "YXS", "unit": "um", "spacing": 2.0}
+    pixels = discs((2, 64, 48)).astype(np.uint8) if is_volume else np.zeros((64, 48, 3), np.uint8)
+    tifffile.imwrite(images / name, pixels, imagej=True, resolution=(2, 2), metadata=metadata)
+    files_dock.start()
+    wait_for_end(files_dock, qtbot)
+    files_dock.findChild(QPushButton, "predict_open").click()
+    qtbot.waitUntil(lambda: len(files_dock._viewer.layers) == 2, timeout=20_000)
+    image, objects = files_dock._viewer.layers
+    assert image.rgb == (not is_volume)
+    assert micrometres(objects, image) == PixelSize(0.5, 0.5, 2.0 if is_volume else None)
+    assert axis_letters(objects, image) == axes
+    result = images / "results" / name.replace(".", "_objects.")
+    assert suggested_path(image, objects) == result
+    saver = LabelSaver(files_dock._viewer, files_dock)
+    with qtbot.waitSignal(saver.saved, timeout=20_000):
+        saver.write(objects, result)
+    files_dock.start()  # what may be corrected is kept
+    wait_for_end(files_dock, qtbot)
+    assert "was saved by hand" in say(files_dock, "predict_status")
 
 
 def test_all_files_that_are_finished_have_one_table(files_dock, images, qtbot, tmp_path, monkeypatch):

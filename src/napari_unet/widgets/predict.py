@@ -327,7 +327,7 @@ class PredictDock(Dock):
             self._status.say(*tally.outcome(cancelled=run.job.control.stopped))
 
     def _on_opened(self, event: OpenedFile) -> None:
-        image = Image(event.image, name=event.name, rgb=event.rgb)
+        image = Image(event.image, name=event.name, rgb=event.rgb, metadata=dict(event.metadata))
         self._viewer.add_layer(image)
         add_results(self._viewer, image, event.results)
 

@@ -24,6 +24,10 @@ PARTS = "napari_unet parts"
 """Metadata of a transparent image: the ids of the layers it was made of, which are its channels."""
 
 
+RESULTS = "napari_unet results"
+"""Metadata of an image that was opened with its results: the files of these by kind."""
+
+
 @dataclass(slots=True, eq=False)
 class Mark:
     """What the plugin notes in the metadata of a layer that it made.

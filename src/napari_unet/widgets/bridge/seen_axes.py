@@ -13,6 +13,7 @@ from pathlib import Path
 from napari.layers import Layer
 
 from napari_unet.core.arrays.axes import CHANNEL_AXES, Channels
+from napari_unet.files.pixels.stored_image import StoredImage
 from napari_unet.files.pixels.tiff_axes import TiffAxes, read_tiff_axes
 from napari_unet.widgets.bridge.marks import full_data, is_made_of_channels
 
@@ -93,6 +94,12 @@ def passed_on(image: Layer, shape: Sequence[int], *, as_channel: bool = False) -
         return {}
     letters = f"C{said.letters}" if as_channel else said.letters
     return {_AXES: replace(said, letters=letters, shape=tuple(shape))}
+
+
+def axes_of_file(image: StoredImage, shape: Sequence[int], *, rgb: bool) -> dict[str, TiffAxes]:
+    """Return metadata for a layer of this shape that shows an image file: what that says of its axes."""
+    letters = f"{image.axes.replace('C', '')}C" if rgb else image.axes
+    return {_AXES: TiffAxes(letters, tuple(shape), image.pixel_size)} if image.axes else {}
 
 
 def _own(layer: Layer, axis: int) -> SeenAxis:

@@ -27,6 +27,8 @@ from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import ImageScaled, TilesHalved
 from napari_unet.network.memory import free_host_memory
 from napari_unet.network.tiles.in_turn import ImageFailed
+from napari_unet.widgets.bridge.marks import RESULTS
+from napari_unet.widgets.bridge.seen_axes import axes_of_file
 from napari_unet.widgets.predicting.prediction_run import TilesDone
 
 
@@ -84,11 +86,15 @@ def segment_files(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenedFile:
-    """An image file as a layer shows it (channels last if ``rgb``), and its results by kind."""
+    """An image file as a layer shows it (channels last if ``rgb``), and its results by kind.
+
+    ``metadata`` for the layer says what the file says of its axes, and where its results are.
+    """
 
     name: str
     image: NDArray[Any]
     rgb: bool
+    metadata: Mapping[str, Any]
     results: Mapping[PredictionKind, NDArray[Any]]
 
 
@@ -106,7 +112,8 @@ def read_results(path: Path, outputs: Mapping[PredictionKind, Path]) -> OpenedFi
         results[kind] = (
             found.astype(np.int32) if kind == "objects" else found
         )  # room for more than the file has
-    return OpenedFile(stem(path), pixels, rgb, results)
+    metadata = {RESULTS: dict(outputs), **axes_of_file(image, pixels.shape, rgb=rgb)}
+    return OpenedFile(stem(path), pixels, rgb, metadata, results)
 
 
 def in_memory(path: Path, pixels: Any) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 from napari_unet.files.pixels.images import BY_HAND, result_stem, safe_name, stem, write_labels
 from napari_unet.files.results.outline_files import IMAGEJ, QUPATH, write_outlines
 from napari_unet.files.results.tables import write_table
-from napari_unet.widgets.bridge.marks import kind_of, layers_of, source_of
+from napari_unet.widgets.bridge.marks import RESULTS, kind_of, layers_of, source_of
 from napari_unet.widgets.bridge.placement import micrometres
 from napari_unet.widgets.jobs import Job, once
 from napari_unet.widgets.predicting.object_table import (
@@ -221,7 +221,13 @@ def meant_path(chosen: Path, kind: str) -> Path:
 
 
 def suggested_path(image: Image, labels: Labels) -> Path:
-    """Return "<image>_objects.tif" beside the file of the image, or else in the home folder."""
+    """Return "<image>_objects.tif" beside the file of the image, or else in the home folder.
+
+    For results that were opened from a file, it is that file, which is then kept as it was corrected.
+    """
+    opened: Path | None = image.metadata.get(RESULTS, {}).get(_kind(labels))
+    if opened is not None:
+        return opened.with_suffix(".tif")
     source = image.source.path
     if source is None:
         return Path.home() / f"{_by_layer(image, labels)}.tif"
