@@ -81,6 +81,20 @@ def test_corrected_labels_are_measured_and_outlined(
     assert len(rows_of(table)) == 3
 
 
+def test_classes_of_another_run_than_the_objects_are_told(
+    folder: Path, predicted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = predicted / "results"
+    arguments = ["predict", folder / "model.safetensors", "--images", folder / "images" / "a1.tif"]
+    assert run(*arguments, "--output", results, "--set", "instances.min_size=2") == 0
+    write_labels(results / "a2_objects.tif", np.eye(48, 40, dtype=np.uint16), software=BY_HAND)  # corrected
+    capsys.readouterr()
+    table = predicted / "measured.csv"
+    assert run("measure", results, "--images", folder / "images", "--output", table) == 0
+    told = f"{results / 'a1_classes.tif'} may not belong to the objects beside: another model"
+    assert capsys.readouterr().err.startswith(told)
+
+
 def test_labels_of_other_programs_beside_the_images(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

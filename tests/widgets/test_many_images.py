@@ -147,7 +147,7 @@ def test_a_folder_with_a_damaged_file(files_dock, images, qtbot, monkeypatch):
     assert say(files_dock, "predict_status").startswith("4 of 5 images")
 
 
-def test_outlines_are_written_where_they_are_asked_for(files_dock, images, qtbot):
+def test_outlines_are_written_where_they_are_asked_for(files_dock, images, qtbot, monkeypatch):
     (images / "c2.tif").unlink()
     boxes = {name: files_dock.findChild(QCheckBox, f"predict_{name}") for name in ("objects", "classes")}
     boxes |= {
@@ -174,6 +174,13 @@ def test_outlines_are_written_where_they_are_asked_for(files_dock, images, qtbot
     ]
     objects = read_image(results / "c0_objects.tif").pixels
     assert not objects.any()
+    monkeypatch.setattr(predicted_files, "free_host_memory", lambda: 0)
+    files_dock.start()
+    wait_for_end(files_dock, qtbot)
+    lines = failures(files_dock)
+    assert len(lines) == 4
+    assert all("because its planes are too large for the memory" in line for line in lines)
+    assert files_dock.findChild(QComboBox, "predict_finished").count() == 4
     files_dock.image.setCurrentIndex(0)
     assert not boxes["imagej"].isVisibleTo(files_dock)
 

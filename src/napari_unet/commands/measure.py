@@ -1,6 +1,6 @@
 """The work of ``napari-unet measure``: a table, and outlines, of the objects in label files."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +8,10 @@ import numpy as np
 from napari_unet.console import listed, note, print_json, progress_bar, report_table, report_written
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.measurements import Measurable
+from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.core.painted.label_images import may_be_image, may_be_mask
 from napari_unet.files.pixels.finding import expand_paths
-from napari_unet.files.pixels.images import check_replaceable, stem
+from napari_unet.files.pixels.images import check_replaceable, recipe_in, stem
 from napari_unet.files.results.label_files import find_labels
 from napari_unet.files.results.measured_files import (
     TableOfFiles,
@@ -54,6 +55,7 @@ def measure(
         measured.write(table)
         report_table(table, as_json)
     _tell(masks, pictures, unlabelled)
+    _tell_of_classes([outputs for _, outputs in files])
     for path, message in failed:
         note(message)
         if as_json:
@@ -83,3 +85,15 @@ def _tell(masks: Sequence[Path], pictures: Sequence[Path], unlabelled: Sequence[
         )
     if unlabelled:
         note(f"Left out, as no labels were found: {listed(unlabelled)}.")
+
+
+def _tell_of_classes(files: Sequence[Mapping[PredictionKind, Path]]) -> None:
+    """Say which classes were not made together with their objects, by one model with the same settings."""
+    both = [(file["objects"], file["classes"]) for file in files if {"objects", "classes"} <= file.keys()]
+    if apart := [
+        classes for objects, classes in both if len({recipe_in(objects), recipe_in(classes), ""}) > 2
+    ]:
+        note(
+            f"{listed(apart)} may not belong to the objects beside: another model, or other settings, made "
+            "these; predict objects and classes together."
+        )

@@ -76,8 +76,10 @@ def segment_files(
         if isinstance(event, FileNoted):
             note = event.message
         elif not isinstance(event, FileAdvanced):
-            note = ""
             yield event
+            if isinstance(event, FileWritten) and len(event.outlines) < len(plan.outlines):
+                yield ImageFailed(event.number, note)  # for the list at the end
+            note = ""
         elif isinstance(event.event, ImageScaled | TilesHalved):
             note = event.event.message
         else:
