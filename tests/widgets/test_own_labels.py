@@ -80,9 +80,17 @@ def test_strokes_keep_their_meaning(dock, own, viewer):
     assert known_full_of(paint).accepted == frozenset()
     np.testing.assert_array_equal(own.data, before)
     assert not own.visible
-    assert notification_manager.records[-1].message.startswith("Took 2 objects of 'mine'")
+    assert notification_manager.records[-1].message.startswith("Took background and 2 objects of 'mine'")
     paint.undo()
     assert not paint.data.any()
+
+
+def test_strokes_on_objects_begin_with_1_as_napari_does(dock, own):
+    take(dock, "objects")
+    paint = dock.annotation
+    np.testing.assert_array_equal(paint.data, np.where(own.data > 0, own.data.astype(int) + 1, 0))
+    assert known_full_of(paint).accepted == frozenset()
+    assert notification_manager.records[-1].message.startswith("Took 3 objects of 'mine'")
 
 
 def test_of_finished_labels_all_is_known(dock, own):

@@ -182,8 +182,8 @@ def _advice(stage: Stage) -> Advice:  # noqa: C901, PLR0911, PLR0912 - a table: 
         case Stage(is_predicting=True):
             return Advice(
                 4,
-                "The network segments the image. Parts of it appear as they are finished, those in view "
-                "first.",
+                "The network segments the image; step 4 says how far it is. Parts of it appear as they are "
+                "finished, those in view first.",
             )
         case Stage(corrected=True, has_annotation=True):
             return Advice(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from napari.components import ViewerModel
@@ -11,7 +11,7 @@ from napari.utils.notifications import show_info
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QWidget
 
-from napari_unet.core.annotation import FIRST_OBJECT, Mode, check_paint, count_values
+from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, Mode, check_paint, count_values
 from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.correcting.gestures import unused_values
 from napari_unet.core.errors import InputError
@@ -33,13 +33,27 @@ _OR_COPY = "{}, or copy it into the paint{}:"
 _OF_PLANE = " of the plane you see"
 _MAKE_FIRST = "{} Make one first; then select this layer again to copy it into the paint of a plane."
 _OTHER_SHAPE = "{} It cannot become paint either, as it has shape {} and the pixels of '{}' have {}."
+Meaning = Literal["strokes", "objects", "labels"]
+"""What numbers in labels stand for: what they do in paint, strokes on objects alone, or finished objects."""
+
 _AS_STROKES = (
     "1 is background, every number from 2 up is an object (or a class), and 0 is unlabelled.\n"
     "The layer itself is not changed, only hidden."
 )
+_AS_OBJECTS = (
+    "Every number is an object (or a class), also 1, and 0 is unlabelled: you painted on objects, and\n"
+    "no background yet. The layer itself is not changed, only hidden."
+)
 _AS_LABELS = (
     "0 is background, and every other number is an object painted up to its border (or a class), as other\n"
     "programs save labels: every pixel is then known. The layer itself is not changed, only hidden."
+)
+
+
+_MEANINGS: tuple[tuple[str, Meaning, str], ...] = (
+    ("As strokes", "strokes", _AS_STROKES),
+    ("As strokes on objects", "objects", _AS_OBJECTS),
+    ("As finished labels", "labels", _AS_LABELS),
 )
 
 
@@ -68,13 +82,11 @@ class OwnLabels(QWidget):
         column = Column(self)
         self._said = column.add(Sentence("paint_own"))
         self._buttons = [
-            button(text, partial(self.take, finished=finished), name=name, tooltip=tooltip)
-            for text, finished, name, tooltip in (
-                ("As strokes", False, "paint_own_strokes", _AS_STROKES),
-                ("As finished labels", True, "paint_own_labels", _AS_LABELS),
-            )
+            button(text, partial(self.take, meaning), name=f"paint_own_{meaning}", tooltip=tooltip)
+            for text, meaning, tooltip in _MEANINGS
         ]
-        column.add_row(*self._buttons)
+        column.add_row(*self._buttons[:2])
+        column.addWidget(self._buttons[2])
         follow(self, self.look, viewer.layers.selection.events.active, viewer.layers.events.removed)
         watcher.layer_changed.connect(self.look)
         image.layer_changed.connect(self.look)
@@ -110,19 +122,19 @@ class OwnLabels(QWidget):
             why = _OTHER_SHAPE.format(why, now, image.name, wanted)
         self._said.say(why, tone)
 
-    def take(self, *, finished: bool) -> None:
-        """Take these labels into the paint of the chosen image."""
+    def take(self, meaning: Meaning) -> None:
+        """Take these labels, whose numbers have this meaning, into the paint of the chosen image."""
         labels = self._stray()
         if labels is None:
             return
         try:
-            given = labels_as_paint(labels, finished=finished)
+            given = labels_as_paint(labels, meaning)
             self._make()
             paint = self._watcher.layer
             if paint is None:
                 return
             plane = pixel_shown(self._viewer, paint)[: paint.ndim - given.ndim]
-            told = take_labels(given, paint, plane, finished=finished)
+            told = take_labels(given, paint, plane, finished=meaning == "labels")
         except InputError as error:
             self._said.say(str(error), "error")
             return
@@ -159,15 +171,18 @@ class OwnLabels(QWidget):
         return tuple(full_data(image).shape[axis] for axis in spatial_axes(image, self._channels()))
 
 
-def labels_as_paint(labels: Labels, *, finished: bool) -> NDArray[np.int32]:
-    """Return ``labels`` as paint: where finished labels are 0, they have background.
+def labels_as_paint(labels: Labels, meaning: Meaning) -> NDArray[np.int32]:
+    """Return ``labels`` as paint, whose zeros are background in finished ones, unlabelled beside strokes.
 
     ``InputError`` if they are empty, or cannot be paint.
     """
     pixels = np.asarray(full_data(labels))
     if not pixels.any():
         raise InputError(f"Nothing is on '{labels.name}' yet; paint on it, or on the annotation layer.")
-    return check_paint(paint_of_labels(pixels) if finished else pixels)
+    if meaning == "strokes":
+        return check_paint(pixels)
+    paint = paint_of_labels(pixels)
+    return check_paint(paint if meaning == "labels" else np.where(pixels > 0, paint, 0))
 
 
 def take_labels(
@@ -182,7 +197,8 @@ def take_labels(
     mode = mode_of(paint)
     before = np.asarray(full_data(paint))
     given = _beside(given, before, mode)
-    objects = [value for value in count_values(given) if value >= FIRST_OBJECT]
+    values = count_values(given)
+    objects = [value for value in values if value >= FIRST_OBJECT]
     indices = np.nonzero((given > 0) & (given != before[plane]))
     at = tuple(np.full(indices[0].size, index) for index in plane)
     with timeline_of(paint).step():
@@ -190,7 +206,8 @@ def take_labels(
     if finished and mode == "objects":
         accept_objects(paint, objects)
     one, many = ("object", "objects") if mode == "objects" else ("class", "classes")
-    return f"{len(objects)} {one if len(objects) == 1 else many}"
+    beside = "background and " if BACKGROUND in values else ""
+    return f"{beside}{len(objects)} {one if len(objects) == 1 else many}"
 
 
 def _beside(given: NDArray[np.int32], paint: NDArray[Any], mode: Mode) -> NDArray[np.int32]:
