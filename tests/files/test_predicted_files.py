@@ -230,6 +230,21 @@ def test_outlines_of_results_that_were_there_are_made_from_them(images, tmp_path
     assert len(roiread(again.outlines[0])) == read_image(objects).pixels.max() > 0
 
 
+def test_outlines_of_an_earlier_run_follow_the_objects(images, tmp_path):
+    def rois(threshold, outlines=()):
+        config = replace(CONFIG, instances=InstanceConfig(threshold, min_size=1))
+        plan = FilesPlan((images / "c0.tif",), tmp_path / "out", ("objects",), outlines=outlines)
+        *_, written = predict_files(make_model(), plan, config, device="cpu")
+        objects = read_image(written.outputs["objects"]).pixels
+        assert len(roiread(tmp_path / "out" / "c0_objects.zip")) == objects.max()
+        return objects.max(), [path.name for path in written.outlines]
+
+    assert rois(0.0, (".zip",)) == (1, ["c0_objects.zip"])
+    assert rois(0.99) == (0, ["c0_objects.zip"])
+    (tmp_path / "out" / "c0_objects.geojson").write_text("of someone else")
+    assert rois(0.0) == (1, ["c0_objects.zip"])
+
+
 @pytest.mark.parametrize("file_format", ["tiff", "zarr"])
 def test_further_images_in_a_file_are_told_when_it_is_reached(tmp_path, file_format):
     paths = [tmp_path / "a.tif", tmp_path / "b.tif"]

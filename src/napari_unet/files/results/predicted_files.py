@@ -17,8 +17,10 @@ from napari_unet.files.atomic import check_writable
 from napari_unet.files.networks.models import model_digest
 from napari_unet.files.pixels.finding import result_name
 from napari_unet.files.pixels.images import (
+    SOFTWARE,
     check_replaceable,
     is_zarr,
+    maker_of,
     read_image,
     write_image,
     write_labels,
@@ -35,7 +37,7 @@ from napari_unet.files.results.large_prediction import (
     predict_to_zarr,
     share_done,
 )
-from napari_unet.files.results.outline_files import write_outlines
+from napari_unet.files.results.outline_files import OUTLINES, write_outlines
 from napari_unet.files.results.recipe import are_made, recipe_in_memory
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import Predicted, PredictionEvent
@@ -303,8 +305,14 @@ def _open(path: Path, model: Model, file_format: Format, *, is_on_cluster: bool)
 def _finish(
     plan: FilesPlan, number: int, outputs: Mapping[PredictionKind, Path], *, was_there: bool = False
 ) -> Iterator[FileNoted | FileWritten]:
-    """Write the outlines of objects that are on disk, if they are asked for, plane by plane."""
+    """Write the outlines of objects that are on disk, plane by plane, if they are asked for.
+
+    Those of an earlier run are replaced in any case: they may be of other objects.
+    """
     targets = plan.outline_targets(number)
+    if "objects" in outputs:
+        earlier = (plan.target(number, "objects", ending) for ending in OUTLINES.values())
+        targets += [path for path in earlier if path not in targets and maker_of(path) == SOFTWARE]
     if targets:
         path = outputs["objects"]
         objects = open_image(path)
