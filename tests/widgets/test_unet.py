@@ -632,7 +632,8 @@ def test_a_training_goes_on_and_is_stopped_above_the_steps(make_napari_viewer, q
     viewer.window.add_dock_widget(dock)
     paint_on(viewer, viewer.add_image(discs(), name="cells"))
     dock.train.start()
-    qtbot.waitUntil(lambda: shown(dock) == ["next", "stop"], timeout=60_000)
+    qtbot.waitUntil(lambda: "Step" in say(dock, "train_status"), timeout=60_000)  # there is something to save
+    assert shown(dock) == ["next", "stop"]
     assert say(dock, "unet_advice").endswith("press Stop and save.")
     dock.train.pause()
     assert shown(dock) == ["resume", "next", "stop"]
