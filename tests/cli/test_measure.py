@@ -116,6 +116,17 @@ def test_labels_of_other_programs_beside_the_images(
     )
 
 
+def test_layers_that_napari_saved_under_their_names_are_found(folder: Path, tmp_path: Path) -> None:
+    for name in ("a1", "a2"):
+        objects, classes = np.eye(48, 40, dtype=np.uint16), np.full((48, 40), 2, np.uint8)
+        for kind, pixels in (("objects", objects), ("classes", classes), ("probability", objects / 2)):
+            tifffile.imwrite(tmp_path / f"{name} {kind}.tif", pixels)
+    arguments = ["measure", tmp_path, "--images", folder / "images", "--output", tmp_path / "t.csv"]
+    assert run(*arguments) == 0
+    rows = rows_of(tmp_path / "t.csv")
+    assert [(row["image"], row["class"]) for row in rows] == [("a1.tif", "2"), ("a2.tif", "2")]
+
+
 def test_without_images_labels_say_how_large_pixels_are(tmp_path: Path) -> None:
     labels = np.zeros((3, 20, 20), np.uint16)
     labels[:2, 2:4, 2:4] = 1

@@ -29,8 +29,9 @@ _ALSO_TIFF = (".svs", ".ndpi", ".scn", ".qptiff", ".stk", ".btf", ".tf8")
 """Endings of slide scanners and other programs for what is TIFF all the same."""
 
 
-LABEL_ENDINGS = ("_objects", "_cp_masks", "_masks", "_labels")
-"""What this and other programs add to the name of an image for labels of its objects."""
+LABEL_ENDINGS = ("_objects", " objects", "_cp_masks", "_masks", "_labels")
+"""What this and other programs add to the name of an image for labels of its objects; napari saves layers
+under their names, which have a space."""
 
 
 def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> list[Path]:

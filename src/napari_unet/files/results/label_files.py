@@ -12,8 +12,8 @@ from napari_unet.files.results.measured_files import Finished
 
 _ENDINGS: dict[str, PredictionKind] = {
     **dict.fromkeys(LABEL_ENDINGS, "objects"),
-    "_classes": "classes",
-    "_probabilities": "probabilities",
+    **dict.fromkeys(("_classes", " classes"), "classes"),
+    **dict.fromkeys(("_probabilities", " probability"), "probabilities"),
 }
 
 
