@@ -172,8 +172,8 @@ def watched(clocks: Clocks) -> Iterator[None]:
         (learner.Learner, "step", "forward and loss"),  # what is left of it
         (torch.autograd, "backward", "backward"),
         (torch.nn.utils, "clip_grad_norm_", "optimiser"),
-        (torch.optim.AdamW, "step", "optimiser"),
-        (torch.optim.AdamW, "zero_grad", "optimiser"),
+        (learner._AdamW, "step", "optimiser"),
+        (UNet, "zero_grad", "optimiser"),
         (Replay, "finish", "optimiser"),
         (learner.Learner, "_update_average", "average"),
         (Validation, "tally", "validation"),
