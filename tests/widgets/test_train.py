@@ -510,7 +510,11 @@ def test_the_form_reads_as_a_configuration(viewer, qtbot):
     qtbot.waitUntil(lambda: "Looking" not in say(dock, "train_place"), timeout=60_000)
 
 
-def test_the_device_is_told_in_words(dock, qtbot):
+def test_the_device_is_told_in_words(viewer, qtbot):
+    dock = TrainDock(viewer)
+    qtbot.addWidget(dock)
+    assert say(dock, "train_place") == "Looking for a GPU."
+    assert not dock._looking.is_running  # it would slow down what opens after this dock
     qtbot.waitUntil(lambda: "Looking" not in say(dock, "train_place"), timeout=60_000)
     assert say(dock, "train_place")
     device = dock.form._device

@@ -55,7 +55,7 @@ from napari_unet.widgets.training.training_run import (
     read_history,
     train_and_save,
 )
-from napari_unet.widgets.window.lifetime import follow
+from napari_unet.widgets.window.lifetime import follow, later
 
 
 @dataclass(slots=True)
@@ -388,10 +388,11 @@ class TrainDock(Dock):
             self.form.choose_file(path)
 
     def _ask_device(self) -> None:
-        """Let a thread find out which device computes: it imports torch."""
+        """Let a thread find out which device computes, once the dock is open: importing torch delays it."""
         device = self.form.device
         self._device_line.say("Looking for a GPU.")
-        self._looking.submit(once(lambda: device_in_words(device)))
+        look = once(lambda: device_in_words(device))
+        later(self, 0, lambda: self._looking.submit(look)).start()
 
     def _show_device(self, words: str, hint: str, tone: Tone = "hint") -> None:
         if self._run is None:  # during a training the line says what it runs on
