@@ -80,8 +80,10 @@ def sweep_first_axis(
                 far[i] = min(whole(far[i] + row), none)
             _insert(near, far, objects[y, left:right], whole(0), id_bits)
             if y >= start:
-                out_nearest[y, left:right] = near
-                out_second[y, left:right] = far
+                out_near, out_far = out_nearest[y, left:right], out_second[y, left:right]
+                for i in range(near.size):
+                    out_near[i] = near[i]
+                    out_far[i] = far[i]
         near[:] = none
         far[:] = none
         for y in range(objects.shape[0] - 1, start - 1, -1):
@@ -126,8 +128,10 @@ def spread_along_axis(
             here = start + offset
             stop = here + min(_CHUNK, width - offset)
             low, high = out_nearest[here:stop], out_second[here:stop]
-            low[:] = nearest[here:stop]
-            high[:] = second[here:stop]
+            near, far = nearest[here:stop], second[here:stop]
+            for i in range(low.size):
+                low[i] = near[i]
+                high[i] = far[i]
             for distance in range(1, steps.size):
                 step = steps[distance]
                 highest = high[0]
@@ -150,8 +154,9 @@ def spread_nearest_along_axis(
         for offset in range(0, width, _CHUNK):
             here = start + offset
             stop = here + min(_CHUNK, width - offset)
-            low = out[here:stop]
-            low[:] = nearest[here:stop]
+            low, other = out[here:stop], nearest[here:stop]
+            for i in range(low.size):
+                low[i] = other[i]
             for distance in range(1, steps.size):
                 step = steps[distance]
                 highest = low[0]

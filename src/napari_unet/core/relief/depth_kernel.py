@@ -53,7 +53,8 @@ def spread(squared: Any, stride: Any, start: Any, stop: Any) -> None:
     padded = np.full(squared.shape[1] + 2 * margin, _FAR)
     for line in range(start, stop):
         lowest = squared[line]
-        padded[margin : margin + lowest.size] = lowest
+        for x in range(lowest.size):
+            padded[margin + x] = lowest[x]
         for left in range(0, lowest.size, _RUN):
             low = lowest[left : left + _RUN]
             for distance in range(1, REACH + 1):

@@ -43,7 +43,8 @@ def find_uphill(level: Any, steps: Any, uphill: Any, start: Any, stop: Any) -> A
     for begin in range(start, stop, _RUN):
         here = level[begin : min(begin + _RUN, stop)]
         way = uphill[begin : begin + here.size]
-        highest[: here.size] = here
+        for pixel in range(here.size):
+            highest[pixel] = here[pixel]
         for side in range(steps.size):
             there = level[begin + steps[side] : begin + steps[side] + here.size]
             behind = steps[side] < 0
@@ -155,8 +156,9 @@ def find_rims(level: Any, regions: Any, steps: Any, start: Any, stop: Any) -> An
 
 @compiled()
 def _longer(array: Any) -> Any:
-    longer = np.empty((2 * len(array), *array.shape[1:]), array.dtype)
-    longer[: len(array)] = array
+    longer = np.empty(2 * array.size, array.dtype)
+    for place in range(array.size):
+        longer[place] = array[place]
     return longer
 
 
