@@ -78,4 +78,4 @@ def test_wheel_holds_what_runs_without_the_repository(tmp_path: Path) -> None:
     assert f"{dist_info}/licenses/LICENSE" in names
     assert {name.split("/")[0] for name in names} == {"napari_unet", dist_info}, "tests or scripts slipped in"
     assert "napari-unet-interactive = napari_unet:napari.yaml" in entry_points
-    assert "napari-unet = napari_unet.cli:main" in entry_points
+    assert "napari-unet = napari_unet.__main__:main" in entry_points
