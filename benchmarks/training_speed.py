@@ -39,6 +39,7 @@ from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.device import choose_device, describe_device
 from napari_unet.network.events import Started, StepDone
 from napari_unet.network.learning import batch_source, batches, learner, resident
+from napari_unet.network.learning.optimiser import AdamW
 from napari_unet.network.learning.replay import Replay
 from napari_unet.network.learning.validation import Validation
 from napari_unet.network.unet import UNet
@@ -172,7 +173,7 @@ def watched(clocks: Clocks) -> Iterator[None]:
         (learner.Learner, "step", "forward and loss"),  # what is left of it
         (torch.autograd, "backward", "backward"),
         (torch.nn.utils, "clip_grad_norm_", "optimiser"),
-        (learner._AdamW, "step", "optimiser"),
+        (AdamW, "step", "optimiser"),
         (UNet, "zero_grad", "optimiser"),
         (Replay, "finish", "optimiser"),
         (learner.Learner, "_update_average", "average"),

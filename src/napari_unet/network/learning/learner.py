@@ -1,6 +1,5 @@
 """One network on its way: the optimiser step, the running average of its weights, and what guards them."""
 
-import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from napari_unet.network.learning.loss import distance_loss, weighted_cross_entropy
+from napari_unet.network.learning.optimiser import AdamW
 from napari_unet.network.learning.replay import Numbers, Replay, read_later, upload
 from napari_unet.network.learning.state import LearnerState
 from napari_unet.network.unet import UNet, drop_out
@@ -32,16 +32,6 @@ _FIRST_SCALE = 1024.0
 
 Snapshot = tuple[list[Tensor], dict[str, Any]]
 """What :meth:`Learner.snapshot` returns."""
-
-
-class _AdamW(torch.optim.AdamW):
-    """AdamW without torch's compiler, which the decorators of these methods import and nothing here uses.
-
-    It took more than half of the time to the first step, and 100 MB.
-    """
-
-    add_param_group = inspect.unwrap(torch.optim.AdamW.add_param_group)
-    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
 
 
 class Learner:
@@ -99,7 +89,7 @@ class Learner:
         # Not with float16: its scaler waits for the GPU in every step.
         is_recorded = device.type == "cuda" and precision != torch.float16
         # In one pass over each tensor, or one kernel for all: four times faster on the CPU.
-        self._optimiser = _AdamW(
+        self._optimiser = AdamW(
             [{"params": group, "share": share} for share, group in groups.items()],
             lr=learning_rate,
             fused=True,
