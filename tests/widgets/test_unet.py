@@ -641,7 +641,7 @@ def test_a_training_goes_on_and_is_stopped_above_the_steps(make_napari_viewer, q
     assert not dock.train.is_paused
     with qtbot.waitSignal(dock.train.ended, timeout=60_000):
         press(dock, "stop")
-    assert shown(dock) == ["predict"]
+    qtbot.waitUntil(lambda: shown(dock) == ["predict"], timeout=20_000)  # once the paint is counted
     assert "Saved as cells" in say(dock, "train_outcome")
 
 
