@@ -73,12 +73,27 @@ def test_tables_of_several_images_are_one_with_blanks_where_an_image_lacks_a_col
 
 def test_the_class_of_an_object_is_that_of_most_of_its_pixels_and_the_lower_one_in_a_draw():
     labels = np.array([[9, 9, 9, 0], [4, 4, 0, 6]])
-    classes = np.array([[3, 2, 3, 5], [3, 2, 5, 1]], np.uint8)
+    classes = np.array([[3, 2, 3, 5], [3, 2, 5, 4]], np.uint8)
     names, *rows = measure_objects(labels, classes=classes)
     assert names[:3] == ["object", "class", "pixels"]
-    assert [row[:3] for row in rows] == [[4, 2, 2], [6, 1, 1], [9, 3, 3]]
+    assert [row[:3] for row in rows] == [[4, 2, 2], [6, 4, 1], [9, 3, 3]]
     names, row = measure_objects(np.zeros((2, 2), int), classes=np.ones((2, 2), int))
     assert (names[1], row) == ("class", [None] * 6)
+
+
+def test_no_object_is_of_the_class_background():
+    labels = np.array([[9, 9, 9, 9], [4, 4, 0, 6]])
+    classes = np.array([[1, 0, 1, 3], [0, 0, 5, 1]], np.uint8)  # erased under 4, painted over under 6
+    rows = measure_objects(labels, classes=classes)[1:]
+    assert [row[:3] for row in rows] == [[4, None, 2], [6, None, 1], [9, 3, 4]]
+    # Below a threshold of a half, background may be the most probable of all in an object.
+    dim = np.empty((3, 6, 6), np.float32)
+    dim[0], dim[1], dim[2] = 0.6, 0.4, 0
+    dim[:, 0, 0] = 0.4, 0, 0.6
+    found = Prediction(dim, ndim=2, mode="classes", instances=InstanceConfig(threshold=0.3, min_size=3))
+    assert [row[:2] for row in measure_objects(found)[1:]] == [[1, None]]
+    found.classes[3, 3] = 2
+    assert [row[:2] for row in measure_objects(found)[1:]] == [[1, 2]]
 
 
 def test_the_class_is_counted_through_all_pieces():

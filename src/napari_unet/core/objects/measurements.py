@@ -62,8 +62,9 @@ def measure_objects(
     Returns
     -------
     list of list
-        Columns: the value of the object, the class of most of its pixels (the lowest of several) if classes
-        are known, its pixels, its area in µm² or, if any object has pixels in several planes, volume in µm³,
+        Columns: the value of the object, the class of most of its pixels (the lowest of several; background
+        does not count, None if nothing else is there) if classes are known, its pixels, its area in µm² or,
+        if any object has pixels in several planes, volume in µm³,
         the diameter of a disc (ball) of that size, the mean position in pixels along every axis, and the mean
         of every channel and of each of the others. With pandas:
         ``pandas.DataFrame(table[1:], columns=table[0])``.
