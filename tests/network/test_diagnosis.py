@@ -158,7 +158,7 @@ def test_a_few_objects_that_run_together_are_no_fault(joined: int, found: int) -
 @given(levels=st.integers(1, 7), padding=st.sampled_from(["same", "valid"]))
 def test_the_field_of_view_is_what_the_geometry_says(levels: int, padding: Any) -> None:
     config = UNetConfig(levels=levels, padding=padding)
-    first, last = seen_by(config, 0, 1)
+    first, last = seen_by(config, 1)
     assert field_of_view(config) == last - first > 2**levels
 
 

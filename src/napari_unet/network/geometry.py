@@ -91,13 +91,13 @@ def box_to_read(config: UNetConfig, box: Sequence[slice]) -> tuple[list[slice], 
     return read, tuple(slice(0, cut.stop - cut.start) for cut in box)
 
 
-def seen_by(config: UNetConfig, start: int, stop: int) -> tuple[int, int]:
-    """Return the range ``[first, last)`` of input pixels that the output pixels ``[start, stop)`` depend on.
+def seen_by(config: UNetConfig, size: int) -> tuple[int, int]:
+    """Return the range ``[first, last)`` of input pixels that ``size`` pixels of the output depend on.
 
-    For a same-padded network, away from the border of the image; pixels count from a corner of the pooling
-    grid.
+    For a same-padded network, away from the border of the image. All count from the first of these pixels,
+    which is on the pooling grid.
     """
-    first, last = start, stop - 1
+    first, last = 0, size - 1
     for _ in range(config.levels):  # down from the output: the expanding path
         first, last = first - 2, last + 2  # two 3x3 convolutions
         if config.upsampling in {"linear", "aligned"}:
@@ -200,6 +200,6 @@ def tile_geometry(config: UNetConfig) -> Geometry:
         return Geometry(config.alignment, WHOLE, "same")
     if config.padding == "valid":
         return Geometry(config.alignment, margin(config), "valid", output_remainder(config))
-    first, last = seen_by(config, 0, config.alignment)
+    first, last = seen_by(config, config.alignment)
     reach = max(-first, last - config.alignment)
     return Geometry(config.alignment, -(-reach // config.alignment) * config.alignment, "same")

@@ -79,7 +79,7 @@ def about_size(spans: NDArray[np.intp], network: UNetConfig) -> str | None:
 
 def field_of_view(network: UNetConfig) -> int:
     """Return how many pixels along every axis the network sees to decide on one."""
-    first, last = seen_by(network, 0, 1)
+    first, last = seen_by(network, 1)
     return last - first
 
 
