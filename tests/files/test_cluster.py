@@ -28,9 +28,9 @@ from napari_unet.files.results.large_prediction import Stored, StoredEvent, pred
 from napari_unet.files.results.predicted_files import FilesPlan, predict_files
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import TileStored
+from napari_unet.network.in_turn import ImageFailed
 from napari_unet.network.model import Model
 from napari_unet.network.prediction import predict
-from napari_unet.network.tiles.in_turn import ImageFailed
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 

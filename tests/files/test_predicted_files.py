@@ -31,8 +31,8 @@ from napari_unet.files.results.predicted_files import (
     predict_files,
 )
 from napari_unet.network.config import PredictionConfig
+from napari_unet.network.in_turn import ImageFailed
 from napari_unet.network.prediction import predict
-from napari_unet.network.tiles.in_turn import ImageFailed
 
 KINDS = ("objects", "probabilities")
 CONFIG = PredictionConfig(tile_size=32)

@@ -8,7 +8,7 @@ import pytest
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.network.tiles.in_turn import ImageFailed, in_turn
+from napari_unet.network.in_turn import ImageFailed, in_turn
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,8 @@ from napari_unet.files.results.predicted_files import (
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import ImageScaled, TileDone, TilesHalved, TileStored
 from napari_unet.network.failures import sentence
+from napari_unet.network.in_turn import ImageFailed
 from napari_unet.network.model import Model
-from napari_unet.network.tiles.in_turn import ImageFailed
 
 _CHANNELS = f"prediction.channels={'|'.join(EXPLICIT_CHANNELS)}"
 

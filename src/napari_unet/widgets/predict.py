@@ -14,7 +14,7 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.files.results.measured_files import Finished
 from napari_unet.files.results.predicted_files import FileSuspended, FileWritten
-from napari_unet.network.tiles.in_turn import ImageFailed
+from napari_unet.network.in_turn import ImageFailed
 from napari_unet.widgets.bridge.layers import edited_result
 from napari_unet.widgets.bridge.marks import images_of
 from napari_unet.widgets.correcting.correct_section import CorrectSection

@@ -75,7 +75,7 @@ def export_package(
     The middle of ``image`` (C, spatial...), a typical one for the model, becomes the example in the package;
     None makes one up. ``InputError`` if the file cannot be written, or the image does not suit the model.
     """
-    from napari_unet.network.tiles.exchange import to_torchscript
+    from napari_unet.network.torchscript import to_torchscript
 
     sample = make_sample(model, image)
     name = _NAME.sub(" ", info.name).strip()[:64]

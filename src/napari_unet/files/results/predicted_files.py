@@ -41,9 +41,9 @@ from napari_unet.files.results.outline_files import OUTLINES, write_outlines
 from napari_unet.files.results.recipe import are_made, recipe_in_memory
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import Predicted, PredictionEvent
+from napari_unet.network.in_turn import ImageFailed, in_turn
 from napari_unet.network.memory import free_host_memory
 from napari_unet.network.model import Model
-from napari_unet.network.tiles.in_turn import ImageFailed, in_turn
 
 Format = Literal["auto", "tiff", "zarr"]
 """Format of results: "auto" is TIFF, but zarr for zarr images and those that do not fit into memory."""

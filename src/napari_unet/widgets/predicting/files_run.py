@@ -25,8 +25,8 @@ from napari_unet.files.results.predicted_files import (
 )
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import ImageScaled, TilesHalved
+from napari_unet.network.in_turn import ImageFailed
 from napari_unet.network.memory import free_host_memory
-from napari_unet.network.tiles.in_turn import ImageFailed
 from napari_unet.widgets.bridge.marks import RESULTS
 from napari_unet.widgets.bridge.seen_axes import axes_of_file
 from napari_unet.widgets.predicting.prediction_run import TilesDone

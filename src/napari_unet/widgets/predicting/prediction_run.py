@@ -23,8 +23,8 @@ from napari_unet.files.pixels.world_axes import Axis
 from napari_unet.files.results.large_prediction import Stored, fits_into_memory, predict_to_zarr, share_done
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import ImageScaled, Predicted, TileDone, TilesHalved
+from napari_unet.network.in_turn import ImageFailed, in_turn
 from napari_unet.network.model import Model
-from napari_unet.network.tiles.in_turn import ImageFailed, in_turn
 
 
 @dataclass(frozen=True, slots=True, eq=False)
