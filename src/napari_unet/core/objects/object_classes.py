@@ -52,5 +52,6 @@ def main_classes(parts: Sequence[ClassPixels]) -> NDArray[np.object_]:
     # This sort is stable, and pairs of an object are in the order of classes: the lowest stays in front.
     order = np.lexsort((-pixels, objects))
     _, firsts = np.unique(objects[order], return_index=True)
-    found = kinds[pairs[order[firsts]] % len(kinds)]
-    return np.where(found < FIRST_OBJECT, None, found)
+    found: NDArray[np.object_] = kinds[pairs[order[firsts]] % len(kinds)].astype(object)
+    found[found < FIRST_OBJECT] = None
+    return found
