@@ -1,6 +1,6 @@
 """Change central modules of core in every small way, one at a time, and check whether a test fails.
 
-    python benchmarks/mutation.py                      # core/weights, core/tiling, core/annotation
+    python benchmarks/mutation.py                      # all of TESTS
     python benchmarks/mutation.py tiling --show        # one of them, and each mutant with its fate
     python benchmarks/mutation.py --every 4            # a quarter of the mutants
 
@@ -34,6 +34,8 @@ TESTS = {
     "weights": ("test_weights", "test_weight_update", "test_weight_reading"),
     "tiling": ("test_tiling",),
     "annotation": ("test_annotation",),
+    "painted/advice": ("test_advice",),
+    "painted/pieces": ("test_pieces", "test_advice", "test_holdout"),
 }
 """Test files of each module of ``napari_unet.core``."""
 
@@ -186,7 +188,10 @@ def main(names: Sequence[str], every: int, show: bool) -> None:
     options: dict[str, Any] = {"deadline": None, "database": None, "derandomize": True, "phases": phases}
     hypothesis.settings.register_profile("mutation", **options)
     for short in names:
-        name, path = f"napari_unet.core.{short}", ROOT / "src/napari_unet/core" / f"{short}.py"
+        name, path = (
+            f"napari_unet.core.{short.replace('/', '.')}",
+            ROOT / "src/napari_unet/core" / f"{short}.py",
+        )
         files = [str(ROOT / "tests/core" / f"{test}.py") for test in TESTS[short]]
         source = path.read_text(encoding="utf-8")
         run_tests(files)  # imports what stays

@@ -1,9 +1,10 @@
-"""Paint made up by hypothesis, and how far its objects are, for the tests of the weight map."""
+"""Paint made up by hypothesis, how far its objects are, and what is said of it."""
 
 from math import inf
 
 import numpy as np
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from napari_unet.core.arrays.blocks import for_each_block, plan_blocks
@@ -16,6 +17,19 @@ from napari_unet.core.borders.two_nearest import (
 )
 
 MAX = 2**31 - 1
+
+small_paint = hnp.arrays(
+    np.int32,
+    hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=6),
+    elements=st.sampled_from([0, 1, 2, 3, 7, MAX - 1, MAX]),
+)
+
+
+def assert_one_sentence(text):
+    assert text[0].isupper()
+    assert text.endswith(".")
+    assert "\n" not in text
+    assert ". " not in text
 
 
 @st.composite

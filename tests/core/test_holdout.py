@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.measure import label
 
-from napari_unet.core.annotation import FIRST_OBJECT, summarise_paint
+from napari_unet.core.annotation import FIRST_OBJECT
 from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.correcting.numbering import number_separately
+from napari_unet.core.painted.advice import summarise_paint
 from napari_unet.core.painted.holdout import BLOCK, GUARD, number_parts, split_pixels
 from napari_unet.core.painted.painted_pixels import PaintedPixels, scatter
 from napari_unet.core.painted.painted_plane import Measure, measure_plane

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from painting import boxes
 
-from napari_unet.core.annotation import summarise_paint
 from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.learning import live_dataset
 from napari_unet.core.learning.dataset import join_planes
 from napari_unet.core.learning.live_dataset import LiveDataset
 from napari_unet.core.learning.reading import DatasetConfig, read_planes
+from napari_unet.core.painted.advice import summarise_paint
 from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.core.painted.object_distance import Depth
 from napari_unet.core.painted.paint_feed import PaintFeed, Source

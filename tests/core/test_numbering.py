@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from painting import paints
 from scipy import ndimage
 
-from napari_unet.core.annotation import count_pieces
 from napari_unet.core.correcting.numbering import number_separately
 from napari_unet.core.errors import InputError
+from napari_unet.core.painted.pieces import count_pieces
 
 
 def renumbered(paint, **arguments):

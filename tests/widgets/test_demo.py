@@ -12,7 +12,7 @@ from napari.layers import Labels
 from scipy import ndimage
 from skimage import data
 
-from napari_unet.core.annotation import summarise_paint
+from napari_unet.core.painted.advice import summarise_paint
 from napari_unet.files.networks.models import load_model
 from napari_unet.files.pixels.images import read_image
 from napari_unet.widgets.demo import Demo, Stroke, main, paint_stroke, read_strokes

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from superqt.utils import signals_blocked
 
-from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, Mode, PaintSummary, summarise_paint
+from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, Mode
 from napari_unet.core.arrays.axes import CHANNEL_AXES
 from napari_unet.core.correcting.numbering import number_separately
 from napari_unet.core.errors import InputError
+from napari_unet.core.painted.advice import PaintSummary, summarise_paint
 from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.widgets.bridge import layers as bridge
 from napari_unet.widgets.bridge import marks

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.annotation import runs
 from napari_unet.core.arrays.blocks import Block
+from napari_unet.core.arrays.runs import runs
 from napari_unet.core.errors import InputError
 
 MAX_DIRECT_ID = 2**20

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.annotation import FIRST_OBJECT, runs
+from napari_unet.core.annotation import FIRST_OBJECT
+from napari_unet.core.arrays.runs import runs
 from napari_unet.core.borders.two_nearest import with_small_ids
 
 TOUCHING = 0.5

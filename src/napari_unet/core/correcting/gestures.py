@@ -15,7 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, count_values
+from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT
+from napari_unet.core.arrays.runs import count_values
 from napari_unet.core.correcting.strokes import divide, inside, spread, trace
 from napari_unet.core.errors import InputError
 

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import label
 
-from napari_unet.core.annotation import FIRST_OBJECT, count_pieces
+from napari_unet.core.annotation import FIRST_OBJECT
 from napari_unet.core.arrays.blocks import box_of
 from napari_unet.core.correcting.gestures import unused_values
+from napari_unet.core.painted.pieces import count_pieces
 
 
 def number_separately(

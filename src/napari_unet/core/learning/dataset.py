@@ -7,9 +7,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.annotation import Mode, advise, check_teachable
+from napari_unet.core.annotation import Mode
 from napari_unet.core.errors import InputError
 from napari_unet.core.learning.reading import DatasetConfig, classes_of, count_together
+from napari_unet.core.painted.advice import advise, check_teachable
 from napari_unet.core.painted.holdout import PixelSplit, split_pixels
 from napari_unet.core.painted.object_distance import UNKNOWN, Depth, Full, choose_reach, object_distance
 from napari_unet.core.painted.painted_pixels import (

@@ -10,19 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.annotation import (
-    Mode,
-    check_paint,
-    check_teachable,
-    count_values,
-    read_paint,
-)
+from napari_unet.core.annotation import Mode, check_paint, read_paint
 from napari_unet.core.arrays.axes import Channels, channels_first, without_equal_channels
 from napari_unet.core.arrays.lazy import Pixels, as_pixels, check_given
 from napari_unet.core.arrays.normalisation import Normalisation
+from napari_unet.core.arrays.runs import count_values
 from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
+from napari_unet.core.painted.advice import check_teachable
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.painted_plane import Measure, PaintedPlane, measure_plane
 

@@ -14,7 +14,8 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.annotation import FIRST_OBJECT, count_values
+from napari_unet.core.annotation import FIRST_OBJECT
+from napari_unet.core.arrays.runs import count_values
 from napari_unet.core.instances import InstanceConfig, Landscape, Separation
 from napari_unet.core.painted.object_distance import Full, full_objects
 from napari_unet.core.painted.pieces import separate_pieces

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import label
 
-from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, Mode, runs
+from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, Mode
+from napari_unet.core.arrays.runs import runs
 from napari_unet.core.painted.painted_pixels import PaintedPixels
 
 FEWEST_STROKES = 5

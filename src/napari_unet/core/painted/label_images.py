@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, check_paint, count_values
+from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, check_paint
 from napari_unet.core.arrays.lazy import LazyPixels, Pixels, check_given
+from napari_unet.core.arrays.runs import count_values
 from napari_unet.core.errors import InputError
 
 _SEVERAL = 3

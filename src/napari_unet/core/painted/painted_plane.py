@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.annotation import BACKGROUND, Mode, count_values
+from napari_unet.core.annotation import BACKGROUND, Mode
 from napari_unet.core.arrays.blocks import Box, box_around, flat_places, part_of, widen
+from napari_unet.core.arrays.runs import count_values
 from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.painted.holdout import number_parts
 from napari_unet.core.painted.object_distance import Depth, Full, is_full, measure_depths, outline

@@ -1,19 +1,110 @@
 """Separate pieces that are painted with one number: most likely several objects, of which nobody said so."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from napari_unet.core.annotation import FIRST_OBJECT, find_pieces, lack_numbers
+from napari_unet.core.annotation import FIRST_OBJECT
+from napari_unet.core.arrays.runs import runs
 from napari_unet.core.painted.painted_pixels import PaintedPixels
+
+_PIECES_PER_NUMBER = 2
+"""Mean number of pieces per object number at which these are no broken strokes: numbers were forgotten."""
 
 _SPECK = 0.25
 """Part of the pixels of the largest piece of an object, below which one is a speck beside it."""
+
+
+def count_pieces(paint: NDArray[np.integer[Any]]) -> dict[int, int]:
+    """Return how many separate pieces each object of ``paint`` (…YX) has in the plane where it has most.
+
+    A piece is connected (8 neighbours). In a stack, strokes of an object may lie planes apart. Runs of equal
+    pixels are connected, far fewer than pixels: a training may be using the same processor.
+    """
+    height, width = (1, *paint.shape)[-2:]
+    values, starts, stops, rows = _runs_in_rows(paint)
+    at = np.unique(_connect(values, starts, stops, rows, (height, width)))
+    in_planes, pieces = np.unique(np.stack((values[at], rows[at] // height)), axis=1, return_counts=True)
+    most: dict[int, int] = {}
+    for value, here in zip(in_planes[0].tolist(), pieces.tolist(), strict=True):
+        most[value] = max(most.get(value, 0), here)
+    return most
+
+
+def lack_numbers(pieces: Mapping[int, int]) -> bool:
+    """Return whether objects are painted in so many ``pieces`` that most have no number of their own.
+
+    ``pieces`` are those of a whole paint, from :func:`count_pieces`.
+    """
+    return sum(pieces.values()) >= max(_PIECES_PER_NUMBER * len(pieces), 2)
+
+
+def find_pieces(
+    flat: NDArray[np.intp], values: NDArray[np.int32], shape: tuple[int, int]
+) -> NDArray[np.intp]:
+    """Return for each object pixel (N,) of a plane (Y, X) the first pixel of its piece.
+
+    ``flat`` are the flat indices of the pixels, in ascending order, and ``values`` their paint. See
+    :func:`count_pieces` for what a piece is.
+    """
+    if not flat.size:
+        return flat
+    all_rows = flat // shape[1]
+    goes_on = (np.diff(flat) == 1) & (np.diff(values) == 0) & (np.diff(all_rows) == 0)
+    first = np.flatnonzero(np.concatenate(([True], ~goes_on)))
+    lengths = np.diff(first, append=flat.size)
+    starts = flat[first]
+    run = _connect(values[first], starts, starts + lengths, all_rows[first], shape)
+    pieces: NDArray[np.intp] = np.repeat(starts[run], lengths)
+    return pieces
+
+
+def _connect(
+    values: NDArray[np.integer[Any]],
+    starts: NDArray[np.intp],
+    stops: NDArray[np.intp],
+    rows: NDArray[np.intp],
+    shape: tuple[int, int],
+) -> NDArray[np.intp]:
+    """Return for each run (N,) within a row, in raster order, the index of the first run of its piece."""
+    height, width = shape
+    # In the next row of the same plane, runs that overlap it or touch one of its corners.
+    first = np.searchsorted(stops, np.maximum(starts - 1, rows * width) + width, "right")
+    behind = np.searchsorted(starts, np.minimum(stops + 1, (rows + 1) * width) + width, "left")
+    below = np.where(rows % height < height - 1, np.maximum(behind - first, 0), 0)
+    run = np.repeat(np.arange(values.size), below)
+    other = np.arange(run.size) + np.repeat(first - np.cumsum(below) + below, below)
+    is_same = values[run] == values[other]
+    links = coo_array(
+        (np.ones(np.count_nonzero(is_same), bool), (run[is_same], other[is_same])), (values.size,) * 2
+    )
+    _, piece = connected_components(links, directed=False)
+    _, at, inverse = np.unique(piece, return_index=True, return_inverse=True)
+    found: NDArray[np.intp] = at[inverse]
+    return found
+
+
+def _runs_in_rows(paint: NDArray[np.integer[Any]]) -> tuple[NDArray[Any], ...]:
+    """Return value, flat start and stop, and row of every run of an object within a row, in raster order."""
+    width = paint.shape[-1]
+    values, lengths = runs(paint)
+    starts = np.cumsum(lengths) - lengths
+    is_object = values >= FIRST_OBJECT
+    values, starts, lengths = values[is_object], starts[is_object], lengths[is_object]
+    first = starts // width
+    n_rows = (starts + lengths - 1) // width - first + 1
+    run = np.repeat(np.arange(values.size), n_rows)
+    rows = first[run] + np.arange(run.size) - np.repeat(np.cumsum(n_rows) - n_rows, n_rows)
+    stops = np.minimum((starts + lengths)[run], (rows + 1) * width)
+    return values[run], np.maximum(starts[run], rows * width), stops, rows
 
 
 def separate_pieces(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:

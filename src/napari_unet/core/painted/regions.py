@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, count_values
+from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT
 from napari_unet.core.arrays.blocks import Plane
+from napari_unet.core.arrays.runs import count_values
 
 _ON_PLANE = 0.5
 """Pixels between the planes of the first and the last vertex from which on a shape lies across planes."""

@@ -1,7 +1,7 @@
 """Why a training does not get anywhere, in words: what was found, what it means, what to do next.
 
-:func:`napari_unet.core.annotation.advise` says what the paint alone cannot teach. Here is what shows in view
-of the network (:func:`doubts`), or only once it has learnt for a while (:class:`Watch`).
+:mod:`napari_unet.core.painted.advice` says what the paint alone cannot teach. Here is what shows in view of
+the network (:func:`doubts`), or only once it has learnt for a while (:class:`Watch`).
 """
 
 from collections.abc import Callable, Iterator, Sequence

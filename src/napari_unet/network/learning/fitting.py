@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from napari_unet.core.annotation import FIRST_OBJECT, count_values
+from napari_unet.core.annotation import FIRST_OBJECT
 from napari_unet.core.arrays.blocks import Box, common
+from napari_unet.core.arrays.runs import count_values
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.learning.dataset import Dataset
 from napari_unet.core.objects.instance_fit import (

@@ -11,8 +11,9 @@ from napari.utils.notifications import show_info
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QWidget
 
-from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, Mode, check_paint, count_values
+from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, Mode, check_paint
 from napari_unet.core.arrays.axes import Channels
+from napari_unet.core.arrays.runs import count_values
 from napari_unet.core.correcting.gestures import unused_values
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.label_images import paint_of_labels

@@ -10,7 +10,8 @@ from napari.layers import Image, Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 
-from napari_unet.core.annotation import FIRST_OBJECT, Mode, check_paint, count_values
+from napari_unet.core.annotation import FIRST_OBJECT, Mode, check_paint
+from napari_unet.core.arrays.runs import count_values
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.known_full import KnownFull

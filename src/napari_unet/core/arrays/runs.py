@@ -1,0 +1,29 @@
+"""Label images in runs of equal pixels, of which paint has few, however many pixels and large ids it has."""
+
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Number = TypeVar("Number", bound=np.integer[Any])
+
+
+def runs(paint: NDArray[Number]) -> tuple[NDArray[Number], NDArray[np.int64]]:
+    """Return the values and lengths of the runs of equal pixels of the flattened array.
+
+    Paint has few runs, so sorting or renumbering its values by runs costs little, however large the ids are.
+    """
+    flat = paint.reshape(-1)
+    first = np.zeros(min(flat.size, 1), np.intp)
+    starts = np.concatenate((first, np.flatnonzero(flat[1:] != flat[:-1]) + 1))
+    return flat[starts], np.diff(starts, append=flat.size)
+
+
+def count_values(paint: NDArray[np.integer[Any]]) -> dict[int, int]:
+    """Return the number of pixels of every value painted (0 left out), in ascending order of the values."""
+    values, lengths = runs(paint)
+    painted = values > 0
+    unique, which = np.unique(values[painted], return_inverse=True)
+    # Weighted counts are float64: exact up to 2**53 pixels.
+    pixels = np.bincount(which, weights=lengths[painted], minlength=unique.size)
+    return dict(zip(unique.tolist(), pixels.astype(np.int64).tolist(), strict=True))

@@ -1,0 +1,123 @@
+"""How much is painted, and what that cannot teach yet, in words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from napari_unet.core.annotation import BACKGROUND, MAX_CLASSES, Mode, check_paint, too_many_classes
+from napari_unet.core.arrays.runs import count_values
+from napari_unet.core.errors import InputError
+from napari_unet.core.painted.pieces import count_pieces, lack_numbers
+
+IMBALANCE = 40
+"""Ratio of background to foreground pixels, or the reverse, at which the summary asks for the rarer."""
+
+_NAMED = 5  # missing classes named in a sentence
+
+
+@dataclass(frozen=True, slots=True)
+class PaintSummary:
+    """How much of each is painted, and what it cannot teach yet."""
+
+    background: int  # pixels painted 1
+    foreground: int  # pixels painted 2 and up
+    # different values painted from 2 up: objects, or in `classes` mode classes other than background
+    objects: int
+    counts: Mapping[int, int]  # pixels of every value painted, in ascending order of the values
+    # whether objects are painted in so many separate pieces that most of them have no number of their own
+    lacks_numbers: bool
+    teachable: bool  # whether a network can be taught anything by it; if not, `missing[0]` is the reason
+    # sentences for the screen, the most important first; empty when nothing is missing
+    missing: tuple[str, ...]
+
+
+def summarise_paint(paint: NDArray[Any], mode: Mode = "objects") -> PaintSummary:
+    """Return how much is painted and, in words, what the paint cannot teach yet.
+
+    Quick enough to call after every stroke: a few passes over the array, a sort not of its pixels but of its
+    runs of equal pixels (45 ms for 2048x2048 pixels with 2,000 objects).
+
+    Raises
+    ------
+    InputError
+        If the array is not paint at all; see :func:`check_paint`. Paint that is not enough never raises.
+    """
+    paint = check_paint(paint)
+    counts = count_values(paint)
+    background = counts.get(BACKGROUND, 0)
+    foreground = sum(counts.values()) - background
+    fault = _fault(counts, mode)
+    pieces = count_pieces(paint) if mode == "objects" else {}
+    return PaintSummary(
+        background=background,
+        foreground=foreground,
+        objects=len(counts) - (BACKGROUND in counts),
+        counts=counts,
+        lacks_numbers=lack_numbers(pieces),
+        teachable=fault is None,
+        missing=advise(counts, mode, pieces) if fault is None else (fault,),
+    )
+
+
+def check_teachable(counts: Mapping[int, int], mode: Mode) -> None:
+    """Raise ``InputError`` if pixels of these values, summed over all planes, cannot teach anything."""
+    fault = _fault(counts, mode)
+    if fault is not None:
+        raise InputError(fault)
+
+
+def advise(counts: Mapping[int, int], mode: Mode, pieces: Mapping[int, int]) -> tuple[str, ...]:
+    """Return, in sentences, what teachable paint still lacks.
+
+    ``counts`` are the pixels of every value, summed over all planes; ``pieces`` as for :func:`lack_numbers`.
+    """
+    sentences = []
+    if lack_numbers(pieces):
+        some = f"number {next(iter(pieces))}" if len(pieces) == 1 else f"{len(pieces)} numbers"
+        sentences.append(
+            f"Objects are painted in {sum(pieces.values())} separate pieces but share {some}; give each "
+            "object its own number, or nothing tells them apart."
+        )
+    elif mode == "objects" and len(counts) == 2:
+        sentences.append(
+            "Only one object is painted; paint another near it, or nothing shows how to keep them apart."
+        )
+    highest = max(counts) if mode == "classes" else 0
+    absent = [value for value in range(BACKGROUND, highest) if value not in counts]
+    if absent:
+        named = ", ".join(str(value) for value in absent[:_NAMED]) + ", ..." * (len(absent) > _NAMED)
+        classes, them = ("class", "it") if len(absent) == 1 else ("classes", "them")
+        sentences.append(
+            f"There is no paint for {classes} {named}; paint some, or the network cannot learn {them}."
+        )
+    background = counts.get(BACKGROUND, 0)
+    foreground = sum(counts.values()) - background
+    name = "objects" if mode == "objects" else "other classes"
+    if background >= IMBALANCE * foreground:
+        times = background // foreground
+        sentences.append(f"Background covers {times} times as many pixels as {name}; paint more {name}.")
+    elif background and foreground >= IMBALANCE * background:
+        times = foreground // background
+        sentences.append(
+            f"{name.capitalize()} cover {times} times as many pixels as background; paint more background."
+        )
+    return tuple(sentences)
+
+
+def _fault(counts: Mapping[int, int], mode: Mode) -> str | None:
+    """Return why nothing can be taught by these pixels, or None."""
+    if not counts:
+        others = "a few objects" if mode == "objects" else "at least one other class"
+        return f"Nothing is painted yet; paint some background (1) and {others} (2 and up)."
+    if mode == "classes" and max(counts) > MAX_CLASSES:
+        return too_many_classes(max(counts), MAX_CLASSES)
+    if max(counts) == BACKGROUND:
+        others = "a few objects" if mode == "objects" else "another class"
+        return f"Only background is painted; paint {others} (2 and up)."
+    if mode == "objects" and BACKGROUND not in counts:
+        return "No background is painted; paint some background (1) between and around the objects."
+    if mode == "classes" and len(counts) == 1:
+        return f"Only class {max(counts)} is painted; paint at least one other class, such as background (1)."
+    return None
