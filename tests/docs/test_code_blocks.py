@@ -26,7 +26,7 @@ from napari_unet.network.config import UNetConfig
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w*|\{.*?\})\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ELSEWHERE = ("pip", "python", "source", "make", "git", "napari", "conda", "xvfb-run", "OMP_NUM_THREADS=1")
 
 
@@ -128,3 +128,8 @@ def test_settings_in_a_file_are_read(tmp_path):
         settings = read_settings(tmp_path / "settings.toml")
         assert (settings.training.network.features, settings.prediction.instances.min_size) == (32, 50)
     assert texts
+
+
+def test_blocks_of_other_languages_end_where_they_end():
+    page = "```{ .python .elsewhere }\na\n```\n\nText.\n\n```sh\nb\n```\n"
+    assert BLOCK.findall(page) == [("{ .python .elsewhere }", "a\n"), ("sh", "b\n")]
