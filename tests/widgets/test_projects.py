@@ -30,13 +30,16 @@ from napari_unet.widgets.bridge.layers import (
     annotation_of,
     copy_image,
     copy_paint,
+    edited_result,
     make_annotation,
 )
 from napari_unet.widgets.bridge.placement import micrometres, pixel_sizes
 from napari_unet.widgets.bridge.sight import parts_of
+from napari_unet.widgets.bridge.timeline import timeline_of
 from napari_unet.widgets.correcting.corrector import corrector_of
 from napari_unet.widgets.painting.channel_layers import combine
 from napari_unet.widgets.painting.regions import regions_layer, take_region_tool
+from napari_unet.widgets.painting.take_section import take_corrections
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.project import ProjectDock
 from napari_unet.widgets.project_reader import get_reader
@@ -294,6 +297,33 @@ def test_what_was_corrected_before_there_was_a_project_is_kept(make_napari_viewe
     viewer.close()
     viewer = reopened(make_napari_viewer, tmp_path / "p", qtbot)
     assert np.unique(viewer.layers["a b objects"].data).tolist() == [0, 2]
+
+
+def test_corrections_that_are_in_the_paint_are_not_to_be_taken_again(made, make_napari_viewer, qtbot):
+    viewer, folder = made
+    image, paint = viewer.layers[0], viewer.layers["a b paint"]
+    predicted = np.zeros((64, 80), np.int32)
+    predicted[5:20, 5:20], predicted[30:50, 30:50], predicted[5:20, 40:60] = 1, 2, 3
+    result = add_result(viewer, image, "objects", predicted)
+    timeline = timeline_of(paint)
+    strokes = (
+        ("rejected", np.array([[10.0, 10.0]])),
+        ("split", np.array([[40.0, 25.0], [40.0, 55.0]])),
+    )
+    for kind, path in strokes:
+        corrector_of(viewer, result).stroke(kind, path, (0, 1))
+        saved(viewer)
+    timeline.undo()
+    saved(viewer)
+    result.paint((10, 50), 7)
+    saved(viewer)
+    take_corrections(viewer, image)
+    saved(viewer)
+    assert edited_result(viewer, image, "objects") is None
+    viewer.close()
+    viewer = reopened(make_napari_viewer, folder, qtbot)
+    assert np.unique(viewer.layers["a b objects"].data).tolist() == [0, 2, 3, 7]
+    assert edited_result(viewer, viewer.layers["a b"], "objects") is None
 
 
 def test_a_model_goes_into_a_project_that_is_made_while_it_learns(

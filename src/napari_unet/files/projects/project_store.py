@@ -65,7 +65,7 @@ class LabelsState:
     """Labels as they are in the window; only ``chunks`` may have changed since they were saved.
 
     ``pixels`` are None if their layer was removed: the file stays. ``predicted`` is the prediction before it
-    was corrected.
+    was corrected; corrections that were taken into the paint count as predicted.
     """
 
     entry: ProjectLabels
@@ -215,10 +215,11 @@ class ProjectStore:
         if state.predicted is None:
             return replace(entry, predicted="")
         of_it = f"{entry.file.removesuffix(_ENDING)} predicted{_ENDING}"
-        file, chunks = self._file(of_it, state.predicted, ())
+        file, chunks = self._file(of_it, state.predicted, state.chunks)
         if self._predicted.get(of_it) is not state.predicted:
-            file.update(state.predicted, chunks_in(file.shape))
-            self._predicted[of_it] = state.predicted
+            chunks = chunks_in(file.shape)
+        file.update(state.predicted, chunks)
+        self._predicted[of_it] = state.predicted
         return replace(entry, predicted=file.folder.name)
 
     def _file(self, name: str, pixels: Any, chunks: Sequence[Chunk]) -> tuple[LabelsFile, Iterable[Chunk]]:

@@ -60,6 +60,7 @@ def count_as_predicted(layer: Labels, pixels: NDArray[np.intp] | None = None) ->
         pixels = np.flatnonzero(mark.shown != layer.data)
     shown = ShownEdit(mark.shown, pixels, mark.shown.flat[pixels], layer.data.flat[pixels])
     mark.shown.flat[pixels] = shown.after
+    layer.events.metadata()
     return shown
 
 
@@ -147,7 +148,8 @@ class Timeline:
             others.append(step)
             if not step.is_nothing:
                 break
-        self._paint.events.metadata()
+        for followed in self._followed:
+            followed.events.metadata()
 
     def has_changed(self, layer: Labels) -> bool:
         """Return whether a step has changed ``layer``, even if it was undone or forgotten since."""

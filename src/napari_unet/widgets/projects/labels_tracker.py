@@ -43,7 +43,8 @@ class LabelsTracker(QObject):
         self._swept = -_SWEEP_S
         self._unswept = False
         follow(self, self._on_stroke, layer.events.paint, layer.events.labels_update)
-        follow(self, self._on_change, layer.events.set_data, layer.events.data)
+        # The last: what counts as predicted has changed.
+        follow(self, self._on_change, layer.events.set_data, layer.events.data, layer.events.metadata)
 
     @property
     def has_news(self) -> bool:
