@@ -265,8 +265,12 @@ def check_replaceable(path: Path) -> None:
     Images, paint, and objects that were saved by hand and may have been corrected would be lost.
     """
     if path.exists() and (maker := maker_of(path)) != SOFTWARE:
-        what = "was saved by hand" if maker == BY_HAND else "is not a result of napari-unet"
-        raise InputError(f"{path} already exists and {what}; choose another name or folder.")
+        raise InputError(
+            f"{path} was saved by hand and may be corrected, so it is kept; rename or delete it for a new "
+            "result, or choose another folder."
+            if maker == BY_HAND
+            else f"{path} already exists and is not a result of napari-unet; choose another name or folder."
+        )
 
 
 def is_zarr(path: Path) -> bool:
