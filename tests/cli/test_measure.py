@@ -87,6 +87,8 @@ def test_classes_of_another_run_than_the_objects_are_told(
     results = predicted / "results"
     arguments = ["predict", folder / "model.safetensors", "--images", folder / "images" / "a1.tif"]
     assert run(*arguments, "--output", results, "--set", "instances.min_size=2") == 0
+    told = f"than the results beside: {results / 'a1_classes.tif'} and 1 more; predict all kinds together"
+    assert told in capsys.readouterr().err
     write_labels(results / "a2_objects.tif", np.eye(48, 40, dtype=np.uint16), software=BY_HAND)  # corrected
     capsys.readouterr()
     table = predicted / "measured.csv"

@@ -246,6 +246,28 @@ def test_outlines_of_an_earlier_run_follow_the_objects(images, tmp_path):
 
 
 @pytest.mark.parametrize("file_format", ["tiff", "zarr"])
+def test_results_of_an_earlier_run_that_do_not_go_with_the_new_ones_are_told(images, tmp_path, file_format):
+    def apart(*kinds, threshold=0.5, fmt=file_format):
+        config = replace(CONFIG, instances=InstanceConfig(threshold))
+        plan = FilesPlan((images / "c0.tif",), tmp_path / "out", kinds, fmt)
+        *_, written = predict_files(make_model(), plan, config, device="cpu")
+        return [path.stem for path in written.apart]
+
+    assert apart("objects", "classes") == []
+    assert apart("objects") == []  # kept
+    assert apart("objects", threshold=0.4) == ["c0_classes"]
+    assert apart("probabilities", threshold=0.4) == ["c0_classes"]
+    assert apart("objects", "classes", threshold=0.4) == []
+    assert apart("objects", threshold=0.4, fmt="zarr" if file_format == "tiff" else "tiff") == [
+        *("c0_objects", "c0_classes", "c0_probabilities")
+    ]
+    for path in (tmp_path / "out").glob("c0_[cp]*.tif"):
+        write_image(path, read_image(path).pixels, software=BY_HAND)
+    if file_format == "tiff":
+        assert apart("objects") == ["c0_objects"]
+
+
+@pytest.mark.parametrize("file_format", ["tiff", "zarr"])
 def test_further_images_in_a_file_are_told_when_it_is_reached(tmp_path, file_format):
     paths = [tmp_path / "a.tif", tmp_path / "b.tif"]
     for path in paths:
@@ -275,7 +297,8 @@ def test_what_was_saved_by_hand_keeps_its_own_image_alone_from_being_segmented(t
     events = list(run(paths, tmp_path, file_format=file_format))
     assert [event.number for event in events if isinstance(event, FileWritten)] == [1, 2]
     (failed,) = (event for event in events if isinstance(event, ImageFailed))
-    assert (failed.number, f"{kept} already exists and was saved by hand" in failed.message) == (0, True)
+    told = f"{kept} was saved by hand and may be corrected, so it is kept; rename or delete it"
+    assert (failed.number, told in failed.message) == (0, True)
     assert events[0] is failed  # before it is computed
     assert kept.read_bytes() == before
     with pytest.raises(InputError, match="saved by hand"):  # nothing else is left

@@ -1,5 +1,7 @@
 """What the Predict dock says of many images: exact sentences."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -118,6 +120,20 @@ def test_it_is_told_how_many_had_their_results_before(there, which):
     before = f"{which} segmented before, by this model with these settings." if which else ""
     sentence = f"Done: see the results of 2 images in /r.{before}"
     assert made.outcome(cancelled=False) == (sentence, "hint")
+
+
+def test_results_that_do_not_go_with_the_new_ones_are_told():
+    made = tally(2, folder="/r")
+    made.finish(0, apart=[Path("/r/c0_classes.tif")])
+    sentence, tone = made.outcome(cancelled=True)
+    assert (
+        " Left there from an earlier run, with another model or other settings: c0_classes.tif;" in sentence
+    )
+    made.finish(1, was_there=True, apart=[Path("/r/c1_classes.tif"), Path("/r/c1_classes.zarr")])
+    sentence, tone = made.outcome(cancelled=False)
+    assert sentence.startswith("Done: see the results of 2 images in /r. 1 of them was segmented before, by")
+    assert ": c0_classes.tif and 2 more; predict all kinds together, or delete what is old." in sentence
+    assert tone == "warning"
 
 
 def test_the_place_in_words():

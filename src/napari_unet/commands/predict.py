@@ -202,7 +202,7 @@ class _Report:
         self._total = len(plan.paths)
         self._there, self._has_part = 0, False
         self.written = 0
-        self.failed = list[Path]()
+        self.failed, self._apart = list[Path](), list[Path]()
         self.measured = TableOfFiles()
 
     def show(self, event: FileEvent, progress: Progress) -> None:
@@ -217,6 +217,7 @@ class _Report:
             case FileWritten():
                 self.written += 1
                 self._there += event.was_there
+                self._apart += event.apart
                 _report_files(path, event, self._as_json)
                 file = path, event.outputs
                 if self._is_measured and not _is_measured(file, self.measured, self._as_json):
@@ -230,7 +231,7 @@ class _Report:
                 _report_failed(path, event.message, self._as_json)
 
     def tell_of_all(self) -> None:
-        """Say how many images had their results already, and which have none."""
+        """Say how many images had their results already, which have none, and what does not go with them."""
         total, there = self._total, self._there
         if there:
             which = f"{there} of {total} images" if total > 1 else "This image"
@@ -238,6 +239,11 @@ class _Report:
             note(
                 f"{which} {verb} segmented before, by this model with these settings; --redo does {again} "
                 "again."
+            )
+        if self._apart:
+            note(
+                "Left from an earlier run, with another model or other settings than the results beside: "
+                f"{listed(self._apart)}; predict all kinds together, or delete what is old."
             )
         if total > 1 and self.failed:
             names = ", ".join(path.name for path in self.failed)

@@ -248,7 +248,7 @@ class PredictDock(Dock):
                 self._preview.end()
                 self._show(run, event)
             case FileWritten():
-                run.tally.finish(event.number, was_there=event.was_there)
+                run.tally.finish(event.number, was_there=event.was_there, apart=event.apart)
                 run.files.append((run.paths[event.number], event.outputs))
             case FileSuspended():
                 run.tally.has_part = True

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from napari_unet.core.arrays.axes import channel_doubt
 from napari_unet.core.control import Control
@@ -38,7 +38,7 @@ from napari_unet.files.results.large_prediction import (
     share_done,
 )
 from napari_unet.files.results.outline_files import OUTLINES, write_outlines
-from napari_unet.files.results.recipe import are_made, recipe_in_memory
+from napari_unet.files.results.recipe import are_made, made_apart, recipe_in_memory
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import Predicted, PredictionEvent
 from napari_unet.network.in_turn import ImageFailed, in_turn
@@ -62,13 +62,15 @@ class FileAdvanced:
 class FileWritten:
     """The results of file ``number`` are written; ``outputs`` are their paths by kind.
 
-    ``was_there`` if an earlier run has written them, except the outlines.
+    ``was_there`` if an earlier run has written them, except the outlines. ``apart`` are other results of the
+    image beside them, which another model, or other settings, made.
     """
 
     number: int
     outputs: Mapping[PredictionKind, Path]
     outlines: Sequence[Path] = ()
     was_there: bool = False
+    apart: Sequence[Path] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +164,12 @@ class FilesPlan:
         """Return where the outlines of a file go."""
         return [self.target(number, "objects", ending) for ending in self.outlines]
 
+    def results(self, number: int, kinds: Sequence[PredictionKind]) -> list[Path]:
+        """Return where results of these kinds go, in either format."""
+        return [self.target(number, kind, ending) for kind in kinds for ending in (".tif", ".zarr")]
+
     def _targets(self, number: int) -> list[Path]:
-        """Return where all results of a file go, in either format."""
-        results = [self.target(number, kind, ending) for kind in self.kinds for ending in (".tif", ".zarr")]
-        return results + self.outline_targets(number)
+        return self.results(number, self.kinds) + self.outline_targets(number)
 
 
 def predict_files(
@@ -307,7 +311,7 @@ def _finish(
 ) -> Iterator[FileNoted | FileWritten]:
     """Write the outlines of objects that are on disk, plane by plane, if they are asked for.
 
-    Those of an earlier run are replaced in any case: they may be of other objects.
+    Those of an earlier run are replaced in any case: they may be of other objects. Other results are left.
     """
     targets = plan.outline_targets(number)
     if "objects" in outputs:
@@ -325,7 +329,8 @@ def _finish(
             targets = []
     for target in targets:
         write_outlines(target, objects.pixels, objects.axes)
-    yield FileWritten(number, outputs, targets, was_there)
+    apart = made_apart(plan.results(number, get_args(PredictionKind)), outputs.values())
+    yield FileWritten(number, outputs, targets, was_there, apart)
 
 
 def _write(event: Predicted, image: StoredImage, outputs: Mapping[PredictionKind, Path], recipe: str) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_unet._version import __version__
-from napari_unet.files.pixels.images import recipe_in
+from napari_unet.files.pixels.images import SOFTWARE, maker_of, recipe_in
 from napari_unet.files.pixels.stored_image import StoredImage
 from napari_unet.files.plain import to_plain
 from napari_unet.network.config import PredictionConfig
@@ -39,6 +39,16 @@ def recipe_in_memory(model: Model, digest: str, image: StoredImage, config: Pred
 def are_made(outputs: Iterable[Path], recipe: str) -> bool:
     """Return whether all these results are there, made by that recipe."""
     return all(recipe_in(path) == recipe for path in outputs)
+
+
+def made_apart(others: Iterable[Path], outputs: Collection[Path]) -> list[Path]:
+    """Return which of the ``others`` are results that were not made together with these ``outputs``."""
+    recipe = recipe_in(next(iter(outputs)))
+    return [
+        path
+        for path in others
+        if path not in outputs and path.exists() and maker_of(path) == SOFTWARE and recipe_in(path) != recipe
+    ]
 
 
 def _digest(pixels: Any) -> str:

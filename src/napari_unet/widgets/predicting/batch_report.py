@@ -35,6 +35,7 @@ class BatchTally:
         self.is_suspended = False
         """Whether they are kept on disk, so that the same prediction can go on there."""
         self._there = 0  # of the finished
+        self._apart: list[Path] = []
         self._counts: list[ObjectCounts] = []
         self.share = 0.0
         """How much of all images together is done, 0 to 1."""
@@ -50,13 +51,21 @@ class BatchTally:
         where = f"Image {number + 1} of {total}, {self.names[number]}" if total > 1 else "Predicting"
         self.progress = f"{where}: {self.share:.0%} done. {note}".rstrip()
 
-    def finish(self, number: int, counts: ObjectCounts | None = None, *, was_there: bool = False) -> None:
+    def finish(
+        self,
+        number: int,
+        counts: ObjectCounts | None = None,
+        *,
+        was_there: bool = False,
+        apart: Sequence[Path] = (),
+    ) -> None:
         """Note that an image is finished, with its results where they belong, and how many objects it has.
 
-        Its results may have been there before.
+        Its results may have been there before, and others beside them that are ``apart``.
         """
         self.finished.append(number)
         self._there += was_there
+        self._apart += apart
         if counts is not None:
             self._counts.append(counts)
         self.advance(number, 1, self._note)  # for a short prediction, this may be the first news
@@ -73,12 +82,22 @@ class BatchTally:
     def outcome(self, *, cancelled: bool) -> tuple[str, Tone]:
         """Return the outcome in words, and their tone."""
         words, tone = self._outcome(cancelled)
-        if not self._there:
-            return words, tone
+        if self._there:
+            words += f" {self._told_of_there()}"
+        if self._apart:
+            more = f" and {len(self._apart) - 1} more" if len(self._apart) > 1 else ""
+            words += (
+                " Left there from an earlier run, with another model or other settings: "
+                f"{self._apart[0].name}{more}; predict all kinds together, or delete what is old."
+            )
+            tone = "warning" if tone == "hint" else tone
+        return words, tone
+
+    def _told_of_there(self) -> str:
         all_of_them = "It was" if len(self.finished) == 1 else "All of them were"
         some = f"{self._there} of them {'was' if self._there == 1 else 'were'}"
         which = all_of_them if self._there == len(self.finished) else some
-        return f"{words} {which} segmented before, by this model with these settings.", tone
+        return f"{which} segmented before, by this model with these settings."
 
     def _outcome(self, cancelled: bool) -> tuple[str, Tone]:
         total, done, failed = len(self.names), len(self.finished), len(self.failures)
