@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from napari_unet.core.correcting.gestures import accept, merge, reject, split, touched_objects, unused_values
+from napari_unet.core.correcting.gestures import accept, merge, reject, split, touched_objects
+from napari_unet.core.correcting.numbering import unused_values
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.known_full import KnownFull
 

@@ -1,5 +1,6 @@
 """Label images in runs of equal pixels, of which paint has few, however many pixels and large ids it has."""
 
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,3 +28,21 @@ def count_values(paint: NDArray[np.integer[Any]]) -> dict[int, int]:
     # Weighted counts are float64: exact up to 2**53 pixels.
     pixels = np.bincount(which, weights=lengths[painted], minlength=unique.size)
     return dict(zip(unique.tolist(), pixels.astype(np.int64).tolist(), strict=True))
+
+
+def pixels_of(labels: NDArray[np.integer[Any]], values: Collection[int]) -> dict[int, NDArray[np.intp]]:
+    """Return the flat indices of the pixels of each of ``values`` that is there, both in ascending order.
+
+    Among the runs, many values are found as fast as two.
+    """
+    if len(values) <= 1:
+        found = {value: np.flatnonzero(labels.reshape(-1) == value) for value in values}
+        return {value: pixels for value, pixels in found.items() if pixels.size}
+    of_runs, lengths = runs(labels)
+    chosen = np.flatnonzero(np.isin(of_runs, list(values)))
+    chosen = chosen[np.argsort(of_runs[chosen], kind="stable")]
+    starts, lengths = (np.cumsum(lengths) - lengths)[chosen], lengths[chosen]
+    before = np.cumsum(lengths) - lengths
+    pixels = np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
+    present, first = np.unique(of_runs[chosen], return_index=True)
+    return dict(zip(present.tolist(), np.split(pixels, before[first[1:]]), strict=False))

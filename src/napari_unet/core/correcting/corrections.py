@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT
-from napari_unet.core.correcting.gestures import unused_values
+from napari_unet.core.correcting.numbering import unused_values
 from napari_unet.core.errors import InputError
 
 

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT
-from napari_unet.core.arrays.runs import count_values
+from napari_unet.core.arrays.runs import count_values, pixels_of
+from napari_unet.core.correcting.numbering import unused_values
 from napari_unet.core.correcting.strokes import divide, inside, spread, trace
 from napari_unet.core.errors import InputError
 
@@ -24,8 +25,6 @@ GestureKind = Literal["accepted", "rejected", "split", "merged"]
 
 Places = NDArray[np.intp]
 """Places in a flattened array, each once."""
-
-_LAST_VALUE = int(np.iinfo(np.int32).max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +74,16 @@ def accept(objects: NDArray[Any], paint: NDArray[Any], ids: Collection[int]) -> 
         If the shapes differ, or no value of the paint is free for an object.
     """
     _check(objects, paint)
-    parts = [_pixels_of(objects, number) for number in ids]
-    return _paint_whole("accepted", paint, parts, _changes(objects, []))
+    found = pixels_of(objects, ids)
+    return _paint_whole("accepted", paint, [found[number] for number in ids], _changes(objects, []))
 
 
 def reject(objects: NDArray[Any], paint: NDArray[Any], ids: Collection[int]) -> Correction:
     """Take objects away, and paint background where they were; arguments as of :func:`accept`."""
     _check(objects, paint)
-    parts = [_pixels_of(objects, number) for number in ids]
-    pixels = _joined(parts)
+    pixels = _joined(list(pixels_of(objects, ids).values()))
     flat = paint.ravel()
-    same, erased = _same_objects(paint, pixels)
+    ((same, erased),) = _same_objects(paint, [pixels])
     others = (flat[pixels] >= FIRST_OBJECT) & ~np.isin(flat[pixels], same)
     return Correction(
         kind="rejected",
@@ -93,7 +91,7 @@ def reject(objects: NDArray[Any], paint: NDArray[Any], ids: Collection[int]) -> 
         paint=_changes(paint, [(pixels[~others], BACKGROUND), (erased, 0)]),
         pixels=pixels,
         painted={},
-        values=(BACKGROUND,) * len(parts),
+        values=(BACKGROUND,) * len(ids),
     )
 
 
@@ -129,11 +127,12 @@ def split(
     touched = touched_objects(objects, path, axes)
     if not touched:
         raise InputError("The stroke touches no object; draw it across one that is to be split.")
-    pieces = {number: _cut(objects, number, stroke, kept) for number in touched}
-    if not any(pieces.values()):
+    whole = pixels_of(objects, touched)
+    pieces = [_cut(objects, number, whole[number], stroke, kept) for number in touched]
+    if not any(pieces):
         longest = max(touched, key=lambda number: _length_in(objects, number, stroke, kept))
-        pieces = {longest: _cut(objects, longest, stroke, kept, carry_on=True)}
-    cut = [sorted(found, key=len, reverse=True) for found in pieces.values() if found]
+        pieces = [_cut(objects, longest, whole[longest], stroke, kept, carry_on=True)]
+    cut = [sorted(found, key=len, reverse=True) for found in pieces if found]
     if not cut:
         raise InputError("The stroke cuts no object in two; draw it across one, from side to side.")
     smaller = [piece for found in cut for piece in found[1:]]
@@ -161,7 +160,7 @@ def merge(
     touched = touched_objects(objects, path, axes)
     if len(touched) < 2:
         raise InputError("Draw the stroke from one object into another; all that it touches become one.")
-    pieces = {number: _pixels_of(objects, number) for number in touched}
+    pieces = pixels_of(objects, touched)
     largest = max(touched, key=lambda number: pieces[number].size)
     whole = _joined(list(pieces.values()))
     return _paint_whole("merged", paint, [whole], _changes(objects, [(whole, largest)]))
@@ -195,13 +194,13 @@ def _plane(objects: NDArray[Any], stroke: NDArray[np.float64], kept: tuple[int, 
 def _cut(
     objects: NDArray[Any],
     number: int,
+    pixels: Places,
     stroke: NDArray[np.float64],
     kept: tuple[int, ...],
     *,
     carry_on: bool = False,
 ) -> list[Places]:
-    """Return the pixels of each part into which the stroke cuts an object; none if it does not."""
-    pixels = _pixels_of(objects, number)
+    """Return which ``pixels`` of an object are in each part into which the stroke cuts it, if it does."""
     y, x = (np.unravel_index(pixels, objects.shape)[axis] for axis in kept)
     box = (slice(int(y.min()), int(y.max()) + 1), slice(int(x.min()), int(x.max()) + 1))
     mask = _plane(objects, stroke, kept)[box] == number
@@ -229,8 +228,7 @@ def _paint_whole(
     pixels = _joined(parts)
     taken: list[int | None] = []
     erased: list[Places] = []
-    for part in parts:
-        same, outside = _same_objects(paint, part)
+    for part, (same, outside) in zip(parts, _same_objects(paint, parts), strict=True):
         erased.append(outside)
         largest = max(same, key=lambda value: np.count_nonzero(flat[part] == value), default=None)
         taken.append(largest)
@@ -247,23 +245,19 @@ def _paint_whole(
     )
 
 
-def _same_objects(paint: NDArray[Any], pixels: Places) -> tuple[list[int], Places]:
-    """Return the painted objects with more than half of their pixels in ``pixels``, and their other ones."""
-    same: list[int] = []
-    outside: list[Places] = []
-    for value, count in count_values(paint.ravel()[pixels]).items():
-        if value < FIRST_OBJECT:
-            continue
-        everywhere = _pixels_of(paint, value)
-        if 2 * count > everywhere.size:
-            same.append(value)
-            if count < everywhere.size:
-                outside.append(_without(everywhere, pixels))
-    return same, _joined(outside)
-
-
-def _pixels_of(labels: NDArray[Any], number: int) -> Places:
-    return np.flatnonzero(labels.ravel() == number)
+def _same_objects(paint: NDArray[Any], parts: Sequence[Places]) -> list[tuple[list[int], Places]]:
+    """Return for each part the painted objects with more than half of their pixels in it, and the others."""
+    flat = paint.ravel()
+    counts = [count_values(flat[part]) for part in parts]
+    painted = {value for of_part in counts for value in of_part if value >= FIRST_OBJECT}
+    everywhere = pixels_of(paint, painted)
+    found = []
+    for part, of_part in zip(parts, counts, strict=True):
+        same = [
+            value for value in of_part if value in painted and 2 * of_part[value] > everywhere[value].size
+        ]
+        found.append((same, _joined([_without(everywhere[value], part) for value in same])))
+    return found
 
 
 def _joined(parts: Sequence[Places]) -> Places:
@@ -283,28 +277,3 @@ def _changes(labels: NDArray[Any], wanted: Iterable[tuple[Places, int]]) -> Edit
     )
     changed = labels.ravel()[pixels] != values
     return Edit(pixels[changed], values[changed])
-
-
-def unused_values(labels: NDArray[Any], count: int, *, at_least: int) -> list[int]:
-    """Return values that ``labels`` do not hold: those after the highest, or else the lowest ones free.
-
-    Raises
-    ------
-    InputError
-        If fewer are free of those that the type of the labels has, or int32, in which napari selects them.
-    """
-    if count == 0:
-        return []
-    limit = min(int(np.iinfo(labels.dtype).max), _LAST_VALUE)
-    first = max(int(labels.max(initial=0)) + 1, at_least)
-    if first + count - 1 <= limit:
-        return list(range(first, first + count))
-    used = np.unique(labels)
-    free = np.arange(at_least, min(at_least + used.size + count, limit + 1))
-    free = free[~np.isin(free, used)][:count]
-    if free.size < count:
-        raise InputError(
-            f"All numbers up to {limit} are in use, so there is none for another object; store the layer "
-            "with more bits (right-click it in the layer list, Convert data type)."
-        )
-    return [int(value) for value in free]

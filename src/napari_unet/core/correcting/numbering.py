@@ -1,4 +1,4 @@
-"""Give objects numbers of their own that were painted with one."""
+"""Numbers that no object has yet, and objects that were painted with one number and need their own."""
 
 from collections.abc import Collection
 from typing import Any
@@ -9,8 +9,35 @@ from skimage.measure import label
 
 from napari_unet.core.annotation import FIRST_OBJECT
 from napari_unet.core.arrays.blocks import box_of
-from napari_unet.core.correcting.gestures import unused_values
+from napari_unet.core.errors import InputError
 from napari_unet.core.painted.pieces import count_pieces
+
+_LAST_VALUE = int(np.iinfo(np.int32).max)
+
+
+def unused_values(labels: NDArray[Any], count: int, *, at_least: int) -> list[int]:
+    """Return values that ``labels`` do not hold: those after the highest, or else the lowest ones free.
+
+    Raises
+    ------
+    InputError
+        If fewer are free of those that the type of the labels has, or int32, in which napari selects them.
+    """
+    if count == 0:
+        return []
+    limit = min(int(np.iinfo(labels.dtype).max), _LAST_VALUE)
+    first = max(int(labels.max(initial=0)) + 1, at_least)
+    if first + count - 1 <= limit:
+        return list(range(first, first + count))
+    used = np.unique(labels)
+    free = np.arange(at_least, min(at_least + used.size + count, limit + 1))
+    free = free[~np.isin(free, used)][:count]
+    if free.size < count:
+        raise InputError(
+            f"All numbers up to {limit} are in use, so there is none for another object; store the layer "
+            "with more bits (right-click it in the layer list, Convert data type)."
+        )
+    return [int(value) for value in free]
 
 
 def number_separately(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import FIRST_OBJECT
 from napari_unet.core.arrays.blocks import Box, flat_places
+from napari_unet.core.arrays.runs import pixels_of
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.regions import Region, cores, objects_inside
 
@@ -34,7 +35,7 @@ class KnownFull:
 
     def accept(self, paint: NDArray[np.integer[Any]], values: Collection[int]) -> "KnownFull":
         """Return a copy with the objects of these ``values`` accepted as they are in ``paint`` (…YX)."""
-        return self.accept_pixels(_pixels_of(paint, [value for value in values if value >= FIRST_OBJECT]))
+        return self.accept_pixels(pixels_of(paint, [value for value in values if value >= FIRST_OBJECT]))
 
     def accept_pixels(self, painted: Mapping[int, NDArray[np.intp]]) -> "KnownFull":
         """Return a copy with objects accepted whose pixels are known.
@@ -57,18 +58,9 @@ class KnownFull:
         """
         if self.filled:
             return True
-        present = _pixels_of(paint, {value for value, _ in self.accepted})
+        present = pixels_of(paint, {value for value, _ in self.accepted})
         accepted = {value for value, at in present.items() if (value, _checksum(at)) in self.accepted}
         return accepted | objects_inside(paint, self.regions) or False
-
-
-def _pixels_of(paint: NDArray[np.integer[Any]], values: Collection[int]) -> dict[int, NDArray[np.intp]]:
-    """Return where in the flattened ``paint`` each of ``values`` is, if it is there."""
-    if not values:
-        return {}
-    flat = paint.ravel()
-    where = np.flatnonzero(np.isin(flat, list(values)))
-    return _by_value(flat[where], where)
 
 
 def _by_value(values: NDArray[np.integer[Any]], pixels: NDArray[np.intp]) -> dict[int, NDArray[np.intp]]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import FIRST_OBJECT
 from napari_unet.core.arrays.axes import EXPLICIT_CHANNELS, Channels, without_opaque_alpha
-from napari_unet.core.correcting.gestures import unused_values
+from napari_unet.core.correcting.numbering import unused_values
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.core.painted.regions import complete

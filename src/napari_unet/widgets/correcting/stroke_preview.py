@@ -4,7 +4,7 @@ import numpy as np
 from napari.layers import Labels
 from numpy.typing import ArrayLike, NDArray
 
-from napari_unet.core.correcting.gestures import unused_values
+from napari_unet.core.correcting.numbering import unused_values
 from napari_unet.core.correcting.strokes import inside, trace
 from napari_unet.core.errors import InputError
 

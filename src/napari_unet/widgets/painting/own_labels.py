@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QWidget
 from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, Mode, check_paint
 from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.arrays.runs import count_values
-from napari_unet.core.correcting.gestures import unused_values
+from napari_unet.core.correcting.numbering import unused_values
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.label_images import paint_of_labels
 from napari_unet.widgets.bridge.layers import has_paint
