@@ -25,6 +25,7 @@ from napari_unet.files.projects.project import FILE, read_project
 from napari_unet.files.projects.project_lock import FILE as LOCK
 from napari_unet.files.projects.project_store import read_labels, read_settings
 from napari_unet.widgets.bridge import marks
+from napari_unet.widgets.bridge.channel_order import move_channels_first
 from napari_unet.widgets.bridge.layers import (
     add_result,
     annotation_of,
@@ -34,6 +35,7 @@ from napari_unet.widgets.bridge.layers import (
     make_annotation,
 )
 from napari_unet.widgets.bridge.placement import micrometres, pixel_sizes
+from napari_unet.widgets.bridge.seen_axes import passed_on, said_axes
 from napari_unet.widgets.bridge.sight import parts_of
 from napari_unet.widgets.bridge.timeline import timeline_of
 from napari_unet.widgets.correcting.corrector import corrector_of
@@ -41,6 +43,7 @@ from napari_unet.widgets.painting.channel_layers import combine
 from napari_unet.widgets.painting.regions import regions_layer, take_region_tool
 from napari_unet.widgets.painting.take_section import take_corrections
 from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.predicting.saving import suggested_path
 from napari_unet.widgets.project import ProjectDock
 from napari_unet.widgets.project_reader import get_reader
 from napari_unet.widgets.projects.window_project import open_project, project_of
@@ -226,6 +229,46 @@ def test_the_layers_that_an_image_was_made_of_are_known_again(make_napari_viewer
         again.layers.remove(gfp)
         saved(again)
     assert read_project(tmp_path / "project").images[2].parts == ("GFP", "a b")
+
+
+@pytest.mark.parametrize("opens", ["the menu", "the dock"])
+def test_what_files_say_of_their_pixels_is_known_again(opens, make_napari_viewer, data, tmp_path, qtbot):
+    viewer = make_napari_viewer()
+    said = {"axes": "ZCYX", "spacing": 2.0, "unit": "um"}
+    resolution = (2, 2)
+    tifffile.imwrite(
+        data / "cells.tif", discs((6, 2, 40, 50)), imagej=True, resolution=resolution, metadata=said
+    )
+    image = open_image(viewer, data / "cells.tif")
+    move_channels_first(viewer, image, "middle")
+    paint = make_annotation(viewer, image, "first")
+    paint.data[0, 3:9, 3:9] = 2
+    part = Image(image.data[:, 1:4], name="part", metadata=passed_on(image, (2, 3, 40, 50)))
+    viewer.add_layer(part)
+    objects = add_result(viewer, image, "objects", np.zeros((6, 40, 50), np.int32))
+    known = [said_axes(image), said_axes(part), pixel_sizes(paint, image), suggested_path(image, objects)]
+    assert known[2] == (2.0, 0.5, 0.5)
+    assert known[3] == data / "cells_objects.tif"
+    project_of(viewer).create(tmp_path / "p")
+    saved(viewer)
+    viewer.close()
+    project = load_project(tmp_path / "p")
+    assert (project.sizes, project.pixel_sizes) == ([(2.0, 0.5, 0.5)], [micrometres(paint, image)])
+    viewer = make_napari_viewer() if opens == "the dock" else None
+    if viewer is None:
+        viewer = reopened(make_napari_viewer, tmp_path / "p", qtbot)
+    else:
+        open_project(viewer, tmp_path / "p")
+    image, part, paint = (viewer.layers[name] for name in ("cells", "part", "cells paint"))
+    objects = add_result(viewer, image, "objects", np.zeros((6, 40, 50), np.int32))
+    assert known == [
+        said_axes(image),
+        said_axes(part),
+        pixel_sizes(paint, image),
+        suggested_path(image, objects),
+    ]
+    saved(viewer)
+    assert read_project(tmp_path / "p").images[0].axes == "CZYX"
 
 
 def test_a_script_reads_what_the_window_trains_on(make_napari_viewer, data, tmp_path):

@@ -25,6 +25,8 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.files.atomic import writing
 from napari_unet.files.opening import user_path
+from napari_unet.files.pixels.pixel_size import PixelSize
+from napari_unet.files.pixels.tiff_axes import TiffAxes
 from napari_unet.files.plain import from_plain, to_plain
 
 FILE = "project.toml"
@@ -99,6 +101,19 @@ class ProjectImage:
     size: int = 0  # of its file in bytes; 0 for a folder, such as a zarr image
     rgb: bool = False  # whether its last axis is colour
     parts: tuple[str, ...] = ()  # the keys of the images that are its channels; () if it was not made of such
+    # what its file, or that of the image it was made of, says of its axes; see `TiffAxes`
+    axes: str = ""
+    pixel_size: PixelSize | None = None
+
+    @property
+    def said_axes(self) -> TiffAxes | None:
+        """What its file says of its axes; None if it says nothing, or nothing that can be."""
+        size = self.pixel_size
+        lengths = [] if size is None else [size.t, size.z, size.y, size.x]
+        usable = all(length is None or (math.isfinite(length) and length > 0) for length in lengths)
+        if not usable or len(self.axes) != len(self.shape) or len(self.axes) == 0:
+            return None
+        return TiffAxes(self.axes, self.shape, size)
 
 
 @dataclass(frozen=True, slots=True)

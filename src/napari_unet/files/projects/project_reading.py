@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import FIRST_OBJECT, Mode
-from napari_unet.core.arrays.axes import Channels, without_opaque_alpha
+from napari_unet.core.arrays.axes import CHANNEL_AXES, Channels, without_opaque_alpha
 from napari_unet.core.arrays.lazy import LazyPixels, Pixels
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.object_distance import Full
@@ -135,7 +135,7 @@ def load_project(folder: str | Path) -> PaintedImages:
     channels: set[Channels] = {
         "last" if image.entry.rgb else labels.channels for image, labels, _, _ in found
     }
-    looks = [(labels.look, paint.ndim) for _, labels, paint, _ in found]
+    measured = [_pixel_sizes(image.entry, labels, paint.ndim) for image, labels, paint, _ in found]
     return PaintedImages(
         names=[image.entry.look.name for image, _, _, _ in found],
         images=[
@@ -146,10 +146,29 @@ def load_project(folder: str | Path) -> PaintedImages:
         full=[full for _, _, _, full in found],
         mode=modes.pop(),
         channels=channels.pop() if len(channels) == 1 else "auto",
-        sizes=[layer_pixel_sizes(look.scale, look.units, ndim) for look, ndim in looks],
-        pixel_sizes=[layer_pixel_size(look.scale, look.units, ndim) for look, ndim in looks],
+        sizes=[sizes for sizes, _ in measured],
+        pixel_sizes=[size for _, size in measured],
         sentences=sentences,
     )
+
+
+def _pixel_sizes(
+    image: ProjectImage, labels: ProjectLabels, ndim: int
+) -> tuple[tuple[float, ...], PixelSize | None]:
+    """Return the length of a pixel of paint along every axis, and the same in micrometres, as docks do.
+
+    What the file of the image says counts if its layer has neither a scale nor units.
+    """
+    look, said = labels.look, image.said_axes
+    names = [label.upper() for label in look.axis_labels] or list(said.letters if said else "")
+    channel = -1 if image.rgb else CHANNEL_AXES.get(labels.channels)
+    if len(names) > ndim and channel is not None:
+        del names[channel]
+    if look.scale or look.units or said is None or said.pixel_size is None or len(names) != ndim:
+        return layer_pixel_sizes(look.scale, look.units, ndim), layer_pixel_size(look.scale, look.units, ndim)
+    along = {name: said.pixel_size.along(name) for name in names}
+    lengths = {name: (size, "s" if name == "T" else "µm") for name, size in along.items() if size is not None}
+    return tuple(along[name] or 1.0 for name in names), PixelSize.of(lengths)
 
 
 def describe_project(folder: Path) -> dict[str, Any]:

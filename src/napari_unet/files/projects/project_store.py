@@ -243,9 +243,15 @@ class ProjectStore:
         return file, chunks
 
     def _describe(self, state: ProjectState, labels: tuple[ProjectLabels, ...]) -> None:
+        entries = [image.entry for image in state.images]
         images = tuple(
-            replace(self._images.get(image.entry.key, image.entry), look=image.entry.look)
-            for image in state.images
+            replace(
+                self._images.get(entry.key, entry),
+                look=entry.look,
+                axes=entry.axes,
+                pixel_size=entry.pixel_size,
+            )
+            for entry in entries
         )
         self.project = replace(
             self.project, images=images, labels=labels, regions=state.regions, model=state.model

@@ -6,6 +6,7 @@ another one. Everything here runs on the main thread.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from napari.components import ViewerModel
@@ -16,6 +17,7 @@ from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.core.painted.regions import Region
+from napari_unet.files.projects.project import is_project
 
 KEY = "napari_unet"
 """Where the mark is in the metadata of a layer."""
@@ -26,6 +28,9 @@ PARTS = "napari_unet parts"
 
 RESULTS = "napari_unet results"
 """Metadata of an image that was opened with its results: the files of these by kind."""
+
+FILE = "napari_unet file"
+"""Metadata of an image that was opened with a project: its file, which napari does not know."""
 
 
 @dataclass(slots=True, eq=False)
@@ -110,6 +115,15 @@ def is_image(layer: Layer) -> bool:
 def images_of(viewer: ViewerModel) -> list[Image]:
     """Return the images of the viewer, the lowest first, without results."""
     return [layer for layer in viewer.layers if is_image(layer)]
+
+
+def file_of(image: Layer) -> Path | None:
+    """Return the file that ``image`` was opened from, by itself or with a project; None if it has none."""
+    noted = image.metadata.get(FILE)
+    if isinstance(noted, str):
+        return Path(noted)
+    path = image.source.path
+    return None if not path or is_project(Path(path)) else Path(path)
 
 
 def is_made_of_channels(image: Layer) -> bool:

@@ -15,12 +15,12 @@ from napari.layers import Layer
 from napari_unet.core.arrays.axes import CHANNEL_AXES, Channels
 from napari_unet.files.pixels.stored_image import StoredImage
 from napari_unet.files.pixels.tiff_axes import TiffAxes, read_tiff_axes
-from napari_unet.widgets.bridge.marks import full_data, is_made_of_channels
+from napari_unet.widgets.bridge.marks import file_of, full_data, is_made_of_channels
 
 _LETTERS = frozenset("TZCYX")
 
 _AXES = "napari_unet_axes"
-"""Where layers that the plugin makes of others have what the file of these says, in their metadata."""
+"""Where layers whose pixels come from no file, or no TIFF file, have what is known, in their metadata."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def seen_axes(layer: Layer, image: Layer | None = None, axes: Sequence[int] = ()
         Axes of the image.
     """
     seen = [_own(layer, axis) for axis in range(layer.ndim)]
-    said = _said(layer if image is None else image)
+    said = said_axes(layer if image is None else image)
     if said is None:
         return tuple(seen)
     letters = [said.letters[axis] for axis in (range(layer.ndim) if image is None else axes)]
@@ -71,7 +71,7 @@ def said_channels(image: Layer) -> Channels:
     """
     if is_made_of_channels(image):
         return "first"
-    said = _said(image)
+    said = said_axes(image)
     names = [axis.name.lower() for axis in seen_axes(image)]
     if said is None or getattr(image, "rgb", False) or not {name.upper() for name in names} <= _LETTERS:
         return "auto"
@@ -89,17 +89,30 @@ def passed_on(image: Layer, shape: Sequence[int], *, as_channel: bool = False) -
     ``shape`` is that of the new layer. It has the axes of the image, but if the image is ``as_channel``, one
     of channels before them.
     """
-    said = _said(image)
+    said = said_axes(image)
     if said is None:
         return {}
     letters = f"C{said.letters}" if as_channel else said.letters
-    return {_AXES: replace(said, letters=letters, shape=tuple(shape))}
+    return noted(replace(said, letters=letters, shape=tuple(shape)))
 
 
 def axes_of_file(image: StoredImage, shape: Sequence[int], *, rgb: bool) -> dict[str, TiffAxes]:
     """Return metadata for a layer of this shape that shows an image file: what that says of its axes."""
     letters = f"{image.axes.replace('C', '')}C" if rgb else image.axes
-    return {_AXES: TiffAxes(letters, tuple(shape), image.pixel_size)} if image.axes else {}
+    return noted(TiffAxes(letters, tuple(shape), image.pixel_size)) if image.axes else {}
+
+
+def noted(said: TiffAxes) -> dict[str, TiffAxes]:
+    """Return metadata for a layer whose file, if it has one, does not say this."""
+    return {_AXES: said}
+
+
+def said_axes(image: Layer) -> TiffAxes | None:
+    """Return what the file of an image says of the axes of its layer, if they have the same shape."""
+    path = file_of(image)
+    said = None if path is None else _read(str(path), image.unique_id)
+    said = image.metadata.get(_AXES) if said is None else said
+    return said.in_shape(tuple(full_data(image).shape)) if isinstance(said, TiffAxes) else None
 
 
 def _own(layer: Layer, axis: int) -> SeenAxis:
@@ -126,13 +139,6 @@ def _measured(axis: SeenAxis, said: TiffAxes) -> SeenAxis:
     if axis.name == "t":
         return replace(axis, unit="second", step=size, seconds=size)
     return replace(axis, unit="micrometer", step=size, micrometres=size)
-
-
-def _said(image: Layer) -> TiffAxes | None:
-    """Return what the file of an image says about the axes of its layer, if they have the same shape."""
-    path = image.source.path
-    said = image.metadata.get(_AXES) if path is None else _read(str(path), image.unique_id)
-    return said.in_shape(tuple(full_data(image).shape)) if isinstance(said, TiffAxes) else None
 
 
 @lru_cache(maxsize=256)

@@ -3,7 +3,7 @@
 from napari.layers import Image
 
 from napari_unet.core.arrays.axes import CHANNEL_AXES, Channels
-from napari_unet.widgets.bridge.marks import full_data
+from napari_unet.widgets.bridge.marks import file_of, full_data
 from napari_unet.widgets.bridge.placement import channel_doubt_of
 from napari_unet.widgets.bridge.seen_axes import said_channels, seen_axes
 
@@ -17,7 +17,7 @@ def advice_on_channels(image: Image, chosen: Channels) -> str:
     """Return a sentence on channels that would be taken for planes, or that the file names; else ""."""
     if chosen == "auto":
         return _channels_or_planes(image)
-    if image.source.path is None or image.rgb or chosen != said_channels(image):
+    if file_of(image) is None or image.rgb or chosen != said_channels(image):
         return ""
     count = full_data(image).shape[CHANNEL_AXES[chosen]]
     return (

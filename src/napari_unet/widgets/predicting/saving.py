@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 from napari_unet.files.pixels.images import BY_HAND, result_stem, safe_name, stem, write_labels
 from napari_unet.files.results.outline_files import IMAGEJ, QUPATH, write_outlines
 from napari_unet.files.results.tables import write_table
-from napari_unet.widgets.bridge.marks import RESULTS, kind_of, layers_of, source_of
+from napari_unet.widgets.bridge.marks import RESULTS, file_of, kind_of, layers_of, source_of
 from napari_unet.widgets.bridge.placement import micrometres
 from napari_unet.widgets.jobs import Job, once
 from napari_unet.widgets.predicting.object_table import (
@@ -228,10 +228,10 @@ def suggested_path(image: Image, labels: Labels) -> Path:
     opened: Path | None = image.metadata.get(RESULTS, {}).get(_kind(labels))
     if opened is not None:
         return opened.with_suffix(".tif")
-    source = image.source.path
+    source = file_of(image)
     if source is None:
         return Path.home() / f"{_by_layer(image, labels)}.tif"
-    return Path(source).with_name(f"{result_stem(stem(Path(source)))}_{_kind(labels)}.tif")
+    return source.with_name(f"{result_stem(stem(source))}_{_kind(labels)}.tif")
 
 
 def paths_in(folder: Path, found: Sequence[tuple[Image, Labels]], ending: str) -> list[Path]:

@@ -13,7 +13,7 @@ from napari.layers import Image, Layer
 from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.widgets.bridge.layers import insert_result, protect
-from napari_unet.widgets.bridge.marks import layers_of
+from napari_unet.widgets.bridge.marks import file_of, layers_of
 from napari_unet.widgets.bridge.placement import result_layer, spatial_axes
 from napari_unet.widgets.bridge.sight import hide_with_image, lay_on
 
@@ -23,8 +23,8 @@ _FOLDER = "results"
 
 def results_folder(image: Image, models: Path) -> Path:
     """Return the default folder for the results of an image: beside its file, or else beside the models."""
-    source = image.source.path
-    return (Path(source).parent if source else models) / _FOLDER
+    source = file_of(image)
+    return (models if source is None else source.parent) / _FOLDER
 
 
 def show_stored(

@@ -12,7 +12,6 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.QtCore import QObject
 
-from napari_unet.files.projects.project import FILE as PROJECT_FILE
 from napari_unet.files.projects.project import (
     Project,
     ProjectImage,
@@ -24,7 +23,17 @@ from napari_unet.files.projects.project_images import file_name
 from napari_unet.files.projects.project_store import ImageState, LabelsState, ProjectState, matches
 from napari_unet.widgets.bridge.channel_order import move_channels_first, other_orders
 from napari_unet.widgets.bridge.layers import annotation_of, keep_selection, select_anew
-from napari_unet.widgets.bridge.marks import KEY, PARTS, Mark, full_data, is_image, mark_of, source_of
+from napari_unet.widgets.bridge.marks import (
+    KEY,
+    PARTS,
+    Mark,
+    file_of,
+    full_data,
+    is_image,
+    mark_of,
+    source_of,
+)
+from napari_unet.widgets.bridge.seen_axes import said_axes
 from napari_unet.widgets.bridge.timeline import was_corrected
 from napari_unet.widgets.painting.regions import bind_regions
 from napari_unet.widgets.projects.labels_tracker import LabelsTracker
@@ -97,8 +106,8 @@ class ProjectMembers(QObject):
             image = self._images.get(tag.image)
             if image is not None and isinstance(layer, Image):
                 image.layer = layer
-                if tag.path:
-                    found[tag.image] = Path(tag.path)
+                if (path := file_of(layer)) is not None:
+                    found[tag.image] = path
         for layer, tag in mine:
             labels, image = self._labels.get(tag.labels), self._images.get(tag.image)
             if labels is not None and image is not None and isinstance(layer, Labels):
@@ -217,7 +226,7 @@ class ProjectMembers(QObject):
         labels.tracker.is_kept = True
 
     def _take_up_image(self, layer: Image) -> None:
-        path = _source(layer)
+        path = _existing_file(layer)
         for image in self._images.values():
             may_be = image.layer is None and path is not None and path.name == file_name(image.entry)
             if may_be and self._is_back(image.entry, layer):  # it was missing or removed
@@ -314,7 +323,9 @@ class ProjectMembers(QObject):
         image.entry = entry = replace(
             entry, look=look, shape=now.shape, dtype=now.dtype, rgb=now.rgb, parts=parts
         )
-        source = _source(layer) or (Path(entry.absolute) if entry.absolute else None)
+        if (said := said_axes(layer)) is not None:
+            image.entry = entry = replace(entry, axes=said.letters, pixel_size=said.pixel_size)
+        source = _existing_file(layer) or (Path(entry.absolute) if entry.absolute else None)
         return ImageState(entry, full_data(layer), source, partial(arrays_in, reader=entry.reader))
 
     @staticmethod
@@ -334,9 +345,6 @@ class ProjectMembers(QObject):
         return LabelsState(entry, full_data(tracker.layer), (), predicted)
 
 
-def _source(layer: Image) -> Path | None:
-    """Return the file from which ``layer`` was opened, if it was one."""
-    path = layer.source.path
-    if not path or not Path(path).exists() or (Path(path) / PROJECT_FILE).exists():
-        return None
-    return Path(path)
+def _existing_file(layer: Image) -> Path | None:
+    path = file_of(layer)
+    return path if path is not None and path.exists() else None

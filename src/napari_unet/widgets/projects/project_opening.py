@@ -21,7 +21,8 @@ from napari_unet.files.projects.project_images import file_name, file_size, plac
 from napari_unet.files.projects.project_store import is_alike, matches, read_labels
 from napari_unet.widgets.bridge.channel_order import other_orders
 from napari_unet.widgets.bridge.colours import object_colours, paint_colours
-from napari_unet.widgets.bridge.marks import KEY
+from napari_unet.widgets.bridge.marks import FILE, KEY
+from napari_unet.widgets.bridge.seen_axes import noted
 from napari_unet.widgets.painting.regions import regions_style
 from napari_unet.widgets.projects.project_layers import LayerData, layer_arguments, regions_arguments
 
@@ -34,13 +35,12 @@ _NEVER = (".py", ".pyc", ".pkl", ".pickle", ".obj")
 class Tag:
     """What a layer is in a project; it is in the metadata of the layer until the window turns it into a mark.
 
-    ``image`` is the key of its image, which was found in the file ``path``; ``labels`` is the file of labels,
-    and ``predicted`` is what they were before corrections; ``is_regions`` is True for complete regions.
+    ``image`` is the key of its image; ``labels`` is the file of labels, and ``predicted`` is what they were
+    before corrections; ``is_regions`` is True for complete regions.
     """
 
     identity: str
     image: str = ""
-    path: str = ""
     labels: str = ""
     is_regions: bool = False
     predicted: Any = None
@@ -196,9 +196,12 @@ def _tagged(
 ) -> LayerData:
     ndim = len(image.shape) - image.rgb
     look = layer_arguments(image.look, ndim, is_image=not image.rgb)
+    said = image.said_axes
     metadata = {
         **meta.get("metadata", {}),
-        KEY: Tag(project.identity, image.key, "" if path is None else str(path)),
+        **({} if path is None else {FILE: str(path)}),
+        **({} if said is None else noted(said)),
+        KEY: Tag(project.identity, image.key),
     }
     return data, {**meta, **look, "rgb": image.rgb, "metadata": metadata}, "image"
 
