@@ -1,13 +1,17 @@
 """Networks from elsewhere into the list of models, and models out of it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from dock_helpers import discs, make_model
 from foreign_networks import Milesial, randomise
+from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QLabel, QPushButton
 
 from napari_unet.files.networks.models import load_model, save_model
 from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.projects.window_project import project_of
 from napari_unet.widgets.window.preferences import Preferences
 
 
@@ -85,3 +89,30 @@ def test_a_package_names_an_author(dock, tmp_path, monkeypatch):
     click(dock, "predict_export")
     assert "at least one author" in sentence(dock)
     assert not (tmp_path / "p.zip").exists()
+
+
+def test_the_paragraph_for_a_paper_is_copied(dock, tmp_path):
+    model = make_model()
+    history = replace(model.history, steps=2, versions={"torch": "2.13.0"})
+    save_model(replace(model, history=history), tmp_path / "ours.safetensors")
+    dock.select_model(tmp_path / "ours.safetensors")
+    click(dock, "predict_methods")
+    paragraph = QGuiApplication.clipboard().text()
+    assert paragraph.startswith("Images were segmented with a 2-D U-Net")
+    assert "0.75" in paragraph
+    assert "is copied" in sentence(dock)
+    (tmp_path / "ours.safetensors").write_bytes(b"damaged")
+    click(dock, "predict_methods")
+    assert "is copied" not in sentence(dock)
+
+
+def test_a_model_that_was_listed_during_its_training_is_read_again_after_it(dock, tmp_path, qtbot):
+    (tmp_path / "models").mkdir()
+    model, path = make_model(), tmp_path / "models" / "cells.safetensors"
+    save_model(model, path)
+    qtbot.waitUntil(lambda: dock.model.path == path, timeout=5_000)
+    facts = dock.findChild(QLabel, "predict_facts")
+    assert facts.text().endswith("for 30 s, score 0.75.")
+    save_model(replace(model, history=replace(model.history, seconds=80.0)), path)
+    project_of(dock._viewer).note_model(path)
+    assert facts.text().endswith("for 80 s, score 0.75.")

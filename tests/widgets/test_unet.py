@@ -642,7 +642,9 @@ def test_a_training_goes_on_and_is_stopped_above_the_steps(make_napari_viewer, q
     with qtbot.waitSignal(dock.train.ended, timeout=60_000):
         press(dock, "stop")
     qtbot.waitUntil(lambda: shown(dock) == ["predict"], timeout=20_000)  # once the paint is counted
-    assert "Saved as cells" in say(dock, "train_outcome")
+    said = say(dock, "train_outcome")
+    assert said.startswith("Saved as cells")
+    assert said.endswith(" in the folder U-Net models.")
 
 
 def test_the_whole_loop(make_napari_viewer, qtbot, monkeypatch):

@@ -295,7 +295,7 @@ class TrainDock(Dock):
             case Saved():
                 self._last_path = run.saved = event.path
                 self.form.offer_last(event.path.stem)
-                self._outcome.say(f"Saved as {event.path.name}")
+                self._outcome.say(f"Saved as {event.path.name} in the folder {event.path.parent.name}.")
                 self._outcome.setToolTip(str(event.path))
                 self.saved.emit(event.path)
 

@@ -155,10 +155,11 @@ class ModelChooser(Chooser):
 
     def _offer(self, path: Path) -> None:
         if not self._is_chosen:
-            self._refill(path)
+            self._take(path)
 
     def _take(self, path: Path) -> None:
         self._is_chosen = False
+        self._path = None  # a training saves its file every minute: what was read is of an earlier network
         self._refill(path)
 
     def choose(self, path: Path) -> None:

@@ -1,20 +1,27 @@
-"""Import of models from elsewhere, and export to other tools: two buttons beside the list."""
+"""Models from elsewhere, for other tools and in the words of a paper: buttons below the list."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
 
 from napari_unet.core.errors import InputError
 from napari_unet.files.networks.bioimageio import PackageInfo, export_package
 from napari_unet.files.networks.container import NotOursError
-from napari_unet.files.networks.models import free_path
+from napari_unet.files.networks.methods_text import methods_text
+from napari_unet.files.networks.models import free_path, read_info
 from napari_unet.files.networks.package_sample import example_from
 from napari_unet.widgets.bridge.layers import copy_image
 from napari_unet.widgets.jobs import Job, once
 from napari_unet.widgets.models.model_chooser import ModelChooser, read_facts
 from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button
+
+_COPIED = (
+    "A paragraph on this model is copied: paste it into the methods section of your paper, and say what was "
+    "painted there."
+)
 
 
 def import_model(source: Path, folder: Path) -> Path:
@@ -41,9 +48,9 @@ def export_model(source: Path, target: Path, info: PackageInfo, image: Any) -> P
 
 
 class ModelExchange(QWidget):
-    """Browse for a model, of ours or from elsewhere, and export the chosen one.
+    """Browse for a model, of ours or from elsewhere, export the chosen one, and describe it for a paper.
 
-    The chosen image is its example.
+    The chosen image is the example of an exported one.
     """
 
     def __init__(self, chooser: ModelChooser, image: LayerChooser) -> None:
@@ -65,7 +72,14 @@ class ModelExchange(QWidget):
             tooltip="Write the chosen model as a bioimage.io package, which other tools run; the chosen\n"
             "image is its example.",
         )
-        column.add_row(self._browse, self._export)
+        self._methods = button(
+            "Methods",
+            self.copy_methods,
+            name="predict_methods",
+            tooltip="Copy a paragraph for the methods section of a paper: how the chosen model was made,\n"
+            "and how it scored.",
+        )
+        column.add_row(self._browse, self._export, self._methods)
         self._status = column.add(Sentence("predict_exchange"))
         chooser.model_changed.connect(self._on_model)
         self._refresh()
@@ -118,6 +132,18 @@ class ModelExchange(QWidget):
             lambda package: self._status.say(f"The package is {package}."),
         )
 
+    def copy_methods(self) -> None:
+        """Put a paragraph about the chosen model on the clipboard, for the methods section of a paper."""
+        path, clipboard = self._chooser.path, QGuiApplication.clipboard()
+        if path is None or clipboard is None:
+            return
+        try:
+            clipboard.setText(methods_text(read_info(path)))
+        except InputError as error:
+            self._status.say(str(error), "error")
+        else:
+            self._status.say(_COPIED)
+
     def _run(self, work: Callable[[], Path], sentence: str, done: Callable[[Path], None]) -> None:
         self._status.say(sentence)
         self._job = Job(once(work), sentence, 1, heavy=False, parent=self)
@@ -144,3 +170,4 @@ class ModelExchange(QWidget):
     def _refresh(self) -> None:
         self._browse.setEnabled(self._job is None)
         self._export.setEnabled(self._job is None and self._chooser.path is not None)
+        self._methods.setEnabled(self._chooser.path is not None)
