@@ -1,5 +1,7 @@
 """The Paint dock in a real viewer, by button and by key, whatever happens to the layers."""
 
+import threading
+
 import numpy as np
 import pytest
 from app_model.types import KeyBinding
@@ -8,6 +10,7 @@ from mouse import Hand
 from qtpy.QtWidgets import QComboBox, QPushButton, QWidget
 
 from napari_unet.core.errors import InputError
+from napari_unet.core.painted.regions import complete
 from napari_unet.widgets.bridge import layers as bridge
 from napari_unet.widgets.bridge import marks
 from napari_unet.widgets.bridge.timeline import timeline_of
@@ -357,6 +360,23 @@ def test_walking_through_a_stack_is_no_change_of_paint(viewer, qtbot, open_dock)
     qtbot.waitUntil(lambda: "Nothing is painted yet" in dock.advice.text(), timeout=5000)
     with qtbot.assertNotEmitted(dock.annotation_changed, wait=600):
         viewer.dims.set_current_step(0, 3)
+
+
+def test_a_stack_is_copied_for_the_count_by_its_thread(viewer, qtbot, open_dock, monkeypatch):
+    dock = open_dock(viewer)
+    add_image(viewer)
+    dock.make()
+    copied_by = []
+
+    def complete_and_note(paint, regions):
+        copied_by.append(threading.current_thread())
+        assert not np.may_share_memory(paint, dock.annotation.data)
+        return complete(paint, regions)
+
+    monkeypatch.setattr("napari_unet.widgets.paint.complete", complete_and_note)
+    fill_box(dock.annotation, 1, slice(0, 10), slice(0, 10))
+    qtbot.waitUntil(lambda: "background 100 px" in dock.summary.text(), timeout=5000)
+    assert threading.main_thread() not in copied_by
 
 
 def test_rgb_needs_no_word_on_channels_and_a_stack_does(viewer, open_dock):

@@ -96,6 +96,7 @@ PREDICTED = stage(trained=True, has_labels=True, predicted=True)
             ("make", "save", "table"),
         ),
         (Stage(True, True), 1, "Paint a little of the background", ("background",)),
+        (Stage(True, True, is_unknown=True), 1, "Step 1 says what is painted", ()),
         (
             Stage(True, True, has_labels=True, predicted=True),
             4,
@@ -621,9 +622,51 @@ def test_another_image_begins_at_its_own_step(viewer, qtbot):
     qtbot.waitUntil(lambda: shown(dock) == ["start", "object"], timeout=20_000)
     second = viewer.add_image(discs(), name="second")
     dock.paint.image.choose(second)
-    qtbot.waitUntil(lambda: shown(dock) == ["make"], timeout=20_000)
+    qtbot.wait(50)  # the docks turn to the new image by themselves as well
+    assert shown(dock) == ["make"]
     dock.paint.image.choose(first)
     qtbot.waitUntil(lambda: shown(dock) == ["start", "object"], timeout=20_000)
+
+
+def advised(monkeypatch):
+    """Everything that the sentence above the steps says from now on."""
+    said = []
+
+    def say_and_note(label, text, tone="hint", say=Sentence.say):
+        if label.objectName() == "unet_advice":
+            said.append(text)
+        say(label, text, tone)
+
+    monkeypatch.setattr(Sentence, "say", say_and_note)
+    return said
+
+
+def test_nothing_is_advised_on_paint_that_is_not_counted_yet_or_was_that_of_another_image(
+    viewer, qtbot, monkeypatch
+):
+    first, second = (viewer.add_image(discs(), name=name) for name in ("first", "second"))
+    make_annotation(viewer, second)
+    paint_on(viewer, first)
+    said = advised(monkeypatch)
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    qtbot.waitUntil(lambda: shown(dock) == ["start", "object"], timeout=20_000)
+    assert not any("background" in sentence for sentence in said)
+    said.clear()
+    viewer.layers.selection.active = second
+    qtbot.waitUntil(lambda: shown(dock) == ["background"], timeout=20_000)
+    assert not any("Start training" in sentence for sentence in said)
+
+
+def test_paint_that_does_not_fit_its_image_is_no_reason_to_paint_more(viewer, qtbot):
+    image = viewer.add_image(discs(), name="cells")
+    paint_on(viewer, image)
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    qtbot.waitUntil(lambda: shown(dock) == ["start", "object"], timeout=20_000)
+    image.data = image.data[:32]
+    qtbot.waitUntil(lambda: "what is wrong with it" in say(dock, "unet_advice"), timeout=20_000)
+    assert "bring the image back" in say(dock, "paint_advice")
 
 
 def test_a_training_goes_on_and_is_stopped_above_the_steps(make_napari_viewer, qtbot, monkeypatch):

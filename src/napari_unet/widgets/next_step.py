@@ -51,6 +51,7 @@ class Stage:
     has_annotation: bool = False
     is_of_classes: bool = False  # classes of pixels are painted, not objects
     has_model: bool = False  # the chosen model suits the image
+    is_unknown: bool = False  # what is painted is not counted yet, or cannot be
     has_background: bool = False  # some is painted
     objects: int = 0  # painted ones, or classes other than background
     paint_teaches: bool = False  # there is enough paint
@@ -205,6 +206,8 @@ def _advice(stage: Stage) -> Advice:  # noqa: C901, PLR0911, PLR0912 - a table: 
             )
         case Stage(has_annotation=False):
             return Advice(1, "Make the annotation layer: the one you paint on.", ("make",))
+        case Stage(is_unknown=True):
+            return Advice(1, "Step 1 says what is painted on this image, or what is wrong with it.")
         case Stage(predicted=True, objects=0):
             return _LOOK
         case Stage(has_background=False):

@@ -20,6 +20,7 @@ from napari_unet.core.correcting.numbering import number_separately
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.advice import PaintSummary, summarise_paint
 from napari_unet.core.painted.known_full import KnownFull
+from napari_unet.core.painted.regions import complete
 from napari_unet.widgets.bridge import layers as bridge
 from napari_unet.widgets.bridge import marks
 from napari_unet.widgets.bridge.channel_order import move_channels_first
@@ -90,13 +91,15 @@ class PaintDock(Dock):
     """Choose an image, make its annotation layer, and paint on it."""
 
     annotation_changed = Signal(object)
-    """The annotation layer, or None, a moment after the layer or what is :attr:`counted` on it changed."""
+    """The annotation layer, or None, when it is another one or what is :attr:`counted` on it has changed."""
 
     def __init__(self, viewer: "napari.viewer.Viewer", *, scrollable: bool = True) -> None:
         super().__init__(scrollable=scrollable)
         self._viewer = viewer = without_proxy(viewer)
         self.counted: Counted | None = None
-        """The last count of what is painted on the annotation layer; None without one."""
+        """What is painted on the annotation layer, once it was counted."""
+        self.is_unknown = False
+        """Whether there is paint that is not counted yet, or cannot be."""
         self._counter = Latest("Counting paint", self)
         self._counter.result.connect(self._show_summary)
         self._counter.failed.connect(self._show_fault)
@@ -160,7 +163,7 @@ class PaintDock(Dock):
         column.addWidget(self.make_button)
         own = OwnLabels(self._viewer, self.image, self._watcher, self.make, self.channels.currentData)
         self.channels.currentIndexChanged.connect(own.look)
-        self.annotation_changed.connect(own.look)
+        self._counter.result.connect(own.look)
         column.addWidget(own)
         self.brushes = column.add(BrushTools(self._viewer, self._watcher))
         self._in_space = column.add(Sentence("paint_in_3d"))
@@ -246,6 +249,9 @@ class PaintDock(Dock):
             brushes.bind_keys(paint)
             self._on_noted()
         self._show_state()
+        self.counted, self.is_unknown = None, paint is not None and bridge.has_paint(paint)
+        self.annotation_changed.emit(paint)
+        self._count()
 
     def _on_noted(self) -> None:
         """Show mode and notes of the paint, after another dock changed them or another layer was chosen."""
@@ -325,14 +331,13 @@ class PaintDock(Dock):
             self._counter.cancel()
             self._show_fault(str(error))
             return
-        copy, full = bridge.copy_paint(paint), marks.known_full_of(paint)
+        pixels, full = marks.full_data(paint), marks.known_full_of(paint)
         layer, mode = paint.unique_id, self.mode
-        self._counter.submit(once(lambda: count(layer, copy, mode, full)))
+        # The thread copies them, as a stack is large; strokes meanwhile are counted next.
+        self._counter.submit(once(lambda: count(layer, complete(np.array(pixels), full.regions), mode, full)))
 
     def _show_summary(self, counted: Counted) -> None:
         summary = counted.summary
-        if self.annotation is None:
-            return
         self.summary.say(_in_words(summary, self.mode))
         begun = summary.background or summary.objects
         lacks = [_FLOODED] * counted.is_flooded + list(summary.missing)
@@ -341,20 +346,21 @@ class PaintDock(Dock):
         self._tell_change(counted)
 
     def _show_fault(self, sentence: str) -> None:
-        self.number.hide()
         self.summary.say("")  # it was about the paint before
         self.advice.say(sentence, "error")
+        self._tell_change(None)
 
     def _tell_change(self, counted: Counted | None) -> None:
         self.number.setVisible(counted is not None and counted.summary.lacks_numbers)
-        if counted != self.counted:
-            self.counted = counted
+        is_unknown = counted is None and self.annotation is not None
+        if (counted, is_unknown) != (self.counted, self.is_unknown):
+            self.counted, self.is_unknown = counted, is_unknown
             self.annotation_changed.emit(self.annotation)
 
 
 def checksum(paint: NDArray[np.integer[Any]]) -> int:
     """Return a number that changes when any pixel of the paint does."""
-    return zlib.crc32(paint.tobytes())
+    return zlib.crc32(np.ascontiguousarray(paint).data)
 
 
 def count(layer: object, paint: NDArray[np.integer[Any]], mode: Mode, full: KnownFull) -> Counted:

@@ -282,6 +282,7 @@ class UNetDock(Dock):
             has_image=image is not None,
             has_annotation=self.paint.annotation is not None,
             is_of_classes=self.paint.mode == "classes",
+            is_unknown=self.paint.is_unknown,
             has_model=self.predict.can_predict,
             is_training=self.train.is_running,
             is_paused=self.train.is_paused,
@@ -291,7 +292,7 @@ class UNetDock(Dock):
             is_predicting=self.predict.is_running,
             trained=self._trained,
         )
-        if counted is not None and stage.has_annotation:
+        if counted is not None:
             if counted.layer in self._found:
                 self._found.remove(counted.layer)
                 self._learnt.setdefault(counted.layer, counted.checksum)
