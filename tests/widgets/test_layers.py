@@ -195,6 +195,20 @@ def test_copies_do_not_change_when_the_user_paints_on(viewer):
     assert not pixels.any()
 
 
+@pytest.mark.parametrize("hidden", ["from the beginning", "before the 3-D view"])
+def test_hidden_labels_are_written_on(viewer, hidden):
+    labels = viewer.add_labels(np.zeros((3, 20, 30), int), visible=hidden == "before the 3-D view")
+    labels.visible = False
+    if hidden == "before the 3-D view":
+        viewer.dims.ndisplay = 3
+    else:
+        viewer.dims.set_current_step(0, 2)
+    bridge.write_pixels(labels, (np.array([2]), np.array([5]), np.array([6])), 4)
+    assert labels.data[2, 5, 6] == 4
+    labels.undo()
+    assert not labels.data.any()
+
+
 def test_lazy_images_are_handed_on_unread(viewer):
     dask = pytest.importorskip("dask.array")
     lazy = dask.zeros((20, 30), chunks=10)

@@ -549,6 +549,20 @@ def test_corrections_become_paint_as_one_step_of_undo(viewer, qtbot, open_dock):
     assert not dock.annotation.data.any()
 
 
+def test_corrections_are_taken_into_paint_that_was_opened_hidden(viewer, open_dock):
+    dock = open_dock(viewer)
+    image = add_image(viewer)
+    viewer.add_labels(np.zeros((40, 50), int), name=f"{image.name} paint", visible=False)
+    paint = bridge.make_annotation(viewer, image)
+    result = bridge.add_result(viewer, image, "objects", np.ones((40, 50), np.int32))
+    fill_box(result, 2, slice(5, 8), slice(5, 15))
+    dock.corrections.take()
+    assert "Took 2 objects" in dock.corrections.said.text()
+    assert paint.data.any()
+    timeline_of(paint).undo()
+    assert not paint.data.any()
+
+
 def test_corrections_can_be_taken_while_there_are_some(viewer, qtbot, open_dock):
     dock = open_dock(viewer)
     button = dock.corrections.button

@@ -221,7 +221,7 @@ class PaintDock(Dock):
             self.advice.say(str(error), "error")
             return
         with timeline_of(paint).step():
-            paint.data_setitem(indices, values)
+            bridge.write_pixels(paint, indices, values)
         if paint.selected_label >= FIRST_OBJECT:
             brushes.paint_next_object(paint)
 

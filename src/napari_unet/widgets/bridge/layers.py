@@ -143,6 +143,14 @@ def copy_paint(paint: Labels) -> NDArray[Any]:
     return complete(np.array(full_data(paint)), known_full_of(paint).regions)
 
 
+def write_pixels(layer: Labels, indices: tuple[NDArray[np.intp], ...], values: Any) -> None:
+    """Write ``values`` at ``indices`` of a label layer, as one edit that the user can undo."""
+    if not layer.visible:
+        # napari 0.9.2 does not read hidden layers, and fails at drawing on what it has not read.
+        layer.set_view_slice()
+    layer.data_setitem(indices, values)
+
+
 def has_paint(paint: Labels) -> bool:
     """Return whether anything is painted, or lies in a complete region."""
     return bool(known_full_of(paint).regions) or bool(np.any(full_data(paint)))

@@ -23,7 +23,13 @@ from napari_unet.core.correcting.gestures import (
     touched_objects,
 )
 from napari_unet.core.errors import InputError
-from napari_unet.widgets.bridge.layers import annotation_of, keep_selection, make_annotation, objects_of
+from napari_unet.widgets.bridge.layers import (
+    annotation_of,
+    keep_selection,
+    make_annotation,
+    objects_of,
+    write_pixels,
+)
 from napari_unet.widgets.bridge.marks import Mark, accept_painted, full_data, mark_of, mode_of, source_of
 from napari_unet.widgets.bridge.placement import spatial_axes
 from napari_unet.widgets.bridge.timeline import Timeline, count_as_predicted, timeline_of
@@ -289,7 +295,7 @@ def _channels(image: Image, shape: tuple[int, ...]) -> Channels:
 
 def _apply(layer: Labels, edit: Edit) -> None:
     if edit.pixels.size:
-        layer.data_setitem(np.unravel_index(edit.pixels, layer.data.shape), edit.values)
+        write_pixels(layer, np.unravel_index(edit.pixels, layer.data.shape), edit.values)
 
 
 def _in_words(correction: Correction) -> str:

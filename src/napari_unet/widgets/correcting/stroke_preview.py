@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_unet.core.correcting.numbering import unused_values
 from napari_unet.core.correcting.strokes import inside, trace
 from napari_unet.core.errors import InputError
+from napari_unet.widgets.bridge.layers import write_pixels
 
 _WIDTH = 2
 """Pixels of the screen."""
@@ -50,9 +51,9 @@ class StrokePreview:
         index[self._axes[0]], index[self._axes[1]] = y, x
         indices = tuple(index)
         self._before.append((indices, self._layer.data[indices]))
-        self._layer.data_setitem(indices, self._number)
+        write_pixels(self._layer, indices, self._number)
 
     def clear(self) -> None:
         """Put back what was there."""
         for indices, labels in reversed(self._before):
-            self._layer.data_setitem(indices, labels)
+            write_pixels(self._layer, indices, labels)

@@ -17,7 +17,7 @@ from napari_unet.core.arrays.runs import count_values
 from napari_unet.core.correcting.numbering import unused_values
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.label_images import paint_of_labels
-from napari_unet.widgets.bridge.layers import has_paint
+from napari_unet.widgets.bridge.layers import has_paint, write_pixels
 from napari_unet.widgets.bridge.marks import accept_objects, full_data, kind_of, mode_of, source_of
 from napari_unet.widgets.bridge.placement import pixel_shown, spatial_axes
 from napari_unet.widgets.bridge.timeline import timeline_of
@@ -203,7 +203,7 @@ def take_labels(
     indices = np.nonzero((given > 0) & (given != before[plane]))
     at = tuple(np.full(indices[0].size, index) for index in plane)
     with timeline_of(paint).step():
-        paint.data_setitem((*at, *indices), given[indices].astype(before.dtype))
+        write_pixels(paint, (*at, *indices), given[indices].astype(before.dtype))
     if finished and mode == "objects":
         accept_objects(paint, objects)
     one, many = ("object", "objects") if mode == "objects" else ("class", "classes")

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_unet.core.correcting.corrections import corrections_to_paint
 from napari_unet.core.errors import InputError
-from napari_unet.widgets.bridge.layers import annotation_of, edited_result, predicted_labels
+from napari_unet.widgets.bridge.layers import annotation_of, edited_result, predicted_labels, write_pixels
 from napari_unet.widgets.bridge.marks import accept_objects, layers_of, mode_of
 from napari_unet.widgets.bridge.timeline import count_as_predicted, timeline_of
 from napari_unet.widgets.correcting.corrector import is_gesture
@@ -166,7 +166,7 @@ def take_corrections(viewer: ViewerModel, image: Layer) -> str:
     with timeline_of(paint).step() as step:
         step.shown = count_as_predicted(edited)
         if told:
-            paint.data_setitem(indices, values)
+            write_pixels(paint, indices, values)
     if mode == "objects":
         accept_objects(paint, edit.accepted)
     if not told:
