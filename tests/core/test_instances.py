@@ -322,3 +322,9 @@ def test_planes_are_independent_and_share_no_id(stack):
         alone = find_objects(stack[plane], KEEP_ALL, ndim=2)
         np.testing.assert_array_equal(objects[plane], np.where(alone > 0, alone + used, 0))
         used += alone.max()
+
+
+def test_more_pixels_than_can_be_numbered_are_refused_at_once():
+    plane = np.broadcast_to(np.float32(0), (2**16, 2**15))  # takes no memory
+    with pytest.raises(InputError, match="at most 2,147,483,647 pixels at once, and here are 65536 × 32768"):
+        Landscape.of(plane, InstanceConfig())

@@ -1,7 +1,7 @@
 """From the probability of foreground to separate objects."""
 
 from dataclasses import dataclass
-from math import inf
+from math import inf, prod
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -22,6 +22,9 @@ _DEPTH_WEIGHT = 4.0
 
 _CERTAIN = 255
 """How much a pixel that the network is certain of adds to the size of its object; a doubtful one adds 1."""
+
+_MOST_PIXELS = 2**31 - 1
+"""Pixels of a landscape and its frame: their places are counted in 32 bits."""
 
 _LEAST, _MOST = 1e-4, 0.9999
 """Probabilities count as this at least and at most: further out, rounding decides."""
@@ -134,7 +137,16 @@ class Landscape:
 
     @classmethod
     def of(cls, foreground: NDArray[np.floating[Any]], config: InstanceConfig) -> "Landscape":
-        """Survey a plane or volume (spatial...) of probabilities of foreground, most of the work."""
+        """Survey a plane or volume (spatial...) of probabilities of foreground, most of the work.
+
+        ``InputError`` if it has more pixels than can be told apart in 32 bits.
+        """
+        if prod(side + 2 for side in foreground.shape) > _MOST_PIXELS:
+            raise InputError(
+                f"Objects are found in at most {_MOST_PIXELS:,} pixels at once, and here are "
+                f"{' × '.join(map(str, foreground.shape))}; crop the image, or segment its file with "
+                "napari-unet predict --format zarr."
+            )
         relief = survey(_levels(foreground, config))
         sureness = relief.add_up_excess(foreground, config.threshold, _CERTAIN / (1 - config.threshold))
         return cls(config.threshold, config.separate_by, config.certain, relief, sureness)
