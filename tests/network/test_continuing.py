@@ -173,7 +173,7 @@ def test_the_curve_goes_on() -> None:
     events = run(4, after=first)
     (continued,) = [event for event in events if isinstance(event, Continued)]
     assert continued.history == first.model.history
-    assert continued.sentence() == "Going on from step 6 with its optimiser."
+    assert continued.message == "Going on from step 6 with its optimiser."
     assert [event.step for event in events if isinstance(event, StepDone)] == [7, 8, 9, 10]
     history = events[-1].model.history
     assert history.losses[:6] == first.model.history.losses
@@ -201,7 +201,7 @@ def test_changed_paint_goes_on_with_the_optimiser_and_is_scored_anew() -> None:
     events = run(3, after=first, paint=paint)
     (continued,) = [event for event in events if isinstance(event, Continued)]
     assert not continued.same_data
-    assert "changed since" in continued.sentence()
+    assert "changed since" in continued.message
     # Before the first step: only scores on the same paint compare.
     assert [type(event) for event in events[events.index(continued) :]] == [
         Continued, Validated, StepDone, StepDone, StepDone, Validated, Stopped,

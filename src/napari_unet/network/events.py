@@ -47,8 +47,9 @@ class Continued:
     history: "History"
     same_data: bool
 
-    def sentence(self) -> str:
-        """Return the news in words."""
+    @property
+    def message(self) -> str:
+        """One sentence for the user."""
         words = f"Going on from step {self.history.steps} with its optimiser"
         return f"{words}." if self.same_data else f"{words}; paint, images or settings have changed since."
 

@@ -34,9 +34,7 @@ def training_news(event: TrainingEvent) -> str:
         case Started():
             images = f"{event.images} image{'s' * (event.images != 1)}"
             return f"{images}, {event.known_pixels} painted pixels; {event.device}, {event.precision}"
-        case Continued():
-            return event.sentence()
-        case Adapted():
+        case Continued() | Adapted():
             return event.message
         case Resolved():
             return f"No longer so: {event.message}"

@@ -364,7 +364,7 @@ def tile_computer(  # noqa: PLR0917 - parts of a plan
 def compute_tile(  # noqa: PLR0917 - bound in this order before the tile is known
     network: UNet,
     pixels: Pixels,
-    scale: Callable[[Pixels], NDArray[np.float32]],
+    normalise: Callable[[Pixels], NDArray[np.float32]],
     orientations: int,
     plane: tuple[int, ...],
     tile: Tile,
@@ -375,7 +375,7 @@ def compute_tile(  # noqa: PLR0917 - bound in this order before the tile is know
     Other arguments as in `PredictionPlan`.
     """
     of_plane: tuple[Any, ...] = (slice(None), *plane)
-    block = scale(read_mirrored(pixels[of_plane], tile.read))
+    block = normalise(read_mirrored(pixels[of_plane], tile.read))
     result = probabilities_of(network, np.ascontiguousarray(block), tile.crop, orientations)
     if out is None:
         return result

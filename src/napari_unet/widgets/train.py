@@ -277,7 +277,7 @@ class TrainDock(Dock):
             case Continued():
                 self.plot.show_history(event.history)
                 run.progress.go_on(event)
-                self._outcome.say(event.sentence())
+                self._outcome.say(event.message)
             case Waiting():
                 self._status.say(event.message)
             case Started():

@@ -12,25 +12,26 @@ _OFFSET = 0.02
 """What the camera reads without light, as a part of its range: noise goes below it, and must not be cut."""
 
 
-def expose(light: Field, config: MicrographConfig, rng: np.random.Generator, *, colours: int = 0) -> Image:
+def expose(
+    light: Field, config: MicrographConfig, rng: np.random.Generator, *, in_colours: bool = False
+) -> Image:
     """Return what the camera makes of the light.
 
     Parameters
     ----------
-    light : array (…YX) or, with ``colours``, (YXC) float32
+    light : array (…YX) or, ``in_colours``, (YXC) float32
         0 is dark; the brightest parts that should not be cut off are 1.
     config : MicrographConfig
     rng : numpy.random.Generator
-    colours : int
-        Length of the last axis, if it is that of colours.
+    in_colours : bool
 
     Returns
     -------
     array uint8, or uint16 for 12 and 16 bits
     """
-    shape = light.shape[:-1] if colours else light.shape
+    shape = light.shape[:-1] if in_colours else light.shape
     lit = uneven_light(shape, config.unevenness, rng)
-    layers = np.moveaxis(light, -1, 0) if colours else light[None]
+    layers = np.moveaxis(light, -1, 0) if in_colours else light[None]
     seen = np.stack([blurred(layer, config.blur) * lit for layer in layers]).clip(0)
     if config.inverted:
         white = float(seen.max())
@@ -50,6 +51,6 @@ def expose(light: Field, config: MicrographConfig, rng: np.random.Generator, *, 
     highest = 2**config.bits - 1
     used = highest if config.bits == 8 else highest * rng.uniform(0.1, 0.9)
     counts = (_OFFSET * highest * (config.bits > 8) + seen * used).round().clip(0, highest)
-    counts = np.moveaxis(counts, 0, -1) if colours else counts[0]
+    counts = np.moveaxis(counts, 0, -1) if in_colours else counts[0]
     image: Image = counts.astype(np.uint8 if config.bits == 8 else np.uint16)
     return image

@@ -79,5 +79,5 @@ def draw_micrograph(
         config = replace(config, bits=8, inverted=False)
     scene = place_objects(shape, config, rng)
     light = _LIGHT[config.kind](scene, config, rng)
-    image = expose(light, config, rng, colours=light.ndim - len(shape))
+    image = expose(light, config, rng, in_colours=config.kind == "tissue")
     return Micrograph(image, scene.labels)

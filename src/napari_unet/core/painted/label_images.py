@@ -14,6 +14,10 @@ from napari_unet.core.errors import InputError
 _SEVERAL = 3
 """Objects beside the first that paint must have to be taken for a label image."""
 
+_MOST = 0.5
+"""Part of the neighbours with different numbers above which labels may be an image; of touching cells of 5
+pixels it is a fifth, and of a noisy image nearly all."""
+
 
 def check_labels(subject: str, labels: Pixels) -> None:
     """Raise ``InputError`` unless these can be labels: whole numbers and, in memory, none of them negative.
@@ -35,11 +39,6 @@ def check_labels(subject: str, labels: Pixels) -> None:
             f"{subject} negative in places (down to {labels.min()}); give 0 for background and a positive "
             "value for each object."
         )
-
-
-_MOST = 0.5
-"""Part of the neighbours with different numbers above which labels may be an image; of touching cells of 5
-pixels it is a fifth, and of a noisy image nearly all."""
 
 
 def paint_of_labels(labels: NDArray[Any]) -> NDArray[np.int64]:
