@@ -35,7 +35,7 @@ TESTS = {
     "tiling": ("test_tiling",),
     "annotation": ("test_annotation",),
     "painted/advice": ("test_advice",),
-    "painted/pieces": ("test_pieces", "test_advice", "test_holdout"),
+    "painted/pieces": ("test_pieces", "test_advice", "test_holdout", "test_instance_fit"),
 }
 """Test files of each module of ``napari_unet.core``."""
 

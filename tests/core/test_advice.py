@@ -30,6 +30,10 @@ def test_what_cannot_teach_is_said_in_one_sentence(counts, mode, words):
     assert_one_sentence(str(error.value))
 
 
+def test_255_classes_can_be_taught():
+    check_teachable({1: 1, 255: 1}, "classes")
+
+
 @settings(deadline=None)
 @given(small_paint, st.sampled_from(["objects", "classes"]))
 def test_summary_says_how_much_there_is_and_whether_it_can_teach(paint, mode):

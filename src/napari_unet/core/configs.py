@@ -1,7 +1,8 @@
-"""Checks that all configurations share: that one was given, and holds Python numbers, not numpy's."""
+"""Checks that all configurations share: that one was given, and of its numbers and choices."""
 
 import reprlib
 from dataclasses import fields
+from numbers import Integral
 from typing import TYPE_CHECKING, Literal, get_args, get_origin
 
 import numpy as np
@@ -16,6 +17,16 @@ def check_kind(value: object, kind: type, noun: str, remedy: str) -> None:
     """Raise ``InputError`` unless the ``value`` given for a ``noun`` is of this kind."""
     if not isinstance(value, kind):
         raise InputError(f"The {noun} is {' '.join(reprlib.repr(value).split())}; give {remedy}.")
+
+
+def check_number(kind: type, name: str, value: object, *, optional: bool = False) -> None:
+    """Raise ``InputError`` unless a setting is a number, ``Integral`` or ``Real``, or left out, None.
+
+    Before it is compared with its limits: truth values and texts would raise other errors, or none.
+    """
+    if (value is None and optional) or (isinstance(value, kind) and not isinstance(value, bool)):
+        return
+    raise InputError(f"{name} is {value!r}; give a {'whole ' if kind is Integral else ''}number.")
 
 
 def make_plain(config: "DataclassInstance") -> None:

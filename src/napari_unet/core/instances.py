@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.arrays.blocks import Block, for_each_block, plan_blocks
-from napari_unet.core.configs import check_choices, make_plain
+from napari_unet.core.configs import check_choices, check_number, make_plain
 from napari_unet.core.errors import InputError
 from napari_unet.core.relief.depth import squared_depth
 from napari_unet.core.relief.flooding import Relief, survey
@@ -72,10 +72,7 @@ class InstanceConfig:
     def __post_init__(self) -> None:
         make_plain(self)
         for name in ("threshold", "contrast", "min_size", "certain", "min_part"):
-            value: object = getattr(self, name)
-            kind, words = (Integral, "a whole number") if name == "min_size" else (Real, "a number")
-            if isinstance(value, bool) or not isinstance(value, kind):
-                raise InputError(f"instances.{name} is {value!r}; give {words}.")
+            check_number(Integral if name == "min_size" else Real, f"instances.{name}", getattr(self, name))
         if not 0 <= self.threshold < 1:
             raise InputError(f"instances.threshold is {self.threshold}; choose at least 0 and less than 1.")
         check_choices(self, "instances")
@@ -236,27 +233,6 @@ def _heights(
         depth *= np.float32(_DEPTH_WEIGHT)
         height += depth
     return height
-
-
-def neighbours_of_holes(
-    holes: NDArray[np.int32], n_holes: int, labels: NDArray[np.int32]
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return the lowest and the highest label that touches each hole 0..n_holes through a face.
-
-    ``holes`` numbers the pixels whose label is 0. A hole that touches none has the largest int32 and 0.
-    """
-    lowest = np.full(n_holes + 1, np.iinfo(np.int32).max, np.int32)
-    highest = np.zeros(n_holes + 1, np.int32)
-    is_hole = holes > 0
-    for axis in range(labels.ndim):
-        before: tuple[Any, ...] = (..., slice(None, -1), *[slice(None)] * (labels.ndim - 1 - axis))
-        behind: tuple[Any, ...] = (..., slice(1, None), *[slice(None)] * (labels.ndim - 1 - axis))
-        rim = np.nonzero(is_hole[before] != is_hole[behind])
-        hole = np.maximum(holes[before][rim], holes[behind][rim])
-        label = np.maximum(labels[before][rim], labels[behind][rim])
-        np.minimum.at(lowest, hole, label)
-        np.maximum.at(highest, hole, label)
-    return lowest, highest
 
 
 def number_in_raster_order(labels: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -13,7 +13,7 @@ from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.borders.weight_config import WeightConfig
-from napari_unet.core.configs import check_choices, make_plain
+from napari_unet.core.configs import check_choices, check_number, make_plain
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
 
@@ -23,12 +23,6 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 def _require(condition: bool, sentence: str) -> None:
     if not condition:
         raise InputError(sentence)
-
-
-def _number(kind: type, name: str, value: object, *, optional: bool = False) -> None:
-    """Refuse what is no number of a kind before it is compared; None is a value left out."""
-    fits = (value is None and optional) or (isinstance(value, kind) and not isinstance(value, bool))
-    _require(fits, f"{name} is {value!r}; give a {'whole ' if kind is Integral else ''}number.")
 
 
 def _is_object_size(value: object) -> bool:
@@ -89,7 +83,7 @@ class UNetConfig:
     def __post_init__(self) -> None:
         make_plain(self)
         for name in ("ndim", "in_channels", "classes", "levels", "features"):
-            _number(Integral, f"network.{name}", getattr(self, name))
+            check_number(Integral, f"network.{name}", getattr(self, name))
         check_choices(self, "network")
         _require(
             1 <= self.in_channels < 2**16,
@@ -105,7 +99,7 @@ class UNetConfig:
             self.upsampling != "aligned" or self.padding == "same",
             "network.upsampling is 'aligned' and network.padding 'valid'; choose padding 'same' with it.",
         )
-        _number(Real, "network.dropout", self.dropout)
+        check_number(Real, "network.dropout", self.dropout)
         _require(
             0 <= self.dropout < 1, f"network.dropout is {self.dropout}; choose at least 0 and less than 1."
         )
@@ -162,9 +156,9 @@ class AugmentationConfig:
         make_plain(self)
         for name in ("rotation", "scale", "elastic", "brightness", "contrast", "gamma", "noise", "colour"):
             value = getattr(self, name)
-            _number(Real, f"augmentation.{name}", value)
+            check_number(Real, f"augmentation.{name}", value)
             _require(0 <= value < inf, f"augmentation.{name} is {value}; choose 0 (off) or more.")
-        _number(Real, "augmentation.elastic_spacing", self.elastic_spacing)
+        check_number(Real, "augmentation.elastic_spacing", self.elastic_spacing)
         _require(
             self.elastic_spacing >= 8,
             f"augmentation.elastic_spacing is {self.elastic_spacing}; choose at least 8 pixels.",
@@ -264,16 +258,16 @@ class TrainingConfig:
         make_plain(self)
         check_choices(self, "training")
         for name in ("steps", "patience", "seed", "patch_size", "batch_size"):
-            _number(Integral, f"training.{name}", getattr(self, name), optional=name != "seed")
+            check_number(Integral, f"training.{name}", getattr(self, name), optional=name != "seed")
         for name, part in _PARTS.items():
             value = getattr(self, name)
             _require(
                 isinstance(value, part), f"training.{name} is {value!r}; give one of type {part.__name__}."
             )
         for name in ("learning_rate", "held_out"):
-            _number(Real, f"training.{name}", getattr(self, name))
+            check_number(Real, f"training.{name}", getattr(self, name))
         for name in ("seconds", "body_rate", "ends_rate", "pull"):
-            _number(Real, f"training.{name}", getattr(self, name), optional=True)
+            check_number(Real, f"training.{name}", getattr(self, name), optional=True)
         if self.spacing is not None:  # such as the scale of a layer, an array, which no file could hold
             try:
                 object.__setattr__(self, "spacing", tuple(map(float, self.spacing)))
@@ -367,7 +361,7 @@ class PredictionConfig:
             f"prediction.object_size is {self.object_size!r}; choose 2 to 2000 pixels, 'estimate' or "
             "'unscaled'.",
         )
-        _number(Real, "prediction.contrast", self.contrast)
+        check_number(Real, "prediction.contrast", self.contrast)
         _require(
             0.1 <= self.contrast <= 10,
             f"prediction.contrast is {self.contrast}; choose between 0.1 and 10.",
@@ -376,7 +370,7 @@ class PredictionConfig:
             self.instances is None or isinstance(self.instances, InstanceConfig),
             f"prediction.instances is {self.instances!r}; give one of type InstanceConfig, or leave it out.",
         )
-        _number(Integral, "prediction.tile_size", self.tile_size, optional=True)
+        check_number(Integral, "prediction.tile_size", self.tile_size, optional=True)
         _require(
             self.tile_size is None or self.tile_size >= 1,
             f"prediction.tile_size is {self.tile_size}; choose at least 1 pixel, or leave it out.",

@@ -20,8 +20,8 @@ from scipy import ndimage
 from napari_unet.core.arrays.blocks import Box, flat_places, plan_cores, widen
 from napari_unet.core.arrays.ordered import map_in_order
 from napari_unet.core.errors import InputError
-from napari_unet.core.instances import InstanceConfig, find_objects, first_pixels, neighbours_of_holes
-from napari_unet.core.objects.block_pieces import MOST, Holes, Pieces
+from napari_unet.core.instances import InstanceConfig, find_objects, first_pixels
+from napari_unet.core.objects.block_pieces import MOST, Holes, Pieces, neighbours_of_holes
 
 BYTES_PER_PIXEL = 64
 """Peak memory of separating a box: probabilities, depths, the landscape and its hills, and labels."""

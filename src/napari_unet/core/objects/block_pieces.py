@@ -86,6 +86,27 @@ class Holes:
         return owner.astype(np.int64)
 
 
+def neighbours_of_holes(
+    holes: NDArray[np.int32], n_holes: int, labels: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the lowest and the highest label that touches each hole 0..n_holes through a face.
+
+    ``holes`` numbers the pixels whose label is 0. A hole that touches none has the largest int32 and 0.
+    """
+    lowest = np.full(n_holes + 1, np.iinfo(np.int32).max, np.int32)
+    highest = np.zeros(n_holes + 1, np.int32)
+    is_hole = holes > 0
+    for axis in range(labels.ndim):
+        before: tuple[Any, ...] = (..., slice(None, -1), *[slice(None)] * (labels.ndim - 1 - axis))
+        behind: tuple[Any, ...] = (..., slice(1, None), *[slice(None)] * (labels.ndim - 1 - axis))
+        rim = np.nonzero(is_hole[before] != is_hole[behind])
+        hole = np.maximum(holes[before][rim], holes[behind][rim])
+        label = np.maximum(labels[before][rim], labels[behind][rim])
+        np.minimum.at(lowest, hole, label)
+        np.maximum.at(highest, hole, label)
+    return lowest, highest
+
+
 def _joined(pairs: NDArray[Any], count: int) -> NDArray[np.int32]:
     """Return the number of the connected component of each of ``count`` nodes."""
     links = coo_array((np.ones(len(pairs), np.bool_), (pairs[:, 0], pairs[:, 1])), shape=(count, count))

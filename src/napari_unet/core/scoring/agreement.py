@@ -52,22 +52,20 @@ class Agreement:
         return Agreement(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
-def measure_agreement(prediction: Pixels, truth: Pixels, overlap: Overlap | None = None) -> Agreement:
+def measure_agreement(prediction: Pixels, truth: Pixels) -> Agreement:
     """Count what one predicted and one true label image have in common.
 
     Parameters
     ----------
     prediction, truth : array or LazyPixels of int
         Labels >= 0 of one shape. If one of them is not in memory, both are read block by block.
-    overlap : Overlap, optional
-        Their overlap, where it is known.
     """
     if isinstance(prediction, LazyPixels) or isinstance(truth, LazyPixels):
-        return _agreement(*find_overlap_in_blocks(prediction, truth))
-    return _agreement(overlap or find_overlap(prediction, truth)[0], touching_ids(truth))
+        return agreement_of(*find_overlap_in_blocks(prediction, truth))
+    return agreement_of(find_overlap(prediction, truth)[0], touching_ids(truth))
 
 
-def _agreement(table: Overlap, touching: NDArray[Any]) -> Agreement:
+def agreement_of(table: Overlap, touching: NDArray[Any]) -> Agreement:
     """Return the counts of an overlap, and of those true objects whose labels are ``touching``."""
     objects = table.of_objects
     true, predicted, pixels = table.true[objects], table.predicted[objects], table.pixels[objects]

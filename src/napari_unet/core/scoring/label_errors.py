@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.core.scoring.agreement import Agreement, measure_agreement
-from napari_unet.core.scoring.overlap import Overlap, Runs, find_overlap, planes
+from napari_unet.core.scoring.agreement import Agreement, agreement_of
+from napari_unet.core.scoring.overlap import Overlap, Runs, find_overlap, planes, touching_ids
 
 
 class ErrorKind(IntEnum):
@@ -144,4 +144,5 @@ def compare_parts(
     """
     for part in planes(prediction, truth, ndim):
         overlap, runs = find_overlap(*part)
-        yield Part(measure_agreement(*part, overlap), error_map(overlap, runs, part[0].shape))
+        errors = error_map(overlap, runs, part[0].shape)
+        yield Part(agreement_of(overlap, touching_ids(part[1])), errors)
