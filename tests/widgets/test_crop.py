@@ -15,6 +15,7 @@ from napari_unet.widgets.bridge.marks import accept_objects, known_full_of, mode
 from napari_unet.widgets.bridge.sight import bring_up
 from napari_unet.widgets.crop import crop, crop_to_view
 from napari_unet.widgets.painting.regions import take_region_tool
+from napari_unet.widgets.training.training_images import copy_pairs
 
 PLACE = {
     "scale": (2.0, 0.5, 0.25),
@@ -179,3 +180,32 @@ def test_in_a_window_zooming_in_decides(make_napari_viewer, qtbot):
     middle = np.add(part.data_to_world((0, 0)), part.data_to_world(np.subtract(part.data.shape, 1))) / 2
     np.testing.assert_allclose(middle, (60, 80), atol=2)
     assert not image.visible
+
+
+@pytest.mark.parametrize("channels", [(), (2,)])
+def test_strokes_on_a_part_and_on_the_whole_are_told_before_they_are_learnt_twice(viewer, channels):
+    pixels = np.stack([discs((64, 80))] * 2) if channels else discs((64, 80))
+    image = viewer.add_image(pixels, name="slide")
+    paint = make_annotation(viewer, image, "first" if channels else "none")
+    paint.data[12, 5:10] = 2
+    paint.data[60, 5:10] = 1
+    viewer.layers.selection.active = image
+    look_at(image, (10, 40), (2, 30))
+    crop(viewer)
+    part = viewer.layers["slide part"]
+    look_at(part, (20, 30), (10, 20))
+    viewer.layers.selection.active = part
+    crop(viewer)
+    inner = viewer.layers["slide part part"]
+    strokes = make_annotation(viewer, inner, "first" if channels else "none")
+    strokes.data[0, 0] = 2
+    pairs = [(each, annotation_of(viewer, each)) for each in (image, part, inner)]
+    (told,) = copy_pairs(pairs, []).doubts
+    assert told.startswith("'slide' and 'slide part' show the same place and both have strokes there")
+    assert copy_pairs(pairs[:1], pairs[1:2]).doubts == [told]  # scored on what is learnt
+    assert copy_pairs(pairs[::2], []).doubts == []
+    paint.data[30, 12] = 1  # pixel (0, 0) of the part in the part
+    (told,) = copy_pairs(pairs[::2], []).doubts
+    assert told.startswith("'slide' and 'slide part part' show")
+    pairs[1][1].data[:] = paint.data[:] = 0
+    assert copy_pairs(pairs, []).doubts == []

@@ -8,7 +8,7 @@ from napari.utils.notifications import show_info, show_warning
 from napari.utils.transforms import Affine
 
 from napari_unet.core.errors import InputError
-from napari_unet.widgets.bridge.marks import full_data, images_of, source_of
+from napari_unet.widgets.bridge.marks import PART, full_data, images_of, source_of
 from napari_unet.widgets.bridge.placement import placement
 from napari_unet.widgets.bridge.seen_axes import passed_on
 from napari_unet.widgets.bridge.sight import blended, hide_below, hide_with_image
@@ -83,6 +83,8 @@ def _cropped(image: Image, box: tuple[slice, ...]) -> Image:
     where["translate"] = to_world([part.start for part in box])
     look = {} if image.rgb else {"colormap": image.colormap, "contrast_limits": image.contrast_limits}
     pixels = full_data(image)[box]
+    whole, first = image.metadata.get(PART, (image.unique_id, (0,) * image.ndim))
+    place = tuple(start + part.start for start, part in zip(first, box, strict=True))
     return Image(
         pixels,
         name=f"{image.name} part",
@@ -90,7 +92,7 @@ def _cropped(image: Image, box: tuple[slice, ...]) -> Image:
         gamma=image.gamma,
         opacity=image.opacity or 1.0,  # one made of layers is transparent, and these are not seen here
         blending=image.blending,
-        metadata=passed_on(image, pixels.shape),
+        metadata={**passed_on(image, pixels.shape), PART: (whole, place)},
         **look,
         **where,
     )

@@ -43,7 +43,6 @@ from napari_unet.widgets.training.paint_tally import PaintTally
 from napari_unet.widgets.training.training_form import TrainingForm
 from napari_unet.widgets.training.training_images import (
     Pairs,
-    channel_doubts,
     copy_pairs,
     images_learnt_from,
     images_scored,
@@ -254,7 +253,7 @@ class TrainDock(Dock):
         progress = TrainingProgress(self.form.seconds)
         title = f"Training on {name}"
         job = Job(events, title, round(self.form.seconds), measure=progress.measure, parent=self)
-        return _Run(job, progress, watch, preview, warnings=channel_doubts(pairs))
+        return _Run(job, progress, watch, preview, warnings=copies.doubts)
 
     def _learnt_from(self) -> Pairs:
         form = self.form

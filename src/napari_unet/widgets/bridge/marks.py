@@ -25,6 +25,8 @@ KEY = "napari_unet"
 PARTS = "napari_unet parts"
 """Metadata of a transparent image: the ids of the layers it was made of, which are its channels."""
 
+PART = "napari_unet part"
+"""Metadata of a cropped image: the id of the image it is a part of, and its first pixel there."""
 
 RESULTS = "napari_unet results"
 """Metadata of an image that was opened with its results: the files of these by kind."""

@@ -1,12 +1,16 @@
 """Which images of a window a training learns from and is scored on, and copies of them."""
 
 from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
 
+import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.axes import Channels
+from napari_unet.core.arrays.blocks import Box, common, part_of
 from napari_unet.core.errors import InputError
 from napari_unet.widgets.bridge.layers import (
     annotation_of,
@@ -15,9 +19,16 @@ from napari_unet.widgets.bridge.layers import (
     copy_paint,
     has_paint,
 )
-from napari_unet.widgets.bridge.marks import image_channels, images_of, known_full_of, mode_of
+from napari_unet.widgets.bridge.marks import (
+    PART,
+    full_data,
+    image_channels,
+    images_of,
+    known_full_of,
+    mode_of,
+)
 from napari_unet.widgets.bridge.paint_watch import TrainingLayers
-from napari_unet.widgets.bridge.placement import channel_doubt_of, micrometres, pixel_sizes
+from napari_unet.widgets.bridge.placement import channel_doubt_of, micrometres, pixel_sizes, spatial_axes
 from napari_unet.widgets.training.training_run import TrainingData
 
 Pairs = list[tuple[Image, Labels]]
@@ -70,21 +81,58 @@ def images_scored(viewer: ViewerModel, image: Image | None) -> Pairs:
     return [(image, paint)]
 
 
-def channel_doubts(pairs: Pairs) -> list[str]:
+def _channel_doubts(pairs: Pairs) -> list[str]:
     """Return sentences on images that may have channels although their paint was made for grey planes."""
     remedy = "delete its annotation layer and make a new one, Channels set to 'On the axis before Y and X'"
     told = (channel_doubt_of(image, remedy) for image, paint in pairs if paint.ndim == image.ndim)
     return [sentence for sentence in told if sentence]
 
 
+def _painted_twice(pairs: Pairs) -> list[str]:
+    """Return sentences on images of which one was cropped from the other, with strokes on both in one place.
+
+    A stroke that is held out on one of them is learnt on the other.
+    """
+    return [
+        f"'{one[0].name}' and '{other[0].name}' show the same place and both have strokes there: these count "
+        "twice, and the score is too good, as it is measured on strokes that are learnt as well; erase there "
+        "on one of them, or delete its annotation layer."
+        for one, other in combinations(pairs, 2)
+        if _share_strokes(one, other)
+    ]
+
+
+def _share_strokes(*pairs: tuple[Image, Labels]) -> bool:
+    (whole, one), (its_whole, other) = (_place(image) for image, _ in pairs)
+    shared = common(one, other) if whole == its_whole else None
+    if shared is None:
+        return False
+    strokes = []
+    for (image, paint), place in zip(pairs, (one, other), strict=True):
+        box = part_of(shared, place)
+        axes = spatial_axes(image, image_channels(image, paint))
+        strokes.append(np.asarray(full_data(paint)[tuple(box[axis] for axis in axes)]) > 0)
+    return bool(np.any(strokes[0] & strokes[1]))
+
+
+def _place(image: Image) -> tuple[Any, Box]:
+    """Return the id of the image that ``image`` was cropped from, or else its own, and its pixels there."""
+    whole, first = image.metadata.get(PART, (image.unique_id, (0,) * image.ndim))
+    return whole, tuple(slice(at, at + size) for at, size in zip(first, full_data(image).shape, strict=False))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Copies:
-    """What is ``taught``, copied on the main thread: the user may paint on, and delete the ``layers``."""
+    """What is ``taught``, copied on the main thread: the user may paint on, and delete the ``layers``.
+
+    ``doubts`` are sentences on what may be wrong with it.
+    """
 
     layers: list[TrainingLayers]
     mode: Mode
     channels: Channels
     taught: TrainingData
+    doubts: list[str]
 
 
 def copy_pairs(pairs: Pairs, scored: Pairs) -> Copies:
@@ -125,4 +173,5 @@ def copy_pairs(pairs: Pairs, scored: Pairs) -> Copies:
             in_world=[micrometres(paint, image) for image, paint in pairs],
             names=[f"'{image.name}'" for image, _ in everything],
         ),
+        doubts=[*_channel_doubts(pairs), *_painted_twice(everything)],
     )
