@@ -119,6 +119,16 @@ def test_forgotten_numbers_are_told(places, words):
     assert not summarise_paint(paint, "classes").lacks_numbers
 
 
+def test_accepted_objects_need_no_other_numbers():
+    paint = np.zeros((5, 40), np.int32)
+    paint[0] = 1
+    for column, value in enumerate((2, 2, 3, 3)):
+        paint[2:4, 4 * column : 4 * column + 2] = value
+    assert not summarise_paint(paint, accepted={2, 3}).lacks_numbers
+    assert summarise_paint(paint, accepted={2}).lacks_numbers
+    assert "in 2 separate pieces but share number 3" in " ".join(summarise_paint(paint, accepted={2}).missing)
+
+
 def test_an_object_that_is_stroked_in_several_planes_needs_no_other_number():
     paint = np.zeros((9, 8, 8), np.int32)
     paint[::4, 2:4, 2:4] = 2

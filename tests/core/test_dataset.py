@@ -330,5 +330,7 @@ def test_objects_without_numbers_are_scored_and_measured_each():
     assert sample.objects.inside.size == 1
     np.testing.assert_array_equal(sample.paint, np.minimum(paint, 2))
     assert joined.warnings[0].startswith("Objects are painted in 12 separate pieces but share number 2;")
+    accepted = build_dataset([image], [np.minimum(paint, 2)], full=[{2}])
+    assert not any("separate pieces" in warning for warning in accepted.warnings)
     several = build_dataset([image] * 3, [np.minimum(paint, 2), np.minimum(paint, 3), paint])
     assert several.warnings[0].startswith("Objects are painted in 24 separate pieces but share 2 numbers;")

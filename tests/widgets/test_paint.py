@@ -785,11 +785,14 @@ def test_objects_accepted_from_a_prediction_keep_their_number(qtbot, viewer, ope
     add_image(viewer)
     dock.make()
     paint = dock.annotation
+    fill_box(paint, 1, slice(0, 2), slice(0, 20))
     for value, column in ((2, 0), (2, 8), (3, 16), (3, 24)):
         fill_box(paint, value, slice(10, 14), slice(column, column + 4))
     marks.accept_objects(paint, [3])
+    qtbot.waitUntil(lambda: "in 2 separate pieces but share number 2;" in dock.advice.text())
     dock.number_separately()
-    assert np.unique(paint.data).tolist() == [0, 2, 3, 4]
+    assert np.unique(paint.data).tolist() == [0, 1, 2, 3, 4]
+    qtbot.waitUntil(lambda: dock.number.isHidden())
 
 
 def test_where_no_number_is_left_objects_stay_as_they_are(qtbot, viewer, open_dock):

@@ -365,9 +365,9 @@ def checksum(paint: NDArray[np.integer[Any]]) -> int:
 
 def count(layer: object, paint: NDArray[np.integer[Any]], mode: Mode, full: KnownFull) -> Counted:
     """Return what is in a copy of the ``paint`` (…YX) on the layer of this id."""
-    summary = summarise_paint(paint, mode)
-    # Where all objects were painted, nothing should be left unlabelled.
     accepted = {value for value, _ in full.accepted}
+    summary = summarise_paint(paint, mode, accepted=accepted)
+    # Where all objects were painted, nothing should be left unlabelled.
     objects = [value for value in summary.counts if value >= FIRST_OBJECT]
     are_all = full.filled or full.regions or (objects and accepted.issuperset(objects))
     may_be_flooded = mode == "objects" and summary.background and not are_all

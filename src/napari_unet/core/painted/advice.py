@@ -1,6 +1,6 @@
 """How much is painted, and what that cannot teach yet, in words."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,11 +33,20 @@ class PaintSummary:
     missing: tuple[str, ...]
 
 
-def summarise_paint(paint: NDArray[Any], mode: Mode = "objects") -> PaintSummary:
+def summarise_paint(
+    paint: NDArray[Any], mode: Mode = "objects", *, accepted: Collection[int] = ()
+) -> PaintSummary:
     """Return how much is painted and, in words, what the paint cannot teach yet.
 
     Quick enough to call after every stroke: a few passes over the array, a sort not of its pixels but of its
     runs of equal pixels (45 ms for 2048x2048 pixels with 2,000 objects).
+
+    Parameters
+    ----------
+    paint : array (…YX) of integers
+    mode : {"objects", "classes"}
+    accepted : collection of int
+        Objects that were accepted from a prediction: each is one, in however many pieces a plane shows it.
 
     Raises
     ------
@@ -50,6 +59,7 @@ def summarise_paint(paint: NDArray[Any], mode: Mode = "objects") -> PaintSummary
     foreground = sum(counts.values()) - background
     fault = _fault(counts, mode)
     pieces = count_pieces(paint) if mode == "objects" else {}
+    pieces = {value: count for value, count in pieces.items() if value not in accepted}
     return PaintSummary(
         background=background,
         foreground=foreground,
