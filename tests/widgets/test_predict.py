@@ -342,6 +342,7 @@ def test_renaming_and_choosing_another_image_meanwhile_misplaces_nothing(dock, v
     (result,) = (layer for layer in viewer.layers if isinstance(layer, Labels))
     assert result.data.shape == (64, 48)
     assert result.name == "renamed objects"
+    assert "'renamed'" in say(dock, "predict_status")
     assert viewer.layers.selection.active is other
 
 

@@ -258,7 +258,7 @@ class PredictDock(Dock):
 
     def _show(self, run: _Run, event: Segmented | StoredOnDisk) -> None:
         target = run.targets[event.number]
-        source = target.layer
+        source, run.tally.names[event.number] = target.layer, target.layer.name  # as it is called now
         if source not in self._viewer.layers:
             run.tally.fail(
                 event.number,
