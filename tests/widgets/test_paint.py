@@ -178,13 +178,15 @@ def test_no_brush_is_shown_as_in_the_hand_while_another_layer_is_selected(viewer
 def test_what_cannot_be_done_in_the_3d_view_is_said(viewer, open_dock):
     dock = open_dock(viewer)
     add_image(viewer, (5, 40, 50))
-    viewer.dims.ndisplay = 3
+    viewer.dims.ndisplay, viewer.dims.order = 3, (2, 0, 1)
     assert say(dock, "paint_in_3d") == ""  # there is nothing to paint on
-    viewer.dims.ndisplay = 2
     dock.make()
+    assert (viewer.dims.ndisplay, viewer.dims.order) == (2, (0, 1, 2))  # where a new layer can be painted on
     boxes = [dock.findChild(QPushButton, f"paint_region_{shape}") for shape in ("box", "polygon")]
     assert all(box.isEnabled() for box in boxes)
     viewer.dims.ndisplay = 3
+    dock.make()  # to select it again
+    assert viewer.dims.ndisplay == 3
     assert "brushes only change existing paint" in say(dock, "paint_in_3d")
     assert not any(box.isEnabled() for box in boxes)
     viewer.dims.ndisplay = 2

@@ -28,6 +28,7 @@ from napari_unet.widgets.bridge.placement import is_flat
 from napari_unet.widgets.bridge.seen_axes import said_channels
 from napari_unet.widgets.bridge.sight import bring_up
 from napari_unet.widgets.bridge.timeline import timeline_of
+from napari_unet.widgets.guiding.place_view import show_planes
 from napari_unet.widgets.jobs import once
 from napari_unet.widgets.next_place import NextPlace
 from napari_unet.widgets.painting import brushes
@@ -184,7 +185,7 @@ class PaintDock(Dock):
     # What the controls do.
 
     def make(self) -> None:
-        """Make the annotation layer of the chosen image if it has none, and select the brush."""
+        """Make the annotation layer of the chosen image if it has none, on its planes; select the brush."""
         image = self.image.layer
         if image is None:
             return
@@ -204,6 +205,7 @@ class PaintDock(Dock):
         if paint not in known:
             marks.set_mode(paint, mode)
             paint.brush_size = diameter
+            show_planes(self._viewer, paint)
         if hidden := bring_up(self._viewer, image):  # otherwise the pixels of another image would be painted
             show_info(hidden)
         self._watcher.look()

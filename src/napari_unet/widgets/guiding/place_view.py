@@ -27,12 +27,9 @@ def show_place(
 ) -> None:
     """Move camera and sliders to a pixel (…YX) of ``paint``, the annotation layer of ``image``, and mark it.
 
-    The zoom stays if it shows the place and ``radius`` pixels around it well. A 3-D view, and one of a stack
-    from its side, are left: strokes are painted on planes.
+    The zoom stays if it shows the place and ``radius`` pixels around it well.
     """
-    viewer.dims.ndisplay = 2
-    if not is_flat(viewer, paint):
-        viewer.dims.order = tuple(range(viewer.dims.ndim))
+    show_planes(viewer, paint)
     centre_on(viewer, paint, centre)
     camera = viewer.scene.camera
     wanted = _CANVAS / (2 * radius * abs(float(paint.scale[-1])))
@@ -40,6 +37,13 @@ def show_place(
         camera.zoom = wanted
     _keep_on(viewer, paint)
     _draw_ring(viewer, image, paint, centre, radius / 2)
+
+
+def show_planes(viewer: ViewerModel, paint: Labels) -> None:
+    """Leave a 3-D view, and one of a stack from its side: strokes are painted on planes."""
+    viewer.dims.ndisplay = 2
+    if not is_flat(viewer, paint):
+        viewer.dims.order = tuple(range(viewer.dims.ndim))
 
 
 def centre_on(viewer: ViewerModel, layer: Layer, pixel: Sequence[float]) -> None:
