@@ -20,6 +20,7 @@ from napari_unet.core.painted.regions import Region, complete, overlooked
 from napari_unet.network import prediction
 from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.network.events import (
+    Checkpoint,
     Continued,
     PaintJoined,
     Preview,
@@ -32,6 +33,7 @@ from napari_unet.network.events import (
 from napari_unet.network.learning import batches, incumbent, joining, live_preview, training_loop
 from napari_unet.network.learning.learner import Learner
 from napari_unet.network.learning.live_preview import BLOCK, INTERVAL_S, SHARE, LivePreview, blocks_of
+from napari_unet.network.learning.state import fingerprint
 from napari_unet.network.learning.transfer import fresh_network
 from napari_unet.network.learning.validation import INTERVAL, Validation
 from napari_unet.network.training import train_events
@@ -105,6 +107,31 @@ def test_what_is_painted_meanwhile_is_learnt() -> None:
     assert join.known_pixels == np.count_nonzero(paint)
     found = predict(model, image)
     assert np.mean([found[disc].mean() for disc in dark_discs()]) > 0.6
+
+
+def test_what_scores_depend_on_is_summed_up_once_for_each_paint(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, paint = scene()
+    source, feed = follow(paint, image)
+    found: list[str] = []
+
+    def counted(*given: Any) -> str:
+        found.append(fingerprint(*given))
+        return found[-1]
+
+    monkeypatch.setattr(training_loop, "fingerprint", counted)
+    saved: list[str] = []
+    for event in training(source, feed, replace(QUICK, steps=28), checkpoint_s=0.0):
+        if isinstance(event, StepDone) and event.step == 7:
+            paint[dark_discs()[0]] = 100
+            feed.put(source, ())
+        elif isinstance(event, Checkpoint):
+            saved.append(event.state.data)
+        elif isinstance(event, Stopped):
+            assert event.state is not None
+            saved.append(event.state.data)
+    assert len(saved) > 4
+    assert list(dict.fromkeys(saved)) == found
+    assert len(found) == 2
 
 
 def predict(model: Any, image: np.ndarray) -> np.ndarray:

@@ -93,6 +93,7 @@ class Run:
         )
         self._learner.anchor(config.pull or 0.0)
         self._joining = joining
+        self._fingerprint = ""  # of what is learnt from, once it is asked for
         self._has_joined = False
         self._config = config
         self._control = control
@@ -223,6 +224,7 @@ class Run:
         for event in self._joining.look():
             if isinstance(event, PaintJoined):
                 self._has_joined = True
+                self._fingerprint = ""
                 self._watch.follow(self._joining.dataset)
                 self._batches.follow()
             yield event
@@ -240,7 +242,10 @@ class Run:
 
     @property
     def _data(self) -> str:
-        return fingerprint(self._joining.dataset, self._shape, self._config.seed)
+        # Kept, for it reads all images, and a state is saved every minute.
+        if not self._fingerprint:
+            self._fingerprint = fingerprint(self._joining.dataset, self._shape, self._config.seed)
+        return self._fingerprint
 
     @property
     def _seconds(self) -> float:
