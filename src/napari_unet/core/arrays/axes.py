@@ -151,7 +151,6 @@ def channels_first(
             if paint_shape is not None
             else _from_model(shape, ndim, in_channels)
         )
-    result = pixels
     if where == "none":
         result = pixels.with_channel_axis() if isinstance(pixels, LazyPixels) else pixels[np.newaxis]
     elif pixels.ndim < 1 + ndim:

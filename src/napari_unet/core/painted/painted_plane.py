@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import BACKGROUND, Mode
 from napari_unet.core.arrays.blocks import Box, box_around, flat_places, part_of, widen
-from napari_unet.core.arrays.runs import count_values
+from napari_unet.core.arrays.runs import count_values, pixels_of
 from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.painted.holdout import number_parts
 from napari_unet.core.painted.object_distance import Depth, Full, is_full, measure_depths, outline
@@ -165,10 +165,9 @@ def _measure_again(
 ) -> dict[int, Depth]:
     """Return the depths of the objects with these values that are present and full."""
     found = {}
-    for value in [value for value in values.tolist() if is_full(value, full)]:
-        flat = pixels.flat[pixels.values == value]
-        if flat.size:
-            wide, mask = outline(paint, value, box_around(flat, paint.shape))
-            if not mask.all():
-                found[value] = Depth.of(wide, mask, spacing)
+    wanted = [value for value in values.tolist() if is_full(value, full)]
+    for value, at in pixels_of(pixels.values, wanted).items():
+        wide, mask = outline(paint, value, box_around(pixels.flat[at], paint.shape))
+        if not mask.all():
+            found[value] = Depth.of(wide, mask, spacing)
     return found
