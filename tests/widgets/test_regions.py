@@ -181,11 +181,24 @@ def test_regions_that_are_moved_enclose_what_is_there(viewer, qtbot):
 
 
 def test_saved_regions_that_are_opened_again_count_once_they_are_selected(viewer, qtbot):
-    image = add_image(viewer)
-    paint = make_annotation(viewer, image)
-    opened = viewer.add_shapes([SQUARE], name="cells complete regions")
+    add_image(viewer)
+    dock = PaintDock(viewer)
+    qtbot.addWidget(dock)
+    dock.make()
+    paint = dock.annotation
     other = viewer.add_shapes([SQUARE], name="mine")
-    assert take_region_tool(viewer, paint, "polygon") is opened
+    sentence = dock.findChild(QLabel, "paint_regions")
+    assert sentence.text() == ""
+    opened = viewer.add_shapes([SQUARE], name="cells complete regions")
+    told = "The shapes in 'cells complete regions' do not count yet; press Box or Polygon to take them."
+    assert sentence.text() == told
+    viewer.layers.remove(opened)
+    assert sentence.text() == ""
+    viewer.layers.append(opened)
+    assert not copy_paint(paint).any()
+    dock.findChild(QPushButton, "paint_region_polygon").click()
+    assert viewer.layers.selection.active is opened
+    assert sentence.text().startswith("1 complete region: ")
     assert np.array_equal(copy_paint(paint), boxed(paint, (10, 10), (20, 20)))
     assert other in viewer.layers
 

@@ -67,7 +67,8 @@ class RegionTools(QWidget):
         self._sentence = column.add(Sentence("paint_regions"))
         self._latest = Latest("Counting what regions hold", self)
         self._latest.result.connect(self._sentence.say)
-        follow(self, self._show, viewer.dims.events.ndisplay)
+        layers = viewer.layers.events
+        follow(self, self._show, viewer.dims.events.ndisplay, layers.inserted, layers.removed)
         watcher.layer_changed.connect(self._show)
         watcher.noted.connect(self._show)
         self._show()
@@ -88,6 +89,11 @@ class RegionTools(QWidget):
             return
         layer = regions_layer(self._viewer, paint)
         self._follow(layer)
+        if layer is None and (opened := _opened_regions(self._viewer, paint)) is not None:
+            self._latest.cancel()
+            told = f"The shapes in '{opened.name}' do not count yet; press Box or Polygon to take them."
+            self._sentence.say(told, "warning")
+            return
         drawn = 0 if layer is None else len(layer.data)
         regions = known_full_of(paint).regions
         predicted = objects_of(self._viewer, source_of(self._viewer, paint)) if regions else None
@@ -162,15 +168,24 @@ def copy_regions(viewer: ViewerModel, paint: Labels, other: Labels) -> None:
         _make(viewer, other).add(corners, shape_type=list(layer.shape_type))
 
 
+def _name(viewer: ViewerModel, paint: Labels) -> str:
+    image = source_of(viewer, paint)
+    return f"{paint.name if image is None else image.name} complete regions"
+
+
+def _opened_regions(viewer: ViewerModel, paint: Labels) -> Shapes | None:
+    """Return shapes of the right name that belong to no image, such as those that were saved and opened."""
+    name = _name(viewer, paint)
+    return next((layer for layer in viewer.layers if layer.name == name and _may_adopt(layer, paint)), None)
+
+
 def _make(viewer: ViewerModel, paint: Labels) -> Shapes:
     mark = mark_of(paint)
     image = None if mark is None else mark.image
-    name = next((layer.name for layer in viewer.layers if layer.unique_id == image), paint.name)
-    name = f"{name} complete regions"
-    opened = next((layer for layer in viewer.layers if layer.name == name and _may_adopt(layer, paint)), None)
+    opened = _opened_regions(viewer, paint)
     layer = opened or Shapes(
         ndim=paint.ndim,
-        name=name,
+        name=_name(viewer, paint),
         **regions_style(full_data(paint).shape),
         **placement(paint),
     )
