@@ -93,7 +93,7 @@ def neighbours_of_holes(
 
     ``holes`` numbers the pixels whose label is 0. A hole that touches none has the largest int32 and 0.
     """
-    lowest = np.full(n_holes + 1, np.iinfo(np.int32).max, np.int32)
+    lowest = np.full(n_holes + 1, MOST, np.int32)
     highest = np.zeros(n_holes + 1, np.int32)
     is_hole = holes > 0
     for axis in range(labels.ndim):

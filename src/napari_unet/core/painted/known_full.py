@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import FIRST_OBJECT
 from napari_unet.core.arrays.blocks import Box, flat_places
-from napari_unet.core.arrays.runs import pixels_of
+from napari_unet.core.arrays.runs import by_value, pixels_of
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.regions import Region, cores, objects_inside
 
@@ -63,11 +63,10 @@ class KnownFull:
         return accepted | objects_inside(paint, self.regions) or False
 
 
-def _by_value(values: NDArray[np.integer[Any]], pixels: NDArray[np.intp]) -> dict[int, NDArray[np.intp]]:
+def _divided(values: NDArray[np.integer[Any]], pixels: NDArray[np.intp]) -> dict[int, NDArray[np.intp]]:
     """Return the ``pixels`` (N,) of every one of the ``values`` (N,) of pixels, in the order they are in."""
-    order = np.argsort(values, kind="stable")
-    present, first = np.unique(values[order], return_index=True)
-    return dict(zip(present.tolist(), np.split(pixels[order], first[1:]), strict=False))
+    order, present, starts = by_value(values)
+    return dict(zip(present.tolist(), np.split(pixels[order], starts[1:]), strict=False))
 
 
 def _checksum(pixels: NDArray[np.intp]) -> int:
@@ -111,7 +110,7 @@ class FollowedFull:
         values = values[(np.newaxis,) * len(index)]
         followed = values >= FIRST_OBJECT if self._cores else np.isin(values, self._values)
         at = np.nonzero(followed)
-        here = _by_value(values[at], flat_places(at, box, self.shape))
+        here = _divided(values[at], flat_places(at, box, self.shape))
         first, last = (
             int(np.ravel_multi_index(corner, self.shape))
             for corner in ([side.start for side in box], [side.stop - 1 for side in box])

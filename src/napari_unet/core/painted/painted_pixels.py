@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT
-from napari_unet.core.borders.two_nearest import with_small_ids
+from napari_unet.core.arrays.runs import by_value
 from napari_unet.core.borders.weight_reading import TOUCHING
 
 
@@ -134,8 +134,6 @@ def find_painted_objects(
 def _by_object(painted: PaintedPixels) -> tuple[NDArray[np.intp], ...]:
     """Return the pixels of objects, one object after the other, where each starts, and how many it has."""
     is_object = painted.values >= FIRST_OBJECT
-    objects = with_small_ids(painted.values[is_object])
-    # Stable: the pixels of an object stay in the order of the plane, so the middle one is near its middle.
-    order = np.argsort(objects, kind="stable")
-    _, starts, counts = np.unique(objects[order], return_index=True, return_counts=True)
-    return painted.flat[is_object][order], starts, counts
+    # The pixels of an object stay in the order of the plane, so the middle one is near its middle.
+    order, _, starts = by_value(painted.values[is_object])
+    return painted.flat[is_object][order], starts, np.diff(starts, append=order.size)
