@@ -9,6 +9,7 @@ from napari_unet.core.arrays.axes import (
     channel_doubt,
     channels_first,
     check_pixels,
+    narrow_doubt,
     without_equal_channels,
 )
 from napari_unet.core.arrays.lazy import LazyPixels
@@ -96,6 +97,22 @@ def test_channels_are_found_from_the_model(shape, ndim, in_channels, source):
 def test_planes_that_may_be_channels_are_told(shape, axis, is_told):
     told = channel_doubt("cells.tif", shape, axis, "look")
     assert ("planes just before Y and X are taken for grey ones" in told) == is_told
+
+
+@pytest.mark.parametrize(
+    ("shape", "is_told"),
+    [
+        ((60, 50, 2), True),
+        ((9, 60, 50, 2), True),
+        ((60, 50, 3), False),
+        ((60, 50, 1), False),
+        ((9, 2), False),
+    ],
+)
+def test_a_last_axis_that_may_hold_channels_is_told_if_it_is_taken_for_x(shape, is_told):
+    told = narrow_doubt("cells.tif", shape, "look")
+    assert told.endswith("are taken to be 2 pixels wide; if the last axis holds channels, look.") == is_told
+    assert is_told == (channels_first(np.zeros(shape), ndim=2).shape[-1] == 2 and len(shape) > 2)
 
 
 @pytest.mark.parametrize(

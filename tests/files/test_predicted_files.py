@@ -420,6 +420,14 @@ def test_points_in_time_are_not_taken_for_channels(tmp_path):
     assert read_image(plan.target(0, "objects")).pixels.shape == (40, 48)
 
 
+def test_channels_that_are_taken_for_x_are_told(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.stack([discs((40, 48))] * 2, axis=-1))
+    events = list(run([tmp_path / "a.tif"], tmp_path / "out", kinds=("objects",)))
+    (noted,) = (event for event in events if isinstance(event, FileNoted))
+    assert "a.tif has shape (40, 48, 2), and its planes are taken to be 2 pixels wide; " in noted.message
+    assert noted.message.endswith("set prediction.channels=last, and train a model so.")
+
+
 @pytest.mark.parametrize("version", [2, 3])
 def test_the_images_of_a_plate_have_results_of_their_own(tmp_path, version):
     plate = zarr.open_group(tmp_path / "plate 1.ome.zarr", mode="w", zarr_format=version)

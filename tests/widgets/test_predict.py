@@ -535,6 +535,15 @@ def test_only_stacks_have_slices(dock, viewer, models):
     assert not box.isEnabled()
 
 
+def test_channels_taken_for_x_are_told_until_somebody_says(dock, viewer):
+    viewer.add_image(np.stack([discs((40, 32))] * 2, axis=-1), name="stains")
+    assert "and its planes are taken to be 2 pixels wide; if the" in say(dock, "predict_suits")
+    assert say(dock, "predict_suits").endswith("Channels > Last axis, and a model trained on such channels.")
+    choice = dock.form.channels_choice
+    choice.setCurrentIndex(choice.findData("none"))
+    assert "pixels wide" not in say(dock, "predict_suits")
+
+
 def test_channels_between_planes_and_y_are_told_until_somebody_says(dock, viewer, qtbot, models):
     viewer.add_image(np.stack([discs((4, 40, 32))] * 2, axis=1), name="stains")
     assert "'stains' has shape (4, 2, 40, 32)" in say(dock, "predict_suits")

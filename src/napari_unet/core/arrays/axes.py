@@ -236,3 +236,16 @@ def channel_doubt(name: str, shape: tuple[int, ...], axis: str, remedy: str) -> 
         f"{name} has shape {shape}, and its {shape[-3]} planes just before Y and X are taken for grey ones; "
         f"if they are channels, {remedy}."
     )
+
+
+def narrow_doubt(name: str, shape: tuple[int, ...], remedy: str) -> str:
+    """Return a warning that the last axis of an image, taken for X, may hold channels; "" if not.
+
+    The parameters are those of :func:`channel_doubt`.
+    """
+    if len(shape) < 3 or shape[-1] not in _FEW or shape[-1] in _COLOURS:
+        return ""
+    return (
+        f"{name} has shape {shape}, and its planes are taken to be {shape[-1]} pixels wide; if the last axis "
+        f"holds channels, {remedy}."
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from napari_unet.core.arrays.axes import channel_doubt
+from napari_unet.core.arrays.axes import channel_doubt, narrow_doubt
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import PredictionKind
@@ -283,10 +283,13 @@ def _to_be_told(path: Path, image: StoredImage, config: PredictionConfig, model:
     """Yield sentences about parts of a file that are not read, and planes that may be channels."""
     yield from filter(None, (image.left_out, image.time_as_planes(path, model.network.ndim)))
     if config.channels == "auto" and (model.is_starter or model.network.in_channels == 1):
-        axis = image.axes[-3:-2].replace("Q", "")
-        remedy = "set prediction.channels=middle" + ("" if model.is_starter else ", and train a model so")
-        if doubt := channel_doubt(str(path), tuple(image.pixels.shape), axis, remedy):
-            yield doubt
+        axis, shape = image.axes[-3:-2].replace("Q", ""), tuple(image.pixels.shape)
+        middle, last = (
+            f"set prediction.channels={where}" + ("" if model.is_starter else ", and train a model so")
+            for where in ("middle", "last")
+        )
+        doubts = channel_doubt(str(path), shape, axis, middle), narrow_doubt(str(path), shape, last)
+        yield from filter(None, doubts)
 
 
 def _open(path: Path, model: Model, file_format: Format, *, is_on_cluster: bool) -> tuple[StoredImage, bool]:

@@ -9,6 +9,7 @@ from napari.layers import Image
 from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QWidget
 
+from napari_unet.core.arrays.axes import narrow_doubt
 from napari_unet.core.errors import InputError
 from napari_unet.files.results.large_prediction import fits_into_memory
 from napari_unet.widgets.bridge.channel_order import move_channels_first
@@ -192,10 +193,13 @@ class PredictionInputs(QWidget):
         """Return a sentence on channels of the chosen image that would be segmented as grey planes."""
         if len(targets) != 1 or targets[0].channels != "none" or self.form.channels != "auto":
             return ""
-        remedy = "choose Advanced > Channels > Before Y and X"
-        if facts is None or not facts.is_starter:  # a starter takes any number of them
-            remedy += ", and a model trained on such channels"
-        return channel_doubt_of(targets[0].layer, remedy)
+        layer = targets[0].layer
+        # A starter takes any number of them.
+        also = "" if facts is not None and facts.is_starter else ", and a model trained on such channels"
+        choose = "choose Advanced > Channels > "
+        return channel_doubt_of(layer, f"{choose}Before Y and X{also}") or narrow_doubt(
+            f"'{layer.name}'", full_data(layer).shape, f"{choose}Last axis{also}"
+        )
 
     def _channels_found(self, target: Target, facts: ModelFacts) -> str:
         """Return a sentence on channels that the user did not choose; "" if there are none."""
