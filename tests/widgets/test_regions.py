@@ -1,5 +1,7 @@
 """Complete regions, drawn with the mouse in a real window."""
 
+import threading
+
 import numpy as np
 from mouse import Hand
 from qtpy.QtWidgets import QLabel, QPushButton
@@ -15,6 +17,7 @@ from napari_unet.widgets.bridge.layers import (
 from napari_unet.widgets.bridge.marks import known_full_of
 from napari_unet.widgets.correcting.corrector import corrector_of
 from napari_unet.widgets.paint import PaintDock
+from napari_unet.widgets.painting import regions
 from napari_unet.widgets.painting.regions import regions_layer, take_region_tool
 from napari_unet.widgets.training.paint_tally import ImagePaint, describe_paint
 from napari_unet.widgets.weights import WeightsDock
@@ -51,6 +54,50 @@ def test_predicted_objects_that_a_region_makes_background_are_told_until_accepte
     accept("accepted", np.array([(25.0, 35.0)]), (0, 1))
     qtbot.waitUntil(lambda: "predicted" not in sentence.text())
     assert sentence.text().startswith("1 complete region:")
+
+
+def test_what_a_region_says_follows_predictions_and_strokes(viewer, qtbot):
+    image = add_image(viewer)
+    dock = PaintDock(viewer)
+    qtbot.addWidget(dock)
+    dock.make()
+    layer = take_region_tool(viewer, dock.annotation, "rectangle")
+    layer.add(np.array([(10, 10), (10, 50), (40, 50), (40, 10)]), shape_type="rectangle")
+    sentence = dock.findChild(QLabel, "paint_regions")
+    assert "predicted" not in sentence.text()
+    objects = np.zeros((60, 80), np.int32)
+    objects[12:18, 12:18], objects[22:28, 30:40] = 1, 2
+    add_result(viewer, image, "objects", objects)
+    qtbot.waitUntil(lambda: "2 predicted objects there are not accepted" in sentence.text())
+    dock.annotation.data_setitem(tuple(np.mgrid[12:18, 12:18].reshape(2, -1)), 2)
+    qtbot.waitUntil(lambda: "1 predicted object there is not accepted" in sentence.text())
+    add_result(viewer, image, "objects", np.where(objects == 1, 1, 0).astype(np.int32))
+    qtbot.waitUntil(lambda: "predicted" not in sentence.text())
+
+
+def test_regions_say_nothing_of_paint_that_was_deleted_while_their_objects_were_counted(
+    viewer, qtbot, monkeypatch
+):
+    image = add_image(viewer)
+    dock = PaintDock(viewer)
+    qtbot.addWidget(dock)
+    dock.make()
+    add_result(viewer, image, "objects", np.ones((60, 80), np.int32))
+    went_on, may_go_on = threading.Event(), threading.Event()
+
+    def count_late(*_given):
+        may_go_on.wait(10)
+        went_on.set()
+        return 1
+
+    monkeypatch.setattr(regions, "overlooked", count_late)
+    layer = take_region_tool(viewer, dock.annotation, "rectangle")
+    layer.add(np.array([(10, 10), (10, 50), (40, 50), (40, 10)]), shape_type="rectangle")
+    viewer.layers.remove(dock.annotation)
+    may_go_on.set()
+    assert went_on.wait(10)
+    qtbot.wait(300)
+    assert dock.findChild(QLabel, "paint_regions").text() == ""
 
 
 def test_a_box_drawn_with_the_mouse_makes_the_rest_background(make_napari_viewer, qtbot):

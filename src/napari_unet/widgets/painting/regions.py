@@ -33,7 +33,7 @@ from napari_unet.widgets.painting.region_undo import RegionUndo
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
 from napari_unet.widgets.parts.form import Column, Sentence, button
 from napari_unet.widgets.parts.latest import Latest
-from napari_unet.widgets.window.lifetime import follow
+from napari_unet.widgets.window.lifetime import follow, when_settled
 
 _COLOUR = "#ffd166"
 _FILL = "#ffd1661f"
@@ -46,7 +46,7 @@ class RegionTools(QWidget):
         super().__init__()
         self._viewer = viewer
         self._watcher = watcher
-        self._layer: Shapes | None = None
+        self._looked_at: tuple[Layer, ...] = ()
         self._followed = ExitStack()
         column = Column(self)
         label = QLabel("Complete region")
@@ -67,10 +67,12 @@ class RegionTools(QWidget):
         self._sentence = column.add(Sentence("paint_regions"))
         self._latest = Latest("Counting what regions hold", self)
         self._latest.result.connect(self._sentence.say)
+        self._settled = when_settled(self, self._show)
         layers = viewer.layers.events
         follow(self, self._show, viewer.dims.events.ndisplay, layers.inserted, layers.removed)
         watcher.layer_changed.connect(self._show)
         watcher.noted.connect(self._show)
+        watcher.painted.connect(self._settled.start)
         self._show()
 
     def _draw(self, shape: str) -> None:
@@ -80,25 +82,25 @@ class RegionTools(QWidget):
         self._show()
 
     def _show(self, _layer: object = None) -> None:
+        self._latest.cancel()
         paint = self._watcher.layer
         for made in self._buttons:
             made.setEnabled(paint is not None and self._viewer.dims.ndisplay == 2)
         if paint is None:
-            self._follow(None)
+            self._follow()
             self._sentence.say("")
             return
         layer = regions_layer(self._viewer, paint)
-        self._follow(layer)
         if layer is None and (opened := _opened_regions(self._viewer, paint)) is not None:
-            self._latest.cancel()
+            self._follow()
             told = f"The shapes in '{opened.name}' do not count yet; press Box or Polygon to take them."
             self._sentence.say(told, "warning")
             return
         drawn = 0 if layer is None else len(layer.data)
         regions = known_full_of(paint).regions
         predicted = objects_of(self._viewer, source_of(self._viewer, paint)) if regions else None
+        self._follow(*(each for each in (layer, predicted) if each is not None))
         if predicted is None or full_data(predicted).shape != full_data(paint).shape:
-            self._latest.cancel()
             self._sentence.say(describe_regions(len(regions), drawn))
             return
         objects, painted = full_data(predicted), full_data(paint)
@@ -106,13 +108,13 @@ class RegionTools(QWidget):
             once(lambda: describe_regions(len(regions), drawn, overlooked(objects, painted, regions)))
         )
 
-    def _follow(self, layer: Shapes | None) -> None:
-        """Look also at shapes that enclose nothing: these are not noted with the paint."""
-        if layer is self._layer:
+    def _follow(self, *layers: Layer) -> None:
+        """Look also at shapes that enclose nothing, which are not noted with the paint, and at objects."""
+        if layers == self._looked_at:
             return
         self._followed.close()
-        self._layer = layer
-        if layer is not None:
+        self._looked_at = layers
+        for layer in layers:
             self._followed.callback(follow(self, self._show, layer.events.data))
 
 
