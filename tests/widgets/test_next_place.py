@@ -29,6 +29,7 @@ from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.predicting import onlooker
 from napari_unet.widgets.training.live_preview import LivePreviewLayer
 from napari_unet.widgets.unet import UNetDock
+from napari_unet.widgets.window.lifetime import is_alive
 
 
 @pytest.fixture(autouse=True)
@@ -340,6 +341,20 @@ def test_the_newest_model_looks_if_nobody_has(dock, viewer, qtbot, models):
     assert own.model == models / "model.safetensors"
     press(dock, qtbot)
     assert dock.next_place._onlooker.known(image) is own  # it looks once
+
+
+def test_a_paint_dock_that_is_closed_looks_no_further(make_napari_viewer, qtbot, models):
+    save(models)
+    viewer = make_napari_viewer()
+    dock = PaintDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    paint_on(viewer, viewer.add_image(discs(), name="cells"))
+    dock.next_place.go()
+    job = dock.next_place._onlooker._job
+    assert job.is_running
+    viewer.window.remove_dock_widget(dock)
+    assert job.control.stopped
+    qtbot.waitUntil(lambda: not is_alive(dock), timeout=60_000)
 
 
 def test_it_looks_at_every_image_that_suits_and_has_an_annotation_layer(

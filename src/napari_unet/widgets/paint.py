@@ -129,6 +129,10 @@ class PaintDock(Dock):
         mode: Mode = self.mode_choice.currentData()
         return mode
 
+    def stop(self) -> None:
+        """Stop looking for a place to paint."""
+        self.next_place.stop()
+
     # The parts, from top to bottom.
 
     def _build(self) -> None:

@@ -126,7 +126,7 @@ class UNetDock(Dock):
         """Stop whatever the steps are computing."""
         self.train.stop()
         self.predict.stop()
-        self.paint.next_place.stop()
+        self.paint.stop()
 
     def _connect(self) -> None:
         for chooser in self._choosers:
