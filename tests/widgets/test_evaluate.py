@@ -54,7 +54,7 @@ def compared(viewer, dock, qtbot):
 
 def run(dock, qtbot):
     dock.start()
-    qtbot.waitUntil(lambda: not dock.is_running, timeout=30_000)
+    qtbot.waitUntil(lambda: dock._job is None, timeout=30_000)
 
 
 def press(dock, qtbot, name):
@@ -228,7 +228,26 @@ def test_paint_is_taken_for_what_it_is(viewer, dock, qtbot):
     set_mode(paint, "classes")
     dock.start()
     assert "shows classes" in say(dock, "evaluate_status")
-    assert not dock.is_running
+    assert dock._job is None
+
+
+def test_labels_that_are_edited_while_they_are_compared_are_told_at_the_end(viewer, dock, qtbot, monkeypatch):
+    goes_on, compare = threading.Event(), module.compare_labels
+
+    def compare_later(*given):
+        goes_on.wait(10)
+        yield from compare(*given)
+
+    monkeypatch.setattr(module, "compare_labels", compare_later)
+    viewer.add_labels(TRUE.copy(), name="truth")
+    found = viewer.add_labels(PREDICTED.copy(), name="found")
+    dock.start()
+    found.data_setitem((np.arange(3), np.arange(3)), 9)
+    goes_on.set()
+    qtbot.waitUntil(lambda: dock._job is None, timeout=30_000)
+    assert "changed since; evaluate again" in say(dock, "evaluate_status")
+    run(dock, qtbot)
+    assert "true objects found" in say(dock, "evaluate_status")
 
 
 # What goes wrong.
@@ -277,7 +296,7 @@ def test_a_layer_deleted_meanwhile_leaves_scores_and_a_sentence(viewer, dock, he
     dock.start()
     viewer.layers.clear()
     held.set()
-    qtbot.waitUntil(lambda: not dock.is_running, timeout=30_000)
+    qtbot.waitUntil(lambda: dock._job is None, timeout=30_000)
     assert shown(dock)["Splits"] == "1"
     press(dock, qtbot, "evaluate_show")
     assert "no longer in the viewer" in say(dock, "evaluate_status")
@@ -291,7 +310,7 @@ def test_cancel(viewer, dock, held, qtbot):
     dock.start()  # a second one does nothing
     dock.stop()
     held.set()
-    qtbot.waitUntil(lambda: not dock.is_running, timeout=30_000)
+    qtbot.waitUntil(lambda: dock._job is None, timeout=30_000)
     assert "Cancelled" in say(dock, "evaluate_status")
     assert dock.findChild(QWidget, "evaluate_scores").parent().isHidden()
 
@@ -307,7 +326,7 @@ def test_a_dock_that_is_closed_stops(viewer, held, qtbot):
     dock.start()
     dock.setParent(None)
     held.set()
-    qtbot.waitUntil(lambda: not dock.is_running, timeout=30_000)
+    qtbot.waitUntil(lambda: dock._job is None, timeout=30_000)
     assert "Cancelled" in say(dock, "evaluate_status")
 
 

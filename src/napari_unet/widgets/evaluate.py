@@ -28,6 +28,8 @@ _SITE_PIXELS = 100
 _AROUND = 20
 """Pixels of the image that are shown around an error."""
 
+_CHANGED = "The labels have changed since; evaluate again for their new scores."
+
 
 class EvaluateDock(Dock):
     """Compare a label layer with the truth; see the scores, and the errors one by one."""
@@ -40,6 +42,7 @@ class EvaluateDock(Dock):
         self._compared: Labels | None = None
         self._result: Evaluated | None = None
         self._hint = ""
+        self._is_outdated = False
         self._site = -1
         self._watched = ExitStack()
         column = self.column
@@ -114,11 +117,6 @@ class EvaluateDock(Dock):
         for widget in (self._place, self.table, self._copy):
             inner.addWidget(widget)
 
-    @property
-    def is_running(self) -> bool:
-        """Whether a comparison is running."""
-        return self._job is not None
-
     def start(self) -> None:
         """Compare the chosen layers as they are now, unless a comparison is running."""
         if self._job is not None:
@@ -161,7 +159,7 @@ class EvaluateDock(Dock):
             return compare_labels(predicted, true, ndim, control)
 
         self._compared = prediction
-        self._hint = ""
+        self._hint, self._is_outdated = "", False
         if is_paint(prediction) or is_paint(truth):
             self._hint = " Unpainted pixels counted as background."
         self._watched.close()
@@ -171,8 +169,9 @@ class EvaluateDock(Dock):
         return Job(events, f"Evaluating {prediction.name}", heavy=False, parent=self)
 
     def _on_edited(self, _event: object = None) -> None:
+        self._is_outdated = True
         if self._result is not None:
-            self._status.say("The labels have changed since; evaluate again for their new scores.")
+            self._status.say(_CHANGED)
 
     def _on_event(self, event: object) -> None:
         if isinstance(event, PlanesDone) and event.total > 1:
@@ -190,6 +189,8 @@ class EvaluateDock(Dock):
             self._status.say(job.failure, "error")
         elif self._result is None:
             self._status.say("Cancelled; there are no scores.")
+        elif self._is_outdated:  # while they were compared
+            self._status.say(_CHANGED)
         else:
             self._status.say(self._result.sentence() + self._hint, "warning" if self._hint else "hint")
         self._refresh()
