@@ -93,6 +93,11 @@ def say(dock, name):
     return label.text() if not label.isHidden() else ""
 
 
+def has_looked(section):
+    """Whether the button *Take corrections* knows whether there are any."""
+    return not section._settled.isActive() and not section._comparison.is_running
+
+
 def delete_as_qt_does(instance: QObject) -> None:
     """Delete the Qt half of an object, whoever in Python still holds the other."""
     if qtpy.PYSIDE2 or qtpy.PYSIDE6:

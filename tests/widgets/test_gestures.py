@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from dock_helpers import discs
+from dock_helpers import discs, has_looked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mouse import Hand
@@ -489,10 +489,10 @@ def test_the_next_step_is_not_to_take_what_is_in_the_paint(viewer, qtbot):
     paint.data[:] = 1
     corrector_of(viewer, result).stroke("rejected", np.array([(16.0, 16.0)]), (0, 1))
     corrections = dock.paint.corrections
-    qtbot.waitUntil(lambda: not corrections.is_looking, timeout=20_000)
+    qtbot.waitUntil(lambda: has_looked(corrections), timeout=20_000)
     assert not corrections.has_some
     result.data_setitem((np.array([1]), np.array([1])), 3)
-    qtbot.waitUntil(lambda: not corrections.is_looking, timeout=20_000)
+    qtbot.waitUntil(lambda: has_looked(corrections), timeout=20_000)
     assert corrections.has_some
     weights = dock.weights  # which weighs the paint soon
     qtbot.waitUntil(lambda: not weights._due.isActive() and not weights._latest.is_running, timeout=20_000)

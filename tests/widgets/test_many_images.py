@@ -79,8 +79,15 @@ def dock(make_napari_viewer, home):
 def files_dock(dock, images):
     """The dock, about to segment the five files."""
     dock.image.setCurrentIndex(dock.image.findData("files"))
-    dock.files.choose(images)
+    choose_files(dock, images)
     return dock
+
+
+def choose_files(dock, files, output=None):
+    """Type the names of the files, and of the folder for their results unless it is the default one."""
+    for name, typed in (("predict_files", files), ("predict_output", output)):
+        if typed is not None:
+            dock.findChild(QLineEdit, name).setText(str(typed))
 
 
 class Gate:
@@ -204,7 +211,7 @@ def test_further_images_in_a_file_are_said_while_the_first_is_segmented(home, im
 
 def test_earlier_results_among_the_images_are_not_segmented(files_dock, images, qtbot):
     (images / "c2.tif").unlink()
-    files_dock.files.choose(images, images)
+    choose_files(files_dock, images, images)
     for before in ("", " All of them were segmented before, by this model with these settings."):
         files_dock.start()
         wait_for_end(files_dock, qtbot)
@@ -318,7 +325,7 @@ def test_colours_are_opened_as_colours(dock, images, home, qtbot):
     imsave(images / "colour.png", colours)
     dock.select_model(home / "U-Net models" / "colours.safetensors")
     dock.image.setCurrentIndex(dock.image.findData("files"))
-    dock.files.choose(images)
+    choose_files(dock, images)
     dock.start()
     wait_for_end(dock, qtbot)
     dock.findChild(QPushButton, "predict_open").click()
@@ -385,7 +392,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_computed(fil
         wait_for_end(files_dock, qtbot)
     assert "choose another folder" in say(files_dock, "predict_status")
     assert not computed
-    files_dock.files.choose(images, images.parent / "elsewhere")
+    choose_files(files_dock, images, images.parent / "elsewhere")
     files_dock.start()
     wait_for_end(files_dock, qtbot)
     assert say(files_dock, "predict_status").startswith("4 of 5")
@@ -398,23 +405,23 @@ def test_folders_that_are_missing_or_empty(dock, tmp_path, qtbot):
         "No folder of images is chosen; choose one with Browse, next to Files."
     )
     (tmp_path / "empty").mkdir()
-    dock.files.choose(tmp_path / "empty")
+    choose_files(dock, tmp_path / "empty")
     dock.start()
     wait_for_end(dock, qtbot)
     assert "holds no images" in say(dock, "predict_status")
-    dock.files.choose(tmp_path / "absent" / "*.tif", "")
+    choose_files(dock, tmp_path / "absent" / "*.tif", "")
     dock.start()
     assert "No folder for the results" in say(dock, "predict_status")
 
 
 def test_the_folder_of_results_follows_that_of_the_images_until_it_is_chosen(dock, images, tmp_path):
     output = dock.files.findChild(QLineEdit, "predict_output")
-    dock.files.choose(images)
+    choose_files(dock, images)
     assert output.text() == str(images / "results")
-    dock.files.choose(f"{images.parent}/*.tif")
+    choose_files(dock, f"{images.parent}/*.tif")
     assert output.text() == str(images.parent / "results")
     output.setText("/mine")
-    dock.files.choose(images)
+    choose_files(dock, images)
     assert output.text() == "/mine"
 
 

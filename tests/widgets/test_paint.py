@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 from app_model.types import KeyBinding
-from dock_helpers import say
+from dock_helpers import has_looked, say
 from mouse import Hand
 from qtpy.QtWidgets import QComboBox, QPushButton, QWidget
 
@@ -581,7 +581,7 @@ def test_corrections_can_be_taken_while_there_are_some(viewer, qtbot, open_dock)
     result = bridge.add_result(viewer, image, "objects", objects)
     qtbot.waitUntil(lambda: cannot("Nothing to take"), timeout=20_000)
     corrector_of(viewer, result).stroke("accepted", np.array([(25.0, 25.0)]), (0, 1))
-    qtbot.waitUntil(lambda: not dock.corrections.is_looking, timeout=20_000)
+    qtbot.waitUntil(lambda: has_looked(dock.corrections), timeout=20_000)
     assert cannot("Nothing to take")  # a gesture is in the paint
     fill_box(result, 0, slice(5, 8), slice(5, 15))
     assert button.isEnabled()
@@ -593,7 +593,7 @@ def test_corrections_can_be_taken_while_there_are_some(viewer, qtbot, open_dock)
     qtbot.waitUntil(button.isEnabled, timeout=20_000)
     assert say(dock, "paint_corrected") == ""  # it was not taken after all
     button.click()
-    qtbot.waitUntil(lambda: not dock.corrections.is_looking, timeout=20_000)
+    qtbot.waitUntil(lambda: has_looked(dock.corrections), timeout=20_000)
     assert say(dock, "paint_corrected").startswith("Took 1 object")
     fill_box(dock.annotation, 1, slice(30, 32), slice(0, 5))
     assert say(dock, "paint_corrected") == ""  # the next undo is of this stroke

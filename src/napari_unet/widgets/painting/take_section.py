@@ -62,11 +62,6 @@ class TakeCorrections(QWidget):
         follow(self, self.look, viewer.layers.events.inserted, viewer.layers.events.removed)
         self.look()
 
-    @property
-    def is_looking(self) -> bool:
-        """Whether it is looking for corrections again."""
-        return self._settled.isActive() or self._comparison.is_running
-
     def take(self) -> None:
         """Turn the corrections of the predicted layer of the image into paint, and say how many."""
         if self._image.layer is None:

@@ -122,12 +122,6 @@ class FilesForm(QWidget):
             raise InputError("No folder of images is chosen; choose one with Browse, next to Files.")
         return text
 
-    def choose(self, files: str | Path, output: str | Path | None = None) -> None:
-        """Choose the files, and the folder for their results unless it is the default one."""
-        self._files.setText(str(files))
-        if output is not None:
-            self._output.setText(str(output))
-
     def _propose_output(self, files: str) -> None:
         """Follow the folder of the images, until the user chooses another one for the results."""
         if self._output.text() not in ("", self._proposed):
