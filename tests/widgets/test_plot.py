@@ -2,7 +2,6 @@
 
 import math
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from qtpy.QtGui import QColor
 
 from napari_unet.network.events import StepDone, Validated
 from napari_unet.network.model import History
-from napari_unet.widgets.parts.plot import REPAINT_MS, CurvePlot, RunningMean, decade_ticks, thin
+from napari_unet.widgets.parts.plot import CurvePlot, RunningMean, decade_ticks, thin
 
 POINTS = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=400)
 
@@ -31,11 +30,6 @@ def curves(plot):
     return [item.getOriginalDataset() for item in (view._raw, view._smooth, view._score)] + [
         view._best.getData(),
     ]
-
-
-def is_idle(plot):
-    """Whether everything added has been drawn and no timer runs."""
-    return not plot._timer.isActive()
 
 
 @given(POINTS, st.integers(4, 60))
@@ -86,7 +80,6 @@ def test_ticks_of_the_logarithmic_axis(values, texts):
 
 def test_empty_plot_says_what_will_appear(plot):
     assert "appears here while a network trains" in plot._stack.currentWidget().text()
-    assert is_idle(plot)
 
 
 def test_draws_losses_and_scores_and_marks_the_last_best(plot):
@@ -132,7 +125,6 @@ def test_clear_empties_it_for_the_next_training(plot):
     plot.add(Validated(1, 0.5, 0.5, 1.0, "training", True))
     plot.repaint_curves()
     plot.clear()
-    assert is_idle(plot)
     assert plot._stack.currentWidget() is plot._empty
     plot.add(StepDone(1, 0.25, 2.0))
     plot.repaint_curves()
@@ -140,23 +132,6 @@ def test_clear_empties_it_for_the_next_training(plot):
     np.testing.assert_allclose(loss, ([2.0], [0.25]))
     assert score[0] is None or len(score[0]) == 0
     assert len(best[0]) == 0
-
-
-def test_repaints_at_most_twice_a_second_and_then_rests(plot, qtbot, monkeypatch):
-    plot.add(StepDone(1, 1.0, 0.0))
-    plot.repaint_curves()
-    drawn = []
-    draw = plot._view.draw
-    monkeypatch.setattr(plot._view, "draw", lambda *args, **more: (drawn.append(args), draw(*args, **more)))
-    begin = time.monotonic()
-    while time.monotonic() - begin < 2.6 * REPAINT_MS / 1000:
-        plot.add(StepDone(2, 1.0, 0.1))
-        qtbot.wait(5)
-    assert len(drawn) == 2
-    qtbot.waitUntil(lambda: is_idle(plot), timeout=2000)
-    n = len(drawn)
-    qtbot.wait(int(1.5 * REPAINT_MS))
-    assert len(drawn) == n
 
 
 def test_very_many_points_are_thinned_out(plot):

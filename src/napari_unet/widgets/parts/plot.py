@@ -11,10 +11,6 @@ from qtpy.QtWidgets import QLabel, QSizePolicy, QStackedLayout, QWidget
 
 from napari_unet.network.events import StepDone, Validated
 from napari_unet.network.model import History
-from napari_unet.widgets.window.lifetime import later
-
-REPAINT_MS = 1000
-"""Time between repaints. More often than twice a second, painting takes the CPU that trains the network."""
 
 _HEIGHT = 210
 """In pixels: enough to read the axes, and the buttons stay in sight on a laptop's screen."""
@@ -52,7 +48,6 @@ class CurvePlot(QWidget):
         self._empty.setWordWrap(True)
         self._stack.addWidget(self._empty)
         self._view: _CurveView | None = None
-        self._timer = later(self, REPAINT_MS, self.repaint_curves)
         self.clear()
 
     def clear(self) -> None:
@@ -61,19 +56,16 @@ class CurvePlot(QWidget):
         self._mean = RunningMean()
         self._scores: list[tuple[int, float, float, float, float]] = []  # step, seconds, score, low, high
         self._best: int | None = None  # index into _scores
-        self._timer.stop()
         self._stack.setCurrentWidget(self._empty)
 
     def add(self, event: StepDone | Validated) -> None:
-        """Take a point from an event; it shows within a second."""
+        """Take a point from an event; :meth:`repaint_curves` shows it."""
         if isinstance(event, StepDone):
             self._steps.append((event.step, event.seconds, event.loss, self._mean.add(event.loss)))
         else:
             if event.best:
                 self._best = len(self._scores)
             self._scores.append((event.step, event.seconds, event.score, *event.interval))
-        if not self._timer.isActive():
-            self._timer.start()
 
     def show_history(self, history: History) -> None:
         """Show the curve of a training to continue."""
@@ -90,7 +82,6 @@ class CurvePlot(QWidget):
 
     def repaint_curves(self) -> None:
         """Draw the new points now."""
-        self._timer.stop()
         if not self._steps and not self._scores:
             return
         if self._view is None:
