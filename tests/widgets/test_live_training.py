@@ -159,13 +159,13 @@ def test_paint_waits_where_it_is_not_to_join(dock, viewer, qtbot):
     paint = paint_on(viewer, viewer.add_image(discs()))
     other = viewer.add_image(discs(seed=1), name="other")
     dock.form.image.choose(viewer.layers[0])
-    dock._live.learns.setChecked(False)
+    dock.live.learns.setChecked(False)
     start(dock, qtbot)
     paint.paint((55, 30), 9)
     paint_on(viewer, other)  # not asked for
     qtbot.wait(300)
     assert of(dock, PaintJoined) == []
-    dock._live.learns.setChecked(True)
+    dock.live.learns.setChecked(True)
     assert joins(dock, qtbot).images == 1
     stop(dock, qtbot)
     paint.paint((5, 5), 9)  # nobody listens any more
@@ -224,16 +224,16 @@ def test_the_whole_loop_in_a_window(make_napari_viewer, qtbot, monkeypatch):
     qtbot.waitUntil(lambda: corner() == [2, 256, 256], timeout=30_000)
     assert preview().data.shape == (1, 44, 24)
     # Objects, and nothing, instead.
-    dock._live._preview.setCurrentIndex(1)
+    dock.live._preview.setCurrentIndex(1)
     qtbot.waitUntil(lambda: isinstance(preview(), Labels), timeout=30_000)
     assert not preview().editable
     viewer.dims.ndisplay = 3
     qtbot.waitUntil(lambda: preview() is None, timeout=30_000)
     viewer.dims.ndisplay = 2
     qtbot.waitUntil(lambda: preview() is not None, timeout=30_000)
-    dock._live._preview.setCurrentIndex(2)
+    dock.live._preview.setCurrentIndex(2)
     assert preview() is None
-    dock._live._preview.setCurrentIndex(0)
+    dock.live._preview.setCurrentIndex(0)
     qtbot.waitUntil(lambda: isinstance(preview(), Image), timeout=30_000)
     # The user removes the layer: it comes again. The paint goes: it goes, and the training goes on.
     viewer.layers.remove(preview())

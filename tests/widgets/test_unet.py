@@ -1060,9 +1060,9 @@ def test_what_is_said_of_another_image_and_shown_of_its_own_while_a_network_lear
         dock.train.start()
         assert "in a moment" in say(dock, "unet_advice")
     assert "join at once" in say(dock, "unet_advice")
-    dock._live.learns.setChecked(False)
+    dock.train.live.learns.setChecked(False)
     assert "for the next training" in say(dock, "unet_advice")
-    dock._live.learns.setChecked(True)
+    dock.train.live.learns.setChecked(True)
     assert "join at once" in say(dock, "unet_advice")
     qtbot.waitUntil(lambda: "the preview shows" in say(dock, "unet_advice"), timeout=60_000)
     dock.findChild(QComboBox, "train_preview").setCurrentIndex(2)  # off

@@ -107,9 +107,9 @@ class TrainDock(Dock):
         column = self.column
         self.form = column.add(TrainingForm(viewer, offers_weights=weights is None))
         self._tally = column.add(PaintTally("train_paint", viewer, self._learnt_from))
-        self._live = column.add(LiveForm())
-        self._live.learning_changed.connect(self._on_learning_changed)
-        self._live.preview_changed.connect(self._on_preview_changed)
+        self.live = column.add(LiveForm())
+        self.live.learning_changed.connect(self._on_learning_changed)
+        self.live.preview_changed.connect(self._on_preview_changed)
         self._start = button(
             "Start training",
             self.start,
@@ -189,7 +189,7 @@ class TrainDock(Dock):
             show_info(hidden)  # otherwise the preview would lie below another image
         self._run, job = run, run.job
         self._warning.say("\n".join(run.warnings), "warning")
-        self._live.say_joined(None)
+        self.live.say_joined(None)
         self.plot.clear()
         self._status.say("Preparing: reading the paint and computing its border weights.")
         job.happened.connect(self._on_event)
@@ -233,8 +233,8 @@ class TrainDock(Dock):
         start, device = self.form.chosen_start(self._last), self.form.device
         joins = self.form.all_painted.isChecked()
         watch = PaintWatch(self._viewer, copies.layers, all_images=joins, parent=self)
-        watch.listen(self._live.learns.isChecked())
-        preview = LivePreviewLayer(self._viewer, copies.layers, config.mode, self._live.shown, self)
+        watch.listen(self.live.learns.isChecked())
+        preview = LivePreviewLayer(self._viewer, copies.layers, config.mode, self.live.shown, self)
         before = self._last_path if isinstance(start, Stopped) else None
 
         def events(control: Control) -> Iterator[Any]:
@@ -272,7 +272,7 @@ class TrainDock(Dock):
             case Preview():
                 run.preview.add(event)
             case PaintJoined():
-                self._live.say_joined(event)
+                self.live.say_joined(event)
             case Continued():
                 self.plot.show_history(event.history)
                 run.progress.go_on(event)
@@ -306,8 +306,9 @@ class TrainDock(Dock):
 
     def _say_progress(self) -> None:
         run = self._run
-        if run is not None and run.progress.has_begun and not run.job.control.stopped:
-            self._status.say(run.progress.now(paused=run.job.control.paused))
+        now = "" if run is None or run.job.control.stopped else run.progress.now(paused=self.is_paused)
+        if now:
+            self._status.say(now)
 
     def _note(self, run: _Run, event: Warned | Resolved) -> None:
         """Show all warnings that hold, one below the other, until the next training starts."""
@@ -332,7 +333,7 @@ class TrainDock(Dock):
             self._project.keep_model(run.saved)
         run.watch.close()
         run.preview.close()
-        self._live.say_joined(None)
+        self.live.say_joined(None)
         self.plot.repaint_curves()
         if run.job.failure and not run.has_begun:
             self._refuse(run.job.failure)

@@ -28,7 +28,6 @@ from napari_unet.widgets.project import ProjectSection
 from napari_unet.widgets.projects.window_project import project_of
 from napari_unet.widgets.samples import coins
 from napari_unet.widgets.train import TrainDock
-from napari_unet.widgets.training.live_form import LiveForm
 from napari_unet.widgets.training.live_preview import PREVIEW, LivePreviewLayer
 from napari_unet.widgets.weights import WeightsDock
 from napari_unet.widgets.window.lifetime import follow
@@ -70,7 +69,6 @@ class UNetDock(Dock):
         self.train = TrainDock(viewer, weights=self.weights.config, scrollable=False)
         self.predict = PredictDock(viewer, scrollable=False)
         self.paint.next_place.use(lambda: self.predict.model.path, self.predict.known, self._preview)
-        self._live = self.train.findChild(LiveForm)
         self._saver = LabelSaver(viewer, self)
         self._choosers = (self.paint.image, self.weights.image, self.train.form.image, self.predict.image)
         self._build()
@@ -139,7 +137,7 @@ class UNetDock(Dock):
         project = project_of(self._viewer)
         project.trained.connect(self._on_model)
         project.opened.connect(self._on_project)
-        for signal in (self.train.begun, self.train.paused, self._live.learning_changed):
+        for signal in (self.train.begun, self.train.paused, self.train.live.learning_changed):
             signal.connect(self._refresh)
         self.train.ended.connect(self._on_ended)
         self.predict.started.connect(self._refresh)

@@ -206,11 +206,6 @@ class TrainingProgress:
         """Count time from where an earlier training stopped."""
         self._before = event.history.seconds
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether a step was made."""
-        return self._last is not None
-
     def measure(self, event: object) -> tuple[float, float] | None:
         """Return (seconds done, seconds in all) for a progress bar; None for events that do not say."""
         if not isinstance(event, StepDone | Validated):
@@ -218,7 +213,7 @@ class TrainingProgress:
         return min(event.seconds - self._before, self._limit), self._limit
 
     def now(self, *, paused: bool) -> str:
-        """Return where the training is."""
+        """Return where the training is; "" before its first step."""
         if self._last is None:
             return ""
         parts = [f"Step {self._last.step}", f"loss {self._last.loss:.3f}"]
