@@ -83,8 +83,8 @@ def example_from(image: Pixels, channels: Channels, model: Model) -> NDArray[Any
 def halo_of(config: UNetConfig) -> int:
     """Return the border that other tools should cut off blocks, so that they equal the whole image.
 
-    None if the network cuts it off itself, if no border is enough, and for volumes, which would need more
-    planes than most stacks have.
+    0 if the network cuts it off itself, if no border is enough, and for volumes, which would need more planes
+    than most stacks have.
     """
     needs_one = config.padding == "same" and config.upsampling != "aligned" and config.ndim == 2
     return tile_geometry(config).halo if needs_one else 0

@@ -26,7 +26,7 @@ from napari_unet.widgets.correcting.corrector import (
     bind_gesture_keys,
     corrector_of,
 )
-from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button, check_box, describe
+from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button, check_box
 from napari_unet.widgets.window.lifetime import bind_key, follow, later
 
 _TOOLS: dict[GestureKind, tuple[str, str]] = {
@@ -112,7 +112,7 @@ class CorrectSection(QWidget):
         column.addLayout(grid)
         self._said = column.add(Sentence("correct_said"))
         self._count = column.add(Sentence("correct_count"))
-        describe(self._count, name="correct_count", tooltip="What you corrected in the paint of this image.")
+        self._count.setToolTip("What you corrected in the paint of this image.")
         self._progress = column.add(ProgressView())
         # After the order of undo has counted an edit.
         self._edited = later(self, 0, self._show_undo)

@@ -146,7 +146,7 @@ class ModelExchange(QWidget):
 
     def _run(self, work: Callable[[], Path], sentence: str, done: Callable[[Path], None]) -> None:
         self._status.say(sentence)
-        self._job = Job(once(work), sentence, 1, heavy=False, parent=self)
+        self._job = Job(once(work), sentence, heavy=False, parent=self)
         self._job.happened.connect(done)
         self._job.failed.connect(lambda problem: self._status.say(problem, "error"))
         self._job.ended.connect(self._on_ended)

@@ -28,8 +28,9 @@ def paint_background(paint: Labels) -> None:
 def paint_object(paint: Labels) -> None:
     """Select the brush with the current object (or class), or else with the highest that is painted."""
     value = paint.selected_label
-    highest = int(np.max(full_data(paint), initial=FIRST_OBJECT))
-    take_brush(paint, value if value >= FIRST_OBJECT else highest)
+    if value < FIRST_OBJECT:
+        value = int(np.max(full_data(paint), initial=FIRST_OBJECT))
+    take_brush(paint, value)
 
 
 def paint_next_object(paint: Labels) -> None:

@@ -1,4 +1,4 @@
-"""What is measured of the objects in some images: copied on the main thread, image by image."""
+"""What is measured of the objects in some images, copied on the main thread."""
 
 import re
 from collections.abc import Iterable, Sequence

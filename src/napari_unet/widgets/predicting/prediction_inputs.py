@@ -66,7 +66,7 @@ class PredictionInputs(QWidget):
         super().__init__()
         self._viewer = viewer
         column = Column(self)
-        self._form = form = Form(column)
+        self._rows = form = Form(column)
         self._project = project_of(viewer)
         self.model = form.add(
             "Model",
@@ -230,7 +230,7 @@ class PredictionInputs(QWidget):
             if is_large
             else ""
         )
-        self._form.show_row(self.stored, is_large)
+        self._rows.show_row(self.stored, is_large)
         if layer is not None and is_large and self.stored.edit.text() in ("", self._proposed):
             self._proposed = str(results_folder(layer, self._project.models_folder))
             self.stored.edit.setText(self._proposed)

@@ -186,7 +186,7 @@ class LivePreviewLayer(QObject):
         """Return the layer, if there is one: the user may have removed it."""
         return next((layer for layer in self._viewer.layers if is_preview(layer)), None)
 
-    def _show(self, result: tuple["Mosaic", NDArray[Any]]) -> None:
+    def _show(self, result: tuple[Mosaic, NDArray[Any]]) -> None:
         mosaic, values = result
         one = self._looked_at()
         if one is None or mosaic is not self._mosaic or one.image.unique_id != mosaic.view.key:
