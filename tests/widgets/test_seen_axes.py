@@ -1,6 +1,7 @@
 """What is known of the axes of layers that napari's own reader opened, which names none."""
 
 import csv
+from os import utime
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from napari.layers import Image, Labels
 
 from napari_unet.files.pixels.images import read_image
 from napari_unet.files.pixels.pixel_size import PixelSize
+from napari_unet.network.config import TrainingConfig, UNetConfig
 from napari_unet.widgets.bridge.channel_order import move_channels_first
-from napari_unet.widgets.bridge.layers import add_result
+from napari_unet.widgets.bridge.layers import add_result, make_annotation
 from napari_unet.widgets.bridge.placement import channel_doubt_of, micrometres, pixel_sizes, world_axes
 from napari_unet.widgets.bridge.seen_axes import said_channels, seen_axes
 from napari_unet.widgets.crop import crop
@@ -19,7 +21,7 @@ from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.painting.channel_layers import combine
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting.object_table import axis_letters
-from napari_unet.widgets.training.training_images import copy_pairs
+from napari_unet.widgets.training.training_images import copy_pairs, frame_doubts
 from napari_unet.widgets.unet import UNetDock
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -186,6 +188,35 @@ def test_a_model_is_given_the_channels_that_a_file_names(viewer, tmp_path, qtbot
     movie = opened(viewer, tmp_path / "b.tif", discs((2, 64, 48)), "TYX")
     dock.image.choose(movie)
     assert not dock._inputs.candidates(dock._facts)  # two time points are not two channels
+
+
+def test_frames_are_not_taken_for_planes_unless_asked_for(viewer, tmp_path, qtbot):
+    movie = opened(viewer, tmp_path / "movie.tif", discs((4, 64, 48)), "TYX")
+    volume = opened(viewer, tmp_path / "volume.tif", discs((4, 64, 48)), "ZYX")
+    viewer.layers.selection.active = movie
+    folder = tmp_path / "U-Net models"
+    flat, deep = save(folder, "flat"), save(folder, "deep", ndim=3)
+    utime(flat, (1, 1))  # so that the other is the newest
+    dock = PredictDock(viewer)
+    qtbot.addWidget(dock)
+    assert (dock.image.layer, dock.model.path) == (movie, flat)
+    assert "planes" not in say(dock, "predict_suits")
+    dock.select_model(deep)
+    assert "takes the frames of 'movie' for planes" in say(dock, "predict_suits")
+    dock.image.choose(volume)
+    assert say(dock, "predict_suits") == ""
+
+
+def test_it_is_said_that_frames_are_learnt_as_a_volume(viewer, tmp_path):
+    pairs = []
+    for name, axes in (("movie", "TYX"), ("volume", "ZYX"), ("volumes", "TZYX"), ("stains", "TCYX")):
+        image = opened(
+            viewer, tmp_path / f"{name}.tif", discs((4, 64, 48) if len(axes) == 3 else (3, 4, 64, 48)), axes
+        )
+        pairs.append((image, make_annotation(viewer, image, said_channels(image))))
+    told = frame_doubts(pairs, TrainingConfig(network=UNetConfig(ndim=3)))
+    assert [sentence.split("'")[1] for sentence in told] == ["movie", "stains"]
+    assert frame_doubts(pairs, TrainingConfig()) == []
 
 
 def test_layers_made_of_others_know_what_the_files_of_these_say(viewer, tmp_path):

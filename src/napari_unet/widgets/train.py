@@ -44,6 +44,7 @@ from napari_unet.widgets.training.training_form import TrainingForm
 from napari_unet.widgets.training.training_images import (
     Pairs,
     copy_pairs,
+    frame_doubts,
     images_learnt_from,
     images_scored,
 )
@@ -253,7 +254,7 @@ class TrainDock(Dock):
         progress = TrainingProgress(self.form.seconds)
         title = f"Training on {name}"
         job = Job(events, title, round(self.form.seconds), measure=progress.measure, parent=self)
-        return _Run(job, progress, watch, preview, warnings=copies.doubts)
+        return _Run(job, progress, watch, preview, warnings=[*copies.doubts, *frame_doubts(pairs, config)])
 
     def _learnt_from(self) -> Pairs:
         form = self.form

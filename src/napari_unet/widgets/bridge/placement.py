@@ -78,6 +78,15 @@ def channel_doubt_of(image: Layer, remedy: str) -> str:
     return channel_doubt(f"'{image.name}'", full_data(image).shape, known, remedy)
 
 
+def frames_are_planes(image: Image, channels: Channels) -> bool:
+    """Return whether a network for volumes would take the time points of ``image`` for planes."""
+    axes = spatial_axes(image, channels)
+    if len(axes) < 3:
+        return False
+    axis = seen_axes(image)[axes[-3]]
+    return axis.seconds is not None or axis.name.lower() in ("t", "time")
+
+
 def axes_of(source: Layer, data: NDArray[Any]) -> tuple[int, ...]:
     """Axes of ``source`` that a result of this shape covers."""
     for channels in EXPLICIT_CHANNELS:

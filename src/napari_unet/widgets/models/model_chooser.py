@@ -169,15 +169,16 @@ class ModelChooser(Chooser):
             self._others.append(path)
         self._refill(path)
 
-    def suggest(self, suits: Callable[[ModelFacts], bool]) -> None:
-        """Choose the first model that ``suits``, unless the user chose one."""
+    def suggest(self, suits: Callable[[ModelFacts], bool]) -> bool:
+        """Choose the first model that ``suits``, unless the user chose one; return whether any does."""
         if self._is_chosen:
-            return
+            return False
         for index in range(self.count()):
             with suppress(InputError):
                 if suits(ModelFacts.read(self.itemData(index))):
                     self.setCurrentIndex(index)
-                    return
+                    return True
+        return False
 
     def _refill(self, wanted: Path | None = None) -> None:
         starters = {starter_path(name): name for name in starter_names()}

@@ -15,7 +15,7 @@ from napari_unet.files.results.large_prediction import fits_into_memory
 from napari_unet.widgets.bridge.channel_order import move_channels_first
 from napari_unet.widgets.bridge.layers import annotation_of
 from napari_unet.widgets.bridge.marks import full_data, images_of, source_of
-from napari_unet.widgets.bridge.placement import channel_doubt_of
+from napari_unet.widgets.bridge.placement import channel_doubt_of, frames_are_planes
 from napari_unet.widgets.bridge.seen_axes import said_channels
 from napari_unet.widgets.bridge.sight import blended, bring_up, is_see_through
 from napari_unet.widgets.models.model_chooser import ModelChooser, ModelFacts
@@ -37,6 +37,11 @@ ALL, SELECTED, FILES = "all", "selected", "files"
 """Choices other than a single image layer."""
 
 _BY_PLANE = "Every plane is segmented on its own: an object has a different number on each."
+
+_FRAMES = (
+    "The model is for volumes, and takes the frames of '{}' for planes: what overlaps from one frame to the "
+    "next becomes one object. To segment every frame on its own, choose a model for 2-D images."
+)
 
 _EACH_CHANNEL = (
     "Channels in separate layers are segmented one by one. To choose among them, select layers in the "
@@ -176,6 +181,8 @@ class PredictionInputs(QWidget):
             self._suits.say(is_part, "warning")
         elif doubt := self._channel_doubt(targets, facts):
             self._suits.say(doubt, "warning")
+        elif frames := self._frames(targets, facts):
+            self._suits.say(frames, "warning")
         else:
             told = [self._channels_found(target, facts) for target in targets if facts is not None]
             self._suits.say(" ".join([*filter(None, told), *[_BY_PLANE] * has_stack]))
@@ -199,6 +206,19 @@ class PredictionInputs(QWidget):
         choose = "choose Advanced > Channels > "
         return channel_doubt_of(layer, f"{choose}Before Y and X{also}") or narrow_doubt(
             f"'{layer.name}'", full_data(layer).shape, f"{choose}Last axis{also}"
+        )
+
+    def _frames(self, targets: list[Target], facts: ModelFacts | None) -> str:
+        """Return a sentence on the frames of the chosen image if they would be segmented as a volume."""
+        if facts is None or facts.ndim < 3:
+            return ""
+        return next(
+            (
+                _FRAMES.format(target.layer.name)
+                for target in targets
+                if frames_are_planes(target.layer, target.channels)
+            ),
+            "",
         )
 
     def _channels_found(self, target: Target, facts: ModelFacts) -> str:
@@ -234,6 +254,17 @@ class PredictionInputs(QWidget):
         if layer is not None and is_large and self.stored.edit.text() in ("", self._proposed):
             self._proposed = str(results_folder(layer, self._project.models_folder))
             self.stored.edit.setText(self._proposed)
+
+    def suggest_model(self, facts: ModelFacts | None) -> None:
+        """Choose a model that suits the image better than the one with ``facts``, if the user chose none."""
+        if self.image.layer is not None and (facts is None or not self._suits_well(facts)):
+            is_found = self.model.suggest(self._suits_well)
+            if not (is_found or self.candidates(facts)):
+                self.model.suggest(lambda other: bool(self.candidates(other)))
+
+    def _suits_well(self, facts: ModelFacts) -> bool:
+        targets = self.candidates(facts)
+        return bool(targets) and not self._frames(targets, facts)
 
     def candidates(self, facts: ModelFacts | None) -> list[Target]:
         """Return those of the chosen layers that suit the model."""

@@ -12,6 +12,7 @@ from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.arrays.blocks import Box, common, part_of
 from napari_unet.core.errors import InputError
+from napari_unet.network.config import TrainingConfig
 from napari_unet.widgets.bridge.layers import (
     annotation_of,
     check_fits,
@@ -28,7 +29,13 @@ from napari_unet.widgets.bridge.marks import (
     mode_of,
 )
 from napari_unet.widgets.bridge.paint_watch import TrainingLayers
-from napari_unet.widgets.bridge.placement import channel_doubt_of, micrometres, pixel_sizes, spatial_axes
+from napari_unet.widgets.bridge.placement import (
+    channel_doubt_of,
+    frames_are_planes,
+    micrometres,
+    pixel_sizes,
+    spatial_axes,
+)
 from napari_unet.widgets.training.training_run import TrainingData
 
 Pairs = list[tuple[Image, Labels]]
@@ -86,6 +93,16 @@ def _channel_doubts(pairs: Pairs) -> list[str]:
     remedy = "delete its annotation layer and make a new one, Channels set to 'On the axis before Y and X'"
     told = (channel_doubt_of(image, remedy) for image, paint in pairs if paint.ndim == image.ndim)
     return [sentence for sentence in told if sentence]
+
+
+def frame_doubts(pairs: Pairs, config: TrainingConfig) -> list[str]:
+    """Return sentences on images whose frames would be learnt as a volume."""
+    return [
+        f"The frames of '{image.name}' are learnt as the planes of a volume, and what overlaps from one "
+        "frame to the next as one object; choose Advanced > Dimensions > 2-D planes if you do not want that."
+        for image, paint in pairs
+        if config.network.ndim == 3 and frames_are_planes(image, image_channels(image, paint))
+    ]
 
 
 def _painted_twice(pairs: Pairs) -> list[str]:
