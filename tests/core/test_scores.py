@@ -105,6 +105,10 @@ def test_an_image_without_pixels_agrees_with_itself(shape):
         assert set(values(scores, ERRORS)) == {0}
 
 
+def test_labels_without_axes_are_one_pixel():
+    assert evaluate(3, 4).n_matched == 1
+
+
 def matches(predicted, truth, least):
     true_ids, predicted_ids = np.unique(truth[truth > 0]), np.unique(predicted[predicted > 0])
     table = np.zeros((len(true_ids), len(predicted_ids)))

@@ -189,7 +189,7 @@ def _of_numbers(ids: NDArray[Any], numbers: NDArray[np.intp]) -> NDArray[Any]:
 def touching_ids(labels: NDArray[np.integer[Any]]) -> NDArray[Any]:
     """Return the labels of objects that touch another one: along an axis, at most one pixel lies between."""
     inside = labels > 0
-    found = [labels[:0].ravel()]
+    found = [labels.ravel()[:0]]
     for axis in range(labels.ndim):
         for step in _GAPS:
             ahead = (slice(None),) * axis + (slice(step, None),)
