@@ -2,16 +2,15 @@
 
 import io
 import warnings
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from napari_unet.network.geometry import nearest_sizes
 from napari_unet.network.model import Model
 from napari_unet.network.tiles.inference import ready_network
-from napari_unet.network.unet import UNet
+from napari_unet.network.unet import UNet, without_border
 
 
 def to_torchscript(model: Model) -> bytes:
@@ -54,22 +53,8 @@ class _Program(nn.Module):
             x = network.pool(x)
         x = network.bottom(x)
         for up, block in zip(network.upsampling, network.expanding, strict=True):
-            x = _upsampled(cast("Any", up), x)
+            x = up(x)
             skip = skips.pop()
             lost = (int(skip.shape[-1]) - int(x.shape[-1])) // 2  # the same for every size of the image
-            x = block(torch.cat([_without_border(skip, lost), x], dim=1))
+            x = block(torch.cat([without_border(skip, lost), x], dim=1))
         return cast("Tensor", network.head(x).softmax(dim=1))
-
-
-def _upsampled(up: Any, x: Tensor) -> Tensor:
-    x = up.convolution(x)
-    if up.by_convolution:
-        return x
-    x = functional.interpolate(x, scale_factor=2, mode=up.mode, align_corners=up.align_corners)
-    return _without_border(x, 1) if up.crop else x
-
-
-def _without_border(x: Tensor, width: int) -> Tensor:
-    for axis in range(2, x.ndim if width else 2):
-        x = x[(slice(None),) * axis + (slice(width, -width),)]
-    return x

@@ -156,7 +156,7 @@ class Upsampling(nn.Module):
             return x
         x = functional.interpolate(x, scale_factor=2, mode=self.mode, align_corners=self.align_corners)
         #                                        (B, n_in/2, 2s)
-        return centre_crop(x, [size - 2 for size in x.shape[2:]]) if self.crop else x
+        return without_border(x, 1) if self.crop else x
 
 
 def drop_out(config: UNetConfig, batch: int, generator: torch.Generator) -> Tensor | None:
@@ -202,6 +202,13 @@ def centre_crop(x: Tensor, shape: Sequence[int]) -> Tensor:
     for axis, size in enumerate(shape, start=2):
         if x.shape[axis] != size:
             x = x.narrow(axis, (x.shape[axis] - size) // 2, size)
+    return x
+
+
+def without_border(x: Tensor, width: int) -> Tensor:
+    """Return ``x`` (B, C, ...) of any size without ``width`` pixels at each end of every spatial axis."""
+    for axis in range(2, x.ndim if width else 2):
+        x = x[(slice(None),) * axis + (slice(width, -width),)]
     return x
 
 
