@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_unet.core.arrays import blocks
-from napari_unet.core.arrays.blocks import Block, for_each_block, plan_blocks, widen
+from napari_unet.core.arrays.blocks import Block, for_each_block, plan_blocks
 
 
 @settings(deadline=None)
@@ -24,10 +24,6 @@ def test_cores_tile_the_array_and_windows_hold_their_margins(sides, data):
             for core, window, more, length in zip(block.core, block.window, margin, shape, strict=True):
                 assert window == slice(max(0, core.start - more), min(length, core.stop + more))
     assert (seen == 1).all()
-
-
-def test_widen_stays_in_the_array():
-    assert widen((slice(3, 5), slice(0, 2)), (4, 1), (6, 9)) == (slice(0, 6), slice(0, 3))
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 40])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from painting import boxes
 
-from napari_unet.core.arrays.blocks import whole, widen
+from napari_unet.core.arrays.boxes import whole, widen
 from napari_unet.core.painted.known_full import FollowedFull, KnownFull
 from napari_unet.core.painted.regions import Region
 

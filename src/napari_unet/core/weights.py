@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from skimage.measure import label
 
 from napari_unet.core.annotation import FIRST_OBJECT, Mode, check_paint, read_paint
-from napari_unet.core.arrays.blocks import Block, for_each_block, plan_blocks, widen
+from napari_unet.core.arrays.blocks import Block, for_each_block, plan_blocks
+from napari_unet.core.arrays.boxes import widen
 from napari_unet.core.borders.two_nearest import (
     Metric,
     check_spacing,

@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt
 from superqt import QLabeledDoubleSlider
 from superqt.utils import signals_blocked
 
-from napari_unet.core.arrays.blocks import Plane
+from napari_unet.core.arrays.boxes import Plane
 from napari_unet.core.borders.weight_config import Preset, WeightConfig
 from napari_unet.files.pixels.pixel_size import relative_spacing
 from napari_unet.widgets.bridge import layers as bridge

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.arrays.blocks import plan_cores
+from napari_unet.core.arrays.boxes import cut_up
 from napari_unet.core.arrays.lazy import LazyPixels, Pixels, as_pixels, check_given
 from napari_unet.core.errors import InputError
 
@@ -80,7 +80,7 @@ def without_opaque_alpha(pixels: InMemoryOrNot) -> InMemoryOrNot:
     alpha: Pixels = pixels[..., -1]
     opaque = np.iinfo(pixels.dtype).max
     block = (*(1 for _ in alpha.shape[:-2]), _ROWS, alpha.shape[-1])
-    is_opaque = all(np.all(np.asarray(alpha[box]) == opaque) for box in plan_cores(alpha.shape, block))
+    is_opaque = all(np.all(np.asarray(alpha[box]) == opaque) for box in cut_up(alpha.shape, block))
     return pixels[..., :-1] if is_opaque else pixels
 
 
@@ -93,7 +93,7 @@ def without_equal_channels(pixels: Pixels) -> Pixels:
         return pixels
     shape = pixels.shape[1:]
     block = (*(1 for _ in shape[:-2]), _ROWS, shape[-1])
-    parts = (np.asarray(pixels[(slice(None), *box)]) for box in plan_cores(shape, block))
+    parts = (np.asarray(pixels[(slice(None), *box)]) for box in cut_up(shape, block))
     return pixels[:1] if all(_are_equal(part) for part in parts) else pixels
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from skimage.measure import label
 
 from napari_unet.core.annotation import FIRST_OBJECT
-from napari_unet.core.arrays.blocks import box_of
+from napari_unet.core.arrays.boxes import box_of
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.pieces import count_pieces
 

@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from skimage.draw import line as draw_line
 
-from napari_unet.core.arrays.blocks import box_of, widen
+from napari_unet.core.arrays.boxes import box_of, widen
 
 Line = tuple[NDArray[np.intp], NDArray[np.intp]]
 """Rows and columns of the pixels of a stroke, in the order in which it was drawn."""

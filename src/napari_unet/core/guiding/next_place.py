@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_unet.core.annotation import FIRST_OBJECT
-from napari_unet.core.arrays.blocks import Plane
+from napari_unet.core.arrays.boxes import Plane
 from napari_unet.core.arrays.lazy import Pixels
 from napari_unet.core.guiding.looks import Looks, block_mean
 from napari_unet.core.instances import InstanceConfig

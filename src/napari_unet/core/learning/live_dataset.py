@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.arrays.axes import channels_first, without_equal_channels
-from napari_unet.core.arrays.blocks import Box, Plane, box_around, box_of, enclose, part_of, whole
+from napari_unet.core.arrays.boxes import Box, Plane, box_around, box_of, enclose, part_of, whole
 from napari_unet.core.errors import InputError
 from napari_unet.core.learning.dataset import Dataset, Sample, join_planes
 from napari_unet.core.learning.reading import COLOURS, DatasetConfig

@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.arrays.blocks import flat_places, plan_cores
+from napari_unet.core.arrays.boxes import cut_up, flat_places
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.objects.block_objects import Readable, Writable, find_objects_in_blocks
 
@@ -89,7 +89,7 @@ class _Classes:
 
     def __post_init__(self) -> None:
         self.shape = tuple(self.probabilities.shape[1 + len(self.plane) :])
-        self.cores = plan_cores(self.shape, self.block)
+        self.cores = cut_up(self.shape, self.block)
 
     def merge(self, newest: Readable, highest_ids: NDArray[np.intp]) -> None:
         """Give the pixels of the newest class to it where it is more probable than what is there."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.core.arrays.blocks import Box, flat_places, plan_cores, widen
+from napari_unet.core.arrays.boxes import Box, cut_up, flat_places, widen
 from napari_unet.core.arrays.ordered import map_in_order
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig, find_objects, first_pixels
@@ -123,7 +123,7 @@ class _Plane:
 
     def __post_init__(self) -> None:
         self.shape = tuple(self.foreground.shape[len(self.plane) :])
-        self.cores = plan_cores(self.shape, self.block)
+        self.cores = cut_up(self.shape, self.block)
 
     def find(self, used: int) -> Generator[float, None, int]:
         pieces = Pieces()

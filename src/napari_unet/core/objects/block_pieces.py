@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from napari_unet.core.arrays.blocks import Box
+from napari_unet.core.arrays.boxes import Box
 
 MOST = int(np.iinfo(np.int32).max)
 """Ids, and labels of pixels, are at most this."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_unet.core.annotation import FIRST_OBJECT, Mode
-from napari_unet.core.arrays.blocks import Plane
+from napari_unet.core.arrays.boxes import Plane
 
 _EXTENT = 32.0
 """Extent of an object in pixels where neither paint nor prediction tell."""

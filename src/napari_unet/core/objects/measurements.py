@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.arrays.axes import channels_first, check_pixels
-from napari_unet.core.arrays.blocks import plan_cores
+from napari_unet.core.arrays.boxes import cut_up
 from napari_unet.core.arrays.lazy import Pixels, as_pixels, check_given
 from napari_unet.core.configs import check_kind
 from napari_unet.core.errors import InputError
@@ -237,7 +237,7 @@ def _add_up(
     by_class = list[ClassPixels]()
     for number, where in enumerate(np.ndindex(*leading)):
         before = len(parts)
-        for rows, _ in plan_cores((height, width), (max(_ROWS, _PIXELS // max(width, 1)), max(width, 1))):
+        for rows, _ in cut_up((height, width), (max(_ROWS, _PIXELS // max(width, 1)), max(width, 1))):
             box = (*where, rows)
             part = np.asarray(labels[box])
             y, x = np.nonzero(part > 0)

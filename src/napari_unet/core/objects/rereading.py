@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.arrays.blocks import Plane
+from napari_unet.core.arrays.boxes import Plane
 from napari_unet.core.instances import InstanceConfig, Landscape
 from napari_unet.core.objects.prediction import join_classes
 

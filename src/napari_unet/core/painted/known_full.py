@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import FIRST_OBJECT
-from napari_unet.core.arrays.blocks import Box, flat_places
+from napari_unet.core.arrays.boxes import Box, flat_places
 from napari_unet.core.arrays.runs import by_value, pixels_of
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.regions import Region, cores, objects_inside

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT
-from napari_unet.core.arrays.blocks import Box, widen
+from napari_unet.core.arrays.boxes import Box, widen
 from napari_unet.core.borders.two_nearest import with_small_ids
 
 Full = bool | Collection[int]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import BACKGROUND, check_paint
-from napari_unet.core.arrays.blocks import Box, Plane, common, part_of, whole
+from napari_unet.core.arrays.boxes import Box, Plane, common, part_of, whole
 from napari_unet.core.painted.known_full import KnownFull
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import BACKGROUND, Mode
-from napari_unet.core.arrays.blocks import Box, box_around, flat_places, part_of, widen
+from napari_unet.core.arrays.boxes import Box, box_around, flat_places, part_of, widen
 from napari_unet.core.arrays.runs import count_values, pixels_of
 from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.painted.holdout import number_parts

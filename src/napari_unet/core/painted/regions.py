@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT
-from napari_unet.core.arrays.blocks import Plane
+from napari_unet.core.arrays.boxes import Plane
 from napari_unet.core.arrays.runs import count_values
 
 _ON_PLANE = 0.5

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT
-from napari_unet.core.arrays.blocks import Box, box_of, enclose, part_of, whole, widen
+from napari_unet.core.arrays.boxes import Box, box_of, enclose, part_of, whole, widen
 from napari_unet.core.painted.object_distance import Full
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Mode, check_paint, read_paint
-from napari_unet.core.arrays.blocks import Box, box_around, enclose, part_of, whole, widen
+from napari_unet.core.arrays.boxes import Box, box_around, enclose, part_of, whole, widen
 from napari_unet.core.borders.two_nearest import check_spacing
 from napari_unet.core.borders.weight_config import WeightConfig
 from napari_unet.core.weights import WeightParts, measure_parts, measure_window, number_components, reaches

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 
-from napari_unet.core.arrays.blocks import plan_cores
+from napari_unet.core.arrays.boxes import cut_up
 from napari_unet.core.arrays.lazy import Pixels
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.label_images import check_labels
@@ -135,7 +135,7 @@ def find_overlap_in_blocks(prediction: Pixels, truth: Pixels) -> tuple[Overlap, 
     """
     found = [(np.zeros(0, truth.dtype), np.zeros(0, prediction.dtype), np.zeros(0, np.int64))]
     touching = [np.zeros(0, truth.dtype)]
-    for core in plan_cores(truth.shape, _block_sides(truth.ndim)):
+    for core in cut_up(truth.shape, _block_sides(truth.ndim)):
         ahead = tuple(slice(part.start, part.stop + max(_GAPS)) for part in core)
         predicted, window = np.asarray(prediction[core]), np.asarray(truth[ahead])
         check_labels("The predicted labels are", predicted)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from napari_unet.core.annotation import FIRST_OBJECT
-from napari_unet.core.arrays.blocks import Box, common
+from napari_unet.core.arrays.boxes import Box, common
 from napari_unet.core.arrays.runs import count_values
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.learning.dataset import Dataset

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_unet.core.arrays.blocks import Box
+from napari_unet.core.arrays.boxes import Box
 from napari_unet.core.errors import InputError
 from napari_unet.core.learning.dataset import Dataset, Sample, ScoredOn
 from napari_unet.core.patches import Patch, cut_patch, place_box

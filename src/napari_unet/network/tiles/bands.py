@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_unet.core.arrays.blocks import part_of
+from napari_unet.core.arrays.boxes import part_of
 from napari_unet.network.geometry import contracting_parts, expanding_stage, expanding_stages, within
 from napari_unet.network.tiles import gpu_layers
 from napari_unet.network.unet import UNet, Upsampling

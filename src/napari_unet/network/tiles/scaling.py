@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_unet.core.arrays.blocks import part_of
+from napari_unet.core.arrays.boxes import part_of
 from napari_unet.core.arrays.lazy import Pixels
 from napari_unet.core.arrays.resampling import plan_axis, resample, scaled_shape, scaled_view
 from napari_unet.core.errors import InputError

@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject
 
-from napari_unet.core.arrays.blocks import Plane
+from napari_unet.core.arrays.boxes import Plane
 from napari_unet.core.painted.paint_feed import PaintFeed, Source
 from napari_unet.widgets.bridge.layers import annotation_of, copy_image, has_paint
 from napari_unet.widgets.bridge.marks import full_data, known_full_of, mode_of

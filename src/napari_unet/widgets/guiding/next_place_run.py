@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.axes import Channels, channels_first
-from napari_unet.core.arrays.blocks import Plane
+from napari_unet.core.arrays.boxes import Plane
 from napari_unet.core.guiding.next_place import Place, next_place
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.objects.extent import object_extent

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Mode
-from napari_unet.core.arrays.blocks import Box, Plane, box_of, whole
+from napari_unet.core.arrays.boxes import Box, Plane, box_of, whole
 from napari_unet.core.borders.weight_config import WeightConfig, class_weights
 from napari_unet.core.borders.weight_reading import WeightReading, count_touching
 from napari_unet.core.control import Control

@@ -10,7 +10,7 @@ from napari.layers import Image, Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 
-from napari_unet.core.arrays.blocks import Plane
+from napari_unet.core.arrays.boxes import Plane
 from napari_unet.core.control import Control
 from napari_unet.core.objects.rereading import Rereading
 from napari_unet.network.config import PredictionConfig

@@ -6,7 +6,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from qtpy.QtCore import QObject
 
-from napari_unet.core.arrays.blocks import Plane
+from napari_unet.core.arrays.boxes import Plane
 from napari_unet.core.learning.view import Gaze, View
 from napari_unet.network.events import Preview
 from napari_unet.widgets.bridge.paint_watch import TrainingLayers

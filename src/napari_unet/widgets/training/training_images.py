@@ -10,7 +10,7 @@ from napari.layers import Image, Labels
 
 from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.axes import Channels
-from napari_unet.core.arrays.blocks import Box, common, part_of
+from napari_unet.core.arrays.boxes import Box, common, part_of
 from napari_unet.core.errors import InputError
 from napari_unet.network.config import TrainingConfig
 from napari_unet.widgets.bridge.layers import (
