@@ -35,9 +35,9 @@ from napari_unet.files.pixels.images import read_image
         (["info", "--jsn"], "see napari-unet info --help."),
         (
             ["predict", "x", *(f"{number}.tif" for number in range(999)), "--output", "y"],
-            "23.tif ...; put the flag they belong to before them, such as --images",
+            ".tif ...; put the flag they belong to before them, such as --images",
         ),
-        (["weights", "1.tif", "2.tif", "--output", "w.tif"], "extra argument(s) (2.tif); give one; see"),
+        (["weights", "1.tif", "2.tif", "--output", "w.tif"], " (2.tif); give one; see"),
         (
             ["evaluate", "1.tif", "--truths", "2.tif"],
             "they belong to before them, such as --predictions; see",
@@ -46,7 +46,7 @@ from napari_unet.files.pixels.images import read_image
         (["weights", "/dev/zero", "--output", "w.tif"], "is a pipe or device"),
         (["weights", "none.tif", "--output", "w.tif"], "There is no image file none.tif"),
         (["weights", "none.tif", "--output", "w.png"], "let its name end in .tif"),
-        (["demo", "now"], "extra argument(s) (now); leave it out; see napari-unet demo --help."),
+        (["demo", "now"], " (now); leave it out; see napari-unet demo --help."),
         (["predict", "x", "--output"], "requires an argument; see napari-unet predict --help."),
         (["demo", "--output", "/dev/null/x"], "part of its folder is a file"),
         (["evaluate", "--predictions", "x", "--truths", "y"], "There is no file 'x'"),
