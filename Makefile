@@ -4,10 +4,10 @@ BIN := $(if $(filter Windows_NT,$(OS)),.venv/Scripts,.venv/bin)
 PYTHON_FILES := src tests benchmarks training scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo figures docs starter lint format test test-long coverage clean
+.PHONY: help env demo figures docs starter lint format test test-long test-newest test-oldest coverage clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 env: .venv/ready ## Make .venv with everything that demo and tests need
 	@:
@@ -58,7 +58,8 @@ format: .venv/ready ## Mend style and imports in place
 
 # Two files at a time. Networks as small as those of the tests lose by a second thread (napari's numba sets torch's, too);
 # the long run has all threads, and none that spins while it waits.
-PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/pytest $(PARALLEL)
 ONE_THREAD := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
 test: lint ## Lint, then all tests but the slow ones
@@ -66,6 +67,17 @@ test: lint ## Lint, then all tests but the slow ones
 
 test-long: lint ## Lint, then all tests
 	OMP_WAIT_POLICY=PASSIVE $(PYTEST) -m ""
+
+test-newest: ## The tests of src, with the newest releases that pyproject.toml allows (torch as in constraints.txt)
+test-oldest: ## The same with the oldest
+test-newest: RESOLUTION := highest
+test-oldest: RESOLUTION := lowest-direct
+test-newest test-oldest: test-%: .venv/ready
+	$(BIN)/python -m venv --clear build/$*
+	$(BIN:.venv/%=build/$*/%)/python -m pip install --quiet uv "$$(grep ^torch== constraints.txt)"
+	$(BIN:.venv/%=build/$*/%)/uv pip install --quiet --python build/$* --resolution $(RESOLUTION) \
+	    --group test --editable ".[all,bioimageio,distributed]"
+	$(ONE_THREAD) $(BIN:.venv/%=build/$*/%)/pytest $(PARALLEL) tests/{core,network,files,cli,widgets}
 
 coverage: .venv/ready ## Which statements the tests run; fails below 95 % of a floor, 85 % of the widgets
 	$(ONE_THREAD) $(PYTEST) --cov --cov-report=
