@@ -63,6 +63,7 @@ def test_predict_works_before_the_first_stroke_and_sliders_change_it(starter, ma
     assert not predict.form.scale.isHidden()
     objects = predicted(predict, viewer, qtbot)
     assert (objects.shape, len(np.unique(objects))) == ((128, 128), 5)
+    assert "set the object size in step 4" in say(dock, "unet_advice")
     size = control(predict, QLabeledSlider, "predict_object_size")
     estimate = control(predict, QCheckBox, "predict_estimate")
     assert size.value() == pytest.approx(36, rel=0.25)

@@ -90,6 +90,12 @@ PREDICTED = stage(trained=True, has_labels=True, predicted=True)
             ("make", "save", "table"),
         ),
         (
+            replace(BARE, has_labels=True, predicted=True, size_can_be_set=True),
+            1,
+            "set the object size in step 4 and predict again",
+            ("make", "save", "table"),
+        ),
+        (
             replace(BARE, has_labels=True, predicted=True, corrected=True),
             1,
             "make the annotation layer",

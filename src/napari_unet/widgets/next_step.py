@@ -64,6 +64,7 @@ class Stage:
     trained: bool = False  # in this window, or its project
     has_labels: bool = False  # some are predicted, by any model, for it or images chosen together
     predicted: bool = False  # since that training
+    size_can_be_set: bool = False  # of the objects: the chosen model is a starter
     corrected: bool = False  # predicted labels were edited since
     painted_on: bool = False  # the paint has changed since the training began
     saved: bool = False  # the labels are on disk as they are
@@ -189,6 +190,14 @@ def _advice(stage: Stage) -> Advice:  # noqa: C901, PLR0911, PLR0912 - a table: 
         case Stage(corrected=True, has_annotation=True):
             return Advice(
                 1, "Take your corrections into the paint, so that the network learns from them.", ("take",)
+            )
+        case Stage(has_annotation=False, predicted=True, size_can_be_set=True):
+            return Advice(
+                1,
+                "Look at the labels. If they are right, save them. If they are cut up, joined or missing, "
+                "set the object size in step 4 and predict again; or make the annotation layer, paint, and "
+                "train.",
+                ("make",),
             )
         case Stage(has_annotation=False, predicted=True):
             return Advice(

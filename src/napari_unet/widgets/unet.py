@@ -289,6 +289,7 @@ class UNetDock(Dock):
             is_waiting=self.train.is_waiting,
             is_predicting=self.predict.is_running,
             trained=self._trained,
+            size_can_be_set=self.predict.model.path is not None and is_starter(self.predict.model.path),
         )
         if counted is not None:
             if counted.layer in self._found:
