@@ -18,7 +18,8 @@ from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.tiling import Geometry, Tile
 from napari_unet.network.events import TilesHalved
-from napari_unet.network.tiles.tile_run import TileRun, tiles_at_once
+from napari_unet.network.tiles.device_threads import tiles_at_once
+from napari_unet.network.tiles.tile_run import TileRun
 
 CPU = torch.device("cpu")
 ERRORS = [

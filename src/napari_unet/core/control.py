@@ -1,6 +1,12 @@
-"""How a running job is paused and stopped from another thread."""
+"""How a running job is paused and stopped: from another thread, or with Ctrl-C."""
 
+import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from napari_unet.core.errors import InputError
 
 
 class Control:
@@ -44,3 +50,31 @@ class Control:
         # lock is taken without a pause: the handler of a signal, in this thread, would wait for it for ever.
         while not self._stop.is_set() and not self._running.is_set():
             self._running.wait(timeout=0.1)
+
+
+@contextmanager
+def interrupts_stop(control: Control) -> Iterator[None]:
+    """Let Ctrl-C stop a job that can return its result; a second one ends it at once.
+
+    A handler of the host's own, such as an event loop's, stays. ``KeyboardInterrupt`` if the job, once
+    stopped, has no result.
+    """
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        if control.stopped:
+            raise KeyboardInterrupt
+        control.stop()
+
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    except InputError as error:
+        if control.stopped:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -31,6 +31,7 @@ from napari_unet.network.memory import free_host_memory
 from napari_unet.network.model import Model, check_model
 from napari_unet.network.news import PredictionNews, Tell, check_tell
 from napari_unet.network.orientation import ORIENTATIONS
+from napari_unet.network.tiles.device_threads import KEPT_ON_GPU, free_cache, tiles_at_once
 from napari_unet.network.tiles.gpu_tiles import GpuTiles
 from napari_unet.network.tiles.inference import plan_tile_size, probabilities_of, ready_network
 from napari_unet.network.tiles.scaling import (
@@ -40,7 +41,7 @@ from napari_unet.network.tiles.scaling import (
     choose_scale,
     tiles_of_image,
 )
-from napari_unet.network.tiles.tile_run import KEPT_ON_GPU, TileRun, free_cache, tiles_at_once
+from napari_unet.network.tiles.tile_run import TileRun
 from napari_unet.network.unet import UNet
 
 _log = logging.getLogger(__name__)

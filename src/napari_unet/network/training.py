@@ -2,14 +2,10 @@
 
 import logging
 import reprlib
-import signal
-import threading
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Any, cast
 
 import numpy as np
@@ -17,7 +13,7 @@ import torch
 
 from napari_unet.core.arrays.lazy import as_pixels
 from napari_unet.core.configs import check_kind
-from napari_unet.core.control import Control
+from napari_unet.core.control import Control, interrupts_stop
 from napari_unet.core.errors import InputError
 from napari_unet.core.learning.live_dataset import LiveDataset
 from napari_unet.core.learning.mixture import telling_mixture
@@ -122,7 +118,7 @@ def train(
         control=control,
     )
     stopped: Stopped | None = None
-    with _interrupts_stop(control):
+    with interrupts_stop(control):
         try:
             for event in events:
                 if isinstance(event, Warned):
@@ -148,34 +144,6 @@ def _keep_with(error: Exception, model: Model) -> None:
         f"The best network of {model.history.steps} steps is kept: it is the attribute model of this error, "
         "which a notebook has as sys.last_value."
     )
-
-
-@contextmanager
-def _interrupts_stop(control: Control) -> Iterator[None]:
-    """Let Ctrl-C stop a job that can return its result; a second one ends it at once.
-
-    A handler of the host's own, such as an event loop's, stays. ``KeyboardInterrupt`` if the job, once
-    stopped, has no result.
-    """
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        if control.stopped:
-            raise KeyboardInterrupt
-        control.stop()
-
-    is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
-    signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    except InputError as error:
-        if control.stopped:
-            raise KeyboardInterrupt from error
-        raise
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def train_events(

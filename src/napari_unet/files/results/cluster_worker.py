@@ -29,16 +29,10 @@ from napari_unet.network.config import Precision
 from napari_unet.network.device import choose_device, choose_precision, free_memory
 from napari_unet.network.model import Model
 from napari_unet.network.prediction import tile_computer
+from napari_unet.network.tiles.device_threads import DeviceThreads, free_cache
 from napari_unet.network.tiles.inference import ready_network
 from napari_unet.network.tiles.scaling import Scale, tiles_of_image
-from napari_unet.network.tiles.tile_run import (
-    Compute,
-    DeviceThreads,
-    Place,
-    attempt_tile,
-    free_cache,
-    no_memory,
-)
+from napari_unet.network.tiles.tile_run import Compute, Place, attempt_tile, no_memory
 from napari_unet.network.unet import UNet
 
 
