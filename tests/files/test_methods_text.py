@@ -30,7 +30,7 @@ def test_it_says_what_the_file_knows(record):
         "2-D U-Net (Ronneberger et al., 2015) of 1 pooling step, 2 feature maps",
         f"({record['parameters']:,} parameters)",
         "percentiles 1 and 99.8",
-        f"napari-unet {versions['napari-unet']}, PyTorch {versions['torch']}",
+        f"napari-unet {versions['napari-unet']} and PyTorch {versions['torch']}",
         "for 2 steps",
         "learning rate 0.005, seed 0",
         "balanced by inverse class frequency",

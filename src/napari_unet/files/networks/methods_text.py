@@ -91,7 +91,7 @@ def _teaching(record: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _training(learnt: str, training: Mapping[str, Any], history: Mapping[str, Any]) -> str:
     versions = history["versions"]
-    made_with = ", ".join(
+    made_with = " and ".join(
         f"{label} {versions[name]}"
         for name, label in (("napari-unet", "napari-unet"), ("torch", "PyTorch"))
         if name in versions
