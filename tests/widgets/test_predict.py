@@ -23,6 +23,7 @@ from napari_unet.network.prediction import predict
 from napari_unet.widgets.bridge.layers import add_result, make_annotation
 from napari_unet.widgets.models.model_chooser import ModelChooser, ModelFacts
 from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.predicting.object_table import measurable
 from napari_unet.widgets.predicting.prediction_run import (
     PreviewBegun,
     Segmented,
@@ -516,6 +517,39 @@ def test_slice_by_slice_into_one_stack(dock, viewer, qtbot):
     tick(again, objects=False, probabilities=True, slice=True)
     predict_with(again, qtbot)
     np.testing.assert_array_equal(viewer.layers["stack probability"].data, whole)
+
+
+def test_a_plane_joins_labels_that_were_opened_again(dock, viewer, qtbot):
+    image = viewer.add_image(discs((3, 40, 32)), name="stack")
+    kept = np.zeros((3, 40, 32), np.int32)
+    kept[1:, 3:9, 3:9] = 7
+    objects = add_result(viewer, image, "objects", kept)  # as a project adds them
+    viewer.dims.set_point(0, 1)
+    tick(dock, slice=True)
+    predict_with(dock, qtbot)
+    assert [7 in plane for plane in objects.data] == [False, False, True]
+
+
+def test_planes_that_nobody_segmented_are_not_in_the_table(dock, viewer, qtbot):
+    image = viewer.add_image(discs((4, 40, 32)), name="stack")
+
+    def places():
+        (table,) = measurable(viewer, [image])
+        names, *rows = table.table()
+        return {(row[names.index("z_px")], row[names.index("object")] is not None) for row in rows}
+
+    tick(dock, slice=True)
+    for plane in (0, 2):
+        viewer.dims.set_point(0, plane)
+        predict_with(dock, qtbot)
+    assert places() == {(0, False), (2, False)}
+    tick(dock, slice=False)
+    predict_with(dock, qtbot)
+    assert places() == {(0, False), (1, False), (2, False), (3, False)}
+    viewer.layers["stack objects"].data[1, 3:9, 3:9] = 7
+    tick(dock, slice=True)
+    predict_with(dock, qtbot)
+    assert places() == {(0, False), (1, True), (2, False), (3, False)}
 
 
 def test_only_stacks_have_slices(dock, viewer, models):

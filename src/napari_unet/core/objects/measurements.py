@@ -1,7 +1,7 @@
 """How large objects are, where they lie and how bright the image is in them: a table for a spreadsheet."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -138,7 +138,8 @@ class Measurable:
     """Labels (…YX) of an image, and what is needed to measure them.
 
     ``others`` are further images of the same place, by name; ``image`` is None if these are its channels.
-    ``is_classes`` says that the labels are classes themselves. The rest is as for :func:`measure_objects`.
+    ``is_classes`` says that the labels are classes themselves; ``planes`` are those that were segmented, by
+    their indices along the leading axes, None if all were. The rest is as for :func:`measure_objects`.
     """
 
     name: str
@@ -149,6 +150,7 @@ class Measurable:
     others: Mapping[str, Pixels]
     classes: Pixels | None = None
     is_classes: bool = False
+    planes: Collection[tuple[int, ...]] | None = None
 
     def table(self) -> list[list[object]]:
         """Return the measurements; brightness, or the class, is left out if it is of another shape.
@@ -163,7 +165,8 @@ class Measurable:
         classes = self.classes
         if classes is not None and classes.shape != self.labels.shape:
             classes = None
-        table = _table(self.labels, shown | _others(self.others), self.axes, self.pixel_size, classes)
+        bright = shown | _others(self.others)
+        table = _table(self.labels, bright, self.axes, self.pixel_size, classes, planes=self.planes)
         if self.is_classes:
             table[0][0] = "class"
         return table
@@ -190,8 +193,13 @@ def _table(
     axes: str,
     pixel_size: Sequence[float | None],
     classes: Pixels | None,
+    *,
+    planes: Collection[tuple[int, ...]] | None = None,
 ) -> list[list[object]]:
-    """Return the table of labels, with the means of what is in ``bright`` by the names of their columns."""
+    """Return the table of labels, with the means of what is in ``bright`` by the names of their columns.
+
+    A plane without objects is not in it if it is none of the ``planes`` that were segmented.
+    """
     found, empty, by_class = _add_up(labels, list(bright.values()), classes)
     ndim = 3 if np.any(found.first != found.last) else 2
     columns: dict[str, NDArray[Any]] = {"object": found.ids}
@@ -206,6 +214,8 @@ def _table(
     ]
     if ndim == 2:
         for where in empty:
+            if planes is not None and where not in planes:
+                continue
             place = dict(zip(places, map(float, where), strict=False))
             rows.append([place.get(name) for name in columns])
     return [list(columns), *rows]

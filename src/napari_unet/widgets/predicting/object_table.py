@@ -14,6 +14,7 @@ from napari_unet.widgets.bridge.layers import at_hand, copy_image
 from napari_unet.widgets.bridge.marks import full_data, kind_of, layers_of
 from napari_unet.widgets.bridge.placement import micrometres, world_axes
 from napari_unet.widgets.bridge.sight import blended, parts_of
+from napari_unet.widgets.predicting.prediction_targets import segmented_planes
 
 _NUMBER = re.compile(r" \[\d+\]$")
 """What napari adds to the name of a layer when another layer has that name."""
@@ -61,6 +62,7 @@ def measurable(viewer: ViewerModel, images: Sequence[Image]) -> list[Measurable]
             {name: copy_image(layer) for name, layer in zip(named, beside, strict=True)},
             _classes_beside(viewer, image, labels),
             is_classes=kind_of(labels) == "classes",
+            planes=segmented_planes(labels),
         )
         for (image, labels, is_of_parts), beside, named in zip(found, others, names, strict=True)
     ]

@@ -40,10 +40,16 @@ from napari_unet.widgets.models.model_chooser import ModelFacts
 from napari_unet.widgets.predicting.prediction_run import SourceImage, resolve_channels
 
 _STACK = "napari_unet stack"
-"""Metadata of a result layer: the (kind, array) it shows; planes are added to the array one by one."""
+"""Metadata of a layer of probabilities: the array (K, …YX) it shows; planes are added to it one by one."""
+
+_PLANES = "napari_unet planes"
+"""Metadata of a result layer: the set of planes that were segmented, if it is not all."""
 
 _FEW = 32
 """Pixels along Y and X, about, that decide in how many channels an image in colours is read."""
+
+Planes = frozenset[tuple[int, ...]] | None
+"""Indices of planes along the leading axes; None for all of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,10 +200,17 @@ def add_results(
     before = set(viewer.layers)
     shown: dict[PredictionKind, Layer | None] = {}
     for kind, result in results.items():
-        data = into_stack(_stack_of(viewer, source, kind), plane, result, shape, kind) if plane else result
+        data, planes = result, None
+        if plane:
+            stack, known = _stack_of(viewer, source, kind)
+            data = into_stack(stack, plane, result, shape, kind)
+            goes_on = stack is not None and stack.shape == data.shape
+            planes = None if goes_on and known is None else frozenset({plane}).union(known or ())
         layer = add_result(viewer, source, kind, data)
         if layer is not None:
-            layer.metadata[_STACK] = (kind, data)
+            layer.metadata[_PLANES] = planes
+            if kind == "probabilities":
+                layer.metadata[_STACK] = data
             if not shows and layer not in before:
                 hide_with_image(layer)
             elif shows and not layer.visible:  # otherwise napari deselects the brush that is used on it
@@ -218,14 +231,20 @@ def _set_edited_aside(viewer: ViewerModel, source: Image, layer: Layer) -> None:
         show_info(f"You edited '{edited.name}', so it is {kept}; what was predicted now is '{layer.name}'.")
 
 
-def _stack_of(viewer: ViewerModel, source: Image, kind: PredictionKind) -> NDArray[Any] | None:
-    """Return what the other planes show, with the user's corrections."""
-    for layer in reversed(viewer.layers):
-        of_kind, data = layer.metadata.get(_STACK, (None, None))
-        if of_kind == kind and source_of(viewer, layer) is source:
-            stack: NDArray[Any] = data if kind == "probabilities" else layer.data
-            return stack
-    return None
+def segmented_planes(labels: Labels) -> Planes:
+    """Return which planes of predicted labels were segmented; None for all, or if nobody knows."""
+    planes: Planes = labels.metadata.get(_PLANES)
+    return planes
+
+
+def _stack_of(viewer: ViewerModel, source: Image, kind: PredictionKind) -> tuple[NDArray[Any] | None, Planes]:
+    """Return what the other planes show, with the user's corrections, and which were segmented."""
+    if kind == "probabilities":
+        layers = (layer for layer in reversed(viewer.layers) if _STACK in layer.metadata)
+        layer = next((layer for layer in layers if source_of(viewer, layer) is source), None)
+        return (None, None) if layer is None else (layer.metadata[_STACK], layer.metadata.get(_PLANES))
+    labels = layers_of(viewer, source, kind)
+    return (labels[-1].data, segmented_planes(labels[-1])) if labels else (None, None)
 
 
 def into_stack(
