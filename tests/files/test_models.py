@@ -308,6 +308,21 @@ def test_every_damage_is_noticed_and_said_in_one_sentence(tmp_path: Path, saved:
             read_info(path)
 
 
+def test_lists_of_models_need_not_read_their_weights(tmp_path: Path, saved: bytes) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(saved)
+    whole = read_info(path)
+    path.write_bytes(saved[:-1] + bytes([saved[-1] ^ 1]))
+    assert read_info(path, verify=False) == whole
+    for read in (read_info, load_model):
+        with pytest.raises(InputError, match="its checksum does not match"):
+            read(path)
+    for other in (saved[:-1], saved + b"\0"):
+        path.write_bytes(other)
+        with pytest.raises(InputError, match="its length is wrong; use another copy of it"):
+            read_info(path, verify=False)
+
+
 def test_a_flip_of_any_bit_of_the_first_bytes_is_noticed(tmp_path: Path, saved: bytes) -> None:
     path = tmp_path / "a.safetensors"
     for position in range(40):

@@ -139,6 +139,11 @@ def model_bytes(folder: Path, trained: Stopped) -> Case:
     return of_bytes(model_file(folder, trained), read)
 
 
+def model_header(folder: Path, trained: Stopped) -> Case:
+    """What a list of models reads of them, without the checksum."""
+    return of_bytes(model_file(folder, trained), lambda path: read_info(path, verify=False))
+
+
 def model_record(folder: Path, trained: Stopped) -> Case:
     """The description of a model, with a checksum that fits: only a program makes such a file."""
     path = model_file(folder, trained)
@@ -349,6 +354,7 @@ def journal(folder: Path, _trained: Stopped) -> Case:
 
 READERS: dict[str, Callable[[Path, Stopped], Case]] = {
     "model, bytes": model_bytes,
+    "model, header": model_header,
     "model, record": model_record,
     "training state": training_state,
     "settings": settings,

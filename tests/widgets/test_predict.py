@@ -646,6 +646,17 @@ def test_a_file_that_is_no_model(dock, viewer, models):
     assert not dock.is_running
 
 
+def test_damaged_weights_are_told_once_they_are_loaded(dock, viewer, qtbot, models):
+    bad = save(models, "bad")
+    data = bad.read_bytes()
+    bad.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    dock.select_model(bad)
+    assert "Finds separate objects" in say(dock, "predict_facts")
+    viewer.add_image(discs())
+    predict_with(dock, qtbot)
+    assert "its checksum does not match; use another copy" in say(dock, "predict_status")
+
+
 @pytest.mark.parametrize("keep", [True, False])
 def test_cancel(dock, viewer, qtbot, keep, monkeypatch):
     from napari_unet.network import prediction

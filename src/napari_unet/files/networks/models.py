@@ -17,7 +17,13 @@ from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.files.networks.container import Kind, NotOursError, read_container, write_container
+from napari_unet.files.networks.container import (
+    Kind,
+    NotOursError,
+    read_container,
+    read_record,
+    write_container,
+)
 from napari_unet.files.opening import user_path
 from napari_unet.files.pixels.images import safe_name
 from napari_unet.files.plain import from_plain, to_plain
@@ -131,8 +137,16 @@ def _check_is_no_name(path: Path) -> None:
         )
 
 
-def read_info(path: str | Path) -> dict[str, Any]:
+def read_info(path: str | Path, *, verify: bool = True) -> dict[str, Any]:
     """Return the record of a model file, without torch and without its weights.
+
+    Parameters
+    ----------
+    path : str or Path
+        The model file.
+    verify : bool
+        Whether to read the whole file and compare it with its checksum, which takes up to a second. Without
+        it, damage that leaves the file as long as before may go unnoticed until the model is loaded.
 
     Returns
     -------
@@ -147,9 +161,9 @@ def read_info(path: str | Path) -> dict[str, Any]:
         As :func:`load_model`, except that the weights are not checked.
     """
     path = user_path(path)
-    _, record = read_container(path, MODEL)
+    record = read_container(path, MODEL)[1] if verify else read_record(path, MODEL)
     parts = {name: to_plain(part) for name, part in _read_parts(record, path).items()}
-    return {key: record[key] for key in ("format", "version", "sha256", "parameters")} | parts
+    return {key: record.get(key) for key in ("format", "version", "sha256", "parameters")} | parts
 
 
 def model_path(folder: Path, image_name: str, now: datetime) -> Path:

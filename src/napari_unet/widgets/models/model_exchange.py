@@ -15,7 +15,7 @@ from napari_unet.files.networks.models import free_path, read_info
 from napari_unet.files.networks.package_sample import example_from
 from napari_unet.widgets.bridge.layers import copy_image
 from napari_unet.widgets.jobs import Job, once
-from napari_unet.widgets.models.model_chooser import ModelChooser, read_facts
+from napari_unet.widgets.models.model_chooser import ModelChooser
 from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button
 
 _COPIED = (
@@ -99,7 +99,7 @@ class ModelExchange(QWidget):
         """Choose a model file; one from elsewhere is converted first."""
         folder = self._chooser.folder
         try:
-            read_facts(path)
+            read_info(path)
         except NotOursError:
             self._run(lambda: import_model(path, folder), f"Opening {path.name}.", self._on_imported)
         except InputError as error:

@@ -302,7 +302,7 @@ class TrainingForm(QWidget):
             if is_starter(path):
                 self._choose_start(_index_of(self._start, path))
                 return
-            training = read_info(path)["training"]
+            training = read_info(path, verify=False)["training"]
             self._show_settings(from_plain(TrainingConfig, training, "training", ignore_unknown=True))
         self.choose_file(path)
 

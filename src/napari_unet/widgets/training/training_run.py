@@ -166,7 +166,8 @@ def _beginning(start: Stopped | Path | None) -> tuple[Model | None, TrainingStat
 
 def read_history(path: Path) -> History:
     """Return how the training of a model file went; ``InputError`` if it is not a model."""
-    history: History = from_plain(History, read_info(path)["history"], "history", ignore_unknown=True)
+    read = read_info(path, verify=False)["history"]
+    history: History = from_plain(History, read, "history", ignore_unknown=True)
     return history
 
 
