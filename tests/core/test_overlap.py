@@ -14,7 +14,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.scoring import overlap as overlap_module
 from napari_unet.core.scoring.agreement import measure_agreement
 from napari_unet.core.scoring.label_errors import compare_parts
-from napari_unet.core.scoring.overlap import find_overlap, found_by_plane, planes, touching_ids
+from napari_unet.core.scoring.overlap import comparable_parts, find_overlap, found_by_plane, touching_ids
 from napari_unet.core.scoring.scores import evaluate, pooled_scores
 
 shapes = st.lists(st.integers(0, 5), min_size=1, max_size=3).map(tuple)
@@ -95,7 +95,7 @@ def test_negative_labels_that_are_not_in_memory():
 @pytest.mark.parametrize(("ndim", "parts"), [(None, 1), (4, 1), (9, 1), (3, 2), (2, 6), (1, 24)])
 def test_parts(ndim, parts):
     labels = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
-    found = list(planes(labels, labels * 2, ndim))
+    found = list(comparable_parts(labels, labels * 2, ndim))
     assert len(found) == parts
     np.testing.assert_array_equal(np.array([part for part, _ in found]).reshape(labels.shape), labels)
     np.testing.assert_array_equal(np.array([part for _, part in found]).reshape(labels.shape), labels * 2)
@@ -106,7 +106,7 @@ def test_scores_and_errors_from_one_table_are_those_made_alone(ndim):
     predicted, truth = np.random.default_rng(0).integers(0, 5, (2, 3, 6, 7))
     parts = list(compare_parts(predicted, truth, ndim=ndim))
     assert pooled_scores(part.agreement for part in parts) == evaluate(predicted, truth, ndim=ndim)
-    alone = [next(compare_parts(*pair)).errors for pair in planes(predicted, truth, ndim)]
+    alone = [next(compare_parts(*pair)).errors for pair in comparable_parts(predicted, truth, ndim)]
     np.testing.assert_array_equal([part.errors for part in parts], alone)
 
 

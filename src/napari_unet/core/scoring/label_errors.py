@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_unet.core.scoring.agreement import Agreement, agreement_of
-from napari_unet.core.scoring.overlap import Overlap, Runs, find_overlap, planes, touching_ids
+from napari_unet.core.scoring.overlap import Overlap, Runs, comparable_parts, find_overlap, touching_ids
 
 
 class ErrorKind(IntEnum):
@@ -142,7 +142,7 @@ def compare_parts(
     InputError
         As for :func:`napari_unet.core.scoring.scores.evaluate`.
     """
-    for part in planes(prediction, truth, ndim):
+    for part in comparable_parts(prediction, truth, ndim):
         overlap, runs = find_overlap(*part)
         errors = error_map(overlap, runs, part[0].shape)
         yield Part(agreement_of(overlap, touching_ids(part[1])), errors)

@@ -218,7 +218,9 @@ def _in_both(labels: Pixels) -> set[int] | None:
     return above & below if above and below else None
 
 
-def planes(prediction: PixelsT, truth: PixelsT, ndim: int | None = None) -> Iterator[tuple[PixelsT, PixelsT]]:
+def comparable_parts(
+    prediction: PixelsT, truth: PixelsT, ndim: int | None = None
+) -> Iterator[tuple[PixelsT, PixelsT]]:
     """Check that prediction and truth can be compared, and yield the parts in which they are.
 
     Parameters

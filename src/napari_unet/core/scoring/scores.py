@@ -13,7 +13,7 @@ from napari_unet.core.arrays.lazy import Pixels, as_pixels
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import Prediction
 from napari_unet.core.scoring.agreement import Agreement, measure_agreement
-from napari_unet.core.scoring.overlap import planes
+from napari_unet.core.scoring.overlap import comparable_parts
 
 _log = logging.getLogger(__name__)
 
@@ -170,8 +170,8 @@ def _agreements(prediction: Any, truth: Any, ndim: int | None) -> Iterator[Agree
     """Yield the agreement of every plane, or of the whole image."""
     if isinstance(prediction, Prediction):
         prediction, ndim = prediction.objects, prediction.ndim if ndim is None else ndim
-    for plane in planes(as_pixels(prediction), as_pixels(truth), ndim):
-        yield measure_agreement(*plane)
+    for part in comparable_parts(as_pixels(prediction), as_pixels(truth), ndim):
+        yield measure_agreement(*part)
 
 
 def pooled_scores(agreements: Iterable[Agreement]) -> Scores:

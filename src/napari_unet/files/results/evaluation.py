@@ -10,7 +10,7 @@ from napari_unet.core.arrays.lazy import as_pixels
 from napari_unet.core.errors import InputError
 from napari_unet.core.scoring.agreement import Agreement, measure_agreement
 from napari_unet.core.scoring.label_errors import compare_parts
-from napari_unet.core.scoring.overlap import found_by_plane, planes
+from napari_unet.core.scoring.overlap import comparable_parts, found_by_plane
 from napari_unet.core.scoring.scores import Scores, pooled_scores
 from napari_unet.files.pixels.finding import pair_by_stem
 from napari_unet.files.pixels.images import check_replaceable, result_stem, stem, write_image
@@ -187,7 +187,7 @@ def _compare(
         predicted, truly = image.without_single, true.without_single
     if ndim is None and is_series:
         ndim = predicted.ndim - 1
-    parts = list(planes(as_pixels(predicted), as_pixels(truly), ndim))
+    parts = list(comparable_parts(as_pixels(predicted), as_pixels(truly), ndim))
     by_plane = bool(parts) and found_by_plane(*parts[0])
     if errors_folder is None:
         agreement = sum((measure_agreement(*part) for part in parts), Agreement())
