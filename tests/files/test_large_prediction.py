@@ -177,7 +177,7 @@ def test_other_objects_are_found_in_the_same_probabilities(tmp_path: Path):
 def test_tiles_planned_from_the_memory_stay_when_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     model, image = make_model(), picture(100, 83)
     config = PredictionConfig(precision="float32")
-    plan = "napari_unet.network.prediction.plan_tile_size"
+    plan = "napari_unet.network.tiles.tile_size.plan_tile_size"
     monkeypatch.setattr(plan, lambda *_, **__: 32)
     stop_after(model, image, tmp_path, config)
     monkeypatch.setattr(plan, lambda *_, **__: 64)

@@ -22,12 +22,8 @@ from napari_unet.network.events import Predicted, TileDone
 from napari_unet.network.geometry import nearest_sizes, tile_geometry
 from napari_unet.network.model import History, Model
 from napari_unet.network.prediction import predict, predict_events
-from napari_unet.network.tiles.inference import (
-    bytes_per_pixel,
-    fold_batch_norm,
-    plan_tile_size,
-    ready_network,
-)
+from napari_unet.network.tiles.inference import fold_batch_norm, ready_network
+from napari_unet.network.tiles.tile_size import bytes_per_pixel, plan_tile_size
 from napari_unet.network.unet import UNet
 
 CPU = torch.device("cpu")

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from napari_unet.core.arrays.axes import channels_first
 from napari_unet.core.arrays.lazy import Pixels
 from napari_unet.core.arrays.normalisation import CLIPS
-from napari_unet.core.arrays.resampling import scaled_shape
 from napari_unet.core.configs import check_kind
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
@@ -23,7 +22,7 @@ from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.objects.prediction import Prediction
 from napari_unet.core.tiling import Geometry, Tile, read_mirrored
 from napari_unet.network.adaptation import for_channels
-from napari_unet.network.config import PredictionConfig, UNetConfig
+from napari_unet.network.config import PredictionConfig
 from napari_unet.network.device import choose_device, choose_precision, free_memory
 from napari_unet.network.events import ImageScaled, Predicted, PredictionEvent, TileDone, TilesHalved
 from napari_unet.network.geometry import tile_geometry
@@ -33,15 +32,15 @@ from napari_unet.network.news import PredictionNews, Tell, check_tell
 from napari_unet.network.orientation import ORIENTATIONS
 from napari_unet.network.tiles.device_threads import KEPT_ON_GPU, free_cache, tiles_at_once
 from napari_unet.network.tiles.gpu_tiles import GpuTiles
-from napari_unet.network.tiles.inference import plan_tile_size, probabilities_of, ready_network
+from napari_unet.network.tiles.inference import probabilities_of, ready_network
 from napari_unet.network.tiles.scaling import (
-    LARGEST_TILE,
     Scale,
     ScaledTiles,
     choose_scale,
     tiles_of_image,
 )
 from napari_unet.network.tiles.tile_run import TileRun
+from napari_unet.network.tiles.tile_size import tile_size_for
 from napari_unet.network.unet import UNet
 
 _log = logging.getLogger(__name__)
@@ -260,25 +259,6 @@ def plan_prediction(
         instances=instances,
         scale=scale,
     )
-
-
-def tile_size_for(
-    shape: tuple[int, ...],
-    geometry: Geometry,
-    network: UNetConfig,
-    scale: Scale | None,
-    *,
-    memory: int,
-    itemsize: int,
-    device: str,
-) -> int:
-    """Return the edge of the best tiles, in pixels of the image; arguments as for `plan_tile_size`."""
-    seen = shape if scale is None else scaled_shape(shape, scale.factor)
-    size = plan_tile_size(seen, geometry, network, memory=memory, itemsize=itemsize, device=device)
-    if scale is None or scale.factor == 1:
-        return size
-    step = geometry.alignment
-    return max(step, min(int(size / scale.factor), LARGEST_TILE) // step * step)
 
 
 def predict_tiles(

@@ -136,7 +136,8 @@ class Cluster:
         """
         import torch
 
-        from napari_unet.network.prediction import plan_prediction, tile_size_for
+        from napari_unet.network.prediction import plan_prediction
+        from napari_unet.network.tiles.tile_size import tile_size_for
 
         facts = self._survey(config, device)
         precisions = {fact.precision for fact in facts}

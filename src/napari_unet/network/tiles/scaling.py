@@ -30,9 +30,6 @@ _FACTORS = (1 / 16, 8.0)
 _SAME = 0.02
 """A scale within this of 1 would only cost time and sharpness."""
 
-LARGEST_TILE = 2048
-"""Largest edge in pixels of the tiles of a scaled image."""
-
 
 @dataclass(frozen=True, slots=True)
 class Scale:
