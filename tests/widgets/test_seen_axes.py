@@ -190,6 +190,19 @@ def test_a_model_is_given_the_channels_that_a_file_names(viewer, tmp_path, qtbot
     assert not dock._inputs.candidates(dock._facts)  # two time points are not two channels
 
 
+def test_a_model_for_other_channels_gives_way_when_paint_says_where_they_are(viewer, tmp_path, qtbot):
+    image = opened(viewer, tmp_path / "a.tif", discs((2, 3, 64, 48)), "TCYX")
+    folder = tmp_path / "U-Net models"
+    three, one = save(folder, "three", channels=3), save(folder, "one")
+    utime(three, (1, 1))
+    dock = PredictDock(viewer)
+    qtbot.addWidget(dock)
+    assert dock.model.path == one
+    make_annotation(viewer, image, "middle")
+    assert dock.model.path == three
+    assert dock.can_predict
+
+
 def test_frames_are_not_taken_for_planes_unless_asked_for(viewer, tmp_path, qtbot):
     movie = opened(viewer, tmp_path / "movie.tif", discs((4, 64, 48)), "TYX")
     volume = opened(viewer, tmp_path / "volume.tif", discs((4, 64, 48)), "ZYX")

@@ -128,14 +128,14 @@ class PredictDock(Dock):
         self._live.edited.connect(self._on_edited)
         self.form.objects.changed.connect(self._reread)
         self.image.layer_changed.connect(self._on_image)
-        self.image.several_changed.connect(lambda _several: self._on_image())
+        self.image.several_changed.connect(self._on_image)
         self.form.channels_choice.currentIndexChanged.connect(self._on_changed)
         self.model.model_changed.connect(self._on_model)
         follow(self, self._refresh, viewer.layers.events.inserted)
         follow(self, self._on_removed, viewer.layers.events.removed)
         follow(self, self._on_selection, viewer.layers.selection.events.changed)
         self._on_model(self.model.path)
-        self._on_image()
+        self._inputs.suggest_model()
         project_of(viewer).keep_settings("predict", self)
 
     @property
@@ -332,10 +332,9 @@ class PredictDock(Dock):
         self._viewer.add_layer(image)
         add_results(self._viewer, image, event.results)
 
-    def _on_image(self, _layer: Image | None = None) -> None:
+    def _on_image(self, _chosen: object = None) -> None:
         if self._run is None:
             self._status.say("")  # the sentence is on the last image
-        self._inputs.suggest_model(self._facts)
         self._on_changed()
 
     def _on_removed(self, _event: object) -> None:

@@ -32,6 +32,7 @@ from napari_unet.widgets.predicting.prediction_targets import (
 )
 from napari_unet.widgets.predicting.stored_results import results_folder
 from napari_unet.widgets.projects.window_project import project_of
+from napari_unet.widgets.window.lifetime import follow
 
 ALL, SELECTED, FILES = "all", "selected", "files"
 """Choices other than a single image layer."""
@@ -113,7 +114,12 @@ class PredictionInputs(QWidget):
         )
         form.addRow("", self._slice)
         self.form = column.add(PredictionForm())
+        self._facts: ModelFacts | None = None
         self.image.layer_changed.connect(self.form.scale.forget_scaled)
+        for changed in (self.image.layer_changed, self.image.several_changed):
+            changed.connect(self.suggest_model)
+        # Paint says which axis of its image holds channels.
+        follow(self, self.suggest_model, viewer.layers.events.inserted)
 
     @property
     def only_slice(self) -> bool:
@@ -162,7 +168,8 @@ class PredictionInputs(QWidget):
         return results_folder(target.layer, self._project.models_folder)
 
     def refresh(self, facts: ModelFacts | None) -> None:
-        """Show and enable the controls that a model can use."""
+        """Show and enable the controls that a model can use, of which these are the facts."""
+        self._facts = facts
         several = self.image.several
         self.files.setVisible(several == FILES)
         targets = self.candidates(facts)
@@ -255,8 +262,9 @@ class PredictionInputs(QWidget):
             self._proposed = str(results_folder(layer, self._project.models_folder))
             self.stored.edit.setText(self._proposed)
 
-    def suggest_model(self, facts: ModelFacts | None) -> None:
-        """Choose a model that suits the image better than the one with ``facts``, if the user chose none."""
+    def suggest_model(self, _event: object = None) -> None:
+        """Choose a model that suits the image if the present one does not, and the user did not choose it."""
+        facts = self._facts
         if self.image.layer is not None and (facts is None or not self._suits_well(facts)):
             is_found = self.model.suggest(self._suits_well)
             if not (is_found or self.candidates(facts)):
