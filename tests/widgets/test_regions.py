@@ -13,6 +13,7 @@ from napari_unet.widgets.bridge.layers import (
     copy_paint,
     has_paint,
     make_annotation,
+    update_plane,
 )
 from napari_unet.widgets.bridge.marks import known_full_of
 from napari_unet.widgets.correcting.corrector import corrector_of
@@ -71,7 +72,11 @@ def test_what_a_region_says_follows_predictions_and_strokes(viewer, qtbot):
     qtbot.waitUntil(lambda: "2 predicted objects there are not accepted" in sentence.text())
     dock.annotation.data_setitem(tuple(np.mgrid[12:18, 12:18].reshape(2, -1)), 2)
     qtbot.waitUntil(lambda: "1 predicted object there is not accepted" in sentence.text())
-    add_result(viewer, image, "objects", np.where(objects == 1, 1, 0).astype(np.int32))
+    result = add_result(viewer, image, "objects", np.where(objects == 1, 1, 0).astype(np.int32))
+    qtbot.waitUntil(lambda: "predicted" not in sentence.text())
+    update_plane(result, (), objects)  # as with other settings
+    qtbot.waitUntil(lambda: "1 predicted object there is not accepted" in sentence.text())
+    result.data_setitem(np.nonzero(objects == 2), 0)
     qtbot.waitUntil(lambda: "predicted" not in sentence.text())
 
 

@@ -115,7 +115,13 @@ class RegionTools(QWidget):
         self._followed.close()
         self._looked_at = layers
         for layer in layers:
-            self._followed.callback(follow(self, self._show, layer.events.data))
+            events = layer.events
+            self._followed.callback(follow(self, self._show, events.data))
+            if isinstance(layer, Labels):  # edited, or read again with other settings
+                self._followed.callback(follow(self, self._on_edited, events.paint, events.set_data))
+
+    def _on_edited(self, _event: object = None) -> None:
+        self._settled.start()
 
 
 def describe_regions(regions: int, drawn: int, overlooked: int = 0) -> str:
