@@ -46,6 +46,7 @@ from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting.saving import suggested_path
 from napari_unet.widgets.project import ProjectDock
 from napari_unet.widgets.project_reader import get_reader
+from napari_unet.widgets.projects import project_members
 from napari_unet.widgets.projects.window_project import open_project, project_of
 from napari_unet.widgets.train import TrainDock
 from napari_unet.widgets.unet import UNetDock
@@ -269,6 +270,23 @@ def test_what_files_say_of_their_pixels_is_known_again(opens, make_napari_viewer
     ]
     saved(viewer)
     assert read_project(tmp_path / "p").images[0].axes == "CZYX"
+
+
+def test_files_are_asked_for_their_axes_once_not_twice_a_second(made, monkeypatch):
+    viewer, _ = made
+    image, asked = viewer.layers[0], []
+
+    def said_and_noted(layer):
+        asked.append(layer)
+        return said_axes(layer)
+
+    monkeypatch.setattr(project_members, "said_axes", said_and_noted)
+    image.opacity = 0.5
+    saved(viewer)
+    assert asked == []
+    image.data = image.data[:, :40]
+    saved(viewer)
+    assert asked == [image]
 
 
 def test_a_script_reads_what_the_window_trains_on(make_napari_viewer, data, tmp_path):

@@ -51,6 +51,8 @@ class _Image:
     layer: Image | None = None
     stands_for: UUID = field(default_factory=uuid4)
     """The id that marks use while there is no layer."""
+    asked: tuple[UUID, tuple[int, ...]] | None = None
+    """The layer and the shape of which it is known what the file says of its axes."""
 
     @property
     def id(self) -> Any:
@@ -323,8 +325,11 @@ class ProjectMembers(QObject):
         image.entry = entry = replace(
             entry, look=look, shape=now.shape, dtype=now.dtype, rgb=now.rgb, parts=parts
         )
-        if (said := said_axes(layer)) is not None:
-            image.entry = entry = replace(entry, axes=said.letters, pixel_size=said.pixel_size)
+        # Once, for it may read the file, and this is called twice a second.
+        if image.asked != (asked := (layer.unique_id, now.shape)):
+            image.asked = asked
+            if (said := said_axes(layer)) is not None:
+                image.entry = entry = replace(entry, axes=said.letters, pixel_size=said.pixel_size)
         source = _existing_file(layer) or (Path(entry.absolute) if entry.absolute else None)
         return ImageState(entry, full_data(layer), source, partial(arrays_in, reader=entry.reader))
 
