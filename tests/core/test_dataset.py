@@ -332,5 +332,8 @@ def test_objects_without_numbers_are_scored_and_measured_each():
     assert joined.warnings[0].startswith("Objects are painted in 12 separate pieces but share number 2;")
     accepted = build_dataset([image], [np.minimum(paint, 2)], full=[{2}])
     assert not any("separate pieces" in warning for warning in accepted.warnings)
+    one = np.where(paint == 5, 2, np.minimum(paint, 1))
+    elsewhere = build_dataset([image] * 2, [np.minimum(paint, 2), one], full=[False, {2}])
+    assert elsewhere.warnings[0] == joined.warnings[0]
     several = build_dataset([image] * 3, [np.minimum(paint, 2), np.minimum(paint, 3), paint])
     assert several.warnings[0].startswith("Objects are painted in 24 separate pieces but share 2 numbers;")

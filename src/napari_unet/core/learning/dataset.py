@@ -121,10 +121,9 @@ def join_planes(
     strokes = [plane.pixels for plane in planes]
     pieces: dict[int, int] = {}
     if mode == "objects":
-        strokes, pieces = number_pieces(strokes, [plane.number for plane in planes])
         # An object that was accepted is one, in however many pieces a plane shows it.
-        known = {value for plane in planes if not isinstance(plane.full, bool) for value in plane.full}
-        pieces = {value: count for value, count in pieces.items() if value not in known}
+        known = {plane.number: plane.full for plane in planes if not isinstance(plane.full, bool)}
+        strokes, pieces = number_pieces(strokes, [plane.number for plane in planes], but=known)
     splits, on = _choose_scored(planes, strokes, config)
     reach = None
     if mode == "objects" and distance:

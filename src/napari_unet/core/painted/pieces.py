@@ -1,7 +1,7 @@
 """Separate pieces that are painted with one number: most likely several objects, of which nobody said so."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -120,7 +120,10 @@ def separate_pieces(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
 
 
 def number_pieces(
-    paints: Sequence[PaintedPixels], images: Sequence[int]
+    paints: Sequence[PaintedPixels],
+    images: Sequence[int],
+    *,
+    but: Mapping[int, Collection[int]] | None = None,
 ) -> tuple[list[PaintedPixels], dict[int, int]]:
     """Return the paints of planes with a number for each piece, where the paint of their image lacks numbers.
 
@@ -133,6 +136,8 @@ def number_pieces(
         In "objects" mode.
     images : sequence of int
         The image each paint is a plane of.
+    but : mapping of int to collection of int, optional
+        By image, objects that are one each, which are left out of the ``pieces``.
 
     Returns
     -------
@@ -147,9 +152,10 @@ def number_pieces(
         members.setdefault(image, []).append(member)
     numbered = list(paints)
     pieces: Counter[int] = Counter()
-    for planes in members.values():
+    for image, planes in members.items():
         of_image, in_image = _number_image([paints[plane] for plane in planes])
-        pieces.update(in_image)
+        known = (but or {}).get(image, ())
+        pieces.update({value: count for value, count in in_image.items() if value not in known})
         for plane, pixels in zip(planes, of_image, strict=True):
             numbered[plane] = pixels
     return numbered, dict(pieces)
