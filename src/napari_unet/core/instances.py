@@ -112,6 +112,11 @@ def find_objects(
         probabilities always give the same ids, and no two planes share one. Every object is connected through
         faces. What becomes of a connected part of ``p > threshold`` depends on that part alone, so images
         may be separated block by block (`core/objects/block_objects.py`).
+
+    Raises
+    ------
+    InputError
+        If a plane or volume has more pixels than can be told apart in 32 bits.
     """
     objects = np.zeros(foreground.shape, np.int32)
     used = 0
