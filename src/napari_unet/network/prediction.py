@@ -338,27 +338,16 @@ def tile_computer(  # noqa: PLR0917 - parts of a plan
     if network.head.weight.device.type == "cuda":
         tiles = GpuTiles(pixels, limits, CLIPS[model.normalisation.method])
         return partial(tiles.compute, network, orientations)
-    normalise = partial(model.normalisation.scale, limits=limits)
-    return partial(compute_tile, network, pixels, normalise, orientations)
 
+    def compute(
+        plane: tuple[int, ...], tile: Tile, out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        of_plane: tuple[Any, ...] = (slice(None), *plane)
+        block = model.normalisation.scale(read_mirrored(pixels[of_plane], tile.read), limits)
+        result = probabilities_of(network, np.ascontiguousarray(block), tile.crop, orientations)
+        if out is None:
+            return result
+        out[...] = result
+        return out
 
-def compute_tile(  # noqa: PLR0917 - bound in this order before the tile is known
-    network: UNet,
-    pixels: Pixels,
-    normalise: Callable[[Pixels], NDArray[np.float32]],
-    orientations: int,
-    plane: tuple[int, ...],
-    tile: Tile,
-    out: NDArray[np.float32] | None = None,
-) -> NDArray[np.float32]:
-    """Return the probabilities (K, spatial...) of what a tile writes, in ``out`` if it is given.
-
-    Other arguments as in `PredictionPlan`.
-    """
-    of_plane: tuple[Any, ...] = (slice(None), *plane)
-    block = normalise(read_mirrored(pixels[of_plane], tile.read))
-    result = probabilities_of(network, np.ascontiguousarray(block), tile.crop, orientations)
-    if out is None:
-        return result
-    out[...] = result
-    return out
+    return compute
