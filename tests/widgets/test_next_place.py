@@ -1,5 +1,6 @@
 """Where to paint next, with real layers, threads, model files and, where the camera counts, a real window."""
 
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
 
 from napari_unet.core.learning.view import View
 from napari_unet.core.objects.rereading import Rereading
+from napari_unet.core.painted.regions import complete
 from napari_unet.network.events import Preview
 from napari_unet.widgets import next_place
 from napari_unet.widgets.bridge.layers import add_result, annotation_of, make_annotation
@@ -22,6 +24,7 @@ from napari_unet.widgets.bridge.marks import source_of
 from napari_unet.widgets.bridge.paint_watch import TrainingLayers
 from napari_unet.widgets.bridge.sight import select_image
 from napari_unet.widgets.correcting.corrector import corrector_of
+from napari_unet.widgets.guiding import next_place_run
 from napari_unet.widgets.guiding.next_place_run import Known, planes_to_look_at
 from napari_unet.widgets.guiding.place_view import is_ring, show_place
 from napari_unet.widgets.next_place import KEY
@@ -261,6 +264,23 @@ def test_it_leads_nowhere_once_another_image_is_chosen_and_there_if_it_is_asked_
     qtbot.waitUntil(lambda: any(map(is_ring, viewer.layers)), timeout=60_000)
     assert dock.image.layer is second
     assert say(dock, "next_sentence")
+
+
+def test_stacks_are_copied_by_the_thread_that_compares_places(dock, viewer, qtbot, monkeypatch):
+    image = viewer.add_image(discs(), name="cells")
+    paint = paint_on(viewer, image)
+    copied_by = []
+
+    def complete_and_note(pixels, regions):
+        copied_by.append(threading.current_thread())
+        assert not np.may_share_memory(pixels, paint.data)
+        return complete(pixels, regions)
+
+    monkeypatch.setattr(next_place_run, "complete", complete_and_note)
+    knows(dock, spots((64, 64), (16, 46)))
+    press(dock, qtbot)
+    assert copied_by
+    assert threading.main_thread() not in copied_by
 
 
 def test_a_painted_place_is_left_out(dock, viewer, qtbot):

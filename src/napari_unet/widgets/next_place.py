@@ -18,12 +18,19 @@ from napari_unet.widgets.bridge.layers import (
     add_result,
     annotation_of,
     check_fits,
-    copy_image,
-    copy_paint,
     has_paint,
+    pixels_of,
     remove_orphans,
 )
-from napari_unet.widgets.bridge.marks import image_channels, images_of, kind_of, layers_of, mode_of
+from napari_unet.widgets.bridge.marks import (
+    full_data,
+    image_channels,
+    images_of,
+    kind_of,
+    known_full_of,
+    layers_of,
+    mode_of,
+)
 from napari_unet.widgets.bridge.placement import pixel_shown
 from napari_unet.widgets.correcting.corrector import holds_tool
 from napari_unet.widgets.guiding.next_place_run import (
@@ -288,9 +295,10 @@ class NextPlace(QWidget):
 
     def _question(self, image: Image, paint: Labels, known: Known | None) -> Question:
         return Question(
-            image=copy_image(image),
+            image=pixels_of(image),
             channels=image_channels(image, paint),
-            paint=copy_paint(paint),
+            paint=full_data(paint),
+            regions=known_full_of(paint).regions,
             mode=mode_of(paint),
             known=known,
             planes=planes_to_look_at(paint.data.shape[:-2], pixel_shown(self._viewer, paint)[:-2]),

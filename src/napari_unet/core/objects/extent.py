@@ -25,6 +25,8 @@ def typical_extent(labels: NDArray[np.integer[Any]], ndim: int) -> tuple[float, 
     None with fewer than two of them. Of a stack only the first plane with objects is looked at.
     """
     for plane in np.ndindex(labels.shape[: labels.ndim - ndim]):
+        if not labels[plane].any():  # as most planes of a stack that is painted on
+            continue
         values, dense = np.unique(labels[plane], return_inverse=True)
         # Where no pixel is 0, the lowest value is an object, too.
         boxes = ndimage.find_objects(dense.reshape(labels[plane].shape) + (values[0] > 0))

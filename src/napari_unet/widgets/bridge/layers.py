@@ -123,16 +123,21 @@ def check_fits(image: Image, paint: Labels) -> None:
         )
 
 
+def pixels_of(image: Layer) -> Any:
+    """Return the full-resolution pixels of ``image``; an opaque alpha is left out, as when files are read."""
+    data = full_data(image)
+    is_colour = type(data) is np.ndarray and getattr(image, "rgb", False)
+    return without_opaque_alpha(data) if is_colour else data
+
+
 def copy_image(image: Layer) -> Any:
-    """Return the full-resolution pixels of ``image`` for another thread.
+    """Return a copy of :func:`pixels_of` an image for another thread.
 
     Lazy arrays (dask, zarr, memory-mapped) are returned as they are: nobody paints on them, and a copy might
-    not fit. An opaque alpha channel is left out, as when files are read.
+    not fit.
     """
-    data = full_data(image)
-    if type(data) is not np.ndarray:
-        return data
-    return (without_opaque_alpha(data) if getattr(image, "rgb", False) else data).copy()
+    pixels = pixels_of(image)
+    return pixels.copy() if type(pixels) is np.ndarray else pixels
 
 
 def copy_paint(paint: Labels) -> NDArray[Any]:

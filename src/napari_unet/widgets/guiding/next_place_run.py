@@ -1,7 +1,7 @@
 """The search for the next place to paint, in a worker thread."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.objects.extent import object_extent
 from napari_unet.core.objects.rereading import Rereading
 from napari_unet.core.objects.uncertainty import uncertainty
+from napari_unet.core.painted.regions import Region, complete
 
 MOST_PLANES = 9
 """Planes of a stack, or images, to look at in one go if nothing was predicted."""
@@ -52,11 +53,12 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Question:
-    """An image and its paint, copied on the main thread."""
+    """An image and its paint, on which the user may go on painting; :func:`rank` copies it first."""
 
     image: Any  # the data of its layer
     channels: Channels
     paint: NDArray[np.integer[Any]]  # (…YX)
+    regions: Sequence[Region]  # complete ones
     mode: Mode
     known: Known | None  # what a network predicts; None: only looks count
     planes: Sequence[Plane]  # to look at where nothing is known
@@ -65,6 +67,7 @@ class Question:
 
 def rank(questions: Sequence[Question], *, wants_map: bool = False, stay: float = 1.0) -> Ranked:
     """Return where to paint next: in the first image, unless another is more than ``stay`` times better."""
+    questions = [replace(each, paint=complete(np.array(each.paint), each.regions)) for each in questions]
     places = [_best(question, question.shown) for question in questions]
     again = not any(places) and any(question.shown for question in questions)
     if again:
