@@ -11,8 +11,9 @@ from torch.optim.swa_utils import AveragedModel
 
 from napari_unet.network.learning.loss import distance_loss, weighted_cross_entropy
 from napari_unet.network.learning.optimiser import AdamW
-from napari_unet.network.learning.replay import Numbers, Replay, read_later, upload
+from napari_unet.network.learning.replay import Numbers, Replay
 from napari_unet.network.learning.state import LearnerState
+from napari_unet.network.learning.tensors import copy_into, move_towards, on_cpu, read_later, upload
 from napari_unet.network.unet import UNet, drop_out
 
 _LARGEST_GRADIENT = 1.0
@@ -235,7 +236,7 @@ class Learner:
         """Return a copy of the averaged weights: a state dict, on the device."""
         own = self.average.module.state_dict()
         copies = {name: torch.empty_like(values) for name, values in own.items()}
-        _copy(list(copies.values()), list(own.values()))
+        copy_into(list(copies.values()), list(own.values()))
         return copies
 
     def state(self) -> LearnerState:
@@ -292,7 +293,7 @@ class Learner:
         copies = [] if earlier is None else earlier[0]
         if len(copies) != len(tensors):
             copies = [torch.empty_like(tensor) for tensor in tensors]
-        _copy(copies, tensors)
+        copy_into(copies, tensors)
         return copies, self._scaler.state_dict()
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -301,7 +302,7 @@ class Learner:
         if len(copies) < len(self._tensors()):  # taken before the first step
             self._optimiser.state.clear()
             self._work.forget()
-        _copy(self._tensors(), copies)
+        copy_into(self._tensors(), copies)
         self._scaler.load_state_dict(scaler)
         self._calibrated_at = 0
 
@@ -339,7 +340,9 @@ class Learner:
     def _pull_back(self) -> None:
         if self._anchor:
             parameters = dict(self.network.named_parameters())
-            _move([parameters[name] for name in self._anchor], list(self._anchor.values()), self._part_back)
+            move_towards(
+                [parameters[name] for name in self._anchor], list(self._anchor.values()), self._part_back
+            )
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -351,42 +354,4 @@ class Learner:
         ``update_parameters`` would sort all tensors at every step, and make a GPU wait for it.
         """
         averages: list[Tensor] = list(self.average.module.parameters())
-        _move(averages, list(self.network.parameters()), self._part_new)
-
-
-def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return copies of tensors on the CPU, each a contiguous one of its own."""
-    kinds = {value.dtype for value in tensors.values() if value.device.type != "cpu"}
-    for kind in kinds:  # in one copy from the device, which waits for each
-        names = [name for name, value in tensors.items() if value.dtype == kind]
-        packed = torch.cat([tensors[name].detach().reshape(-1) for name in names]).to("cpu")
-        parts = torch.split(packed, [tensors[name].numel() for name in names])
-        shapes = [tensors[name].shape for name in names]
-        there = {name: part.view(shape) for name, part, shape in zip(names, parts, shapes, strict=True)}
-        tensors = {**tensors, **there}
-    return {
-        name: value.detach().contiguous().clone(memory_format=torch.contiguous_format)
-        for name, value in tensors.items()
-    }
-
-
-@torch.no_grad()
-def _copy(into: Sequence[Tensor], values: Sequence[Tensor]) -> None:
-    """Copy tensors into others of their kind, many at once."""
-    kinds: dict[object, tuple[list[Tensor], list[Tensor]]] = {}
-    for one, value in zip(into, values, strict=True):
-        ones, its = kinds.setdefault((one.device, one.dtype), ([], []))
-        ones.append(one)
-        its.append(value)
-    for ones, its in kinds.values():
-        torch._foreach_copy_(ones, its)
-
-
-def _move(tensors: list[Tensor], towards: list[Tensor], part: float | Tensor) -> None:
-    """Move tensors by a part of the way, in place."""
-    if isinstance(part, Tensor):
-        way = torch._foreach_sub(towards, tensors)
-        torch._foreach_mul_(way, part)
-        torch._foreach_add_(tensors, way)
-    else:
-        torch._foreach_lerp_(tensors, towards, part)
+        move_towards(averages, list(self.network.parameters()), self._part_new)

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from napari_unet.network.learning.tensors import upload
+
 _log = logging.getLogger(__name__)
 
 _DEVICES = ("cuda",)
@@ -171,26 +173,3 @@ class Numbers:
             self._values = values
             self._tensor.copy_(upload(torch.tensor(values), self._device))
         return self._tensor.unbind()
-
-
-def upload(values: Tensor, device: torch.device) -> Tensor:
-    """Return ``values`` on the device, without waiting for a GPU."""
-    if device.type != "cuda" or not values.numel():
-        return values.to(device)
-    return values.pin_memory().to(device, non_blocking=True)
-
-
-def read_later(values: Tensor) -> Callable[[], list[float]]:
-    """Return a function that waits for ``values``, and nothing computed after them, and returns them."""
-    if values.device.type != "cuda":
-        return values.tolist
-    copy = torch.empty(values.shape, dtype=values.dtype, pin_memory=True).copy_(values, non_blocking=True)
-    is_there = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    is_there.record(torch.cuda.current_stream(values.device))
-
-    def read() -> list[float]:
-        is_there.synchronize()
-        numbers: list[float] = copy.tolist()
-        return numbers
-
-    return read

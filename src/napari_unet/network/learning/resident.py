@@ -17,7 +17,8 @@ from napari_unet.network.augment import Batch, apply_changes, draw_changes, sour
 from napari_unet.network.config import TrainingConfig
 from napari_unet.network.device import free_memory
 from napari_unet.network.learning.batches import BatchShape, augmentation_of, crop_margin
-from napari_unet.network.learning.replay import Replay, upload
+from napari_unet.network.learning.replay import Replay
+from napari_unet.network.learning.tensors import upload
 
 _DEVICES = ("cuda",)
 """Where it helps: a CPU has its images already."""

@@ -29,10 +29,11 @@ from napari_unet.network.learning.diagnosis import Watch
 from napari_unet.network.learning.fitting import fit_reading
 from napari_unet.network.learning.incumbent import Between, Incumbent
 from napari_unet.network.learning.joining import Joining
-from napari_unet.network.learning.learner import Learner, on_cpu
+from napari_unet.network.learning.learner import Learner
 from napari_unet.network.learning.live_preview import LivePreview
 from napari_unet.network.learning.recovery import Recovery
 from napari_unet.network.learning.state import Best, TrainingState, fingerprint
+from napari_unet.network.learning.tensors import on_cpu
 from napari_unet.network.learning.transfer import pull_of_starter
 from napari_unet.network.learning.validation import interval_on
 from napari_unet.network.model import History, Model
