@@ -847,10 +847,32 @@ def test_another_project_in_the_same_window(made, make_napari_viewer, data, tmp_
     assert {image.key for image in read_project(tmp_path / "other").images} == {"stack", "a b"}
 
 
-@pytest.mark.slow
-def test_the_same_project_twice_in_one_window(made, qtbot):
+@pytest.mark.parametrize("how", ["dropped", "button"])
+def test_a_project_that_is_open_is_not_read_again(made, qtbot, monkeypatch, how):
     viewer, folder = made
-    viewer.open(str(folder), plugin=PLUGIN)
+    added = []
+    viewer.layers.events.inserted.connect(added.append)
+    if how == "dropped":
+        viewer.open(str(folder), plugin=PLUGIN)
+    else:
+        dock = ProjectDock(viewer)
+        qtbot.addWidget(dock)
+        monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
+        dock.findChild(QPushButton, "project_open").click()
+        assert "open in this window already" in say(dock, "project_problem")
+    qtbot.wait(50)
+    assert not added
+    assert project_of(viewer).session.is_writable
+
+
+@pytest.mark.slow
+def test_the_same_project_dropped_twice_at_once(made, make_napari_viewer, qtbot):
+    _, folder = made
+    made[0].close()
+    viewer = make_napari_viewer()
+    for _ in range(2):
+        viewer.open(str(folder), plugin=PLUGIN)
+    qtbot.waitUntil(lambda: project_of(viewer).session is not None)
     qtbot.waitUntil(lambda: len(viewer.layers) == 2)
     assert project_of(viewer).session.is_writable
 

@@ -25,7 +25,7 @@ from napari_unet.widgets.bridge.marks import KEY, Mark
 from napari_unet.widgets.project import ProjectDock
 from napari_unet.widgets.projects.project_layers import LayerData, with_notes
 from napari_unet.widgets.projects.project_opening import OpenedProject, full_pixels, open_layers
-from napari_unet.widgets.projects.window_project import begin, project_of
+from napari_unet.widgets.projects.window_project import OPEN_ALREADY, begin, project_of
 
 NOTHING: list[Any] = [(None,)]
 """What a reader returns when it has done its work and has no layers."""
@@ -40,6 +40,10 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], lis
 def read_project_layers(path: str | Sequence[str]) -> list[Any]:
     """Return the layers of a project; once they are in the window, the project is open in it."""
     folder = project_folder(path if isinstance(path, str) else path[0])
+    viewer = napari.current_viewer()
+    if viewer is not None and project_of(viewer).has_open(folder):
+        show_warning(OPEN_ALREADY)
+        return NOTHING
     try:
         opened = open_layers(folder)
     except InputError as error:

@@ -22,6 +22,8 @@ from napari_unet.widgets.projects.project_session import ProjectSession
 from napari_unet.widgets.window.lifetime import is_alive
 from napari_unet.widgets.window.preferences import read_preferences
 
+OPEN_ALREADY = "This project is open in this window already."
+
 _windows: "WeakKeyDictionary[ViewerModel, WindowProject]" = WeakKeyDictionary()
 
 
@@ -96,6 +98,11 @@ class WindowProject(QObject):
         window = self.parent()  # not kept, as it holds the viewer
         return window is None or window.findChild(QWidget, "project_row") is not None
 
+    def has_open(self, folder: Path) -> bool:
+        """Return whether the project in ``folder`` is open in this window."""
+        session = self.session
+        return session is not None and session.folder.resolve() == folder.resolve()
+
     def create(self, folder: Path) -> None:
         """Make a project of the window in a new folder, or move the open one there.
 
@@ -120,11 +127,10 @@ class WindowProject(QObject):
         If another window has it, or it cannot be written, nothing is saved, and a sentence says so.
         """
         problem, store = "", None
-        if self.session is not None:
-            if self.session.folder.resolve() == folder.resolve():
-                self._remove_second(project)
-                return
-            self.close()
+        if self.has_open(folder):  # since its layers were read
+            self._remove_second(project)
+            return
+        self.close()
         try:
             store = ProjectStore.open(folder)
         except InputError as error:
@@ -218,7 +224,7 @@ class WindowProject(QObject):
             tag = layer.metadata.get(KEY)
             if isinstance(tag, Tag) and tag.identity == project.identity and viewer is not None:
                 viewer.layers.remove(layer)
-        show_warning("This project is open in this window already.")
+        show_warning(OPEN_ALREADY)
 
     def _begin(
         self,
@@ -273,8 +279,10 @@ def _main_window(viewer: ViewerModel) -> QWidget | None:
 
 
 def open_project(viewer: ViewerModel, path: Path) -> None:
-    """Open a project in the window of ``viewer``; ``InputError`` if it cannot be read."""
+    """Open a project in the window of ``viewer``; ``InputError`` if it cannot be read, or is open there."""
     folder = project_folder(path)
+    if project_of(viewer).has_open(folder):
+        raise InputError(OPEN_ALREADY)
     opened = open_layers(folder)
     for layer in opened.layers:
         viewer.add_layer(Layer.create(*layer))
