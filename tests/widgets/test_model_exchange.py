@@ -116,3 +116,7 @@ def test_a_model_that_was_listed_during_its_training_is_read_again_after_it(dock
     save_model(replace(model, history=replace(model.history, seconds=80.0)), path)
     project_of(dock._viewer).note_model(path)
     assert facts.text().endswith("for 80 s, score 0.75.")
+    dock.select_model(path)  # as the U-Net dock does after a training, also if the user did before
+    save_model(replace(model, history=replace(model.history, seconds=300.0)), path)
+    dock.select_model(path)
+    assert facts.text().endswith("for 5 min, score 0.75.")

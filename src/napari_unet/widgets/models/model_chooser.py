@@ -159,6 +159,9 @@ class ModelChooser(Chooser):
 
     def _take(self, path: Path) -> None:
         self._is_chosen = False
+        self._read_again(path)
+
+    def _read_again(self, path: Path) -> None:
         self._path = None  # a training saves its file every minute: what was read is of an earlier network
         self._refill(path)
 
@@ -167,7 +170,7 @@ class ModelChooser(Chooser):
         self._is_chosen = True
         if path.parent != self._folder and not is_starter(path) and path not in self._others:
             self._others.append(path)
-        self._refill(path)
+        self._read_again(path)
 
     def suggest(self, suits: Callable[[ModelFacts], bool]) -> bool:
         """Choose the first model that ``suits``, unless the user chose one; return whether any does."""
