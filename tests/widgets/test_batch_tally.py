@@ -126,9 +126,8 @@ def test_results_that_do_not_go_with_the_new_ones_are_told():
     made = tally(2, folder="/r")
     made.finish(0, apart=[Path("/r/c0_classes.tif")])
     sentence, tone = made.outcome(cancelled=True)
-    assert (
-        " Left there from an earlier run, with another model or other settings: c0_classes.tif;" in sentence
-    )
+    told = " Left there from an earlier run with another model, settings, format or release: c0_classes.tif;"
+    assert told in sentence
     made.finish(1, was_there=True, apart=[Path("/r/c1_classes.tif"), Path("/r/c1_classes.zarr")])
     sentence, tone = made.outcome(cancelled=False)
     assert sentence.startswith("Done: see the results of 2 images in /r. 1 of them was segmented before, by")

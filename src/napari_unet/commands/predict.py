@@ -242,8 +242,8 @@ class _Report:
             )
         if self._apart:
             note(
-                "Left from an earlier run, with another model or other settings than the results beside: "
-                f"{listed(self._apart)}; predict all kinds together, or delete what is old."
+                "Left from an earlier run with another model, settings, format or release than the results "
+                f"beside: {listed(self._apart)}; predict all kinds together, or delete what is old."
             )
         if total > 1 and self.failed:
             names = ", ".join(path.name for path in self.failed)

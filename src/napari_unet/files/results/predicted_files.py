@@ -63,7 +63,7 @@ class FileWritten:
     """The results of file ``number`` are written; ``outputs`` are their paths by kind.
 
     ``was_there`` if an earlier run has written them, except the outlines. ``apart`` are other results of the
-    image beside them, which another model, or other settings, made.
+    image beside them: by another model or release, with other settings, or in another format.
     """
 
     number: int

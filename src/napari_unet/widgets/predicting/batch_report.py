@@ -87,7 +87,7 @@ class BatchTally:
         if self._apart:
             more = f" and {len(self._apart) - 1} more" if len(self._apart) > 1 else ""
             words += (
-                " Left there from an earlier run, with another model or other settings: "
+                " Left there from an earlier run with another model, settings, format or release: "
                 f"{self._apart[0].name}{more}; predict all kinds together, or delete what is old."
             )
             tone = "warning" if tone == "hint" else tone
