@@ -18,7 +18,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import tifffile
-from dock_helpers import TINY, discs, save
+from dock_helpers import TINY, discs, make_model, save
 from mouse import Hand
 from napari.layers import Image, Labels, Layer, Points, Shapes, _layer_actions
 from qtpy.QtCore import QThreadPool
@@ -38,12 +38,14 @@ from qtpy.QtWidgets import (
 from superqt import QLabeledDoubleSlider, QLabeledSlider
 from window_watch import Fault, NapariError, Watch
 
+from napari_unet.files.networks.models import save_model
 from napari_unet.widgets.bridge.layers import annotation_of
 from napari_unet.widgets.bridge.marks import full_data, is_paint, kind_of
 from napari_unet.widgets.correcting.corrector import holds_tool
 from napari_unet.widgets.crop import crop_to_view
 from napari_unet.widgets.parts.form import Sentence
 from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.predicting.prediction_inputs import FILES
 from napari_unet.widgets.projects.window_project import project_of
 from napari_unet.widgets.train import TrainDock
 from napari_unet.widgets.training.training_form import TrainingForm
@@ -197,6 +199,9 @@ class User:
         save(self.models, "colours", channels=3)
         save(self.models, "classes", classes=4)
         save(self.models, "volumes", ndim=3)
+        starters = self.home / "package" / "data" / "starters"  # as the fixture of this name has it
+        starters.mkdir(parents=True)
+        save_model(replace(make_model(), object_size=18.0), starters / "dots.safetensors", half=True)
         self._images = sorted(images.iterdir())
 
     def _answer_dialogs(self, monkeypatch) -> None:
@@ -332,6 +337,9 @@ class User:
                 step.click()
         dock.image.setCurrentIndex(self.chance.pick(range(dock.image.count()), dock.image.itemText) or 0)
         self._note(dock.image.currentText())
+        if dock.image.several == FILES:
+            dock.findChild(QLineEdit, "predict_files").setText(str(self.home / "images"))
+            dock.findChild(QLineEdit, "predict_output").setText(str(self.home / "saved" / "results"))
         starts = [pair for pair in self._controls(QAbstractButton) if pair[0].endswith("/predict_start")]
         self._press(*(self.chance.pick(starts, lambda pair: pair[0]) or (None, None)))
 
@@ -676,11 +684,9 @@ class User:
 
     def disk(self) -> None:
         """Remove or damage files that the plugin made."""
-        found = [
-            path
-            for path in sorted(self.home.rglob("*"))
-            if path not in self._images and path not in (self.home / "images", self.home / "saved")
-        ]
+        kept = {self.home / "images", self.home / "saved", *self._images}
+        files = (path for path in sorted(self.home.rglob("*")) if "package" not in path.parts)
+        found = [path for path in files if path not in kept]
         path = self.chance.pick(found, lambda path: path.name)
         if path is None:
             return
