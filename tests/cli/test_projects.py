@@ -129,9 +129,11 @@ def test_an_open_project_is_read_and_not_written(folder, tmp_path, capsys):
     assert main(["train", "--project", str(folder), "--output", model, *SMALL]) == 0
     assert main(["predict", model, "--project", str(folder), "--output", str(tmp_path / "out")]) == 0
     assert main(["info", "--project", str(folder)]) == 0
-    assert "writes it      a window on this computer" in capsys.readouterr().out
+    assert "in use         on this computer\n" in capsys.readouterr().out  # by a window, or a command
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
     store.close()
+    assert main(["info", "--project", str(folder)]) == 0
+    assert "in use         nowhere\n" in capsys.readouterr().out
 
 
 def test_images_that_are_gone_changed_or_of_another_shape_are_said(folder, tmp_path, capsys):

@@ -57,14 +57,14 @@ def tell(model: str, *, methods: bool, settings: bool, as_json: bool) -> None:
 
 
 def tell_project(project: Path, *, as_json: bool) -> None:
-    """Print the images of a project, what is painted on them, its models, and who writes it."""
+    """Print the images of a project, what is painted on them, its models, and where it is in use."""
     folder = project_folder(project)
     record = describe_project(folder)
     if as_json:
         print_json(record)
         return
     print(f"{project}: {record['format']}, version {record['version']}")
-    print(f"writes it      {(record['open'] and 'a window ' + record['open']) or 'nobody'}")
+    print(f"in use         {record['open'] or 'nowhere'}")  # by a window or a command
     for name in record["models"]:
         print(f"model          {name}{' (the last)' if name == record['model'] else ''}")
     for image in record["images"]:

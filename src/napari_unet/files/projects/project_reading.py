@@ -172,7 +172,7 @@ def _pixel_sizes(
 
 
 def describe_project(folder: Path) -> dict[str, Any]:
-    """Return the content of a project as JSON values: images, their paint, models, and who writes it.
+    """Return the content of a project as JSON values: images, their paint, models, and where it is in use.
 
     ``InputError`` if there is no project. The sentences of images and labels say what is missing.
     """
