@@ -123,6 +123,16 @@ def test_a_stroke_that_goes_on_is_saved_before_it_ends(made, qtbot):
         qtbot.waitUntil(lambda: read_labels(folder, "a b.zarr")[0][50, 60] == 7, timeout=2000)
 
 
+def test_a_tick_without_news_asks_no_disk_for_images(made, monkeypatch):
+    viewer, _ = made
+    session = saved(viewer)
+    asked = []
+    monkeypatch.setattr(Path, "exists", lambda path, **_: asked.append(path) or True)
+    monkeypatch.setattr(session, "_next_beat", np.inf)
+    session.tick()
+    assert not asked
+
+
 def test_everything_opens_again_as_it_was(make_napari_viewer, data, tmp_path, qtbot):
     viewer = make_napari_viewer()
     stack, plain = open_image(viewer, data / "stack.tif"), open_image(viewer, data / "a b.tif")

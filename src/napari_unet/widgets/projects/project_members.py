@@ -53,6 +53,8 @@ class _Image:
     """The id that marks use while there is no layer."""
     asked: tuple[UUID, tuple[int, ...]] | None = None
     """The layer and the shape of which it is known what the file says of its axes."""
+    source: Path | None = None
+    """The file of that layer, if there was one then."""
 
     @property
     def id(self) -> Any:
@@ -325,12 +327,12 @@ class ProjectMembers(QObject):
         image.entry = entry = replace(
             entry, look=look, shape=now.shape, dtype=now.dtype, rgb=now.rgb, parts=parts
         )
-        # Once, for it may read the file, and this is called twice a second.
+        # Once, for it asks a disk, which may be far away, and this is called twice a second.
         if image.asked != (asked := (layer.unique_id, now.shape)):
-            image.asked = asked
+            image.asked, image.source = asked, _existing_file(layer)
             if (said := said_axes(layer)) is not None:
                 image.entry = entry = replace(entry, axes=said.letters, pixel_size=said.pixel_size)
-        source = _existing_file(layer) or (Path(entry.absolute) if entry.absolute else None)
+        source = image.source or (Path(entry.absolute) if entry.absolute else None)
         return ImageState(entry, full_data(layer), source, partial(arrays_in, reader=entry.reader))
 
     @staticmethod
