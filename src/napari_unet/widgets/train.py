@@ -83,7 +83,7 @@ class TrainDock(Dock):
     started = Signal()
     """A training begins, with the paint as it is now."""
     begun = Signal()
-    """The training makes its first step: its turn has come, and paint and images are read."""
+    """The training begins to learn: its turn has come, and paint and images are read."""
     paused = Signal()
     """The training was paused, or goes on."""
     ended = Signal()
@@ -166,7 +166,7 @@ class TrainDock(Dock):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a training has made no step yet: it waits for its turn, or reads images and paint."""
+        """Whether a training does not learn yet: it waits for its turn, or reads images and paint."""
         return self._run is not None and not self._run.has_begun
 
     def joins(self, image: Image) -> bool:

@@ -14,7 +14,14 @@ from qtpy.QtWidgets import QHBoxLayout
 
 from napari_unet.files.networks.starters import is_starter
 from napari_unet.widgets.bridge.layers import copy_paint
-from napari_unet.widgets.bridge.marks import images_of, is_paint, is_result, layers_of
+from napari_unet.widgets.bridge.marks import (
+    full_data,
+    images_of,
+    is_paint,
+    is_result,
+    known_full_of,
+    layers_of,
+)
 from napari_unet.widgets.next_step import ACTIONS, Action, Stage, next_step
 from napari_unet.widgets.paint import PaintDock, checksum
 from napari_unet.widgets.parts.dock import Dock, without_proxy
@@ -212,7 +219,11 @@ class UNetDock(Dock):
     def _checksums(self) -> dict[object, int]:
         """Return the checksum of the paint by its layer; the last strokes may not be counted yet."""
         paint = self.paint.annotation
-        return {} if paint is None else {paint.unique_id: checksum(copy_paint(paint))}
+        if paint is None:
+            return {}
+        regions = known_full_of(paint).regions
+        # A copy where it must be completed: stacks are large.
+        return {paint.unique_id: checksum(copy_paint(paint) if regions else full_data(paint))}
 
     def _on_model(self, path: Path) -> None:
         self._told.say("")
