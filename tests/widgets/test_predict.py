@@ -550,6 +550,10 @@ def test_planes_that_nobody_segmented_are_not_in_the_table(dock, viewer, qtbot):
     tick(dock, slice=True)
     predict_with(dock, qtbot)
     assert places() == {(0, False), (1, True), (2, False), (3, False)}
+    objects = viewer.layers[-1]
+    objects.data = objects.data.astype(np.uint16)  # the next plane is not one of these
+    predict_with(dock, qtbot)
+    assert places() == {(2, False)}
 
 
 def test_only_stacks_have_slices(dock, viewer, models):

@@ -204,8 +204,9 @@ def add_results(
         if plane:
             stack, known = _stack_of(viewer, source, kind)
             data = into_stack(stack, plane, result, shape, kind)
-            goes_on = stack is not None and stack.shape == data.shape
-            planes = None if goes_on and known is None else frozenset({plane}).union(known or ())
+            goes_on = stack is not None and (stack.shape, stack.dtype) == (data.shape, data.dtype)
+            earlier = known if goes_on else frozenset()
+            planes = None if earlier is None else earlier | {plane}
         layer = add_result(viewer, source, kind, data)
         if layer is not None:
             layer.metadata[_PLANES] = planes
