@@ -251,9 +251,8 @@ class TrainDock(Dock):
                 gaze=preview.gaze,
             )
 
-        progress = TrainingProgress(self.form.seconds)
-        title = f"Training on {name}"
-        job = Job(events, title, round(self.form.seconds), measure=progress.measure, parent=self)
+        progress = TrainingProgress(seconds := self.form.seconds)
+        job = Job(events, f"Training on {name}", round(seconds), measure=progress.measure, parent=self)
         return _Run(job, progress, watch, preview, warnings=[*copies.doubts, *frame_doubts(pairs, config)])
 
     def _learnt_from(self) -> Pairs:
