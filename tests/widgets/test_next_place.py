@@ -483,6 +483,19 @@ def test_of_a_stack_it_looks_at_some_planes(dock, viewer, qtbot, models):
     assert len(planes) == 9
 
 
+def test_a_stack_is_not_copied_for_each_of_its_planes(dock, viewer, qtbot, models, monkeypatch):
+    save(models)
+    stack = viewer.add_image(discs((4, 64, 64)), name="stack")
+    paint_on(viewer, stack)
+    given, source_image = [], onlooker.source_image
+    monkeypatch.setattr(
+        onlooker, "source_image", lambda *wanted: given.append(source_image(*wanted)) or given[-1]
+    )
+    press(dock, qtbot)
+    assert [source.plane for source in given] == [(0,), (1,), (2,), (3,)]
+    assert all(np.shares_memory(source.image, stack.data) for source in given)
+
+
 def test_without_a_model_it_goes_by_the_looks(dock, viewer, qtbot):
     image = viewer.add_image(discs(), name="cells")
     paint_on(viewer, image)

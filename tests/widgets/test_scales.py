@@ -7,7 +7,7 @@ from napari.layers import Image, Labels
 
 from napari_unet.files.pixels.pixel_size import PixelSize, common_pixel_size
 from napari_unet.widgets.bridge.placement import micrometres
-from napari_unet.widgets.predicting.prediction_targets import Target, copy_of
+from napari_unet.widgets.predicting.prediction_targets import Target, source_image
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_of_images_with_channels(channels, scale, expected):
     image = Image(np.zeros((2, 2, 2), np.uint8), rgb=False, scale=scale, units=("um",) * 3)
     viewer = ViewerModel()
     viewer.add_layer(image)
-    steps = {axis.name: axis.step for axis in copy_of(viewer, Target(image, channels)).axes}
+    steps = {axis.name: axis.step for axis in source_image(viewer, Target(image, channels)).axes}
     assert steps == {axis.lower(): step for axis in "ZYX" if (step := expected.along(axis)) is not None}
 
 

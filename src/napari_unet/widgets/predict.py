@@ -40,8 +40,8 @@ from napari_unet.widgets.predicting.prediction_run import (
 from napari_unet.widgets.predicting.prediction_targets import (
     Target,
     add_results,
-    copy_of,
     plane_shown,
+    source_image,
     still_has,
 )
 from napari_unet.widgets.predicting.preview_layer import PreviewLayer
@@ -234,7 +234,7 @@ class PredictDock(Dock):
             case Waiting():
                 self._status.say(event.message)
             case SourceWanted():
-                event.answer.put(copy_of(self._viewer, run.targets[event.number]))
+                event.answer.put(source_image(self._viewer, run.targets[event.number]))
             case FilesFound():
                 run.tally.names = [path.name for path in event.paths]
                 run.paths = event.paths

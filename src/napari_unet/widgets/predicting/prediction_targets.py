@@ -3,7 +3,7 @@
 Everything here runs on the main thread.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,14 +156,19 @@ def _pixel_at(target: Target, point: Sequence[float]) -> tuple[float, ...]:
     return tuple(pixel)
 
 
-def copy_of(viewer: ViewerModel, target: Target) -> SourceImage | str:
-    """Return a copy of the image that is next, or why there is none."""
+def source_image(
+    viewer: ViewerModel, target: Target, pixels: Callable[[Image], Any] = copy_image
+) -> SourceImage | str:
+    """Return the image that is next, with a copy of its ``pixels`` unless they are wanted as they are.
+
+    A sentence if there is none.
+    """
     layer = target.layer
     if layer not in viewer.layers:
         return f"The image '{layer.name}' was deleted meanwhile, so it was not segmented."
     try:
         return SourceImage(
-            copy_image(layer),
+            pixels(layer),
             target.channels,
             target.plane,
             looked_at=pixel_looked_at(viewer, target),
