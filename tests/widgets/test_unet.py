@@ -1248,6 +1248,24 @@ def test_who_presses_the_buttons_by_key_goes_from_one_to_the_next(viewer, qtbot)
     assert QApplication.focusWidget() is dock.paint.mode_choice
 
 
+def test_the_focus_waits_for_a_button_while_the_paint_of_another_image_is_counted(viewer, qtbot):
+    first, second = (viewer.add_image(discs(), name=name) for name in ("first", "second"))
+    paints = [paint_on(viewer, image) for image in (first, second)]
+    viewer.layers.selection.active = first
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    with qtbot.waitExposed(dock):
+        dock.show()
+    dock.activateWindow()
+    start = dock.findChild(QPushButton, "unet_start")
+    qtbot.waitUntil(start.isVisible, timeout=20_000)
+    start.setFocus()
+    qtbot.waitUntil(start.hasFocus)
+    dock.paint.image.choose(second)  # as the button that leads to the next place may
+    qtbot.waitUntil(lambda: start.isVisible() and dock.paint.counted.layer == paints[1].unique_id)
+    assert QApplication.focusWidget() is start
+
+
 def test_a_long_name_is_cut_in_its_middle_as_names_differ_at_their_ends(viewer, qtbot):
     name = "embryo 12, fixed and stained on day 3, position 4 channel 2"
     viewer.add_image(discs(), name=name)

@@ -1,7 +1,6 @@
 """The U-Net dock: painting, weights, training and prediction as the steps of one loop, for newcomers."""
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -331,14 +330,16 @@ class UNetDock(Dock):
         stage = self._stage()
         advice = next_step(stage)
         self._advice.say(advice.sentence)
-        # When these buttons are pressed by key, the focus goes to the next one.
+        # When these buttons are pressed by key, the focus goes to the next one, or waits for it.
         first = [self._buttons[action] for action in advice.actions[:1]]
-        with self.hand_focus(first[0]) if first else nullcontext():
+        with self.hand_focus(first[0] if first else self._advice):
             for action, made in self._buttons.items():
                 made.setVisible(action in advice.actions)
                 font = made.font()
                 font.setBold(made in first)
                 made.setFont(font)
+        if first and self._advice.hasFocus():
+            first[0].setFocus()
         done = (stage.paint_teaches, stage.trained, stage.trained, stage.predicted)
         for number, (section, (title, _), is_done) in enumerate(
             zip(self._sections, _STEPS, done, strict=True), start=1
