@@ -397,6 +397,15 @@ def test_edits_that_went_into_the_paint_may_be_overwritten(viewer):
     assert add_result(viewer, image, "objects", np.full((6, 8), 3, np.int32)) is first
 
 
+def test_objects_in_a_layer_that_was_given_fewer_bits_keep_their_numbers(viewer):
+    image = viewer.add_image(np.zeros((20, 30)))
+    result = add_result(viewer, image, "objects", np.ones((20, 30), np.int32))
+    result.data = result.data.astype(np.uint8)  # napari's menu: Convert data type
+    more = np.arange(600, dtype=np.int32).reshape(20, 30)
+    assert bridge.update_plane(result, (), more)
+    np.testing.assert_array_equal(result.data, more)
+
+
 def test_a_duplicate_that_the_user_made_is_theirs(viewer):
     image = viewer.add_image(np.zeros((6, 8)))
     result = add_result(viewer, image, "objects", np.ones((6, 8), np.int32))

@@ -276,6 +276,8 @@ def update_plane(
         return False
     if not discard_edits and not np.array_equal(layer.data[plane], shown[plane]):
         return False
+    if labels.max(initial=0) > np.iinfo(layer.data.dtype).max:  # the user has converted its data type
+        layer.data = layer.data.astype(shown.dtype)
     layer.data[plane] = shown[plane] = labels
     layer.refresh(extent=False)
     return True
