@@ -1,5 +1,6 @@
 """Tiles that appear as they are finished, those looked at first; results too large for the memory."""
 
+import csv
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import zarr
 from dock_helpers import discs, make_model, save, say
 from napari.layers import Image, Labels
+from qtpy.QtWidgets import QFileDialog
 
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.files.pixels.sources import open_image
@@ -19,6 +21,8 @@ from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting import preview_layer
 from napari_unet.widgets.predicting.prediction_form import PredictionForm
 from napari_unet.widgets.predicting.prediction_targets import Target, pixel_looked_at
+from napari_unet.widgets.predicting.saving import LabelSaver
+from napari_unet.widgets.predicting.stored_results import STORED
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -212,6 +216,25 @@ def test_an_image_beyond_the_memory_goes_to_disk_and_is_shown_from_there(
     assert (tmp_path / "U-Net models" / "results" / "cells_ one_two [1] 50%#_objects.zarr").is_dir()
     stored = open_image(tmp_path / "U-Net models" / "results" / "cells_ one_two [1] 50%#_objects.zarr")
     assert (stored.pixel_size.y, stored.pixel_size.x) == (0.5, 0.5)
+    folder = tmp_path / "U-Net models" / "results"
+    assert f"they are in {folder}, and shown from there" in say(dock, "predict_status")
+    # They are saved already, and can be measured.
+    saver, told = dock.findChild(LabelSaver), []
+    saver.told.connect(lambda sentence, _tone: told.append(sentence))
+    saver.ask([image])
+    assert told == [f"The labels of '{image.name}' are on disk already: {layer.metadata[STORED]}"]
+    asked = []
+    monkeypatch.setattr(
+        QFileDialog,
+        "getSaveFileName",
+        lambda *given: (asked.append(given[2]), (str(tmp_path / "a.csv"), ""))[1],
+    )
+    saver.ask_table([image])
+    qtbot.waitUntil(lambda: len(told) == 2, timeout=30_000)
+    assert asked[0].endswith("50%#_objects.csv")
+    names, *rows = csv.reader((tmp_path / "a.csv").read_text("utf-8-sig").splitlines())
+    assert len(rows) == expected.objects.max()
+    assert names[:5] == ["image", "object", "pixels", "area_um2", "diameter_um"]
     # Settings cannot be changed afterwards, and that is said.
     dock.form.objects.changed.emit()
     assert "too large to be kept" in say(dock, "predict_status")

@@ -300,7 +300,7 @@ class PredictDock(Dock):
         run.images.append(target.layer)
         if isinstance(objects, Labels):
             self._live.remember(target.layer, objects, None, run.facts)
-        run.tally.finish(event.number)
+        run.tally.finish(event.number, stored=event.outputs)
 
     def _show_progress(self) -> None:
         self._preview.repaint()

@@ -1,12 +1,14 @@
 """The outcome for many images: which failed and why, and which can be looked at."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPlainTextEdit, QWidget
 
+from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.files.results.measured_files import MEASURED, Finished, write_table_of_files
 from napari_unet.widgets.jobs import once
 from napari_unet.widgets.parts.form import Chooser, Column, Sentence, Tone, button, describe
@@ -36,6 +38,7 @@ class BatchTally:
         """Whether they are kept on disk, so that the same prediction can go on there."""
         self._there = 0  # of the finished
         self._apart: list[Path] = []
+        self._stored: list[Path] = []
         self._counts: list[ObjectCounts] = []
         self.share = 0.0
         """How much of all images together is done, 0 to 1."""
@@ -58,14 +61,17 @@ class BatchTally:
         *,
         was_there: bool = False,
         apart: Sequence[Path] = (),
+        stored: Mapping[PredictionKind, Path] = MappingProxyType({}),
     ) -> None:
         """Note that an image is finished, with its results where they belong, and how many objects it has.
 
-        Its results may have been there before, and others beside them that are ``apart``.
+        Its results may have been there before, and others beside them that are ``apart``; those that are
+        ``stored`` are shown from disk.
         """
         self.finished.append(number)
         self._there += was_there
         self._apart += apart
+        self._stored += stored.values()
         if counts is not None:
             self._counts.append(counts)
         self.advance(number, 1, self._note)  # for a short prediction, this may be the first news
@@ -118,6 +124,8 @@ class BatchTally:
         them = "it" if objects == 1 else "them"
         after = "" if self.folder else f", and correct {them} like any labels"
         if not self._counts:
+            if self._stored:
+                kept, after = f": they are in {self._stored[0].parent}, and shown from there", ""
             return f"Done: see the results of {images}{kept}{after}.", "hint"
         found = f"{objects:,} object{'s' * (objects != 1)} in {images}{self._spread()}"
         return f"Done: {found}; see {them}{kept}{after}.", "hint"

@@ -21,8 +21,17 @@ _NUMBER = re.compile(r" \[\d+\]$")
 
 
 def labels_of(viewer: ViewerModel, image: Image | None) -> list[Labels]:
-    """Return the labels predicted for ``image``: classes, then objects, the topmost of each last."""
-    return [*layers_of(viewer, image, "classes"), *layers_of(viewer, image, "objects")]
+    """Return the labels predicted for ``image``: classes, then objects, the topmost of each last.
+
+    Those that are shown from disk, as they do not fit into the memory, come before the others of their kind.
+    """
+    kinds = ("stored classes", "classes", "stored objects", "objects")
+    return [labels for kind in kinds for labels in layers_of(viewer, image, kind)]
+
+
+def labels_kind(labels: Labels) -> str:
+    """Return the kind of predicted labels, in memory or on disk: "objects" or "classes"."""
+    return kind_of(labels).removeprefix("stored ") or "objects"
 
 
 def labels_at_hand(viewer: ViewerModel, images: Sequence[Image]) -> list[tuple[Image, Labels]]:
@@ -32,8 +41,8 @@ def labels_at_hand(viewer: ViewerModel, images: Sequence[Image]) -> list[tuple[I
     """
     active = viewer.layers.selection.active
     found = [labels_of(viewer, image) for image in images]
-    kind = "classes" if any(active in labels and kind_of(active) == "classes" for labels in found) else ""
-    of_kind = ([layer for layer in labels if kind_of(layer) == kind] or labels for labels in found)
+    kind = "classes" if any(active in labels and labels_kind(active) == "classes" for labels in found) else ""
+    of_kind = ([layer for layer in labels if labels_kind(layer) == kind] or labels for labels in found)
     chosen = ((image, at_hand(viewer, labels)) for image, labels in zip(images, of_kind, strict=True))
     return [(image, labels) for image, labels in chosen if labels is not None]
 
@@ -47,7 +56,7 @@ def measurable(viewer: ViewerModel, images: Sequence[Image]) -> list[Measurable]
     found, others = list[tuple[Image, Labels, bool]](), list[list[Image]]()
     for image, labels in labels_at_hand(viewer, images):
         parts = _channels_as_layers(viewer, image, labels)
-        is_alike = full_data(image).shape == labels.data.shape
+        is_alike = full_data(image).shape == full_data(labels).shape
         beside = blended(viewer, image) if is_alike else []
         found.append((image, labels, bool(parts)))
         others.append(parts or [layer for layer in beside if layer is not image])
@@ -55,13 +64,13 @@ def measurable(viewer: ViewerModel, images: Sequence[Image]) -> list[Measurable]
     return [
         Measurable(
             image.name,
-            labels.data.copy(),
+            copy_image(labels),
             None if is_of_parts else copy_image(image),
             axis_letters(labels, image),
             () if (size := micrometres(labels, image)) is None else (size.z, size.y, size.x),
             {name: copy_image(layer) for name, layer in zip(named, beside, strict=True)},
             _classes_beside(viewer, image, labels),
-            is_classes=kind_of(labels) == "classes",
+            is_classes=labels_kind(labels) == "classes",
             planes=segmented_planes(labels),
         )
         for (image, labels, is_of_parts), beside, named in zip(found, others, names, strict=True)
@@ -71,15 +80,16 @@ def measurable(viewer: ViewerModel, images: Sequence[Image]) -> list[Measurable]
 def _classes_beside(viewer: ViewerModel, image: Image, labels: Labels) -> NDArray[Any] | None:
     """Return the classes predicted beside these ``labels``, if the labels are objects."""
     classes = at_hand(viewer, layers_of(viewer, image, "classes"))
-    return None if classes is None or kind_of(labels) == "classes" else classes.data.copy()
+    return None if classes is None or labels_kind(labels) == "classes" else classes.data.copy()
 
 
 def _channels_as_layers(viewer: ViewerModel, image: Image, labels: Labels) -> list[Image]:
     """Return the layers that ``image`` was made of, if all of them are still there and as large."""
     parts = parts_of(viewer, image)
     shapes = [full_data(layer).shape for layer in parts]
-    is_whole = full_data(image).shape == (len(parts), *labels.data.shape)
-    return parts if is_whole and set(shapes) == {labels.data.shape} else []
+    shape = full_data(labels).shape
+    is_whole = full_data(image).shape == (len(parts), *shape)
+    return parts if is_whole and set(shapes) == {shape} else []
 
 
 def object_table(images: Iterable[Measurable]) -> list[list[object]]:

@@ -18,9 +18,11 @@ from napari_unet.widgets.jobs import Job, once
 from napari_unet.widgets.predicting.object_table import (
     axis_letters,
     labels_at_hand,
+    labels_kind,
     measurable,
     object_table,
 )
+from napari_unet.widgets.predicting.stored_results import stored_path
 
 _TIFF = (".tif", ".tiff")
 
@@ -53,8 +55,12 @@ class LabelSaver(QWidget):
 
         Those of one image become a file of any name, those of several become files in a folder.
         """
-        found = labels_at_hand(self._viewer, images)
-        if not found:
+        at_hand = labels_at_hand(self._viewer, images)
+        stored = [path for _, labels in at_hand if (path := stored_path(labels)) is not None]
+        found = [pair for pair in at_hand if stored_path(pair[1]) is None]
+        if stored and not found:
+            self.told.emit(f"The labels of {_named(images)} are on disk already: {stored[0]}", "hint")
+        elif not found:
             self._fail(f"There are no labels of {_named(images)} to save; press Predict first.")
         elif len(found) == 1:
             self._ask_file(*found[0])
@@ -108,7 +114,7 @@ class LabelSaver(QWidget):
             self._fail(f"There are no labels of {_named(images)} to measure; press Predict first.")
             return
         suggested = suggested_path(*found[0])
-        of_all = f"{_kind(found[0][1])}.csv"
+        of_all = f"{labels_kind(found[0][1])}.csv"
         suggested = suggested.with_suffix(".csv") if len(found) == 1 else suggested.with_name(of_all)
         chosen, _ = QFileDialog.getSaveFileName(self, "Save a table", str(suggested), "Tables (*.csv)")
         if chosen and self._is_agreed(path := with_ending(Path(chosen), ".csv"), Path(chosen)):
@@ -225,13 +231,13 @@ def suggested_path(image: Image, labels: Labels) -> Path:
 
     For results that were opened from a file, it is that file, which is then kept as it was corrected.
     """
-    opened: Path | None = image.metadata.get(RESULTS, {}).get(_kind(labels))
+    opened: Path | None = image.metadata.get(RESULTS, {}).get(labels_kind(labels))
     if opened is not None:
         return opened.with_suffix(".tif")
     source = file_of(image)
     if source is None:
         return Path.home() / f"{_by_layer(image, labels)}.tif"
-    return source.with_name(f"{result_stem(stem(source))}_{_kind(labels)}.tif")
+    return source.with_name(f"{result_stem(stem(source))}_{labels_kind(labels)}.tif")
 
 
 def paths_in(folder: Path, found: Sequence[tuple[Image, Labels]], ending: str) -> list[Path]:
@@ -253,8 +259,4 @@ def paths_in(folder: Path, found: Sequence[tuple[Image, Labels]], ending: str) -
 
 
 def _by_layer(image: Image, labels: Labels) -> str:
-    return f"{safe_name(image.name)}_{_kind(labels)}"
-
-
-def _kind(labels: Labels) -> str:
-    return kind_of(labels) or "objects"
+    return f"{safe_name(image.name)}_{labels_kind(labels)}"

@@ -17,6 +17,9 @@ from napari_unet.widgets.bridge.marks import file_of, layers_of
 from napari_unet.widgets.bridge.placement import result_layer, spatial_axes
 from napari_unet.widgets.bridge.sight import hide_with_image, lay_on
 
+STORED = "napari_unet stored"
+"""Metadata of a layer that shows a result on disk: its path."""
+
 _FOLDER = "results"
 """Inside the folder of the image, or else of the models."""
 
@@ -25,6 +28,12 @@ def results_folder(image: Image, models: Path) -> Path:
     """Return the default folder for the results of an image: beside its file, or else beside the models."""
     source = file_of(image)
     return (models if source is None else source.parent) / _FOLDER
+
+
+def stored_path(layer: Layer) -> Path | None:
+    """Return where the result that ``layer`` shows is on disk; None if it is in memory."""
+    path: Path | None = layer.metadata.get(STORED)
+    return path
 
 
 def show_stored(
@@ -56,6 +65,7 @@ def show_stored(
             levels if len(levels) > 1 else levels[0],
             spatial_axes(source, channels),
         )
+        layer.metadata[STORED] = path
         insert_result(viewer, source, layer, stored)
         protect(layer)
         lay_on(viewer, source, layer)
