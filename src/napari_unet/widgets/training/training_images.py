@@ -41,6 +41,8 @@ from napari_unet.widgets.training.training_run import TrainingData
 Pairs = list[tuple[Image, Labels]]
 """Images with their paint."""
 
+_TOO_GOOD = "the score is too good, as it is measured on strokes that are learnt as well"
+
 
 def images_learnt_from(
     viewer: ViewerModel, chosen: Image | None, scored: Image | None, *, all_painted: bool
@@ -105,18 +107,22 @@ def frame_doubts(pairs: Pairs, config: TrainingConfig) -> list[str]:
     ]
 
 
-def _painted_twice(pairs: Pairs) -> list[str]:
+def _painted_twice(pairs: Pairs, scored: Pairs) -> list[str]:
     """Return sentences on images of which one was cropped from the other, with strokes on both in one place.
 
-    A stroke that is held out on one of them is learnt on the other.
+    A stroke that is held out, or only scored, on one of them is learnt on the other.
     """
-    return [
-        f"'{one[0].name}' and '{other[0].name}' show the same place and both have strokes there: these count "
-        "twice, and the score is too good, as it is measured on strokes that are learnt as well; erase there "
-        "on one of them, or delete its annotation layer."
-        for one, other in combinations(pairs, 2)
-        if _share_strokes(one, other)
-    ]
+    told = []
+    for one, other in combinations([*pairs, *scored], 2):
+        if _share_strokes(one, other):
+            twice = ["these count twice"] if other not in scored else []
+            too_good = [_TOO_GOOD] if not scored or other in scored else []
+            told.append(
+                f"'{one[0].name}' and '{other[0].name}' show the same place and both have strokes there: "
+                f"{', and '.join(twice + too_good)}; erase there on one of them, or delete its annotation "
+                "layer."
+            )
+    return told
 
 
 def _share_strokes(*pairs: tuple[Image, Labels]) -> bool:
@@ -190,5 +196,5 @@ def copy_pairs(pairs: Pairs, scored: Pairs) -> Copies:
             in_world=[micrometres(paint, image) for image, paint in pairs],
             names=[f"'{image.name}'" for image, _ in everything],
         ),
-        doubts=[*_channel_doubts(pairs), *_painted_twice(everything)],
+        doubts=[*_channel_doubts(pairs), *_painted_twice(pairs, scored)],
     )
