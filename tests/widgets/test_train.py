@@ -29,6 +29,7 @@ from napari_unet.network.events import (
     Warned,
 )
 from napari_unet.network.model import History
+from napari_unet.widgets import jobs
 from napari_unet.widgets.bridge.layers import make_annotation
 from napari_unet.widgets.bridge.marks import set_mode
 from napari_unet.widgets.bridge.sight import select_image
@@ -520,6 +521,17 @@ def test_the_device_is_told_in_words(viewer, qtbot):
     device = dock.form._device
     device.setCurrentIndex(device.findData("cpu"))
     qtbot.waitUntil(lambda: say(dock, "train_place").startswith("CPU"), timeout=20_000)
+
+
+def test_the_device_is_told_also_if_it_is_found_while_a_training_waits(dock, viewer, qtbot):
+    paint_on(viewer, viewer.add_image(discs(), name="cells"))
+    with jobs._computing:
+        dock.start()
+        qtbot.waitUntil(lambda: "Looking" not in say(dock, "train_place"), timeout=60_000)
+        assert dock.is_waiting
+        with qtbot.waitSignal(dock.ended, timeout=60_000):
+            dock.stop()
+    assert "Looking" not in say(dock, "train_place")
 
 
 def test_a_cpu_user_is_told_how_to_get_faster(viewer, qtbot, monkeypatch):

@@ -538,6 +538,8 @@ class User:
                 layer.data = data.astype(np.uint16) if isinstance(layer, Labels) else data.astype(np.float32)
             case "zero":
                 layer.data = np.zeros_like(data)
+        if isinstance(layer, Labels):
+            layer._reset_history()  # napari 0.9.2 keeps it, and fails to undo on another shape
 
     def layer_menu(self) -> None:
         """Use an entry of the menu of the layer list."""

@@ -395,6 +395,6 @@ class TrainDock(Dock):
         later(self, 0, lambda: self._looking.submit(look)).start()
 
     def _show_device(self, words: str, hint: str, tone: Tone = "hint") -> None:
-        if self._run is None:  # during a training the line says what it runs on
+        if self._run is None or self.is_waiting:  # afterwards the line says what the training runs on
             self._device_line.say(words, tone)
             self.form.show_hint(hint)
