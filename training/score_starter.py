@@ -1,5 +1,7 @@
 """Score a starter before the first stroke, with a given or an estimated diameter of the median object.
 
+The sizes that were used are printed as multiples of the usual size of true objects.
+
 python training/score_starter.py cells.safetensors --data ../shared/data --kinds fluo_256 phase [--report]
 
 The images are those of the score sheet (benchmarks/kinds.py): development images, on which the full starter
@@ -19,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 from skimage.io import imsave
 
 from kinds import REPORT, load_kind
-from napari_unet import PredictionConfig, evaluate, load_model, predict
+from napari_unet import PredictionConfig, evaluate, load_model
+from napari_unet.network.prediction import predict_events
 from scoring import picture
 
 
@@ -27,6 +30,14 @@ def median_diameter(labels: NDArray[np.int32]) -> float:
     """Return the diameter in pixels of a disc with the area of the median object."""
     areas = np.bincount(labels.ravel())[1:]
     return 2 * float(np.sqrt(np.median(areas[areas > 0]) / np.pi))
+
+
+def usual_diameter(labels: NDArray[np.int32]) -> float:
+    """Return the geometric mean of two: of the median object, and of that in which the median pixel lies."""
+    areas = np.sort(np.bincount(labels.ravel())[1:])
+    areas = areas[areas > 0]
+    by_area = areas[np.searchsorted(np.cumsum(areas), areas.sum() / 2)]
+    return float(np.sqrt(median_diameter(labels) * 2 * np.sqrt(by_area / np.pi)))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,10 +56,12 @@ def main(arguments: list[str] | None = None) -> int:
     model = load_model(options.model)
     for name in options.kinds:
         pairs = load_kind(name, options.data, report=options.report, scored=options.scored).score
-        rows = []
+        rows, sizes = [], []
         for number, (image, truth) in enumerate(pairs):
             size = "estimate" if options.estimate else median_diameter(truth)
-            objects = predict(model, image, PredictionConfig(object_size=size)).objects
+            scaled, *_, end = predict_events(model, image, PredictionConfig(object_size=size))
+            objects = end.prediction.objects
+            sizes.append(scaled.object_size / usual_diameter(truth))
             scores = evaluate(objects, truth)
             rows.append((scores.ap_50, scores.ap_75, scores.foreground_iou))
             if options.pictures:
@@ -57,10 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
                 imsave(path, picture(image, objects, truth), check_contrast=False)
         means = [round(float(value), 3) for value in np.mean(rows, axis=0)]
         each = [round(row[0], 3) for row in rows]
-        print(
-            json.dumps({"kind": name, "ap_50": means[0], "ap_75": means[1], "iou": means[2], "each": each}),
-            flush=True,
-        )
+        line = {"kind": name, "ap_50": means[0], "ap_75": means[1], "iou": means[2], "each": each}
+        print(json.dumps(line | {"sizes": [round(size, 2) for size in sizes]}), flush=True)
     return 0
 
 

@@ -69,6 +69,23 @@ def test_the_size_is_found_between_the_scales_that_are_tried(
     assert estimate.is_sure
 
 
+def test_grain_that_follows_the_scale_is_not_taken_for_objects(
+    starter: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is found at a fine scale has the size expected there, and more of it as the scale is coarser."""
+
+    def look(_model: object, _network: object, _pixels: object, _limits: object, factor: float) -> Any:
+        size = SIZE / factor
+        return object_size._Sight(size if size < 12 else 37.0, 0.9 if size < 12 else 0.8)
+
+    monkeypatch.setattr(object_size, "_look", look)
+    image = np.zeros((1, 400, 400), np.float32)
+    estimate = object_size.estimate_size(
+        starter, image, np.array([[0.0, 1.0]]), torch.device("cpu"), torch.float32
+    )
+    assert estimate.diameter == pytest.approx(37, rel=0.1)
+
+
 @pytest.mark.parametrize("diameter", [6.0, 14.0, 50.0])
 def test_discs_of_any_size_are_found_on_the_grid_of_the_image(starter: Model, diameter: float) -> None:
     image, labels = discs(diameter, (220, 251))

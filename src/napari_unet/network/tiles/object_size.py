@@ -1,8 +1,8 @@
 """How large the objects of an image are, as a starter sees them.
 
 A starter finds objects of the size that it learnt from. So it sees the image at several scales: at the right
-one, the objects it finds have the size expected there, and it is sure of them. At a finer scale it takes
-grain for objects, which are too small; at a coarser one it joins several into one.
+one, the objects it finds have the size expected there, it is sure of them, and it finds the same at the next
+scales. At a finer scale it takes grain for objects, the smaller the finer; at a coarser one it joins several.
 """
 
 import math
@@ -35,9 +35,13 @@ _EDGE = {2: 384, 3: 96}
 _FEWEST = 3
 """Objects that an estimate needs, at least."""
 
-_WIDTH = 0.5
-"""Standard deviation, in doublings, of how far objects may miss the expected size at the right scale. A half
-and one were equally good on nine kinds of images."""
+_WIDTH = 0.7
+"""Standard deviation, in doublings, of how far objects may miss the expected size at the right scale, and of
+how much what is found there grows with a scale twice as coarse."""
+
+_FINER, _COARSER = (-1,), (1, 2)
+"""Steps to the scales that should show the same as the right one: at finer ones, objects fall apart sooner
+than they are lost at coarser ones."""
 
 _SURE = 0.75
 """Mean probability of what is found at which the estimate counts as sure."""
@@ -79,21 +83,15 @@ def estimate_size(
     seen_best = cast("float", model.object_size)
     network = ready_network(for_channels(model, pixels.shape[0]), device, precision)
     sizes: list[float] = []
-    votes: list[float] = []
     sights: list[_Sight | None] = []
     for step in range(_STEPS):
         factor = LARGEST_FACTOR * 2.0 ** (-step / 2)
         size = seen_best / factor
         if sizes and max(pixels.shape[-model.network.ndim :]) < 2 * size:
             break
-        sight = _look(model, network, pixels, limits, factor)
-        vote = -math.inf
-        if sight is not None:
-            off = math.log2(sight.diameter / size)
-            vote = math.log(2 * sight.probability - 1) - off**2 / (2 * _WIDTH**2)
         sizes.append(size)
-        votes.append(vote)
-        sights.append(sight)
+        sights.append(_look(model, network, pixels, limits, factor))
+    votes = [_vote(sizes, sights, step) for step in range(len(sizes))]
     best = int(np.argmax(votes))
     chosen = sights[best]
     if chosen is None:
@@ -124,6 +122,23 @@ def _look(
     of_unit_ball = math.pi / 4 if ndim == 2 else math.pi / 6
     diameter = float(np.median(areas) / of_unit_ball) ** (1 / ndim)
     return _Sight(diameter / factor, float(sure.mean()))
+
+
+def _vote(sizes: list[float], sights: list[_Sight | None], step: int) -> float:
+    """Return the logarithm of how likely the size of this step is, up to a constant."""
+    sight = sights[step]
+    if sight is None:
+        return -math.inf
+    off = math.log2(sight.diameter / sizes[step])
+    growths = []  # in doublings, for each doubling of the scale
+    for steps in (*_FINER, *_COARSER):
+        other = sights[step + steps] if 0 <= step + steps < len(sights) else None
+        if other is not None:
+            growths.append(2 * math.log2(other.diameter / sight.diameter) / steps)
+        elif steps in _COARSER:
+            growths.append(1.0)  # objects so large that few are in sight are less likely
+    growth = float(np.mean(np.square(growths)))
+    return math.log(2 * sight.probability - 1) - (off**2 + growth) / (2 * _WIDTH**2)
 
 
 def _peak(votes: list[float], best: int) -> float:
