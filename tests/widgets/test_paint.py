@@ -531,6 +531,20 @@ def test_the_list_of_images_follows_the_viewer(viewer, open_dock):
     assert dock.image.layer is None
 
 
+@pytest.mark.parametrize("said", ["first", "middle", "last"])
+def test_what_was_said_about_the_channels_of_a_stack_is_not_meant_for_a_plane(viewer, open_dock, said):
+    dock = open_dock(viewer)
+    stack, plane = add_image(viewer, (4, 40, 50)), add_image(viewer)
+    dock.image.choose(stack)
+    dock.channels.setCurrentIndex(dock.channels.findData(said))
+    dock.image.choose(plane)
+    assert dock.channels.isHidden()
+    dock.make()
+    assert dock.annotation.data.shape == (40, 50)
+    assert marks.image_channels(plane, dock.annotation) == "auto"
+    assert say(dock, "paint_advice") == ""
+
+
 def test_corrections_become_paint_as_one_step_of_undo(viewer, qtbot, open_dock):
     dock = open_dock(viewer)
     image = add_image(viewer)

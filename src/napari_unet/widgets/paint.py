@@ -15,7 +15,7 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from superqt.utils import signals_blocked
 
 from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, Mode
-from napari_unet.core.arrays.axes import CHANNEL_AXES
+from napari_unet.core.arrays.axes import CHANNEL_AXES, Channels
 from napari_unet.core.correcting.numbering import number_separately
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.advice import PaintSummary, summarise_paint
@@ -166,7 +166,7 @@ class PaintDock(Dock):
             tooltip="Add a layer for your strokes, as large as the image and in its place; or select it.",
         )
         column.addWidget(self.make_button)
-        own = OwnLabels(self._viewer, self.image, self._watcher, self.make, self.channels.currentData)
+        own = OwnLabels(self._viewer, self.image, self._watcher, self.make, self._said_channels)
         self.channels.currentIndexChanged.connect(own.look)
         self._counter.result.connect(own.look)
         column.addWidget(own)
@@ -195,8 +195,7 @@ class PaintDock(Dock):
             return
         known = [layer for layer in self._viewer.layers if marks.is_paint(layer)]
         # A new layer is visible, and has the usual mode and napari's brush.
-        mode, diameter = self.mode, self.brushes.diameter.value()
-        channels = self.channels.currentData()
+        mode, diameter, channels = self.mode, self.brushes.diameter.value(), self._said_channels()
         try:
             if moved := move_channels_first(self._viewer, image, channels):
                 show_info(moved)
@@ -290,6 +289,11 @@ class PaintDock(Dock):
         image = self.image.layer
         is_open = image is not None and self.annotation is None
         self.advice.say(advice_on_channels(image, self.channels.currentData()) if is_open else "")
+
+    def _said_channels(self) -> Channels:
+        """Return where the user says the channels are; "auto" for an image that is not asked about."""
+        channels: Channels = "auto" if self.channels.isHidden() else self.channels.currentData()
+        return channels
 
     def _say_channels(self, channels: str) -> None:
         self.channels.setCurrentIndex(self.channels.findData(channels))
