@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QComboBox, QPushButton, QWidget
 
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.regions import complete
+from napari_unet.widgets import paint as paint_module
 from napari_unet.widgets.bridge import layers as bridge
 from napari_unet.widgets.bridge import marks
 from napari_unet.widgets.bridge.timeline import timeline_of
@@ -379,6 +380,44 @@ def test_a_stack_is_copied_for_the_count_by_its_thread(viewer, qtbot, open_dock,
     fill_box(dock.annotation, 1, slice(0, 10), slice(0, 10))
     qtbot.waitUntil(lambda: "background 100 px" in dock.summary.text(), timeout=5000)
     assert threading.main_thread() not in copied_by
+
+
+def test_strokes_that_come_faster_than_they_are_counted_are_counted_one_after_the_other(
+    viewer, qtbot, open_dock, monkeypatch
+):
+    may_count, counting, count = threading.Event(), threading.Event(), paint_module.count
+
+    def count_late(*given):
+        counting.set()
+        may_count.wait(10)
+        return count(*given)
+
+    dock = open_dock(viewer)
+    first, second = add_image(viewer, name="first"), add_image(viewer, name="second")
+    for image in (second, first):
+        dock.image.choose(image)
+        dock.make()
+    qtbot.waitUntil(lambda: dock.counted is not None)
+    told = []
+    dock._counter.result.connect(lambda counted: told.append((counted.layer, counted.summary.background)))
+    monkeypatch.setattr(paint_module, "count", count_late)
+    paint = dock.annotation
+    fill_box(paint, 1, slice(0, 10), slice(0, 10))
+    qtbot.waitUntil(counting.is_set)
+    fill_box(paint, 1, slice(0, 10), slice(10, 20))
+    qtbot.wait(500)  # so that it is asked for
+    may_count.set()
+    qtbot.waitUntil(lambda: len(told) == 2)
+    assert told == [(paint.unique_id, 100), (paint.unique_id, 200)]
+    # But no other layer, even if it is chosen before the count ends.
+    may_count.clear()
+    counting.clear()
+    fill_box(paint, 1, slice(0, 10), slice(20, 30))
+    qtbot.waitUntil(counting.is_set)
+    dock.image.choose(second)
+    may_count.set()
+    qtbot.waitUntil(lambda: len(told) > 2)
+    assert {layer for layer, _ in told[2:]} == {dock.annotation.unique_id}
 
 
 def test_rgb_needs_no_word_on_channels_and_a_stack_does(viewer, open_dock):

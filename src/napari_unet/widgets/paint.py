@@ -101,7 +101,8 @@ class PaintDock(Dock):
         """What is painted on the annotation layer, once it was counted."""
         self.is_unknown = False
         """Whether there is paint that is not counted yet, or cannot be."""
-        self._counter = Latest("Counting paint", self)
+        # Patient, as strokes on a large stack may come faster than it is counted.
+        self._counter = Latest("Counting paint", self, patient=True)
         self._counter.result.connect(self._show_summary)
         self._counter.failed.connect(self._show_fault)
         self._settled = when_settled(self, self._count)
@@ -256,6 +257,7 @@ class PaintDock(Dock):
         self._show_state()
         self.counted, self.is_unknown = None, paint is not None and bridge.has_paint(paint)
         self.annotation_changed.emit(paint)
+        self._counter.cancel()  # it counts another layer
         self._count()
 
     def _on_noted(self) -> None:
@@ -348,7 +350,7 @@ class PaintDock(Dock):
 
     def _show_summary(self, counted: Counted) -> None:
         summary = counted.summary
-        self.summary.say(_in_words(summary, self.mode))
+        self.summary.say(_in_words(summary, counted.mode))
         begun = summary.background or summary.objects
         lacks = [_FLOODED] * counted.is_flooded + list(summary.missing)
         is_amiss = counted.is_flooded or (begun and not summary.teachable)

@@ -289,7 +289,7 @@ class UNetDock(Dock):
         stage = Stage(
             has_image=image is not None,
             has_annotation=self.paint.annotation is not None,
-            is_of_classes=self.paint.mode == "classes",
+            is_of_classes=(self.paint.mode if counted is None else counted.mode) == "classes",
             is_unknown=self.paint.is_unknown,
             has_model=self.predict.can_predict,
             is_training=self.train.is_running,
