@@ -778,7 +778,8 @@ class User:
         form.image.choose(image)
         start = form.findChild(QComboBox, "train_start_from")
         start.setCurrentIndex(next(k for k in range(start.count()) if "cratch" in start.itemText(k)))
-        form.findChild(QComboBox, "train_ndim").setCurrentIndex(0)
+        for name in ("train_ndim", "train_device_choice", "predict_device", "predict_channels"):
+            dock.findChild(QComboBox, name).setCurrentIndex(0)  # this user's choices may not suit
         dock.train.start()
         if not self._wait(60, stops=False):
             raise Fault("the last training does not end")
