@@ -39,7 +39,7 @@ from napari_unet.widgets.bridge.marks import is_result, source_of
 from napari_unet.widgets.bridge.placement import micrometres
 from napari_unet.widgets.bridge.sight import bring_up
 from napari_unet.widgets.predict import PredictDock
-from napari_unet.widgets.predicting import prediction_targets
+from napari_unet.widgets.predicting import prediction_run
 from napari_unet.widgets.predicting.files_run import FilesWanted, segment_files
 from napari_unet.widgets.predicting.object_table import axis_letters
 from napari_unet.widgets.predicting.prediction_run import TilesDone
@@ -563,20 +563,21 @@ def test_a_layer_that_fails_does_not_keep_the_others(dock, home, qtbot):
 
 
 def test_one_image_at_a_time_is_copied(dock, qtbot, monkeypatch):
-    add_images(dock._viewer, 4)
+    images = add_images(dock._viewer, 4)
     dock.image.setCurrentIndex(dock.image.findData("all"))
     copies, most = [], []
-    original = prediction_targets.copy_image
+    original = prediction_run._read
 
-    def spy(layer):
-        assert threading.current_thread() is threading.main_thread()
-        copy = original(layer)
-        copies.append(weakref.ref(copy))
+    def spy(source, model):
+        assert threading.current_thread() is not threading.main_thread()
+        read = original(source, model)
+        assert not any(np.shares_memory(read.pixels, image.data) for image in images)
+        copies.append(weakref.ref(read.pixels))
         gc.collect()
         most.append(sum(ref() is not None for ref in copies))
-        return copy
+        return read
 
-    monkeypatch.setattr(prediction_targets, "copy_image", spy)
+    monkeypatch.setattr(prediction_run, "_read", spy)
     dock.start()
     wait_for_end(dock, qtbot)
     assert most == [1, 1, 1, 1]

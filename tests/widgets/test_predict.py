@@ -23,6 +23,7 @@ from napari_unet.network.prediction import predict
 from napari_unet.widgets.bridge.layers import add_result, make_annotation
 from napari_unet.widgets.models.model_chooser import ModelChooser, ModelFacts
 from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.predicting import prediction_run
 from napari_unet.widgets.predicting.object_table import measurable
 from napari_unet.widgets.predicting.prediction_run import (
     PreviewBegun,
@@ -189,6 +190,13 @@ def test_a_plane_alone_is_what_it_is_in_its_stack(models):
     np.testing.assert_array_equal(
         whole.results["probabilities"], predict(make_model(), stack, device="cpu").probabilities
     )
+
+
+def test_of_a_stack_only_the_plane_that_is_segmented_is_copied():
+    stack = discs((3, 48, 40))
+    plane = prediction_run._read(SourceImage(stack, "none", plane=(1, 0, 0)), make_model()).pixels
+    assert plane.base is None  # nor is it a view of a copy of all planes
+    np.testing.assert_array_equal(plane[0], stack[1])
 
 
 def test_a_slice_beyond_the_memory_is_a_sentence_with_the_way_out(models, monkeypatch):

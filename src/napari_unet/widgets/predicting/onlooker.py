@@ -14,7 +14,6 @@ from napari_unet.core.arrays.boxes import Plane
 from napari_unet.core.control import Control
 from napari_unet.core.objects.rereading import Rereading
 from napari_unet.network.config import PredictionConfig
-from napari_unet.widgets.bridge.layers import pixels_of
 from napari_unet.widgets.guiding.next_place_run import Known, planes_to_look_at
 from napari_unet.widgets.jobs import Job, Waiting
 from napari_unet.widgets.models.model_chooser import ModelFacts
@@ -104,8 +103,7 @@ class Onlooker(QObject):
                 # A training is computing, for minutes: what is known already must do.
                 self.stop()
             case SourceWanted():
-                # Not a copy: it would be one of the whole stack for each of its planes.
-                event.answer.put(source_image(self._viewer, targets[event.number], pixels_of))
+                event.answer.put(source_image(self._viewer, targets[event.number]))
             case TilesDone():
                 share = (event.number + event.share) / len(targets)
                 self.told.emit(f"The network looks at the image: {share:.0%}.")

@@ -36,7 +36,7 @@ class SourceImage:
     into the memory; they are named by ``name``, and ``axes``, all except the channels, are kept with them.
     """
 
-    image: Any  # the data of its layer
+    image: Any  # the data of its layer; what is segmented of them is copied, unless they are lazy
     channels: Channels
     plane: tuple[int, ...] | None = None
     looked_at: tuple[float, ...] | None = None  # the pixel in the middle of the view: segmented first
@@ -49,7 +49,7 @@ class SourceImage:
 class SourceWanted:
     """Source ``number`` is next: the dock answers with it, or with a sentence on why there is none.
 
-    Sources are asked for one by one, so that only one image is copied at a time, on the main thread.
+    Sources are asked for one by one, so that only one image is copied at a time.
     """
 
     number: int
@@ -311,6 +311,8 @@ def _read(source: SourceImage, model: Model) -> _ReadImage:
         )
         where: tuple[Any, ...] = (slice(None), *plane)
         pixels = pixels[where]
+    if type(pixels) is np.ndarray and np.may_share_memory(pixels, source.image):
+        pixels = pixels.copy(order="K")  # the image may change meanwhile
     start_at = None if source.looked_at is None else source.looked_at[len(plane) :]
     return _ReadImage(pixels, plane, shape, model, start_at)
 

@@ -3,7 +3,7 @@
 Everything here runs on the main thread.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,7 @@ from napari_unet.core.arrays.axes import (
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.files.pixels.images import safe_name
-from napari_unet.network.failures import sentence
-from napari_unet.widgets.bridge.layers import add_result, annotation_of, copy_image
+from napari_unet.widgets.bridge.layers import add_result, annotation_of, pixels_of
 from napari_unet.widgets.bridge.marks import (
     full_data,
     image_channels,
@@ -156,28 +155,20 @@ def _pixel_at(target: Target, point: Sequence[float]) -> tuple[float, ...]:
     return tuple(pixel)
 
 
-def source_image(
-    viewer: ViewerModel, target: Target, pixels: Callable[[Image], Any] = copy_image
-) -> SourceImage | str:
-    """Return the image that is next, with a copy of its ``pixels`` unless they are wanted as they are.
-
-    A sentence if there is none.
-    """
+def source_image(viewer: ViewerModel, target: Target) -> SourceImage | str:
+    """Return the image that is next, or a sentence on why there is none."""
     layer = target.layer
     if layer not in viewer.layers:
         return f"The image '{layer.name}' was deleted meanwhile, so it was not segmented."
-    try:
-        return SourceImage(
-            pixels(layer),
-            target.channels,
-            target.plane,
-            looked_at=pixel_looked_at(viewer, target),
-            folder=target.folder,
-            name=safe_name(layer.name) or "image",
-            axes=world_axes(layer, target.channels),
-        )
-    except MemoryError as error:
-        return sentence(error)
+    return SourceImage(
+        pixels_of(layer),
+        target.channels,
+        target.plane,
+        looked_at=pixel_looked_at(viewer, target),
+        folder=target.folder,
+        name=safe_name(layer.name) or "image",
+        axes=world_axes(layer, target.channels),
+    )
 
 
 def still_has(target: Target, shape: tuple[int, ...]) -> bool:
