@@ -33,7 +33,7 @@ from napari_unet.widgets.jobs import once
 from napari_unet.widgets.next_place import NextPlace
 from napari_unet.widgets.painting import brushes
 from napari_unet.widgets.painting.brush_tools import BrushTools
-from napari_unet.widgets.painting.channel_advice import advice_on_channels
+from napari_unet.widgets.painting.channel_advice import CHOICES, advice_on_channels, asks_for_channels
 from napari_unet.widgets.painting.channel_layers import ChannelLayers
 from napari_unet.widgets.painting.own_labels import OwnLabels
 from napari_unet.widgets.painting.regions import RegionTools
@@ -66,13 +66,6 @@ _FROM_ITS_SIDE = (
 _FLOODED = (
     "There is a plane with nothing left unlabelled: the network learns objects in it that you did not paint "
     "as background. Undo (Ctrl+Z), or tick 'Objects filled to their border' if you painted them all."
-)
-
-_CHANNELS = (
-    ("None: grey planes", "auto"),
-    ("On the first axis", "first"),
-    ("On the axis before Y and X", "middle"),
-    ("On the last axis", "last"),
 )
 
 
@@ -140,7 +133,7 @@ class PaintDock(Dock):
         column = self.column
         self.image = LayerChooser(self._viewer)
         self._watcher = AnnotationWatcher(self._viewer, self.image)
-        self.channels = choice(_CHANNELS)
+        self.channels = choice(CHOICES)
         self.channels.currentIndexChanged.connect(self._advise_on_channels)
         self.mode_choice = choice((("Objects to keep apart", "objects"), ("Classes of pixels", "classes")))
         self.mode_choice.currentIndexChanged.connect(self._on_mode)
@@ -271,7 +264,7 @@ class PaintDock(Dock):
         image, paint = self.image.layer, self.annotation
         self.make_button.setEnabled(image is not None)
         self.make_button.setText("Make annotation layer" if paint is None else "Select annotation layer")
-        self._form.show_row(self.channels, image is not None and not image.rgb and image.ndim > 2)
+        self._form.show_row(self.channels, asks_for_channels(image))
         self.channels.setEnabled(paint is None)
         self.next_place.allow(has_annotation=paint is not None)
         if image is None:
@@ -294,7 +287,7 @@ class PaintDock(Dock):
 
     def _said_channels(self) -> Channels:
         """Return where the user says the channels are; "auto" for an image that is not asked about."""
-        channels: Channels = "auto" if self.channels.isHidden() else self.channels.currentData()
+        channels: Channels = self.channels.currentData() if asks_for_channels(self.image.layer) else "auto"
         return channels
 
     def _say_channels(self, channels: str) -> None:

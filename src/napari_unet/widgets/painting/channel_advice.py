@@ -10,7 +10,20 @@ from napari_unet.widgets.bridge.seen_axes import said_channels, seen_axes
 _MOST_CHANNELS = 4
 """Length of an axis without a name up to which it is more often one of channels than of planes."""
 
+CHOICES = (
+    ("None: grey planes", "auto"),
+    ("On the first axis", "first"),
+    ("On the axis before Y and X", "middle"),
+    ("On the last axis", "last"),
+)
+"""What the user can say about the channels, and what it means."""
+
 _BEFORE = "choose 'On the axis before Y and X' under Channels before you make the layer"
+
+
+def asks_for_channels(image: Image | None) -> bool:
+    """Return whether an axis of ``image`` may be one of channels, so that the user is asked."""
+    return image is not None and not image.rgb and image.ndim > 2
 
 
 def advice_on_channels(image: Image, chosen: Channels) -> str:
