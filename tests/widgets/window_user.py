@@ -58,9 +58,10 @@ _PAINTS = re.compile(
     r"(paint_number|paint_corrections|unet_take|paint_own_\w+|correct_(accept|reject|undo))$"
 )
 """Buttons that write paint."""
+# Without Control-G: with many layers, napari's grid takes seconds whenever one of them is shown or hidden.
 _KEYS = (
     *("G", "O", "N", "J", "A", "R", "S", "U", "E", "P", "F", "L", "Z", "M", "V", "B", "Escape"),
-    *("Control-Z", "Control-Shift-Z", "Control-Y", "Control-E", "Control-T", "Control-R", "Control-G"),
+    *("Control-Z", "Control-Shift-Z", "Control-Y", "Control-E", "Control-T", "Control-R"),
     *("1", "2", "3", "4", "5", "6", "Left", "Right", "Alt-N", "[", "]", "=", "-", "D"),
 )
 
@@ -780,6 +781,7 @@ class User:
         start.setCurrentIndex(next(k for k in range(start.count()) if "cratch" in start.itemText(k)))
         for name in ("train_ndim", "train_device_choice", "predict_device", "predict_channels"):
             dock.findChild(QComboBox, name).setCurrentIndex(0)  # this user's choices may not suit
+        form.all_painted.setChecked(False)
         dock.train.start()
         if not self._wait(60, stops=False):
             raise Fault("the last training does not end")
