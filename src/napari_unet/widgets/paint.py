@@ -16,6 +16,7 @@ from superqt.utils import signals_blocked
 
 from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, Mode
 from napari_unet.core.arrays.axes import CHANNEL_AXES, Channels
+from napari_unet.core.arrays.sparse import copy_planes
 from napari_unet.core.correcting.numbering import number_separately
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.advice import PaintSummary, summarise_paint
@@ -339,7 +340,9 @@ class PaintDock(Dock):
         pixels, full = marks.full_data(paint), marks.known_full_of(paint)
         layer, mode = paint.unique_id, self.mode
         # The thread copies them, as a stack is large; strokes meanwhile are counted next.
-        self._counter.submit(once(lambda: count(layer, complete(np.array(pixels), full.regions), mode, full)))
+        self._counter.submit(
+            once(lambda: count(layer, complete(copy_planes(pixels), full.regions), mode, full))
+        )
 
     def _show_summary(self, counted: Counted) -> None:
         summary = counted.summary

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import FIRST_OBJECT
 from napari_unet.core.arrays.axes import EXPLICIT_CHANNELS, Channels, without_opaque_alpha
+from napari_unet.core.arrays.sparse import copy_planes
 from napari_unet.core.correcting.numbering import unused_values
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import PredictionKind
@@ -137,7 +138,9 @@ def copy_image(image: Layer) -> Any:
     not fit.
     """
     pixels = pixels_of(image)
-    return pixels.copy() if type(pixels) is np.ndarray else pixels
+    if type(pixels) is not np.ndarray:
+        return pixels
+    return copy_planes(pixels) if isinstance(image, Labels) else pixels.copy()
 
 
 def copy_paint(paint: Labels) -> NDArray[Any]:
@@ -145,7 +148,7 @@ def copy_paint(paint: Labels) -> NDArray[Any]:
 
     Unlabelled pixels of its complete regions are background in the copy.
     """
-    return complete(np.array(full_data(paint)), known_full_of(paint).regions)
+    return complete(copy_planes(full_data(paint)), known_full_of(paint).regions)
 
 
 def write_pixels(layer: Labels, indices: tuple[NDArray[np.intp], ...], values: Any) -> None:
@@ -291,7 +294,7 @@ def remove_orphans(viewer: ViewerModel, *kinds: str) -> None:
 
 
 def _show(viewer: ViewerModel, source: Layer, kind: str, name: str, data: NDArray[Any]) -> Layer:
-    shown = data.copy() if kind in LABELS else data
+    shown = copy_planes(data) if kind in LABELS else data
     for layer in layers_of(viewer, source, kind):
         if _is_untouched(layer, data):
             layer.data = data

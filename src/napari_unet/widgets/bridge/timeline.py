@@ -17,6 +17,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import BACKGROUND
+from napari_unet.core.arrays.sparse import copy_planes
 from napari_unet.core.correcting.gestures import Gesture
 from napari_unet.widgets.bridge.marks import mark_of
 
@@ -132,7 +133,7 @@ class Timeline:
         if any(mark is not None and mark.is_drawn_on for mark in map(mark_of, self._followed)):
             return
         if not steps and layer is self._paint:
-            before = layer.data.copy()
+            before = copy_planes(layer.data)
             move(layer)
             has_moved = not np.array_equal(before, layer.data)
             self._may_have_earlier = has_moved or (self._may_have_earlier and others is not self._undone)

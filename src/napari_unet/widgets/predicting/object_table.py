@@ -9,8 +9,9 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
+from napari_unet.core.arrays.sparse import copy_planes
 from napari_unet.core.objects.measurements import Measurable, join_tables, usual_axes
-from napari_unet.widgets.bridge.layers import at_hand, copy_image
+from napari_unet.widgets.bridge.layers import at_hand, copy_image, pixels_of
 from napari_unet.widgets.bridge.marks import full_data, kind_of, layers_of
 from napari_unet.widgets.bridge.placement import micrometres, world_axes
 from napari_unet.widgets.bridge.sight import blended, parts_of
@@ -65,10 +66,10 @@ def measurable(viewer: ViewerModel, images: Sequence[Image]) -> list[Measurable]
         Measurable(
             image.name,
             copy_image(labels),
-            None if is_of_parts else copy_image(image),
+            None if is_of_parts else pixels_of(image),
             axis_letters(labels, image),
             () if (size := micrometres(labels, image)) is None else (size.z, size.y, size.x),
-            {name: copy_image(layer) for name, layer in zip(named, beside, strict=True)},
+            {name: pixels_of(layer) for name, layer in zip(named, beside, strict=True)},
             _classes_beside(viewer, image, labels),
             is_classes=labels_kind(labels) == "classes",
             planes=segmented_planes(labels),
@@ -80,7 +81,7 @@ def measurable(viewer: ViewerModel, images: Sequence[Image]) -> list[Measurable]
 def _classes_beside(viewer: ViewerModel, image: Image, labels: Labels) -> NDArray[Any] | None:
     """Return the classes predicted beside these ``labels``, if the labels are objects."""
     classes = at_hand(viewer, layers_of(viewer, image, "classes"))
-    return None if classes is None or labels_kind(labels) == "classes" else classes.data.copy()
+    return None if classes is None or labels_kind(labels) == "classes" else copy_planes(classes.data)
 
 
 def _channels_as_layers(viewer: ViewerModel, image: Image, labels: Labels) -> list[Image]:

@@ -20,6 +20,7 @@ from napari_unet.core.arrays.axes import (
     without_equal_channels,
     without_opaque_alpha,
 )
+from napari_unet.core.arrays.sparse import copy_planes
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.files.pixels.images import safe_name
@@ -262,7 +263,7 @@ def into_stack(
     if stack is None or stack.shape != shape or stack.dtype != result.dtype:
         full = np.zeros(shape, result.dtype)
     else:
-        full = stack.copy()
+        full = copy_planes(stack)
     full[where] = 0
     if kind == "objects":
         result = _renumbered(result, taken=full)

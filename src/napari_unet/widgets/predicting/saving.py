@@ -9,6 +9,7 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 
+from napari_unet.core.arrays.sparse import copy_planes
 from napari_unet.files.pixels.images import BY_HAND, result_stem, safe_name, stem, write_labels
 from napari_unet.files.results.outline_files import IMAGEJ, QUPATH, write_outlines
 from napari_unet.files.results.tables import write_table
@@ -154,7 +155,7 @@ class LabelSaver(QWidget):
         self, labels: Labels, path: Path, done: Callable[[], object], failed: Callable[[str], object]
     ) -> None:
         image = source_of(self._viewer, labels)
-        pixels, size = labels.data.copy(), micrometres(labels, image)
+        pixels, size = copy_planes(labels.data), micrometres(labels, image)
         axes = axis_letters(labels, image)
         is_classes = kind_of(labels) == "classes"
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
-import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 
 from napari_unet.core.annotation import FIRST_OBJECT, Mode, check_paint
 from napari_unet.core.arrays.runs import count_values
+from napari_unet.core.arrays.sparse import copy_planes
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.known_full import KnownFull
@@ -91,7 +91,7 @@ def _describe(told: Sequence[ImagePaint], control: Control) -> Iterator[str]:
         if control.stopped:
             return
         # The user goes on painting; an event of its own reports later strokes.
-        counted.append(ImagePaint(check_paint(complete(np.array(paint), full.regions)), mode, full))
+        counted.append(ImagePaint(check_paint(complete(copy_planes(paint), full.regions)), mode, full))
     yield describe_paint(counted)
 
 
