@@ -27,6 +27,7 @@ from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractSlider,
     QAbstractSpinBox,
+    QCheckBox,
     QComboBox,
     QFileDialog,
     QInputDialog,
@@ -781,6 +782,7 @@ class User:
         start.setCurrentIndex(next(k for k in range(start.count()) if "cratch" in start.itemText(k)))
         for name in ("train_ndim", "train_device_choice", "predict_device", "predict_channels"):
             dock.findChild(QComboBox, name).setCurrentIndex(0)  # this user's choices may not suit
+        dock.findChild(QCheckBox, "predict_objects").setChecked(True)
         form.all_painted.setChecked(False)
         dock.train.start()
         if not self._wait(60, stops=False):
