@@ -3,6 +3,7 @@
 import os
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -307,6 +308,27 @@ def test_a_folder_that_another_window_makes_is_seen(tmp_path, qtbot):
     again = save(folder, "again")
     qtbot.waitUntil(lambda: chooser.path == again, timeout=5_000)
     assert told == [path, None, again]
+
+
+def test_a_folder_that_goes_while_it_is_listed_has_no_models(tmp_path, qtbot, monkeypatch):
+    folder, elsewhere = tmp_path / "models", save(tmp_path, "elsewhere")
+    folder.mkdir()
+    inside = save(folder, "inside")
+    chooser = ModelChooser(folder)
+    qtbot.addWidget(chooser)
+    scandir = os.scandir
+
+    def too_late(path):
+        if Path(path) == folder and folder.exists():
+            inside.unlink()
+            folder.rmdir()
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", too_late)
+    chooser.choose(elsewhere)
+    assert not folder.exists()
+    assert chooser.path == elsewhere
+    assert chooser.itemData(0) == elsewhere
 
 
 def test_a_model_in_words(models):

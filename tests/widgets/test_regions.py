@@ -88,9 +88,10 @@ def test_regions_say_nothing_of_paint_that_was_deleted_while_their_objects_were_
     qtbot.addWidget(dock)
     dock.make()
     add_result(viewer, image, "objects", np.ones((60, 80), np.int32))
-    went_on, may_go_on = threading.Event(), threading.Event()
+    began, went_on, may_go_on = threading.Event(), threading.Event(), threading.Event()
 
     def count_late(*_given):
+        began.set()
         may_go_on.wait(10)
         went_on.set()
         return 1
@@ -98,6 +99,7 @@ def test_regions_say_nothing_of_paint_that_was_deleted_while_their_objects_were_
     monkeypatch.setattr(regions, "overlooked", count_late)
     layer = take_region_tool(viewer, dock.annotation, "rectangle")
     layer.add(np.array([(10, 10), (10, 50), (40, 50), (40, 10)]), shape_type="rectangle")
+    qtbot.waitUntil(began.is_set, timeout=10_000)
     viewer.layers.remove(dock.annotation)
     may_go_on.set()
     assert went_on.wait(10)

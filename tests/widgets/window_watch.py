@@ -32,7 +32,7 @@ from napari_unet.widgets.projects.window_project import project_of
 from napari_unet.widgets.train import TrainDock
 from napari_unet.widgets.window.lifetime import is_alive
 
-BUSY_S, HELD_S = 3.0, 8.0
+BUSY_S, HELD_S = 5.0, 15.0
 """Seconds of the processor that may pass between two turns of the event loop: of its thread, and of all
 threads, which may hold it up. Those of the clock say little on a busy machine."""
 

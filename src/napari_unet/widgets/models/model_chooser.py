@@ -188,8 +188,7 @@ class ModelChooser(Chooser):
         # A starter that the user did not choose gives way to the first trained model.
         wanted = wanted or (self._path if self._is_chosen or self._path not in starters else None)
         self._watch()
-        in_folder = self._folder.glob(f"*{_SUFFIX}") if self._folder.is_dir() else ()
-        trained = [(path.stem, path) for path in _by_age([*in_folder, *self._others])]
+        trained = [(path.stem, path) for path in _by_age([*_models_in(self._folder), *self._others])]
         self.offer_all([*trained, *((f"{name} (starter)", path) for path, name in starters.items())], wanted)
         self._on_index()
 
@@ -227,8 +226,16 @@ def read_facts(path: Path | None) -> ModelFacts:
 
 def newest_model(folder: Path) -> Path | None:
     """Return the model that was saved last in ``folder``, or None if there is none."""
-    found = _by_age(folder.glob(f"*{_SUFFIX}")) if folder.is_dir() else []
+    found = _by_age(_models_in(folder))
     return found[0] if found else None
+
+
+def _models_in(folder: Path) -> list[Path]:
+    """Return the models in ``folder``; none if there is no such folder, or it goes in this moment."""
+    try:
+        return list(folder.glob(f"*{_SUFFIX}"))
+    except OSError:
+        return []
 
 
 def _by_age(paths: Iterable[Path]) -> list[Path]:
