@@ -54,6 +54,9 @@ def watch_previews(viewer, monkeypatch):
     monkeypatch.setattr(preview_layer, "_PATIENCE_S", -1)
     monkeypatch.setattr(preview_layer, "_REST", 0)
     monkeypatch.setattr("napari_unet.widgets.jobs._REPAINT_S", 0)
+    # However fast the network is, it waits for the window after every tile.
+    monkeypatch.setattr("napari_unet.widgets.jobs._BACKLOG", 0)
+    monkeypatch.setattr("napari_unet.widgets.jobs._DELIVERY_MS", 5)
     seen = []
     repaint = preview_layer.PreviewLayer.repaint
 
