@@ -1,4 +1,4 @@
-"""What is measured of the objects in some images, copied on the main thread."""
+"""What is measured of the objects in some images; their labels are copied, as the user may edit them."""
 
 import re
 from collections.abc import Iterable, Sequence
