@@ -11,11 +11,12 @@ import numpy as np
 import psutil
 import pytest
 from dock_helpers import delete_as_qt_does
+from napari import current_viewer
 from napari.utils import progress
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QCoreApplication, QThreadPool
 from qtpy.QtGui import QMovie
-from qtpy.QtWidgets import QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
@@ -429,6 +430,39 @@ def test_closing_the_window_stops_the_job_within_a_step(qtbot, make_napari_viewe
     assert QThreadPool.globalInstance().waitForDone(1000)
     qtbot.wait(100)
     assert bars() == []
+
+
+@pytest.mark.parametrize("floats", [False, True])
+def test_a_job_belongs_to_its_own_window_and_not_to_the_one_in_use(qtbot, make_napari_viewer, floats):
+    own, other = make_napari_viewer(), make_napari_viewer()  # napari takes the newest for the current one
+    dock = QWidget()
+    own.window.add_dock_widget(dock).setFloating(floats)
+    job = Job(steps_until_stopped, "Training", 10_000, parent=dock)
+    log = Log(job)
+    job.start()
+    qtbot.waitUntil(lambda: len(log.events) > 3, timeout=5000)
+    assert own.window._task_status_manager.is_busy()  # so napari asks before it closes this window
+    assert not other.window._task_status_manager.is_busy()
+    other.close()
+    QCoreApplication.sendPostedEvents(None, 52)  # QEvent.DeferredDelete, now
+    assert not job.control.stopped
+    told = len(log.events)
+    qtbot.waitUntil(lambda: len(log.events) > told + 400, timeout=20_000)
+    (bar,) = bars()  # napari had closed it
+    assert own.window._qt_window._activity_dialog.get_pbar_from_prog(bar) is not None
+    own.close()
+    assert job.control.stopped
+    assert bars() == []
+
+
+def test_the_window_in_use_stays_the_current_one(make_napari_viewer, qtbot, monkeypatch):
+    own, other = make_napari_viewer(), make_napari_viewer()
+    monkeypatch.setattr(QApplication, "activeWindow", lambda: other.window._qt_window)
+    job = Job(steps_until_stopped, "Training", parent=own.window._qt_window)
+    job.start()
+    assert current_viewer() is other
+    with qtbot.waitSignal(job.ended, timeout=5000):
+        job.stop()
 
 
 def test_napari_awaits_the_job_when_it_quits(qtbot):

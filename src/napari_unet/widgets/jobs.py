@@ -19,12 +19,13 @@ from typing import Any
 from napari.qt.threading import FunctionWorker, create_worker
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal  # type: ignore[attr-defined]  # no qtpy stubs
-from qtpy.QtWidgets import QDockWidget, QWidget
+from qtpy.QtWidgets import QDockWidget
 
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.network.memory import hand_back
 from napari_unet.widgets.window.activity import ActivityBar
+from napari_unet.widgets.window.current import as_current, window_of
 from napari_unet.widgets.window.lifetime import is_alive
 
 MakeEvents = Callable[[Control], Iterator[Any]]
@@ -119,6 +120,7 @@ class Job(QObject):
         self._heavy = heavy
         self._task = _Task(make_events, self.control, title, heavy)
         self._progress = (0.0, float(total or 0))
+        self._worker: Any = None  # of a heavy job
         self._bar: ActivityBar | None = None
         self._started = self._running = self._delivering = self._done = False
         self._has_news = False
@@ -148,12 +150,10 @@ class Job(QObject):
         self._task.held = _outermost(self.parent())
         if self._heavy:
             # Made this way, the worker is known to the window, which asks before it closes and then stops it.
-            worker = create_worker(self._task, _worker_class=_Worker, _start_thread=False)
-            owner = self.parent()
-            window = owner.window() if isinstance(owner, QWidget) else None
-            worker.bar = self._bar = ActivityBar(self._title, round(self._progress[1]), self.stop, window)
-            # Not by this object, which may be deleted before the thread ends: the bar must close in any case.
-            worker.finished.connect(self._bar.close)
+            with as_current(window_of(self.parent())):
+                worker = create_worker(self._task, _worker_class=_Worker, _start_thread=False)
+            self._worker = worker
+            self._open_bar()
         else:
             worker = _Worker(self._task)
         worker.finished.connect(self._finish)
@@ -174,6 +174,12 @@ class Job(QObject):
         """Let a paused job go on."""
         self.control.resume()
         self._describe("")
+
+    def _open_bar(self) -> None:
+        total, window = round(self._progress[1]), window_of(self.parent())
+        self._worker.bar = self._bar = ActivityBar(self._title, total, self.stop, window)
+        # Not by this object, which may be deleted before the thread ends: the bar must close in any case.
+        self._worker.finished.connect(self._bar.close)
 
     def _describe(self, state: str) -> None:
         if self._running and self._bar is not None:
@@ -212,6 +218,8 @@ class Job(QObject):
         self._next_repaint = time.monotonic() + _REPAINT_S
         self.delivered.emit()
         if self._bar is not None and not done:
+            if self._bar.disable and not self.control.stopped:
+                self._open_bar()  # napari closes the bars of all windows with any of them
             self._bar.show_progress(*self._progress)
 
     def _measure_progress(self, event: Any) -> None:
@@ -225,6 +233,8 @@ class Job(QObject):
             return
         self._running = False
         self._timer.stop()
+        if self._bar is not None:
+            self._bar.close()  # one that was opened again when the thread had ended
         failure = self._task.failure
         if failure is not None:
             if self._heavy:
