@@ -174,6 +174,30 @@ def test_what_was_corrected_is_compared_with_what_was_predicted(folder, capsys):
     assert "objects      2 objects, 0 of them" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("planes", [((0,), (2,)), ((0, 0), (2, 0))])
+def test_objects_of_which_some_planes_were_not_segmented_are_no_truth_for_all(
+    folder, tmp_path, capsys, planes
+):
+    store = ProjectStore.open(folder)
+    images = tuple(ImageState(entry, None) for entry in store.project.images)
+    stack = np.stack([draw()[1]] * 3).reshape(3, *(1,) * (len(planes[0]) - 1), 48, 40)
+    stack[1] = 0
+    chunks = list(chunks_in(stack.shape))
+    objects = ProjectLabels(
+        "plain objects.zarr", "plain", LayerLook("plain objects"), "objects", planes=planes
+    )
+    store.save(ProjectState(images, (LabelsState(objects, stack, chunks, stack.copy()),)))
+    tifffile.imwrite(tmp_path / "plain_objects.tif", stack, photometric="minisblack")
+    usual = ["evaluate", "--project", str(folder)]
+    assert main(usual) == 0
+    assert main([*usual, "--predictions", str(tmp_path / "plain_objects.tif")]) == 2
+    assert "Only 2 of 3 planes of 'plain objects' were segmented" in capsys.readouterr().err
+    every = replace(objects, planes=tuple(np.ndindex(stack.shape[: len(planes[0])])))
+    store.save(ProjectState(images, (LabelsState(every, stack, chunks, stack.copy()),)))
+    store.close()
+    assert main([*usual, "--predictions", str(tmp_path / "plain_objects.tif")]) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -11,7 +11,7 @@ from napari_unet.core.arrays.lazy import LazyPixels
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.objects import measurements
-from napari_unet.core.objects.measurements import join_tables, measure_objects
+from napari_unet.core.objects.measurements import Measurable, join_tables, measure_objects
 from napari_unet.core.objects.prediction import Prediction
 
 
@@ -57,6 +57,15 @@ def test_planes_without_objects_are_counted_where_objects_are_of_planes():
     labels[:2, 1] = 7  # through planes, so that a plane is nothing to count in
     assert [row[0] for row in measure_objects(labels, axes="ZYX")[1:]] == [5, 7]
     assert measure_objects(labels[2, :1], axes="YX")[1:] == [[None] * 5]
+
+
+def test_planes_of_a_volume_are_segmented_with_it():
+    labels = np.zeros((3, 2, 4, 4), int)
+    labels[0, 0, :2] = 5
+    planes = frozenset({(0,), (2,)})  # time points, whose planes a network for volumes sees together
+    names, *rows = Measurable("", labels, None, "TZYX", (), {}, planes=planes).table()
+    empty = [(row[names.index("t_px")], row[names.index("z_px")]) for row in rows if row[0] is None]
+    assert empty == [(0, 1), (2, 0), (2, 1)]
 
 
 def test_tables_of_several_images_are_one_with_blanks_where_an_image_lacks_a_column():

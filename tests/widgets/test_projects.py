@@ -43,6 +43,8 @@ from napari_unet.widgets.painting.channel_layers import combine
 from napari_unet.widgets.painting.regions import regions_layer, take_region_tool
 from napari_unet.widgets.painting.take_section import take_corrections
 from napari_unet.widgets.predict import PredictDock
+from napari_unet.widgets.predicting.object_table import measurable
+from napari_unet.widgets.predicting.prediction_targets import add_results
 from napari_unet.widgets.predicting.saving import suggested_path
 from napari_unet.widgets.project import ProjectDock
 from napari_unet.widgets.project_reader import get_reader
@@ -368,6 +370,33 @@ def test_what_was_corrected_before_there_was_a_project_is_kept(make_napari_viewe
     viewer.close()
     viewer = reopened(make_napari_viewer, tmp_path / "p", qtbot)
     assert np.unique(viewer.layers["a b objects"].data).tolist() == [0, 2]
+
+
+def test_which_planes_were_segmented_is_known_again(make_napari_viewer, data, tmp_path, qtbot):
+    viewer = make_napari_viewer()
+    image = open_image(viewer, data / "stack.tif")
+    found = np.zeros((64, 70), np.int32)
+    found[5:20, 5:20] = 1
+    for plane in (0, 2):
+        add_results(viewer, image, {"objects": found}, plane=(plane,), shape=image.data.shape)
+    objects = viewer.layers["stack objects"]
+    corrector_of(viewer, objects).stroke("rejected", np.array([[2.0, 10.0, 10.0]]), (1, 2))
+    project_of(viewer).create(tmp_path / "p")
+    saved(viewer)
+    assert read_project(tmp_path / "p").labels[0].planes == ((0,), (2,))
+    viewer.close()
+
+    viewer = reopened(make_napari_viewer, tmp_path / "p", qtbot)
+
+    def planes_in_table():
+        (of_stack,) = measurable(viewer, [viewer.layers["stack"]])
+        names, *rows = of_stack.table()
+        return {row[names.index("z_px")] for row in rows}
+
+    assert planes_in_table() == {0, 2}
+    for plane in (1, 2):
+        add_results(viewer, viewer.layers["stack"], {"objects": found}, plane=(plane,), shape=(3, 64, 70))
+    assert planes_in_table() == {0, 1, 2}
 
 
 def test_corrections_that_are_in_the_paint_are_not_to_be_taken_again(made, make_napari_viewer, qtbot):

@@ -1,7 +1,7 @@
 """How large objects are, where they lie and how bright the image is in them: a table for a spreadsheet."""
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.arrays.axes import channels_first, check_pixels
-from napari_unet.core.arrays.boxes import cut_up
+from napari_unet.core.arrays.boxes import Plane, cut_up
 from napari_unet.core.arrays.lazy import Pixels, as_pixels, check_given
 from napari_unet.core.configs import check_kind
 from napari_unet.core.errors import InputError
@@ -150,7 +150,7 @@ class Measurable:
     others: Mapping[str, Pixels]
     classes: Pixels | None = None
     is_classes: bool = False
-    planes: Collection[tuple[int, ...]] | None = None
+    planes: frozenset[Plane] | None = None
 
     def table(self) -> list[list[object]]:
         """Return the measurements; brightness, or the class, is left out if it is of another shape.
@@ -194,7 +194,7 @@ def _table(
     pixel_size: Sequence[float | None],
     classes: Pixels | None,
     *,
-    planes: Collection[tuple[int, ...]] | None = None,
+    planes: frozenset[Plane] | None = None,
 ) -> list[list[object]]:
     """Return the table of labels, with the means of what is in ``bright`` by the names of their columns.
 
@@ -214,7 +214,8 @@ def _table(
     ]
     if ndim == 2:
         for where in empty:
-            if planes is not None and where not in planes:
+            # A plane of a volume that was segmented was segmented with it.
+            if planes is not None and planes.isdisjoint(where[: n + 1] for n in range(len(where))):
                 continue
             place = dict(zip(places, map(float, where), strict=False))
             rows.append([place.get(name) for name in columns])

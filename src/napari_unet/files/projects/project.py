@@ -132,6 +132,8 @@ class ProjectLabels:
     accepted: tuple[tuple[int, int], ...] = ()
     # the file, also in `paint`, with the prediction before it was corrected; "" for paint
     predicted: str = ""
+    # which planes of a stack were segmented, by their indices along the leading axes; () for all
+    planes: tuple[tuple[int, ...], ...] = ()
 
     @property
     def full(self) -> KnownFull:

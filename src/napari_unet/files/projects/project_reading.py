@@ -230,16 +230,26 @@ def read_paint(folder: Path, project: Project, labels: ProjectLabels) -> tuple[N
     return paint, replace(labels.full, regions=regions).within(paint), damage
 
 
-def read_truth(folder: Path, project: Project, labels: ProjectLabels) -> NDArray[Any]:
+def read_truth(
+    folder: Path, project: Project, labels: ProjectLabels, *, of_all_planes: bool = True
+) -> NDArray[Any]:
     """Return the objects (…YX) of a completely painted or corrected image; 0 is background.
 
-    ``InputError`` if a part is not labelled, or the labels are classes.
+    ``InputError`` if a part is not labelled, or the labels are classes; or unless ``of_all_planes`` is False,
+    if they were predicted for some planes only.
     """
     name = labels.look.name
     if labels.kind == "classes" or (labels.kind == "paint" and labels.mode == "classes"):
         raise InputError(f"'{name}' shows classes, not separate objects; compare objects.")
     if labels.kind == "objects":
         objects: NDArray[Any] = read_labels(folder, labels.file)[0]
+        segmented = set(labels.planes)
+        planes = list(np.ndindex(objects.shape[: max(map(len, segmented), default=0)]))
+        if of_all_planes and segmented and not segmented.issuperset(planes):
+            raise InputError(
+                f"Only {len(segmented)} of {len(planes)} planes of '{name}' were segmented, so it cannot be "
+                "the truth; predict the others in napari, too, and correct them."
+            )
         return objects
     paint, _, _ = read_paint(folder, project, labels)
     if not paint.all():

@@ -127,7 +127,8 @@ def pair_project(
 
     def read(path: Path) -> StoredImage:
         if path in of_file:
-            return StoredImage(read_truth(folder, project, of_file[path]), "")
+            truth = read_truth(folder, project, of_file[path], of_all_planes=bool(predictions))
+            return StoredImage(truth, "")
         is_ours = path.parent == paint
         return StoredImage(read_labels(folder, path.name)[0], "") if is_ours else load_labels(path)
 

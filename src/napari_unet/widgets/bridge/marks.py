@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.axes import Channels
+from napari_unet.core.arrays.boxes import Plane
 from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.core.painted.regions import Region
 from napari_unet.files.projects.project import is_project
@@ -44,9 +45,10 @@ class Mark:
     probabilities; ``channels`` is where the image has its channel axis, ``mode`` what the values of paint
     mean, and ``full`` which of its objects are painted up to their border, and where everything is. ``shown``
     is what the plugin last put there: a copy for labels, which the user may edit; the array itself for
-    images. ``name`` is the name it gave to a result: any other name is the user's. ``is_drawn_on`` is True
-    while a stroke is shown on the layer that vanishes when it ends, ``is_hidden_with_image`` while the layer
-    is hidden because its image is. Two fields are only kept here: ``timeline``, the order of undo of paint
+    images. ``planes`` are those of a result that were segmented, None for all. ``name`` is the name it gave
+    to a result: any other name is the user's. ``is_drawn_on`` is True while a stroke is shown on the layer
+    that vanishes when it ends, ``is_hidden_with_image`` while the layer is hidden because its image is. Two
+    fields are only kept here: ``timeline``, the order of undo of paint
     (:mod:`napari_unet.widgets.bridge.timeline`), and ``corrector``, which makes the gestures on predicted
     objects (:mod:`napari_unet.widgets.correcting.corrector`).
     """
@@ -58,6 +60,7 @@ class Mark:
     mode: Mode = "objects"
     full: KnownFull = field(default_factory=KnownFull)
     shown: NDArray[Any] | None = None
+    planes: frozenset[Plane] | None = None
     name: str = ""
     is_drawn_on: bool = False
     is_hidden_with_image: bool = False

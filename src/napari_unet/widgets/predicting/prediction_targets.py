@@ -20,17 +20,20 @@ from napari_unet.core.arrays.axes import (
     without_equal_channels,
     without_opaque_alpha,
 )
+from napari_unet.core.arrays.boxes import Plane
 from napari_unet.core.arrays.sparse import copy_planes
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.files.pixels.images import safe_name
 from napari_unet.widgets.bridge.layers import add_result, annotation_of, pixels_of
 from napari_unet.widgets.bridge.marks import (
+    KEY,
     full_data,
     image_channels,
     images_of,
     kind_of,
     layers_of,
+    mark_of,
     source_of,
 )
 from napari_unet.widgets.bridge.placement import spatial_axes, world_axes
@@ -42,14 +45,11 @@ from napari_unet.widgets.predicting.prediction_run import SourceImage, resolve_c
 _STACK = "napari_unet stack"
 """Metadata of a layer of probabilities: the array (K, …YX) it shows; planes are added to it one by one."""
 
-_PLANES = "napari_unet planes"
-"""Metadata of a result layer: the set of planes that were segmented, if it is not all."""
-
 _FEW = 32
 """Pixels along Y and X, about, that decide in how many channels an image in colours is read."""
 
-Planes = frozenset[tuple[int, ...]] | None
-"""Indices of planes along the leading axes; None for all of them."""
+Planes = frozenset[Plane] | None
+"""Planes of a stack; None for all of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,7 +206,7 @@ def add_results(
             planes = None if earlier is None else earlier | {plane}
         layer = add_result(viewer, source, kind, data)
         if layer is not None:
-            layer.metadata[_PLANES] = planes
+            layer.metadata[KEY].planes = planes
             if kind == "probabilities":
                 layer.metadata[_STACK] = data
             if not shows and layer not in before:
@@ -229,10 +229,10 @@ def _set_edited_aside(viewer: ViewerModel, source: Image, layer: Layer) -> None:
         show_info(f"You edited '{edited.name}', so it is {kept}; what was predicted now is '{layer.name}'.")
 
 
-def segmented_planes(labels: Labels) -> Planes:
-    """Return which planes of predicted labels were segmented; None for all, or if nobody knows."""
-    planes: Planes = labels.metadata.get(_PLANES)
-    return planes
+def segmented_planes(result: Layer) -> Planes:
+    """Return which planes of a result were segmented; None for all, or if nobody knows."""
+    mark = mark_of(result)
+    return None if mark is None else mark.planes
 
 
 def _stack_of(viewer: ViewerModel, source: Image, kind: PredictionKind) -> tuple[NDArray[Any] | None, Planes]:
@@ -240,7 +240,7 @@ def _stack_of(viewer: ViewerModel, source: Image, kind: PredictionKind) -> tuple
     if kind == "probabilities":
         layers = (layer for layer in reversed(viewer.layers) if _STACK in layer.metadata)
         layer = next((layer for layer in layers if source_of(viewer, layer) is source), None)
-        return (None, None) if layer is None else (layer.metadata[_STACK], layer.metadata.get(_PLANES))
+        return (None, None) if layer is None else (layer.metadata[_STACK], segmented_planes(layer))
     labels = layers_of(viewer, source, kind)
     return (labels[-1].data, segmented_planes(labels[-1])) if labels else (None, None)
 

@@ -98,8 +98,15 @@ def entry_of(image: Image, key: str, reader: str) -> ProjectImage:
 
 def with_notes(entry: ProjectLabels, mark: Mark) -> ProjectLabels:
     """Return the entry of labels in a project, with the notes on their layer."""
-    accepted = tuple(sorted(mark.full.accepted))
-    return replace(entry, mode=mark.mode, channels=mark.channels, filled=mark.full.filled, accepted=accepted)
+    full = mark.full
+    return replace(
+        entry,
+        mode=mark.mode,
+        channels=mark.channels,
+        filled=full.filled,
+        accepted=tuple(sorted(full.accepted)),
+        planes=tuple(sorted(mark.planes or ())),
+    )
 
 
 def regions_of(layer: Shapes, image: str, order: int) -> ProjectRegions:

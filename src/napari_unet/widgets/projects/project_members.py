@@ -225,6 +225,7 @@ class ProjectMembers(QObject):
             entry.mode,
             entry.full,
             predicted,
+            frozenset(entry.planes) or None,
         )
         labels.tracker = LabelsTracker(self._viewer, layer, self)
         labels.tracker.is_kept = True
