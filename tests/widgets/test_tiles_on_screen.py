@@ -8,6 +8,7 @@ import pytest
 import zarr
 from dock_helpers import discs, make_model, save, say
 from napari.layers import Image, Labels
+from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QFileDialog
 
 from napari_unet.core.instances import InstanceConfig
@@ -15,8 +16,10 @@ from napari_unet.files.pixels.sources import open_image
 from napari_unet.files.pixels.world_axes import Axis
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.prediction import predict
+from napari_unet.widgets.bridge.layers import make_annotation
 from napari_unet.widgets.bridge.marks import is_result, source_of
 from napari_unet.widgets.bridge.sight import select_image
+from napari_unet.widgets.correcting.corrector import act_by_key
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting import preview_layer
 from napari_unet.widgets.predicting.prediction_form import PredictionForm
@@ -241,6 +244,15 @@ def test_an_image_beyond_the_memory_goes_to_disk_and_is_shown_from_there(
     # Settings cannot be changed afterwards, and that is said.
     dock.form.objects.changed.emit()
     assert "too large to be kept" in say(dock, "predict_status")
+    # Nor can they be corrected.
+    how = f"'{layer.name}' is shown from disk, where it cannot be corrected: select the image, zoom in"
+    assert say(dock, "correct_count").startswith(how)
+    paint = make_annotation(viewer, image)
+    notification_manager.records.clear()
+    for selected in (paint, layer, image):
+        act_by_key(viewer, "accepted", selected)
+    assert [note.message[: len(how)] for note in notification_manager.records] == [how] * 3
+    viewer.layers.remove(paint)
     # Once more, elsewhere: the new result takes the place of the old layer.
     dock._inputs.stored.edit.setText(str(tmp_path / "elsewhere"))
     predict_with(dock, qtbot)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, get_args
 
 from napari.components import ViewerModel
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from qtpy.QtCore import QPointF, Qt, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtWidgets import QGridLayout, QPushButton, QSizePolicy, QWidget
@@ -25,6 +25,7 @@ from napari_unet.widgets.correcting.corrector import (
     act_by_key,
     bind_gesture_keys,
     corrector_of,
+    why_nothing_to_correct,
 )
 from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, button, check_box
 from napari_unet.widgets.window.lifetime import bind_key, follow, later
@@ -140,8 +141,7 @@ class CorrectSection(QWidget):
                 if mark.timeline is None:
                     bind_gesture_keys(self._viewer, layer)
                 timeline_of(layer).keep(self._viewer.layers)
-        # If several images are chosen, that of the selected layer.
-        image = self._image.layer or source_of(self._viewer, self._viewer.layers.selection.active)
+        image = self._image_at_hand()
         result = objects_of(self._viewer, image)
         corrector = None if result is None else corrector_of(self._viewer, result)
         paint = annotation_of(self._viewer, image)
@@ -161,6 +161,10 @@ class CorrectSection(QWidget):
                 self._followed.callback(follow(self, self._on_edit, *edits))
             self._told = () if paint is None else gestures_of(paint)
         self._show()
+
+    def _image_at_hand(self) -> Image | None:
+        """Return the chosen image, or that of the selected layer if several are chosen."""
+        return self._image.layer or source_of(self._viewer, self._viewer.layers.selection.active)
 
     def _act_by_key(self, kind: GestureKind) -> None:
         act_by_key(self._viewer, kind, self._viewer.layers.selection.active)
@@ -206,7 +210,7 @@ class CorrectSection(QWidget):
             self._outlines.setChecked(self._corrector is not None and self._corrector.shows_outlines)
         gestures = () if self._paint is None else gestures_of(self._paint)
         if self._corrector is None:
-            self._count.say("Predict objects, and correct them here: what you correct teaches the network.")
+            self._count.say(why_nothing_to_correct(self._viewer, self._image_at_hand()))
         else:
             self._count.say(describe_gestures(gestures))
         self._progress.show_gestures(gestures)

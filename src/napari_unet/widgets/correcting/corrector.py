@@ -8,6 +8,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from napari.utils.events import EmitterGroup, Event
+from napari.utils.notifications import show_info
 from numpy.typing import NDArray
 
 from napari_unet.core.arrays.axes import CHANNEL_AXES, Channels
@@ -30,7 +31,15 @@ from napari_unet.widgets.bridge.layers import (
     objects_of,
     write_pixels,
 )
-from napari_unet.widgets.bridge.marks import Mark, accept_painted, full_data, mark_of, mode_of, source_of
+from napari_unet.widgets.bridge.marks import (
+    Mark,
+    accept_painted,
+    full_data,
+    layers_of,
+    mark_of,
+    mode_of,
+    source_of,
+)
 from napari_unet.widgets.bridge.placement import spatial_axes
 from napari_unet.widgets.bridge.timeline import Timeline, count_as_predicted, timeline_of
 from napari_unet.widgets.correcting.stroke_preview import StrokePreview
@@ -272,14 +281,28 @@ def bind_gesture_keys(viewer: ViewerModel, layer: Labels) -> None:
 
 def act_by_key(viewer: ViewerModel, kind: GestureKind, layer: Layer | None) -> None:
     """Apply the gesture of a key to the predicted objects of the image that the ``layer`` belongs to."""
-    result = objects_of(viewer, source_of(viewer, layer))
+    image = source_of(viewer, layer)
+    result = objects_of(viewer, image)
     if result is None:
+        if image is not None:
+            show_info(why_nothing_to_correct(viewer, image))
         return
     corrector = corrector_of(viewer, result)
     if kind in ("accepted", "rejected"):
         corrector.point(kind)
     else:
         corrector.take(None if corrector.tool == kind else kind)
+
+
+def why_nothing_to_correct(viewer: ViewerModel, image: Image | None) -> str:
+    """Return in a sentence why there are no objects of ``image`` to correct, and how to get some."""
+    stored = layers_of(viewer, image, "stored objects")
+    if stored:
+        return (
+            f"'{stored[0].name}' is shown from disk, where it cannot be corrected: select the image, zoom in "
+            "to what is wrong, choose Layers > Data > Crop image to the part in view, and predict that part."
+        )
+    return "There are no predicted objects to correct yet; press Predict. Corrections teach the network."
 
 
 def _channels(image: Image, shape: tuple[int, ...]) -> Channels:
