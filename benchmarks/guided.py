@@ -1,5 +1,7 @@
 """The annotator paints where the product says: one look at each place, until the seconds are spent."""
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,7 @@ from napari_unet.core.arrays.axes import channels_first
 from napari_unet.core.guiding.next_place import Place, next_place
 from napari_unet.core.objects.extent import object_extent
 from napari_unet.core.objects.prediction import Prediction
+from napari_unet.core.objects.rereading import Rereading
 
 
 def guide(
@@ -37,15 +40,16 @@ def guide(
     canvas = Canvas(labels, rng, start=painted)
     pixels = channels_first(image, ndim=2, paint_shape=labels.shape)
     shown: list[tuple[int, ...]] = []
+    rereading = Rereading({(): prediction.probabilities[1:]})
     while canvas.seconds < until:
         paint = canvas.painted().paint
-        extent = object_extent(paint, "objects", {(): prediction.probabilities[1:]}, 2)
+        extent = object_extent(paint, "objects", rereading.foregrounds, 2)
         place = next_place(
             paint,
             extent,
-            foregrounds={(): prediction.probabilities[1:]},
+            foregrounds=rereading.foregrounds,
             image=pixels,
-            reading=prediction.instances,
+            seams=partial(rereading.unclear_seams, config=prediction.instances),
             shown=shown,
         )
         if place is None:

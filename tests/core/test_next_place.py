@@ -5,12 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 
-from napari_unet.core.guiding.looks import block_mean
+from napari_unet.core.guiding.looks import Looks, block_mean
 from napari_unet.core.guiding.next_place import Place, in_words, next_place
 from napari_unet.core.instances import InstanceConfig
+from napari_unet.core.objects import uncertainty as uncertainty_module
 from napari_unet.core.objects.extent import object_extent, typical_extent
-from napari_unet.core.objects.uncertainty import uncertainty, unclear_seams
+from napari_unet.core.objects.uncertainty import uncertainty, unclear_seams, without_lines
 
 EXTENT = (8.0, 8.0)
 
@@ -52,6 +54,14 @@ def test_uncertainty_is_the_margin_of_the_two_most_probable_classes(raw):
 )
 def test_uncertainty_of_one_foreground(probability, expected):
     assert uncertainty(np.full((1, 2, 2), probability, np.float32))[0, 0] == pytest.approx(expected)
+
+
+@given(
+    hnp.arrays(np.float32, st.tuples(*[st.integers(1, 9)] * 3), elements=st.sampled_from([0, 0.25, 0.5, 1]))
+)
+def test_lines_go_as_in_a_grey_opening(uncertain):
+    for values in (uncertain, uncertain[0]):
+        np.testing.assert_array_equal(without_lines(values), ndimage.grey_opening(values, (3,) * values.ndim))
 
 
 def test_the_mean_of_blocks_counts_small_ones_at_the_edge_in_full():
@@ -103,6 +113,49 @@ def test_places_are_unpainted_inside_apart_and_always_the_same(scene):
         places.append(place)
     scores = [place.score for place in places]
     assert scores == sorted(scores, reverse=True)
+
+
+def score_everywhere(paint, foreground, new, *, seams, shown):
+    """The score of every pixel of a plane, where objects are 8 pixels wide and blocks are pixels."""
+    painted = paint != 0
+    uncertain = np.ones(paint.shape, np.float32)
+    if foreground is not None:
+        uncertain = ndimage.grey_opening(uncertainty(foreground), (3, 3))
+        uncertain[seams] = 1
+    uncertain[painted] = 0
+    wavering = ndimage.gaussian_filter(uncertain, 2, mode="constant")
+    distance = ndimage.distance_transform_edt(~painted, sampling=1 / 8) if painted.any() else np.inf
+    scores = wavering * (1 - np.exp(-((distance / 0.4) ** 2))) * (0.5 + 0.5 * new)
+    y, x = np.indices(paint.shape)
+    for centre in shown:
+        scores[np.hypot(y + 0.5 - centre[0], x + 0.5 - centre[1]) < 12] = 0
+    return scores
+
+
+@settings(max_examples=40)
+@given(scenes())
+def test_no_other_place_scores_higher(scene):
+    paint, foregrounds, image = scene
+    marked = {plane: np.random.default_rng(7).random(paint.shape[-2:]) < 0.01 for plane in foregrounds}
+    looks = Looks.of(image, paint, (1, 1), EXTENT)
+    shown = []
+    for _ in range(4):
+        place = next_to_paint(
+            paint, EXTENT, foregrounds=foregrounds, image=image, seams=marked.get, shown=shown
+        )
+        scores = {}
+        for plane, foreground in foregrounds.items():
+            here = paint[plane]
+            new = looks.novelty(plane, np.ones(here.shape, bool)).reshape(here.shape)
+            near = [centre[-2:] for centre in shown if not plane or abs(centre[0] - plane[0]) < 2]
+            scores[plane] = score_everywhere(here, foreground, new, seams=marked[plane], shown=near)
+        best = max(each.max() for each in scores.values())
+        if place is None:
+            assert best < 0.01
+            return
+        assert place.score == pytest.approx(best, rel=1e-6)
+        assert scores[place.centre[:-2]][place.centre[-2:]] == pytest.approx(best, rel=1e-6)
+        shown.append(place.centre)
 
 
 # Scenes with a known answer.
@@ -200,10 +253,20 @@ def test_a_seam_is_unclear_if_some_readings_see_it_and_others_do_not(width, uncl
         return
     assert np.argwhere(seams)[:, 1].mean() == pytest.approx(40, abs=4)
     how = {"foregrounds": {(): foreground[np.newaxis]}}
-    place = next_to_paint(np.zeros((60, 80), int), (28, 28), reading=InstanceConfig(contrast=1.5), **how)
+    place = next_to_paint(np.zeros((60, 80), int), (28, 28), seams={(): seams}.get, **how)
     assert place.why == "seam"
     assert seams[place.centre]
     assert next_to_paint(np.zeros((60, 80), int), (28, 28), **how) is None
+
+
+@pytest.mark.parametrize("angle", [0, 90])
+def test_all_within_two_steps_of_a_seam_counts_as_it(angle, monkeypatch):
+    foreground = ndimage.rotate(dumb_bell(14), angle)
+    seams = unclear_seams(foreground, InstanceConfig(contrast=1.5))
+    monkeypatch.setattr(uncertainty_module, "_WIDE", 0)
+    bare = unclear_seams(foreground, InstanceConfig(contrast=1.5))
+    assert bare.any()
+    np.testing.assert_array_equal(seams, ndimage.binary_dilation(bare, iterations=2))
 
 
 def test_the_edge_of_the_image_is_no_better_than_its_middle():
@@ -214,18 +277,18 @@ def test_the_edge_of_the_image_is_no_better_than_its_middle():
 
 def test_the_extent_is_the_median_of_the_boxes():
     labels = np.zeros((2, 60, 60), int)
-    assert typical_extent(labels, 2) is None
+    assert typical_extent(labels) is None
     labels[1, 5:15, 5:25] = 7
     labels[1, 30:42, 5:29] = 900
     labels[1, 30:40, 40:48] = 5
-    assert typical_extent(labels, 2) == (10, 20)
+    assert typical_extent(labels) == (10, 20)
 
 
 def test_the_extent_counts_all_objects_of_a_plane_without_background():
-    labels = np.full((60, 60), 3)
-    labels[:, 40:] = 9
-    assert typical_extent(labels, 2) == (60, 30)
-    assert typical_extent(np.full((60, 60), 3), 2) is None
+    labels = np.full((1, 60, 60), 3)
+    labels[..., 40:] = 9
+    assert typical_extent(labels) == (60, 30)
+    assert typical_extent(np.full((1, 60, 60), 3)) is None
 
 
 def squares(*sizes):

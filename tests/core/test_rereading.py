@@ -9,6 +9,7 @@ from napari_unet.core.instances import InstanceConfig, Landscape
 from napari_unet.core.objects import rereading
 from napari_unet.core.objects.prediction import Prediction
 from napari_unet.core.objects.rereading import Rereading
+from napari_unet.core.objects.uncertainty import unclear_seams
 
 CONFIG = InstanceConfig(min_size=2)
 
@@ -66,3 +67,24 @@ def test_planes_of_two_predictions(probabilities):
     both = one.with_planes(other)
     assert set(both.foregrounds) == set(np.ndindex(2, 2))
     assert both.nbytes == probabilities[1:].nbytes
+
+
+def test_unclear_seams_are_those_of_any_class_and_found_once(probabilities, monkeypatch):
+    asked = []
+
+    def found(probability, config):
+        asked.append(config)
+        return unclear_seams(probability, config)
+
+    monkeypatch.setattr(rereading, "unclear_seams", found)
+    kept = Rereading.of(probabilities[1:], 2)
+    configs = [replace(CONFIG, threshold=0.2, contrast=contrast) for contrast in (1.0, 0.2)]
+    expected = [
+        np.logical_or.reduce([unclear_seams(each, config) for each in probabilities[1:, 1, 0]])
+        for config in configs
+    ]
+    assert expected[0].any()
+    assert (expected[0] != expected[1]).any()
+    for which in (0, 0, 1, 1, 0):
+        np.testing.assert_array_equal(kept.unclear_seams((1, 0), configs[which]), expected[which])
+    assert asked == [configs[0]] * 2 + [configs[1]] * 2 + [configs[0]] * 2

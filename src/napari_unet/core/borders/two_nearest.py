@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.arrays.blocks import Block
-from napari_unet.core.arrays.runs import runs
+from napari_unet.core.arrays.runs import Number, runs
 from napari_unet.core.errors import InputError
 
 MAX_DIRECT_ID = 2**20
@@ -178,13 +178,13 @@ def nearest_keys(there: NDArray[np.bool_], block: Block, metric: Metric) -> NDAr
     return nearest[_core(block)]
 
 
-def with_small_ids(objects: NDArray[np.int32]) -> NDArray[np.int32]:
+def with_small_ids(objects: NDArray[Number]) -> NDArray[Number]:
     """Return ``objects`` if all ids fit a key well, or else numbered 1, 2, ... in order; 0 stays 0."""
     if objects.max(initial=0) <= MAX_DIRECT_ID:
         return objects
     values, lengths = runs(objects)
     _, numbers = np.unique(np.append(values, 0), return_inverse=True)
-    return np.repeat(numbers[:-1].astype(np.int32), lengths).reshape(objects.shape)
+    return np.repeat(numbers[:-1].astype(objects.dtype), lengths).reshape(objects.shape)
 
 
 def _surrounded(

@@ -26,13 +26,14 @@ def block_mean(plane: NDArray[np.float32], blocks: Sequence[int]) -> NDArray[np.
     blocks : sequence of int
         Edges of a block along every axis.
     """
-    result: NDArray[Any] = plane
     for axis, block in enumerate(blocks):
-        starts = np.arange(0, plane.shape[axis], block)
-        lengths = np.diff(starts, append=plane.shape[axis]).astype(np.float32)
-        lengths = lengths.reshape([-1 if other == axis else 1 for other in range(plane.ndim)])
-        result = np.add.reduceat(result, starts, axis=axis) / lengths
-    return result
+        across = np.moveaxis(plane, axis, 0)
+        whole = len(across) // block * block
+        means = across[:whole].reshape(whole // block, block, *across.shape[1:]).mean(axis=1)
+        if whole < len(across):
+            means = np.concatenate((means, across[whole:].mean(axis=0, keepdims=True)))
+        plane = np.moveaxis(means, 0, axis)
+    return plane
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,12 +82,14 @@ class Looks:
             result += [mean, np.sqrt(np.maximum(square - mean * mean, 0))]
         return np.stack(result)
 
-    def novelty(self, plane: Plane) -> NDArray[np.float32]:
-        """Return (blocks...) from 0, exactly like something painted, towards 1; without paint 1."""
-        features = self.features(plane)
+    def novelty(self, plane: Plane, where: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Return (N,) from 0, exactly like something painted, towards 1; without paint 1.
+
+        Of the N blocks of the plane that are True in ``where``, in raster order.
+        """
         if self.painted is None:
-            return np.ones(features.shape[1:], np.float32)
-        distance, _ = self.painted.query(features.reshape(len(features), -1).T)
+            return np.ones(int(np.count_nonzero(where)), np.float32)
+        distance, _ = self.painted.query(self.features(plane)[:, where].T)
         # Half way where it is a tenth as far from the nearest paint as these are from their middle.
         result: NDArray[np.float32] = (distance / (distance + 0.1 * self.spread)).astype(np.float32)
-        return result.reshape(features.shape[1:])
+        return result

@@ -1,7 +1,8 @@
 """Where the next stroke would teach most: uncertain, unpainted, unlike what was painted or shown before."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -12,8 +13,7 @@ from napari_unet.core.annotation import FIRST_OBJECT
 from napari_unet.core.arrays.boxes import Plane
 from napari_unet.core.arrays.lazy import Pixels
 from napari_unet.core.guiding.looks import Looks, block_mean
-from napari_unet.core.instances import InstanceConfig
-from napari_unet.core.objects.uncertainty import uncertainty, unclear_seams
+from napari_unet.core.objects.uncertainty import uncertainty, without_lines
 
 Why = Literal["seam", "wavers", "unlike"]
 
@@ -31,9 +31,6 @@ _PLANES_APART = 2
 
 _NEAR = 0.4
 """Distance from paint, in objects, at which a place counts two thirds: the paint there will teach it."""
-
-_LINE = 3
-"""Uncertain lines thinner than this are the outlines of objects, which are never quite certain."""
 
 _LEAST = 0.01
 """Score below which a place teaches nothing: the network is certain, or paint is close."""
@@ -85,7 +82,7 @@ def next_place(
     *,
     foregrounds: Mapping[Plane, NDArray[np.float32] | None],
     image: Pixels,
-    reading: InstanceConfig | None = None,
+    seams: Callable[[Plane], NDArray[np.bool_]] | None = None,
     shown: Sequence[tuple[int, ...]] = (),
 ) -> Place | None:
     """Return the place where a stroke would teach most, or None if none would teach much.
@@ -104,21 +101,22 @@ def next_place(
         nothing was predicted, so that places are ranked by their looks alone.
     image : array or LazyPixels (C, …YX)
         For the looks.
-    reading : InstanceConfig, optional
-        How objects are read from the foreground, so that seams between them count that are seen by some
-        readings and not by others; None where they are not told apart.
+    seams : callable, optional
+        Takes a plane and returns where (spatial...) it is unclear whether touching objects part, see
+        :func:`napari_unet.core.objects.uncertainty.unclear_seams`; None where they are not told apart.
     shown : sequence of tuple of int
         Centres (…YX) that were shown before: no place is near one of them.
     """
     blocks = tuple(max(1, int(size / _BLOCKS)) for size in extent)
     looks = Looks.of(image, paint, blocks, extent)
-    found = []
+    best: Place | None = None
     for plane, foreground in foregrounds.items():
-        ground = _Ground.of(paint[plane], foreground, blocks, extent, reading)
-        place = ground.best_place(plane, looks.novelty(plane), _near(shown, plane))
-        if place is not None:
-            found.append(place)
-    return min(found, key=lambda place: (-place.score, place.centre), default=None)
+        unclear = None if foreground is None or seams is None else seams(plane)
+        ground = _Ground.of(paint[plane], foreground, blocks, extent, unclear)
+        least = _LEAST if best is None else best.score
+        place = ground.best_place(plane, partial(looks.novelty, plane), _near(shown, plane), least)
+        best = min(filter(None, (best, place)), key=lambda each: (-each.score, each.centre), default=None)
+    return best
 
 
 def _near(centres: Sequence[tuple[int, ...]], plane: Plane) -> list[tuple[int, ...]]:
@@ -137,11 +135,11 @@ class _Ground:
 
     ``wavering`` and ``distance`` (in objects) are arrays over blocks; the distance is 0 of every block with
     any paint. ``uncertain`` (spatial...) is 0 where there is paint, and ``seams`` (spatial...) where touching
-    objects may part.
+    objects may part; None where they are not told apart.
     """
 
     uncertain: NDArray[np.float32]
-    seams: NDArray[np.bool_]
+    seams: NDArray[np.bool_] | None
     foreground: NDArray[np.float32] | None
     wavering: NDArray[np.float32]
     distance: NDArray[np.float64]
@@ -155,34 +153,38 @@ class _Ground:
         foreground: NDArray[np.float32] | None,
         blocks: tuple[int, ...],
         extent: Sequence[float],
-        reading: InstanceConfig | None,
+        seams: NDArray[np.bool_] | None,
     ) -> "_Ground":
         painted = paint != 0
-        seams = np.zeros(paint.shape, bool)
         if foreground is None:
             uncertain = np.ones(paint.shape, np.float32)
         else:
-            uncertain = ndimage.grey_opening(uncertainty(foreground), (_LINE,) * paint.ndim)
-            if reading is not None:
-                seams = np.logical_or.reduce([unclear_seams(each, reading) for each in foreground])
+            uncertain = without_lines(uncertainty(foreground))
+            if seams is not None:
                 uncertain[seams] = 1
         uncertain[painted] = 0
         sigma = [size / (4 * block) for size, block in zip(extent, blocks, strict=True)]
         # Nothing is to be seen beyond the edge, where networks waver because they see less.
         wavering = ndimage.gaussian_filter(block_mean(uncertain, blocks), sigma, mode="constant")
-        cover = block_mean(painted.astype(np.float32), blocks)
-        distance = np.full(cover.shape, np.inf)
+        distance = np.full(wavering.shape, np.inf)
         if painted.any():
+            cover = block_mean(painted.astype(np.float32), blocks)
             sampling = np.divide(blocks, extent)
             distance = ndimage.distance_transform_edt(cover == 0, sampling=sampling)
         return cls(uncertain, seams, foreground, wavering, distance, blocks, extent)
 
     def best_place(
-        self, plane: Plane, novelty: NDArray[np.float32], shown: Sequence[tuple[int, ...]]
+        self,
+        plane: Plane,
+        novelty: Callable[[NDArray[np.bool_]], NDArray[np.float32]],
+        shown: Sequence[tuple[int, ...]],
+        least: float,
     ) -> Place | None:
-        """Return the best place of this plane, apart from those ``shown``."""
+        """Return the best place of this plane, apart from those ``shown``; None if it scores below ``least``.
+
+        ``novelty`` takes the blocks (True) of which it is asked for, and takes long.
+        """
         score = self.wavering * (1 - np.exp(-((self.distance / _NEAR) ** 2)))
-        score *= _SEEN + (1 - _SEEN) * novelty
         for centre in shown:
             axes = [
                 ((np.arange(length) + 0.5) * block - at) / size
@@ -190,13 +192,19 @@ class _Ground:
             ]
             squares = sum(axis**2 for axis in np.ix_(*axes))
             score[squares < _APART**2] = 0
-        block = np.unravel_index(int(score.argmax()), score.shape)
-        if score[block] < _LEAST:
+        may_win = score >= least  # novelty only lowers a score
+        if not may_win.any():
             return None
-        return self._place(plane, block, float(score[block]), float(novelty[block]))
+        new = novelty(may_win)
+        scores = score[may_win] * (_SEEN + (1 - _SEEN) * new)
+        best = int(scores.argmax())
+        if scores[best] < least:
+            return None
+        block = [int(axis[best]) for axis in np.nonzero(may_win)]
+        return self._place(plane, block, float(scores[best]), float(new[best]))
 
-    def _place(self, plane: Plane, block: Sequence[Any], score: float, novelty: float) -> Place:
-        corner = [int(at) * size for at, size in zip(block, self.blocks, strict=True)]
+    def _place(self, plane: Plane, block: Sequence[int], score: float, novelty: float) -> Place:
+        corner = [at * size for at, size in zip(block, self.blocks, strict=True)]
         inside = tuple(slice(at, at + size) for at, size in zip(corner, self.blocks, strict=True))
         part = self.uncertain[inside]
         at = np.unravel_index(int(part.argmax()), part.shape)
@@ -217,7 +225,7 @@ class _Ground:
             for at, size in zip(centre, self.extent, strict=True)
         )
         here: tuple[Any, ...] = (slice(None), *centre)
-        why: Why = "seam" if self.seams[near].any() else "wavers"
+        why: Why = "seam" if self.seams is not None and self.seams[near].any() else "wavers"
         return replace(place, why=why, between=_rivals(self.foreground[here]))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from napari_unet.core.arrays.boxes import Plane
 from napari_unet.core.instances import InstanceConfig, Landscape
 from napari_unet.core.objects.prediction import join_classes
+from napari_unet.core.objects.uncertainty import unclear_seams
 
 _ROOM = 2**29
 """Bytes that landscapes may take: they are kept for the plane that the user looks at and a few more."""
@@ -25,6 +27,8 @@ class Rereading:
     # probability of every class but the background, of the planes that were predicted
     foregrounds: Mapping[Plane, NDArray[np.float32]]
     _landscapes: dict[Plane, tuple[Landscape, ...]] = field(default_factory=dict)
+    # a bit for every pixel, and the reading whose seams these are
+    _seams: dict[Plane, tuple[InstanceConfig, NDArray[np.uint8]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, foreground: NDArray[np.float32], ndim: int, plane: Plane = ()) -> "Rereading":
@@ -65,6 +69,19 @@ class Rereading:
             np.add(objects, taken, out=objects, where=objects > 0)
             taken += count
             yield plane, objects
+
+    def unclear_seams(self, plane: Plane, config: InstanceConfig) -> NDArray[np.bool_]:
+        """Return where touching objects (spatial...) of any class may part or not, as read with ``config``.
+
+        Found once for each plane, as it takes most of a search for the next place to paint.
+        """
+        foreground = self.foregrounds[plane]
+        known, bits = self._seams.get(plane, (None, None))
+        if bits is None or known != config:
+            bits = np.packbits(np.logical_or.reduce([unclear_seams(each, config) for each in foreground]))
+            self._seams[plane] = config, bits
+        shape = foreground.shape[1:]
+        return np.unpackbits(bits, count=prod(shape)).reshape(shape).view(np.bool_)
 
     def _room(self) -> int:
         return _ROOM - sum(

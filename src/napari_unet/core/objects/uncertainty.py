@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_unet.core.instances import InstanceConfig, Landscape
 
@@ -33,6 +32,18 @@ def uncertainty(foreground: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     return np.nan_to_num(result, copy=False)
 
 
+def without_lines(uncertain: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return uncertainty (…YX) less its lines of one or two pixels.
+
+    These are the outlines of objects, which are never quite certain. This is a grey opening with a cube of
+    three pixels.
+    """
+    for fold in (np.minimum, np.maximum):
+        for axis in range(uncertain.ndim):
+            uncertain = _with_neighbours(uncertain, fold, axis)
+    return uncertain
+
+
 def unclear_seams(probability: NDArray[np.floating[Any]], reading: InstanceConfig) -> NDArray[np.bool_]:
     """Return where touching objects may part or not, which the probability of foreground itself cannot show.
 
@@ -55,5 +66,19 @@ def unclear_seams(probability: NDArray[np.floating[Any]], reading: InstanceConfi
         other: tuple[slice, ...] = (slice(None),) * axis + (slice(None, -1),)
         split = (eager[one] != eager[other]) & (eager[one] > 0) & (eager[other] > 0)
         seams[one] |= split & (careful[one] == careful[other])
-    grown: NDArray[np.bool_] = ndimage.binary_dilation(seams, iterations=_WIDE) if seams.any() else seams
-    return grown
+    for _ in range(_WIDE if seams.any() else 0):
+        along = (_with_neighbours(seams, np.maximum, axis) for axis in range(seams.ndim))
+        seams = np.logical_or.reduce(list(along))
+    return seams
+
+
+def _with_neighbours(values: NDArray[Any], fold: np.ufunc, axis: int) -> NDArray[Any]:
+    """Return the minimum or maximum of every pixel and its two neighbours along one axis.
+
+    Many times faster than the filters of scipy.
+    """
+    result = values.copy()
+    before, behind = ((slice(None),) * axis + (part,) for part in (slice(None, -1), slice(1, None)))
+    fold(result[behind], values[before], out=result[behind])
+    fold(result[before], values[behind], out=result[before])
+    return result

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,13 +84,16 @@ def rank(questions: Sequence[Question], *, wants_map: bool = False, stay: float 
 def _best(question: Question, shown: Sequence[tuple[int, ...]]) -> Place | None:
     """Return the best place of one image, except those ``shown``."""
     paint, known, foregrounds = question.paint, question.known, _foregrounds(question)
+    seams = None
+    if known is not None and known.reading is not None:
+        seams = partial(known.rereading.unclear_seams, config=known.reading)
     ndim = paint.ndim - len(next(iter(foregrounds)))
     return next_place(
         paint,
         object_extent(paint, question.mode, foregrounds, ndim),
         foregrounds=foregrounds,
         image=channels_first(question.image, ndim=ndim, channels=question.channels, paint_shape=paint.shape),
-        reading=None if known is None else known.reading,
+        seams=seams,
         shown=shown,
     )
 
