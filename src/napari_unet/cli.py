@@ -201,7 +201,8 @@ def predict(
     project: ProjectFolder = None,
     output: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results.")],
     what: Annotated[
-        list[str] | None, typer.Option(metavar="objects|classes|probabilities...", help="Results. [objects]")
+        list[str] | None,
+        typer.Option(metavar="objects|classes|probabilities...", help="Results. [what the model learnt]"),
     ] = None,
     outlines: Outlines = None,
     file_format: Annotated[
@@ -224,7 +225,8 @@ def predict(
 ) -> int:
     """Segment images, and write DIR/STEM_objects.tif and the like.
 
-    Images are files, or those of a project, with the model that it trained last if none is given. Objects are
+    Images are files, or those of a project, with the model that it trained last if none is given. A model
+    that learnt classes gives classes, any other one objects, unless --what says something else. Objects are
     whole numbers (0 is background), classes are paint values (1 is background), probabilities have one
     channel for each class. Outlines are DIR/STEM_objects.zip for ImageJ, .geojson for QuPath. The table has
     a line for every object of every image, and one for an image, or a plane, without objects. If an image
@@ -234,17 +236,25 @@ def predict(
     like. A dask.distributed cluster (--scheduler) works the same way; its workers must see the files under
     the same paths.
     """
-    from napari_unet.commands.predict import check_kinds, connected, last_model, plan_work, segment_files
+    from napari_unet.commands.predict import (
+        check_kinds,
+        connected,
+        last_model,
+        learnt_kind,
+        plan_work,
+        segment_files,
+    )
     from napari_unet.commands.settings import settings_of
     from napari_unet.files.networks.models import load_model
     from napari_unet.files.networks.starters import find_model
 
     check_project(project, {"--images": images, "MODEL": model}, need=("MODEL", "--images"), may=("MODEL",))
-    kinds = check_kinds(what or ["objects"], table, outlines or ())
+    path = find_model(model or last_model(project))
+    kinds = check_kinds(what or [learnt_kind(path)], table, outlines or ())
     results = output, kinds, file_format
     work, missing = plan_work(images or (), project, *results, outlines=outlines or (), redo=redo)
     with connected(scheduler) as cluster:
-        network = load_model(find_model(model or last_model(project)))
+        network = load_model(path)
         settings = settings_of("prediction", config, assignments, network).prediction
         code = segment_files(
             network, work, settings, device=device, as_json=as_json, cluster=cluster, table=table

@@ -318,10 +318,25 @@ def test_the_objects_of_all_images_are_in_one_table(
     assert list(rows[0])[:3] == ["image", "class", "pixels"]
     assert {row["image"] for row in rows} == {"a1.tif", "a10.tif", "Färbung 1.tif", "z.zarr"}
     for name, result in (("a1.tif", "a1_classes.tif"), ("z.zarr", "z_classes.zarr")):
-        expected = measure_objects(load_labels(tmp_path / "out" / result).pixels, image)
-        assert [list(row.values()) for row in rows if row["image"] == name] == [
-            [name, *map(str, line)] for line in expected[1:]
+        names, *expected = measure_objects(load_labels(tmp_path / "out" / result).pixels, image)
+        assert [(row["class"], row["pixels"], row["mean"]) for row in rows if row["image"] == name] == [
+            (str(line[0]), str(line[1]), str(line[names.index("mean")])) for line in expected
         ]
+
+
+def test_a_model_of_classes_gives_classes_unless_something_else_is_asked_for(
+    folder: Path, tmp_path: Path
+) -> None:
+    model, images = tmp_path / "classes.safetensors", folder / "images" / "a1.tif"
+    learns = ["--images", images, "--paint", folder / "paint" / "a1.tif", "--mode", "classes", *SMALL]
+    assert run("train", *learns, "--output", model, "--steps", "1") == 0
+    out, table = tmp_path / "out", tmp_path / "areas.csv"
+    arguments = ["predict", model, "--images", images, "--output", out]
+    assert run(*arguments, "--table", table) == 0
+    assert [path.name for path in out.iterdir()] == ["a1_classes.tif"]
+    assert list(rows_of(table)[0])[:4] == ["image", "class", "pixels", "percent"]
+    assert run(*arguments, "--what", "objects") == 0
+    assert (out / "a1_objects.tif").exists()
 
 
 def test_objects_have_their_class_in_the_table_if_classes_are_asked_for(folder: Path, tmp_path: Path) -> None:

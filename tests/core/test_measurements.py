@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from skimage.measure import regionprops
 
-from napari_unet.core.arrays.lazy import LazyPixels
+from napari_unet.core.arrays.lazy import LazyPixels, as_pixels
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.objects import measurements
@@ -223,3 +223,31 @@ def test_objects_of_a_prediction_in_classes_mode_have_their_class():
     assert [row[:3] for row in rows] == [[1, 3, 9], [2, 2, 6], [3, 3, 6]]
     other = np.where(classes == 3, 5, 4)
     assert [row[1] for row in measure_objects(found, classes=other)[1:]] == [5, 4, 5]
+
+
+def test_classes_have_a_line_in_every_plane_also_where_there_are_none_of_them():
+    classes = np.ones((2, 3, 4), np.uint8)
+    classes[0, 0], classes[1, :2], classes[1, 2, 0] = 2, 3, 0
+    image = np.arange(24).reshape(2, 3, 4)
+
+    def lines(pixel_size=()):
+        return Measurable(
+            "a", as_pixels(classes), as_pixels(image), "TYX", pixel_size, {}, is_classes=True
+        ).table()
+
+    assert lines() == [
+        ["class", "pixels", "percent", "t_px", "mean"],
+        [1, 8, 66.6667, 0, 7.5],
+        [2, 4, 33.3333, 0, 1.5],
+        [3, 0, 0, 0, None],
+        [1, 3, 27.2727, 1, 22],
+        [2, 0, 0, 1, None],
+        [3, 8, 72.7273, 1, 15.5],
+    ]
+    names, *rows = lines((None, 0.5, 0.5))
+    assert names[:4] == ["class", "pixels", "area_um2", "percent"]
+    assert [row[2] for row in rows] == [2, 1, 0, 0.75, 0, 2]
+    classes[0] = 0  # a plane that was not segmented
+    assert [row[:4] for row in lines()[1:]] == [[1, 3, 27.2727, 1], [3, 8, 72.7273, 1]]
+    classes[:] = 0
+    assert lines() == [["class", "pixels", "percent", "t_px", "mean"]]

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
 from types import MappingProxyType
 from typing import Any
 
@@ -156,7 +157,8 @@ class Measurable:
         """Return the measurements; brightness, or the class, is left out if it is of another shape.
 
         Labels do not say what their model tells apart: if that is no more than objects and background, the
-        class is there as well, and says 2, foreground. Of classes, the first column is called "class".
+        class is there as well, and says 2, foreground. Of classes there is a line for each class of each
+        plane: its pixels, its area, how much of the labelled part of the plane it is, and its brightness.
         """
         shown = dict[str, Pixels]()
         if self.image is not None:
@@ -166,10 +168,9 @@ class Measurable:
         if classes is not None and classes.shape != self.labels.shape:
             classes = None
         bright = shown | _others(self.others)
-        table = _table(self.labels, bright, self.axes, self.pixel_size, classes, planes=self.planes)
         if self.is_classes:
-            table[0][0] = "class"
-        return table
+            return _class_table(self.labels, bright, self.axes, self.pixel_size)
+        return _table(self.labels, bright, self.axes, self.pixel_size, classes, planes=self.planes)
 
 
 def join_tables(tables: Iterable[tuple[str, Table]]) -> list[list[object]]:
@@ -200,7 +201,8 @@ def _table(
 
     A plane without objects is not in it if it is none of the ``planes`` that were segmented.
     """
-    found, empty, by_class = _add_up(labels, list(bright.values()), classes)
+    parts, empty, by_class = _add_up(labels, list(bright.values()), classes)
+    found = _joined(parts)
     ndim = 3 if np.any(found.first != found.last) else 2
     columns: dict[str, NDArray[Any]] = {"object": found.ids}
     if classes is not None:
@@ -209,9 +211,7 @@ def _table(
     columns |= _sizes(found.pixels, ndim, pixel_size)
     places = [f"{axis.lower()}_px" for axis in axes]
     columns |= dict(zip([*places, *bright], found.sums / found.pixels, strict=True))
-    rows = [
-        [_short(value) for value in row] for row in zip(*(c.tolist() for c in columns.values()), strict=True)
-    ]
+    rows = _rows(columns)
     if ndim == 2:
         for where in empty:
             # A plane of a volume that was segmented was segmented with it.
@@ -220,6 +220,43 @@ def _table(
             place = dict(zip(places, map(float, where), strict=False))
             rows.append([place.get(name) for name in columns])
     return [list(columns), *rows]
+
+
+def _class_table(
+    labels: Pixels, bright: Mapping[str, Pixels], axes: str, pixel_size: Sequence[float | None]
+) -> list[list[object]]:
+    """Return a line for each class of each plane, as a sum over a time series would mean nothing.
+
+    A class that is in some planes has a line, of no pixels, in the others, too.
+    """
+    (none, *parts), _, _ = _add_up(labels, list(bright.values()), None)
+    by_plane = [(at, _joined(list(some))) for at, some in groupby(parts, lambda part: int(part.first[0]))]
+    ids = _joined([none, *parts]).ids
+    pixels = np.zeros((len(by_plane), len(ids)), np.int64)
+    sums = np.zeros((len(none.sums), *pixels.shape))
+    for number, (_, found) in enumerate(by_plane):
+        here = np.searchsorted(ids, found.ids)
+        pixels[number, here], sums[:, number, here] = found.pixels, found.sums
+    size = _sizes(pixels, 2, pixel_size)
+    percent = 100 * pixels / pixels.sum(axis=1, keepdims=True)
+    columns = {"class": np.tile(ids, len(by_plane)), "pixels": pixels}
+    columns |= {"area_um2": size["area_um2"]} if "area_um2" in size else {}
+    columns["percent"] = percent
+    all_planes = list(np.ndindex(labels.shape[:-2]))
+    places = np.array([all_planes[at] for at, _ in by_plane], int).reshape(len(by_plane), labels.ndim - 2).T
+    columns |= {
+        f"{axis.lower()}_px": np.repeat(where, len(ids)) for axis, where in zip(axes, places, strict=False)
+    }
+    means = sums[labels.ndim :] / np.maximum(pixels, 1)
+    columns |= dict(zip(bright, means, strict=True))
+    lines = _rows({name: column.ravel() for name, column in columns.items()})
+    before = len(columns) - len(bright)
+    return [list(columns), *(line if line[1] else line[:before] + [None] * len(bright) for line in lines)]
+
+
+def _rows(columns: Mapping[str, NDArray[Any]]) -> list[list[object]]:
+    values = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [[_short(value) for value in row] for row in values]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -241,8 +278,8 @@ class _Sums:
 
 def _add_up(
     labels: Pixels, bright: Sequence[Pixels], classes: Pixels | None
-) -> tuple[_Sums, list[tuple[int, ...]], list[ClassPixels]]:
-    """Return the sums over every object, in the order of ids, the planes without any, and pixels by class."""
+) -> tuple[list[_Sums], list[tuple[int, ...]], list[ClassPixels]]:
+    """Return sums over objects by part of each plane, first those of none; empty planes; pixels by class."""
     *leading, height, width = labels.shape
     parts, empty = [_Sums.none(labels.dtype, labels.ndim + len(bright))], list[tuple[int, ...]]()
     by_class = list[ClassPixels]()
@@ -269,7 +306,7 @@ def _add_up(
             parts.append(_Sums(ids, pixels, plane, plane, np.array(sums, float)))
         if len(parts) == before:
             empty.append(where)
-    return _joined(parts), empty, by_class
+    return parts, empty, by_class
 
 
 def _joined(parts: Sequence[_Sums]) -> _Sums:
