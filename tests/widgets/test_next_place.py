@@ -1,5 +1,6 @@
 """Where to paint next, with real layers, threads, model files and, where the camera counts, a real window."""
 
+import os
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +31,7 @@ from napari_unet.widgets.guiding.place_view import is_ring, show_place
 from napari_unet.widgets.next_place import KEY
 from napari_unet.widgets.paint import PaintDock
 from napari_unet.widgets.predicting import onlooker
+from napari_unet.widgets.projects.window_project import project_of
 from napari_unet.widgets.training.live_preview import LivePreviewLayer
 from napari_unet.widgets.unet import UNetDock
 from napari_unet.widgets.window.lifetime import is_alive
@@ -361,6 +363,17 @@ def test_the_newest_model_looks_if_nobody_has(dock, viewer, qtbot, models):
     assert own.model == models / "model.safetensors"
     press(dock, qtbot)
     assert dock.next_place._onlooker.known(image) is own  # it looks once
+
+
+def test_in_a_project_its_newest_model_looks(dock, viewer, qtbot, models):
+    project_of(viewer).create(models.parent / "p")
+    own = [save(models.parent / "p" / "models", name) for name in ("newest", "old")]
+    os.utime(own[1], (1e9, 1e9))
+    save(models, "newer, but of other images")
+    paint_on(viewer, viewer.add_image(discs(), name="cells"))
+    press(dock, qtbot)
+    assert dock.next_place._onlooker.known(dock.image.layer).model == own[0]
+    project_of(viewer).close()
 
 
 def test_a_paint_dock_that_is_closed_looks_no_further(make_napari_viewer, qtbot, models):

@@ -426,6 +426,32 @@ def test_corrections_that_are_in_the_paint_are_not_to_be_taken_again(made, make_
     assert edited_result(viewer, viewer.layers["a b"], "objects") is None
 
 
+def test_all_models_are_offered_in_a_project_its_own_first(made, models, make_napari_viewer, qtbot):
+    _, folder = made
+    _, usual = save(models, "same"), save(models, "usual")
+    viewer = reopened(make_napari_viewer, folder, qtbot)  # a second window, which only reads
+    dock = PredictDock(viewer)
+    qtbot.addWidget(dock)
+    chooser = dock.model
+
+    def offered():
+        return [chooser.itemText(index) for index in range(chooser.count())]
+
+    assert offered() == ["usual (U-Net models)", "same (U-Net models)"]
+    assert chooser.folder == models
+    chooser.choose(usual)
+    project_of(viewer).create(folder.parent / "copy")
+    assert offered() == ["usual (U-Net models)", "same (U-Net models)"]
+    assert chooser.path == usual
+    assert chooser.folder == folder.parent / "copy" / "models"
+    save(models, "later")
+    qtbot.waitUntil(lambda: len(offered()) == 3, timeout=5_000)
+    save(chooser.folder, "same")
+    qtbot.waitUntil(lambda: offered()[0] == "same", timeout=5_000)
+    assert offered() == ["same", "later (U-Net models)", "usual (U-Net models)"]
+    assert chooser.path == usual
+
+
 def test_a_model_goes_into_a_project_that_is_made_while_it_learns(
     make_napari_viewer, data, home, qtbot, monkeypatch
 ):
@@ -538,7 +564,7 @@ def test_settings_and_the_last_model_with_its_curve_come_back(made, make_napari_
     train, weights, predict = TrainDock(viewer), WeightsDock(viewer), PredictDock(viewer)
     for dock in (train, weights, predict):
         qtbot.addWidget(dock)
-    assert predict.model._folder == folder / "models"
+    assert predict.model.folder == folder / "models"
     path = save(folder / "models", "first")
     train.saved.emit(path)
     # What is set after a training goes before what its model was trained with.

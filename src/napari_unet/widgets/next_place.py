@@ -48,9 +48,9 @@ from napari_unet.widgets.parts.form import Column, LayerChooser, Sentence, Tone,
 from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.predicting.onlooker import Onlooker
 from napari_unet.widgets.predicting.prediction_targets import Target
+from napari_unet.widgets.projects.window_project import project_of
 from napari_unet.widgets.training.live_preview import LivePreviewLayer
 from napari_unet.widgets.window.lifetime import bind_key, follow, later
-from napari_unet.widgets.window.preferences import read_preferences
 
 KEY = "J"
 """Key that leads to the next place, whichever layer is selected: napari leaves it free for all of them."""
@@ -114,7 +114,7 @@ class NextPlace(QWidget):
         super().__init__()
         self._viewer = viewer
         self._chooser = image
-        self._model: Callable[[], Path | None] = lambda: newest_model(read_preferences().models_folder)
+        self._model: Callable[[], Path | None] = lambda: newest_model(project_of(viewer).model_folders)
         self._kept: Callable[[Image], Known | None] = lambda _image: None
         self._preview: Callable[[], LivePreviewLayer | None] = lambda: None
         self._is_glancing = False

@@ -1,4 +1,4 @@
-"""A list of the models in a folder that stays up to date while models come and go."""
+"""A list of the models in some folders that stays up to date while models come and go."""
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -92,17 +92,17 @@ class ModelFacts:
 
 
 class ModelChooser(Chooser):
-    """The model files of a folder, newest first, any other file, and the starters.
+    """The model files of a folder, newest first, any other file, the starters, and models of more folders.
 
-    The folder is watched for models that come and go; it need not exist yet.
+    The folders are watched for models that come and go; they need not exist yet.
     """
 
     model_changed = Signal(object)
     """The ``Path`` of the chosen model, or None."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, *folders: Path) -> None:
         super().__init__("Train a network first, or browse")
-        self._folder = folder
+        self._folders = folders
         self._others: list[Path] = []
         self._project: WindowProject | None = None
         self._path: Path | None = None
@@ -130,28 +130,26 @@ class ModelChooser(Chooser):
 
     def _on_opened(self) -> None:
         if self._project is not None:
-            self._list(self._project.models_folder, self._project.last_model)
+            self._folders = self._project.model_folders
+            self._refill(self._project.last_model)
 
     def _on_moved(self) -> None:
         """List the new folder; what is chosen stays chosen, or its copy there."""
         if self._project is None:
             return
-        path, folder = self._path, self._project.models_folder
-        if path is not None and path.parent == self._folder != folder:
-            self._others.append(path)
+        self._folders = self._project.model_folders
+        path, folder = self._path, self._folders[0]
         self._others = [other for other in self._others if not (folder / other.name).is_file()]
         if path is not None and (folder / path.name).is_file():
             path = folder / path.name
-        self._list(folder, path)
-
-    def _list(self, folder: Path, wanted: Path | None) -> None:
-        self._folder = folder
-        self._refill(wanted)
+        elif path is not None:
+            self._list_also(path)
+        self._refill(path)
 
     @property
     def folder(self) -> Path:
-        """The folder of the listed models."""
-        return self._folder
+        """The folder for new models."""
+        return self._folders[0] if self._project is None else self._project.models_folder
 
     def _offer(self, path: Path) -> None:
         if not self._is_chosen:
@@ -168,9 +166,12 @@ class ModelChooser(Chooser):
     def choose(self, path: Path) -> None:
         """Choose a model file, wherever it lies."""
         self._is_chosen = True
-        if path.parent != self._folder and not is_starter(path) and path not in self._others:
-            self._others.append(path)
+        self._list_also(path)
         self._read_again(path)
+
+    def _list_also(self, path: Path) -> None:
+        if path.parent not in self._folders and not is_starter(path) and path not in self._others:
+            self._others.append(path)
 
     def suggest(self, suits: Callable[[ModelFacts], bool]) -> bool:
         """Choose the first model that ``suits``, unless the user chose one; return whether any does."""
@@ -188,21 +189,33 @@ class ModelChooser(Chooser):
         # A starter that the user did not choose gives way to the first trained model.
         wanted = wanted or (self._path if self._is_chosen or self._path not in starters else None)
         self._watch()
-        trained = [(path.stem, path) for path in _by_age([*_models_in(self._folder), *self._others])]
-        self.offer_all([*trained, *((f"{name} (starter)", path) for path, name in starters.items())], wanted)
+        first, *more = (_models_in(folder) for folder in self._folders)
+        names = {path.name for path in first}  # a project has copies of some
+        beside = _by_age(path for found in more for path in found if path.name not in names)
+        self.offer_all(
+            [
+                *((path.stem, path) for path in _by_age([*first, *self._others])),
+                *((f"{name} (starter)", path) for path, name in starters.items()),
+                *((f"{path.stem} ({path.parent.name})", path) for path in beside),
+            ],
+            wanted,
+        )
         self._on_index()
 
     def _watch(self) -> None:
-        """Watch the folder, or while there is none the nearest one in which it may appear."""
-        nearest = str(next(folder for folder in (self._folder, *self._folder.parents) if folder.is_dir()))
-        watched = self._watcher.directories()
-        if watched != [nearest]:
-            if watched:
-                self._watcher.removePaths(watched)
-            self._watcher.addPath(nearest)
+        """Watch the folders, or where there is none the nearest one in which it may appear."""
+        nearest = {
+            str(next(above for above in (folder, *folder.parents) if above.is_dir()))
+            for folder in self._folders
+        }
+        watched = set(self._watcher.directories())
+        if gone := watched - nearest:
+            self._watcher.removePaths(sorted(gone))
+        if new := nearest - watched:
+            self._watcher.addPaths(sorted(new))
 
     def _on_files(self, folder: str) -> None:
-        if folder == str(self._folder) or self._folder.is_dir():
+        if folder in map(str, self._folders) or any(each.is_dir() for each in self._folders):
             self._refill()
         else:  # folders between the two came or went, or other files beside them
             self._watch()
@@ -224,10 +237,9 @@ def read_facts(path: Path | None) -> ModelFacts:
     return ModelFacts.read(path)
 
 
-def newest_model(folder: Path) -> Path | None:
-    """Return the model that was saved last in ``folder``, or None if there is none."""
-    found = _by_age(_models_in(folder))
-    return found[0] if found else None
+def newest_model(folders: Iterable[Path]) -> Path | None:
+    """Return the model saved last in the first of these ``folders`` that has one; None if none has."""
+    return next((path for folder in folders for path in _by_age(_models_in(folder))), None)
 
 
 def _models_in(folder: Path) -> list[Path]:

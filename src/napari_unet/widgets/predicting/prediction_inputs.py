@@ -76,10 +76,11 @@ class PredictionInputs(QWidget):
         self._project = project_of(viewer)
         self.model = form.add(
             "Model",
-            ModelChooser(self._project.models_folder),
+            ModelChooser(*self._project.model_folders),
             name="predict_model",
             tooltip="The trained network, the newest first, and the starters, which need no training: phase\n"
-            "for phase contrast, cells for all else. The folder is set in napari's preferences.",
+            "for phase contrast, cells for all else. In a project, its own come first, and those of the\n"
+            "folder in napari's preferences last.",
         )
         self.model.follow(self._project, keeps_choice=keeps_model)
         self.facts_line = Sentence("predict_facts")

@@ -77,11 +77,17 @@ class WindowProject(QObject):
 
     @property
     def models_folder(self) -> Path:
-        """The folder of models: in the project, if one is open that can be written and still exists."""
+        """The folder for new models: in the project, if one is open that can be written and still exists."""
         session = self.session
         if session is None or not session.is_writable or not session.folder.is_dir():
             return read_preferences().models_folder
         return session.folder / MODELS
+
+    @property
+    def model_folders(self) -> tuple[Path, ...]:
+        """The folders of models to offer: in the project, even if it can only be read, and the usual one."""
+        session, usual = self.session, read_preferences().models_folder
+        return (usual,) if session is None else (session.folder / MODELS, usual)
 
     @property
     def last_model(self) -> Path | None:
