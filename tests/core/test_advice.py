@@ -86,6 +86,14 @@ def test_summary_says_what_is_missing(pixels, mode, teachable, words):
         assert word in sentence
 
 
+def test_where_all_is_labelled_no_more_paint_is_asked_for():
+    paint = np.repeat([[1], [2]], [90, 1], axis=0)
+    paint[-1, 0] = 2
+    assert not any("times as many" in sentence for sentence in summarise_paint(paint).missing)
+    paint[0] = 0
+    assert any("89 times as many" in sentence for sentence in summarise_paint(paint).missing)
+
+
 @pytest.mark.parametrize("factor", [1, 500_009], ids=["small ids", "scattered ids"])
 def test_summary_counts_thousands_of_objects_whatever_their_ids(factor):
     rows, columns = np.indices((2048, 2048)) // 40

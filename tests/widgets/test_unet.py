@@ -156,6 +156,12 @@ PREDICTED = stage(trained=True, has_labels=True, predicted=True)
         (stage(is_of_classes=True), 3, "a little more first", ("start", "class")),
         (replace(PREDICTED, is_of_classes=True), 4, "Look at the classes", ("next", "save", "table")),
         (
+            replace(PREDICTED, is_of_classes=True, finds_objects=True, has_model=True, predicted=False),
+            3,
+            "finds objects. Start training",
+            ("start", "class", "save", "table"),
+        ),
+        (
             replace(PREDICTED, is_of_classes=True, painted_on=True),
             3,
             "Train again",
@@ -453,7 +459,12 @@ def test_what_is_saved_with_classes_selected_says_that_it_is_classes(viewer, qtb
     dock._saver.ask_table(images)
     qtbot.waitUntil(lambda: "Saved the table of 2 images as" in say(dock, "unet_told"), timeout=20_000)
     assert "select" not in say(dock, "unet_told")
-    assert suggested == ["a_classes.csv", "classes.csv", "objects.csv"]
+    viewer.layers.selection.active = images[0]
+    viewer.layers["a objects"].visible = False  # of an earlier model, say: what is seen is saved
+    dock._saver.ask_table(images[:1])
+    viewer.layers["a objects"].visible = True
+    dock._saver.ask_table(images[:1])
+    assert suggested == ["a_classes.csv", "classes.csv", "objects.csv", "a_classes.csv", "a_objects.csv"]
 
 
 def test_the_table_has_the_layers_that_an_image_was_made_of_by_name(viewer):
@@ -1135,6 +1146,23 @@ def test_classes_are_to_be_looked_at_once_there_are_some(viewer, qtbot):
     add_result(viewer, image, "classes", np.ones((64, 64), np.uint8))
     dock._on_predicted([image])
     assert "Look at the classes" in say(dock, "unet_advice")
+
+
+def test_where_classes_are_painted_and_the_model_finds_objects_it_is_to_be_trained(viewer, qtbot, tmp_path):
+    """To predict again would give the same objects again."""
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    image = viewer.add_image(discs(), name="cells")
+    paint_on(viewer, image)
+    add_result(viewer, image, "objects", np.ones((64, 64), np.int32))
+    dock._on_model(save(tmp_path))
+    dock.predict.select_model(save(tmp_path))
+    dock._on_predicted([image])
+    dock.paint.mode_choice.setCurrentIndex(1)
+    qtbot.waitUntil(lambda: shown(dock) == ["start", "class", "save", "table"], timeout=20_000)
+    assert "the chosen model finds objects" in say(dock, "unet_advice")
+    dock.predict.select_model(save(tmp_path, "classes", classes=3))
+    assert "Predict, to see" in say(dock, "unet_advice")
 
 
 def test_the_wheel_scrolls_a_dock_and_changes_no_setting(viewer, qtbot):

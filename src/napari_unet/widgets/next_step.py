@@ -50,6 +50,7 @@ class Stage:
     has_image: bool = False
     has_annotation: bool = False
     is_of_classes: bool = False  # classes of pixels are painted, not objects
+    finds_objects: bool = False  # and no classes: the chosen model
     has_model: bool = False  # the chosen model suits the image
     is_unknown: bool = False  # what is painted is not counted yet, or cannot be
     has_background: bool = False  # some is painted
@@ -227,6 +228,13 @@ def _advice(stage: Stage) -> Advice:  # noqa: C901, PLR0911, PLR0912 - a table: 
             return _MORE
         case Stage(trained=False) | Stage(predicted=False, has_model=False):
             return _START
+        case Stage(predicted=False, is_of_classes=True, finds_objects=True):
+            return Advice(
+                3,
+                "Classes are painted, and the chosen model finds objects. Start training, and it learns the "
+                "classes.",
+                ("start", "class"),
+            )
         case Stage(predicted=False):
             return Advice(4, "Predict, to see what the network has learnt.", ("predict",))
         case Stage(painted_on=True):

@@ -291,6 +291,7 @@ class UNetDock(Dock):
             has_annotation=self.paint.annotation is not None,
             is_of_classes=(self.paint.mode if counted is None else counted.mode) == "classes",
             is_unknown=self.paint.is_unknown,
+            finds_objects=self.predict.form.mode == "objects",
             has_model=self.predict.can_predict,
             is_training=self.train.is_running,
             is_paused=self.train.is_paused,

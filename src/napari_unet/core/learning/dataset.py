@@ -139,7 +139,7 @@ def join_planes(
         in_channels=samples[0].image.shape[0],
         n_classes=n_classes,
         known_pixels=sum(counts.values()),
-        warnings=advise(counts, mode, pieces)
+        warnings=advise(counts, mode, pieces, sum(plane.paint.size for plane in planes if not plane.scored))
         + _advise_on_images(planes)
         + _doubts(samples, n_classes, mode, on),
         on=on,

@@ -67,7 +67,7 @@ def summarise_paint(
         counts=counts,
         lacks_numbers=lack_numbers(pieces),
         teachable=fault is None,
-        missing=advise(counts, mode, pieces) if fault is None else (fault,),
+        missing=advise(counts, mode, pieces, paint.size) if fault is None else (fault,),
     )
 
 
@@ -78,17 +78,19 @@ def check_teachable(counts: Mapping[int, int], mode: Mode) -> None:
         raise InputError(fault)
 
 
-def advise(counts: Mapping[int, int], mode: Mode, pieces: Mapping[int, int]) -> tuple[str, ...]:
+def advise(counts: Mapping[int, int], mode: Mode, pieces: Mapping[int, int], size: int) -> tuple[str, ...]:
     """Return, in sentences, what teachable paint still lacks.
 
-    ``counts`` are the pixels of every value, summed over all planes; ``pieces`` as for :func:`lack_numbers`.
+    ``counts`` are the pixels of every value, summed over all planes; ``size`` is how many pixels these planes
+    have; ``pieces`` as for :func:`lack_numbers`.
     """
     sentences = []
     if lack_numbers(pieces):
         some = f"number {next(iter(pieces))}" if len(pieces) == 1 else f"{len(pieces)} numbers"
         sentences.append(
             f"Objects are painted in {sum(pieces.values())} separate pieces but share {some}; give each "
-            "object its own number, or nothing tells them apart."
+            "object its own number, or nothing tells them apart; if they are kinds of pixels, such as "
+            "tissues, teach classes instead."
         )
     elif mode == "objects" and len(counts) == 2:
         sentences.append(
@@ -104,6 +106,8 @@ def advise(counts: Mapping[int, int], mode: Mode, pieces: Mapping[int, int]) -> 
         )
     background = counts.get(BACKGROUND, 0)
     foreground = sum(counts.values()) - background
+    if background + foreground == size:
+        return tuple(sentences)  # all of it is labelled, and nothing is left to paint
     name = "objects" if mode == "objects" else "other classes"
     if background >= IMBALANCE * foreground:
         times = background // foreground

@@ -38,11 +38,13 @@ def labels_kind(labels: Labels) -> str:
 def labels_at_hand(viewer: ViewerModel, images: Sequence[Image]) -> list[tuple[Image, Labels]]:
     """Return the images that have predicted labels, each with the selected ones, or else its objects.
 
-    If the classes of one of the images are selected, it is the classes of all of them.
+    If the classes of one of the images are selected, or alone are shown, it is the classes of all of them.
     """
     active = viewer.layers.selection.active
     found = [labels_of(viewer, image) for image in images]
-    kind = "classes" if any(active in labels and labels_kind(active) == "classes" for labels in found) else ""
+    seen = {labels_kind(layer) for labels in found for layer in labels if layer.visible}
+    shown = "classes" if seen == {"classes"} else "objects"
+    kind = next((labels_kind(layer) for labels in found for layer in labels if layer is active), shown)
     of_kind = ([layer for layer in labels if labels_kind(layer) == kind] or labels for labels in found)
     chosen = ((image, at_hand(viewer, labels)) for image, labels in zip(images, of_kind, strict=True))
     return [(image, labels) for image, labels in chosen if labels is not None]

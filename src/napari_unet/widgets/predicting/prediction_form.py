@@ -146,6 +146,11 @@ class PredictionForm(QWidget):
             self._kinds["classes"].setChecked(mode == "classes")
 
     @property
+    def mode(self) -> Mode:
+        """What the chosen model learnt: objects or classes."""
+        return self._mode
+
+    @property
     def kinds(self) -> tuple[PredictionKind, ...]:
         """The results to make; ``InputError`` if nothing is ticked."""
         kinds = tuple(kind for kind, box in self._kinds.items() if box.isChecked())
