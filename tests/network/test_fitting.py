@@ -8,7 +8,10 @@ import torch
 from taught import build_dataset
 
 from napari_unet import load_model, predict, save_model, train
+from napari_unet.core.arrays.boxes import common
 from napari_unet.core.instances import InstanceConfig
+from napari_unet.core.painted.object_distance import full_objects
+from napari_unet.core.patches import place_box
 from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
 from napari_unet.network.learning import fitting
 from napari_unet.network.learning.fitting import fit_reading
@@ -184,3 +187,32 @@ def test_volumes():
     model = train([image], [paint], config, full=[True])
     assert model.network.distance
     assert predict(model, image).objects.shape == image.shape
+
+
+@pytest.mark.parametrize("full", [True, (5, 9, 23, 24, 2**30), (24,), ()])
+def test_windows_show_all_objects_that_fit_in_the_order_of_their_values(full):
+    rng = np.random.default_rng(3)
+    paints = [np.zeros((90, 150), np.int32), np.zeros((30, 200), np.int32), np.zeros((20, 20), np.int32)]
+    paints[0][10:75, 90:145] = 24  # larger than a window
+    for value in [*range(2, 24), 2**30]:
+        paint = paints[value % 2]
+        y, x = (rng.integers(0, length - 9) for length in paint.shape)
+        paint[y : y + 9, x : x + 6] = value
+    boxes = [{value: box for value, box, _ in full_objects(paint, full)} for paint in paints]
+    expected = []
+    left = [list(each.values()) for each in boxes]
+    while any(left) and len(expected) < fitting._MOST_WINDOWS:
+        for number, paint in enumerate(paints):
+            if left[number] and len(expected) < fitting._MOST_WINDOWS:
+                middle = [(side.start + side.stop) // 2 for side in left[number][0]]
+                window = place_box(middle, [min(40, length) for length in paint.shape], paint.shape)
+                whole = {value for value, box in boxes[number].items() if common(window, box) == box}
+                left[number] = [box for box in left[number][1:] if common(window, box) != box]
+                expected.append((number, window, whole))
+    found = [fitting._Boxes.of(paint, full) for paint in paints]
+    windows = fitting._choose_windows(found, [paint.shape for paint in paints], 40)
+    assert [
+        (number, window, set(found[number].values[found[number].lie_in(window)].tolist()))
+        for number, window in windows
+    ] == expected
+    assert bool(expected) == bool(full)

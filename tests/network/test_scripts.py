@@ -100,6 +100,7 @@ def test_whatever_holds_the_pixels_the_model_is_the_same(model: Model, images: A
         ([IMAGE], [PAINT], {"validation": 0.2}, "The validation is not a pair; .* or set held_out"),
         ([IMAGE], [PAINT], {"full": [2]}, "full is 2 for an image; give True, False, or the values"),
         ([IMAGE], [PAINT], {"full": ["all"]}, "full is 'all' for an image; give True, False, or the values"),
+        ([IMAGE], [PAINT], {"full": [[[2]]]}, r"full is \[\[2\]\] for an image; give"),
         ([IMAGE], [PAINT], {"full": 1}, r"full is 1; give it for each image, in a list such as \[True\]"),
         ([IMAGE], [None], {}, "The paint is None; give the pixels"),
         ([IMAGE], [["a.tif"]], {}, "The paint is a list of names such as 'a.tif'; give the pixels"),
@@ -115,6 +116,9 @@ def test_what_cannot_be_learnt_from_is_told(images: Any, paints: Any, options: A
 def test_whether_all_is_full_may_come_from_an_array() -> None:
     full = train([IMAGE], [PAINT], QUICK, full=[True])
     assert same(train([IMAGE], [PAINT], QUICK, full=np.array([True])), full)
+    some = train([IMAGE], [PAINT], QUICK, full=[{2}])
+    assert same(train([IMAGE], [PAINT], QUICK, full=[np.array([2, 2])]), some)
+    assert not same(some, full)
 
 
 def test_what_a_training_warns_of_is_logged(caplog: pytest.LogCaptureFixture) -> None:

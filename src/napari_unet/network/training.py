@@ -4,6 +4,7 @@ import logging
 import reprlib
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -361,8 +362,11 @@ def _listed(arrays: Iterable[Any], noun: str, ndim: int) -> list[Any]:
 
 def _whether_full(of_image: Any) -> Full:
     """Return which objects of an image are full; ``InputError`` if ``of_image`` does not say."""
-    if isinstance(of_image, str) or not isinstance(of_image, bool | np.bool_ | Iterable):
-        raise InputError(
-            f"full is {of_image!r} for an image; give True, False, or the values of its objects in a list."
-        )
-    return bool(of_image) if isinstance(of_image, np.bool_) else cast("Full", of_image)
+    if isinstance(of_image, bool | np.bool_):
+        return bool(of_image)
+    with suppress(TypeError):
+        if not isinstance(of_image, str):
+            return frozenset(of_image)  # asked for every object: a list of thousands would take seconds
+    raise InputError(
+        f"full is {of_image!r} for an image; give True, False, or the values of its objects in a list."
+    )

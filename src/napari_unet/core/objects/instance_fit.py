@@ -6,8 +6,9 @@ show less, but enough to notice a reading that cuts objects up or joins them: on
 two are two.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 from typing import get_args
 
@@ -15,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import FIRST_OBJECT
+from napari_unet.core.arrays.boxes import Box
 from napari_unet.core.arrays.runs import count_values
 from napari_unet.core.instances import InstanceConfig, Landscape, Separation
 from napari_unet.core.painted.object_distance import Full, full_objects
-from napari_unet.core.painted.pieces import separate_pieces
+from napari_unet.core.painted.pieces import piece_sizes, separate_pieces
 
 _SEPARATIONS: tuple[Separation, ...] = get_args(Separation)
 
@@ -63,13 +65,19 @@ _WHOLE = 0.8
 """Part of the found pixels of a stroke that must lie in one object for it to be right."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)  # no slots: they leave no room for what is found once
 class Example:
     """A part of a painted image: ``probability`` of foreground, ``paint`` (…YX), and what of it is full."""
 
     probability: NDArray[np.float32]
     paint: NDArray[np.int32]
     full: Full
+
+    @cached_property
+    def full_pieces(self) -> list[tuple[Box, NDArray[np.bool_]]]:
+        """A box, and the mask in it, of every full object, or of its separate pieces."""
+        objects = full_objects(self.paint, self.full)
+        return [(box, piece) for _, box, mask in objects for piece in separate_pieces(mask)]
 
 
 def fit_instances(
@@ -94,7 +102,7 @@ def fit_instances(
         unless others recover clearly more of the painted objects, see :func:`agreements`. The threshold
         stays: objects learnt by heart would favour one that is too high.
     """
-    sizes = [int(np.count_nonzero(mask)) for e in examples for _, mask in _full_pieces(e)]
+    sizes = [int(np.count_nonzero(mask)) for e in examples for _, mask in e.full_pieces]
     if not any(_object_sizes(example.paint) for example in examples):
         return start
     if sizes:
@@ -130,19 +138,20 @@ def agreements(examples: Sequence[Example], found: Sequence[NDArray[np.int32]]) 
     Full objects count, where there are any: the intersection over union with what is found of them. Else
     strokes do: 1 for one that lies in one object, where no other stroke is.
     """
+    if not any(example.full_pieces for example in examples):
+        right = [_right_strokes(*each) for each in zip(found, (e.paint for e in examples), strict=True)]
+        return np.concatenate([np.zeros(0), *right])
     of_full: list[float] = []
-    of_strokes: list[float] = []
     for example, objects in zip(examples, found, strict=True):
-        of_strokes += _right_strokes(objects, example.paint)
         sizes = np.bincount(objects.ravel())
-        for box, mask in _full_pieces(example):
+        for box, mask in example.full_pieces:
             overlaps = np.bincount(objects[box][mask], minlength=sizes.size)
             overlaps[0] = 0
             main = int(overlaps.argmax())
             common = int(overlaps[main])
             union = int(np.count_nonzero(mask)) + int(sizes[main]) - common
             of_full.append(common / union if common else 0.0)
-    return np.array(of_full or of_strokes, np.float64)
+    return np.array(of_full, np.float64)
 
 
 def _sure_gain(gains: NDArray[np.float64]) -> float:
@@ -181,31 +190,24 @@ def size_from_found(examples: Sequence[Example], start: InstanceConfig) -> Insta
     return replace(start, min_size=min(int(_OF_FOUND * usual), _MOST_TIMES * start.min_size))
 
 
-def _right_strokes(objects: NDArray[np.int32], paint: NDArray[np.int32]) -> list[bool]:
+def _right_strokes(objects: NDArray[np.int32], paint: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Return for each painted object whether it lies in one of ``objects``, as the first one there."""
     painted = paint >= FIRST_OBJECT
     values, stroke = np.unique(paint[painted], return_inverse=True)
     if not values.size:
-        return []
+        return np.zeros(0, bool)
     table = np.zeros((values.size, int(objects.max()) + 1), np.int64)
     np.add.at(table, (stroke, objects[painted]), 1)
     table[:, 0] = 0  # missed pixels say nothing about how objects part
     is_first = np.zeros(values.size, bool)
     is_first[np.unique(table.argmax(axis=1), return_index=True)[1]] = True
     is_whole = table.max(axis=1) > _WHOLE * table.sum(axis=1)
-    return [bool(right) for right in is_first & is_whole]
+    right: NDArray[np.bool_] = is_first & is_whole
+    return right
 
 
 def _object_sizes(paint: NDArray[np.int32]) -> list[int]:
     """Return the pixels of every painted object, of a plane (Y, X) those of its separate pieces."""
     if paint.ndim > 2:
         return [pixels for value, pixels in count_values(paint).items() if value >= FIRST_OBJECT]
-    objects = [mask for _, _, mask in full_objects(paint, True)]
-    return [int(np.count_nonzero(piece)) for mask in objects for piece in separate_pieces(mask)]
-
-
-def _full_pieces(example: Example) -> Iterator[tuple[tuple[slice, ...], NDArray[np.bool_]]]:
-    """Yield a box and the mask in it of every full object, or of its separate pieces."""
-    for _, box, mask in full_objects(example.paint, example.full):
-        for piece in separate_pieces(mask):
-            yield box, piece
+    return [int(size) for size in piece_sizes(paint)]

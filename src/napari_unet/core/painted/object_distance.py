@@ -40,7 +40,7 @@ def full_objects(
     for number, box in enumerate(ndimage.find_objects(numbers), start=1):
         if box is None:
             continue
-        value = int(paint[box][numbers[box] == number][0])
+        value = number if numbers is paint else int(paint[box][numbers[box] == number][0])
         if is_full(value, full):
             wide, mask = outline(paint, value, box)
             if not mask.all():

@@ -1,13 +1,14 @@
 """How objects are best read from a trained network: the thresholds are fitted to the training paint."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from napari_unet.core.annotation import FIRST_OBJECT
-from napari_unet.core.arrays.boxes import Box, common
+from napari_unet.core.arrays.boxes import Box
 from napari_unet.core.arrays.runs import count_values
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.learning.dataset import Dataset
@@ -17,7 +18,7 @@ from napari_unet.core.objects.instance_fit import (
     size_from_found,
     size_from_strokes,
 )
-from napari_unet.core.painted.object_distance import full_objects
+from napari_unet.core.painted.object_distance import Full, full_objects
 from napari_unet.core.patches import place_box
 from napari_unet.core.tiling import read_mirrored
 from napari_unet.network.geometry import box_to_read
@@ -59,15 +60,11 @@ def fit_reading(
         usual = replace(usual, contrast=_OF_VOLUME)
     elif model.training.is_after_starter:
         usual = replace(usual, contrast=_OF_STARTER)
-    full = [
-        {value: box for value, box, _ in full_objects(paint, sample.full)}
-        for paint, sample in zip(paints, samples, strict=True)
-    ]
-    shown = [list(boxes.values()) for boxes in full]
-    if not any(shown):
-        shown = [[box for _, box, _ in full_objects(paint, True)] for paint in paints]
+    full = [_Boxes.of(paint, sample.full) for paint, sample in zip(paints, samples, strict=True)]
+    is_full = any(boxes.values.size for boxes in full)
+    shown = full if is_full else [_Boxes.of(paint, True) for paint in paints]
     n_painted = sum(value >= FIRST_OBJECT for paint in paints for value in count_values(paint))
-    mostly_full = sum(map(len, full)) >= _MOSTLY * n_painted
+    mostly_full = sum(boxes.values.size for boxes in full) >= _MOSTLY * n_painted
     network = ready_network(model, device, precision)
     examples = []
     for number, window in _choose_windows(
@@ -76,24 +73,50 @@ def fit_reading(
         read, crop = box_to_read(model.network, window)
         block = np.ascontiguousarray(read_mirrored(samples[number].image, read))
         probability = probabilities_of(network, block, crop)[1]
-        whole = {value for value, box in full[number].items() if common(window, box) == box}
+        whole = set(full[number].values[full[number].lie_in(window)].tolist())
         examples.append(Example(probability, paints[number][window], whole))
-    if not any(full):
+    if not is_full:
         usual = size_from_found(examples, usual)
     return fit_instances(examples, usual, mostly_full=mostly_full)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Boxes:
+    """The bounding boxes of N objects of a sample."""
+
+    values: NDArray[np.int32]  # (N,)
+    starts: NDArray[np.intp]  # (N, ndim)
+    stops: NDArray[np.intp]  # (N, ndim)
+
+    @classmethod
+    def of(cls, paint: NDArray[np.int32], full: Full) -> "_Boxes":
+        """Return those of the full objects of ``paint``, a pixel wider; see :func:`full_objects`."""
+        boxes = {value: box for value, box, _ in full_objects(paint, full)}
+        ends = np.array([[(side.start, side.stop) for side in box] for box in boxes.values()], np.intp)
+        ends = ends.reshape(len(boxes), paint.ndim, 2)
+        return cls(np.array(list(boxes), np.int32), ends[..., 0], ends[..., 1])
+
+    def lie_in(self, window: Box) -> NDArray[np.bool_]:
+        """Return which of them (N,) lie in ``window`` as a whole."""
+        starts, stops = ([getattr(side, end) for side in window] for end in ("start", "stop"))
+        within = (self.starts >= starts) & (self.stops <= stops)
+        return np.logical_and.reduce(within, axis=1)  # type: ignore[no-any-return]  # numpy's stubs
+
+
 def _choose_windows(
-    boxes: Sequence[list[Box]], shapes: Sequence[tuple[int, ...]], edge: int
+    boxes: Sequence[_Boxes], shapes: Sequence[tuple[int, ...]], edge: int
 ) -> Iterator[tuple[int, Box]]:
     """Yield windows around objects in ``boxes``, one sample after the other, until all are shown."""
-    left = list(boxes)
+    left = [np.arange(each.values.size) for each in boxes]
     shown = 0
-    while shown < _MOST_WINDOWS and any(left):
+    while shown < _MOST_WINDOWS and any(which.size for which in left):
         for number, shape in enumerate(shapes):
-            if left[number] and shown < _MOST_WINDOWS:
-                middle = [(cut.start + cut.stop) // 2 for cut in left[number][0]]
+            if left[number].size and shown < _MOST_WINDOWS:
+                mine, first = boxes[number], left[number][0]
+                middle = ((mine.starts[first] + mine.stops[first]) // 2).tolist()
                 window = place_box(middle, [min(edge, length) for length in shape], shape)
-                left[number] = [box for box in left[number][1:] if common(window, box) != box]
+                is_seen = mine.lie_in(window)
+                is_seen[first] = True
+                left[number] = left[number][~is_seen[left[number]]]
                 shown += 1
                 yield number, window
