@@ -13,13 +13,14 @@ from napari_unet.widgets.predicting.batch_report import BatchTally
 from napari_unet.widgets.predicting.prediction_run import ObjectCounts
 
 
-def tally(total, finished=(), failed=(), *, part=False, folder="", objects=None):
+def tally(total, finished=(), failed=(), *, part=False, folder="", objects=None, areas=()):
     made = BatchTally([f"c{number}.tif" for number in range(total)], folder)
     for number in range(total):
         if number in failed:
             made.fail(number, "It is damaged.")
         elif number in finished:
-            made.finish(number, None if objects is None else ObjectCounts(*objects[number]))
+            counts = None if objects is None else ObjectCounts(*objects[number])
+            made.finish(number, counts, areas=areas)
     made.has_part = part
     return made
 
@@ -31,6 +32,24 @@ def tally(total, finished=(), failed=(), *, part=False, folder="", objects=None)
             tally(1, [0]),
             False,
             "Done: see the results of 'c0.tif' in the layer list, and correct them like any labels.",
+            "hint",
+        ),
+        (
+            tally(1, [0], areas=(741, 259, 0)),
+            False,
+            (
+                "Done: 'c0.tif' is 74.1% background, 25.9% class 2 and 0.0% class 3; see the classes in the "
+                "layer list, and correct them like any labels."
+            ),
+            "hint",
+        ),
+        (
+            tally(2, [0, 1], areas=(3, 1)),
+            False,
+            (
+                "Done: 2 images are 75.0% background and 25.0% class 2; see the classes in the layer list, "
+                "and correct them like any labels."
+            ),
             "hint",
         ),
         (

@@ -18,7 +18,7 @@ from napari.utils.interactions import (
     mouse_press_callbacks,
     mouse_release_callbacks,
 )
-from qtpy.QtWidgets import QLabel, QPushButton, QSpinBox
+from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QSpinBox
 
 from napari_unet.core.objects.rereading import Rereading
 from napari_unet.widgets.bridge import marks
@@ -472,6 +472,24 @@ def test_where_all_images_are_chosen_that_of_the_selected_layer_is_corrected(vie
     assert not accept.isEnabled()
     viewer.layers.selection.active = None
     assert not accept.isEnabled()
+
+
+def test_objects_and_classes_of_the_image_are_drawn_as_outlines(viewer, qtbot):
+    section = section_of(viewer, qtbot)
+    image = viewer.add_image(discs(), name="cells")
+    box = section.findChild(QCheckBox, "correct_outlines")
+    assert not box.isEnabled()
+    classes = add_result(viewer, image, "classes", np.ones((64, 64), np.uint8))
+    assert "brush" in counted(section)  # no gesture corrects them
+    box.click()
+    assert classes.contour == 1
+    objects = add_result(viewer, image, "objects", predicted())
+    assert "Accept what is right" in counted(section)
+    box.click()
+    box.click()
+    assert classes.contour == objects.contour == 1
+    objects.contour = classes.contour = 0  # in napari's own controls
+    assert not box.isChecked()
 
 
 def test_an_annotation_layer_is_made_in_the_place_of_the_objects(viewer):

@@ -785,6 +785,18 @@ def test_a_model_of_classes_gives_classes(dock, models):
     assert dock.form.kinds == ("objects", "classes", "probabilities")  # as it was chosen
 
 
+def test_of_classes_the_dock_tells_how_much_there_is_of_each(dock, viewer, models, qtbot):
+    viewer.add_image(discs(), name="cells")
+    assert not dock.form.objects.isHidden()
+    dock.select_model(save(models, "classes", classes=3))
+    assert dock.form.objects.isHidden()  # it is about objects alone
+    predict_with(dock, qtbot)
+    counts = np.bincount(viewer.layers["cells classes"].data.ravel(), minlength=4)[1:]
+    background, second, third = (f"{count / 64**2:.1%}" for count in counts)
+    shares = f"{background} background, {second} class 2 and {third} class 3"
+    assert say(dock, "predict_status").startswith(f"Done: 'cells' is {shares}; see the classes")
+
+
 def test_an_unreadable_history_does_not_matter(models):
 
     model = make_model()

@@ -285,7 +285,7 @@ class PredictDock(Dock):
         if isinstance(shown, Labels):
             self._live.remember(source, shown, event.rereading, run.facts)
         if event.complete:
-            run.tally.finish(event.number, event.counts)
+            run.tally.finish(event.number, event.counts, areas=event.areas)
         else:
             run.tally.has_part = True
 

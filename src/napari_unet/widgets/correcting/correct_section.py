@@ -16,8 +16,8 @@ from superqt.utils import signals_blocked
 
 from napari_unet.core.correcting.gestures import Gesture, GestureKind
 from napari_unet.core.correcting.progress import ENOUGH, FEWEST, Progress, read_progress
-from napari_unet.widgets.bridge.layers import annotation_of, objects_of
-from napari_unet.widgets.bridge.marks import is_paint, mark_of, source_of
+from napari_unet.widgets.bridge.layers import annotation_of, at_hand, objects_of
+from napari_unet.widgets.bridge.marks import is_paint, layers_of, mark_of, source_of
 from napari_unet.widgets.bridge.timeline import REDO, UNDO, Timeline, gestures_of, timeline_of
 from napari_unet.widgets.correcting.corrector import (
     KEYS,
@@ -76,6 +76,7 @@ class CorrectSection(QWidget):
         self._viewer = viewer
         self._image = image
         self._corrector: Corrector | None = None
+        self._outlined: list[Labels] = []  # the predicted objects and classes at hand
         self._paint: Labels | None = None
         self._told: tuple[Gesture, ...] = ()
         self._followed = ExitStack()
@@ -106,8 +107,8 @@ class CorrectSection(QWidget):
             "Outlines only",
             self._on_outlines,
             name="correct_outlines",
-            tooltip="Show predicted objects as outlines, so that you see the image inside them, and\n"
-            "accepted objects, which are paint, stand out.",
+            tooltip="Show predicted objects and classes as outlines, so that you see the image inside them,\n"
+            "and accepted objects, which are paint, stand out.",
         )
         grid.addWidget(self._outlines, 2, 1)
         column.addLayout(grid)
@@ -145,9 +146,13 @@ class CorrectSection(QWidget):
         result = objects_of(self._viewer, image)
         corrector = None if result is None else corrector_of(self._viewer, result)
         paint = annotation_of(self._viewer, image)
-        if corrector is not self._corrector or paint is not self._paint:
+        classes = at_hand(self._viewer, layers_of(self._viewer, image, "classes"))
+        outlined = [layer for layer in (result, classes) if layer is not None]
+        if (corrector, outlined, paint) != (self._corrector, self._outlined, self._paint):
             self._followed.close()
-            self._corrector, self._paint = corrector, paint
+            self._corrector, self._outlined, self._paint = corrector, outlined, paint
+            for layer in outlined:
+                self._followed.callback(follow(self, self._show, layer.events.contour))
             self._said.say("")
             if corrector is not None:
                 self._followed.callback(follow(self, self._show, corrector.events.tool))
@@ -193,8 +198,8 @@ class CorrectSection(QWidget):
         self._edited.start()
 
     def _on_outlines(self, wanted: bool) -> None:
-        if self._corrector is not None:
-            self._corrector.show_outlines(wanted)
+        for layer in self._outlined:
+            layer.contour = int(wanted)
 
     def _on_said(self, event: Any) -> None:
         self._said.say(event.sentence, event.tone)
@@ -205,11 +210,15 @@ class CorrectSection(QWidget):
             made.setEnabled(self._corrector is not None)
             made.setChecked(kind == tool)
         self._show_undo()
-        self._outlines.setEnabled(self._corrector is not None)
+        self._outlines.setEnabled(bool(self._outlined))
         with signals_blocked(self._outlines):
-            self._outlines.setChecked(self._corrector is not None and self._corrector.shows_outlines)
+            self._outlines.setChecked(any(layer.contour for layer in self._outlined))
         gestures = () if self._paint is None else gestures_of(self._paint)
-        if self._corrector is None:
+        if self._corrector is None and self._outlined:
+            self._count.say(
+                "Correct classes with napari's brush, on their layer, and press Take corrections."
+            )
+        elif self._corrector is None:
             self._count.say(why_nothing_to_correct(self._viewer, self._image_at_hand()))
         else:
             self._count.say(describe_gestures(gestures))

@@ -70,7 +70,6 @@ class Corrector:
         self.events = EmitterGroup(source=self, tool=Event, said=Event)
         result.mouse_drag_callbacks.append(self)
         result.events.mode.connect(self._on_mode)
-        result.events.contour.connect(self._on_mode)
         bind_gesture_keys(viewer, result)
         self._follow_paint()
 
@@ -89,15 +88,6 @@ class Corrector:
         elif str(self._result.mode) == _CARRIER:
             self._result.mode = "pan_zoom"
         self.events.tool()
-
-    @property
-    def shows_outlines(self) -> bool:
-        """Whether objects are shown as outlines."""
-        return bool(self._result.contour)
-
-    def show_outlines(self, wanted: bool) -> None:
-        """Show the objects as outlines of one pixel of the image, or filled."""
-        self._result.contour = int(wanted)
 
     def __call__(self, layer: Labels, event: Any) -> Iterator[None]:
         """Draw a stroke, and apply the tool to it when the button is released."""

@@ -1,5 +1,6 @@
 """The outcome for many images: which failed and why, and which can be looked at."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -8,6 +9,7 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPlainTextEdit, QWidget
 
+from napari_unet.core.annotation import BACKGROUND
 from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.files.results.measured_files import MEASURED, Finished, write_table_of_files
 from napari_unet.widgets.jobs import once
@@ -40,6 +42,7 @@ class BatchTally:
         self._apart: list[Path] = []
         self._stored: list[Path] = []
         self._counts: list[ObjectCounts] = []
+        self._areas = Counter[int]()
         self.share = 0.0
         """How much of all images together is done, 0 to 1."""
         self.progress = ""
@@ -59,12 +62,14 @@ class BatchTally:
         number: int,
         counts: ObjectCounts | None = None,
         *,
+        areas: Sequence[int] = (),
         was_there: bool = False,
         apart: Sequence[Path] = (),
         stored: Mapping[PredictionKind, Path] = MappingProxyType({}),
     ) -> None:
         """Note that an image is finished, with its results where they belong, and how many objects it has.
 
+        ``areas`` are the pixels of each of its classes.
         Its results may have been there before, and others beside them that are ``apart``; those that are
         ``stored`` are shown from disk.
         """
@@ -72,6 +77,7 @@ class BatchTally:
         self._there += was_there
         self._apart += apart
         self._stored += stored.values()
+        self._areas.update(dict(enumerate(areas, start=BACKGROUND)))
         if counts is not None:
             self._counts.append(counts)
         self.advance(number, 1, self._note)  # for a short prediction, this may be the first news
@@ -126,9 +132,22 @@ class BatchTally:
         if not self._counts:
             if self._stored:
                 kept, after = f": they are in {self._stored[0].parent}, and shown from there", ""
-            return f"Done: see the results of {images}{kept}{after}.", "hint"
+            found = (
+                f"{images} {self._shares()}; see the classes"
+                if self._areas
+                else f"see the results of {images}"
+            )
+            return f"Done: {found}{kept}{after}.", "hint"
         found = f"{objects:,} object{'s' * (objects != 1)} in {images}{self._spread()}"
         return f"Done: {found}; see {them}{kept}{after}.", "hint"
+
+    def _shares(self) -> str:
+        """Return how much of all pixels each class has."""
+        shares = [
+            f"{pixels / self._areas.total():.1%} {'background' if value == BACKGROUND else f'class {value}'}"
+            for value, pixels in sorted(self._areas.items())
+        ]
+        return f"{'is' if len(self.finished) == 1 else 'are'} {', '.join(shares[:-1])} and {shares[-1]}"
 
     def _spread(self) -> str:
         """Return how many objects there are in each image, or in each plane of the only one."""

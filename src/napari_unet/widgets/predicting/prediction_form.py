@@ -92,6 +92,7 @@ class PredictionForm(QWidget):
         self.scale = column.add(ScaleForm())
         self.scale.setVisible(False)
         self.objects = column.add(ObjectForm())
+        self._kinds["objects"].toggled.connect(self.objects.setVisible)
         self._add_advanced(column)
 
     def _add_advanced(self, column: Column) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_unet.core.arrays.axes import EXPLICIT_CHANNELS, Channels, channels_first
 from napari_unet.core.arrays.lazy import Pixels
 from napari_unet.core.arrays.normalisation import Normalisation
+from napari_unet.core.arrays.runs import count_values
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import Prediction, PredictionKind
@@ -129,6 +130,7 @@ class Segmented:
     rereading: Rereading | None  # to read objects from again; None without objects, or if too large
     scaled: ImageScaled | None = None  # for a starter
     counts: ObjectCounts | None = None  # None without objects
+    areas: tuple[int, ...] = ()  # pixels of each class, from 1 on; () without classes
 
 
 RunEvent = SourceWanted | PreviewBegun | TilesDone | Segmented | StoredOnDisk | ImageFailed
@@ -228,7 +230,15 @@ def _in_memory(
                 rereading=_rereading(event, request.kinds, image.plane),
                 scaled=scaled,
                 counts=None if objects is None else ObjectCounts.of(objects, image.model.network.ndim, axes),
+                areas=_areas(results, image.model.network.classes),
             )
+
+
+def _areas(results: Mapping[PredictionKind, NDArray[Any]], classes: int) -> tuple[int, ...]:
+    if "classes" not in results:
+        return ()
+    pixels = count_values(results["classes"])
+    return tuple(pixels.get(value, 0) for value in range(1, classes + 1))
 
 
 def _on_disk(request: "_Request", source: SourceImage, device: str, control: Control) -> Iterator[RunEvent]:

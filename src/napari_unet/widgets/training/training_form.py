@@ -73,7 +73,8 @@ _BROWSE: Literal["browse"] = "browse"
 _ALL_PAINTED = "and all other painted images"
 
 _ADAPTS = (
-    "The starter learns slowly, so that it forgets little; it learns new channels and classes at full speed."
+    "The starter knows cells, and learns slowly, so that it forgets little. For classes of tissue, choose "
+    "Scratch."
 )
 
 
