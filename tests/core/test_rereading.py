@@ -34,9 +34,13 @@ def test_it_reads_what_a_prediction_reads(probabilities, room, monkeypatch):
     ):
         expected = Prediction(probabilities, 2, "classes", config).objects
         assert expected.max() > 4
-        planes = dict(kept.read_all(config))
+        planes = {plane: objects for plane, objects, _ in kept.read_all(config)}
         for plane in np.ndindex(2, 2):
             np.testing.assert_array_equal(planes[plane], expected[plane])
+        assert [taken for *_, taken in kept.read_all(config, 7)] == [
+            7 + max((expected[other].max() for other in np.ndindex(2, 2) if other < plane), default=0)
+            for plane in np.ndindex(2, 2)
+        ]
         alone = kept.read((1, 0), config, is_visible=True)
         np.testing.assert_array_equal(alone, Prediction(probabilities[:, 1, 0], 2, "classes", config).objects)
 

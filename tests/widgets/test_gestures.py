@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from dock_helpers import discs, has_looked
+from dock_helpers import TINY, discs, has_looked, say
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mouse import Hand
@@ -21,8 +21,17 @@ from napari.utils.interactions import (
 from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QSpinBox
 
 from napari_unet.core.objects.rereading import Rereading
+from napari_unet.files.networks.models import save_model
+from napari_unet.network.config import TrainingConfig
+from napari_unet.network.training import train
 from napari_unet.widgets.bridge import marks
-from napari_unet.widgets.bridge.layers import add_result, annotation_of, edited_result, make_annotation
+from napari_unet.widgets.bridge.layers import (
+    add_result,
+    annotation_of,
+    edited_result,
+    make_annotation,
+    write_pixels,
+)
 from napari_unet.widgets.bridge.timeline import gestures_of, timeline_of
 from napari_unet.widgets.correcting.correct_section import CorrectSection, describe_gestures
 from napari_unet.widgets.correcting.corrector import corrector_of
@@ -424,6 +433,98 @@ def test_what_is_read_with_other_settings_keeps_what_was_corrected(viewer, qtbot
     assert np.array_equal(result.data, read)
     dock.findChild(QSpinBox, "predict_min_size").setValue(10)
     qtbot.waitUntil(lambda: bool(result.data[before == 6].all()), timeout=20_000)
+
+
+def test_a_rejection_counts_although_the_stroke_of_a_neighbour_reaches_into_it(viewer):
+    before = predicted()
+    image, result = show(viewer, before)
+    paint = make_annotation(viewer, image)
+    write_pixels(paint, (np.full(20, 28), np.arange(14, 34)), 2)
+    corrector_of(viewer, result).stroke("rejected", np.array([(30.0, 30.0)]), (0, 1))
+    one = np.ones((64, 64), np.int32)
+    timeline = timeline_of(paint)
+    assert np.array_equal(timeline.corrected.keep(one) == 0, (before == 6) & (paint.data == 1))
+    timeline.undo()
+    assert timeline.corrected.keep(one).all()
+    timeline.redo()
+    assert not timeline.corrected.keep(one).all()
+    paint.data = np.zeros_like(paint.data)
+    assert timeline.corrected.keep(one).all()
+
+
+def test_in_a_stack_what_was_corrected_shares_no_number_with_the_next_plane(viewer, qtbot):
+    dock = PredictDock(viewer)
+    qtbot.addWidget(dock)
+    before = predicted((3, 64, 64))
+    before[1] = np.where(before[1] > 0, before[1] + 6, 0)
+    before[2] = np.where(before[2] > 0, before[2] + 12, 0)
+    image, result = show(viewer, before)
+    foreground = np.where(before > 0, 0.9, 0.1).astype(np.float32)
+    dock._live.remember(image, result, Rereading.of(foreground[None], 2, ()))
+    dock.image.choose(image)
+    corrector = corrector_of(viewer, result)
+    corrector.stroke("rejected", np.array([(0.0, 30.0, 30.0)]), (1, 2))
+    corrector.stroke("accepted", np.array([(1.0, 16.0, 16.0)]), (1, 2))
+    corrector.stroke("split", np.array([(1.0, 34.0, 46.0), (1.0, 58.0, 46.0)]), (1, 2))
+    dock.findChild(QSpinBox, "predict_min_size").setValue(9)
+    qtbot.waitUntil(lambda: not dock._live._latest.is_running, timeout=20_000)
+    numbers = [set(np.unique(plane)) - {0} for plane in result.data]
+    assert [len(found) for found in numbers] == [4, 6, 5]
+    assert set.union(*numbers) == set(range(1, 16))
+    assert say(dock, "predict_status") == "15 objects with these settings."
+
+
+def train_on(paint, path, steps):
+    config = TrainingConfig(steps=steps, seed=3, network=TINY, patch_size=64, batch_size=4)
+    save_model(train([discs()], [paint], config, device="cpu"), path)
+
+
+def test_a_new_prediction_keeps_what_was_corrected(make_napari_viewer, qtbot, models):
+    viewer = make_napari_viewer()
+    image = viewer.add_image(discs(), name="cells")
+    strokes = np.zeros((64, 64), np.int32)
+    strokes[2:4, 5:60] = strokes[30:32, 5:60] = 1
+    strokes[12:20, 12:20], strokes[42:50, 42:50] = 2, 3
+    path = models / "model.safetensors"
+    train_on(strokes, path, 60)
+    dock = PredictDock(viewer)
+    viewer.window.add_dock_widget(dock)
+
+    def predict():
+        with qtbot.waitSignal(dock.ended, timeout=60_000):
+            dock.start()
+        return viewer.layers["cells objects"]
+
+    result = predict()
+    assert len(np.unique(result.data)) == 5
+    assert "corrected" not in say(dock, "predict_status")
+    corrector = corrector_of(viewer, result)
+    corrector.stroke("accepted", np.array([(16.0, 16.0)]), (0, 1))
+    corrector.stroke("rejected", np.array([(16.0, 46.0)]), (0, 1))
+    corrector.stroke("split", np.array([(34.0, 46.0), (58.0, 46.0)]), (0, 1))
+    corrector.stroke("merged", np.array([(46.0, 16.0), (46.0, 42.0)]), (0, 1))
+    paint = annotation_of(viewer, image)
+    corrected = result.data.copy()
+    assert len(np.unique(corrected)) == 4
+    for steps in (60, 20):  # the same network once more, and one that has learnt, differently
+        if steps == 20:
+            train_on(paint.data, path, steps)
+        assert predict() is result
+        for number in set(np.unique(corrected)) - {0}:
+            now = np.unique(result.data[corrected == number])
+            assert now.size == 1
+            assert np.array_equal(result.data == now[0], corrected == number)
+        assert not result.data[(discs() > 3000) & (corrected == 0)].any()
+        assert ", 3 of which are as you corrected before, in 'cells'" in say(dock, "predict_status")
+        assert edited_result(viewer, image, "objects") is None
+    # What is undone is as predicted again.
+    timeline_of(paint).undo()
+    predict()
+    assert len(np.unique(result.data[corrected == corrected[46, 16]])) > 1
+    # So is what was painted on; the parts of the split are left.
+    write_pixels(paint, (np.array([16]), np.array([16])), 0)
+    predict()
+    assert ", 2 of which are as you corrected before" in say(dock, "predict_status")
 
 
 def test_a_new_prediction_takes_the_place_of_the_corrected_one(viewer):

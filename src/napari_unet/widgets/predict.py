@@ -43,6 +43,7 @@ from napari_unet.widgets.predicting.prediction_targets import (
     plane_shown,
     source_image,
     still_has,
+    with_corrections,
 )
 from napari_unet.widgets.predicting.preview_layer import PreviewLayer
 from napari_unet.widgets.predicting.save_row import SaveRow
@@ -278,6 +279,7 @@ class PredictDock(Dock):
         if event.scaled is not None:
             self.form.scale.show_scaled(event.scaled)
             self.form.objects.choose(run.facts.path, event.scaled.instances)
+        event = with_corrections(self._viewer, source, event, run.facts.ndim)
         shown = add_results(
             self._viewer, source, event.results, plane=event.plane, shape=event.shape, shows=run.shows(target)
         ).get("objects")
@@ -294,12 +296,11 @@ class PredictDock(Dock):
             run.tally.is_suspended = True
             return
         target = run.targets[event.number]
-        objects = show_stored(
-            self._viewer, target.layer, target.channels, event.outputs, shows=run.shows(target)
-        ).get("objects")
-        run.images.append(target.layer)
+        layer, shows = target.layer, run.shows(target)
+        objects = show_stored(self._viewer, layer, target.channels, event.outputs, shows=shows).get("objects")
+        run.images.append(layer)
         if isinstance(objects, Labels):
-            self._live.remember(target.layer, objects, None, run.facts)
+            self._live.remember(layer, objects, None, run.facts)
         run.tally.finish(event.number, stored=event.outputs)
 
     def _show_progress(self) -> None:

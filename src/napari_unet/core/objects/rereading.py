@@ -1,9 +1,8 @@
-"""The objects of one prediction, read again with other settings while what was corrected stays."""
+"""The objects of one prediction, read again with other settings."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,14 +60,19 @@ class Rereading:
                     del self._landscapes[other]
         return join_classes([landscape.objects(config) for landscape in landscapes], foreground)
 
-    def read_all(self, config: InstanceConfig, taken: int = 0) -> Iterator[tuple[Plane, NDArray[np.int32]]]:
-        """Yield the objects of each plane in turn, numbered on from ``taken`` as those of a stack are."""
+    def read_all(
+        self, config: InstanceConfig, taken: int = 0
+    ) -> Iterator[tuple[Plane, NDArray[np.int32], int]]:
+        """Yield each plane, its objects, and the number on from which they are numbered, as in a stack.
+
+        The first plane is numbered on from ``taken``.
+        """
         for plane in sorted(self.foregrounds):
             objects = self.read(plane, config)
             count = int(objects.max(initial=0))
             np.add(objects, taken, out=objects, where=objects > 0)
+            yield plane, objects, taken
             taken += count
-            yield plane, objects
 
     def unclear_seams(self, plane: Plane, config: InstanceConfig) -> NDArray[np.bool_]:
         """Return where touching objects (spatial...) of any class may part or not, as read with ``config``.
@@ -87,44 +91,3 @@ class Rereading:
         return _ROOM - sum(
             landscape.relief.nbytes for landscapes in self._landscapes.values() for landscape in landscapes
         )
-
-
-def keep_corrected(
-    labels: NDArray[np.int32],
-    paint: NDArray[np.integer[Any]],
-    accepted: Collection[int],
-    rejected: NDArray[np.bool_],
-) -> NDArray[np.int32]:
-    """Return newly read objects with those in them that the user made.
-
-    Parameters
-    ----------
-    labels : array (…YX) int32
-        The objects as they were read, 0 background.
-    paint : array (…YX) of int
-        The paint of the same pixels.
-    accepted : collection of int
-        The values of the painted objects that stay as they are painted.
-    rejected : array (…YX) bool
-        Where there is no object.
-
-    Returns
-    -------
-    array (…YX) int32
-        ``labels`` itself where nothing was corrected. An object that has more than half of its pixels where
-        something was is left out; of others, the rest stays. Painted objects have the numbers that follow
-        the highest of ``labels``, in the order of their values.
-    """
-    kept = np.isin(paint, list(accepted))
-    taken = kept | rejected
-    if not taken.any():
-        return labels
-    sizes = np.bincount(labels.ravel())
-    inside = np.bincount(labels[taken], minlength=sizes.size)
-    remaining = np.where(2 * inside > sizes, 0, np.arange(sizes.size)).astype(np.int32)
-    result: NDArray[np.int32] = remaining[labels]
-    result[rejected] = 0
-    values, number = np.unique(paint[kept], return_inverse=True)
-    if values.size:
-        result[kept] = sizes.size + number
-    return result

@@ -58,9 +58,12 @@ class KnownFull:
         """
         if self.filled:
             return True
+        return self.still_accepted(paint) | objects_inside(paint, self.regions) or False
+
+    def still_accepted(self, paint: NDArray[np.integer[Any]]) -> set[int]:
+        """Return the values of the objects of ``paint`` (…YX) that are exactly as they were accepted."""
         present = pixels_of(paint, {value for value, _ in self.accepted})
-        accepted = {value for value, at in present.items() if (value, _checksum(at)) in self.accepted}
-        return accepted | objects_inside(paint, self.regions) or False
+        return {value for value, at in present.items() if (value, _checksum(at)) in self.accepted}
 
 
 def _divided(values: NDArray[np.integer[Any]], pixels: NDArray[np.intp]) -> dict[int, NDArray[np.intp]]:

@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import BACKGROUND
 from napari_unet.core.arrays.sparse import copy_planes
+from napari_unet.core.correcting.corrected import Corrected
 from napari_unet.core.correcting.gestures import Gesture
-from napari_unet.widgets.bridge.marks import mark_of
+from napari_unet.core.painted.known_full import KnownFull
+from napari_unet.widgets.bridge.marks import known_full_of, mark_of, mode_of
 
 UNDO = KeyMod.CtrlCmd | KeyCode.KeyZ
 REDO = KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ
@@ -79,6 +81,7 @@ class Timeline:
         self._open: Step | None = None
         self._said: list[Gesture] = []  # by steps that can no longer be undone
         self._rejected: list[NDArray[np.intp]] = []
+        self._corrected: tuple[KnownFull, Corrected] | None = None  # of the paint as it is now
         self._may_have_earlier = bool(np.any(paint.data))  # edits, for which napari sends no event
         self.follow(paint)
 
@@ -149,6 +152,7 @@ class Timeline:
             others.append(step)
             if not step.is_nothing:
                 break
+        self._corrected = None
         for followed in self._followed:
             followed.events.metadata()
 
@@ -157,14 +161,22 @@ class Timeline:
         return bool(self._said) or any(layer in step.layers for step in (*self._done, *self._undone))
 
     def note_rejected(self, pixels: NDArray[np.intp]) -> None:
-        """Note that there is no object at these places of the flattened paint, while they are background."""
-        self._rejected.append(pixels)
+        """Note that there is no object at these places of the flattened paint, while they are background.
+
+        Those that are not, as in the stroke of a neighbour, are left out.
+        """
+        self._rejected.append(pixels[self._paint.data.flat[pixels] == BACKGROUND])
 
     @property
-    def rejected(self) -> tuple[NDArray[np.intp], ...]:
-        """The places of every rejected object that the paint still calls background."""
-        paint = self._paint.data
-        return tuple(pixels for pixels in self._rejected if (paint.flat[pixels] == BACKGROUND).all())
+    def corrected(self) -> Corrected:
+        """What the paint says about predicted objects: computed again only if it has changed."""
+        known, before = known_full_of(self._paint), self._corrected
+        if before is None or before[0] is not known:
+            paint = self._paint.data
+            rejected = [pixels for pixels in self._rejected if (paint.flat[pixels] == BACKGROUND).all()]
+            before = known, Corrected(paint, known.still_accepted(paint), rejected)
+            self._corrected = before
+        return before[1]
 
     def forget(self, layer: Labels) -> None:
         """Remove ``layer`` from the steps so far: it shows something else now."""
@@ -183,6 +195,8 @@ class Timeline:
 
     def _on_edit(self, event: Any) -> None:
         layer = event.source
+        if layer is self._paint:
+            self._corrected = None
         if self._open is None:
             self._add(Step([layer]))
         elif layer not in self._open.layers:
@@ -190,6 +204,7 @@ class Timeline:
 
     def _on_data(self, event: Any) -> None:
         if event.source is self._paint:
+            self._corrected = None
             self._said += [gesture for step in self._done for gesture in step.gestures]
             self._done.clear()
             self._undone.clear()
@@ -211,6 +226,13 @@ def timeline_of(paint: Labels) -> Timeline:
     if not isinstance(mark.timeline, Timeline):
         mark.timeline = Timeline(paint)
     return mark.timeline
+
+
+def corrected_in(paint: Labels | None, shape: tuple[int, ...]) -> Corrected | None:
+    """Return what ``paint`` says about predicted objects of this ``shape`` (…YX), if it is about objects."""
+    if paint is None or mode_of(paint) != "objects" or paint.multiscale or paint.data.shape != shape:
+        return None
+    return timeline_of(paint).corrected
 
 
 def was_corrected(paint: Labels, result: Labels) -> bool:

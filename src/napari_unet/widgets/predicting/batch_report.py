@@ -138,7 +138,7 @@ class BatchTally:
                 else f"see the results of {images}"
             )
             return f"Done: {found}{kept}{after}.", "hint"
-        found = f"{objects:,} object{'s' * (objects != 1)} in {images}{self._spread()}"
+        found = f"{objects:,} object{'s' * (objects != 1)}{self._accepted()} in {images}{self._spread()}"
         return f"Done: {found}; see {them}{kept}{after}.", "hint"
 
     def _shares(self) -> str:
@@ -148,6 +148,13 @@ class BatchTally:
             for value, pixels in sorted(self._areas.items())
         ]
         return f"{'is' if len(self.finished) == 1 else 'are'} {', '.join(shares[:-1])} and {shares[-1]}"
+
+    def _accepted(self) -> str:
+        """Return how many of the objects are as the user corrected them."""
+        accepted = sum(counts.accepted for counts in self._counts)
+        if not accepted:
+            return ""
+        return f", {accepted:,} of which {'is' if accepted == 1 else 'are'} as you corrected before,"
 
     def _spread(self) -> str:
         """Return how many objects there are in each image, or in each plane of the only one."""

@@ -12,12 +12,13 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]  # no qtpy
 
 from napari_unet.core.arrays.boxes import Plane
 from napari_unet.core.control import Control
+from napari_unet.core.correcting.corrected import count_from
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.core.objects.rereading import Rereading, keep_corrected
+from napari_unet.core.objects.rereading import Rereading
 from napari_unet.widgets.bridge.layers import annotation_of, predicted_labels, update_plane
-from napari_unet.widgets.bridge.marks import full_data, known_full_of, source_of
+from napari_unet.widgets.bridge.marks import source_of
 from napari_unet.widgets.bridge.placement import pixel_shown
-from napari_unet.widgets.bridge.timeline import timeline_of
+from napari_unet.widgets.bridge.timeline import corrected_in, timeline_of
 from napari_unet.widgets.guiding.next_place_run import Known
 from napari_unet.widgets.models.model_chooser import ModelFacts
 from napari_unet.widgets.parts.latest import Latest
@@ -37,14 +38,32 @@ class _Result:
     facts: ModelFacts | None = None
 
 
+@dataclass(slots=True, eq=False)
+class _Tally:
+    """What was shown since a setting was changed.
+
+    This is the ``highest`` number, and how many ``more`` objects than were read, because the user corrected
+    some; it may be less than 0.
+    """
+
+    highest: int = 0
+    more: int = 0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Objects:
-    """The objects (spatial...) of one plane of a layer, or None where the user's edits are in the way."""
+    """The objects (spatial...) of one plane of a layer, or None where the user's edits are in the way.
+
+    They are numbered on from ``taken``, or from 0 if they are shown ahead of the other planes.
+    """
 
     layer: Labels
     plane: Plane
     labels: NDArray[np.int32] | None
     discard_edits: bool
+    tally: _Tally
+    taken: int = 0
+    is_ahead: bool = False
 
 
 class LiveObjects(QObject):
@@ -64,7 +83,6 @@ class LiveObjects(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._results: dict[Image, _Result] = {}
-        self._highest = 0
         self._latest = Latest("Objects", self, patient=True)
         self._latest.result.connect(self._show)
         self._latest.failed.connect(self.blocked)
@@ -125,38 +143,43 @@ class LiveObjects(QObject):
         data = layer.data
         visible = pixel_shown(self._viewer, layer)[: len(next(iter(rereading.foregrounds)))]
 
-        def objects(plane: Plane, labels: NDArray[np.int32] | None) -> _Objects:
-            return _Objects(layer, plane, labels, discard_edits)
+        tally = _Tally()
 
         def read_visible(_control: Control) -> Iterator[_Objects]:
             # All planes, before any is replaced: half a stack with other settings helps nobody.
             if not discard_edits and not np.array_equal(data, shown):
-                yield objects(visible, None)
+                yield _Objects(layer, visible, None, discard_edits, tally)
             elif visible in rereading.foregrounds:
-                yield objects(visible, rereading.read(visible, config, is_visible=True))
+                labels = rereading.read(visible, config, is_visible=True)
+                yield _Objects(layer, visible, labels, discard_edits, tally, is_ahead=bool(visible))
 
         def read_all(control: Control) -> Iterator[_Objects]:
-            for plane, labels in rereading.read_all(config, _highest_elsewhere(data, rereading)):
+            elsewhere = _highest_elsewhere(data, rereading)
+            for plane, labels, taken in rereading.read_all(config, elsewhere):
                 if control.stopped:
                     return
-                yield objects(plane, labels)
+                yield _Objects(layer, plane, labels, discard_edits, tally, taken)
 
-        self._highest = 0
         self._latest.submit(*((read_visible, read_all) if visible else (read_visible,)))
 
     def _show(self, objects: _Objects) -> None:
-        layer = objects.layer
+        layer, tally = objects.layer, objects.tally
         if layer not in self._viewer.layers:
             return
         if objects.labels is not None:
             paint = annotation_of(self._viewer, source_of(self._viewer, layer))
-            labels = _with_corrections(paint, layer, objects.plane, objects.labels)
+            labels, taken = objects.labels, objects.taken + tally.more
+            corrected = corrected_in(paint, layer.data.shape)
+            if corrected is not None and (tally.more or corrected.is_about(objects.plane)):
+                labels = corrected.keep(labels, objects.plane, taken=taken)
             if update_plane(layer, objects.plane, labels, discard_edits=objects.discard_edits):
                 if paint is not None:
                     timeline_of(paint).forget(layer)  # its objects were replaced
+                if not objects.is_ahead:
+                    tally.more += count_from(taken, labels) - count_from(objects.taken, objects.labels)
                 # The last plane of a stack may have none.
-                self._highest = max(self._highest, int(labels.max(initial=0)))
-                self.refreshed.emit(self._highest)
+                tally.highest = max(tally.highest, int(labels.max(initial=0)))
+                self.refreshed.emit(tally.highest)
                 return
         self._latest.cancel()
         self.edited.emit(
@@ -177,17 +200,3 @@ def _highest_elsewhere(labels: NDArray[Any], rereading: Rereading) -> int:
     axes = len(next(iter(rereading.foregrounds)))
     others = (plane for plane in np.ndindex(labels.shape[:axes]) if plane not in rereading.foregrounds)
     return max((int(labels[plane].max(initial=0)) for plane in others), default=0)
-
-
-def _with_corrections(
-    paint: Labels | None, result: Labels, plane: tuple[int, ...], labels: NDArray[np.int32]
-) -> NDArray[np.int32]:
-    """Return the newly read objects of a plane of ``result``, with the accepted and rejected ones in it."""
-    if paint is None or full_data(paint).shape != result.data.shape:
-        return labels
-    accepted = {value for value, _ in known_full_of(paint).accepted}
-    rejected = np.zeros(labels.shape, bool)
-    first = int(np.ravel_multi_index((*plane, *(0,) * labels.ndim), result.data.shape))
-    for pixels in timeline_of(paint).rejected:
-        rejected.flat[pixels[(pixels >= first) & (pixels < first + labels.size)] - first] = True
-    return keep_corrected(labels, np.asarray(full_data(paint)[plane]), accepted, rejected)

@@ -97,10 +97,14 @@ class StoredOnDisk:
 
 @dataclass(frozen=True, slots=True)
 class ObjectCounts:
-    """How many objects there are in each plane or volume of an image; ``each`` is the word for these."""
+    """How many objects there are in each plane or volume of an image; ``each`` is the word for these.
+
+    As many as ``accepted`` are not as they were predicted now, but as the user accepted them before.
+    """
 
     numbers: tuple[int, ...]
     each: str = "plane"
+    accepted: int = 0
 
     @classmethod
     def of(cls, objects: NDArray[np.int32], ndim: int, axes: Sequence[Axis]) -> "ObjectCounts":
@@ -108,12 +112,20 @@ class ObjectCounts:
 
         Objects have ``ndim`` axes; ``axes`` are those of the image, or () if they are not known.
         """
-        parts = objects.reshape(-1, *objects.shape[objects.ndim - ndim :])
-        highest = np.array([0, *(int(part.max(initial=0)) for part in parts)])
-        numbers = tuple(np.diff(np.maximum.accumulate(highest)).tolist())
+        numbers = _numbers(objects, ndim)
         if [axis.kind for axis in axes[: len(axes) - ndim]] == ["time"]:
             return cls(numbers, "frame")
         return cls(numbers, "plane" if ndim == 2 else "volume")
+
+    def corrected(self, objects: NDArray[np.int32], ndim: int, accepted: int) -> "ObjectCounts":
+        """Return the counts with as many as ``accepted`` of the ``objects`` as the user accepted them."""
+        return replace(self, numbers=_numbers(objects, ndim), accepted=accepted)
+
+
+def _numbers(objects: NDArray[np.int32], ndim: int) -> tuple[int, ...]:
+    parts = objects.reshape(-1, *objects.shape[objects.ndim - ndim :])
+    highest = np.array([0, *(int(part.max(initial=0)) for part in parts)])
+    return tuple(np.diff(np.maximum.accumulate(highest)).tolist())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

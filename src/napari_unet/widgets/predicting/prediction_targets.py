@@ -4,7 +4,7 @@ Everything here runs on the main thread.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,9 @@ from napari_unet.widgets.bridge.marks import (
 from napari_unet.widgets.bridge.placement import spatial_axes, world_axes
 from napari_unet.widgets.bridge.seen_axes import said_channels
 from napari_unet.widgets.bridge.sight import hide_with_image, lay_on
+from napari_unet.widgets.bridge.timeline import corrected_in
 from napari_unet.widgets.models.model_chooser import ModelFacts
-from napari_unet.widgets.predicting.prediction_run import SourceImage, resolve_channels
+from napari_unet.widgets.predicting.prediction_run import Segmented, SourceImage, resolve_channels
 
 _STACK = "napari_unet stack"
 """Metadata of a layer of probabilities: the array (K, …YX) it shows; planes are added to it one by one."""
@@ -177,6 +178,22 @@ def still_has(target: Target, shape: tuple[int, ...]) -> bool:
     layer = target.layer
     now = full_data(layer).shape
     return tuple(now[axis] for axis in spatial_axes(layer, target.channels)) == shape
+
+
+def with_corrections(viewer: ViewerModel, source: Image, event: Segmented, ndim: int) -> Segmented:
+    """Return what was predicted for ``source``, with the objects in it that the user corrected before.
+
+    Objects have ``ndim`` axes.
+    """
+    corrected = corrected_in(annotation_of(viewer, source), event.shape)
+    found = event.results.get("objects")
+    if corrected is None or found is None:
+        return event
+    plane = event.plane
+    objects = corrected.keep(found, plane) if plane else corrected.keep_in_all(found, ndim)
+    accepted = corrected.count_accepted(plane)
+    counts = None if event.counts is None else event.counts.corrected(objects, ndim, accepted)
+    return replace(event, results={**event.results, "objects": objects}, counts=counts)
 
 
 def add_results(
