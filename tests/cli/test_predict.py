@@ -250,6 +250,20 @@ def test_predictions_that_cannot_be_are_one_line(
     )
 
 
+def test_images_too_large_to_find_objects_in_are_told_before_they_are_segmented(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_unet.core.instances._MOST_PIXELS", 100)
+    model, image = folder / "model.safetensors", folder / "images" / "a1.tif"
+    usual = ["predict", str(model), "--images", str(image), "--output", str(tmp_path / "out")]
+    with monkeypatch.context() as context:
+        context.setattr("napari_unet.network.prediction.predict_tiles", None)  # nothing is segmented
+        said = fails(capsys, [*usual, "--format", "tiff"])
+    assert "at most 100 pixels at once, and here are" in said
+    assert "napari-unet predict --format zarr" in said
+    assert main([*usual, "--what", "probabilities"]) == 0
+
+
 @pytest.mark.parametrize("options", [{}, {"compression": "zlib", "tile": (16, 16)}], ids=str)
 def test_an_image_that_is_cut_off_while_it_is_read_costs_no_other(
     folder: Path,

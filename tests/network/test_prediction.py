@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import nn
 
+from napari_unet.core import instances
 from napari_unet.core.arrays.lazy import LazyPixels
 from napari_unet.core.arrays.normalisation import Normalisation, apply_limits
 from napari_unet.core.control import Control
@@ -504,6 +505,27 @@ def test_without_a_tile_size_one_is_planned():
 
 def test_a_result_that_does_not_fit_into_the_memory_is_told_at_once():
     # On disk it would be read piece by piece: the pixels take no room.
-    image = LazyPixels(np.broadcast_to(np.float32(0), (300_000, 300_000)))
+    image = LazyPixels(np.broadcast_to(np.float32(0), (100, 30_000, 30_000)))
     with pytest.raises(InputError, match=r"need 720 GB of memory, and .* are free; crop the image"):
         predict(make_model(), image, PredictionConfig(tile_size=1024))
+
+
+def test_more_pixels_than_objects_can_be_found_in_are_told_before_the_network_runs(monkeypatch):
+    image = LazyPixels(np.broadcast_to(np.float32(0), (2**16, 2**15)))
+    told = "at most 2,147,483,647 pixels at once, and here are 65536 × 32768; crop the image, or segment"
+    with pytest.raises(InputError, match=told):
+        next(predict_events(make_model(), image, PredictionConfig(tile_size=1024)))
+    with pytest.raises(InputError, match=told):
+        predict(make_model(), image, PredictionConfig(tile_size=1024))
+    # A stack of small planes has as many pixels as it likes, and other results do without objects.
+    monkeypatch.setattr(instances, "_MOST_PIXELS", 22 * 22)
+    assert predict(make_model(), noise(3, 20, 20), settings_of(16)).objects.shape == (3, 20, 20)
+    with pytest.raises(InputError, match="at most 484 pixels at once, and here are 20 × 21"):
+        predict(make_model(), noise(20, 21), settings_of(16))
+    for kind in ("classes", "probabilities"):
+        *_, last = predict_events(make_model(), noise(20, 21), settings_of(16), kinds=(kind,))
+        assert getattr(last.prediction, kind).shape[-2:] == (20, 21)
+    of_classes = make_model(classes=3)
+    assert predict(of_classes, noise(20, 21), settings_of(16)).classes.shape == (20, 21)
+    with pytest.raises(InputError, match="at most 484 pixels"):
+        next(predict_events(of_classes, noise(20, 21), settings_of(16), kinds=("classes", "objects")))

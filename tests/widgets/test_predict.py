@@ -652,6 +652,20 @@ def test_what_cannot_be_predicted_is_one_sentence(dock, viewer, qtbot, models):
     assert say(dock, "predict_status").startswith("Done")
 
 
+def test_an_image_too_large_to_find_objects_in_is_told_before_it_is_segmented(
+    dock, viewer, qtbot, monkeypatch
+):
+    monkeypatch.setattr("napari_unet.core.instances._MOST_PIXELS", 100)
+    viewer.add_image(discs(), name="large")
+    with monkeypatch.context() as context:
+        context.setattr("napari_unet.network.prediction.predict_tiles", None)  # nothing is segmented
+        predict_with(dock, qtbot)
+    assert "at most 100 pixels at once, and here are 64 × 64; crop the image" in say(dock, "predict_status")
+    tick(dock, objects=False, classes=True)
+    predict_with(dock, qtbot)
+    assert say(dock, "predict_status").startswith("Done")
+
+
 def test_files_may_suit_the_model(dock, models):
     dock.image.setCurrentIndex(dock.image.findData("files"))
     assert dock.can_predict

@@ -1,5 +1,6 @@
 """From the probability of foreground to separate objects."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, prod
 from numbers import Integral, Real
@@ -125,6 +126,16 @@ def find_objects(
     return objects
 
 
+def check_pixels(shape: Sequence[int]) -> None:
+    """Raise ``InputError`` if a plane or volume of this shape has more pixels than 32 bits tell apart."""
+    if prod(side + 2 for side in shape) > _MOST_PIXELS:
+        raise InputError(
+            f"Objects are found in at most {_MOST_PIXELS:,} pixels at once, and here are "
+            f"{' × '.join(map(str, shape))}; crop the image, or segment its file with "
+            "napari-unet predict --format zarr."
+        )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Landscape:
     """The foreground of one plane or volume, as its objects are read from it with any contrast and sizes."""
@@ -141,14 +152,9 @@ class Landscape:
     def of(cls, foreground: NDArray[np.floating[Any]], config: InstanceConfig) -> "Landscape":
         """Survey a plane or volume (spatial...) of probabilities of foreground, most of the work.
 
-        ``InputError`` if it has more pixels than can be told apart in 32 bits.
+        ``InputError`` as :func:`check_pixels`.
         """
-        if prod(side + 2 for side in foreground.shape) > _MOST_PIXELS:
-            raise InputError(
-                f"Objects are found in at most {_MOST_PIXELS:,} pixels at once, and here are "
-                f"{' × '.join(map(str, foreground.shape))}; crop the image, or segment its file with "
-                "napari-unet predict --format zarr."
-            )
+        check_pixels(foreground.shape)
         relief = survey(_levels(foreground, config))
         sureness = relief.add_up_excess(foreground, config.threshold, _CERTAIN / (1 - config.threshold))
         return cls(config.threshold, config.separate_by, config.certain, relief, sureness)

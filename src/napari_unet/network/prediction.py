@@ -18,8 +18,8 @@ from napari_unet.core.arrays.normalisation import CLIPS
 from napari_unet.core.configs import check_kind
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
-from napari_unet.core.instances import InstanceConfig
-from napari_unet.core.objects.prediction import Prediction
+from napari_unet.core.instances import InstanceConfig, check_pixels
+from napari_unet.core.objects.prediction import Prediction, PredictionKind
 from napari_unet.core.tiling import Geometry, Tile, read_mirrored
 from napari_unet.network.adaptation import for_channels
 from napari_unet.network.config import PredictionConfig
@@ -94,7 +94,8 @@ def predict(
     ------
     InputError
         If the image does not suit the model, there is no such device, or the result or even the smallest
-        tile does not fit into the memory.
+        tile does not fit into the memory; or if the model is one of objects, and a plane or volume has more
+        than 2**31 pixels.
     """
     check_tell(progress)
     news = PredictionNews()
@@ -114,6 +115,7 @@ def predict_events(
     device: str = "auto",
     control: Control | None = None,
     start_at: Sequence[float] | None = None,
+    kinds: Sequence[PredictionKind] = (),
 ) -> Iterator[PredictionEvent]:
     """Segment an image and tell of every tile.
 
@@ -125,6 +127,8 @@ def predict_events(
         Pauses or stops the work before the next tile.
     start_at : sequence of float, optional
         A pixel (leading..., spatial...); the tiles around it are computed first. The result is the same.
+    kinds : sequence of {"objects", "classes", "probabilities"}, optional
+        What will be asked of the result; by default what the model is for.
 
     Yields
     ------
@@ -143,6 +147,8 @@ def predict_events(
         With the first event, as in :func:`predict`.
     """
     plan = plan_prediction(model, image, config, device=device)
+    if "objects" in (kinds or (model.mode,)):
+        check_pixels(plan.shape)  # rather than once the network has run
     if plan.scale is not None:
         yield plan.scaled_event()
     probabilities = _room_for((model.network.classes, *plan.leading, *plan.shape))

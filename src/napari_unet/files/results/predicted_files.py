@@ -228,7 +228,7 @@ def predict_files(
                 redo=plan.redo,
             )
             if is_stored
-            else predict_events(model, image.pixels, how, device=device, control=control)
+            else predict_events(model, image.pixels, how, device=device, control=control, kinds=plan.kinds)
         )
         takes_one = not model.is_starter and model.network.in_channels == 1
         is_grey = takes_one and how.channels == "first" and len(image.pixels) > 1  # or no event comes

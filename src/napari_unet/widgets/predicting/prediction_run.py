@@ -221,7 +221,13 @@ def _in_memory(
     yield request.begun
     image, note, scaled = request.image, "", None
     for event in predict_events(
-        image.model, image.pixels, request.config, device=device, control=control, start_at=image.start_at
+        image.model,
+        image.pixels,
+        request.config,
+        device=device,
+        control=control,
+        start_at=image.start_at,
+        kinds=request.kinds,
     ):
         if isinstance(event, ImageScaled):
             scaled, note = event, event.message
