@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.painted.label_images import may_be_labels, may_be_mask, paint_of_labels
+from napari_unet.core.painted.label_images import (
+    may_be_labels,
+    may_be_mask,
+    may_be_opened_as_image,
+    paint_of_labels,
+)
 
 
 def squares(*values: int) -> np.ndarray:
@@ -52,3 +57,27 @@ def test_label_images_are_told_from_paint(paint: np.ndarray, expected: bool):
 )
 def test_masks_are_told_from_labels(labels: np.ndarray, least: int, expected: bool):
     assert may_be_mask(labels, least) is expected
+
+
+@pytest.mark.parametrize(
+    ("pixels", "rgb", "expected"),
+    [
+        (squares(3, 4), False, True),
+        (squares(3, 4).astype(np.float32), False, True),
+        (squares(1, 1) > 0, False, True),
+        (np.stack([squares(3, 4)] * 20), False, True),
+        (np.stack([squares(3, 4), squares(9, 9), squares(4, 3)], axis=-1), True, True),
+        (squares(3, 4) / 7, False, False),
+        (np.full((20, 20), 5), False, False),  # of one brightness
+        (np.zeros((0, 20), int), False, False),
+        (
+            np.random.default_rng(0).poisson(0.1, (200, 200)),
+            False,
+            False,
+        ),  # photons, nearly all of them alone
+        (np.random.default_rng(0).integers(2, 5, (200, 200)), False, False),
+        (np.random.default_rng(0).integers(0, 9, (50, 50, 3)), True, False),
+    ],
+)
+def test_labels_that_were_opened_as_an_image_are_told_from_images(pixels, rgb, expected):
+    assert may_be_opened_as_image(pixels, rgb=rgb) is expected

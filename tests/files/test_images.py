@@ -398,6 +398,10 @@ def test_images_that_only_programs_of_microscopes_read_are_told(tmp_path: Path) 
     touch(tmp_path, "raw/b.CZI", "raw/a10.lif", "raw/a9.LIF", "raw/.c.czi", "raw/notes.txt")
     with pytest.raises(InputError, match=r"raw holds \.\w+ files, which cannot be read here; save"):
         expand_paths([tmp_path / "raw"])
+    for name, words in (("a.npy", "Save masks in Cellpose"), ("a.zip", "in ImageJ"), ("a.ROI", "in ImageJ")):
+        touch(tmp_path, f"of {name}/{name}")
+        with pytest.raises(InputError, match=words):
+            expand_paths([tmp_path / f"of {name}"])
     touch(tmp_path, "raw/b.tif", "other/d.czi")
     found = expand_paths([tmp_path / "raw"])
     assert not_read([tmp_path / "raw", tmp_path / "other" / "*", found[0]], found) == [

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from dock_helpers import discs, paint_on, say
+from napari.layers._layer_actions import _convert_to_labels
 from napari.utils.notifications import notification_manager
-from qtpy.QtWidgets import QPushButton
+from qtpy.QtWidgets import QLabel, QPushButton
 
 from napari_unet.widgets.bridge.layers import add_error_map
 from napari_unet.widgets.bridge.marks import known_full_of, set_mode
@@ -199,3 +200,22 @@ def test_channels_are_left_out(viewer, qtbot):
     dock.channels.setCurrentIndex(dock.channels.findData("first"))
     take(dock, "strokes")
     assert (dock.annotation.data == 1).all()
+
+
+def test_labels_that_were_opened_as_an_image_are_told(dock, viewer, image):
+    """As napari opens the masks of other programs, which have 16 bits."""
+    masks = np.zeros((64, 64), np.uint16)
+    masks[10:20, 10:20], masks[40:50, 40:50] = 1, 2
+    layer = viewer.add_image(masks, name="masks", projection_mode="none")
+    assert "'masks' looks like labels" in say(dock, "paint_own")
+    assert "Convert to Labels" in say(dock, "paint_own")
+    assert not dock.findChild(QPushButton, "paint_own_labels").isVisibleTo(dock)
+    viewer.layers.selection.active = image
+    assert not dock.findChild(QLabel, "paint_own").isVisibleTo(dock)
+    viewer.add_image(np.stack([masks, masks * 9, masks], axis=-1).astype(np.uint8), name="colours", rgb=True)
+    assert "labels in colours" in say(dock, "paint_own")
+    viewer.layers.selection.active = layer
+    _convert_to_labels(viewer.layers)
+    assert dock.findChild(QPushButton, "paint_own_labels").isVisibleTo(dock)
+    take(dock, "labels")
+    assert np.unique(dock.annotation.data).tolist() == [1, 2, 3]

@@ -76,7 +76,7 @@ def _tell(masks: Sequence[Path], pictures: Sequence[Path], unlabelled: Sequence[
     if masks:
         note(
             f"Everything in {listed(masks)} has one value, as in a mask, and is measured as one object; "
-            "number its connected components first, as Fiji and scikit-image do."
+            "number its connected components first, in Fiji by Analyze Particles with Show: Count Masks."
         )
     if pictures:
         note(

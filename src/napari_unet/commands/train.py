@@ -164,7 +164,7 @@ def _tell_of_masks(paths: Sequence[Path], labels: Sequence[NDArray[Any]], *, lea
     if suspects:
         note(
             f"Everything labelled in {listed(suspects)} has one value, as in a mask; unless it is a class, "
-            "number its connected components first, as Fiji and scikit-image do."
+            "number its connected components first, in Fiji by Analyze Particles with Show: Count Masks."
         )
 
 

@@ -18,6 +18,13 @@ _MOST = 0.5
 """Part of the neighbours with different numbers above which labels may be an image; of touching cells of 5
 pixels it is a fifth, and of a noisy image nearly all."""
 
+_FLAT = 5
+"""Mean length from which runs of equal pixels are long: those of 85 micrographs are up to 3 pixels, and those
+of their labels from 7 on."""
+
+_FEW_PLANES, _FEW_ROWS = 8, 64
+"""How many are looked at, at least, of each leading axis and of the last but one."""
+
 
 def check_labels(subject: str, labels: Pixels) -> None:
     """Raise ``InputError`` unless these can be labels: whole numbers and, in memory, none of them negative.
@@ -73,6 +80,31 @@ def may_be_image(labels: NDArray[Any]) -> bool:
     left, right = labels[..., :-1], labels[..., 1:]
     inside = (left > 0) & (right > 0)
     return bool(inside.any()) and float(np.mean(left[inside] != right[inside])) > _MOST
+
+
+def may_be_opened_as_image(pixels: NDArray[Any], *, rgb: bool = False) -> bool:
+    """Return whether an image may be labels that were opened as one: it is flat, in whole numbers.
+
+    It is (…YX), or in colours (…YXC).
+
+    A few rows of a few planes decide, so it is quick on large stacks. Runs of equal pixels are long in
+    labels, and short in images, also if these have few grey levels, or few photons were counted.
+    """
+    *leading, height, _ = pixels.shape[: pixels.ndim - rgb]
+    sizes = [(size, _FEW_PLANES) for size in leading] + [(height, _FEW_ROWS)]
+    rows = pixels[tuple(slice(None, None, max(1, size // few)) for size, few in sizes)]
+    if rgb:
+        rows = rows[..., :3].astype(float) @ np.array([1.0, 2.0**16, 2.0**32])
+    if rows.dtype.kind == "f":
+        if not np.array_equal(rows, np.round(rows)):
+            return False
+    elif rows.dtype.kind not in "uib":
+        return False
+    labelled = rows != 0
+    begins = labelled.copy()
+    begins[..., 1:] &= rows[..., 1:] != rows[..., :-1]
+    varies = bool(rows.size) and rows.min() != rows.max()
+    return bool(varies) and int(labelled.sum()) >= _FLAT * int(begins.sum())
 
 
 def _pieces(mask: NDArray[np.bool_]) -> int:

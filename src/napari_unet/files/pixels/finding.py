@@ -25,6 +25,13 @@ _NOT_READ = (
 )
 """Endings of images that are not read here."""
 
+_FROM_PYTHON = "save them as TIFF, by tifffile.imwrite in Python, or by Save masks in Cellpose"
+_OF_OUTLINES = (
+    "make label images of outlines first, in ImageJ: see 'Labels you already have' in the documentation"
+)
+_REMEDIES = {".npy": _FROM_PYTHON, ".npz": _FROM_PYTHON, ".zip": _OF_OUTLINES, ".roi": _OF_OUTLINES}
+"""What to do with files that hold labels, and no images that Fiji opens."""
+
 _ALSO_TIFF = (".svs", ".ndpi", ".scn", ".qptiff", ".stk", ".btf", ".tf8")
 """Endings of slide scanners and other programs for what is TIFF all the same."""
 
@@ -51,10 +58,11 @@ def expand_paths(patterns: Iterable[str | Path], *, results: bool = True) -> lis
         elif path.is_dir() and str(pattern):  # "" is not the current folder
             shown = [item for item in path.iterdir() if not item.name.startswith(".")]
             files = [p for p in shown if (_is_read(p) and _is_file(p)) or is_zarr(p)]
-            if not files and (others := [p for p in shown if p.suffix.lower() in _NOT_READ]):
+            others = [p.suffix for p in shown if p.suffix.lower() in (*_NOT_READ, *_REMEDIES)]
+            if not files and others:
+                remedy = _REMEDIES.get(others[0].lower(), "save them as TIFF or OME-Zarr, as Fiji does")
                 raise InputError(
-                    f"The folder {path} holds {others[0].suffix} files, which cannot be read here; save them "
-                    "as TIFF or OME-Zarr, as Fiji does."
+                    f"The folder {path} holds {others[0]} files, which cannot be read here; {remedy}."
                 )
             if not files:
                 inside = f', or those of folders in it by "{path / "**" / "*.tif"}"' * any(

@@ -16,7 +16,7 @@ from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.arrays.runs import count_values
 from napari_unet.core.correcting.numbering import unused_values
 from napari_unet.core.errors import InputError
-from napari_unet.core.painted.label_images import paint_of_labels
+from napari_unet.core.painted.label_images import may_be_opened_as_image, paint_of_labels
 from napari_unet.widgets.bridge.layers import has_paint, write_pixels
 from napari_unet.widgets.bridge.marks import accept_objects, full_data, kind_of, mode_of, source_of
 from napari_unet.widgets.bridge.placement import pixel_shown, spatial_axes
@@ -33,6 +33,14 @@ _COPY = "{} Copy it into the paint{}:"
 _OR_COPY = "{}, or copy it into the paint{}:"
 _OF_PLANE = " of the plane you see"
 _MAKE_FIRST = "{} Make one first; then select this layer again to copy it into the paint of a plane."
+_AS_IMAGE = (
+    "'{}' looks like labels that were opened as an image. Right-click it in the layer list, and choose "
+    "Convert to Labels: then they can be copied into the paint of their image."
+)
+_IN_COLOURS = (
+    "'{}' looks like labels in colours, which cannot be learnt from. Save them as labels where they were "
+    "made: a picture with one whole number for each pixel."
+)
 _OTHER_SHAPE = "{} It cannot become paint either, as it has shape {} and the pixels of '{}' have {}."
 Meaning = Literal["strokes", "objects", "labels"]
 """What numbers in labels stand for: what they do in paint, strokes on objects alone, or finished objects."""
@@ -101,6 +109,13 @@ class OwnLabels(QWidget):
             self._followed = active
             self._unfollow = follow(self, self.look, *([] if active is None else [active.events.visible]))
         labels, image = self._stray(), self._image.layer
+        mistaken = _as_image(active)
+        if mistaken:
+            self._said.say(mistaken, "warning")
+            for made in self._buttons:
+                made.setVisible(False)
+            self.setVisible(True)
+            return
         tone: Tone = "warning" if labels is active else "hint"
         self.setVisible(labels is not None and image is not None)
         if labels is None or image is None:
@@ -170,6 +185,15 @@ class OwnLabels(QWidget):
             shape: tuple[int, ...] = full_data(paint).shape
             return shape
         return tuple(full_data(image).shape[axis] for axis in spatial_axes(image, self._channels()))
+
+
+def _as_image(layer: Layer | None) -> str:
+    """Return what to do about labels that were opened as an image, or "" if this layer is no such image."""
+    if not isinstance(layer, Image) or kind_of(layer) or type(layer.data) is not np.ndarray:
+        return ""
+    if not may_be_opened_as_image(layer.data, rgb=layer.rgb):
+        return ""
+    return (_IN_COLOURS if layer.rgb else _AS_IMAGE).format(layer.name)
 
 
 def labels_as_paint(labels: Labels, meaning: Meaning) -> NDArray[np.int32]:
