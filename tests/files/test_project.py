@@ -58,7 +58,7 @@ OBJECTS = ProjectLabels(
     "cells objects.zarr", "cells", LayerLook("o"), "objects", predicted="p.zarr", planes=((0,), (2,))
 )
 REGIONS = ProjectRegions("cells", LayerLook("r"), ("polygon",), (((0.0, 1.5), (2.0, 3.0), (4.0, 5.0)),))
-PROJECT = Project("abc", (IMAGE,), (PAINT, OBJECTS), (REGIONS,), "cells 1.safetensors")
+PROJECT = Project("abc", (IMAGE,), (PAINT, OBJECTS), (REGIONS,), "cells 1.safetensors", "cells")
 
 
 def test_all_is_read_back(tmp_path):

@@ -1,5 +1,6 @@
 """Projects in a real viewer: what is painted is in the folder, and opens as it was, whatever happened."""
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -23,7 +24,7 @@ from napari_unet.files.networks.states import step_to_continue
 from napari_unet.files.pixels.pixel_size import relative_spacing
 from napari_unet.files.projects.project import FILE, read_project
 from napari_unet.files.projects.project_lock import FILE as LOCK
-from napari_unet.files.projects.project_store import read_labels, read_settings
+from napari_unet.files.projects.project_store import ProjectStore, read_labels, read_settings
 from napari_unet.widgets.bridge import marks
 from napari_unet.widgets.bridge.channel_order import move_channels_first
 from napari_unet.widgets.bridge.layers import (
@@ -441,15 +442,19 @@ def test_all_models_are_offered_in_a_project_its_own_first(made, models, make_na
     assert chooser.folder == models
     chooser.choose(usual)
     project_of(viewer).create(folder.parent / "copy")
+    saved(viewer)
     assert offered() == ["usual (U-Net models)", "same (U-Net models)"]
     assert chooser.path == usual
     assert chooser.folder == folder.parent / "copy" / "models"
     save(models, "later")
     qtbot.waitUntil(lambda: len(offered()) == 3, timeout=5_000)
-    save(chooser.folder, "same")
+    os.utime(save(chooser.folder, "same"), (2e9, 2e9))
     qtbot.waitUntil(lambda: offered()[0] == "same", timeout=5_000)
     assert offered() == ["same", "later (U-Net models)", "usual (U-Net models)"]
     assert chooser.path == usual
+    save(chooser.folder, "usual")
+    qtbot.waitUntil(lambda: len(offered()) == 3 and offered()[1] == "usual", timeout=5_000)
+    assert chooser.path == chooser.folder / "usual.safetensors"
 
 
 def test_a_model_goes_into_a_project_that_is_made_while_it_learns(
@@ -586,6 +591,83 @@ def test_settings_and_the_last_model_with_its_curve_come_back(made, make_napari_
     assert len(train.plot._scores) == 2
     assert predict.model.path == path
     assert project_of(viewer).models_folder == folder / "models"
+
+
+@pytest.mark.parametrize(
+    ("which", "opens"),
+    [
+        ("usual", "first"),
+        ("starter", "later"),
+        ("elsewhere", "later"),
+        ("elsewhere", "first"),
+        ("own", "first"),
+    ],
+)
+def test_the_model_that_was_predicted_with_is_chosen_again(  # noqa: PLR0917 - fixtures
+    which, opens, made, models, starters, make_napari_viewer, tmp_path, qtbot
+):
+    viewer, folder = made
+    starters.mkdir(parents=True)
+    places = {"usual": models, "starter": starters, "elsewhere": tmp_path, "own": folder / "models"}
+    used = save(places[which], which)
+    trained = save(folder / "models", "trained")
+    project_of(viewer).note_model(trained)
+    dock = PredictDock(viewer)
+    qtbot.addWidget(dock)
+    dock.select_model(used)
+    with qtbot.waitSignal(dock.ended, timeout=60_000):
+        dock.start()
+    saved(viewer)
+    viewer.close()
+
+    def reopen():
+        viewer = make_napari_viewer()
+        docks = [PredictDock(viewer)] if opens == "later" else []
+        open_project(viewer, folder)
+        dock = docks[0] if docks else PredictDock(viewer)
+        qtbot.addWidget(dock)
+        return viewer, dock
+
+    viewer, dock = reopen()
+    assert dock.model.path == used
+    saved(viewer)
+    viewer.close()
+    store = ProjectStore.open(folder)
+    store.note_model(save(folder / "models", "by command").name)
+    store.close()
+    viewer, dock = reopen()
+    assert dock.model.path.stem == "by command"  # it was trained since
+    dock.select_model(used)
+    with qtbot.waitSignal(dock.ended, timeout=60_000):
+        dock.start()
+    saved(viewer)
+    viewer.close()
+    used.unlink()
+    viewer, dock = reopen()
+    assert dock.model.path.stem == "by command"
+
+
+@pytest.mark.parametrize("trains", [False, True])
+def test_a_project_that_is_made_later_knows_what_was_predicted_with(  # noqa: PLR0917 - fixtures
+    data, models, make_napari_viewer, tmp_path, qtbot, trains
+):
+    viewer = make_napari_viewer()
+    open_image(viewer, data / "a b.tif")
+    dock = PredictDock(viewer)
+    qtbot.addWidget(dock)
+    used, trained = save(models, "used"), save(models, "trained")
+    project_of(viewer).note_model(trained)
+    dock.select_model(trained if trains else used)
+    with qtbot.waitSignal(dock.ended, timeout=60_000):
+        dock.start()
+    project_of(viewer).create(tmp_path / "p")
+    saved(viewer)
+    saved(viewer)
+    viewer.close()
+    viewer = reopened(make_napari_viewer, tmp_path / "p", qtbot)
+    dock = PredictDock(viewer)
+    qtbot.addWidget(dock)
+    assert dock.model.path == (tmp_path / "p" / "models" / trained.name if trains else used)
 
 
 def test_in_a_project_that_is_opened_again_the_labels_are_looked_at(made, make_napari_viewer, qtbot):

@@ -993,7 +993,7 @@ def test_a_training_changes_no_settings_in_another_dock(viewer, qtbot, home, mon
     assert dock.train.form.chosen_start(dock.train._last) is dock.train._last
     assert other.predict.model.path == mine
     # ... which another day goes on from.
-    assert read_project(tmp_path / "project").model == path.name
+    qtbot.waitUntil(lambda: read_project(tmp_path / "project").model == path.name, timeout=20_000)
     assert step_to_continue(copy) == 3
     project_of(viewer).close()
 

@@ -170,6 +170,7 @@ class PredictDock(Dock):
             self._is_refused = True
             return
         self._run = run
+        project_of(self._viewer).note_prediction(run.facts.path)
         self._live.cancel()
         self._bar.setValue(0)
         self._report.clear()

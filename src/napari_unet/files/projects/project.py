@@ -173,6 +173,9 @@ class Project:
     labels: tuple[ProjectLabels, ...] = ()
     regions: tuple[ProjectRegions, ...] = ()
     model: str = ""  # the last trained model file in the folder `models`; "" if there is none
+    # the model last predicted with, unless one was trained since: a file in `models`, the name of a starter,
+    # or the absolute path of another file
+    predicts_with: str = ""
 
     def labels_of(self, image: str) -> tuple[ProjectLabels, ...]:
         """Return the labels of the image with this key."""
@@ -296,7 +299,7 @@ def plain_name(text: str, taken: Sequence[str] = (), ending: str = "") -> str:
 def _project(plain: Mapping[str, Any]) -> Project:
     kinds: dict[str, type] = {"images": ProjectImage, "labels": ProjectLabels, "regions": ProjectRegions}
     parts: dict[str, Any] = {
-        name: from_plain(str, plain.get(name, ""), name) for name in ("identity", "model")
+        name: from_plain(str, plain.get(name, ""), name) for name in ("identity", "model", "predicts_with")
     }
     for name, kind in kinds.items():
         items = plain.get(name, [])

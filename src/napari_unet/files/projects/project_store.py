@@ -82,6 +82,7 @@ class ProjectState:
     labels: tuple[LabelsState, ...] = ()
     regions: tuple[ProjectRegions, ...] = ()
     model: str = ""
+    predicts_with: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -174,7 +175,7 @@ class ProjectStore:
         """
         with self._one_at_a_time:
             self._lock.check()
-            self.project = replace(self.project, model=name)
+            self.project = replace(self.project, model=name, predicts_with="")
             self._text = write_project(self.folder, self.project)
 
     def copy_model(self, path: Path) -> None:
@@ -254,7 +255,12 @@ class ProjectStore:
             for entry in entries
         )
         self.project = replace(
-            self.project, images=images, labels=labels, regions=state.regions, model=state.model
+            self.project,
+            images=images,
+            labels=labels,
+            regions=state.regions,
+            model=state.model,
+            predicts_with=state.predicts_with,
         )
         if project_text(self.project) != self._text:
             self._text = write_project(self.folder, self.project)

@@ -127,11 +127,16 @@ class ModelChooser(Chooser):
         project.opened.connect(self._on_opened)
         project.moved.connect(self._on_moved)
         project.trained.connect(self._offer if keeps_choice else self._take)
+        if project.session is not None:
+            self._on_opened()
 
     def _on_opened(self) -> None:
         if self._project is not None:
             self._folders = self._project.model_folders
-            self._refill(self._project.last_model)
+            wanted = self._project.first_choice
+            if wanted is not None:
+                self._list_also(wanted)
+            self._refill(wanted)
 
     def _on_moved(self) -> None:
         """List the new folder; what is chosen stays chosen, or its copy there."""
@@ -190,8 +195,10 @@ class ModelChooser(Chooser):
         wanted = wanted or (self._path if self._is_chosen or self._path not in starters else None)
         self._watch()
         first, *more = (_models_in(folder) for folder in self._folders)
-        names = {path.name for path in first}  # a project has copies of some
-        beside = _by_age(path for found in more for path in found if path.name not in names)
+        copies = {path.name: path for path in first}  # a project has some of the others
+        beside = _by_age(path for found in more for path in found if path.name not in copies)
+        if wanted is not None and wanted.parent in self._folders:
+            wanted = copies.get(wanted.name, wanted)
         self.offer_all(
             [
                 *((path.stem, path) for path in _by_age([*first, *self._others])),

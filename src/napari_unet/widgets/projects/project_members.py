@@ -166,7 +166,9 @@ class ProjectMembers(QObject):
         }
         self._regions = {key: regions for key, regions in self._regions.items() if key in self._images}
 
-    def describe(self, model: str, settings: Mapping[str, Any]) -> tuple[ProjectState, tuple[object, ...]]:
+    def describe(
+        self, model: str, predicts_with: str, settings: Mapping[str, Any]
+    ) -> tuple[ProjectState, tuple[object, ...]]:
         """Return everything to save, without chunks yet, and the same without pixels, for comparing."""
         order = {layer: place for place, layer in enumerate(self._viewer.layers)}
         images = tuple(self._image_state(image, order) for image in self._images.values())
@@ -174,7 +176,8 @@ class ProjectMembers(QObject):
         labels = tuple(state for state in states if state is not None)
         regions = self._describe_regions(order)
         entries = (tuple(item.entry for item in images), tuple(item.entry for item in labels))
-        return ProjectState(images, labels, regions, model, settings), (*entries, regions, model, settings)
+        rest = (regions, model, predicts_with, settings)
+        return ProjectState(images, labels, *rest), (*entries, *rest)
 
     def with_chunks(self, state: ProjectState) -> ProjectState:
         """Return ``state`` with the chunks that may have been painted on; each is returned once."""

@@ -62,6 +62,8 @@ class ProjectSession(QObject):
         self.folder = folder
         self.model = project.model
         """The file of the model that was trained last, in the folder of models; "" if there is none."""
+        self.predicts_with = project.predicts_with
+        """The model that was last predicted with, if none was trained since, as `Project` names it."""
         self.problem = problem
         self.saved_at: datetime | None = None
         self._store = store
@@ -98,7 +100,7 @@ class ProjectSession(QObject):
         self._members.look()
         if self._store is None or time.monotonic() < self._next_try:
             return
-        state, described = self._members.describe(self.model, self._settings())
+        state, described = self._members.describe(self.model, self.predicts_with, self._settings())
         news = described != self._described or self._members.has_news
         if news or self._copies or time.monotonic() > self._next_beat:
             self._begin_save(self._store, state, described)

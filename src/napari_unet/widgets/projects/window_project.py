@@ -13,6 +13,7 @@ from qtpy.QtCore import QEvent, QObject, Qt, Signal  # type: ignore[attr-defined
 from qtpy.QtWidgets import QMainWindow, QMessageBox, QWidget
 
 from napari_unet.core.errors import InputError
+from napari_unet.files.networks.starters import is_starter, starter_names, starter_path
 from napari_unet.files.projects.project import MODELS, Project, project_folder
 from napari_unet.files.projects.project_store import ProjectStore, read_settings
 from napari_unet.widgets.bridge.marks import KEY
@@ -64,6 +65,7 @@ class WindowProject(QObject):
         self._session: ProjectSession | None = None
         self._closes = False
         self._trained: Path | None = None
+        self._predicts_with: Path | None = None  # None also if a model was trained since
         self._docks: list[_Dock] = []
         self._settings: dict[str, Values] = {}
         if window is not None:
@@ -99,6 +101,18 @@ class WindowProject(QObject):
         return next((path for path in paths if path is not None and path.is_file()), None)
 
     @property
+    def first_choice(self) -> Path | None:
+        """The model to predict with when the project opens: as when it closed, or the last one trained."""
+        session = self.session
+        if session is None or not session.predicts_with:
+            return self.last_model
+        if session.predicts_with in starter_names():
+            return starter_path(session.predicts_with)
+        path = Path(session.predicts_with)
+        found = [session.folder / MODELS / path.name, *[path] * path.is_absolute()]
+        return next((each for each in found if each.is_file()), self.last_model)
+
+    @property
     def is_shown(self) -> bool:
         """Whether a dock of the window shows the project, or there is no window."""
         window = self.parent()  # not kept, as it holds the viewer
@@ -124,6 +138,8 @@ class WindowProject(QObject):
         path, session = self._trained, self.session
         if session is not None and path is not None and path.is_file() and path.parent != kept:
             session.take_model(path)
+        if before is None and self._predicts_with is not None:
+            self.note_prediction(self._predicts_with)
         self.moved.emit()
         self._save()
 
@@ -172,10 +188,20 @@ class WindowProject(QObject):
     def note_model(self, path: Path) -> None:
         """Note that a model was trained; one in the project is offered first when that opens again."""
         session = self.session
-        if session is not None and path.parent == session.folder / MODELS:
-            session.model = path.name
-        self._trained = path
+        if session is not None:
+            session.predicts_with = ""
+            if path.parent == session.folder / MODELS:
+                session.model = path.name
+        self._trained, self._predicts_with = path, None
         self.trained.emit(path)
+
+    def note_prediction(self, path: Path) -> None:
+        """Note with which model something is predicted: it is chosen when the project opens again."""
+        self._predicts_with, session = path, self.session
+        if session is not None:
+            is_named = is_starter(path) or path.parent == session.folder / MODELS
+            name = path.stem if is_starter(path) else path.name
+            session.predicts_with = name if is_named else path.absolute().as_posix()
 
     def keep_model(self, path: Path) -> None:
         """Copy a model into the project if that was made or opened during the training."""
