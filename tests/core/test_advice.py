@@ -34,6 +34,18 @@ def test_255_classes_can_be_taught():
     check_teachable({1: 1, 255: 1}, "classes")
 
 
+def test_seams_between_objects_are_background_enough():
+    """As in labels of cells that fill the space."""
+    apart = np.array([[[2, 2, 0, 3]], [[0, 0, 0, 0]]], np.int32)
+    assert not summarise_paint(apart).teachable
+    touching = np.where(apart == 0, 2, apart)
+    assert summarise_paint(touching).teachable
+    check_teachable({2: 1, 3: 1}, "objects", [apart[1], touching[0]])
+    with pytest.raises(InputError, match="or fill objects until they touch"):
+        check_teachable({2: 1, 3: 1}, "objects", apart)
+    assert not summarise_paint(np.where(touching == 3, 2, touching)).teachable
+
+
 @settings(deadline=None)
 @given(small_paint, st.sampled_from(["objects", "classes"]))
 def test_summary_says_how_much_there_is_and_whether_it_can_teach(paint, mode):
@@ -44,11 +56,11 @@ def test_summary_says_how_much_there_is_and_whether_it_can_teach(paint, mode):
     for sentence in summary.missing:
         assert_one_sentence(sentence.replace(", ...", ""))
     if summary.teachable:
-        check_teachable(summary.counts, mode)
+        check_teachable(summary.counts, mode, paint.reshape(-1, *paint.shape[-2:]))
         assert np.count_nonzero(read_paint(paint, mode).known) == sum(summary.counts.values())
     else:
         with pytest.raises(InputError) as error:
-            check_teachable(summary.counts, mode)
+            check_teachable(summary.counts, mode, paint.reshape(-1, *paint.shape[-2:]))
         assert summary.missing == (str(error.value),)
 
 

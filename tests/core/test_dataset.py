@@ -215,6 +215,13 @@ def test_a_missing_class_is_a_warning() -> None:
     )
 
 
+def test_without_painted_background_seams_are_it() -> None:
+    paint = np.full((40, 50), 2)
+    paint[:, 25:] = 3
+    (sample,) = build_dataset([_image()], [paint]).samples
+    assert (sample.target[sample.weight > 0] == 0).sum() == 2 * 40
+
+
 @pytest.mark.parametrize(
     ("images", "paints", "mode", "said"),
     [

@@ -308,7 +308,7 @@ class UNetDock(Dock):
                 self._learnt.setdefault(counted.layer, counted.checksum)
             stage = replace(
                 stage,
-                has_background=counted.summary.background > 0,
+                has_background=counted.summary.background > 0 or counted.summary.teachable,
                 objects=counted.summary.objects,
                 paint_teaches=counted.summary.teachable,
                 painted_on=counted.checksum != self._learnt.get(counted.layer),

@@ -107,7 +107,7 @@ def join_planes(
     """
     mode = config.mode
     counts = count_together(plane.counts for plane in planes if not plane.scored)
-    check_teachable(counts, mode)
+    check_teachable(counts, mode, (plane.paint for plane in planes if not plane.scored))
     n_classes = n_classes or classes_of(counts, config)
     pixels = np.zeros(n_classes, np.int64)
     for plane in planes:

@@ -126,7 +126,7 @@ def read_planes(
         )
     # Before they are measured, which takes time.
     counts = count_together(count_values(plane.paint) for plane in planes if not plane.scored)
-    check_teachable(counts, config.mode)
+    check_teachable(counts, config.mode, (plane.paint for plane in planes if not plane.scored))
     measured = []
     for plane in planes:
         _check_running(control)

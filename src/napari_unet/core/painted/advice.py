@@ -1,12 +1,20 @@
 """How much is painted, and what that cannot teach yet, in words."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.annotation import BACKGROUND, MAX_CLASSES, Mode, check_paint, too_many_classes
+from napari_unet.core.annotation import (
+    BACKGROUND,
+    MAX_CLASSES,
+    Mode,
+    check_paint,
+    find_seams,
+    too_many_classes,
+)
 from napari_unet.core.arrays.runs import count_values
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.pieces import count_pieces, lack_numbers
@@ -57,7 +65,7 @@ def summarise_paint(
     counts = count_values(paint)
     background = counts.get(BACKGROUND, 0)
     foreground = sum(counts.values()) - background
-    fault = _fault(counts, mode)
+    fault = _fault(counts, mode, paint.reshape(-1, *paint.shape[-2:]))
     pieces = count_pieces(paint) if mode == "objects" else {}
     pieces = {value: count for value, count in pieces.items() if value not in accepted}
     return PaintSummary(
@@ -71,9 +79,12 @@ def summarise_paint(
     )
 
 
-def check_teachable(counts: Mapping[int, int], mode: Mode) -> None:
-    """Raise ``InputError`` if pixels of these values, summed over all planes, cannot teach anything."""
-    fault = _fault(counts, mode)
+def check_teachable(counts: Mapping[int, int], mode: Mode, paints: Iterable[NDArray[np.int32]] = ()) -> None:
+    """Raise ``InputError`` if pixels of these values, summed over all planes, cannot teach anything.
+
+    ``paints`` are these planes: without painted background, seams between objects that touch are background.
+    """
+    fault = _fault(counts, mode, paints)
     if fault is not None:
         raise InputError(fault)
 
@@ -120,7 +131,7 @@ def advise(counts: Mapping[int, int], mode: Mode, pieces: Mapping[int, int], siz
     return tuple(sentences)
 
 
-def _fault(counts: Mapping[int, int], mode: Mode) -> str | None:
+def _fault(counts: Mapping[int, int], mode: Mode, paints: Iterable[NDArray[np.int32]]) -> str | None:
     """Return why nothing can be taught by these pixels, or None."""
     if not counts:
         others = "a few objects" if mode == "objects" else "at least one other class"
@@ -130,8 +141,15 @@ def _fault(counts: Mapping[int, int], mode: Mode) -> str | None:
     if max(counts) == BACKGROUND:
         others = "a few objects" if mode == "objects" else "another class"
         return f"Only background is painted; paint {others} (2 and up)."
-    if mode == "objects" and BACKGROUND not in counts:
-        return "No background is painted; paint some background (1) between and around the objects."
+    if mode == "objects" and BACKGROUND not in counts and not any(map(_has_seams, paints)):
+        return (
+            "No background is painted; paint some background (1) between and around the objects, or fill "
+            "objects until they touch."
+        )
     if mode == "classes" and len(counts) == 1:
         return f"Only class {max(counts)} is painted; paint at least one other class, such as background (1)."
     return None
+
+
+def _has_seams(paint: NDArray[np.int32]) -> bool:
+    return bool(paint.any()) and bool(find_seams(paint).any())
