@@ -8,7 +8,7 @@ from painting import MAX, assert_one_sentence, small_paint
 
 from napari_unet.core.annotation import read_paint
 from napari_unet.core.errors import InputError
-from napari_unet.core.painted.advice import check_teachable, summarise_paint
+from napari_unet.core.painted.advice import check_teachable, describe_paint, summarise_paint
 from napari_unet.core.painted.pieces import count_pieces
 
 
@@ -155,3 +155,22 @@ def test_an_object_that_is_stroked_in_several_planes_needs_no_other_number():
     paint[0, 7] = 1
     assert count_pieces(paint) == {2: 1}
     assert not summarise_paint(paint).lacks_numbers
+
+
+@pytest.mark.parametrize(
+    ("pixels", "mode", "sentence"),
+    [
+        (
+            {1: 2226, 2: 3, 4: 1887},
+            "classes",
+            "Painted: background 2,226 px; class 2, 3 px; class 4, 1,887 px.",
+        ),
+        (dict.fromkeys(range(2, 8), 2), "classes", "Painted: background 0 px; 6 other classes, 12 px."),
+        ({1: 5}, "classes", "Painted: background 5 px; 0 other classes, 0 px."),
+        ({1: 5, 2: 1}, "objects", "Painted: background 5 px; 1 object, 1 px."),
+        ({1: 5, 2: 1, 9: 1}, "objects", "Painted: background 5 px; 2 objects, 2 px."),
+    ],
+)
+def test_how_much_is_painted_in_words(pixels, mode, sentence):
+    paint = np.repeat([0, *pixels], [3, *pixels.values()])
+    assert describe_paint(summarise_paint(paint, mode), mode) == sentence

@@ -7,6 +7,7 @@ import pytest
 from dock_helpers import discs, paint_on, say, tiny_training
 from napari.layers import Image, Labels
 from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QComboBox
 from scipy.ndimage import binary_dilation
 
 from napari_unet.core.learning.view import View
@@ -21,6 +22,7 @@ from napari_unet.widgets.predicting.prediction_run import PreviewBegun
 from napari_unet.widgets.predicting.preview_layer import PreviewLayer
 from napari_unet.widgets.train import TrainDock
 from napari_unet.widgets.training import glances
+from napari_unet.widgets.training.live_form import LiveForm
 from napari_unet.widgets.training.live_preview import LivePreviewLayer, is_preview, screen_step
 from napari_unet.widgets.training.mosaic import Mosaic
 from napari_unet.widgets.unet import UNetDock
@@ -464,3 +466,20 @@ def test_the_network_glances_at_the_other_images_when_it_is_asked(dock, viewer, 
     assert preview.glance([images[1]], lambda: done.append("ended"))
     stop(dock, qtbot)
     assert len(done) == 3
+
+
+def test_the_preview_shows_classes_as_such_unless_it_is_to_show_something_else(qtbot):
+    form = LiveForm()
+    qtbot.addWidget(form)
+    choice = form.findChild(QComboBox, "train_preview")
+    assert [form.suit(mode) for mode in ("objects", "classes", "classes", "objects")] == [
+        "probability",
+        "labels",
+        "labels",
+        "probability",
+    ]
+    choice.setCurrentIndex(2)  # as a project has it
+    assert form.suit("classes") == "off"
+    choice.setCurrentIndex(0)
+    choice.activated.emit(0)  # by the user
+    assert form.suit("classes") == "probability"

@@ -19,7 +19,7 @@ from napari_unet.core.arrays.axes import CHANNEL_AXES, Channels
 from napari_unet.core.arrays.sparse import copy_planes
 from napari_unet.core.correcting.numbering import number_separately
 from napari_unet.core.errors import InputError
-from napari_unet.core.painted.advice import PaintSummary, summarise_paint
+from napari_unet.core.painted.advice import PaintSummary, describe_paint, summarise_paint
 from napari_unet.core.painted.known_full import KnownFull
 from napari_unet.core.painted.regions import complete
 from napari_unet.widgets.bridge import layers as bridge
@@ -346,7 +346,7 @@ class PaintDock(Dock):
 
     def _show_summary(self, counted: Counted) -> None:
         summary = counted.summary
-        self.summary.say(_in_words(summary, counted.mode))
+        self.summary.say(describe_paint(summary, counted.mode))
         begun = summary.background or summary.objects
         lacks = [_FLOODED] * counted.is_flooded + list(summary.missing)
         is_amiss = counted.is_flooded or (begun and not summary.teachable)
@@ -386,12 +386,3 @@ def _is_flooded(paint: NDArray[np.integer[Any]]) -> bool:
     """Return whether a plane (YX) has background and nothing unlabelled, as by the fill bucket."""
     planes = paint.reshape(-1, *paint.shape[-2:])
     return any(plane.all() and (plane == BACKGROUND).any() for plane in planes)
-
-
-def _in_words(summary: PaintSummary, mode: Mode) -> str:
-    what = "object" if mode == "objects" else "other class"
-    plural = "" if summary.objects == 1 else "s" if mode == "objects" else "es"
-    return (
-        f"Painted: background {summary.background:,} px; {summary.objects} {what}{plural}, "
-        f"{summary.foreground:,} px."
-    )

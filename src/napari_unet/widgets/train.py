@@ -227,15 +227,15 @@ class TrainDock(Dock):
     def _prepare(self) -> _Run:
         pairs = self._learnt_from()
         copies = copy_pairs(pairs, images_scored(self._viewer, self.form.validation_image))
-        weights = None if self._weights is None else self._weights()
-        config = self.form.config(mode=copies.mode, weights=weights, channels=copies.channels)
+        weights, mode = None if self._weights is None else self._weights(), copies.mode
+        config = self.form.config(mode=mode, weights=weights, channels=copies.channels)
         name = copies.layers[0].image.name
         path = model_path(self._project.models_folder, name, datetime.now().astimezone())
         start, device = self.form.chosen_start(self._last), self.form.device
         joins = self.form.all_painted.isChecked()
         watch = PaintWatch(self._viewer, copies.layers, all_images=joins, parent=self)
         watch.listen(self.live.learns.isChecked())
-        preview = LivePreviewLayer(self._viewer, copies.layers, config.mode, self.live.shown, self)
+        preview = LivePreviewLayer(self._viewer, copies.layers, mode, self.live.suit(mode), self)
         before = self._last_path if isinstance(start, Stopped) else None
 
         def events(control: Control) -> Iterator[Any]:

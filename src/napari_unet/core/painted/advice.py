@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import (
     BACKGROUND,
+    FIRST_OBJECT,
     MAX_CLASSES,
     Mode,
     check_paint,
@@ -22,7 +23,7 @@ from napari_unet.core.painted.pieces import count_pieces, lack_numbers
 IMBALANCE = 40
 """Ratio of background to foreground pixels, or the reverse, at which the summary asks for the rarer."""
 
-_NAMED = 5  # missing classes named in a sentence
+_NAMED = 5  # classes named in a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,21 @@ def summarise_paint(
         teachable=fault is None,
         missing=advise(counts, mode, pieces, paint.size) if fault is None else (fault,),
     )
+
+
+def describe_paint(summary: PaintSummary, mode: Mode) -> str:
+    """Return in a sentence how much is painted: of each class, if there are not too many."""
+    background = f"Painted: background {summary.background:,} px"
+    if mode == "classes" and 0 < summary.objects <= _NAMED:
+        classes = (
+            f"class {value}, {pixels:,} px"
+            for value, pixels in summary.counts.items()
+            if value >= FIRST_OBJECT
+        )
+        return f"{background}; {'; '.join(classes)}."
+    what = "object" if mode == "objects" else "other class"
+    plural = "" if summary.objects == 1 else "s" if mode == "objects" else "es"
+    return f"{background}; {summary.objects} {what}{plural}, {summary.foreground:,} px."
 
 
 def check_teachable(counts: Mapping[int, int], mode: Mode, paints: Iterable[NDArray[np.int32]] = ()) -> None:

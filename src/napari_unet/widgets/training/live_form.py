@@ -3,6 +3,7 @@
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QWidget
 
+from napari_unet.core.annotation import Mode
 from napari_unet.network.events import PaintJoined
 from napari_unet.widgets.parts.form import Column, Form, Sentence, check_box, choice
 from napari_unet.widgets.training.live_preview import Shown
@@ -37,6 +38,8 @@ class LiveForm(QWidget):
             "layer that disappears when the training ends. It takes up to 15 % of the training time.",
         )
         self._preview.currentIndexChanged.connect(lambda _index: self.preview_changed.emit(self.shown))
+        self._preview.activated.connect(self._on_chosen)
+        self._is_chosen = self._is_suited = False  # by the user, by `suit`
         self._joined = column.add(Sentence("train_joined"))
 
     @property
@@ -44,6 +47,20 @@ class LiveForm(QWidget):
         """What the preview is to show."""
         shown: Shown = self._preview.currentData()
         return shown
+
+    def suit(self, mode: Mode) -> Shown:
+        """Show classes as such, unless the user chose something else; return what the preview is to show.
+
+        Of several classes, the probability is that of all but the background.
+        """
+        wanted = mode == "classes"
+        if not self._is_chosen and self.shown == ("labels" if self._is_suited else "probability"):
+            self._is_suited = wanted
+            self._preview.setCurrentIndex(self._preview.findData("labels" if wanted else "probability"))
+        return self.shown
+
+    def _on_chosen(self, _index: int) -> None:
+        self._is_chosen = True
 
     def say_joined(self, event: PaintJoined | None) -> None:
         """Say that paint has joined; None: none has yet."""
