@@ -45,6 +45,8 @@ IMAGE = ProjectImage(
     reader="napari",
     sample="0badcafe",
     size=123,
+    part_of="slide",
+    first_pixel=(0, 128),
 )
 PAINT = ProjectLabels(
     "cells.zarr",

@@ -6,15 +6,19 @@ import dask.array
 import numpy as np
 import pytest
 from dock_helpers import discs
+from napari.components import ViewerModel
 from napari.layers import Image
 
+from napari_unet.cli import main
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.regions import complete
+from napari_unet.files.projects.project import read_project
 from napari_unet.widgets.bridge.layers import annotation_of, make_annotation
 from napari_unet.widgets.bridge.marks import accept_objects, known_full_of, mode_of, set_filled, set_mode
 from napari_unet.widgets.bridge.sight import bring_up
 from napari_unet.widgets.crop import crop, crop_to_view
 from napari_unet.widgets.painting.regions import take_region_tool
+from napari_unet.widgets.projects.window_project import open_project, project_of
 from napari_unet.widgets.training.training_images import copy_pairs
 
 PLACE = {
@@ -214,3 +218,73 @@ def test_strokes_on_a_part_and_on_the_whole_are_told_before_they_are_learnt_twic
     assert told.startswith("'slide' and 'slide part part' show")
     pairs[1][1].data[:] = paint.data[:] = 0
     assert copy_pairs(pairs, []).doubts == []
+
+
+@pytest.mark.parametrize("channels", [(), (2,)])
+def test_in_a_project_they_are_told_as_well(viewer, tmp_path, capsys, channels):
+    pixels = np.stack([discs((64, 80))] * 2) if channels else discs((64, 80))
+    where = "first" if channels else "none"
+    image = viewer.add_image(pixels, name="slide")
+    for rows, columns in (((0, 40), (0, 40)), ((20, 30), (20, 30))):
+        viewer.layers.selection.active = image
+        look_at(image, rows, columns)
+        crop(viewer)
+        image = viewer.layers[-1]
+    paint = make_annotation(viewer, viewer.layers["slide"], where)
+    paint.data[22, 2:30] = 2
+    paint.data[60, 5:10] = 1
+    make_annotation(viewer, image, where).data[2, 5:7] = 2
+    make_annotation(viewer, image, where).data[4, 5:7] = 1
+    project_of(viewer).create(tmp_path / "p")
+    project_of(viewer).close()
+
+    def doubts(viewer):
+        names = ("slide", "slide part part")
+        pairs = [(viewer.layers[name], annotation_of(viewer, viewer.layers[name])) for name in names]
+        return copy_pairs(pairs, []).doubts
+
+    (told,) = doubts(viewer)
+    again = ViewerModel()
+    open_project(again, tmp_path / "p")
+    assert doubts(again) == [told]
+    image = again.layers["slide"]
+    again.layers.remove(image)
+    project_of(again).session.flush()
+    project_of(again).create(tmp_path / "copy")
+    project_of(again).close()
+    for folder in ("p", "copy"):
+        assert [image.part_of for image in read_project(tmp_path / folder).images] == ["", "slide", "slide"]
+    small = [
+        "--set",
+        "network.features=2",
+        "network.levels=2",
+        "training.patch_size=16",
+        "training.batch_size=1",
+    ]
+    usual = ["train", "--project", str(tmp_path / "p"), "--steps", "1", "--device", "cpu", *small]
+    assert main(usual) == 0
+    assert told in capsys.readouterr().err
+    assert main([*usual, "--validation", "slide part part"]) == 0
+    assert "there: the score is too good" in capsys.readouterr().err
+    paint.data[22] = 0
+    assert doubts(viewer) == []
+
+
+def test_another_image_is_not_taken_for_the_one_that_was_cropped(viewer, tmp_path):
+    image = viewer.add_image(discs((64, 80)), name="slide")
+    look_at(image, (0, 40), (0, 40))
+    crop(viewer)
+    project_of(viewer).create(tmp_path / "p")
+    session = project_of(viewer).session
+    session.flush()
+    viewer.layers.remove(image)
+    session.flush()
+    session.forget_missing()
+    project_of(viewer).close()
+    again = ViewerModel()
+    open_project(again, tmp_path / "p")
+    again.add_image(discs((64, 80)), name="slide")
+    project_of(again).close()
+    part, other = read_project(tmp_path / "p").images
+    assert (part.key, part.part_of, part.first_pixel) == ("slide part", "slide", (0, 0))
+    assert other.key == "slide 2"

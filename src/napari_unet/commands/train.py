@@ -27,6 +27,7 @@ from napari_unet.core.annotation import FIRST_OBJECT
 from napari_unet.core.arrays.axes import channel_doubt
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
+from napari_unet.core.painted.advice import painted_twice
 from napari_unet.core.painted.label_images import may_be_labels, may_be_mask, paint_of_labels
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.regions import complete_everywhere
@@ -213,6 +214,9 @@ def painted_project(folder: Path, validation: Sequence[str], ndim: int) -> Paint
     scored = sum(name in validation for name in project.names)
     if scored == len(order):
         raise InputError("Every painted image is for scoring alone; leave one to learn from.")
+    placed = [(project.names[number], project.places[number], project.paints[number]) for number in order]
+    for sentence in painted_twice(placed, len(order) - scored):
+        note(sentence)
     return Painted(
         [project.images[number] for number in order],
         [project.paints[number] for number in order],

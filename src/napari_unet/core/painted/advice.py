@@ -1,7 +1,8 @@
 """How much is painted, and what that cannot teach yet, in words."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from napari_unet.core.annotation import (
     find_seams,
     too_many_classes,
 )
+from napari_unet.core.arrays.boxes import Box, common, part_of
 from napari_unet.core.arrays.runs import count_values
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.pieces import count_pieces, lack_numbers
@@ -24,6 +26,17 @@ IMBALANCE = 40
 """Ratio of background to foreground pixels, or the reverse, at which the summary asks for the rarer."""
 
 _NAMED = 5  # classes named in a sentence
+
+
+_TOO_GOOD = "the score is too good, as it is measured on strokes that are learnt as well"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which pixels some paint is for, if its image was cropped from another one."""
+
+    whole: Hashable  # tells that image, or an image that was not cropped, from others
+    box: Box  # the pixels there, along the axes of the paint
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +158,36 @@ def advise(counts: Mapping[int, int], mode: Mode, pieces: Mapping[int, int], siz
             f"{name.capitalize()} cover {times} times as many pixels as background; paint more background."
         )
     return tuple(sentences)
+
+
+def painted_twice(painted: Sequence[tuple[str, Place, NDArray[Any]]], learnt: int) -> list[str]:
+    """Return sentences on images of which one was cropped from the other, with strokes on both in one place.
+
+    A stroke that is held out, or only scored, on one of them is learnt on the other. ``painted`` are names of
+    images, and their paint; the first ``learnt`` of them are learnt from, the others only scored.
+    """
+    told = []
+    for (n, one), (m, other) in combinations(enumerate(painted), 2):
+        if n < learnt and _share_strokes(one[1:], other[1:]):
+            twice = ["these count twice"] if m < learnt else []
+            too_good = [_TOO_GOOD] if len(painted) == learnt or m >= learnt else []
+            told.append(
+                f"'{one[0]}' and '{other[0]}' show the same place and both have strokes there: "
+                f"{', and '.join(twice + too_good)}; erase there on one of them, or delete its annotation "
+                "layer."
+            )
+    return told
+
+
+def _share_strokes(*painted: tuple[Place, NDArray[Any]]) -> bool:
+    (one, paint), (other, _) = painted
+    if one.whole != other.whole or any(len(place.box) != paint.ndim for place, _ in painted):
+        return False
+    shared = common(one.box, other.box)
+    if shared is None:
+        return False
+    first, second = (paint[part_of(shared, place.box)] > 0 for place, paint in painted)
+    return bool((first & second).any())
 
 
 def _fault(counts: Mapping[int, int], mode: Mode, paints: Iterable[NDArray[np.int32]]) -> str | None:

@@ -101,6 +101,9 @@ class ProjectImage:
     size: int = 0  # of its file in bytes; 0 for a folder, such as a zarr image
     rgb: bool = False  # whether its last axis is colour
     parts: tuple[str, ...] = ()  # the keys of the images that are its channels; () if it was not made of such
+    # the key of the image that it was cropped from, which may be gone, and its first pixel there
+    part_of: str = ""
+    first_pixel: tuple[int, ...] = ()
     # what its file, or that of the image it was made of, says of its axes; see `TiffAxes`
     axes: str = ""
     pixel_size: PixelSize | None = None

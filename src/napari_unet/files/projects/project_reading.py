@@ -16,6 +16,7 @@ from napari_unet.core.annotation import FIRST_OBJECT, Mode
 from napari_unet.core.arrays.axes import CHANNEL_AXES, Channels, without_opaque_alpha
 from napari_unet.core.arrays.lazy import LazyPixels, Pixels
 from napari_unet.core.errors import InputError
+from napari_unet.core.painted.advice import Place
 from napari_unet.core.painted.object_distance import Full
 from napari_unet.core.painted.regions import Region, complete, outline_region, shape_outline
 from napari_unet.files.pixels.pixel_size import PixelSize, layer_pixel_size, layer_pixel_sizes
@@ -74,6 +75,8 @@ class PaintedImages:
         that the network sees, they are the ``spacing`` that the docks train with.
     pixel_sizes : list of PixelSize or None
         The same in micrometres.
+    places : list of Place
+        Of what image each is a part, and which.
     sentences : list of str
         What is missing, or has changed since it was painted on.
     """
@@ -86,6 +89,7 @@ class PaintedImages:
     channels: Channels
     sizes: list[tuple[float, ...]]
     pixel_sizes: list[PixelSize | None]
+    places: list[Place]
     sentences: list[str]
 
 
@@ -148,8 +152,20 @@ def load_project(folder: str | Path) -> PaintedImages:
         channels=channels.pop() if len(channels) == 1 else "auto",
         sizes=[sizes for sizes, _ in measured],
         pixel_sizes=[size for _, size in measured],
+        places=[_place(image.entry, labels, paint.ndim) for image, labels, paint, _ in found],
         sentences=sentences,
     )
+
+
+def _place(image: ProjectImage, labels: ProjectLabels, ndim: int) -> Place:
+    """Return which pixels paint with ``ndim`` axes is for, as docks do."""
+    axes = list(range(len(image.shape) - image.rgb))
+    is_part = image.part_of and len(image.first_pixel) == len(axes)
+    whole, first = (image.part_of, image.first_pixel) if is_part else (image.key, (0,) * len(axes))
+    channel = None if image.rgb else CHANNEL_AXES.get(labels.channels)
+    if len(axes) > ndim and channel is not None:
+        del axes[channel]
+    return Place(whole, tuple(slice(first[axis], first[axis] + image.shape[axis]) for axis in axes))
 
 
 def _pixel_sizes(

@@ -25,6 +25,7 @@ from napari_unet.widgets.bridge.channel_order import move_channels_first, other_
 from napari_unet.widgets.bridge.layers import annotation_of, keep_selection, select_anew
 from napari_unet.widgets.bridge.marks import (
     KEY,
+    PART,
     PARTS,
     Mark,
     file_of,
@@ -83,6 +84,7 @@ class ProjectMembers(QObject):
         self._labels = {labels.file: _Labels(labels) for labels in project.labels}
         self._regions = {regions.image: regions for regions in project.regions}
         self._names = [*self._images, *self._labels, *(labels.predicted for labels in project.labels)]
+        self._names += [image.part_of for image in project.images]
         """All names given so far, also those left out since: no name is used twice."""
 
     @property
@@ -292,17 +294,27 @@ class ProjectMembers(QObject):
         select_anew(self._viewer, self._viewer.layers.selection.active)
 
     def _tie_parts(self) -> None:
-        """Note on images that were made of others which of the layers these are now."""
+        """Note on images that were made of, or cropped from, others which of the layers these are now."""
         for image in self._images.values():
             parts = [self._images[key].id for key in image.entry.parts if key in self._images]
             if image.layer is not None and parts:
                 image.layer.metadata[PARTS] = parts
+            key, first = image.entry.part_of, image.entry.first_pixel
+            if image.layer is not None and key and len(first) == image.layer.ndim:
+                whole = self._images.get(key)
+                image.layer.metadata[PART] = (key if whole is None else whole.id), first
 
-    def _parts_of(self, image: _Image, layer: Image) -> tuple[str, ...]:
-        """Return the keys of the images that one was made of, also while one of them is not in the window."""
+    def _with_origin(self, entry: ProjectImage, layer: Image) -> ProjectImage:
+        """Return ``entry`` with the images it was made of or cropped from, also those not in the window."""
         keys = {other.id: key for key, other in self._images.items()}
-        found = [keys.get(part, "") for part in layer.metadata.get(PARTS, ())]
-        return tuple(found) if all(found) else image.entry.parts
+        parts = [keys.get(part, "") for part in layer.metadata.get(PARTS, ())]
+        whole, first = layer.metadata.get(PART, ("", ()))
+        return replace(
+            entry,
+            parts=tuple(parts) if all(parts) else entry.parts,
+            part_of=keys.get(whole, entry.part_of),
+            first_pixel=first if whole in keys else entry.first_pixel,
+        )
 
     def _describe_regions(self, order: Mapping[Layer, int]) -> tuple[ProjectRegions, ...]:
         keys = {image.id: key for key, image in self._images.items()}
@@ -327,10 +339,8 @@ class ProjectMembers(QObject):
             return ImageState(entry, None)
         now = entry_of(layer, entry.key, entry.reader)
         look = replace(now.look, order=order[layer])
-        parts = self._parts_of(image, layer)
-        image.entry = entry = replace(
-            entry, look=look, shape=now.shape, dtype=now.dtype, rgb=now.rgb, parts=parts
-        )
+        now = replace(entry, look=look, shape=now.shape, dtype=now.dtype, rgb=now.rgb)
+        image.entry = entry = self._with_origin(now, layer)
         # Once, for it asks a disk, which may be far away, and this is called twice a second.
         if image.asked != (asked := (layer.unique_id, now.shape)):
             image.asked, image.source = asked, _existing_file(layer)

@@ -1,17 +1,14 @@
 """Which images of a window a training learns from and is scored on, and copies of them."""
 
 from dataclasses import dataclass
-from itertools import combinations
-from typing import Any
 
-import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.axes import Channels
-from napari_unet.core.arrays.boxes import Box, common, part_of
 from napari_unet.core.errors import InputError
+from napari_unet.core.painted.advice import Place, painted_twice
 from napari_unet.network.config import TrainingConfig
 from napari_unet.widgets.bridge.layers import (
     annotation_of,
@@ -40,8 +37,6 @@ from napari_unet.widgets.training.training_run import TrainingData
 
 Pairs = list[tuple[Image, Labels]]
 """Images with their paint."""
-
-_TOO_GOOD = "the score is too good, as it is measured on strokes that are learnt as well"
 
 
 def images_learnt_from(
@@ -107,41 +102,12 @@ def frame_doubts(pairs: Pairs, config: TrainingConfig) -> list[str]:
     ]
 
 
-def _painted_twice(pairs: Pairs, scored: Pairs) -> list[str]:
-    """Return sentences on images of which one was cropped from the other, with strokes on both in one place.
-
-    A stroke that is held out, or only scored, on one of them is learnt on the other.
-    """
-    told = []
-    for one, other in combinations([*pairs, *scored], 2):
-        if _share_strokes(one, other):
-            twice = ["these count twice"] if other not in scored else []
-            too_good = [_TOO_GOOD] if not scored or other in scored else []
-            told.append(
-                f"'{one[0].name}' and '{other[0].name}' show the same place and both have strokes there: "
-                f"{', and '.join(twice + too_good)}; erase there on one of them, or delete its annotation "
-                "layer."
-            )
-    return told
-
-
-def _share_strokes(*pairs: tuple[Image, Labels]) -> bool:
-    (whole, one), (its_whole, other) = (_place(image) for image, _ in pairs)
-    shared = common(one, other) if whole == its_whole else None
-    if shared is None:
-        return False
-    strokes = []
-    for (image, paint), place in zip(pairs, (one, other), strict=True):
-        box = part_of(shared, place)
-        axes = spatial_axes(image, image_channels(image, paint))
-        strokes.append(np.asarray(full_data(paint)[tuple(box[axis] for axis in axes)]) > 0)
-    return bool(np.any(strokes[0] & strokes[1]))
-
-
-def _place(image: Image) -> tuple[Any, Box]:
-    """Return the id of the image that ``image`` was cropped from, or else its own, and its pixels there."""
+def _place(image: Image, paint: Labels) -> Place:
+    """Return which pixels ``paint`` is for, in the image that ``image`` was cropped from if it was."""
     whole, first = image.metadata.get(PART, (image.unique_id, (0,) * image.ndim))
-    return whole, tuple(slice(at, at + size) for at, size in zip(first, full_data(image).shape, strict=False))
+    shape = full_data(image).shape
+    axes = spatial_axes(image, image_channels(image, paint))
+    return Place(whole, tuple(slice(first[axis], first[axis] + shape[axis]) for axis in axes))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,6 +143,7 @@ def copy_pairs(pairs: Pairs, scored: Pairs) -> Copies:
     images = [copy_image(image) for image, _ in everything]
     paints = [copy_paint(paint) for _, paint in everything]
     count = len(pairs)
+    placed = [(pair[0].name, _place(*pair), given) for pair, given in zip(everything, paints, strict=True)]
     return Copies(
         layers=[
             TrainingLayers(*pair, pixels, scored=number >= count)
@@ -196,5 +163,5 @@ def copy_pairs(pairs: Pairs, scored: Pairs) -> Copies:
             in_world=[micrometres(paint, image) for image, paint in pairs],
             names=[f"'{image.name}'" for image, _ in everything],
         ),
-        doubts=[*_channel_doubts(pairs), *_painted_twice(pairs, scored)],
+        doubts=[*_channel_doubts(pairs), *painted_twice(placed, count)],
     )
