@@ -81,6 +81,8 @@ def test_summary_says_how_much_there_is_and_whether_it_can_teach(paint, mode):
         ({1: 2, 2: 40, 3: 40}, "objects", True, ["Objects cover 40 times as many pixels as background"]),
         ({1: 41, 2: 1}, "classes", True, ["41 times as many pixels as other classes"]),
         ({1: 400, 2: 1}, "objects", True, ["Only one object", "400 times"]),
+        (dict.fromkeys(range(1, 13), 9), "classes", True, []),
+        (dict.fromkeys(range(1, 14), 9), "classes", True, ["13 classes are painted; if they are separate"]),
         ({1: 1, 256: 1}, "classes", False, ["256"]),
         ({}, "objects", False, ["Nothing"]),
         ({1: 3}, "objects", False, ["Only background"]),

@@ -260,6 +260,7 @@ def test_what_cannot_be_compared_is_told(viewer, dock):
     assert say(dock, "evaluate_status") == ""
     dock.start()
     assert "same layer 'truth'" in say(dock, "evaluate_status")
+    assert "Convert to Labels" in say(dock, "evaluate_status")
     viewer.add_labels(TRUE[:20], name="part")
     assert say(dock, "evaluate_status") == ""
     dock.start()
@@ -375,3 +376,13 @@ def test_in_a_window(make_napari_viewer, qtbot):
     # The split object, in the middle of the canvas, has its colour, mixed with what is below.
     red, green, blue, _ = viewer.screenshot(canvas_only=True).reshape(-1, 4).T
     assert ((red > 150) & (green > 140) & (blue < 120)).sum() > 1000
+
+
+def test_classes_are_not_offered_as_they_cannot_be_compared(dock, viewer):
+    image = viewer.add_image(np.ones((9, 9)), name="cells")
+    add_result(viewer, image, "classes", np.ones((9, 9), np.uint8))
+    objects = add_result(viewer, image, "objects", np.eye(9, dtype=np.int32))
+    truth = viewer.add_labels(np.eye(9, dtype=int), name="truth")
+    assert dock.truth.labels is truth
+    assert dock.prediction.labels is objects
+    assert dock.truth.count() == 2

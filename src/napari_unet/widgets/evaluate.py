@@ -145,7 +145,8 @@ class EvaluateDock(Dock):
             raise InputError("There are no labels to compare; predict, paint or open some first.")
         if prediction is truth:
             raise InputError(
-                f"Prediction and truth are the same layer '{truth.name}'; choose another one for the truth."
+                f"Prediction and truth are the same layer '{truth.name}'; choose another one for the truth. "
+                "If napari opened it as an image, right-click it and choose Convert to Labels."
             )
         predicted, true = copy_objects(prediction), copy_objects(truth)
         if predicted.shape != true.shape:

@@ -26,6 +26,7 @@ IMBALANCE = 40
 """Ratio of background to foreground pixels, or the reverse, at which the summary asks for the rarer."""
 
 _NAMED = 5  # classes named in a sentence
+_MANY = 12  # classes above which they may be objects
 
 
 _TOO_GOOD = "the score is too good, as it is measured on strokes that are learnt as well"
@@ -135,6 +136,10 @@ def advise(counts: Mapping[int, int], mode: Mode, pieces: Mapping[int, int], siz
     elif mode == "objects" and len(counts) == 2:
         sentences.append(
             "Only one object is painted; paint another near it, or nothing shows how to keep them apart."
+        )
+    if mode == "classes" and len(counts) > _MANY:
+        sentences.append(
+            f"{len(counts)} classes are painted; if they are separate objects, teach objects instead."
         )
     highest = max(counts) if mode == "classes" else 0
     absent = [value for value in range(BACKGROUND, highest) if value not in counts]

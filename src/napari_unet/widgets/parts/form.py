@@ -325,7 +325,7 @@ class LayerChooser(Chooser):
 
 
 class LabelsChooser(LayerChooser):
-    """The same for label layers, predicted and painted ones included, except maps of errors."""
+    """The same for labels of objects, predicted and painted ones included."""
 
     _PLACEHOLDER = "Open or make labels first"
 
@@ -336,4 +336,4 @@ class LabelsChooser(LayerChooser):
 
     @staticmethod
     def _offers(layer: Layer) -> bool:
-        return isinstance(layer, Labels) and kind_of(layer) != "errors"
+        return isinstance(layer, Labels) and kind_of(layer) not in ("errors", "classes", "stored classes")
