@@ -4,7 +4,7 @@ import numpy as np
 import psutil
 import pytest
 
-from napari_unet.core.arrays.sparse import copy_planes
+from napari_unet.core.arrays.sparse import copy_planes, equal_planes
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (3, 4), (6, 3, 4), (2, 3, 4, 5), (0, 3, 4), (3, 0, 4)])
@@ -30,3 +30,15 @@ def test_only_planes_with_something_take_memory():
     copy = copy_planes(stack)
     assert process.memory_info().rss - before < 50e6
     assert copy[7, 3, 3] == 1
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (3, 4), (6, 3, 4), (2, 3, 4, 5)])
+def test_stacks_are_equal_if_all_their_pixels_are(shape):
+    stack = np.arange(np.prod(shape, dtype=int)).reshape(shape)
+    assert equal_planes(stack, stack.astype(np.uint8))
+    assert not equal_planes(stack, stack.reshape(1, *shape))
+    assert not equal_planes(stack, None)
+    for place in np.ndindex(shape):
+        other = stack.copy()
+        other[place] += 1
+        assert not equal_planes(stack, other)

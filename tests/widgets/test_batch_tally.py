@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from napari_unet.core.instances import find_objects
 from napari_unet.files.pixels.world_axes import named_axes
 from napari_unet.widgets.predicting.batch_report import BatchTally
-from napari_unet.widgets.predicting.prediction_run import ObjectCounts
+from napari_unet.widgets.predicting.object_counts import ObjectCounts
 
 
 def tally(total, finished=(), failed=(), *, part=False, folder="", objects=None, areas=()):

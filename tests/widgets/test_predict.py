@@ -21,7 +21,8 @@ from napari_unet.core.errors import InputError
 from napari_unet.files.networks.models import save_model
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.prediction import predict
-from napari_unet.widgets.bridge.layers import add_result, make_annotation
+from napari_unet.widgets.bridge.layers import add_result, edited_result, make_annotation
+from napari_unet.widgets.bridge.marks import KEY, layers_of
 from napari_unet.widgets.models.model_chooser import ModelChooser, ModelFacts
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.predicting import prediction_run
@@ -35,7 +36,7 @@ from napari_unet.widgets.predicting.prediction_run import (
     resolve_channels,
     segment,
 )
-from napari_unet.widgets.predicting.prediction_targets import into_stack
+from napari_unet.widgets.predicting.prediction_targets import add_results, write_plane
 from napari_unet.widgets.predicting.save_row import SaveRow
 from napari_unet.widgets.predicting.saving import FORMATS
 from napari_unet.widgets.projects.window_project import project_of
@@ -111,9 +112,8 @@ def test_a_dock_on_its_own_saves_the_labels_and_a_table_of_one_image_or_of_sever
     index=st.integers(0, 2),
 )
 def test_a_plane_keeps_its_objects_and_shares_no_id(stack, plane, index):
-    before = stack.copy()
-    full = into_stack(stack, (index,), plane, stack.shape, "objects")
-    np.testing.assert_array_equal(stack, before)
+    full = stack.copy()
+    write_plane(full, (index,), plane, "objects")
     others = [other for other in range(3) if other != index]
     np.testing.assert_array_equal(full[others], stack[others])
     new = full[index]
@@ -123,15 +123,48 @@ def test_a_plane_keeps_its_objects_and_shares_no_id(stack, plane, index):
     assert not set(np.unique(new)) & (set(np.unique(full[others])) - {0})
 
 
-def test_planes_of_probabilities_and_first_planes():
+def join(viewer, plane, result, kind, shape=(3, 4, 5)):
+    image = viewer.layers[0]
+    return add_results(viewer, image, {kind: result}, plane=(plane,), shape=shape)[kind]
+
+
+def test_planes_of_probabilities_join_and_those_of_another_shape_begin_anew(viewer):
+    viewer.add_image(np.zeros((3, 4, 5)))
     plane = np.full((2, 4, 5), 0.5, np.float32)
-    full = into_stack(None, (1,), plane, (3, 4, 5), "probabilities")
-    assert full.shape == (2, 3, 4, 5)
-    assert full.dtype == np.float32
-    np.testing.assert_array_equal(full[:, 1], plane)
-    assert not full[:, (0, 2)].any()
-    # A stack of another shape is not one to write into.
-    assert into_stack(full[:, :2], (1,), plane, (3, 4, 5), "probabilities").shape == (2, 3, 4, 5)
+    layer = join(viewer, 1, plane, "probabilities")
+    assert (layer.data.shape, layer.data.dtype) == ((3, 4, 5), np.float32)
+    assert join(viewer, 2, plane / 2, "probabilities") is layer
+    assert layer.data[:, 0, 0].tolist() == [0, 0.5, 0.25]
+    other = join(viewer, 1, plane, "probabilities", shape=(2, 4, 5))
+    assert other.data[:, 0, 0].tolist() == [0, 0.5]
+
+
+@pytest.mark.parametrize("is_edited", [False, True])
+def test_a_plane_of_labels_is_written_where_it_is_shown_unless_the_user_edited_them(viewer, is_edited):
+    image = viewer.add_image(np.zeros((3, 4, 5)))
+    viewer.dims.set_point(0, 2)
+    plane = np.eye(4, 5, dtype=np.int32)
+    layer = join(viewer, 1, plane, "objects")
+    data, shown = layer.data, layer.metadata[KEY].shown
+    if is_edited:
+        layer.data_setitem((np.array([0]), np.array([0]), np.array([0])), 9)
+    before, drawn = layer.data.copy(), []
+    layer.events.set_data.connect(drawn.append)
+    for index in (2, 1):  # the second again
+        after = join(viewer, index, 3 * plane, "objects")
+        assert bool(drawn) is not is_edited
+        drawn.clear()
+    assert (after is layer) is not is_edited
+    assert (after.data is data) is (after.metadata[KEY].shown is shown) is not is_edited
+    assert after.data is not after.metadata[KEY].shown
+    highest = 12 if is_edited else 4
+    expected = np.stack([before[0], (highest + 3) * plane, highest * plane])
+    np.testing.assert_array_equal(after.data, expected)
+    np.testing.assert_array_equal(after.metadata[KEY].shown, expected)
+    np.testing.assert_array_equal(after._slice.image.raw, expected[2])
+    assert edited_result(viewer, image, "objects") is (layer if is_edited else None)
+    if is_edited:
+        np.testing.assert_array_equal(layer.data, before)
 
 
 @pytest.mark.parametrize(
@@ -748,6 +781,19 @@ def test_objects_are_found_in_the_thread(dock, viewer, qtbot, monkeypatch):
     predict_with(dock, qtbot)
     assert threads
     assert threading.main_thread() not in threads
+
+
+def test_labels_are_copied_in_the_thread(dock, viewer, qtbot, monkeypatch):
+    image = viewer.add_image(discs((2, 64, 64)), name="stack")
+    tick(dock, objects=True, classes=True)
+    monkeypatch.setattr("napari_unet.widgets.bridge.layers.copy_planes", None)
+    for _ in range(2):  # the second time into the same layers
+        predict_with(dock, qtbot)
+        for kind in ("objects", "classes"):
+            (layer,) = layers_of(viewer, image, kind)
+            np.testing.assert_array_equal(layer.metadata[KEY].shown, layer.data)
+            assert not np.may_share_memory(layer.metadata[KEY].shown, layer.data)
+        assert layer.data.all()  # every class is 1 or more
 
 
 def test_what_is_shown_anew_keeps_its_brush(dock, viewer, qtbot):

@@ -40,6 +40,7 @@ from napari_unet.widgets.predicting.prediction_run import (
 from napari_unet.widgets.predicting.prediction_targets import (
     Target,
     add_results,
+    add_segmented,
     plane_shown,
     source_image,
     still_has,
@@ -281,9 +282,7 @@ class PredictDock(Dock):
             self.form.scale.show_scaled(event.scaled)
             self.form.objects.choose(run.facts.path, event.scaled.instances)
         event = with_corrections(self._viewer, source, event, run.facts.ndim)
-        shown = add_results(
-            self._viewer, source, event.results, plane=event.plane, shape=event.shape, shows=run.shows(target)
-        ).get("objects")
+        shown = add_segmented(self._viewer, source, event, shows=run.shows(target)).get("objects")
         run.images.append(source)
         if isinstance(shown, Labels):
             self._live.remember(source, shown, event.rereading, run.facts)

@@ -1,6 +1,6 @@
 """What the user made of predicted objects stays in those that are predicted, or read, next."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,21 +42,23 @@ class Corrected:
         result[accepted] = taken + np.count_nonzero(stays) + 1 + number
         return result
 
-    def keep_in_all(self, objects: NDArray[np.int32], ndim: int) -> NDArray[np.int32]:
-        """Return the new ``objects`` (…YX) of the whole image likewise, numbered on from plane to plane.
+    def keep_in_all(self, objects: NDArray[np.int32], ndim: int) -> Iterator[Plane]:
+        """Write the corrected objects into the new ``objects`` (…YX) of the whole image, plane by plane.
 
-        Each plane has ``ndim`` axes. If nothing was said about them, these are the ``objects`` themselves.
+        They are numbered on from plane to plane. Each plane has ``ndim`` axes; those that change are yielded.
         """
-        result, taken, more = objects, 0, 0
+        taken, more = 0, 0
         for plane in np.ndindex(objects.shape[: objects.ndim - ndim]):
-            count = count_from(taken, objects[plane])
-            if more or self.is_about(plane):
-                if result is objects:
-                    result = objects.copy()
-                result[plane] = self.keep(objects[plane], plane, taken=taken + more)
-                more += count_from(taken + more, result[plane]) - count
+            here = objects[plane]
+            count = count_from(taken, here)
+            if self.is_about(plane):
+                here[...] = self.keep(here, plane, taken=taken + more)
+                more += count_from(taken + more, here) - count
+                yield plane
+            elif more:
+                np.add(here, more, out=here, where=here > 0)
+                yield plane
             taken += count
-        return result
 
     def count_accepted(self, plane: Plane = ()) -> int:
         """Return how many objects of a plane, or of all of them, were accepted."""

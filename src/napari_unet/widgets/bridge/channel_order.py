@@ -13,6 +13,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
 from napari_unet.core.arrays.axes import CHANNEL_AXES, Channels
+from napari_unet.core.arrays.sparse import equal_planes
 from napari_unet.widgets.bridge.layers import annotation_of
 from napari_unet.widgets.bridge.marks import is_result, mark_of, source_of
 from napari_unet.widgets.bridge.placement import placement
@@ -83,4 +84,4 @@ def _is_unedited_result(layer: Layer) -> bool:
     mark = mark_of(layer)
     if mark is None or not is_result(layer):
         return False
-    return mark.shown is None or not isinstance(layer, Labels) or np.array_equal(layer.data, mark.shown)
+    return mark.shown is None or not isinstance(layer, Labels) or equal_planes(layer.data, mark.shown)

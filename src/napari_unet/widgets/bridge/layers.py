@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import FIRST_OBJECT
 from napari_unet.core.arrays.axes import EXPLICIT_CHANNELS, Channels, without_opaque_alpha
-from napari_unet.core.arrays.sparse import copy_planes
+from napari_unet.core.arrays.sparse import copy_planes, equal_planes
 from napari_unet.core.correcting.numbering import unused_values
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import PredictionKind
@@ -187,7 +187,14 @@ def next_object(paint: Labels) -> int:
     return unused_values(np.asarray(full_data(paint)), 1, at_least=FIRST_OBJECT)[0]
 
 
-def add_result(viewer: ViewerModel, source: Layer, kind: ResultKind, data: NDArray[Any]) -> Layer | None:
+def add_result(
+    viewer: ViewerModel,
+    source: Layer,
+    kind: ResultKind,
+    data: NDArray[Any],
+    *,
+    as_predicted: NDArray[Any] | None = None,
+) -> Layer | None:
     """Show ``data`` on top of the image it was computed from.
 
     The layer of an earlier call for the same image and kind is updated, unless the user has edited it since:
@@ -199,6 +206,9 @@ def add_result(viewer: ViewerModel, source: Layer, kind: ResultKind, data: NDArr
         The first two become label layers, the others image layers.
     data : array
         (…YX) integers for labels, float32 for weights and uncertainty, (K, …YX) float32 for probabilities.
+    as_predicted : array, optional
+        A copy of labels, from which the user's edits are told; made here without it, which takes long for a
+        large stack.
 
     Returns
     -------
@@ -209,7 +219,7 @@ def add_result(viewer: ViewerModel, source: Layer, kind: ResultKind, data: NDArr
     if source not in viewer.layers:
         return None
     if kind != "probabilities":
-        return _show(viewer, source, kind, f"{source.name} {kind}", data)
+        return _show(viewer, source, kind, f"{source.name} {kind}", data, as_predicted)
     if len(data) == 2:
         return _show(viewer, source, kind, f"{source.name} probability", data[1])
     shown = [
@@ -245,7 +255,7 @@ def add_error_map(viewer: ViewerModel, labels: Labels, errors: NDArray[np.uint8]
 def edited_result(viewer: ViewerModel, image: Layer, kind: Literal["objects", "classes"]) -> Labels | None:
     """Return the predicted labels of ``image`` that the user edited: the selected or else topmost layer."""
     predicted = layers_of(viewer, image, kind)
-    edited = [layer for layer in predicted if not np.array_equal(layer.data, layer.metadata[KEY].shown)]
+    edited = [layer for layer in predicted if not equal_planes(layer.data, layer.metadata[KEY].shown)]
     return at_hand(viewer, edited)
 
 
@@ -293,10 +303,19 @@ def remove_orphans(viewer: ViewerModel, *kinds: str) -> None:
             viewer.layers.remove(layer)
 
 
-def _show(viewer: ViewerModel, source: Layer, kind: str, name: str, data: NDArray[Any]) -> Layer:
-    shown = copy_planes(data) if kind in LABELS else data
+def _show(  # noqa: PLR0917 - what a layer is made of
+    viewer: ViewerModel,
+    source: Layer,
+    kind: str,
+    name: str,
+    data: NDArray[Any],
+    as_predicted: NDArray[Any] | None = None,
+) -> Layer:
+    shown = as_predicted
+    if shown is None:
+        shown = copy_planes(data) if kind in LABELS else data
     for layer in layers_of(viewer, source, kind):
-        if _is_untouched(layer, data):
+        if layer.metadata[KEY].shown is shown or is_untouched(layer, data):
             layer.data = data
             mark: Mark = layer.metadata[KEY]
             mark.shown = shown
@@ -341,12 +360,12 @@ def protect(layer: Layer) -> None:
         layer.editable = False
 
 
-def _is_untouched(layer: Layer, data: NDArray[Any]) -> bool:
-    """Whether ``layer`` shows what the plugin put there, in the shape of the new ``data``."""
+def is_untouched(layer: Layer, data: NDArray[Any] | None = None) -> bool:
+    """Return whether ``layer`` shows what the plugin put there, in the shape of the new ``data``."""
     shown = layer.metadata[KEY].shown
-    if layer.data.shape != data.shape or layer.data.dtype != data.dtype:
+    if data is not None and (layer.data.shape, layer.data.dtype) != (data.shape, data.dtype):
         return False
-    return layer.data is shown or (isinstance(layer, Labels) and np.array_equal(layer.data, shown))
+    return layer.data is shown or (isinstance(layer, Labels) and equal_planes(layer.data, shown))
 
 
 def _may_adopt(viewer: ViewerModel, layer: Layer, shape: tuple[int, ...]) -> bool:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtWidgets import QWidget
 
+from napari_unet.core.arrays.sparse import equal_planes
 from napari_unet.core.correcting.corrections import corrections_to_paint
 from napari_unet.core.errors import InputError
 from napari_unet.widgets.bridge.layers import annotation_of, edited_result, predicted_labels, write_pixels
@@ -110,9 +111,7 @@ class TakeCorrections(QWidget):
             return
         arrays = [(layer.data, predicted_labels(layer)) for layer in results]
         self._comparison.submit(
-            once(
-                lambda: any(before is not None and not np.array_equal(now, before) for now, before in arrays)
-            )
+            once(lambda: any(before is not None and not equal_planes(now, before) for now, before in arrays))
         )
 
     def _show(self, is_edited: bool) -> None:

@@ -16,7 +16,7 @@ from napari_unet.widgets.jobs import once
 from napari_unet.widgets.parts.form import Chooser, Column, Sentence, Tone, button, describe
 from napari_unet.widgets.parts.latest import Latest
 from napari_unet.widgets.predicting.files_run import read_results
-from napari_unet.widgets.predicting.prediction_run import ObjectCounts
+from napari_unet.widgets.predicting.object_counts import ObjectCounts
 from napari_unet.widgets.predicting.saving import with_ending
 
 _LINES = 6

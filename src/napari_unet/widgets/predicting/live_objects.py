@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 
 from napari_unet.core.arrays.boxes import Plane
+from napari_unet.core.arrays.sparse import equal_planes
 from napari_unet.core.control import Control
 from napari_unet.core.correcting.corrected import count_from
 from napari_unet.core.instances import InstanceConfig
@@ -147,7 +148,7 @@ class LiveObjects(QObject):
 
         def read_visible(_control: Control) -> Iterator[_Objects]:
             # All planes, before any is replaced: half a stack with other settings helps nobody.
-            if not discard_edits and not np.array_equal(data, shown):
+            if not discard_edits and not equal_planes(data, shown):
                 yield _Objects(layer, visible, None, discard_edits, tally)
             elif visible in rereading.foregrounds:
                 labels = rereading.read(visible, config, is_visible=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, get_args
@@ -14,6 +14,7 @@ from napari_unet.core.arrays.axes import EXPLICIT_CHANNELS, Channels, channels_f
 from napari_unet.core.arrays.lazy import Pixels
 from napari_unet.core.arrays.normalisation import Normalisation
 from napari_unet.core.arrays.runs import count_values
+from napari_unet.core.arrays.sparse import copy_planes
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import Prediction, PredictionKind
@@ -26,6 +27,7 @@ from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import ImageScaled, Predicted, TileDone, TilesHalved
 from napari_unet.network.in_turn import ImageFailed, in_turn
 from napari_unet.network.model import Model
+from napari_unet.widgets.predicting.object_counts import ObjectCounts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,39 +97,6 @@ class StoredOnDisk:
     finished: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectCounts:
-    """How many objects there are in each plane or volume of an image; ``each`` is the word for these.
-
-    As many as ``accepted`` are not as they were predicted now, but as the user accepted them before.
-    """
-
-    numbers: tuple[int, ...]
-    each: str = "plane"
-    accepted: int = 0
-
-    @classmethod
-    def of(cls, objects: NDArray[np.int32], ndim: int, axes: Sequence[Axis]) -> "ObjectCounts":
-        """Count ``objects`` (leading…, spatial…), which are numbered from 1 on, one plane after the other.
-
-        Objects have ``ndim`` axes; ``axes`` are those of the image, or () if they are not known.
-        """
-        numbers = _numbers(objects, ndim)
-        if [axis.kind for axis in axes[: len(axes) - ndim]] == ["time"]:
-            return cls(numbers, "frame")
-        return cls(numbers, "plane" if ndim == 2 else "volume")
-
-    def corrected(self, objects: NDArray[np.int32], ndim: int, accepted: int) -> "ObjectCounts":
-        """Return the counts with as many as ``accepted`` of the ``objects`` as the user accepted them."""
-        return replace(self, numbers=_numbers(objects, ndim), accepted=accepted)
-
-
-def _numbers(objects: NDArray[np.int32], ndim: int) -> tuple[int, ...]:
-    parts = objects.reshape(-1, *objects.shape[objects.ndim - ndim :])
-    highest = np.array([0, *(int(part.max(initial=0)) for part in parts)])
-    return tuple(np.diff(np.maximum.accumulate(highest)).tolist())
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Segmented:
     """Source ``number`` is segmented."""
@@ -143,6 +112,8 @@ class Segmented:
     scaled: ImageScaled | None = None  # for a starter
     counts: ObjectCounts | None = None  # None without objects
     areas: tuple[int, ...] = ()  # pixels of each class, from 1 on; () without classes
+    # copies of the labels of a whole image: what the user edits in the labels is told from these
+    as_predicted: Mapping[PredictionKind, NDArray[Any]] = field(default_factory=dict)
 
 
 RunEvent = SourceWanted | PreviewBegun | TilesDone | Segmented | StoredOnDisk | ImageFailed
@@ -239,6 +210,7 @@ def _in_memory(
         elif event.finished is None or (keep_unfinished and event.finished.any()):
             results = _results(event, request.kinds)
             objects = results.get("objects")
+            labels = () if image.plane else results.keys() - {"probabilities"}
             yield Segmented(
                 request.number,
                 results,
@@ -249,6 +221,7 @@ def _in_memory(
                 scaled=scaled,
                 counts=None if objects is None else ObjectCounts.of(objects, image.model.network.ndim, axes),
                 areas=_areas(results, image.model.network.classes),
+                as_predicted={kind: copy_planes(results[kind]) for kind in labels},
             )
 
 

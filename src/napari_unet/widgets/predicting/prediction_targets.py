@@ -6,6 +6,7 @@ Everything here runs on the main thread.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,13 @@ from napari_unet.core.arrays.sparse import copy_planes
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import PredictionKind
 from napari_unet.files.pixels.images import safe_name
-from napari_unet.widgets.bridge.layers import add_result, annotation_of, pixels_of
+from napari_unet.widgets.bridge.layers import (
+    add_result,
+    annotation_of,
+    is_untouched,
+    pixels_of,
+    predicted_labels,
+)
 from napari_unet.widgets.bridge.marks import (
     KEY,
     full_data,
@@ -189,11 +196,28 @@ def with_corrections(viewer: ViewerModel, source: Image, event: Segmented, ndim:
     found = event.results.get("objects")
     if corrected is None or found is None:
         return event
-    plane = event.plane
-    objects = corrected.keep(found, plane) if plane else corrected.keep_in_all(found, ndim)
-    accepted = corrected.count_accepted(plane)
+    objects = corrected.keep(found, event.plane) if event.plane else found
+    if not event.plane:  # in place: a copy of a large stack takes long
+        for plane in corrected.keep_in_all(found, ndim):
+            event.as_predicted["objects"][plane] = found[plane]
+    accepted = corrected.count_accepted(event.plane)
     counts = None if event.counts is None else event.counts.corrected(objects, ndim, accepted)
     return replace(event, results={**event.results, "objects": objects}, counts=counts)
+
+
+def add_segmented(
+    viewer: ViewerModel, source: Image, event: Segmented, *, shows: bool
+) -> dict[PredictionKind, Layer | None]:
+    """Show what was predicted for ``source``; see :func:`add_results`."""
+    return add_results(
+        viewer,
+        source,
+        event.results,
+        plane=event.plane,
+        shape=event.shape,
+        shows=shows,
+        as_predicted=event.as_predicted,
+    )
 
 
 def add_results(
@@ -204,24 +228,21 @@ def add_results(
     plane: tuple[int, ...] = (),
     shape: tuple[int, ...] = (),
     shows: bool = True,
+    as_predicted: Mapping[PredictionKind, NDArray[Any]] = MappingProxyType({}),
 ) -> dict[PredictionKind, Layer | None]:
     """Show the results for ``source``, and return the layer of each kind, None if nothing is shown.
 
     ``results`` cover the whole image; or its ``plane``, which joins the planes shown already of an image of
     ``shape`` (…YX). Unless it ``shows``, new layers are hidden until the image is brought up, and old ones
-    stay as they are.
+    stay as they are. ``as_predicted`` are copies of labels of a whole image, see :func:`add_result`.
     """
     before = set(viewer.layers)
     shown: dict[PredictionKind, Layer | None] = {}
     for kind, result in results.items():
-        data, planes = result, None
+        data, copy, planes = result, as_predicted.get(kind), None
         if plane:
-            stack, known = _stack_of(viewer, source, kind)
-            data = into_stack(stack, plane, result, shape, kind)
-            goes_on = stack is not None and (stack.shape, stack.dtype) == (data.shape, data.dtype)
-            earlier = known if goes_on else frozenset()
-            planes = None if earlier is None else earlier | {plane}
-        layer = add_result(viewer, source, kind, data)
+            data, copy, planes = _join_plane(viewer, source, kind, plane, result, shape)
+        layer = add_result(viewer, source, kind, data, as_predicted=copy)
         if layer is not None:
             layer.metadata[KEY].planes = planes
             if kind == "probabilities":
@@ -252,40 +273,53 @@ def segmented_planes(result: Layer) -> Planes:
     return None if mark is None else mark.planes
 
 
-def _stack_of(viewer: ViewerModel, source: Image, kind: PredictionKind) -> tuple[NDArray[Any] | None, Planes]:
-    """Return what the other planes show, with the user's corrections, and which were segmented."""
-    if kind == "probabilities":
-        layers = (layer for layer in reversed(viewer.layers) if _STACK in layer.metadata)
-        layer = next((layer for layer in layers if source_of(viewer, layer) is source), None)
-        return (None, None) if layer is None else (layer.metadata[_STACK], segmented_planes(layer))
-    labels = layers_of(viewer, source, kind)
-    return (labels[-1].data, segmented_planes(labels[-1])) if labels else (None, None)
-
-
-def into_stack(
-    stack: NDArray[Any] | None,
-    plane: tuple[int, ...],
+def _join_plane(  # noqa: PLR0917 - what a plane belongs to
+    viewer: ViewerModel,
+    source: Image,
+    kind: PredictionKind,
+    plane: Plane,
     result: NDArray[Any],
     shape: tuple[int, ...],
-    kind: PredictionKind,
-) -> NDArray[Any]:
-    """Return a copy of ``stack`` (…YX, or K first) with ``result`` as one of its planes.
+) -> tuple[NDArray[Any], NDArray[Any] | None, Planes]:
+    """Return the stack that shows ``result`` as one of its planes; a copy of labels; what was segmented.
 
-    ``shape`` is …YX. None, or a stack of another shape or type, is an empty one. Ids of objects are raised so
-    that no other plane has them.
+    It is the very stack that the last layer shows, unless the user edited that or it is of another shape.
     """
-    where: tuple[Any, ...] = plane
-    if kind == "probabilities":
-        shape, where = (result.shape[0], *shape), (slice(None), *plane)
-    if stack is None or stack.shape != shape or stack.dtype != result.dtype:
-        full = np.zeros(shape, result.dtype)
+    last = _last_of(viewer, source, kind)
+    stack = None if last is None else last.metadata.get(_STACK, last.data)
+    shape = (len(result), *shape) if kind == "probabilities" else shape
+    copy: NDArray[Any] | None = None
+    known: Planes = frozenset()
+    if stack is None or (stack.shape, stack.dtype) != (shape, result.dtype):
+        stack = np.zeros(shape, result.dtype)
     else:
-        full = copy_planes(stack)
-    full[where] = 0
-    if kind == "objects":
-        result = _renumbered(result, taken=full)
-    full[where] = result
-    return full
+        known = segmented_planes(last)
+        if kind == "probabilities" or is_untouched(last):
+            copy = predicted_labels(last)
+        else:
+            stack = copy_planes(stack)
+    write_plane(stack, plane, result, kind)
+    if copy is not None:
+        copy[plane] = stack[plane]
+    return stack, copy, None if known is None else known | {plane}
+
+
+def _last_of(viewer: ViewerModel, source: Image, kind: PredictionKind) -> Any:
+    """Return the layer whose planes another one joins, with the user's corrections; None if there is none."""
+    if kind == "probabilities":
+        layers = (layer for layer in reversed(viewer.layers) if _STACK in layer.metadata)
+        return next((layer for layer in layers if source_of(viewer, layer) is source), None)
+    return next(reversed(layers_of(viewer, source, kind)), None)
+
+
+def write_plane(stack: NDArray[Any], plane: Plane, result: NDArray[Any], kind: PredictionKind) -> None:
+    """Write ``result`` into a plane of ``stack`` (…YX, or K first).
+
+    Ids of objects are raised so that no other plane has them.
+    """
+    where: tuple[Any, ...] = (slice(None), *plane) if kind == "probabilities" else plane
+    stack[where] = 0
+    stack[where] = _renumbered(result, taken=stack) if kind == "objects" else result
 
 
 def _renumbered(objects: NDArray[Any], taken: NDArray[Any]) -> NDArray[Any]:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.QtCore import QObject
 
+from napari_unet.core.arrays.sparse import equal_planes
 from napari_unet.files.projects.project import (
     Project,
     ProjectImage,
@@ -278,7 +278,7 @@ class ProjectMembers(QObject):
         tracker.is_kept = (
             kind == "paint"
             or (paint is not None and was_corrected(paint, layer))
-            or (mark.shown is not None and not np.array_equal(mark.shown, layer.data))
+            or (mark.shown is not None and not equal_planes(mark.shown, layer.data))
         )
         self._labels[file] = _Labels(ProjectLabels(file, key, look_of(layer), kind), tracker)
 
