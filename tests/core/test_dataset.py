@@ -215,6 +215,23 @@ def test_a_missing_class_is_a_warning() -> None:
     )
 
 
+def test_full_objects_of_a_volume_that_end_beside_a_plane_without_paint_are_told() -> None:
+    """If they go on there, their rims teach what is wrong."""
+    paint = np.zeros((6, 40, 50), int)
+    paint[2:4, 5:9, 5:9], paint[2:4, 20:30, 20:30] = 2, 1
+
+    def is_told(full: Any, ndim: int = 3) -> bool:
+        warnings = build_dataset([_image((6, 40, 50))], [paint], ndim=ndim, full=[full]).warnings
+        return any("beside which nothing is painted" in sentence for sentence in warnings)
+
+    assert is_told(True)
+    assert not is_told({2})  # as accepted from a prediction, which has seen where it ends
+    assert not is_told(False)
+    assert not is_told(True, ndim=2)
+    paint[[1, 4], 0] = 1
+    assert not is_told(True)
+
+
 def test_without_painted_background_seams_are_it() -> None:
     paint = np.full((40, 50), 2)
     paint[:, 25:] = 3

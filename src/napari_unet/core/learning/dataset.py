@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +24,12 @@ from napari_unet.core.painted.painted_plane import PaintedPlane
 from napari_unet.core.painted.pieces import number_pieces
 
 ScoredOn = Literal["held-out", "training", "validation"]
+
+_CUT_OFF = (
+    "Some objects that are filled to their border end at a plane beside which nothing is painted, so the "
+    "network learns that they end there. If they go on, fill them in all their planes, or do not call them "
+    "filled."
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,6 +148,7 @@ def join_planes(
         known_pixels=sum(counts.values()),
         warnings=advise(counts, mode, pieces, sum(plane.paint.size for plane in planes if not plane.scored))
         + _advise_on_images(planes)
+        + (_CUT_OFF,) * any(map(_is_cut_off, planes))
         + _doubts(samples, n_classes, mode, on),
         on=on,
     )
@@ -262,3 +270,12 @@ def _advise_on_images(planes: Sequence[PaintedPlane]) -> tuple[str, ...]:
         "right image and channel are chosen."
     )
     return (sentence,)
+
+
+def _is_cut_off(plane: PaintedPlane) -> bool:
+    """Return whether the objects of a volume are full, and some end beside a plane without any paint."""
+    painted = plane.pixels
+    if len(painted.shape) < 3 or plane.full is not True:
+        return False
+    depths, is_rim = painted.flat // prod(painted.shape[1:]), painted.parts < 0
+    return bool(np.setdiff1d(depths[is_rim], depths[~is_rim]).size)
