@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.axes import Channels, channels_first
 from napari_unet.core.arrays.boxes import Plane
+from napari_unet.core.arrays.sparse import copy_planes
 from napari_unet.core.guiding.next_place import Place, next_place
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.core.objects.extent import object_extent
@@ -68,7 +69,7 @@ class Question:
 
 def rank(questions: Sequence[Question], *, wants_map: bool = False, stay: float = 1.0) -> Ranked:
     """Return where to paint next: in the first image, unless another is more than ``stay`` times better."""
-    questions = [replace(each, paint=complete(np.array(each.paint), each.regions)) for each in questions]
+    questions = [replace(each, paint=complete(copy_planes(each.paint), each.regions)) for each in questions]
     places = [_best(question, question.shown) for question in questions]
     again = not any(places) and any(question.shown for question in questions)
     if again:
