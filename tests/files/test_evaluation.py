@@ -44,6 +44,7 @@ def test_a_single_pair_needs_no_name_in_common() -> None:
         (["a.tif", "c.tif"], ["b.tif"], "no counterpart named 'b'"),
         (["x/a.tif", "y/a_objects.tif"], ["a.tif"], "same name 'a'"),
         (["x/a.tif"], ["x/a.tif"], "both roles"),
+        (["a_classes.tif"], ["t/a.tif"], "holds classes"),
     ],
 )
 def test_names_that_pair_nothing(predictions: list[str], truths: list[str], sentence: str) -> None:

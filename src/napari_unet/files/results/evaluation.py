@@ -62,9 +62,13 @@ def pair_labels(
 
     A single prediction and a single truth belong together, whatever their names. Returns pairs of prediction
     and truth, at least one; predictions without a truth; and truths without a prediction as failures: without
-    them the other scores would look too good. ``InputError`` if there is no pair, a name occurs twice, or a
-    file is given as both.
+    them the other scores would look too good. ``InputError`` if there is no pair, a name occurs twice, a
+    file is given as both, or predictions are classes.
     """
+    if predictions and all(stem(path).endswith("_classes") for path in predictions):
+        raise InputError(
+            f"{predictions[0]} holds classes, and only separate objects are compared; predict objects, too."
+        )
     if len(predictions) == len(truths) == 1:
         return (*pair_by_stem(predictions, truths), [])
     predicted = {_name(path) for path in predictions}
