@@ -158,7 +158,7 @@ def test_maps_of_errors_are_no_labels_and_paint_of_an_image_that_is_gone_is(dock
     viewer.layers.selection.active = paint
     assert strokes.isVisibleTo(dock)
     gone = "'other paint' teaches nothing while its image is not in the window: open that again"
-    assert say(dock, "paint_own") == f"{gone}, or copy it into the paint:"
+    assert say(dock, "paint_own") == f"{gone}, or copy it into the paint of 'cells':"
     take(dock, "strokes")
     np.testing.assert_array_equal(dock.annotation.data, paint.data)
     viewer.layers.remove(image)
@@ -219,3 +219,20 @@ def test_labels_that_were_opened_as_an_image_are_told(dock, viewer, image):
     assert dock.findChild(QPushButton, "paint_own_labels").isVisibleTo(dock)
     take(dock, "labels")
     assert np.unique(dock.annotation.data).tolist() == [1, 2, 3]
+
+
+def test_of_a_mask_every_piece_becomes_an_object(dock, viewer):
+    mask = np.zeros((64, 64), np.uint8)
+    mask[5:9, 5:9], mask[20:30, 20:30], mask[20:30, 40:50], mask[40:44, 40:44] = 255, 255, 255, 255
+    viewer.add_labels(mask, name="mask")
+    take(dock, "labels")
+    paint = dock.annotation
+    told = notification_manager.records
+    assert "background and 4 objects (the separate pieces of a mask" in told[-1].message
+    assert len({paint.data[7, 7], paint.data[25, 25], paint.data[25, 45], paint.data[42, 42]}) == 4
+    assert {value for value, _ in known_full_of(paint).accepted} == set(np.unique(paint.data)) - {1}
+    set_mode(paint, "classes")
+    other = viewer.add_labels(mask, name="kind")
+    viewer.layers.selection.active = other
+    take(dock, "labels")
+    assert "background and 1 class of" in told[-1].message

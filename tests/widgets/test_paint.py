@@ -579,10 +579,8 @@ def test_what_was_said_about_the_channels_of_a_stack_is_not_meant_for_a_plane(vi
     viewer.add_labels(np.eye(40, 50, dtype=int), name="mine")
     dock.image.choose(plane)
     assert dock.channels.isHidden()
-    assert (
-        say(dock, "paint_own")
-        == "'mine' teaches nothing, as it is not an annotation layer. Copy it into the paint:"
-    )
+    teaches_nothing = "'mine' teaches nothing, as it is not an annotation layer."
+    assert say(dock, "paint_own") == f"{teaches_nothing} Copy it into the paint of '{plane.name}':"
     dock.make()
     assert dock.annotation.data.shape == (40, 50)
     assert marks.image_channels(plane, dock.annotation) == "auto"

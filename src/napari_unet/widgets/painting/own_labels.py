@@ -14,9 +14,9 @@ from qtpy.QtWidgets import QWidget
 from napari_unet.core.annotation import BACKGROUND, FIRST_OBJECT, Mode, check_paint
 from napari_unet.core.arrays.axes import Channels
 from napari_unet.core.arrays.runs import count_values
-from napari_unet.core.correcting.numbering import unused_values
+from napari_unet.core.correcting.numbering import number_separately, unused_values
 from napari_unet.core.errors import InputError
-from napari_unet.core.painted.label_images import may_be_opened_as_image, paint_of_labels
+from napari_unet.core.painted.label_images import may_be_mask, may_be_opened_as_image, paint_of_labels
 from napari_unet.widgets.bridge.layers import has_paint, write_pixels
 from napari_unet.widgets.bridge.marks import accept_objects, full_data, kind_of, mode_of, source_of
 from napari_unet.widgets.bridge.placement import pixel_shown, spatial_axes
@@ -29,9 +29,9 @@ _OWN = ("", "paint", "objects", "classes")
 
 _NO_PAINT = "'{}' teaches nothing, as it is not an annotation layer."
 _GONE = "'{}' teaches nothing while its image is not in the window: open that again"
-_COPY = "{} Copy it into the paint{}:"
-_OR_COPY = "{}, or copy it into the paint{}:"
-_OF_PLANE = " of the plane you see"
+_COPY = "{} Copy it into the paint of {}'{}':"
+_OR_COPY = "{}, or copy it into the paint of {}'{}':"
+_OF_PLANE = "the plane you see of "
 _MAKE_FIRST = "{} Make one first; then select this layer again to copy it into the paint of a plane."
 _AS_IMAGE = (
     "'{}' looks like labels that were opened as an image. Right-click it in the layer list, and choose "
@@ -129,7 +129,8 @@ class OwnLabels(QWidget):
         is_of_image = kind_of(labels) != ""
         why = (_GONE if is_of_image else _NO_PAINT).format(labels.name)
         if fits:
-            why = (_OR_COPY if is_of_image else _COPY).format(why, _OF_PLANE if is_of_plane else "")
+            copy = _OR_COPY if is_of_image else _COPY
+            why = copy.format(why, _OF_PLANE if is_of_plane else "", image.name)
         elif is_of_image:
             why += "."
         elif is_of_plane:
@@ -216,11 +217,16 @@ def take_labels(
     """Put ``given`` over the paint, in one step of undo, and return in words what that is.
 
     ``plane`` is the plane of the paint that it covers, as the index along the leading axes; () is all of the
-    paint. Every object gets its own number; finished ones are noted as painted up to their border.
-    ``InputError`` if the paint cannot hold the numbers.
+    paint. Every object gets its own number; finished ones are noted as painted up to their border, and if
+    they are a mask, every separate piece is one. ``InputError`` if the paint cannot hold the numbers.
     """
     mode = mode_of(paint)
     before = np.asarray(full_data(paint))
+    is_mask = finished and mode == "objects" and may_be_mask(np.where(given >= FIRST_OBJECT, given, 0))
+    if is_mask:
+        pieces, numbers = number_separately(given)
+        given = given.copy()
+        given[pieces] = numbers
     given = _beside(given, before, mode)
     values = count_values(given)
     objects = [value for value in values if value >= FIRST_OBJECT]
@@ -232,7 +238,8 @@ def take_labels(
         accept_objects(paint, objects)
     one, many = ("object", "objects") if mode == "objects" else ("class", "classes")
     beside = "background and " if BACKGROUND in values else ""
-    return f"{beside}{len(objects)} {one if len(objects) == 1 else many}"
+    told = f"{beside}{len(objects)} {one if len(objects) == 1 else many}"
+    return f"{told} (the separate pieces of a mask, so those that touch are one)" if is_mask else told
 
 
 def _beside(given: NDArray[np.int32], paint: NDArray[Any], mode: Mode) -> NDArray[np.int32]:
