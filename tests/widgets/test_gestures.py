@@ -175,6 +175,7 @@ def test_keys_accept_and_reject_under_the_pointer_from_every_layer_of_the_image(
     viewer.layers.selection.active = image  # as it is after a prediction
     hand.press("Control-Z")
     assert np.array_equal(paint.data, np.where(before == 1, 2, 0))
+    viewer.layers.selection = {image, paint}  # none is the selected one
     hand.press("Control-Shift-Z")
     assert np.array_equal(paint.data, np.where(before == 1, 2, np.where(before == 6, 1, 0)))
     hand.press("A")

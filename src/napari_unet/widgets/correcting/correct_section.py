@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, get_args
 
 from napari.components import ViewerModel
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QPointF, Qt, Signal  # type: ignore[attr-defined]  # no qtpy stubs
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtWidgets import QGridLayout, QPushButton, QSizePolicy, QWidget
@@ -172,11 +172,16 @@ class CorrectSection(QWidget):
         return self._image.layer or source_of(self._viewer, self._viewer.layers.selection.active)
 
     def _act_by_key(self, kind: GestureKind) -> None:
-        act_by_key(self._viewer, kind, self._viewer.layers.selection.active)
+        act_by_key(self._viewer, kind, self._selected())
+
+    def _selected(self) -> Layer | None:
+        """Return the selected layer, or the chosen image if none or several are selected."""
+        active = self._viewer.layers.selection.active
+        return self._image.layer if active is None else active
 
     def _move_by_key(self, move: Callable[[Timeline, Labels], None]) -> None:
         """Undo or redo while the image itself is selected: only its paint and objects have these keys."""
-        paint = annotation_of(self._viewer, self._viewer.layers.selection.active)
+        paint = annotation_of(self._viewer, self._selected())
         if paint is not None:
             move(timeline_of(paint), paint)
 
