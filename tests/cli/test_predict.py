@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import tifffile
 import zarr
 from command_line import SMALL, fails, json_lines, run
 
+from napari_unet import load_model, predict, save_model
 from napari_unet.cli import main
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.measurements import measure_objects
@@ -32,7 +34,7 @@ def test_what_cannot_be_for_any_image_is_told_once_for_all(
     arguments += ["--output", tmp_path / "results"]
     assert "abacus" in fails(capsys, [*arguments, "--device", "abacus"])
     size = ["--set", "prediction.object_size=30"]
-    assert "this model takes images as they are" in fails(capsys, [*arguments, *size])
+    assert "this model is no starter" in fails(capsys, [*arguments, *size])
 
 
 def test_predictions_are_written_as_they_should_be(
@@ -147,6 +149,35 @@ def test_results_are_no_images_and_keep_the_size_of_pixels(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tif", "a_classes.tif", "a_objects.tif"]
     for kind in ("objects", "classes"):
         assert read_image(tmp_path / f"a_{kind}.tif").pixel_size == PixelSize(y=0.5, x=0.25)
+
+
+@pytest.mark.parametrize("file_format", ["tiff", "zarr"])
+def test_images_under_another_objective_are_scaled_to_the_pixels_that_were_learnt_from(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], file_format: str
+) -> None:
+    image = tifffile.imread(folder / "images" / "a1.tif")
+    metadata = {"axes": "YX", "unit": "um"}
+    tifffile.imwrite(tmp_path / "a.tif", image, imagej=True, resolution=(4, 4), metadata=metadata)
+    model = replace(load_model(folder / "model.safetensors"), pixel_size=(0.5, 0.5))
+    save_model(model, tmp_path / "model.safetensors")
+    arguments = ["predict", tmp_path / "model.safetensors", "--images", tmp_path / "a.tif", "--json"]
+    arguments += ["--output", tmp_path, "--what", "probabilities", "--format", file_format]
+    results = []
+    for more in ([], ["--set", "prediction.object_size=unscaled"]):
+        assert run(*arguments, *more) == 0
+        out, err = capsys.readouterr()
+        (written,) = (event for event in json_lines(out) if event["event"] == "written")
+        results.append(np.array(load_image(Path(written["path"])).pixels))
+        told = "a.tif: The model sees this image at 0.5 times its size" in err
+        assert told == ("prediction.object_size=unscaled leaves it as it is" in err) == (not more)
+        scaled = [event for event in json_lines(out) if event["event"] == "scaled"]
+        facts = [(event["factor"], event["pixel_size"], event["learnt"]) for event in scaled]
+        assert facts == ([] if more else [(0.5, 0.25, 0.5)])
+    assert results[0].shape == results[1].shape
+    expected = predict(model, image, pixel_size=(0.25, 0.25)).probabilities
+    np.testing.assert_allclose(results[0], expected, atol=1e-6)
+    np.testing.assert_allclose(results[1], predict(model, image).probabilities, atol=1e-6)
+    assert not np.allclose(*results, atol=0.01)
 
 
 def test_zarr_and_images_beyond_the_memory_are_written_to_zarr(

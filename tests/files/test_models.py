@@ -46,7 +46,7 @@ def make_model(config: UNetConfig = CONFIG, **changes: Any) -> Model:
         class_names=("background", "Zellkern µ"),
         training=TrainingConfig(seconds=2.0, spacing=(0.5, 0.25), network=config),
         history=history,
-        pixel_size=(0.5, 0.25),
+        pixel_size=(1.0, 0.5, 0.25)[-config.ndim :],
         origin="converted from elsewhere",
     )
     return replace(model, **changes)
@@ -196,6 +196,8 @@ assert "torch" not in sys.modules
         (lambda record, tensors: record["normalisation"].update(low=100.0), "normalisation.low"),
         (lambda record, tensors: record["normalisation"].update(gamma=1), "no setting 'gamma'"),
         (lambda record, tensors: record.update(mode="boxes"), "mode is 'boxes'"),
+        (lambda record, tensors: record.update(pixel_size=[0.0, 1.0]), "pixels of (0.0, 1.0)"),
+        (lambda record, tensors: record.update(pixel_size=[1.0]), "pixels of (1.0,)"),
         (lambda record, tensors: record.update(class_names=["a"]), "names 1 classes"),
         (lambda record, tensors: record.update(class_names="ab"), "class_names is 'ab'"),
         (lambda record, tensors: record.update(training=None), "training is None"),

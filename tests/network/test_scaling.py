@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ from napari_unet import predict, train
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import InstanceConfig
-from napari_unet.files.results.large_prediction import predict_to_zarr
+from napari_unet.files.pixels.pixel_size import PixelSize
+from napari_unet.files.results.large_prediction import Stored, predict_to_zarr
 from napari_unet.network.config import PredictionConfig, TrainingConfig, UNetConfig
 from napari_unet.network.events import ImageScaled, Predicted, TileDone
 from napari_unet.network.model import Model
 from napari_unet.network.prediction import predict_events
-from napari_unet.network.tiles import object_size
+from napari_unet.network.tiles import object_size, scaling
 
 SIZE = 14.0
 
@@ -143,7 +145,7 @@ def test_other_models_take_images_as_they_are(starter: Model) -> None:
     assert not any(isinstance(event, ImageScaled) for event in events)
     same = last(starter, image, PredictionConfig(object_size="unscaled")).prediction
     np.testing.assert_array_equal(events[-1].prediction.probabilities, same.probabilities)
-    with pytest.raises(InputError, match="object_size is 30 but this model takes images as they are"):
+    with pytest.raises(InputError, match="object_size is 30 but this model is no starter"):
         predict(model, image, PredictionConfig(object_size=np.float32(30)), device="cpu")
 
 
@@ -178,6 +180,74 @@ def test_a_stop_keeps_whole_tiles_of_a_scaled_image(starter: Model) -> None:
     assert 0 < event.finished.mean() < 1
     whole = last(starter, image, config).prediction.probabilities
     np.testing.assert_array_equal(event.prediction.probabilities[:, event.finished], whole[:, event.finished])
+
+
+@pytest.mark.parametrize(
+    ("learnt", "own", "factor"),
+    [
+        ((1.0, 1.0), (2.0, 2.0), 2.0),
+        ((0.65, 0.65), (0.325, 0.325), 0.5),
+        ((2.0, 0.5, 0.5), (1.0, 0.25, 0.25), 0.5),
+        ((1.0, 1.0), (2.1, 2.0), math.sqrt(4.2)),
+        ((1.0, 1.0), (1.09, 1.09), None),  # training varies sizes by more
+        ((1.0, 1.0), (0.92, 0.92), None),
+        ((1.0, 1.0), (2.0, 1.0), None),  # another shape
+        ((1.0, 0.5, 0.5), (1.0, 0.25, 0.25), None),
+        ((1.0, 1.0), (1000.0, 1000.0), None),  # one must be wrong
+        ((1.0, 1.0), (0.001, 0.001), None),
+        (None, (2.0, 2.0), None),
+        ((1.0, 1.0), None, None),
+    ],
+)
+def test_pixels_are_made_as_large_as_those_that_were_learnt_from(
+    learnt: tuple[float, ...] | None, own: tuple[float, ...] | None, factor: float | None
+) -> None:
+    scale = scaling._to_learnt_pixels(learnt, own)
+    assert (None if scale is None else scale.factor) == (factor and pytest.approx(factor))
+
+
+def test_a_model_sees_an_image_under_another_objective_as_those_it_learnt_from(
+    starter: Model, tmp_path: Path
+) -> None:
+    """Discs twice as wide, in pixels half as large: the same cells."""
+    model = replace(starter, object_size=None, pixel_size=(1.0, 1.0))
+    image, labels = discs(2 * SIZE, (220, 251))
+    config = PredictionConfig(precision="float32", tile_size=64)
+    first, *_, end = predict_events(model, image, config, device="cpu", pixel_size=(0.5, 0.5))
+    assert isinstance(first, ImageScaled)
+    assert first.message.startswith("The model sees this image at 0.5 times its size: its pixels are 0.5 µm")
+    assert isinstance(end, Predicted)
+    assert end.prediction.instances.min_size == 80  # four times the area
+    assert np.count_nonzero(np.unique(end.prediction.objects[labels > 0])) == labels.max()
+    # As a starter that is told how large the objects are.
+    told = predict(starter, image, replace(config, object_size=2 * SIZE), device="cpu")
+    np.testing.assert_array_equal(end.prediction.probabilities, told.probabilities)
+    as_it_is = predict(model, image, config, device="cpu").probabilities
+    assert not np.allclose(end.prediction.probabilities, as_it_is, atol=0.05)
+    unscaled = replace(config, object_size="unscaled")
+    same = predict(model, image, unscaled, device="cpu", pixel_size=(0.5, 0.5)).probabilities
+    np.testing.assert_array_equal(same, as_it_is)
+    config = replace(config, instances=InstanceConfig(min_size=20))
+    for size in (PixelSize(0.5, 0.5), None):  # it is not the same result
+        *_, stored = predict_to_zarr(model, image, tmp_path, "a", config, device="cpu", pixel_size=size)
+        assert isinstance(stored, Stored)
+        assert not stored.was_there
+        objects = np.asarray(zarr.open_group(tmp_path / "a_objects.zarr", mode="r")["0"])
+        expected = predict(model, image, config, device="cpu", pixel_size=size and (0.5, 0.5))
+        np.testing.assert_array_equal(objects, expected.objects)
+
+
+def test_progress_tells_that_an_image_is_scaled(starter: Model) -> None:
+    model, told = replace(starter, object_size=None, pixel_size=(1.0, 1.0)), list[str]()
+    image, _ = discs(SIZE, (64, 80))
+    predict(model, image, device="cpu", pixel_size=[2, 2], progress=told.append)
+    assert ["at 2 times its size" in sentence for sentence in told] == [True]
+
+
+@pytest.mark.parametrize("size", [1.0, (1.0,), (0.0, 1.0), (1.0, math.inf), ("a", "b"), (1.0, 1.0, 1.0)])
+def test_pixel_sizes_that_cannot_be(starter: Model, size: Any) -> None:
+    with pytest.raises(InputError, match=r"The pixel size is .* for each of 2 axes"):
+        predict(starter, np.zeros((32, 32), np.uint8), device="cpu", pixel_size=size)
 
 
 def test_on_disk_as_in_memory(starter: Model, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 from qtpy.QtWidgets import QCheckBox, QComboBox, QPushButton
 from superqt import QLabeledSlider
 
-from napari_unet import load_model, save_model, train
+from napari_unet import load_model, predict, save_model, train
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.files.networks.starters import starter_path
 from napari_unet.network.config import TrainingConfig
@@ -103,6 +103,37 @@ def test_own_models_come_first_and_have_no_sliders(starter, home, qtbot):
     dock.model._refill()
     assert dock.model.path == starter
     assert not dock.form.scale.isHidden()
+
+
+def test_an_image_under_another_objective_is_scaled_to_the_pixels_that_the_model_learnt_from(
+    trained, home, make_napari_viewer, qtbot
+):
+    folder = home / "U-Net models"
+    folder.mkdir()
+    save_model(replace(trained, object_size=None, pixel_size=(0.5, 0.5)), folder / "mine.safetensors")
+    viewer = make_napari_viewer()
+    image = np.kron(discs(), np.ones((2, 2), np.uint16))  # of 36 pixels
+    viewer.add_image(image, scale=(250, 250), units="nm")
+    dock = PredictDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    assert "in 2-D images of 1 channel, with pixels 0.5 µm wide. Trained" in say(dock, "predict_facts")
+    assert len(np.unique(predicted(dock, viewer, qtbot))) == 5
+    assert say(dock, "predict_scaled").startswith("The model sees this image at 0.5 times its size")
+    assert dock.form.objects.config.min_size == 100  # four times the area
+    learnt_pixels = control(dock, QCheckBox, "predict_learnt_pixels")
+    assert learnt_pixels.isChecked()
+    learnt_pixels.setChecked(False)
+    as_it_is = predicted(dock, viewer, qtbot)
+    expected = predict(load_model(folder / "mine.safetensors"), image).objects
+    np.testing.assert_array_equal(as_it_is, expected)
+    assert say(dock, "predict_scaled") == ""
+    assert dock.form.objects.config.min_size == 25
+    learnt_pixels.setChecked(True)
+    dock.image.choose(viewer.add_image(discs(), scale=(0.5, 0.5), units="um", name="as learnt"))
+    predicted(dock, viewer, qtbot)
+    assert say(dock, "predict_scaled") == ""
+    dock.select_model(save_model(trained, folder / "dots.safetensors") or folder / "dots.safetensors")
+    assert learnt_pixels.isHidden()
 
 
 def test_a_model_that_does_not_suit_the_image_gives_way_unless_it_was_chosen(starter, home, qtbot):

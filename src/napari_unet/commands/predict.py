@@ -268,14 +268,24 @@ def _report_step(event: StoredStep, image: Path, as_json: bool) -> None:
     match event:
         case ImageScaled():
             remedy = "set the object size", "set it by --set prediction.object_size=PIXELS"
-            note(f"{image.name}: {event.message.replace(*remedy)}")
+            sentence = event.message.replace(*remedy)
+            if event.pixel_sizes is not None:
+                sentence += " --set prediction.object_size=unscaled leaves it as it is."
+            note(f"{image.name}: {sentence}")
             if as_json:
-                size = round(event.object_size, 2)
-                _print("scaled", image, object_size=size, estimated=event.estimated, sure=event.is_sure)
+                _print("scaled", image, **_described(event))
         case TilesHalved():
             note(event.message)
         case TileDone() | TileStored() if as_json:
             _print("tile_done", image, done=event.done, total=event.total)
+
+
+def _described(event: ImageScaled) -> dict[str, object]:
+    if event.object_size is None:
+        own, learnt = event.pixel_sizes or (None, None)
+        return {"factor": round(event.factor, 4), "pixel_size": own, "learnt": learnt}
+    size = round(event.object_size, 2)
+    return {"object_size": size, "estimated": event.estimated, "sure": event.is_sure}
 
 
 def _report_files(image: Path, event: FileWritten, as_json: bool) -> None:

@@ -340,7 +340,8 @@ class PredictionConfig:
     object_size : float, "estimate" or "unscaled"
         For a starter: the diameter of the objects in pixels of the image, which is scaled so that they are as
         large as those the starter learnt from, while all results are on the grid of the image. "estimate"
-        finds it out from the image; "unscaled" takes the image as it is, as other models do in any case.
+        finds it out from the image; "unscaled" takes the image as it is. For other models, "estimate" scales
+        an image with another pixel size than those the model learnt from, where both are known.
     contrast : float
         Factor of the normalised intensities; above 1 it makes dim objects brighter, below 1 it calms bright
         ones. 1 is the contrast that follows from the image's own percentiles.

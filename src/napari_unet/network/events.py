@@ -189,20 +189,30 @@ TrainingEvent = (
 
 @dataclass(frozen=True, slots=True)
 class ImageScaled:
-    """The image is scaled for a starter: its objects are taken to be ``object_size`` pixels wide.
+    """The model sees the image ``factor`` times as large, so that objects have the size it learnt from.
 
     ``instances`` is how its objects are read unless that is given, its smallest size in pixels of this image.
-    An estimate that the starter is not sure of should be compared with the image.
+    For a starter, its objects are taken to be ``object_size`` pixels wide; an estimate that the starter is
+    not sure of should be compared with the image. For other models, ``pixel_sizes`` are the width of its
+    pixels and of those that the model learnt from, in micrometres.
     """
 
-    object_size: float
-    estimated: bool
+    factor: float
     instances: "InstanceConfig"
+    object_size: float | None = None
+    estimated: bool = False
     is_sure: bool = True
+    pixel_sizes: tuple[float, float] | None = None
 
     @property
     def message(self) -> str:
         """One sentence for the user."""
+        if self.pixel_sizes is not None:
+            own, learnt = self.pixel_sizes
+            return (
+                f"The model sees this image at {self.factor:.3g} times its size: its pixels are {own:.3g} µm "
+                f"wide, and those that the model learnt from were {learnt:.3g} µm."
+            )
         taken = f"Objects are taken to be {self.object_size:.0f} pixels wide, as"
         if not self.estimated:
             return f"{taken} given."

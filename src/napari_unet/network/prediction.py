@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from math import prod
+from math import inf, prod
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -61,6 +61,7 @@ def predict(
     config: PredictionConfig = PredictionConfig(),
     *,
     device: str = "auto",
+    pixel_size: Sequence[float] | None = None,
     progress: Tell | None = None,
 ) -> Prediction:
     """Segment an image.
@@ -81,9 +82,13 @@ def predict(
         How; the default plans the tiles from the free memory.
     device : str
         "auto", "cpu", "cuda", "cuda:1" or "mps".
+    pixel_size : sequence of float, optional
+        Size of a pixel of the image along each spatial axis, in micrometres. If the model knows that of the
+        images it learnt from (``Model.pixel_size``), and it is another one, by the same factor along all
+        axes, the network sees the image scaled to that; all results are on the grid of the image.
     progress : function of str, optional
-        Such as ``print``: called with a sentence on the size of the objects, where a starter segments, and
-        every five seconds on what is done. By default it is silent.
+        Such as ``print``: called with a sentence on how the image is scaled, if it is, and every five seconds
+        on what is done. By default it is silent.
 
     Returns
     -------
@@ -99,7 +104,7 @@ def predict(
     """
     check_tell(progress)
     news = PredictionNews()
-    for event in predict_events(model, image, config, device=device):
+    for event in predict_events(model, image, config, device=device, pixel_size=pixel_size):
         if isinstance(event, TilesHalved) or (isinstance(event, ImageScaled) and not event.is_sure):
             _log.warning(event.message)
         elif progress is not None and (words := news.words(event)):
@@ -113,6 +118,7 @@ def predict_events(
     config: PredictionConfig = PredictionConfig(),
     *,
     device: str = "auto",
+    pixel_size: Sequence[float] | None = None,
     control: Control | None = None,
     start_at: Sequence[float] | None = None,
     kinds: Sequence[PredictionKind] = (),
@@ -121,7 +127,7 @@ def predict_events(
 
     Parameters
     ----------
-    model, image, config, device
+    model, image, config, device, pixel_size
         As in :func:`predict`.
     control : Control, optional
         Pauses or stops the work before the next tile.
@@ -133,7 +139,7 @@ def predict_events(
     Yields
     ------
     ImageScaled
-        First, where a starter segments: how large the objects of the image are taken to be.
+        First, if the image is scaled for the model.
     TilesHalved
         When the memory was not enough for a tile, before work goes on with smaller ones.
     TileDone
@@ -146,7 +152,7 @@ def predict_events(
     InputError
         With the first event, as in :func:`predict`.
     """
-    plan = plan_prediction(model, image, config, device=device)
+    plan = plan_prediction(model, image, config, device=device, pixel_size=pixel_size)
     if "objects" in (kinds or (model.mode,)):
         check_pixels(plan.shape)  # rather than once the network has run
     if plan.scale is not None:
@@ -192,12 +198,19 @@ class PredictionPlan:
     workers: int  # tiles computed at the same time
     orientations: int  # in which each tile is computed and averaged
     instances: InstanceConfig  # how probabilities become objects
-    scale: Scale | None = None  # how the image is scaled for a starter
+    scale: Scale | None = None  # how the image is scaled for the model
 
     def scaled_event(self) -> ImageScaled:
         """Return the event about the scale, which there must be."""
         scale = cast("Scale", self.scale)
-        return ImageScaled(scale.object_size, scale.estimated, self.instances, scale.is_sure)
+        return ImageScaled(
+            scale.factor,
+            self.instances,
+            object_size=scale.object_size,
+            estimated=scale.estimated,
+            is_sure=scale.is_sure,
+            pixel_sizes=scale.pixel_sizes,
+        )
 
     def tile_run(
         self,
@@ -217,7 +230,12 @@ class PredictionPlan:
 
 
 def plan_prediction(
-    model: Model, image: Pixels, config: PredictionConfig, *, device: str = "auto"
+    model: Model,
+    image: Pixels,
+    config: PredictionConfig,
+    *,
+    device: str = "auto",
+    pixel_size: Sequence[float] | None = None,
 ) -> PredictionPlan:
     """Return how :func:`predict_tiles` will go about an image; arguments and errors as in :func:`predict`."""
     check_model(model)
@@ -236,7 +254,8 @@ def plan_prediction(
     geometry = tile_geometry(network)
     workers = tiles_at_once(torch_device)
     limits = model.normalisation.limits(pixels)
-    scale = choose_scale(model, pixels, limits, config, device=torch_device, precision=precision)
+    size = _check_pixel_size(pixel_size, network.ndim)
+    scale = choose_scale(model, pixels, limits, config, size, device=torch_device, precision=precision)
     span = limits[:, 1:] - limits[:, :1]
     limits = np.hstack([limits[:, :1], limits[:, :1] + span / config.contrast])
     tile_size = config.tile_size or tile_size_for(
@@ -265,6 +284,22 @@ def plan_prediction(
         instances=instances,
         scale=scale,
     )
+
+
+def _check_pixel_size(given: Sequence[float] | None, ndim: int) -> tuple[float, ...] | None:
+    """Return the pixel size along each of ``ndim`` axes, if it is given; ``InputError`` if it cannot be."""
+    if given is None:
+        return None
+    try:
+        size = tuple(map(float, given))
+    except (TypeError, ValueError):
+        size = ()
+    if len(size) != ndim or not all(0 < length < inf for length in size):
+        raise InputError(
+            f"The pixel size is {given!r}; give one length above 0, in micrometres, for each of {ndim} axes, "
+            "or leave it out."
+        )
+    return size
 
 
 def predict_tiles(

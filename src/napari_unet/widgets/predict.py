@@ -278,8 +278,8 @@ class PredictDock(Dock):
                 f"The image '{source.name}' has changed since it was segmented; predict it again.",
             )
             return
+        self.form.show_scaled(event.scaled)
         if event.scaled is not None:
-            self.form.scale.show_scaled(event.scaled)
             self.form.objects.choose(run.facts.path, event.scaled.instances)
         event = with_corrections(self._viewer, source, event, run.facts.ndim)
         shown = add_segmented(self._viewer, source, event, shows=run.shows(target)).get("objects")

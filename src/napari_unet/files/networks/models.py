@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from itertools import chain, count
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -227,6 +228,11 @@ def _read_parts(record: Mapping[str, Any], path: Path) -> dict[str, Any]:
     size = parts.get("object_size")
     if size is not None and not 1 <= size < 1e6:
         raise InputError(f"{path} is made for objects of {size} pixels, which is impossible; train again.")
+    lengths = parts.get("pixel_size")
+    if lengths is not None and (
+        len(lengths) != parts["network"].ndim or not all(0 < length < inf for length in lengths)
+    ):
+        raise InputError(f"{path} is made for pixels of {lengths} µm, which is impossible; train again.")
     return parts
 
 

@@ -39,6 +39,14 @@ def named_axes(letters: str, size: PixelSize | None = None) -> tuple[Axis, ...]:
     return tuple(axes)
 
 
+def size_along(axes: Sequence[Axis]) -> PixelSize | None:
+    """Return the pixel size that axes without channels tell, the last of which are Y and X; None if none."""
+    last = axes[-3:]
+    return PixelSize.of(
+        {letter: (axis.step, axis.unit) for letter, axis in zip("ZYX"[3 - len(last) :], last, strict=True)}
+    )
+
+
 def read_axes(multiscale: Mapping[str, Any], ndim: int) -> tuple[Axis, ...]:
     """Return the axes of the full resolution of an OME-Zarr image of version 0.1 to 0.5.
 

@@ -6,7 +6,7 @@ is in `files/results/cluster_worker.py`. Without a cluster, dask is neither need
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -128,7 +128,15 @@ class Cluster:
         finally:
             self._client.close()
 
-    def plan(self, model: Model, source: Any, config: PredictionConfig, device: str) -> "PredictionPlan":
+    def plan(
+        self,
+        model: Model,
+        source: Any,
+        config: PredictionConfig,
+        *,
+        device: str,
+        pixel_size: Sequence[float] | None = None,
+    ) -> "PredictionPlan":
         """Return how these workers segment an image: with a precision and tiles that suit all of them.
 
         ``InputError`` as for :func:`napari_unet.network.prediction.plan_prediction`, and if there are no
@@ -142,7 +150,7 @@ class Cluster:
         facts = self._survey(config, device)
         precisions = {fact.precision for fact in facts}
         precision = precisions.pop() if len(precisions) == 1 else torch.float32
-        plan = plan_prediction(model, source, config, device="cpu")
+        plan = plan_prediction(model, source, config, device="cpu", pixel_size=pixel_size)
         tile_size = config.tile_size or tile_size_for(
             plan.shape,
             plan.geometry,

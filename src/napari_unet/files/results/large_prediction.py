@@ -23,7 +23,7 @@ from napari_unet.files.atomic import alone_in, is_too_long
 from napari_unet.files.networks.models import model_digest
 from napari_unet.files.opening import user_path
 from napari_unet.files.pixels.images import check_replaceable
-from napari_unet.files.pixels.pixel_size import PixelSize
+from napari_unet.files.pixels.pixel_size import PixelSize, common_pixel_size
 from napari_unet.files.pixels.pyramid import build_levels
 from napari_unet.files.pixels.world_axes import Axis, named_axes
 from napari_unet.files.plain import to_plain
@@ -149,7 +149,8 @@ def predict_to_zarr(
         Axes of the image except channels, saved with the results; by default Y and X, preceded by Z, and
         that by time.
     pixel_size : PixelSize, optional
-        Pixel size of an image whose axes are not given.
+        Pixel size of the image, for a model that learnt from another one, see ``predict``, and for the
+        results if its axes are not given.
     device : str
         As in ``predict``.
     control : Control, optional
@@ -163,6 +164,8 @@ def predict_to_zarr(
 
     Yields
     ------
+    ImageScaled
+        First, if the image is scaled for the model.
     TileDone, or TileStored from a cluster
         After every tile; those of an earlier run count as done.
     TilesHalved
@@ -188,7 +191,8 @@ def predict_to_zarr(
         for target in outputs.values():
             check_replaceable(target)
         planned = plan_prediction if cluster is None else cluster.cluster.plan
-        plan = planned(model, source, config, device=device)
+        size = common_pixel_size([pixel_size], model.network.ndim)
+        plan = planned(model, source, config, device=device, pixel_size=size)
         if plan.scale is not None:
             yield plan.scaled_event()
         # Finding objects does not need the probability of background.
@@ -200,6 +204,7 @@ def predict_to_zarr(
             # Other objects can be found in the same probabilities.
             "settings": to_plain(replace(config, instances=PredictionConfig().instances)),
             "precision": str(plan.precision),
+            "factor": None if plan.scale is None else plan.scale.factor,
         }
         recipe = recipe_of({**made_of, "instances": to_plain(plan.instances)})
         if not redo and are_made(outputs.values(), recipe):

@@ -25,6 +25,7 @@ from napari_unet.files.pixels.images import (
     write_image,
     write_labels,
 )
+from napari_unet.files.pixels.pixel_size import common_pixel_size
 from napari_unet.files.pixels.sources import open_image
 from napari_unet.files.pixels.stored_image import StoredImage
 from napari_unet.files.pixels.tiff_pages import is_tiff
@@ -228,7 +229,15 @@ def predict_files(
                 redo=plan.redo,
             )
             if is_stored
-            else predict_events(model, image.pixels, how, device=device, control=control, kinds=plan.kinds)
+            else predict_events(
+                model,
+                image.pixels,
+                how,
+                device=device,
+                pixel_size=common_pixel_size([image.pixel_size], model.network.ndim),
+                control=control,
+                kinds=plan.kinds,
+            )
         )
         takes_one = not model.is_starter and model.network.in_channels == 1
         is_grey = takes_one and how.channels == "first" and len(image.pixels) > 1  # or no event comes

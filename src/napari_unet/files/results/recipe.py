@@ -28,7 +28,11 @@ def recipe_in_memory(model: Model, digest: str, image: StoredImage, config: Pred
 
     Tiles and the device are left out: they change no more than rounding does.
     """
-    read_as = {"instances": to_plain(model.instances), "object_size": model.object_size}
+    read_as = {
+        "instances": to_plain(model.instances),
+        "object_size": model.object_size,
+        "pixel_size": model.pixel_size,
+    }
     described = [image.axes, image.file_axes, repr(image.pixel_size)]
     settings = to_plain(replace(config, tile_size=None))
     return recipe_of(

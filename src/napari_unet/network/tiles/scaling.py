@@ -1,10 +1,14 @@
-"""Images scaled to what a starter sees best, and its probabilities brought back onto the grid of the image.
+"""Images scaled to what a model learnt from, and its probabilities brought back onto the grid of the image.
+
+A starter sees best objects of one size, and any other model those in pixels as large as it learnt from.
 
 A tile is of the image itself, so that progress, cancelling, resuming and stores know nothing of the scale.
 For every tile, only the scaled pixels that its own are interpolated from are computed, on the grid of the
 whole scaled image: tiles stay exact.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,16 +34,22 @@ _FACTORS = (1 / 16, 8.0)
 _SAME = 0.02
 """A scale within this of 1 would only cost time and sharpness."""
 
+_ALIKE = 1.1
+"""Pixel sizes within this factor count as equal: in training, the size of objects varies by more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How an image is scaled for a starter."""
+    """How an image is scaled for a model, and why."""
 
-    object_size: float  # diameter in pixels that objects of the image are taken to have
-    estimated: bool  # whether that was estimated from the image, rather than given
-    is_sure: bool  # whether the starter was sure of its estimate; true if the size was given
     # pixels of the scaled image for each of the image, along every spatial axis; 1 leaves it as it is
     factor: float
+    # of a starter: diameter in pixels that objects of the image are taken to have
+    object_size: float | None = None
+    estimated: bool = False  # whether that was estimated from the image, rather than given
+    is_sure: bool = True  # whether the starter was sure of its estimate; true if the size was given
+    # of any other model: width in micrometres of the pixels of the image, and of those it learnt from
+    pixel_sizes: tuple[float, float] | None = None
 
     def reading(self, config: InstanceConfig, ndim: int) -> InstanceConfig:
         """Return how objects are read on the grid of the image, if ``config`` is for the scaled image."""
@@ -50,8 +60,8 @@ def check_object_size(model: Model, config: PredictionConfig) -> None:
     """Raise ``InputError`` if a size of objects is given for a model that is no starter."""
     if not (model.is_starter or isinstance(config.object_size, str)):
         raise InputError(
-            f"prediction.object_size is {config.object_size:g} but this model takes images as they are; "
-            "leave it out, or choose a starter."
+            f"prediction.object_size is {config.object_size:g} but this model is no starter; leave it out, "
+            "or choose a starter."
         )
 
 
@@ -60,34 +70,54 @@ def choose_scale(
     pixels: Pixels,
     limits: NDArray[np.float64],
     config: PredictionConfig,
+    pixel_size: Sequence[float] | None,
     *,
     device: torch.device,
     precision: torch.dtype,
 ) -> Scale | None:
     """Return how an image (C, leading..., spatial...) is to be scaled, None if it is not.
 
-    ``device`` and ``precision`` are what a size is estimated with.
+    ``pixel_size`` is its own along the spatial axes, in micrometres; ``device`` and ``precision`` are what a
+    size of objects is estimated with.
 
     Raises
     ------
     InputError
-        If a size is given for a model that is no starter.
+        If a size of objects is given for a model that is no starter.
     """
     check_object_size(model, config)
     wanted = config.object_size
-    if model.object_size is None or wanted == "unscaled":
+    if wanted == "unscaled":
         return None
+    if model.object_size is None:
+        return _to_learnt_pixels(model.pixel_size, pixel_size)
     estimate = None
     if isinstance(wanted, str):
         estimate = estimate_size(model, pixels, limits, device, precision)
         wanted = estimate.diameter
     factor = min(max(model.object_size / wanted, _FACTORS[0]), _FACTORS[1])
     return Scale(
+        factor=1.0 if abs(factor - 1) < _SAME else factor,
         object_size=wanted,
         estimated=estimate is not None,
         is_sure=estimate is None or estimate.is_sure,
-        factor=1.0 if abs(factor - 1) < _SAME else factor,
     )
+
+
+def _to_learnt_pixels(learnt: Sequence[float] | None, own: Sequence[float] | None) -> Scale | None:
+    """Return the scale at which pixels of an image are as large as those that a model learnt from.
+
+    None where either size is not known, or they are alike; where their ratio is not the same along all axes,
+    as of volumes with other steps in Z; and where it is so large that one of them must be wrong.
+    """
+    if learnt is None or own is None:
+        return None
+    ratios = [here / there for here, there in zip(own, learnt, strict=True)]
+    factor = math.prod(ratios) ** (1 / len(ratios))
+    is_even = max(ratios) <= _ALIKE * min(ratios)
+    if not is_even or 1 / _ALIKE <= factor <= _ALIKE or not _FACTORS[0] <= factor <= _FACTORS[1]:
+        return None
+    return Scale(factor, pixel_sizes=(own[-1], learnt[-1]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -25,6 +25,7 @@ class ModelFacts:
     """What a model file says about itself, as far as the screen needs it.
 
     ``in_channels`` is None for a starter, which takes any number; ``object_size`` for any other model.
+    ``pixel_size`` is that of the images it learnt from, in micrometres, None where it is not known.
     """
 
     path: Path
@@ -37,6 +38,7 @@ class ModelFacts:
     seconds: float
     instances: InstanceConfig
     object_size: float | None = None
+    pixel_size: tuple[float, ...] | None = None
     origin: str = ""
 
     @classmethod
@@ -57,6 +59,7 @@ class ModelFacts:
             seconds=history["seconds"],
             instances=from_plain(InstanceConfig, info.get("instances", {}), "instances"),
             object_size=size,
+            pixel_size=tuple(info.get("pixel_size") or ()) or None,
             origin=info.get("origin", ""),
         )
 
@@ -81,14 +84,14 @@ class ModelFacts:
             finds = "Finds separate objects"
         else:
             finds = f"Finds {len(self.class_names)} classes ({', '.join(self.class_names)})"
-        channels = f"{self.in_channels} channel{'s' * (self.in_channels != 1)}"
+        images = f"{self.ndim}-D images of {self.in_channels} channel{'s' * (self.in_channels != 1)}"
+        if self.pixel_size is not None:
+            images += f", with pixels {self.pixel_size[-1]:.3g} µm wide"
         if self.origin and not self.started:
-            return (
-                f"{finds} in {self.ndim}-D images of {channels}. {self.origin[0].upper()}{self.origin[1:]}."
-            )
+            return f"{finds} in {images}. {self.origin[0].upper()}{self.origin[1:]}."
         score = "" if self.score is None else f", score {self.score:.2f}"
         trained = f"{_date(self.started)} for {_duration(self.seconds)}{score}"
-        return f"{finds} in {self.ndim}-D images of {channels}. Trained {trained}."
+        return f"{finds} in {images}. Trained {trained}."
 
 
 class ModelChooser(Chooser):

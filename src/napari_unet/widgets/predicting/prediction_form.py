@@ -46,7 +46,6 @@ class ScaleForm(QWidget):
             tooltip="In per cent of what the brightest and darkest pixels of the image suggest:\n"
             "raise it if dim objects are missed, lower it if noise is taken for objects. Default: 100.",
         )
-        self._told = form.add_wide(Sentence("predict_scaled"))
 
     def apply(self, config: PredictionConfig) -> PredictionConfig:
         """Return ``config`` with the values of the sliders."""
@@ -56,16 +55,10 @@ class ScaleForm(QWidget):
             contrast=self._contrast.value() / 100,
         )
 
-    def show_scaled(self, event: ImageScaled) -> None:
+    def show_estimate(self, size: float) -> None:
         """Show the estimated size of the objects of an image."""
-        self._told.say(event.message, "hint" if event.is_sure else "warning")
-        if event.estimated:
-            with signals_blocked(self._size):
-                self._size.setValue(round(event.object_size))
-
-    def forget_scaled(self, _image: object = None) -> None:
-        """Clear the estimate for another image."""
-        self._told.say("")
+        with signals_blocked(self._size):
+            self._size.setValue(round(size))
 
 
 _KINDS: dict[PredictionKind, tuple[str, str]] = {
@@ -91,6 +84,7 @@ class PredictionForm(QWidget):
         column.add_row(*self._kinds.values()).addStretch()
         self.scale = column.add(ScaleForm())
         self.scale.setVisible(False)
+        self._told = column.add(Sentence("predict_scaled"))
         self.objects = column.add(ObjectForm())
         self._kinds["objects"].toggled.connect(self.objects.setVisible)
         self._add_advanced(column)
@@ -127,6 +121,15 @@ class PredictionForm(QWidget):
             "eight times slower. Default: off.",
         )
         form.addRow(self._orientations)
+        self._learnt_pixels = check_box(
+            "Scale to the pixels it learnt from",
+            name="predict_learnt_pixels",
+            tooltip="On: if the pixels of the image are larger or smaller than those that the model learnt\n"
+            "from, as under another objective, the network sees the image scaled. Both must say how\n"
+            "large their pixels are; the result has the image's own. Off: the image as it is. Default: on.",
+            is_on=True,
+        )
+        form.addRow(self._learnt_pixels)
         self._keep = check_box(
             "Show tiles after a cancel",
             name="predict_keep",
@@ -137,10 +140,12 @@ class PredictionForm(QWidget):
     def suit(self, mode: Mode, *, is_starter: bool = False) -> None:
         """Tick objects or classes, when a model of another mode than the last one is chosen.
 
-        Size and contrast are shown only for a starter: other models take images as they are.
+        Size and contrast are shown only for a starter: other models know how large objects are in images like
+        those they learnt from.
         """
         self._is_starter = is_starter
         self.scale.setVisible(is_starter)
+        self._learnt_pixels.setVisible(not is_starter)
         if mode != self._mode:
             self._mode = mode
             self._kinds["objects"].setChecked(mode == "objects")
@@ -179,10 +184,22 @@ class PredictionForm(QWidget):
         """Return the form's values."""
         config = PredictionConfig(
             test_time_augmentation=self._orientations.isChecked(),
-            instances=self.objects.config,
+            # What is the model's own follows the scale of each image.
+            instances=None if self.objects.is_fitted else self.objects.config,
         )
-        if not self._is_starter:
-            return config
-        if self.objects.is_fitted:
-            config = replace(config, instances=None)  # this follows the scale of each image
-        return self.scale.apply(config)
+        if self._is_starter:
+            return self.scale.apply(config)
+        return replace(config, object_size="estimate" if self._learnt_pixels.isChecked() else "unscaled")
+
+    def show_scaled(self, event: ImageScaled | None) -> None:
+        """Show how an image was scaled, if it was."""
+        if event is None:
+            self.forget_scaled()
+            return
+        self._told.say(event.message, "hint" if event.is_sure else "warning")
+        if event.estimated and event.object_size is not None:
+            self.scale.show_estimate(event.object_size)
+
+    def forget_scaled(self, _image: object = None) -> None:
+        """Clear the sentence: it was on another image."""
+        self._told.say("")

@@ -116,7 +116,7 @@ class PredictionInputs(QWidget):
         form.addRow("", self._slice)
         self.form = column.add(PredictionForm())
         self._facts: ModelFacts | None = None
-        self.image.layer_changed.connect(self.form.scale.forget_scaled)
+        self.image.layer_changed.connect(self.form.forget_scaled)
         for changed in (self.image.layer_changed, self.image.several_changed):
             changed.connect(self.suggest_model)
         # Paint says which axis of its image holds channels.

@@ -21,7 +21,8 @@ from napari_unet.core.objects.prediction import Prediction, PredictionKind
 from napari_unet.core.objects.preview import Previewer, PreviewPart
 from napari_unet.core.objects.rereading import Rereading
 from napari_unet.files.atomic import check_writable
-from napari_unet.files.pixels.world_axes import Axis
+from napari_unet.files.pixels.pixel_size import common_pixel_size
+from napari_unet.files.pixels.world_axes import Axis, size_along
 from napari_unet.files.results.large_prediction import Stored, fits_into_memory, predict_to_zarr, share_done
 from napari_unet.network.config import PredictionConfig
 from napari_unet.network.events import ImageScaled, Predicted, TileDone, TilesHalved
@@ -109,7 +110,7 @@ class Segmented:
     shape: tuple[int, ...]  # …YX of the whole image
     complete: bool  # all tiles were finished before the stop
     rereading: Rereading | None  # to read objects from again; None without objects, or if too large
-    scaled: ImageScaled | None = None  # for a starter
+    scaled: ImageScaled | None = None
     counts: ObjectCounts | None = None  # None without objects
     areas: tuple[int, ...] = ()  # pixels of each class, from 1 on; () without classes
     # copies of the labels of a whole image: what the user edits in the labels is told from these
@@ -177,7 +178,7 @@ def segment(
             return
         request, network = _Request(number, _read(source, model), kinds, config), model.network
         if fits_into_memory(request.image.pixels, classes=network.classes, in_channels=network.in_channels):
-            yield from _in_memory(request, source.axes, device, keep_unfinished, control)
+            yield from _in_memory(request, source, device, keep_unfinished, control)
         else:
             yield from _on_disk(request, source, device, control)
 
@@ -185,7 +186,7 @@ def segment(
 
 
 def _in_memory(
-    request: "_Request", axes: Sequence[Axis], device: str, keep_unfinished: bool, control: Control
+    request: "_Request", source: SourceImage, device: str, keep_unfinished: bool, control: Control
 ) -> Iterator[RunEvent]:
     from napari_unet.network.prediction import predict_events
 
@@ -196,6 +197,7 @@ def _in_memory(
         image.pixels,
         request.config,
         device=device,
+        pixel_size=common_pixel_size([size_along(source.axes)], image.model.network.ndim),
         control=control,
         start_at=image.start_at,
         kinds=request.kinds,
@@ -219,7 +221,9 @@ def _in_memory(
                 complete=event.finished is None,
                 rereading=_rereading(event, request.kinds, image.plane),
                 scaled=scaled,
-                counts=None if objects is None else ObjectCounts.of(objects, image.model.network.ndim, axes),
+                counts=None
+                if objects is None
+                else ObjectCounts.of(objects, image.model.network.ndim, source.axes),
                 areas=_areas(results, image.model.network.classes),
                 as_predicted={kind: copy_planes(results[kind]) for kind in labels},
             )
@@ -256,6 +260,7 @@ def _on_disk(request: "_Request", source: SourceImage, device: str, control: Con
         request.config,
         kinds=request.kinds,
         axes=source.axes,
+        pixel_size=size_along(source.axes),
         device=device,
         control=control,
         start_at=image.start_at,
