@@ -236,3 +236,28 @@ def test_of_a_mask_every_piece_becomes_an_object(dock, viewer):
     viewer.layers.selection.active = other
     take(dock, "labels")
     assert "background and 1 class of" in told[-1].message
+
+
+def test_labels_are_copied_to_the_image_that_they_are_named_after(dock, viewer, image):
+    other = viewer.add_image(discs(), name="other")
+    for name, of in (("cells_cp_masks", image), ("other [1]", other), ("cells", image)):
+        labels = viewer.add_labels(np.eye(64, dtype=int), name=name)
+        assert dock.image.layer is of
+        assert f"paint of '{of.name}'" in say(dock, "paint_own")
+        labels.visible = False
+    viewer.layers.selection.active = viewer.layers[
+        "other [1]"
+    ]  # as when an image that covered others is hidden
+    assert dock.image.layer is other
+    assert "'other [1]' is hidden; show it" in say(dock, "paint_own")
+    assert not dock.findChild(QPushButton, "paint_own_labels").isVisibleTo(dock)
+    viewer.layers["other [1]"].visible = True
+    assert dock.findChild(QPushButton, "paint_own_labels").isVisibleTo(dock)
+    viewer.layers["other [1]"].visible = False
+    dock.image.choose(other)
+    viewer.add_labels(np.eye(64, dtype=int), name="cells (truth)", visible=False)  # of a sample
+    assert not dock.findChild(QLabel, "paint_own").isVisibleTo(dock)
+    viewer.add_labels(np.eye(64, dtype=int), name="mine")
+    assert dock.image.layer is other
+    dock.image.choose(image)  # as the user says
+    assert "paint of 'cells'" in say(dock, "paint_own")

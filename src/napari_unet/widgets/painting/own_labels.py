@@ -1,5 +1,6 @@
 """Labels that the user made or opened: no annotation layer, so they teach nothing until taken as paint."""
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
@@ -17,8 +18,16 @@ from napari_unet.core.arrays.runs import count_values
 from napari_unet.core.correcting.numbering import number_separately, unused_values
 from napari_unet.core.errors import InputError
 from napari_unet.core.painted.label_images import may_be_mask, may_be_opened_as_image, paint_of_labels
+from napari_unet.files.pixels.finding import LABEL_ENDINGS
 from napari_unet.widgets.bridge.layers import has_paint, write_pixels
-from napari_unet.widgets.bridge.marks import accept_objects, full_data, kind_of, mode_of, source_of
+from napari_unet.widgets.bridge.marks import (
+    accept_objects,
+    full_data,
+    images_of,
+    kind_of,
+    mode_of,
+    source_of,
+)
 from napari_unet.widgets.bridge.placement import pixel_shown, spatial_axes
 from napari_unet.widgets.bridge.timeline import timeline_of
 from napari_unet.widgets.painting.watcher import AnnotationWatcher
@@ -33,6 +42,7 @@ _COPY = "{} Copy it into the paint of {}'{}':"
 _OR_COPY = "{}, or copy it into the paint of {}'{}':"
 _OF_PLANE = "the plane you see of "
 _MAKE_FIRST = "{} Make one first; then select this layer again to copy it into the paint of a plane."
+_HIDDEN = "'{}' is hidden; show it, by the eye beside its name, to copy it into the paint of '{}'."
 _AS_IMAGE = (
     "'{}' looks like labels that were opened as an image. Right-click it in the layer list, and choose "
     "Convert to Labels: then they can be copied into the paint of their image."
@@ -108,10 +118,11 @@ class OwnLabels(QWidget):
             self._unfollow()
             self._followed = active
             self._unfollow = follow(self, self.look, *([] if active is None else [active.events.visible]))
+            if (alike := self._image_of(active)) is not None:
+                self._image.choose(alike)
         labels, image = self._stray(), self._image.layer
-        mistaken = _as_image(active)
-        if mistaken:
-            self._said.say(mistaken, "warning")
+        if way_out := _as_image(active) or self._hidden(active):
+            self._said.say(way_out, "warning")
             for made in self._buttons:
                 made.setVisible(False)
             self.setVisible(True)
@@ -175,10 +186,24 @@ class OwnLabels(QWidget):
 
     def _is_own(self, layer: Layer) -> bool:
         """Return whether ``layer`` has the user's own labels, or those of an image that is gone."""
-        if not isinstance(layer, Labels) or kind_of(layer) not in _OWN:
-            return False
         # Nobody paints on hidden ones, such as the truth that comes with a sample.
-        return bool(layer.visible) and source_of(self._viewer, layer) is None
+        return bool(layer.visible) and self._is_free(layer)
+
+    def _is_free(self, layer: Layer) -> bool:
+        is_free = isinstance(layer, Labels) and kind_of(layer) in _OWN
+        return is_free and source_of(self._viewer, layer) is None
+
+    def _hidden(self, layer: Layer | None) -> str:
+        """Return that own labels named after the chosen image are hidden, or "" if they are not."""
+        image = self._image_of(layer)
+        if layer is None or layer.visible or image is None:
+            return ""
+        told = _HIDDEN.format(layer.name, image.name)
+        return told if image is self._image.layer else ""
+
+    def _image_of(self, layer: Layer | None) -> Image | None:
+        """Return the image that own labels are named after, None for other layers."""
+        return None if layer is None or not self._is_free(layer) else image_named_like(self._viewer, layer)
 
     def _shape_of_paint(self, image: Image) -> tuple[int, ...]:
         paint = self._watcher.layer
@@ -195,6 +220,13 @@ def _as_image(layer: Layer | None) -> str:
     if not may_be_opened_as_image(layer.data, rgb=layer.rgb):
         return ""
     return (_IN_COLOURS if layer.rgb else _AS_IMAGE).format(layer.name)
+
+
+def image_named_like(viewer: ViewerModel, labels: Layer) -> Image | None:
+    """Return the image that labels of this name are of: "a_masks" and "a [1]" of "a"."""
+    bare = re.sub(r" \[\d+\]$", "", labels.name)  # which napari adds to names that are there already
+    names = {labels.name, bare, bare.removesuffix(next(filter(bare.endswith, LABEL_ENDINGS), ""))}
+    return next((image for image in images_of(viewer) if image.name in names and not _as_image(image)), None)
 
 
 def labels_as_paint(labels: Labels, meaning: Meaning) -> NDArray[np.int32]:
