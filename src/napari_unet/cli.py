@@ -236,25 +236,19 @@ def predict(
     like. A dask.distributed cluster (--scheduler) works the same way; its workers must see the files under
     the same paths.
     """
-    from napari_unet.commands.predict import (
-        check_kinds,
-        connected,
-        last_model,
-        learnt_kind,
-        plan_work,
-        segment_files,
-    )
+    from napari_unet.commands.predict import check_kinds, connected, last_model, plan_work, segment_files
     from napari_unet.commands.settings import settings_of
     from napari_unet.files.networks.models import load_model
     from napari_unet.files.networks.starters import find_model
 
     check_project(project, {"--images": images, "MODEL": model}, need=("MODEL", "--images"), may=("MODEL",))
-    path = find_model(model or last_model(project))
-    kinds = check_kinds(what or [learnt_kind(path)], table, outlines or ())
+    kinds = check_kinds(what or ["objects"], table, outlines or ())
     results = output, kinds, file_format
     work, missing = plan_work(images or (), project, *results, outlines=outlines or (), redo=redo)
     with connected(scheduler) as cluster:
-        network = load_model(path)
+        network = load_model(find_model(model or last_model(project)))
+        if what is None and network.mode == "classes":
+            work = replace(work, kinds=check_kinds([network.mode], table, outlines or ()))
         settings = settings_of("prediction", config, assignments, network).prediction
         code = segment_files(
             network, work, settings, device=device, as_json=as_json, cluster=cluster, table=table

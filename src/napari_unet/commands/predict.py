@@ -20,7 +20,6 @@ from napari_unet.core.arrays.axes import EXPLICIT_CHANNELS
 from napari_unet.core.control import Control
 from napari_unet.core.errors import InputError
 from napari_unet.core.objects.prediction import PredictionKind
-from napari_unet.files.networks.models import read_info
 from napari_unet.files.pixels.finding import expand_paths, not_read
 from napari_unet.files.pixels.images import SUFFIXES
 from napari_unet.files.projects.project import MODELS, project_folder, read_project
@@ -103,11 +102,6 @@ def plan_work(
         paths, names, missing = _files_of(project_folder(project))
     endings = outline_endings(outlines)
     return FilesPlan(paths, output, kinds, cast("Format", file_format), names, endings, redo), missing
-
-
-def learnt_kind(path: Path) -> PredictionKind:
-    """Return what the model of this file is for: objects, or classes."""
-    return "classes" if read_info(path, verify=False)["mode"] == "classes" else "objects"
 
 
 def last_model(project: Path | None) -> Path:
