@@ -1148,6 +1148,17 @@ def test_classes_are_to_be_looked_at_once_there_are_some(viewer, qtbot):
     assert "Look at the classes" in say(dock, "unet_advice")
 
 
+def test_no_background_is_asked_for_where_cells_touch(viewer, qtbot):
+    dock = UNetDock(viewer)
+    qtbot.addWidget(dock)
+    paint = make_annotation(viewer, viewer.add_image(discs(), name="cells"))
+    y, x = np.indices((20, 10)).reshape(2, -1)
+    paint.data_setitem((y, x), 2)
+    qtbot.waitUntil(lambda: shown(dock) == ["background"], timeout=20_000)
+    paint.data_setitem((y, x + 10), 3)
+    qtbot.waitUntil(lambda: shown(dock) == ["start", "object"], timeout=20_000)
+
+
 def test_where_classes_are_painted_and_the_model_finds_objects_it_is_to_be_trained(viewer, qtbot, tmp_path):
     """To predict again would give the same objects again."""
     dock = UNetDock(viewer)
