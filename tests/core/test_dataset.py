@@ -46,7 +46,7 @@ def test_one_image() -> None:
         np.testing.assert_array_equal(pixels, np.flatnonzero((paint > 0) & ((paint >= 2) == value)))
 
 
-@pytest.mark.parametrize("balance", ["inverse", "none"])
+@pytest.mark.parametrize("balance", ["auto", "inverse", "none"])
 def test_the_weights_of_a_single_image_are_its_border_weights(balance: Any) -> None:
     paint = _paint()
     config = WeightConfig(class_balance=balance)
@@ -64,6 +64,20 @@ def test_classes_are_balanced_over_all_images() -> None:
     expected = border_weights(both, config)
     np.testing.assert_allclose(samples[0].weight, expected[:40], rtol=1e-6)
     np.testing.assert_allclose(samples[1].weight, expected[40:], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("strokes", "balance"), [(5, "inverse"), (0, "none")])
+def test_all_images_together_say_whether_paint_is_complete(strokes: int, balance: Any) -> None:
+    config = WeightConfig(w0=0, class_balance="auto")
+    complete = np.ones((40, 40), np.int32)
+    complete[0, :10] = 2
+    paint = np.zeros((40, 40), np.int32)
+    paint[:2, : 4 * strokes] = 3
+    paints = [complete, paint][: 1 + (strokes > 0)]
+    images = [_image((40, 40))] * len(paints)
+    samples = build_dataset(images, paints, weights=config, held_out=0).samples
+    expected = border_weights(np.concatenate(paints), WeightConfig(w0=0, class_balance=balance))
+    np.testing.assert_allclose(samples[0].weight, expected[:40], rtol=1e-6)
 
 
 def test_held_out_strokes_and_training_paint_share_the_weight_map() -> None:

@@ -18,6 +18,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.weights import border_weights, measure_parts, reaches
 
 BARE = WeightConfig(class_balance="none")
+GENTLE = WeightConfig.preset("gentle")
 FREIBURG = WeightConfig.preset("freiburg")
 
 
@@ -37,7 +38,7 @@ def naive_weights(paint, config, spacing, mode):
     if not config.border_in_foreground:
         border[target > 0] = 0
     weights = np.where(target > 0, config.foreground, config.background)
-    if config.class_balance == "inverse":
+    if config.class_balance == "inverse" or (config.class_balance == "auto" and known.mean() < 0.9):
         present = np.unique(target[known])
         for value in present:
             pixels = known & (target == value)
@@ -50,7 +51,9 @@ def naive_weights(paint, config, spacing, mode):
 @given(paints(), st.data())
 def test_weights_match_the_naive_formula(paint, data):
     config = data.draw(
-        st.sampled_from([WeightConfig(), BARE, FREIBURG, WeightConfig(w0=3, sigma=0.8), WeightConfig(w0=0)])
+        st.sampled_from(
+            [WeightConfig(), GENTLE, BARE, FREIBURG, WeightConfig(w0=3, sigma=0.8), WeightConfig(w0=0)]
+        )
     )
     spacing = data.draw(spacings(paint.ndim))
     weights = border_weights(paint, config, spacing=spacing)
@@ -58,6 +61,19 @@ def test_weights_match_the_naive_formula(paint, data):
     expected = naive_weights(paint, config, spacing, "objects")
     np.testing.assert_allclose(weights, expected, rtol=1e-5, atol=TOLERANCE * config.w0)
     assert not weights[paint == 0].any()
+
+
+@pytest.mark.parametrize(
+    ("unknown", "balance"), [(0, "none"), (10, "none"), (11, "inverse"), (99, "inverse"), (100, "inverse")]
+)
+def test_classes_are_balanced_only_where_paint_is_a_sample(unknown, balance):
+    paint = np.ones((10, 10), int)
+    paint[0, :3] = 2
+    paint.flat[100 - unknown :] = 0
+    expected = border_weights(paint, WeightConfig(class_balance=balance))
+    config = WeightConfig(class_balance="auto")
+    np.testing.assert_array_equal(border_weights(paint, config), expected)
+    np.testing.assert_array_equal(measure_parts(paint, config).sum(config), expected)
 
 
 @settings(deadline=None)
@@ -234,7 +250,7 @@ def test_a_sigma_far_below_the_pixel_size_gives_no_border():
         ({"halo_sigma": 0}, "halo_sigma"),
         ({"foreground": -1}, "foreground"),
         ({"background": None}, "background is None"),
-        ({"class_balance": "median"}, "'median'; choose one of 'inverse', 'none'"),
+        ({"class_balance": "median"}, "'median'; choose one of 'auto', 'inverse', 'none'"),
         ({"border_in_foreground": "no"}, "border_in_foreground is 'no'"),
     ],
 )
@@ -245,7 +261,7 @@ def test_a_configuration_that_cannot_be_used_is_refused(fields, words):
 
 def test_presets():
     assert WeightConfig.preset("paper") == WeightConfig(w0=10.0, sigma=5.0) == WeightConfig()
-    assert WeightConfig.preset("gentle") == WeightConfig(w0=3.0)
+    assert WeightConfig.preset("gentle") == WeightConfig(w0=3.0, class_balance="auto")
     with pytest.raises(InputError, match="'falk'; choose one of 'gentle', 'paper', 'freiburg'"):
         WeightConfig.preset("falk")
 

@@ -13,6 +13,8 @@ from napari_unet.core.instances import InstanceConfig
 from napari_unet.files.settings import Settings, override, read_settings, settings_text
 from napari_unet.network.config import AugmentationConfig, PredictionConfig, TrainingConfig, UNetConfig
 
+GENTLE = WeightConfig.preset("gentle")
+
 positive = st.floats(1e-3, 1e3)
 some_settings = st.builds(
     Settings,
@@ -68,7 +70,7 @@ def test_a_file_may_hold_a_few_settings_only(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text("[weights]\nsigma = 3\n[instances]\nmin_size = 4\n")
     for base in (None, Settings()):
         read = read_settings(tmp_path / "a.toml", base)
-        assert read.training == TrainingConfig(weights=WeightConfig(w0=3.0, sigma=3.0))
+        assert read.training == TrainingConfig(weights=replace(GENTLE, sigma=3.0))
         assert read.prediction == PredictionConfig(instances=InstanceConfig(min_size=4))
 
 
@@ -112,8 +114,8 @@ def test_missing_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("assignments", "expected"),
     [
-        (["weights.sigma=3"], TrainingConfig(weights=WeightConfig(w0=3.0, sigma=3.0))),
-        (["weights.sigma = 3.5 "], TrainingConfig(weights=WeightConfig(w0=3.0, sigma=3.5))),
+        (["weights.sigma=3"], TrainingConfig(weights=replace(GENTLE, sigma=3.0))),
+        (["weights.sigma = 3.5 "], TrainingConfig(weights=replace(GENTLE, sigma=3.5))),
         (["training.mode=classes"], TrainingConfig(mode="classes")),
         (["training.mode='classes'"], TrainingConfig(mode="classes")),
         (["augmentation.flip=false"], TrainingConfig(augmentation=AugmentationConfig(flip=False))),

@@ -30,7 +30,7 @@ from napari_unet.core.borders.two_nearest import (
     two_nearest_keys,
     with_small_ids,
 )
-from napari_unet.core.borders.weight_config import TOLERANCE, WeightConfig, class_weights
+from napari_unet.core.borders.weight_config import TOLERANCE, WeightConfig, class_weights, settled
 from napari_unet.core.configs import check_kind
 from napari_unet.core.errors import InputError
 
@@ -51,14 +51,19 @@ class WeightParts:
     components: NDArray[np.int32] | None
 
     def sum(self, config: WeightConfig, pixels: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
-        """Return the weight map (…YX), balanced by ``pixels`` (K,), by default its own."""
+        """Return the weight map (…YX), balanced by ``pixels`` (K,), by default its own.
+
+        Of other pixels, the class balance must be settled, see ``weight_config.settled``.
+        """
         weights = self.border if self.halo is None else self.border + self.halo
-        return weights + _class_table(self.pixels if pixels is None else pixels, config)[self.kinds]
+        if pixels is None:
+            pixels, config = self.pixels, settled(config, int(self.pixels.sum()), self.kinds.size)
+        return weights + _class_table(pixels, config)[self.kinds]
 
     def at(
         self, flat: NDArray[np.intp], config: WeightConfig, pixels: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Return the weight map at flat indices (N,) alone, balanced by ``pixels`` (K,)."""
+        """Return the weight map at flat indices (N,) alone, balanced by ``pixels`` (K,) as in :meth:`sum`."""
         weights = self.border.reshape(-1)[flat]
         if self.halo is not None:
             weights += self.halo.reshape(-1)[flat]
@@ -106,7 +111,7 @@ def border_weights(
     paint = check_paint(paint)
     parts = measure_parts(paint, config, spacing=spacing, mode=mode)
     weights = parts.border  # used nowhere else, so it need not be copied
-    table = _class_table(parts.pixels, config)
+    table = _class_table(parts.pixels, settled(config, int(parts.pixels.sum()), paint.size))
 
     def add(block: Block) -> None:
         if parts.halo is not None:

@@ -105,9 +105,10 @@ class WeightsDock(Dock):
         )
         self.class_balance = form.add(
             "Class balance",
-            choice((("Balanced", "inverse"), ("As painted", "none"))),
+            choice((("Automatic", "auto"), ("Balanced", "inverse"), ("As painted", "none"))),
             name="weights_class_balance",
-            tooltip="Balanced: every pixel of the class with less paint counts more.\n"
+            tooltip="Automatic: balanced, unless nearly every pixel is painted.\n"
+            "Balanced: every pixel of the class with less paint counts more.\n"
             "As painted: every pixel counts the same, whatever its class.",
         )
         self.w0.valueChanged.connect(self._on_value)

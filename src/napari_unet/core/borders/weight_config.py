@@ -1,6 +1,6 @@
 """The numbers that shape the weight map, and the class weights that follow from them alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from sys import float_info
 from typing import Literal, get_args
 
@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from napari_unet.core.configs import check_choices, make_plain
 from napari_unet.core.errors import InputError
 
-ClassBalance = Literal["inverse", "none"]
+ClassBalance = Literal["auto", "inverse", "none"]
 
 Preset = Literal["gentle", "paper", "freiburg"]
+
+_COMPLETE = 0.9
+"""Part of the pixels from which on paint counts as complete: it then shows how frequent each class is."""
 
 _GENTLE = 3.0
 """Height of the border term for a few filled objects: with the paper's, the network finds fewer."""
@@ -42,9 +45,11 @@ class WeightConfig:
         Height of the border term, >= 0.
     sigma : float
         Width of the border term in pixels, or in the unit of ``spacing``; > 0.
-    class_balance : {"inverse", "none"}
+    class_balance : {"auto", "inverse", "none"}
         "inverse" multiplies the weight of every class c by ``N / (K n_c)``, clipped to [0.1, 10]: of N known
         pixels in K classes, n_c are of class c. Its mean over the known pixels is 1 unless the clip acts.
+        "auto" does so too, except where at least nine of ten pixels are known, of all the paint together: as
+        much of a class is painted then as there is, and balance would widen rare objects.
     foreground, background : float
         Weight of a pixel of each before class balance, >= 0.
     border_in_foreground : bool
@@ -83,8 +88,8 @@ class WeightConfig:
     def preset(cls, name: str) -> "WeightConfig":
         """Return the configuration of the 2015 "paper", a "gentle" one, or that of the "freiburg" plugin.
 
-        "gentle" is the paper's with a lower border term, chosen for training on a few filled objects
-        (docs/tried.md); "freiburg" is of Falk et al. 2019.
+        "gentle" is the paper's with a lower border term, chosen for training on a few filled objects, and
+        classes balanced only where paint is not complete (docs/tried.md); "freiburg" is of Falk et al. 2019.
 
         Raises
         ------
@@ -94,7 +99,7 @@ class WeightConfig:
         if name == "paper":
             return cls()
         if name == "gentle":
-            return cls(w0=_GENTLE)
+            return cls(w0=_GENTLE, class_balance="auto")
         if name == "freiburg":
             return cls(
                 w0=50.0,
@@ -109,6 +114,13 @@ class WeightConfig:
         raise InputError(f"There is no weight preset {name!r}; choose one of {choices}.")
 
 
+def settled(config: WeightConfig, known: int, total: int) -> WeightConfig:
+    """Return the configuration for paint of which so many pixels are known, with "auto" decided."""
+    if config.class_balance != "auto":
+        return config
+    return replace(config, class_balance="none" if known >= _COMPLETE * total else "inverse")
+
+
 def class_weights(pixels: NDArray[np.int64], config: WeightConfig) -> NDArray[np.float32]:
     """Return the weight of each class (K,), before border and halo terms.
 
@@ -117,6 +129,7 @@ def class_weights(pixels: NDArray[np.int64], config: WeightConfig) -> NDArray[np
     pixels : array (K,) of integers
         Known pixels of each class, background first: of one image, or of all images of a training.
     config : WeightConfig
+        With a class balance that is :func:`settled`.
     """
     weights = np.full(pixels.size, config.foreground, np.float32)
     weights[0] = config.background

@@ -1,7 +1,7 @@
 """Everything a training run reads: normalised planes with their targets and weights."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, Literal
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Mode
+from napari_unet.core.borders.weight_config import settled
 from napari_unet.core.errors import InputError
 from napari_unet.core.learning.reading import DatasetConfig, classes_of, count_together
 from napari_unet.core.painted.advice import advise, check_teachable
@@ -120,6 +121,8 @@ def join_planes(
     for plane in planes:
         if not plane.scored:
             pixels[: plane.parts.pixels.size] += plane.parts.pixels[:n_classes]
+    area = sum(plane.parts.kinds.size for plane in planes if not plane.scored)
+    config = replace(config, weights=settled(config.weights, int(pixels.sum()), area))
     if np.count_nonzero(pixels) < 2:
         raise InputError(
             "Every pixel of the painted objects touches another object, so all of it counts as the seam "

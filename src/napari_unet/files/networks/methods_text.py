@@ -22,6 +22,11 @@ _CHANGES = {
     "scale": "scaling",
     "elastic": "elastic deformations",
 }
+_BALANCE = {
+    "auto": "balanced by inverse class frequency where annotations were not complete",
+    "inverse": "balanced by inverse class frequency",
+    "none": "unbalanced",
+}
 _INTENSITIES = ("brightness", "contrast", "gamma", "noise", "colour")
 
 _SCORED_ON = {
@@ -118,7 +123,7 @@ def _training(learnt: str, training: Mapping[str, Any], history: Mapping[str, An
 
 
 def _loss(weights: Mapping[str, Any], mode: str, *, distance: bool) -> str:
-    balance = "balanced by inverse class frequency" if weights["class_balance"] == "inverse" else "unbalanced"
+    balance = _BALANCE[weights["class_balance"]]
     terms = [f"The loss was cross-entropy with classes {balance}"]
     if (weights["foreground"], weights["background"]) != (1, 1):
         terms[0] += f" (weight {weights['foreground']:g}, background {weights['background']:g})"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Mode
 from napari_unet.core.arrays.boxes import Box, Plane, box_of, whole
-from napari_unet.core.borders.weight_config import WeightConfig, class_weights
+from napari_unet.core.borders.weight_config import WeightConfig, class_weights, settled
 from napari_unet.core.borders.weight_reading import WeightReading, count_touching
 from napari_unet.core.control import Control
 from napari_unet.core.painted.known_full import FollowedFull, KnownFull
@@ -193,6 +193,12 @@ class WeightPreviews:
             parts, _ = update_parts(before.parts, paint.taught, box, unit, spacing=self._spacing, mode=mode)
         self._measured[plane] = _Measured(paint, parts)
 
+    def _class_weights(self, config: WeightConfig) -> NDArray[np.float32]:
+        """Return the weight of each class (K,), balanced over all planes."""
+        pixels = self._pixels()
+        area = sum(measured.parts.kinds.size for measured in self._measured.values())
+        return class_weights(pixels, settled(config, int(pixels.sum()), area))
+
     def _pixels(self) -> NDArray[np.int64]:
         """Return the known pixels of each class, of all planes."""
         counts = [measured.parts.pixels for measured in self._measured.values()]
@@ -208,7 +214,7 @@ class WeightPreviews:
             if on_display.pop(plane, None) is not None:
                 yield PlaneMap(plane, np.zeros(self._shape[-2:], np.float32), None)
             return
-        parts, of_class = measured.parts, class_weights(self._pixels(), config)
+        parts, of_class = measured.parts, self._class_weights(config)
         key = (parts, config.w0, config.halo, of_class.tobytes())
         if on_display.get(plane) == key:
             return
@@ -234,7 +240,7 @@ class WeightPreviews:
         pixels, said = self._pixels(), self._said.values()
         border = config.w0 * sum(plane.border for plane in said)
         halo = config.halo * sum(plane.halo for plane in said)
-        total = float(pixels @ class_weights(pixels, config).astype(np.float64)) + halo + border
+        total = float(pixels @ self._class_weights(config).astype(np.float64)) + halo + border
         return WeightReading(
             touching=sum(plane.touching for plane in said),
             objects=sum(plane.objects for plane in said),
