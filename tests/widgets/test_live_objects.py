@@ -118,10 +118,13 @@ def test_the_dock_shows_what_was_fitted_to_the_model(dock, models):
     fitted = InstanceConfig(contrast=1.5, min_size=77, threshold=0.6, separate_by="probability")
     save_model(replace(make_model(), instances=fitted), models / "fitted.safetensors")
     dock.select_model(models / "fitted.safetensors")
-    assert dock.form.config().instances == fitted
+    assert dock.form.objects.config == fitted
+    assert dock.form.config().instances is None  # the model's own, which follow the scale of an image
     assert child(dock, QSpinBox, "min_size").value() == 77
+    child(dock, QSpinBox, "min_size").setValue(78)
+    assert dock.form.config().instances == replace(fitted, min_size=78)
     dock.select_model(models / "model.safetensors")
-    assert dock.form.config().instances == InstanceConfig()
+    assert dock.form.objects.config == InstanceConfig()
 
 
 # Live.

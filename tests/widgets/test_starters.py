@@ -70,8 +70,8 @@ def test_predict_works_before_the_first_stroke_and_sliders_change_it(starter, ma
     assert estimate.isChecked()
     told = say(predict, "predict_scaled")
     assert f"{size.value()} pixels wide, as estimated from the image; if they are not" in told
-    # Its smallest object is one of this image.
-    assert 60 < predict.form.objects.config.min_size < 160
+    # Its smallest object is one of this image, of four times the area.
+    assert 100 * 0.75**2 <= predict.form.objects.config.min_size <= 100 * 1.25**2
     size.setValue(9)
     assert not estimate.isChecked()
     smaller = predicted(predict, viewer, qtbot)
