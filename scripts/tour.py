@@ -19,7 +19,7 @@ from pictures import write_picture
 from PIL import Image, ImageDraw, ImageFont
 from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtGui import QImage
-from qtpy.QtWidgets import QAbstractButton, QApplication, QWidget
+from qtpy.QtWidgets import QAbstractButton, QApplication, QLineEdit, QWidget
 
 from napari_unet.files.networks.starters import starter_path
 from napari_unet.widgets.correcting.corrector import corrector_of
@@ -200,7 +200,7 @@ def evaluation() -> Image.Image:
     evaluate.prediction.choose(scene.viewer.layers[f"{_NUCLEI} objects"])
     evaluate.truth.choose(scene.viewer.layers[_TRUTH])
     evaluate.start()
-    scene.wait_for(lambda: not evaluate.is_running)
+    scene.wait_for(evaluate.table.isVisible)
     evaluate.show_errors()
     scene.rest(1)
     return _closed(scene, scene.window())
@@ -232,7 +232,7 @@ def folder() -> Image.Image:
         (images / "well A4.tif").write_bytes(b"II*\0 not an image")
         scene.dock.select_model(starter_path("cells"))
         scene.dock.image.setCurrentIndex(scene.dock.image.findData("files"))
-        scene.dock.files.choose(images)
+        scene.dock.findChild(QLineEdit, "predict_files").setText(str(images))
         scene.dock.start()
         scene.wait_for(lambda: not scene.dock.is_running)
         return _closed(scene, scene.part(scene.dock))
