@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from napari_unet import load_model, predict, save_model, train
 from napari_unet.core.instances import InstanceConfig
 from napari_unet.files.networks.starters import starter_path
 from napari_unet.network.config import TrainingConfig
+from napari_unet.widgets import train as train_dock
 from napari_unet.widgets.predict import PredictDock
 from napari_unet.widgets.train import TrainDock
 from napari_unet.widgets.unet import UNetDock
@@ -177,6 +179,13 @@ def test_a_stack_is_segmented_plane_by_plane_at_one_size(starter, qtbot):
 
 def test_training_begins_with_the_starter(starter, qtbot, monkeypatch):
     tiny_training(monkeypatch)
+    is_over = Event()
+
+    def look_for_long(_device):
+        is_over.wait(60)
+        return "found late", ""
+
+    monkeypatch.setattr(train_dock, "device_in_words", look_for_long)
     viewer = ViewerModel()
     colours = np.stack([discs(), discs(), discs()[::-1]], axis=-1).astype(float) / 5000
     paint_on(viewer, viewer.add_image(colours, rgb=True, name="rgb"))
@@ -190,6 +199,8 @@ def test_training_begins_with_the_starter(starter, qtbot, monkeypatch):
     dock.saved.connect(saved.append)
     with qtbot.waitSignal(dock.ended, timeout=60_000):
         dock.start()
+    is_over.set()
+    qtbot.waitUntil(lambda: not dock._looking.is_running, timeout=10_000)
     model = load_model(saved[0])
     assert not model.is_starter
     assert model.network == replace(make_model().network, in_channels=3, distance=True)

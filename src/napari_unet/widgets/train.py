@@ -395,6 +395,6 @@ class TrainDock(Dock):
         later(self, 0, lambda: self._looking.submit(look)).start()
 
     def _show_device(self, words: str, hint: str, tone: Tone = "hint") -> None:
-        if self._run is None or self.is_waiting:  # afterwards the line says what the training runs on
+        if self._device_line.text().startswith("Looking"):  # else it says what a training runs or ran on
             self._device_line.say(words, tone)
             self.form.show_hint(hint)
