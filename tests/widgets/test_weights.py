@@ -118,6 +118,20 @@ def test_nothing_is_added_before_the_box_is_ticked(viewer, dock, image, qtbot):
     assert weights_layer(viewer) is None
 
 
+@pytest.mark.parametrize("balance", ["inverse", "none"])
+def test_the_preview_balances_classes_unless_all_is_painted(viewer, dock, image, qtbot, balance):
+    paint = make_annotation(viewer, image)
+    choose(dock, "gentle")
+    dock.show_map.setChecked(True)
+    painted = np.maximum(two_objects(), int(balance == "none"))
+    paint.data_setitem(np.nonzero(painted), painted[np.nonzero(painted)])
+    expected = border_weights(painted, replace(dock.config(), class_balance=balance))
+    qtbot.waitUntil(
+        lambda: (layer := weights_layer(viewer)) is not None and np.allclose(layer.data, expected, rtol=1e-4),
+        timeout=5000,
+    )
+
+
 def test_the_preview_is_the_map_of_the_paint_and_follows_it(viewer, dock, image, qtbot):
     paint = make_annotation(viewer, image)
     dock.show_map.setChecked(True)
